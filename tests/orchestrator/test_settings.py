@@ -1,0 +1,234 @@
+"""Settings: where they are read from, which one wins, and what is said about a bad one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from machines.facts import TurnMode
+from orchestrator.settings import (
+    GROUPS,
+    OPENAI_MODEL,
+    OPENAI_URL,
+    Settings,
+    SettingsError,
+    load_settings,
+    setting_origins,
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory and an environment without any setting."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VANTUM_CONFIG", raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    return tmp_path
+
+
+def complaint() -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    text = str(caught.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+def test_the_defaults_are_the_reference_servers() -> None:
+    settings = load_settings()
+    assert settings == load_settings()
+    assert (settings.port, settings.max_sessions) == (3001, 1000)
+    assert (settings.session_idle_timeout_ms, settings.session_max_duration_ms) == (1_800_000, 7_200_000)
+    assert (settings.llm_temperature, settings.llm_max_tokens, settings.llm_request_timeout) == (
+        0.7,
+        500,
+        30_000,
+    )
+    assert settings.turn_mode is TurnMode.AUTOMATIC
+    assert settings.llm_endpoint is None
+
+
+def test_environment_wins_over_dotenv_and_dotenv_over_toml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vantum.toml").write_text('port = 1\nhost = "toml"\nlocal_threads = 2\n')
+    (tmp_path / ".env").write_text("PORT=2\nHOST=dotenv\nSOMEBODY_ELSES=kept out\n")
+    monkeypatch.setenv("PORT", "3")
+    settings = load_settings()
+    assert (settings.port, settings.host, settings.local_threads) == (3, "dotenv", 2)
+    assert setting_origins() == {"port": "the environment", "host": ".env", "local_threads": "vantum.toml"}
+
+
+def test_the_command_line_wins_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "3")
+    assert load_settings(port=4, host=None).port == 4
+    assert load_settings(port=4, host=None).host == "127.0.0.1"
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_API_KEY", "")
+    monkeypatch.setenv("PORT", "")
+    assert load_settings() == Settings()
+
+
+def test_the_toml_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("port = 77\n")
+    monkeypatch.setenv("VANTUM_CONFIG", str(other))
+    assert load_settings().port == 77
+
+
+def test_a_named_toml_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VANTUM_CONFIG", "nowhere.toml")
+    assert complaint() == "VANTUM_CONFIG is 'nowhere.toml', but must name a TOML file that exists."
+
+
+def test_a_broken_toml_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "vantum.toml").write_text("port = = 1\n")
+    assert complaint().startswith("vantum.toml must be a TOML file")
+
+
+def test_an_unreadable_dotenv_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    assert complaint().startswith(".env")
+
+
+def test_an_unknown_key_in_the_toml_file_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    (tmp_path / "vantum.toml").write_text('llm_modle = "x"\n')
+    assert complaint() == "llm_modle (from vantum.toml) is not a setting; the nearest is llm_model."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "PORT",
+            "65536",
+            "PORT (from the environment) is '65536', but must be a whole number from 0 to 65535.",
+        ),
+        (
+            "PORT",
+            "http",
+            "PORT (from the environment) is 'http', but must be a whole number from 0 to 65535.",
+        ),
+        (
+            "LLM_TEMPERATURE",
+            "nan",
+            "LLM_TEMPERATURE (from the environment) is 'nan', but must be a number from 0 to 2.",
+        ),
+        (
+            "LLM_TOP_P",
+            "0",
+            "LLM_TOP_P (from the environment) is '0', but must be a number above 0, up to 1.",
+        ),
+        (
+            "TURN_MODE",
+            "both",
+            "TURN_MODE (from the environment) is 'both', but must be one of manual, automatic.",
+        ),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "LOG_LEVEL (from the environment) is 'loud', but must be one of debug, info, warning, error.",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(
+    name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert complaint() == expected
+
+
+def test_several_bad_values_are_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("LOCAL_THREADS", "0")
+    text = complaint()
+    assert "PORT" in text
+    assert "LOCAL_THREADS" in text
+
+
+def test_a_bad_secret_and_a_password_in_an_address_are_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vantum.toml").write_text("llm_api_key = 123456789\n")
+    monkeypatch.setenv("LLM_BASE_URL", "ftp://me:hunter2@example.org")
+    text = complaint()
+    assert "123456789" not in text
+    assert "hunter2" not in text
+    assert "LLM_API_KEY" in text
+    assert "http://" in text
+
+
+def test_keys_do_not_appear_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_API_KEY", "very-secret")
+    assert "very-secret" not in repr(load_settings())
+
+
+def test_words_for_choices_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "WARN")
+    monkeypatch.setenv("TURN_MODE", "Manual")
+    settings = load_settings()
+    assert (settings.log_level, settings.turn_mode) == ("warning", TurnMode.MANUAL)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        Settings().port = 1
+
+
+def test_paths_may_start_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOCAL_LLM_PATH", "~/model.gguf")
+    assert load_settings().local_llm_path == tmp_path / "model.gguf"
+
+
+def test_models_are_kept_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert load_settings().local_models_dir == tmp_path / "vantum" / "models"
+
+
+def test_an_address_without_a_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_BASE_URL", "http://localhost:11434/v1")
+    assert complaint().startswith("LLM_BASE_URL is 'http://localhost:11434/v1', but LLM_MODEL is not set")
+
+
+def test_a_model_without_an_address_or_a_key_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_MODEL", "gpt-5")
+    assert complaint().startswith("LLM_MODEL is 'gpt-5', but nothing says where to find it")
+
+
+def test_a_key_alone_chooses_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    endpoint = load_settings().llm_endpoint
+    assert endpoint is not None
+    assert (endpoint.base_url, endpoint.model) == (OPENAI_URL, OPENAI_MODEL)
+    assert endpoint.api_key is not None
+    assert endpoint.api_key.get_secret_value() == "key"
+
+
+def test_openais_key_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("LLM_BASE_URL", "http://localhost:11434/v1/")
+    monkeypatch.setenv("LLM_MODEL", "llama")
+    endpoint = load_settings().llm_endpoint
+    assert endpoint is not None
+    assert (endpoint.base_url, endpoint.model, endpoint.api_key) == (
+        "http://localhost:11434/v1",
+        "llama",
+        None,
+    )
+    monkeypatch.setenv("LLM_BASE_URL", OPENAI_URL)
+    endpoint = load_settings().llm_endpoint
+    assert endpoint is not None
+    assert endpoint.api_key is not None
+
+
+def test_every_setting_says_what_it_is_and_belongs_to_one_group() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+    grouped = [name for group in GROUPS for name in group.model_fields]
+    assert sorted(grouped) == sorted(Settings.model_fields)
