@@ -250,6 +250,20 @@ class SynthesisFailed(Fact):
 
 
 @frozen
+class LinkWanted(Fact):
+    """The role is needed: a connection must be opened."""
+
+    role: Role
+
+
+@frozen
+class LinkReleased(Fact):
+    """The role is not needed any more: the connection must be closed."""
+
+    role: Role
+
+
+@frozen
 class LinkOpened(Fact):
     """Attempt number `attempt` to open the link succeeded."""
 

@@ -1,0 +1,129 @@
+"""What the conversation machine remembers beside its state.
+
+Numbers name things instead of flags that mirror them: a running generation is `generation_open == 3`, so that
+a fact about generation 2 is recognised as late whatever happened in between.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from attrs import Factory, define
+
+from machines.effects import Effect, TurnLatency
+from machines.facts import EndReason, Request, Role, TurnMode
+from machines.history import Message, Speaker
+from machines.playback import PlaybackLedger
+from machines.policy import ConversationPolicy
+
+
+class Continuation(enum.Enum):
+    """How the caller went on after the turn was declared over, while its final transcript is awaited."""
+
+    NONE = "none"
+    SPEAKING = "speaking"
+    PAUSED = "paused"
+    RECORDING = "recording"
+
+
+@define
+class TurnTimes:
+    """When the stages of the current exchange were reached, in the conversation's ms."""
+
+    voice_ended: float | None = None
+    turn_over: float | None = None
+    words_known: float | None = None
+    first_segment: float | None = None
+
+    def latency(self, first_audio: float | None) -> TurnLatency:
+        """The differences, where both ends are known."""
+
+        def between(start: float | None, end: float | None) -> float | None:
+            return None if start is None or end is None else end - start
+
+        start = self.turn_over if self.voice_ended is None else self.voice_ended
+        return TurnLatency(
+            endpoint_ms=between(self.voice_ended, self.turn_over),
+            transcript_ms=between(self.turn_over, self.words_known),
+            first_segment_ms=between(self.words_known, self.first_segment),
+            first_audio_ms=between(self.first_segment, first_audio),
+            total_ms=between(start, first_audio),
+        )
+
+
+@define
+class Context:
+    """The conversation machine's memory. `state` belongs to the engine, `effects` to the current step."""
+
+    policy: ConversationPolicy
+    state: Any = None
+    effects: list[Effect] = Factory(list)
+
+    links_up: frozenset[Role] = frozenset()
+    turn_mode: TurnMode = TurnMode.MANUAL
+    stop_pending: bool = False
+    """The caller ended the recording before the links were up."""
+    unanswered: tuple[Request, ...] = ()
+    """Requests whose acknowledgement waits for something."""
+
+    turn: int = 0
+    """The turn that the caller's audio belongs to now."""
+    turn_awaited: int | None = None
+    """The turn whose final transcript is awaited."""
+    interim: str = ""
+    """What the turn in question sounds like so far."""
+    caller_words: str = ""
+    """Words that were understood and not yet answered: joined with those that follow."""
+    continuation: Continuation = Continuation.NONE
+    times: TurnTimes = Factory(TurnTimes)
+    """Of the exchange that is beginning."""
+    answer_times: TurnTimes = Factory(TurnTimes)
+    """Of the exchange that is being answered."""
+
+    generation: int = 0
+    """The number of the newest answer."""
+    generation_open: int | None = None
+    """The answer that the model is generating."""
+    speech_open: int | None = None
+    """The answer that is being spoken."""
+    attempts: int = 0
+    """Requests made for the current answer."""
+    ledger: PlaybackLedger = Factory(PlaybackLedger)
+    failures: int = 0
+    """Answers in a row that failed."""
+    end_after_answer: EndReason | None = None
+
+    history: tuple[Message, ...] = ()
+
+    deadline_number: int = 0
+    deadline_armed: int | None = None
+    end_reason: EndReason | None = None
+
+    def ask(self, *effects: Effect) -> None:
+        """Add to the effects of the current step."""
+        self.effects.extend(effects)
+
+    def messages(self) -> tuple[Message, ...]:
+        """What the model is asked: system message, history, and the caller's unanswered words."""
+        system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
+        return (*system, *self.history, Message(Speaker.USER, self.caller_words))
+
+    def join(self, text: str) -> str:
+        """The unanswered words with `text` after them."""
+        return f"{self.caller_words} {text}".strip()
+
+    def commit(self, at_ms: float) -> tuple[str, str]:
+        """Enter the exchange into the history as it was heard; returns the heard and the unheard words.
+
+        When nothing was heard there was no exchange: the caller's words stay unanswered.
+        """
+        heard, unheard = self.ledger.split(at_ms)
+        if heard:
+            answer = Message(
+                Speaker.ASSISTANT, heard, bool(unheard), round(self.ledger.heard_ms(at_ms), 3), unheard
+            )
+            exchange = (Message(Speaker.USER, self.caller_words), answer)
+            self.history = (*self.history, *exchange)[-self.policy.max_history :]
+            self.caller_words = ""
+        return heard, unheard

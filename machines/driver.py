@@ -1,0 +1,161 @@
+"""Drives a chart through python-statemachine's synchronous engine, one fact at a time.
+
+A step is: refuse what is stale; let the chart take a transition; otherwise look up why the pair is ignored;
+then arm, keep or disarm the state's one deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from statemachine import StateChart
+
+from machines.declarations import Ignored, Outcome, Step
+from machines.effects import Effect
+from machines.facts import Fact
+
+
+class ChartContext(Protocol):
+    """What every chart's memory has."""
+
+    effects: list[Effect]
+    deadline_number: int
+    deadline_armed: int | None
+
+
+C = TypeVar("C", bound=ChartContext)
+
+
+class Chart(StateChart[C]):
+    """Base of our charts: strict about errors, lenient about events, and answering the driver's questions."""
+
+    allow_event_without_transition = True
+    catch_errors_as_events = False
+    atomic_configuration_update = True
+
+    IGNORED: ClassVar[tuple[Ignored, ...]] = ()
+    transition_taken = False
+
+    def on_transition(self) -> None:
+        """Called by the engine for each transition it takes."""
+        self.transition_taken = True
+
+    def stale(self, fact: Fact) -> str | None:
+        """Why `fact` speaks of something no longer current; None if it does not."""
+        del fact
+        return None
+
+    def deadline_ms(self, state: str, at_ms: float) -> float | None:
+        """How long `state` may last from `at_ms` on; None where nothing but the caller is waited for."""
+        del state, at_ms
+        return None
+
+    def is_progress(self, fact: Fact) -> bool:
+        """Whether `fact`, though it changed no state, puts the state's deadline off."""
+        del fact
+        return False
+
+    def entered(self, source_room: str, room: str, state: str, fact: Fact) -> None:
+        """The state changed, from one in `source_room` to `state` in `room`, because of `fact`."""
+        del source_room, room, state, fact
+
+
+class Driver(Generic[C]):
+    """One running chart.
+
+    Args:
+        name: what steps call this machine.
+        chart: the chart, in its initial state or restored.
+        arm: makes the effect that arms a deadline from its number and delay in ms.
+        disarm: makes the effect that forgets it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        chart: Chart[C],
+        arm: Callable[[int, float], Effect],
+        disarm: Callable[[], Effect],
+    ) -> None:
+        if type(chart._engine).__name__ != "SyncEngine":
+            raise TypeError(f"{type(chart).__name__} has a coroutine callback: machines must be synchronous")
+        self.name = name
+        self._chart = chart
+        self._arm = arm
+        self._disarm = disarm
+        self._reasons = {(entry.state, entry.event): entry.reason for entry in chart.IGNORED}
+
+    @property
+    def context(self) -> C:
+        """The chart's memory."""
+        return self._chart.model
+
+    @property
+    def state(self) -> str:
+        """The innermost state, for example `hearing`."""
+        return str(self._configuration()[-1])
+
+    @property
+    def room(self) -> str:
+        """The outermost state, for example `LISTENING`."""
+        return str(self._configuration()[0])
+
+    def start(self, at_ms: float) -> tuple[Effect, ...]:
+        """Arm the initial state's deadline."""
+        self._set_deadline(at_ms)
+        return self._take_effects()
+
+    def handle(self, fact: Fact) -> Step:
+        """Take one fact in.
+
+        Raises whatever a guard or an action raises: an error of the machine, after which its state is
+        unchanged and none of the half step's effects is left.
+        """
+        source = self.state
+        stale = self._chart.stale(fact)
+        if stale is not None:
+            return Step(self.name, fact, source, source, Outcome.REFUSED, stale, ())
+        if self._send(fact):
+            return Step(self.name, fact, source, self.state, Outcome.TAKEN, "", self._take_effects())
+        reason = self._reasons.get((source, fact.name))
+        if reason is None:
+            text = f"{fact.name} is not declared in {source}"
+            return Step(self.name, fact, source, source, Outcome.UNDECLARED, text, ())
+        return Step(self.name, fact, source, source, Outcome.IGNORED, reason, ())
+
+    def _configuration(self) -> tuple[Any, ...]:
+        """The active states' ids, outermost first."""
+        return tuple(self._chart.configuration_values)
+
+    def _send(self, fact: Fact) -> bool:
+        """Send to the chart; whether a transition was taken."""
+        room, state = self.room, self.state
+        self._chart.transition_taken = False
+        try:
+            self._chart.send(fact.name, fact=fact)
+        except BaseException:
+            self.context.effects.clear()
+            raise
+        if self.state != state:
+            self._chart.entered(room, self.room, self.state, fact)
+            self._set_deadline(fact.at_ms)
+        elif self._chart.transition_taken and self._chart.is_progress(fact):
+            self._set_deadline(fact.at_ms)
+        return self._chart.transition_taken
+
+    def _set_deadline(self, at_ms: float) -> None:
+        context = self.context
+        delay = self._chart.deadline_ms(self.state, at_ms)
+        if delay is not None:
+            context.deadline_number += 1
+            context.deadline_armed = context.deadline_number
+            context.effects.append(self._arm(context.deadline_number, delay))
+        elif context.deadline_armed is not None:
+            context.deadline_armed = None
+            context.effects.append(self._disarm())
+
+    def _take_effects(self) -> tuple[Effect, ...]:
+        effects = tuple(self.context.effects)
+        self.context.effects.clear()
+        return effects

@@ -1,0 +1,110 @@
+"""The conversation machine and its link machines, composed: what one call is, as a pure object.
+
+The machines couple through facts only: a link machine tells the conversation that a role came up or went
+down, the conversation releases a link. Both happen within the step that caused them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+from attrs import frozen
+
+from machines import facts
+from machines.context import Context
+from machines.conversation import Conversation
+from machines.declarations import Step
+from machines.driver import Driver
+from machines.effects import (
+    ArmDeadline,
+    ArmLinkDeadline,
+    DisarmDeadline,
+    DisarmLinkDeadline,
+    Effect,
+    ReleaseLink,
+)
+from machines.facts import Fact, Role
+from machines.link import Link, LinkContext
+from machines.policy import ConversationPolicy
+
+
+@frozen
+class Handled:
+    """What one fact led to: the steps of all machines in order, and the effects to perform, in order."""
+
+    steps: tuple[Step, ...]
+    effects: tuple[Effect, ...]
+
+
+class ConversationSystem:
+    """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox."""
+
+    def __init__(self, policy: ConversationPolicy) -> None:
+        self.conversation: Driver[Context] = Driver(
+            "conversation", Conversation(Context(policy)), ArmDeadline, DisarmDeadline
+        )
+        self.links: dict[Role, Driver[LinkContext]] = {
+            role: Driver(
+                f"{role.value} link",
+                Link(LinkContext(role, policy.link)),
+                partial(ArmLinkDeadline, role),
+                partial(DisarmLinkDeadline, role),
+            )
+            for role in Role
+        }
+
+    @property
+    def ended(self) -> bool:
+        """Whether the conversation is over and everything of it is closed or abandoned."""
+        return self.conversation.state == "ended"
+
+    def start(self, at_ms: float) -> Handled:
+        """Begin: connect what is needed."""
+        effects = list(self.conversation.start(at_ms))
+        steps: list[Step] = []
+        for role in Role:
+            self._settle(facts.LinkWanted(role, at_ms=at_ms), steps, effects)
+        return Handled(tuple(steps), tuple(effects))
+
+    def handle(self, fact: Fact) -> Handled:
+        """Take one fact in. Pure: the same facts in the same order give the same steps and effects."""
+        steps: list[Step] = []
+        effects: list[Effect] = []
+        self._settle(fact, steps, effects)
+        return Handled(tuple(steps), tuple(effects))
+
+    def _settle(self, fact: Fact, steps: list[Step], effects: list[Effect]) -> None:
+        """Handle `fact` and what the machines tell each other because of it."""
+        pending = deque([fact])
+        while pending:
+            current = pending.popleft()
+            driver = self._addressee(current)
+            step = driver.handle(current)
+            steps.append(step)
+            for effect in step.effects:
+                if isinstance(effect, ReleaseLink):
+                    pending.append(facts.LinkReleased(effect.role, at_ms=current.at_ms))
+                else:
+                    effects.append(effect)
+            pending.extend(self._told(driver))
+
+    def _addressee(self, fact: Fact) -> Driver[Context] | Driver[LinkContext]:
+        match fact:
+            case (
+                facts.LinkWanted(role=role)
+                | facts.LinkReleased(role=role)
+                | facts.LinkOpened(role=role)
+                | facts.LinkFailed(role=role)
+                | facts.LinkDeadlinePassed(role=role)
+            ):
+                return self.links[role]
+        return self.conversation
+
+    def _told(self, driver: Driver[Context] | Driver[LinkContext]) -> list[Fact]:
+        """The facts that a link machine has for the conversation."""
+        context = driver.context
+        if not isinstance(context, LinkContext):
+            return []
+        told, context.told = context.told, []
+        return told
