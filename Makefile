@@ -1,0 +1,65 @@
+# Every target installs what it needs into .venv, once; running it again costs nothing.
+# Needed beforehand: make and Python 3.11 or newer.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+REQUIREMENTS := .ci/requirements
+
+.PHONY: help run test bench diagrams requirements clean models tools python
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.run models ## install everything, then serve http://localhost:3001/
+	@exec $(BIN)/vantum serve
+
+test: .venv/.test tools models ## install everything, then check and test
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/vantum diagrams --check
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
+	@for room in machines protocol orchestrator; do \
+	  $(BIN)/coverage report --include="$$room/*" --fail-under=90 >/dev/null \
+	    || { echo "Less than 90 % of $$room/ is covered by the tests."; exit 1; }; \
+	done
+
+bench: .venv/.test models ## run the benchmarks
+	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
+
+diagrams: .venv/.run ## draw the machines into diagrams/
+	@$(BIN)/vantum diagrams
+
+requirements: | python ## refresh the pinned packages from pyproject.toml
+	@$(PYTHON) -m venv .venv/resolver
+	@.venv/resolver/bin/pip install --quiet --disable-pip-version-check uv
+	@for each in run test; do \
+	  extras="--extra local"; [ $$each = run ] || extras="$$extras --extra dev"; \
+	  .venv/resolver/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-annotate $$extras pyproject.toml $(REQUIREMENTS)/build.in \
+	    --output-file $(REQUIREMENTS)/$$each.txt || exit 1; \
+	done
+
+clean: ## remove .venv and everything else that was made here (the models in ~/.cache/vantum stay)
+	@rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name node_modules -prune -exec rm -rf {} +
+
+.venv/.run .venv/.test: .venv/.%: $(REQUIREMENTS)/%.txt pyproject.toml | python
+	@$(PYTHON) .ci/install.py $*
+	@touch $@
+
+models: ; @$(BIN)/vantum models fetch
+
+tools: ; @.ci/tools
+
+# The first Python on the path that is new enough, asked for only when something must be installed.
+PYTHON = $(or $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$each && break; done))
+python:
+	@[ -n "$(PYTHON)" ] || { echo "Vantum needs Python 3.11 to 3.14 as python3 on the PATH; found: $$(python3 --version 2>&1)"; exit 1; }
