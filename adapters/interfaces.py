@@ -170,9 +170,10 @@ class SpeechStream(Protocol):
 class Voice(Protocol):
     """An open text-to-speech link of one conversation."""
 
-    def speak(self, sample_rate: int) -> AbstractAsyncContextManager[SpeechStream]:
+    def speak(self, sample_rate: int, voice_id: str | None) -> AbstractAsyncContextManager[SpeechStream]:
         """Open a stream for one answer, at `sample_rate` Hz if the provider can, else at its own rate.
 
+        An unknown `voice_id`, or None, means the provider's default voice.
         Leaving the context before the end cancels the synthesis at the provider.
         """
         ...
@@ -183,9 +184,6 @@ class TextToSpeech(Protocol):
 
     name: str
 
-    def open(self, voice_id: str | None, language: str) -> AbstractAsyncContextManager[Voice]:
-        """Open a link; entering returns when it is usable. Raises `ProviderError`.
-
-        An unknown `voice_id` means the provider's default voice.
-        """
+    def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
+        """Open a link; entering returns when it is usable. Raises `ProviderError`."""
         ...

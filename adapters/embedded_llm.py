@@ -1,0 +1,123 @@
+"""A language model inside the process: llama.cpp's server, by xllamacpp, on a loopback port of its own.
+
+It is spoken to over HTTP by the OpenAI adapter, like any other server. The port is chosen by the system and
+takes requests only with a token that this process has drawn.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+import xllamacpp  # type: ignore[import-untyped]
+from attrs import field, frozen
+
+from adapters import smoke_test_brain
+from adapters.interfaces import ProviderError
+from adapters.models import require
+from adapters.openai_chat import OpenAILanguageModel, http_client
+from machines.facts import ErrorClass
+from machines.history import Message, Speaker
+
+MODEL_NAME = "embedded"
+_SILENT = -1
+_REPEAT_PENALTY = 1.1
+"""Keeps a small model from repeating itself."""
+
+
+@frozen
+class Endpoint:
+    """Where the embedded server listens. `base_url` ends in `/v1`; `token` is the key for it."""
+
+    base_url: str
+    token: str = field(repr=False)
+
+
+@asynccontextmanager
+async def serve_model(
+    path: Path, *, parallel: int = 1, threads: int = 1, context_tokens: int = smoke_test_brain.CONTEXT_TOKENS
+) -> AsyncIterator[Endpoint]:
+    """Serve the GGUF file at `path` while the block runs: `parallel` answers at once, each with
+    `context_tokens` of context (about 45 MB each for SmolLM2-135M).
+
+    Loading takes about 0.6 s for it, in a worker thread. Raises `ModelsError` if there is no such file, and
+    `ProviderError` if it cannot be loaded. When the block is left, the server's threads and socket are gone.
+    """
+    token = secrets.token_urlsafe(32)
+    parameters = _parameters(require(path), token, parallel, threads, context_tokens)
+    # Loading and stopping are not interruptible; each is well under a second for small models.
+    server = await trio.to_thread.run_sync(_load, parameters, path)
+    try:
+        yield Endpoint(f"{server.listening_address}/v1", token)
+    finally:
+        # The server stops when the last reference to it goes: hand that to the thread.
+        last_reference = [server]
+        del server
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(last_reference.clear)
+
+
+@asynccontextmanager
+async def embedded_language_model(
+    path: Path,
+    system_prompt: str | None = None,
+    *,
+    parallel: int = 1,
+    threads: int = 1,
+    temperature: float = 0.2,
+    max_tokens: int = smoke_test_brain.MAX_TOKENS,
+) -> AsyncIterator[OpenAILanguageModel]:
+    """The embedded server with the OpenAI adapter in front of it, both for as long as the block runs.
+
+    The beginning of every conversation is read in advance, once for each of the `parallel` slots (about 0.7 s
+    each with one thread), so that the first answer comes as fast as the others.
+    """
+    async with serve_model(path, parallel=parallel, threads=threads) as endpoint, http_client() as http:
+        model = OpenAILanguageModel(
+            http,
+            endpoint.base_url,
+            MODEL_NAME,
+            endpoint.token,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            extra_body={"repeat_penalty": _REPEAT_PENALTY, "cache_prompt": True},
+            prepare=smoke_test_brain.prompt,
+            name=MODEL_NAME,
+        )
+        beginning = [] if system_prompt is None else [Message(Speaker.SYSTEM, system_prompt)]
+        for slot in range(parallel):
+            await model.warm_up([*beginning, Message(Speaker.USER, "Hello.")], id_slot=slot)
+        yield model
+
+
+def _parameters(
+    path: Path, token: str, parallel: int, threads: int, context_tokens: int
+) -> xllamacpp.CommonParams:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.model_alias = {MODEL_NAME}
+    parameters.n_parallel = parallel
+    parameters.n_ctx = context_tokens * parallel
+    parameters.cpuparams.n_threads = threads
+    parameters.cpuparams_batch.n_threads = threads
+    parameters.n_gpu_layers = 0
+    parameters.cache_ram_mib = 0
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.api_keys = [token]
+    parameters.ui = False
+    parameters.endpoint_slots = False
+    parameters.offline = True
+    parameters.verbosity = _SILENT
+    return parameters
+
+
+def _load(parameters: xllamacpp.CommonParams, path: Path) -> xllamacpp.Server:
+    try:
+        return xllamacpp.Server(parameters)
+    except Exception as error:
+        message = f"{MODEL_NAME}: {path} cannot be loaded: {type(error).__name__}: {error}"
+        raise ProviderError(ErrorClass.FATAL, message) from error

@@ -1,0 +1,12 @@
+"""The embedded speech models know English only, and say so instead of pretending."""
+
+from __future__ import annotations
+
+from adapters.interfaces import ProviderError
+from machines.facts import ErrorClass
+
+
+def require_english(provider: str, language: str) -> None:
+    """Raise `ProviderError` unless `language`, a tag like "en-US", is English or not stated."""
+    if language and language.replace("_", "-").split("-")[0].lower() != "en":
+        raise ProviderError(ErrorClass.FATAL, f"{provider} knows English only; the language is {language!r}")
