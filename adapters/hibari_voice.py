@@ -58,8 +58,8 @@ class HibariTextToSpeech:
         self._report = report
         self._model("Warm up.")  # loads the pronunciation dictionaries
 
-    def open(self, voice_id: str | None, language: str) -> AbstractAsyncContextManager[Voice]:
-        """As `TextToSpeech.open`. There is one voice, whatever `voice_id` says."""
+    def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
+        """As `TextToSpeech.open`. Raises `ProviderError` for a language other than English."""
         return self._open(language)
 
     @asynccontextmanager
@@ -95,8 +95,8 @@ class HibariVoice:
         self._model = model
 
     @asynccontextmanager
-    async def speak(self, sample_rate: int) -> AsyncIterator[SpeechStream]:
-        """As `Voice.speak`; the audio is at 24 kHz, whatever `sample_rate` says."""
+    async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
+        """As `Voice.speak`: the audio is at 24 kHz, and there is one voice, whatever is asked for."""
         stream = HibariSpeechStream(self._model)
         with stream:
             yield stream
