@@ -69,7 +69,7 @@ class Conversation(Chart[Context]):
         )
         | connecting.to(quiet, cond="last_link", on=["note_link", "begin_turn", "acknowledge"])
         | stay(connecting, unless="last_link", on=["note_link"])
-        | stay(*in_conversation, on=["note_link", "resume_turn"])
+        | stay(*in_conversation, on=["note_link"])
     )
     link_down = closing.from_(connecting, *listening, on=["tell_link_lost", "leave"]) | closing.from_(
         *answering, on=["tell_link_lost", "end_answer", "leave"]
@@ -264,12 +264,6 @@ class Conversation(Chart[Context]):
     @causes()
     def note_link(self, fact: facts.LinkUp) -> None:
         self.model.links_up |= {fact.role}
-
-    @causes(do.BeginTurn)
-    def resume_turn(self, fact: facts.LinkUp) -> None:
-        """A reopened speech-to-text link knows no turn yet."""
-        if fact.role is Role.STT:
-            self.model.ask(do.BeginTurn(self.model.turn))
 
     @causes(do.TellTrouble)
     def tell_link_lost(self, fact: facts.LinkDown) -> None:

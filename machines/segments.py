@@ -1,0 +1,104 @@
+"""Cuts a stream of generated text into segments that can be spoken, as early as they sound natural.
+
+A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence; that
+knows abbreviations, initials and decimals. The first segment may end at a clause already, so that the caller
+hears something soon; no segment is longer than `MAX_SEGMENT`. Markup and markers are neither spoken nor
+remembered.
+"""
+
+from __future__ import annotations
+
+import re
+
+BREAK = "||BREAK||"
+FIRST_CLAUSE = 25
+"""Characters that the first segment must have to end at a comma (measured: shorter ones sound chopped)."""
+MAX_SEGMENT = 300
+"""Characters; the reference server's bound. A longer run is cut at the last clause or blank before it."""
+
+_MARKUP = re.compile(r"<[^<>]{0,80}>|[*_`#]+")
+_BLANKS = re.compile(r"\s+")
+_SENTENCE_END = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s)|\n")
+_CLAUSE_END = re.compile(r"[,;:–—](?=\s)")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"“])(?:(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|inc|ltd|co|dept|approx|fig|vol|gen|col|sgt|capt|rev"
+    r"|hon|mt|ave|blvd|rd|etc|e\.g|i\.e|a\.m|p\.m|u\.s|u\.k)|[A-HJ-Z])\.$",
+    re.IGNORECASE,
+)
+_ENDS_ALTHOUGH_ABBREVIATED = re.compile(r"(?:etc|a\.m|p\.m|u\.s|u\.k)\.$", re.IGNORECASE)
+_LIST_NUMBER = re.compile(r"(?:^|\s)\d{1,2}\.$")
+
+
+def clean(text: str) -> str:
+    """Text without markup and markers, with single blanks."""
+    return _BLANKS.sub(" ", _MARKUP.sub("", text.replace(BREAK, " "))).strip()
+
+
+class Segmenter:
+    """Takes text in pieces of any size; gives segments in order. One per answer."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._given = 0
+
+    def push(self, piece: str) -> list[str]:
+        """Add a piece; returns the segments it completes, cleaned, never empty."""
+        self._text += piece
+        segments: list[str] = []
+        while (end := self._next_end()) is not None:
+            self._take(end, segments)
+        return segments
+
+    def finish(self) -> list[str]:
+        """No more pieces: what is left is the last segment."""
+        segments: list[str] = []
+        self._take(len(self._text), segments)
+        return segments
+
+    def _take(self, end: int, segments: list[str]) -> None:
+        segment, self._text = clean(self._text[:end]), self._text[end:]
+        # Text without a letter or digit has no sound.
+        if any(character.isalnum() for character in segment):
+            segments.append(segment)
+            self._given += 1
+
+    def _next_end(self) -> int | None:
+        """Where the text can be cut now, or None if more must be seen first."""
+        marker = self._text.find(BREAK)
+        text = self._text if marker < 0 else self._text[:marker]
+        end = self._sentence_end(text)
+        if end is None and self._given == 0:
+            end = self._first_clause_end(text)
+        if end is None and marker >= 0:
+            end = marker + len(BREAK)
+        if end is None and len(text) > MAX_SEGMENT:
+            end = self._forced_end(text)
+        return end
+
+    def _sentence_end(self, text: str) -> int | None:
+        for match in _SENTENCE_END.finditer(text[: MAX_SEGMENT + 1]):
+            if self._ends_sentence(text, match):
+                return match.end()
+        return None
+
+    def _ends_sentence(self, text: str, match: re.Match[str]) -> bool:
+        before, after = text[: match.end()].rstrip("\"”’')]"), text[match.end() :].lstrip()
+        if match.group() == "\n" or not before.endswith(".") or before.endswith(".."):
+            return True
+        if _LIST_NUMBER.search(before):
+            return False
+        if not _ABBREVIATION.search(before):
+            return True
+        # "at 5 p.m. We open" ends there; "at 5 p.m. on Friday" does not: the next letter must be seen.
+        return bool(_ENDS_ALTHOUGH_ABBREVIATED.search(before) and after[:1].isupper())
+
+    def _first_clause_end(self, text: str) -> int | None:
+        for match in _CLAUSE_END.finditer(text):
+            if len(clean(text[: match.end()])) >= FIRST_CLAUSE:
+                return match.end()
+        return None
+
+    def _forced_end(self, text: str) -> int:
+        clauses = [match.end() for match in _CLAUSE_END.finditer(text[:MAX_SEGMENT])]
+        blank = text.rfind(" ", 1, MAX_SEGMENT)
+        return clauses[-1] if clauses else blank if blank > 0 else MAX_SEGMENT

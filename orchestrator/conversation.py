@@ -1,0 +1,97 @@
+"""Runs one conversation: facts from the inbox into the machines, their effects to the performer.
+
+A conversation is one call of `converse`: when it returns, no task, link or socket of it is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from machines.declarations import Outcome, Step
+from machines.facts import Fact
+from machines.policy import ConversationPolicy
+from machines.system import ConversationSystem, Handled
+from orchestrator.caller import Caller
+from orchestrator.deadlines import Deadlines
+from orchestrator.hearing import CallerAudio
+from orchestrator.inbox import Inbox, now_ms
+from orchestrator.performer import Performer
+from orchestrator.providers import Providers
+
+log = structlog.get_logger(__name__)
+
+Observe = Callable[[Handled], None]
+"""Sees every fact that was handled, before its effects are performed. Must not block."""
+
+
+async def converse(
+    caller: Caller,
+    audio: CallerAudio,
+    inbox: Inbox,
+    providers: Providers,
+    policy: ConversationPolicy,
+    observe: Observe,
+) -> None:
+    """Run a conversation from INITIALIZING to the end of ENDING.
+
+    Args:
+        caller: where words and audio for the caller go.
+        audio: where the caller's audio comes from.
+        inbox: takes the facts of the caller's side; closed when the conversation is over.
+        providers: what listens, thinks and speaks.
+        policy: deadlines and texts.
+        observe: sees every step.
+    """
+    system = ConversationSystem(policy)
+    deadlines = Deadlines()
+    try:
+        async with trio.open_nursery() as nursery:
+            performer = Performer(nursery, caller, audio, providers, deadlines, inbox.put)
+            handled = system.start(now_ms())
+            while True:
+                for step in handled.steps:
+                    _log_step(step)
+                observe(handled)
+                for effect in handled.effects:
+                    performer.perform(effect)
+                if system.ended:
+                    break
+                handled = system.handle(await _next_fact(inbox, deadlines))
+            nursery.cancel_scope.cancel()
+    finally:
+        inbox.close()
+
+
+async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:
+    """The next thing that happened: a fact from the inbox, or a deadline that passed before it."""
+    while True:
+        with trio.move_on_at(deadlines.next_at()):
+            return await inbox.take(before=deadlines.next_at() * 1000)
+        passed = deadlines.take_passed()
+        if passed is not None:
+            return passed
+
+
+def _log_step(step: Step) -> None:
+    match step.outcome:
+        case Outcome.TAKEN:
+            log.debug(
+                "transition",
+                machine=step.machine,
+                fact=step.fact.name,
+                source=step.source,
+                target=step.target,
+            )
+        case Outcome.UNDECLARED:
+            log.error("undeclared event", machine=step.machine, fact=step.fact.name, state=step.source)
+        case Outcome.IGNORED | Outcome.REFUSED:
+            log.debug(
+                step.outcome.value,
+                machine=step.machine,
+                fact=step.fact.name,
+                state=step.source,
+                reason=step.reason,
+            )
