@@ -251,7 +251,7 @@ class Settings(Listener, LanguageModels, LocalModels, Sessions, TurnTaking, Dead
     def _the_language_model_is_whole(self) -> Self:
         if self.llm_base_url and not self.llm_model and not _is_openai(self.llm_base_url):
             raise ValueError(
-                f"LLM_BASE_URL is {_shown('llm_base_url', self.llm_base_url)}, but LLM_MODEL is not set: "
+                f"LLM_BASE_URL is {shown('llm_base_url', self.llm_base_url)}, but LLM_MODEL is not set: "
                 "it must name a model of that server"
             )
         if self.llm_model and self.llm_endpoint is None:
@@ -342,14 +342,15 @@ def _sentence(detail: ErrorDetails, origins: dict[str, str]) -> str:
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
         return f"{name}{place} is not a setting" + (f"; the nearest is {near[0]}" if near else "")
-    return f"{name.upper()}{place} is {_shown(name, detail['input'])}, but must be {allowed(name)}"
+    return f"{name.upper()}{place} is {shown(name, detail['input'])}, but must be {allowed(name)}"
 
 
-def _shown(name: str, value: object) -> str:
+def shown(name: str, value: object) -> str:
     """A setting's value as it may be printed: never a secret, nor a password inside an address."""
     if is_secret(name):
         return "(a secret)"
-    return re.sub(r"//[^/@]*@", "//(a secret)@", repr(value))
+    plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
+    return re.sub(r"//[^/@]*@", "//(a secret)@", repr(plain))
 
 
 def is_secret(name: str) -> bool:

@@ -1,0 +1,258 @@
+"""The command line: `vantum`. Each command imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+BAD_SETTING = 2
+"""Exit code for a configuration that cannot be used; click's own for a wrong command line."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vantum", message="%(package)s %(version)s")
+def main() -> None:
+    """Vantum: a voice-agent server whose conversation is a formal state machine."""
+
+
+# --- serve ------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--host", help="Address to listen on; overrides HOST.")
+@click.option("--port", type=int, help="TCP port; overrides PORT. 0 lets the system choose one.")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the page, the WebSocket and /health on one port, until Ctrl-C or SIGTERM."""
+    settings = _settings(host=host, port=port)
+
+    import trio
+
+    from adapters.models import ModelsError
+    from orchestrator.logs import configure_logs
+
+    configure_logs(settings)
+    complaint = ""
+    try:
+        trio.run(_serve, settings)
+    except* KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    except* ModelsError as group:
+        complaint = str(_first(group))
+    except* OSError as group:
+        complaint = _listening_failed(settings, _first(group))
+    if complaint:
+        raise click.ClickException(complaint)
+
+
+async def _serve(settings: Settings) -> None:
+    import trio
+
+    from orchestrator import server
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(server.serve, settings)
+        host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
+        click.echo(f"Vantum is ready: http://{host}:{port}/")
+
+
+def _listening_failed(settings: Settings, error: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "another program listens there; choose another port with --port or PORT",
+        errno.EACCES: "that needs more rights; choose a port above 1023 with --port or PORT",
+        errno.EADDRNOTAVAIL: "this machine has no such address; choose another with --host or HOST",
+    }
+    if error.errno not in reasons and not isinstance(error, _no_such_host()):
+        raise error
+    reason = reasons.get(error.errno or 0, "there is no such host; choose another with --host or HOST")
+    return f"Cannot listen on {settings.host}, port {settings.port}: {reason}."
+
+
+def _no_such_host() -> type[OSError]:
+    import socket
+
+    return socket.gaierror
+
+
+def _first(error: BaseException) -> Any:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+# --- talk -------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("url", default="ws://localhost:3001/ws")
+@click.option(
+    "--wav",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A 16-bit WAV file to say; one turn each. May be given several times.",
+)
+@click.option("--mode", type=click.Choice(["manual", "automatic"]), default="automatic", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the answers' audio to this WAV file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per turn.")
+@click.option(
+    "--interrupt-after",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Talk over each answer but the last, this long after its first audio; a single file is said twice.",
+)
+@click.option("--microphone", is_flag=True, help="Talk with the microphone and loudspeaker, until Ctrl-C.")
+def talk(
+    url: str,
+    files: tuple[Path, ...],
+    mode: str,
+    out: Path | None,
+    as_json: bool,
+    interrupt_after: float | None,
+    microphone: bool,
+) -> None:
+    """Talk to a server from the terminal.
+
+    URL is the server's WebSocket, ws://localhost:3001/ws if not given.
+    """
+    if bool(files) == microphone:
+        raise click.UsageError("Say what to send: --wav FILE, or --microphone.")
+
+    import trio
+
+    from machines.facts import TurnMode
+    from orchestrator import talk as terminal
+
+    try:
+        if microphone:
+            trio.run(terminal.converse, url, as_json)
+        else:
+            call = terminal.Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
+            if not trio.run(terminal.hold, call):
+                raise SystemExit(1)
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    except terminal.TalkError as error:
+        raise click.ClickException(str(error)) from None
+
+
+# --- diagrams ---------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is missing or out of date.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("diagrams"),
+    show_default=True,
+    help="Where the files are.",
+)
+def diagrams(check: bool, output: Path) -> None:
+    """Draw the state machines and write their transition tables."""
+    from machines import diagrams as drawing
+
+    if not check:
+        for path in drawing.write(output):
+            click.echo(path)
+    elif stale := drawing.stale(output):
+        names = ", ".join(str(path) for path in stale)
+        raise click.ClickException(
+            f"Out of date: {names}. `vantum diagrams` (or `make diagrams`) draws them."
+        )
+
+
+# --- doctor -----------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Say what is configured, what is missing and what will be used; fail if no call could be made."""
+    settings = _settings()
+
+    from orchestrator import doctor as examination
+
+    findings = examination.examine(settings)
+    if as_json:
+        click.echo(examination.as_json(findings), nl=False)
+    else:
+        examination.show(findings)
+    raise SystemExit(0 if findings.ready else 1)
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+@main.group()
+def models() -> None:
+    """The files of the embedded speech models."""
+
+
+@models.command()
+def fetch() -> None:
+    """Download what is missing, check it, and put it into LOCAL_MODELS_DIR."""
+    directory = _settings().local_models_dir
+
+    from adapters.models import ModelsError
+    from orchestrator.fetching import fetch_with_progress
+
+    try:
+        fetch_with_progress(directory)
+    except ModelsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@models.command(name="list")
+def list_models() -> None:
+    """Say which files are needed and which are there, judged by size."""
+    from adapters.models import installed
+
+    _show_models(installed)
+
+
+@models.command()
+def verify() -> None:
+    """Check the files against their hashes; fail if one is missing or damaged."""
+    from adapters.models import Status, verify
+
+    if any(status is not Status.PRESENT for status in _show_models(verify)):
+        raise SystemExit(1)
+
+
+def _show_models(examine: Any) -> list[Any]:
+    directory = _settings().local_models_dir
+    click.echo(f"{directory}:")
+    found = examine(directory)
+    for file, status in found:
+        click.echo(
+            f"  {status.value:8} {file.size / 1e6:6.1f} MB  {file.path}  {file.purpose}, {file.licence}"
+        )
+    return [status for _, status in found]
+
+
+# --- settings ---------------------------------------------------------------------------------------------
+
+
+def _settings(**chosen: object) -> Settings:
+    from orchestrator.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(**chosen)
+    except SettingsError as error:
+        _stop_for_bad_setting(str(error))
+
+
+def _stop_for_bad_setting(sentence: str) -> NoReturn:
+    stop = click.ClickException(sentence)
+    stop.exit_code = BAD_SETTING
+    raise stop
