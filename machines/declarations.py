@@ -50,19 +50,24 @@ class Step:
 
 @frozen
 class Ignored:
-    """`event` in `state` changes nothing, because of `reason`.
+    """`event` in `where` changes nothing, because of `reason`.
 
     Where the state also has guarded transitions for the event, this is what happens when no guard holds.
     """
 
-    state: str
+    where: State
     event: str
     reason: str
+
+    @property
+    def state(self) -> str:
+        """The state's id, which an outermost state gets only when its chart's class is complete."""
+        return str(self.where.id)
 
 
 def ignored(events: str, states: Iterable[State], because: str) -> tuple[Ignored, ...]:
     """Declare that each of `events` (names divided by blanks) is ignored in each of `states`."""
-    return tuple(Ignored(state.id, event, because) for event in events.split() for state in states)
+    return tuple(Ignored(state, event, because) for event in events.split() for state in states)
 
 
 def stay(*states: State, **how: Any) -> TransitionList:

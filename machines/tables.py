@@ -1,0 +1,348 @@
+"""Tables of the machines, read from the live classes: what every state does with every event.
+
+`rows` is the whole truth of a machine as data: its transitions and what it ignores. `refusals` adds which
+events can come too late, `deadlines` how long a state may last, `faults` what is wrong with the declarations.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import attrs
+from attrs import frozen
+from statemachine import State
+from statemachine.transition import Transition
+
+from machines import facts
+from machines.context import Context
+from machines.conversation import Conversation
+from machines.declarations import declared_effects
+from machines.driver import Chart
+from machines.link import Link, LinkContext
+from machines.policy import ConversationPolicy, LinkPolicy
+
+AnyChart = Chart[Any]
+
+
+@frozen
+class Machine:
+    """A chart to be tabled and drawn: its name, its class, and a fresh one made from a policy."""
+
+    name: str
+    chart: type[AnyChart]
+    policy: Any
+    fresh: Callable[[Any], AnyChart]
+
+
+CONVERSATION = Machine(
+    "conversation", Conversation, ConversationPolicy(), lambda policy: Conversation(Context(policy))
+)
+LINK = Machine("link", Link, LinkPolicy(), lambda policy: Link(LinkContext(facts.Role.STT, policy)))
+MACHINES = (CONVERSATION, LINK)
+
+
+class Kind(enum.Enum):
+    """What a row says."""
+
+    TRANSITION = "transition"
+    """The state changes."""
+    INTERNAL = "internal"
+    """Something is done, and the state stays."""
+    IGNORED = "ignored"
+    """Nothing happens, for a reason. Where the pair has guarded rows too: when none of the guards holds."""
+
+
+@frozen
+class Row:
+    """What one state does with one event, when one guard holds."""
+
+    machine: str
+    room: str
+    state: str
+    event: str
+    guard: str
+    """A boolean expression over the chart's guards; empty if there is none."""
+    actions: tuple[str, ...]
+    effects: tuple[str, ...]
+    """What the actions may ask for; that the state changed is told, and its deadline armed, by the driver."""
+    target_room: str
+    target: str
+    kind: Kind
+    reason: str = ""
+
+
+@frozen
+class Refusal:
+    """An event that can speak of something no longer current, and what is then said of it."""
+
+    event: str
+    reason: str
+
+
+@frozen
+class Deadline:
+    """How long a state may last: the policy's field that says so, and its value."""
+
+    state: str
+    setting: str
+    value: str
+
+
+# --- reading a chart --------------------------------------------------------------------------------------
+
+
+def leaves(chart: type[AnyChart]) -> tuple[State, ...]:
+    """The innermost states, in the order they are written."""
+    return tuple(state for state in chart.states_map.values() if not state.states)
+
+
+def room_of(state: State) -> str:
+    """The outermost state around `state`, or itself."""
+    return room_of(state.parent) if state.parent is not None else state.id
+
+
+def rooms(chart: type[AnyChart]) -> tuple[str, ...]:
+    """The outermost states, in the order they are written."""
+    return tuple(dict.fromkeys(room_of(state) for state in leaves(chart)))
+
+
+def events(chart: type[AnyChart]) -> tuple[str, ...]:
+    """All events, in the order they are written."""
+    written: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
+    return tuple(str(event) for event in written)
+
+
+def rows(chart: type[AnyChart]) -> tuple[Row, ...]:
+    """Every transition and every ignored pair, by state, then by event; guarded rows in order of trial."""
+    found = [*_transition_rows(chart), *_ignored_rows(chart)]
+    states, order = [state.id for state in leaves(chart)], events(chart)
+    return tuple(sorted(found, key=lambda row: (states.index(row.state), order.index(row.event))))
+
+
+def _transition_rows(chart: type[AnyChart]) -> Iterator[Row]:
+    for state in leaves(chart):
+        for transition in state.transitions:
+            target = _resting_place(transition)
+            actions = _actions(transition)
+            asked = (effect for name in actions for effect in declared_effects(getattr(chart, name)))
+            for event in str(transition.event).split():
+                yield Row(
+                    machine=chart.__name__,
+                    room=room_of(state),
+                    state=state.id,
+                    event=event,
+                    guard=guard_of(transition),
+                    actions=actions,
+                    effects=tuple(dict.fromkeys(effect.__name__ for effect in asked)),
+                    target_room=room_of(target),
+                    target=target.id,
+                    kind=Kind.INTERNAL if transition.internal and target == state else Kind.TRANSITION,
+                )
+
+
+def _resting_place(transition: Transition) -> State:
+    """Where a transition ends: the target, or the innermost initial state in it."""
+    target = transition.target
+    if target is None:
+        return transition.source
+    while target.states:
+        target = next(state for state in target.states if state.initial)
+    return target
+
+
+def _actions(transition: Transition) -> tuple[str, ...]:
+    return tuple(spec.attr_name for spec in transition.on if not spec.is_convention)
+
+
+def guard_of(transition: Transition) -> str:
+    """The conditions of a transition as one boolean expression."""
+    parts = []
+    for spec in transition.cond:
+        several = " " in spec.attr_name
+        if spec.expected_value is False:
+            parts.append(f"not ({spec.attr_name})" if several else f"not {spec.attr_name}")
+        else:
+            parts.append(spec.attr_name)
+    if len(parts) == 1:
+        return parts[0]
+    return " and ".join(f"({part})" if " or " in part else part for part in parts)
+
+
+def _ignored_rows(chart: type[AnyChart]) -> Iterator[Row]:
+    states = {state.id: state for state in leaves(chart)}
+    for entry in chart.IGNORED:
+        if entry.state in states and entry.event in events(chart):
+            room = room_of(states[entry.state])
+            yield Row(
+                machine=chart.__name__,
+                room=room,
+                state=entry.state,
+                event=entry.event,
+                guard="",
+                actions=(),
+                effects=(),
+                target_room=room,
+                target=entry.state,
+                kind=Kind.IGNORED,
+                reason=entry.reason,
+            )
+
+
+# --- what is said of late events, and how long states last ------------------------------------------------
+
+NOBODY = -987654321
+"""A number that nothing has, to find out what is said about a fact that bears it."""
+
+
+@cache
+def fact_classes() -> Mapping[str, type[facts.Fact]]:
+    """The class of the facts that bring each event."""
+    return {fact.name: fact for fact in facts.Fact.__subclasses__()}
+
+
+def refusals(machine: Machine) -> tuple[Refusal, ...]:
+    """The events that can be refused as stale, with N for the number they bear."""
+    chart = machine.fresh(machine.policy)
+    found = []
+    for event in events(machine.chart):
+        reason = chart.stale(_about_nobody(fact_classes()[event]))
+        if reason is not None:
+            found.append(Refusal(event, reason.replace(str(NOBODY), "N")))
+    return tuple(found)
+
+
+def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
+    """A fact whose every number names something that does not exist; the rest of it is left out."""
+    needed = [field for field in attrs.fields(fact) if field.default is attrs.NOTHING]
+    values: dict[str, Any] = {
+        field.name: NOBODY if str(field.type) in ("int", "<class 'int'>") else None for field in needed
+    }
+    return fact(**values)
+
+
+def deadlines(machine: Machine) -> tuple[Deadline, ...]:
+    """Which setting limits each state: the one without which its deadline would be another."""
+    found = []
+    for state in leaves(machine.chart):
+        delay = machine.fresh(machine.policy).deadline_ms(state.id, 0.0)
+        for field in attrs.fields(type(machine.policy)) if delay is not None else ():
+            value = getattr(machine.policy, field.name)
+            if _limits(machine, state.id, field.name, value, delay):
+                found.append(Deadline(state.id, field.name, _milliseconds(value)))
+    return tuple(found)
+
+
+def _limits(machine: Machine, state: str, field: str, value: Any, delay: float | None) -> bool:
+    """Whether another value of `field` gives `state` another deadline."""
+    if isinstance(value, tuple):
+        other: Any = tuple(each + 1 for each in value)
+    elif isinstance(value, float | int):
+        other = value + 1
+    else:
+        return False
+    policy = attrs.evolve(machine.policy, **{field: other})
+    return machine.fresh(policy).deadline_ms(state, 0.0) != delay
+
+
+def _milliseconds(value: Any) -> str:
+    each = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{ms:g}" for ms in each) + " ms"
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------
+
+
+def undeclared(chart: type[AnyChart]) -> tuple[tuple[str, str], ...]:
+    """The pairs of a state and an event that nobody said anything about."""
+    declared = {(row.state, row.event) for row in rows(chart)}
+    every = itertools.product((state.id for state in leaves(chart)), events(chart))
+    return tuple(pair for pair in every if pair not in declared)
+
+
+def faults(chart: type[AnyChart]) -> tuple[str, ...]:
+    """Everything that is wrong with the declarations, as far as it can be seen without running them."""
+    return tuple(itertools.chain(_unknown(chart), _twice(chart), _pairs_at_fault(chart)))
+
+
+def _unknown(chart: type[AnyChart]) -> Iterator[str]:
+    states, known = {state.id for state in leaves(chart)}, set(events(chart))
+    for entry in chart.IGNORED:
+        if entry.state not in states or entry.event not in known:
+            yield f"{entry.event} in {entry.state} is ignored, but there is no such pair"
+    for event in known - set(fact_classes()):
+        yield f"no fact brings the event {event}"
+
+
+def _twice(chart: type[AnyChart]) -> Iterator[str]:
+    count = Counter((entry.state, entry.event) for entry in chart.IGNORED)
+    for (state, event), times in count.items():
+        if times > 1:
+            yield f"{event} in {state} is declared as ignored {times} times"
+
+
+def _pairs_at_fault(chart: type[AnyChart]) -> Iterator[str]:
+    for state, event in undeclared(chart):
+        yield f"{event} in {state} is not declared"
+    for (state, event), pair in itertools.groupby(rows(chart), key=lambda row: (row.state, row.event)):
+        for fault in _guard_faults(tuple(pair)):
+            yield f"{event} in {state}: {fault}"
+
+
+def _guard_faults(pair: tuple[Row, ...]) -> Iterator[str]:
+    """Every combination of guards must lead somewhere, and every row must be reached by one."""
+    tried = [row for row in pair if row.kind is not Kind.IGNORED]
+    fallen_through = False
+    reached = set()
+    for truth in _assignments(row.guard for row in tried):
+        first = next((row for row in tried if holds(row.guard, truth)), None)
+        if first is None:
+            fallen_through = True
+            if len(tried) == len(pair):
+                yield f"nothing is declared for {_described(truth)}"
+        else:
+            reached.add(first)
+    for row in tried:
+        if row not in reached:
+            yield f"the transition to {row.target} is never taken, because of those before it"
+    if tried and len(tried) < len(pair) and not fallen_through:
+        yield "it is declared as ignored, but a guard always holds"
+
+
+def _assignments(guards: Iterable[str]) -> Iterator[dict[str, bool]]:
+    names = sorted({name for guard in guards for name in guard_names(guard)})
+    for values in itertools.product((False, True), repeat=len(names)):
+        yield dict(zip(names, values, strict=True))
+
+
+def _described(truth: Mapping[str, bool]) -> str:
+    return " and ".join(name if value else f"not {name}" for name, value in truth.items()) or "no guard"
+
+
+def guard_names(guard: str) -> tuple[str, ...]:
+    """The guards that a boolean expression speaks of, in its order."""
+    return tuple(dict.fromkeys(re.findall(r"\b(?!and\b|or\b|not\b)\w+", guard)))
+
+
+def holds(guard: str, truth: Mapping[str, bool]) -> bool:
+    """Whether a boolean expression over guards holds, given the truth of each."""
+    return not guard or _evaluate(ast.parse(guard, mode="eval").body, truth)
+
+
+def _evaluate(node: ast.expr, truth: Mapping[str, bool]) -> bool:
+    match node:
+        case ast.Name(id=name):
+            return truth[name]
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _evaluate(operand, truth)
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_evaluate(value, truth) for value in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(_evaluate(value, truth) for value in values)
+    raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
