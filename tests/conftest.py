@@ -1,0 +1,82 @@
+"""What all tests share: repeatable scheduling, bounded examples, skips that CI does not allow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import hypothesis
+import pytest
+import trio
+
+from adapters import models
+from orchestrator.settings import Settings
+from tests.leftovers import Census
+
+ON_CI = os.environ.get("CI") == "true"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+hypothesis.settings.register_profile(
+    "dev",
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("dev"), derandomize=True, database=None, max_examples=100
+)
+hypothesis.settings.load_profile("ci" if ON_CI else "dev")
+
+
+# --- Trio runs the tasks that are ready in random order; here in the same random order every time ---------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    trio._core._run._r.seed(item.nodeid)
+
+
+# --- what may be missing on a developer's machine, and never on CI ----------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if ON_CI:
+        return
+    for marker, reason in _lacking().items():
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _lacking() -> dict[str, str]:
+    """The markers of tests that cannot run here, each with what would make them run."""
+    lacking = {}
+    directory = Settings().local_models_dir
+    if any(status is not models.Status.PRESENT for _, status in models.installed(directory)):
+        lacking["models"] = f"needs the embedded models: `{models.FETCH_COMMAND}`"
+    if not any(shutil.which(name) for name in BROWSERS):
+        lacking["browser"] = "needs Chromium"
+    if not (shutil.which("node") and shutil.which("npm")):
+        lacking["node"] = "needs Node.js and npm"
+    return lacking
+
+
+# --- nothing left behind ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leaves_nothing() -> Callable[[], AbstractContextManager[None]]:
+    """`with leaves_nothing():` fails if more threads, sockets, files or children exist after than before."""
+
+    @contextmanager
+    def watch() -> Iterator[None]:
+        before = Census.take()
+        yield
+        before.compare()
+
+    return watch

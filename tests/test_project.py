@@ -1,0 +1,131 @@
+"""The project itself: what lies where, pinned packages, no machine's own paths or hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOP_LEVEL = {
+    "pyproject.toml",
+    "orchestrator",
+    "machines",
+    "adapters",
+    "protocol",
+    "tests",
+    "diagrams",
+    "README.md",
+    "Makefile",
+    "LICENSE",
+    ".ci",
+    ".gitignore",
+    "benchmarks",
+    "examples",
+    "docs",
+}
+REQUIREMENTS = {"run": ("local",), "test": ("local", "dev")}
+
+
+def tracked_files() -> list[Path]:
+    """Every file that is committed, or would be by `git add`."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in names.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(name: str) -> dict[str, int]:
+    """The packages of a requirements file, each with how many hashes it has."""
+    text = (ROOT / ".ci" / "requirements" / f"{name}.txt").read_text()
+    blocks = re.split(r"(?m)^(?=\w)", text)
+    return {normal(re.split(r"==", block)[0]): block.count("--hash=sha256:") for block in blocks if block}
+
+
+def declared(extras: tuple[str, ...]) -> set[str]:
+    """The packages that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["build-system"]["requires"]
+    for extra in extras:
+        wanted += project["project"]["optional-dependencies"][extra]
+    return {normal(re.split(r"[<>=!~;\[ ]", requirement)[0]) for requirement in wanted}
+
+
+def test_the_top_level_holds_only_what_the_owner_allows() -> None:
+    found = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
+    assert found <= TOP_LEVEL
+
+
+def test_no_machines_own_paths_and_no_registrys_hosts_are_committed() -> None:
+    forbidden = re.compile(
+        r"(?<![\w.~])/(?:work|root|home|farm|Users)/\w"
+        r"|--(?:extra-)?index-url|--trusted-host|https?://\S+/simple\b"
+        r"|\"resolved\":\s*\"https?:|^\s*registry\s*=",
+        re.MULTILINE,
+    )
+    found = []
+    for path in tracked_files():
+        if path == Path(__file__).resolve() or path.stat().st_size > 2_000_000:
+            continue
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in forbidden.finditer(text)]
+    assert found == []
+
+
+def test_no_model_weights_and_no_big_files_are_committed() -> None:
+    found = [
+        path.name for path in tracked_files() if path.suffix in {".onnx", ".ort", ".gguf", ".whl", ".bin"}
+    ]
+    assert found == []
+    assert [path.name for path in tracked_files() if path.stat().st_size > 3_000_000] == []
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_pinned_package_has_hashes(name: str) -> None:
+    assert [package for package, hashes in pinned(name).items() if hashes == 0] == []
+
+
+@pytest.mark.parametrize(("name", "extras"), REQUIREMENTS.items())
+def test_everything_that_pyproject_asks_for_is_pinned(name: str, extras: tuple[str, ...]) -> None:
+    """If this fails: `make requirements`."""
+    assert declared(extras) - set(pinned(name)) == set()
+
+
+def test_requirements_hold_names_versions_and_hashes_only() -> None:
+    line = re.compile(r"[\w.-]+==[\w.!+-]+( ; [^#@:/]+)?( \\)?|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    for name in REQUIREMENTS:
+        lines = (ROOT / ".ci" / "requirements" / f"{name}.txt").read_text().splitlines()
+        assert [odd for odd in lines if not line.fullmatch(odd)] == []
+
+
+def test_running_and_testing_use_the_same_versions() -> None:
+    def versions(name: str) -> set[str]:
+        text = (ROOT / ".ci" / "requirements" / f"{name}.txt").read_text()
+        return set(re.findall(r"(?m)^\w.*?(?= \\$)", text))
+
+    assert versions("run") <= versions("test")
+
+
+def test_the_makefile_has_the_promised_targets() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"run", "test", "bench", "diagrams", "clean", "help"} <= set(re.findall(r"make (\w+)", shown))
+
+
+def test_continuous_integration_can_be_run() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_asyncio_is_imported_nowhere() -> None:
+    importing = re.compile(r"(?m)^\s*(import|from) asyncio\b")
+    rooms = [path for path in tracked_files() if path.suffix == ".py"]
+    assert [path.name for path in rooms if importing.search(path.read_text())] == []
