@@ -141,7 +141,7 @@ class UnsupportedRate(InvalidPayload):
     """The sampling rate is a proper one, but outside of what is accepted. Rates are in Hz."""
 
     def __init__(self, rate: float, lowest: int, highest: int) -> None:
-        shown = f"{rate:g}" if math.isinf(rate) or rate != int(rate) else str(int(rate))
+        shown = int(rate) if math.isfinite(rate) and rate == int(rate) else rate
         super().__init__(f"samplingRate must be from {lowest} to {highest} Hz, got {shown}")
         self.rate = rate
         self.lowest = lowest

@@ -82,12 +82,14 @@ class AudioInputStart(Payload):
     """A recording cycle begins. None means the session's own language or voice.
 
     `turn_mode` (extension): who ends the caller's turn; None means the session's own mode.
+    `output_sampling_rate` (extension): the rate that answers shall have; None means the session's own.
     """
 
     sampling_rate: int = field(default=DEFAULT_RATE, validator=_check_rate)
     language: str | None = None
     voice_id: str | None = None
     turn_mode: Literal["manual", "automatic"] | None = None
+    output_sampling_rate: int | None = field(default=None, validator=attrs.validators.optional(_check_rate))
 
 
 @frozen
@@ -396,10 +398,10 @@ def _problems(group: ClassValidationError, prefix: str) -> list[tuple[str, Excep
     fields = attrs.fields_dict(group.cl)
     found: list[tuple[str, Exception]] = []
     for problem in group.exceptions:
-        path = prefix
-        for note in getattr(problem, "__notes__", ()):
-            if isinstance(note, AttributeValidationNote):
-                path = prefix + wire_name(fields[note.name])
+        notes = [
+            note for note in getattr(problem, "__notes__", ()) if isinstance(note, AttributeValidationNote)
+        ]
+        path = prefix + "".join(wire_name(fields[note.name]) for note in notes)
         if isinstance(problem, ClassValidationError):
             found += _problems(problem, f"{path}.")
         else:
