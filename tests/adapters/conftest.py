@@ -1,0 +1,74 @@
+"""The embedded models, loaded once for all tests that carry the mark `models`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import samplerate  # type: ignore[import-not-found]
+import trio
+
+from adapters.hibari_voice import SAMPLE_RATE, HibariTextToSpeech
+from adapters.interfaces import LISTENING_RATE, Samples, SpokenAudio
+from adapters.models import SPEECH_TO_TEXT_DIRECTORY, Status, installed
+from adapters.moonshine import MoonshineSpeechToText
+from adapters.silero import SileroVoiceActivity
+
+Speech = Callable[[str], Samples]
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The directory that `vantum models fetch` fills. Without it tests are skipped, except on CI."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    directory = Path(os.environ.get("LOCAL_MODELS_DIR") or cache / "vantum" / "models")
+    absent = [file.path for file, status in installed(directory) if status is not Status.PRESENT]
+    if absent:
+        reason = f"no embedded models ({', '.join(absent)}): run `vantum models fetch`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def silero(models_dir: Path) -> SileroVoiceActivity:
+    return SileroVoiceActivity(models_dir / "silero_vad_v6.onnx")
+
+
+@pytest.fixture(scope="session")
+def moonshine(models_dir: Path) -> MoonshineSpeechToText:
+    return MoonshineSpeechToText(models_dir / SPEECH_TO_TEXT_DIRECTORY)
+
+
+@pytest.fixture(scope="session")
+def hibari() -> HibariTextToSpeech:
+    return HibariTextToSpeech(seed=1)
+
+
+@pytest.fixture(scope="session")
+def speech(hibari: HibariTextToSpeech) -> Speech:
+    """Says a text: samples at `LISTENING_RATE`."""
+
+    async def say(text: str) -> Samples:
+        pieces: list[Samples] = []
+        async with hibari.open("en-US") as voice, voice.speak(LISTENING_RATE, None) as stream:
+            await stream.say(0, text)
+            await stream.end()
+            pieces += [item.samples async for item in stream if isinstance(item, SpokenAudio)]
+        audio = np.concatenate(pieces) / 32768
+        slower = samplerate.resample(audio, LISTENING_RATE / SAMPLE_RATE, "sinc_fastest")
+        samples: Samples = (np.clip(slower, -1, 1) * 32767).astype(np.int16)
+        return samples
+
+    said: dict[str, Samples] = {}
+
+    def speech(text: str) -> Samples:
+        if text not in said:
+            said[text] = trio.run(say, text)
+        return said[text]
+
+    return speech
