@@ -1,0 +1,373 @@
+// The talk page: one call at a time, from the Start button to its end.
+//
+// For tests, <body> carries data-connection (disconnected, connecting, connected, reconnecting, error), data-call
+// (idle, opening, open, ending), data-state, data-substate and data-session, and `window.vantum` (read-only) has
+//   state, substate, connection, session   as above
+//   turns     [{turn, said, interim, answer, unheard, interrupted, latency, measuredMs}]
+//   errors    [{eventType, requestType, code, message}]
+//   playback  {playing, playedMs, utterance}: of the utterance that is or was last played
+
+import { Connection } from './connection.js';
+import { Conversation } from './conversation.js';
+import { Diagram } from './diagram.js';
+import { askHealth } from './health.js';
+import { LastSound } from './last-sound.js';
+import { LatencyView } from './latency-view.js';
+import { LevelView } from './level-view.js';
+import { MicrophoneError, openMicrophone } from './microphone.js';
+import { Playback } from './playback.js';
+import { TranscriptView } from './transcript-view.js';
+import { endWords, stateWords, statusWords } from './words.js';
+
+const LANGUAGE = 'en-US';
+const LIKELY_RATE = 24000; // Hz of the first output, made at the click; another is made if the server announces another
+const HEALTH_EVERY_MS = 5000;
+
+const at = (id) => document.getElementById(id);
+const body = document.body;
+
+const conversation = new Conversation();
+const transcript = new TranscriptView(at('transcript'));
+const latency = new LatencyView(at('latency'), at('latency-turns'), at('latency-summary'));
+const level = new LevelView(at('level'));
+const diagram = new Diagram(document.querySelectorAll('#rooms > li'), at('diagram'));
+const playback = new Playback({ report: played, trouble: (error) => fail(`The answer cannot be played: ${error.message}`) });
+const connection = new Connection(
+  new URL('/ws', location.href.replace(/^http/, 'ws')).href,
+  { status: linked, message: received },
+  {
+    WebSocket,
+    setTimeout: (action, ms) => setTimeout(action, ms),
+    clearTimeout: (timer) => clearTimeout(timer),
+    now: () => performance.now(),
+    random: Math.random,
+  },
+);
+
+let call = 'idle';
+let mode = 'automatic';
+let microphone = null;
+let lastSound = new LastSound();
+let recording = false;
+let sessions = 0; // in this call: more than one after a reconnection
+let droppedAudio = false;
+let link = { reachable: true, retryInMs: null, why: '' };
+let heardUtterance = '';
+let due = false;
+
+// --- a call --------------------------------------------------------------------------------------------------
+
+async function startCall() {
+  if (call !== 'idle') return;
+  clearError();
+  become('opening');
+  playback.prepare(LIKELY_RATE);
+  try {
+    microphone = await openMicrophone({ block: captured, lost: microphoneLost });
+  } catch (error) {
+    if (!(error instanceof MicrophoneError)) throw error;
+    become('idle');
+    playback.close();
+    fail(error.message, 'MICROPHONE');
+    return;
+  }
+  conversation.forget();
+  lastSound = new LastSound();
+  sessions = 0;
+  become('open');
+  at('phrase').focus(); // the Start button is gone; a space now means a turn, not a click
+  connection.connect();
+}
+
+function endCall() {
+  if (call !== 'open') return;
+  become('ending');
+  closeMicrophone();
+  playback.close();
+  connection.end('user.action.end_call', { reason: 'caller_hung_up' });
+}
+
+function callOver(why) {
+  if (call === 'idle') return;
+  conversation.finish();
+  closeMicrophone();
+  if (!playback.playing) playback.close();
+  become('idle');
+  if (why !== '') fail(why, 'ENDED');
+}
+
+function closeMicrophone() {
+  recording = false;
+  microphone?.close();
+  microphone = null;
+  level.clear();
+}
+
+function microphoneLost() {
+  fail('The microphone was disconnected.', 'MICROPHONE');
+  endCall();
+}
+
+// --- the link ------------------------------------------------------------------------------------------------
+
+function linked(status, { sessionId, retryInMs, why }) {
+  link = { reachable: status !== 'error', retryInMs, why };
+  body.dataset.connection = status;
+  body.dataset.session = sessionId;
+  if (status === 'connected') welcomed();
+  else if (status === 'reconnecting') lineDropped();
+  else if (status === 'disconnected') callOver(endWords(conversation.cause) || endWords(why));
+  else if (status === 'error') {
+    conversation.forget();
+    callOver(why || 'The server cannot be reached.');
+  }
+  render();
+}
+
+function welcomed() {
+  conversation.forget();
+  sessions += 1;
+  if (sessions > 1) conversation.note('Connected again. This is a new conversation: the agent has forgotten the one before.');
+  else if (conversation.entries.length > 0) conversation.note('A new call');
+  if (sessions > 1) clearError();
+  if (mode === 'automatic') beginRecording();
+}
+
+function lineDropped() {
+  recording = false;
+  playback.cancel();
+  conversation.forget();
+}
+
+function received(message) {
+  const { eventType, payload } = message;
+  const known = conversation.errors.length;
+  conversation.take(message);
+  if (conversation.errors.length > known) showError();
+  if (eventType === 'audio.output.start') playback.begin(payload.utteranceId, rateIn(payload));
+  else if (eventType === 'audio.output.chunk') heard(payload);
+  else if (eventType === 'audio.output.complete') playback.end(payload.utteranceId);
+  else if (eventType === 'audio.output.cancel') playback.cancel(payload.utteranceId);
+  render();
+}
+
+function heard({ audio, utteranceId, ...payload }) {
+  if (audio instanceof Uint8Array && typeof utteranceId === 'string' && call === 'open') {
+    playback.push(utteranceId, audio, rateIn(payload));
+  }
+}
+
+function rateIn({ samplingRate, sampleRate }) {
+  const rate = samplingRate ?? sampleRate;
+  return rate >= 3000 && rate <= 192000 ? rate : LIKELY_RATE;
+}
+
+// --- turns ---------------------------------------------------------------------------------------------------
+
+function beginRecording() {
+  if (recording || connection.status !== 'connected' || microphone === null) return;
+  recording = true;
+  const request = connection.request('audio.input.start', {
+    samplingRate: microphone.rate,
+    language: LANGUAGE,
+    turnMode: mode,
+  });
+  request.catch((error) => {
+    if (connection.status !== 'connected') return; // the lost link is shown as such
+    recording = false;
+    fail(error.message, 'REQUEST');
+    render();
+  });
+}
+
+function endRecording() {
+  if (!recording) return;
+  recording = false;
+  connection.request('audio.input.stop', {}).catch((error) => {
+    if (connection.status === 'connected') fail(error.message, 'REQUEST');
+  });
+}
+
+function toggleTurn() {
+  if (call !== 'open' || mode !== 'manual') return;
+  if (recording) endRecording();
+  else {
+    clearError();
+    playback.cancel(); // the server cuts its answer off by itself when a recording starts
+    beginRecording();
+  }
+  render();
+}
+
+function chooseMode(chosen) {
+  if (chosen === mode) return;
+  mode = chosen;
+  endRecording();
+  if (mode === 'automatic') beginRecording();
+  render();
+}
+
+/** Silence at once, here and at the server; nothing if nobody is answering. */
+function interrupt() {
+  if (!playback.playing && conversation.state !== 'RESPONDING' && conversation.state !== 'THINKING') return;
+  playback.cancel();
+  connection.send('user.action.interrupt', { timestamp: Date.now() });
+}
+
+// --- sound ---------------------------------------------------------------------------------------------------
+
+function captured(audio, rms) {
+  lastSound.take(rms, performance.now());
+  level.take(rms, recording);
+  if (!recording || connection.status !== 'connected') return;
+  const timestamp = performance.timeOrigin + performance.now();
+  const sent = connection.sendIfRoom('audio.input.chunk', { audio: new Uint8Array(audio), timestamp });
+  if (!sent && !droppedAudio) fail('The network is too slow: some of what you said was lost.', 'NETWORK');
+  droppedAudio = !sent;
+}
+
+function played({ kind, utterance, heardAt }) {
+  heardUtterance = utterance;
+  if (kind === 'started') conversation.started(utterance, heardAt, lastSound.at);
+  else if (kind === 'overflow') fail('The server sent more sound than can be kept; some of the answer was lost.', 'OVERFLOW');
+  else if (call === 'idle' && (kind === 'finished' || kind === 'starved')) playback.close();
+  render();
+}
+
+// --- what is shown -------------------------------------------------------------------------------------------
+
+function become(next) {
+  call = next;
+  body.dataset.call = next;
+  render();
+}
+
+function fail(message, code = '') {
+  const last = conversation.errors.at(-1);
+  if (last?.message === message && at('error').textContent.includes(message) && code === 'REQUEST') return; // said already
+  conversation.fail(message, code);
+  showError();
+}
+
+function showError() {
+  const { message } = conversation.errors.at(-1);
+  let times = 0;
+  while (conversation.errors.at(-1 - times)?.message === message) times += 1;
+  at('error').textContent = times > 1 ? `${message} (${times} times)` : message;
+}
+
+function clearError() {
+  at('error').textContent = '';
+}
+
+/** Show everything as it now is, once for all that happens in one go. */
+function render() {
+  if (due) return;
+  due = true;
+  queueMicrotask(() => {
+    due = false;
+    draw();
+  });
+}
+
+function draw() {
+  const { state, substate } = conversation;
+  const { status } = connection;
+  body.dataset.state = state;
+  body.dataset.substate = substate;
+  const [phrase, hint] = stateWords({ call, status, mode, recording, state, substate });
+  write('phrase', phrase);
+  write('hint', hint);
+  write('connection', statusWords(status, link));
+  write('session', body.dataset.session && `Session ${body.dataset.session}`);
+  write('turn-words', recording ? 'End your turn' : 'Begin your turn');
+  const open = call === 'open';
+  at('start').hidden = call === 'open' || call === 'ending';
+  at('start').disabled = call === 'opening';
+  at('turn').hidden = !open || mode !== 'manual';
+  at('turn').disabled = status !== 'connected';
+  at('interrupt').hidden = !open;
+  at('interrupt').disabled = !playback.playing && state !== 'RESPONDING' && state !== 'THINKING';
+  at('end').hidden = !open && call !== 'ending';
+  at('end').disabled = call === 'ending';
+  at('reconnect').hidden = status !== 'reconnecting' && link.reachable;
+  body.toggleAttribute('data-recording', recording);
+  diagram.light(state, substate);
+  transcript.show(conversation.entries);
+  latency.show(conversation.turns);
+}
+
+/** Change a text only if it differs, so that screen readers hear each change once. */
+function write(id, words) {
+  if (at(id).textContent !== words) at(id).textContent = words;
+}
+
+// --- the server ----------------------------------------------------------------------------------------------
+
+async function introduce() {
+  const { reachable, smokeTest, providers } = await askHealth();
+  if (call === 'idle') link = { reachable, retryInMs: null, why: '' };
+  if (reachable) {
+    at('brain').hidden = !smokeTest;
+    at('providers').hidden = providers.length === 0;
+    at('providers').replaceChildren(...providers.map(([role, name]) => named(role, name)));
+    diagram.load('/diagrams/conversation.svg');
+  } else setTimeout(introduce, HEALTH_EVERY_MS);
+  render();
+}
+
+function named(role, name) {
+  const pair = document.createElement('div');
+  for (const [tag, words] of [['dt', role], ['dd', name]]) {
+    const element = document.createElement(tag);
+    element.textContent = words;
+    pair.append(element);
+  }
+  return pair;
+}
+
+function reconnect() {
+  if (connection.status === 'reconnecting') connection.retryNow();
+  else if (connection.status === 'error') startCall();
+  else introduce();
+}
+
+// --- keys and clicks -----------------------------------------------------------------------------------------
+
+const TAKES_SPACE = 'button, a[href], summary, input:not([type=radio]), select, textarea, [contenteditable]';
+
+function pressed(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || call !== 'open') return;
+  if (event.key === 'Escape') interrupt();
+  else if (event.key === ' ' && mode === 'manual' && !event.target.closest?.(TAKES_SPACE)) {
+    event.preventDefault(); // no scrolling
+    if (!event.repeat) toggleTurn();
+  }
+}
+
+at('start').addEventListener('click', startCall);
+at('end').addEventListener('click', endCall);
+at('turn').addEventListener('click', toggleTurn);
+at('interrupt').addEventListener('click', interrupt);
+at('reconnect').addEventListener('click', reconnect);
+for (const radio of document.querySelectorAll('input[name=mode]')) {
+  radio.addEventListener('change', () => chooseMode(radio.value));
+  if (radio.checked) mode = radio.value; // browsers restore a choice on reload
+}
+document.addEventListener('keydown', pressed);
+window.addEventListener('online', () => connection.retryNow());
+
+Object.defineProperty(window, 'vantum', {
+  value: Object.freeze({
+    get state() { return conversation.state; },
+    get substate() { return conversation.substate; },
+    get connection() { return connection.status; },
+    get session() { return connection.sessionId; },
+    get turns() { return structuredClone(conversation.turns); },
+    get errors() { return structuredClone(conversation.errors); },
+    get playback() { return { playing: playback.playing, playedMs: playback.playedMs, utterance: heardUtterance }; },
+  }),
+});
+
+render();
+introduce();

@@ -1,0 +1,65 @@
+// The page's sentences about the state of the conversation and of the link.
+
+/** The five rooms, in the order a call passes through them. */
+export const ROOMS = ['INITIALIZING', 'LISTENING', 'THINKING', 'RESPONDING', 'ENDING'];
+
+const SUBSTATES = {
+  connecting: ['Getting ready', 'The speech and language models are being opened.'],
+  quiet: ['Listening', 'Go ahead, say something.'],
+  hearing: ['Hearing you', ''],
+  pausing: ['A pause', 'If it lasts, your turn is over.'],
+  finalizing: ['Writing it down', 'The last of your words are being transcribed.'],
+  generating: ['Thinking', 'The language model is working out an answer.'],
+  retrying: ['Thinking again', 'The language model failed; it is being asked once more.'],
+  speaking: ['Speaking', 'Talk over it to interrupt.'],
+  deciding: ['Holding on', 'Was that an interruption, or only a cough?'],
+  closing: ['Saying goodbye', ''],
+  ended: ['The call has ended', ''],
+};
+
+const STATES = {
+  INITIALIZING: SUBSTATES.connecting,
+  LISTENING: SUBSTATES.quiet,
+  THINKING: SUBSTATES.generating,
+  RESPONDING: SUBSTATES.speaking,
+  ENDING: SUBSTATES.closing,
+};
+
+/** [headline, sentence] for where the conversation is. */
+export function stateWords({ call, status, mode, recording, state, substate }) {
+  if (call === 'opening') return ['Opening the microphone', 'Your browser may ask for permission.'];
+  if (call === 'idle') return ['Press Start and talk', 'Your microphone is opened when you press Start, and closed when the call ends.'];
+  if (status === 'reconnecting') return ['The line dropped', 'The page is calling again by itself.'];
+  if (status !== 'connected') return ['Calling', ''];
+  if (mode === 'manual' && !recording && state === 'LISTENING') {
+    return ['Your turn', 'Press the button or the space bar, speak, and press it again when you are done.'];
+  }
+  if (mode === 'manual' && recording && state === 'LISTENING') {
+    return ['Hearing you', 'Press again when you are done.'];
+  }
+  if (mode === 'manual' && substate === 'speaking') return [SUBSTATES.speaking[0], 'Begin your turn, or press Escape, to interrupt.'];
+  return SUBSTATES[substate] ?? STATES[state] ?? ['Connected', ''];
+}
+
+/** What the link's lamp says. */
+export function statusWords(status, { retryInMs = null, why = '', reachable = true } = {}) {
+  if (status === 'connected') return 'Connected';
+  if (status === 'connecting') return 'Connecting';
+  if (status === 'error') return why || 'The server cannot be reached';
+  if (status === 'reconnecting') {
+    return retryInMs === null ? 'Reconnecting' : `Reconnecting in ${Math.max(1, Math.round(retryInMs / 1000))} s`;
+  }
+  return reachable ? 'Ready' : 'Server not reachable';
+}
+
+/** Why a call ended, from the cause the server gives, or '' for the ordinary hanging up. */
+export function endWords(cause) {
+  return {
+    idle: 'The call ended because nobody spoke.',
+    too_old: 'The call reached its longest allowed time.',
+    shutdown: 'The server is shutting down.',
+    provider_unavailable: 'The call ended because a speech or language service is not available.',
+    model_kept_failing: 'The call ended because the language model kept failing.',
+    internal_error: 'The call ended because of an error inside the server.',
+  }[cause] ?? '';
+}

@@ -1,0 +1,209 @@
+// The link to the server, against a socket and a clock that the test moves by hand.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { backOff, Connection, MAX_ATTEMPTS, RequestError } from '../../orchestrator/page/connection.js';
+import { decode, encode } from '../../orchestrator/page/msgpack.js';
+
+/** A world with a clock of its own; `sockets` are those that were opened, `said` the statuses. */
+function world() {
+  const here = { at: 0, timers: [], sockets: [], said: [], messages: [] };
+  class Socket {
+    constructor(url, protocols) {
+      Object.assign(this, { url, protocols, sent: [], bufferedAmount: 0, closedWith: null });
+      here.sockets.push(this);
+    }
+    send(bytes) { this.sent.push(decode(bytes)); }
+    close(code) { this.closedWith = code; }
+    say(eventType, payload, more = {}) {
+      this.onmessage({ data: encode({ eventType, eventId: 'e', sessionId: 's1', payload, ...more }) });
+    }
+    welcome(sessionId = 's1') { this.say('connection.lifecycle.ack', { success: true, sessionId }, { sessionId }); }
+    drop(code = 1006, reason = '') { this.onclose({ code, reason }); }
+  }
+  here.pass = (ms) => {
+    const end = here.at + ms;
+    for (;;) {
+      const next = here.timers.filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0];
+      if (!next) break;
+      here.timers.splice(here.timers.indexOf(next), 1);
+      here.at = next.due;
+      next.action();
+    }
+    here.at = end;
+  };
+  here.connection = new Connection('ws://x/ws', {
+    status: (status, more) => here.said.push([status, more.sessionId]),
+    message: (message) => here.messages.push(message.eventType),
+  }, {
+    WebSocket: Socket,
+    setTimeout: (action, ms) => {
+      const timer = { due: here.at + ms, action };
+      here.timers.push(timer);
+      return timer;
+    },
+    clearTimeout: (timer) => {
+      const index = here.timers.indexOf(timer);
+      if (index >= 0) here.timers.splice(index, 1);
+    },
+    now: () => here.at,
+    random: () => 0.5,
+  });
+  here.connection.connect();
+  here.last = () => here.sockets.at(-1);
+  return here;
+}
+
+test('it offers the subprotocol, and is connected when the server has named the session', () => {
+  const here = world();
+  assert.deepEqual(here.last().protocols, ['vantum.v2']);
+  assert.deepEqual(here.said, [['connecting', '']]);
+  assert.equal(here.connection.send('audio.input.stop', {}), null);
+  here.last().welcome();
+  assert.deepEqual(here.said.at(-1), ['connected', 's1']);
+  here.connection.send('audio.input.stop', {});
+  assert.equal(here.last().sent[0].sessionId, 's1');
+});
+
+test('a request is settled by the ack with its id', async () => {
+  const here = world();
+  here.last().welcome();
+  const request = here.connection.request('audio.input.start', {});
+  here.last().say('audio.input.start', { success: true }, { eventId: here.last().sent[0].eventId });
+  await request;
+  assert.deepEqual(here.messages, []);
+});
+
+test('a request is refused by an error with its id, which is shown as well', async () => {
+  const here = world();
+  here.last().welcome();
+  const request = here.connection.request('audio.input.start', {});
+  here.last().say('audio.error.unsupported_rate', { error: { message: 'too slow' } }, { eventId: here.last().sent[0].eventId });
+  await assert.rejects(request, new RequestError('too slow'));
+  assert.deepEqual(here.messages, ['audio.error.unsupported_rate']);
+});
+
+test('a request that is never confirmed fails, and so does one whose link is lost', async () => {
+  const here = world();
+  here.last().welcome();
+  const unanswered = here.connection.request('audio.input.start', {});
+  here.pass(15_000);
+  await assert.rejects(unanswered, RequestError);
+  const lost = here.connection.request('audio.input.stop', {});
+  here.last().drop();
+  await assert.rejects(lost, RequestError);
+  await assert.rejects(here.connection.request('audio.input.stop', {}), RequestError);
+});
+
+test('a lost link is tried again, later each time, until it is given up', () => {
+  const here = world();
+  const waits = [];
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    here.last().drop();
+    assert.equal(here.said.at(-1)[0], 'reconnecting');
+    waits.push(here.timers[0].due - here.at);
+    here.pass(waits.at(-1));
+    assert.equal(here.sockets.length, attempt + 2);
+  }
+  assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 10000, 10000, 10000]);
+  here.last().drop();
+  assert.equal(here.said.at(-1)[0], 'error');
+  assert.deepEqual(here.timers, []);
+});
+
+test('the pause before another attempt is spread by a fifth', () => {
+  assert.equal(backOff(0, 0), 400);
+  assert.equal(Math.round(backOff(0, 1)), 600);
+  assert.equal(Math.round(backOff(99, 1)), 12000);
+});
+
+test('a reconnection gets the new session, and an old socket is not listened to', () => {
+  const here = world();
+  const [first] = here.sockets;
+  first.welcome();
+  first.drop();
+  here.pass(500);
+  here.last().welcome('s2');
+  assert.deepEqual(here.said.at(-1), ['connected', 's2']);
+  first.say('some.event', {});
+  first.drop();
+  assert.deepEqual(here.messages, []);
+  assert.deepEqual(here.said.at(-1), ['connected', 's2']);
+});
+
+test('a server that accepts and drops at once is not hammered', () => {
+  const here = world();
+  here.last().welcome();
+  here.last().drop(1013, 'at capacity');
+  here.pass(500);
+  here.last().welcome();
+  here.last().drop(1013, 'at capacity');
+  here.pass(999);
+  assert.equal(here.sockets.length, 2);
+  here.pass(1);
+  assert.equal(here.sockets.length, 3);
+});
+
+test('a normal close ends it, a refusal is an error, and neither is tried again', () => {
+  for (const [code, status] of [[1000, 'disconnected'], [1008, 'error']]) {
+    const here = world();
+    here.last().welcome();
+    here.last().drop(code, 'because');
+    assert.equal(here.said.at(-1)[0], status);
+    here.pass(60_000);
+    assert.equal(here.sockets.length, 1);
+  }
+});
+
+test('a server that accepts and says nothing is left', () => {
+  const here = world();
+  here.pass(15_000);
+  assert.equal(here.said.at(-1)[0], 'reconnecting');
+  assert.equal(here.sockets[0].closedWith, 1000);
+});
+
+test('a farewell is sent, and the socket closed if the server does not', () => {
+  const here = world();
+  here.last().welcome();
+  here.connection.end('user.action.end_call', { reason: 'x' });
+  assert.equal(here.last().sent[0].eventType, 'user.action.end_call');
+  here.pass(3000);
+  assert.equal(here.last().closedWith, 1000);
+  assert.equal(here.said.at(-1)[0], 'disconnected');
+});
+
+test('ending while reconnecting stops the attempts', () => {
+  const here = world();
+  here.last().drop();
+  here.connection.end('user.action.end_call', {});
+  here.pass(60_000);
+  assert.equal(here.sockets.length, 1);
+  assert.equal(here.said.at(-1)[0], 'disconnected');
+});
+
+test('heartbeats go out; a server that answered them and then went silent is left', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(15_000);
+  assert.equal(here.last().sent[0].eventType, 'connection.lifecycle.heartbeat');
+  here.last().say('connection.lifecycle.heartbeat', { timestamp: 1.5 });
+  here.pass(45_000);
+  assert.equal(here.said.at(-1)[0], 'connected');
+  here.pass(15_000);
+  assert.equal(here.said.at(-1)[0], 'reconnecting');
+});
+
+test('audio is not piled up on a network that cannot keep up', () => {
+  const here = world();
+  here.last().welcome();
+  assert.ok(here.connection.sendIfRoom('audio.input.chunk', { audio: new Uint8Array(2) }));
+  here.last().bufferedAmount = 2 ** 21;
+  assert.ok(!here.connection.sendIfRoom('audio.input.chunk', { audio: new Uint8Array(2) }));
+});
+
+test('the network coming back hurries a waiting attempt', () => {
+  const here = world();
+  here.last().drop();
+  here.connection.retryNow();
+  assert.equal(here.sockets.length, 2);
+});
