@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,21 +16,10 @@ SCRIPTS = sorted(PAGE.glob("*.js"))
 IMPORTED = re.compile(r"(?:from|import|new URL\()\s*'([^']+)'")
 
 
-@pytest.fixture
-def node() -> str:
-    """Node's path; without it the test is skipped, or fails where everything must run."""
-    found = shutil.which("node")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("node is not installed, and on CI the page's modules must be checked")
-        pytest.skip("node is not installed")
-    return found
-
-
 @pytest.mark.node
 @pytest.mark.parametrize("check", CHECKS, ids=lambda path: path.name.removesuffix(".test.mjs"))
-def test_modules_behave(node: str, check: Path) -> None:
-    command = [node, "--test", "--test-reporter=tap", str(check)]
+def test_modules_behave(check: Path) -> None:
+    command = ["node", "--test", "--test-reporter=tap", str(check)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"^# pass [1-9]", run.stdout, re.MULTILINE), run.stdout
@@ -101,7 +88,6 @@ def test_every_element_the_scripts_ask_for_exists(document: _Elements) -> None:
 
 
 def test_every_control_has_a_name(document: _Elements) -> None:
-    """Buttons and the choices are named by their text, which the parser would show as empty otherwise."""
     source = (PAGE / "index.html").read_text(encoding="utf-8")
     for words in re.findall(r"<button[^>]*>(.*?)</button>", source, re.DOTALL):
         assert re.sub(r"<[^>]+>", "", words).strip()
