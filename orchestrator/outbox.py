@@ -1,0 +1,77 @@
+"""Frames on their way to one client: a bounded queue with one writer.
+
+A frame that is being sent is never cancelled, since half a frame breaks the socket; what is cancelled is the
+audio that still waits. A client that does not take its frames is given up, not buffered for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from attrs import frozen
+
+MAX_WAITING_BYTES = 1024 * 1024
+"""Ten seconds of 48 kHz audio."""
+SEND_TIMEOUT_S = 10
+"""The time that one frame may take to leave."""
+
+
+@frozen
+class Frame:
+    """A message, and the answer whose audio it carries, if it does."""
+
+    data: bytes
+    utterance: int | None = None
+
+
+class Stalled(Exception):  # noqa: N818 (it says what happened)
+    """The client does not take what is sent to it."""
+
+
+class Outbox:
+    """The frames that wait. `put` never blocks; beyond the bound the client counts as stalled."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque()
+        self._waiting_bytes = 0
+        self._changed = trio.Event()
+        self._idle = True
+        self.overflown = False
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame; once too much waits, it is dropped and `overflown` is set."""
+        if self._waiting_bytes + len(frame.data) > MAX_WAITING_BYTES:
+            self.overflown = True
+        else:
+            self._frames.append(frame)
+            self._waiting_bytes += len(frame.data)
+        self._announce()
+
+    def drop_audio(self, utterance: int) -> None:
+        """Forget the audio of an answer that was not sent yet."""
+        kept = [frame for frame in self._frames if frame.utterance != utterance]
+        self._frames = deque(kept)
+        self._waiting_bytes = sum(len(frame.data) for frame in kept)
+
+    async def take(self) -> Frame:
+        """The next frame. Raises `Stalled` once the bound was passed."""
+        self._idle = True
+        self._announce()
+        while not self._frames and not self.overflown:
+            await self._changed.wait()
+        if self.overflown:
+            raise Stalled(f"more than {MAX_WAITING_BYTES} bytes wait to be sent")
+        frame = self._frames.popleft()
+        self._waiting_bytes -= len(frame.data)
+        self._idle = False
+        return frame
+
+    async def flushed(self) -> None:
+        """Return once everything was sent."""
+        while self._frames or not self._idle:
+            await self._changed.wait()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

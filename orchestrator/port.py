@@ -1,0 +1,131 @@
+"""One TCP port for WebSocket and HTTP: a connection's head is read, then replayed to whoever it is for."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import h11
+import trio
+from attrs import frozen
+
+MAX_HEAD_BYTES = 16 * 1024
+HEAD_TIMEOUT_S = 10
+_CHUNK = 4096
+
+
+class HeadError(Exception):
+    """The head of a connection cannot be used. `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Kind(enum.Enum):
+    """Who a connection is for."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+
+
+@frozen
+class Head:
+    """The first request of a connection."""
+
+    kind: Kind
+    path: str
+    """Without the query."""
+    received: bytes
+    """Everything that was read so far, which may be more than the head."""
+
+
+async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
+    """Read the first request's head; None if the peer closed without sending anything.
+
+    Raises `HeadError`: 408 when it does not come within `HEAD_TIMEOUT_S`, 431 when it is too large, 400 when
+    it is no HTTP.
+    """
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+    received = bytearray()
+    with trio.move_on_after(HEAD_TIMEOUT_S):
+        while True:
+            request = _parse(parser)
+            if isinstance(request, h11.Request):
+                return _head(request, bytes(received))
+            data = await stream.receive_some(_CHUNK)
+            if not data and not received:
+                return None
+            if not data:
+                raise HeadError(400, "the connection ended within the request's head")
+            received += data
+            parser.receive_data(bytes(data))
+    raise HeadError(408, f"the request's head did not come within {HEAD_TIMEOUT_S} s")
+
+
+def _parse(parser: h11.Connection) -> Any:
+    try:
+        return parser.next_event()
+    except h11.RemoteProtocolError as error:
+        raise HeadError(error.error_status_hint, str(error)) from error
+
+
+def _head(request: h11.Request, received: bytes) -> Head:
+    upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in request.headers)
+    path = request.target.decode("ascii", "replace").partition("?")[0]
+    return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received)
+
+
+class ReplayedStream(trio.abc.Stream):
+    """A socket's stream that gives what was read of it already once more.
+
+    It passes on what HTTP and WebSocket libraries ask of a `trio.SocketStream`: its `socket`.
+    """
+
+    def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
+        self._stream = stream
+        self._received = received
+        self.socket = stream.socket
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """What was read first, then what comes."""
+        if not self._received:
+            return await self._stream.receive_some(max_bytes)
+        await trio.lowlevel.checkpoint()
+        count = len(self._received) if max_bytes is None else max_bytes
+        data, self._received = self._received[:count], self._received[count:]
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As the socket's stream."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the socket's stream."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """As the socket's stream; hypercorn ends its connections with it."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """As the socket's stream."""
+        await self._stream.aclose()
+
+
+async def refuse(stream: trio.SocketStream, error: HeadError) -> None:
+    """Answer a connection whose head cannot be used."""
+    body = f"{error}\n".encode()
+    head = (
+        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n"
+        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    with trio.move_on_after(1):
+        await stream.send_all(head.encode("ascii") + body)
+
+
+_PHRASES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+}

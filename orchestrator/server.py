@@ -1,0 +1,283 @@
+"""The server: one port, and every connection's conversation in a nursery of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections import Counter
+from typing import Any, cast
+
+import structlog
+import trio
+from attrs import Factory, define, frozen
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+
+from machines.facts import EndReason
+from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
+from orchestrator import port, web
+from orchestrator.logs import bind_session
+from orchestrator.providers import Providers
+from orchestrator.selection import brain, open_providers
+from orchestrator.session import CloseCode, Session, SessionSettings, SessionState, epoch_ms, new_id
+from orchestrator.settings import Settings
+from protocol import (
+    HIERARCHICAL_SUBPROTOCOL,
+    MAX_MESSAGE_BYTES,
+    ConnectionFailure,
+    SystemBusy,
+    dialect_for_subprotocol,
+)
+
+log = structlog.get_logger(__name__)
+
+WEBSOCKET_PATH = "/ws"
+MESSAGE_QUEUE = 64
+"""Messages that trio-websocket reads ahead, so that pings are answered while one is being handled."""
+RECEIVE_BYTES = 64 * 1024
+SEND_BUFFER_BYTES = 32 * 1024
+"""What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
+BACKLOG = 512
+CLOSE_HANDSHAKE_S = 1
+
+
+@define(eq=False)
+class Server:
+    """The conversations of one process."""
+
+    settings: Settings
+    providers: Providers
+    sessions: set[Session] = Factory(set)
+    counts: Counter[str] = Factory(Counter)
+    """Over all ended sessions."""
+    started_at: float = Factory(trio.current_time)
+    draining: bool = False
+    _session_over: trio.Event = Factory(trio.Event)
+
+    @property
+    def capacity(self) -> int:
+        """Conversations at once: the embedded models bound it, whichever role they serve."""
+        return min(self.settings.max_sessions, self.settings.local_max_calls)
+
+    # --- connections ---------------------------------------------------------------------------------------
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """One TCP connection, from its first byte to its close. Nothing of it can disturb another."""
+        async with stream:
+            try:
+                await self._route(stream)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                log.debug("connection broke")
+            except* Exception as group:
+                log.exception("connection failed", exc_info=group)
+
+    async def _route(self, stream: trio.SocketStream) -> None:
+        try:
+            await self._dispatch(stream)
+        except port.HeadError as error:
+            log.info("bad request", status=error.status, error=str(error))
+            await port.refuse(stream, error)
+
+    async def _dispatch(self, stream: trio.SocketStream) -> None:
+        head = await port.read_head(stream)
+        if head is None:
+            return
+        replayed = port.ReplayedStream(stream, head.received)
+        if head.kind is port.Kind.HTTP:
+            await self._serve_http(replayed)
+        elif head.path == WEBSOCKET_PATH:
+            await self._serve_websocket(replayed)
+        else:
+            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {WEBSOCKET_PATH}")
+
+    async def _serve_http(self, stream: port.ReplayedStream) -> None:
+        config = HypercornConfig()
+        config.include_server_header = False
+        app = cast(Any, ASGIWrapper(cast(Any, web.make_app(self.health))))
+        # TCPServer asks of the stream what ReplayedStream has.
+        await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
+
+    async def _serve_websocket(self, stream: port.ReplayedStream) -> None:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(port.HEAD_TIMEOUT_S):
+                    request = await wrap_server_stream(
+                        nursery, stream, MESSAGE_QUEUE, MAX_MESSAGE_BYTES, RECEIVE_BYTES
+                    )
+                    offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
+                    connection = await request.accept(
+                        subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
+                    )
+                await self._converse(connection, offered)
+                nursery.cancel_scope.cancel()
+        except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
+            log.info("handshake failed")
+
+    # --- conversations -------------------------------------------------------------------------------------
+
+    async def _converse(self, connection: WebSocketConnection, offered: bool) -> None:
+        session = Session(
+            connection,
+            session_settings(self.settings),
+            dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
+            offered,
+        )
+        with bind_session(session.session_id):
+            if self.draining or len(self.sessions) >= self.capacity:
+                await self._turn_away(connection, session)
+                return
+            self.sessions.add(session)
+            log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
+            try:
+                await session.run(self.providers)
+            except* Exception as group:
+                log.exception("session broke", exc_info=group)
+                await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
+            finally:
+                self.sessions.discard(session)
+                self._session_over.set()
+                self.counts.update(session.counts)
+                seconds = round(trio.current_time() - session.started_at, 1)
+                log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+
+    async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
+        """Tell a client that there is no room, in words that it shows, and close."""
+        self.counts["turned away"] += 1
+        log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
+        busy = SystemBusy(len(self.sessions), self.capacity)
+        frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
+        if frame is None:
+            error = ConnectionFailure("the server is busy, please try again later")
+            frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+        with trio.move_on_after(CLOSE_HANDSHAKE_S):
+            if frame is not None:
+                await connection.send_message(frame)
+        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
+        await _close(connection, code, "busy")
+
+    # --- health --------------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """The body of `/health`: the reference server's fields, and ours."""
+        ages = [trio.current_time() - session.started_at for session in self.sessions]
+        states = Counter(session.state for session in self.sessions)
+        return {
+            "status": "draining" if self.draining else "ok",
+            "message": "Vantum is listening",
+            "uptime": round(trio.current_time() - self.started_at, 3),
+            "sessions": {
+                "total": len(self.sessions),
+                "idle": states[SessionState.IDLE],
+                "active": states[SessionState.ACTIVE],
+                "ended": states[SessionState.ENDED],
+                "avgDuration": round(1000 * sum(ages) / len(ages)) if ages else 0,
+            },
+            "websocketServer": {
+                "healthy": not self.draining,
+                "totalConnections": len(self.sessions),
+                "activeSessions": len(self.sessions),
+            },
+            "capacity": self.capacity,
+            "brain": brain(self.settings),
+            "providers": {
+                "stt": self.providers.stt.name,
+                "llm": self.providers.llm.name,
+                "tts": self.providers.tts.name,
+                "vad": self.providers.voice_activity.name,
+            },
+            "counts": dict(sorted(self.counts.items())),
+        }
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """End all conversations; returns when they are over."""
+        self.draining = True
+        log.info("draining", sessions=len(self.sessions))
+        for session in self.sessions:
+            session.hang_up(EndReason.SHUTDOWN)
+        while self.sessions:
+            self._session_over = trio.Event()
+            await self._session_over.wait()
+
+
+async def serve(settings: Settings, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """Load the providers and serve until SIGTERM, SIGINT or cancellation; signals drain within the budget.
+
+    Reports the port when it is ready. Raises `ModelsError` when a model file is missing and `OSError` when
+    the address cannot be listened on.
+    """
+    async with open_providers(settings) as providers, trio.open_nursery() as nursery:
+        bound = await nursery.start(serve_with, settings, providers)
+        await nursery.start(_drain_on_signal, bound.server, nursery.cancel_scope)
+        log.info("ready", host=settings.host, port=bound.port)
+        task_status.started(bound.port)
+
+
+@frozen
+class Bound:
+    """A server that listens, and the port it listens on."""
+
+    server: Server
+    port: int
+
+
+async def serve_with(
+    settings: Settings,
+    providers: Providers,
+    task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve with these providers until cancelled. Raises `OSError` when the address cannot be listened on."""
+    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
+    server = Server(settings, providers)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, server.handle, listeners)
+        task_status.started(Bound(server, listeners[0].socket.getsockname()[1]))
+
+
+async def _drain_on_signal(
+    server: Server,
+    everything: trio.CancelScope,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            with trio.move_on_after(server.settings.shutdown_budget_ms / 1000):
+                await server.drain()
+            everything.cancel()
+            return
+
+
+def session_settings(settings: Settings) -> SessionSettings:
+    """What sessions need of the settings."""
+    return SessionSettings(
+        policy=ConversationPolicy(
+            system_prompt=settings.llm_system_prompt,
+            connect_timeout_ms=settings.connect_timeout_ms,
+            endpoint_delay_ms=settings.vad_silence_threshold_ms,
+            barge_in_min_ms=settings.barge_in_min_ms,
+            max_turn_ms=settings.max_turn_ms,
+            final_transcript_timeout_ms=settings.final_transcript_timeout_ms,
+            first_segment_timeout_ms=settings.first_segment_timeout_ms,
+            speech_stall_timeout_ms=settings.speech_stall_timeout_ms,
+            close_timeout_ms=settings.close_timeout_ms,
+            fallback=FallbackTexts(
+                settings.llm_fallback_tier1, settings.llm_fallback_tier2, settings.llm_fallback_tier3
+            ),
+            link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms),
+        ),
+        default_turn_mode=settings.turn_mode,
+        idle_timeout_s=settings.session_idle_timeout_ms / 1000,
+        max_duration_s=settings.session_max_duration_ms / 1000,
+    )
+
+
+async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:
+    with trio.move_on_after(CLOSE_HANDSHAKE_S):
+        await connection.aclose(code, reason)

@@ -1,0 +1,444 @@
+"""One WebSocket connection as one conversation: messages in become facts and audio, effects become messages.
+
+A session is created by the server, never by a client, and is as long as its socket. It reads strictly in
+order: a request was handled by the machine before the next message is read.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import Counter, deque
+
+import structlog
+import trio
+import uuid_utils
+from attrs import Factory, define, field, frozen
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from adapters.interfaces import Samples
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome
+from machines.effects import Effect, StopCause
+from machines.facts import EndReason, Fact, Request, TurnMode
+from machines.policy import ConversationPolicy
+from machines.system import Handled
+from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
+from orchestrator.conversation import converse
+from orchestrator.hearing import CallerAudio
+from orchestrator.inbox import Inbox
+from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.providers import Providers
+from orchestrator.speaking import Pacing
+from orchestrator.wire import Moment, error_of, payloads_of
+from protocol import (
+    HIERARCHICAL,
+    INTERRUPTED,
+    LEGACY,
+    AudioInputChunk,
+    AudioInputStart,
+    AudioInputStop,
+    AudioOutputCancel,
+    AudioOutputChunk,
+    AudioOutputComplete,
+    AudioOutputStart,
+    ConnectionAck,
+    Dialect,
+    Disconnect,
+    Heartbeat,
+    MissingEventId,
+    Payload,
+    ProtocolError,
+    Received,
+    UserEndCall,
+    UserInterrupt,
+    UserMute,
+    UserUnmute,
+    receive,
+)
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_RATE = 16_000
+"""Hz; what a client's audio is taken for until it says otherwise."""
+EARLY_MS = 10_000
+"""Audio that came before `audio.input.start` is kept up to this length, since its rate is not known yet."""
+EARLY_AGE_S = 3
+"""Audio older than this when the recording starts is not part of it."""
+PING_INTERVAL_S = 20
+PONG_TIMEOUT_S = 20
+FLUSH_TIMEOUT_S = 1
+"""What still waits to be sent when the session ends may take this long."""
+CLOSE_HANDSHAKE_S = 1
+
+LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
+"""The shipped client plays chunk after chunk with a gap between, so it gets few large ones; and it needs a
+moment after whatever stops its playback (reference sheet, 1.6: 50 ms was enough)."""
+DEFAULT_OUTPUT_RATE = 24_000
+"""Hz, for clients of the hierarchical dialect that do not ask for another; the voices' own rate."""
+
+
+def hierarchical_pacing(rate: int) -> Pacing:
+    """Small chunks, little ahead: an interruption leaves at most 200 ms behind."""
+    return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
+
+
+class CloseCode(enum.IntEnum):
+    """WebSocket close codes. All but NORMAL make the shipped client reconnect."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+
+
+CLOSE_CODES = {
+    EndReason.CALLER_HUNG_UP: CloseCode.NORMAL,
+    EndReason.CALLER_DISCONNECTED: CloseCode.NORMAL,
+    EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
+    EndReason.IDLE: CloseCode.NORMAL,
+    EndReason.TOO_OLD: CloseCode.GOING_AWAY,
+    EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
+    EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
+    EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
+}
+
+
+@frozen
+class SessionSettings:
+    """What an operator chose about sessions. Times in seconds."""
+
+    policy: ConversationPolicy
+    default_turn_mode: TurnMode
+    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
+    idle_timeout_s: float
+    max_duration_s: float
+    log_interim_transcripts: bool = False
+
+
+class SessionState(enum.Enum):
+    """The reference server's session states, as `/health` counts them."""
+
+    IDLE = "idle"
+    """Connected; nothing recorded yet."""
+    ACTIVE = "active"
+    """Recording."""
+    ENDED = "ended"
+    """The recording ended; the conversation goes on."""
+
+
+@frozen
+class EarlyChunk:
+    """Audio that came before its rate was known."""
+
+    audio: bytes
+    at: float
+
+
+def new_id() -> str:
+    """A UUIDv7 in lower case."""
+    return str(uuid_utils.uuid7())
+
+
+def epoch_ms() -> float:
+    """Ms since the Unix epoch, for timestamps on the wire."""
+    return time.time() * 1000
+
+
+@define(eq=False)
+class Session:
+    """One client. `run` it; it is the conversation's `Caller`."""
+
+    socket: WebSocketConnection
+    settings: SessionSettings
+    dialect: Dialect
+    offered: bool
+    """The client chose its dialect by subprotocol; otherwise its first message may."""
+    session_id: str = Factory(new_id)
+    started_at: float = Factory(trio.current_time)
+    state: SessionState = SessionState.IDLE
+    language: str = "en-US"
+    voice_id: str | None = None
+    counts: Counter[str] = Factory(Counter)
+    """What happened that an operator may want to know: malformed messages, refused facts, dropped bytes."""
+
+    _inbox: Inbox = Factory(Inbox)
+    _audio: CallerAudio = Factory(CallerAudio)
+    _outbox: Outbox = Factory(Outbox)
+    _rate: int = DEFAULT_RATE
+    _output_rate: int = DEFAULT_OUTPUT_RATE
+    _recording: bool = False
+    _muted: bool = False
+    _early: deque[EarlyChunk] = Factory(deque)
+    _early_bytes: int = 0
+    _utterance_ids: dict[int, str] = Factory(dict)
+    _turn: int = 0
+    _generation: int = 0
+    _last_activity: float = Factory(trio.current_time)
+    _gone: bool = field(default=False, init=False)
+    """The socket is dead: nothing more can be said."""
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    async def run(self, providers: Providers) -> None:
+        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+        self._say(ConnectionAck(self.session_id))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._read)
+            nursery.start_soon(self._ping)
+            nursery.start_soon(self._watch_limits)
+            await converse(self, self._audio, self._inbox, providers, self.settings.policy, self._observe)
+            nursery.cancel_scope.cancel()
+
+    def hang_up(self, reason: EndReason) -> None:
+        """End the conversation from outside."""
+        self._inbox.put(facts.HungUp(reason))
+
+    async def _read(self) -> None:
+        """Messages until the socket closes."""
+        try:
+            while True:
+                await self._take(await self.socket.get_message())
+        except ConnectionClosed as closed:
+            self._gone = True
+            code = closed.reason.code if closed.reason else None
+            log.info("socket closed", code=code)
+            normal = code == CloseCode.NORMAL
+            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+
+    async def _write(self) -> None:
+        """Frames out, one after the other; a send is never cancelled while the socket lives."""
+        try:
+            while True:
+                frame = await self._outbox.take()
+                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
+                    await self.socket.send_message(frame.data)
+                if sending.cancelled_caught:
+                    raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
+        except Stalled as stalled:
+            self._gone = True
+            log.warning("client does not read", reason=str(stalled))
+            self.hang_up(EndReason.CALLER_STOPPED_READING)
+        except ConnectionClosed:
+            self._gone = True
+
+    async def _ping(self) -> None:
+        """A half-open connection is found by a missing pong."""
+        try:
+            while True:
+                await trio.sleep(PING_INTERVAL_S)
+                with trio.move_on_after(PONG_TIMEOUT_S) as waiting:
+                    await self.socket.ping()
+                if waiting.cancelled_caught:
+                    log.info("no pong", seconds=PONG_TIMEOUT_S)
+                    self._gone = True
+                    self.hang_up(EndReason.CALLER_DISCONNECTED)
+        except ConnectionClosed:
+            return  # the reader reports it
+
+    async def _watch_limits(self) -> None:
+        """Idle and age limits run the same teardown as any hang-up."""
+        oldest = self.started_at + self.settings.max_duration_s
+        while True:
+            idle_at = self._last_activity + self.settings.idle_timeout_s
+            await trio.sleep_until(min(idle_at, oldest))
+            if trio.current_time() >= oldest:
+                self.hang_up(EndReason.TOO_OLD)
+                return
+            if trio.current_time() >= self._last_activity + self.settings.idle_timeout_s:
+                self.hang_up(EndReason.IDLE)
+                return
+
+    def _observe(self, handled: Handled) -> None:
+        for step in handled.steps:
+            if step.outcome is not Outcome.TAKEN:
+                self.counts[f"{step.outcome.value} facts"] += 1
+
+    # --- messages in ---------------------------------------------------------------------------------------
+
+    async def _take(self, frame: bytes | str) -> None:
+        """One message: carried out, or answered with the error it deserves."""
+        self._last_activity = trio.current_time()
+        try:
+            received = receive(frame)
+            self._adopt(received.dialect)
+            if received.session_id not in (None, self.session_id):
+                # The socket's own session is the one that counts: the shipped client goes on with its old
+                # id after a reconnection.
+                self.counts["wrong session ids"] += 1
+            await self._act(received)
+        except ProtocolError as error:
+            self.counts[f"{type(error).__name__} errors"] += 1
+            log.info("bad message", error=error.message, code=error.code.value)
+            self._refuse(error)
+
+    def _adopt(self, dialect: Dialect) -> None:
+        """Answer a client in the names it uses, though it did not offer them."""
+        if not self.offered and dialect is HIERARCHICAL:
+            self.dialect = HIERARCHICAL
+
+    async def _act(self, received: Received) -> None:
+        match received.payload:
+            case AudioInputChunk() as chunk:
+                await self._take_audio(chunk)
+            case AudioInputStart() as start:
+                await self._start_recording(received, start)
+            case AudioInputStop():
+                await self._stop_recording(received)
+            case UserInterrupt():
+                await self._inbox.deliver(facts.InterruptRequested())
+            case UserEndCall() | Disconnect():
+                await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
+            case UserMute():
+                self._muted = True
+            case UserUnmute():
+                self._muted = False
+            case Heartbeat():
+                self._say(Heartbeat(epoch_ms()))
+            case other:
+                log.info("feedback", payload=other)
+
+    async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        self._rate = start.sampling_rate
+        self.language = start.language or self.language
+        self.voice_id = start.voice_id
+        if start.output_sampling_rate is not None:
+            self._output_rate = start.output_sampling_rate
+        self._recording = True
+        self.state = SessionState.ACTIVE
+        mode = TurnMode(start.turn_mode) if start.turn_mode else self._default_mode()
+        await self._request(facts.RecordingStarted(mode, _request(received)), received)
+        self._take_early(trio.current_time() - EARLY_AGE_S)
+
+    async def _stop_recording(self, received: Received) -> None:
+        # Audio that no start ever announced (the shipped client after a reconnection) is heard at last.
+        self._take_early(0)
+        self._recording = False
+        self.state = SessionState.ENDED
+        await self._request(facts.RecordingStopped(_request(received)), received)
+
+    async def _request(self, fact: Fact, received: Received) -> None:
+        """Deliver a request. One without an event id is carried out, and then refused an acknowledgement."""
+        await self._inbox.deliver(fact)
+        if received.event_id is None:
+            raise MissingEventId(received.wire_type, received.session_id)
+
+    def _default_mode(self) -> TurnMode:
+        return self.settings.default_turn_mode if self.dialect is HIERARCHICAL else TurnMode.MANUAL
+
+    # --- audio in ------------------------------------------------------------------------------------------
+
+    async def _take_audio(self, chunk: AudioInputChunk) -> None:
+        audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
+        if self._recording:
+            self._hear(audio)
+        else:
+            self._keep_early(audio)
+        # Reading goes on at the pace of everything else, however fast chunks come.
+        await trio.lowlevel.checkpoint()
+
+    def _hear(self, audio: bytes) -> None:
+        samples, dropped = pcm_from_bytes(audio)
+        self.counts["odd bytes"] += dropped
+        if len(samples):
+            self._audio.push(samples, self._rate)
+
+    def _keep_early(self, audio: bytes) -> None:
+        self._early.append(EarlyChunk(audio, trio.current_time()))
+        self._early_bytes += len(audio)
+        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000:
+            self._early_bytes -= len(self._early.popleft().audio)
+            self.counts["early chunks dropped"] += 1
+
+    def _take_early(self, since: float) -> None:
+        for chunk in self._early:
+            if chunk.at >= since:
+                self._hear(chunk.audio)
+        self._early.clear()
+        self._early_bytes = 0
+
+    # --- the caller's side, for the performer --------------------------------------------------------------
+
+    @property
+    def pacing(self) -> Pacing:
+        """As the client plays: see `LEGACY_PACING` and `hierarchical_pacing`."""
+        return LEGACY_PACING if self.dialect is LEGACY else hierarchical_pacing(self._output_rate)
+
+    def tell(self, effect: Effect) -> None:
+        """Put what the machine has to say into the client's words."""
+        match effect:
+            case do.Acknowledge(request=request):
+                frame = self.dialect.acknowledge(request.event_type, request.event_id, self.session_id)
+                self._outbox.put(Frame(frame))
+                return
+            case do.TellAnswerStarted(generation=generation):
+                self._generation = generation
+            case do.TellTranscript(turn=turn, text=text, is_final=is_final):
+                self._turn = turn
+                if is_final or self.settings.log_interim_transcripts:
+                    log.debug("understood", turn=turn, transcript=text, final=is_final)
+        error = error_of(effect)
+        if error is not None:
+            self._refuse(error)
+        utterance_id = self._utterance_ids.get(self._generation)
+        for payload in payloads_of(effect, Moment(epoch_ms(), utterance_id, self._turn, self._generation)):
+            self._say(payload)
+
+    def begin_audio(self, utterance: int, rate: int) -> None:
+        """All messages of one answer share one utterance id."""
+        self._utterance_ids = {utterance: new_id()}
+        self._generation = utterance
+        self._say(AudioOutputStart(self._utterance_ids[utterance], rate, epoch_ms()))
+
+    def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
+        """A chunk, as Int16 little-endian."""
+        utterance_id = self._utterance_ids[utterance]
+        chunk = AudioOutputChunk(pcm_to_bytes(samples), utterance_id, rate, epoch_ms())
+        self._say(chunk, utterance)
+        # A call in which only the server speaks is not idle.
+        self._last_activity = trio.current_time()
+
+    def end_audio(self, utterance: int, duration_ms: float) -> None:
+        """The last chunk was sent; it need not have been played."""
+        self._say(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
+
+    def stop_audio(self, utterance: int, cause: StopCause) -> None:
+        """Nothing of this answer is sent after this."""
+        self._outbox.drop_audio(utterance)
+        utterance_id = self._utterance_ids.get(utterance)
+        if utterance_id is not None:
+            reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
+            self._say(AudioOutputCancel(utterance_id, reason, epoch_ms()))
+
+    async def close(self, reason: EndReason) -> None:
+        """Say what waits to be said, then close with the code for `reason`."""
+        if self._gone:
+            return
+        code = CLOSE_CODES[reason]
+        if self.dialect is HIERARCHICAL:
+            self._say(Disconnect(reason.value, code))
+        with trio.move_on_after(FLUSH_TIMEOUT_S):
+            await self._outbox.flushed()
+        with trio.move_on_after(CLOSE_HANDSHAKE_S):
+            await self.socket.aclose(code, reason.value)
+
+    # --- messages out --------------------------------------------------------------------------------------
+
+    def _say(self, payload: Payload, utterance: int | None = None) -> None:
+        frame = self.dialect.encode(payload, session_id=self.session_id, event_id=new_id())
+        if frame is not None and not self._gone:
+            self._outbox.put(Frame(frame, utterance))
+
+    def _refuse(self, error: ProtocolError) -> None:
+        frame = self.dialect.refuse(
+            error, event_id=new_id(), session_id=self.session_id, timestamp=epoch_ms()
+        )
+        if frame is not None and not self._gone:
+            self._outbox.put(Frame(frame))
+
+
+def _request(received: Received) -> Request | None:
+    return Request(received.wire_type, received.event_id) if received.event_id is not None else None

@@ -1,0 +1,64 @@
+"""What the port serves over HTTP: the page, the state diagram, and `/health`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+PAGE = resources.files("orchestrator") / "page"
+
+SECURITY_HEADERS = {
+    # The state diagram carries its own styles inside.
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    # An upgrade as the second request of a kept-alive connection would not be seen by the port.
+    "connection": "close",
+}
+
+Health = Callable[[], dict[str, Any]]
+"""Makes the body of `/health`."""
+
+
+def make_app(health: Health) -> Starlette:
+    """The HTTP application."""
+    page = str(PAGE)
+
+    async def index(request: Request) -> Response:
+        return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
+
+    async def report_health(request: Request) -> Response:
+        return JSONResponse(
+            health(), headers={"cache-control": "no-store", "access-control-allow-origin": "*"}
+        )
+
+    async def diagram(request: Request) -> Response:
+        from machines.diagrams import svg_of_conversation
+
+        return Response(svg_of_conversation(), media_type="image/svg+xml")
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/health", report_health),
+            Route("/diagrams/conversation.svg", diagram),
+            Mount("/page", StaticFiles(directory=page)),
+        ],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_add_headers)],
+    )
+
+
+async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,112 @@
+"""From the machine's effects to what the protocol says to a client."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from machines import effects as do
+from machines.effects import Effect, Trouble
+from protocol import (
+    ConversationResponseComplete,
+    ConversationResponseStart,
+    ConversationResponseToken,
+    ConversationStateChanged,
+    ConversationStateInterrupted,
+    Latency,
+    LlmFailed,
+    LlmTimeout,
+    LlmUnavailable,
+    Payload,
+    ProtocolError,
+    SttFailed,
+    SttUnavailable,
+    SystemReady,
+    TranscriptResult,
+    TtsUnavailable,
+)
+
+
+@frozen
+class Moment:
+    """What the translation needs beside the effect."""
+
+    timestamp: float
+    """Ms since the Unix epoch."""
+    utterance_id: str | None
+    """The wire's id of the answer the effect is about."""
+    turn: int
+    generation: int
+
+
+def payloads_of(effect: Effect, moment: Moment) -> list[Payload]:
+    """What a client is told because of a `Tell...` effect; nothing for one that is an error."""
+    match effect:
+        case do.TellState():
+            return _state(effect, moment)
+        case do.TellTranscript():
+            duration = effect.speech_ms if effect.is_final else None
+            return [TranscriptResult(effect.text, effect.confidence, effect.is_final, duration, effect.turn)]
+        case do.TellAnswerStarted(generation=generation):
+            return [ConversationResponseStart(moment.timestamp, generation)]
+        case do.TellSegment(generation=generation, segment=segment, text=text):
+            return [ConversationResponseToken(text, segment, generation)]
+        case do.TellAnswerEnded(generation=generation, text=text, segments=segments, duration_ms=duration_ms):
+            latency = _latency(effect.latency)
+            return [ConversationResponseComplete(text, segments, duration_ms, generation, latency)]
+        case do.TellInterrupted(heard=heard, unheard=unheard, heard_ms=heard_ms):
+            return [
+                ConversationStateInterrupted(heard, moment.timestamp, unheard, moment.utterance_id, heard_ms)
+            ]
+    return []
+
+
+def error_of(effect: Effect) -> ProtocolError | None:
+    """The error that a client is told because of an effect; None for one that is no error."""
+    match effect:
+        case do.Refuse(request=request, message=message):
+            return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
+        case do.TellTrouble(trouble=trouble, message=message, retryable=retryable):
+            return _trouble(trouble, message, retryable)
+    return None
+
+
+def _state(effect: do.TellState, moment: Moment) -> list[Payload]:
+    changed = ConversationStateChanged(
+        effect.source,
+        effect.target,
+        moment.timestamp,
+        effect.substate,
+        effect.cause,
+        moment.turn or None,
+        moment.generation or None,
+    )
+    ready = effect.source == "INITIALIZING" and effect.target not in ("INITIALIZING", "ENDING")
+    return [changed, SystemReady(moment.timestamp)] if ready else [changed]
+
+
+def _latency(latency: do.TurnLatency) -> Latency:
+    return Latency(
+        latency.endpoint_ms,
+        latency.transcript_ms,
+        latency.first_segment_ms,
+        latency.first_audio_ms,
+        latency.total_ms,
+    )
+
+
+def _trouble(trouble: Trouble, message: str, retryable: bool) -> ProtocolError:
+    match trouble:
+        case Trouble.TRANSCRIPTION_FAILED:
+            return SttFailed(message)
+        case Trouble.MODEL_FAILED:
+            return LlmFailed(message)
+        case Trouble.MODEL_LATE:
+            return LlmTimeout(message)
+        case Trouble.STT_UNAVAILABLE:
+            return SttUnavailable(message)
+        case Trouble.LLM_UNAVAILABLE:
+            return LlmUnavailable(message)
+        case Trouble.VOICE_FAILED:
+            return TtsUnavailable(message, error_type="synthesis", retryable=retryable)
+        case Trouble.TTS_UNAVAILABLE:
+            return TtsUnavailable(message, error_type="connection", retryable=retryable)
