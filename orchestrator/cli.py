@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
-BAD_SETTING = 2
-"""Exit code for a configuration that cannot be used; click's own for a wrong command line."""
+
+class BadSetting(click.ClickException):
+    """The configuration cannot be used."""
+
+    exit_code = 2
+    """The same as click's own for a wrong command line."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +43,7 @@ def serve(host: str | None, port: int | None) -> None:
     configure_logs(settings)
     complaint = ""
     try:
-        trio.run(_serve, settings)
+        trio.run(_serve_until_stopped, settings)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except* ModelsError as group:
@@ -50,13 +54,13 @@ def serve(host: str | None, port: int | None) -> None:
         raise click.ClickException(complaint)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve_until_stopped(settings: Settings) -> None:
     import trio
 
-    from orchestrator import server
+    from orchestrator.server import serve
 
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(server.serve, settings)
+        port = await nursery.start(serve, settings)
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
         click.echo(f"Vantum is ready: http://{host}:{port}/")
 
@@ -130,18 +134,20 @@ def talk(
     import trio
 
     from machines.facts import TurnMode
-    from orchestrator import talk as terminal
+    from orchestrator.talk import Call, TalkError, hold
 
     try:
         if microphone:
-            trio.run(terminal.converse, url, as_json)
+            from orchestrator.microphone import converse
+
+            trio.run(converse, url)
         else:
-            call = terminal.Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
-            if not trio.run(terminal.hold, call):
+            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
+            if not trio.run(hold, call):
                 raise SystemExit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    except terminal.TalkError as error:
+    except TalkError as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -249,10 +255,4 @@ def _settings(**chosen: object) -> Settings:
     try:
         return load_settings(**chosen)
     except SettingsError as error:
-        _stop_for_bad_setting(str(error))
-
-
-def _stop_for_bad_setting(sentence: str) -> NoReturn:
-    stop = click.ClickException(sentence)
-    stop.exit_code = BAD_SETTING
-    raise stop
+        raise BadSetting(str(error)) from None
