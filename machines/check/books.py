@@ -1,0 +1,130 @@
+"""The books: what an observer of facts and effects knows about a call, without looking into the machines.
+
+The invariants are stated over these books, so that a machine cannot hide an error in its own memory.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome, Step
+from machines.effects import Effect
+from machines.facts import Fact, Request, Role
+
+NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
+
+
+@frozen
+class Books:
+    """What is open at a moment. Numbers are those that facts and effects bear."""
+
+    generating: frozenset[int] = frozenset()
+    """Generations that the model was asked for and that have not ended."""
+    voided: frozenset[int] = frozenset()
+    """Generations that nothing may be said for any more: cancelled, stopped, or heard to the end."""
+    asked: frozenset[int] = frozenset()
+    """All generations that the model was ever asked for."""
+    speaking: frozenset[int] = frozenset()
+    """Utterances that were begun and neither stopped nor heard to their end."""
+    said: tuple[str, ...] = ()
+    """The segments of the newest utterance."""
+    position_ms: float = 0.0
+    """How far the newest utterance was heard at `position_at_ms`."""
+    position_at_ms: float = 0.0
+    playing: bool = False
+    """Whether the caller has gone on hearing it since."""
+    heard_all: bool = False
+    links: frozenset[tuple[Role, int]] = NO_LINKS
+    """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
+    waiting: frozenset[Request] = frozenset()
+    """Requests that were taken in and not answered."""
+    deadlines: frozenset[tuple[str, int]] = frozenset()
+    """Armed deadlines, by machine and number."""
+    over: bool = False
+    """Whether the conversation was told to close."""
+
+    def heard_ms(self, at_ms: float) -> float:
+        """How much of the newest utterance can have been heard by `at_ms`."""
+        return self.position_ms + (max(0.0, at_ms - self.position_at_ms) if self.playing else 0.0)
+
+    def after_fact(self, step: Step) -> Books:
+        """What the fact of a step says by itself."""
+        fact = step.fact
+        if isinstance(fact, facts.RecordingStarted | facts.RecordingStopped) and fact.request is not None:
+            return evolve(self, waiting=self.waiting | {fact.request})
+        if step.outcome is not Outcome.TAKEN:
+            return self
+        match fact:
+            case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
+                return evolve(self, generating=self.generating - {number})
+            case facts.PlaybackAt(position_ms=position_ms, playing=playing, at_ms=at_ms):
+                return evolve(self, position_ms=position_ms, position_at_ms=at_ms, playing=playing)
+            case facts.PlaybackFinished(utterance=number):
+                return evolve(
+                    self, speaking=self.speaking - {number}, voided=self.voided | {number}, heard_all=True
+                )
+            case facts.LinkFailed(role=role, attempt=attempt):
+                return evolve(self, links=self.links - {(role, attempt)})
+            case facts.DeadlinePassed(number=number) | facts.LinkDeadlinePassed(number=number):
+                return evolve(self, deadlines=self.deadlines - {(step.machine, number)})
+        return self
+
+    def after_effect(self, machine: str, effect: Effect) -> Books:
+        """What an effect changes."""
+        match effect:
+            case do.StartGeneration(generation=number):
+                return evolve(self, generating=self.generating | {number}, asked=self.asked | {number})
+            case do.CancelGeneration(generation=number):
+                return evolve(self, generating=self.generating - {number}, voided=self.voided | {number})
+            case do.Speak(generation=number, text=text):
+                if number in self.speaking:
+                    return evolve(self, said=(*self.said, text))
+                return evolve(
+                    self,
+                    speaking=self.speaking | {number},
+                    said=(text,),
+                    position_ms=0.0,
+                    playing=False,
+                    heard_all=False,
+                )
+            case do.StopSpeech(generation=number):
+                return evolve(self, speaking=self.speaking - {number}, voided=self.voided | {number})
+            case do.OpenLink(role=role, attempt=attempt):
+                return evolve(self, links=self.links | {(role, attempt)})
+            case do.CloseLink(role=role, attempt=attempt):
+                return evolve(self, links=self.links - {(role, attempt)})
+            case do.Acknowledge(request=request) | do.Refuse(request=request):
+                return evolve(self, waiting=self.waiting - {request})
+            case do.ArmDeadline(number=number) | do.ArmLinkDeadline(number=number):
+                return evolve(self, deadlines=self._without_deadline(machine) | {(machine, number)})
+            case do.DisarmDeadline() | do.DisarmLinkDeadline():
+                return evolve(self, deadlines=self._without_deadline(machine))
+            case do.CloseConversation():
+                return evolve(self, over=True)
+        return self
+
+    def _without_deadline(self, machine: str) -> frozenset[tuple[str, int]]:
+        return frozenset(entry for entry in self.deadlines if entry[0] != machine)
+
+
+@frozen
+class Entry:
+    """One line: the books as they stood, and what then happened (a fact taken in, or an effect)."""
+
+    books: Books
+    machine: str
+    item: Fact | Effect
+
+
+def entered(books: Books, steps: tuple[Step, ...]) -> tuple[tuple[Entry, ...], Books]:
+    """Enter steps into the books; returns the lines, and the books afterwards."""
+    lines: list[Entry] = []
+    for step in steps:
+        lines.append(Entry(books, step.machine, step.fact))
+        books = books.after_fact(step)
+        for effect in step.effects:
+            lines.append(Entry(books, step.machine, effect))
+            books = books.after_effect(step.machine, effect)
+    return tuple(lines), books

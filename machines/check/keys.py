@@ -1,0 +1,85 @@
+"""The abstraction: two configurations with the same key behave alike, as far as guards and invariants see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+
+from machines.check.books import Books
+from machines.context import Context
+from machines.facts import Role
+from machines.playback import PlaybackLedger
+from machines.system import ConversationSystem
+
+Key = Callable[[ConversationSystem, Books], Hashable]
+
+MOST_FAILURES = 3
+"""Failed answers in a row, beyond which more make no difference."""
+
+
+def conversation_key(system: ConversationSystem, books: Books) -> Hashable:
+    """The conversation machine alone: its links can be up or down at any time."""
+    context = system.conversation.context
+    if system.conversation.room == "ENDING":
+        return system.conversation.state, context.end_reason, _books(books)
+    return (
+        system.conversation.state,
+        context.links_up if system.conversation.state == "connecting" else None,
+        _turn(context),
+        _answer(context),
+        context.deadline_armed is None,
+        context.end_reason,
+        len(context.history),
+        _books(books),
+    )
+
+
+def _turn(context: Context) -> Hashable:
+    return (
+        context.turn_mode,
+        context.stop_pending,
+        len(context.unanswered),
+        context.turn_awaited is None,
+        bool(context.interim),
+        bool(context.caller_words),
+        context.continuation if context.turn_awaited is not None else None,
+    )
+
+
+def _answer(context: Context) -> Hashable:
+    return (
+        context.generation_open is None,
+        context.attempts,
+        min(context.failures, MOST_FAILURES),
+        context.end_after_answer,
+        None if context.speech_open is None else _playback(context.ledger),
+    )
+
+
+def _playback(ledger: PlaybackLedger) -> Hashable:
+    heard, unheard = ledger.split(at_ms=0)
+    return len(ledger.segments), ledger.every_segment_voiced(), bool(heard), bool(unheard)
+
+
+def _books(books: Books) -> Hashable:
+    return len(books.generating), len(books.speaking), len(books.waiting), books.over
+
+
+def link_key(system: ConversationSystem, books: Books) -> Hashable:
+    """The conversation's coming up and going down, with all its links. Model and voice are alike."""
+    context = system.conversation.context
+    stt, llm, tts = (_link(system, role) for role in (Role.STT, Role.LLM, Role.TTS))
+    return (
+        system.conversation.state,
+        context.stop_pending,
+        context.end_reason,
+        stt,
+        frozenset(Counter((llm, tts)).items()),
+        _books(books),
+    )
+
+
+def _link(system: ConversationSystem, role: Role) -> Hashable:
+    link = system.links[role]
+    was_up = role in system.conversation.context.links_up
+    return link.state, link.context.failures, link.context.deadline_armed is None, was_up

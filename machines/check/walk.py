@@ -1,0 +1,321 @@
+"""The walk: every reachable configuration of a call, breadth first, the invariants held at each step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+from attrs import define, field, frozen
+from statemachine.transition import Transition
+
+from machines.check.books import Books, entered
+from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
+from machines.check.keys import Key, conversation_key, link_key
+from machines.check.offers import Offers, conversation_offers, link_offers
+from machines.context import TurnTimes
+from machines.declarations import Outcome
+from machines.driver import Driver
+from machines.effects import ArmDeadline
+from machines.history import Message
+from machines.playback import PlaybackLedger, SpokenSegment
+from machines.policy import ConversationPolicy, LinkPolicy
+from machines.system import ConversationSystem, Handled
+from machines.tables import guard_of
+
+SHORT = ConversationPolicy(
+    system_prompt="Be brief.",
+    llm_retry_delays_ms=(100,),
+    max_history=2,
+    link=LinkPolicy(retry_delays_ms=(100,)),
+)
+"""Budgets as small as they can be without losing a case: one retry, one exchange of history."""
+
+
+@frozen
+class Taken:
+    """A transition that was taken, named like a row of the tables."""
+
+    machine: str
+    state: str
+    event: str
+    guard: str
+    target: str
+
+
+@frozen
+class Violation:
+    """An invariant that does not hold, with the facts and steps that lead there: the shortest way known."""
+
+    invariant: str
+    complaint: str
+    trace: tuple[Handled, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.invariant}: {self.complaint}"]
+        for handled in self.trace:
+            for step in handled.steps:
+                effects = ", ".join(map(str, step.effects))
+                lines.append(
+                    f"  {step.source} -- {step.fact} --> {step.target} ({step.outcome.value}): {effects}"
+                )
+        return "\n".join(lines)
+
+
+@frozen
+class Report:
+    """What a walk saw."""
+
+    configurations: int
+    facts: int
+    """Facts handled: edges between configurations."""
+    longest: int
+    """Facts on the way to the configuration farthest from the start."""
+    outcomes: frozenset[tuple[str, str, str, Outcome]]
+    """Machine, state and event, with what became of it."""
+    taken: frozenset[Taken]
+    violations: tuple[Violation, ...]
+
+
+# --- keeping and restoring a configuration -----------------------------------------------------------------
+
+
+@frozen
+class Snapshot:
+    """The memory of one machine, and whether it still runs."""
+
+    fields: tuple[tuple[str, Any], ...]
+    running: bool
+
+
+def snapshot(driver: Driver[Any]) -> Snapshot:
+    """Keep a machine's memory."""
+    context = driver.context
+    names = [field.name for field in attrs.fields(type(context))]
+    return Snapshot(
+        tuple((name, _copied(getattr(context, name))) for name in names), driver._chart._engine.running
+    )
+
+
+def restore(driver: Driver[Any], kept: Snapshot) -> None:
+    """Put a machine's memory back."""
+    for name, value in kept.fields:
+        setattr(driver.context, name, _copied(value))
+    driver._chart._engine.running = kept.running
+
+
+def _copied(value: Any) -> Any:
+    """Memory holds immutable values, lists of them, and records of both (which are not shared)."""
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    if not isinstance(value, TurnTimes | PlaybackLedger | SpokenSegment):
+        return value
+    copy = object.__new__(type(value))
+    for name in value.__slots__:
+        if name != "__weakref__":
+            setattr(copy, name, _copied(getattr(value, name)))
+    return copy
+
+
+# --- the walk ---------------------------------------------------------------------------------------------
+
+
+@frozen
+class Node:
+    """A configuration that was reached, and how."""
+
+    machines: tuple[Snapshot, ...]
+    books: Books
+    parent: int | None
+    handled: Handled
+    depth: int
+
+
+@frozen
+class Witness:
+    """Hears from the engine which transitions are taken."""
+
+    machine: str
+    taken: set[Taken]
+
+    def on_transition(self, transition: Transition, event: object) -> None:
+        """Called by the engine for each transition it takes."""
+        if transition.target is not None and not transition.initial:
+            source, target = transition.source.id, transition.target.id
+            self.taken.add(Taken(self.machine, source, str(event), guard_of(transition), target))
+
+
+@define
+class Walk:
+    """A walk over one view of a call: the facts that are offered, and what is told apart."""
+
+    offers: Offers
+    key: Key
+    policy: ConversationPolicy = SHORT
+    invariants: tuple[Invariant, ...] = INVARIANTS
+
+    _nodes: list[Node] = field(factory=list, init=False)
+    _known: dict[Hashable, int] = field(factory=dict, init=False)
+    _comes_from: dict[int, set[int]] = field(factory=dict, init=False)
+    """For each configuration, those it can be reached from in one step."""
+    _facts: int = field(default=0, init=False)
+    _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
+    _taken: set[Taken] = field(factory=set, init=False)
+    _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
+
+    def run(self) -> Report:
+        """Visit everything that can be reached."""
+        system = ConversationSystem(self.policy)
+        for driver in drivers(system):
+            driver._chart.add_listener(  # type: ignore[no-untyped-call]
+                Witness(type(driver._chart).__name__, self._taken)
+            )
+        self._begin(system)
+        number = 0
+        while number < len(self._nodes):
+            self._go_on_from(system, number)
+            number += 1
+        self._require_an_end()
+        return Report(
+            configurations=len(self._nodes),
+            facts=self._facts,
+            longest=max(node.depth for node in self._nodes),
+            outcomes=frozenset(self._outcomes),
+            taken=frozenset(self._taken),
+            violations=tuple(self._violations.values()),
+        )
+
+    def _begin(self, system: ConversationSystem) -> None:
+        handled = system.start(at_ms=0.0)
+        _, books = entered(started(handled), handled.steps)
+        self._keep(system, books, None, handled)
+
+    def _go_on_from(self, system: ConversationSystem, number: int) -> None:
+        """Offer everything to one configuration."""
+        node = self._nodes[number]
+        self._return_to(system, node)
+        history = system.conversation.context.history
+        moved = False
+        for fact in tuple(self.offers(system, node.books)):
+            self._facts += 1
+            if moved:
+                self._return_to(system, node)
+            moved = True
+            try:
+                handled = system.handle(fact)
+            except Exception as error:  # whatever a machine raises is a finding, and the walk goes on
+                self._complain("no_fact_raises", f"{fact} raised {error!r}", number, Handled((), ()))
+                continue
+            self._note_outcomes(handled)
+            moved = any(step.outcome is Outcome.TAKEN for step in handled.steps)
+            books = self._check(system, node.books, history, handled, number)
+            arrived = self._keep(system, books, number, handled)
+            self._comes_from.setdefault(arrived, set()).add(number)
+
+    def _return_to(self, system: ConversationSystem, node: Node) -> None:
+        for driver, kept in zip(drivers(system), node.machines, strict=True):
+            restore(driver, kept)
+
+    def _note_outcomes(self, handled: Handled) -> None:
+        for step in handled.steps:
+            self._outcomes.add((step.machine, step.source, step.fact.name, step.outcome))
+
+    def _check(
+        self,
+        system: ConversationSystem,
+        before: Books,
+        history: tuple[Message, ...],
+        handled: Handled,
+        number: int,
+    ) -> Books:
+        """Hold what one fact led to against the invariants; returns the books afterwards."""
+        moment = moment_of(system, before, history, handled)
+        for invariant in self.invariants:
+            complaint = invariant(moment)
+            if complaint is not None:
+                self._complain(invariant.__name__, complaint, number, handled)
+        return moment.after
+
+    def _keep(self, system: ConversationSystem, books: Books, parent: int | None, handled: Handled) -> int:
+        """Keep the configuration if it is new; returns its number."""
+        key = self.key(system, books)
+        if key not in self._known:
+            self._known[key] = len(self._nodes)
+            depth = 0 if parent is None else self._nodes[parent].depth + 1
+            kept = tuple(snapshot(driver) for driver in drivers(system))
+            self._nodes.append(Node(kept, books, parent, handled, depth))
+        return self._known[key]
+
+    def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
+        """Note a violation, once for each way it is worded in each state."""
+        step = handled.steps[0] if handled.steps else None
+        about = (invariant, complaint, step and (step.source, step.fact.name))
+        if about not in self._violations:
+            self._violations[about] = Violation(invariant, complaint, (*self._trace(number), handled))
+
+    def _trace(self, number: int | None) -> tuple[Handled, ...]:
+        """How a configuration was reached first, which is the shortest way there is."""
+        way: list[Handled] = []
+        while number is not None:
+            way.append(self._nodes[number].handled)
+            number = self._nodes[number].parent
+        return tuple(reversed(way))
+
+    def _require_an_end(self) -> None:
+        """From every configuration a way must lead to the end."""
+        ends = [number for number, node in enumerate(self._nodes) if _has_ended(node)]
+        saved, pending = set(ends), deque(ends)
+        while pending:
+            for number in self._comes_from.get(pending.popleft(), set()) - saved:
+                saved.add(number)
+                pending.append(number)
+        for number in range(len(self._nodes)):
+            if number not in saved:
+                self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
+
+
+def _has_ended(node: Node) -> bool:
+    return "ended" in dict(node.machines[0].fields)["state"]
+
+
+def drivers(system: ConversationSystem) -> tuple[Driver[Any], ...]:
+    """All machines of a call, the conversation first."""
+    return (system.conversation, *system.links.values())
+
+
+def started(handled: Handled) -> Books:
+    """The books once a call has been started: the conversation's own first effects are in no step."""
+    books = Books()
+    for effect in handled.effects:
+        if isinstance(effect, ArmDeadline):
+            books = books.after_effect(CONVERSATION, effect)
+    return books
+
+
+def moment_of(
+    system: ConversationSystem, before: Books, history: tuple[Message, ...], handled: Handled
+) -> Moment:
+    """What the invariants look at, after `handled`."""
+    lines, after = entered(before, handled.steps)
+    conversation = system.conversation
+    return Moment(
+        handled.steps,
+        lines,
+        before,
+        after,
+        conversation.state,
+        conversation.room,
+        conversation.context,
+        history,
+    )
+
+
+def walk_conversation() -> Report:
+    """The conversation machine, whose links come and go as they like."""
+    return Walk(conversation_offers, conversation_key).run()
+
+
+def walk_links() -> Report:
+    """All machines of a call together, while it comes up and goes down."""
+    return Walk(link_offers, link_key).run()
