@@ -51,11 +51,13 @@ class MoonshineModel:
     def understand(self, samples: Samples, check: Check) -> Heard:
         """The words of an utterance of up to about 10 s; takes about 30 ms a second, and calls `check`
         every few ms."""
-        states = self._encode(samples)
+        waveform = _waveform(samples)
+        mask = np.ones(waveform.shape, np.int64)
+        states = self._encoder.run(None, {"input_values": waveform, "attention_mask": mask})[0]
         check()
         tokens: list[int] = []
         certainty = 0.0
-        for token, probability in self._write(states, _most_tokens(samples)):
+        for token, probability in self._write(states, mask, _most_tokens(samples)):
             tokens.append(token)
             certainty += probability
             check()
@@ -63,18 +65,15 @@ class MoonshineModel:
         spaced = text.replace("▁".encode(), b" ").decode("utf-8", errors="replace")
         return Heard(" ".join(spaced.split()), certainty / max(len(tokens), 1), len(tokens))
 
-    def _encode(self, samples: Samples) -> Floats:
-        waveform = np.zeros((1, max(len(samples), _SHORTEST)), np.float32)
-        waveform[0, : len(samples)] = samples / np.float32(_FULL_SCALE)
-        inputs = {"input_values": waveform, "attention_mask": np.ones(waveform.shape, np.int64)}
-        states: Floats = self._encoder.run(None, inputs)[0]
-        return states
+    def _write(self, states: Floats, mask: npt.NDArray[np.int64], most: int) -> Iterator[tuple[int, float]]:
+        """The tokens and the probability of each, until the network ends the text.
 
-    def _write(self, states: Floats, most: int) -> Iterator[tuple[int, float]]:
-        """The tokens and the probability of each, until the network ends the text."""
+        The mask is that of the samples, not of the states: the network shortens it by itself, and fails
+        above 384 states (9.3 s) with one that is short already (k2-fsa/sherpa-onnx#3975).
+        """
         inputs: dict[str, object] = {
             "encoder_hidden_states": states,
-            "encoder_attention_mask": np.ones(states.shape[:2], np.int64),
+            "encoder_attention_mask": mask,
             **self._empty_memory(states.shape[1]),
         }
         token = _BEGIN
@@ -100,6 +99,12 @@ class MoonshineModel:
         for name, value in zip(self._memory_out, memory, strict=True):
             if first or ".decoder." in name:
                 inputs[name.replace("present", "past_key_values", 1)] = value
+
+
+def _waveform(samples: Samples) -> Floats:
+    waveform = np.zeros((1, max(len(samples), _SHORTEST)), np.float32)
+    waveform[0, : len(samples)] = samples / np.float32(_FULL_SCALE)
+    return waveform
 
 
 def _most_tokens(samples: Samples) -> int:

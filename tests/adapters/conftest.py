@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import samplerate  # type: ignore[import-not-found]
-import trio
+from hibari import Hibari  # type: ignore[import-untyped]
 
-from adapters.hibari_voice import SAMPLE_RATE, HibariTextToSpeech
-from adapters.interfaces import LISTENING_RATE, Samples, SpokenAudio
+from adapters.hibari_voice import HibariTextToSpeech
+from adapters.interfaces import LISTENING_RATE, Samples
 from adapters.models import SPEECH_TO_TEXT_DIRECTORY, Status, installed
 from adapters.moonshine import MoonshineSpeechToText
 from adapters.silero import SileroVoiceActivity
@@ -50,25 +51,14 @@ def hibari() -> HibariTextToSpeech:
 
 
 @pytest.fixture(scope="session")
-def speech(hibari: HibariTextToSpeech) -> Speech:
+def speech() -> Speech:
     """Says a text: samples at `LISTENING_RATE`."""
+    voice = Hibari()
 
-    async def say(text: str) -> Samples:
-        pieces: list[Samples] = []
-        async with hibari.open("en-US") as voice, voice.speak(LISTENING_RATE, None) as stream:
-            await stream.say(0, text)
-            await stream.end()
-            pieces += [item.samples async for item in stream if isinstance(item, SpokenAudio)]
-        audio = np.concatenate(pieces) / 32768
-        slower = samplerate.resample(audio, LISTENING_RATE / SAMPLE_RATE, "sinc_fastest")
+    @functools.cache
+    def say(text: str) -> Samples:
+        slower = samplerate.resample(voice(text, seed=1), LISTENING_RATE / voice.sample_rate, "sinc_fastest")
         samples: Samples = (np.clip(slower, -1, 1) * 32767).astype(np.int16)
         return samples
 
-    said: dict[str, Samples] = {}
-
-    def speech(text: str) -> Samples:
-        if text not in said:
-            said[text] = trio.run(say, text)
-        return said[text]
-
-    return speech
+    return say

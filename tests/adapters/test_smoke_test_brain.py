@@ -28,15 +28,15 @@ def test_a_conversation_without_a_system_message_gets_one() -> None:
 def test_a_long_conversation_keeps_its_end_and_fits_the_context() -> None:
     sent = prompt(conversation(200))
     assert sent[-1] == conversation(200)[-1]
-    assert sum(len(message.text) for message in sent) < 2048 * 3
+    assert 800 < sum(len(message.text) for message in sent) < 2500
 
 
 def test_while_a_long_conversation_grows_the_beginning_of_the_prompt_mostly_stays() -> None:
     """The model reads only what differs from what it read last."""
-    prompts = [prompt(conversation(turns)) for turns in range(60, 100)]
+    prompts = [prompt(conversation(turns)) for turns in range(1, 100)]
     starts = [sent[len(EXAMPLES) + 1] for sent in prompts]
     changes = sum(before != after for before, after in itertools.pairwise(starts))
-    assert changes <= len(prompts) * 2 / 8 + 1
+    assert changes <= len(prompts) / 5
 
 
 def test_one_enormous_message_is_sent_as_it_is() -> None:
