@@ -77,6 +77,8 @@ class Turn:
     audio_rate: int = protocol.HIGHEST_RATE
     latency: protocol.Latency | None = None
     interruption: protocol.ConversationStateInterrupted | None = None
+    settled: bool = False
+    """Whether the server reacted to what was said so far, and then waited for the caller again."""
 
     @property
     def understood(self) -> str:
@@ -96,11 +98,6 @@ class Turn:
     def ms(self, at: float) -> float:
         """A time of this turn as ms after the end of its speech (before: negative)."""
         return (at - self.speech_ended_at) * 1000
-
-    @property
-    def noticed(self) -> bool:
-        """Whether the server showed any reaction to what was said."""
-        return bool(self.finals or self.complaints)
 
 
 @asynccontextmanager
@@ -186,7 +183,7 @@ async def _handshake(
                 max_message_size=protocol.MAX_MESSAGE_BYTES,
             )
     except trio.TooSlowError:
-        raise TalkError(f"{address.url} did not answer within {CONNECT_SECONDS:g} s.") from None
+        raise TalkError(f"{address.url} did not open a WebSocket within {CONNECT_SECONDS:g} s.") from None
 
 
 def _sole(error: BaseException) -> BaseException:
@@ -321,9 +318,7 @@ class TalkClient:
             raise TalkError(self._failure)
 
     def _is_over(self, turn: Turn) -> bool:
-        """Nothing of the turn is pending: the server reacted, and waits for the caller again."""
-        waiting = self.state == "LISTENING" and self.substate in ("quiet", None)
-        return self._all_sent and turn.noticed and waiting
+        return self._all_sent and turn.settled
 
     # --- the server's words -------------------------------------------------------------------------------
 
@@ -366,6 +361,8 @@ class TalkClient:
         if current:
             visit = StateVisit(trio.current_time(), change.to_state, change.substate, change.cause)
             current.states.append(visit)
+            waiting = change.to_state == "LISTENING" and change.substate in ("quiet", None)
+            current.settled = waiting and bool(current.finals or current.complaints)
 
     def _take_answer(self, payload: Payload, current: Turn | None) -> None:
         match payload:
