@@ -202,6 +202,8 @@ class TalkClient:
         self.state = "INITIALIZING"
         self.substate: str | None = None
         self.turns: list[Turn] = []
+        self.overhear: Callable[[Payload], None] | None = None
+        """Called with everything the server says, after it was taken in."""
         self._socket = socket
         self._language = language
         self._rate = 0
@@ -326,7 +328,10 @@ class TalkClient:
         """Take in what the server says until it closes."""
         try:
             while True:
-                self._take(protocol.receive_from_server(await self._socket.get_message()))
+                received = protocol.receive_from_server(await self._socket.get_message())
+                self._take(received)
+                if self.overhear:
+                    self.overhear(received.payload)
                 self._tell()
         except trio_websocket.ConnectionClosed as closed:
             self._failure = self._failure or _closing_words(closed)

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from adapters import models
-from orchestrator.settings import Settings
+from orchestrator.settings import load_settings
 from tests.leftovers import Census
 
 ON_CI = os.environ.get("CI") == "true"
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _lacking() -> dict[str, str]:
     """The markers of tests that cannot run here, each with what would make them run."""
     lacking = {}
-    directory = Settings().local_models_dir
+    directory = load_settings().local_models_dir
     if any(status is not models.Status.PRESENT for _, status in models.installed(directory)):
         lacking["models"] = f"needs the embedded models: `{models.FETCH_COMMAND}`"
     if not any(shutil.which(name) for name in BROWSERS):
