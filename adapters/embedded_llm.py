@@ -75,7 +75,11 @@ async def embedded_language_model(
     The beginning of every conversation is read in advance, once for each of the `parallel` slots (about 0.7 s
     each with one thread), so that the first answer comes as fast as the others.
     """
-    async with serve_model(path, parallel=parallel, threads=threads) as endpoint, http_client() as http:
+    async with (
+        serve_model(path, parallel=parallel, threads=threads) as endpoint,
+        # This server now and then closes a connection after an answer without having announced it (3 of 100).
+        http_client(reuse_connections=False) as http,
+    ):
         model = OpenAILanguageModel(
             http,
             endpoint.base_url,

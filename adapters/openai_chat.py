@@ -36,10 +36,13 @@ Prepare = Callable[[Sequence[Message]], Sequence[Message]]
 """Makes what the model is sent out of the conversation, as far as the model itself requires it."""
 
 
-def http_client() -> httpx2.AsyncClient:
+def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
     """The HTTP client for all language models of a process. Whoever makes it closes it (`async with`)."""
+    idle_connections = 50 if reuse_connections else 0
     return httpx2.AsyncClient(
-        limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30),
+        limits=httpx2.Limits(
+            max_connections=200, max_keepalive_connections=idle_connections, keepalive_expiry=30
+        ),
         timeout=httpx2.Timeout(_GAP_SECONDS, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS),
     )
 
