@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from adapters import models
+from orchestrator.audio import write_wav
 from orchestrator.cli import main
 from orchestrator.settings import Settings
 
@@ -114,3 +117,50 @@ def test_talk_needs_something_to_say() -> None:
     result = vantum("talk")
     assert result.exit_code == 2
     assert "--wav FILE, or --microphone" in result.output
+
+
+def in_a_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    program = "from orchestrator.cli import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def test_serving_without_model_files_says_which_and_what_brings_them() -> None:
+    done = in_a_process("serve", "--port", "0")
+    assert done.returncode == 1
+    assert "`vantum models fetch` fetches it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_serving_where_another_program_listens_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_MODELS_DIR")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = in_a_process("serve", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Cannot listen on 127.0.0.1, port {port}: another program listens there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_talking_to_nobody_says_how_to_start_a_server(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros(160, np.int16), 16_000)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        result = vantum("talk", f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", "--wav", "a.wav")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Nothing answers at 127.0.0.1")
+
+
+def test_talking_with_a_microphone_needs_a_sound_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = vantum("talk", "--microphone")
+    assert result.exit_code == 1
+    assert "vantum[microphone]" in result.output
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    result = vantum("talk", "--wav", "nowhere.wav")
+    assert result.exit_code == 2
+    assert "nowhere.wav" in result.output
