@@ -92,7 +92,8 @@ class Deadline:
 
     state: str
     setting: str
-    value: str
+    milliseconds: tuple[float, ...]
+    """One value, or a schedule of them."""
 
 
 # --- reading a chart --------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def deadlines(machine: Machine) -> tuple[Deadline, ...]:
         for field in attrs.fields(type(machine.policy)) if delay is not None else ():
             value = getattr(machine.policy, field.name)
             if _limits(machine, state.id, field.name, value, delay):
-                found.append(Deadline(state.id, field.name, _milliseconds(value)))
+                found.append(Deadline(state.id, field.name, value if isinstance(value, tuple) else (value,)))
     return tuple(found)
 
 
@@ -249,11 +250,6 @@ def _limits(machine: Machine, state: str, field: str, value: Any, delay: float |
         return False
     policy = attrs.evolve(machine.policy, **{field: other})
     return machine.fresh(policy).deadline_ms(state, 0.0) != delay
-
-
-def _milliseconds(value: Any) -> str:
-    each = value if isinstance(value, tuple) else (value,)
-    return ", ".join(f"{ms:g}" for ms in each) + " ms"
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------
@@ -300,7 +296,7 @@ def _guard_faults(pair: tuple[Row, ...]) -> Iterator[str]:
     tried = [row for row in pair if row.kind is not Kind.IGNORED]
     fallen_through = False
     reached = set()
-    for truth in _assignments(row.guard for row in tried):
+    for truth in assignments(row.guard for row in tried):
         first = next((row for row in tried if holds(row.guard, truth)), None)
         if first is None:
             fallen_through = True
@@ -315,7 +311,8 @@ def _guard_faults(pair: tuple[Row, ...]) -> Iterator[str]:
         yield "it is declared as ignored, but a guard always holds"
 
 
-def _assignments(guards: Iterable[str]) -> Iterator[dict[str, bool]]:
+def assignments(guards: Iterable[str]) -> Iterator[dict[str, bool]]:
+    """Every truth that the guards in these expressions can have together."""
     names = sorted({name for guard in guards for name in guard_names(guard)})
     for values in itertools.product((False, True), repeat=len(names)):
         yield dict(zip(names, values, strict=True))

@@ -1,0 +1,146 @@
+"""Layouts: where the parts of each machine's picture are. Drawn by hand, checked against the live machine.
+
+Lengths are in the picture's own pixels, `x` to the right and `y` downwards.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import frozen
+
+from machines.diagrams.edges import room_edges
+from machines.tables import Machine, leaves, room_of, rooms
+
+Point = tuple[float, float]
+
+
+class LayoutError(ValueError):
+    """The live machine and its layout differ: the picture would lie. The message says what has no place."""
+
+
+class Heading(enum.Enum):
+    """Where a room's name stands."""
+
+    ABOVE = "above"
+    BESIDE = "beside"
+
+
+@frozen
+class RoomPlace:
+    """The box of a room, and its substates in the order they are drawn."""
+
+    room: str
+    x: float
+    y: float
+    width: float
+    height: float
+    substates: tuple[str, ...]
+    heading: Heading = Heading.ABOVE
+
+
+@frozen
+class Route:
+    """The way of an arrow from room to room, and the box that its labels must fit into."""
+
+    source: str
+    target: str
+    points: tuple[Point, ...]
+    label: Point
+    """The upper left corner of the labels."""
+    label_width: float
+    label_lines: int
+
+
+@frozen
+class Layout:
+    """A whole picture."""
+
+    title: str
+    width: float
+    height: float
+    rooms: tuple[RoomPlace, ...]
+    routes: tuple[Route, ...]
+    entry: tuple[Point, ...]
+    """The way of the arrow that says where it begins."""
+    note: str
+    note_at: Point
+
+
+CONVERSATION_LAYOUT = Layout(
+    title="The conversation machine",
+    width=1280,
+    height=800,
+    rooms=(
+        RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
+        RoomPlace("LISTENING", 48, 220, 530, 378, ("quiet", "hearing", "pausing", "finalizing")),
+        RoomPlace("THINKING", 830, 28, 402, 138, ("generating", "retrying")),
+        RoomPlace("RESPONDING", 830, 392, 402, 138, ("speaking", "deciding")),
+        RoomPlace("ENDING", 330, 704, 620, 72, ("closing", "ended"), Heading.BESIDE),
+    ),
+    routes=(
+        Route("INITIALIZING", "LISTENING", ((150, 136), (150, 220)), (162, 160), 260, 2),
+        Route("LISTENING", "THINKING", ((470, 220), (470, 56), (830, 56)), (484, 64), 340, 4),
+        Route("THINKING", "LISTENING", ((830, 146), (530, 146), (530, 220)), (592, 152), 240, 4),
+        Route("THINKING", "RESPONDING", ((950, 166), (950, 392)), (962, 232), 280, 6),
+        Route("RESPONDING", "LISTENING", ((830, 470), (578, 470)), (592, 370), 240, 6),
+        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 740), (330, 740)), (36, 672), 280, 3),
+        Route("LISTENING", "ENDING", ((400, 598), (400, 704)), (412, 630), 300, 3),
+        Route("RESPONDING", "ENDING", ((880, 530), (880, 704)), (892, 556), 340, 6),
+        Route("THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 740), (950, 740)), (968, 688), 280, 2),
+    ),
+    entry=((14, 48), (48, 48)),
+    note="Times: how long a state may last. Dashed: to the end.",
+    note_at=(968, 770),
+)
+
+LINK_LAYOUT = Layout(
+    title="The link machine",
+    width=1280,
+    height=560,
+    rooms=(
+        RoomPlace("idle", 36, 266, 90, 64, ()),
+        RoomPlace("CONNECTING", 220, 190, 354, 216, ("opening", "waiting")),
+        RoomPlace("UP", 668, 266, 90, 64, ()),
+        RoomPlace("DEGRADED", 900, 190, 354, 216, ("reopening", "pausing")),
+        RoomPlace("DOWN", 623, 28, 180, 56, ()),
+        RoomPlace("RELEASED", 623, 476, 180, 56, ()),
+    ),
+    routes=(
+        Route("idle", "CONNECTING", ((126, 298), (220, 298)), (134, 272), 84, 1),
+        Route("CONNECTING", "UP", ((574, 298), (668, 298)), (584, 272), 84, 1),
+        Route("UP", "DEGRADED", ((758, 284), (900, 284)), (770, 240), 120, 2),
+        Route("DEGRADED", "UP", ((900, 312), (758, 312)), (790, 314), 84, 1),
+        Route("CONNECTING", "DOWN", ((397, 190), (397, 56), (623, 56)), (409, 64), 200, 4),
+        Route("UP", "DOWN", ((713, 266), (713, 84)), (725, 120), 150, 2),
+        Route("DEGRADED", "DOWN", ((1077, 190), (1077, 56), (803, 56)), (875, 64), 190, 4),
+        Route("idle", "RELEASED", ((81, 330), (81, 518), (623, 518)), (93, 492), 90, 1),
+        Route("CONNECTING", "RELEASED", ((397, 406), (397, 490), (623, 490)), (409, 464), 90, 1),
+        Route("UP", "RELEASED", ((713, 330), (713, 476)), (725, 424), 90, 1),
+        Route("DEGRADED", "RELEASED", ((1077, 406), (1077, 504), (803, 504)), (970, 478), 94, 1),
+    ),
+    entry=((12, 298), (36, 298)),
+    note="Times: how long a state may last. Dashed: released.",
+    note_at=(36, 546),
+)
+
+
+def check(machine: Machine, layout: Layout) -> None:
+    """Compare the layout with the live machine.
+
+    Raises:
+        LayoutError: if a room, a substate or a way from room to room is in one of them only.
+    """
+    _same("room", set(rooms(machine.chart)), {place.room for place in layout.rooms})
+    drawn = {(place.room, substate) for place in layout.rooms for substate in place.substates}
+    live = {(room_of(state), state.id) for state in leaves(machine.chart) if state.parent is not None}
+    _same("substate", {" / ".join(pair) for pair in live}, {" / ".join(pair) for pair in drawn})
+    edges = {f"{edge.source} to {edge.target}" for edge in room_edges(machine)}
+    _same("way", edges, {f"{route.source} to {route.target}" for route in layout.routes})
+
+
+def _same(what: str, live: set[str], drawn: set[str]) -> None:
+    if live - drawn:
+        raise LayoutError(f"the layout has no place for the {what} {', '.join(sorted(live - drawn))}")
+    if drawn - live:
+        raise LayoutError(f"the machine has no {what} {', '.join(sorted(drawn - live))}, but the layout does")

@@ -1,0 +1,183 @@
+"""Draws a room: its box and name, and its substates, each with where one can go from it within the room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from attrs import frozen
+
+from machines.diagrams.edges import Edge, substate_edges
+from machines.diagrams.layout import Heading, LayoutError, Point, RoomPlace
+from machines.diagrams.text import INDENT, LINE, in_lines, tooltip_of_state
+from machines.tables import Machine, deadlines
+
+CHIP_WIDTH, CHIP_HEIGHT = 128.0, 26.0
+BASELINE = 17.5
+"""From the top of a chip to the baseline of its text."""
+MARGIN = 16.0
+NAME_HEIGHT, NAME_WIDTH = 44.0, 110.0
+"""What the room's name takes, above its substates or beside them."""
+GAP = 14.0
+MOST_GAP = 13.0
+"""The widest gap between the substates."""
+BOLD_CHARACTER = 7.7
+"""Width of an average character of a substate's name."""
+
+
+@frozen
+class Move:
+    """A line beside a chip: what leads where; the target is empty on a line that continues the one before."""
+
+    target: str
+    text: str
+
+
+@frozen
+class Chip:
+    """A substate in its place."""
+
+    substate: str
+    x: float
+    y: float
+    moves: tuple[Move, ...]
+    target_width: float
+    """The column that says where a move leads."""
+    lift: float = 0.0
+    """How far the moves are moved down; negative where they are centred on the chip."""
+
+
+def draw_room(machine: Machine, place: RoomPlace, highlight: str) -> str:
+    """The room as one group with a group for each substate, lit if it holds the state `highlight`."""
+    active = " active" if highlight and highlight in (place.room, *place.substates) else ""
+    lines = [f'<g id="state-{place.room}" class="state {place.room}{active}">']
+    if not place.substates:
+        lines.append(f"<title>{escape(tooltip_of_state(machine, place.room))}</title>")
+    lines.append(
+        f'<rect class="room" x="{place.x:g}" y="{place.y:g}" width="{place.width:g}"'
+        f' height="{place.height:g}" rx="18"/>'
+    )
+    lines.extend(_name(place))
+    limits = {each.state: max(each.milliseconds) for each in deadlines(machine)}
+    moves = sorted(substate_edges(machine, place.room), key=lambda edge: place.substates.index(edge.target))
+    for number, chip in enumerate(_chips(place, tuple(moves))):
+        lit = " active" if chip.substate == highlight else ""
+        lines.append(f'<g id="substate-{chip.substate}" class="substate{lit}">')
+        lines.append(f"<title>{escape(tooltip_of_state(machine, chip.substate))}</title>")
+        lines.extend(_wide_chip(chip, limits.get(chip.substate)))
+        lines.append(_compact_chip(place, number, chip.substate))
+        lines.append("</g>")
+    return "\n".join([*lines, "</g>"])
+
+
+def _name(place: RoomPlace) -> Iterator[str]:
+    """The room's name, once for each width of the picture."""
+    middle_x, middle_y = place.x + place.width / 2, place.y + place.height / 2
+    if not place.substates:
+        yield _text("name wide", (middle_x, middle_y + 6), place.room, "middle")
+        yield f'<g class="compact">{_text("name", (middle_x, middle_y + 14), place.room, "middle")}</g>'
+    elif place.heading is Heading.BESIDE:
+        yield _text("name wide", (place.x + MARGIN, middle_y + 6), place.room)
+        yield f'<g class="compact">{_text("name", (place.x + MARGIN, middle_y + 14), place.room)}</g>'
+    else:
+        yield _text("name wide", (place.x + MARGIN, place.y + 29), place.room)
+        yield f'<g class="compact">{_text("name", (middle_x, place.y + 42), place.room, "middle")}</g>'
+
+
+def _text(kind: str, at: Point, text: str, anchor: str = "start") -> str:
+    x, y = at
+    end = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{end}>{escape(text)}</text>'
+
+
+# --- at full width ----------------------------------------------------------------------------------------
+
+
+def _chips(place: RoomPlace, edges: tuple[Edge, ...]) -> tuple[Chip, ...]:
+    if place.heading is Heading.BESIDE:
+        return tuple(_side_by_side(place, edges))
+    return tuple(_one_below_the_other(place, edges))
+
+
+def _one_below_the_other(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
+    x = place.x + MARGIN
+    column = _target_width(edges)
+    width = place.width - 2 * MARGIN - CHIP_WIDTH - GAP - column
+    moves = [_moves(substate, edges, width) for substate in place.substates]
+    heights = [max(CHIP_HEIGHT, LINE * len(each) + 6) for each in moves]
+    free = place.height - NAME_HEIGHT - MARGIN / 2 - sum(heights)
+    if free < 0:
+        raise LayoutError(f"{place.room} is {-free:g} px too low for its substates")
+    y = place.y + NAME_HEIGHT
+    for substate, lines, height in zip(place.substates, moves, heights, strict=True):
+        yield Chip(substate, x, y, lines, column)
+        y += height + min(MOST_GAP, free / max(1, len(heights) - 1))
+
+
+def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
+    """From the name to the right edge, the last chip at the very right."""
+    left = place.x + MARGIN + NAME_WIDTH
+    step = (place.x + place.width - MARGIN - CHIP_WIDTH - left) / max(1, len(place.substates) - 1)
+    y, column = place.y + (place.height - CHIP_HEIGHT) / 2, _target_width(edges)
+    for number, substate in enumerate(place.substates):
+        moves = _moves(substate, edges, step - CHIP_WIDTH - 2 * GAP - column)
+        if LINE * len(moves) > place.height:
+            raise LayoutError(f"{place.room} is too low for the moves from {substate}")
+        yield Chip(substate, left + number * step, y, moves, column, -LINE * max(0, len(moves) - 1) / 2)
+
+
+def _target_width(edges: tuple[Edge, ...]) -> float:
+    return 26 + BOLD_CHARACTER * max((len(edge.target) for edge in edges), default=0)
+
+
+def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, ...]:
+    moves: list[Move] = []
+    for edge in edges:
+        if edge.source == substate:
+            texts = [text for label in edge.labels for text in in_lines(label, width)]
+            targets = [f"→ {edge.target}", *[""] * (len(texts) - 1)]
+            moves.extend(map(Move, targets, texts))
+    return tuple(moves)
+
+
+def _wide_chip(chip: Chip, limit_ms: float | None) -> Iterator[str]:
+    base = chip.y + BASELINE
+    yield '<g class="wide">'
+    yield (
+        f'<rect class="chip" x="{chip.x:g}" y="{chip.y:g}" width="{CHIP_WIDTH:g}" height="{CHIP_HEIGHT:g}"'
+        ' rx="13"/>'
+    )
+    yield _text("substate-name", (chip.x + 12, base), chip.substate)
+    if limit_ms is not None:
+        yield _text("deadline", (chip.x + CHIP_WIDTH - 10, base), f"{limit_ms / 1000:g} s", "end")
+    x = chip.x + CHIP_WIDTH + GAP
+    for number, move in enumerate(chip.moves):
+        y = base + chip.lift + LINE * number
+        if move.target:
+            yield _text("target", (x, y), move.target)
+        yield _text(
+            "move", (x + chip.target_width + (8 if move.text.startswith(INDENT) else 0), y), move.text.strip()
+        )
+    yield "</g>"
+
+
+# --- at phone width ---------------------------------------------------------------------------------------
+
+
+def _compact_chip(place: RoomPlace, number: int, substate: str) -> str:
+    """The same chip, large, in a grid of two columns that fills what the name leaves of the room."""
+    beside = place.heading is Heading.BESIDE
+    columns = min(2, len(place.substates))
+    rows = -(-len(place.substates) // columns)
+    left = place.x + (MARGIN + 210 if beside else MARGIN)
+    top = place.y + (4 if beside else 50)
+    width = (place.x + place.width - MARGIN - left - GAP * (columns - 1)) / columns
+    row_height = (place.y + place.height - 6 - top) / rows
+    height = min(64, row_height - 4)
+    x = left + number % columns * (width + GAP)
+    y = top + number // columns * row_height + (row_height - height) / 2
+    middle = (x + width / 2, y + height / 2 + 10)
+    return (
+        f'<g class="compact"><rect class="chip" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+        f' rx="{height / 2:g}"/>{_text("substate-name", middle, substate, "middle")}</g>'
+    )
