@@ -19,7 +19,7 @@ test: .venv/.test tools models ## install everything, then check and test
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports
 	@$(BIN)/vantum diagrams --check
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest
