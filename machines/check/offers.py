@@ -117,6 +117,14 @@ def link_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield from _time(conversation.context)
 
 
+def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
+    """Everything that the speech-to-text link can be told, and the end."""
+    yield from _link(Role.STT, system.links[Role.STT].context)
+    yield facts.LinkReleased(Role.STT)
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield from _time(system.conversation.context)
+
+
 def _link(role: Role, context: LinkContext) -> Iterator[Fact]:
     for attempt in _numbers(context.attempt):
         yield facts.LinkOpened(role, attempt)

@@ -13,11 +13,12 @@ from statemachine.transition import Transition
 from machines.check.books import Books, entered
 from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
 from machines.check.keys import Key, conversation_key, link_key
-from machines.check.offers import Offers, conversation_offers, link_offers
+from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers
 from machines.context import TurnTimes
 from machines.declarations import Outcome
 from machines.driver import Driver
-from machines.effects import ArmDeadline
+from machines.effects import ArmDeadline, Effect
+from machines.facts import Fact
 from machines.history import Message
 from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
@@ -56,11 +57,16 @@ class Violation:
         lines = [f"{self.invariant}: {self.complaint}"]
         for handled in self.trace:
             for step in handled.steps:
-                effects = ", ".join(map(str, step.effects))
-                lines.append(
-                    f"  {step.source} -- {step.fact} --> {step.target} ({step.outcome.value}): {effects}"
-                )
+                effects = ", ".join(map(_told, step.effects)) or step.reason
+                lines.append(f"  {step.source} → {step.target}, {step.outcome.value}: {_told(step.fact)}")
+                lines.append(f"      {effects}")
         return "\n".join(lines)
+
+
+def _told(record: Fact | Effect) -> str:
+    """A fact or an effect in few words, without the time."""
+    values = attrs.asdict(record, recurse=False)
+    return f"{record.name}({', '.join(str(value) for name, value in values.items() if name != 'at_ms')})"
 
 
 @frozen
@@ -75,6 +81,8 @@ class Report:
     outcomes: frozenset[tuple[str, str, str, Outcome]]
     """Machine, state and event, with what became of it."""
     taken: frozenset[Taken]
+    asked: frozenset[tuple[str, str, str, str, str]]
+    """Machine, state, event and target, with the name of an effect that was asked for."""
     violations: tuple[Violation, ...]
 
 
@@ -154,6 +162,7 @@ class Walk:
     key: Key
     policy: ConversationPolicy = SHORT
     invariants: tuple[Invariant, ...] = INVARIANTS
+    stop_at_violation: bool = False
 
     _nodes: list[Node] = field(factory=list, init=False)
     _known: dict[Hashable, int] = field(factory=dict, init=False)
@@ -162,6 +171,7 @@ class Walk:
     _facts: int = field(default=0, init=False)
     _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
     _taken: set[Taken] = field(factory=set, init=False)
+    _asked: set[tuple[str, str, str, str, str]] = field(factory=set, init=False)
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
     def run(self) -> Report:
@@ -173,16 +183,18 @@ class Walk:
             )
         self._begin(system)
         number = 0
-        while number < len(self._nodes):
+        while number < len(self._nodes) and not (self.stop_at_violation and self._violations):
             self._go_on_from(system, number)
             number += 1
-        self._require_an_end()
+        if number == len(self._nodes):
+            self._require_an_end()
         return Report(
             configurations=len(self._nodes),
             facts=self._facts,
             longest=max(node.depth for node in self._nodes),
             outcomes=frozenset(self._outcomes),
             taken=frozenset(self._taken),
+            asked=frozenset(self._asked),
             violations=tuple(self._violations.values()),
         )
 
@@ -220,6 +232,9 @@ class Walk:
     def _note_outcomes(self, handled: Handled) -> None:
         for step in handled.steps:
             self._outcomes.add((step.machine, step.source, step.fact.name, step.outcome))
+            for effect in step.effects:
+                names = (step.fact.name, step.target, type(effect).__name__)
+                self._asked.add((step.machine, step.source, *names))
 
     def _check(
         self,
@@ -311,11 +326,17 @@ def moment_of(
     )
 
 
-def walk_conversation() -> Report:
+def walk_conversation(*, stop_at_violation: bool = False) -> Report:
     """The conversation machine, whose links come and go as they like."""
-    return Walk(conversation_offers, conversation_key).run()
+    return Walk(conversation_offers, conversation_key, stop_at_violation=stop_at_violation).run()
 
 
-def walk_links() -> Report:
-    """All machines of a call together, while it comes up and goes down."""
-    return Walk(link_offers, link_key).run()
+def walk_links(*, stop_at_violation: bool = False) -> Report:
+    """All machines of a call together, while it comes up and goes down, with one retry for each link."""
+    return Walk(link_offers, link_key, stop_at_violation=stop_at_violation).run()
+
+
+def walk_one_link(*, stop_at_violation: bool = False) -> Report:
+    """One link with its whole schedule of retries, while the others never answer."""
+    policy = ConversationPolicy()
+    return Walk(one_link_offers, link_key, policy, stop_at_violation=stop_at_violation).run()
