@@ -1,0 +1,516 @@
+"""Text to speech by Cartesia over one warm WebSocket per call, spoken to through Cartesia's SDK.
+
+Every answer is a context of its own, every segment of it is flushed: so audio, word times and the end of each
+segment are known by their `flush_id`. One task reads and deals messages out by context. A context that is
+left early is cancelled at Cartesia, and what still comes for it is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import numpy as np
+import trio
+from attrs import define, field, frozen
+
+from adapters import cartesia_sdk, vendor_errors
+from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
+from adapters.spoken_text import spoken_text
+from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
+from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
+from machines.facts import ErrorClass, Word
+
+KYLE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
+"""The reference's default voice."""
+SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
+"""Hz. What Cartesia's raw output can have (`RawOutputFormatParam` in SDK 4.2)."""
+CONTEXT_LIVES_SECONDS = 0.5
+"""Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
+later than this begins a new one; the rest of the second is for the way there and back."""
+AHEAD_SECONDS = 20.0
+"""Audio that waits to be taken before `say` blocks."""
+
+_SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
+_MARKUP = re.compile(r"(<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>)", re.IGNORECASE)
+"""What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_EARLY = 0.1
+"""Seconds by which a word may begin before its segment's audio."""
+
+
+@frozen
+class CartesiaSettings:
+    """What is asked of Cartesia."""
+
+    model: str = "sonic-3"
+    voice_id: str = KYLE
+    """For answers without a voice, or with one that cannot be a voice of Cartesia's."""
+    silent_after_ms: float = 5000
+    """A segment without any sign of life for so long, and the link is stalled."""
+
+
+class CartesiaTextToSpeech:
+    """Cartesia's WebSocket interface. Making it takes about a second: construct it in a worker thread.
+
+    `base_url` begins with `https`, `http`, `wss` or `ws`. Raises `ValueError` for another one, and
+    `UnknownSdkError` if the SDK is another one.
+    """
+
+    name = "cartesia"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = cartesia_sdk.PRODUCTION,
+        settings: CartesiaSettings | None = None,
+        limits: SocketLimits | None = None,
+        open_stream: OpenStream = trio.open_tcp_stream,
+    ) -> None:
+        self._key = api_key
+        self._settings = settings or CartesiaSettings()
+        self._limits = limits or SocketLimits()
+        self._open_stream = open_stream
+        self._client = cartesia_sdk.make_client(api_key, base_url)
+        self._url = cartesia_sdk.socket_url(self._client)
+
+    def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
+        """As `TextToSpeech.open`. Without a `language` Cartesia's own default applies."""
+        return self._open(language)
+
+    @asynccontextmanager
+    async def _open(self, language: str) -> AsyncIterator[Voice]:
+        async with AsyncExitStack() as stack:
+            connection = open_vendor_socket(
+                self._url,
+                cartesia_sdk.headers(self._client),
+                limits=self._limits,
+                open_stream=self._open_stream,
+            )
+            try:
+                socket = await stack.enter_async_context(connection)
+            except BROKEN as error:
+                raise vendor_errors.broken(CARTESIA, error, self._key) from None
+            voice = CartesiaVoice(socket, self._settings, language, self._key)
+            async with alive_with(voice.receive_forever):
+                yield voice
+
+
+class CartesiaVoice:
+    """The voice of one conversation."""
+
+    def __init__(self, socket: VendorSocket, settings: CartesiaSettings, language: str, key: str) -> None:
+        self.dropped_messages = 0
+        """Messages of contexts that were left or never begun: late audio, mostly."""
+        self.ignored_messages = 0
+        """Messages that are not what the SDK documents."""
+        self.settings = settings
+        self.language = language.replace("_", "-").split("-")[0].lower()
+        self.key = key
+        self._sdk = cartesia_sdk.connection_over(socket)
+        self._streams: dict[str, CartesiaSpeechStream] = {}
+        """By context."""
+        self._failure: ProviderError | None = None
+
+    @asynccontextmanager
+    async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
+        """As `Voice.speak`: at `sample_rate`, if it is one of `SAMPLE_RATES`, else at the next higher one."""
+        self.check()
+        rate = next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
+        known = voice_id if voice_id and _UUID.fullmatch(voice_id) else self.settings.voice_id
+        stream = CartesiaSpeechStream(self, rate, known)
+        try:
+            yield stream
+        finally:
+            await stream.leave()
+
+    def check(self) -> None:
+        """Raise the failure that ended the connection, if one did."""
+        if self._failure is not None:
+            failure = self._failure.failure
+            raise ProviderError(failure.error_class, failure.message, failure.retry_after_ms)
+
+    def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
+        """Messages of this context go to this stream from now on."""
+        self._streams[context_id] = stream
+
+    def forget(self, context_id: str) -> None:
+        """Messages of this context are dropped from now on."""
+        self._streams.pop(context_id, None)
+
+    async def request(self, event: dict[str, object]) -> None:
+        """Send through the SDK. Raises `ProviderError`."""
+        self.check()
+        try:
+            await self._sdk.send(event)
+        except BROKEN_ON_SENDING as error:
+            raise vendor_errors.broken(CARTESIA, error, self.key) from None
+
+    async def receive_forever(self) -> None:
+        """Deal out what Cartesia says, until the connection ends. Raises `ProviderError`."""
+        try:
+            while True:
+                self._receive(await self._next_event())
+        except BROKEN as error:
+            self._fail(vendor_errors.broken(CARTESIA, error, self.key))
+        except ProviderError as error:
+            self._fail(error)
+        self.check()
+
+    async def _next_event(self) -> object:
+        """Parsed by the SDK; None for what is no JSON object."""
+        data = await self._sdk.recv_bytes()
+        try:
+            return self._sdk.parse_event(data)
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+    def _receive(self, event: object) -> None:
+        context_id, kind = getattr(event, "context_id", None), getattr(event, "type", None)
+        if not isinstance(kind, str):
+            self.ignored_messages += 1
+        elif isinstance(context_id, str):
+            stream = self._streams.get(context_id)
+            if stream is None:
+                self.dropped_messages += 1
+            elif not stream.take(context_id, kind, event):
+                self.ignored_messages += 1
+        elif kind == "error":
+            raise _reported(event, self.key)  # it concerns the whole connection
+        else:
+            self.ignored_messages += 1
+
+    def _fail(self, error: ProviderError) -> None:
+        self._failure = error
+        for stream in {id(stream): stream for stream in self._streams.values()}.values():
+            stream.fail(error)
+
+
+@define(eq=False)
+class _Segment:
+    """One segment on its way from text to audio."""
+
+    number: int
+    text: str
+    """As it is spoken; empty if there is nothing to speak."""
+    context_id: str = ""
+    flush_id: int = 0
+    pieces: deque[Samples] = field(factory=deque)
+    samples: int = 0
+    """How much audio has come."""
+    words: list[Word] = field(factory=list)
+    """Times in ms, as Cartesia counts them."""
+    complete: bool = False
+
+
+@define
+class _Context:
+    """One of Cartesia's contexts."""
+
+    id: str
+    flushes: int = 0
+    samples: int = 0
+    """All audio of it that came with completed segments."""
+    last_audio: float = 0.0
+    closed: bool = False
+    """Cartesia ended it, or was told that no more text comes."""
+
+
+class CartesiaSpeechStream:
+    """The voice of one answer. Texts are sent at once; audio is handed on segment by segment."""
+
+    def __init__(self, voice: CartesiaVoice, sample_rate: int, voice_id: str) -> None:
+        self.sample_rate = sample_rate
+        self._voice = voice
+        self._voice_id = voice_id
+        self._context: _Context | None = None
+        self._contexts: dict[str, _Context] = {}
+        """Those that may still bring something."""
+        self._segments: deque[_Segment] = deque()
+        """Not yet handed on in full, in order."""
+        self._ended = False
+        self._failure: ProviderError | None = None
+        self._changed = trio.Event()
+        self._heard_at = trio.current_time()
+        """When Cartesia last showed a sign of life for this stream, or was last asked for something."""
+
+    # --- texts in ---
+
+    async def say(self, segment: int, text: str) -> None:
+        """As `SpeechStream.say`. Markup is spoken by Sonic-3 models, and left out for others.
+
+        Waits while 20 s of audio have not been taken. Raises `ProviderError`.
+        """
+        while self._failure is None and self._waiting_samples() > AHEAD_SECONDS * self.sample_rate:
+            await self._changed.wait()
+        added = _Segment(segment, _speakable(text, self._voice.settings.model))
+        self._segments.append(added)
+        if added.text:
+            await self._synthesize(added)
+        else:
+            added.complete = True
+            self._announce()
+            await trio.lowlevel.checkpoint()
+
+    async def end(self) -> None:
+        """As `SpeechStream.end`."""
+        self._ended = True
+        self._announce()
+        context = self._context
+        if context is not None and not context.closed:
+            context.closed = True
+            await self._voice.request(self._request(context, "", **{"continue": False}))
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def leave(self) -> None:
+        """The stream is not wanted any more: cancel what is left of it at Cartesia."""
+        unfinished = [context for context in self._contexts.values() if not self._is_exhausted(context)]
+        for context_id in self._contexts:
+            self._voice.forget(context_id)
+        # Bounded and shielded: a caller who interrupts cancels us, and the cancel must still get out.
+        with trio.move_on_after(1, shield=True):
+            for context in unfinished:
+                try:
+                    await self._voice.request({"context_id": context.id, "cancel": True})
+                except ProviderError:
+                    return  # with the connection, the contexts are gone
+
+    async def _synthesize(self, segment: _Segment) -> None:
+        context = self._open_context()
+        context.flushes += 1
+        segment.context_id, segment.flush_id = context.id, context.flushes
+        self._heard_at = trio.current_time()
+        self._announce()
+        await self._voice.request(self._request(context, f"{segment.text} ", **{"continue": True}))
+        await self._voice.request(self._request(context, "", **{"continue": True, "flush": True}))
+
+    def _open_context(self) -> _Context:
+        """The stream's context, or a new one if Cartesia has ended it, or is about to."""
+        context = self._context
+        if context is not None and not context.closed and not self._is_expiring(context):
+            return context
+        context = _Context(str(uuid.uuid4()))
+        self._context = self._contexts[context.id] = context
+        self._voice.register(context.id, self)
+        return context
+
+    def _is_expiring(self, context: _Context) -> bool:
+        busy = any(segment.context_id == context.id and not segment.complete for segment in self._segments)
+        return not busy and trio.current_time() - context.last_audio > CONTEXT_LIVES_SECONDS
+
+    def _request(self, context: _Context, transcript: str, **fields: object) -> dict[str, object]:
+        """A `GenerationRequestParam`. All but `transcript` and the flags are the same within a context."""
+        request: dict[str, object] = {
+            "context_id": context.id,
+            "model_id": self._voice.settings.model,
+            "transcript": transcript,
+            "voice": {"mode": "id", "id": self._voice_id},
+            "output_format": {
+                "container": "raw",
+                "encoding": "pcm_s16le",
+                "sample_rate": self.sample_rate,
+            },
+            "add_timestamps": True,
+            "max_buffer_delay_ms": 0,
+            **fields,
+        }
+        if self._voice.language:
+            request["language"] = self._voice.language
+        return request
+
+    # --- audio out ---
+
+    def __aiter__(self) -> CartesiaSpeechStream:
+        return self
+
+    async def __anext__(self) -> SpokenAudio | SegmentEnd:
+        """The next piece. Raises `ProviderError`, also when nothing comes for too long."""
+        while True:
+            ready = self._next_ready()
+            if ready is not None:
+                await trio.lowlevel.checkpoint()
+                return ready
+            if self._failure is not None:
+                raise self._failure
+            if self._ended and not self._segments:
+                raise StopAsyncIteration
+            await self._wait()
+
+    def _next_ready(self) -> SpokenAudio | SegmentEnd | None:
+        if not self._segments:
+            return None
+        segment = self._segments[0]
+        if segment.pieces:
+            self._announce()
+            return SpokenAudio(segment.number, segment.pieces.popleft())
+        if not segment.complete:
+            return None
+        self._segments.popleft()
+        return SegmentEnd(segment.number, tuple(segment.words))
+
+    async def _wait(self) -> None:
+        """Until something changes; no longer than Cartesia may be silent if it owes us something."""
+        changed = self._changed
+        if not self._segments:
+            await changed.wait()
+            return
+        with trio.move_on_at(self._heard_at + self._voice.settings.silent_after_ms / 1000) as scope:
+            await changed.wait()
+        if scope.cancelled_caught and changed is self._changed:
+            seconds = self._voice.settings.silent_after_ms / 1000
+            self.fail(vendor_errors.late(CARTESIA, f"nothing came for a text within {seconds:.1f} s"))
+
+    # --- what the reader brings ---
+
+    def take(self, context_id: str, kind: str, event: object) -> bool:
+        """A message for one of this stream's contexts; False if it is not what the SDK documents."""
+        self._heard_at = trio.current_time()
+        context = self._contexts[context_id]
+        match kind:
+            case "chunk":
+                taken = self._take_audio(context, event)
+            case "timestamps":
+                taken = self._take_words(context, event)
+            case "flush_done":
+                taken = self._take_flush(context, event)
+            case "done":
+                self._close(context)
+                taken = True
+            case "error":
+                self.fail(_reported(event, self._voice.key))
+                self._close(context)
+                taken = True
+            case _:
+                taken = kind == "phoneme_timestamps"  # never asked for
+        self._announce()
+        return taken
+
+    def fail(self, error: ProviderError) -> None:
+        """Nothing more will come; what has come already is still handed on."""
+        if self._failure is None:
+            self._failure = error
+        self._announce()
+
+    def _take_audio(self, context: _Context, event: object) -> bool:
+        segment = self._segment_of(context, event)
+        data = getattr(event, "data", None)
+        if segment is None or not isinstance(data, str):
+            return False
+        try:
+            audio = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        context.last_audio = trio.current_time()
+        samples = np.frombuffer(audio[: len(audio) // 2 * 2], "<i2")
+        if len(samples):
+            segment.pieces.append(samples)
+            segment.samples += len(samples)
+        return True
+
+    def _take_words(self, context: _Context, event: object) -> bool:
+        segment = self._segment_of(context, event)
+        stamps = getattr(event, "word_timestamps", None)
+        columns = [getattr(stamps, name, None) for name in ("words", "start", "end")]
+        if segment is None or not all(isinstance(column, list) for column in columns):
+            return False
+        for word, start, end in zip(*columns, strict=False):
+            if not (
+                isinstance(word, str) and isinstance(start, int | float) and isinstance(end, int | float)
+            ):
+                return False
+            segment.words.append(Word(word, start * 1000, end * 1000))
+        return True
+
+    def _take_flush(self, context: _Context, event: object) -> bool:
+        segment = self._segment_of(context, event)
+        if segment is None:
+            return False
+        self._complete(context, segment)
+        return True
+
+    def _segment_of(self, context: _Context, event: object) -> _Segment | None:
+        """The segment that a message is about: by its `flush_id`, else the first that is not complete."""
+        flush_id = getattr(event, "flush_id", None)
+        for segment in self._segments:
+            if segment.context_id != context.id or segment.complete:
+                continue
+            if flush_id is None or segment.flush_id == flush_id:
+                return segment
+        return None
+
+    def _complete(self, context: _Context, segment: _Segment) -> None:
+        begins_ms = context.samples * 1000 / self.sample_rate
+        length_ms = segment.samples * 1000 / self.sample_rate
+        segment.words = _within_segment(segment.words, begins_ms, length_ms)
+        context.samples += segment.samples
+        segment.complete = True
+
+    def _close(self, context: _Context) -> None:
+        """Cartesia has ended the context: what was asked of it is complete, or never will be."""
+        context.closed = True
+        for segment in list(self._segments):
+            if segment.context_id == context.id and not segment.complete:
+                self._complete(context, segment)
+                if not segment.samples:
+                    reason = f"{CARTESIA.vendor}: no audio came for a text"
+                    self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
+        del self._contexts[context.id]
+        self._voice.forget(context.id)
+
+    def _is_exhausted(self, context: _Context) -> bool:
+        """Nothing more will come of it: all its segments are complete, and it was told that it is the end."""
+        pending = any(segment.context_id == context.id and not segment.complete for segment in self._segments)
+        return context.closed and not pending
+
+    def _waiting_samples(self) -> int:
+        return sum(len(piece) for segment in self._segments for piece in segment.pieces)
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _speakable(text: str, model: str) -> str:
+    """What of a text the model can speak; empty if there is nothing to say."""
+    if not _SPEAKS_MARKUP.match(model):
+        return spoken_text(text)
+    parts = _MARKUP.split(text)
+    spoken = [part if index % 2 else spoken_text(part) for index, part in enumerate(parts)]
+    if not any(spoken[::2]):
+        return ""
+    return " ".join(part for part in spoken if part)
+
+
+def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> list[Word]:
+    """Times from the start of the segment's audio.
+
+    Cartesia counts from the start of the context, as other clients rely on; for flushed contexts it does not
+    document that. Times that cannot be meant so are taken as counted from the flush.
+    """
+    of_context = bool(words) and words[0].start_ms >= begins_ms - _EARLY * 1000
+    shift = begins_ms if of_context else 0.0
+
+    def within(ms: float) -> float:
+        return min(max(ms - shift, 0.0), length_ms)
+
+    return [Word(word.text, within(word.start_ms), within(word.end_ms)) for word in words]
+
+
+def _reported(event: object, key: str) -> ProviderError:
+    code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
+    said = [getattr(event, name, None) for name in ("title", "message")]
+    reason = ": ".join(part for part in said if isinstance(part, str))
+    return vendor_errors.reported(
+        CARTESIA,
+        code if isinstance(code, str) else None,
+        status if isinstance(status, int) else None,
+        reason,
+        key,
+    )

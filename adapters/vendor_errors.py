@@ -1,0 +1,189 @@
+"""What goes wrong at Deepgram and Cartesia, in the terms that the machines understand: one table per vendor.
+
+An error is classed by what is made for machines to read (HTTP status, close code, error code, type of the
+exception), never by the words of a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import trio
+from attrs import field, frozen
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from adapters.interfaces import ProviderError
+from adapters.openai_errors import retry_after_ms
+from machines.facts import ErrorClass
+
+
+class UnknownSdkError(Exception):
+    """The installed SDK differs from the one that the adapter knows."""
+
+
+@frozen
+class ErrorTable:
+    """How one vendor's errors are classed. A code stands above a status or a close code."""
+
+    vendor: str
+    by_status: Mapping[int, ErrorClass]
+    """HTTP statuses, of a refused handshake or inside an error message."""
+    by_close_code: Mapping[int, ErrorClass]
+    """WebSocket close codes."""
+    by_code: Mapping[str, ErrorClass] = field(factory=dict)
+    """The vendor's own codes, in error messages or at the beginning of a close reason."""
+
+    def status(self, status: int) -> ErrorClass:
+        """A status that is not in the table: 4xx will fail again, all others may not."""
+        unknown = ErrorClass.FATAL if 400 <= status < 500 else ErrorClass.TRANSIENT
+        return self.by_status.get(status, unknown)
+
+
+_BY_STATUS: Mapping[int, ErrorClass] = {
+    400: ErrorClass.FATAL,
+    401: ErrorClass.AUTH,
+    402: ErrorClass.FATAL,
+    403: ErrorClass.AUTH,
+    404: ErrorClass.FATAL,
+    408: ErrorClass.TIMEOUT,
+    429: ErrorClass.RATE_LIMIT,
+    500: ErrorClass.TRANSIENT,
+    502: ErrorClass.TRANSIENT,
+    503: ErrorClass.TRANSIENT,
+    504: ErrorClass.TIMEOUT,
+}
+
+_BY_CLOSE_CODE: Mapping[int, ErrorClass] = {
+    1000: ErrorClass.CONNECTION,
+    1001: ErrorClass.CONNECTION,
+    1002: ErrorClass.FATAL,
+    1003: ErrorClass.FATAL,
+    1005: ErrorClass.CONNECTION,
+    1006: ErrorClass.CONNECTION,
+    1007: ErrorClass.FATAL,
+    1008: ErrorClass.FATAL,
+    1009: ErrorClass.FATAL,
+    1011: ErrorClass.TRANSIENT,
+    1012: ErrorClass.CONNECTION,
+    1013: ErrorClass.TRANSIENT,
+}
+"""RFC 6455, section 7.4.1, and the IANA registry. Nobody asked the vendor to close: so 1000 is a loss too."""
+
+DEEPGRAM = ErrorTable(
+    "deepgram",
+    by_status=_BY_STATUS,
+    by_close_code=_BY_CLOSE_CODE,
+    by_code={
+        "DATA-0000": ErrorClass.FATAL,
+        "NET-0000": ErrorClass.TIMEOUT,
+        "NET-0001": ErrorClass.TIMEOUT,
+        "SchemaError": ErrorClass.FATAL,
+        "UNPARSABLE_CLIENT_MESSAGE": ErrorClass.FATAL,
+        "INTERNAL_SERVER_ERROR": ErrorClass.TRANSIENT,
+    },
+)
+"""developers.deepgram.com/docs/errors and docs/stt-troubleshooting-websocket-data-and-net-errors; SDK 7.17:
+`ListenV1Error.variant`, `ListenV2FatalError.code`."""
+
+CARTESIA = ErrorTable(
+    "cartesia",
+    by_status=_BY_STATUS,
+    by_close_code=_BY_CLOSE_CODE,
+    by_code={
+        "concurrency_limited": ErrorClass.RATE_LIMIT,
+        "model_not_found": ErrorClass.FATAL,
+        "voice_not_found": ErrorClass.FATAL,
+        "quota_exceeded": ErrorClass.FATAL,
+    },
+)
+"""docs.cartesia.ai/use-the-api/api-errors and use-the-api/concurrency-limits-and-timeouts; SDK 4.2:
+`websocket_response.Error`."""
+
+BY_EXCEPTION: tuple[tuple[type[BaseException], ErrorClass], ...] = (
+    (TimeoutError, ErrorClass.TIMEOUT),
+    (trio.TooSlowError, ErrorClass.TIMEOUT),
+    (InvalidHandshake, ErrorClass.CONNECTION),
+    (trio.BrokenResourceError, ErrorClass.CONNECTION),
+    (trio.ClosedResourceError, ErrorClass.CONNECTION),
+    (OSError, ErrorClass.CONNECTION),
+)
+"""The first that fits counts; Trio, `websockets` and the operating system raise them for any vendor."""
+
+BROKEN = (ConnectionClosed, InvalidHandshake, TimeoutError, trio.TooSlowError, OSError)
+BROKEN_ON_SENDING = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a `VendorSocket` raises."""
+
+_BY_OUR_CLOSE_CODE: Mapping[int, ErrorClass] = {1011: ErrorClass.TIMEOUT}
+"""`websockets` closes with 1011 when no pong came, and with other codes when it cannot read what it gets."""
+
+_CODE = re.compile(r"[A-Z]+-\d{4}")
+_KEY = re.compile(r"\b(?:sk|pk|key|Token|Bearer)[-_ =:]+[\w*.-]{6,}", re.IGNORECASE)
+_LONGEST_REASON = 200
+_ABNORMAL = 1006
+
+
+def refused(
+    table: ErrorTable, status: int, headers: Mapping[str, str], reason: str, key: str
+) -> ProviderError:
+    """The vendor refused the connection with an HTTP status. `headers` have lower-case names."""
+    message = f"{table.vendor}: HTTP {status}: {printable(reason, key)}"
+    return ProviderError(table.status(status), message, retry_after_ms(headers))
+
+
+def closed(table: ErrorTable, code: int, reason: str, key: str) -> ProviderError:
+    """The vendor closed the WebSocket, or it was lost (1006)."""
+    named = _CODE.match(reason)
+    error_class = table.by_code.get(named[0]) if named else None
+    message = f"{table.vendor}: closed with {code}: {printable(reason, key)}"
+    return ProviderError(error_class or table.by_close_code.get(code, ErrorClass.TRANSIENT), message)
+
+
+def reported(table: ErrorTable, code: str | None, status: int | None, reason: str, key: str) -> ProviderError:
+    """The vendor said in a message that something failed."""
+    error_class = table.by_code.get(code) if code else None
+    if error_class is None:
+        error_class = table.status(status) if status else ErrorClass.TRANSIENT
+    said = " ".join(str(part) for part in (code, status) if part) or "error"
+    return ProviderError(error_class, f"{table.vendor}: {said}: {printable(reason, key)}")
+
+
+def broken(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
+    """The connection could not be made, was closed, or broke without a word."""
+    if isinstance(error, InvalidStatus):
+        headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
+        return refused(table, error.response.status_code, headers, _refusal(error), key)
+    if isinstance(error, ConnectionClosed):
+        return _closed_by_either(table, error, key)
+    error_class = next(
+        (kind for type_, kind in BY_EXCEPTION if isinstance(error, type_)), ErrorClass.TRANSIENT
+    )
+    return ProviderError(error_class, f"{table.vendor}: {type(error).__name__}: {printable(str(error), key)}")
+
+
+def _refusal(error: InvalidStatus) -> str:
+    """Deepgram says why in a header, Cartesia in the body."""
+    said = error.response.headers.get("dg-error") or (error.response.body or b"")[:2000]
+    return said if isinstance(said, str) else bytes(said).decode(errors="replace")
+
+
+def _closed_by_either(table: ErrorTable, error: ConnectionClosed, key: str) -> ProviderError:
+    if error.rcvd is not None:
+        return closed(table, error.rcvd.code, error.rcvd.reason, key)
+    if error.sent is not None:
+        error_class = _BY_OUR_CLOSE_CODE.get(error.sent.code, ErrorClass.TRANSIENT)
+        return ProviderError(
+            error_class, f"{table.vendor}: given up with {error.sent.code}: {error.sent.reason}"
+        )
+    return closed(table, _ABNORMAL, "", key)
+
+
+def late(table: ErrorTable, what: str) -> ProviderError:
+    """The vendor did not do `what` in time."""
+    return ProviderError(ErrorClass.TIMEOUT, f"{table.vendor}: {what}")
+
+
+def printable(text: str, key: str) -> str:
+    """Short, on one line, and without anything that looks like a key: servers like to repeat keys."""
+    without_key = text.replace(key, "(key)") if key else text
+    return " ".join(_KEY.sub("(key)", without_key).split())[:_LONGEST_REASON] or "no reason given"
