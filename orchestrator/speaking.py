@@ -15,8 +15,8 @@ import numpy as np
 import trio
 from attrs import frozen
 
-from adapters.interfaces import Emit, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
-from machines.facts import PlaybackAt, PlaybackFinished, SegmentVoiced, Word
+from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
+from machines.facts import ErrorClass, PlaybackAt, PlaybackFinished, SegmentVoiced, Word
 from orchestrator.audio import StreamingResampler
 
 SHORTEST_CHUNK_MS = 20
@@ -71,13 +71,18 @@ class Utterance:
         self._emit = emit
         self._texts, self._to_say = trio.open_memory_channel[tuple[int, str]](math.inf)
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
+        self._unvoiced: deque[int] = deque()
+        """Segments whose audio is not complete, in order."""
+        self._finished = False
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
+        self._unvoiced.append(segment)
         self._texts.send_nowait((segment, text))
 
     def finish(self) -> None:
         """No segment will follow."""
+        self._finished = True
         self._texts.close()
 
     async def run(self, voice: Voice, voice_id: str | None) -> None:
@@ -95,7 +100,7 @@ class Utterance:
     async def _gather(self, stream: SpeechStream) -> None:
         """Audio from the voice, at the wire's rate, into the buffer; a fact for each whole segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
-        segment_samples = 0
+        voiced_ms, segment_samples = 0.0, 0
         async for piece in stream:
             match piece:
                 case SpokenAudio(samples=samples):
@@ -104,20 +109,34 @@ class Utterance:
                 case SegmentEnd(segment=segment, words=words):
                     # The filter's tail must not wait for a next segment that may take long.
                     await self._buffer.put(resampler.flush())
-                    self._report_voiced(segment, segment_samples * 1000 / stream.sample_rate, words)
-                    segment_samples = 0
+                    duration_ms = segment_samples * 1000 / stream.sample_rate
+                    self._report_voiced(segment, duration_ms, words)
+                    voiced_ms, segment_samples = voiced_ms + duration_ms, 0
+        # What was never voiced must not count as heard.
+        if self._unvoiced or not self._finished:
+            raise ProviderError(ErrorClass.TRANSIENT, "the voice ended before the answer did")
+        if voiced_ms == 0:
+            raise ProviderError(ErrorClass.TRANSIENT, "the voice gave no audio")
         self._buffer.close()
 
     def _report_voiced(self, segment: int, duration_ms: float, words: tuple[Word, ...]) -> None:
+        if not self._unvoiced or self._unvoiced.popleft() != segment:
+            raise ProviderError(ErrorClass.TRANSIENT, f"the voice ended segment {segment} out of turn")
         self._emit(SegmentVoiced(self.number, segment, duration_ms, words))
 
     async def _send(self) -> None:
-        """Chunks out in real time, and facts about where the caller is."""
+        """Chunks out in real time, and facts about where the caller is.
+
+        A stop may come in the instant in which this task is already on its way, so each time it asks once
+        more before anything reaches the caller.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
         clock = PlaybackClock()
         while True:
             chunk = await self._next_chunk(clock)
+            await trio.lowlevel.checkpoint_if_cancelled()
             if len(chunk) == 0:
                 break
             if not clock.playing:

@@ -1,0 +1,53 @@
+"""Simulated callers and providers, in process and in virtual time.
+
+The doubles implement the interfaces of `adapters/interfaces.py` and `orchestrator/caller.py`. Everything they
+do is decided by plans (`behaviour.py`), which are scripts or dice with a seed: under Trio's `MockClock` and
+with Trio's own scheduling seeded, one seed gives one call.
+"""
+
+from tests.simulation.behaviour import (
+    AT_ONCE,
+    Breaks,
+    Delay,
+    Ends,
+    Fails,
+    Fault,
+    Opening,
+    Plan,
+    Stalls,
+    dice,
+    script,
+)
+from tests.simulation.call import Call, hold_call
+from tests.simulation.caller import SimulatedCaller
+from tests.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
+from tests.simulation.promises import broken_promises
+from tests.simulation.providers import SimulatedProviders
+from tests.simulation.speaking import SimulatedTextToSpeech, Speaking
+from tests.simulation.thinking import Answer, SimulatedLanguageModel
+
+__all__ = [
+    "AT_ONCE",
+    "Answer",
+    "Breaks",
+    "Call",
+    "Delay",
+    "Ends",
+    "Fails",
+    "Fault",
+    "Opening",
+    "Plan",
+    "SimulatedCaller",
+    "SimulatedLanguageModel",
+    "SimulatedProviders",
+    "SimulatedSpeechToText",
+    "SimulatedTextToSpeech",
+    "SimulatedVoiceActivity",
+    "Speaking",
+    "Stalls",
+    "Transcription",
+    "broken_promises",
+    "dice",
+    "hold_call",
+    "script",
+]

@@ -1,0 +1,152 @@
+"""A simulated call: a conversation that runs, and what its caller does in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import Factory, define
+
+from adapters.interfaces import LISTENING_RATE, Samples
+from machines import facts
+from machines.declarations import Step
+from machines.facts import EndReason, Request, TurnMode
+from machines.policy import ConversationPolicy
+from machines.system import Handled
+from orchestrator.conversation import converse
+from orchestrator.hearing import CallerAudio
+from orchestrator.inbox import Inbox
+from tests.simulation.caller import SimulatedCaller
+from tests.simulation.providers import SimulatedProviders
+from tests.simulation.speech import silence, spoken
+
+BLOCK_MS = 20
+"""A simulated microphone sends blocks of this length, in real time."""
+PATIENCE_S = 600
+
+
+@define
+class Call:
+    """A running call. What the caller does comes first; then what can be waited for and looked at."""
+
+    providers: SimulatedProviders
+    caller: SimulatedCaller
+    policy: ConversationPolicy
+    inbox: Inbox = Factory(Inbox)
+    audio: CallerAudio = Factory(CallerAudio)
+    steps: list[Step] = Factory(list)
+    """Everything the machines did, in order."""
+    state: str = "connecting"
+    """Of the conversation machine."""
+    over: trio.Event = Factory(trio.Event)
+    _requests: int = 0
+    _changed: trio.Event = Factory(trio.Event)
+
+    # --- what the caller does -----------------------------------------------------------------------------
+
+    async def start_recording(self, mode: TurnMode = TurnMode.MANUAL) -> Request:
+        """As `audio.input.start`."""
+        request = self._request("audio.input.start")
+        await self.inbox.deliver(facts.RecordingStarted(mode, request))
+        return request
+
+    async def stop_recording(self) -> Request:
+        """As `audio.input.stop`."""
+        request = self._request("audio.input.stop")
+        await self.inbox.deliver(facts.RecordingStopped(request))
+        return request
+
+    async def say(self, words: str, rate: int = LISTENING_RATE) -> None:
+        """Speak, in real time."""
+        await self._send(spoken(words, rate), rate)
+
+    async def keep_quiet(self, ms: float) -> None:
+        """Send silence, in real time."""
+        await self._send(silence(ms), LISTENING_RATE)
+
+    async def take_turn(self, words: str) -> None:
+        """A whole turn by hand: start, speak, stop."""
+        await self.start_recording()
+        await self.say(words)
+        await self.stop_recording()
+
+    async def interrupt(self) -> None:
+        """As `user.action.interrupt`."""
+        await self.inbox.deliver(facts.InterruptRequested())
+
+    def hang_up(self, reason: EndReason = EndReason.CALLER_HUNG_UP) -> None:
+        """End the call."""
+        self.inbox.put(facts.HungUp(reason))
+
+    # --- what can be waited for ---------------------------------------------------------------------------
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Return once it has happened; it is asked after every step of a machine, and every 10 ms.
+
+        Raises `trio.TooSlowError` after ten minutes of waiting.
+        """
+        with trio.fail_after(PATIENCE_S):
+            while not happened():
+                with trio.move_on_after(0.01):
+                    await self._changed.wait()
+
+    async def reaches(self, *states: str) -> None:
+        """Return once the conversation machine is in one of these states, or the call is over."""
+        await self.until(lambda: self.state in states or self.over.is_set())
+
+    async def answered(self, times: int = 1) -> None:
+        """Return once so many answers are over."""
+        await self.until(lambda: len(self.caller.answers()) >= times or self.over.is_set())
+
+    def facts(self, kind: type[facts.Fact]) -> list[facts.Fact]:
+        """The facts of one kind that a machine took."""
+        return [step.fact for step in self.steps if isinstance(step.fact, kind)]
+
+    # --- how it runs --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """The conversation, to its end."""
+        await converse(
+            self.caller, self.audio, self.inbox, self.providers.for_calls(), self.policy, self._observe
+        )
+        self.over.set()
+        self._announce()
+
+    def _observe(self, handled: Handled) -> None:
+        self.steps += handled.steps
+        for step in handled.steps:
+            if step.machine == "conversation":
+                self.state = step.target
+        self._announce()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _send(self, samples: Samples, rate: int) -> None:
+        block = rate * BLOCK_MS // 1000
+        for start in range(0, len(samples), block):
+            await trio.sleep(BLOCK_MS / 1000)
+            self.audio.push(samples[start : start + block], rate)
+
+    def _request(self, event_type: str) -> Request:
+        self._requests += 1
+        return Request(event_type, f"request {self._requests}")
+
+
+@asynccontextmanager
+async def hold_call(
+    providers: SimulatedProviders | None = None,
+    caller: SimulatedCaller | None = None,
+    policy: ConversationPolicy | None = None,
+) -> AsyncIterator[Call]:
+    """A call that lasts as long as the block, which it outlives only to hang up properly."""
+    call = Call(
+        providers or SimulatedProviders(), caller or SimulatedCaller(), policy or ConversationPolicy()
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call.run)
+        yield call
+        call.hang_up()
+        await call.over.wait()

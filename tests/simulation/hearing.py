@@ -1,0 +1,140 @@
+"""Simulated voice activity and speech to text: they hear the words that `speech.py` puts into audio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import numpy as np
+import trio
+from attrs import Factory, define, frozen
+
+from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber, VoiceDetector
+from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
+from tests.simulation.behaviour import AT_ONCE, Breaks, Delay, Ends, Fails, Fault, Opening, Plan, script
+from tests.simulation.speech import is_voice, understood
+
+WINDOW = 512
+"""Samples in a window, as Silero's."""
+CARRIED_MS = 300
+"""Audio before the beginning of a turn that is taken into it."""
+
+
+def _nothing() -> Samples:
+    return np.empty(0, np.int16)
+
+
+class SimulatedVoiceActivity:
+    """Voice is what is loud enough to be a word."""
+
+    name = "simulated voice activity"
+    window_ms = WINDOW * 1000 / LISTENING_RATE
+
+    def open(self) -> VoiceDetector:
+        """A caller's detector."""
+        return _Detector()
+
+
+@define
+class _Detector:
+    _rest: Samples = Factory(_nothing)
+
+    async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
+        audio = np.concatenate([self._rest, samples])
+        whole = len(audio) // WINDOW * WINDOW
+        self._rest = audio[whole:]
+        await trio.lowlevel.checkpoint()
+        return [(window, 0.98 if is_voice(window) else 0.02) for window in audio[:whole].reshape(-1, WINDOW)]
+
+
+@frozen
+class Transcription:
+    """How the final transcript of one turn comes about."""
+
+    delay: Delay = AT_ONCE
+    fault: Fault | None = None
+    """`Fails` is reported as a fact; after `Ends` the transcript is empty, `Stalls` means it never comes."""
+    words: str | None = None
+    """What the transcript says, whatever was said."""
+    times: int = 1
+    """How often it is reported."""
+
+
+class SimulatedSpeechToText:
+    """Speech to text: interim transcripts word by word, final ones as planned."""
+
+    name = "simulated speech to text"
+
+    def __init__(
+        self,
+        transcriptions: Plan[Transcription] | None = None,
+        openings: Plan[Opening] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.open_links = 0
+        self.languages: list[str] = []
+        """Those that links were opened with."""
+        self._transcriptions = transcriptions or script(then=Transcription())
+        self._openings = openings or script(then=Opening())
+        self._random = random or Random(0)
+
+    @asynccontextmanager
+    async def open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
+        """A link."""
+        opening = self._openings()
+        await opening.open(self._random)
+        self.open_links += 1
+        self.languages.append(language)
+        try:
+            async with opening.lifetime(), trio.open_nursery() as nursery:
+                yield _Transcriber(nursery, emit, self._transcriptions, self._random)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.open_links -= 1
+
+
+@define
+class _Transcriber:
+    _nursery: trio.Nursery
+    _emit: Emit
+    _transcriptions: Plan[Transcription]
+    _random: Random
+    _turn: int | None = None
+    _heard: Samples = Factory(_nothing)
+    _told: str = ""
+
+    def begin_turn(self, turn: int) -> None:
+        self._turn = turn
+        self._told = ""
+        self._heard = self._heard[-CARRIED_MS * LISTENING_RATE // 1000 :]
+
+    async def send(self, samples: Samples, speech_probability: float) -> None:
+        self._heard = np.concatenate([self._heard, samples])
+        await trio.lowlevel.checkpoint()
+        words = understood(self._heard)
+        if self._turn is not None and words != self._told:
+            self._told = words
+            self._emit(TranscriptInterim(self._turn, words, 0.5))
+
+    def finalize(self, turn: int) -> None:
+        words = understood(self._heard) if turn == self._turn else ""
+        self._turn, self._heard, self._told = None, _nothing(), ""
+        self._nursery.start_soon(self._report, turn, words, self._transcriptions())
+
+    async def _report(self, turn: int, words: str, how: Transcription) -> None:
+        await how.delay.wait(self._random)
+        match how.fault:
+            case Fails(error_class=error_class, message=message):
+                self._emit(TranscriptionFailed(turn, ProviderFailure(error_class, message)))
+                return
+            case Breaks(error=error):
+                raise error("simulated bug")
+            case Ends():
+                words = ""
+            case None:
+                words = words if how.words is None else how.words
+            case _:
+                return
+        for _ in range(how.times):
+            self._emit(TranscriptFinal(turn, words, 0.9, 320.0 * len(words.split())))

@@ -1,0 +1,82 @@
+"""What every call must keep, whatever happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome
+from machines.history import Message, Speaker
+from tests.simulation.call import Call
+
+SLACK_MS = 1e-3
+"""Floating point only: virtual time is exact."""
+
+
+def broken_promises(call: Call) -> list[str]:
+    """Each promise that the call broke, in words; to be asked when it is over."""
+    return [*call.caller.complaints, *_audio(call), *_answers(call), *_history(call), *_end(call)]
+
+
+def _audio(call: Call) -> Iterator[str]:
+    pacing = call.caller.pacing
+    for playback in call.caller.playbacks:
+        name = f"utterance {playback.utterance}"
+        if not playback.over:
+            yield f"{name} was neither ended nor stopped"
+        if playback.ahead_ms() > pacing.lead_ms + pacing.chunk_ms + SLACK_MS:
+            yield f"{name} was {playback.ahead_ms()} ms ahead"
+        if playback.ended_with_ms is not None and abs(playback.ended_with_ms - playback.sent_ms()) > 1:
+            yield f"{name} ended with {playback.ended_with_ms} ms, but {playback.sent_ms()} ms were sent"
+
+
+def _answers(call: Call) -> Iterator[str]:
+    """Every request is answered exactly once."""
+    asked = [
+        step.fact.request
+        for step in call.steps
+        if isinstance(step.fact, facts.RecordingStarted | facts.RecordingStopped)
+        and step.outcome is Outcome.TAKEN
+        and step.fact.request
+    ]
+    answered = [effect.request for effect in call.caller.told_of(do.Acknowledge)]
+    answered += [effect.request for effect in call.caller.told_of(do.Refuse)]
+    for request in asked:
+        if answered.count(request) != 1:
+            yield f"{request.event_type} was answered {answered.count(request)} times"
+    for step in call.steps:
+        if step.outcome is Outcome.UNDECLARED:
+            yield f"{step.reason}"
+
+
+def _history(call: Call) -> Iterator[str]:
+    """The model is told what was said in turn, and of its own answers what was heard."""
+    for messages in call.providers.llm.requests:
+        speakers = [message.speaker for message in messages if message.speaker is not Speaker.SYSTEM]
+        expected = [Speaker.USER, Speaker.ASSISTANT] * len(speakers)
+        if speakers != expected[: len(speakers)]:
+            yield f"speakers do not take turns: {speakers}"
+    if call.providers.llm.requests:
+        yield from _heard(call, call.providers.llm.requests[-1])
+
+
+def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
+    told = [message for message in messages if message.speaker is Speaker.ASSISTANT]
+    heard_ms = [
+        heard
+        for playback in call.caller.playbacks
+        if (heard := playback.heard_ms(playback.stopped_at_ms or float("inf"))) > 0
+    ]
+    for message in told:
+        if not any(abs((message.heard_ms or 0) - heard) < 1 for heard in heard_ms):
+            yield f"history says {message.heard_ms} ms were heard, the caller heard {heard_ms}"
+
+
+def _end(call: Call) -> Iterator[str]:
+    if call.state != "ended":
+        yield f"the call is over in {call.state}"
+    if len(call.caller.closed_for) != 1:
+        yield f"closed {len(call.caller.closed_for)} times"
+    if call.providers.in_use():
+        yield f"{call.providers.in_use()} links or streams are still open"

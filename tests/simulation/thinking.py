@@ -1,0 +1,75 @@
+"""A simulated language model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+
+from attrs import frozen
+
+from machines.history import Message
+from tests.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
+
+
+@frozen
+class Answer:
+    """One answer, which comes word by word."""
+
+    text: str | None = None
+    """None repeats what the caller said last, in two sentences."""
+    first: Delay = AT_ONCE
+    """Before the first word."""
+    between: Delay = AT_ONCE
+    """Before each further word."""
+    fault: Fault | None = None
+    after: int = 0
+    """Words that come before the fault."""
+
+
+class SimulatedLanguageModel:
+    """A language model whose answers are planned."""
+
+    name = "simulated language model"
+
+    def __init__(
+        self,
+        answers: Plan[Answer] | None = None,
+        checks: Plan[Opening] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.requests: list[tuple[Message, ...]] = []
+        """What it was asked, in order."""
+        self.running = 0
+        """Answers that it is giving now."""
+        self._answers = answers or script(then=Answer())
+        self._checks = checks or script(then=Opening())
+        self._random = random or Random(0)
+
+    async def check(self) -> None:
+        """As planned."""
+        await self._checks().open(self._random)
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        """The next planned answer."""
+        self.requests.append(tuple(messages))
+        self.running += 1
+        pieces = self._pieces(self._answers(), messages)
+        try:
+            yield pieces
+        finally:
+            self.running -= 1
+            await pieces.aclose()
+
+    async def _pieces(self, answer: Answer, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        text = f"You said {messages[-1].text}. That was all." if answer.text is None else answer.text
+        words = re.findall(r"\S+\s*", text)
+        for count, word in enumerate(words):
+            if answer.fault is not None and count == answer.after and await strike(answer.fault):
+                return
+            await (answer.between if count else answer.first).wait(self._random)
+            yield word
+        if answer.fault is not None and answer.after >= len(words):
+            await strike(answer.fault)
