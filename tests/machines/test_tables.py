@@ -1,0 +1,137 @@
+"""The declarations of the live machines are complete, and the tables say so of those that are not."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from statemachine import State
+
+from machines.conversation import Conversation
+from machines.declarations import Ignored, declared_effects, ignored
+from machines.driver import Chart
+from machines.link import Link
+from machines.tables import (
+    CONVERSATION,
+    LINK,
+    MACHINES,
+    Kind,
+    Machine,
+    deadlines,
+    events,
+    faults,
+    guard_names,
+    holds,
+    leaves,
+    refusals,
+    rooms,
+    rows,
+    undeclared,
+)
+from tests.machines.test_driver import Memory
+
+by_name = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: str(machine.name))
+
+
+class Faulty(Chart[Memory]):
+    """Nearly everything that can be wrong with a chart."""
+
+    idle = State(initial=True)
+    busy = State()
+    hung_up = idle.to(busy, cond="ready")
+    speech_started = idle.to(busy) | idle.to(idle, cond="ready")
+    speech_stopped = busy.to(idle, cond="ready") | busy.to(idle, unless="ready")
+    no_such_fact = busy.to(idle)
+    IGNORED: ClassVar[tuple[Ignored, ...]] = (
+        *ignored("speech_started speech_started speech_stopped no_such_event", (busy,), because="busy"),
+    )
+
+    def ready(self) -> bool:
+        """Ready."""
+        return True
+
+
+# --- the live machines ------------------------------------------------------------------------------------
+
+
+@by_name
+def test_every_pair_of_state_and_event_is_declared_once_and_completely(machine: Machine) -> None:
+    assert undeclared(machine.chart) == ()
+    assert faults(machine.chart) == ()
+
+
+def test_the_conversation_has_exactly_its_five_rooms() -> None:
+    assert rooms(Conversation) == ("INITIALIZING", "LISTENING", "THINKING", "RESPONDING", "ENDING")
+
+
+@by_name
+def test_everything_ignored_has_a_reason(machine: Machine) -> None:
+    assert all(row.reason for row in rows(machine.chart) if row.kind is Kind.IGNORED)
+
+
+@by_name
+def test_every_action_declares_its_effects(machine: Machine) -> None:
+    actions = {action for row in rows(machine.chart) for action in row.actions}
+    assert all(hasattr(getattr(machine.chart, action), "effects") for action in actions)
+    assert all(isinstance(declared_effects(getattr(machine.chart, action)), tuple) for action in actions)
+
+
+@by_name
+def test_every_guard_says_what_it_asks(machine: Machine) -> None:
+    names = {name for row in rows(machine.chart) for name in guard_names(row.guard)}
+    assert all(getattr(machine.chart, name).__doc__ for name in names)
+
+
+@by_name
+def test_only_the_caller_is_waited_for_without_a_deadline(machine: Machine) -> None:
+    without = {state.id for state in leaves(machine.chart)} - {each.state for each in deadlines(machine)}
+    assert without == ({"quiet", "ended"} if machine is CONVERSATION else {"idle", "UP", "DOWN", "RELEASED"})
+
+
+def test_every_event_that_bears_a_number_can_be_refused() -> None:
+    refused = {each.event for machine in MACHINES for each in refusals(machine)}
+    assert "playback_at" in refused
+    assert "link_opened" in refused
+    assert "hung_up" not in refused
+    assert {each.reason for each in refusals(LINK)} == {"attempt N is over", "deadline N is not armed"}
+
+
+def test_a_row_says_all_about_a_transition() -> None:
+    row = next(row for row in rows(Link) if (row.state, row.event) == ("opening", "link_deadline_passed"))
+    assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
+        "CONNECTING",
+        "tries_left",
+        ("close", "note_failure"),
+        ("CloseLink",),
+        "waiting",
+        "CONNECTING",
+    )
+
+
+# --- wrong declarations are found -------------------------------------------------------------------------
+
+
+def test_what_is_wrong_with_a_chart_is_said() -> None:
+    assert set(faults(Faulty)) == {
+        "no_such_event in busy is ignored, but there is no such pair",
+        "no fact brings the event no_such_fact",
+        "speech_started in busy is declared as ignored 2 times",
+        "hung_up in busy is not declared",
+        "speech_stopped in idle is not declared",
+        "no_such_fact in idle is not declared",
+        "hung_up in idle: nothing is declared for not ready",
+        "speech_started in idle: the transition to idle is never taken, because of those before it",
+        "speech_stopped in busy: it is declared as ignored, but a guard always holds",
+    }
+    assert ("busy", "hung_up") in undeclared(Faulty)
+    assert "no_such_fact" in events(Faulty)
+
+
+def test_guards_are_evaluated_as_they_are_written() -> None:
+    truth = {"a": True, "b": False}
+    assert holds("", {})
+    assert holds("a and not b", truth)
+    assert not holds("not (a or b)", truth)
+    assert guard_names("a and not (b or a)") == ("a", "b")
+    with pytest.raises(ValueError, match="a guard may use names"):
+        holds("a < b", truth)
