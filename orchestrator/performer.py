@@ -143,6 +143,7 @@ class Performer:
 
         async def work() -> None:
             await hold(opened)
+            raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
 
         self._start(f"{role.value} link {attempt}", work, failed)
 
@@ -158,6 +159,8 @@ class Performer:
 
     async def _hold_tts(self, opened: Callable[[], None]) -> None:
         async with self._providers.tts.open(self._caller.language) as voice:
+            # An attempt that was given up while it could not be cancelled must not displace the next one.
+            await trio.lowlevel.checkpoint_if_cancelled()
             self._voice = voice
             try:
                 opened()

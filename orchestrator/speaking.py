@@ -101,6 +101,7 @@ class Utterance:
         """Audio from the voice, at the wire's rate, into the buffer; a fact for each whole segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
         voiced_ms, segment_samples = 0.0, 0
+        voiced: list[SegmentVoiced] = []
         async for piece in stream:
             match piece:
                 case SpokenAudio(samples=samples):
@@ -110,8 +111,10 @@ class Utterance:
                     # The filter's tail must not wait for a next segment that may take long.
                     await self._buffer.put(resampler.flush())
                     duration_ms = segment_samples * 1000 / stream.sample_rate
-                    self._report_voiced(segment, duration_ms, words)
+                    voiced.append(self._voiced(segment, duration_ms, words))
                     voiced_ms, segment_samples = voiced_ms + duration_ms, 0
+            if voiced_ms:
+                self._report(voiced)
         # What was never voiced must not count as heard.
         if self._unvoiced or not self._finished:
             raise ProviderError(ErrorClass.TRANSIENT, "the voice ended before the answer did")
@@ -119,10 +122,15 @@ class Utterance:
             raise ProviderError(ErrorClass.TRANSIENT, "the voice gave no audio")
         self._buffer.close()
 
-    def _report_voiced(self, segment: int, duration_ms: float, words: tuple[Word, ...]) -> None:
+    def _voiced(self, segment: int, duration_ms: float, words: tuple[Word, ...]) -> SegmentVoiced:
         if not self._unvoiced or self._unvoiced.popleft() != segment:
             raise ProviderError(ErrorClass.TRANSIENT, f"the voice ended segment {segment} out of turn")
-        self._emit(SegmentVoiced(self.number, segment, duration_ms, words))
+        return SegmentVoiced(self.number, segment, duration_ms, words)
+
+    def _report(self, voiced: list[SegmentVoiced]) -> None:
+        for fact in voiced:
+            self._emit(fact)
+        voiced.clear()
 
     async def _send(self) -> None:
         """Chunks out in real time, and facts about where the caller is.

@@ -23,7 +23,7 @@ from tests.simulation.speech import silence, spoken
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time."""
-PATIENCE_S = 600
+PATIENCE_S = 60
 
 
 @define
@@ -84,7 +84,7 @@ class Call:
     async def until(self, happened: Callable[[], bool]) -> None:
         """Return once it has happened; it is asked after every step of a machine, and every 10 ms.
 
-        Raises `trio.TooSlowError` after ten minutes of waiting.
+        Raises `trio.TooSlowError` after a minute of waiting.
         """
         with trio.fail_after(PATIENCE_S):
             while not happened():
