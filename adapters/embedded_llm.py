@@ -121,7 +121,22 @@ def _parameters(
 
 def _load(parameters: xllamacpp.CommonParams, path: Path) -> xllamacpp.Server:
     try:
-        return xllamacpp.Server(parameters)
+        server = xllamacpp.Server(parameters)
     except Exception as error:
         message = f"{MODEL_NAME}: {path} cannot be loaded: {type(error).__name__}: {error}"
         raise ProviderError(ErrorClass.FATAL, message) from error
+    _await_main_loop(server, path)
+    return server
+
+
+def _await_main_loop(server: xllamacpp.Server, path: Path) -> None:
+    """Have the server answer something, which it can do only when its main loop runs.
+
+    It is returned before; stopped in between, it would miss the stop and be waited for without end
+    (xllamacpp 2026.10, `init` in its server.cpp: the result is set before `start_loop`).
+    """
+    answers: list[dict[str, object]] = []
+    server.handle_completions({"prompt": "Hello", "max_tokens": 1}, answers.append)
+    if not answers or "error" in answers[0]:
+        message = f"{MODEL_NAME}: {path} is loaded and cannot complete a text: {answers[:1]}"
+        raise ProviderError(ErrorClass.FATAL, message)
