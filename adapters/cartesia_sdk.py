@@ -1,7 +1,7 @@
-"""Cartesia's own SDK, on Trio: its client, its address and headers, and its connection over a socket of ours.
+"""Cartesia's own SDK, on Trio: its client, its address and headers, and its connection over our socket.
 
-The SDK opens its sockets with asyncio; all else of it is independent of that and used here. `require_known_sdk`
-fails clearly when a release moves one of the private names.
+The SDK opens its sockets with asyncio; all else of it is independent of that and used here.
+`require_known_sdk` fails clearly when a release moves one of the private names.
 """
 
 from __future__ import annotations

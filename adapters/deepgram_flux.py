@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -296,9 +296,10 @@ class FluxTranscriber:
     async def receive_forever(self) -> None:
         """Report what Flux says, until the connection ends. Raises `ProviderError`."""
         try:
-            async for message in self._sock:
-                self._clock.unanswered_voice = 0
-                self._receive(message)
+            async with aclosing(aiter(self._sock)) as messages:
+                async for message in messages:
+                    self._clock.unanswered_voice = 0
+                    self._receive(message)
         except BROKEN as error:
             raise deepgram_sdk.as_provider_error(error, self._key) from None
 

@@ -7,8 +7,9 @@ turn by their time in the audio, so results that come late find their turn.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import trio
@@ -130,7 +131,13 @@ class _Result:
 
     @property
     def middle(self) -> float:
+        """The position between its ends."""
         return (self.start + self.end) / 2
+
+    @property
+    def span(self) -> tuple[float, float, str]:
+        """What two results have in common only if they are the same."""
+        return self.start, self.end, self.text
 
 
 @define
@@ -169,6 +176,8 @@ class NovaTranscriber:
         self._clock = TurnClock()
         self._words: dict[int, _Words] = {}
         """By turn."""
+        self._taken: deque[tuple[float, float, str]] = deque(maxlen=16)
+        """The last final results."""
         self._final_until = 0.0
         """Final results cover the audio up to here."""
         self._endpoint = 0.0
@@ -247,9 +256,10 @@ class NovaTranscriber:
     async def receive_forever(self) -> None:
         """Report what Deepgram says, until the connection ends. Raises `ProviderError`."""
         try:
-            async for message in self._sock:
-                self._clock.unanswered_voice = 0
-                self._receive(message)
+            async with aclosing(aiter(self._sock)) as messages:
+                async for message in messages:
+                    self._clock.unanswered_voice = 0
+                    self._receive(message)
         except BROKEN as error:
             raise deepgram_sdk.as_provider_error(error, self._key) from None
 
@@ -271,9 +281,12 @@ class NovaTranscriber:
         if result is None:
             self.ignored_messages += 1
             return
+        if result.final and result.span in self._taken:
+            return  # sent twice: its words must not be said twice
         self._take(result)
         if not result.final:
             return
+        self._taken.append(result.span)
         self._final_until = max(self._final_until, result.end)
         if result.endpoint:
             self._endpoint = self._final_until

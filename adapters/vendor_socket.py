@@ -74,10 +74,12 @@ class VendorSocket:
             raise
         return message
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Messages for ever. Raises as `recv`, also when the vendor closed properly: nobody asked it to."""
-        while True:
-            yield await self.recv()
+    def __aiter__(self) -> VendorSocket:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        """As `recv`: also a proper close by the vendor is an exception, since nobody asked it to."""
+        return await self.recv()
 
     async def write_until_closed(self) -> None:
         """The one writer: works until `finish`, or until the connection is lost."""

@@ -1,0 +1,38 @@
+"""Deepgram, OpenAI and Cartesia, simulated on one loopback port: no keys, no cost, and faults on demand.
+
+    async with simulators(faults=[Fault(FaultKind.STALL, "cartesia", after=3)]) as running:
+        ...  # point any client at running.deepgram_url, running.openai_url or running.cartesia_url
+
+Everything is repeatable from a seed. `running.records` holds what was received.
+"""
+
+from __future__ import annotations
+
+from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
+from adapters.simulators.records import Exchange, Records, SpeechContext
+from adapters.simulators.script import Answer, Latencies, Latency, Script
+from adapters.simulators.server import PORT, ROUTES, Simulators, run_simulators, simulators
+from adapters.simulators.speech import LocalVoice, Tone, best_voice
+
+__all__ = [
+    "PORT",
+    "ROUTES",
+    "Answer",
+    "Exchange",
+    "Fault",
+    "FaultKind",
+    "Latencies",
+    "Latency",
+    "LocalVoice",
+    "RandomFaults",
+    "Records",
+    "Scenario",
+    "ScenarioError",
+    "Script",
+    "Simulators",
+    "SpeechContext",
+    "Tone",
+    "best_voice",
+    "run_simulators",
+    "simulators",
+]

@@ -1,0 +1,322 @@
+"""Cartesia, simulated: text to speech over WebSocket, server-sent events and plain bytes.
+
+Sources: docs.cartesia.ai (api-reference/tts/websocket, contexts, context-flushing-and-flush-i-ds, api-errors,
+concurrency-limits-and-timeouts) and the types of cartesia 4.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from adapters.simulators.faults import FaultKind
+from adapters.simulators.records import SpeechContext
+from adapters.simulators.session import Sender, Session
+from adapters.simulators.speech import Speech
+from adapters.simulators.wire import Head, HttpWire, RefusalError
+
+_SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
+_PIECE_SECONDS = 0.1
+_EXPIRES_SECONDS = 1.0
+"""After its last audio a context is dropped."""
+_REQUIRED = ("model_id", "transcript", "voice", "output_format")
+_CONTEXT_FIELDS = frozenset(
+    (
+        "context_id",
+        "continue",
+        "flush",
+        "max_buffer_delay_ms",
+        "add_timestamps",
+        "add_phoneme_timestamps",
+        "use_normalized_timestamps",
+    )
+)
+_FIELDS = frozenset(
+    (*_REQUIRED, "language", "locale", "normalization", "speed", "generation_config", "pronunciation_dict_id")
+)
+_MAY_CHANGE = frozenset(("transcript", "continue", "flush", "duration"))
+_STATUS_OF_AUDIO = 206
+
+
+@frozen
+class RequestError(Exception):
+    """A message that Cartesia answers with an `error`."""
+
+    status: int
+    code: str
+    title: str
+    message: str
+
+    def event(self, request_id: str, context_id: object) -> dict[str, Any]:
+        """The error as a WebSocket or server-sent event."""
+        event = {
+            "type": "error",
+            "done": True,
+            "status_code": self.status,
+            "error_code": self.code,
+            "title": self.title,
+            "message": self.message,
+            "request_id": request_id,
+        }
+        return event | ({"context_id": context_id} if isinstance(context_id, str) else {})
+
+
+def refuse(status: int, reason: str, session: Session) -> RefusalError:
+    """The way in which Cartesia turns a request away: with a JSON body."""
+    body = {
+        "error_code": _ERROR_CODES.get(status),
+        "title": "Request refused",
+        "message": reason,
+        "request_id": session.id(),
+    }
+    return RefusalError(status, json.dumps(body), {"content-type": "application/json"})
+
+
+_ERROR_CODES = {401: "unauthorized", 403: "forbidden", 429: "concurrency_limited"}
+
+
+def check(head: Head, session: Session) -> None:
+    """Raise `RefusalError` for a request that Cartesia would refuse whatever its body."""
+    keys = session.world.keys
+    asked = head.key or head.headers.get("x-api-key", "") or head.query.get("api_key", [""])[0]
+    if not asked or (keys is not None and asked not in keys):
+        raise refuse(401, "The API key is missing or unknown.", session)
+    if not (head.headers.get("cartesia-version") or head.query.get("cartesia_version")):
+        raise refuse(400, "The header Cartesia-Version is missing.", session)
+
+
+def check_body(body: Mapping[str, Any], more_fields: frozenset[str] = frozenset()) -> None:
+    """Raise `RequestError` for a generation request that Cartesia would refuse."""
+    missing = [name for name in _REQUIRED if name not in body]
+    _require(not missing, f"missing: {', '.join(missing)}")
+    unknown = sorted(set(body) - _FIELDS - more_fields)
+    _require(not unknown, f"unknown: {', '.join(unknown)}")
+    _require(isinstance(body["transcript"], str), "transcript must be a string")
+    model = body["model_id"]
+    if not (isinstance(model, str) and model.startswith("sonic")):
+        raise RequestError(404, "model_not_found", "Invalid model", f"There is no model {model!r}.")
+    voice = body["voice"]
+    voice_id = voice.get("id") if isinstance(voice, dict) else voice
+    _require(isinstance(voice_id, str) and voice_id != "", "voice needs an id")
+    if voice_id == UNKNOWN_VOICE:
+        raise RequestError(404, "voice_not_found", "Invalid voice", f"There is no voice {voice_id!r}.")
+    form = body["output_format"]
+    _require(isinstance(form, dict) and form.get("container") == "raw", "this simulator makes raw audio only")
+    _require(form.get("encoding") == "pcm_s16le", "this simulator makes pcm_s16le only")
+    _require(form.get("sample_rate") in _SAMPLE_RATES, f"sample_rate must be one of {_SAMPLE_RATES}")
+    delay = body.get("max_buffer_delay_ms")
+    _require(
+        delay is None or (isinstance(delay, int) and 0 <= delay <= 5000), "max_buffer_delay_ms: 0 to 5000"
+    )
+
+
+UNKNOWN_VOICE = "00000000-0000-4000-a000-000000000000"
+"""The one voice that this Cartesia does not have."""
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise RequestError(400, "invalid_request", "Bad request", otherwise)
+
+
+@define
+class _Generation:
+    """Text that is to be spoken, or a boundary."""
+
+    text: str = ""
+    flush: bool = False
+    last: bool = False
+
+
+@define(eq=False)
+class _Context:
+    """A context, and the queue of what it has to say."""
+
+    record: SpeechContext
+    form: Mapping[str, Any]
+    add: trio.MemorySendChannel[_Generation]
+    todo: trio.MemoryReceiveChannel[_Generation]
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    flush_id: int = 1
+    seconds: float = 0.0
+    """Audio of it so far."""
+    ended: bool = False
+    """No more text may come."""
+
+
+class CartesiaSocket:
+    """One WebSocket, with all its contexts."""
+
+    def __init__(self, session: Session, sender: Sender, nursery: trio.Nursery) -> None:
+        self._session = session
+        self._sender = sender
+        self._nursery = nursery
+        self._contexts: dict[str, _Context] = {}
+        self._request_id = session.id()
+
+    def take(self, message: dict[str, Any] | bytes | str) -> None:
+        """A message of the client's."""
+        context_id = message.get("context_id") if isinstance(message, dict) else None
+        try:
+            if not isinstance(message, dict):
+                raise RequestError(400, "invalid_request", "Bad request", "not a JSON object")
+            if not isinstance(context_id, str) or not context_id:
+                raise RequestError(400, "invalid_request", "Bad request", "context_id is missing")
+            if message.get("cancel") is True:
+                self._cancel(context_id)
+            else:
+                self._generate(context_id, message)
+        except RequestError as error:
+            self._sender.say(error.event(self._request_id, context_id))
+
+    def _cancel(self, context_id: str) -> None:
+        context = self._contexts.get(context_id)
+        if context is None or context.record.finished:
+            return
+        context.record.cancelled = True
+        context.ended = True
+        self._session.world.records.change()
+        if not any(fault.kind is FaultKind.LATE_AUDIO for fault in self._session.faults):
+            context.scope.cancel()
+
+    def _generate(self, context_id: str, message: Mapping[str, Any]) -> None:
+        check_body(message, _CONTEXT_FIELDS)
+        context = self._contexts.get(context_id)
+        if context is None:
+            context = self._begin(context_id, message)
+        elif context.ended:
+            raise RequestError(400, "context_closed", "Context has closed", "Use a new context_id.")
+        elif _fixed(message) != context.form:
+            raise RequestError(400, "invalid_request", "Bad request", "only the transcript may change")
+        context.record.transcript += message["transcript"]
+        context.record.flushes += message.get("flush") is True
+        context.ended = message.get("continue") is not True
+        context.add.send_nowait(
+            _Generation(message["transcript"], message.get("flush") is True, last=context.ended)
+        )
+        self._session.world.records.change()
+
+    def _begin(self, context_id: str, message: Mapping[str, Any]) -> _Context:
+        record = SpeechContext(context_id)
+        self._session.world.records.contexts[context_id] = record
+        add, todo = trio.open_memory_channel[_Generation](math.inf)
+        context = self._contexts[context_id] = _Context(record, _fixed(message), add, todo)
+        self._nursery.start_soon(self._speak, context)
+        return context
+
+    async def _speak(self, context: _Context) -> None:
+        with context.scope, context.add, context.todo:
+            waiting = ""
+            while True:
+                generation = await self._next(context)
+                waiting += generation.text
+                if waiting.strip():
+                    await self._say(context, waiting)
+                    waiting = ""
+                if generation.flush:
+                    self._send(context, "flush_done", done=False, flush_done=True, flush_id=context.flush_id)
+                    context.flush_id += 1
+                if generation.last:
+                    self._finish(context)
+                    return
+
+    async def _next(self, context: _Context) -> _Generation:
+        """What comes next, or the end: a context with audio does not live long without text."""
+        limit = _EXPIRES_SECONDS if context.seconds else math.inf
+        with trio.move_on_after(limit):
+            return await context.todo.receive()
+        return _Generation(last=True)
+
+    def _finish(self, context: _Context) -> None:
+        context.ended = context.record.finished = True
+        self._send(context, "done", done=True)
+        self._session.world.records.change()
+
+    async def _say(self, context: _Context, text: str) -> None:
+        world, randomness = self._session.world, self._session.randomness
+        rate = context.form["output_format"]["sample_rate"]
+        await trio.sleep(world.latencies.first_audio.draw(randomness))
+        speech = await world.voice.speak(text.strip(), rate)
+        if context.form.get("add_timestamps") is True:
+            stamps = word_timestamps(speech, context.seconds)
+            self._send(context, "timestamps", done=False, flush_id=context.flush_id, word_timestamps=stamps)
+        for data in pieces(speech, rate):
+            self._send(context, "chunk", done=False, data=data, step_time=20.0, flush_id=context.flush_id)
+            await trio.sleep(world.latencies.audio_piece.draw(randomness))
+        context.seconds += len(speech.samples) / rate
+
+    def _send(self, context: _Context, kind: str, **fields: object) -> None:
+        message = {"type": kind, "status_code": _STATUS_OF_AUDIO, "context_id": context.record.id, **fields}
+        self._sender.say(message)
+
+
+def _fixed(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that must be the same for all texts of a context."""
+    return {name: value for name, value in message.items() if name not in _MAY_CHANGE}
+
+
+def word_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
+    """The words' times in seconds, from the start of the context."""
+    return {
+        "words": [word.text for word in speech.words],
+        "start": [round(begins + word.start, 4) for word in speech.words],
+        "end": [round(begins + word.end, 4) for word in speech.words],
+    }
+
+
+def pieces(speech: Speech, rate: int) -> list[str]:
+    """The audio in pieces of 100 ms, as base64."""
+    size = round(rate * _PIECE_SECONDS)
+    audio = speech.samples.astype("<i2")
+    return [
+        base64.b64encode(audio[start : start + size].tobytes()).decode()
+        for start in range(0, len(audio), size)
+    ]
+
+
+async def serve_sse(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:
+    """POST /tts/sse: the whole text's audio as server-sent events. Raises `HangupError`."""
+    speech, rate = await _speak_body(session, body)
+    outlet = session.outlet(wire, events=True)
+    context = {"context_id": body["context_id"]} if body.get("context_id") else {}
+
+    async def send(kind: str, **fields: object) -> None:
+        event = {"type": kind, "status_code": _STATUS_OF_AUDIO, **context, **fields}
+        await outlet.send(f"event: {kind}\ndata: {json.dumps(event)}\n\n")
+        session.exchange.sent += 1
+
+    await wire.begin(200, {"content-type": "text/event-stream"})
+    await outlet.before_any()
+    if body.get("add_timestamps") is True:
+        await send("timestamps", done=False, word_timestamps=word_timestamps(speech, 0.0))
+    for data in pieces(speech, rate):
+        await send("chunk", done=False, data=data, step_time=20.0)
+        await trio.sleep(session.world.latencies.audio_piece.draw(session.randomness))
+    await send("done", done=True)
+    await outlet.release()
+    await wire.finish()
+
+
+async def serve_bytes(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:
+    """POST /tts/bytes: the whole text's audio, raw. Raises `HangupError`."""
+    speech, _ = await _speak_body(session, body)
+    await wire.begin(200, {"content-type": "application/octet-stream"})
+    await wire.send_bytes(speech.samples.astype("<i2").tobytes())
+    await wire.finish()
+
+
+async def _speak_body(session: Session, body: Mapping[str, Any]) -> tuple[Speech, int]:
+    try:
+        check_body(body, _CONTEXT_FIELDS | {"save"})
+    except RequestError as error:
+        event = error.event(session.id(), None)
+        raise RefusalError(error.status, json.dumps(event), {"content-type": "application/json"}) from None
+    rate = body["output_format"]["sample_rate"]
+    await trio.sleep(session.world.latencies.first_audio.draw(session.randomness))
+    return await session.world.voice.speak(body["transcript"], rate), rate

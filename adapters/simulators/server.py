@@ -1,0 +1,355 @@
+"""The one port on which all simulated vendors answer, and what runs on it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+import trio.testing
+from attrs import define, field, frozen
+
+from adapters.simulators import cartesia, deepgram, openai
+from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario
+from adapters.simulators.records import Exchange, Records
+from adapters.simulators.script import Latencies, Script
+from adapters.simulators.session import Sender, Session, World, incoming
+from adapters.simulators.speech import Tone, Voice, best_voice
+from adapters.simulators.wire import (
+    ByteStream,
+    HangupError,
+    Head,
+    HttpWire,
+    RefusalError,
+    WebSocketWire,
+    parse_head,
+    read_head,
+)
+
+PORT = 9100
+"""Where `vantum simulators` listens."""
+
+ROUTES: Mapping[tuple[str, str], str] = {
+    ("GET", "/v1/listen"): "deepgram.v1",
+    ("GET", "/v2/listen"): "deepgram.v2",
+    ("POST", "/v1/chat/completions"): "openai.chat",
+    ("GET", "/v1/models"): "openai.models",
+    ("GET", "/tts/websocket"): "cartesia.websocket",
+    ("POST", "/tts/sse"): "cartesia.sse",
+    ("POST", "/tts/bytes"): "cartesia.bytes",
+}
+"""What is simulated: by method and path, with the name that scenarios use."""
+
+_VENDORS: Mapping[str, Any] = {"deepgram": deepgram, "openai": openai, "cartesia": cartesia}
+_WEBSOCKETS = ("deepgram.v1", "deepgram.v2", "cartesia.websocket")
+
+
+@define
+class Simulators:
+    """Simulated vendors that are running."""
+
+    port: int
+    records: Records
+    plan: FaultPlan
+    _nursery: trio.Nursery
+    _serve: Callable[[trio.abc.Stream], Awaitable[None]]
+
+    @property
+    def url(self) -> str:
+        """For clients that want `http://`: Cartesia's base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def deepgram_url(self) -> str:
+        """Deepgram's base URL."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """OpenAI's base URL."""
+        return f"{self.url}/v1"
+
+    @property
+    def cartesia_url(self) -> str:
+        """Cartesia's base URL."""
+        return self.url
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """Everything that was received."""
+        return self.records.requests
+
+    def fail(self, *faults: Fault) -> None:
+        """Faults for connections to come, besides those of the scenario."""
+        self.plan.add(*faults)
+
+    async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
+        """A connection through memory instead of through a socket: for tests in virtual time."""
+        del host, port  # there is only one place to go to
+        theirs, ours = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._serve, ours)
+        await trio.lowlevel.checkpoint()
+        return theirs
+
+    async def all_closed(self) -> None:
+        """Wait until no client is connected."""
+        await self.records.until(lambda: self.records.open_sockets == 0)
+
+
+@asynccontextmanager
+async def simulators(
+    *,
+    seed: int = 0,
+    faults: Sequence[Fault] | Scenario = (),
+    script: Script | None = None,
+    latencies: Latencies | None = None,
+    voice: Voice | None = None,
+    keys: Sequence[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> AsyncIterator[Simulators]:
+    """All vendors on one port of `host`, for as long as the block runs. Port 0 is one that is free.
+
+    Without `latencies` everything happens at once; without `voice` speech is a tone; with `keys` only these
+    are accepted, else any. The same seed and requests give the same answers and faults.
+    """
+    scenario = faults if isinstance(faults, Scenario) else Scenario(tuple(faults))
+    records, plan = Records(), FaultPlan.of(scenario, seed)
+    world = World(
+        seed,
+        script or Script(),
+        latencies or Latencies.none(),
+        voice or Tone(),
+        records,
+        None if keys is None else frozenset(keys),
+    )
+    server = _Server(world, plan)
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+        number = listeners[0].socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, server.serve, listeners)
+        try:
+            yield Simulators(number, records, plan, nursery, server.serve)
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+async def run_simulators(
+    *,
+    port: int = PORT,
+    seed: int = 0,
+    faults: Path | None = None,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """`vantum simulators`: run until cancelled, with real latencies, and a real voice where there is one.
+
+    Raises `ScenarioError` for a scenario file that cannot be used, and `OSError` for a port that is taken.
+    """
+    scenario = Scenario.read(faults) if faults is not None else Scenario()
+    voice = await trio.to_thread.run_sync(best_voice)
+    async with simulators(
+        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, port=port
+    ) as running:
+        announce(f"Deepgram  {running.deepgram_url}")
+        announce(f"OpenAI    {running.openai_url}")
+        announce(f"Cartesia  {running.cartesia_url}")
+        await trio.sleep_forever()
+
+
+@frozen
+class _Server:
+    """Serves connections; one that goes wrong ends alone."""
+
+    world: World
+    plan: FaultPlan
+    _numbers: dict[str, int] = field(factory=dict)
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        records = self.world.records
+        records.open_sockets += 1
+        records.accepted_sockets += 1
+        records.change()
+        try:
+            await self._serve_bytes(ByteStream(stream))
+        except HangupError:
+            pass
+        finally:
+            await trio.aclose_forcefully(stream)
+            records.open_sockets -= 1
+            records.change()
+
+    async def _serve_bytes(self, stream: ByteStream) -> None:
+        first = await read_head(stream)
+        head = parse_head(first)
+        if head.upgrades:
+            await self._serve_websocket(stream, head, first)
+            return
+        wire = HttpWire(stream, first)
+        while (request := await wire.next_request()) is not None:
+            await self._serve_request(wire, *request)
+
+    # --- what comes before an answer ---
+
+    def _begin(self, head: Head) -> Session:
+        route = ROUTES.get((head.method, head.path), "nowhere")
+        number = self._numbers[route] = self._numbers.get(route, 0) + 1
+        faults = self.plan.next_connection(route)
+        exchange = Exchange(
+            route,
+            head.path,
+            head.query,
+            _without_key(head.headers),
+            faults=tuple(fault.kind for fault in faults),
+        )
+        self.world.records.requests.append(exchange)
+        self.world.records.change()
+        return Session(self.world, exchange, faults, random.Random(f"{self.world.seed} {route} {number}"))
+
+    async def _knock(self, session: Session, head: Head, stream: ByteStream) -> None:
+        """The faults at the door, and the vendor's own checks. Raises `RefusalError`, `HangupError`."""
+        vendor = _VENDORS.get(session.exchange.route.partition(".")[0])
+        if vendor is None:
+            raise RefusalError(404, json.dumps({"error": f"nothing is simulated at {head.path}"}))
+        await trio.sleep(self.world.latencies.accept.draw(session.randomness))
+        for fault in session.faults:
+            match fault.kind:
+                case FaultKind.REFUSE:
+                    await stream.reset()
+                case FaultKind.SLOW_ACCEPT:
+                    await trio.sleep(fault.seconds)
+                case FaultKind.STATUS:
+                    raise _with_retry_after(
+                        vendor.refuse(fault.status, fault.reason or "simulated", session), fault
+                    )
+        vendor.check(head, session)
+
+    # --- WebSockets ---
+
+    async def _serve_websocket(self, stream: ByteStream, head: Head, first: bytes) -> None:
+        session = self._begin(head)
+        try:
+            if session.exchange.route not in _WEBSOCKETS:
+                raise RefusalError(400, json.dumps({"error": "no WebSocket is served here"}))
+            await self._knock(session, head, stream)
+        except RefusalError as refusal:
+            wire = HttpWire(stream, first)
+            await wire.next_request()
+            await self._refuse(session, wire, refusal)
+            return
+        websocket = WebSocketWire(stream)
+        await websocket.accept(first)
+        try:
+            await self._hold(session, websocket)
+        finally:
+            session.exchange.closed = True
+            self.world.records.change()
+
+    async def _hold(self, session: Session, wire: WebSocketWire) -> None:
+        """Until either side hangs up."""
+        sender = Sender(session, session.outlet(wire))
+        async with trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                try:
+                    await sender.run(wire)
+                except HangupError:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(send)
+            take = self._open(session, sender, nursery)
+            try:
+                async for message in incoming(session, wire):
+                    take(message)
+            except HangupError:
+                pass  # the client is gone: that is how calls end
+            nursery.cancel_scope.cancel()
+
+    def _open(
+        self, session: Session, sender: Sender, nursery: trio.Nursery
+    ) -> Callable[[dict[str, Any] | bytes | str], None]:
+        """What takes the messages of this WebSocket."""
+        match session.exchange.route:
+            case "deepgram.v1":
+                nova = deepgram.NovaStream(session, sender, session.exchange.query)
+                nursery.start_soon(nova.watch)
+                return nova.take
+            case "deepgram.v2":
+                flux = deepgram.FluxStream(session, sender, session.exchange.query)
+                nursery.start_soon(flux.watch)
+                flux.begin()
+                return flux.take
+            case _:
+                return cartesia.CartesiaSocket(session, sender, nursery).take
+
+    # --- HTTP ---
+
+    async def _serve_request(self, wire: HttpWire, head: Head, body: bytes) -> None:
+        session = self._begin(head)
+        try:
+            if session.exchange.route in _WEBSOCKETS:
+                raise RefusalError(426, json.dumps({"error": "a WebSocket is served here"}))
+            await self._knock(session, head, wire.bytes)
+            await self._answer(session, wire, body)
+        except RefusalError as refusal:
+            await self._refuse(session, wire, refusal)
+        finally:
+            session.exchange.closed = True
+            self.world.records.change()
+
+    async def _answer(self, session: Session, wire: HttpWire, body: bytes) -> None:
+        if session.exchange.route == "openai.models":
+            await wire.reply(200, openai.models(), {"content-type": "application/json"})
+            return
+        vendor = _VENDORS[session.exchange.route.partition(".")[0]]
+        try:
+            parsed = json.loads(body)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise vendor.refuse(400, "The body is no JSON object.", session)
+        session.exchange.body = parsed
+        self.world.records.change()
+        serve = {
+            "openai.chat": openai.serve_chat,
+            "cartesia.sse": cartesia.serve_sse,
+            "cartesia.bytes": cartesia.serve_bytes,
+        }[session.exchange.route]
+        await _until_hangup(wire, lambda: serve(session, wire, parsed))
+
+    async def _refuse(self, session: Session, wire: HttpWire, refusal: RefusalError) -> None:
+        session.exchange.refused = refusal.status
+        self.world.records.change()
+        await wire.reply(refusal.status, refusal.body, refusal.headers)
+
+
+async def _until_hangup(wire: HttpWire, answer: Callable[[], Awaitable[None]]) -> None:
+    """Answer, unless the client hangs up before the end. Raises what `answer` raises."""
+    error: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.watch_for_hangup, nursery.cancel_scope)
+        try:
+            await answer()
+        except (HangupError, RefusalError) as raised:
+            error = raised
+        nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _with_retry_after(refusal: RefusalError, fault: Fault) -> RefusalError:
+    if fault.retry_after is None:
+        return refusal
+    headers = {**refusal.headers, "retry-after": f"{fault.retry_after:g}"}
+    return RefusalError(refusal.status, refusal.body, headers)
+
+
+def _without_key(headers: Mapping[str, str]) -> dict[str, str]:
+    """Records may be shown: they hold no keys."""
+    kept = {name: value for name, value in headers.items() if name != "x-api-key"}
+    if "authorization" in kept:
+        kept["authorization"] = kept["authorization"].partition(" ")[0]
+    return kept
