@@ -228,28 +228,27 @@ def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
     return fact(**values)
 
 
+@cache
 def deadlines(machine: Machine) -> tuple[Deadline, ...]:
     """Which setting limits each state: the one without which its deadline would be another."""
-    found = []
-    for state in leaves(machine.chart):
-        delay = machine.fresh(machine.policy).deadline_ms(state.id, 0.0)
-        for field in attrs.fields(type(machine.policy)) if delay is not None else ():
-            value = getattr(machine.policy, field.name)
-            if _limits(machine, state.id, field.name, value, delay):
-                found.append(Deadline(state.id, field.name, value if isinstance(value, tuple) else (value,)))
-    return tuple(found)
+    states = [state.id for state in leaves(machine.chart)]
+    usual = _delays(machine, machine.policy, states)
+    found: list[Deadline] = []
+    for field in attrs.fields(type(machine.policy)):
+        value = getattr(machine.policy, field.name)
+        schedule = value if isinstance(value, tuple) else (value,)
+        if all(isinstance(each, float | int) for each in schedule):
+            longer = tuple(each + 1 for each in schedule)
+            other = longer if isinstance(value, tuple) else longer[0]
+            delays = _delays(machine, attrs.evolve(machine.policy, **{field.name: other}), states)
+            limited = [state for state in states if delays[state] != usual[state]]
+            found.extend(Deadline(state, field.name, schedule) for state in limited)
+    return tuple(sorted(found, key=lambda each: states.index(each.state)))
 
 
-def _limits(machine: Machine, state: str, field: str, value: Any, delay: float | None) -> bool:
-    """Whether another value of `field` gives `state` another deadline."""
-    if isinstance(value, tuple):
-        other: Any = tuple(each + 1 for each in value)
-    elif isinstance(value, float | int):
-        other = value + 1
-    else:
-        return False
-    policy = attrs.evolve(machine.policy, **{field: other})
-    return machine.fresh(policy).deadline_ms(state, 0.0) != delay
+def _delays(machine: Machine, policy: Any, states: list[str]) -> dict[str, float | None]:
+    chart = machine.fresh(policy)
+    return {state: chart.deadline_ms(state, 0.0) for state in states}
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------

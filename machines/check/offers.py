@@ -84,8 +84,8 @@ def _model(context: Context) -> Iterator[Fact]:
 def _playback(context: Context) -> Iterator[Fact]:
     for utterance in _numbers(context.speech_open):
         silent = [n for n, segment in enumerate(context.ledger.segments) if segment.duration_ms is None]
-        if silent:
-            yield facts.SegmentVoiced(utterance, silent[0], SEGMENT_MS)
+        if silent or utterance == UNKNOWN:
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS)
         yield facts.PlaybackAt(utterance, 0, playing=True)
         yield facts.PlaybackAt(utterance, 0.6 * SEGMENT_MS, playing=True)
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)

@@ -221,6 +221,8 @@ class Walk:
                 continue
             self._note_outcomes(handled)
             moved = any(step.outcome is Outcome.TAKEN for step in handled.steps)
+            if not moved and not _matters(handled, node.books):
+                continue
             books = self._check(system, node.books, history, handled, number)
             arrived = self._keep(system, books, number, handled)
             self._comes_from.setdefault(arrived, set()).add(number)
@@ -290,6 +292,13 @@ class Walk:
                 self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
 
 
+def _matters(handled: Handled, books: Books) -> bool:
+    """Whether facts that moved no machine still say something: an undeclared pair, or a request."""
+    return any(
+        step.outcome is Outcome.UNDECLARED or books.after_fact(step) is not books for step in handled.steps
+    )
+
+
 def _has_ended(node: Node) -> bool:
     return "ended" in dict(node.machines[0].fields)["state"]
 
@@ -326,17 +335,20 @@ def moment_of(
     )
 
 
-def walk_conversation(*, stop_at_violation: bool = False) -> Report:
+def walk_conversation(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
     """The conversation machine, whose links come and go as they like."""
-    return Walk(conversation_offers, conversation_key, stop_at_violation=stop_at_violation).run()
+    return Walk(conversation_offers, conversation_key, SHORT, invariants, stop_at_violation).run()
 
 
-def walk_links(*, stop_at_violation: bool = False) -> Report:
+def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """All machines of a call together, while it comes up and goes down, with one retry for each link."""
-    return Walk(link_offers, link_key, stop_at_violation=stop_at_violation).run()
+    return Walk(link_offers, link_key, SHORT, invariants, stop_at_violation).run()
 
 
-def walk_one_link(*, stop_at_violation: bool = False) -> Report:
+def walk_one_link(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
     """One link with its whole schedule of retries, while the others never answer."""
-    policy = ConversationPolicy()
-    return Walk(one_link_offers, link_key, policy, stop_at_violation=stop_at_violation).run()
+    return Walk(one_link_offers, link_key, ConversationPolicy(), invariants, stop_at_violation).run()

@@ -90,7 +90,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 740), (950, 740)), (968, 688), 280, 2),
     ),
     entry=((14, 48), (48, 48)),
-    note="Times: how long a state may last. Dashed: to the end.",
+    note="Times: the longest stay. Dashed: to the end.",
     note_at=(968, 770),
 )
 
@@ -120,7 +120,7 @@ LINK_LAYOUT = Layout(
         Route("DEGRADED", "RELEASED", ((1077, 406), (1077, 504), (803, 504)), (970, 478), 94, 1),
     ),
     entry=((12, 298), (36, 298)),
-    note="Times: how long a state may last. Dashed: released.",
+    note="Times: the longest stay. Dashed: released.",
     note_at=(36, 546),
 )
 

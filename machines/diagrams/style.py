@@ -66,7 +66,11 @@ def stylesheet() -> str:
             f".{SCOPE} {{{LIGHT}}}",
             f"@media (prefers-color-scheme: dark) {{ .{SCOPE} {{{DARK}}} }}",
             *_scoped(RULES),
+            # By itself a picture is as wide as its window; inside a page, as wide as the page's container.
             f"@media (max-width: {NARROW}px) {{",
+            *_scoped(NARROW_RULES),
+            "}",
+            f"@container (max-width: {NARROW}px) {{",
             *_scoped(NARROW_RULES),
             "}",
         ]
