@@ -7,6 +7,7 @@ Turn marks travel in the same queue, so that a turn holds exactly the audio that
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -20,6 +21,8 @@ from orchestrator.audio import StreamingResampler
 
 MAX_QUEUED_MS = 10_000
 """Audio kept while no link takes it (links connecting or reconnecting); older audio is dropped."""
+JOINED_MS = 20
+"""Shorter blocks are joined, so that the queue's bound in time is one in memory too."""
 SILENCE_AFTER_S = 0.6
 """A caller who is speaking and sends nothing for this long (over two of the shipped client's 256 ms blocks)
 has stopped speaking: silence is put in the place of what did not come."""
@@ -80,10 +83,17 @@ class CallerAudio:
         block = Block(samples, rate)
         self.counts.received_ms += block.duration_ms
         self._queued_ms += block.duration_ms
-        self._items.append(block)
+        self._append(block)
         while self._queued_ms > MAX_QUEUED_MS:
             self._drop_oldest()
         self._announce()
+
+    def _append(self, block: Block) -> None:
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Block) and last.rate == block.rate and last.duration_ms < JOINED_MS:
+            self._items[-1] = Block(np.concatenate([last.samples, block.samples]), block.rate)
+        else:
+            self._items.append(block)
 
     def begin_turn(self, turn: int) -> None:
         """Mark the beginning of a turn here; audio that came before the very first turn is part of it."""
@@ -115,11 +125,17 @@ class CallerAudio:
         self._arrived.set()
 
     def _drop_oldest(self) -> None:
+        """Drop as much as is too much, at most one block."""
         for index, item in enumerate(self._items):
             if isinstance(item, Block):
-                del self._items[index]
-                self._queued_ms -= item.duration_ms
-                self.counts.dropped_ms += item.duration_ms
+                excess = math.ceil((self._queued_ms - MAX_QUEUED_MS) * item.rate / 1000)
+                kept = Block(item.samples[excess:], item.rate)
+                if len(kept.samples):
+                    self._items[index] = kept
+                else:
+                    del self._items[index]
+                self._queued_ms -= item.duration_ms - kept.duration_ms
+                self.counts.dropped_ms += item.duration_ms - kept.duration_ms
                 return
 
 
