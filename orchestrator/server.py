@@ -211,11 +211,18 @@ async def serve(settings: Settings, task_status: trio.TaskStatus[int] = trio.TAS
     Reports the port when it is ready. Raises `ModelsError` when a model file is missing and `OSError` when
     the address cannot be listened on.
     """
+    # The address first: a port that is taken should be known before the models are loaded.
+    listeners = await open_listeners(settings)
     async with open_providers(settings) as providers, trio.open_nursery() as nursery:
-        bound = await nursery.start(serve_with, settings, providers)
+        bound = await nursery.start(serve_with, settings, providers, listeners)
         await nursery.start(_drain_on_signal, bound.server, nursery.cancel_scope)
         log.info("ready", host=settings.host, port=bound.port)
         task_status.started(bound.port)
+
+
+async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
+    """Listen where the settings say. Raises `OSError` when that is not possible."""
+    return await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
 
 
 @frozen
@@ -229,10 +236,10 @@ class Bound:
 async def serve_with(
     settings: Settings,
     providers: Providers,
+    listeners: list[trio.SocketListener],
     task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve with these providers until cancelled. Raises `OSError` when the address cannot be listened on."""
-    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
+    """Serve on these listeners, with these providers, until cancelled."""
     server = Server(settings, providers)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)

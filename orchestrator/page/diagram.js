@@ -1,7 +1,6 @@
 // The state diagram that the server draws from its live machine, with the current state lit.
 
 const PULSE_MS = 900;
-const FOREIGN = 'script, style, foreignObject, a, image';
 
 /** The page's own row of five rooms, and the server's drawing where it can be had. */
 export class Diagram {
@@ -19,7 +18,7 @@ export class Diagram {
     try {
       const response = await fetch(url);
       if (!response.ok) return;
-      const svg = clean(new DOMParser().parseFromString(await response.text(), 'image/svg+xml'));
+      const svg = drawing(new DOMParser().parseFromString(await response.text(), 'image/svg+xml'));
       if (svg === null) return;
       this.place.replaceChildren(svg);
       this.place.closest('[hidden]')?.removeAttribute('hidden');
@@ -41,17 +40,6 @@ export class Diagram {
     for (const element of this.lit) element.classList.add('active');
     for (const room of this.rooms) room.setAttribute('aria-current', room.dataset.room === state ? 'step' : 'false');
     entered.forEach(pulse);
-    if (entered.length > 0) this.#bringIntoView();
-  }
-
-  /** Where the drawing is wider than its place (a phone), keep the lit part in sight. */
-  #bringIntoView() {
-    const { place } = this;
-    const drawn = this.lit.findLast((element) => place.contains(element));
-    if (!drawn || place.scrollWidth <= place.clientWidth) return;
-    const here = drawn.getBoundingClientRect();
-    const frame = place.getBoundingClientRect();
-    place.scrollLeft += here.left + here.width / 2 - (frame.left + frame.width / 2);
   }
 
   #elements(state, substate) {
@@ -61,24 +49,11 @@ export class Diagram {
   }
 }
 
-/** The drawing as an element of this page, without scripts and styles of its own; null if it is no drawing. */
-function clean(parsed) {
+/** The drawing as an element of this page; null if it is no drawing. It brings its own styles, all under its class. */
+function drawing(parsed) {
   const svg = parsed.documentElement;
   if (svg.localName !== 'svg' || parsed.querySelector('parsererror')) return null;
-  for (const element of svg.querySelectorAll(FOREIGN)) {
-    if (element.localName === 'a') element.replaceWith(...element.childNodes);
-    else element.remove();
-  }
-  for (const element of [svg, ...svg.querySelectorAll('*')]) {
-    for (const { name } of [...element.attributes]) {
-      if (name === 'style' || name.startsWith('on')) element.removeAttribute(name);
-    }
-  }
-  svg.removeAttribute('width');
-  svg.removeAttribute('height');
-  svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', 'State diagram of the conversation');
-  for (const title of svg.querySelectorAll('title')) title.remove(); // graphviz's names of nodes, shown as tooltips
   return document.importNode(svg, true);
 }
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,15 @@ class RunningServer:
         return self.process.wait(STOP_SECONDS)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    """`vantum serve` with no keys, on a port of the system's choice."""
+@contextmanager
+def serving(**settings: str) -> Iterator[RunningServer]:
+    """`vantum serve` on a port of the system's choice, with no keys; it must stop cleanly when told."""
     keyless = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     process = subprocess.Popen(
         [str(VANTUM), "serve", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**keyless, "LOG_LEVEL": "warning"},
+        env={**keyless, "LOG_LEVEL": "warning", **settings},
     )
     assert process.stdout is not None
     with process, process.stdout as output:
@@ -64,8 +65,15 @@ def server() -> Iterator[RunningServer]:
         try:
             yield running
         finally:
-            if process.poll() is None:
-                assert running.stop() == 0
+            exit_code = running.stop()
+        assert exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    """A server with the embedded models alone."""
+    with serving() as running:
+        yield running
 
 
 Say = Callable[[str], Samples]

@@ -1,7 +1,8 @@
-"""A call through the page, in headless Chromium with a microphone that plays a file."""
+"""A call through the page, in headless Chromium with a fake microphone."""
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.acceptance.conftest import RunningServer
+from adapters.interfaces import Samples
+from orchestrator.audio import pcm_to_bytes
+from tests.acceptance.brain import scripted_brain
+from tests.acceptance.conftest import RunningServer, Say, serving
 from tests.conftest import BROWSERS
 
 pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.slow]
@@ -34,17 +38,37 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 
+MICROPHONE = """
+navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext({ sampleRate: 24_000 });
+  const microphone = context.createMediaStreamDestination();
+  window.sayIntoMicrophone = (pcm) => {
+    const samples = new Int16Array(Uint8Array.from(atob(pcm), (letter) => letter.charCodeAt(0)).buffer);
+    const sound = context.createBuffer(1, samples.length, context.sampleRate);
+    sound.getChannelData(0).set(Float32Array.from(samples, (sample) => sample / 32768));
+    const source = new AudioBufferSourceNode(context, { buffer: sound });
+    source.connect(microphone);
+    source.start();
+  };
+  return microphone.stream;
+};
+"""
+"""A microphone that is silent until the test says something into it, so that no test depends on timing."""
+
 
 @contextmanager
-def opened(server: RunningServer, microphone: Path, **context: Any) -> Iterator[Page]:
-    """The page in a browser whose microphone plays a WAV file once. Fails on any error of the page's own."""
+def opened(server: RunningServer, microphone: Path | None = None, **context: Any) -> Iterator[Page]:
+    """The page in a browser. Fails on any error of the page's own.
+
+    The microphone is Chromium's, playing a WAV file over and over, or one that `speak` talks into.
+    """
     executable = next(path for name in BROWSERS if (path := shutil.which(name)))
+    device = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable,
-            args=[*FLAGS, f"--use-file-for-fake-audio-capture={microphone}%noloop"],
-        )
+        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *device])
         page = browser.new_context(permissions=["microphone"], **context).new_page()
+        if microphone is None:
+            page.add_init_script(MICROPHONE)
         page.set_default_timeout(WAIT_MS)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -69,63 +93,90 @@ def turns(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_visitor_talks_is_answered_interrupts_and_goes_on(
-    server: RunningServer, wav: Callable[..., Path]
-) -> None:
-    microphone = wav(
-        "microphone",
-        *(1.0, "What is the capital of France?", 8.0),
-        *(
-            "Please tell me a very long story about a penguin.",
-            3.0,
-            "Stop, thank you. How are you today?",
-            30.0,
-        ),
-    )
-    with opened(server, microphone) as page:
+def speak(page: Page, speech: Samples) -> None:
+    """Say something into the page's microphone."""
+    page.evaluate("pcm => window.sayIntoMicrophone(pcm)", base64.b64encode(pcm_to_bytes(speech)).decode())
+
+
+ANSWERS = {
+    "capital": "The capital of France is Paris. It lies on the river Seine.",
+    "story": "Once upon a time there was a penguin who lived at the very end of the world. "
+    "Every morning it walked to the sea, and every evening it came back with a new question. "
+    "The other penguins listened, and shook their heads, and went on eating fish.",
+    "how are you": "I am very well, thank you for asking.",
+}
+
+
+def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
+    with (
+        scripted_brain(ANSWERS, thinking_s=0.5) as brain,
+        serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
+        opened(server) as page,
+    ):
         page.click("#start")
+        wait_for(page, "LISTENING", "quiet")
+        speak(page, say("What is the capital of France?"))
         wait_for(page, "LISTENING", "hearing")
         wait_for(page, "LISTENING", "pausing")
         wait_for(page, "THINKING", "generating")
         wait_for(page, "RESPONDING", "speaking")
-        page.wait_for_function("window.vantum.playback.playing")
-        assert page.evaluate(
-            "document.querySelector('#state-RESPONDING, #rooms [data-room=RESPONDING]') !== null"
-        )
-        page.wait_for_function("window.vantum.turns.some(turn => turn.interrupted)")
-        wait_for(page, "LISTENING")
-        page.wait_for_function("window.vantum.turns.length >= 3 && window.vantum.turns[2].answer")
+        page.wait_for_selector("#diagram #state-RESPONDING.active", state="attached")
+        wait_for(page, "LISTENING", "quiet")
+        page.wait_for_selector("#latency-turns .total")
+        speak(page, say("Please tell me a very long story about a penguin."))
         wait_for(page, "RESPONDING", "speaking")
+        page.wait_for_selector("#transcript .said:text('world')")
+        speak(page, say("Stop, thank you. How are you today?"))
+        page.wait_for_selector("#transcript del.unheard")
+        wait_for(page, "LISTENING", "hearing")
+        page.wait_for_selector("#transcript .said:text('very well')")
+        wait_for(page, "LISTENING", "quiet")
         page.click("#end")
         wait_for(page, "ENDING")
-        first, second, third = turns(page)[:3]
+        first, second, third = turns(page)
 
     assert "capital" in first["said"].lower() and "france" in first["said"].lower()
-    assert first["answer"] and not first["interrupted"]
+    assert first["answer"] == ANSWERS["capital"] and not first["interrupted"]
     assert first["latency"]["totalMs"] > 0
+    assert first["measuredMs"] > 0
     assert "penguin" in second["said"].lower()
-    assert second["interrupted"] and second["unheard"]
+    assert second["interrupted"]
+    assert f"{second['answer']} {second['unheard']}".strip() == ANSWERS["story"]
     assert "how are you" in third["said"].lower()
+    assert third["answer"] == ANSWERS["how are you"]
 
 
-def test_a_turn_by_hand_with_the_keyboard_at_phone_width(
-    server: RunningServer, wav: Callable[..., Path]
-) -> None:
-    microphone = wav("microphone", 0.5, "What do you like to eat?", 60.0)
-    phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
-    with opened(server, microphone, **phone) as page:
+def test_a_turn_by_hand_with_the_keyboard_at_phone_width(say: Say) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+    with (
+        scripted_brain({"eat": ANSWERS["story"]}) as brain,
+        serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
+        opened(server, **phone) as page,
+    ):
         page.check("#mode-manual", force=True)
         page.focus("#start")
         page.keyboard.press("Enter")
-        wait_for(page, "LISTENING")
+        wait_for(page, "LISTENING", "quiet")
         page.keyboard.press("Space")
+        page.wait_for_selector("body[data-recording]")
+        speak(page, say("What do you like to eat?"))
         wait_for(page, "LISTENING", "hearing")
-        page.wait_for_function("window.vantum.turns.some(turn => turn.said.includes('eat'))")
+        page.wait_for_selector("#transcript .caller .said:text('eat')")
         page.keyboard.press("Space")
         wait_for(page, "RESPONDING", "speaking")
         page.keyboard.press("Escape")
+        page.wait_for_selector("#transcript del.unheard")
         wait_for(page, "LISTENING", "quiet")
-        assert turns(page)[0]["interrupted"]
         width = page.evaluate("document.documentElement.scrollWidth")
 
     assert width == 360
+
+
+def test_the_microphone_that_the_browser_gives_is_heard(
+    server: RunningServer, wav: Callable[..., Path]
+) -> None:
+    question = wav("question", 1.0, "What is the capital of France?", 4.0)
+    with opened(server, question) as page:
+        page.click("#start")
+        page.wait_for_selector("#transcript .caller .said:text('capital')")
+        wait_for(page, "RESPONDING", "speaking")
