@@ -16,10 +16,8 @@ import xllamacpp  # type: ignore[import-untyped]
 from attrs import field, frozen
 
 from adapters import smoke_test_brain
-from adapters.interfaces import ProviderError
-from adapters.models import require
+from adapters.models import ModelsError, require
 from adapters.openai_chat import OpenAILanguageModel, http_client
-from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 
 MODEL_NAME = "embedded"
@@ -43,8 +41,8 @@ async def serve_model(
     """Serve the GGUF file at `path` while the block runs: `parallel` answers at once, each with
     `context_tokens` of context (about 45 MB each for SmolLM2-135M).
 
-    Loading takes about 0.6 s for it, in a worker thread. Raises `ModelsError` if there is no such file, and
-    `ProviderError` if it cannot be loaded. When the block is left, the server's threads and socket are gone.
+    Loading takes about 0.6 s for it, in a worker thread. Raises `ModelsError` if there is no such file or it
+    cannot be used. When the block is left, the server's threads and socket are gone.
     """
     token = secrets.token_urlsafe(32)
     parameters = _parameters(require(path), token, parallel, threads, context_tokens)
@@ -123,8 +121,7 @@ def _load(parameters: xllamacpp.CommonParams, path: Path) -> xllamacpp.Server:
     try:
         server = xllamacpp.Server(parameters)
     except Exception as error:
-        message = f"{MODEL_NAME}: {path} cannot be loaded: {type(error).__name__}: {error}"
-        raise ProviderError(ErrorClass.FATAL, message) from error
+        raise ModelsError(f"The model file {path} cannot be loaded: {error}") from error
     _await_main_loop(server, path)
     return server
 
@@ -138,5 +135,4 @@ def _await_main_loop(server: xllamacpp.Server, path: Path) -> None:
     answers: list[dict[str, object]] = []
     server.handle_completions({"prompt": "Hello", "max_tokens": 1}, answers.append)
     if not answers or "error" in answers[0]:
-        message = f"{MODEL_NAME}: {path} is loaded and cannot complete a text: {answers[:1]}"
-        raise ProviderError(ErrorClass.FATAL, message)
+        raise ModelsError(f"The model file {path} holds no model that completes texts: {answers[:1]}")

@@ -19,7 +19,7 @@ import trio
 
 from adapters.english import require_english
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
-from adapters.models import require
+from adapters.models import ModelsError, require
 from adapters.spoken_text import spoken_text
 from adapters.timing import ReportTiming, Timing, discard, timed
 from machines.facts import ErrorClass
@@ -37,7 +37,7 @@ class HibariTextToSpeech:
     """The model, loaded once per process. Loading blocks for about 600 ms: construct it in a worker thread.
 
     `model_path` is another ONNX voice of the same kind. With a `seed` the same text gives the same samples.
-    English only. One sentence is synthesized at a time. Raises `ModelsError` if there is no file at
+    English only. One sentence is synthesized at a time. Raises `ModelsError` if there is no such voice at
     `model_path`.
     """
 
@@ -52,11 +52,14 @@ class HibariTextToSpeech:
         report: ReportTiming = discard,
     ) -> None:
         own_file = str(require(model_path)) if model_path else None
-        self._model = hibari.Hibari(model=own_file, threads=threads)
         self._seed = seed
         self._limiter = trio.CapacityLimiter(1)
         self._report = report
-        self._model("Warm up.")  # loads the pronunciation dictionaries
+        try:
+            self._model = hibari.Hibari(model=own_file, threads=threads)
+            self._model("Warm up.")  # loads the pronunciation dictionaries
+        except Exception as error:
+            raise ModelsError(f"The voice file {own_file} cannot be used: {error}") from error
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         """As `TextToSpeech.open`. Raises `ProviderError` for a language other than English."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import onnxruntime  # type: ignore[import-untyped]
 
-from adapters.models import require
+from adapters.models import ModelsError, require
 
 _ERRORS_ONLY = 3
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Load a model. Blocks. Raises `ModelsError` if there is no such file.
+    """Load a model. Blocks. Raises `ModelsError` if there is no such file or it is no model.
 
     Spinning is off: waiting threads of one model would take the cores from the others.
     """
@@ -22,4 +22,9 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(require(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(require(path), options, providers=["CPUExecutionProvider"])
+    except ModelsError:
+        raise
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise ModelsError(f"The model file {path} cannot be loaded: {error}") from error

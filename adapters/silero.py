@@ -14,6 +14,7 @@ import trio
 from attrs import frozen
 
 from adapters.interfaces import LISTENING_RATE, Samples
+from adapters.models import ModelsError
 from adapters.onnx_session import open_session
 from adapters.timing import ReportTiming, Timing, discard, timed
 
@@ -41,7 +42,8 @@ _BLANK = _Memory(
 class SileroVoiceActivity:
     """The model, loaded once per process. Loading blocks for about 30 ms: construct it in a worker thread.
 
-    `workers` calls of `detect` may run at once. Raises `ModelsError` if there is no file at `path`.
+    `workers` calls of `detect` may run at once. Raises `ModelsError` if there is no such model at
+    `path`.
     """
 
     name = "silero-v6"
@@ -51,6 +53,10 @@ class SileroVoiceActivity:
         self._session = open_session(path, threads=1)
         self._limiter = trio.CapacityLimiter(workers)
         self._report = report
+        try:
+            self._run(np.zeros((1, _WINDOW), np.float32), _BLANK)
+        except Exception as error:
+            raise ModelsError(f"The model file {path} is no Silero v6: {error}") from error
 
     def open(self) -> SileroDetector:
         return SileroDetector(self)

@@ -90,7 +90,7 @@ async def test_a_word_longer_than_any_is_spoken(hibari: HibariTextToSpeech) -> N
     assert seconds(await speak(hibari, "a" * 1000)) > 1
 
 
-async def test_leaving_in_the_middle_stops_the_voice(models_dir: Path) -> None:
+async def test_leaving_in_the_middle_stops_the_voice() -> None:
     timings: list[Timing] = []
     model = HibariTextToSpeech(report=timings.append)
     async with model.open("en") as voice, voice.speak(24_000, None) as stream:
@@ -129,4 +129,10 @@ async def test_a_language_that_the_voice_does_not_speak_is_refused(hibari: Hibar
 
 def test_a_voice_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsError, match=r"other\.onnx is missing"):
+        HibariTextToSpeech(tmp_path / "other.onnx")
+
+
+def test_a_file_that_is_no_voice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"no model at all")
+    with pytest.raises(ModelsError, match=r"other\.onnx cannot be used"):
         HibariTextToSpeech(tmp_path / "other.onnx")

@@ -342,6 +342,14 @@ async def test_a_refused_key_is_noticed_by_the_check(http: httpx2.AsyncClient) -
     assert raised.value.failure.error_class is ErrorClass.AUTH
 
 
+async def test_nobody_listening_is_noticed_by_the_check(http: httpx2.AsyncClient) -> None:
+    async with chat_server(replying()) as server:
+        pass
+    with pytest.raises(ProviderError) as raised:
+        await OpenAILanguageModel(http, server.base_url, "m").check()
+    assert raised.value.failure.error_class is ErrorClass.CONNECTION
+
+
 async def test_a_key_is_in_no_exception_that_comes_out(http: httpx2.AsyncClient) -> None:
     error = await failure_of(http, replying("{}", status=401, headers=JSON))
     assert error.__cause__ is None

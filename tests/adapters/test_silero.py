@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.models import ModelsError
+from adapters.models import SPEECH_TO_TEXT_MODEL, ModelsError
 from adapters.silero import SileroVoiceActivity
 from adapters.timing import Timing
 from adapters.voice_gate import VoiceGate
@@ -114,3 +114,11 @@ async def test_times_are_reported(models_dir: Path) -> None:
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsError, match="vantum models fetch"):
         SileroVoiceActivity(tmp_path / "silero_vad_v6.onnx")
+
+
+def test_a_file_that_is_no_such_model_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelsError, match="no Silero v6"):
+        SileroVoiceActivity(models_dir / SPEECH_TO_TEXT_MODEL[0].path)
+    (tmp_path / "other.onnx").write_bytes(b"no model at all")
+    with pytest.raises(ModelsError, match=r"other\.onnx cannot be loaded"):
+        SileroVoiceActivity(tmp_path / "other.onnx")
