@@ -33,8 +33,9 @@ test: .venv/.test tools models ## install everything, then check and test
 bench: .venv/.test models ## run the benchmarks
 	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
 
-diagrams: .venv/.run ## draw the machines into diagrams/
+diagrams: .venv/.run ## draw the machines into diagrams/, list the events in docs/protocol.md
 	@$(BIN)/vantum diagrams
+	@$(BIN)/python -m protocol docs/protocol.md
 
 requirements: | python ## refresh the pinned packages from pyproject.toml
 	@$(PYTHON) -m venv .venv/resolver

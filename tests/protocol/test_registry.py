@@ -1,6 +1,7 @@
 """The registry of events holds the event-system document's 44 events as that document states them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ from protocol import (
     is_server_event,
     registry_table,
 )
+from protocol.__main__ import renewed
 
 # name, direction (in, out, both), priority, legacy names
 DOCUMENT = """
@@ -197,3 +199,9 @@ def test_every_row_of_the_reference_table_has_as_many_cells_as_its_head() -> Non
     for table in registry_table().split("\n\n"):
         if table.startswith("|"):
             assert len({line.count(" | ") for line in table.strip().splitlines()}) == 1
+
+
+def test_the_documented_tables_are_those_of_the_registry() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+    assert renewed(documented) == documented, "run `make diagrams`"
