@@ -53,6 +53,7 @@ class Outbox:
         kept = [frame for frame in self._frames if frame.utterance != utterance]
         self._frames = deque(kept)
         self._waiting_bytes = sum(len(frame.data) for frame in kept)
+        self._announce()
 
     async def take(self) -> Frame:
         """The next frame. Raises `Stalled` once the bound was passed."""
