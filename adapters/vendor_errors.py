@@ -120,6 +120,8 @@ _BY_OUR_CLOSE_CODE: Mapping[int, ErrorClass] = {1011: ErrorClass.TIMEOUT}
 _CODE = re.compile(r"[A-Z]+-\d{4}")
 _KEY = re.compile(r"\b(?:sk|pk|key|Token|Bearer)[-_ =:]+[\w*.-]{6,}", re.IGNORECASE)
 _LONGEST_REASON = 200
+_SHORTEST_KEY = 6
+"""Shorter ones are no keys, and part of many words."""
 _ABNORMAL = 1006
 
 
@@ -185,5 +187,5 @@ def late(table: ErrorTable, what: str) -> ProviderError:
 
 def printable(text: str, key: str) -> str:
     """Short, on one line, and without anything that looks like a key: servers like to repeat keys."""
-    without_key = text.replace(key, "(key)") if key else text
+    without_key = text.replace(key, "(key)") if len(key) >= _SHORTEST_KEY else text
     return " ".join(_KEY.sub("(key)", without_key).split())[:_LONGEST_REASON] or "no reason given"
