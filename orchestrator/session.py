@@ -21,7 +21,7 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import Effect, StopCause
-from machines.facts import EndReason, Fact, Request, TurnMode
+from machines.facts import EndReason, Request, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Handled
 from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
@@ -47,6 +47,7 @@ from protocol import (
     Dialect,
     Disconnect,
     Heartbeat,
+    InternalFailure,
     MissingEventId,
     Payload,
     ProtocolError,
@@ -55,6 +56,7 @@ from protocol import (
     UserInterrupt,
     UserMute,
     UserUnmute,
+    dialect_of,
     receive,
 )
 
@@ -64,6 +66,8 @@ DEFAULT_RATE = 16_000
 """Hz; what a client's audio is taken for until it says otherwise."""
 EARLY_MS = 10_000
 """Audio that came before `audio.input.start` is kept up to this length, since its rate is not known yet."""
+EARLY_CHUNKS = 1000
+"""And in no more chunks than these, however small they are."""
 EARLY_AGE_S = 3
 """Audio older than this when the recording starts is not part of it."""
 PING_INTERVAL_S = 20
@@ -264,18 +268,39 @@ class Session:
         self._last_activity = trio.current_time()
         try:
             received = receive(frame)
+        except ProtocolError as error:
+            self._adopt(dialect_of(error.wire_type))
+            self._complain(error)
+        else:
             self._adopt(received.dialect)
+            await self._take_received(received)
+
+    async def _take_received(self, received: Received) -> None:
+        try:
             if received.session_id not in (None, self.session_id):
                 # The socket's own session is the one that counts: the shipped client goes on with its old
                 # id after a reconnection.
                 self.counts["wrong session ids"] += 1
             await self._act(received)
         except ProtocolError as error:
-            self.counts[f"{type(error).__name__} errors"] += 1
-            log.info("bad message", error=error.message, code=error.code.value)
-            self._refuse(error)
+            self._complain(error)
+        except Exception as bug:
+            log.exception("message not handled", event_type=received.wire_type, exc_info=bug)
+            self._complain(
+                InternalFailure(
+                    f"{received.wire_type} could not be handled",
+                    wire_type=received.wire_type,
+                    event_id=received.event_id,
+                    session_id=received.session_id,
+                )
+            )
 
-    def _adopt(self, dialect: Dialect) -> None:
+    def _complain(self, error: ProtocolError) -> None:
+        self.counts[f"{type(error).__name__} errors"] += 1
+        log.info("bad message", error=error.message, code=error.code.value)
+        self._refuse(error)
+
+    def _adopt(self, dialect: Dialect | None) -> None:
         """Answer a client in the names it uses, though it did not offer them."""
         if not self.offered and dialect is HIERARCHICAL:
             self.dialect = HIERARCHICAL
@@ -310,21 +335,17 @@ class Session:
         self._recording = True
         self.state = SessionState.ACTIVE
         mode = TurnMode(start.turn_mode) if start.turn_mode else self._default_mode()
-        await self._request(facts.RecordingStarted(mode, _request(received)), received)
+        await self._inbox.deliver(facts.RecordingStarted(mode, _request(received)))
         self._take_early(trio.current_time() - EARLY_AGE_S)
+        _require_event_id(received)
 
     async def _stop_recording(self, received: Received) -> None:
         # Audio that no start ever announced (the shipped client after a reconnection) is heard at last.
         self._take_early(0)
         self._recording = False
         self.state = SessionState.ENDED
-        await self._request(facts.RecordingStopped(_request(received)), received)
-
-    async def _request(self, fact: Fact, received: Received) -> None:
-        """Deliver a request. One without an event id is carried out, and then refused an acknowledgement."""
-        await self._inbox.deliver(fact)
-        if received.event_id is None:
-            raise MissingEventId(received.wire_type, received.session_id)
+        await self._inbox.deliver(facts.RecordingStopped(_request(received)))
+        _require_event_id(received)
 
     def _default_mode(self) -> TurnMode:
         return self.settings.default_turn_mode if self.dialect is HIERARCHICAL else TurnMode.MANUAL
@@ -349,7 +370,7 @@ class Session:
     def _keep_early(self, audio: bytes) -> None:
         self._early.append(EarlyChunk(audio, trio.current_time()))
         self._early_bytes += len(audio)
-        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000:
+        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000 or len(self._early) > EARLY_CHUNKS:
             self._early_bytes -= len(self._early.popleft().audio)
             self.counts["early chunks dropped"] += 1
 
@@ -442,3 +463,9 @@ class Session:
 
 def _request(received: Received) -> Request | None:
     return Request(received.wire_type, received.event_id) if received.event_id is not None else None
+
+
+def _require_event_id(received: Received) -> None:
+    """A request without an event id was carried out, and cannot be acknowledged."""
+    if received.event_id is None:
+        raise MissingEventId(received.wire_type, received.session_id)
