@@ -59,7 +59,7 @@ def show(mode: TurnMode, turns: list[Turn]) -> None:
         if (values := [stage[name] for stage in stages if stage[name] is not None])
     )
     print(
-        f"  {mode.value:9} {len(arrivals)} of {TURNS} turns, arrival p50 {statistics.median(arrivals):.0f} ms,"
+        f"  {mode.value:9} {len(arrivals)} of {TURNS} turns, arrival p50 {statistics.median(arrivals):.0f},"
         f" p95 {tail:.0f} ms; medians of the stages in ms: {split}"
     )
 

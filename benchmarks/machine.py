@@ -14,7 +14,7 @@ from collections.abc import Callable
 from machines import facts
 from machines.facts import Fact, Role, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import ConversationSystem
+from machines.system import Charts, ConversationSystem
 
 TURNS = 300
 CONVERSATIONS = 100
@@ -54,9 +54,9 @@ def turn(system: ConversationSystem) -> list[Callable[[], Fact]]:
     ]
 
 
-def listening() -> ConversationSystem:
+def listening(charts: Charts) -> ConversationSystem:
     """A conversation that listens, in automatic mode."""
-    system = ConversationSystem(ConversationPolicy(system_prompt="You are brief."))
+    system = ConversationSystem(ConversationPolicy(system_prompt="You are brief."), charts)
     system.start(0)
     for role in Role:
         system.handle(facts.LinkOpened(role, 1))
@@ -66,7 +66,8 @@ def listening() -> ConversationSystem:
 
 def main() -> None:
     """Measure and print."""
-    system = listening()
+    charts = Charts()
+    system = listening(charts)
     steps = turn(system)
     by_fact: dict[str, list[float]] = {}
     started = time.process_time()
@@ -83,7 +84,7 @@ def main() -> None:
 
     gc.collect()
     tracemalloc.start()
-    kept = [listening() for _ in range(CONVERSATIONS)]
+    kept = [listening(charts) for _ in range(CONVERSATIONS)]
     print(f"  a conversation         {tracemalloc.get_traced_memory()[0] / CONVERSATIONS / 1024:6.0f} KiB")
     tracemalloc.stop()
     del kept

@@ -216,95 +216,95 @@ class Conversation(Chart[Context]):
 
     def last_link(self, fact: facts.LinkUp) -> bool:
         """Every other role can be used already."""
-        return self.model.links_up | {fact.role} == frozenset(Role)
+        return self.context.links_up | {fact.role} == frozenset(Role)
 
     def stop_pending(self) -> bool:
         """The caller ended the recording before anybody listened."""
-        return self.model.stop_pending
+        return self.context.stop_pending
 
     def automatic(self) -> bool:
         """Voice activity decides about turns."""
-        return self.model.turn_mode is TurnMode.AUTOMATIC
+        return self.context.turn_mode is TurnMode.AUTOMATIC
 
     def speaking_on(self) -> bool:
         """The caller speaks again while the final transcript is awaited."""
-        return self.model.continuation is Continuation.SPEAKING
+        return self.context.continuation is Continuation.SPEAKING
 
     def pausing_again(self) -> bool:
         """The caller spoke again meanwhile and paused."""
-        return self.model.continuation is Continuation.PAUSED
+        return self.context.continuation is Continuation.PAUSED
 
     def recording_on(self) -> bool:
         """The caller began another recording meanwhile."""
-        return self.model.continuation is Continuation.RECORDING
+        return self.context.continuation is Continuation.RECORDING
 
     def understood(self, fact: facts.TranscriptFinal) -> bool:
         """There are words to answer: in this transcript, or unanswered ones from before."""
-        return bool(self.model.join(fact.text))
+        return bool(self.context.join(fact.text))
 
     def understood_so_far(self) -> bool:
         """The same, by the interim transcript."""
-        return bool(self.model.join(self.model.interim))
+        return bool(self.context.join(self.context.interim))
 
     def worth_retrying(self, fact: facts.GenerationFailed) -> bool:
         """Another request may succeed, and the budget has one left."""
-        left = self.model.attempts <= len(self.model.policy.llm_retry_delays_ms)
+        left = self.context.attempts <= len(self.context.policy.llm_retry_delays_ms)
         return left and fact.failure.error_class.retryable
 
     def still_generating(self) -> bool:
         """The model has not ended this answer."""
-        return self.model.generation_open is not None
+        return self.context.generation_open is not None
 
     def goodbye(self) -> bool:
         """The answer being spoken is the last one."""
-        return self.model.end_after_answer is not None
+        return self.context.end_after_answer is not None
 
     # --- actions: links -----------------------------------------------------------------------------------
 
     @causes()
     def note_link(self, fact: facts.LinkUp) -> None:
-        self.model.links_up |= {fact.role}
+        self.context.links_up |= {fact.role}
 
     @causes(do.TellTrouble)
     def tell_link_lost(self, fact: facts.LinkDown) -> None:
-        self.model.ask(do.TellTrouble(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
-        self.model.end_reason = EndReason.PROVIDER_UNAVAILABLE
+        self.context.ask(do.TellTrouble(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
+        self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
     @causes(do.TellTrouble)
     def tell_links_late(self) -> None:
         for role in Role:
-            if role not in self.model.links_up:
-                message = f"{role.name} was not ready within {self.model.policy.connect_timeout_ms:.0f} ms"
-                self.model.ask(do.TellTrouble(UNAVAILABLE[role], message, retryable=True))
-        self.model.end_reason = EndReason.PROVIDER_UNAVAILABLE
+            if role not in self.context.links_up:
+                message = f"{role.name} was not ready within {self.context.policy.connect_timeout_ms:.0f} ms"
+                self.context.ask(do.TellTrouble(UNAVAILABLE[role], message, retryable=True))
+        self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
     # --- actions: requests --------------------------------------------------------------------------------
 
     @causes()
     def note_recording(self, fact: facts.RecordingStarted) -> None:
         """A recording begins; its acknowledgement waits until somebody listens."""
-        self.model.turn_mode = fact.turn_mode
-        self.model.stop_pending = False
+        self.context.turn_mode = fact.turn_mode
+        self.context.stop_pending = False
         self._await_answer(fact.request)
 
     @causes()
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
         """A recording begins before the words of the last one are known: they will be joined."""
-        self.model.turn_mode = fact.turn_mode
-        self.model.continuation = Continuation.RECORDING
+        self.context.turn_mode = fact.turn_mode
+        self.context.continuation = Continuation.RECORDING
 
     @causes()
     def note_early_stop(self, fact: facts.RecordingStopped) -> None:
-        self.model.stop_pending = True
+        self.context.stop_pending = True
         self._await_answer(fact.request)
 
     @causes()
     def await_words(self, fact: facts.RecordingStopped) -> None:
         """The acknowledgement waits for the final transcript."""
         self._await_answer(fact.request)
-        if self.model.continuation is Continuation.RECORDING:
+        if self.context.continuation is Continuation.RECORDING:
             # Recorded and stopped again while finalizing: those words are decoded like any pause's.
-            self.model.continuation = Continuation.PAUSED
+            self.context.continuation = Continuation.PAUSED
 
     @causes(do.Acknowledge)
     def acknowledge_start(self, fact: facts.RecordingStarted) -> None:
@@ -317,8 +317,8 @@ class Conversation(Chart[Context]):
     @causes(do.Acknowledge)
     def acknowledge(self) -> None:
         """Answer every request that waited."""
-        self.model.ask(*(do.Acknowledge(request) for request in self.model.unanswered))
-        self.model.unanswered = ()
+        self.context.ask(*(do.Acknowledge(request) for request in self.context.unanswered))
+        self.context.unanswered = ()
 
     @causes(do.Refuse)
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
@@ -327,57 +327,59 @@ class Conversation(Chart[Context]):
 
     def _await_answer(self, request: facts.Request | None) -> None:
         if request is not None:
-            self.model.unanswered += (request,)
+            self.context.unanswered += (request,)
 
     def _acknowledge_now(self, request: facts.Request | None) -> None:
         if request is not None:
-            self.model.ask(do.Acknowledge(request))
+            self.context.ask(do.Acknowledge(request))
 
     def _refuse_all(self, message: str) -> None:
-        self.model.ask(*(do.Refuse(request, message) for request in self.model.unanswered))
-        self.model.unanswered = ()
+        self.context.ask(*(do.Refuse(request, message) for request in self.context.unanswered))
+        self.context.unanswered = ()
 
     # --- actions: turns -----------------------------------------------------------------------------------
 
     @causes(do.BeginTurn)
     def begin_turn(self) -> None:
-        self.model.turn += 1
-        self.model.interim = ""
-        self.model.times = TurnTimes()
-        self.model.ask(do.BeginTurn(self.model.turn))
+        self.context.turn += 1
+        self.context.interim = ""
+        self.context.times = TurnTimes()
+        self.context.ask(do.BeginTurn(self.context.turn))
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def end_turn(self, fact: Fact) -> None:
         """The caller's turn is over: ask for its words, and let what follows be the next turn's."""
-        times, interim = self.model.times, self.model.interim
-        self.model.turn_awaited = self.model.turn
-        self.model.continuation = Continuation.NONE
-        self.model.ask(do.FinalizeTurn(self.model.turn))
+        times, interim = self.context.times, self.context.interim
+        self.context.turn_awaited = self.context.turn
+        self.context.continuation = Continuation.NONE
+        self.context.ask(do.FinalizeTurn(self.context.turn))
         self.begin_turn()
-        self.model.times, self.model.interim = times, interim
-        self.model.times.turn_over = fact.at_ms
+        self.context.times, self.context.interim = times, interim
+        self.context.times.turn_over = fact.at_ms
 
     @causes()
     def note_voice(self) -> None:
-        self.model.times.voice_ended = None
+        self.context.times.voice_ended = None
 
     @causes()
     def note_voice_end(self, fact: facts.SpeechStopped) -> None:
-        self.model.times.voice_ended = fact.at_ms
+        self.context.times.voice_ended = fact.at_ms
 
     @causes()
     def note_speaking_on(self) -> None:
-        self.model.continuation = Continuation.SPEAKING
+        self.context.continuation = Continuation.SPEAKING
 
     @causes()
     def note_pausing_again(self) -> None:
-        self.model.continuation = Continuation.PAUSED
+        self.context.continuation = Continuation.PAUSED
 
     @causes(do.TellTranscript)
     def note_interim(self, fact: facts.TranscriptInterim) -> None:
         """Interim words of the turn in question; those of the turn after it are told in their time."""
-        if fact.turn == (self.model.turn if self.model.turn_awaited is None else self.model.turn_awaited):
-            self.model.interim = fact.text
+        if fact.turn == (
+            self.context.turn if self.context.turn_awaited is None else self.context.turn_awaited
+        ):
+            self.context.interim = fact.text
             self._tell_words(fact.turn, fact.text, fact.confidence, is_final=False)
 
     @causes(do.TellTranscript)
@@ -387,20 +389,20 @@ class Conversation(Chart[Context]):
     @causes(do.TellTranscript)
     def keep_interim(self, fact: Fact) -> None:
         """No final transcript will come: the interim one is what the caller said."""
-        turn = self.model.turn_awaited or self.model.turn
-        self._keep(turn, self.model.interim, 0.0, 0.0, fact.at_ms)
+        turn = self.context.turn_awaited or self.context.turn
+        self._keep(turn, self.context.interim, 0.0, 0.0, fact.at_ms)
 
     def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
         self._tell_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
-        self.model.caller_words = self.model.join(text)
-        self.model.turn_awaited = None
-        self.model.interim = ""
-        self.model.times.words_known = at_ms
+        self.context.caller_words = self.context.join(text)
+        self.context.turn_awaited = None
+        self.context.interim = ""
+        self.context.times.words_known = at_ms
 
     def _tell_words(
         self, turn: int, text: str, confidence: float, *, is_final: bool, speech_ms: float = 0.0
     ) -> None:
-        self.model.ask(do.TellTranscript(turn, text, confidence, is_final, speech_ms))
+        self.context.ask(do.TellTranscript(turn, text, confidence, is_final, speech_ms))
 
     @causes(do.TellTrouble)
     def tell_deaf(self, fact: facts.TranscriptionFailed) -> None:
@@ -408,35 +410,35 @@ class Conversation(Chart[Context]):
         self._tell_trouble(trouble, fact.failure)
 
     def _tell_trouble(self, trouble: do.Trouble, failure: facts.ProviderFailure) -> None:
-        self.model.ask(do.TellTrouble(trouble, failure.message, failure.error_class.retryable))
+        self.context.ask(do.TellTrouble(trouble, failure.message, failure.error_class.retryable))
 
     # --- actions: answers ---------------------------------------------------------------------------------
 
     @causes(do.StartGeneration, do.TellAnswerStarted)
     def generate(self) -> None:
         """Ask the model; each request is a generation of its own."""
-        self.model.generation += 1
-        self.model.generation_open = self.model.generation
-        self.model.attempts += 1
-        self.model.ask(
-            do.StartGeneration(self.model.generation, self.model.messages()),
-            do.TellAnswerStarted(self.model.generation),
+        self.context.generation += 1
+        self.context.generation_open = self.context.generation
+        self.context.attempts += 1
+        self.context.ask(
+            do.StartGeneration(self.context.generation, self.context.messages()),
+            do.TellAnswerStarted(self.context.generation),
         )
 
     @causes()
     def prepare_retry(self) -> None:
-        self.model.generation_open = None
+        self.context.generation_open = None
 
     @causes(do.CancelGeneration)
     def void_answer(self) -> None:
         """The caller goes on before anything was said: the words so far stay, to be joined with the next."""
         self._cancel_generation()
-        self.model.attempts = 0
+        self.context.attempts = 0
 
     @causes()
     def begin_answer(self, fact: facts.SegmentReady) -> None:
         self._open_speech(fact.at_ms)
-        self.model.failures = 0
+        self.context.failures = 0
 
     @causes(do.Speak, do.TellSegment)
     def speak(self, fact: facts.SegmentReady) -> None:
@@ -444,46 +446,46 @@ class Conversation(Chart[Context]):
 
     @causes(do.FinishSpeech)
     def finish_answer(self) -> None:
-        self.model.generation_open = None
-        self.model.ask(do.FinishSpeech(self.model.generation))
+        self.context.generation_open = None
+        self.context.ask(do.FinishSpeech(self.context.generation))
 
     @causes(do.CancelGeneration, do.FinishSpeech)
     def finish_early(self) -> None:
         """The model broke off: what it said before is all there is."""
         self._cancel_generation()
-        self.model.failures += 1
-        self.model.ask(do.FinishSpeech(self.model.generation))
+        self.context.failures += 1
+        self.context.ask(do.FinishSpeech(self.context.generation))
 
     @causes(do.CancelGeneration, do.Speak, do.TellSegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
         """The model gave no answer: say one of our own, by how often that has happened in a row."""
         self._cancel_generation()
-        self.model.failures += 1
-        texts = self.model.policy.fallback
-        text = {1: texts.first, 2: texts.second}.get(self.model.failures, texts.third)
-        if self.model.failures >= 3:
-            self.model.end_after_answer = EndReason.MODEL_KEPT_FAILING
-        self.model.generation += 1
+        self.context.failures += 1
+        texts = self.context.policy.fallback
+        text = {1: texts.first, 2: texts.second}.get(self.context.failures, texts.third)
+        if self.context.failures >= 3:
+            self.context.end_after_answer = EndReason.MODEL_KEPT_FAILING
+        self.context.generation += 1
         self._open_speech(fact.at_ms)
         self._say(text)
-        self.model.ask(do.FinishSpeech(self.model.generation))
+        self.context.ask(do.FinishSpeech(self.context.generation))
 
     def _cancel_generation(self) -> None:
-        if self.model.generation_open is not None:
-            self.model.ask(do.CancelGeneration(self.model.generation_open))
-            self.model.generation_open = None
+        if self.context.generation_open is not None:
+            self.context.ask(do.CancelGeneration(self.context.generation_open))
+            self.context.generation_open = None
 
     def _open_speech(self, at_ms: float) -> None:
-        self.model.ledger = PlaybackLedger()
-        self.model.speech_open = self.model.generation
-        self.model.times.first_segment = at_ms
-        self.model.answer_times = self.model.times
+        self.context.ledger = PlaybackLedger()
+        self.context.speech_open = self.context.generation
+        self.context.times.first_segment = at_ms
+        self.context.answer_times = self.context.times
 
     def _say(self, text: str) -> None:
-        segment = self.model.ledger.add(text)
-        self.model.ask(
-            do.TellSegment(self.model.generation, segment, text),
-            do.Speak(self.model.generation, segment, text),
+        segment = self.context.ledger.add(text)
+        self.context.ask(
+            do.TellSegment(self.context.generation, segment, text),
+            do.Speak(self.context.generation, segment, text),
         )
 
     @causes(do.TellTrouble)
@@ -493,26 +495,26 @@ class Conversation(Chart[Context]):
     @causes(do.TellTrouble)
     def tell_model_empty(self) -> None:
         message = "the language model gave an empty answer"
-        self.model.ask(do.TellTrouble(do.Trouble.MODEL_FAILED, message, retryable=True))
+        self.context.ask(do.TellTrouble(do.Trouble.MODEL_FAILED, message, retryable=True))
 
     @causes(do.TellTrouble)
     def tell_model_late(self) -> None:
         message = "the language model did not go on in time"
-        self.model.ask(do.TellTrouble(do.Trouble.MODEL_LATE, message, retryable=True))
+        self.context.ask(do.TellTrouble(do.Trouble.MODEL_LATE, message, retryable=True))
 
     # --- actions: playback --------------------------------------------------------------------------------
 
     @causes()
     def note_voiced(self, fact: facts.SegmentVoiced) -> None:
-        self.model.ledger.voiced(fact)
+        self.context.ledger.voiced(fact)
 
     @causes()
     def note_position(self, fact: facts.PlaybackAt) -> None:
-        self.model.ledger.moved(fact)
+        self.context.ledger.moved(fact)
 
     @causes()
     def note_all_heard(self) -> None:
-        self.model.ledger.all_heard = True
+        self.context.ledger.all_heard = True
 
     @causes(do.CancelGeneration, do.TellAnswerEnded)
     def complete_answer(self, fact: Fact) -> None:
@@ -522,46 +524,46 @@ class Conversation(Chart[Context]):
     @causes(do.CancelGeneration, do.StopSpeech, do.TellInterrupted, do.TellAnswerEnded)
     def interrupt_answer(self, fact: Fact) -> None:
         """The caller cuts in: silence, and history keeps what was heard."""
-        number = self.model.generation
-        self.model.ask(do.StopSpeech(number, do.StopCause.INTERRUPTED))
-        heard_ms = self.model.ledger.heard_ms(fact.at_ms)
-        heard, unheard = self.model.ledger.split(fact.at_ms)
-        self.model.ask(do.TellInterrupted(number, heard, unheard, heard_ms))
-        self.model.end_after_answer = None
+        number = self.context.generation
+        self.context.ask(do.StopSpeech(number, do.StopCause.INTERRUPTED))
+        heard_ms = self.context.ledger.heard_ms(fact.at_ms)
+        heard, unheard = self.context.ledger.split(fact.at_ms)
+        self.context.ask(do.TellInterrupted(number, heard, unheard, heard_ms))
+        self.context.end_after_answer = None
         self._end_speech(fact.at_ms)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.TellTrouble, do.TellAnswerEnded)
     def lose_voice(self, fact: Fact) -> None:
         """The voice failed or stalled: the client has the text, and history what was heard."""
-        self.model.ask(do.StopSpeech(self.model.generation, do.StopCause.FAILED))
+        self.context.ask(do.StopSpeech(self.context.generation, do.StopCause.FAILED))
         if isinstance(fact, facts.SynthesisFailed):
             self._tell_trouble(do.Trouble.VOICE_FAILED, fact.failure)
         else:
             message = "the voice did not go on in time"
-            self.model.ask(do.TellTrouble(do.Trouble.VOICE_FAILED, message, retryable=True))
+            self.context.ask(do.TellTrouble(do.Trouble.VOICE_FAILED, message, retryable=True))
         self._end_speech(fact.at_ms)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.TellAnswerEnded)
     def end_answer(self, fact: Fact) -> None:
         """The conversation ends during an answer."""
         self._cancel_generation()
-        if self.model.speech_open is not None:
-            self.model.ask(do.StopSpeech(self.model.speech_open, do.StopCause.ENDED))
+        if self.context.speech_open is not None:
+            self.context.ask(do.StopSpeech(self.context.speech_open, do.StopCause.ENDED))
             self._end_speech(fact.at_ms)
 
     def _end_speech(self, at_ms: float) -> None:
         """Commit, and close the answer's books."""
         self._cancel_generation()
-        ledger = self.model.ledger
-        self.model.commit(at_ms)
-        latency = self.model.answer_times.latency(ledger.started_at)
-        self.model.ask(
+        ledger = self.context.ledger
+        self.context.commit(at_ms)
+        latency = self.context.answer_times.latency(ledger.started_at)
+        self.context.ask(
             do.TellAnswerEnded(
-                self.model.generation, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency
+                self.context.generation, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency
             )
         )
-        self.model.speech_open = None
-        self.model.attempts = 0
+        self.context.speech_open = None
+        self.context.attempts = 0
 
     # --- actions: the end ---------------------------------------------------------------------------------
 
@@ -569,21 +571,21 @@ class Conversation(Chart[Context]):
     def leave(self, fact: Fact) -> None:
         """The conversation is over, for the reason the caller's side gave or one found here."""
         if isinstance(fact, facts.HungUp):
-            self.model.end_reason = fact.reason
-        reason = self.model.end_reason or self.model.end_after_answer or EndReason.INTERNAL_ERROR
-        self.model.end_reason = reason
+            self.context.end_reason = fact.reason
+        reason = self.context.end_reason or self.context.end_after_answer or EndReason.INTERNAL_ERROR
+        self.context.end_reason = reason
         self._refuse_all(f"the conversation ended: {reason.value}")
-        self.model.ask(*(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason))
+        self.context.ask(*(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason))
 
     @causes(do.AbandonConversation)
     def abandon(self) -> None:
-        self.model.ask(do.AbandonConversation())
+        self.context.ask(do.AbandonConversation())
 
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
         """Why `fact` speaks of something no longer current; None if it does not."""
-        model = self.model
+        model = self.context
         match fact:
             case facts.TranscriptFinal(turn=turn) if turn != model.turn_awaited:
                 return f"turn {turn} is not awaited"
@@ -611,15 +613,15 @@ class Conversation(Chart[Context]):
 
     def is_progress(self, fact: Fact) -> bool:
         """While speaking, every sign of life of model, voice or playback puts the deadline off."""
-        return fact.name in SIGNS_OF_LIFE and self.speaking.is_active
+        return fact.name in SIGNS_OF_LIFE and "speaking" in self.context.state
 
     def entered(self, source_room: str, room: str, state: str, fact: Fact) -> None:
         """Tell the client about every change, also of the substate alone."""
-        self.model.ask(do.TellState(source_room, room, state, fact.name))
+        self.context.ask(do.TellState(source_room, room, state, fact.name))
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
         """How long `state` may last from now on; None where only the caller is waited for."""
-        policy = self.model.policy
+        policy = self.context.policy
         match state:
             case "connecting":
                 return policy.connect_timeout_ms
@@ -632,9 +634,9 @@ class Conversation(Chart[Context]):
             case "generating":
                 return policy.first_segment_timeout_ms
             case "retrying":
-                return policy.llm_retry_delays_ms[self.model.attempts - 1]
+                return policy.llm_retry_delays_ms[self.context.attempts - 1]
             case "speaking":
-                return self.model.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+                return self.context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
             case "deciding":
                 return policy.barge_in_min_ms
             case "closing":

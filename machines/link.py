@@ -100,7 +100,7 @@ class Link(Chart[LinkContext]):
 
     def tries_left(self) -> bool:
         """The schedule has another attempt."""
-        return self.model.failures < len(self.model.policy.retry_delays_ms)
+        return self.context.failures < len(self.context.policy.retry_delays_ms)
 
     def worth_retrying(self, fact: facts.LinkFailed) -> bool:
         """Another attempt may succeed, and the schedule has one."""
@@ -110,31 +110,31 @@ class Link(Chart[LinkContext]):
 
     @causes(do.OpenLink)
     def attempt(self) -> None:
-        self.model.attempt += 1
-        self.model.ask(do.OpenLink(self.model.role, self.model.attempt))
+        self.context.attempt += 1
+        self.context.ask(do.OpenLink(self.context.role, self.context.attempt))
 
     @causes(do.CloseLink)
     def close(self) -> None:
-        self.model.ask(do.CloseLink(self.model.role, self.model.attempt))
+        self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes()
     def note_failure(self) -> None:
-        self.model.failures += 1
+        self.context.failures += 1
 
     @causes()
     def tell_up(self, fact: facts.LinkOpened) -> None:
-        self.model.failures = 0
-        self.model.told.append(facts.LinkUp(self.model.role, at_ms=fact.at_ms))
+        self.context.failures = 0
+        self.context.told.append(facts.LinkUp(self.context.role, at_ms=fact.at_ms))
 
     @causes()
     def tell_down(self, fact: facts.LinkFailed) -> None:
-        self.model.told.append(facts.LinkDown(self.model.role, fact.failure, at_ms=fact.at_ms))
+        self.context.told.append(facts.LinkDown(self.context.role, fact.failure, at_ms=fact.at_ms))
 
     @causes()
     def tell_late(self, fact: Fact) -> None:
-        message = f"no connection within {self.model.policy.attempt_timeout_ms:.0f} ms, too often"
+        message = f"no connection within {self.context.policy.attempt_timeout_ms:.0f} ms, too often"
         failure = ProviderFailure(facts.ErrorClass.TIMEOUT, message)
-        self.model.told.append(facts.LinkDown(self.model.role, failure, at_ms=fact.at_ms))
+        self.context.told.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     # --- what the driver asks -----------------------------------------------------------------------------
 
@@ -142,10 +142,10 @@ class Link(Chart[LinkContext]):
         """Why `fact` speaks of something no longer current; None if it does not."""
         match fact:
             case facts.LinkOpened(attempt=attempt) | facts.LinkFailed(attempt=attempt) if (
-                attempt != self.model.attempt
+                attempt != self.context.attempt
             ):
                 return f"attempt {attempt} is over"
-            case facts.LinkDeadlinePassed(number=number) if number != self.model.deadline_armed:
+            case facts.LinkDeadlinePassed(number=number) if number != self.context.deadline_armed:
                 return f"deadline {number} is not armed"
         return None
 
@@ -153,7 +153,7 @@ class Link(Chart[LinkContext]):
         """How long `state` may last; None where nothing is awaited."""
         del at_ms  # unlike the conversation's, these deadlines do not depend on what was heard
         if state in ("opening", "reopening"):
-            return self.model.policy.attempt_timeout_ms
+            return self.context.policy.attempt_timeout_ms
         if state in ("waiting", "pausing"):
-            return self.model.policy.retry_delays_ms[self.model.failures - 1]
+            return self.context.policy.retry_delays_ms[self.context.failures - 1]
         return None

@@ -26,7 +26,7 @@ from machines.effects import (
 )
 from machines.facts import Fact, Role
 from machines.link import Link, LinkContext
-from machines.policy import ConversationPolicy
+from machines.policy import ConversationPolicy, LinkPolicy
 
 
 @frozen
@@ -37,17 +37,30 @@ class Handled:
     effects: tuple[Effect, ...]
 
 
-class ConversationSystem:
-    """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox."""
+class Charts:
+    """The charts that the conversations of one thread share. Not for use by several threads."""
 
-    def __init__(self, policy: ConversationPolicy) -> None:
+    def __init__(self) -> None:
+        self.conversation = Conversation(Context(ConversationPolicy()))
+        self.link = Link(LinkContext(Role.STT, LinkPolicy()))
+
+
+class ConversationSystem:
+    """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox.
+
+    `charts` may be shared with other conversations of the same thread: without, this one makes its own.
+    """
+
+    def __init__(self, policy: ConversationPolicy, charts: Charts | None = None) -> None:
+        charts = charts or Charts()
         self.conversation: Driver[Context] = Driver(
-            "conversation", Conversation(Context(policy)), ArmDeadline, DisarmDeadline
+            "conversation", charts.conversation, Context(policy), ArmDeadline, DisarmDeadline
         )
         self.links: dict[Role, Driver[LinkContext]] = {
             role: Driver(
                 f"{role.value} link",
-                Link(LinkContext(role, policy.link)),
+                charts.link,
+                LinkContext(role, policy.link),
                 partial(ArmLinkDeadline, role),
                 partial(DisarmLinkDeadline, role),
             )

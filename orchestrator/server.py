@@ -18,6 +18,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from machines.facts import EndReason
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
+from machines.system import Charts
 from orchestrator import port, web
 from orchestrator.logs import bind_session
 from orchestrator.providers import Providers
@@ -55,6 +56,7 @@ class Server:
     """Over all ended sessions."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
+    _charts: Charts = Factory(Charts)
     _session_over: trio.Event = Factory(trio.Event)
 
     @property
@@ -133,7 +135,7 @@ class Server:
             self.sessions.add(session)
             log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
             try:
-                await session.run(self.providers)
+                await session.run(self.providers, self._charts)
             except* Exception as group:
                 log.exception("session broke", exc_info=group)
                 await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")

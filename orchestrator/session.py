@@ -23,7 +23,7 @@ from machines.declarations import Outcome
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import Handled
+from machines.system import Charts, Handled
 from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
@@ -186,7 +186,7 @@ class Session:
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    async def run(self, providers: Providers) -> None:
+    async def run(self, providers: Providers, charts: Charts | None = None) -> None:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         self._say(ConnectionAck(self.session_id))
         async with trio.open_nursery() as nursery:
@@ -194,7 +194,9 @@ class Session:
             nursery.start_soon(self._read)
             nursery.start_soon(self._ping)
             nursery.start_soon(self._watch_limits)
-            await converse(self, self._audio, self._inbox, providers, self.settings.policy, self._observe)
+            await converse(
+                self, self._audio, self._inbox, providers, self.settings.policy, self._observe, charts
+            )
             nursery.cancel_scope.cancel()
 
     def hang_up(self, reason: EndReason) -> None:

@@ -22,7 +22,7 @@ from machines.facts import Fact
 from machines.history import Message
 from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem, Handled
 from machines.tables import guard_of
 
 SHORT = ConversationPolicy(
@@ -91,26 +91,22 @@ class Report:
 
 @frozen
 class Snapshot:
-    """The memory of one machine, and whether it still runs."""
+    """The memory of one machine."""
 
     fields: tuple[tuple[str, Any], ...]
-    running: bool
 
 
 def snapshot(driver: Driver[Any]) -> Snapshot:
     """Keep a machine's memory."""
     context = driver.context
     names = [field.name for field in attrs.fields(type(context))]
-    return Snapshot(
-        tuple((name, _copied(getattr(context, name))) for name in names), driver._chart._engine.running
-    )
+    return Snapshot(tuple((name, _copied(getattr(context, name))) for name in names))
 
 
 def restore(driver: Driver[Any], kept: Snapshot) -> None:
     """Put a machine's memory back."""
     for name, value in kept.fields:
         setattr(driver.context, name, _copied(value))
-    driver._chart._engine.running = kept.running
 
 
 def _copied(value: Any) -> Any:
@@ -176,11 +172,10 @@ class Walk:
 
     def run(self) -> Report:
         """Visit everything that can be reached."""
-        system = ConversationSystem(self.policy)
-        for driver in drivers(system):
-            driver._chart.add_listener(  # type: ignore[no-untyped-call]
-                Witness(type(driver._chart).__name__, self._taken)
-            )
+        charts = Charts()
+        for chart in (charts.conversation, charts.link):
+            chart.add_listener(Witness(type(chart).__name__, self._taken))  # type: ignore[no-untyped-call]
+        system = ConversationSystem(self.policy, charts)
         self._begin(system)
         number = 0
         while number < len(self._nodes) and not (self.stop_at_violation and self._violations):

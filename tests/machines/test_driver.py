@@ -43,7 +43,7 @@ class Lamp(Chart[Memory]):
     IGNORED: ClassVar[tuple[Ignored, ...]] = ignored("link_up", (off,), because="it is off")
 
     def ask(self) -> None:
-        self.model.effects.append(do.AbandonConversation())
+        self.context.effects.append(do.AbandonConversation())
 
     def break_down(self) -> None:
         raise RuntimeError("broken")
@@ -64,7 +64,7 @@ class Sleeper(Chart[Memory]):
 
 
 def lamp() -> Driver[Memory]:
-    return Driver("lamp", Lamp(Memory()), do.ArmDeadline, do.DisarmDeadline)
+    return Driver("lamp", Lamp(Memory()), Memory(), do.ArmDeadline, do.DisarmDeadline)
 
 
 def test_every_machine_runs_on_the_synchronous_engine() -> None:
@@ -77,7 +77,7 @@ def test_every_machine_runs_on_the_synchronous_engine() -> None:
 
 def test_a_chart_with_a_coroutine_is_not_driven() -> None:
     with pytest.raises(TypeError, match="Sleeper has a coroutine callback"):
-        Driver("sleeper", Sleeper(Memory()), do.ArmDeadline, do.DisarmDeadline)
+        Sleeper(Memory())
 
 
 def test_what_became_of_a_fact_is_said() -> None:
