@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ _FIELDS = frozenset(
 )
 _MAY_CHANGE = frozenset(("transcript", "continue", "flush", "duration"))
 _STATUS_OF_AUDIO = 206
+_UNDERSTANDS_TAGS = re.compile(r"sonic-(?:3|latest|[4-9])")
 
 
 @frozen
@@ -242,10 +244,19 @@ class CartesiaSocket:
         world, randomness = self._session.world, self._session.randomness
         rate = context.form["output_format"]["sample_rate"]
         await trio.sleep(world.latencies.first_audio.draw(randomness))
-        speech = await world.voice.speak(text.strip(), rate)
+        speech = await world.voice.speak(spoken(text, context.form["model_id"]), rate)
         if context.form.get("add_timestamps") is True:
             stamps = word_timestamps(speech, context.seconds)
             self._send(context, "timestamps", done=False, flush_id=context.flush_id, word_timestamps=stamps)
+        if context.form.get("add_phoneme_timestamps") is True:
+            phonemes = phoneme_timestamps(speech, context.seconds)
+            self._send(
+                context,
+                "phoneme_timestamps",
+                done=False,
+                flush_id=context.flush_id,
+                phoneme_timestamps=phonemes,
+            )
         for data in pieces(speech, rate):
             self._send(context, "chunk", done=False, data=data, step_time=20.0, flush_id=context.flush_id)
             await trio.sleep(world.latencies.audio_piece.draw(randomness))
@@ -261,6 +272,11 @@ def _fixed(message: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if name not in _MAY_CHANGE}
 
 
+def spoken(text: str, model: str) -> str:
+    """What the voice says of a text: Sonic-3 understands tags, older models read them out."""
+    return " ".join((re.sub(r"<[^<>]*>", " ", text) if _UNDERSTANDS_TAGS.match(model) else text).split())
+
+
 def word_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
     """The words' times in seconds, from the start of the context."""
     return {
@@ -268,6 +284,18 @@ def word_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
         "start": [round(begins + word.start, 4) for word in speech.words],
         "end": [round(begins + word.end, 4) for word in speech.words],
     }
+
+
+def phoneme_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
+    """The phonemes' times likewise; every letter is taken for a phoneme."""
+    stamps: dict[str, list[Any]] = {"phonemes": [], "start": [], "end": []}
+    for word in speech.words:
+        length = (word.end - word.start) / len(word.text)
+        for index, letter in enumerate(word.text):
+            stamps["phonemes"].append(letter)
+            stamps["start"].append(round(begins + word.start + index * length, 4))
+            stamps["end"].append(round(begins + word.start + (index + 1) * length, 4))
+    return stamps
 
 
 def pieces(speech: Speech, rate: int) -> list[str]:
@@ -295,6 +323,8 @@ async def serve_sse(session: Session, wire: HttpWire, body: Mapping[str, Any]) -
     await outlet.before_any()
     if body.get("add_timestamps") is True:
         await send("timestamps", done=False, word_timestamps=word_timestamps(speech, 0.0))
+    if body.get("add_phoneme_timestamps") is True:
+        await send("phoneme_timestamps", done=False, phoneme_timestamps=phoneme_timestamps(speech, 0.0))
     for data in pieces(speech, rate):
         await send("chunk", done=False, data=data, step_time=20.0)
         await trio.sleep(session.world.latencies.audio_piece.draw(session.randomness))
@@ -319,4 +349,4 @@ async def _speak_body(session: Session, body: Mapping[str, Any]) -> tuple[Speech
         raise RefusalError(error.status, json.dumps(event), {"content-type": "application/json"}) from None
     rate = body["output_format"]["sample_rate"]
     await trio.sleep(session.world.latencies.first_audio.draw(session.randomness))
-    return await session.world.voice.speak(body["transcript"], rate), rate
+    return await session.world.voice.speak(spoken(body["transcript"], body["model_id"]), rate), rate

@@ -474,6 +474,9 @@ class FluxStream(_Stream):
             description = "language hints need flux-general-multi"
             self._say("ConfigureFailure", code="INVALID_CONFIGURATION", description=description)
             return
+        if message.get("numerals") and self.query["model"] == [_V2_MODELS[1]]:
+            description = "numerals are not formatted in every language"
+            self._say("Warning", code="NUMERALS_LANGUAGE_DEPENDENT", description=description)
         thresholds = message.get("thresholds") or {}
         self.query = {**self.query, **{name: [str(value)] for name, value in thresholds.items() if value}}
         self._say("ConfigureSuccess", thresholds=thresholds, keyterms=message.get("keyterms") or [])

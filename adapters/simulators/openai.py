@@ -43,18 +43,20 @@ def refuse(
     status: int, reason: str, session: Session, code: str | None = None, param: str | None = None
 ) -> RefusalError:
     """The way in which OpenAI turns a request away."""
-    error = {"message": reason, "type": _TYPES.get(status, "server_error"), "param": param, "code": code}
+    kind, usual_code = _KINDS.get(status, ("server_error", None))
+    error = {"message": reason, "type": kind, "param": param, "code": code or usual_code}
     headers = {**_JSON, "x-request-id": session.id()}
     return RefusalError(status, json.dumps({"error": error}), headers)
 
 
-_TYPES = {
-    400: "invalid_request_error",
-    401: "invalid_request_error",
-    403: "invalid_request_error",
-    404: "invalid_request_error",
-    429: "requests",
+_KINDS: Mapping[int, tuple[str, str | None]] = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    403: ("request_forbidden", "unsupported_country_region_territory"),
+    404: ("invalid_request_error", None),
+    429: ("requests", "rate_limit_exceeded"),
 }
+"""The type and usual code of each refusal, as OpenAI sends them."""
 
 
 def check(head: Head, session: Session) -> None:

@@ -90,9 +90,9 @@ class Simulators:
     async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
         """A connection through memory instead of through a socket: for tests in virtual time."""
         del host, port  # there is only one place to go to
+        await trio.lowlevel.checkpoint()
         theirs, ours = trio.testing.memory_stream_pair()
         self._nursery.start_soon(self._serve, ours)
-        await trio.lowlevel.checkpoint()
         return theirs
 
     async def all_closed(self) -> None:

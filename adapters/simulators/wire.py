@@ -22,6 +22,8 @@ from websockets.server import ServerProtocol
 from adapters.simulators.faults import Fault, FaultKind
 
 MOST_HEAD_BYTES = 32 * 1024
+HALF_OPEN_SECONDS = 30.0
+"""A half-open connection cannot see its client leave: it is dropped after this."""
 _READ = 65536
 _CLOSE_SECONDS = 1.0
 
@@ -165,7 +167,8 @@ class Outlet:
                 await trio.sleep_forever()
             case FaultKind.HALF_OPEN:
                 self._wire.bytes.stop_reading()
-                await trio.sleep_forever()
+                await trio.sleep(HALF_OPEN_SECONDS)
+                await self._wire.bytes.reset()
             case FaultKind.RESET:
                 await self._wire.bytes.reset()
             case FaultKind.CLOSE:

@@ -1,0 +1,156 @@
+"""The socket to a vendor: one writer, bounded ends, and nothing left on real sockets either."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, lockstep_stream_pair
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from adapters.interfaces import ProviderError
+from adapters.simulators import Fault, FaultKind, Simulators, simulators
+from adapters.vendor_socket import SocketLimits, VendorSocket, alive_with, open_vendor_socket
+from machines.facts import ErrorClass
+
+HEADERS = {"authorization": "Token any", "cartesia-version": "2026-08-14"}
+QUICK = SocketLimits(connect_seconds=2.0, close_seconds=0.2)
+Watch = Callable[[], AbstractContextManager[None]]
+
+
+@asynccontextmanager
+async def connected(running: Simulators, limits: SocketLimits = QUICK) -> AsyncIterator[VendorSocket]:
+    url = f"{running.deepgram_url}/tts/websocket"
+    async with open_vendor_socket(url, HEADERS, limits=limits) as socket:
+        yield socket
+
+
+async def test_messages_go_both_ways() -> None:
+    async with simulators() as running, connected(running) as socket:
+        await socket.send('{"cancel": 1}')
+        assert "context_id is missing" in str(await socket.recv())
+        assert isinstance(await _answered(socket, decode=False), bytes)
+
+
+async def _answered(socket: VendorSocket, *, decode: bool) -> str | bytes:
+    await socket.send("not even JSON")
+    return await socket.recv(decode)
+
+
+async def test_a_refused_handshake_says_why_and_leaves_nothing(leaves_nothing: Watch) -> None:
+    with leaves_nothing():
+        async with simulators(faults=[Fault(FaultKind.STATUS, status=429, retry_after=3)]) as running:
+            with pytest.raises(InvalidStatus) as caught:
+                async with connected(running):
+                    pass
+            assert caught.value.response.headers["retry-after"] == "3"
+            with trio.fail_after(5):
+                await running.all_closed()
+
+
+async def test_a_connection_lost_in_the_handshake_does_not_hang(leaves_nothing: Watch) -> None:
+    with leaves_nothing():
+        async with simulators(faults=[Fault(FaultKind.REFUSE)]) as running:
+            with trio.fail_after(5), pytest.raises((InvalidHandshake, OSError)):
+                async with connected(running):
+                    pass
+
+
+async def test_nobody_listening_is_an_os_error() -> None:
+    async with simulators() as running:
+        url = running.deepgram_url
+    with pytest.raises(OSError, match="connect"):
+        async with open_vendor_socket(url, {}, limits=QUICK):
+            pass
+
+
+async def test_cancelling_at_any_moment_leaves_nothing(leaves_nothing: Watch) -> None:
+    with leaves_nothing():
+        async with simulators(faults=[Fault(FaultKind.SLOW_ACCEPT, seconds=0.02, times=0)]) as running:
+            for milliseconds in (0, 1, 5, 15, 20, 25, 30, 50):
+                with trio.move_on_after(milliseconds / 1000):
+                    async with connected(running) as socket:
+                        await socket.send("hello")
+                        await trio.sleep_forever()
+            with trio.fail_after(5):
+                await running.all_closed()
+
+
+async def test_a_cancelled_call_still_closes_properly() -> None:
+    """What was sent before is written, and the vendor is told that the connection ends."""
+    async with simulators() as running:
+        with trio.CancelScope() as scope:
+            async with connected(running) as socket:
+                await socket.send('{"context_id": "a", "cancel": true}')
+                scope.cancel()
+                await trio.sleep_forever()
+        with trio.fail_after(5):
+            await running.all_closed()
+    assert running.requests[0].messages == [{"context_id": "a", "cancel": True}]
+
+
+async def test_a_proper_close_by_the_vendor_is_an_exception_too() -> None:
+    closing = Fault(FaultKind.CLOSE, code=1000, reason="bye")
+    async with simulators(faults=[closing]) as running, connected(running) as socket:
+        with pytest.raises(ConnectionClosed) as caught:
+            await socket.recv()
+        with pytest.raises(trio.BrokenResourceError):
+            for _ in range(100):
+                await socket.send("too late")
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1000, "bye")
+
+
+async def test_a_vendor_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:
+    """Half-open, with full buffers: writing blocks, so that no ping gets out either."""
+    async with simulators(faults=[Fault(FaultKind.HALF_OPEN)]) as running:
+
+        async def narrow(host: str, port: int) -> trio.abc.Stream:
+            ours, theirs = lockstep_stream_pair()
+            nursery.start_soon(running._serve, theirs)
+            return ours
+
+        async with trio.open_nursery() as nursery:
+            started = trio.current_time()
+            async with open_vendor_socket("ws://x/tts/websocket", HEADERS, open_stream=narrow) as socket:
+                with pytest.raises(trio.TooSlowError):
+                    async with alive_with(lambda: _flood(socket)):
+                        await socket.recv()
+            assert trio.current_time() - started < 12
+            nursery.cancel_scope.cancel()
+
+
+async def _flood(socket: VendorSocket) -> None:
+    try:
+        while True:
+            await socket.send(b"\0" * 1000)
+    except trio.BrokenResourceError:
+        return
+
+
+async def test_a_vendor_that_answers_no_ping_is_given_up(autojump_clock: MockClock) -> None:
+    async with simulators(faults=[Fault(FaultKind.HALF_OPEN)]) as running:
+        started = trio.current_time()
+        async with open_vendor_socket("ws://x/tts/websocket", HEADERS, open_stream=running.connect) as socket:
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+        # A ping that was answered, the next one, its time to be answered, and the closing.
+        assert 9 < trio.current_time() - started < 16
+
+
+async def test_the_failure_of_a_task_ends_the_block_and_comes_out_alone() -> None:
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(ErrorClass.TIMEOUT, "late")
+
+    with pytest.raises(ProviderError, match="late"):
+        async with alive_with(fail):
+            await trio.sleep_forever()
+
+
+async def test_an_exception_of_the_block_ends_the_task_and_comes_out_alone() -> None:
+    with pytest.raises(LookupError):
+        async with alive_with(trio.sleep_forever):
+            raise LookupError
