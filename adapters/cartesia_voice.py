@@ -302,8 +302,7 @@ class CartesiaSpeechStream:
         return context
 
     def _is_expiring(self, context: _Context) -> bool:
-        busy = any(segment.context_id == context.id and not segment.complete for segment in self._segments)
-        return not busy and trio.current_time() - context.last_audio > CONTEXT_LIVES_SECONDS
+        return not self._pending(context) and trio.current_time() - context.last_audio > CONTEXT_LIVES_SECONDS
 
     def _request(self, context: _Context, transcript: str, **fields: object) -> dict[str, object]:
         """A `GenerationRequestParam`. All but `transcript` and the flags are the same within a context."""
@@ -425,25 +424,30 @@ class CartesiaSpeechStream:
                 isinstance(word, str) and isinstance(start, int | float) and isinstance(end, int | float)
             ):
                 return False
-            segment.words.append(Word(word, start * 1000, end * 1000))
+            spoken = Word(word, start * 1000, end * 1000)
+            if spoken not in segment.words:  # else the message was sent twice
+                segment.words.append(spoken)
         return True
 
     def _take_flush(self, context: _Context, event: object) -> bool:
-        segment = self._segment_of(context, event)
-        if segment is None:
+        """A segment is complete, and with it those before it, whose own message was lost."""
+        last = self._segment_of(context, event)
+        if last is None:
             return False
-        self._complete(context, segment)
+        for segment in self._pending(context):
+            if segment.flush_id <= last.flush_id:
+                self._complete(context, segment)
         return True
+
+    def _pending(self, context: _Context) -> list[_Segment]:
+        """The segments of a context that are not complete, in order."""
+        return [one for one in self._segments if one.context_id == context.id and not one.complete]
 
     def _segment_of(self, context: _Context, event: object) -> _Segment | None:
         """The segment that a message is about: by its `flush_id`, else the first that is not complete."""
         flush_id = getattr(event, "flush_id", None)
-        for segment in self._segments:
-            if segment.context_id != context.id or segment.complete:
-                continue
-            if flush_id is None or segment.flush_id == flush_id:
-                return segment
-        return None
+        pending = self._pending(context)
+        return next((one for one in pending if flush_id in (None, one.flush_id)), None)
 
     def _complete(self, context: _Context, segment: _Segment) -> None:
         begins_ms = context.samples * 1000 / self.sample_rate
@@ -455,19 +459,17 @@ class CartesiaSpeechStream:
     def _close(self, context: _Context) -> None:
         """Cartesia has ended the context: what was asked of it is complete, or never will be."""
         context.closed = True
-        for segment in list(self._segments):
-            if segment.context_id == context.id and not segment.complete:
-                self._complete(context, segment)
-                if not segment.samples:
-                    reason = f"{CARTESIA.vendor}: no audio came for a text"
-                    self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
+        for segment in self._pending(context):
+            self._complete(context, segment)
+            if not segment.samples:
+                reason = f"{CARTESIA.vendor}: no audio came for a text"
+                self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
         del self._contexts[context.id]
         self._voice.forget(context.id)
 
     def _is_exhausted(self, context: _Context) -> bool:
         """Nothing more will come of it: all its segments are complete, and it was told that it is the end."""
-        pending = any(segment.context_id == context.id and not segment.complete for segment in self._segments)
-        return context.closed and not pending
+        return context.closed and not self._pending(context)
 
     def _waiting_samples(self) -> int:
         return sum(len(piece) for segment in self._segments for piece in segment.pieces)
