@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import structlog
@@ -215,7 +216,11 @@ async def serve(settings: Settings, task_status: trio.TaskStatus[int] = trio.TAS
     """
     # The address first: a port that is taken should be known before the models are loaded.
     listeners = await open_listeners(settings)
-    async with open_providers(settings) as providers, trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
+        for listener in listeners:
+            await stack.enter_async_context(listener)
+        providers = await stack.enter_async_context(open_providers(settings))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         bound = await nursery.start(serve_with, settings, providers, listeners)
         await nursery.start(_drain_on_signal, bound.server, nursery.cancel_scope)
         log.info("ready", host=settings.host, port=bound.port)

@@ -27,7 +27,7 @@ class Client:
     """A client that can say anything, and keeps what it is told."""
 
     socket: WebSocketConnection
-    stream: trio.SocketStream
+    stream: trio.abc.HalfCloseableStream
     messages: list[Message] = Factory(list)
     close_code: int | None = None
     closed: trio.Event = Factory(trio.Event)
