@@ -124,6 +124,8 @@ class Context:
                 Speaker.ASSISTANT, heard, bool(unheard), round(self.ledger.heard_ms(at_ms), 3), unheard
             )
             exchange = (Message(Speaker.USER, self.caller_words), answer)
-            self.history = (*self.history, *exchange)[-self.policy.max_history :]
+            # Whole exchanges only: the history begins with the caller.
+            kept = self.policy.max_history // len(exchange) * len(exchange)
+            self.history = (*self.history, *exchange)[-kept:] if kept else ()
             self.caller_words = ""
         return heard, unheard

@@ -81,16 +81,21 @@ class Conversation(Chart[Context]):
         | stay(*turn_is_open, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(*thinking, on=["void_answer", "note_recording", "acknowledge"])
-        | quiet.from_(*responding, on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"])
+        | speaking.to(quiet, on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"])
+        | deciding.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
+        | stay(closing, on=["refuse_start"])
     )
     recording_stopped = (
         stay(connecting, on=["note_early_stop"])
         | finalizing.from_(*turn_is_open, on=["await_words", "end_turn"])
         | stay(finalizing, on=["await_words"])
         | stay(*answering, on=["acknowledge_stop"])
+        | stay(closing, on=["refuse_stop"])
     )
-    interrupt_requested = quiet.from_(*thinking, on=["void_answer"]) | quiet.from_(
-        *responding, on=["interrupt_answer", "begin_turn"]
+    interrupt_requested = (
+        quiet.from_(*thinking, on=["void_answer"])
+        | speaking.to(quiet, on=["interrupt_answer", "begin_turn"])
+        | deciding.to(hearing, on=["interrupt_answer"])
     )
     hung_up = closing.from_(connecting, *listening, on=["leave"]) | closing.from_(
         *answering, on=["end_answer", "leave"]
@@ -120,7 +125,11 @@ class Conversation(Chart[Context]):
         | finalizing.to(quiet, unless="understood", on=["keep_words", "acknowledge"])
     )
     transcription_failed = (
-        finalizing.to(
+        stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
+        | finalizing.to(hearing, cond="speaking_on", on=["tell_deaf", "keep_interim", "acknowledge"])
+        | finalizing.to(pausing, cond="pausing_again", on=["tell_deaf", "keep_interim", "acknowledge"])
+        | finalizing.to(quiet, cond="recording_on", on=["tell_deaf", "keep_interim", "acknowledge"])
+        | finalizing.to(
             generating, cond="understood_so_far", on=["tell_deaf", "keep_interim", "acknowledge", "generate"]
         )
         | finalizing.to(quiet, unless="understood_so_far", on=["tell_deaf", "keep_interim", "refuse"])
@@ -146,14 +155,19 @@ class Conversation(Chart[Context]):
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "begin_turn"])
         | deciding.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer"])
     )
-    synthesis_failed = closing.from_(*responding, cond="goodbye", on=["lose_voice", "leave"]) | quiet.from_(
-        *responding, unless="goodbye", on=["lose_voice", "begin_turn"]
+    synthesis_failed = (
+        closing.from_(*responding, cond="goodbye", on=["lose_voice", "leave"])
+        | speaking.to(quiet, unless="goodbye", on=["lose_voice", "begin_turn"])
+        | deciding.to(hearing, unless="goodbye", on=["lose_voice"])
     )
 
     # --- time ---------------------------------------------------------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["tell_links_late", "leave"])
         | finalizing.from_(hearing, pausing, on=["end_turn"])
+        | finalizing.to(hearing, cond="speaking_on", on=["keep_interim", "acknowledge"])
+        | finalizing.to(pausing, cond="pausing_again", on=["keep_interim", "acknowledge"])
+        | finalizing.to(quiet, cond="recording_on", on=["keep_interim", "acknowledge"])
         | finalizing.to(generating, cond="understood_so_far", on=["keep_interim", "acknowledge", "generate"])
         | finalizing.to(quiet, unless="understood_so_far", on=["keep_interim", "acknowledge"])
         | generating.to(speaking, on=["tell_model_late", "fall_back"])
@@ -168,14 +182,18 @@ class Conversation(Chart[Context]):
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored(
-            "link_up link_down recording_started recording_stopped interrupt_requested hung_up speech_started"
+            "link_up link_down interrupt_requested hung_up speech_started"
             " speech_stopped transcript_interim transcript_final transcription_failed segment_ready"
             " generation_finished generation_failed segment_voiced playback_at playback_finished"
             " synthesis_failed",
             ending,
             because="the conversation is over",
         ),
-        *ignored("deadline_passed everything_closed", (ended,), because="the conversation is over"),
+        *ignored(
+            "recording_started recording_stopped deadline_passed everything_closed",
+            (ended,),
+            because="the conversation is over",
+        ),
         *ignored("everything_closed", (connecting, *in_conversation), because="nobody asked to close"),
         *ignored("interrupt_requested", (connecting, *listening), because="nothing is being said"),
         *ignored(
@@ -237,6 +255,10 @@ class Conversation(Chart[Context]):
     def recording_on(self) -> bool:
         """The caller began another recording meanwhile."""
         return self.context.continuation is Continuation.RECORDING
+
+    def about_awaited_turn(self, fact: facts.TranscriptionFailed) -> bool:
+        """It is the turn whose final transcript is awaited, not the one after it."""
+        return fact.turn == self.context.turn_awaited
 
     def understood(self, fact: facts.TranscriptFinal) -> bool:
         """There are words to answer: in this transcript, or unanswered ones from before."""
@@ -321,6 +343,14 @@ class Conversation(Chart[Context]):
         self.context.unanswered = ()
 
     @causes(do.Refuse)
+    def refuse_start(self, fact: facts.RecordingStarted) -> None:
+        self._refuse_now(fact.request)
+
+    @causes(do.Refuse)
+    def refuse_stop(self, fact: facts.RecordingStopped) -> None:
+        self._refuse_now(fact.request)
+
+    @causes(do.Refuse)
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
         """Answer every request that waited with the error: never an acknowledgement and an error both."""
         self._refuse_all(fact.failure.message)
@@ -332,6 +362,11 @@ class Conversation(Chart[Context]):
     def _acknowledge_now(self, request: facts.Request | None) -> None:
         if request is not None:
             self.context.ask(do.Acknowledge(request))
+
+    def _refuse_now(self, request: facts.Request | None) -> None:
+        """The conversation is being closed: nothing will be recorded."""
+        if request is not None:
+            self.context.ask(do.Refuse(request, "the conversation is ending"))
 
     def _refuse_all(self, message: str) -> None:
         self.context.ask(*(do.Refuse(request, message) for request in self.context.unanswered))
@@ -367,10 +402,12 @@ class Conversation(Chart[Context]):
 
     @causes()
     def note_speaking_on(self) -> None:
+        self.context.times.voice_ended = None
         self.context.continuation = Continuation.SPEAKING
 
     @causes()
-    def note_pausing_again(self) -> None:
+    def note_pausing_again(self, fact: facts.SpeechStopped) -> None:
+        self.context.times.voice_ended = fact.at_ms
         self.context.continuation = Continuation.PAUSED
 
     @causes(do.TellTranscript)
@@ -425,14 +462,15 @@ class Conversation(Chart[Context]):
             do.TellAnswerStarted(self.context.generation),
         )
 
-    @causes()
+    @causes(do.TellAnswerEnded)
     def prepare_retry(self) -> None:
         self.context.generation_open = None
+        self._tell_never_spoken()
 
-    @causes(do.CancelGeneration)
+    @causes(do.CancelGeneration, do.TellAnswerEnded)
     def void_answer(self) -> None:
         """The caller goes on before anything was said: the words so far stay, to be joined with the next."""
-        self._cancel_generation()
+        self._void_generation()
         self.context.attempts = 0
 
     @causes()
@@ -456,10 +494,10 @@ class Conversation(Chart[Context]):
         self.context.failures += 1
         self.context.ask(do.FinishSpeech(self.context.generation))
 
-    @causes(do.CancelGeneration, do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.CancelGeneration, do.TellAnswerEnded, do.Speak, do.TellSegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
         """The model gave no answer: say one of our own, by how often that has happened in a row."""
-        self._cancel_generation()
+        self._void_generation()
         self.context.failures += 1
         texts = self.context.policy.fallback
         text = {1: texts.first, 2: texts.second}.get(self.context.failures, texts.third)
@@ -474,6 +512,16 @@ class Conversation(Chart[Context]):
         if self.context.generation_open is not None:
             self.context.ask(do.CancelGeneration(self.context.generation_open))
             self.context.generation_open = None
+
+    def _void_generation(self) -> None:
+        """Give up an answer of which nothing was said."""
+        if self.context.generation_open is not None:
+            self._cancel_generation()
+            self._tell_never_spoken()
+
+    def _tell_never_spoken(self) -> None:
+        """A client that was told of the answer's start is told of its end too."""
+        self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
 
     def _open_speech(self, at_ms: float) -> None:
         self.context.ledger = PlaybackLedger()
@@ -546,8 +594,9 @@ class Conversation(Chart[Context]):
     @causes(do.CancelGeneration, do.StopSpeech, do.TellAnswerEnded)
     def end_answer(self, fact: Fact) -> None:
         """The conversation ends during an answer."""
-        self._cancel_generation()
-        if self.context.speech_open is not None:
+        if self.context.speech_open is None:
+            self._void_generation()
+        else:
             self.context.ask(do.StopSpeech(self.context.speech_open, do.StopCause.ENDED))
             self._end_speech(fact.at_ms)
 

@@ -32,7 +32,9 @@ class LinkContext:
     attempt: int = 0
     """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
     failures: int = 0
-    """Attempts in a row that failed."""
+    """Attempts in a row that failed, or opened a link that did not last."""
+    up_since: float | None = None
+    """When the open link came up."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
@@ -98,13 +100,13 @@ class Link(Chart[LinkContext]):
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def tries_left(self) -> bool:
+    def tries_left(self, fact: Fact) -> bool:
         """The schedule has another attempt."""
-        return self.context.failures < len(self.context.policy.retry_delays_ms)
+        return self._failures(fact.at_ms) < len(self.context.policy.retry_delays_ms)
 
     def worth_retrying(self, fact: facts.LinkFailed) -> bool:
         """Another attempt may succeed, and the schedule has one."""
-        return fact.failure.error_class.retryable and self.tries_left()
+        return fact.failure.error_class.retryable and self.tries_left(fact)
 
     # --- actions ------------------------------------------------------------------------------------------
 
@@ -118,12 +120,18 @@ class Link(Chart[LinkContext]):
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes()
-    def note_failure(self) -> None:
-        self.context.failures += 1
+    def note_failure(self, fact: Fact) -> None:
+        self.context.failures = self._failures(fact.at_ms) + 1
+        self.context.up_since = None
+
+    def _failures(self, at_ms: float) -> int:
+        """The failures that count: none, once the link was up for long enough."""
+        up_since, stable_ms = self.context.up_since, self.context.policy.stable_ms
+        return 0 if up_since is not None and at_ms - up_since >= stable_ms else self.context.failures
 
     @causes()
     def tell_up(self, fact: facts.LinkOpened) -> None:
-        self.context.failures = 0
+        self.context.up_since = fact.at_ms
         self.context.told.append(facts.LinkUp(self.context.role, at_ms=fact.at_ms))
 
     @causes()

@@ -101,10 +101,15 @@ class PlaybackLedger:
         position = self.heard_ms(at_ms)
         heard: list[str] = []
         unheard: list[str] = []
+        soundless: list[str] = []
         start = 0.0
         for segment in self.segments:
             for word, end in segment.word_ends():
-                # Once a word is unheard, all after it are: word times of a voice need not be monotonic.
-                (heard if not unheard and start + end <= position else unheard).append(word)
+                soundless.append(word)
+                if segment.expected_ms() > 0:
+                    # Once a word is unheard, all after it are: word times of a voice need not be monotonic.
+                    # Words without any sound go with the next that has one.
+                    (heard if not unheard and start + end <= position else unheard).extend(soundless)
+                    soundless = []
             start += segment.expected_ms()
-        return " ".join(heard), " ".join(unheard)
+        return " ".join(heard), " ".join([*unheard, *soundless])

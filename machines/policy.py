@@ -25,6 +25,9 @@ class LinkPolicy:
     """How long one attempt may take."""
     retry_delays_ms: tuple[float, ...] = (0, 100, 200, 400)
     """The wait before each further attempt; when they are used up, the link is down."""
+    stable_ms: float = 10_000
+    """A link that was up for this long starts the schedule anew when it is lost; one that dies sooner has
+    not recovered."""
 
 
 @frozen

@@ -49,7 +49,9 @@ def _links(roles: tuple[Role, ...]) -> Iterator[Fact]:
 
 def _hands(books: Books) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
-    requests = (None, request) if len(books.waiting) < MOST_WAITING else (None,)
+    # When the call is over nobody reads requests any more.
+    asking = len(books.waiting) < MOST_WAITING and not books.over
+    requests = (None, request) if asking else (None,)
     for each in requests:
         for mode in TurnMode:
             yield facts.RecordingStarted(mode, each)

@@ -18,8 +18,6 @@ from machines.facts import Fact
 from machines.link import Link
 from machines.tables import CONVERSATION, LINK, Kind, Row, rows
 
-KNOWN = "every_request_is_answered_once"
-"""Requests that come while the call closes are ignored; see the test that is expected to fail."""
 BESIDE_THE_MODEL = {"TellState", "ArmDeadline", "DisarmDeadline", "ArmLinkDeadline", "DisarmLinkDeadline"}
 """What the driver and not an action asks for."""
 pytestmark = pytest.mark.slow
@@ -35,18 +33,11 @@ def reports() -> tuple[Report, ...]:
 @pytest.mark.parametrize("invariant", [*(each.__name__ for each in INVARIANTS), "the_end_can_be_reached"])
 def test_every_reachable_configuration_keeps(reports: tuple[Report, ...], invariant: str) -> None:
     broken = [each for report in reports for each in report.violations if each.invariant == invariant]
-    if invariant == KNOWN:
-        broken = [each for each in broken if each.trace[-1].steps[0].source not in ("closing", "ended")]
     assert not broken, str(broken[0])
 
 
-@pytest.mark.xfail(strict=True, reason="requests are ignored in ENDING: the client waits until it gives up")
-def test_requests_that_come_while_the_call_closes_are_answered(reports: tuple[Report, ...]) -> None:
-    assert not [each for report in reports for each in report.violations if each.invariant == KNOWN]
-
-
 def test_no_fact_is_too_much_for_a_machine(reports: tuple[Report, ...]) -> None:
-    known = {KNOWN, "the_end_can_be_reached", *(each.__name__ for each in INVARIANTS)}
+    known = {"the_end_can_be_reached", *(each.__name__ for each in INVARIANTS)}
     assert [each for report in reports for each in report.violations if each.invariant not in known] == []
 
 

@@ -694,10 +694,9 @@ def test_the_time_between_speech_and_answer_is_split_by_stage() -> None:
     assert [each.latency for each in ended] == [latency]
 
 
-# --- known weaknesses -------------------------------------------------------------------------------------
+# --- what the machine once got wrong ----------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="requests are ignored in ENDING: the client waits until it gives up")
 @pytest.mark.parametrize("fact", [facts.RecordingStarted(MANUAL, START), facts.RecordingStopped(START)])
 def test_a_request_that_comes_while_the_call_closes_is_refused(fact: facts.Fact) -> None:
     call = Call().listening()
@@ -705,7 +704,6 @@ def test_a_request_that_comes_while_the_call_closes_is_refused(fact: facts.Fact)
     assert [type(effect) for effect in call.happens(fact)] == [do.Refuse]
 
 
-@pytest.mark.xfail(strict=True, reason="deadline and failure in finalizing look at no continuation")
 @pytest.mark.parametrize("how", ["late", "failed"])
 def test_a_caller_who_goes_on_is_not_answered_when_the_words_before_are_lost(how: str) -> None:
     call = Call().finalizing(AUTOMATIC)
@@ -718,7 +716,6 @@ def test_a_caller_who_goes_on_is_not_answered_when_the_words_before_are_lost(how
     assert call.state == "hearing"
 
 
-@pytest.mark.xfail(strict=True, reason="deadline and failure in finalizing look at no continuation")
 def test_a_recording_begun_meanwhile_is_not_lost_when_the_words_before_are_late() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "I would like"))
@@ -727,7 +724,6 @@ def test_a_recording_begun_meanwhile_is_not_lost_when_the_words_before_are_late(
     assert call.state == "quiet"
 
 
-@pytest.mark.xfail(strict=True, reason="from deciding, all but the end of playback leads to quiet")
 @pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, PASSING), facts.InterruptRequested()])
 def test_a_caller_who_speaks_while_the_answer_breaks_off_is_heard(fact: facts.Fact) -> None:
     call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
@@ -736,27 +732,18 @@ def test_a_caller_who_speaks_while_the_answer_breaks_off_is_heard(fact: facts.Fa
     assert call.state == "hearing"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="stale() lets a failure of the next turn pass, which ends this one's wait"
-)
 def test_a_failure_of_the_next_turn_does_not_end_the_wait_for_this_one() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptionFailed(2, PASSING))
     assert call.state == "finalizing"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a started answer that is voided before it speaks is never told to be over"
-)
 def test_every_answer_that_the_client_was_told_of_is_told_to_be_over() -> None:
     call = Call().thinking("hello", AUTOMATIC)
     call.handle(facts.SpeechStarted())
     assert len(effects_of(call, do.TellAnswerStarted)) == len(effects_of(call, do.TellAnswerEnded))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="end_turn keeps the pause before: voice_ended is that of the first pause"
-)
 def test_latency_counts_from_the_last_end_of_voice() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(facts.SpeechStarted())
@@ -769,7 +756,6 @@ def test_latency_counts_from_the_last_end_of_voice() -> None:
     assert call.memory.times.voice_ended == ended_at
 
 
-@pytest.mark.xfail(strict=True, reason="an odd max_history cuts an exchange in two")
 def test_history_of_odd_length_still_begins_with_the_caller() -> None:
     call = Call(ConversationPolicy(max_history=3)).listening()
     call.exchange("one", "First.")

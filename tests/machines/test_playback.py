@@ -98,6 +98,12 @@ def test_the_first_sound_is_when_playback_first_ran() -> None:
     assert made.started_at == 300
 
 
+def test_words_without_any_sound_were_not_heard() -> None:
+    made = ledger("one two")
+    voiced(made, 0, 0.0)
+    assert made.split(0) == ("", "one two")
+
+
 words = st.text("abcdefgh", min_size=1, max_size=8)
 texts = st.lists(words, min_size=1, max_size=6).map(" ".join)
 durations = st.one_of(st.none(), st.floats(0, 5000))
