@@ -12,7 +12,7 @@ import cartesia
 from cartesia.lib import _tts as sockets
 
 from adapters.vendor_errors import UnknownSdkError
-from adapters.vendor_socket import VendorSocket
+from adapters.vendor_socket import VendorSocket, tls
 
 PRODUCTION = "https://api.cartesia.ai"
 
@@ -75,5 +75,6 @@ def connection_over(socket: VendorSocket) -> Any:
 
 def _warm_up() -> None:
     """The SDK builds its parsers when they are first used, which takes tens of milliseconds."""
+    tls()
     connection = sockets.AsyncTTSResourceConnection(None)  # type: ignore[arg-type]
     connection.parse_event('{"type": "done", "done": true, "status_code": 200, "context_id": "none"}')

@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidStatus
 from adapters import vendor_errors
 from adapters.interfaces import ProviderError
 from adapters.vendor_errors import DEEPGRAM, UnknownSdkError
-from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, open_vendor_socket
+from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, open_vendor_socket, tls
 from machines.facts import ErrorClass
 
 with warnings.catch_warnings():
@@ -55,6 +55,7 @@ def make_client(api_key: str, base_url: str) -> AsyncDeepgramClient:
     if not separator or scheme not in ("ws", "wss", "http", "https"):
         raise ValueError(f"Deepgram's address is {base_url!r}; it must begin with wss:// or ws://")
     secure = "s" if scheme in ("wss", "https") else ""
+    tls()
     socket, rest_api = f"ws{secure}://{rest}", f"http{secure}://{rest}"
     return AsyncDeepgramClient(
         api_key=api_key,

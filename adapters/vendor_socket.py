@@ -166,7 +166,7 @@ class _Holder:
         return connect(
             self._url,
             stream=stream,
-            ssl=_tls() if secure else None,
+            ssl=tls() if secure else None,
             compression=None,
             additional_headers=self._headers,
             user_agent_header=None,
@@ -182,8 +182,8 @@ class _Holder:
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
-    """One for the process: loading the certificates takes tens of milliseconds."""
+def tls() -> ssl.SSLContext:
+    """One for the process. Loading the certificates takes tens of milliseconds: call it at the start."""
     return ssl.create_default_context()
 
 
