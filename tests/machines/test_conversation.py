@@ -761,3 +761,33 @@ def test_history_of_odd_length_still_begins_with_the_caller() -> None:
     call.exchange("one", "First.")
     call.exchange("two", "Second.")
     assert call.history[0][0] == "user"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="after max_turn_ms a manual turn is answered although its recording goes on"
+)
+def test_a_manual_recording_longer_than_a_turn_may_last_is_heard_to_its_end() -> None:
+    call = Call().listening(MANUAL)
+    call.handle(facts.SpeechStarted())
+    call.deadline_passes()
+    call.final("a very long story")
+    assert do.FinalizeTurn(2) in call.happens(facts.RecordingStopped(STOP))
+
+
+@pytest.mark.xfail(strict=True, reason="an endpoint delay that runs on ends the turn though it became manual")
+def test_a_pause_does_not_end_a_turn_that_became_manual() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(300))
+    call.handle(facts.RecordingStarted(MANUAL))
+    assert call.memory.deadline_armed is None or call.deadline_passes() == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="TellState comes after CloseConversation: the driver adds it at the end"
+)
+def test_the_client_is_told_of_ending_before_it_is_closed() -> None:
+    call = Call().listening()
+    call.handle(HUNG_UP)
+    kinds = [type(effect) for effect in call.last.effects]
+    assert kinds.index(do.TellState) < kinds.index(do.CloseConversation)
