@@ -16,6 +16,7 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from machines.facts import EndReason
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
@@ -119,6 +120,9 @@ class Server:
                 nursery.cancel_scope.cancel()
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
+        except* LocalProtocolError:
+            # trio-websocket wants to answer a frame that came after our close.
+            log.debug("a frame came too late")
 
     # --- conversations -------------------------------------------------------------------------------------
 

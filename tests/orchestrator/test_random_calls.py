@@ -35,7 +35,7 @@ from tests.simulation import (
 )
 from tests.simulation.speech import VOCABULARY
 
-CALLS = 60
+CALLS = 40
 FAULTS: tuple[Fault, ...] = (Fails(), Fails(ErrorClass.FATAL), Stalls(), Breaks(), Ends())
 
 

@@ -61,7 +61,8 @@ class Held:
 
     async def lasted(self) -> float:
         """Seconds until it was over."""
-        await self.over.wait()
+        with trio.fail_after(3600):
+            await self.over.wait()
         return trio.current_time() - self.began
 
     def vanish(self) -> None:

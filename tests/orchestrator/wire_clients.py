@@ -18,8 +18,18 @@ PATIENCE_S = 20
 Message = dict[str, Any]
 
 
+class ConnectionEnded(Exception):  # noqa: N818 (it says what happened)
+    """The server closed the socket while more was awaited from it."""
+
+
 def new_id() -> str:
     return str(uuid_utils.uuid7())
+
+
+def _brief(message: Message) -> Message:
+    """A message without its ids and audio, for people to read."""
+    payload = {key: "…" if isinstance(value, bytes) else value for key, value in message["payload"].items()}
+    return {message["eventType"]: payload}
 
 
 @define(eq=False)
@@ -74,10 +84,13 @@ class Client:
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Return once it has happened; it is asked after every message, and when the socket closes."""
-        with trio.fail_after(PATIENCE_S):
+        with trio.move_on_after(PATIENCE_S):
             while not happened():
-                assert not self.closed.is_set(), f"closed with {self.close_code}; said {self.messages}"
+                if self.closed.is_set():
+                    raise ConnectionEnded(f"closed with {self.close_code}; the server said {self.messages}")
                 await self._changed.wait()
+            return
+        raise AssertionError(f"it did not happen; the server said {[_brief(each) for each in self.messages]}")
 
     async def hears(self, event_type: str, times: int = 1) -> Message:
         """The message of this type that comes as number `times`."""

@@ -24,6 +24,7 @@ from tests.simulation.speech import silence, spoken
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time."""
 PATIENCE_S = 60
+LONGEST_CALL_S = 3600
 
 
 @define
@@ -145,8 +146,10 @@ async def hold_call(
     call = Call(
         providers or SimulatedProviders(), caller or SimulatedCaller(), policy or ConversationPolicy()
     )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call.run)
-        yield call
-        call.hang_up()
-        await call.over.wait()
+    # Where nothing is left to happen, virtual time would stand still; so it fails instead.
+    with trio.fail_after(LONGEST_CALL_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call.run)
+            yield call
+            call.hang_up()
+            await call.over.wait()
