@@ -78,7 +78,9 @@ class Conversation(Chart[Context]):
     # --- the caller's hands -------------------------------------------------------------------------------
     recording_started = (
         stay(connecting, on=["note_recording"])
-        | stay(*turn_is_open, on=["note_recording", "acknowledge"])
+        | pausing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
+        | stay(pausing, unless="by_hand", on=["note_recording", "acknowledge"])
+        | stay(quiet, hearing, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(*thinking, on=["void_answer", "note_recording", "acknowledge"])
         | speaking.to(quiet, on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"])
@@ -164,7 +166,9 @@ class Conversation(Chart[Context]):
     # --- time ---------------------------------------------------------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["tell_links_late", "leave"])
-        | finalizing.from_(hearing, pausing, on=["end_turn"])
+        | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
+        | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
+        | finalizing.from_(pausing, on=["end_turn"])
         | finalizing.to(hearing, cond="speaking_on", on=["keep_interim", "acknowledge"])
         | finalizing.to(pausing, cond="pausing_again", on=["keep_interim", "acknowledge"])
         | finalizing.to(quiet, cond="recording_on", on=["keep_interim", "acknowledge"])
@@ -244,6 +248,10 @@ class Conversation(Chart[Context]):
         """Voice activity decides about turns."""
         return self.context.turn_mode is TurnMode.AUTOMATIC
 
+    def by_hand(self, fact: facts.RecordingStarted) -> bool:
+        """From now on the caller ends the turn."""
+        return fact.turn_mode is TurnMode.MANUAL
+
     def speaking_on(self) -> bool:
         """The caller speaks again while the final transcript is awaited."""
         return self.context.continuation is Continuation.SPEAKING
@@ -313,6 +321,11 @@ class Conversation(Chart[Context]):
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
         """A recording begins before the words of the last one are known: they will be joined."""
         self.context.turn_mode = fact.turn_mode
+        self.note_recording_on()
+
+    @causes()
+    def note_recording_on(self) -> None:
+        """The recording goes on: what was said so far is not all."""
         self.context.continuation = Continuation.RECORDING
 
     @causes()

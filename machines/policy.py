@@ -13,7 +13,7 @@ class FallbackTexts:
     """What is said when the model fails, by how many answers in a row have failed."""
 
     first: str = "Sorry, I didn't quite get that. Could you say it again?"
-    second: str = "I'm having some technical trouble. Please hold on a moment."
+    second: str = "I'm having some technical trouble. Please try that once more."
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
 
 

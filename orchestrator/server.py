@@ -288,7 +288,8 @@ def session_settings(settings: Settings) -> SessionSettings:
             fallback=FallbackTexts(
                 settings.llm_fallback_tier1, settings.llm_fallback_tier2, settings.llm_fallback_tier3
             ),
-            link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms),
+            # Half, so that an attempt that hangs leaves time for another.
+            link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms / 2),
         ),
         default_turn_mode=settings.turn_mode,
         idle_timeout_s=settings.session_idle_timeout_ms / 1000,

@@ -126,7 +126,7 @@ class LanguageModels(BaseModel):
         description="Spoken when the model failed once",
     )
     llm_fallback_tier2: str = Field(
-        default="I am having some technical trouble. Please hold on for a moment.",
+        default="I am having some technical trouble. Please try that once more.",
         min_length=1,
         description="Spoken when the model failed twice in a row",
     )

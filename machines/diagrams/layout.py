@@ -70,13 +70,13 @@ class Layout:
 CONVERSATION_LAYOUT = Layout(
     title="The conversation machine",
     width=1280,
-    height=836,
+    height=860,
     rooms=(
         RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
-        RoomPlace("LISTENING", 48, 220, 534, 422, ("quiet", "hearing", "pausing", "finalizing")),
+        RoomPlace("LISTENING", 48, 220, 534, 446, ("quiet", "hearing", "pausing", "finalizing")),
         RoomPlace("THINKING", 830, 28, 402, 138, ("generating", "retrying")),
         RoomPlace("RESPONDING", 830, 408, 402, 138, ("speaking", "deciding")),
-        RoomPlace("ENDING", 330, 742, 620, 72, ("closing", "ended"), Heading.BESIDE),
+        RoomPlace("ENDING", 330, 766, 620, 72, ("closing", "ended"), Heading.BESIDE),
     ),
     routes=(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 220)), (162, 160), 260, 2),
@@ -84,14 +84,14 @@ CONVERSATION_LAYOUT = Layout(
         Route("THINKING", "LISTENING", ((830, 146), (530, 146), (530, 220)), (592, 152), 240, 4),
         Route("THINKING", "RESPONDING", ((950, 166), (950, 408)), (962, 240), 280, 6),
         Route("RESPONDING", "LISTENING", ((830, 500), (582, 500)), (596, 400), 240, 6),
-        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 778), (330, 778)), (36, 712), 280, 3),
-        Route("LISTENING", "ENDING", ((400, 642), (400, 742)), (412, 672), 300, 3),
-        Route("RESPONDING", "ENDING", ((880, 546), (880, 742)), (892, 590), 340, 6),
-        Route("THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 778), (950, 778)), (968, 726), 280, 2),
+        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 802), (330, 802)), (36, 736), 280, 3),
+        Route("LISTENING", "ENDING", ((400, 666), (400, 766)), (412, 696), 300, 3),
+        Route("RESPONDING", "ENDING", ((880, 546), (880, 766)), (892, 590), 340, 6),
+        Route("THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 802), (950, 802)), (968, 750), 280, 2),
     ),
     entry=((14, 48), (48, 48)),
     note="Times: the longest stay. Dashed: to the end.",
-    note_at=(968, 808),
+    note_at=(968, 832),
 )
 
 LINK_LAYOUT = Layout(

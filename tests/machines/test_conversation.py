@@ -763,9 +763,6 @@ def test_history_of_odd_length_still_begins_with_the_caller() -> None:
     assert call.history[0][0] == "user"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="after max_turn_ms a manual turn is answered although its recording goes on"
-)
 def test_a_manual_recording_longer_than_a_turn_may_last_is_heard_to_its_end() -> None:
     call = Call().listening(MANUAL)
     call.handle(facts.SpeechStarted())
@@ -774,7 +771,6 @@ def test_a_manual_recording_longer_than_a_turn_may_last_is_heard_to_its_end() ->
     assert do.FinalizeTurn(2) in call.happens(facts.RecordingStopped(STOP))
 
 
-@pytest.mark.xfail(strict=True, reason="an endpoint delay that runs on ends the turn though it became manual")
 def test_a_pause_does_not_end_a_turn_that_became_manual() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(facts.SpeechStarted())
