@@ -300,17 +300,11 @@ async def test_audio_long_before_the_start_is_not_part_of_the_recording(autojump
         assert final["payload"]["text"] == "hello"
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-async def test_words_are_logged_at_debug_and_interim_ones_only_if_wanted(
-    wanted: bool, autojump_clock: MockClock
-) -> None:
-    settings = SessionSettings(ConversationPolicy(), TurnMode.MANUAL, IDLE_S, OLDEST_S, wanted)
+async def test_words_are_logged_at_debug_only(autojump_clock: MockClock) -> None:
     with structlog.testing.capture_logs() as lines:
-        async with a_session(settings=settings) as held:
-            await held.client.send("audio.input.start")
+        async with a_session() as held:
+            await held.client.send("audio.input.start", {"turnMode": "manual"})
             await say(held.client, "hello please")
             await held.client.send("audio.input.stop")
-            await held.client.hears("transcript.final.result")
-    words = [line for line in lines if "hello" in str(line)]
-    assert {line["log_level"] for line in words} == {"debug"}
-    assert any(not line["final"] for line in words) is wanted
+            await held.client.hears("audio.output.complete")
+    assert {line["log_level"] for line in lines if "hello" in str(line)} == {"debug"}

@@ -155,7 +155,7 @@ class SimulatedCaller:
         return [effect.text for effect in self.told_of(do.TellTranscript) if effect.is_final]
 
     def answers(self) -> list[str]:
-        """The texts of the answers that are over, heard or not, leaving out those that never began to speak."""
+        """The texts of the answers that are over, heard or not, without those that never began."""
         return [effect.text for effect in self.told_of(do.TellAnswerEnded) if effect.text]
 
     def interruptions(self) -> list[do.TellInterrupted]:
