@@ -85,6 +85,8 @@ class Context:
     """The number of the newest answer."""
     generation_open: int | None = None
     """The answer that the model is generating."""
+    generation_began: float = 0.0
+    """When the model was asked for it."""
     speech_open: int | None = None
     """The answer that is being spoken."""
     attempts: int = 0

@@ -465,8 +465,9 @@ class Conversation(Chart[Context]):
     # --- actions: answers ---------------------------------------------------------------------------------
 
     @causes(do.StartGeneration, do.TellAnswerStarted)
-    def generate(self) -> None:
+    def generate(self, fact: Fact) -> None:
         """Ask the model; each request is a generation of its own."""
+        self.context.generation_began = fact.at_ms
         self.context.generation += 1
         self.context.generation_open = self.context.generation
         self.context.attempts += 1
@@ -698,7 +699,11 @@ class Conversation(Chart[Context]):
             case "retrying":
                 return policy.llm_retry_delays_ms[self.context.attempts - 1]
             case "speaking":
-                return self.context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+                quiet_after = self.context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+                if self.context.generation_open is None:
+                    return quiet_after
+                answer_over = self.context.generation_began + policy.answer_timeout_ms
+                return max(0.0, min(quiet_after, answer_over - at_ms))
             case "deciding":
                 return policy.barge_in_min_ms
             case "closing":

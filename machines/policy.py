@@ -47,6 +47,8 @@ class ConversationPolicy:
     """The interim transcript is promoted after it. Below the shipped client's 10 s for an acknowledgement."""
     first_segment_timeout_ms: float = 10_000
     """THINKING: the model's first speakable text must be there by then."""
+    answer_timeout_ms: float = 30_000
+    """A whole answer of the model: one that goes on and on is cut there."""
     speech_stall_timeout_ms: float = 5_000
     """RESPONDING: how long nothing may happen once everything known of has been heard."""
     close_timeout_ms: float = 2_000

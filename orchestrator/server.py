@@ -15,6 +15,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
+from starlette.applications import Starlette
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
 from wsproto.utilities import LocalProtocolError
 
@@ -59,6 +60,7 @@ class Server:
     started_at: float = Factory(trio.current_time)
     draining: bool = False
     _charts: Charts = Factory(Charts)
+    _app: Starlette = Factory(lambda self: web.make_app(self.health), takes_self=True)
     _session_over: trio.Event = Factory(trio.Event)
 
     @property
@@ -100,7 +102,7 @@ class Server:
     async def _serve_http(self, stream: port.ReplayedStream) -> None:
         config = HypercornConfig()
         config.include_server_header = False
-        app = cast(Any, ASGIWrapper(cast(Any, web.make_app(self.health))))
+        app = cast(Any, ASGIWrapper(cast(Any, self._app)))
         # TCPServer asks of the stream what ReplayedStream has.
         await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
 
@@ -283,6 +285,7 @@ def session_settings(settings: Settings) -> SessionSettings:
             max_turn_ms=settings.max_turn_ms,
             final_transcript_timeout_ms=settings.final_transcript_timeout_ms,
             first_segment_timeout_ms=settings.first_segment_timeout_ms,
+            answer_timeout_ms=settings.llm_request_timeout,
             speech_stall_timeout_ms=settings.speech_stall_timeout_ms,
             close_timeout_ms=settings.close_timeout_ms,
             fallback=FallbackTexts(
@@ -294,6 +297,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         default_turn_mode=settings.turn_mode,
         idle_timeout_s=settings.session_idle_timeout_ms / 1000,
         max_duration_s=settings.session_max_duration_ms / 1000,
+        log_interim_transcripts=settings.log_interim_transcripts,
     )
 
 

@@ -90,6 +90,9 @@ class Listener(BaseModel):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LevelName, Lowercase] = Field(
         default="info", description="Least severe level that is logged; transcripts appear at debug only"
     )
+    log_interim_transcripts: bool = Field(
+        default=False, description="At debug level, log interim transcripts too, not only final ones"
+    )
     log_format: Annotated[Literal["console", "json"], Lowercase] = Field(
         default="console", description="Log lines for people or, as JSON, for machines"
     )
@@ -367,6 +370,8 @@ def allowed(name: str) -> str:
         kind = schema["$defs"][kind["$ref"].rpartition("/")[2]]
     if "enum" in kind:
         return "one of " + ", ".join(kind["enum"])
+    if kind["type"] == "boolean":
+        return "true or false"
     if kind["type"] in ("integer", "number"):
         noun = "a whole number" if kind["type"] == "integer" else "a number"
         low = f"from {kind['minimum']:g}" if "minimum" in kind else f"above {kind['exclusiveMinimum']:g}, up"

@@ -14,6 +14,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from machines.diagrams import svg_of_conversation
+
 PAGE = resources.files("orchestrator") / "page"
 
 SECURITY_HEADERS = {
@@ -32,6 +34,7 @@ Health = Callable[[], dict[str, Any]]
 def make_app(health: Health) -> Starlette:
     """The HTTP application."""
     page = str(PAGE)
+    drawing = svg_of_conversation()
 
     async def index(request: Request) -> Response:
         return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
@@ -42,9 +45,7 @@ def make_app(health: Health) -> Starlette:
         )
 
     async def diagram(request: Request) -> Response:
-        from machines.diagrams import svg_of_conversation
-
-        return Response(svg_of_conversation(), media_type="image/svg+xml")
+        return Response(drawing, media_type="image/svg+xml")
 
     return Starlette(
         routes=[

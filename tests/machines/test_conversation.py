@@ -777,3 +777,12 @@ def test_a_pause_does_not_end_a_turn_that_became_manual() -> None:
     call.handle(facts.SpeechStopped(300))
     call.handle(facts.RecordingStarted(MANUAL))
     assert call.memory.deadline_armed is None or call.deadline_passes() == []
+
+
+def test_a_model_that_goes_on_and_on_is_cut_at_the_whole_answers_time() -> None:
+    call = Call(ConversationPolicy(answer_timeout_ms=12_000)).thinking("hello")
+    for number in range(4):
+        call.handle(facts.SegmentReady(1, number, "And so on."), after_ms=2_500)
+    assert do.ArmDeadline(call.memory.deadline_number, 2_000) in call.last.effects
+    assert {type(effect) for effect in call.deadline_passes()} >= {do.CancelGeneration, do.FinishSpeech}
+    assert call.state == "speaking"
