@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 OnFailure = Callable[[ProviderFailure], Fact]
 """Makes the fact that reports a task's failure."""
+Opened = Callable[[], Awaitable[None]]
+"""Reports that a link is usable, unless it was given up meanwhile."""
 
 
 @define
@@ -138,7 +140,9 @@ class Performer:
         def failed(failure: ProviderFailure) -> Fact:
             return facts.LinkFailed(role, attempt, failure)
 
-        def opened() -> None:
+        async def opened() -> None:
+            # An attempt that was given up while it could not be cancelled must not displace the next one.
+            await trio.lowlevel.checkpoint_if_cancelled()
             self._emit(facts.LinkOpened(role, attempt))
 
         async def work() -> None:
@@ -147,23 +151,21 @@ class Performer:
 
         self._start(f"{role.value} link {attempt}", work, failed)
 
-    async def _hold_stt(self, opened: Callable[[], None]) -> None:
+    async def _hold_stt(self, opened: Opened) -> None:
         async with self._providers.stt.open(self._emit, self._caller.language) as transcriber:
-            opened()
+            await opened()
             await self._ear.listen(transcriber)
 
-    async def _hold_llm(self, opened: Callable[[], None]) -> None:
+    async def _hold_llm(self, opened: Opened) -> None:
         await self._providers.llm.check()
-        opened()
+        await opened()
         await trio.sleep_forever()
 
-    async def _hold_tts(self, opened: Callable[[], None]) -> None:
+    async def _hold_tts(self, opened: Opened) -> None:
         async with self._providers.tts.open(self._caller.language) as voice:
-            # An attempt that was given up while it could not be cancelled must not displace the next one.
-            await trio.lowlevel.checkpoint_if_cancelled()
+            await opened()
             self._voice = voice
             try:
-                opened()
                 await trio.sleep_forever()
             finally:
                 self._voice = None
