@@ -66,6 +66,8 @@ class Context:
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
     """Requests whose acknowledgement waits for something."""
+    early_stops: tuple[Request, ...] = ()
+    """Those among them that ended a recording before the links were up."""
 
     turn: int = 0
     """The turn that the caller's audio belongs to now."""

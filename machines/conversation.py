@@ -65,9 +65,13 @@ class Conversation(Chart[Context]):
     # --- links --------------------------------------------------------------------------------------------
     link_up = (
         connecting.to(
-            finalizing, cond="last_link and stop_pending", on=["note_link", "begin_turn", "end_turn"]
+            finalizing,
+            cond="last_link and stop_pending",
+            on=["note_link", "begin_turn", "acknowledge", "await_early_words", "end_turn"],
         )
-        | connecting.to(quiet, cond="last_link", on=["note_link", "begin_turn", "acknowledge"])
+        | connecting.to(
+            quiet, cond="last_link", on=["note_link", "begin_turn", "await_early_words", "acknowledge"]
+        )
         | stay(connecting, unless="last_link", on=["note_link"])
         | stay(*in_conversation, on=["note_link"])
     )
@@ -331,7 +335,14 @@ class Conversation(Chart[Context]):
     @causes()
     def note_early_stop(self, fact: facts.RecordingStopped) -> None:
         self.context.stop_pending = True
-        self._await_answer(fact.request)
+        if fact.request is not None:
+            self.context.early_stops += (fact.request,)
+
+    @causes()
+    def await_early_words(self) -> None:
+        """Stops that came before the links were up wait for the words, like any other."""
+        self.context.unanswered += self.context.early_stops
+        self.context.early_stops = ()
 
     @causes()
     def await_words(self, fact: facts.RecordingStopped) -> None:
@@ -382,6 +393,7 @@ class Conversation(Chart[Context]):
             self.context.ask(do.Refuse(request, "the conversation is ending"))
 
     def _refuse_all(self, message: str) -> None:
+        self.await_early_words()
         self.context.ask(*(do.Refuse(request, message) for request in self.context.unanswered))
         self.context.unanswered = ()
 

@@ -21,7 +21,7 @@ class FallbackTexts:
 class LinkPolicy:
     """How a provider link is opened and reopened."""
 
-    attempt_timeout_ms: float = 8_000
+    attempt_timeout_ms: float = 2_500
     """How long one attempt may take."""
     retry_delays_ms: tuple[float, ...] = (0, 100, 200, 400)
     """The wait before each further attempt; when they are used up, the link is down."""
@@ -35,8 +35,9 @@ class ConversationPolicy:
     """Deadlines of the states, and what is said."""
 
     system_prompt: str = ""
-    connect_timeout_ms: float = 8_000
-    """INITIALIZING: every link must be up by then. Below the 10 s after which the shipped client gives up."""
+    connect_timeout_ms: float = 5_000
+    """INITIALIZING: every link must be up by then. Together with the wait for a final transcript below the
+    10 s after which the shipped client gives up on a stop that came early."""
     endpoint_delay_ms: float = 500
     """Automatic turns: silence for this long ends the caller's turn."""
     barge_in_min_ms: float = 200

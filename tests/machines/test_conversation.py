@@ -64,11 +64,15 @@ def test_a_recording_that_ends_before_the_links_are_up_is_still_a_turn() -> None
     call = Call()
     call.handle(facts.RecordingStarted(MANUAL, START))
     call.handle(facts.RecordingStopped(STOP))
-    assert call.links_come_up() == [do.BeginTurn(1), do.FinalizeTurn(1), do.BeginTurn(2)]
-    assert call.state == "finalizing"
-    assert call.final("hello")[:3] == [
-        do.TellTranscript(1, "hello", 0.9, is_final=True, speech_ms=800),
+    assert call.links_come_up() == [
+        do.BeginTurn(1),
         do.Acknowledge(START),
+        do.FinalizeTurn(1),
+        do.BeginTurn(2),
+    ]
+    assert call.state == "finalizing"
+    assert call.final("hello")[:2] == [
+        do.TellTranscript(1, "hello", 0.9, is_final=True, speech_ms=800),
         do.Acknowledge(STOP),
     ]
     assert call.state == "generating"
@@ -88,8 +92,8 @@ def test_links_that_are_late_end_the_call_with_each_missing_one_named() -> None:
     call.handle(facts.LinkOpened(Role.LLM, 1))
     effects = call.deadline_passes()
     assert effects == [
-        do.TellTrouble(Trouble.STT_UNAVAILABLE, "STT was not ready within 8000 ms", retryable=True),
-        do.TellTrouble(Trouble.TTS_UNAVAILABLE, "TTS was not ready within 8000 ms", retryable=True),
+        do.TellTrouble(Trouble.STT_UNAVAILABLE, "STT was not ready within 5000 ms", retryable=True),
+        do.TellTrouble(Trouble.TTS_UNAVAILABLE, "TTS was not ready within 5000 ms", retryable=True),
         do.Refuse(START, "the conversation ended: provider_unavailable"),
         do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE),
         *(do.CloseLink(role, 1) for role in Role),

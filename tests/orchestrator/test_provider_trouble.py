@@ -373,10 +373,12 @@ async def test_an_attempt_that_is_late_takes_nothing_away_from_the_next(
     assert broken_promises(call) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a stop while connecting waits for links and words: up to 12 s")
 async def test_requests_are_answered_before_the_shipped_client_gives_up(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(
-        SimulatedSpeechToText(script(then=Transcription(fault=Stalls())), script(then=Opening(Delay(7500))))
+        SimulatedSpeechToText(
+            script(then=Transcription(fault=Stalls())),
+            script(Opening(Delay(9000)), then=Opening(Delay(2400))),
+        )
     )
     async with hold_call(providers) as call:
         await call.start_recording()
