@@ -31,50 +31,71 @@ def main() -> None:
 @main.command()
 @click.option("--host", help="Address to listen on; overrides HOST.")
 @click.option("--port", type=int, help="TCP port; overrides PORT. 0 lets the system choose one.")
-def serve(host: str | None, port: int | None) -> None:
+@click.option(
+    "--simulated", is_flag=True, help="With simulated Deepgram, OpenAI and Cartesia: no keys, no network."
+)
+def serve(host: str | None, port: int | None, simulated: bool) -> None:
     """Serve the page, the WebSocket and /health on one port, until Ctrl-C or SIGTERM."""
-    settings = _settings(host=host, port=port)
+    settings = _settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
 
     import trio
 
     from adapters.models import ModelsError
+    from adapters.vendor_errors import UnknownSdkError
     from orchestrator.logs import configure_logs
 
     configure_logs(settings)
     complaint = ""
     try:
-        trio.run(_serve_until_stopped, settings)
+        trio.run(_serve_until_stopped, settings, simulated)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    except* ModelsError as group:
+    except* (ModelsError, UnknownSdkError) as group:
         complaint = str(_first(group))
     except* OSError as group:
-        complaint = _listening_failed(settings, _first(group))
+        complaint = _listening_failed(settings.host, settings.port, _first(group), or_setting=True)
     if complaint:
         raise click.ClickException(complaint)
 
 
-async def _serve_until_stopped(settings: Settings) -> None:
+def _simulated_choices() -> dict[str, str]:
+    from orchestrator.simulated import CHOICES
+
+    return {**CHOICES, "stt_provider": "deepgram", "tts_provider": "cartesia"}
+
+
+async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
+    from contextlib import AsyncExitStack
+
     import trio
 
     from orchestrator.server import serve
 
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
+        if simulated:
+            from orchestrator.simulated import simulated_vendors
+
+            settings = await stack.enter_async_context(simulated_vendors(settings))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         port = await nursery.start(serve, settings)
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
-        click.echo(f"Vantum is ready: http://{host}:{port}/")
+        told = " (Deepgram, OpenAI and Cartesia are simulated)" if simulated else ""
+        click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
 
 
-def _listening_failed(settings: Settings, error: OSError) -> str:
+def _listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:
+    """The sentence for an address that cannot be listened on; `or_setting`: settings choose it, too."""
+    other_port = "--port or PORT" if or_setting else "--port"
+    other_host = "--host or HOST" if or_setting else "--host"
     reasons = {
-        errno.EADDRINUSE: "another program listens there; choose another port with --port or PORT",
-        errno.EACCES: "that needs more rights; choose a port above 1023 with --port or PORT",
-        errno.EADDRNOTAVAIL: "this machine has no such address; choose another with --host or HOST",
+        errno.EADDRINUSE: f"another program listens there; choose another port with {other_port}",
+        errno.EACCES: f"that needs more rights; choose a port above 1023 with {other_port}",
+        errno.EADDRNOTAVAIL: f"this machine has no such address; choose another with {other_host}",
     }
     if error.errno not in reasons and not isinstance(error, _no_such_host()):
         raise error
-    reason = reasons.get(error.errno or 0, "there is no such host; choose another with --host or HOST")
-    return f"Cannot listen on {settings.host}, port {settings.port}: {reason}."
+    reason = reasons.get(error.errno or 0, f"there is no such host; choose another with {other_host}")
+    return f"Cannot listen on {host}, port {port}: {reason}."
 
 
 def _no_such_host() -> type[OSError]:
@@ -87,6 +108,44 @@ def _first(error: BaseException) -> Any:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+# --- simulators -------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=9100,
+    show_default=True,
+    help="TCP port for all vendors. 0 lets the system choose one.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides all delays and random faults.")
+@click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML or JSON file that says what goes wrong.",
+)
+def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
+    """Simulate Deepgram, OpenAI and Cartesia for any client, until Ctrl-C."""
+    import trio
+
+    from adapters.simulators import ScenarioError
+    from orchestrator.simulated import serve_simulators
+
+    complaint = ""
+    try:
+        trio.run(serve_simulators, host, port, seed, faults, click.echo)
+    except* KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    except* ScenarioError as group:
+        complaint = f"{_first(group)}."
+    except* OSError as group:
+        complaint = _listening_failed(host, port, _first(group))
+    if complaint:
+        raise click.ClickException(complaint)
 
 
 # --- talk -------------------------------------------------------------------------------------------------

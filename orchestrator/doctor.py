@@ -1,7 +1,7 @@
 """The examination behind `vantum doctor`: what is configured, what is missing, what a call would use.
 
-Nothing is loaded and nothing is sent: files are hashed, packages looked for, the port tried, and a language
-model's server is only connected to.
+Nothing is loaded and nothing is sent: files are hashed, packages looked for, the port tried, and the servers
+of vendors and language models only connected to. Keys are never shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.text import Text
 
 from adapters import models
 from adapters.models import FETCH_COMMAND, ModelFile, Status
-from orchestrator.settings import LanguageModelEndpoint, Settings, setting_origins, shown
+from orchestrator.settings import Settings, setting_origins, shown, without_password
 
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
@@ -68,7 +68,7 @@ class Findings:
 
 
 def examine(settings: Settings) -> Findings:
-    """Look at everything. Blocks, for about half a second; longer if a language model's server is slow."""
+    """Look at everything. Blocks, for about half a second; longer if somebody's server is slow."""
     files = models.verify(settings.local_models_dir)
     return Findings(
         platform=(_python(), _listening(settings)),
@@ -79,7 +79,7 @@ def examine(settings: Settings) -> Findings:
             _voice_activity(settings, files),
         ),
         models_dir=str(settings.local_models_dir),
-        model_files=tuple(_model_file(file, status) for file, status in files),
+        model_files=tuple(_model_file(file, status, file in _needed(settings)) for file, status in files),
         configured=tuple(_configured(settings)),
     )
 
@@ -114,6 +114,10 @@ Inventory = Sequence[tuple[ModelFile, Status]]
 
 
 def _speech_to_text(settings: Settings, files: Inventory) -> RoleFinding:
+    if settings.listens == "deepgram":
+        why = _why_vendor("STT_PROVIDER", settings.stt_provider, "DEEPGRAM_API_KEY")
+        return _server("stt", f"deepgram, {settings.stt_model}", settings.deepgram_base_url, why)
+    why = _why_embedded("STT_PROVIDER", settings.stt_provider, "DEEPGRAM_API_KEY")
     problem = _missing_package("onnxruntime")
     if settings.local_stt_dir:
         names = [Path(file.path).name for file in models.SPEECH_TO_TEXT_MODEL]
@@ -121,16 +125,16 @@ def _speech_to_text(settings: Settings, files: Inventory) -> RoleFinding:
         problem = problem or (
             f"{settings.local_stt_dir} holds no {' and no '.join(absent)}" if absent else ""
         )
-        return RoleFinding("stt", "moonshine", problem, why=f"LOCAL_STT_DIR is {settings.local_stt_dir}")
+        why += f", LOCAL_STT_DIR is {settings.local_stt_dir}"
+        return RoleFinding("stt", "moonshine", problem, why=why)
     problem = problem or _missing_files(files, models.SPEECH_TO_TEXT_MODEL)
-    return RoleFinding("stt", "moonshine", problem, why="embedded: nothing else is configured")
+    return RoleFinding("stt", "moonshine", problem, why=why)
 
 
 def _language_model(settings: Settings, files: Inventory) -> RoleFinding:
     if endpoint := settings.llm_endpoint:
         chosen_by = "LLM_BASE_URL" if settings.llm_base_url else "a key alone is set"
-        detail = f"{endpoint.model} at {endpoint.base_url}"
-        return RoleFinding("llm", detail, _unreachable(endpoint), why=chosen_by)
+        return _server("llm", endpoint.model, endpoint.base_url, chosen_by)
     problem = _missing_package("xllamacpp")
     if settings.local_llm_path:
         problem = problem or _missing_path(settings.local_llm_path)
@@ -147,11 +151,15 @@ def _language_model(settings: Settings, files: Inventory) -> RoleFinding:
 
 
 def _text_to_speech(settings: Settings) -> RoleFinding:
+    if settings.speaks == "cartesia":
+        why = _why_vendor("TTS_PROVIDER", settings.tts_provider, "CARTESIA_API_KEY")
+        return _server("tts", f"cartesia, {settings.tts_model}", settings.cartesia_base_url, why)
+    why = _why_embedded("TTS_PROVIDER", settings.tts_provider, "CARTESIA_API_KEY")
     problem = _missing_package("hibari") or _missing_package("onnxruntime")
     if settings.local_tts_model:
         problem = problem or _missing_path(settings.local_tts_model)
-        return RoleFinding("tts", "hibari", problem, why=f"LOCAL_TTS_MODEL is {settings.local_tts_model}")
-    return RoleFinding("tts", "hibari", problem, why="embedded: nothing else is configured")
+        why += f", LOCAL_TTS_MODEL is {settings.local_tts_model}"
+    return RoleFinding("tts", "hibari", problem, why=why)
 
 
 def _voice_activity(settings: Settings, files: Inventory) -> RoleFinding:
@@ -160,7 +168,20 @@ def _voice_activity(settings: Settings, files: Inventory) -> RoleFinding:
         problem = problem or _missing_path(settings.local_vad_path)
         return RoleFinding("vad", "silero", problem, why=f"LOCAL_VAD_PATH is {settings.local_vad_path}")
     problem = problem or _missing_files(files, (models.VOICE_ACTIVITY_MODEL,))
-    return RoleFinding("vad", "silero", problem, why="embedded: nothing else is configured")
+    return RoleFinding("vad", "silero", problem, why="embedded always")
+
+
+def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
+    """A role that somebody's server takes."""
+    return RoleFinding(role, f"{what} at {without_password(address)}", _unreachable(address), why=why)
+
+
+def _why_vendor(setting: str, chosen: str, key: str) -> str:
+    return f"{key} is set" if chosen == "auto" else f"{setting} says so"
+
+
+def _why_embedded(setting: str, chosen: str, key: str) -> str:
+    return f"embedded: {key} is not set" if chosen == "auto" else f"embedded: {setting} says so"
 
 
 def _missing_package(module: str) -> str:
@@ -177,10 +198,10 @@ def _missing_files(files: Inventory, needed: Sequence[ModelFile]) -> str:
     return f"`{FETCH_COMMAND}` fetches {', '.join(lacking)}" if lacking else ""
 
 
-def _unreachable(endpoint: LanguageModelEndpoint) -> str:
-    """Why nothing answers at the endpoint's address; empty if something does."""
-    parts = urlsplit(endpoint.base_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+def _unreachable(address: str) -> str:
+    """Why nothing answers at an address; empty if something does."""
+    parts = urlsplit(address)
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
     try:
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
@@ -191,7 +212,18 @@ def _unreachable(endpoint: LanguageModelEndpoint) -> str:
 # --- files and settings -----------------------------------------------------------------------------------
 
 
-def _model_file(file: ModelFile, status: Status) -> Finding:
+def _needed(settings: Settings) -> list[ModelFile]:
+    """The embedded models' files that calls would use."""
+    return [
+        *(models.SPEECH_TO_TEXT_MODEL if settings.listens == "local" and not settings.local_stt_dir else ()),
+        *((models.LANGUAGE_MODEL,) if not (settings.llm_endpoint or settings.local_llm_path) else ()),
+        *((models.VOICE_ACTIVITY_MODEL,) if not settings.local_vad_path else ()),
+    ]
+
+
+def _model_file(file: ModelFile, status: Status, needed: bool) -> Finding:
+    if status is Status.MISSING and not needed:
+        return Finding(file.path, f"{file.purpose}: missing, but not needed")
     problem = "" if status is Status.PRESENT else f"{status.value}; `{FETCH_COMMAND}` fetches it"
     return Finding(file.path, file.purpose, problem)
 

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import structlog
 import trio
+from pydantic import SecretStr
 
 from adapters import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from orchestrator.providers import Providers
-from orchestrator.settings import LanguageModelEndpoint, Settings
+from orchestrator.settings import FLUX, LanguageModelEndpoint, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +36,11 @@ def brain(settings: Settings) -> str:
 async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
     """Load what is embedded and prepare what is not; closes everything when the block is left.
 
-    Raises `ModelsError` when a model file is missing: nothing is ever downloaded here.
+    Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), and `UnknownSdkError`
+    when a vendor's SDK is another one than the adapter knows. No vendor is asked for anything yet.
     """
     async with AsyncExitStack() as stack:
-        log.info("loading the speech models")
+        log.info("preparing the providers", stt=settings.listens, tts=settings.speaks, llm=brain(settings))
         yield Providers(
             stt=await _timed("speech to text", lambda: _speech_to_text(settings)),
             tts=await _timed("text to speech", lambda: _text_to_speech(settings)),
@@ -50,14 +52,42 @@ async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
 async def _timed(what: str, load: Callable[[], T]) -> T:
     started = time.perf_counter()
     loaded = await trio.to_thread.run_sync(load)
-    log.info("model loaded", model=what, seconds=round(time.perf_counter() - started, 2))
+    log.info("provider ready", role=what, seconds=round(time.perf_counter() - started, 2))
     return loaded
 
 
-# The embedded models' packages are an extra: each is imported only where it is used.
+# The embedded models' packages are an extra, and vendors' SDKs take long to load: each is imported only where
+# it is used, in the worker thread.
 
 
 def _speech_to_text(settings: Settings) -> SpeechToText:
+    if settings.listens == "local":
+        return _embedded_speech_to_text(settings)
+    return _flux(settings) if settings.stt_model == FLUX else _nova(settings)
+
+
+def _nova(settings: Settings) -> SpeechToText:
+    from adapters.deepgram_nova import DeepgramNova, NovaSettings
+
+    return DeepgramNova(
+        _secret(settings.deepgram_api_key),
+        base_url=settings.deepgram_base_url,
+        settings=NovaSettings(model=settings.stt_model),
+    )
+
+
+def _flux(settings: Settings) -> SpeechToText:
+    from adapters.deepgram_flux import DeepgramFlux, FluxSettings
+
+    # Turns are ended by our own voice activity, so nobody would act upon an eager end of turn.
+    return DeepgramFlux(
+        _secret(settings.deepgram_api_key),
+        base_url=settings.deepgram_base_url,
+        settings=FluxSettings(eager_eot_threshold=None),
+    )
+
+
+def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
     from adapters.moonshine import MoonshineSpeechToText
 
     directory = settings.local_stt_dir or settings.local_models_dir / models.SPEECH_TO_TEXT_DIRECTORY
@@ -65,6 +95,20 @@ def _speech_to_text(settings: Settings) -> SpeechToText:
 
 
 def _text_to_speech(settings: Settings) -> TextToSpeech:
+    return _embedded_text_to_speech(settings) if settings.speaks == "local" else _cartesia(settings)
+
+
+def _cartesia(settings: Settings) -> TextToSpeech:
+    from adapters.cartesia_voice import CartesiaSettings, CartesiaTextToSpeech
+
+    return CartesiaTextToSpeech(
+        _secret(settings.cartesia_api_key),
+        base_url=settings.cartesia_base_url,
+        settings=CartesiaSettings(model=settings.tts_model, voice_id=settings.cartesia_voice_id),
+    )
+
+
+def _embedded_text_to_speech(settings: Settings) -> TextToSpeech:
     from adapters.hibari_voice import HibariTextToSpeech
 
     return HibariTextToSpeech(settings.local_tts_model, settings.local_threads)
@@ -93,7 +137,7 @@ async def _language_model(settings: Settings, stack: AsyncExitStack) -> Language
             threads=settings.local_threads,
         )
     )
-    log.info("model loaded", model="language model", seconds=round(time.perf_counter() - started, 2))
+    log.info("provider ready", role="language model", seconds=round(time.perf_counter() - started, 2))
     return model
 
 
@@ -105,7 +149,7 @@ async def _remote_language_model(
         http,
         endpoint.base_url,
         endpoint.model,
-        endpoint.api_key.get_secret_value() if endpoint.api_key else "",
+        _secret(endpoint.api_key),
         temperature=settings.llm_temperature,
         max_tokens=settings.llm_max_tokens,
         top_p=settings.llm_top_p,
@@ -113,3 +157,7 @@ async def _remote_language_model(
         presence_penalty=settings.llm_presence_penalty,
         name=endpoint.model,
     )
+
+
+def _secret(key: SecretStr | None) -> str:
+    return key.get_secret_value() if key else ""

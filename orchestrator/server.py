@@ -65,8 +65,9 @@ class Server:
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: the embedded models bound it, whichever role they serve."""
-        return min(self.settings.max_sessions, self.settings.local_max_calls)
+        """Conversations at once: where embedded models listen, think or speak, they bound it."""
+        most = self.settings.max_sessions
+        return min(most, self.settings.local_max_calls) if self.settings.embedded else most
 
     # --- connections ---------------------------------------------------------------------------------------
 

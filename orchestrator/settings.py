@@ -16,17 +16,20 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from attrs import frozen
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
+    AnyUrl,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
+    UrlConstraints,
     ValidationError,
     model_validator,
 )
@@ -45,6 +48,15 @@ from machines.facts import TurnMode
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-2025-04-14"
 """The reference server's model, used when OpenAI is chosen by a key alone."""
+DEEPGRAM_URL = "wss://api.deepgram.com"
+DEEPGRAM_MODEL = "nova-2"
+"""The reference server's."""
+FLUX = "flux"
+"""Deepgram's models that hear turns: in the settings they have one name."""
+CARTESIA_URL = "https://api.cartesia.ai"
+CARTESIA_MODEL = "sonic-3"
+CARTESIA_VOICE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
+"""The reference server's default: Kyle."""
 
 CONFIG_VARIABLE = "VANTUM_CONFIG"
 DEFAULT_CONFIG = Path("vantum.toml")
@@ -69,12 +81,28 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+_VENDOR_SCHEMES = ["wss", "ws", "https", "http"]
+
+
+def _vendor_address(value: str) -> str:
+    TypeAdapter(Annotated[AnyUrl, UrlConstraints(allowed_schemes=_VENDOR_SCHEMES)]).validate_python(value)
+    return value.rstrip("/")
+
+
+def _voice(value: str) -> str:
+    return str(UUID(value))
+
+
 def _models_directory() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "vantum" / "models"
 
 
 WebAddress = Annotated[str, AfterValidator(_web_address), Field(json_schema_extra={"format": "uri"})]
+VendorAddress = Annotated[
+    str, AfterValidator(_vendor_address), Field(json_schema_extra={"format": "vendor address"})
+]
+CartesiaVoiceId = Annotated[str, AfterValidator(_voice), Field(json_schema_extra={"format": "uuid"})]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)
@@ -161,6 +189,53 @@ class LanguageModels(BaseModel):
         return LanguageModelEndpoint(self.llm_base_url, self.llm_model or OPENAI_MODEL, key)
 
 
+class CloudProviders(BaseModel):
+    """Who listens and who speaks: Deepgram and Cartesia where their keys are set, else the embedded models.
+
+    An address is for another region, a host of one's own, or simulators; the vendor's key is sent there.
+    """
+
+    stt_provider: Annotated[Literal["auto", "deepgram", "local"], Lowercase] = Field(
+        default="auto",
+        description="Who listens; auto is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
+    )
+    deepgram_api_key: SecretStr | None = Field(default=None, description="Key for Deepgram")
+    deepgram_base_url: VendorAddress = Field(
+        default=DEEPGRAM_URL, description="Deepgram's address, without the path"
+    )
+    stt_model: str = Field(
+        default=DEEPGRAM_MODEL,
+        min_length=1,
+        description="Deepgram's model: a nova one, or flux (its language follows the caller's)",
+    )
+    tts_provider: Annotated[Literal["auto", "cartesia", "local"], Lowercase] = Field(
+        default="auto",
+        description="Who speaks; auto is cartesia where CARTESIA_API_KEY is set, else the embedded voice",
+    )
+    cartesia_api_key: SecretStr | None = Field(default=None, description="Key for Cartesia")
+    cartesia_base_url: VendorAddress = Field(
+        default=CARTESIA_URL, description="Cartesia's address, without the path"
+    )
+    tts_model: str = Field(default=CARTESIA_MODEL, min_length=1, description="Cartesia's model")
+    cartesia_voice_id: CartesiaVoiceId = Field(
+        default=CARTESIA_VOICE, description="Cartesia's voice for callers who choose none"
+    )
+
+    @property
+    def listens(self) -> Literal["deepgram", "local"]:
+        """Who listens."""
+        if self.stt_provider == "auto":
+            return "deepgram" if self.deepgram_api_key else "local"
+        return self.stt_provider
+
+    @property
+    def speaks(self) -> Literal["cartesia", "local"]:
+        """Who speaks."""
+        if self.tts_provider == "auto":
+            return "cartesia" if self.cartesia_api_key else "local"
+        return self.tts_provider
+
+
 class LocalModels(BaseModel):
     """The embedded speech models, used for each role that nothing else is configured for."""
 
@@ -185,7 +260,7 @@ class LocalModels(BaseModel):
         default=4,
         ge=1,
         le=64,
-        description="Calls at once on the embedded models; the next caller is told: busy",
+        description="Calls at once where an embedded model listens, thinks or speaks; the next is told: busy",
     )
 
 
@@ -226,7 +301,7 @@ class Deadlines(BaseModel):
     """How long each thing that is waited for may take before the conversation does something else."""
 
     connect_timeout_ms: int = Field(
-        default=8000, ge=100, le=60_000, description="All providers are connected within this, in ms"
+        default=5000, ge=100, le=60_000, description="All providers are connected within this, in ms"
     )
     final_transcript_timeout_ms: int = Field(
         default=4000, ge=100, le=60_000, description="End of turn to final transcript, in ms"
@@ -245,7 +320,7 @@ class Deadlines(BaseModel):
     )
 
 
-class Settings(Listener, LanguageModels, LocalModels, Sessions, TurnTaking, Deadlines):
+class Settings(Listener, LanguageModels, CloudProviders, LocalModels, Sessions, TurnTaking, Deadlines):
     """All settings, checked and frozen. It knows no source; `load_settings` reads those."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -264,8 +339,34 @@ class Settings(Listener, LanguageModels, LocalModels, Sessions, TurnTaking, Dead
             )
         return self
 
+    @model_validator(mode="after")
+    def _chosen_vendors_can_be_used(self) -> Self:
+        if self.listens == "deepgram" and not self.deepgram_api_key:
+            raise ValueError(_lacks("stt_provider", "deepgram", "deepgram_api_key"))
+        if self.speaks == "cartesia" and not self.cartesia_api_key:
+            raise ValueError(_lacks("tts_provider", "cartesia", "cartesia_api_key"))
+        if self.stt_model != FLUX and self.stt_model.lower().startswith(FLUX):
+            raise ValueError(
+                f"STT_MODEL is {self.stt_model!r}, but must be {FLUX!r}, since the caller's language "
+                "decides which of Deepgram's flux models listens"
+            )
+        return self
 
-GROUPS: tuple[type[BaseModel], ...] = (Listener, LanguageModels, LocalModels, Sessions, TurnTaking, Deadlines)
+    @property
+    def embedded(self) -> bool:
+        """Whether an embedded model listens, thinks or speaks. Voice activity is embedded always."""
+        return self.listens == "local" or self.speaks == "local" or self.llm_endpoint is None
+
+
+GROUPS: tuple[type[BaseModel], ...] = (
+    Listener,
+    LanguageModels,
+    CloudProviders,
+    LocalModels,
+    Sessions,
+    TurnTaking,
+    Deadlines,
+)
 
 
 class _ReadSettings(Settings, BaseSettings):
@@ -353,7 +454,12 @@ def shown(name: str, value: object) -> str:
     if is_secret(name):
         return "(a secret)"
     plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
-    return re.sub(r"//[^/@]*@", "//(a secret)@", repr(plain))
+    return without_password(repr(plain))
+
+
+def without_password(address: str) -> str:
+    """An address as it may be printed."""
+    return re.sub(r"//[^/@]*@", "//(a secret)@", address)
 
 
 def is_secret(name: str) -> bool:
@@ -378,8 +484,22 @@ def allowed(name: str) -> str:
         return f"{noun} {low} to {kind['maximum']:.10g}"
     return {
         "uri": "an address that starts with http:// or https://, such as http://localhost:11434/v1",
+        "vendor address": f"an address that starts with {_listed(_VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
+        "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",
         "path": "a path",
     }.get(kind.get("format", ""), "text that is not empty")
+
+
+def _listed(schemes: list[str]) -> str:
+    addresses = [f"{scheme}://" for scheme in schemes]
+    return f"{', '.join(addresses[:-1])} or {addresses[-1]}"
+
+
+def _lacks(role: str, vendor: str, key: str) -> str:
+    return (
+        f"{role.upper()} is {vendor!r}, but {key.upper()} is not set: set it, or choose auto or local "
+        f"as {role.upper()}"
+    )
 
 
 def _is_openai(address: str) -> bool:
