@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from adapters import models
 from orchestrator.audio import write_wav
 from orchestrator.cli import main
 from orchestrator.settings import Settings
+from orchestrator.simulated import addresses
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
         "import sys, orchestrator.cli as c; c.main(['--help'], standalone_mode=False); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    for command in ("diagrams", "doctor", "models", "serve", "talk"):
+    for command in ("diagrams", "doctor", "models", "serve", "simulators", "talk"):
         assert f"\n  {command} " in done.stdout
     loaded = set(done.stdout.splitlines()[-1].split())
     assert loaded & {"trio", "numpy", "pydantic", "rich", "openai", "onnxruntime", "statemachine"} == set()
@@ -132,6 +135,24 @@ def test_serving_without_model_files_says_which_and_what_brings_them() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_chosen_vendor_without_its_key_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STT_PROVIDER", "deepgram")
+    result = vantum("serve")
+    assert result.exit_code == 2
+    assert "DEEPGRAM_API_KEY is not set" in result.output
+
+
+def test_serving_with_simulated_vendors_still_needs_the_voice_activity_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STT_PROVIDER", "local")
+    done = in_a_process("serve", "--simulated", "--port", "0")
+    assert done.returncode == 1
+    assert "silero_vad_v6.onnx" in done.stderr
+    assert "`vantum models fetch` fetches it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.models
 @pytest.mark.slow
 def test_serving_where_another_program_listens_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,3 +185,54 @@ def test_a_file_that_is_not_there_is_named() -> None:
     result = vantum("talk", "--wav", "nowhere.wav")
     assert result.exit_code == 2
     assert "nowhere.wav" in result.output
+
+
+# --- simulators -------------------------------------------------------------------------------------------
+
+
+def test_the_simulators_say_how_to_use_them_and_answer() -> None:
+    program = "from orchestrator.cli import main; main()"
+    command = [sys.executable, "-c", program, "simulators", "--port", "0", "--seed", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(7))
+            request = urllib.request.Request(
+                f"{told['LLM_BASE_URL']}/models", headers={"Authorization": f"Bearer {told['LLM_API_KEY']}"}
+            )
+            with urllib.request.urlopen(request) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    settings = Settings.model_validate({name.lower(): value for name, value in told.items()})
+    assert not settings.embedded
+
+
+def test_simulators_refuse_a_scenario_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "rough.toml").write_text("nonsense")
+    result = vantum("simulators", "--port", "0", "--faults", "rough.toml")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: rough.toml cannot be read")
+
+
+def test_simulators_on_a_taken_port_say_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = vantum("simulators", "--port", str(port))
+    assert result.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1, port {port}: another program listens there" in result.output
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9"),
+        ("0.0.0.0", "http://127.0.0.1:9"),
+        ("::", "http://[::1]:9"),
+        ("gym.example", "http://gym.example:9"),
+    ],
+)
+def test_simulators_are_told_by_an_address_that_can_be_reached(host: str, address: str) -> None:
+    assert addresses(host, 9)["cartesia_base_url"] == address

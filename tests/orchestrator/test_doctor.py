@@ -97,6 +97,42 @@ def test_a_language_model_server_is_asked_whether_it_is_there(
     assert f"nothing answers at 127.0.0.1, port {port}" in problem(examine(load_settings()), "llm")
 
 
+def test_a_vendor_is_named_with_the_reason_and_needs_no_model_file(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listener.getsockname()[1]
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "hunter2")
+    monkeypatch.setenv("DEEPGRAM_BASE_URL", f"ws://127.0.0.1:{port}")
+    monkeypatch.setenv("CARTESIA_API_KEY", "hunter2")
+    monkeypatch.setenv("CARTESIA_BASE_URL", f"http://me:hunter2@127.0.0.1:{port}")
+    monkeypatch.setenv("TTS_PROVIDER", "cartesia")
+    findings = examine(load_settings())
+    text = printed(findings)
+    assert f"deepgram, nova-2 at ws://127.0.0.1:{port} (DEEPGRAM_API_KEY is set)" in text
+    assert f"cartesia, sonic-3 at http://(a secret)@127.0.0.1:{port} (TTS_PROVIDER says so)" in text
+    assert (problem(findings, "stt"), problem(findings, "tts")) == ("", "")
+    assert problem(findings, "moonshine-tiny-en/tokenizer.bin") == ""
+    assert "missing, but not needed" in text
+    assert "hunter2" not in text + as_json(findings)
+
+
+def test_a_vendor_that_cannot_be_reached_is_a_problem(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
+    monkeypatch.setenv("DEEPGRAM_BASE_URL", f"ws://127.0.0.1:{port}")
+    assert f"nothing answers at 127.0.0.1, port {port}" in problem(examine(load_settings()), "stt")
+
+
+def test_an_embedded_role_names_the_key_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_PROVIDER", "local")
+    text = printed(examine(load_settings()))
+    assert "moonshine (embedded: DEEPGRAM_API_KEY is not set)" in text
+    assert "hibari (embedded: TTS_PROVIDER says so)" in text
+
+
 def test_a_taken_port_is_a_problem(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", str(listener.getsockname()[1]))
     findings = examine(load_settings())

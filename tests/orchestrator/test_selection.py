@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from adapters.models import ModelsError
+from adapters.deepgram_flux import DeepgramFlux
+from adapters.deepgram_nova import DeepgramNova
+from adapters.models import VOICE_ACTIVITY_MODEL, ModelsError
+from adapters.simulators import Simulators, simulators
+from machines.facts import Fact, TranscriptFinal
+from machines.history import Message, Speaker
 from orchestrator.selection import SMOKE_TEST, brain, open_providers
 from orchestrator.settings import OPENAI_MODEL, Settings
 
@@ -48,3 +53,84 @@ async def test_a_language_model_server_is_used_where_one_is_named() -> None:
     settings = Settings(llm_base_url="http://127.0.0.1:9/v1", llm_model="gemma")
     async with open_providers(settings) as providers:
         assert providers.llm.name == "gemma"
+
+
+# --- vendors ----------------------------------------------------------------------------------------------
+
+
+def at(running: Simulators, tmp_path: Path, **chosen: object) -> Settings:
+    """Settings with all three vendors simulated, and no embedded model's file but the voice activity's."""
+    return Settings.model_validate(
+        {
+            "deepgram_api_key": "d-key",
+            "deepgram_base_url": running.deepgram_url,
+            "cartesia_api_key": "c-key",
+            "cartesia_base_url": running.cartesia_url,
+            "llm_base_url": running.openai_url,
+            "llm_model": "gpt-4.1",
+            "llm_api_key": "o-key",
+            "local_models_dir": tmp_path,
+            "local_vad_path": Settings().local_models_dir / VOICE_ACTIVITY_MODEL.path,
+            **chosen,
+        }
+    )
+
+
+@pytest.mark.models
+async def test_with_all_keys_only_the_voice_activity_needs_a_model_file(tmp_path: Path) -> None:
+    async with (
+        simulators(keys=("d-key", "o-key", "c-key")) as running,
+        open_providers(at(running, tmp_path)) as providers,
+    ):
+        assert isinstance(providers.stt, DeepgramNova)
+        assert [providers.stt.name, providers.llm.name, providers.tts.name] == [
+            "deepgram",
+            "gpt-4.1",
+            "cartesia",
+        ]
+        assert running.requests == []
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("model", "route"), [("nova-3", "deepgram.v1"), ("flux", "deepgram.v2")])
+async def test_the_chosen_model_listens_at_the_chosen_address(tmp_path: Path, model: str, route: str) -> None:
+    facts: list[Fact] = []
+    async with simulators(keys=("d-key", "o-key", "c-key")) as running:
+        async with open_providers(at(running, tmp_path, stt_model=model)) as providers:
+            assert isinstance(providers.stt, DeepgramFlux) == (model == "flux")
+            async with providers.stt.open(facts.append, "en-US") as transcriber:
+                transcriber.finalize(1)
+        await running.all_closed()
+    assert facts == [TranscriptFinal(1, "")]
+    (asked,) = running.requests
+    assert asked.route == route
+    assert asked.query["model"][0].startswith(model)
+
+
+@pytest.mark.models
+async def test_the_chosen_voice_and_models_speak_and_answer(tmp_path: Path) -> None:
+    voice = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
+    async with simulators(keys=("d-key", "o-key", "c-key")) as running:
+        settings = at(running, tmp_path, tts_model="sonic-2", cartesia_voice_id=voice)
+        async with open_providers(settings) as providers:
+            async with providers.llm.generate([Message(Speaker.USER, "Hello.")]) as pieces:
+                answer = "".join([piece async for piece in pieces])
+            async with providers.tts.open("en-US") as spoken, spoken.speak(16_000, None) as stream:
+                await stream.say(0, "Hello.")
+                await stream.end()
+                heard = [piece async for piece in stream]
+        await running.all_closed()
+    assert answer.startswith("Hello!")
+    assert len(heard) > 1
+    (socket,) = running.records.at("cartesia")
+    assert {message["model_id"] for message in socket.messages} == {"sonic-2"}
+    assert {message["voice"]["id"] for message in socket.messages} == {voice}
+
+
+@pytest.mark.models
+async def test_the_voice_activity_of_a_cloud_call_still_needs_its_file(tmp_path: Path) -> None:
+    async with simulators() as running:
+        settings = at(running, tmp_path, local_vad_path=None)
+        with pytest.raises(ModelsError, match=VOICE_ACTIVITY_MODEL.path):
+            async with open_providers(settings):
+                pass

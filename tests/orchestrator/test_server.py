@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -226,6 +227,20 @@ async def test_the_call_beyond_the_capacity_is_told_busy_and_closed_with_1013() 
         async with connect(running.port, v2=True) as later:
             assert later.session_id
         assert running.server.counts["turned away"] == 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "capacity"),
+    [(None, 500), ("deepgram_api_key", 3), ("cartesia_api_key", 3), ("llm_api_key", 3)],
+)
+async def test_embedded_models_bound_the_calls_only_where_one_is_used(
+    lacking: str | None, capacity: int
+) -> None:
+    keys: dict[str, Any] = dict.fromkeys(("deepgram_api_key", "cartesia_api_key", "llm_api_key"), "key")
+    if lacking:
+        del keys[lacking]
+    async with serving(local_max_calls=3, max_sessions=500, **keys) as running:
+        assert running.server.capacity == capacity
 
 
 async def test_a_shipped_client_beyond_the_capacity_is_shown_an_error() -> None:

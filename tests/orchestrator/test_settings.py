@@ -7,8 +7,13 @@ from pathlib import Path
 import pydantic
 import pytest
 
+from adapters import cartesia_sdk, deepgram_sdk
+from adapters.cartesia_voice import CartesiaSettings
+from adapters.deepgram_nova import NovaSettings
 from machines.facts import TurnMode
 from orchestrator.settings import (
+    CARTESIA_URL,
+    DEEPGRAM_URL,
     GROUPS,
     OPENAI_MODEL,
     OPENAI_URL,
@@ -226,6 +231,78 @@ def test_openais_key_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPat
     endpoint = load_settings().llm_endpoint
     assert endpoint is not None
     assert endpoint.api_key is not None
+
+
+def test_a_key_chooses_its_vendor_and_no_key_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load_settings().listens, load_settings().speaks) == ("local", "local")
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
+    assert (load_settings().listens, load_settings().speaks) == ("deepgram", "local")
+    monkeypatch.setenv("CARTESIA_API_KEY", "key")
+    assert (load_settings().listens, load_settings().speaks) == ("deepgram", "cartesia")
+
+
+def test_the_embedded_model_can_be_chosen_though_a_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY"):
+        monkeypatch.setenv(name, "key")
+    for name in ("STT_PROVIDER", "TTS_PROVIDER"):
+        monkeypatch.setenv(name, "Local")
+    assert (load_settings().listens, load_settings().speaks) == ("local", "local")
+
+
+@pytest.mark.parametrize(
+    ("role", "vendor", "key"),
+    [("STT_PROVIDER", "deepgram", "DEEPGRAM_API_KEY"), ("TTS_PROVIDER", "cartesia", "CARTESIA_API_KEY")],
+)
+def test_a_chosen_vendor_without_its_key_is_an_error_that_names_the_key(
+    role: str, vendor: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(role, vendor)
+    assert (
+        complaint()
+        == f"{role} is {vendor!r}, but {key} is not set: set it, or choose auto or local as {role}."
+    )
+    monkeypatch.setenv(key, "")
+    assert f"{key} is not set" in complaint()
+    monkeypatch.setenv(key, "key")
+    assert load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("STT_PROVIDER", "google", "must be one of auto, deepgram, local."),
+        ("TTS_PROVIDER", "deepgram", "must be one of auto, cartesia, local."),
+        (
+            "DEEPGRAM_BASE_URL",
+            "api.deepgram.com",
+            "starts with wss://, ws://, https:// or http://, such as wss:",
+        ),
+        ("CARTESIA_BASE_URL", "ftp://example.org", "starts with wss://, ws://, https:// or http://"),
+        ("CARTESIA_VOICE_ID", "Kyle", "must be the id of a voice of Cartesia's, such as "),
+        ("STT_MODEL", "flux-general-en", "must be 'flux', since the caller's language decides"),
+    ],
+)
+def test_what_no_vendor_could_take_is_an_error(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    text = complaint()
+    assert text.startswith(name)
+    assert told in text
+
+
+def test_vendors_are_asked_for_the_same_as_their_adapters_would_by_themselves() -> None:
+    settings = load_settings()
+    assert settings.deepgram_base_url == DEEPGRAM_URL == deepgram_sdk.PRODUCTION
+    assert settings.cartesia_base_url == CARTESIA_URL == cartesia_sdk.PRODUCTION
+    assert settings.stt_model == NovaSettings().model
+    assert CartesiaSettings(settings.tts_model, settings.cartesia_voice_id) == CartesiaSettings()
+
+
+def test_keys_of_vendors_do_not_appear_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "very-secret")
+    monkeypatch.setenv("CARTESIA_API_KEY", "very-secret")
+    assert "very-secret" not in repr(load_settings())
 
 
 def test_every_setting_says_what_it_is_and_belongs_to_one_group() -> None:

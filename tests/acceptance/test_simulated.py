@@ -1,0 +1,177 @@
+"""The real server process on Deepgram, OpenAI and Cartesia, all simulated: a whole turn in each mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+
+from adapters.interfaces import Samples
+from adapters.simulators import Script, Simulators, simulators
+from machines.facts import TurnMode
+from orchestrator.settings import Settings
+from orchestrator.talk_client import TalkError, Turn, talk_client
+from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+TURN_SECONDS = 60
+SCRIPT = Script()
+KEYS = {
+    "DEEPGRAM_API_KEY": "d0e1a2d3b4e5e6f7",
+    "LLM_API_KEY": "0p1e2n3a4i5k6e7y8",
+    "CARTESIA_API_KEY": "c0a1r2t3e4s5i6a7",
+}
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """These settings and no others but where the models are; everything is logged."""
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "LOCAL_MODELS_DIR" or name.lower() not in Settings.model_fields
+    }
+    return {**others, "LOG_FORMAT": "json", "LOG_LEVEL": "debug", **settings}
+
+
+@contextmanager
+def serving(log: Path, *options: str, **settings: str) -> Iterator[RunningServer]:
+    """`vantum serve`, logging to a file; it must stop cleanly when told."""
+    command = [str(VANTUM), "serve", "--port", "0", *options]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(settings)
+        ) as process,
+    ):
+        assert process.stdout is not None
+        ready = re.search(r":(\d+)/", process.stdout.readline())
+        assert ready, f"the server did not start: {process.wait(STOP_SECONDS)}, {log.read_text()}"
+        running = RunningServer(process, int(ready[1]))
+        try:
+            yield running
+        finally:
+            exit_code = running.stop()
+        assert exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def speech(say: Say) -> Samples:
+    """Something to say; what is understood is the script's."""
+    silence = np.zeros(SPEECH_RATE // 3, np.int16)
+    return np.concatenate([silence, say("Hello, is anybody there?"), silence])
+
+
+def addresses_of(vendors: Simulators) -> dict[str, str]:
+    """The settings that point a server at simulators of this process."""
+    return {
+        "DEEPGRAM_BASE_URL": vendors.deepgram_url,
+        "LLM_BASE_URL": vendors.openai_url,
+        "LLM_MODEL": "gpt-4.1",
+        "CARTESIA_BASE_URL": vendors.cartesia_url,
+    }
+
+
+async def one_turn(server: RunningServer, mode: TurnMode, speech: Samples) -> Turn:
+    """Say it, and hear the answer out."""
+    with trio.fail_after(TURN_SECONDS):
+        async with talk_client(server.websocket, mode) as client:
+            return await client.say(speech, SPEECH_RATE)
+
+
+def health(server: RunningServer) -> dict[str, Any]:
+    """The body of `/health`."""
+    with urllib.request.urlopen(f"{server.page}health") as answer:
+        told: dict[str, Any] = json.load(answer)
+    return told
+
+
+def check_first_turn(turn: Turn) -> None:
+    """The script's first utterance was understood, and its answer could be heard."""
+    assert turn.complaints == []
+    assert turn.understood == SCRIPT.utterance(0)
+    assert turn.answer == " ".join(SCRIPT.answer(turn.understood).replace("||BREAK||", "").split())
+    heard = np.concatenate(turn.audio)
+    assert len(heard) > turn.audio_rate, "the answer takes longer than a second to say"
+    assert np.abs(heard).max() > 3000
+
+
+@pytest.mark.parametrize("mode", [TurnMode.MANUAL, TurnMode.AUTOMATIC])
+@pytest.mark.parametrize(("model", "name"), [("nova-2", "deepgram"), ("flux", "deepgram-flux")])
+async def test_one_command_serves_calls_with_simulated_vendors(
+    tmp_path: Path, speech: Samples, mode: TurnMode, model: str, name: str
+) -> None:
+    log = tmp_path / "log"
+    with serving(log, "--simulated", STT_MODEL=model) as server:
+        told = await trio.to_thread.run_sync(health, server)
+        turn = await one_turn(server, mode, speech)
+
+    assert told["providers"] == {
+        "stt": name,
+        "llm": "gpt-simulated",
+        "tts": "cartesia",
+        "vad": "silero-v6",
+    }
+    check_first_turn(turn)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (left,) = [line for line in lines if line["event"] == "simulated vendors stop"]
+    assert left["connections"] >= 3
+    assert (left["open_connections"], left["open_contexts"]) == (0, 0)
+
+
+async def test_keys_reach_their_vendors_and_appear_nowhere_else(tmp_path: Path, speech: Samples) -> None:
+    log = tmp_path / "log"
+    async with simulators(keys=tuple(KEYS.values())) as vendors:
+        settings = {**KEYS, **addresses_of(vendors)}
+        with serving(log, **settings) as server:
+            told = await trio.to_thread.run_sync(health, server)
+            turn = await one_turn(server, TurnMode.AUTOMATIC, speech)
+            doctor = await trio.run_process(
+                [str(VANTUM), "doctor"],
+                env=environment({**settings, "PORT": "0"}),
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        with trio.fail_after(5):
+            await vendors.all_closed()
+
+    check_first_turn(turn)
+    assert doctor.returncode == 0
+    assert {one.route for one in vendors.requests} == {
+        "deepgram.v1",
+        "openai.models",
+        "openai.chat",
+        "cartesia.websocket",
+    }
+    assert vendors.records.open_contexts == []
+    written = log.read_text() + json.dumps(told) + (doctor.stdout + doctor.stderr).decode()
+    assert [key for key in KEYS.values() if key in written] == []
+
+
+async def test_a_refused_key_is_told_to_the_caller_and_appears_nowhere(
+    tmp_path: Path, speech: Samples
+) -> None:
+    log = tmp_path / "log"
+    async with simulators(keys=(KEYS["LLM_API_KEY"],)) as vendors:
+        settings = {**KEYS, **addresses_of(vendors)}
+        with (
+            serving(log, **settings) as server,
+            pytest.raises(TalkError, match=r"(deepgram|cartesia): HTTP 401") as refused,
+        ):
+            await one_turn(server, TurnMode.AUTOMATIC, speech)
+        with trio.fail_after(5):
+            await vendors.all_closed()
+
+    written = log.read_text() + str(refused.value)
+    assert [key for key in KEYS.values() if key in written] == []
