@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,6 @@ def _simulated_choices() -> dict[str, str]:
 
 
 async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
-    from contextlib import AsyncExitStack
-
     import trio
 
     from orchestrator.server import serve

@@ -93,6 +93,16 @@ def _voice(value: str) -> str:
     return str(UUID(value))
 
 
+def _key(value: object) -> object:
+    """A key as it can be sent in a header: files with secrets tend to end in a newline."""
+    if not isinstance(value, str):
+        return value
+    stripped = value.strip()
+    if not (stripped.isascii() and all(character.isprintable() for character in stripped)):
+        raise ValueError("not printable")
+    return stripped or None
+
+
 def _models_directory() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "vantum" / "models"
@@ -103,6 +113,7 @@ VendorAddress = Annotated[
     str, AfterValidator(_vendor_address), Field(json_schema_extra={"format": "vendor address"})
 ]
 CartesiaVoiceId = Annotated[str, AfterValidator(_voice), Field(json_schema_extra={"format": "uuid"})]
+Key = Annotated[SecretStr | None, BeforeValidator(_key)]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)
@@ -136,8 +147,8 @@ class LanguageModels(BaseModel):
     llm_model: str | None = Field(
         default=None, min_length=1, description="Model name, as that server knows it"
     )
-    llm_api_key: SecretStr | None = Field(default=None, description="Key for that server, or for OpenAI")
-    openai_api_key: SecretStr | None = Field(
+    llm_api_key: Key = Field(default=None, description="Key for that server, or for OpenAI")
+    openai_api_key: Key = Field(
         default=None, description="Key for OpenAI; never sent to another server than OpenAI's"
     )
     llm_temperature: float = Field(default=0.7, ge=0, le=2, description="Randomness of the wording")
@@ -199,7 +210,7 @@ class CloudProviders(BaseModel):
         default="auto",
         description="Who listens; auto is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
     )
-    deepgram_api_key: SecretStr | None = Field(default=None, description="Key for Deepgram")
+    deepgram_api_key: Key = Field(default=None, description="Key for Deepgram")
     deepgram_base_url: VendorAddress = Field(
         default=DEEPGRAM_URL, description="Deepgram's address, without the path"
     )
@@ -212,7 +223,7 @@ class CloudProviders(BaseModel):
         default="auto",
         description="Who speaks; auto is cartesia where CARTESIA_API_KEY is set, else the embedded voice",
     )
-    cartesia_api_key: SecretStr | None = Field(default=None, description="Key for Cartesia")
+    cartesia_api_key: Key = Field(default=None, description="Key for Cartesia")
     cartesia_base_url: VendorAddress = Field(
         default=CARTESIA_URL, description="Cartesia's address, without the path"
     )
@@ -483,6 +494,7 @@ def allowed(name: str) -> str:
         low = f"from {kind['minimum']:g}" if "minimum" in kind else f"above {kind['exclusiveMinimum']:g}, up"
         return f"{noun} {low} to {kind['maximum']:.10g}"
     return {
+        "password": "a key of printable ASCII characters",
         "uri": "an address that starts with http:// or https://, such as http://localhost:11434/v1",
         "vendor address": f"an address that starts with {_listed(_VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
         "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",

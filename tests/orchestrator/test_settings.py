@@ -299,6 +299,25 @@ def test_vendors_are_asked_for_the_same_as_their_adapters_would_by_themselves() 
     assert CartesiaSettings(settings.tts_model, settings.cartesia_voice_id) == CartesiaSettings()
 
 
+def test_a_key_is_taken_without_the_newline_of_the_file_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key\n")
+    monkeypatch.setenv("CARTESIA_API_KEY", " \n")
+    monkeypatch.setenv("OPENAI_API_KEY", " ")
+    settings = load_settings()
+    assert settings.deepgram_api_key is not None
+    assert settings.deepgram_api_key.get_secret_value() == "key"
+    assert (settings.speaks, settings.llm_endpoint) == ("local", None)
+
+
+def test_a_key_that_no_request_can_carry_is_an_error_that_does_not_show_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "hunter2\nHost: example.org")
+    text = complaint()
+    assert text.startswith("DEEPGRAM_API_KEY (from the environment) is (a secret), but must be a key")
+    assert "hunter2" not in text
+
+
 def test_keys_of_vendors_do_not_appear_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "very-secret")
     monkeypatch.setenv("CARTESIA_API_KEY", "very-secret")
