@@ -89,6 +89,8 @@ class Context:
     """The answer that the model is generating."""
     generation_began: float = 0.0
     """When the model was asked for it."""
+    thinking_began: float = 0.0
+    """When the model was asked first for the current answer."""
     speech_open: int | None = None
     """The answer that is being spoken."""
     attempts: int = 0

@@ -480,6 +480,8 @@ class Conversation(Chart[Context]):
     def generate(self, fact: Fact) -> None:
         """Ask the model; each request is a generation of its own."""
         self.context.generation_began = fact.at_ms
+        if self.context.attempts == 0:
+            self.context.thinking_began = fact.at_ms
         self.context.generation += 1
         self.context.generation_open = self.context.generation
         self.context.attempts += 1
@@ -707,7 +709,8 @@ class Conversation(Chart[Context]):
             case "finalizing":
                 return policy.final_transcript_timeout_ms
             case "generating":
-                return policy.first_segment_timeout_ms
+                # All attempts share one budget: the caller must not wait for it several times.
+                return max(0.0, self.context.thinking_began + policy.first_segment_timeout_ms - at_ms)
             case "retrying":
                 return policy.llm_retry_delays_ms[self.context.attempts - 1]
             case "speaking":

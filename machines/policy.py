@@ -47,7 +47,7 @@ class ConversationPolicy:
     final_transcript_timeout_ms: float = 4_000
     """The interim transcript is promoted after it. Below the shipped client's 10 s for an acknowledgement."""
     first_segment_timeout_ms: float = 10_000
-    """THINKING: the model's first speakable text must be there by then."""
+    """THINKING: the model's first speakable text must be there by then, however many requests it takes."""
     answer_timeout_ms: float = 30_000
     """A whole answer of the model: one that goes on and on is cut there."""
     speech_stall_timeout_ms: float = 5_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Latencies, Latency, Script
-from adapters.simulators.server import PORT, ROUTES, Simulators, run_simulators, simulators
+from adapters.simulators.server import PORT, ROUTES, Simulators, simulators
 from adapters.simulators.speech import LocalVoice, Tone, best_voice
 
 __all__ = [
@@ -33,6 +33,5 @@ __all__ = [
     "SpeechContext",
     "Tone",
     "best_voice",
-    "run_simulators",
     "simulators",
 ]

@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -18,7 +17,7 @@ from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.session import Sender, Session, World, incoming
-from adapters.simulators.speech import Tone, Voice, best_voice
+from adapters.simulators.speech import Tone, Voice
 from adapters.simulators.wire import (
     ByteStream,
     HangupError,
@@ -136,28 +135,6 @@ async def simulators(
             yield Simulators(number, records, plan, nursery, server.serve)
         finally:
             nursery.cancel_scope.cancel()
-
-
-async def run_simulators(
-    *,
-    port: int = PORT,
-    seed: int = 0,
-    faults: Path | None = None,
-    announce: Callable[[str], None] = print,
-) -> None:
-    """`vantum simulators`: run until cancelled, with real latencies, and a real voice where there is one.
-
-    Raises `ScenarioError` for a scenario file that cannot be used, and `OSError` for a port that is taken.
-    """
-    scenario = Scenario.read(faults) if faults is not None else Scenario()
-    voice = await trio.to_thread.run_sync(best_voice)
-    async with simulators(
-        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, port=port
-    ) as running:
-        announce(f"Deepgram  {running.deepgram_url}")
-        announce(f"OpenAI    {running.openai_url}")
-        announce(f"Cartesia  {running.cartesia_url}")
-        await trio.sleep_forever()
 
 
 @frozen

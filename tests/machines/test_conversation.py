@@ -790,3 +790,12 @@ def test_a_model_that_goes_on_and_on_is_cut_at_the_whole_answers_time() -> None:
     assert do.ArmDeadline(call.memory.deadline_number, 2_000) in call.last.effects
     assert {type(effect) for effect in call.deadline_passes()} >= {do.CancelGeneration, do.FinishSpeech}
     assert call.state == "speaking"
+
+
+def test_all_attempts_share_the_time_until_the_first_words() -> None:
+    call = Call(ConversationPolicy(first_segment_timeout_ms=10_000, llm_retry_delays_ms=(100,)))
+    call.thinking("hello")
+    call.handle(facts.GenerationFailed(1, PASSING), after_ms=9_000)
+    call.deadline_passes()
+    assert call.last.effects[-1] == do.ArmDeadline(call.memory.deadline_number, 900)
+    assert do.Speak(3, 0, POLICY.fallback.first) in call.deadline_passes()

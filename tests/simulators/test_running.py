@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import trio
 
-from adapters.simulators import ScenarioError, Tone, best_voice, run_simulators
+from adapters.simulators import ScenarioError, Tone, best_voice
 from adapters.simulators.script import Latency
+from orchestrator.simulated import serve_simulators
 
 
 async def test_the_command_announces_where_everything_is_and_serves_it(tmp_path: Path) -> None:
@@ -21,22 +22,21 @@ async def test_the_command_announces_where_everything_is_and_serves_it(tmp_path:
 
     def announce(line: str) -> None:
         lines.append(line)
-        if len(lines) == 3:
+        if line.startswith("CARTESIA_BASE_URL="):
             announced.set()
 
     async def run() -> None:
-        await run_simulators(port=0, seed=1, faults=scenario, announce=announce)
+        await serve_simulators("127.0.0.1", 0, 1, scenario, announce)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         with trio.fail_after(30):
             await announced.wait()
-        address = lines[1].split()[1]
+        address = next(line for line in lines if line.startswith("LLM_BASE_URL=")).partition("=")[2]
         async with httpx2.AsyncClient(headers={"Authorization": "Bearer any"}) as http:
             refused = await http.get(f"{address}/models")
             answered = await http.get(f"{address}/models")
         nursery.cancel_scope.cancel()
-    assert [line.split()[0] for line in lines] == ["Deepgram", "OpenAI", "Cartesia"]
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
     assert answered.status_code == 200
 
@@ -45,7 +45,7 @@ async def test_a_bad_scenario_stops_the_command_before_it_listens(tmp_path: Path
     scenario = tmp_path / "scenario.toml"
     scenario.write_text("nonsense")
     with pytest.raises(ScenarioError):
-        await run_simulators(port=0, faults=scenario)
+        await serve_simulators("127.0.0.1", 0, 0, scenario, print)
 
 
 async def test_a_tone_is_as_long_as_its_words() -> None:
