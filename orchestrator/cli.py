@@ -137,7 +137,6 @@ def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
     complaint = ""
     try:
         trio.run(serve_simulators, host, port, seed, faults, click.echo)
-    except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{_first(group)}."

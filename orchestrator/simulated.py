@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -64,17 +65,22 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
 async def serve_simulators(
     host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
 ) -> None:
-    """Simulators for any client, until cancelled; announces line by line how Vantum is pointed at them.
+    """Simulators for any client, until SIGTERM, SIGINT or cancellation.
 
-    Raises `ScenarioError` for a file of faults that cannot be used, and `OSError` for an address that cannot
-    be listened on.
+    Announces line by line how Vantum is pointed at them. Raises `ScenarioError` for a file of faults that
+    cannot be used, and `OSError` for an address that cannot be listened on.
     """
     scenario = Scenario.read(faults) if faults else Scenario()
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(
         seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
     ) as running:
-        announce("Deepgram, OpenAI and Cartesia are simulated. In .env or the environment of `vantum serve`:")
-        for name, value in (addresses(host, running.port) | CHOICES).items():
-            announce(f"{name.upper()}={value}")
-        await trio.sleep_forever()
+        # A shell has SIGINT ignored for what runs in its background, unless somebody asks for it.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            announce(
+                "Deepgram, OpenAI and Cartesia are simulated. In .env or the environment of `vantum serve`:"
+            )
+            for name, value in (addresses(host, running.port) | CHOICES).items():
+                announce(f"{name.upper()}={value}")
+            async for _ in signals:
+                return
