@@ -33,6 +33,7 @@ from orchestrator.providers import Providers
 from orchestrator.speaking import Pacing
 from orchestrator.wire import Moment, error_of, payloads_of
 from protocol import (
+    DEFAULT_RATE,
     HIERARCHICAL,
     INTERRUPTED,
     LEGACY,
@@ -62,8 +63,6 @@ from protocol import (
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_RATE = 16_000
-"""Hz; what a client's audio is taken for until it says otherwise."""
 EARLY_MS = 10_000
 """Audio that came before `audio.input.start` is kept up to this length, since its rate is not known yet."""
 EARLY_CHUNKS = 1000

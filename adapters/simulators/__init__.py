@@ -11,11 +11,10 @@ from __future__ import annotations
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Latencies, Latency, Script
-from adapters.simulators.server import PORT, ROUTES, Simulators, simulators
+from adapters.simulators.server import ROUTES, Simulators, simulators
 from adapters.simulators.speech import LocalVoice, Tone, best_voice
 
 __all__ = [
-    "PORT",
     "ROUTES",
     "Answer",
     "Exchange",

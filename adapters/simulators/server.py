@@ -29,9 +29,6 @@ from adapters.simulators.wire import (
     read_head,
 )
 
-PORT = 9100
-"""Where `vantum simulators` listens."""
-
 ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "/v1/listen"): "deepgram.v1",
     ("GET", "/v2/listen"): "deepgram.v2",
