@@ -67,12 +67,31 @@ class VoiceActivity(Protocol):
 # --- speech to text ---------------------------------------------------------------------------------------
 
 
+@frozen
+class Settled:
+    """What a link has understood of a turn so surely that its audio need not be heard again."""
+
+    text: str = ""
+    confidence: float = 0.0
+    samples: int = 0
+    """All samples sent on this link up to here are accounted for by `text` (or hold none of the turn's
+    words); counted from the link's first sample, so not from the turn's beginning."""
+
+
 class Transcriber(Protocol):
     """An open speech-to-text link of one conversation.
 
     Reports by emitting `TranscriptInterim`, `TranscriptFinal` and `TranscriptionFailed` facts, each naming
-    its turn.
+    its turn. A provider that decides about turns itself (`SpeechToText.ends_turns`) also emits
+    `EagerEndOfTurn`, `TurnResumed` and `EndOfTurn`.
     """
+
+    def settled(self, turn: int) -> Settled:
+        """What need not be sent again of a turn without a final transcript, should the link have died.
+
+        May be asked at any time, also after the link has ended. A turn it does not know is not settled.
+        """
+        ...
 
     def begin_turn(self, turn: int) -> None:
         """Audio sent from now on belongs to `turn`; what was heard of an unfinalized turn is dropped.
@@ -98,6 +117,8 @@ class SpeechToText(Protocol):
     """A speech-to-text provider."""
 
     name: str
+    ends_turns: bool
+    """It decides when a turn is over, and says so."""
 
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
         """Open a link; entering the context returns when it is usable.

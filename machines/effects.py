@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from machines.facts import EndReason, Request, Role
+from machines.facts import EndReason, ProviderFailure, Request, Role
 from machines.history import Message
 
 
@@ -63,10 +63,11 @@ class DisarmLinkDeadline(Effect):
 
 @frozen
 class OpenLink(Effect):
-    """Start attempt number `attempt` to open the link."""
+    """Start attempt number `attempt` to open the link, to the role's provider number `provider`."""
 
     role: Role
     attempt: int
+    provider: int = 0
 
 
 @frozen
@@ -82,6 +83,22 @@ class ReleaseLink(Effect):
     """From the conversation to the link machine of `role`: not needed any more."""
 
     role: Role
+
+
+@frozen
+class DistrustLink(Effect):
+    """From the conversation to the link machine of `role`: what goes over the open link fails or stalls."""
+
+    role: Role
+    failure: ProviderFailure
+
+
+@frozen
+class ReturnLink(Effect):
+    """From the conversation to the link machine of `role`: go back to `provider`, which is well again."""
+
+    role: Role
+    provider: int
 
 
 # --- hearing ----------------------------------------------------------------------------------------------
@@ -124,11 +141,23 @@ class CancelGeneration(Effect):
 
 @frozen
 class Speak(Effect):
-    """Say one segment of an answer, after those before it."""
+    """Say one segment of an answer, after those before it. `text` may hold speech markup."""
 
     generation: int
     segment: int
     text: str
+
+
+@frozen
+class RestartSpeech(Effect):
+    """Take the answer up again with a new stream of the voice: number `take`.
+
+    Audio that the voice gave before is still played. Segments that were not voiced are dropped; those to say
+    instead follow as `Speak`.
+    """
+
+    generation: int
+    take: int
 
 
 @frozen
@@ -179,6 +208,17 @@ class TellState(Effect):
     source: str
     target: str
     substate: str
+    cause: str
+
+
+@frozen
+class TellLink(Effect):
+    """The link of `role` moved from `source` to `target` because of `cause`; it is with `provider` now."""
+
+    role: Role
+    source: str
+    target: str
+    provider: int
     cause: str
 
 

@@ -64,6 +64,8 @@ class EndReason(enum.Enum):
     SHUTDOWN = "shutdown"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     MODEL_KEPT_FAILING = "model_kept_failing"
+    HANDED_OVER = "handed_over"
+    """To a person: whoever runs the server connects the caller there."""
     INTERNAL_ERROR = "internal_error"
 
 
@@ -163,6 +165,35 @@ class TranscriptFinal(Fact):
 
 
 @frozen
+class EagerEndOfTurn(Fact):
+    """The speech-to-text provider is moderately sure that turn `turn` is over, with `text` as all its words.
+
+    Followed by `EndOfTurn`, or by `TurnResumed`.
+    """
+
+    turn: int
+    text: str
+    confidence: float = 0.0
+
+
+@frozen
+class TurnResumed(Fact):
+    """The caller goes on with turn `turn` after an `EagerEndOfTurn`."""
+
+    turn: int
+
+
+@frozen
+class EndOfTurn(Fact):
+    """The speech-to-text provider decided that turn `turn` is over, with `text` as all its words."""
+
+    turn: int
+    text: str
+    confidence: float = 0.0
+    speech_ms: float = 0.0
+
+
+@frozen
 class TranscriptionFailed(Fact):
     """Turn `turn` cannot be transcribed further."""
 
@@ -180,6 +211,16 @@ class SegmentReady(Fact):
     generation: int
     segment: int
     text: str
+    markup: str = ""
+    """The same text with the speech markup that the model put in, for voices that take it; empty if it has
+    none. It is spoken, and never remembered."""
+
+
+@frozen
+class GenerationAlive(Fact):
+    """The model goes on with this answer, though no segment of it is complete: at most one in 500 ms."""
+
+    generation: int
 
 
 @frozen
@@ -211,12 +252,16 @@ class Word:
 
 @frozen
 class SegmentVoiced(Fact):
-    """All audio of one segment was synthesized. `words` is empty where the voice reports no times."""
+    """All audio of one segment was synthesized. `words` is empty where the voice reports no times.
+
+    `take` counts how often the voice has taken up the answer: 1 until a `RestartSpeech`.
+    """
 
     utterance: int
     segment: int
     duration_ms: float
     words: tuple[Word, ...] = ()
+    take: int = field(default=1, kw_only=True)
 
 
 @frozen
@@ -240,13 +285,19 @@ class PlaybackFinished(Fact):
 
 @frozen
 class SynthesisFailed(Fact):
-    """The voice cannot go on with this utterance."""
+    """The voice cannot go on with this utterance.
+
+    What it gave before is still played: all segments reported as voiced, and `voiced_ms` of the next one.
+    """
 
     utterance: int
     failure: ProviderFailure
+    voiced_ms: float = 0.0
+    take: int = field(default=1, kw_only=True)
 
 
 # --- links ------------------------------------------------------------------------------------------------
+# A role may have several providers, in order of preference: `provider` is the place in that order, from 0.
 
 
 @frozen
@@ -269,6 +320,8 @@ class LinkOpened(Fact):
 
     role: Role
     attempt: int
+    ends_turns: bool = False
+    """The provider decides about ends of turns (`EndOfTurn`)."""
 
 
 @frozen
@@ -278,6 +331,24 @@ class LinkFailed(Fact):
     role: Role
     attempt: int
     failure: ProviderFailure
+    draw: float = 0.5
+    """A random number from 0 to 1, for the jitter of the wait that may follow."""
+
+
+@frozen
+class LinkDistrusted(Fact):
+    """Told by the conversation to a link machine: the link is open, but what goes over it fails or stalls."""
+
+    role: Role
+    failure: ProviderFailure
+
+
+@frozen
+class LinkReturnWanted(Fact):
+    """Told by the conversation to a link machine: `provider` is well again, and now is a good moment."""
+
+    role: Role
+    provider: int
 
 
 @frozen
@@ -285,6 +356,18 @@ class LinkUp(Fact):
     """Told by a link machine to the conversation: the role can be used (again)."""
 
     role: Role
+    spare: bool = False
+    """Another provider stands ready, should this one fail."""
+    ends_turns: bool = False
+    """As in `LinkOpened`."""
+
+
+@frozen
+class LinkLost(Fact):
+    """Told by a link machine to the conversation: the role cannot be used until its link is up again."""
+
+    role: Role
+    failure: ProviderFailure
 
 
 @frozen
@@ -293,6 +376,22 @@ class LinkDown(Fact):
 
     role: Role
     failure: ProviderFailure
+
+
+@frozen
+class ProviderDown(Fact):
+    """The process knows that a provider of the role does not work: it should not be tried."""
+
+    role: Role
+    provider: int
+
+
+@frozen
+class ProviderRecovered(Fact):
+    """A health check has found that a provider of the role works again."""
+
+    role: Role
+    provider: int
 
 
 # --- time and ends ----------------------------------------------------------------------------------------
@@ -311,6 +410,8 @@ class LinkDeadlinePassed(Fact):
 
     role: Role
     number: int
+    draw: float = 0.5
+    """As in `LinkFailed`."""
 
 
 @frozen

@@ -1,17 +1,24 @@
-"""The providers that a conversation uses, one per role."""
+"""The providers that a conversation uses: for each role one or several, in order of preference."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
+from machines.facts import Role
+
+Provider = SpeechToText | LanguageModel | TextToSpeech
 
 
 @frozen
 class Providers:
     """What listens, thinks and speaks. Shared by all conversations of a process."""
 
-    stt: SpeechToText
-    llm: LanguageModel
-    tts: TextToSpeech
+    stt: tuple[SpeechToText, ...]
+    llm: tuple[LanguageModel, ...]
+    tts: tuple[TextToSpeech, ...]
     voice_activity: VoiceActivity
+
+    def of(self, role: Role) -> tuple[Provider, ...]:
+        """Those of a role; facts and effects name each by its place here."""
+        return {Role.STT: self.stt, Role.LLM: self.llm, Role.TTS: self.tts}[role]
