@@ -13,7 +13,7 @@ from attrs import Factory, define
 
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, TurnMode
-from machines.history import Message, Speaker
+from machines.history import Message, Speaker, within_budget
 from machines.playback import PlaybackLedger
 from machines.policy import ConversationPolicy
 
@@ -61,6 +61,12 @@ class Context:
     effects: list[Effect] = Factory(list)
 
     links_up: frozenset[Role] = frozenset()
+    spare: frozenset[Role] = frozenset()
+    """Roles for which another provider stands ready."""
+    ends_turns: bool = False
+    """The speech-to-text provider decides about ends of turns."""
+    better: frozenset[tuple[Role, int]] = frozenset()
+    """Preferred providers that are well again, and that no moment was good for yet."""
     turn_mode: TurnMode = TurnMode.MANUAL
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
@@ -73,6 +79,12 @@ class Context:
     """The turn that the caller's audio belongs to now."""
     turn_awaited: int | None = None
     """The turn whose final transcript is awaited."""
+    waits: int = 0
+    """Deadlines that have passed while it was."""
+    turns_queued: tuple[int, ...] = ()
+    """Turns that ended while another was answered, and whose words are not known yet."""
+    queue: tuple[str, ...] = ()
+    """The words of such turns, waiting to be answered."""
     interim: str = ""
     """What the turn in question sounds like so far."""
     caller_words: str = ""
@@ -89,10 +101,16 @@ class Context:
     """The answer that the model is generating."""
     generation_began: float = 0.0
     """When the model was asked for it."""
+    alive_at: float | None = None
+    """When it last gave a sign of life."""
     thinking_began: float = 0.0
     """When the model was asked first for the current answer."""
+    retry_after_ms: float = 0.0
+    """How long it asked to be left alone for."""
     speech_open: int | None = None
-    """The answer that is being spoken."""
+    """The answer that is being spoken: the number of the generation that it began with."""
+    take: int = 1
+    """How often the voice has taken it up."""
     attempts: int = 0
     """Requests made for the current answer."""
     ledger: PlaybackLedger = Factory(PlaybackLedger)
@@ -110,22 +128,29 @@ class Context:
         """Add to the effects of the current step."""
         self.effects.extend(effects)
 
-    def messages(self) -> tuple[Message, ...]:
-        """What the model is asked: system message, history, and the caller's unanswered words."""
+    def messages(self, said: str = "") -> tuple[Message, ...]:
+        """What the model is asked: system message, history, and the caller's unanswered words.
+
+        With `said`, the beginning of an answer that was given already, the model is to go on from there.
+        """
         system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
-        return (*system, *self.history, Message(Speaker.USER, self.caller_words))
+        now = (Message(Speaker.USER, self.caller_words),)
+        begun = (Message(Speaker.ASSISTANT, said),) if said else ()
+        history = within_budget(self.history, (*now, *begun), self.policy.max_history_tokens)
+        return (*system, *history, *now, *begun)
 
     def join(self, text: str) -> str:
-        """The unanswered words with `text` after them."""
-        return f"{self.caller_words} {text}".strip()
+        """The unanswered words, those of turns that wait, and `text` after them."""
+        return " ".join(words for words in (self.caller_words, *self.queue, text) if words)
 
     def commit(self, at_ms: float) -> tuple[str, str]:
         """Enter the exchange into the history as it was heard; returns the heard and the unheard words.
 
-        When nothing was heard there was no exchange: the caller's words stay unanswered.
+        When nothing was heard there was no exchange: the caller's words stay unanswered. Nor is there one
+        when nothing was understood, and the caller was told so.
         """
         heard, unheard = self.ledger.split(at_ms)
-        if heard:
+        if heard and self.caller_words:
             answer = Message(
                 Speaker.ASSISTANT, heard, bool(unheard), round(self.ledger.heard_ms(at_ms), 3), unheard
             )

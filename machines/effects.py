@@ -211,13 +211,23 @@ class TellState(Effect):
     cause: str
 
 
+class LinkNews(enum.Enum):
+    """What is told of a link that did not come up at the first attempt, or did not stay up."""
+
+    TRYING = "trying"
+    WAITING = "waiting"
+    """For the next round of attempts."""
+    UP = "up"
+    DOWN = "down"
+    """For good."""
+
+
 @frozen
 class TellLink(Effect):
-    """The link of `role` moved from `source` to `target` because of `cause`; it is with `provider` now."""
+    """The link of `role`, to its provider number `provider`, is retried, moved, up again or lost."""
 
     role: Role
-    source: str
-    target: str
+    news: LinkNews
     provider: int
     cause: str
 

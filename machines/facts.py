@@ -379,6 +379,14 @@ class LinkDown(Fact):
 
 
 @frozen
+class BetterProvider(Fact):
+    """Told by a link machine to the conversation: one that is preferred to the one in use is well again."""
+
+    role: Role
+    provider: int
+
+
+@frozen
 class ProviderDown(Fact):
     """The process knows that a provider of the role does not work: it should not be tried."""
 

@@ -7,6 +7,7 @@ unheard is kept beside it for insight only and is never sent to a model.
 from __future__ import annotations
 
 import enum
+import math
 
 from attrs import frozen
 
@@ -31,3 +32,29 @@ class Message:
     """How much of the answer's audio was heard; None for messages that were not spoken by us."""
     unheard: str = ""
     """What was generated and not heard."""
+
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, as OpenAI states it; other scripts have fewer."""
+TOKENS_PER_MESSAGE = 4
+"""What a message costs beside its text."""
+
+
+def tokens(message: Message) -> int:
+    """How many tokens a message is, by estimate: the tokenizers of models differ."""
+    plain = sum(character.isascii() for character in message.text)
+    return TOKENS_PER_MESSAGE + math.ceil(plain / CHARACTERS_PER_TOKEN) + len(message.text) - plain
+
+
+def within_budget(history: tuple[Message, ...], now: tuple[Message, ...], budget: int) -> tuple[Message, ...]:
+    """The newest whole exchanges that, with the messages of `now`, fit in `budget` tokens; 0: all."""
+    if budget == 0:
+        return history
+    left = budget - sum(map(tokens, now))
+    first = len(history)
+    while first >= 2:
+        left -= tokens(history[first - 1]) + tokens(history[first - 2])
+        if left < 0:
+            break
+        first -= 2
+    return history[first:]

@@ -1,23 +1,27 @@
-"""The link machine: one per provider connection of a conversation, from the first attempt to its release.
+"""The link machine: one per role of a conversation, from the first attempt to its release.
 
-It decides whether and when another attempt is made. The conversation machine hears only that a role can be
-used (`LinkUp`) or never will be (`LinkDown`).
+A role may have several providers, in order of preference. The machine decides whether, when and with which of
+them another attempt is made: one that failed is left at once for the next; when all were tried, it waits and
+begins anew. The conversation machine hears only that a role can be used (`LinkUp`), cannot be used for now
+(`LinkLost`), or never will be again (`LinkDown`).
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from statemachine import State
 
 from machines import effects as do
 from machines import facts
-from machines.declarations import Ignored, causes, ignored
+from machines.declarations import Ignored, causes, ignored, stay
 from machines.driver import Chart
-from machines.effects import Effect
-from machines.facts import Fact, ProviderFailure, Role
+from machines.effects import Effect, LinkNews
+from machines.facts import ErrorClass, Fact, ProviderFailure, Role
 from machines.policy import LinkPolicy
+
+NONE: frozenset[int] = frozenset()
 
 
 @define
@@ -26,21 +30,47 @@ class LinkContext:
 
     role: Role
     policy: LinkPolicy
+    providers: int = 1
+    """How many there are."""
+    known_down: frozenset[int] = NONE
+    """Those that the process knows not to work."""
     state: Any = None
     effects: list[Effect] = Factory(list)
     told: list[Fact] = Factory(list)
+    provider: int = 0
+    """The one that is tried, or that the open link leads to."""
+    tried: frozenset[int] = NONE
+    """Those that failed in this round."""
+    refused: frozenset[int] = NONE
+    """Those that will fail again, in this call at least."""
     attempt: int = 0
     """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
-    failures: int = 0
-    """Attempts in a row that failed, or opened a link that did not last."""
+    rounds: int = 0
+    """Rounds in a row that failed, or led to a link that did not last."""
+    failing_since: float | None = None
+    """When the first of them failed."""
+    wait_ms: float = 0.0
+    """Until the next round."""
     up_since: float | None = None
     """When the open link came up."""
+    ends_turns: bool = False
+    """The open link's provider decides about ends of turns."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
     def ask(self, *effects: Effect) -> None:
         """Add to the effects of the current step."""
         self.effects.extend(effects)
+
+
+@frozen
+class Outage:
+    """What is known once a failure is taken into account."""
+
+    tried: frozenset[int]
+    refused: frozenset[int]
+    rounds: int
+    since: float
 
 
 class Link(Chart[LinkContext]):
@@ -66,33 +96,59 @@ class Link(Chart[LinkContext]):
 
     trying = (opening, reopening)
     resting = (waiting, pausing)
+    in_use = (*trying, *resting, UP)
     final = (DOWN, RELEASED)
 
-    link_wanted = idle.to(opening, on=["attempt"])
+    link_wanted = idle.to(opening, cond="any_ready", on=["attempt"]) | idle.to(
+        DOWN, unless="any_ready", on=["tell_none"]
+    )
     link_opened = UP.from_(*trying, on=["tell_up"])
     link_failed = (
-        opening.to(waiting, cond="worth_retrying", on=["note_failure"])
-        | reopening.to(pausing, cond="worth_retrying", on=["note_failure"])
-        | DOWN.from_(*trying, unless="worth_retrying", on=["tell_down"])
-        | UP.to(pausing, cond="worth_retrying", on=["note_failure"])
-        | UP.to(DOWN, unless="worth_retrying", on=["tell_down"])
+        stay(*trying, cond="another_ready", on=["note_failure", "attempt"])
+        | opening.to(waiting, cond="worth_waiting", on=["note_failure", "begin_wait"])
+        | reopening.to(pausing, cond="worth_waiting", on=["note_failure", "begin_wait"])
+        | DOWN.from_(*trying, on=["tell_down"])
+        | UP.to(reopening, cond="another_ready", on=["note_failure", "tell_lost", "attempt"])
+        | UP.to(pausing, cond="worth_waiting", on=["note_failure", "tell_lost", "begin_wait"])
+        | UP.to(DOWN, on=["tell_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
-        | opening.to(waiting, cond="tries_left", on=["close", "note_failure"])
-        | reopening.to(pausing, cond="tries_left", on=["close", "note_failure"])
-        | DOWN.from_(*trying, unless="tries_left", on=["close", "tell_late"])
+        | stay(*trying, cond="another_ready", on=["close", "note_failure", "attempt"])
+        | opening.to(waiting, cond="worth_waiting", on=["close", "note_failure", "begin_wait"])
+        | reopening.to(pausing, cond="worth_waiting", on=["close", "note_failure", "begin_wait"])
+        | DOWN.from_(*trying, on=["close", "tell_down"])
+    )
+    link_distrusted = UP.to(
+        reopening, cond="another_ready", on=["close", "note_failure", "tell_lost", "attempt"]
+    ) | UP.to(reopening, cond="is_connection", on=["close", "tell_lost", "attempt_again"])
+    link_return_wanted = UP.to(reopening, cond="is_better", on=["close", "tell_lost", "go_back"])
+    provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(UP, on=["note_down", "tell_spare"])
+    provider_recovered = (
+        stay(idle, *trying, *resting, on=["note_recovered"])
+        | stay(UP, cond="is_better", on=["note_recovered", "tell_spare", "tell_better"])
+        | stay(UP, unless="is_better", on=["note_recovered", "tell_spare"])
     )
     link_released = RELEASED.from_(idle, *resting) | RELEASED.from_(*trying, UP, on=["close"])
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
-        *ignored("link_wanted", (*trying, *resting, UP), because="the link is on its way already"),
+        *ignored("link_wanted", in_use, because="the link is on its way already"),
         *ignored("link_opened link_failed", (idle, *resting), because="no attempt is under way"),
         *ignored("link_opened", (UP,), because="the link is up already"),
         *ignored("link_deadline_passed", (idle, UP), because="no deadline is armed"),
         *ignored(
-            "link_wanted link_opened link_failed link_deadline_passed link_released",
+            "link_distrusted link_return_wanted",
+            (idle, *trying, *resting),
+            because="the link is being replaced already",
+        ),
+        *ignored(
+            "link_distrusted", (UP,), because="requests to a model share nothing that could be replaced"
+        ),
+        *ignored("link_return_wanted", (UP,), because="the link is with one that is as good"),
+        *ignored(
+            "link_wanted link_opened link_failed link_deadline_passed link_distrusted link_return_wanted"
+            " provider_down provider_recovered link_released",
             final,
             because="the link is not needed any more",
         ),
@@ -100,20 +156,57 @@ class Link(Chart[LinkContext]):
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def tries_left(self, fact: Fact) -> bool:
-        """The schedule has another attempt."""
-        return self._failures(fact.at_ms) < len(self.context.policy.retry_delays_ms)
+    def any_ready(self) -> bool:
+        """A provider is not known to be down."""
+        return bool(self._ready(NONE, NONE))
 
-    def worth_retrying(self, fact: facts.LinkFailed) -> bool:
-        """Another attempt may succeed, and the schedule has one."""
-        return fact.failure.error_class.retryable and self.tries_left(fact)
+    def another_ready(self, fact: Fact) -> bool:
+        """A provider stands ready that was not tried in this round."""
+        outage = self._outage(fact)
+        return bool(self._ready(outage.tried, outage.refused))
+
+    def worth_waiting(self, fact: Fact) -> bool:
+        """Another round may succeed, and the budget has time for it."""
+        outage = self._outage(fact)
+        may_succeed = len(outage.refused) < self.context.providers
+        begins = fact.at_ms + self._wait_ms(fact, outage)
+        return may_succeed and begins <= outage.since + self.context.policy.budget_ms
+
+    def is_connection(self) -> bool:
+        """There is a connection that can be replaced by another to the same provider."""
+        return self.context.role is not Role.LLM
+
+    def is_better(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
+        """The provider that is well again is preferred to the one in use."""
+        return fact.provider < self.context.provider
 
     # --- actions ------------------------------------------------------------------------------------------
 
-    @causes(do.OpenLink)
-    def attempt(self) -> None:
+    @causes(do.OpenLink, do.TellLink)
+    def attempt(self, fact: Fact) -> None:
+        """Try the best provider that stands ready; when a round begins, one that is known to be down too."""
+        context = self.context
+        ready = self._ready(context.tried, context.refused)
+        left = [each for each in range(context.providers) if each not in context.refused]
+        context.provider = (ready or left)[0]
+        self._open(fact)
+
+    @causes(do.OpenLink, do.TellLink)
+    def attempt_again(self, fact: Fact) -> None:
+        """The same provider, by another connection."""
+        self._open(fact)
+
+    @causes(do.OpenLink, do.TellLink)
+    def go_back(self, fact: facts.LinkReturnWanted) -> None:
+        self.context.provider = fact.provider
+        self._open(fact)
+
+    def _open(self, fact: Fact) -> None:
+        self.context.up_since = None
         self.context.attempt += 1
-        self.context.ask(do.OpenLink(self.context.role, self.context.attempt))
+        self.context.ask(do.OpenLink(self.context.role, self.context.attempt, self.context.provider))
+        if self.context.attempt > 1:
+            self._tell(LinkNews.TRYING, fact)
 
     @causes(do.CloseLink)
     def close(self) -> None:
@@ -121,28 +214,110 @@ class Link(Chart[LinkContext]):
 
     @causes()
     def note_failure(self, fact: Fact) -> None:
-        self.context.failures = self._failures(fact.at_ms) + 1
-        self.context.up_since = None
+        outage = self._outage(fact)
+        self.context.tried, self.context.refused = outage.tried, outage.refused
+        self.context.rounds, self.context.failing_since = outage.rounds, outage.since
 
-    def _failures(self, at_ms: float) -> int:
-        """The failures that count: none, once the link was up for long enough."""
-        up_since, stable_ms = self.context.up_since, self.context.policy.stable_ms
-        return 0 if up_since is not None and at_ms - up_since >= stable_ms else self.context.failures
+    @causes(do.TellLink)
+    def begin_wait(self, fact: Fact) -> None:
+        """Every provider was tried: the next round follows after a while."""
+        self.context.wait_ms = self._wait_ms(fact, self._outage(fact))
+        self.context.rounds += 1
+        self.context.tried = NONE
+        self._tell(LinkNews.WAITING, fact)
 
-    @causes()
+    @causes(do.TellLink)
     def tell_up(self, fact: facts.LinkOpened) -> None:
         self.context.up_since = fact.at_ms
-        self.context.told.append(facts.LinkUp(self.context.role, at_ms=fact.at_ms))
+        self.context.ends_turns = fact.ends_turns
+        if self.context.attempt > 1:
+            self._tell(LinkNews.UP, fact)
+        self._tell_conversation(fact)
 
     @causes()
-    def tell_down(self, fact: facts.LinkFailed) -> None:
-        self.context.told.append(facts.LinkDown(self.context.role, fact.failure, at_ms=fact.at_ms))
+    def tell_spare(self, fact: Fact) -> None:
+        """Whether another provider stands ready may have changed."""
+        self._tell_conversation(fact)
 
     @causes()
-    def tell_late(self, fact: Fact) -> None:
-        message = f"no connection within {self.context.policy.attempt_timeout_ms:.0f} ms, too often"
-        failure = ProviderFailure(facts.ErrorClass.TIMEOUT, message)
+    def tell_better(self, fact: facts.ProviderRecovered) -> None:
+        """When to go back is for the conversation to say."""
+        better = facts.BetterProvider(self.context.role, fact.provider, at_ms=fact.at_ms)
+        self.context.told.append(better)
+
+    @causes()
+    def tell_lost(self, fact: Fact) -> None:
+        lost = facts.LinkLost(self.context.role, _failure_of(fact), at_ms=fact.at_ms)
+        self.context.told.append(lost)
+
+    @causes(do.TellLink)
+    def tell_down(self, fact: Fact) -> None:
+        self._tell(LinkNews.DOWN, fact)
+        down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
+        self.context.told.append(down)
+
+    @causes(do.TellLink)
+    def tell_none(self, fact: Fact) -> None:
+        """A new call does not try what is known not to work."""
+        self._tell(LinkNews.DOWN, fact)
+        failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
         self.context.told.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
+
+    @causes()
+    def note_down(self, fact: facts.ProviderDown) -> None:
+        self.context.known_down |= {fact.provider}
+
+    @causes()
+    def note_recovered(self, fact: facts.ProviderRecovered) -> None:
+        well = frozenset({fact.provider})
+        self.context.known_down -= well
+        self.context.tried -= well
+        self.context.refused -= well
+
+    def _tell(self, news: LinkNews, fact: Fact) -> None:
+        self.context.ask(do.TellLink(self.context.role, news, self.context.provider, fact.name))
+
+    def _tell_conversation(self, fact: Fact) -> None:
+        context = self.context
+        others = self._ready(context.tried | {context.provider}, context.refused)
+        up = facts.LinkUp(context.role, bool(others), context.ends_turns, at_ms=fact.at_ms)
+        context.told.append(up)
+
+    # --- what is known --------------------------------------------------------------------------------------
+
+    def _ready(self, tried: frozenset[int], refused: frozenset[int]) -> list[int]:
+        """Providers that can be tried at once, the preferred first."""
+        out = tried | refused | self.context.known_down
+        return [each for each in range(self.context.providers) if each not in out]
+
+    def _outage(self, fact: Fact) -> Outage:
+        """With the failure that `fact` reports; all starts anew once a link was up for long enough."""
+        context, failed = self.context, frozenset({self.context.provider})
+        stable = context.up_since is not None and fact.at_ms - context.up_since >= context.policy.stable_ms
+        retryable = _failure_of(fact).error_class.retryable
+        tried, since = (NONE, None) if stable else (context.tried, context.failing_since)
+        return Outage(
+            tried=tried | failed if retryable else tried,
+            refused=context.refused if retryable else context.refused | failed,
+            rounds=0 if stable else context.rounds,
+            since=fact.at_ms if since is None else since,
+        )
+
+    def _wait_ms(self, fact: Fact, outage: Outage) -> float:
+        """Until the next round: by schedule, or as long as the provider asks for."""
+        policy, slow = self.context.policy, outage.rounds - len(self.context.policy.retry_delays_ms)
+        if slow < 0:
+            delay = policy.retry_delays_ms[outage.rounds]
+        else:
+            delay = min(policy.slow_delay_ms * 2**slow, policy.slow_delay_most_ms) * (0.5 + _draw_of(fact))
+        return max(delay, _failure_of(fact).retry_after_ms or 0)
+
+    def _last_failure(self, fact: Fact) -> ProviderFailure:
+        failure = _failure_of(fact)
+        if isinstance(fact, facts.LinkDeadlinePassed):
+            message = f"no connection within {self.context.policy.attempt_timeout_ms:.0f} ms, too often"
+            return ProviderFailure(failure.error_class, message)
+        return failure
 
     # --- what the driver asks -----------------------------------------------------------------------------
 
@@ -157,11 +332,30 @@ class Link(Chart[LinkContext]):
                 return f"deadline {number} is not armed"
         return None
 
+    def is_progress(self, fact: Fact) -> bool:
+        """The next provider has as long as the one before it."""
+        return fact.name in ("link_failed", "link_deadline_passed")
+
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
         """How long `state` may last; None where nothing is awaited."""
         del at_ms  # unlike the conversation's, these deadlines do not depend on what was heard
         if state in ("opening", "reopening"):
             return self.context.policy.attempt_timeout_ms
         if state in ("waiting", "pausing"):
-            return self.context.policy.retry_delays_ms[self.context.failures - 1]
+            schedule = self.context.policy.retry_delays_ms
+            scheduled = schedule[min(self.context.rounds, len(schedule)) - 1] if schedule else 0.0
+            return max(self.context.wait_ms, scheduled)
         return None
+
+
+def _failure_of(fact: Fact) -> ProviderFailure:
+    match fact:
+        case facts.LinkFailed(failure=failure) | facts.LinkDistrusted(failure=failure):
+            return failure
+        case facts.LinkReturnWanted():
+            return ProviderFailure(ErrorClass.CONNECTION, "a preferred provider is well again")
+    return ProviderFailure(ErrorClass.TIMEOUT, "no connection in time")
+
+
+def _draw_of(fact: Fact) -> float:
+    return fact.draw if isinstance(fact, facts.LinkFailed | facts.LinkDeadlinePassed) else 0.5

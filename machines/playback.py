@@ -15,6 +15,9 @@ SPEAKING_RATE = 15 / 1000
 """Characters per millisecond: how fast a segment is assumed to be spoken until its duration is known.
 Typical English speech is 150 words a minute of about 6 characters; synthesized voices are a little faster."""
 
+CAUTION = 0.8
+"""How much of a broken segment's audio is trusted to hold words at the assumed pace."""
+
 
 @define
 class SpokenSegment:
@@ -64,6 +67,27 @@ class PlaybackLedger:
         segment.duration_ms = fact.duration_ms
         segment.words = fact.words
 
+    def cut(self, voiced_ms: float) -> tuple[tuple[int, str], ...]:
+        """The voice broke off: what of it must be said again, as numbered segments.
+
+        All complete segments are still heard, and `voiced_ms` of the first that is not. It is cut there, by
+        the pace that is assumed for it; a word too many is better said twice than left out.
+        """
+        first = next((n for n, each in enumerate(self.segments) if each.duration_ms is None), None)
+        if first is None:
+            return ()
+        broken, later = self.segments[first], self.segments[first + 1 :]
+        said = [word for word, end in broken.word_ends() if end <= voiced_ms * CAUTION]
+        rest = " ".join(broken.text.split()[len(said) :])
+        del self.segments[first:]
+        if voiced_ms > 0:
+            self.segments.append(SpokenSegment(" ".join(said), voiced_ms))
+        if rest:
+            self.segments.append(SpokenSegment(rest))
+        self.segments.extend(later)
+        again = range(first + (voiced_ms > 0), len(self.segments))
+        return tuple((number, self.segments[number].text) for number in again)
+
     def moved(self, fact: PlaybackAt) -> None:
         """The playback position became known."""
         if self.started_at is None and fact.playing:
@@ -92,7 +116,7 @@ class PlaybackLedger:
 
     def text(self) -> str:
         """All text entered."""
-        return " ".join(segment.text for segment in self.segments)
+        return " ".join(segment.text for segment in self.segments if segment.text)
 
     def split(self, at_ms: float) -> tuple[str, str]:
         """The words that were heard to their end by `at_ms`, and the words that were not."""

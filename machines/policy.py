@@ -15,6 +15,9 @@ class FallbackTexts:
     first: str = "Sorry, I didn't quite get that. Could you say it again?"
     second: str = "I'm having some technical trouble. Please try that once more."
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
+    """Also said when a provider that the call cannot do without is lost for good."""
+    unheard: str = "Sorry, I could not hear you. Could you say that again?"
+    """Said when speech to text owed the words of a turn and never gave them."""
 
 
 @frozen
@@ -24,7 +27,13 @@ class LinkPolicy:
     attempt_timeout_ms: float = 2_500
     """How long one attempt may take."""
     retry_delays_ms: tuple[float, ...] = (0, 100, 200, 400)
-    """The wait before each further attempt; when they are used up, the link is down."""
+    """The wait before each further round of attempts; every provider of the role is tried once a round."""
+    slow_delay_ms: float = 1_000
+    """When those are used up: the wait before the next round, doubled each time, times 0.5 to 1.5 by chance,
+    so that the calls of a process do not come back all at once."""
+    slow_delay_most_ms: float = 8_000
+    budget_ms: float = 15_000
+    """No round begins later than this after the first failure; then the link is down."""
     stable_ms: float = 10_000
     """A link that was up for this long starts the schedule anew when it is lost; one that dies sooner has
     not recovered."""
@@ -40,14 +49,25 @@ class ConversationPolicy:
     10 s after which the shipped client gives up on a stop that came early."""
     endpoint_delay_ms: float = 500
     """Automatic turns: silence for this long ends the caller's turn."""
+    provider_endpoint_delay_ms: float = 2_500
+    """The same where the speech-to-text provider decides about turns, and fails to."""
+    barge_in: bool = True
+    """The caller's voice interrupts an answer. If not, what is said meanwhile is answered afterwards."""
+    max_queue: int = 10
+    """Turns that wait to be answered; beyond it the oldest two are joined."""
     barge_in_min_ms: float = 200
     """Voice must go on for this long over an answer to interrupt it."""
     max_turn_ms: float = 60_000
     """A turn that lasts longer is taken as it is."""
     final_transcript_timeout_ms: float = 4_000
-    """The interim transcript is promoted after it. Below the shipped client's 10 s for an acknowledgement."""
+    """The interim transcript is promoted after it. Below the shipped client's 10 s for an acknowledgement.
+    Half of it without a single word, and speech to text is taken for mute: a new link gets the other half."""
     first_segment_timeout_ms: float = 10_000
     """THINKING: the model's first speakable text must be there by then, however many requests it takes."""
+    first_token_timeout_ms: float = 5_000
+    """One request to the model: the first sign of an answer must come within this."""
+    token_gap_timeout_ms: float = 5_000
+    """The longest silence of the model within an answer."""
     answer_timeout_ms: float = 30_000
     """A whole answer of the model: one that goes on and on is cut there."""
     speech_stall_timeout_ms: float = 5_000
@@ -56,7 +76,13 @@ class ConversationPolicy:
     """ENDING: what is not closed by then is abandoned."""
     llm_retry_delays_ms: tuple[float, ...] = (0, 100, 200)
     """The wait before each further request of a generation that failed before it said anything."""
+    voice_retries: int = 3
+    """How often an answer is taken up again after the voice failed."""
     max_history: int = 50
     """Messages of history that are kept and sent, the system message not counted."""
+    max_history_tokens: int = 0
+    """Tokens of history that are sent, by estimate, the system message not counted; 0: no such bound."""
+    hand_over: bool = False
+    """After the third failure in a row the call is handed over to a person, instead of just ended."""
     fallback: FallbackTexts = FallbackTexts()
     link: LinkPolicy = LinkPolicy()

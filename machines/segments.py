@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from attrs import frozen
+
 BREAK = "||BREAK||"
 FIRST_CLAUSE = 25
 """Characters that the first segment must have to end at a comma (measured: shorter ones sound chopped)."""
@@ -17,6 +19,8 @@ MAX_SEGMENT = 300
 """Characters; the reference server's bound. A longer run is cut at the last clause or blank before it."""
 
 _MARKUP = re.compile(r"<[^<>]{0,80}>|[*_`#]+")
+_HALF_MARKER = re.compile(r"\|\|?(?:B(?:R(?:E(?:AK?)?)?)?)?\s*$")
+"""What is left of a marker when the text ends within it."""
 _BLANKS = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s)|\n")
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)")
@@ -29,9 +33,31 @@ _ENDS_ALTHOUGH_ABBREVIATED = re.compile(r"(?:etc|a\.m|p\.m|u\.s|u\.k)\.$", re.IG
 _LIST_NUMBER = re.compile(r"(?:^|\s)\d{1,2}\.$")
 
 
+_SPEECH_TAG = re.compile(r"(</?(?:emotion|speed|volume|break|spell)\b[^<>]{0,80}>)", re.IGNORECASE)
+"""Markup that some voices take; the others leave it out."""
+
+
+@frozen
+class Segment:
+    """A piece of an answer. `text` is what is spoken and remembered."""
+
+    text: str
+    markup: str = ""
+    """The text with its speech markup; empty if it has none."""
+
+
 def clean(text: str) -> str:
     """Text without markup and markers, with single blanks."""
     return _BLANKS.sub(" ", _MARKUP.sub("", text.replace(BREAK, " "))).strip()
+
+
+def marked(text: str) -> str:
+    """Text with its speech markup and without any other; empty if it has no speech markup."""
+    parts = _SPEECH_TAG.split(text)
+    if len(parts) == 1:
+        return ""
+    kept = [part if number % 2 else clean(part) for number, part in enumerate(parts)]
+    return " ".join(part for part in kept if part)
 
 
 class Segmenter:
@@ -41,25 +67,27 @@ class Segmenter:
         self._text = ""
         self._given = 0
 
-    def push(self, piece: str) -> list[str]:
+    def push(self, piece: str) -> list[Segment]:
         """Add a piece; returns the segments it completes, cleaned, never empty."""
         self._text += piece
-        segments: list[str] = []
+        segments: list[Segment] = []
         while (end := self._next_end()) is not None:
             self._take(end, segments)
         return segments
 
-    def finish(self) -> list[str]:
+    def finish(self) -> list[Segment]:
         """No more pieces: what is left is the last segment."""
-        segments: list[str] = []
+        self._text = _HALF_MARKER.sub("", self._text)
+        segments: list[Segment] = []
         self._take(len(self._text), segments)
         return segments
 
-    def _take(self, end: int, segments: list[str]) -> None:
-        segment, self._text = clean(self._text[:end]), self._text[end:]
+    def _take(self, end: int, segments: list[Segment]) -> None:
+        raw, self._text = self._text[:end], self._text[end:]
+        text = clean(raw)
         # Text without a letter or digit has no sound.
-        if any(character.isalnum() for character in segment):
-            segments.append(segment)
+        if any(character.isalnum() for character in text):
+            segments.append(Segment(text, marked(raw)))
             self._given += 1
 
     def _next_end(self) -> int | None:

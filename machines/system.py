@@ -1,12 +1,14 @@
 """The conversation machine and its link machines, composed: what one call is, as a pure object.
 
 The machines couple through facts only: a link machine tells the conversation that a role came up or went
-down, the conversation releases a link. Both happen within the step that caused them.
+down; the conversation releases a link, complains about it, or sends it back to a provider that is well again.
+All of that happens within the step that caused it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 
 from attrs import frozen
@@ -21,12 +23,27 @@ from machines.effects import (
     ArmLinkDeadline,
     DisarmDeadline,
     DisarmLinkDeadline,
+    DistrustLink,
     Effect,
     ReleaseLink,
+    ReturnLink,
 )
 from machines.facts import Fact, Role
 from machines.link import Link, LinkContext
 from machines.policy import ConversationPolicy, LinkPolicy
+
+
+@frozen
+class LineUp:
+    """The providers of a role, when a call begins."""
+
+    providers: int = 1
+    """How many there are, in order of preference."""
+    known_down: frozenset[int] = frozenset()
+    """Those that the process knows not to work, by their places in that order."""
+
+
+ALONE = LineUp()
 
 
 @frozen
@@ -49,10 +66,17 @@ class ConversationSystem:
     """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox.
 
     `charts` may be shared with other conversations of the same thread: without, this one makes its own.
+    A role that is not in `line_ups` has one provider.
     """
 
-    def __init__(self, policy: ConversationPolicy, charts: Charts | None = None) -> None:
+    def __init__(
+        self,
+        policy: ConversationPolicy,
+        charts: Charts | None = None,
+        line_ups: Mapping[Role, LineUp] | None = None,
+    ) -> None:
         charts = charts or Charts()
+        ups = line_ups or {}
         self.conversation: Driver[Context] = Driver(
             "conversation", charts.conversation, Context(policy), ArmDeadline, DisarmDeadline
         )
@@ -60,7 +84,9 @@ class ConversationSystem:
             role: Driver(
                 f"{role.value} link",
                 charts.link,
-                LinkContext(role, policy.link),
+                LinkContext(
+                    role, policy.link, ups.get(role, ALONE).providers, ups.get(role, ALONE).known_down
+                ),
                 partial(ArmLinkDeadline, role),
                 partial(DisarmLinkDeadline, role),
             )
@@ -96,10 +122,11 @@ class ConversationSystem:
             step = driver.handle(current)
             steps.append(step)
             for effect in step.effects:
-                if isinstance(effect, ReleaseLink):
-                    pending.append(facts.LinkReleased(effect.role, at_ms=current.at_ms))
-                else:
+                told = _to_link(effect, current.at_ms)
+                if told is None:
                     effects.append(effect)
+                else:
+                    pending.append(told)
             pending.extend(self._told(driver))
 
     def _addressee(self, fact: Fact) -> Driver[Context] | Driver[LinkContext]:
@@ -110,6 +137,10 @@ class ConversationSystem:
                 | facts.LinkOpened(role=role)
                 | facts.LinkFailed(role=role)
                 | facts.LinkDeadlinePassed(role=role)
+                | facts.LinkDistrusted(role=role)
+                | facts.LinkReturnWanted(role=role)
+                | facts.ProviderDown(role=role)
+                | facts.ProviderRecovered(role=role)
             ):
                 return self.links[role]
         return self.conversation
@@ -121,3 +152,15 @@ class ConversationSystem:
             return []
         told, context.told = context.told, []
         return told
+
+
+def _to_link(effect: Effect, at_ms: float) -> Fact | None:
+    """What an effect of the conversation says to a link machine; None for one that is to be performed."""
+    match effect:
+        case ReleaseLink(role=role):
+            return facts.LinkReleased(role, at_ms=at_ms)
+        case DistrustLink(role=role, failure=failure):
+            return facts.LinkDistrusted(role, failure, at_ms=at_ms)
+        case ReturnLink(role=role, provider=provider):
+            return facts.LinkReturnWanted(role, provider, at_ms=at_ms)
+    return None

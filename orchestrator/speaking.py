@@ -2,22 +2,33 @@
 
 Three tasks work side by side: texts go to the voice, its audio is gathered, and chunks are sent in real time,
 a little ahead of what the caller hears, so that an interruption leaves little behind. What was sent and
-played is reported as facts; nothing here decides.
+played is reported as facts; nothing here decides. When the voice fails, what it gave before is still sent,
+and whoever decides may take the answer up with another stream of the voice: the next take.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import numpy as np
 import trio
 from attrs import frozen
 
-from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
-from machines.facts import ErrorClass, PlaybackAt, PlaybackFinished, SegmentVoiced, Word
+from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
+from machines.facts import (
+    ErrorClass,
+    PlaybackAt,
+    PlaybackFinished,
+    ProviderFailure,
+    SegmentVoiced,
+    SynthesisFailed,
+    Word,
+)
 from orchestrator.audio import StreamingResampler
+from orchestrator.failures import failure_of
 
 SHORTEST_CHUNK_MS = 20
 """Less than this is not sent by itself, except at the end."""
@@ -25,6 +36,13 @@ RUNNING_OUT_S = 0.04
 """A caller with less than this left to play gets what there is, a full chunk or not."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; the voice is held up beyond it."""
+REPORTED_EVERY_MS = 1000
+"""How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
+
+OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
+"""Opens a stream of the voice at a rate in Hz, waiting until there is a voice. Raises `ProviderError`."""
+ReportFailure = Callable[[ProviderFailure], None]
+"""Is told that the stream opened last has failed."""
 
 
 @frozen
@@ -62,75 +80,91 @@ class AudioSink(Protocol):
 
 
 class Utterance:
-    """The speaking of one answer. `say` and `finish` come from the machine's effects."""
+    """The speaking of one answer. `say`, `finish` and `restart` come from the machine's effects."""
 
     def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit) -> None:
         self.number = number
         self._sink = sink
         self._pacing = pacing
         self._emit = emit
-        self._texts, self._to_say = trio.open_memory_channel[tuple[int, str]](math.inf)
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
-        self._unvoiced: deque[int] = deque()
-        """Segments whose audio is not complete, in order."""
-        self._finished = False
+        self._take = Take(1)
+        self._restarted = trio.Event()
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
-        self._unvoiced.append(segment)
-        self._texts.send_nowait((segment, text))
+        self._take.say(segment, text)
 
     def finish(self) -> None:
         """No segment will follow."""
-        self._finished = True
-        self._texts.close()
+        self._take.finish()
 
-    async def run(self, voice: Voice, voice_id: str | None) -> None:
-        """Speak until everything was heard. Raises `ProviderError`; cancelling it is silence."""
-        async with voice.speak(self._pacing.rate, voice_id) as stream, trio.open_nursery() as nursery:
-            nursery.start_soon(self._feed, stream)
-            nursery.start_soon(self._gather, stream)
+    def restart(self, take: int) -> None:
+        """Give up the stream of the voice; what is said from now on goes to another one."""
+        self._take.scope.cancel()
+        self._take = Take(take)
+        self._restarted.set()
+
+    async def run(self, open_stream: OpenSpeech, report_failure: ReportFailure) -> None:
+        """Speak until everything was heard; cancelling it is silence.
+
+        A failure of the voice is given to `report_failure`, and what happens then is for others to say.
+        """
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
+            while not await self._speak(self._take, open_stream, report_failure):
+                await self._restarted.wait()
+                self._restarted = trio.Event()
+            self._buffer.close()
 
-    async def _feed(self, stream: SpeechStream) -> None:
-        async for segment, text in self._to_say:
-            await stream.say(segment, text)
-        await stream.end()
+    async def _speak(self, take: Take, open_stream: OpenSpeech, report_failure: ReportFailure) -> bool:
+        """One take; whether the answer was spoken to its end."""
+        try:
+            with take.scope:
+                if await take.begun():
+                    async with open_stream(self._pacing.rate) as stream, trio.open_nursery() as nursery:
+                        nursery.start_soon(take.feed, stream)
+                        nursery.start_soon(self._gather, take, stream)
+        except* Exception as group:
+            if not take.complete:
+                failure = failure_of(group, f"utterance {self.number}")
+                self._emit(SynthesisFailed(self.number, failure, take.unreported_ms, take=take.number))
+                report_failure(failure)
+        return take.complete and take is self._take
 
-    async def _gather(self, stream: SpeechStream) -> None:
+    async def _gather(self, take: Take, stream: SpeechStream) -> None:
         """Audio from the voice, at the wire's rate, into the buffer; a fact for each whole segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
-        voiced_ms, segment_samples = 0.0, 0
-        voiced: list[SegmentVoiced] = []
+        anything = False
+        silent: list[SegmentVoiced] = []
         async for piece in stream:
             match piece:
                 case SpokenAudio(samples=samples):
-                    segment_samples += len(samples)
+                    take.unreported_ms += len(samples) * 1000 / stream.sample_rate
                     await self._buffer.put(resampler.push(samples))
                 case SegmentEnd(segment=segment, words=words):
                     # The filter's tail must not wait for a next segment that may take long.
                     await self._buffer.put(resampler.flush())
-                    duration_ms = segment_samples * 1000 / stream.sample_rate
-                    voiced.append(self._voiced(segment, duration_ms, words))
-                    voiced_ms, segment_samples = voiced_ms + duration_ms, 0
-            if voiced_ms:
-                self._report(voiced)
+                    silent.append(self._voiced(take, segment, words))
+            anything = anything or take.unreported_ms > 0 or any(each.duration_ms for each in silent)
+            if anything:
+                # Segments without any sound are told with the first that has one: they must not count alone.
+                for fact in silent:
+                    self._emit(fact)
+                silent.clear()
         # What was never voiced must not count as heard.
-        if self._unvoiced or not self._finished:
+        if not take.complete:
             raise ProviderError(ErrorClass.TRANSIENT, "the voice ended before the answer did")
-        if voiced_ms == 0:
+        if not anything:
+            take.fail()
             raise ProviderError(ErrorClass.TRANSIENT, "the voice gave no audio")
-        self._buffer.close()
 
-    def _voiced(self, segment: int, duration_ms: float, words: tuple[Word, ...]) -> SegmentVoiced:
-        if not self._unvoiced or self._unvoiced.popleft() != segment:
+    def _voiced(self, take: Take, segment: int, words: tuple[Word, ...]) -> SegmentVoiced:
+        if not take.unvoiced or take.unvoiced.popleft() != segment:
+            take.fail()
             raise ProviderError(ErrorClass.TRANSIENT, f"the voice ended segment {segment} out of turn")
-        return SegmentVoiced(self.number, segment, duration_ms, words)
-
-    def _report(self, voiced: list[SegmentVoiced]) -> None:
-        for fact in voiced:
-            self._emit(fact)
-        voiced.clear()
+        duration_ms, take.unreported_ms = take.unreported_ms, 0.0
+        return SegmentVoiced(self.number, segment, duration_ms, words, take=take.number)
 
     async def _send(self) -> None:
         """Chunks out in real time, and facts about where the caller is.
@@ -141,14 +175,15 @@ class Utterance:
         await trio.lowlevel.checkpoint_if_cancelled()
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
-        clock = PlaybackClock()
+        clock, reported_ms = PlaybackClock(), 0.0
         while True:
             chunk = await self._next_chunk(clock)
             await trio.lowlevel.checkpoint_if_cancelled()
             if len(chunk) == 0:
                 break
-            if not clock.playing:
-                self._emit(PlaybackAt(self.number, clock.sent_ms, playing=True))
+            if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
+                reported_ms = clock.sent_ms
+                self._emit(PlaybackAt(self.number, clock.heard_ms, playing=True))
             clock.sent(len(chunk) * 1000 / self._pacing.rate)
             self._sink.send_audio(self.number, chunk, self._pacing.rate)
             await clock.wait_until_left(self._pacing.lead_ms)
@@ -178,6 +213,59 @@ class Utterance:
         self._emit(PlaybackAt(self.number, clock.sent_ms, playing=False))
 
 
+class Take:
+    """The texts of an answer on their way to one stream of the voice."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.scope = trio.CancelScope()
+        self.unvoiced: deque[int] = deque()
+        """Segments whose audio is not complete, in order."""
+        self.unreported_ms = 0.0
+        """Audio of the first of them that has come."""
+        self._texts: deque[tuple[int, str]] = deque()
+        self._finished = False
+        self._failed = False
+        self._changed = trio.Event()
+
+    @property
+    def complete(self) -> bool:
+        """Everything was voiced, and nothing more will be said."""
+        return self._finished and not self.unvoiced and not self._failed
+
+    def say(self, segment: int, text: str) -> None:
+        """Add a segment."""
+        self.unvoiced.append(segment)
+        self._texts.append((segment, text))
+        self._announce()
+
+    def finish(self) -> None:
+        """No segment will follow."""
+        self._finished = True
+        self._announce()
+
+    def fail(self) -> None:
+        """The voice said something that cannot be: whatever it voiced does not count."""
+        self._failed = True
+
+    async def begun(self) -> bool:
+        """Wait until there is something to say; False if there never will be."""
+        while not self._texts and not self._finished:
+            await self._changed.wait()
+        return bool(self._texts)
+
+    async def feed(self, stream: SpeechStream) -> None:
+        """Hand the texts on as they come."""
+        while await self.begun():
+            segment, text = self._texts.popleft()
+            await stream.say(segment, text)
+        await stream.end()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
 class PlaybackClock:
     """Where a caller is who plays audio in real time from the moment it is sent."""
 
@@ -185,6 +273,12 @@ class PlaybackClock:
         self.sent_ms = 0.0
         self.playing = False
         self.plays_out_at = 0.0
+
+    @property
+    def heard_ms(self) -> float:
+        """How much the caller has heard."""
+        left_s = self.plays_out_at - trio.current_time() if self.playing else 0.0
+        return self.sent_ms - max(0.0, left_s * 1000)
 
     def sent(self, duration_ms: float) -> None:
         """Another chunk is on its way; it plays after those before it, or at once."""

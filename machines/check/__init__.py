@@ -1,5 +1,23 @@
 """The exhaustive check: every reachable configuration of the machines, with the invariants held in each."""
 
-from machines.check.walk import Report, Taken, Violation, walk_conversation, walk_links, walk_one_link
+from machines.check.walk import (
+    Report,
+    Taken,
+    Violation,
+    walk_conversation,
+    walk_known_down,
+    walk_links,
+    walk_one_link,
+    walk_queue,
+)
 
-__all__ = ["Report", "Taken", "Violation", "walk_conversation", "walk_links", "walk_one_link"]
+__all__ = [
+    "Report",
+    "Taken",
+    "Violation",
+    "walk_conversation",
+    "walk_known_down",
+    "walk_links",
+    "walk_one_link",
+    "walk_queue",
+]

@@ -36,6 +36,8 @@ class Books:
     playing: bool = False
     """Whether the caller has gone on hearing it since."""
     heard_all: bool = False
+    taken_up: bool = False
+    """The voice broke off; what it says next may begin in the middle of a segment."""
     links: frozenset[tuple[Role, int]] = NO_LINKS
     """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
     waiting: frozenset[Request] = frozenset()
@@ -77,10 +79,15 @@ class Books:
             case do.StartGeneration(generation=number):
                 return evolve(self, generating=self.generating | {number}, asked=self.asked | {number})
             case do.CancelGeneration(generation=number):
-                return evolve(self, generating=self.generating - {number}, voided=self.voided | {number})
-            case do.Speak(generation=number, text=text):
+                # An answer whose beginning is being spoken may be continued by another generation.
+                void = self.voided if number in self.speaking else self.voided | {number}
+                return evolve(self, generating=self.generating - {number}, voided=void)
+            case do.RestartSpeech():
+                return evolve(self, taken_up=True)
+            case do.Speak(generation=number, segment=segment, text=text):
                 if number in self.speaking:
-                    return evolve(self, said=(*self.said, text))
+                    said = self._said_before(segment, text) if self.taken_up else self.said
+                    return evolve(self, said=(*said, text), taken_up=False)
                 return evolve(
                     self,
                     speaking=self.speaking | {number},
@@ -88,6 +95,7 @@ class Books:
                     position_ms=0.0,
                     playing=False,
                     heard_all=False,
+                    taken_up=False,
                 )
             case do.StopSpeech(generation=number):
                 return evolve(self, speaking=self.speaking - {number}, voided=self.voided | {number})
@@ -104,6 +112,13 @@ class Books:
             case do.CloseConversation():
                 return evolve(self, over=True)
         return self
+
+    def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
+        """What was said before a segment with which the voice takes the answer up again."""
+        broken = self.said[segment - 1 : segment]
+        if broken and broken[0].endswith(text) and segment <= len(self.said):
+            return (*self.said[: segment - 1], broken[0].removesuffix(text).strip())
+        return self.said[:segment]
 
     def _without_deadline(self, machine: str) -> frozenset[tuple[str, int]]:
         return frozenset(entry for entry in self.deadlines if entry[0] != machine)

@@ -51,7 +51,8 @@ def every_pair_is_declared(moment: Moment) -> str | None:
 def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
-    wanted = 0 if moment.state in ("quiet", "ended") else 1
+    owed = moment.context.queue or moment.context.turns_queued
+    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not owed) else 1
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
 
 
@@ -79,15 +80,15 @@ def nothing_is_generated_outside_answering(moment: Moment) -> str | None:
         return None
     if moment.after.generating:
         return f"generation {set(moment.after.generating)} goes on in {moment.state}"
-    if moment.after.speaking:
+    if moment.after.speaking and moment.state != "parting":
         return f"utterance {set(moment.after.speaking)} goes on in {moment.state}"
     return None
 
 
 def something_is_said_in_responding(moment: Moment) -> str | None:
     """RESPONDING holds an utterance that can end."""
-    if moment.room == "RESPONDING" and not moment.after.speaking:
-        return "nothing is being said in RESPONDING"
+    if (moment.room == "RESPONDING" or moment.state == "parting") and not moment.after.speaking:
+        return f"nothing is being said in {moment.state}"
     return None
 
 
@@ -159,8 +160,10 @@ def history_holds_only_heard_words(moment: Moment) -> str | None:
     """A new answer in the history begins like what was said, and goes no further than what was heard."""
     if moment.context.history == moment.history_before:
         return None
-    books, at_ms = moment.after, moment.steps[-1].fact.at_ms
-    answer, whole = moment.context.history[-1].text, " ".join(books.said)
+    # After an answer that was stopped, another may have begun within the same step.
+    books = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
+    at_ms = moment.steps[-1].fact.at_ms
+    answer, whole = moment.context.history[-1].text, " ".join(text for text in books.said if text)
     if books.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):

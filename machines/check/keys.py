@@ -20,11 +20,15 @@ MOST_FAILURES = 3
 def conversation_key(system: ConversationSystem, books: Books) -> Hashable:
     """The conversation machine alone: its links can be up or down at any time. No guard reads the history."""
     context = system.conversation.context
-    if system.conversation.room == "ENDING":
+    if system.conversation.state in ("closing", "ended"):
         return system.conversation.state, context.end_reason, _books(books)
+    if system.conversation.state == "parting":
+        return "parting", context.end_reason, context.take, _playback(context.ledger), _books(books)
     return (
         system.conversation.state,
         context.links_up if system.conversation.state == "connecting" else None,
+        bool(context.spare),
+        system.conversation.state == "connecting" and context.stop_pending,
         _turn(context),
         _answer(context),
         context.deadline_armed is None,
@@ -34,23 +38,29 @@ def conversation_key(system: ConversationSystem, books: Books) -> Hashable:
 
 
 def _turn(context: Context) -> Hashable:
+    awaited = context.turn_awaited is not None
     return (
         context.turn_mode,
-        context.stop_pending,
         len(context.unanswered),
-        context.turn_awaited is None,
+        awaited,
         bool(context.interim),
         bool(context.caller_words),
-        context.continuation if context.turn_awaited is not None else None,
+        context.continuation if awaited or not context.policy.barge_in else None,
+        context.waits if awaited else None,
+        len(context.queue),
+        len(context.turns_queued),
     )
 
 
 def _answer(context: Context) -> Hashable:
+    spoken = context.speech_open is not None
     return (
         context.generation_open is None,
         context.attempts,
         min(context.failures, MOST_FAILURES),
         context.end_after_answer,
+        context.take if spoken else None,
+        spoken and context.speech_open == context.generation_open,
         None if context.speech_open is None else _playback(context.ledger),
     )
 
@@ -81,4 +91,14 @@ def link_key(system: ConversationSystem, books: Books) -> Hashable:
 def _link(system: ConversationSystem, role: Role) -> Hashable:
     link = system.links[role]
     was_up = role in system.conversation.context.links_up
-    return link.state, link.context.failures, link.context.deadline_armed is None, was_up
+    context = link.context
+    return (
+        link.state,
+        context.rounds,
+        context.provider,
+        context.tried,
+        context.refused,
+        context.known_down,
+        context.deadline_armed is None,
+        was_up,
+    )

@@ -26,28 +26,38 @@ SEGMENT_MS = 1000.0
 MOST_SEGMENTS = 2
 MOST_WAITING = 1
 """How many requests may wait for an answer."""
+MOST_QUEUED = 1
+"""How many turns may wait for their words while another is answered."""
 
 
 def conversation_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """Everything that the conversation machine can be told, its links' news included."""
     context = system.conversation.context
-    yield from _links(tuple(Role) if system.conversation.state == "connecting" else (Role.STT,))
-    yield from _hands(books)
-    yield from _voice()
+    yield from _links(context, connecting=system.conversation.state == "connecting")
+    yield from _hands(context, books)
+    yield from _voice(context)
     yield from _words(context)
     yield from _model(context)
     yield from _playback(context)
     yield from _time(context)
 
 
-def _links(roles: tuple[Role, ...]) -> Iterator[Fact]:
-    """Once all links were up, only the role that has turns is told apart."""
-    for role in roles:
-        yield facts.LinkUp(role)
+def _links(context: Context, *, connecting: bool) -> Iterator[Fact]:
+    """Either every role has another provider or none has; where answers cannot be interrupted, none."""
+    spares: tuple[bool, ...] = (bool(context.spare),)
+    if connecting and not context.links_up and context.policy.barge_in:
+        spares = (False, True)
+    # Whether the caller can be told of a loss is told apart by the role that is lost.
+    for role in tuple(Role) if connecting else (Role.LLM,):
+        for spare in spares:
+            yield facts.LinkUp(role, spare)
+        yield facts.LinkLost(role, PASSING)
+    for role in tuple(Role) if connecting else (Role.STT, Role.TTS):
         yield facts.LinkDown(role, PASSING)
+    yield facts.BetterProvider(Role.STT, 0)
 
 
-def _hands(books: Books) -> Iterator[Fact]:
+def _hands(context: Context, books: Books) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
     # When the call is over nobody reads requests any more.
     asking = len(books.waiting) < MOST_WAITING and not books.over
@@ -55,21 +65,26 @@ def _hands(books: Books) -> Iterator[Fact]:
     for each in requests:
         for mode in TurnMode:
             yield facts.RecordingStarted(mode, each)
-        yield facts.RecordingStopped(each)
+        if len(context.turns_queued) < MOST_QUEUED:
+            yield facts.RecordingStopped(each)
     yield facts.InterruptRequested()
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
 
 
-def _voice() -> Iterator[Fact]:
+def _voice(context: Context) -> Iterator[Fact]:
     yield facts.SpeechStarted()
-    yield facts.SpeechStopped(speech_ms=300)
+    if len(context.turns_queued) < MOST_QUEUED:
+        yield facts.SpeechStopped(speech_ms=300)
 
 
 def _words(context: Context) -> Iterator[Fact]:
-    for turn in _numbers(context.turn, context.turn_awaited):
+    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
         for text in ("well", ""):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
+            yield facts.EndOfTurn(turn, text)
+        yield facts.EagerEndOfTurn(turn, "well")
+        yield facts.TurnResumed(turn)
         yield facts.TranscriptionFailed(turn, PASSING)
 
 
@@ -77,7 +92,9 @@ def _model(context: Context) -> Iterator[Fact]:
     for generation in _numbers(context.generation_open):
         segment = len(context.ledger.segments) if context.speech_open is not None else 0
         if segment < MOST_SEGMENTS:
-            yield facts.SegmentReady(generation, segment, "yes indeed.")
+            for text in dict.fromkeys(("yes indeed.", "no, never.")[: 1 + segment]):
+                yield facts.SegmentReady(generation, segment, text)
+        yield facts.GenerationAlive(generation)
         yield facts.GenerationFinished(generation)
         yield facts.GenerationFailed(generation, PASSING)
         yield facts.GenerationFailed(generation, FATAL)
@@ -87,18 +104,31 @@ def _playback(context: Context) -> Iterator[Fact]:
     for utterance in _numbers(context.speech_open):
         silent = [n for n, segment in enumerate(context.ledger.segments) if segment.duration_ms is None]
         if silent or utterance == UNKNOWN:
-            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS)
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=context.take)
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=UNKNOWN)
         yield facts.PlaybackAt(utterance, 0, playing=True)
         yield facts.PlaybackAt(utterance, 0.6 * SEGMENT_MS, playing=True)
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
-        yield facts.SynthesisFailed(utterance, PASSING)
+        for failure in (PASSING, FATAL):
+            yield facts.SynthesisFailed(utterance, failure, 0.6 * SEGMENT_MS, take=context.take)
 
 
 def _time(context: Context) -> Iterator[Fact]:
     for number in _numbers(context.deadline_armed):
         yield facts.DeadlinePassed(number)
+    if context.deadline_armed is not None and context.generation_open is not None:
+        # Late enough for the model to be what everybody waits for, and for the whole answer to be too long.
+        yield facts.DeadlinePassed(context.deadline_armed, at_ms=_silent_at(context))
+        over = context.thinking_began + context.policy.answer_timeout_ms
+        yield facts.DeadlinePassed(context.deadline_armed, at_ms=over)
     yield facts.EverythingClosed()
+
+
+def _silent_at(context: Context) -> float:
+    if context.alive_at is None:
+        return context.generation_began + context.policy.first_token_timeout_ms
+    return context.alive_at + context.policy.token_gap_timeout_ms
 
 
 def _numbers(*current: int | None) -> tuple[int, ...]:
@@ -121,7 +151,14 @@ def link_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
 
 def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
     """Everything that the speech-to-text link can be told, and the end."""
-    yield from _link(Role.STT, system.links[Role.STT].context)
+    context = system.links[Role.STT].context
+    yield from _link(Role.STT, context)
+    for provider in range(context.providers):
+        yield facts.ProviderDown(Role.STT, provider)
+        yield facts.ProviderRecovered(Role.STT, provider)
+        yield facts.LinkReturnWanted(Role.STT, provider)
+    for failure in (PASSING, FATAL):
+        yield facts.LinkDistrusted(Role.STT, failure)
     yield facts.LinkReleased(Role.STT)
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
     yield from _time(system.conversation.context)
@@ -132,6 +169,8 @@ def _link(role: Role, context: LinkContext) -> Iterator[Fact]:
         yield facts.LinkOpened(role, attempt)
         yield facts.LinkFailed(role, attempt, PASSING)
         yield facts.LinkFailed(role, attempt, FATAL)
+    if role is Role.LLM:
+        yield facts.LinkDistrusted(role, PASSING)
     for number in _numbers(context.deadline_armed):
         yield facts.LinkDeadlinePassed(role, number)
     yield facts.LinkWanted(role)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import attrs
@@ -18,20 +18,27 @@ from machines.context import TurnTimes
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
-from machines.facts import Fact
+from machines.facts import Fact, Role
 from machines.history import Message
 from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import Charts, ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem, Handled, LineUp
 from machines.tables import guard_of
 
 SHORT = ConversationPolicy(
     system_prompt="Be brief.",
     llm_retry_delays_ms=(100,),
+    voice_retries=1,
+    max_queue=1,
     max_history=2,
-    link=LinkPolicy(retry_delays_ms=(100,)),
+    link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
+QUEUEING = attrs.evolve(SHORT, barge_in=False, llm_retry_delays_ms=(), voice_retries=0)
+"""Answers cannot be interrupted by voice: what is said meanwhile waits. Nothing is retried, as the other walk
+has seen it all."""
+PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
+"""The whole schedule of a link's retries, without the slow ones."""
 
 
 @frozen
@@ -159,6 +166,7 @@ class Walk:
     policy: ConversationPolicy = SHORT
     invariants: tuple[Invariant, ...] = INVARIANTS
     stop_at_violation: bool = False
+    line_ups: Mapping[Role, LineUp] = field(factory=dict)
 
     _nodes: list[Node] = field(factory=list, init=False)
     _known: dict[Hashable, int] = field(factory=dict, init=False)
@@ -175,7 +183,7 @@ class Walk:
         charts = Charts()
         for chart in (charts.conversation, charts.link):
             chart.add_listener(Witness(type(chart).__name__, self._taken))  # type: ignore[no-untyped-call]
-        system = ConversationSystem(self.policy, charts)
+        system = ConversationSystem(self.policy, charts, self.line_ups)
         self._begin(system)
         number = 0
         while number < len(self._nodes) and not (self.stop_at_violation and self._violations):
@@ -337,13 +345,27 @@ def walk_conversation(
     return Walk(conversation_offers, conversation_key, SHORT, invariants, stop_at_violation).run()
 
 
+def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
+    """The same where answers cannot be interrupted by voice, and turns wait instead."""
+    return Walk(conversation_offers, conversation_key, QUEUEING, invariants, stop_at_violation).run()
+
+
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """All machines of a call together, while it comes up and goes down, with one retry for each link."""
     return Walk(link_offers, link_key, SHORT, invariants, stop_at_violation).run()
 
 
 def walk_one_link(
-    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False, providers: int = 1
 ) -> Report:
     """One link with its whole schedule of retries, while the others never answer."""
-    return Walk(one_link_offers, link_key, ConversationPolicy(), invariants, stop_at_violation).run()
+    line_ups = {Role.STT: LineUp(providers)}
+    return Walk(one_link_offers, link_key, PATIENT, invariants, stop_at_violation, line_ups).run()
+
+
+def walk_known_down(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
+    """A call that begins while the only provider of a role is known to be down."""
+    line_ups = {Role.STT: LineUp(1, frozenset({0}))}
+    return Walk(one_link_offers, link_key, SHORT, invariants, stop_at_violation, line_ups).run()

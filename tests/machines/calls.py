@@ -29,6 +29,7 @@ BOOKKEEPING = (
     do.ArmLinkDeadline,
     do.DisarmLinkDeadline,
     do.TellState,
+    do.TellLink,
     do.TellAnswerEnded,
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""

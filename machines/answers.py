@@ -1,0 +1,276 @@
+"""The conversation machine's actions on answers: asking the model, speaking, playback, and the end."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines import facts
+from machines.context import TurnTimes
+from machines.declarations import causes
+from machines.facts import EndReason, Fact, Role
+from machines.guards import Guards
+from machines.playback import PlaybackLedger
+from machines.turns import TurnActions
+
+
+class AnswerActions(TurnActions, Guards):
+    """What is done about answers."""
+
+    # --- actions: answers ---------------------------------------------------------------------------------
+
+    @causes(do.StartGeneration, do.TellAnswerStarted)
+    def generate(self, fact: Fact) -> None:
+        """Ask the model; each request is a generation of its own."""
+        if self.context.attempts == 0:
+            self.context.thinking_began = fact.at_ms
+        self._request(fact.at_ms, said="")
+        self.context.ask(do.TellAnswerStarted(self.context.generation))
+
+    def _request(self, at_ms: float, said: str) -> None:
+        self.context.generation_began = at_ms
+        self.context.alive_at = None
+        self.context.generation += 1
+        self.context.generation_open = self.context.generation
+        self.context.attempts += 1
+        self.context.ask(do.StartGeneration(self.context.generation, self.context.messages(said)))
+
+    @causes()
+    def note_alive(self, fact: facts.GenerationAlive) -> None:
+        self.context.alive_at = fact.at_ms
+
+    @causes(do.DistrustLink)
+    def doubt_model(self, fact: Fact) -> None:
+        """Whoever comes next in order of preference shall be asked from now on."""
+        late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the language model did not go on in time")
+        failure = fact.failure if isinstance(fact, facts.GenerationFailed) else late
+        self.context.ask(do.DistrustLink(Role.LLM, failure))
+
+    @causes(do.TellAnswerEnded)
+    def prepare_retry(self, fact: facts.GenerationFailed) -> None:
+        self.context.retry_after_ms = fact.failure.retry_after_ms or 0
+        self.context.generation_open = None
+        self._tell_never_spoken()
+
+    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    def give_up_request(self) -> None:
+        """The model is silent: another request follows."""
+        self.context.retry_after_ms = 0
+        self._void_generation()
+
+    @causes(do.CancelGeneration, do.StartGeneration)
+    def continue_answer(self, fact: Fact) -> None:
+        """The model broke off in mid-answer: it, or another, goes on from what it said."""
+        if not isinstance(fact, facts.GenerationFailed):
+            self._cancel_generation()
+        self._request(fact.at_ms, self.context.ledger.text())
+
+    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    def void_answer(self) -> None:
+        """The caller goes on before anything was said: the words so far stay, to be joined with the next."""
+        self._void_generation()
+        self.context.attempts = 0
+
+    @causes()
+    def begin_answer(self, fact: facts.SegmentReady) -> None:
+        self._open_speech(fact.at_ms)
+        self.context.failures = 0
+
+    @causes(do.Speak, do.TellSegment)
+    def speak(self, fact: facts.SegmentReady) -> None:
+        self.context.alive_at = fact.at_ms
+        self._say(fact.text, fact.markup)
+
+    @causes(do.FinishSpeech)
+    def finish_answer(self) -> None:
+        self.context.generation_open = None
+        self._finish_speech()
+
+    def _finish_speech(self) -> None:
+        if self.context.speech_open is not None:
+            self.context.ask(do.FinishSpeech(self.context.speech_open))
+
+    @causes(do.CancelGeneration, do.FinishSpeech)
+    def finish_early(self) -> None:
+        """The model broke off: what it said before is all there is."""
+        self._cancel_generation()
+        self.context.failures += 1
+        self._finish_speech()
+
+    @causes(do.CancelGeneration, do.TellAnswerEnded, do.Speak, do.TellSegment, do.FinishSpeech)
+    def fall_back(self, fact: Fact) -> None:
+        """The model gave no answer: say one of our own, by how often that has happened in a row."""
+        self._void_generation()
+        self.context.failures += 1
+        texts = self.context.policy.fallback
+        text = {1: texts.first, 2: texts.second}.get(self.context.failures, texts.third)
+        if self.context.failures >= 3:
+            self.context.end_after_answer = (
+                EndReason.HANDED_OVER if self.context.policy.hand_over else EndReason.MODEL_KEPT_FAILING
+            )
+        self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def apologise(self, fact: Fact) -> None:
+        """Nothing was understood, for technical reasons: the caller must not be left in silence."""
+        self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def part(self, fact: Fact) -> None:
+        """What the call cannot do without is lost: say so, then close."""
+        self._say_instead(self.context.policy.fallback.third, fact.at_ms)
+
+    def _say_instead(self, text: str, at_ms: float) -> None:
+        """A whole answer of our own."""
+        self.context.generation += 1
+        self._open_speech(at_ms)
+        self._say(text)
+        self._finish_speech()
+
+    def _cancel_generation(self) -> None:
+        if self.context.generation_open is not None:
+            self.context.ask(do.CancelGeneration(self.context.generation_open))
+            self.context.generation_open = None
+
+    def _void_generation(self) -> None:
+        """Give up an answer of which nothing was said."""
+        if self.context.generation_open is not None:
+            self._cancel_generation()
+            self._tell_never_spoken()
+
+    def _tell_never_spoken(self) -> None:
+        """A client that was told of the answer's start is told of its end too."""
+        self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
+
+    def _open_speech(self, at_ms: float) -> None:
+        self.context.ledger = PlaybackLedger()
+        self.context.take = 1
+        self.context.speech_open = self.context.generation
+        self.context.times.first_segment = at_ms
+        self.context.answer_times = self.context.times
+
+    def _say(self, text: str, markup: str = "") -> None:
+        number = self.context.speech_open
+        if number is not None:
+            segment = self.context.ledger.add(text)
+            self.context.ask(do.TellSegment(number, segment, text), do.Speak(number, segment, markup or text))
+
+    @causes(do.TellTrouble)
+    def tell_model_failed(self, fact: facts.GenerationFailed) -> None:
+        self._tell_trouble(do.Trouble.MODEL_FAILED, fact.failure)
+
+    @causes(do.TellTrouble)
+    def tell_model_empty(self) -> None:
+        message = "the language model gave an empty answer"
+        self.context.ask(do.TellTrouble(do.Trouble.MODEL_FAILED, message, retryable=True))
+
+    @causes(do.TellTrouble)
+    def tell_model_late(self) -> None:
+        message = "the language model did not go on in time"
+        self.context.ask(do.TellTrouble(do.Trouble.MODEL_LATE, message, retryable=True))
+
+    # --- actions: the voice -------------------------------------------------------------------------------
+
+    @causes(do.DistrustLink)
+    def doubt_voice(self, fact: Fact) -> None:
+        """Whoever comes next in order of preference shall speak from now on."""
+        late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
+        failure = fact.failure if isinstance(fact, facts.SynthesisFailed) else late
+        self.context.ask(do.DistrustLink(Role.TTS, failure))
+
+    @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
+    def restart_speech(self, fact: Fact) -> None:
+        """What the voice gave is heard; what it owes is asked for once more, in a stream of its own."""
+        context, number = self.context, self.context.speech_open
+        if number is None:
+            return
+        context.take += 1
+        beyond_segments = context.ledger.heard_ms(fact.at_ms) - context.ledger.known_ms()
+        voiced_ms = fact.voiced_ms if isinstance(fact, facts.SynthesisFailed) else max(0.0, beyond_segments)
+        again = context.ledger.cut(voiced_ms)
+        context.ask(do.RestartSpeech(number, context.take))
+        context.ask(*(do.Speak(number, segment, text) for segment, text in again))
+        if context.generation_open is None:
+            self._finish_speech()
+
+    # --- actions: playback --------------------------------------------------------------------------------
+
+    @causes()
+    def note_voiced(self, fact: facts.SegmentVoiced) -> None:
+        self.context.ledger.voiced(fact)
+
+    @causes()
+    def note_position(self, fact: facts.PlaybackAt) -> None:
+        self.context.ledger.moved(fact)
+
+    @causes()
+    def note_all_heard(self) -> None:
+        self.context.ledger.all_heard = True
+
+    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    def complete_answer(self, fact: Fact) -> None:
+        """Everything was heard: it becomes history."""
+        self._end_speech(fact.at_ms)
+
+    @causes(do.CancelGeneration, do.StopSpeech, do.TellInterrupted, do.TellAnswerEnded)
+    def interrupt_answer(self, fact: Fact) -> None:
+        """The caller cuts in: silence, and history keeps what was heard."""
+        number = self._stop_speech(do.StopCause.INTERRUPTED)
+        heard_ms = self.context.ledger.heard_ms(fact.at_ms)
+        heard, unheard = self.context.ledger.split(fact.at_ms)
+        self.context.ask(do.TellInterrupted(number, heard, unheard, heard_ms))
+        self.context.end_after_answer = None
+        self._end_speech(fact.at_ms)
+
+    @causes(do.CancelGeneration, do.StopSpeech, do.TellTrouble, do.TellAnswerEnded)
+    def lose_voice(self, fact: Fact) -> None:
+        """The voice failed or stalled: the client has the text, and history what was heard."""
+        self._stop_speech(do.StopCause.FAILED)
+        if isinstance(fact, facts.SynthesisFailed):
+            self._tell_trouble(do.Trouble.VOICE_FAILED, fact.failure)
+        else:
+            message = "the voice did not go on in time"
+            self.context.ask(do.TellTrouble(do.Trouble.VOICE_FAILED, message, retryable=True))
+        self._end_speech(fact.at_ms)
+
+    @causes(do.CancelGeneration, do.StopSpeech, do.TellAnswerEnded)
+    def end_answer(self, fact: Fact) -> None:
+        """The conversation ends during an answer."""
+        if self.context.speech_open is None:
+            self._void_generation()
+        else:
+            self._stop_speech(do.StopCause.ENDED)
+            self._end_speech(fact.at_ms)
+
+    def _stop_speech(self, cause: do.StopCause) -> int:
+        number = self.context.speech_open
+        assert number is not None, "only what is being said is stopped"
+        self.context.ask(do.StopSpeech(number, cause))
+        return number
+
+    def _end_speech(self, at_ms: float) -> None:
+        """Commit, and close the answer's books."""
+        self._cancel_generation()
+        ledger, number = self.context.ledger, self.context.speech_open
+        assert number is not None, "only what is being said can end"
+        self.context.commit(at_ms)
+        latency = self.context.answer_times.latency(ledger.started_at)
+        self.context.ask(
+            do.TellAnswerEnded(number, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency)
+        )
+        self.context.speech_open = None
+        self.context.attempts = 0
+
+    # --- actions: the end ---------------------------------------------------------------------------------
+
+    @causes(do.Refuse, do.ReleaseLink, do.CloseConversation)
+    def leave(self, fact: Fact) -> None:
+        """The conversation is over, for the reason the caller's side gave or one found here."""
+        if isinstance(fact, facts.HungUp):
+            self.context.end_reason = fact.reason
+        reason = self.context.end_reason or self.context.end_after_answer or EndReason.INTERNAL_ERROR
+        self.context.end_reason = reason
+        self._refuse_all(f"the conversation ended: {reason.value}")
+        self.context.ask(*(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason))
+
+    @causes(do.AbandonConversation)
+    def abandon(self) -> None:
+        self.context.ask(do.AbandonConversation())

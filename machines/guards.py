@@ -1,0 +1,172 @@
+"""The conversation machine's guards: questions about its memory and the fact at hand. They change nothing."""
+
+from __future__ import annotations
+
+from machines import facts
+from machines.context import Context, Continuation
+from machines.driver import Chart
+from machines.facts import Fact, Role, TurnMode
+
+SLACK_MS = 1.0
+"""Deadlines are armed in floating point and may pass this much early."""
+
+
+class Guards(Chart[Context]):
+    """What transitions depend on."""
+
+    # --- links --------------------------------------------------------------------------------------------
+
+    def last_link(self, fact: facts.LinkUp) -> bool:
+        """Every other role can be used already."""
+        return self.context.links_up | {fact.role} == frozenset(Role)
+
+    def can_say_so(self, fact: facts.LinkDown) -> bool:
+        """What is lost is not the voice, so that the caller can be told."""
+        return fact.role is not Role.TTS and Role.TTS in self.context.links_up
+
+    def about_voice(self, fact: facts.LinkDown) -> bool:
+        """The voice is lost."""
+        return fact.role is Role.TTS
+
+    # --- turns --------------------------------------------------------------------------------------------
+
+    def stop_pending(self) -> bool:
+        """The caller ended the recording before anybody listened."""
+        return self.context.stop_pending
+
+    def automatic(self) -> bool:
+        """Voice activity, or the speech-to-text provider, decides about turns."""
+        return self.context.turn_mode is TurnMode.AUTOMATIC
+
+    def by_hand(self, fact: facts.RecordingStarted) -> bool:
+        """From now on the caller ends the turn."""
+        return fact.turn_mode is TurnMode.MANUAL
+
+    def interruptible(self) -> bool:
+        """Who speaks over an answer interrupts it; if not, it is answered afterwards."""
+        return self.context.policy.barge_in
+
+    def speaking_on(self) -> bool:
+        """The caller speaks again while something else is awaited."""
+        return self.context.continuation is Continuation.SPEAKING
+
+    def pausing_again(self) -> bool:
+        """The caller spoke again meanwhile and paused."""
+        return self.context.continuation is Continuation.PAUSED
+
+    def recording_on(self) -> bool:
+        """The caller began another recording meanwhile."""
+        return self.context.continuation is Continuation.RECORDING
+
+    def about_awaited_turn(self, fact: facts.TranscriptionFailed) -> bool:
+        """It is the turn whose final transcript is awaited, not the one after it."""
+        return fact.turn == self.context.turn_awaited
+
+    def about_queued_turn(self, fact: facts.TranscriptFinal | facts.TranscriptionFailed) -> bool:
+        """It is a turn that ended while another was being answered."""
+        return fact.turn in self.context.turns_queued
+
+    def turns_wait(self) -> bool:
+        """Such a turn's words wait to be answered."""
+        return bool(self.context.queue)
+
+    def words_owed(self) -> bool:
+        """Such a turn's words are not known yet."""
+        return bool(self.context.turns_queued)
+
+    def understood(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
+        """There are words to answer: in this transcript, or unanswered ones from before."""
+        return bool(self.context.join(fact.text))
+
+    def understood_so_far(self) -> bool:
+        """The same, by the interim transcript."""
+        return bool(self.context.join(self.context.interim))
+
+    def first_wait(self) -> bool:
+        """Half the time for the final transcript is left."""
+        return self.context.waits == 0
+
+    def mute(self) -> bool:
+        """Half the time is over without a single word: speech to text may be open and silent."""
+        return self.context.waits == 0 and not self.context.interim
+
+    def other_ears(self) -> bool:
+        """Another provider of speech to text stands ready, and there is time for it."""
+        return self.context.waits == 0 and Role.STT in self.context.spare
+
+    # --- answers ------------------------------------------------------------------------------------------
+
+    def worth_retrying(self, fact: facts.GenerationFailed) -> bool:
+        """Another request may succeed, and the budgets have room for one."""
+        wait_ms = self.wait_for_model_ms(fact.failure.retry_after_ms or 0)
+        return self._may_succeed(fact, Role.LLM) and self._time_for_request(fact, wait_ms)
+
+    def worth_asking_again(self, fact: Fact) -> bool:
+        """The same, of a model that did not answer in time."""
+        return self._requests_left() and self._time_for_request(fact, self.wait_for_model_ms(0))
+
+    def worth_continuing(self, fact: Fact) -> bool:
+        """The model broke off; another request may bring the rest, and it need not wait for long."""
+        may_succeed = self._requests_left() and (
+            not isinstance(fact, facts.GenerationFailed) or self._may_succeed(fact, Role.LLM)
+        )
+        asked_to_wait = isinstance(fact, facts.GenerationFailed) and bool(fact.failure.retry_after_ms)
+        at_once = Role.LLM in self.context.spare or not asked_to_wait
+        return may_succeed and at_once and not self._over_budget(fact)
+
+    def answer_too_long(self, fact: Fact) -> bool:
+        """The model goes on and on."""
+        return self.still_generating() and self._over_budget(fact)
+
+    def model_stalled(self, fact: Fact) -> bool:
+        """It is the model that is silent, in the middle of its answer."""
+        return self.still_generating() and fact.at_ms + SLACK_MS >= self.model_due_at()
+
+    def voice_worth_retrying(self, fact: Fact) -> bool:
+        """The voice may do better at the next take."""
+        left = self.context.take <= self.context.policy.voice_retries
+        return left and (not isinstance(fact, facts.SynthesisFailed) or self._may_succeed(fact, Role.TTS))
+
+    def said_already(self, fact: facts.SegmentReady) -> bool:
+        """A model that was to go on with its answer says something of it again."""
+        continued = fact.generation != self.context.speech_open
+        return continued and any(fact.text == segment.text for segment in self.context.ledger.segments)
+
+    def still_generating(self) -> bool:
+        """The model has not ended this answer."""
+        return self.context.generation_open is not None
+
+    def goodbye(self) -> bool:
+        """The answer being spoken is the last one."""
+        return self.context.end_after_answer is not None
+
+    # --- what several ask ---------------------------------------------------------------------------------
+
+    def model_due_at(self) -> float:
+        """When the model must have given its next sign of life."""
+        if self.context.alive_at is None:
+            return self.context.generation_began + self.context.policy.first_token_timeout_ms
+        return self.context.alive_at + self.context.policy.token_gap_timeout_ms
+
+    def wait_for_model_ms(self, asked_ms: float) -> float:
+        """Until the next request: none where another provider takes it, else by schedule or as asked for."""
+        schedule = self.context.policy.llm_retry_delays_ms
+        if Role.LLM in self.context.spare or not schedule or not self._requests_left():
+            return 0.0
+        return max(schedule[self.context.attempts - 1], asked_ms)
+
+    def _requests_left(self) -> bool:
+        return self.context.attempts <= len(self.context.policy.llm_retry_delays_ms)
+
+    def _may_succeed(self, fact: facts.GenerationFailed | facts.SynthesisFailed, role: Role) -> bool:
+        """Not what will fail again, unless somebody else tries; and a request must be left."""
+        left = role is not Role.LLM or self._requests_left()
+        return left and (fact.failure.error_class.retryable or role in self.context.spare)
+
+    def _time_for_request(self, fact: Fact, wait_ms: float) -> bool:
+        over = self.context.thinking_began + self.context.policy.first_segment_timeout_ms
+        return fact.at_ms + wait_ms + SLACK_MS < over
+
+    def _over_budget(self, fact: Fact) -> bool:
+        over = self.context.thinking_began + self.context.policy.answer_timeout_ms
+        return fact.at_ms + SLACK_MS >= over
