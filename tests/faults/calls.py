@@ -41,7 +41,9 @@ class Turn:
     """What the caller's side was told meanwhile."""
     asked: str
     """What the caller said, as the model was told; empty if it was not asked."""
-    settled: bool = True
+    delivered: str
+    """What the caller said, as far as it reached the speech to text that was asked for the words."""
+    settled: bool
 
 
 @frozen
@@ -71,8 +73,9 @@ async def _hold(cell: Cell, made: Vendors) -> Held:
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
         hears = made.flux if cell.role is Role.FLUX else made.nova
-        async with hold_call(LineUp(hears=(hears,))) as call, trio.open_nursery() as nursery:
-            caller = _CallerInACell(cell, call, made)
+        providers = LineUp(hears=(hears,))
+        async with hold_call(providers) as call, trio.open_nursery() as nursery:
+            caller = _CallerInACell(cell, call, made, providers.delivered)
             nursery.start_soon(caller.use_microphone)
             nursery.start_soon(caller.strike)
             await caller.talk()
@@ -121,6 +124,7 @@ class _CallerInACell:
     cell: Cell
     call: Call
     made: Vendors
+    delivered: list[str]
     turns: list[Turn] = Factory(list)
     _speech: Samples = Factory(lambda: silence(0))
     _said: trio.Event = Factory(trio.Event)
@@ -161,6 +165,7 @@ class _CallerInACell:
                 trio.current_time(),
                 tuple(self.call.caller.told[told:]),
                 _last_words(self.call.providers.llm.requests[requests:]),
+                self.delivered[-1] if self.delivered else "",
                 not scope.cancelled_caught,
             )
         )

@@ -45,6 +45,8 @@ class TurnOutcome:
     came: Came
     understood: str
     """What the model was told that the caller said; empty if it was not asked."""
+    delivered: str
+    """What of the caller's words reached the speech to text that was asked for them."""
     heard: tuple[str, ...]
     """Each answer: its text, and if it was not heard in full, how much was."""
     first_sound: float | None
@@ -95,6 +97,7 @@ def _turn_outcome(held: Held, turn: Turn) -> TurnOutcome:
     return TurnOutcome(
         _came(held, turn, playbacks),
         turn.asked,
+        turn.delivered,
         tuple(_heard(held, playback) for playback in playbacks),
         first,
         max(silences, default=0.0),
@@ -152,20 +155,21 @@ def _came(held: Held, turn: Turn, playbacks: list[Playback]) -> Came:
     expected = Script().answer(turn.asked).replace(MARKER, "")
     if playbacks[-1].cause is not None or expected not in texts:
         return Came.PART if _was_told(turn) else Came.GARBLED
-    return Came.ANSWER_AFTER_RETRY if _retried(held, turn) else Came.ANSWER
+    began_at = 0.0 if turn is held.turns[0] else turn.began_at
+    return Came.ANSWER_AFTER_RETRY if _retried(held, began_at, turn.settled_at) else Came.ANSWER
 
 
 def _was_told(turn: Turn) -> bool:
     return any(isinstance(effect, do.TellTrouble) for effect in turn.told)
 
 
-def _retried(held: Held, turn: Turn) -> bool:
-    """Whether something failed until then, and was done again."""
+def _retried(held: Held, since: float, until: float) -> bool:
+    """Whether something failed meanwhile, and was done again."""
     return any(
         step.outcome is Outcome.TAKEN
         and step.target in ("waiting", "pausing", "retrying", "reopening")
         and (step.machine != "conversation" or step.target == "retrying")
-        and step.fact.at_ms <= turn.settled_at * 1000
+        and since * 1000 <= step.fact.at_ms <= until * 1000
         for step in held.call.steps
     )
 

@@ -8,8 +8,9 @@ from itertools import groupby
 from pathlib import Path
 
 from adapters.simulators.script import CALLER_SAYS
+from tests.faults.calls import FIRST_WORDS, NEXT_WORDS
 from tests.faults.cells import Cell, Role
-from tests.faults.outcomes import CallOutcome, TurnOutcome
+from tests.faults.outcomes import CallOutcome, Came, TurnOutcome
 
 PATH = Path(__file__).parents[2] / "docs" / "faults.md"
 
@@ -76,23 +77,25 @@ def _row(cell: Cell, outcome: CallOutcome) -> str:
     ]
     columns = (
         cell.fault,
-        _came(first) if first else f"over {outcome.closing:.2f} s after hanging up",
+        _came(first, FIRST_WORDS) if first else f"over {outcome.closing:.2f} s after hanging up",
         "<br>".join(first.heard) if first else "",
         _seconds(first.first_sound) if first else "",
         _seconds(first.silence) if first else "",
-        _came(second) if second else "",
+        _came(second, NEXT_WORDS) if second else "",
         "<br>".join(outcome.paths),
         ", ".join(told),
     )
     return "| " + " | ".join(column.replace("|", "\\|") for column in columns) + " |"
 
 
-def _came(turn: TurnOutcome) -> str:
+def _came(turn: TurnOutcome, words: str) -> str:
     """With what was understood, if it is not all that the caller said."""
     rest = turn.understood
     for said in CALLER_SAYS:
         rest = rest.replace(said, "")
-    return turn.came.value + (f" to “{turn.understood}”" if rest.strip() else "")
+    came = turn.came.value + (f" to “{turn.understood}”" if rest.strip() else "")
+    lost = turn.delivered != words and turn.came in (Came.ANSWER, Came.ANSWER_AFTER_RETRY)
+    return came + (f"; of “{words}” only “{turn.delivered}” reached speech to text" if lost else "")
 
 
 def _seconds(value: float | None) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 
 import httpcore2
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import Factory, frozen
 
 from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.deepgram_flux import DeepgramFlux, FluxSettings
@@ -16,9 +14,9 @@ from adapters.deepgram_nova import DeepgramNova
 from adapters.interfaces import LanguageModel, SpeechToText
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
-from machines.history import Message
 from orchestrator.providers import Providers
 from tests.faults.network import Network, connect_http
+from tests.faults.recorded import RecordedHearing, RecordedModel
 from tests.simulation import SimulatedProviders, SimulatedVoiceActivity
 
 KEY = "sk-vantum-0123456789abcdef"
@@ -69,29 +67,12 @@ async def _warm_up(made: Vendors) -> None:
         await made.pool.aclose()
 
 
-@define
-class _Recorded:
-    """A language model whose requests and open streams are counted."""
-
-    _model: LanguageModel
-    _simulated: SimulatedProviders
-    name: str = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.name = self._model.name
-
-    def generate(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        self._simulated.llm.requests.append(tuple(messages))
-        return self._model.generate(messages)
-
-    async def check(self) -> None:
-        await self._model.check()
-
-
 @frozen
 class LineUp(SimulatedProviders):
     """The vendors' adapters in the place of simulated providers, whose `llm` keeps the requests."""
 
+    delivered: list[str] = Factory(list)
+    """The words in the audio of each finalized turn, as they reached speech to text."""
     hears: tuple[SpeechToText, ...] = Factory(lambda: (vendors().nova,))
     thinks: tuple[LanguageModel, ...] = Factory(lambda: (vendors().openai,))
     speaks: tuple[CartesiaTextToSpeech, ...] = Factory(lambda: (vendors().cartesia,))
@@ -99,7 +80,10 @@ class LineUp(SimulatedProviders):
     def for_calls(self) -> Providers:
         """As conversations take them."""
         return Providers(
-            self.hears[0], _Recorded(self.thinks[0], self), self.speaks[0], SimulatedVoiceActivity()
+            RecordedHearing(self.hears[0], self.delivered),
+            RecordedModel(self.thinks[0], self.llm.requests),
+            self.speaks[0],
+            SimulatedVoiceActivity(),
         )
 
     def in_use(self) -> int:
