@@ -84,18 +84,18 @@ async def _hold(cell: Cell, made: Vendors) -> Held:
             await call.over.wait()
             ended_at = trio.current_time()
             nursery.cancel_scope.cancel()
-        left_behind = [*broken_promises(call), *await _left_behind(cell, made, running, tasks)]
-    return Held(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left_behind))
+        left = [*broken_promises(call), *await left_behind(made, running, tasks)]
+    return Held(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
 
 
-async def _left_behind(cell: Cell, made: Vendors, running: Simulators, tasks: int) -> list[str]:
-    """What should be gone after the call, in words."""
+async def left_behind(made: Vendors, running: Simulators, tasks: int) -> list[str]:
+    """What should be gone after a call, in words. `tasks` lived before it."""
     await made.pool.aclose()
     left = [f"our line to {line.vendor} is open" for line in made.network.open_lines]
     with trio.move_on_after(60):  # a half-open simulator cannot see us leave: it waits for 30 s
         await running.all_closed()
     await wait_all_tasks_blocked()
-    if cell.network is None:
+    if not made.network.struck:
         still = [one for one in running.records.open_contexts if _could_be_cancelled(one, running)]
         left += [f"Cartesia still speaks {context.transcript!r}" for context in still]
     if running.records.open_sockets:
@@ -200,13 +200,10 @@ class _CallerInACell:
             return
         await self.call.reaches(self.cell.state.value)
         await trio.sleep(self.cell.later)
-        for line in self.made.network.lines:
-            if line.vendor != self.cell.role.value:
-                continue
-            if self.cell.network is Network.CUTS:
-                line.cut()
-            else:
-                line.fall_silent()
+        if self.cell.network is Network.CUTS:
+            self.made.network.cut(self.cell.role.value)
+        else:
+            self.made.network.fall_silent(self.cell.role.value)
 
 
 def _last_words(requests: list[tuple[Message, ...]]) -> str:

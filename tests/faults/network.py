@@ -82,12 +82,15 @@ class Network:
     def __init__(self) -> None:
         self.lines: list[Line] = []
         """Of the current call."""
+        self.struck = False
+        """Lines were cut or fell silent."""
         self._simulators: Simulators | None = None
 
     def attach(self, simulators: Simulators) -> None:
         """The place that all connections lead to from now on."""
         self._simulators = simulators
         self.lines = []
+        self.struck = False
 
     def of(self, vendor: str) -> Callable[[str, int], Awaitable[Line]]:
         """How this vendor's adapter connects; an `OpenStream`."""
@@ -101,6 +104,20 @@ class Network:
             return line
 
         return connect
+
+    def cut(self, vendor: str) -> None:
+        """All lines to a vendor are reset."""
+        for line in self._lines_to(vendor):
+            line.cut()
+
+    def fall_silent(self, vendor: str) -> None:
+        """All lines to a vendor swallow everything."""
+        for line in self._lines_to(vendor):
+            line.fall_silent()
+
+    def _lines_to(self, vendor: str) -> list[Line]:
+        self.struck = True
+        return [line for line in self.lines if line.vendor == vendor]
 
     @property
     def open_lines(self) -> list[Line]:
