@@ -37,8 +37,8 @@ class Vendors:
 
 
 @functools.cache
-def vendors(place: int = 0) -> Vendors:
-    """Those that are first in the order of preference (0), or second (1). Made once: it takes a second."""
+def vendors() -> Vendors:
+    """Made once: it takes a second. Not to be called inside of Trio."""
     network = Network()
     http = http_client()
     made = Vendors(
