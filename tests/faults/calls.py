@@ -1,0 +1,219 @@
+"""Holds the call of one cell, in virtual time, and reports what its caller heard and what was left behind."""
+
+from __future__ import annotations
+
+import random
+
+import trio
+from attrs import Factory, define, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from adapters.interfaces import LISTENING_RATE, Samples
+from adapters.simulators import FaultKind, Latencies, Simulators, simulators
+from adapters.simulators.records import Exchange, SpeechContext
+from machines.declarations import Outcome, Step
+from machines.effects import Effect
+from machines.facts import TurnMode
+from machines.history import Message, Speaker
+from tests.faults.cells import Cell, Network, Role
+from tests.faults.vendors import KEY, LineUp, Vendors, vendors
+from tests.simulation import Call, broken_promises, hold_call
+from tests.simulation.call import BLOCK_MS
+from tests.simulation.speech import silence, spoken
+
+SEED = 1
+FIRST_WORDS, NEXT_WORDS = "how is the", "what is today"
+"""What sounds like speech to simulated vendors: they understand the next line of their script."""
+PAUSE_S = 0.3
+TURN_S = 45
+"""Longer than any turn may last."""
+
+
+@frozen
+class Turn:
+    """A turn of the caller's, and what came of it. Times in seconds of the call."""
+
+    began_at: float
+    spoken_until: float
+    settled_at: float
+    """When the answer was over, or it was clear that there would be none, or the call ended."""
+    told: tuple[Effect, ...]
+    """What the caller's side was told meanwhile."""
+    asked: str
+    """What the caller said, as the model was told; empty if it was not asked."""
+    delivered: str
+    """What the caller said, as far as it reached the speech to text that was asked for the words."""
+    settled: bool
+
+
+@frozen
+class Held:
+    """A call that is over."""
+
+    cell: Cell
+    call: Call
+    turns: tuple[Turn, ...]
+    hung_up_at: float
+    ended_at: float
+    left_behind: tuple[str, ...]
+
+
+def hold(cell: Cell) -> Held:
+    """The cell's call; the same every time."""
+    trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    made = vendors()
+    trio._core._run._r.seed(cell.name)
+    random.seed(cell.name)
+    return trio.run(_hold, cell, made, clock=MockClock(autojump_threshold=0))
+
+
+async def _hold(cell: Cell, made: Vendors) -> Held:
+    async with simulators(seed=SEED, faults=cell.faults, latencies=Latencies(), keys=[KEY]) as running:
+        made.network.attach(running)
+        await wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        hears = made.flux if cell.role is Role.FLUX else made.nova
+        providers = LineUp(hears=(hears,))
+        async with hold_call(providers) as call, trio.open_nursery() as nursery:
+            caller = _CallerInACell(cell, call, made, providers.delivered)
+            nursery.start_soon(caller.use_microphone)
+            nursery.start_soon(caller.strike)
+            await caller.talk()
+            hung_up_at = trio.current_time()
+            call.hang_up()
+            await call.over.wait()
+            ended_at = trio.current_time()
+            nursery.cancel_scope.cancel()
+        left = [*broken_promises(call), *await left_behind(made, running, tasks)]
+    return Held(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
+
+
+async def left_behind(made: Vendors, running: Simulators, tasks: int) -> list[str]:
+    """What should be gone after a call, in words. `tasks` lived before it."""
+    await made.pool.aclose()
+    left = [f"our line to {line.vendor} is open" for line in made.network.open_lines]
+    with trio.move_on_after(60):  # a half-open simulator cannot see us leave: it waits for 30 s
+        await running.all_closed()
+    await wait_all_tasks_blocked()
+    if not made.network.struck:
+        still = [one for one in running.records.open_contexts if _could_be_cancelled(one, running)]
+        left += [f"Cartesia still speaks {context.transcript!r}" for context in still]
+    if running.records.open_sockets:
+        left.append(f"{running.records.open_sockets} connections are open at the simulators")
+    more = trio.lowlevel.current_statistics().tasks_living - tasks
+    return [*left, *([f"{more} tasks are left"] if more > 0 else [])]
+
+
+_LOSES_CONTEXTS = (FaultKind.RESET, FaultKind.CLOSE, FaultKind.HALF_OPEN)
+
+
+def _could_be_cancelled(context: SpeechContext, running: Simulators) -> bool:
+    """Whether a cancellation could have reached Cartesia; with a lost connection, contexts are lost too."""
+
+    def holds(exchange: Exchange) -> bool:
+        return any(message.get("context_id") == context.id for message in exchange.messages)
+
+    exchange = next(one for one in running.records.at("cartesia.websocket") if holds(one))
+    return not any(kind in _LOSES_CONTEXTS for kind in exchange.faults)
+
+
+@define
+class _CallerInACell:
+    """Speaks two turns, or as the cell has it, with the microphone open all the time."""
+
+    cell: Cell
+    call: Call
+    made: Vendors
+    delivered: list[str]
+    turns: list[Turn] = Factory(list)
+    _speech: Samples = Factory(lambda: silence(0))
+    _said: trio.Event = Factory(trio.Event)
+
+    async def talk(self) -> None:
+        """All that the caller does but hanging up."""
+        await self.call.start_recording(TurnMode.AUTOMATIC)
+        if self.cell.hangs_up:
+            await self._talk_and_leave()
+            return
+        if not self.cell.speaks_at_once:
+            await self.call.reaches("quiet")
+            await trio.sleep(PAUSE_S)
+        await self._take_turn(FIRST_WORDS)
+        if not self.call.over.is_set():
+            await trio.sleep(PAUSE_S)
+            await self._take_turn(NEXT_WORDS)
+
+    async def _talk_and_leave(self) -> None:
+        if not self.cell.speaks_at_once:
+            await self.call.reaches("quiet")
+        await self._say(FIRST_WORDS)
+        await self.call.reaches(self.cell.state.value)
+        await trio.sleep(self.cell.later + 1)
+
+    async def _take_turn(self, words: str) -> None:
+        began_at = trio.current_time()
+        steps, told = len(self.call.steps), len(self.call.caller.told)
+        requests = len(self.call.providers.llm.requests)
+        await self._say(words)
+        spoken_until = trio.current_time()
+        with trio.move_on_after(TURN_S) as scope:
+            await self.call.until(lambda: self._is_settled(steps))
+        self.turns.append(
+            Turn(
+                began_at,
+                spoken_until,
+                trio.current_time(),
+                tuple(self.call.caller.told[told:]),
+                _last_words(self.call.providers.llm.requests[requests:]),
+                self.delivered[-1] if self.delivered else "",
+                not scope.cancelled_caught,
+            )
+        )
+
+    def _is_settled(self, first_step: int) -> bool:
+        if self.call.over.is_set():
+            return True
+        if self.cell.barges_in and not self.turns:
+            return self.call.state == "speaking" and self._hears_something()
+        return any(map(_settles, self.call.steps[first_step:])) and self.call.state == "quiet"
+
+    def _hears_something(self) -> bool:
+        return any(len(playback.chunks) > 5 for playback in self.call.caller.playbacks)
+
+    async def _say(self, words: str) -> None:
+        self._speech, self._said = spoken(words), trio.Event()
+        await self._said.wait()
+
+    async def use_microphone(self) -> None:
+        """Speech when there is some, else silence, in real time."""
+        length = LISTENING_RATE * BLOCK_MS // 1000
+        while True:
+            await trio.sleep(BLOCK_MS / 1000)
+            block, self._speech = self._speech[:length], self._speech[length:]
+            self.call.audio.push(block if len(block) else silence(BLOCK_MS), LISTENING_RATE)
+            if not len(self._speech):
+                self._said.set()
+
+    async def strike(self) -> None:
+        """What the network does, when its time has come."""
+        if self.cell.network is None:
+            return
+        await self.call.reaches(self.cell.state.value)
+        await trio.sleep(self.cell.later)
+        if self.cell.network is Network.CUTS:
+            self.made.network.cut(self.cell.role.value)
+        else:
+            self.made.network.fall_silent(self.cell.role.value)
+
+
+def _last_words(requests: list[tuple[Message, ...]]) -> str:
+    """Of the caller, in the newest of these requests."""
+    messages = requests[-1] if requests else ()
+    return next((one.text for one in reversed(messages) if one.speaker is Speaker.USER), "")
+
+
+def _settles(step: Step) -> bool:
+    """Whether the conversation waits for the caller again after this step."""
+    if step.machine != "conversation" or step.outcome is not Outcome.TAKEN or step.target != "quiet":
+        return False
+    return step.source not in ("connecting", "quiet", "hearing")

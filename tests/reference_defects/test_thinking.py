@@ -1,0 +1,120 @@
+"""The language model: 6 where it hangs, 10, 28, 29, 37."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from adapters.simulators import Answer, Fault, FaultKind, Latencies, Latency, Script
+from machines import effects as do
+from machines.effects import Trouble
+from machines.history import Speaker
+from machines.policy import ConversationPolicy
+from tests.faults.vendors import Vendors
+from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
+
+SLOW_TOKENS = evolve(Latencies(), token=Latency(200))
+ANSWER = "Hello! This is Alex. How can I help you today?"
+
+
+async def test_06_a_model_that_hangs_is_covered_for_within_its_deadline(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    policy = ConversationPolicy(first_segment_timeout_ms=3_000)
+    async with vendor_call(made, Fault(FaultKind.STALL, MODEL), policy=policy) as held:
+        await held.call.reaches("quiet")
+        await held.call.take_turn("how is the weather")
+        await held.call.reaches("generating")
+        asked_at = trio.current_time()
+        await held.call.reaches("speaking")
+        assert trio.current_time() - asked_at == pytest.approx(3, abs=0.01)
+        await held.call.answered()
+        assert held.caller.answers() == [policy.fallback.first]
+        await held.exchange("how is the weather", 2)
+        assert held.caller.answers()[1] != policy.fallback.first, "the session is not blocked"
+
+
+async def test_06_a_model_that_hangs_in_mid_answer_is_given_up_within_its_deadline(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    policy = ConversationPolicy(speech_stall_timeout_ms=2_000)
+    async with vendor_call(made, Fault(FaultKind.STALL, MODEL, after=9), policy=policy) as held:
+        await held.exchange("how is the weather", 1)
+        assert held.caller.troubles() == [Trouble.MODEL_LATE]
+        (playback,) = held.caller.playbacks
+        assert playback.ended_with_ms is not None
+        over_at = playback.begun_at_ms + playback.sent_ms() + policy.speech_stall_timeout_ms
+        assert trio.current_time() * 1000 == pytest.approx(over_at, abs=500)
+
+
+JUNK = [Fault(FaultKind.MALFORMED, count=3), Fault(FaultKind.UNKNOWN, count=3), Fault(FaultKind.TRUNCATE)]
+
+
+@pytest.mark.parametrize("fault", JUNK, ids=lambda fault: fault.kind.value)
+@pytest.mark.parametrize("route", [NOVA, FLUX, MODEL, VOICE])
+async def test_10_what_a_vendor_sends_is_not_trusted(
+    made: Vendors, autojump_clock: MockClock, route: str, fault: Fault
+) -> None:
+    after = {NOVA: 1, FLUX: 1, MODEL: 0, VOICE: 2}[route]
+    async with vendor_call(made, evolve(fault, at=route, after=after), flux=route == FLUX) as held:
+        await held.exchange("how is the weather", 1)
+        assert held.caller.answers() == [ANSWER]
+
+
+async def test_28_the_answer_is_spoken_while_it_is_still_being_generated(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    async with vendor_call(made, latencies=SLOW_TOKENS) as held:
+        await held.call.take_turn("how is the weather")
+        await held.call.until(lambda: any(playback.chunks for playback in held.caller.playbacks))
+        (request,) = held.at(MODEL)
+        assert not request.closed
+        assert held.caller.told_of(do.TellSegment)[0].text == "Hello!"
+        await held.call.answered()
+
+
+async def test_28_every_call_counts_its_own_segments(made: Vendors, autojump_clock: MockClock) -> None:
+    for _ in range(2):
+        async with vendor_call(made) as held:
+            await held.exchange("how is the weather", 1)
+            assert [told.segment for told in held.caller.told_of(do.TellSegment)] == [0, 1, 2]
+
+
+async def test_29_history_beyond_the_limit_loses_its_oldest_exchanges_and_keeps_the_system_message(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    script = Script(("One.", "Two.", "Three.", "Four."), (Answer("", "You said {heard}"),))
+    policy = ConversationPolicy(system_prompt="Be brief.", max_history=4)
+    async with vendor_call(made, script=script, policy=policy) as held:
+        for number in (1, 2, 3, 4):
+            await held.exchange("one", number)
+        assert [(message.speaker, message.text) for message in held.requests()[-1]] == [
+            (Speaker.SYSTEM, "Be brief."),
+            (Speaker.USER, "Two."),
+            (Speaker.ASSISTANT, "You said Two."),
+            (Speaker.USER, "Three."),
+            (Speaker.ASSISTANT, "You said Three."),
+            (Speaker.USER, "Four."),
+        ]
+
+
+async def test_37_an_answer_that_nobody_heard_is_no_answer(made: Vendors, autojump_clock: MockClock) -> None:
+    async with vendor_call(made, Fault(FaultKind.TRUNCATE, VOICE, count=0)) as held:
+        await held.exchange("how is the weather", 1)
+        assert held.caller.troubles() == [Trouble.VOICE_FAILED]
+        (told,) = held.caller.told_of(do.TellAnswerEnded)
+        assert told.duration_ms == 0
+        await held.exchange("how is the weather", 2)
+        assert [message.speaker for message in held.requests()[-1]] == [Speaker.USER]
+
+
+async def test_37_of_an_answer_that_broke_off_the_model_is_told_what_was_heard(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    async with vendor_call(made, Fault(FaultKind.STALL, VOICE, after=10)) as held:
+        await held.exchange("how is the weather", 1)
+        await held.exchange("how is the weather", 2)
+        _, heard, _ = held.requests()[-1]
+        assert (heard.speaker, heard.text) == (Speaker.ASSISTANT, "Hello!")

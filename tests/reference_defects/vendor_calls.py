@@ -1,0 +1,74 @@
+"""Calls through the vendors' adapters, which keep every promise and leave nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define
+from trio.testing import wait_all_tasks_blocked
+
+from adapters.simulators import Fault, Latencies, Script, Simulators, simulators
+from adapters.simulators.records import Exchange
+from machines.history import Message
+from machines.policy import ConversationPolicy
+from tests.faults.calls import left_behind
+from tests.faults.network import Network
+from tests.faults.vendors import KEY, LineUp, Vendors
+from tests.simulation import Call, SimulatedCaller, broken_promises, hold_call
+
+NOVA, FLUX, MODEL, VOICE = "deepgram.v1", "deepgram.v2", "openai.chat", "cartesia.websocket"
+
+
+@define
+class VendorCall:
+    """A running call, with both of its sides."""
+
+    call: Call
+    caller: SimulatedCaller
+    vendors: Simulators
+    network: Network
+    providers: LineUp
+
+    def at(self, route: str) -> list[Exchange]:
+        """What a vendor was sent."""
+        return self.vendors.records.at(route)
+
+    def spoken_texts(self) -> list[str]:
+        """What Cartesia was asked to speak, context by context."""
+        return [context.transcript.strip() for context in self.vendors.records.contexts.values()]
+
+    def requests(self) -> list[tuple[Message, ...]]:
+        """What the model was asked."""
+        return self.providers.llm.requests
+
+    async def exchange(self, words: str, number: int) -> None:
+        """A turn by hand, and its answer, which is the call's answer number `number`."""
+        await self.call.take_turn(words)
+        await self.call.answered(number)
+        await self.call.reaches("quiet")
+
+
+@asynccontextmanager
+async def vendor_call(
+    made: Vendors,
+    *faults: Fault,
+    flux: bool = False,
+    caller: SimulatedCaller | None = None,
+    policy: ConversationPolicy | None = None,
+    script: Script | None = None,
+    latencies: Latencies | None = None,
+) -> AsyncIterator[VendorCall]:
+    """A call that lasts as long as the block. Fails if it broke a promise, or left anything behind."""
+    latencies = latencies or Latencies()
+    async with simulators(seed=1, faults=faults, latencies=latencies, script=script, keys=[KEY]) as running:
+        made.network.attach(running)
+        await wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        providers = LineUp(hears=(made.flux if flux else made.nova,))
+        caller = caller or SimulatedCaller()
+        async with hold_call(providers, caller, policy) as call:
+            yield VendorCall(call, caller, running, made.network, providers)
+        assert broken_promises(call) == []
+        assert await left_behind(made, running, tasks) == []
