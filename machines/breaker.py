@@ -30,6 +30,8 @@ class BreakerPolicy:
     """The wait before each probe since the provider last answered a call; the last one is repeated."""
     jitter: float = 0.2
     """Each wait is this part shorter or longer at most, so that processes do not probe in step."""
+    longest_wait_ms: float = 300_000
+    """A provider that asks for a longer pause (`Retry-After`) is probed after this."""
     probe_timeout_ms: float = 5_000
     """A probe that takes longer has failed."""
 
@@ -247,4 +249,5 @@ class Breaker(Chart[BreakerContext]):
         delays = context.policy.probe_delays_ms
         scattered = 1 + context.policy.jitter * (2 * context.draw - 1)
         asked_for = (context.last_failure and context.last_failure.retry_after_ms) or 0
-        return max(delays[min(context.rests, len(delays) - 1)] * scattered, asked_for)
+        usual = delays[min(context.rests, len(delays) - 1)] * scattered
+        return max(usual, min(asked_for, context.policy.longest_wait_ms))

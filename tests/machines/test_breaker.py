@@ -148,6 +148,8 @@ def test_waits_are_scattered_by_the_draw(draw: float, wait: float) -> None:
 
 def test_a_provider_that_asks_for_patience_is_given_it() -> None:
     assert delay(Story().closed().happens(ProviderFailed(BUSY))) == 10_000
+    for_an_hour = evolve(BUSY, retry_after_ms=3_600_000)
+    assert delay(Story().closed().happens(ProviderFailed(for_an_hour))) == 300_000
 
 
 def test_a_provider_that_accepts_connections_and_stays_mute_is_opened_sooner_and_rests_longer() -> None:
