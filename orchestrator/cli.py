@@ -62,7 +62,12 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
 def _simulated_choices() -> dict[str, str]:
     from orchestrator.simulated import CHOICES
 
-    return {**CHOICES, "stt_provider": "deepgram", "tts_provider": "cartesia"}
+    return {
+        **CHOICES,
+        "stt_providers": "deepgram",
+        "llm_providers": "openai",
+        "tts_providers": "cartesia",
+    }
 
 
 async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
