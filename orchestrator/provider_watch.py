@@ -88,6 +88,7 @@ class ProviderWatch:
         self._listeners: set[_Listener] = set()
         self._nursery: trio.Nursery | None = None
         self._deadlines_changed = trio.Event()
+        self._recovered = trio.Event()
 
     def _breaker(self, chart: Breaker, role: Role, place: int) -> Driver[BreakerContext]:
         name = f"{role.value} breaker {place}"
@@ -123,6 +124,12 @@ class ProviderWatch:
     def usable(self, role: Role) -> bool:
         """Whether a provider of the role is known to work, or at least to have worked until lately."""
         return any(each.driver.room in USABLE for each in self._watched[role])
+
+    async def until_usable(self) -> None:
+        """Return when every role has a usable provider."""
+        while not all(self.usable(role) for role in Role):
+            self._recovered = trio.Event()
+            await self._recovered.wait()
 
     def report(self) -> dict[str, list[dict[str, Any]]]:
         """For `/health`: by role, the providers in order of preference, without keys."""
@@ -185,6 +192,7 @@ class ProviderWatch:
                 self._tell(ProviderDown(watched.role, watched.place))
             case breaker.TellRecovered():
                 self._log(watched, "provider works")
+                self._recovered.set()
                 self._tell(ProviderRecovered(watched.role, watched.place))
 
     def _tell(self, fact: Fact) -> None:
