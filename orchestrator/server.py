@@ -189,6 +189,7 @@ class Server:
             session_settings(self.settings),
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,
+            language=self.settings.stt_language,
         )
         with bind_session(session.session_id):
             if self.draining or len(self.sessions) >= self.capacity:

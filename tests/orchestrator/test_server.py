@@ -215,6 +215,13 @@ async def test_a_client_that_pings_and_one_that_is_reset_leave_the_others_alone(
         assert await neighbour.start()
 
 
+async def test_callers_who_state_no_language_speak_the_configured_one() -> None:
+    async with serving(stt_language="de-DE") as running, connect(running.port) as client:
+        await client.send("voicechat.audio.start", {"samplingRate": 16_000})
+        await eventually(lambda: running.providers.stt.languages)
+        assert running.providers.stt.languages == ["de-DE"]
+
+
 # --- capacity ---------------------------------------------------------------------------------------------
 
 
