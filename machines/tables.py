@@ -21,6 +21,7 @@ from statemachine import State
 from statemachine.transition import Transition
 
 from machines import facts
+from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.context import Context
 from machines.conversation import Conversation
 from machines.declarations import declared_effects
@@ -45,7 +46,8 @@ CONVERSATION = Machine(
     "conversation", Conversation, ConversationPolicy(), lambda policy: Conversation(Context(policy))
 )
 LINK = Machine("link", Link, LinkPolicy(), lambda policy: Link(LinkContext(facts.Role.STT, policy)))
-MACHINES = (CONVERSATION, LINK)
+BREAKER = Machine("breaker", Breaker, BreakerPolicy(), lambda policy: Breaker(BreakerContext(policy)))
+MACHINES = (CONVERSATION, LINK, BREAKER)
 
 
 class Kind(enum.Enum):

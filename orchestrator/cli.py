@@ -36,7 +36,7 @@ def main() -> None:
     "--simulated", is_flag=True, help="With simulated Deepgram, OpenAI and Cartesia: no keys, no network."
 )
 def serve(host: str | None, port: int | None, simulated: bool) -> None:
-    """Serve the page, the WebSocket and /health on one port, until Ctrl-C or SIGTERM."""
+    """Serve the page, the WebSocket, /health and /ready on one port, until Ctrl-C or SIGTERM."""
     settings = _settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
 
     import trio
@@ -62,12 +62,15 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
 def _simulated_choices() -> dict[str, str]:
     from orchestrator.simulated import CHOICES
 
-    return {**CHOICES, "stt_provider": "deepgram", "tts_provider": "cartesia"}
+    return {
+        **CHOICES,
+        "stt_providers": "deepgram",
+        "llm_providers": "openai",
+        "tts_providers": "cartesia",
+    }
 
 
 async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
-    import trio
-
     from orchestrator.server import serve
 
     async with AsyncExitStack() as stack:
@@ -75,11 +78,13 @@ async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
             from orchestrator.simulated import simulated_vendors
 
             settings = await stack.enter_async_context(simulated_vendors(settings))
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        port = await nursery.start(serve, settings)
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
         told = " (Deepgram, OpenAI and Cartesia are simulated)" if simulated else ""
-        click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
+
+        def announce(port: int) -> None:
+            click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
+
+        await serve(settings, announce)
 
 
 def _listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:

@@ -11,7 +11,7 @@ import json
 import platform
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +23,8 @@ from rich.text import Text
 
 from adapters import models
 from adapters.models import FETCH_COMMAND, ModelFile, Status
+from machines.facts import Role
+from orchestrator.provider_settings import FLUX, LOCAL, Choice
 from orchestrator.settings import Settings, setting_origins, shown, without_password
 
 CONNECT_SECONDS = 2.0
@@ -46,9 +48,11 @@ class Finding:
 
 @frozen
 class RoleFinding(Finding):
-    """What serves a role (stt, llm, tts, vad): `detail` is the provider, `why` the reason it is this one."""
+    """A provider of a role (stt, llm, tts, vad): `detail` is what it is, `why` the reason it is this one."""
 
     why: str = attrs.field(kw_only=True)
+    indispensable: bool = attrs.field(default=False, kw_only=True)
+    """If it has a problem, the server does not start, whatever other providers the role has."""
 
 
 @frozen
@@ -57,6 +61,7 @@ class Findings:
 
     platform: tuple[Finding, ...]
     roles: tuple[RoleFinding, ...]
+    """In order of preference within each role."""
     models_dir: str
     model_files: tuple[Finding, ...]
     configured: tuple[Finding, ...]
@@ -64,7 +69,18 @@ class Findings:
     @property
     def ready(self) -> bool:
         """Whether the server could be started now and a call be made."""
-        return all(finding.well for finding in (*self.platform, *self.roles))
+        return not self.hindrances
+
+    @property
+    def hindrances(self) -> tuple[str, ...]:
+        """The subjects that must be mended before a call can be made."""
+        served = {finding.subject for finding in self.roles if finding.well}
+        wrong = [
+            *(finding for finding in self.platform if not finding.well),
+            *(finding for finding in self.roles if not finding.well and finding.indispensable),
+            *(finding for finding in self.roles if finding.subject not in served),
+        ]
+        return tuple(dict.fromkeys(finding.subject for finding in wrong))
 
 
 def examine(settings: Settings) -> Findings:
@@ -73,9 +89,9 @@ def examine(settings: Settings) -> Findings:
     return Findings(
         platform=(_python(), _listening(settings)),
         roles=(
-            _speech_to_text(settings, files),
-            _language_model(settings, files),
-            _text_to_speech(settings),
+            *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
+            *_providers(settings.llm_choice, lambda name, why: _language_model(name, settings, files, why)),
+            *_providers(settings.tts_choice, lambda name, why: _text_to_speech(name, settings, why)),
             _voice_activity(settings, files),
         ),
         models_dir=str(settings.local_models_dir),
@@ -113,11 +129,33 @@ def _listening(settings: Settings) -> Finding:
 Inventory = Sequence[tuple[ModelFile, Status]]
 
 
-def _speech_to_text(settings: Settings, files: Inventory) -> RoleFinding:
-    if settings.listens == "deepgram":
-        why = _why_vendor("STT_PROVIDER", settings.stt_provider, "DEEPGRAM_API_KEY")
-        return _server("stt", f"deepgram, {settings.stt_model}", settings.deepgram_base_url, why)
-    why = _why_embedded("STT_PROVIDER", settings.stt_provider, "DEEPGRAM_API_KEY")
+def _providers(choice: Choice, examine_one: Callable[[str, str], RoleFinding]) -> Iterator[RoleFinding]:
+    """All that are wanted, those that cannot be used among them."""
+    for place, name in enumerate(choice.wanted, 1):
+        why = _why(choice, name) + (f", choice {place}" if len(choice.wanted) > 1 else "")
+        if name in choice.lacking:
+            problem = f"left out, since {choice.lacking[name]} is not set"
+            yield RoleFinding(choice.role.value, name, problem, why=why)
+        else:
+            yield examine_one(name, why)
+
+
+def _why(choice: Choice, name: str) -> str:
+    embedded = "embedded: " if name == LOCAL else ""
+    if not choice.automatic:
+        return f"{embedded}{choice.setting} says so"
+    missing, found = {
+        Role.STT: ("DEEPGRAM_API_KEY is not set", "DEEPGRAM_API_KEY is set"),
+        Role.LLM: ("neither LLM_BASE_URL nor a key is set", "LLM_BASE_URL or a key is set"),
+        Role.TTS: ("CARTESIA_API_KEY is not set", "CARTESIA_API_KEY is set"),
+    }[choice.role]
+    return embedded + (missing if name == LOCAL else found)
+
+
+def _speech_to_text(name: str, settings: Settings, files: Inventory, why: str) -> RoleFinding:
+    if name != LOCAL:
+        model = FLUX if name == FLUX else settings.stt_model
+        return _server("stt", f"deepgram, {model}", settings.deepgram_base_url, why)
     problem = _missing_package("onnxruntime")
     if settings.local_stt_dir:
         names = [Path(file.path).name for file in models.SPEECH_TO_TEXT_MODEL]
@@ -126,40 +164,32 @@ def _speech_to_text(settings: Settings, files: Inventory) -> RoleFinding:
             f"{settings.local_stt_dir} holds no {' and no '.join(absent)}" if absent else ""
         )
         why += f", LOCAL_STT_DIR is {settings.local_stt_dir}"
-        return RoleFinding("stt", "moonshine", problem, why=why)
-    problem = problem or _missing_files(files, models.SPEECH_TO_TEXT_MODEL)
-    return RoleFinding("stt", "moonshine", problem, why=why)
+    else:
+        problem = problem or _missing_files(files, models.SPEECH_TO_TEXT_MODEL)
+    return RoleFinding("stt", "moonshine", problem, why=why, indispensable=True)
 
 
-def _language_model(settings: Settings, files: Inventory) -> RoleFinding:
-    if endpoint := settings.llm_endpoint:
-        chosen_by = "LLM_BASE_URL" if settings.llm_base_url else "a key alone is set"
-        return _server("llm", endpoint.model, endpoint.base_url, chosen_by)
+def _language_model(name: str, settings: Settings, files: Inventory, why: str) -> RoleFinding:
+    if name != LOCAL and (endpoint := settings.llm_endpoint):
+        return _server("llm", endpoint.model, endpoint.base_url, why)
     problem = _missing_package("xllamacpp")
     if settings.local_llm_path:
         problem = problem or _missing_path(settings.local_llm_path)
-        return RoleFinding(
-            "llm", settings.local_llm_path.name, problem, why=f"LOCAL_LLM_PATH is {settings.local_llm_path}"
-        )
-    problem = problem or _missing_files(files, (models.LANGUAGE_MODEL,))
-    return RoleFinding(
-        "llm",
-        "SmolLM2-135M (a smoke-test brain)",
-        problem,
-        why="embedded: neither LLM_BASE_URL nor a key is set",
-    )
+        what, why = settings.local_llm_path.name, f"{why}, LOCAL_LLM_PATH is {settings.local_llm_path}"
+    else:
+        problem = problem or _missing_files(files, (models.LANGUAGE_MODEL,))
+        what = "SmolLM2-135M (a smoke-test brain)"
+    return RoleFinding("llm", what, problem, why=why, indispensable=True)
 
 
-def _text_to_speech(settings: Settings) -> RoleFinding:
-    if settings.speaks == "cartesia":
-        why = _why_vendor("TTS_PROVIDER", settings.tts_provider, "CARTESIA_API_KEY")
+def _text_to_speech(name: str, settings: Settings, why: str) -> RoleFinding:
+    if name != LOCAL:
         return _server("tts", f"cartesia, {settings.tts_model}", settings.cartesia_base_url, why)
-    why = _why_embedded("TTS_PROVIDER", settings.tts_provider, "CARTESIA_API_KEY")
     problem = _missing_package("hibari") or _missing_package("onnxruntime")
     if settings.local_tts_model:
         problem = problem or _missing_path(settings.local_tts_model)
         why += f", LOCAL_TTS_MODEL is {settings.local_tts_model}"
-    return RoleFinding("tts", "hibari", problem, why=why)
+    return RoleFinding("tts", "hibari", problem, why=why, indispensable=True)
 
 
 def _voice_activity(settings: Settings, files: Inventory) -> RoleFinding:
@@ -174,14 +204,6 @@ def _voice_activity(settings: Settings, files: Inventory) -> RoleFinding:
 def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
     """A role that somebody's server takes."""
     return RoleFinding(role, f"{what} at {without_password(address)}", _unreachable(address), why=why)
-
-
-def _why_vendor(setting: str, chosen: str, key: str) -> str:
-    return f"{key} is set" if chosen == "auto" else f"{setting} says so"
-
-
-def _why_embedded(setting: str, chosen: str, key: str) -> str:
-    return f"embedded: {key} is not set" if chosen == "auto" else f"embedded: {setting} says so"
 
 
 def _missing_package(module: str) -> str:
@@ -214,9 +236,10 @@ def _unreachable(address: str) -> str:
 
 def _needed(settings: Settings) -> list[ModelFile]:
     """The embedded models' files that calls would use."""
+    listens, thinks = LOCAL in settings.stt_choice.names, LOCAL in settings.llm_choice.names
     return [
-        *(models.SPEECH_TO_TEXT_MODEL if settings.listens == "local" and not settings.local_stt_dir else ()),
-        *((models.LANGUAGE_MODEL,) if not (settings.llm_endpoint or settings.local_llm_path) else ()),
+        *(models.SPEECH_TO_TEXT_MODEL if listens and not settings.local_stt_dir else ()),
+        *((models.LANGUAGE_MODEL,) if thinks and not settings.local_llm_path else ()),
         *((models.VOICE_ACTIVITY_MODEL,) if not settings.local_vad_path else ()),
     ]
 
@@ -282,7 +305,8 @@ def _explanation(finding: Finding) -> str:
 
 
 def _conclusion(findings: Findings) -> Text:
-    if findings.ready:
-        return Text("A call can be made: start with `vantum serve`.", "green")
-    wrong = [finding.subject for finding in (*findings.platform, *findings.roles) if not finding.well]
-    return Text(f"No call can be made until this is mended: {', '.join(wrong)}.", "bold red")
+    if wrong := findings.hindrances:
+        return Text(f"No call can be made until this is mended: {', '.join(wrong)}.", "bold red")
+    fewer = dict.fromkeys(finding.subject for finding in findings.roles if not finding.well)
+    told = f", with fewer providers than wanted for {', '.join(fewer)}" if fewer else ""
+    return Text(f"A call can be made{told}: start with `vantum serve`.", "yellow" if fewer else "green")

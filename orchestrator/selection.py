@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from adapters import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
 from adapters.openai_chat import OpenAILanguageModel, http_client
+from orchestrator.provider_settings import FLUX, LOCAL, Choice, LanguageModelEndpoint
 from orchestrator.providers import Providers
-from orchestrator.settings import FLUX, LanguageModelEndpoint, Settings
+from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,8 @@ SMOKE_TEST = "smoke-test"
 
 
 def brain(settings: Settings) -> str:
-    """Which language model the settings choose: `smoke-test` for the embedded default, else its name."""
-    if settings.llm_endpoint is not None:
+    """Which language model is the first choice: `smoke-test` for the embedded default, else its name."""
+    if settings.llm_choice.first != LOCAL and settings.llm_endpoint is not None:
         return settings.llm_endpoint.model
     return settings.local_llm_path.name if settings.local_llm_path else SMOKE_TEST
 
@@ -39,14 +40,21 @@ async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
     Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), and `UnknownSdkError`
     when a vendor's SDK is another one than the adapter knows. No vendor is asked for anything yet.
     """
+    for choice in settings.choices:
+        _tell(choice)
     async with AsyncExitStack() as stack:
-        log.info("preparing the providers", stt=settings.listens, tts=settings.speaks, llm=brain(settings))
         yield Providers(
-            stt=await _timed("speech to text", lambda: _speech_to_text(settings)),
-            tts=await _timed("text to speech", lambda: _text_to_speech(settings)),
+            stt=tuple([await _speech_to_text(name, settings) for name in settings.stt_choice.names]),
+            tts=tuple([await _text_to_speech(name, settings) for name in settings.tts_choice.names]),
             voice_activity=await _timed("voice activity", lambda: _voice_activity(settings)),
-            llm=await _language_model(settings, stack),
+            llm=tuple([await _language_model(name, settings, stack) for name in settings.llm_choice.names]),
         )
+
+
+def _tell(choice: Choice) -> None:
+    log.info("providers", role=choice.role.value, providers=choice.names)
+    for name, setting in choice.lacking.items():
+        log.warning("provider left out", role=choice.role.value, provider=name, not_set=setting)
 
 
 async def _timed(what: str, load: Callable[[], T]) -> T:
@@ -60,10 +68,10 @@ async def _timed(what: str, load: Callable[[], T]) -> T:
 # it is used, in the worker thread.
 
 
-def _speech_to_text(settings: Settings) -> SpeechToText:
-    if settings.listens == "local":
-        return _embedded_speech_to_text(settings)
-    return _flux(settings) if settings.stt_model == FLUX else _nova(settings)
+async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
+    flux = name == FLUX or (name != LOCAL and settings.stt_model == FLUX)
+    load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
+    return await _timed("speech to text", lambda: load(settings))
 
 
 def _nova(settings: Settings) -> SpeechToText:
@@ -77,14 +85,9 @@ def _nova(settings: Settings) -> SpeechToText:
 
 
 def _flux(settings: Settings) -> SpeechToText:
-    from adapters.deepgram_flux import DeepgramFlux, FluxSettings
+    from adapters.deepgram_flux import DeepgramFlux
 
-    # Turns are ended by our own voice activity, so nobody would act upon an eager end of turn.
-    return DeepgramFlux(
-        _secret(settings.deepgram_api_key),
-        base_url=settings.deepgram_base_url,
-        settings=FluxSettings(eager_eot_threshold=None),
-    )
+    return DeepgramFlux(_secret(settings.deepgram_api_key), base_url=settings.deepgram_base_url)
 
 
 def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
@@ -94,8 +97,9 @@ def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
     return MoonshineSpeechToText(directory, settings.local_threads)
 
 
-def _text_to_speech(settings: Settings) -> TextToSpeech:
-    return _embedded_text_to_speech(settings) if settings.speaks == "local" else _cartesia(settings)
+async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
+    load = _embedded_text_to_speech if name == LOCAL else _cartesia
+    return await _timed("text to speech", lambda: load(settings))
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:
@@ -121,9 +125,9 @@ def _voice_activity(settings: Settings) -> VoiceActivity:
     return SileroVoiceActivity(path)
 
 
-async def _language_model(settings: Settings, stack: AsyncExitStack) -> LanguageModel:
+async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) -> LanguageModel:
     endpoint = settings.llm_endpoint
-    if endpoint is not None:
+    if name != LOCAL and endpoint is not None:
         return await _remote_language_model(settings, endpoint, stack)
     from adapters.embedded_llm import embedded_language_model
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 from typing import Any, cast
 
 import structlog
@@ -19,11 +21,12 @@ from starlette.applications import Starlette
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
 from wsproto.utilities import LocalProtocolError
 
-from machines.facts import EndReason
+from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from machines.system import Charts
 from orchestrator import port, web
 from orchestrator.logs import bind_session
+from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
 from orchestrator.session import CloseCode, Session, SessionSettings, SessionState, epoch_ms, new_id
@@ -53,19 +56,70 @@ class Server:
     """The conversations of one process."""
 
     settings: Settings
-    providers: Providers
+    providers: Providers | None = None
+    """None as long as they are being loaded."""
+    watch: ProviderWatch | None = None
+    """Knows which of them work."""
+    ready: bool = False
+    """It takes calls: the providers were loaded, and every role had one that works."""
     sessions: set[Session] = Factory(set)
     counts: Counter[str] = Factory(Counter)
     """Over all ended sessions."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
     _charts: Charts = Factory(Charts)
-    _app: Starlette = Factory(lambda self: web.make_app(self.health), takes_self=True)
+    _app: Starlette = Factory(lambda self: web.make_app(self.health, self.waiting), takes_self=True)
     _session_over: trio.Event = Factory(trio.Event)
+    _calls: set[trio.CancelScope] = Factory(set)
+    """Of the running conversations."""
+
+    @asynccontextmanager
+    async def taking_calls(
+        self, providers: Providers, watch: ProviderWatch | None = None
+    ) -> AsyncIterator[None]:
+        """Take calls while the block runs; calls that still run when it is left are cancelled.
+
+        The block begins when the server is ready: with a `watch`, when it has probed all providers and each
+        role has a usable one, however long that takes.
+        """
+        self.providers, self.watch = providers, watch
+        async with trio.open_nursery() as nursery:
+            if watch is not None:
+                await nursery.start(watch.run)
+                if self._unserved():
+                    log.warning("not ready", waiting=self.waiting())
+                await watch.until_usable()
+            self.ready = True
+            try:
+                yield
+            finally:
+                self.ready = False
+                # The connections are served elsewhere, and what they use goes with the block.
+                for call in self._calls:
+                    call.cancel()
+                with trio.CancelScope(shield=True):
+                    await self._all_over()
+            nursery.cancel_scope.cancel()
+
+    def waiting(self) -> str | None:
+        """What must happen before a call is taken, in words; None when nothing must."""
+        if self.draining:
+            return "the server is stopping"
+        if self.ready:
+            return None
+        if self.providers is None:
+            return "the providers are being loaded"
+        unserved = ", ".join(role.value for role in self._unserved())
+        return (
+            f"no provider is known to work for {unserved}" if unserved else "the providers are being probed"
+        )
+
+    def _unserved(self) -> list[Role]:
+        return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: where embedded models listen, think or speak, they bound it."""
+        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
         most = self.settings.max_sessions
         return min(most, self.settings.local_max_calls) if self.settings.embedded else most
 
@@ -135,39 +189,60 @@ class Server:
             session_settings(self.settings),
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,
+            language=self.settings.stt_language,
         )
         with bind_session(session.session_id):
             if self.draining or len(self.sessions) >= self.capacity:
                 await self._turn_away(connection, session)
-                return
-            self.sessions.add(session)
-            log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
-            try:
-                await session.run(self.providers, self._charts)
-            except* Exception as group:
-                log.exception("session broke", exc_info=group)
-                await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
-            finally:
-                self.sessions.discard(session)
-                self._session_over.set()
-                self.counts.update(session.counts)
-                seconds = round(trio.current_time() - session.started_at, 1)
-                log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+            elif self.providers is None or not self.ready:
+                await self._turn_away_early(connection, session)
+            else:
+                await self._hold(self.providers, connection, session)
+
+    async def _hold(self, providers: Providers, connection: WebSocketConnection, session: Session) -> None:
+        self.sessions.add(session)
+        log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
+        try:
+            with trio.CancelScope() as call:
+                self._calls.add(call)
+                await session.run(providers, self._charts)
+        except* Exception as group:
+            log.exception("session broke", exc_info=group)
+            await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
+        finally:
+            self._calls.discard(call)
+            self.sessions.discard(session)
+            self._session_over.set()
+            self.counts.update(session.counts)
+            seconds = round(trio.current_time() - session.started_at, 1)
+            log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+
+    async def _turn_away_early(self, connection: WebSocketConnection, session: Session) -> None:
+        """Tell a client that came before the server is ready."""
+        log.info("not ready", waiting=self.waiting())
+        await self._refuse(connection, session, "the server is starting, please try again in a moment")
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, "starting")
 
     async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
         """Tell a client that there is no room, in words that it shows, and close."""
-        self.counts["turned away"] += 1
         log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
         busy = SystemBusy(len(self.sessions), self.capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
+        await self._refuse(connection, session, "the server is busy, please try again later", frame)
+        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
+        await _close(connection, code, "busy")
+
+    async def _refuse(
+        self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
+    ) -> None:
+        """Send `frame`, or where there is none an error with these words."""
+        self.counts["turned away"] += 1
         if frame is None:
-            error = ConnectionFailure("the server is busy, please try again later")
+            error = ConnectionFailure(message)
             frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             if frame is not None:
                 await connection.send_message(frame)
-        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
-        await _close(connection, code, "busy")
 
     # --- health --------------------------------------------------------------------------------------------
 
@@ -176,7 +251,7 @@ class Server:
         ages = [trio.current_time() - session.started_at for session in self.sessions]
         states = Counter(session.state for session in self.sessions)
         return {
-            "status": "draining" if self.draining else "ok",
+            "status": "draining" if self.draining else "ok" if self.ready else "starting",
             "message": "Vantum is listening",
             "uptime": round(trio.current_time() - self.started_at, 3),
             "sessions": {
@@ -193,12 +268,8 @@ class Server:
             },
             "capacity": self.capacity,
             "brain": brain(self.settings),
-            "providers": {
-                "stt": self.providers.stt.name,
-                "llm": self.providers.llm.name,
-                "tts": self.providers.tts.name,
-                "vad": self.providers.voice_activity.name,
-            },
+            "providers": _first_choices(self.providers) if self.providers else {},
+            "providerStates": self.watch.report() if self.watch else {},
             "counts": dict(sorted(self.counts.items())),
         }
 
@@ -210,28 +281,41 @@ class Server:
         log.info("draining", sessions=len(self.sessions))
         for session in self.sessions:
             session.hang_up(EndReason.SHUTDOWN)
+        await self._all_over()
+
+    async def _all_over(self) -> None:
         while self.sessions:
             self._session_over = trio.Event()
             await self._session_over.wait()
 
 
-async def serve(settings: Settings, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+def _first_choices(providers: Providers) -> dict[str, str]:
+    names = {role.value: providers.of(role)[0].name for role in Role}
+    return {**names, "vad": providers.voice_activity.name}
+
+
+async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
     """Load the providers and serve until SIGTERM, SIGINT or cancellation; signals drain within the budget.
 
-    Reports the port when it is ready. Raises `ModelsError` when a model file is missing and `OSError` when
-    the address cannot be listened on.
+    The port answers at once; calls are taken, and the port is announced, when the server is ready. Raises
+    `ModelsError` when a model file is missing and `OSError` when the address cannot be listened on.
     """
-    # The address first: a port that is taken should be known before the models are loaded.
     listeners = await open_listeners(settings)
+    server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
-        providers = await stack.enter_async_context(open_providers(settings))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        bound = await nursery.start(serve_with, settings, providers, listeners)
-        await nursery.start(_drain_on_signal, bound.server, nursery.cancel_scope)
-        log.info("ready", host=settings.host, port=bound.port)
-        task_status.started(bound.port)
+        await nursery.start(trio.serve_listeners, server.handle, listeners)
+        await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
+        port = _port_of(listeners)
+        log.info("listening", host=settings.host, port=port)
+        async with open_providers(settings) as providers:
+            watch = ProviderWatch(providers, Random(), language=settings.stt_language)
+            async with server.taking_calls(providers, watch):
+                log.info("ready", host=settings.host, port=port)
+                announce(port)
+                await trio.sleep_forever()
 
 
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
@@ -251,13 +335,23 @@ async def serve_with(
     settings: Settings,
     providers: Providers,
     listeners: list[trio.SocketListener],
+    watch: ProviderWatch | None = None,
     task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve on these listeners, with these providers, until cancelled."""
-    server = Server(settings, providers)
+    """Serve on these listeners, with these providers, until cancelled.
+
+    Reports when it listens; without a `watch`, it is ready by then.
+    """
+    server = Server(settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
-        task_status.started(Bound(server, listeners[0].socket.getsockname()[1]))
+        task_status.started(Bound(server, _port_of(listeners)))
+        async with server.taking_calls(providers, watch):
+            await trio.sleep_forever()
+
+
+def _port_of(listeners: list[trio.SocketListener]) -> int:
+    return int(listeners[0].socket.getsockname()[1])
 
 
 async def _drain_on_signal(

@@ -1,4 +1,4 @@
-"""What the port serves over HTTP: the page, the state diagram, and `/health`."""
+"""What the port serves over HTTP: the page, the state diagram, `/health` and `/ready`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ SECURITY_HEADERS = {
     "connection": "close",
 }
 
+NEWS_HEADERS = {"cache-control": "no-store", "access-control-allow-origin": "*"}
+"""For answers that are true at this moment only."""
+
 Health = Callable[[], dict[str, Any]]
 """Makes the body of `/health`."""
+Waiting = Callable[[], str | None]
+"""Says why `/ready` says no: what the server waits for; None when it takes calls."""
 
 
-def make_app(health: Health) -> Starlette:
+def make_app(health: Health, waiting: Waiting) -> Starlette:
     """The HTTP application."""
     page = str(PAGE)
     drawing = svg_of_conversation()
@@ -40,9 +45,13 @@ def make_app(health: Health) -> Starlette:
         return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
 
     async def report_health(request: Request) -> Response:
-        return JSONResponse(
-            health(), headers={"cache-control": "no-store", "access-control-allow-origin": "*"}
-        )
+        return JSONResponse(health(), headers=NEWS_HEADERS)
+
+    async def report_readiness(request: Request) -> Response:
+        reason = waiting()
+        if reason is None:
+            return JSONResponse({"ready": True}, headers=NEWS_HEADERS)
+        return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=NEWS_HEADERS)
 
     async def diagram(request: Request) -> Response:
         return Response(drawing, media_type="image/svg+xml")
@@ -51,6 +60,7 @@ def make_app(health: Health) -> Starlette:
         routes=[
             Route("/", index),
             Route("/health", report_health),
+            Route("/ready", report_readiness),
             Route("/diagrams/conversation.svg", diagram),
             Mount("/page", StaticFiles(directory=page)),
         ],

@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from machines.diagrams import markdown, mermaid, svg
-from machines.diagrams.layout import CONVERSATION_LAYOUT, LINK_LAYOUT, LayoutError
+from machines.diagrams.layout import BREAKER_LAYOUT, CONVERSATION_LAYOUT, LINK_LAYOUT, LayoutError
 from machines.diagrams.style import stylesheet
-from machines.tables import CONVERSATION, LINK
+from machines.tables import BREAKER, CONVERSATION, LINK, MACHINES
 
-__all__ = ["LayoutError", "stale", "stylesheet", "svg_of_conversation", "svg_of_link", "write"]
+__all__ = [
+    "LayoutError",
+    "stale",
+    "stylesheet",
+    "svg_of_breaker",
+    "svg_of_conversation",
+    "svg_of_link",
+    "write",
+]
 
 
 def svg_of_conversation(highlight: str = "") -> str:
@@ -24,6 +32,11 @@ def svg_of_conversation(highlight: str = "") -> str:
 def svg_of_link(highlight: str = "") -> str:
     """The link machine as an SVG document, like `svg_of_conversation`."""
     return svg.draw(LINK, LINK_LAYOUT, highlight)
+
+
+def svg_of_breaker(highlight: str = "") -> str:
+    """The breaker machine as an SVG document, like `svg_of_conversation`."""
+    return svg.draw(BREAKER, BREAKER_LAYOUT, highlight)
 
 
 def write(directory: Path) -> list[Path]:
@@ -51,8 +64,9 @@ def _contents() -> dict[str, str]:
     contents = {
         "conversation.svg": svg_of_conversation(),
         "link.svg": svg_of_link(),
+        "breaker.svg": svg_of_breaker(),
     }
-    for machine in (CONVERSATION, LINK):
+    for machine in MACHINES:
         contents[f"{machine.name}.md"] = markdown.write(machine)
         contents[f"{machine.name}.mmd"] = mermaid.draw(machine)
     return contents

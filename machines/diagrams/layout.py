@@ -124,6 +124,29 @@ LINK_LAYOUT = Layout(
     note_at=(36, 546),
 )
 
+BREAKER_LAYOUT = Layout(
+    title="The breaker of a provider",
+    width=1280,
+    height=420,
+    rooms=(
+        RoomPlace("CLOSED", 80, 146, 130, 96, ()),
+        RoomPlace("SUSPECT", 400, 120, 360, 148, ("resting", "probing")),
+        RoomPlace("OPEN", 900, 120, 344, 148, ("pausing", "reprobing")),
+        RoomPlace("idle", 1022, 326, 100, 60, ()),
+    ),
+    routes=(
+        Route("CLOSED", "SUSPECT", ((210, 172), (400, 172)), (222, 128), 160, 2),
+        Route("SUSPECT", "CLOSED", ((400, 216), (210, 216)), (246, 220), 130, 2),
+        Route("SUSPECT", "OPEN", ((760, 194), (900, 194)), (768, 122), 120, 4),
+        Route("CLOSED", "OPEN", ((145, 146), (145, 56), (1072, 56), (1072, 120)), (500, 30), 240, 1),
+        Route("OPEN", "CLOSED", ((980, 268), (980, 330), (145, 330), (145, 242)), (500, 334), 240, 2),
+        Route("idle", "OPEN", ((1072, 326), (1072, 268)), (1084, 286), 120, 1),
+    ),
+    entry=((1152, 356), (1122, 356)),
+    note="Times: the longest stay. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
+    note_at=(80, 406),
+)
+
 
 def check(machine: Machine, layout: Layout) -> None:
     """Compare the layout with the live machine.

@@ -24,9 +24,9 @@ RULES = """
 text { fill: var(--ink); font-size: 12.5px }
 .state { --accent: var(--ending) }
 .state.INITIALIZING, .state.CONNECTING { --accent: var(--initializing) }
-.state.LISTENING, .state.UP { --accent: var(--listening) }
-.state.THINKING, .state.DEGRADED { --accent: var(--thinking) }
-.state.RESPONDING { --accent: var(--responding) }
+.state.LISTENING, .state.UP, .state.CLOSED { --accent: var(--listening) }
+.state.THINKING, .state.DEGRADED, .state.SUSPECT { --accent: var(--thinking) }
+.state.RESPONDING, .state.OPEN { --accent: var(--responding) }
 .room { fill: var(--room); stroke: var(--accent); stroke-width: 1.75 }
 .name { fill: var(--accent); font-size: 17px; font-weight: 700; letter-spacing: 0.05em }
 .chip { fill: var(--chip); stroke: var(--line); stroke-width: 1 }

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import subprocess
+import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from adapters.interfaces import Samples
 from adapters.simulators import Script, Simulators, simulators
 from machines.facts import TurnMode
 from orchestrator.settings import Settings
-from orchestrator.talk_client import TalkError, Turn, talk_client
+from orchestrator.talk_client import Turn, talk_client
 from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -45,8 +47,8 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(log: Path, *options: str, **settings: str) -> Iterator[RunningServer]:
-    """`vantum serve`, logging to a file; it must stop cleanly when told."""
+def started(log: Path, *options: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """`vantum serve`, logging to a file."""
     command = [str(VANTUM), "serve", "--port", "0", *options]
     with (
         log.open("w") as errors,
@@ -54,14 +56,24 @@ def serving(log: Path, *options: str, **settings: str) -> Iterator[RunningServer
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(settings)
         ) as process,
     ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@asynccontextmanager
+async def serving(log: Path, *options: str, **settings: str) -> AsyncIterator[RunningServer]:
+    """The same when it is ready, for which it may need vendors of this process; it must stop cleanly."""
+    with started(log, *options, **settings) as process:
         assert process.stdout is not None
-        ready = re.search(r":(\d+)/", process.stdout.readline())
-        assert ready, f"the server did not start: {process.wait(STOP_SECONDS)}, {log.read_text()}"
+        ready = re.search(r":(\d+)/", await trio.to_thread.run_sync(process.stdout.readline))
+        assert ready, f"the server did not start: {process.wait(STOP_SECONDS)}, see {log}"
         running = RunningServer(process, int(ready[1]))
         try:
             yield running
         finally:
-            exit_code = running.stop()
+            exit_code = await trio.to_thread.run_sync(running.stop)
         assert exit_code == 0
 
 
@@ -89,9 +101,9 @@ async def one_turn(server: RunningServer, mode: TurnMode, speech: Samples) -> Tu
             return await client.say(speech, SPEECH_RATE)
 
 
-def health(server: RunningServer) -> dict[str, Any]:
+def health(page: str) -> dict[str, Any]:
     """The body of `/health`."""
-    with urllib.request.urlopen(f"{server.page}health") as answer:
+    with urllib.request.urlopen(f"{page}health") as answer:
         told: dict[str, Any] = json.load(answer)
     return told
 
@@ -112,8 +124,8 @@ async def test_one_command_serves_calls_with_simulated_vendors(
     tmp_path: Path, speech: Samples, mode: TurnMode, model: str, name: str
 ) -> None:
     log = tmp_path / "log"
-    with serving(log, "--simulated", STT_MODEL=model) as server:
-        told = await trio.to_thread.run_sync(health, server)
+    async with serving(log, "--simulated", STT_MODEL=model) as server:
+        told = await trio.to_thread.run_sync(health, server.page)
         turn = await one_turn(server, mode, speech)
 
     assert told["providers"] == {
@@ -133,8 +145,8 @@ async def test_keys_reach_their_vendors_and_appear_nowhere_else(tmp_path: Path, 
     log = tmp_path / "log"
     async with simulators(keys=tuple(KEYS.values())) as vendors:
         settings = {**KEYS, **addresses_of(vendors)}
-        with serving(log, **settings) as server:
-            told = await trio.to_thread.run_sync(health, server)
+        async with serving(log, **settings) as server:
+            told = await trio.to_thread.run_sync(health, server.page)
             turn = await one_turn(server, TurnMode.AUTOMATIC, speech)
             doctor = await trio.run_process(
                 [str(VANTUM), "doctor"],
@@ -159,19 +171,45 @@ async def test_keys_reach_their_vendors_and_appear_nowhere_else(tmp_path: Path, 
     assert [key for key in KEYS.values() if key in written] == []
 
 
-async def test_a_refused_key_is_told_to_the_caller_and_appears_nowhere(
-    tmp_path: Path, speech: Samples
-) -> None:
+async def test_a_refused_key_keeps_the_server_from_being_ready_and_appears_nowhere(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with simulators(keys=(KEYS["LLM_API_KEY"],)) as vendors:
         settings = {**KEYS, **addresses_of(vendors)}
-        with (
-            serving(log, **settings) as server,
-            pytest.raises(TalkError, match=r"(deepgram|cartesia): HTTP 401") as refused,
-        ):
-            await one_turn(server, TurnMode.AUTOMATIC, speech)
+        with started(log, **settings) as process:
+            page = await trio.to_thread.run_sync(listening, log)
+            with trio.fail_after(TURN_SECONDS):
+                while "stt, tts" not in (waiting := await trio.to_thread.run_sync(readiness, page)):  # noqa: ASYNC110
+                    await trio.sleep(0.1)
+            told = await trio.to_thread.run_sync(health, page)
+            process.terminate()
+            assert await trio.to_thread.run_sync(process.wait) == 0
         with trio.fail_after(5):
             await vendors.all_closed()
 
-    written = log.read_text() + str(refused.value)
+    assert "no provider is known to work for stt, tts" in waiting
+    for role in ("stt", "tts"):
+        [state] = told["providerStates"][role]
+        assert (state["state"], state["lastError"]["class"]) == ("open", "auth")
+        assert "HTTP 401" in state["lastError"]["message"]
+    written = log.read_text() + json.dumps(told) + waiting
     assert [key for key in KEYS.values() if key in written] == []
+
+
+def listening(log: Path) -> str:
+    """The address of the page, out of the log."""
+    deadline = time.monotonic() + TURN_SECONDS
+    while time.monotonic() < deadline:
+        for line in log.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and (told := json.loads(line))["event"] == "listening":
+                return f"http://localhost:{told['port']}/"
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def readiness(page: str) -> str:
+    """The body of `/ready`."""
+    try:
+        with urllib.request.urlopen(f"{page}ready") as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as refusal:
+        return refusal.read().decode()

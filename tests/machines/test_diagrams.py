@@ -12,14 +12,22 @@ from attrs import evolve, frozen
 
 from machines import diagrams
 from machines.diagrams import LayoutError, mermaid, svg
-from machines.diagrams.layout import CONVERSATION_LAYOUT, LINK_LAYOUT, Layout, RoomPlace, Route
+from machines.diagrams.layout import (
+    BREAKER_LAYOUT,
+    CONVERSATION_LAYOUT,
+    LINK_LAYOUT,
+    Layout,
+    RoomPlace,
+    Route,
+)
 from machines.diagrams.text import in_lines
-from machines.tables import CONVERSATION, LINK, Kind, Machine, leaves, rooms, rows
+from machines.tables import BREAKER, CONVERSATION, LINK, MACHINES, Kind, Machine, leaves, rooms, rows
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
-PICTURES = [(CONVERSATION, CONVERSATION_LAYOUT), (LINK, LINK_LAYOUT)]
-pictures = pytest.mark.parametrize(("machine", "layout"), PICTURES, ids=["conversation", "link"])
+PICTURES = [(CONVERSATION, CONVERSATION_LAYOUT), (LINK, LINK_LAYOUT), (BREAKER, BREAKER_LAYOUT)]
+NAMES = [machine.name for machine in MACHINES]
+pictures = pytest.mark.parametrize(("machine", "layout"), PICTURES, ids=NAMES)
 
 
 def drawn(machine: Machine, layout: Layout, highlight: str = "") -> ElementTree.Element:
@@ -47,6 +55,9 @@ def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> Non
     directory = tmp_path / "new"
     paths = diagrams.write(directory)
     assert sorted(path.name for path in paths) == [
+        "breaker.md",
+        "breaker.mmd",
+        "breaker.svg",
         "conversation.md",
         "conversation.mmd",
         "conversation.svg",
@@ -69,7 +80,7 @@ def test_the_same_machine_is_drawn_the_same() -> None:
 # --- the tables and Mermaid -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("machine", [CONVERSATION, LINK], ids=["conversation", "link"])
+@pytest.mark.parametrize("machine", MACHINES, ids=NAMES)
 def test_the_table_has_every_transition_and_every_reason(machine: Machine) -> None:
     table = (ROOT / "diagrams" / f"{machine.name}.md").read_text()
     for row in rows(machine.chart):
@@ -80,7 +91,7 @@ def test_the_table_has_every_transition_and_every_reason(machine: Machine) -> No
     assert len(re.findall(r"^\| `", by_state, re.MULTILINE)) == len(transitions)
 
 
-@pytest.mark.parametrize("machine", [CONVERSATION, LINK], ids=["conversation", "link"])
+@pytest.mark.parametrize("machine", MACHINES, ids=NAMES)
 def test_the_mermaid_drawing_has_every_state_and_move(machine: Machine) -> None:
     text = mermaid.draw(machine)
     for state in leaves(machine.chart):

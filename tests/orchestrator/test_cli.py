@@ -136,7 +136,7 @@ def test_serving_without_model_files_says_which_and_what_brings_them() -> None:
 
 
 def test_a_chosen_vendor_without_its_key_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STT_PROVIDER", "deepgram")
+    monkeypatch.setenv("STT_PROVIDERS", "deepgram")
     result = vantum("serve")
     assert result.exit_code == 2
     assert "DEEPGRAM_API_KEY is not set" in result.output
@@ -145,7 +145,7 @@ def test_a_chosen_vendor_without_its_key_stops_the_start(monkeypatch: pytest.Mon
 def test_serving_with_simulated_vendors_still_needs_the_voice_activity_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("STT_PROVIDER", "local")
+    monkeypatch.setenv("STT_PROVIDERS", "local")
     done = in_a_process("serve", "--simulated", "--port", "0")
     assert done.returncode == 1
     assert "silero_vad_v6.onnx" in done.stderr

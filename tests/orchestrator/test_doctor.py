@@ -105,11 +105,11 @@ def test_a_vendor_is_named_with_the_reason_and_needs_no_model_file(
     monkeypatch.setenv("DEEPGRAM_BASE_URL", f"ws://127.0.0.1:{port}")
     monkeypatch.setenv("CARTESIA_API_KEY", "hunter2")
     monkeypatch.setenv("CARTESIA_BASE_URL", f"http://me:hunter2@127.0.0.1:{port}")
-    monkeypatch.setenv("TTS_PROVIDER", "cartesia")
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia")
     findings = examine(load_settings())
     text = printed(findings)
     assert f"deepgram, nova-2 at ws://127.0.0.1:{port} (DEEPGRAM_API_KEY is set)" in text
-    assert f"cartesia, sonic-3 at http://(a secret)@127.0.0.1:{port} (TTS_PROVIDER says so)" in text
+    assert f"cartesia, sonic-3 at http://(a secret)@127.0.0.1:{port} (TTS_PROVIDERS says so)" in text
     assert (problem(findings, "stt"), problem(findings, "tts")) == ("", "")
     assert problem(findings, "moonshine-tiny-en/tokenizer.bin") == ""
     assert "missing, but not needed" in text
@@ -127,10 +127,65 @@ def test_a_vendor_that_cannot_be_reached_is_a_problem(
 
 
 def test_an_embedded_role_names_the_key_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TTS_PROVIDER", "local")
+    monkeypatch.setenv("TTS_PROVIDERS", "local")
     text = printed(examine(load_settings()))
     assert "moonshine (embedded: DEEPGRAM_API_KEY is not set)" in text
-    assert "hibari (embedded: TTS_PROVIDER says so)" in text
+    assert "hibari (embedded: TTS_PROVIDERS says so)" in text
+
+
+def test_every_provider_of_a_role_is_listed_in_order_with_what_is_missing(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
+    monkeypatch.setenv("DEEPGRAM_BASE_URL", f"ws://{address}")
+    monkeypatch.setenv("STT_PROVIDERS", "flux,deepgram")
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia,local")
+    monkeypatch.setenv("LLM_BASE_URL", f"http://{address}/v1")
+    monkeypatch.setenv("LLM_MODEL", "m")
+    monkeypatch.setenv("LOCAL_VAD_PATH", str(tmp_path / "vad.onnx"))
+    (tmp_path / "vad.onnx").touch()
+    findings = examine(load_settings())
+    assert [(role.subject, role.detail, role.problem, role.why) for role in findings.roles[:-1]] == [
+        ("stt", f"deepgram, flux at ws://{address}", "", "STT_PROVIDERS says so, choice 1"),
+        ("stt", f"deepgram, nova-2 at ws://{address}", "", "STT_PROVIDERS says so, choice 2"),
+        ("llm", f"m at http://{address}/v1", "", "LLM_BASE_URL or a key is set"),
+        (
+            "tts",
+            "cartesia",
+            "left out, since CARTESIA_API_KEY is not set",
+            "TTS_PROVIDERS says so, choice 1",
+        ),
+        ("tts", "hibari", "", "embedded: TTS_PROVIDERS says so, choice 2"),
+    ]
+    assert findings.ready
+    assert "A call can be made, with fewer providers than wanted for tts" in printed(findings)
+
+
+def test_a_vendor_that_cannot_be_reached_hinders_no_call_where_another_provider_is_well(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listener.getsockname()[1]
+    monkeypatch.setenv("CARTESIA_API_KEY", "key")
+    monkeypatch.setenv("CARTESIA_BASE_URL", f"http://127.0.0.1:{port}")
+    listener.close()
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia")
+    assert "tts" in examine(load_settings()).hindrances
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia,local")
+    findings = examine(load_settings())
+    assert "nothing answers at" in problem(findings, "tts")
+    assert "tts" not in findings.hindrances
+
+
+def test_a_missing_model_file_hinders_the_start_wherever_it_stands_in_the_order(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
+    monkeypatch.setenv("DEEPGRAM_BASE_URL", f"ws://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.setenv("STT_PROVIDERS", "deepgram,local")
+    findings = examine(load_settings())
+    assert "stt" in findings.hindrances
+    assert "missing" in problem(findings, "moonshine-tiny-en/tokenizer.bin")
 
 
 def test_a_taken_port_is_a_problem(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
 from adapters.models import VOICE_ACTIVITY_MODEL, ModelsError
 from adapters.simulators import Simulators, simulators
-from machines.facts import Fact, TranscriptFinal
+from machines.facts import Fact, Role, TranscriptFinal
 from machines.history import Message, Speaker
+from orchestrator.provider_settings import OPENAI_MODEL
 from orchestrator.selection import SMOKE_TEST, brain, open_providers
-from orchestrator.settings import OPENAI_MODEL, Settings
+from orchestrator.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -42,17 +43,20 @@ async def test_a_missing_model_is_named_and_nothing_is_fetched(tmp_path: Path) -
 @pytest.mark.models
 async def test_without_keys_everything_is_embedded() -> None:
     async with open_providers(Settings()) as providers:
-        assert providers.stt.name
-        assert providers.tts.name
+        assert [[each.name for each in providers.of(role)] for role in Role] == [
+            ["moonshine"],
+            ["embedded"],
+            ["hibari"],
+        ]
         assert providers.voice_activity.window_ms > 0
-        await providers.llm.check()
+        await providers.llm[0].check()
 
 
 @pytest.mark.models
 async def test_a_language_model_server_is_used_where_one_is_named() -> None:
     settings = Settings(llm_base_url="http://127.0.0.1:9/v1", llm_model="gemma")
     async with open_providers(settings) as providers:
-        assert providers.llm.name == "gemma"
+        assert [model.name for model in providers.llm] == ["gemma"]
 
 
 # --- vendors ----------------------------------------------------------------------------------------------
@@ -82,13 +86,29 @@ async def test_with_all_keys_only_the_voice_activity_needs_a_model_file(tmp_path
         simulators(keys=("d-key", "o-key", "c-key")) as running,
         open_providers(at(running, tmp_path)) as providers,
     ):
-        assert isinstance(providers.stt, DeepgramNova)
-        assert [providers.stt.name, providers.llm.name, providers.tts.name] == [
-            "deepgram",
-            "gpt-4.1",
-            "cartesia",
+        assert isinstance(providers.stt[0], DeepgramNova)
+        assert [[each.name for each in providers.of(role)] for role in Role] == [
+            ["deepgram"],
+            ["gpt-4.1"],
+            ["cartesia"],
         ]
         assert running.requests == []
+
+
+@pytest.mark.models
+async def test_every_provider_that_is_named_and_has_its_key_is_opened_in_order(tmp_path: Path) -> None:
+    async with simulators() as running:
+        settings = at(
+            running,
+            tmp_path,
+            stt_providers="flux,deepgram",
+            llm_providers=["openai"],
+            tts_providers="cartesia,local",
+            cartesia_api_key=None,
+        )
+        async with open_providers(settings) as providers:
+            assert [type(each) for each in providers.stt] == [DeepgramFlux, DeepgramNova]
+            assert [each.name for each in providers.tts] == ["hibari"]
 
 
 @pytest.mark.models
@@ -97,8 +117,8 @@ async def test_the_chosen_model_listens_at_the_chosen_address(tmp_path: Path, mo
     facts: list[Fact] = []
     async with simulators(keys=("d-key", "o-key", "c-key")) as running:
         async with open_providers(at(running, tmp_path, stt_model=model)) as providers:
-            assert isinstance(providers.stt, DeepgramFlux) == (model == "flux")
-            async with providers.stt.open(facts.append, "en-US") as transcriber:
+            assert isinstance(providers.stt[0], DeepgramFlux) == (model == "flux")
+            async with providers.stt[0].open(facts.append, "en-US") as transcriber:
                 transcriber.finalize(1)
         await running.all_closed()
     assert facts == [TranscriptFinal(1, "")]
@@ -113,9 +133,9 @@ async def test_the_chosen_voice_and_models_speak_and_answer(tmp_path: Path) -> N
     async with simulators(keys=("d-key", "o-key", "c-key")) as running:
         settings = at(running, tmp_path, tts_model="sonic-2", cartesia_voice_id=voice)
         async with open_providers(settings) as providers:
-            async with providers.llm.generate([Message(Speaker.USER, "Hello.")]) as pieces:
+            async with providers.llm[0].generate([Message(Speaker.USER, "Hello.")]) as pieces:
                 answer = "".join([piece async for piece in pieces])
-            async with providers.tts.open("en-US") as spoken, spoken.speak(16_000, None) as stream:
+            async with providers.tts[0].open("en-US") as spoken, spoken.speak(16_000, None) as stream:
                 await stream.say(0, "Hello.")
                 await stream.end()
                 heard = [piece async for piece in stream]

@@ -6,25 +6,31 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx2
 import pytest
 import trio
+from attrs import evolve, field, frozen
 
 from adapters.models import ModelsError
-from machines.facts import EndReason
+from machines.breaker import BreakerPolicy
+from machines.facts import EndReason, ErrorClass
 from orchestrator.audio import pcm_to_bytes
-from orchestrator.server import Bound, open_listeners, serve, serve_with
+from orchestrator.provider_watch import ProviderWatch
+from orchestrator.providers import Providers
+from orchestrator.server import Bound, Server, open_listeners, serve, serve_with
 from orchestrator.settings import Settings
 from tests.orchestrator.real_servers import Running, eventually, quick_providers, serving
 from tests.orchestrator.wire_clients import Client, ShippedClient, connect
 from tests.simulation import (
     Fails,
     Opening,
+    SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
@@ -209,6 +215,13 @@ async def test_a_client_that_pings_and_one_that_is_reset_leave_the_others_alone(
         assert await neighbour.start()
 
 
+async def test_callers_who_state_no_language_speak_the_configured_one() -> None:
+    async with serving(stt_language="de-DE") as running, connect(running.port) as client:
+        await client.send("voicechat.audio.start", {"samplingRate": 16_000})
+        await eventually(lambda: running.providers.stt.languages)
+        assert running.providers.stt.languages == ["de-DE"]
+
+
 # --- capacity ---------------------------------------------------------------------------------------------
 
 
@@ -259,6 +272,105 @@ async def test_a_client_that_is_turned_away_and_does_not_care_is_let_go() -> Non
         upgrade = UPGRADE.format(path="/ws", key=KEY, version=13).encode()
         answer = await exchange(running, upgrade)
         assert b"busy" in answer
+
+
+# --- readiness --------------------------------------------------------------------------------------------
+
+
+@frozen
+class WaitsFor(Opening):
+    """A check that lasts until something happens."""
+
+    event: trio.Event = field(factory=trio.Event)
+
+    async def open(self, random: Random) -> None:
+        """Return when it has happened."""
+        await self.event.wait()
+
+
+@asynccontextmanager
+async def starting(watched: Providers, **policy: Any) -> AsyncIterator[Running]:
+    """A server with a watch over its providers, as soon as it listens."""
+    settings = Settings(host="127.0.0.1", port=0)
+    watch = ProviderWatch(watched, Random(0), BreakerPolicy(probe_delays_ms=(10,), **policy))
+    async with trio.open_nursery() as nursery:
+        listeners = await open_listeners(settings)
+        bound = await nursery.start(serve_with, settings, watched, listeners, watch)
+        yield Running(bound.server, bound.port, quick_providers(), nursery.cancel_scope)
+        nursery.cancel_scope.cancel()
+
+
+def with_models(*models: SimulatedLanguageModel) -> Providers:
+    return evolve(quick_providers().for_calls(), llm=models)
+
+
+async def test_a_server_with_its_providers_probed_is_ready_until_it_drains() -> None:
+    async with serving() as running:
+        assert (await get(running, "/ready")).status_code == 200
+        assert (await get(running, "/ready")).json() == {"ready": True}
+        await running.server.drain()
+        stopping = await get(running, "/ready")
+        assert stopping.status_code == 503
+        assert stopping.json() == {"ready": False, "waiting": "the server is stopping"}
+        assert stopping.headers["cache-control"] == "no-store"
+
+
+async def test_before_the_providers_are_loaded_the_port_answers_and_takes_no_call() -> None:
+    server = Server(Settings())
+    async with trio.open_nursery() as nursery:
+        listeners = await open_listeners(Settings(host="127.0.0.1", port=0))
+        await nursery.start(trio.serve_listeners, server.handle, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        running = Running(server, port, quick_providers(), nursery.cancel_scope)
+        answer = await get(running, "/ready")
+        assert answer.status_code == 503
+        assert answer.json() == {"ready": False, "waiting": "the providers are being loaded"}
+        assert (await get(running, "/")).status_code == 200
+        assert (await get(running, "/health")).json()["status"] == "starting"
+        async with connect(port, client=ShippedClient) as shipped, connect(port, v2=True) as other:
+            assert await shipped.is_closed() == 1013
+            assert await other.is_closed() == 1013
+            [error] = shipped.errors
+            assert "the server is starting" in error
+            assert "the server is starting" in str(other.messages)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_server_is_ready_when_every_role_has_a_provider_that_works() -> None:
+    works = trio.Event()
+    model = SimulatedLanguageModel(checks=script(then=WaitsFor(event=works)))
+    async with starting(with_models(model)) as running:
+        await eventually(lambda: running.server.watch)
+        answer = await get(running, "/ready")
+        assert answer.status_code == 503
+        assert answer.json()["waiting"] == "no provider is known to work for llm"
+        async with connect(running.port, client=ShippedClient) as early:
+            assert await early.is_closed() == 1013
+        works.set()
+        await eventually(lambda: running.server.ready)
+        assert (await get(running, "/ready")).status_code == 200
+        async with connect(running.port, client=ShippedClient) as client:
+            assert client.session_id
+
+
+async def test_a_provider_that_is_down_at_the_start_holds_up_nobody_where_there_is_another() -> None:
+    dead = SimulatedLanguageModel(checks=script(then=Opening(fault=Fails())))
+    async with starting(with_models(dead, SimulatedLanguageModel())) as running:
+        await eventually(lambda: running.server.ready)
+        states = (await get(running, "/health")).json()["providerStates"]
+        assert [model["state"] for model in states["llm"]] == ["open", "closed"]
+        assert states["llm"][0]["lastError"]["class"] == "transient"
+        assert [voice["state"] for voice in states["tts"]] == ["closed"]
+
+
+async def test_a_server_without_any_provider_that_works_goes_on_probing() -> None:
+    refused = [Opening(fault=Fails(ErrorClass.AUTH))] * 5
+    model = SimulatedLanguageModel(checks=script(*refused, then=Opening()))
+    async with starting(with_models(model)) as running:
+        await eventually(lambda: running.server.ready)
+        assert (await get(running, "/ready")).status_code == 200
+        [state] = (await get(running, "/health")).json()["providerStates"]["llm"]
+        assert (state["state"], state["failures"]) == ("closed", 5)
 
 
 # --- the end ----------------------------------------------------------------------------------------------
@@ -362,10 +474,12 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing(leaves_nothi
 
 async def test_missing_models_are_an_error_that_leaves_nothing(leaves_nothing: Watch, tmp_path: Path) -> None:
     settings = Settings(host="127.0.0.1", port=0, local_models_dir=tmp_path)
-    with pytest.raises(ModelsError):
-        await serve(settings)  # loads libraries that keep files of their own open
-    with leaves_nothing(), pytest.raises(ModelsError):
-        await serve(settings)
+    announced: list[int] = []
+    with pytest.RaisesGroup(ModelsError, flatten_subgroups=True):
+        await serve(settings, announced.append)  # loads libraries that keep files of their own open
+    with leaves_nothing(), pytest.RaisesGroup(ModelsError, flatten_subgroups=True):
+        await serve(settings, announced.append)
+    assert announced == []
 
 
 SERVER = """
@@ -381,12 +495,10 @@ async def simulated(settings):
 
 server.open_providers = simulated
 
-async def main():
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(server.serve, Settings(host="127.0.0.1", port=0))
-        print(port, flush=True)
+def announce(port):
+    print(port, flush=True)
 
-trio.run(main)
+trio.run(server.serve, Settings(host="127.0.0.1", port=0), announce)
 """
 
 

@@ -11,17 +11,8 @@ from adapters import cartesia_sdk, deepgram_sdk
 from adapters.cartesia_voice import CartesiaSettings
 from adapters.deepgram_nova import NovaSettings
 from machines.facts import TurnMode
-from orchestrator.settings import (
-    CARTESIA_URL,
-    DEEPGRAM_URL,
-    GROUPS,
-    OPENAI_MODEL,
-    OPENAI_URL,
-    Settings,
-    SettingsError,
-    load_settings,
-    setting_origins,
-)
+from orchestrator.provider_settings import CARTESIA_URL, DEEPGRAM_URL, OPENAI_MODEL, OPENAI_URL
+from orchestrator.settings import GROUPS, Settings, SettingsError, load_settings, setting_origins
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +44,8 @@ def test_the_defaults_are_the_reference_servers() -> None:
         500,
         30_000,
     )
+    assert (settings.llm_max_messages, settings.llm_max_queue_size) == (50, 10)
+    assert (settings.stt_model, settings.stt_language) == ("nova-2", "en-US")
     assert settings.turn_mode is TurnMode.AUTOMATIC
     assert settings.llm_endpoint is None
 
@@ -233,45 +226,145 @@ def test_openais_key_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPat
     assert endpoint.api_key is not None
 
 
+def test_openais_organization_is_told_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("OPENAI_ORGANIZATION", "org-1")
+    endpoint = load_settings().llm_endpoint
+    assert endpoint is not None
+    assert endpoint.organization == "org-1"
+    monkeypatch.setenv("LLM_BASE_URL", "http://localhost:11434/v1")
+    monkeypatch.setenv("LLM_MODEL", "llama")
+    endpoint = load_settings().llm_endpoint
+    assert endpoint is not None
+    assert endpoint.organization is None
+
+
+# --- lists of providers -----------------------------------------------------------------------------------
+
+
+def chosen() -> list[tuple[str, ...]]:
+    return [choice.names for choice in load_settings().choices]
+
+
 def test_a_key_chooses_its_vendor_and_no_key_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (load_settings().listens, load_settings().speaks) == ("local", "local")
+    assert chosen() == [("local",), ("local",), ("local",)]
     monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
-    assert (load_settings().listens, load_settings().speaks) == ("deepgram", "local")
+    assert chosen() == [("deepgram",), ("local",), ("local",)]
     monkeypatch.setenv("CARTESIA_API_KEY", "key")
-    assert (load_settings().listens, load_settings().speaks) == ("deepgram", "cartesia")
+    assert chosen() == [("deepgram",), ("local",), ("cartesia",)]
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    assert chosen() == [("deepgram",), ("openai",), ("cartesia",)]
 
 
 def test_the_embedded_model_can_be_chosen_though_a_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY"):
+    for name in ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY"):
         monkeypatch.setenv(name, "key")
-    for name in ("STT_PROVIDER", "TTS_PROVIDER"):
+    for name in ("STT_PROVIDERS", "LLM_PROVIDERS", "TTS_PROVIDERS"):
         monkeypatch.setenv(name, "Local")
-    assert (load_settings().listens, load_settings().speaks) == ("local", "local")
+    assert chosen() == [("local",), ("local",), ("local",)]
+    assert load_settings().embedded
+
+
+def test_providers_are_kept_in_the_order_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY"):
+        monkeypatch.setenv(name, "key")
+    monkeypatch.setenv("STT_PROVIDERS", "flux, Deepgram,local")
+    monkeypatch.setenv("LLM_PROVIDERS", "openai,local")
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia,local")
+    assert chosen() == [("flux", "deepgram", "local"), ("openai", "local"), ("cartesia", "local")]
+    assert not load_settings().embedded
+
+
+def test_a_toml_file_may_list_providers_or_write_them_in_one_text(tmp_path: Path) -> None:
+    toml = tmp_path / "vantum.toml"
+    toml.write_text('deepgram_api_key = "key"\nstt_providers = ["flux", "local"]\n')
+    assert chosen()[0] == ("flux", "local")
+    toml.write_text('deepgram_api_key = "key"\nstt_providers = "flux,local"\n')
+    assert chosen()[0] == ("flux", "local")
+    toml.write_text('stt_providers = ["local", 3]\n')
+    assert complaint().startswith("STT_PROVIDERS (from vantum.toml) is 'local,3', but must be auto, or one")
+
+
+def test_a_dotenv_file_may_name_providers(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DEEPGRAM_API_KEY=key\nSTT_PROVIDERS=deepgram,local\n")
+    assert chosen()[0] == ("deepgram", "local")
+
+
+def test_a_provider_without_its_key_is_left_out_as_long_as_another_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STT_PROVIDERS", "deepgram,flux,local")
+    monkeypatch.setenv("LLM_PROVIDERS", "openai,local")
+    monkeypatch.setenv("TTS_PROVIDERS", "cartesia,local")
+    assert chosen() == [("local",), ("local",), ("local",)]
+    stt, llm, tts = load_settings().choices
+    assert stt.lacking == {"deepgram": "DEEPGRAM_API_KEY", "flux": "DEEPGRAM_API_KEY"}
+    assert (llm.lacking, tts.lacking) == ({"openai": "OPENAI_API_KEY"}, {"cartesia": "CARTESIA_API_KEY"})
 
 
 @pytest.mark.parametrize(
-    ("role", "vendor", "key"),
-    [("STT_PROVIDER", "deepgram", "DEEPGRAM_API_KEY"), ("TTS_PROVIDER", "cartesia", "CARTESIA_API_KEY")],
+    ("setting", "value", "key"),
+    [
+        ("STT_PROVIDERS", "deepgram", "DEEPGRAM_API_KEY"),
+        ("STT_PROVIDERS", "deepgram,flux", "DEEPGRAM_API_KEY"),
+        ("LLM_PROVIDERS", "openai", "OPENAI_API_KEY"),
+        ("TTS_PROVIDERS", "cartesia", "CARTESIA_API_KEY"),
+    ],
 )
-def test_a_chosen_vendor_without_its_key_is_an_error_that_names_the_key(
-    role: str, vendor: str, key: str, monkeypatch: pytest.MonkeyPatch
+def test_a_role_left_without_a_provider_is_an_error_that_names_the_key(
+    setting: str, value: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(role, vendor)
-    assert (
-        complaint()
-        == f"{role} is {vendor!r}, but {key} is not set: set it, or choose auto or local as {role}."
-    )
+    monkeypatch.setenv(setting, value)
+    told = f"{setting} is {value!r}, but {key} is not set: set it, or add local to {setting}."
+    assert complaint() == told
     monkeypatch.setenv(key, "")
-    assert f"{key} is not set" in complaint()
+    assert complaint() == told
     monkeypatch.setenv(key, "key")
     assert load_settings()
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "known"),
+    [
+        ("STT_PROVIDERS", "google", "deepgram, flux, local"),
+        ("STT_PROVIDERS", "deepgram,,local", "deepgram, flux, local"),
+        ("STT_PROVIDERS", "auto,local", "deepgram, flux, local"),
+        ("LLM_PROVIDERS", "local,local", "openai, local"),
+        ("TTS_PROVIDERS", "cartesia,Cartesia", "cartesia, local"),
+        ("TTS_PROVIDERS", "deepgram", "cartesia, local"),
+    ],
+)
+def test_an_unknown_or_doubled_provider_is_an_error(
+    name: str, value: str, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert complaint() == (
+        f"{name} (from the environment) is {value!r}, but must be auto, or one or more of {known}, "
+        "each once, divided by commas."
+    )
+
+
+def test_flux_under_two_names_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "key")
+    monkeypatch.setenv("STT_MODEL", "flux")
+    monkeypatch.setenv("STT_PROVIDERS", "deepgram,flux")
+    assert complaint().startswith("STT_PROVIDERS is 'deepgram,flux', but with STT_MODEL 'flux' deepgram and")
+    monkeypatch.setenv("STT_PROVIDERS", "deepgram")
+    assert chosen()[0] == ("deepgram",)
+
+
+@pytest.mark.parametrize("old", ["stt_provider", "tts_provider"])
+def test_the_settings_of_one_provider_only_are_gone_and_lead_to_the_lists(tmp_path: Path, old: str) -> None:
+    (tmp_path / "vantum.toml").write_text(f'{old} = "local"\n')
+    assert complaint() == f"{old} (from vantum.toml) is not a setting; the nearest is {old}s."
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("STT_PROVIDER", "google", "must be one of auto, deepgram, local."),
-        ("TTS_PROVIDER", "deepgram", "must be one of auto, cartesia, local."),
         (
             "DEEPGRAM_BASE_URL",
             "api.deepgram.com",
@@ -279,6 +372,13 @@ def test_a_chosen_vendor_without_its_key_is_an_error_that_names_the_key(
         ),
         ("CARTESIA_BASE_URL", "ftp://example.org", "starts with wss://, ws://, https:// or http://"),
         ("CARTESIA_VOICE_ID", "Kyle", "must be the id of a voice of Cartesia's, such as "),
+        ("STT_LANGUAGE", "English!", "must be a language's code, such as en-US."),
+        ("OPENAI_ORGANIZATION", "org\n1", "must be text of printable ASCII characters."),
+        ("LLM_MAX_CONTEXT_TOKENS", "99", "must be 0, or a whole number from 100 to 1000000."),
+        ("LLM_MAX_CONTEXT_TOKENS", "many", "must be 0, or a whole number from 100 to 1000000."),
+        ("LLM_MAX_QUEUE_SIZE", "0", "must be a whole number from 1 to 100."),
+        ("LLM_FALLBACK_TIER3_THEN", "shout", "must be one of end, hand_over."),
+        ("BARGE_IN", "perhaps", "must be true or false."),
         ("STT_MODEL", "flux-general-en", "must be 'flux', since the caller's language decides"),
     ],
 )
@@ -306,7 +406,8 @@ def test_a_key_is_taken_without_the_newline_of_the_file_it_came_from(monkeypatch
     settings = load_settings()
     assert settings.deepgram_api_key is not None
     assert settings.deepgram_api_key.get_secret_value() == "key"
-    assert (settings.speaks, settings.llm_endpoint) == ("local", None)
+    assert settings.tts_choice.names == ("local",)
+    assert settings.llm_endpoint is None
 
 
 def test_a_key_that_no_request_can_carry_is_an_error_that_does_not_show_it(

@@ -1,0 +1,253 @@
+"""The breaker: one per provider of the process. It knows whether a provider works, and has it probed if not.
+
+Its facts and effects concern no single conversation, so they are declared here, beside the chart. What the
+process learns about a provider (failures and answers of calls, probes) comes in; what running conversations
+should know (`TellDown`, `TellRecovered`) goes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import Factory, define, field, frozen
+from statemachine import State
+
+from machines.declarations import Ignored, causes, ignored, stay
+from machines.driver import Chart
+from machines.effects import Effect
+from machines.facts import Fact, ProviderFailure
+
+# --- policy -----------------------------------------------------------------------------------------------
+
+
+@frozen
+class BreakerPolicy:
+    """When a provider counts as down, and how often it is probed then. Times in ms."""
+
+    failures_to_open: int = 3
+    """Failures in a row, of calls and probes together, after which a provider is not tried any more."""
+    probe_delays_ms: tuple[float, ...] = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000)
+    """The wait before each probe since the provider last answered a call; the last one is repeated."""
+    jitter: float = 0.2
+    """Each wait is this part shorter or longer at most, so that processes do not probe in step."""
+    longest_wait_ms: float = 300_000
+    """A provider that asks for a longer pause (`Retry-After`) is probed after this."""
+    probe_timeout_ms: float = 5_000
+    """A probe that takes longer has failed."""
+
+
+# --- facts ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class WatchBegan(Fact):
+    """The process has prepared the provider and begins to watch it."""
+
+
+@frozen
+class ProviderFailed(Fact):
+    """A call could not open a link to the provider, lost it, or got no answer over it."""
+
+    failure: ProviderFailure
+    draw: float = 0.5
+    """A random number from 0 to 1, for the jitter of the wait that may follow."""
+
+
+@frozen
+class ProviderAnswered(Fact):
+    """A call has got what it wants of the provider: a transcript, a first token, a voiced segment."""
+
+
+@frozen
+class ProbeSucceeded(Fact):
+    """Probe number `probe` found that the provider can be reached and takes us."""
+
+    probe: int
+
+
+@frozen
+class ProbeFailed(Fact):
+    """Probe number `probe` found that it does not."""
+
+    probe: int
+    failure: ProviderFailure
+    draw: float = 0.5
+    """As in `ProviderFailed`."""
+
+
+@frozen
+class BreakerDeadlinePassed(Fact):
+    """The deadline that the breaker armed under this number has passed."""
+
+    number: int
+
+
+# --- effects ----------------------------------------------------------------------------------------------
+
+
+@frozen
+class Probe(Effect):
+    """Make probe number `probe`, and report how it went."""
+
+    probe: int
+
+
+@frozen
+class ArmBreakerDeadline(Effect):
+    """Report `BreakerDeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+
+    number: int
+    delay_ms: float
+
+
+@frozen
+class DisarmBreakerDeadline(Effect):
+    """Forget the armed deadline."""
+
+
+@frozen
+class TellDown(Effect):
+    """Tell all running conversations that the provider should not be tried."""
+
+
+@frozen
+class TellRecovered(Effect):
+    """Tell all running conversations that the provider works again."""
+
+
+# --- the machine ------------------------------------------------------------------------------------------
+
+
+@define
+class BreakerContext:
+    """The breaker's memory."""
+
+    policy: BreakerPolicy = field(factory=BreakerPolicy)
+    state: Any = None
+    effects: list[Effect] = Factory(list)
+    failures: int = 0
+    """Since the provider last answered a call."""
+    rests: int = 0
+    """Waits before a probe that are over, since then."""
+    probe: int = 0
+    """The number of the newest probe."""
+    last_failure: ProviderFailure | None = None
+    """The newest one, kept also when the provider works again: whoever looks wants to know."""
+    draw: float = 0.5
+    """Of the newest failure."""
+    deadline_number: int = 0
+    deadline_armed: int | None = None
+
+
+class Breaker(Chart[BreakerContext]):
+    """CLOSED: works. SUSPECT: failed lately, calls still try it. OPEN: down, new calls leave it out."""
+
+    idle = State(initial=True)
+    CLOSED = State()
+
+    class SUSPECT(State.Compound):
+        resting = State(initial=True)
+        probing = State()
+
+    class OPEN(State.Compound):
+        pausing = State(initial=True)
+        reprobing = State()
+
+    resting, probing = SUSPECT.resting, SUSPECT.probing
+    pausing, reprobing = OPEN.pausing, OPEN.reprobing
+
+    waiting = (resting, pausing)
+    asking = (probing, reprobing)
+
+    # Until the first probe nobody knows that the provider works: calls should prefer another.
+    watch_began = idle.to(reprobing, on=["ask"])
+    provider_failed = (
+        CLOSED.to(pausing, cond="hopeless", on=["note", "tell_down"])
+        | CLOSED.to(resting, unless="hopeless", on=["note"])
+        | resting.to(pausing, cond="hopeless", on=["note", "tell_down"])
+        | probing.to(reprobing, cond="hopeless", on=["note", "tell_down"])
+        | stay(resting, probing, unless="hopeless", on=["note"])
+    )
+    provider_answered = CLOSED.from_(*waiting, *asking, on=["trust", "tell_recovered"]) | stay(
+        CLOSED, on=["trust"]
+    )
+    probe_succeeded = CLOSED.from_(*asking, on=["tell_recovered"])
+    probe_failed = (
+        probing.to(pausing, cond="hopeless", on=["note", "tell_down"])
+        | probing.to(resting, unless="hopeless", on=["note"])
+        | reprobing.to(pausing, on=["note"])
+    )
+    breaker_deadline_passed = resting.to(probing, on=["ask_again"]) | pausing.to(reprobing, on=["ask_again"])
+
+    IGNORED: ClassVar[tuple[Ignored, ...]] = (
+        *ignored("provider_failed provider_answered", (idle,), because="it is not watched yet"),
+        *ignored("provider_failed", (pausing, reprobing), because="it is known to be down"),
+        *ignored("watch_began", (CLOSED, *waiting, *asking), because="it is watched already"),
+        *ignored("probe_succeeded probe_failed", (idle, *waiting), because="no probe is under way"),
+        *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call had an answer meanwhile"),
+        *ignored("breaker_deadline_passed", (idle, CLOSED, *asking), because="no deadline is armed"),
+    )
+
+    # --- guards -------------------------------------------------------------------------------------------
+
+    def hopeless(self, fact: ProviderFailed | ProbeFailed) -> bool:
+        """It will fail again (a refused key, an unknown model), or has failed too often in a row."""
+        return (
+            not fact.failure.error_class.retryable
+            or self.context.failures + 1 >= self.context.policy.failures_to_open
+        )
+
+    # --- actions ------------------------------------------------------------------------------------------
+
+    @causes(Probe)
+    def ask(self) -> None:
+        self.context.probe += 1
+        self.context.effects.append(Probe(self.context.probe))
+
+    @causes(Probe)
+    def ask_again(self) -> None:
+        self.context.rests += 1
+        self.ask()
+
+    @causes()
+    def note(self, fact: ProviderFailed | ProbeFailed) -> None:
+        self.context.failures += 1
+        self.context.last_failure = fact.failure
+        self.context.draw = fact.draw
+
+    @causes()
+    def trust(self) -> None:
+        """Only an answer wipes the slate: a provider that accepts links and stays mute passes every probe."""
+        self.context.failures = 0
+        self.context.rests = 0
+
+    @causes(TellDown)
+    def tell_down(self) -> None:
+        self.context.effects.append(TellDown())
+
+    @causes(TellRecovered)
+    def tell_recovered(self) -> None:
+        self.context.effects.append(TellRecovered())
+
+    # --- what the driver asks -----------------------------------------------------------------------------
+
+    def stale(self, fact: Fact) -> str | None:
+        """Why `fact` speaks of something no longer current; None if it does not."""
+        match fact:
+            case ProbeSucceeded(probe=probe) | ProbeFailed(probe=probe) if probe != self.context.probe:
+                return f"probe {probe} is over"
+            case BreakerDeadlinePassed(number=number) if number != self.context.deadline_armed:
+                return f"deadline {number} is not armed"
+        return None
+
+    def deadline_ms(self, state: str, at_ms: float) -> float | None:
+        """How long `state` may last; None where a probe is under way or none is needed."""
+        del at_ms
+        if state not in ("resting", "pausing"):
+            return None
+        context = self.context
+        delays = context.policy.probe_delays_ms
+        scattered = 1 + context.policy.jitter * (2 * context.draw - 1)
+        asked_for = (context.last_failure and context.last_failure.retry_after_ms) or 0
+        usual = delays[min(context.rests, len(delays) - 1)] * scattered
+        return max(usual, min(asked_for, context.policy.longest_wait_ms))

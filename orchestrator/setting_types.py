@@ -1,0 +1,123 @@
+"""Types of settings: how a value is read, and, in the type's JSON schema, what is allowed.
+
+Each validator raises `ValueError` for what it does not take; `orchestrator/settings.py` says it in sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    AnyUrl,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    UrlConstraints,
+)
+from pydantic_settings import NoDecode
+
+AUTO = "auto"
+"""A list of providers that the keys decide about."""
+VENDOR_SCHEMES = ["wss", "ws", "https", "http"]
+LEAST_BUDGET, MOST_BUDGET = 100, 1_000_000
+"""Tokens."""
+
+
+# --- addresses and names ----------------------------------------------------------------------------------
+
+
+def _web_address(value: str) -> str:
+    TypeAdapter(AnyHttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+def _vendor_address(value: str) -> str:
+    TypeAdapter(Annotated[AnyUrl, UrlConstraints(allowed_schemes=VENDOR_SCHEMES)]).validate_python(value)
+    return value.rstrip("/")
+
+
+def _voice(value: str) -> str:
+    return str(UUID(value))
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address), Field(json_schema_extra={"format": "uri"})]
+VendorAddress = Annotated[
+    str, AfterValidator(_vendor_address), Field(json_schema_extra={"format": "vendor address"})
+]
+CartesiaVoiceId = Annotated[str, AfterValidator(_voice), Field(json_schema_extra={"format": "uuid"})]
+Language = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", json_schema_extra={"format": "language"}),
+]
+UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
+Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)
+
+
+# --- keys -------------------------------------------------------------------------------------------------
+
+
+def _header_value(value: object) -> object:
+    """Text as it can be sent in a header: files with secrets tend to end in a newline."""
+    if not isinstance(value, str):
+        return value
+    stripped = value.strip()
+    if not (stripped.isascii() and all(character.isprintable() for character in stripped)):
+        raise ValueError("not printable")
+    return stripped or None
+
+
+Key = Annotated[SecretStr | None, BeforeValidator(_header_value)]
+Organization = Annotated[
+    str | None, BeforeValidator(_header_value), Field(json_schema_extra={"format": "header"})
+]
+
+
+# --- lists of providers -----------------------------------------------------------------------------------
+
+
+def _provider_names(known: tuple[str, ...]) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        """Names from a text divided by commas, or from a list, in lower case."""
+        if isinstance(value, str):
+            value = value.split(",")
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+            raise ValueError("neither text nor a list of texts")
+        names = tuple(name.strip().lower() for name in value)
+        if names != (AUTO,) and not (names and set(names) <= set(known) and len(set(names)) == len(names)):
+            raise ValueError("unknown or doubled")
+        return names
+
+    return read
+
+
+def _names(*known: str) -> tuple[Any, ...]:
+    return (
+        NoDecode,  # in the environment it is no JSON
+        BeforeValidator(_provider_names(known)),
+        Field(json_schema_extra={"names": list(known)}),
+    )
+
+
+SttProviders = Annotated[tuple[str, ...], *_names("deepgram", "flux", "local")]
+LlmProviders = Annotated[tuple[str, ...], *_names("openai", "local")]
+TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
+
+
+# --- budgets ----------------------------------------------------------------------------------------------
+
+
+def _budget(value: int) -> int:
+    if value != 0 and not LEAST_BUDGET <= value <= MOST_BUDGET:
+        raise ValueError("out of range")
+    return value
+
+
+TokenBudget = Annotated[int, AfterValidator(_budget), Field(json_schema_extra={"format": "budget"})]
+"""0 for none."""

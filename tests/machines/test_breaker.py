@@ -1,0 +1,270 @@
+"""The breaker: when a provider counts as down, when it is probed, and what running calls hear of it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from attrs import evolve
+
+from machines.breaker import (
+    ArmBreakerDeadline,
+    Breaker,
+    BreakerContext,
+    BreakerDeadlinePassed,
+    BreakerPolicy,
+    DisarmBreakerDeadline,
+    Probe,
+    ProbeFailed,
+    ProbeSucceeded,
+    ProviderAnswered,
+    ProviderFailed,
+    TellDown,
+    TellRecovered,
+    WatchBegan,
+)
+from machines.declarations import Outcome, Step
+from machines.driver import Driver
+from machines.effects import Effect
+from machines.facts import ErrorClass, Fact, ProviderFailure
+from machines.tables import BREAKER, Kind, rows
+
+PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
+REFUSED = ProviderFailure(ErrorClass.AUTH, "the key was refused")
+BUSY = ProviderFailure(ErrorClass.RATE_LIMIT, "too many requests", 10_000)
+CHART = Breaker(BreakerContext())
+
+
+class Story:
+    """One breaker, and what it was told."""
+
+    def __init__(self, context: BreakerContext | None = None) -> None:
+        self.driver = Driver(
+            "breaker", CHART, context or BreakerContext(), ArmBreakerDeadline, DisarmBreakerDeadline
+        )
+
+    @property
+    def state(self) -> str:
+        return self.driver.state
+
+    def happens(self, *facts: Fact) -> tuple[Effect, ...]:
+        """The effects of the last one."""
+        return [self.step(fact) for fact in facts][-1].effects
+
+    def step(self, fact: Fact) -> Step:
+        return self.driver.handle(fact)
+
+    def probe_fails(self, failure: ProviderFailure = PASSING, draw: float = 0.5) -> tuple[Effect, ...]:
+        return self.happens(ProbeFailed(self.driver.context.probe, failure, draw))
+
+    def probe_succeeds(self) -> tuple[Effect, ...]:
+        return self.happens(ProbeSucceeded(self.driver.context.probe))
+
+    def time_passes(self) -> tuple[Effect, ...]:
+        number = self.driver.context.deadline_armed
+        assert number is not None
+        return self.happens(BreakerDeadlinePassed(number))
+
+    def closed(self) -> Story:
+        self.happens(WatchBegan())
+        self.probe_succeeds()
+        assert self.state == "CLOSED"
+        return self
+
+
+def delay(effects: tuple[Effect, ...]) -> float:
+    return next(effect.delay_ms for effect in effects if isinstance(effect, ArmBreakerDeadline))
+
+
+# --- behaviour --------------------------------------------------------------------------------------------
+
+
+def test_a_provider_counts_as_down_until_its_first_probe_succeeded() -> None:
+    story = Story()
+    assert story.happens(WatchBegan()) == (Probe(1),)
+    assert story.state == "reprobing"
+    assert story.probe_succeeds() == (TellRecovered(),)
+    assert story.state == "CLOSED"
+
+
+def test_one_failure_makes_a_provider_suspect_and_calls_still_try_it() -> None:
+    story = Story().closed()
+    assert story.happens(ProviderFailed(PASSING)) == (ArmBreakerDeadline(1, 1_000),)
+    assert story.state == "resting"
+    assert story.time_passes() == (Probe(2), DisarmBreakerDeadline())
+    assert story.probe_succeeds() == (TellRecovered(),)
+    assert story.state == "CLOSED"
+
+
+def test_failures_in_a_row_open_it() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
+    assert story.state == "resting"
+    assert TellDown() in story.happens(ProviderFailed(PASSING))
+    assert story.state == "pausing"
+
+
+def test_an_answer_between_failures_starts_the_count_anew() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
+    assert TellRecovered() in story.happens(ProviderAnswered())
+    story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
+    assert story.state == "resting"
+
+
+@pytest.mark.parametrize("error_class", ErrorClass)
+def test_only_what_will_fail_again_opens_at_once(error_class: ErrorClass) -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(ProviderFailure(error_class, "no")))
+    at_once = error_class in (ErrorClass.FATAL, ErrorClass.AUTH)
+    assert story.state == ("pausing" if at_once else "resting")
+
+
+def test_a_failed_probe_counts_like_a_failed_call() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING))
+    for _ in range(2):
+        assert story.state == "resting"
+        story.time_passes()
+        effects = story.probe_fails()
+    assert TellDown() in effects
+    assert story.state == "pausing"
+
+
+def test_a_provider_that_is_down_is_probed_ever_more_rarely() -> None:
+    story = Story()
+    story.happens(WatchBegan())
+    waits = []
+    for _ in range(8):
+        waits.append(delay(story.probe_fails()))
+        story.time_passes()
+    assert waits == [1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 30_000, 30_000]
+
+
+@pytest.mark.parametrize(("draw", "wait"), [(0, 800), (0.5, 1_000), (1, 1_200)])
+def test_waits_are_scattered_by_the_draw(draw: float, wait: float) -> None:
+    assert delay(Story().closed().happens(ProviderFailed(PASSING, draw))) == pytest.approx(wait)
+
+
+def test_a_provider_that_asks_for_patience_is_given_it() -> None:
+    assert delay(Story().closed().happens(ProviderFailed(BUSY))) == 10_000
+    for_an_hour = evolve(BUSY, retry_after_ms=3_600_000)
+    assert delay(Story().closed().happens(ProviderFailed(for_an_hour))) == 300_000
+
+
+def test_a_provider_that_accepts_connections_and_stays_mute_is_opened_sooner_and_rests_longer() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING), ProviderFailed(PASSING))
+    waits = []
+    for _ in range(3):
+        story.time_passes()
+        story.probe_succeeds()
+        assert story.state == "CLOSED"
+        waits.append(delay(story.happens(ProviderFailed(PASSING))))
+        assert story.state == "pausing"
+    assert waits == [2_000, 4_000, 8_000]
+    story.happens(ProviderAnswered(), ProviderFailed(PASSING))
+    assert story.state == "resting"
+
+
+def test_a_hundred_calls_that_fail_together_do_not_put_the_probe_off() -> None:
+    story = Story().closed()
+    story.happens(*[ProviderFailed(PASSING)] * 3)
+    assert [story.step(ProviderFailed(PASSING)).outcome for _ in range(97)] == [Outcome.IGNORED] * 97
+    story.time_passes()
+    assert story.state == "reprobing"
+
+
+def test_a_call_that_fails_while_it_is_probed_can_open_it_without_another_probe() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING))
+    story.time_passes()
+    assert story.happens(ProviderFailed(REFUSED)) == (TellDown(),)
+    assert story.state == "reprobing"
+    story.probe_fails()
+    assert story.state == "pausing"
+
+
+def test_a_call_that_is_answered_closes_it_whatever_the_probe_says_later() -> None:
+    story = Story()
+    story.happens(WatchBegan())
+    story.probe_fails()
+    story.time_passes()
+    assert TellRecovered() in story.happens(ProviderAnswered())
+    story.probe_fails()
+    assert story.state == "CLOSED"
+
+
+def test_a_probe_that_was_overtaken_is_refused() -> None:
+    story = Story().closed()
+    story.happens(ProviderFailed(PASSING))
+    story.time_passes()
+    story.happens(ProviderAnswered(), ProviderFailed(PASSING))
+    story.time_passes()
+    assert story.step(ProbeSucceeded(2)).outcome is Outcome.REFUSED
+    assert story.state == "probing"
+
+
+# --- everything -------------------------------------------------------------------------------------------
+
+DOWN = ("pausing", "reprobing")
+POLICY = BreakerPolicy(probe_delays_ms=(1_000, 2_000))
+
+
+def offers(context: BreakerContext) -> list[Fact]:
+    """What can happen to a breaker now, late facts included."""
+    failures = (PASSING, REFUSED, BUSY)
+    return [
+        WatchBegan(),
+        ProviderAnswered(),
+        *(ProviderFailed(failure) for failure in failures),
+        *(ProbeFailed(context.probe, failure) for failure in failures),
+        *(ProbeSucceeded(context.probe - late) for late in (0, 1)),
+        *(BreakerDeadlinePassed((context.deadline_armed or 0) - late) for late in (0, 1)),
+    ]
+
+
+def key(context: BreakerContext) -> tuple[object, ...]:
+    """Contexts of the same key behave the same: beyond a point, numbers only count on."""
+    failures = min(context.failures, POLICY.failures_to_open)
+    patience = context.last_failure and context.last_failure.retry_after_ms
+    armed = context.deadline_armed is not None
+    return (str(context.state), failures, min(context.rests, 1), context.probe > 0, armed, patience)
+
+
+def copy(context: BreakerContext) -> BreakerContext:
+    state = context.state if isinstance(context.state, str) else type(context.state)(context.state)
+    return evolve(context, state=state, effects=[])
+
+
+def test_every_reachable_configuration_keeps_its_promises() -> None:
+    beginning = Story(BreakerContext(POLICY)).driver.context
+    seen, waiting = {key(beginning)}, deque([beginning])
+    taken = set()
+    while waiting:
+        before = waiting.popleft()
+        for fact in offers(before):
+            story = Story(copy(before))
+            step = story.step(fact)
+            after = story.driver.context
+            assert step.outcome is not Outcome.UNDECLARED
+            assert not [each for each in step.effects if step.outcome is not Outcome.TAKEN]
+            # Whoever rests is waited for, and whoever is probed was asked.
+            assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
+            asked = step.target in ("probing", "reprobing") and step.source in ("idle", "resting", "pausing")
+            assert any(isinstance(effect, Probe) for effect in step.effects) == asked
+            # Running calls hear of every way into OPEN but the first, and of every way to CLOSED.
+            opened = step.target in DOWN and step.source not in (*DOWN, "idle")
+            assert (TellDown() in step.effects) == opened
+            closed = step.target == "CLOSED" != step.source
+            assert (TellRecovered() in step.effects) == closed
+            if step.outcome is Outcome.TAKEN:
+                taken.add((step.source, fact.name, step.target))
+            if key(after) not in seen:
+                seen.add(key(after))
+                waiting.append(after)
+    declared = {
+        (row.state, row.event, row.target) for row in rows(BREAKER.chart) if row.kind is not Kind.IGNORED
+    }
+    assert taken == declared
+    assert len(seen) > 20
