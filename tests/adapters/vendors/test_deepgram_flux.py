@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.deepgram_flux import DeepgramFlux, EagerEndOfTurn, EndOfTurn, FluxSettings, TurnResumed
+from adapters.deepgram_flux import DeepgramFlux, FluxSettings
 from adapters.simulators import Simulators
 from adapters.simulators.script import CALLER_SAYS
+from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from tests.adapters.vendors.conftest import ADDRESS, KEY
-from tests.adapters.vendors.listening import Heard, be_silent, report_to, speak
+from tests.adapters.vendors.listening import Heard, be_silent, speak
 
 
 def decisions(heard: Heard) -> list[object]:
@@ -25,7 +27,9 @@ async def test_flux_decides_that_a_turn_is_over(
         await be_silent(transcriber, 0.6)
     eager, end = decisions(heard)
     assert eager == EagerEndOfTurn(1, CALLER_SAYS[0], 0.4)
-    assert end == EndOfTurn(1, CALLER_SAYS[0], 0.7)
+    assert isinstance(end, EndOfTurn)
+    assert (end.turn, end.text, end.confidence) == (1, CALLER_SAYS[0], 0.7)
+    assert end.speech_ms == pytest.approx(1000, abs=40)
 
 
 async def test_an_eager_end_is_taken_back_when_the_caller_goes_on(
@@ -149,7 +153,6 @@ async def test_without_eagerness_only_the_end_is_reported(
         KEY,
         base_url=ADDRESS,
         open_stream=vendors.connect,
-        report=report_to,
         settings=FluxSettings(eager_eot_threshold=None),
     )
     async with calm.open(heard, "en") as transcriber:
