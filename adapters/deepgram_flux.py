@@ -26,6 +26,8 @@ SILENCE_AFTER_SECONDS = 5.0
 
 _SILENCE = np.zeros(LISTENING_RATE // 12, np.int16)
 """About 80 ms, the chunk that Deepgram recommends for Flux."""
+_FLUSHED_UP_TO = LISTENING_RATE // 4
+"""Flux hears audio in chunks: it ends a turn up to so much before the last voice of it."""
 _OUTDATED = LISTENING_RATE // 2
 """Voice that was sent so much later than the audio of a decision shows that the caller went on: audio that is
 sent again is far ahead of what Flux says about it."""
@@ -103,8 +105,8 @@ class _Words:
 
     @property
     def going_on(self) -> bool:
-        """A Flux turn has begun and is not over."""
-        return any(turn.end is None for turn in self.flux_turns)
+        """A Flux turn has begun and is not over; with a newer one, earlier ones are."""
+        return bool(self.flux_turns) and self.flux_turns[-1].end is None
 
 
 @frozen
@@ -120,6 +122,8 @@ class _TurnInfo:
     """Each with the position of its middle; empty if the message does not give them all."""
     word_confidence: float
     end_confidence: float
+    forced: bool
+    """It answers `ForceEndTurn`."""
 
 
 class FluxTranscriber(DeepgramTranscriber[_Words]):
@@ -188,6 +192,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                     self.ignored_messages += 1
                 else:
                     self._take(info)
+                    self._report_what_was_passed()
             case ListenV2FatalError():
                 raise self._reported(getattr(message, "code", None), getattr(message, "description", ""))
             case None:
@@ -245,12 +250,27 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 self._turn_of.pop(info.index, None)
                 self._over.append(info.index)
                 if turn in self._clock.awaiting:
-                    self._report_finals_until(turn)
+                    self._report_if_complete(words, turn, info)
                 elif outdated:
                     self._resume(words, turn)
                 else:
                     words.eager, turn.decided = False, int(info.end)
                     self._emit(EndOfTurn(turn.number, words.text, info.end_confidence, turn.speech_ms))
+
+    def _report_if_complete(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
+        """Flux may be far behind: then more of its turns are still to come in the audio of this one."""
+        spoken_until = turn.last_voice if turn.last_voice is not None else turn.start
+        if not words.going_on and (info.forced or info.end >= spoken_until - _FLUSHED_UP_TO):
+            self._report_finals_until(turn)
+
+    def _report_what_was_passed(self) -> None:
+        """Flux hears on beyond a turn's end and knows of nothing in it: no answer will come for it."""
+        while self._clock.awaiting:
+            turn = self._clock.awaiting[0]
+            passed = turn.end is not None and self._heard_until >= turn.end + _OUTDATED
+            if not passed or self._words[turn.number].going_on:
+                return
+            self._report_finals_until(turn)
 
     def _resume(self, words: _Words, turn: Turn) -> None:
         if words.eager:
@@ -279,6 +299,7 @@ def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
         words=words,
         word_confidence=sum(confidences) / len(confidences) if confidences else 0.0,
         end_confidence=float(end_confidence) if isinstance(end_confidence, int | float) else 0.0,
+        forced=getattr(message, "trigger", None) == "manual",
     )
 
 
