@@ -7,9 +7,8 @@ manual mode `ForceEndTurn` ends what is going on.
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections import deque
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -17,58 +16,21 @@ import trio
 from attrs import define, field, frozen
 from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 
-from adapters import deepgram_sdk, vendor_errors
-from adapters.deepgram_turns import Turn, TurnClock, position
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber
-from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
-from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
-from machines.facts import TranscriptFinal, TranscriptInterim
+from adapters.deepgram_link import DeepgramSpeechToText, DeepgramTranscriber
+from adapters.deepgram_turns import Turn, position
+from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 
-QUEUED_MS = 2000
-"""Audio that waits to be sent before `send` blocks."""
 SILENCE_AFTER_SECONDS = 5.0
 """v2 has no `KeepAlive`: a link that gets no audio for this long gets a little silence instead."""
 
 _SILENCE = np.zeros(LISTENING_RATE // 12, np.int16)
 """About 80 ms, the chunk that Deepgram recommends for Flux."""
-_FORCE_END = "ForceEndTurn"
-
-
-@frozen
-class EagerEndOfTurn:
-    """Flux is moderately sure that turn `turn` is over: an answer to `text` may be prepared, not spoken.
-
-    Followed by `EndOfTurn` with the same text, or by `TurnResumed`.
-    """
-
-    turn: int
-    text: str
-    confidence: float
-
-
-@frozen
-class TurnResumed:
-    """The speaker of turn `turn` goes on after an `EagerEndOfTurn`: what was prepared is void."""
-
-    turn: int
-
-
-@frozen
-class EndOfTurn:
-    """Flux has decided that turn `turn` is over, with `text` as all its words."""
-
-    turn: int
-    text: str
-    confidence: float
-
-
-TurnFact = EagerEndOfTurn | TurnResumed | EndOfTurn
-ReportTurnFact = Callable[[Emit, TurnFact], None]
-"""Where Flux's own decisions about turns go. The first argument is the `emit` of their conversation."""
-
-
-def not_reported(emit: Emit, fact: TurnFact) -> None:
-    """For conversations whose turns are ended by others."""
+_FLUSHED_UP_TO = LISTENING_RATE // 4
+"""Flux hears audio in chunks: it ends a turn up to so much before the last voice of it."""
+_OUTDATED = LISTENING_RATE // 2
+"""Voice that was sent so much later than the audio of a decision shows that the caller went on: audio that is
+sent again is far ahead of what Flux says about it."""
 
 
 @frozen
@@ -83,59 +45,18 @@ class FluxSettings:
     """So much silence ends a turn whatever the confidence."""
     keyterms: tuple[str, ...] = ()
     silent_after_ms: float = 5000
-    """So much voice without any message from Deepgram, and the link is stalled."""
+    """So much voice, for so long, without any message from Deepgram, and the link is stalled."""
 
 
-class DeepgramFlux:
-    """Deepgram's v2 interface. Making it takes about a second: construct it in a worker thread.
-
-    Raises `ValueError` for an impossible `base_url`, and `UnknownSdkError` if the SDK is another one.
-    """
+class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
+    """Deepgram's v2 interface. English has a model of its own; all else goes to the multilingual one."""
 
     name = "deepgram-flux"
-
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        base_url: str = deepgram_sdk.PRODUCTION,
-        settings: FluxSettings | None = None,
-        report: ReportTurnFact = not_reported,
-        limits: SocketLimits | None = None,
-        open_stream: OpenStream = trio.open_tcp_stream,
-    ) -> None:
-        self._key = api_key
-        self._settings = settings or FluxSettings()
-        self._report = report
-        self._client = deepgram_sdk.make_client(api_key, base_url)
-        self._connect = deepgram_sdk.listen_v2(limits or SocketLimits(), open_stream)
-
-    def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
-        """As `SpeechToText.open`. English has a model of its own; all else goes to the multilingual one."""
-        return self._open(emit, language)
-
-    @asynccontextmanager
-    async def _open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
-        async with AsyncExitStack() as stack:
-            connection = self._connect(self._client.listen.v2, **self._request(language))
-            try:
-                sock = await stack.enter_async_context(connection)
-            except deepgram_sdk.CAUGHT as error:
-                raise deepgram_sdk.as_provider_error(error, self._key) from None
-
-            def report(fact: TurnFact) -> None:
-                self._report(emit, fact)
-
-            transcriber = FluxTranscriber(sock, emit, report, self._key, self._settings.silent_after_ms)
-            async with (
-                alive_with(transcriber.receive_forever),
-                alive_with(transcriber.send_forever),
-                alive_with(transcriber.fill_with_silence_forever),
-            ):
-                yield transcriber
+    ends_turns = True
+    version = "v2"
+    usual = FluxSettings()
 
     def _request(self, language: str) -> dict[str, object]:
-        """The parameters of `client.listen.v2.connect`."""
         spoken = language.replace("_", "-").split("-")[0].lower()
         english = spoken in ("", "en")
         return {
@@ -143,11 +64,14 @@ class DeepgramFlux:
             "language_hint": None if english else [spoken],
             "encoding": "linear16",
             "sample_rate": LISTENING_RATE,
-            "eager_eot_threshold": self._settings.eager_eot_threshold,
-            "eot_threshold": self._settings.eot_threshold,
-            "eot_timeout_ms": self._settings.eot_timeout_ms,
-            "keyterm": list(self._settings.keyterms) or None,
+            "eager_eot_threshold": self.settings.eager_eot_threshold,
+            "eot_threshold": self.settings.eot_threshold,
+            "eot_timeout_ms": self.settings.eot_timeout_ms,
+            "keyterm": list(self.settings.keyterms) or None,
         }
+
+    def _link(self, sock: Any, emit: Emit) -> FluxTranscriber:
+        return FluxTranscriber(sock, emit, self.key, self.settings.silent_after_ms)
 
 
 @define
@@ -157,7 +81,8 @@ class _FluxTurn:
     index: int
     text: str = ""
     confidence: float = 0.0
-    over: bool = False
+    end: float | None = None
+    """Where in the audio Flux ended it."""
 
 
 @define
@@ -165,8 +90,8 @@ class _Words:
     """What was understood of one turn of ours."""
 
     flux_turns: list[_FluxTurn] = field(factory=list)
-    heard_until: float = 0.0
-    """Flux has told what it heard up to here."""
+    eager: bool = False
+    """`EagerEndOfTurn` was reported, and neither of its sequels."""
 
     @property
     def text(self) -> str:
@@ -180,8 +105,8 @@ class _Words:
 
     @property
     def going_on(self) -> bool:
-        """A Flux turn has begun and is not over."""
-        return any(not turn.over for turn in self.flux_turns)
+        """A Flux turn has begun and is not over; with a newer one, earlier ones are."""
+        return bool(self.flux_turns) and self.flux_turns[-1].end is None
 
 
 @frozen
@@ -197,35 +122,37 @@ class _TurnInfo:
     """Each with the position of its middle; empty if the message does not give them all."""
     word_confidence: float
     end_confidence: float
+    forced: bool
+    """It answers `ForceEndTurn`."""
 
 
-class FluxTranscriber:
+class FluxTranscriber(DeepgramTranscriber[_Words]):
     """The speech to text of one conversation."""
 
-    def __init__(
-        self, sock: Any, emit: Emit, report: Callable[[TurnFact], None], key: str, silent_after_ms: float
-    ) -> None:
-        self.ignored_messages = 0
-        """Messages of an unknown type, or without what a message of their type must hold."""
-        self._sock = sock
-        self._emit = emit
-        self._report = report
-        self._key = key
-        self._silent_after = silent_after_ms * LISTENING_RATE / 1000
-        self._clock = TurnClock()
-        self._words: dict[int, _Words] = {}
-        """By turn of ours."""
+    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float) -> None:
+        super().__init__(sock, emit, key, silent_after_ms)
         self._turn_of: dict[int, Turn] = {}
         """By index of a Flux turn that is going on."""
-        self._outgoing, self._to_send = trio.open_memory_channel[bytes | str](math.inf)
-        self._queued = 0
-        self._sent = trio.Event()
-        self._last_audio = trio.current_time()
+        self._over: deque[int] = deque(maxlen=16)
+        """The Flux turns that were over last: what still comes for them is old."""
+        self._heard_until = 0.0
+        """Flux has told what it heard up to here."""
 
-    # --- what the conversation asks for ---
+    def settled(self, turn: int) -> Settled:
+        """As `Transcriber.settled`: the words of the Flux turns that are over."""
+        begun = next((one for one in self._clock.unfinished if one.number == turn), None)
+        if begun is None:
+            return Settled()
+        over = takewhile(lambda one: one.end is not None, self._words[turn].flux_turns)
+        words = _Words(list(over))
+        until = max((one.end for one in words.flux_turns if one.end is not None), default=0.0)
+        return Settled(words.text, words.confidence, max(begun.start, int(until)))
 
     def begin_turn(self, turn: int) -> None:
-        """As `Transcriber.begin_turn`. What a Flux turn that goes on still brings belongs to it."""
+        """As `Transcriber.begin_turn`. What a Flux turn that goes on still brings belongs to it.
+
+        After an `EndOfTurn` it begins where Flux ended the turn before.
+        """
         dropped = self._clock.turn
         begun = self._clock.begin(turn)
         self._words[turn] = _Words()
@@ -235,73 +162,27 @@ class FluxTranscriber:
                 if owner is dropped:
                     self._turn_of[index] = begun
 
-    async def send(self, samples: Samples, speech_probability: float) -> None:
-        """As `Transcriber.send`. Raises `ProviderError` when Flux stays silent to seconds of voice."""
-        if self._clock.unanswered_voice > self._silent_after:
-            seconds = self._clock.unanswered_voice / LISTENING_RATE
-            raise vendor_errors.late(DEEPGRAM, f"no message for {seconds:.1f} s of voice")
-        self._push(samples, speech_probability)
-        while self._queued * 1000 > QUEUED_MS * LISTENING_RATE:
-            self._sent = trio.Event()
-            await self._sent.wait()
-        await trio.lowlevel.checkpoint()
-
-    def finalize(self, turn: int) -> None:
-        """As `Transcriber.finalize`. A turn that never began or was dropped has an empty transcript."""
-        ended = self._clock.finalize(turn)
-        if ended is None:
-            if turn != self._clock.last_ended:
-                self._emit(TranscriptFinal(turn, ""))
-                self._clock.last_ended = turn
-            return
-        words = self._words[turn]
-        silent_since = ended.last_voice if ended.last_voice is not None else ended.start
-        if words.going_on or words.heard_until < silent_since:
-            self._outgoing.send_nowait(_FORCE_END)
+    def _end(self, turn: Turn, words: _Words) -> None:
+        silent_since = turn.last_voice if turn.last_voice is not None else turn.start
+        if words.going_on or self._heard_until < silent_since:
+            self._outgoing.send_nowait(None)
         else:
             # Nothing is going on, and Flux ignores `ForceEndTurn` then.
-            self._report_finals_until(ended)
-
-    def _push(self, samples: Samples, speech_probability: float) -> None:
-        if len(samples):
-            self._clock.send(len(samples), speech_probability)
-            self._queued += len(samples)
-            self._last_audio = trio.current_time()
-            self._outgoing.send_nowait(samples.astype("<i2").tobytes())
+            self._report_finals_until(turn)
 
     # --- to Deepgram ---
 
-    async def send_forever(self) -> None:
-        """Audio and `ForceEndTurn`, in the order in which they were asked for."""
-        async for message in self._to_send:
-            try:
-                if isinstance(message, bytes):
-                    await self._sock.send_media(message)
-                    self._queued -= len(message) // 2
-                    self._sent.set()
-                else:
-                    await self._sock.send_force_end_turn()
-            except BROKEN_ON_SENDING:
-                return  # receiving says why
+    async def _send_end(self) -> None:
+        await self._sock.send_force_end_turn()
 
-    async def fill_with_silence_forever(self) -> None:
-        """A little silence whenever no audio has come for a while."""
+    async def keep_open_forever(self) -> None:
+        """As `DeepgramTranscriber.keep_open_forever`: by silence when no audio has come for a while."""
         while True:
             await trio.sleep_until(self._last_audio + SILENCE_AFTER_SECONDS)
             if trio.current_time() >= self._last_audio + SILENCE_AFTER_SECONDS:
                 self._push(_SILENCE, 0.0)
 
     # --- from Deepgram ---
-
-    async def receive_forever(self) -> None:
-        """Report what Flux says, until the connection ends. Raises `ProviderError`."""
-        try:
-            async with aclosing(aiter(self._sock)) as messages:
-                async for message in messages:
-                    self._clock.unanswered_voice = 0
-                    self._receive(message)
-        except BROKEN as error:
-            raise deepgram_sdk.as_provider_error(error, self._key) from None
 
     def _receive(self, message: object) -> None:
         match message:
@@ -311,35 +192,27 @@ class FluxTranscriber:
                     self.ignored_messages += 1
                 else:
                     self._take(info)
+                    self._report_what_was_passed()
             case ListenV2FatalError():
-                code, reason = getattr(message, "code", None), getattr(message, "description", "")
-                raise vendor_errors.reported(DEEPGRAM, str(code), None, str(reason), self._key)
+                raise self._reported(getattr(message, "code", None), getattr(message, "description", ""))
             case None:
                 self.ignored_messages += 1
             case _:
                 pass  # Connected, Warning and the answers to a Configure that is never sent
 
     def _take(self, info: _TurnInfo) -> None:
+        self._heard_until = max(self._heard_until, info.end)
+        if info.index in self._over:
+            return  # sent twice, or overtaken by the turn's end
         if info.index not in self._turn_of and info.event == "Update" and not info.text:
-            self._note_silence(info)
-            return
+            return  # silence between Flux's turns, under the index of the turn to come
         turn = self._owner(info)
         if turn is None:
-            return  # a turn that was dropped, or heard of in full before
+            return  # it began in no turn of ours
         words = self._words[turn.number]
-        words.heard_until = max(words.heard_until, info.end)
         self._note(words, turn, info)
-        if words.text and words.text != turn.shown:
-            turn.shown = words.text
-            self._emit(TranscriptInterim(turn.number, words.text, words.confidence))
+        self._show(turn, words)
         self._decide(words, turn, info)
-
-    def _note_silence(self, info: _TurnInfo) -> None:
-        """Flux reports on silence between its turns, too: under the index of the turn to come."""
-        turn = self._clock.at(info.end)
-        if turn is not None:
-            words = self._words[turn.number]
-            words.heard_until = max(words.heard_until, info.end)
 
     def _owner(self, info: _TurnInfo) -> Turn | None:
         """The turn of ours in whose audio this turn of Flux's began."""
@@ -359,29 +232,50 @@ class FluxTranscriber:
             words.flux_turns.append(known)
             if turn in self._clock.awaiting and info.event != "EndOfTurn":
                 # `ForceEndTurn` came before Flux had noticed the turn, and was ignored.
-                self._outgoing.send_nowait(_FORCE_END)
+                self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
         known.text = info.text if len(own) == len(info.words) else " ".join(own)
         known.confidence = info.word_confidence
-        known.over = info.event == "EndOfTurn"
+        known.end = info.end if info.event == "EndOfTurn" else None
 
     def _decide(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
+        outdated = turn.last_voice is not None and turn.last_voice > info.end + _OUTDATED
         match info.event:
-            case "EagerEndOfTurn":
-                self._report(EagerEndOfTurn(turn.number, words.text, info.end_confidence))
+            case "EagerEndOfTurn" if not outdated:
+                words.eager = True
+                self._emit(EagerEndOfTurn(turn.number, words.text, info.end_confidence))
             case "TurnResumed":
-                self._report(TurnResumed(turn.number))
+                self._resume(words, turn)
             case "EndOfTurn":
                 self._turn_of.pop(info.index, None)
+                self._over.append(info.index)
                 if turn in self._clock.awaiting:
-                    self._report_finals_until(turn)
+                    self._report_if_complete(words, turn, info)
+                elif outdated:
+                    self._resume(words, turn)
                 else:
-                    self._report(EndOfTurn(turn.number, words.text, info.end_confidence))
+                    words.eager, turn.decided = False, int(info.end)
+                    self._emit(EndOfTurn(turn.number, words.text, info.end_confidence, turn.speech_ms))
 
-    def _report_finals_until(self, last: Turn) -> None:
-        for turn in self._clock.complete_until(last):
-            words = self._words.pop(turn.number)
-            self._emit(TranscriptFinal(turn.number, words.text, words.confidence, turn.speech_ms))
+    def _report_if_complete(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
+        """Flux may be far behind: then more of its turns are still to come in the audio of this one."""
+        spoken_until = turn.last_voice if turn.last_voice is not None else turn.start
+        if not words.going_on and (info.forced or info.end >= spoken_until - _FLUSHED_UP_TO):
+            self._report_finals_until(turn)
+
+    def _report_what_was_passed(self) -> None:
+        """Flux hears on beyond a turn's end and knows of nothing in it: no answer will come for it."""
+        while self._clock.awaiting:
+            turn = self._clock.awaiting[0]
+            passed = turn.end is not None and self._heard_until >= turn.end + _OUTDATED
+            if not passed or self._words[turn.number].going_on:
+                return
+            self._report_finals_until(turn)
+
+    def _resume(self, words: _Words, turn: Turn) -> None:
+        if words.eager:
+            words.eager = False
+            self._emit(TurnResumed(turn.number))
 
 
 def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
@@ -405,6 +299,7 @@ def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
         words=words,
         word_confidence=sum(confidences) / len(confidences) if confidences else 0.0,
         end_confidence=float(end_confidence) if isinstance(end_confidence, int | float) else 0.0,
+        forced=getattr(message, "trigger", None) == "manual",
     )
 
 

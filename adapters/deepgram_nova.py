@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import trio
 from attrs import define, field, frozen
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Results, ListenV1UtteranceEnd
 
-from adapters import deepgram_sdk, vendor_errors
-from adapters.deepgram_turns import Turn, TurnClock, position
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber
-from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
-from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
-from machines.facts import TranscriptFinal, TranscriptInterim
+from adapters.deepgram_link import DeepgramSpeechToText, DeepgramTranscriber
+from adapters.deepgram_turns import Turn, position
+from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from adapters.vendor_errors import BROKEN_ON_SENDING
 
 KEEP_ALIVE_SECONDS = 8.0
 """Deepgram closes a connection that says nothing for 10 s (developers.deepgram.com/docs/audio-keep-alive)."""
-QUEUED_MS = 2000
-"""Audio that waits to be sent before `send` blocks."""
 
-_FINALIZE = "Finalize"
 _SAME_PLACE = LISTENING_RATE // 50
 """20 ms: Deepgram rounds its times."""
 _FLUSHED_UP_TO = LISTENING_RATE // 4
@@ -44,55 +37,20 @@ class NovaSettings:
     utterance_end_ms: int = 1000
     """At least 1000; needs interim results."""
     silent_after_ms: float = 5000
-    """So much voice without any message from Deepgram, and the link is stalled."""
+    """So much voice, for so long, without any message from Deepgram, and the link is stalled."""
 
 
-class DeepgramNova:
-    """Deepgram's v1 interface. Making it takes about a second: construct it in a worker thread.
-
-    Raises `ValueError` for an impossible `base_url`, and `UnknownSdkError` if the SDK is another one.
-    """
+class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
+    """Deepgram's v1 interface."""
 
     name = "deepgram"
-
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        base_url: str = deepgram_sdk.PRODUCTION,
-        settings: NovaSettings | None = None,
-        limits: SocketLimits | None = None,
-        open_stream: OpenStream = trio.open_tcp_stream,
-    ) -> None:
-        self._key = api_key
-        self._settings = settings or NovaSettings()
-        self._client = deepgram_sdk.make_client(api_key, base_url)
-        self._connect = deepgram_sdk.listen_v1(limits or SocketLimits(), open_stream)
-
-    def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
-        """As `SpeechToText.open`. Without a `language` Deepgram's own default applies."""
-        return self._open(emit, language)
-
-    @asynccontextmanager
-    async def _open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
-        async with AsyncExitStack() as stack:
-            connection = self._connect(self._client.listen.v1, **self._request(language))
-            try:
-                sock = await stack.enter_async_context(connection)
-            except deepgram_sdk.CAUGHT as error:
-                raise deepgram_sdk.as_provider_error(error, self._key) from None
-            transcriber = NovaTranscriber(sock, emit, self._key, self._settings.silent_after_ms)
-            async with (
-                alive_with(transcriber.receive_forever),
-                alive_with(transcriber.send_forever),
-                alive_with(transcriber.keep_alive_forever),
-            ):
-                yield transcriber
+    ends_turns = False
+    version = "v1"
+    usual = NovaSettings()
 
     def _request(self, language: str) -> dict[str, object]:
-        """The parameters of `client.listen.v1.connect`."""
         return {
-            "model": self._settings.model,
+            "model": self.settings.model,
             "language": language or None,
             "encoding": "linear16",
             "sample_rate": LISTENING_RATE,
@@ -100,10 +58,13 @@ class DeepgramNova:
             "interim_results": True,
             "smart_format": True,
             "punctuate": True,
-            "endpointing": self._settings.endpointing_ms,
-            "utterance_end_ms": self._settings.utterance_end_ms,
+            "endpointing": self.settings.endpointing_ms,
+            "utterance_end_ms": self.settings.utterance_end_ms,
             "vad_events": True,
         }
+
+    def _link(self, sock: Any, emit: Emit) -> NovaTranscriber:
+        return NovaTranscriber(sock, emit, self.key, self.settings.silent_after_ms)
 
 
 @frozen
@@ -112,6 +73,8 @@ class _Piece:
 
     text: str
     confidence: float
+    end: float
+    """The position up to which the result covers the audio."""
 
 
 @frozen
@@ -163,30 +126,28 @@ class _Words:
         return total / sum(counts) if any(counts) else 0.0
 
 
-class NovaTranscriber:
+class NovaTranscriber(DeepgramTranscriber[_Words]):
     """The speech to text of one conversation."""
 
     def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float) -> None:
-        self.ignored_messages = 0
-        """Messages of an unknown type, or without what a message of their type must hold."""
-        self._sock = sock
-        self._emit = emit
-        self._key = key
-        self._silent_after = silent_after_ms * LISTENING_RATE / 1000
-        self._clock = TurnClock()
-        self._words: dict[int, _Words] = {}
-        """By turn."""
+        super().__init__(sock, emit, key, silent_after_ms)
         self._taken: deque[tuple[float, float, str]] = deque(maxlen=16)
         """The last final results."""
         self._final_until = 0.0
-        """Final results cover the audio up to here."""
+        """There were final results up to here."""
+        self._unbroken_until = 0.0
+        """Final results cover all audio up to here: none of them was lost on the way."""
         self._endpoint = 0.0
         """Deepgram heard the speaker fall silent, and had final results for everything before here."""
-        self._outgoing, self._to_send = trio.open_memory_channel[bytes | str](math.inf)
-        self._queued = 0
-        self._sent = trio.Event()
 
-    # --- what the conversation asks for ---
+    def settled(self, turn: int) -> Settled:
+        """As `Transcriber.settled`: the words of final results, as far as none of these is missing."""
+        begun = next((one for one in self._clock.unfinished if one.number == turn), None)
+        if begun is None:
+            return Settled()
+        known = [piece for piece in self._words[turn].finals if piece.end <= self._unbroken_until]
+        words = _Words(known)
+        return Settled(words.text, words.confidence, max(begun.start, int(self._unbroken_until)))
 
     def begin_turn(self, turn: int) -> None:
         """As `Transcriber.begin_turn`."""
@@ -195,55 +156,20 @@ class NovaTranscriber:
         self._clock.begin(turn)
         self._words[turn] = _Words()
 
-    async def send(self, samples: Samples, speech_probability: float) -> None:
-        """As `Transcriber.send`. Raises `ProviderError` when Deepgram stays silent to seconds of voice."""
-        if self._clock.unanswered_voice > self._silent_after:
-            seconds = self._clock.unanswered_voice / LISTENING_RATE
-            raise vendor_errors.late(DEEPGRAM, f"no message for {seconds:.1f} s of voice")
-        if len(samples):  # an empty message would make Deepgram close the connection
-            self._clock.send(len(samples), speech_probability)
-            self._queued += len(samples)
-            self._outgoing.send_nowait(samples.astype("<i2").tobytes())
-        while self._queued * 1000 > QUEUED_MS * LISTENING_RATE:
-            self._sent = trio.Event()
-            await self._sent.wait()
-        await trio.lowlevel.checkpoint()
-
-    def finalize(self, turn: int) -> None:
-        """As `Transcriber.finalize`. A turn that never began or was dropped has an empty transcript."""
-        ended = self._clock.finalize(turn)
-        if ended is None:
-            if turn != self._clock.last_ended:
-                self._emit(TranscriptFinal(turn, ""))
-                self._clock.last_ended = turn
-            return
-        self._outgoing.send_nowait(_FINALIZE)
-        if self._is_understood(ended):
-            self._report_finals_until(ended)
-
-    def _is_understood(self, turn: Turn) -> bool:
-        """Deepgram has heard this turn's end already: it may not answer `Finalize` then, as it documents."""
-        words = self._words[turn.number]
+    def _end(self, turn: Turn, words: _Words) -> None:
+        self._outgoing.send_nowait(None)
+        # Deepgram may not answer `Finalize` if it has heard the end already, as it documents.
         silent_since = turn.last_voice if turn.last_voice is not None else math.inf
-        return bool(words.finals) and words.interim is None and self._endpoint >= silent_since
+        if words.finals and words.interim is None and self._endpoint >= silent_since:
+            self._report_finals_until(turn)
 
     # --- to Deepgram ---
 
-    async def send_forever(self) -> None:
-        """Audio and `Finalize`, in the order in which they were asked for."""
-        async for message in self._to_send:
-            try:
-                if isinstance(message, bytes):
-                    await self._sock.send_media(message)
-                    self._queued -= len(message) // 2
-                    self._sent.set()
-                else:
-                    await self._sock.send_finalize()
-            except BROKEN_ON_SENDING:
-                return  # receiving says why
+    async def _send_end(self) -> None:
+        await self._sock.send_finalize()
 
-    async def keep_alive_forever(self) -> None:
-        """`KeepAlive`, for as long as the link is open."""
+    async def keep_open_forever(self) -> None:
+        """As `DeepgramTranscriber.keep_open_forever`: by `KeepAlive`."""
         while True:
             await trio.sleep(KEEP_ALIVE_SECONDS)
             try:
@@ -253,16 +179,6 @@ class NovaTranscriber:
 
     # --- from Deepgram ---
 
-    async def receive_forever(self) -> None:
-        """Report what Deepgram says, until the connection ends. Raises `ProviderError`."""
-        try:
-            async with aclosing(aiter(self._sock)) as messages:
-                async for message in messages:
-                    self._clock.unanswered_voice = 0
-                    self._receive(message)
-        except BROKEN as error:
-            raise deepgram_sdk.as_provider_error(error, self._key) from None
-
     def _receive(self, message: object) -> None:
         match message:
             case ListenV1Results():
@@ -270,8 +186,7 @@ class NovaTranscriber:
             case ListenV1UtteranceEnd():
                 self._endpoint = max(self._endpoint, self._final_until)
             case ListenV1Error():
-                code, reason = getattr(message, "variant", None), getattr(message, "description", "")
-                raise vendor_errors.reported(DEEPGRAM, str(code), None, str(reason), self._key)
+                raise self._reported(getattr(message, "variant", None), getattr(message, "description", ""))
             case None:
                 self.ignored_messages += 1
             case _:
@@ -288,6 +203,9 @@ class NovaTranscriber:
             return
         self._taken.append(result.span)
         self._final_until = max(self._final_until, result.end)
+        for start, end, _ in sorted(self._taken):
+            if start <= self._unbroken_until + _SAME_PLACE:
+                self._unbroken_until = max(self._unbroken_until, end)
         if result.endpoint:
             self._endpoint = self._final_until
         if (answered := self._answered_by(result)) is not None:
@@ -304,9 +222,7 @@ class NovaTranscriber:
                 words.finals.append(piece)
             elif piece:
                 words.interim = piece
-            if words.text and words.text != turn.shown:
-                turn.shown = words.text
-                self._emit(TranscriptInterim(turn.number, words.text, words.confidence))
+            self._show(turn, words)
 
     def _piece_of(self, result: _Result, turn: Turn) -> _Piece | None:
         own = [word for word, middle in result.words if turn.holds(middle)]
@@ -314,7 +230,7 @@ class NovaTranscriber:
             text = result.text if result.words or turn is self._turn_of(result) else ""
         else:
             text = " ".join(own)
-        return _Piece(text, result.confidence) if text else None
+        return _Piece(text, result.confidence, result.end) if text else None
 
     def _turn_of(self, result: _Result) -> Turn | None:
         """The turn of a result that does not say when its words were spoken."""
@@ -332,12 +248,6 @@ class NovaTranscriber:
             # The answer's times are odd, but it answers the oldest question.
             complete = self._clock.awaiting[:1]
         return complete[-1] if complete else None
-
-    def _report_finals_until(self, last: Turn) -> None:
-        """Earlier turns than `last` will get no more words either: results come in the order of the audio."""
-        for turn in self._clock.complete_until(last):
-            words = self._words.pop(turn.number)
-            self._emit(TranscriptFinal(turn.number, words.text, words.confidence, turn.speech_ms))
 
 
 def _read(message: ListenV1Results) -> _Result | None:

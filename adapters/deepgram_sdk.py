@@ -8,6 +8,7 @@ of the SDK is patched. `require_known_sdk` fails clearly when a release moves on
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import types
 import warnings
@@ -68,14 +69,13 @@ def make_client(api_key: str, base_url: str) -> AsyncDeepgramClient:
     )
 
 
-def listen_v1(limits: SocketLimits, open_stream: OpenStream) -> Connect:
-    """`client.listen.v1.connect`, to be called with `client.listen.v1` as its first argument."""
-    return _on_trio(deepgram.listen.v1.client, limits, open_stream)
-
-
-def listen_v2(limits: SocketLimits, open_stream: OpenStream) -> Connect:
-    """`client.listen.v2.connect`, to be called with `client.listen.v2` as its first argument."""
-    return _on_trio(deepgram.listen.v2.client, limits, open_stream)
+def listen(
+    client: AsyncDeepgramClient, version: str, limits: SocketLimits, open_stream: OpenStream
+) -> Connect:
+    """`client.listen.v1.connect`, or that of `v2`, on Trio."""
+    modules = {"v1": deepgram.listen.v1.client, "v2": deepgram.listen.v2.client}
+    connect = _on_trio(modules[version], limits, open_stream)
+    return functools.partial(connect, getattr(client.listen, version))
 
 
 def as_provider_error(error: BaseException, key: str) -> ProviderError:

@@ -15,6 +15,8 @@ _PRE_ROLL = LISTENING_RATE // 2
 _MOST_PRE_ROLL = 10 * LISTENING_RATE
 _SAME_UTTERANCE = LISTENING_RATE // 2
 """Voice after less silence than this continues the utterance."""
+_ACTED_UPON = 2 * LISTENING_RATE
+"""A turn that begins so soon after the vendor's decision follows from it, and takes in all audio since."""
 _VOICE = 0.5
 """Probability from which a window is voice (Silero's own threshold)."""
 
@@ -27,6 +29,8 @@ class Turn:
     start: int
     end: int | None = None
     """Set when the turn was finalized."""
+    decided: int | None = None
+    """Where the vendor decided that it is over, without being asked."""
     last_voice: int | None = None
     """The end of the last window of voice in it."""
     voice: int = 0
@@ -84,10 +88,14 @@ class TurnClock:
             self.turn.voice += samples
 
     def begin(self, number: int) -> Turn:
-        """A turn begins; an open one is dropped."""
-        heard_from = self.sent if self._utterance_start is None else self._utterance_start
-        earliest = max(self._taken_until, self.sent - _MOST_PRE_ROLL)
-        start = max(earliest, min(heard_from, self.sent) - _PRE_ROLL)
+        """A turn begins; an open one is dropped, or over if the vendor has decided so."""
+        decided = self.turn.decided if self.turn is not None else None
+        if decided is not None and self.sent - decided <= _ACTED_UPON:
+            start = self._utterance_start = min(decided, self.sent)
+        else:
+            heard_from = self.sent if self._utterance_start is None else self._utterance_start
+            earliest = max(self._taken_until, self.sent - _MOST_PRE_ROLL)
+            start = max(earliest, heard_from - _PRE_ROLL)
         self.turn = Turn(number, start)
         if self._utterance_start is not None and self._last_voice > start:
             self.turn.last_voice = self._last_voice

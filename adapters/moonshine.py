@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from adapters.background import running
 from adapters.english import require_english
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber
+from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber
 from adapters.moonshine_model import MoonshineModel
 from adapters.timing import ReportTiming, Timing, discard, timed
 from adapters.turn_audio import Decode, Heard, TurnAudio, TurnAudioSettings
@@ -44,6 +44,7 @@ class MoonshineSpeechToText:
     """
 
     name = "moonshine"
+    ends_turns = False
 
     def __init__(
         self,
@@ -89,6 +90,8 @@ class MoonshineSpeechToText:
 @define(eq=False)
 class _Turn:
     number: int
+    start: int
+    """The position in the link's audio where it begins, in samples."""
     audio: TurnAudio
     over: bool = False
     shown: str = ""
@@ -112,6 +115,8 @@ class MoonshineTranscriber:
         self._emit = emit
         self._settings = settings
         self._pre_roll = _PreRoll(settings.voice_threshold)
+        self._sent = 0
+        """Samples of the link's audio so far."""
         self._turn: _Turn | None = None
         """The turn that audio belongs to."""
         self._ended: deque[_Turn] = deque()
@@ -126,10 +131,20 @@ class MoonshineTranscriber:
 
     # --- what the conversation asks for ---
 
+    def settled(self, turn: int) -> Settled:
+        """As `Transcriber.settled`."""
+        known = [*self._ended, *([self._turn] if self._turn else [])]
+        begun = next((one for one in known if one.number == turn), None)
+        if begun is None:
+            return Settled()
+        heard = begun.audio.settled
+        return Settled(heard.text, heard.confidence, begun.start + begun.audio.settled_samples)
+
     def begin_turn(self, turn: int) -> None:
         """As `Transcriber.begin_turn`. Voice that began while no turn was open is taken in from its start."""
         self._cancel_decode_of(self._turn)
-        self._turn = _Turn(turn, TurnAudio(self._settings))
+        start = self._sent - sum(len(samples) for samples, _ in self._pre_roll.windows)
+        self._turn = _Turn(turn, start, TurnAudio(self._settings))
         for samples, probability in self._pre_roll.windows:
             self._turn.audio.take(samples, probability)
         self._pre_roll.shorten()
@@ -138,6 +153,7 @@ class MoonshineTranscriber:
     async def send(self, samples: Samples, speech_probability: float) -> None:
         """As `Transcriber.send`. Waits while 30 s of the turn's audio could not be decoded yet."""
         turn = self._turn
+        self._sent += len(samples)
         self._pre_roll.take(samples, speech_probability, between_turns=turn is None)
         if turn is not None:
             turn.audio.take(samples, speech_probability)

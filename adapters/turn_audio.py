@@ -72,6 +72,8 @@ class _Window:
     probability: float
     voice_ms: float
     """The turn's voice up to and including this window."""
+    end: int
+    """The turn's samples up to and including this window."""
 
 
 def _ms(samples: Samples) -> float:
@@ -87,21 +89,25 @@ class TurnAudio:
     """Voice heard so far."""
     open_ms: float = field(default=0, init=False)
     """Length of the open audio."""
+    settled: Heard = field(factory=Heard, init=False)
+    """What the turn's first `settled_samples` samples were understood as."""
+    settled_samples: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    """Samples so far."""
     _open: list[_Window] = field(factory=list, init=False)
-    _lead_in: deque[Samples] = field(factory=deque, init=False)
+    _lead_in: deque[tuple[Samples, int]] = field(factory=deque, init=False)
     """The last audio without voice: becomes open audio when voice follows."""
     _silence_ms: float = field(default=0, init=False)
     """Since the last window of voice."""
-    _settled: Heard = field(factory=Heard, init=False)
     _latest: Heard = field(factory=Heard, init=False)
     """What the open audio was last understood as."""
     _latest_voice_ms: float = field(default=0, init=False)
-    """The turn's voice that `_settled` and `_latest` cover."""
+    """The turn's voice that `settled` and `_latest` cover."""
 
     @property
     def heard(self) -> Heard:
         """The whole turn so far."""
-        return self._settled + self._latest
+        return self.settled + self._latest
 
     @property
     def is_speech(self) -> bool:
@@ -118,19 +124,21 @@ class TurnAudio:
 
     def take(self, samples: Samples, probability: float) -> None:
         """The next window of audio, and the probability that it holds speech."""
+        self._taken += len(samples)
         if probability >= self.settings.voice_threshold:
             self.voice_ms += _ms(samples)
             self._silence_ms = 0
             while self._lead_in:
-                self._keep(self._lead_in.popleft(), 0.0, self._open_voice_ms)
-            self._keep(samples, probability, self.voice_ms)
+                earlier, end = self._lead_in.popleft()
+                self._open_window(_Window(earlier, 0.0, self._open_voice_ms, end))
+            self._open_window(_Window(samples, probability, self.voice_ms, self._taken))
             return
         self._silence_ms += _ms(samples)
         if self._open and self._silence_ms <= self.settings.margin_ms:
-            self._keep(samples, probability, self.voice_ms)
+            self._open_window(_Window(samples, probability, self.voice_ms, self._taken))
             return
-        self._lead_in.append(samples)
-        while sum(map(_ms, self._lead_in)) > self.settings.margin_ms:
+        self._lead_in.append((samples, self._taken))
+        while sum(_ms(kept) for kept, _ in self._lead_in) > self.settings.margin_ms:
             self._lead_in.popleft()
 
     def next_decode(self, *, over: bool) -> Decode | None:
@@ -154,7 +162,8 @@ class TurnAudio:
         if not decode.settles:
             self._latest = heard
             return
-        self._settled += heard
+        self.settled += heard
+        self.settled_samples = self._open[decode.windows - 1].end
         self._latest = Heard()
         for window in self._open[: decode.windows]:
             self.open_ms -= _ms(window.samples)
@@ -164,9 +173,9 @@ class TurnAudio:
     def _open_voice_ms(self) -> float:
         return self._open[-1].voice_ms if self._open else self._latest_voice_ms
 
-    def _keep(self, samples: Samples, probability: float, voice_ms: float) -> None:
-        self._open.append(_Window(samples, probability, voice_ms))
-        self.open_ms += _ms(samples)
+    def _open_window(self, window: _Window) -> None:
+        self._open.append(window)
+        self.open_ms += _ms(window.samples)
 
     def _decode(self, windows: int, *, settles: bool, urgent: bool) -> Decode:
         chosen = self._open[:windows]

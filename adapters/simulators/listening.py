@@ -1,18 +1,25 @@
 """What simulated speech to text hears: speech by its energy, words from the script, times from the audio.
 
 Pure: samples in, occurrences out, on the clock of the audio itself. Both of Deepgram's interfaces use it.
+
+Audio can also carry its words itself, so that it says the same on whatever connection it is heard: the n-th
+of the script's `words_by_level` is `WORD_SECONDS` of samples that all are n times `LEVEL`.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 from attrs import define, field, frozen
 
 from adapters.simulators.script import Script
+
+WORD_SECONDS = 0.32
+LEVEL = 1000
 
 _WINDOW_SECONDS = 0.02
 _LOUD = 300.0
@@ -60,6 +67,9 @@ class Listener:
     _loud_windows: int = field(default=0, init=False)
     _number: int = field(default=0, init=False)
     _paused: bool = field(default=False, init=False)
+    _levels: list[int] = field(factory=list, init=False)
+    """Of the windows since the last utterance ended."""
+    _levels_from: float = field(default=0.0, init=False)
     _rest: bytes = field(default=b"", init=False)
 
     def hear(self, data: bytes) -> Iterator[Hearing]:
@@ -69,7 +79,10 @@ class Listener:
         while len(self._rest) >= size:
             window, self._rest = self._rest[:size], self._rest[size:]
             self.now += _WINDOW_SECONDS
-            yield from self._notice(_is_loud(np.frombuffer(window, "<i2")))
+            samples = np.frombuffer(window, "<i2")
+            if self.script.words_by_level:
+                self._levels.append(round(float(np.median(samples)) / LEVEL))
+            yield from self._notice(_is_loud(samples))
 
     def _notice(self, loud: bool) -> Iterator[Hearing]:
         self._loud_windows = self._loud_windows + 1 if loud else 0
@@ -92,14 +105,16 @@ class Listener:
     def words_so_far(self) -> tuple[HeardWord, ...]:
         """What of the open utterance can be understood by now: at least its first word."""
         whole = self.all_words()
-        if self.began is None:
-            return ()
+        if self.began is None or self.script.words_by_level:
+            return whole
         return whole[: max(1, int((self._voiced_until - self.began) / _SECONDS_PER_WORD))]
 
     def all_words(self) -> tuple[HeardWord, ...]:
         """All that the script has the caller say in the open utterance, spread over the voice so far."""
         if self.began is None:
             return ()
+        if self.script.words_by_level:
+            return tuple(self._words_of_levels())
         texts = self.script.utterance(self._number).split()
         length = (self._voiced_until - self.began) / max(1, len(texts))
         return tuple(
@@ -107,12 +122,23 @@ class Listener:
             for index, text in enumerate(texts)
         )
 
+    def _words_of_levels(self) -> Iterator[HeardWord]:
+        """Of a word that is cut, more than half must be there."""
+        at, known = self._levels_from, self.script.words_by_level
+        for level, run in groupby(self._levels):
+            start, at = at, at + sum(1 for _ in run) * _WINDOW_SECONDS
+            count = round((at - start) / WORD_SECONDS) if 1 <= level <= len(known) else 0
+            for index in range(count):
+                length = (at - start) / count
+                yield HeardWord(known[level - 1], start + index * length, start + (index + 1) * length)
+
     def end_utterance(self) -> None:
         """The open utterance is over; the next one says what comes next in the script."""
         if self.began is not None:
             self._number += 1
         self.began = None
         self._paused = False
+        self._levels, self._levels_from = [], self.now
 
 
 def _is_loud(samples: npt.NDArray[np.int16]) -> bool:

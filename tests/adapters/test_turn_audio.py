@@ -149,3 +149,19 @@ def test_any_turn_is_decoded_in_bounded_pieces_and_fully_understood(runs: list[t
         turn.understand(decode, Heard("word", 1.0, 1))
     assert turn.is_understood
     assert bool(turn.heard.text) == (turn.voice_ms >= 300)
+
+
+def test_what_is_settled_says_up_to_where_the_turn_need_not_be_heard_again() -> None:
+    turn = TurnAudio()
+    take(turn, 4992, SILENCE)
+    take(turn, 4800, VOICE)
+    understand(turn, "not sure yet")
+    assert (turn.settled.text, turn.settled_samples) == ("", 0)
+    take(turn, 320, VOICE)
+    take(turn, 256, SILENCE)
+    assert understand(turn, "one two").settles
+    covered = (4992 + 5120 + 256) * LISTENING_RATE // 1000
+    assert (turn.settled.text, turn.settled_samples) == ("one two", covered)
+    take(turn, 1024, VOICE)
+    understand(turn, "three")
+    assert (turn.settled.text, turn.settled_samples) == ("one two", covered)

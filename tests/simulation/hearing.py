@@ -10,7 +10,7 @@ import numpy as np
 import trio
 from attrs import Factory, define, frozen
 
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber, VoiceDetector
+from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber, VoiceDetector
 from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
 from tests.simulation.behaviour import AT_ONCE, Breaks, Delay, Ends, Fails, Fault, Opening, Plan, script
 from tests.simulation.speech import is_voice, understood
@@ -65,6 +65,7 @@ class SimulatedSpeechToText:
     """Speech to text: interim transcripts word by word, final ones as planned."""
 
     name = "simulated speech to text"
+    ends_turns = False
 
     def __init__(
         self,
@@ -103,6 +104,9 @@ class _Transcriber:
     _turn: int | None = None
     _heard: Samples = Factory(_nothing)
     _told: str = ""
+
+    def settled(self, turn: int) -> Settled:
+        return Settled()  # no word is sure before all are
 
     def begin_turn(self, turn: int) -> None:
         self._turn = turn

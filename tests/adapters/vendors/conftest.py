@@ -19,7 +19,7 @@ from adapters.interfaces import ProviderError
 from adapters.simulators import Simulators, simulators
 from adapters.vendor_socket import SocketLimits
 from machines.facts import ErrorClass
-from tests.adapters.vendors.listening import Heard, report_to
+from tests.adapters.vendors.listening import Heard
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "ws://simulated.invalid:1"
@@ -48,7 +48,7 @@ def nova(switchboard: Switchboard) -> DeepgramNova:
 
 @pytest.fixture(scope="session")
 def flux(switchboard: Switchboard) -> DeepgramFlux:
-    return DeepgramFlux(KEY, base_url=ADDRESS, open_stream=switchboard.connect, report=report_to)
+    return DeepgramFlux(KEY, base_url=ADDRESS, open_stream=switchboard.connect)
 
 
 @pytest.fixture(scope="session")

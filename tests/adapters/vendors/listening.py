@@ -8,21 +8,21 @@ import numpy as np
 import trio
 from attrs import define, field
 
-from adapters.deepgram_flux import TurnFact
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber
+from adapters.interfaces import LISTENING_RATE, Samples, Transcriber
 from machines.facts import Fact, TranscriptFinal, TranscriptInterim
 
 _WINDOW = 512
+_QUIET = 300
 
 
 @define(eq=False)
 class Heard:
     """The facts that were emitted, in order. It is called as `Emit` is."""
 
-    facts: list[Fact | TurnFact] = field(factory=list)
+    facts: list[Fact] = field(factory=list)
     _changed: trio.Event = field(factory=trio.Event)
 
-    def __call__(self, fact: Fact | TurnFact) -> None:
+    def __call__(self, fact: Fact) -> None:
         self.facts.append(fact)
         self._changed.set()
         self._changed = trio.Event()
@@ -45,24 +45,25 @@ class Heard:
         return [one.text for one in self.facts if isinstance(one, TranscriptInterim) and one.turn == turn]
 
 
-def report_to(emit: Emit, fact: TurnFact) -> None:
-    """Puts Flux's decisions where the facts go."""
-    assert isinstance(emit, Heard)
-    emit(fact)
-
-
 async def speak(transcriber: Transcriber, seconds: float) -> None:
     """The caller speaks: loud audio that voice activity calls voice, in real time."""
-    time = np.arange(int(seconds * LISTENING_RATE))
-    await _send(transcriber, (np.sin(time * 0.1) * 8000).astype(np.int16), 0.9)
+    await send(transcriber, loud(seconds))
 
 
 async def be_silent(transcriber: Transcriber, seconds: float) -> None:
-    await _send(transcriber, np.zeros(int(seconds * LISTENING_RATE), np.int16), 0.0)
+    await send(transcriber, np.zeros(int(seconds * LISTENING_RATE), np.int16))
 
 
-async def _send(transcriber: Transcriber, samples: Samples, probability: float) -> None:
+def loud(seconds: float) -> Samples:
+    """Audio that is voice, and says nothing by itself."""
+    time = np.arange(int(seconds * LISTENING_RATE))
+    return (np.sin(time * 0.1) * 8000).astype(np.int16)
+
+
+async def send(transcriber: Transcriber, samples: Samples, speed: float = 1.0) -> None:
+    """Audio with the voice activity that it has, `speed` times as fast as it was spoken (0: all at once)."""
     for start in range(0, len(samples), _WINDOW):
         window = samples[start : start + _WINDOW]
-        await transcriber.send(window, probability)
-        await trio.sleep(len(window) / LISTENING_RATE)
+        await transcriber.send(window, 0.9 if np.abs(window).max() > _QUIET else 0.0)
+        if speed:
+            await trio.sleep(len(window) / LISTENING_RATE / speed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.deepgram_flux import DeepgramFlux, EagerEndOfTurn, EndOfTurn, FluxSettings, TurnResumed
-from adapters.simulators import Simulators
+from adapters.deepgram_flux import DeepgramFlux, FluxSettings
+from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.script import CALLER_SAYS
+from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from tests.adapters.vendors.conftest import ADDRESS, KEY
-from tests.adapters.vendors.listening import Heard, be_silent, report_to, speak
+from tests.adapters.vendors.listening import Heard, be_silent, speak
 
 
 def decisions(heard: Heard) -> list[object]:
@@ -25,7 +28,9 @@ async def test_flux_decides_that_a_turn_is_over(
         await be_silent(transcriber, 0.6)
     eager, end = decisions(heard)
     assert eager == EagerEndOfTurn(1, CALLER_SAYS[0], 0.4)
-    assert end == EndOfTurn(1, CALLER_SAYS[0], 0.7)
+    assert isinstance(end, EndOfTurn)
+    assert (end.turn, end.text, end.confidence) == (1, CALLER_SAYS[0], 0.7)
+    assert end.speech_ms == pytest.approx(1000, abs=40)
 
 
 async def test_an_eager_end_is_taken_back_when_the_caller_goes_on(
@@ -122,6 +127,73 @@ async def test_a_dropped_turn_leaves_what_goes_on_to_the_next(
     assert heard.finals(1) == []
 
 
+async def test_a_turn_that_follows_a_decision_has_all_that_was_said_since(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.5)
+        await speak(transcriber, 0.7)
+        transcriber.begin_turn(2)  # the conversation was slow
+        await speak(transcriber, 0.3)
+        await be_silent(transcriber, 0.6)
+    ends = [one for one in decisions(heard) if isinstance(one, EndOfTurn)]
+    assert [(one.turn, one.text) for one in ends] == [(1, CALLER_SAYS[0]), (2, CALLER_SAYS[1])]
+    assert ends[1].speech_ms == pytest.approx(1000, abs=40)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DUPLICATE, FaultKind.REORDER])
+async def test_a_turn_that_follows_a_decision_has_none_of_its_words(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard, kind: FaultKind
+) -> None:
+    """However short the turn was, and though its messages come twice or late."""
+    vendors.fail(Fault(kind, "deepgram", count=0))
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 0.1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(be_silent, transcriber, 2)
+            await heard.until(lambda: [one for one in decisions(heard) if isinstance(one, EndOfTurn)])
+            transcriber.begin_turn(2)
+        await speak(transcriber, 1)
+        transcriber.finalize(2)
+        await be_silent(transcriber, 1)
+        assert (await heard.final(2)).text == CALLER_SAYS[1]
+    assert CALLER_SAYS[0] not in " ".join(heard.interims(2))
+
+
+async def test_a_decision_that_nobody_acts_upon_costs_no_words(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        for _ in range(2):
+            await speak(transcriber, 1)
+            await be_silent(transcriber, 1)
+        transcriber.finalize(1)
+        transcriber.begin_turn(2)
+        await speak(transcriber, 1)
+        transcriber.finalize(2)
+        assert (await heard.final(1)).text == f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"
+        assert (await heard.final(2)).text == CALLER_SAYS[2]
+    ends = [one.text for one in decisions(heard) if isinstance(one, EndOfTurn)]
+    assert ends == [CALLER_SAYS[0], f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"]
+
+
+async def test_noise_that_flux_takes_for_silence_is_an_empty_turn(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        for _ in range(2):
+            await transcriber.send(np.zeros(512, np.int16), 0.9)
+        transcriber.finalize(1)
+        assert heard.finals(1) == []
+        await be_silent(transcriber, 1)
+        assert (await heard.final(1)).text == ""
+
+
 async def test_silence_is_sent_when_no_audio_comes(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
@@ -149,7 +221,6 @@ async def test_without_eagerness_only_the_end_is_reported(
         KEY,
         base_url=ADDRESS,
         open_stream=vendors.connect,
-        report=report_to,
         settings=FluxSettings(eager_eot_threshold=None),
     )
     async with calm.open(heard, "en") as transcriber:

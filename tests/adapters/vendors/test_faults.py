@@ -23,11 +23,11 @@ from adapters.simulators import (
     Simulators,
     simulators,
 )
-from adapters.simulators.script import CALLER_SAYS
+from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from tests.adapters.vendors.conftest import KEY, Switchboard, fails_with
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.listening import Heard, be_silent, loud, send, speak
 
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT
 TRANSIENT, CONNECTION, TIMEOUT = ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT
@@ -160,6 +160,50 @@ async def test_r12_a_link_that_is_open_and_mute_is_given_up_while_the_caller_spe
             started = trio.current_time()
             try:
                 await speak(transcriber, 60)
+            finally:
+                assert 4.5 < trio.current_time() - started < 6
+
+    with fails_with(TIMEOUT):
+        await call()
+
+
+@pytest.mark.parametrize("which", ["nova", "flux"])
+async def test_audio_that_is_sent_again_at_once_is_no_sign_of_a_stall(
+    switchboard: Switchboard,
+    autojump_clock: MockClock,
+    request: pytest.FixtureRequest,
+    heard: Heard,
+    which: str,
+) -> None:
+    slow = Latencies(transcript=Latency(400, 0))
+    async with simulators(keys=[KEY], latencies=slow) as running:
+        switchboard.simulators = running
+        async with request.getfixturevalue(which).open(heard, "en") as transcriber:
+            transcriber.begin_turn(1)
+            await send(transcriber, loud(8), speed=0)
+            await speak(transcriber, 1)
+            transcriber.finalize(1)
+            assert (await heard.final(1)).text == CALLER_SAYS[0]
+
+
+@pytest.mark.parametrize("which", ["nova", "flux"])
+async def test_a_link_that_stays_mute_to_audio_sent_again_is_given_up(
+    vendors: Simulators,
+    autojump_clock: MockClock,
+    request: pytest.FixtureRequest,
+    heard: Heard,
+    which: str,
+) -> None:
+    provider: DeepgramNova | DeepgramFlux = request.getfixturevalue(which)
+    vendors.fail(Fault(FaultKind.STALL, "deepgram", after=0))
+
+    async def call() -> None:
+        async with provider.open(heard, "en") as transcriber:
+            transcriber.begin_turn(1)
+            await send(transcriber, loud(8), speed=0)
+            started = trio.current_time()
+            try:
+                await be_silent(transcriber, 60)
             finally:
                 assert 4.5 < trio.current_time() - started < 6
 

@@ -54,16 +54,16 @@ SILENT = bytes(32_000)
 @asynccontextmanager
 async def nova_of_the_sdk(running: Simulators, **parameters: Any) -> AsyncIterator[Any]:
     client = deepgram_sdk.make_client(KEY, ADDRESS)
-    connect = deepgram_sdk.listen_v1(SocketLimits(), running.connect)
-    async with connect(client.listen.v1, encoding="linear16", sample_rate=16_000, **parameters) as sock:
+    connect = deepgram_sdk.listen(client, "v1", SocketLimits(), running.connect)
+    async with connect(encoding="linear16", sample_rate=16_000, **parameters) as sock:
         yield sock
 
 
 @asynccontextmanager
 async def flux_of_the_sdk(running: Simulators, **parameters: Any) -> AsyncIterator[Any]:
     client = deepgram_sdk.make_client(KEY, ADDRESS)
-    connect = deepgram_sdk.listen_v2(SocketLimits(), running.connect)
-    async with connect(client.listen.v2, encoding="linear16", sample_rate=16_000, **parameters) as sock:
+    connect = deepgram_sdk.listen(client, "v2", SocketLimits(), running.connect)
+    async with connect(encoding="linear16", sample_rate=16_000, **parameters) as sock:
         yield sock
 
 
