@@ -6,19 +6,22 @@ A conversation is one call of `converse`: when it returns, no task, link or sock
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from random import Random
 
 import structlog
 import trio
 
 from machines.declarations import Outcome, Step
-from machines.facts import Fact
+from machines.facts import Fact, Role
 from machines.policy import ConversationPolicy
-from machines.system import Charts, ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem, Handled, LineUp
 from orchestrator.caller import Caller
 from orchestrator.deadlines import Deadlines
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox, now_ms
 from orchestrator.performer import Performer
+from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 
 log = structlog.get_logger(__name__)
@@ -35,6 +38,8 @@ async def converse(
     policy: ConversationPolicy,
     observe: Observe,
     charts: Charts | None = None,
+    watch: ProviderWatch | None = None,
+    random: Random | None = None,
 ) -> None:
     """Run a conversation from INITIALIZING to the end of ENDING.
 
@@ -46,25 +51,39 @@ async def converse(
         policy: deadlines and texts.
         observe: sees every step.
         charts: shared by the conversations of this thread; without, this one makes its own (10 ms, 0.6 MB).
+        watch: knows which providers work, and hears of it; without, the conversation finds out by itself.
+        random: draws the jitter of retries; without, one that is not seeded.
     """
-    system = ConversationSystem(policy, charts)
-    deadlines = Deadlines()
+    system = ConversationSystem(policy, charts, _line_ups(providers, watch))
+    draw = (random or Random()).random
+    deadlines = Deadlines(draw)
     try:
-        async with trio.open_nursery() as nursery:
-            performer = Performer(nursery, caller, audio, providers, deadlines, inbox.put)
-            handled = system.start(now_ms())
-            while True:
-                for step in handled.steps:
-                    _log_step(step)
-                observe(handled)
-                for effect in handled.effects:
-                    performer.perform(effect)
-                if system.ended:
-                    break
-                handled = system.handle(await _next_fact(inbox, deadlines))
-            nursery.cancel_scope.cancel()
+        with watch.listening(inbox.put) if watch is not None else nullcontext():
+            async with trio.open_nursery() as nursery:
+                performer = Performer(
+                    nursery, caller, audio, providers, deadlines, inbox.put, watch, draw
+                )
+                handled = system.start(now_ms())
+                while True:
+                    for step in handled.steps:
+                        _log_step(step)
+                    observe(handled)
+                    for effect in handled.effects:
+                        performer.perform(effect)
+                    if system.ended:
+                        break
+                    handled = system.handle(await _next_fact(inbox, deadlines))
+                nursery.cancel_scope.cancel()
     finally:
         inbox.close()
+
+
+def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, LineUp]:
+    """What the machines know of the providers when the call begins."""
+    return {
+        role: LineUp(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
+        for role in Role
+    }
 
 
 async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import trio
 from attrs import frozen
@@ -23,9 +24,10 @@ class Armed:
 
 
 class Deadlines:
-    """Deadlines by owner. Arming one replaces the owner's earlier one."""
+    """Deadlines by owner. Arming one replaces the owner's earlier one. `draw` gives numbers from 0 to 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
         self._armed: dict[Owner, Armed] = {}
 
     def arm(self, owner: Owner, number: int, delay_ms: float) -> None:
@@ -48,4 +50,4 @@ class Deadlines:
         del self._armed[armed.owner]
         if armed.owner is None:
             return DeadlinePassed(armed.number, at_ms=armed.at * 1000)
-        return LinkDeadlinePassed(armed.owner, armed.number, at_ms=armed.at * 1000)
+        return LinkDeadlinePassed(armed.owner, armed.number, self._draw(), at_ms=armed.at * 1000)

@@ -6,26 +6,30 @@ the number that the machine gave it. A task that fails, for whatever reason, say
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-import structlog
 import trio
 from attrs import Factory, define
 
-from adapters.interfaces import Emit, ProviderError, Voice
+from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
 from machines.history import Message
-from machines.segments import Segmenter
+from machines.segments import Segment, Segmenter
 from orchestrator.caller import Caller
 from orchestrator.deadlines import Deadlines
+from orchestrator.failures import failure_of
 from orchestrator.hearing import CallerAudio, Ear
+from orchestrator.line import Line
+from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.speaking import Utterance
 
-log = structlog.get_logger(__name__)
+ALIVE_EVERY_S = 0.5
+"""The model's signs of life are reported no more often than this."""
 
 OnFailure = Callable[[ProviderFailure], Fact]
 """Makes the fact that reports a task's failure."""
@@ -73,7 +77,10 @@ class RunningTasks:
 
 
 class Performer:
-    """Performs the effects of one conversation."""
+    """Performs the effects of one conversation.
+
+    `watch` hears how the providers do, if there is one; `draw` gives random numbers from 0 to 1.
+    """
 
     def __init__(
         self,
@@ -83,6 +90,8 @@ class Performer:
         providers: Providers,
         deadlines: Deadlines,
         emit: Emit,
+        watch: ProviderWatch | None,
+        draw: Callable[[], float],
     ) -> None:
         self._nursery = nursery
         self._caller = caller
@@ -90,10 +99,14 @@ class Performer:
         self._providers = providers
         self._deadlines = deadlines
         self._emit = emit
+        self._watch = watch
+        self._draw = draw
         self._ear = Ear(audio, providers.voice_activity, emit)
         self._tasks = RunningTasks()
-        self._voice: Voice | None = None
+        self._models: Line[LanguageModel] = Line()
+        self._voices: Line[Voice] = Line()
         self._utterance: Utterance | None = None
+        self._start("ear", self._ear.run, self._ear_failed)
 
     def perform(self, effect: Effect) -> None:
         """Carry out one effect; never blocks."""
@@ -106,8 +119,8 @@ class Performer:
                 self._deadlines.arm(role, number, delay_ms)
             case do.DisarmLinkDeadline(role=role):
                 self._deadlines.disarm(role)
-            case do.OpenLink(role=role, attempt=attempt):
-                self._open_link(role, attempt)
+            case do.OpenLink(role=role, attempt=attempt, provider=provider):
+                self._open_link(role, attempt, provider)
             case do.CloseLink(role=role, attempt=attempt):
                 self._tasks.cancel(f"{role.value} link {attempt}")
             case do.BeginTurn(turn=turn):
@@ -122,6 +135,8 @@ class Performer:
                 self._speaking(generation).say(segment, text)
             case do.FinishSpeech(generation=generation):
                 self._speaking(generation).finish()
+            case do.RestartSpeech(generation=generation, take=take):
+                self._speaking(generation).restart(take)
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)
@@ -134,41 +149,64 @@ class Performer:
 
     # --- links ---------------------------------------------------------------------------------------------
 
-    def _open_link(self, role: Role, attempt: int) -> None:
+    def _open_link(self, role: Role, attempt: int, provider: int) -> None:
         hold = {Role.STT: self._hold_stt, Role.LLM: self._hold_llm, Role.TTS: self._hold_tts}[role]
 
         def failed(failure: ProviderFailure) -> Fact:
-            return facts.LinkFailed(role, attempt, failure)
+            self._report_failed(role, provider, failure)
+            return facts.LinkFailed(role, attempt, failure, self._draw())
 
-        async def opened() -> None:
+        async def opened(ends_turns: bool = False) -> None:
             # An attempt that was given up while it could not be cancelled must not displace the next one.
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._emit(facts.LinkOpened(role, attempt))
+            self._emit(facts.LinkOpened(role, attempt, ends_turns))
 
         async def work() -> None:
-            await hold(opened)
+            await hold(provider, opened)
             raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
 
         self._start(f"{role.value} link {attempt}", work, failed)
 
-    async def _hold_stt(self, opened: Opened) -> None:
-        async with self._providers.stt.open(self._emit, self._caller.language) as transcriber:
-            await opened()
+    async def _hold_stt(self, provider: int, opened: Opened) -> None:
+        stt = self._providers.stt[provider]
+
+        def report(fact: Fact) -> None:
+            if isinstance(fact, facts.TranscriptFinal | facts.TranscriptInterim | facts.EndOfTurn):
+                self._report_answered(Role.STT, provider)
+            elif isinstance(fact, facts.TranscriptionFailed):
+                self._report_failed(Role.STT, provider, fact.failure)
+            self._ear.report(fact)
+
+        async with stt.open(report, self._caller.language) as transcriber:
+            await opened(stt.ends_turns)
             await self._ear.listen(transcriber)
 
-    async def _hold_llm(self, opened: Opened) -> None:
-        await self._providers.llm.check()
+    async def _hold_llm(self, provider: int, opened: Opened) -> None:
+        model = self._providers.llm[provider]
+        await model.check()
         await opened()
-        await trio.sleep_forever()
+        with self._models.leads_to(provider, model):
+            await trio.sleep_forever()
 
-    async def _hold_tts(self, opened: Opened) -> None:
-        async with self._providers.tts.open(self._caller.language) as voice:
+    async def _hold_tts(self, provider: int, opened: Opened) -> None:
+        async with self._providers.tts[provider].open(self._caller.language) as voice:
             await opened()
-            self._voice = voice
-            try:
+            with self._voices.leads_to(provider, voice):
                 await trio.sleep_forever()
-            finally:
-                self._voice = None
+
+    def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
+        # What is wrong with a request may be this call's own doing (its language, the length of its history):
+        # it says nothing about the provider to others.
+        if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
+            self._watch.failed(role, provider, failure)
+
+    def _report_answered(self, role: Role, provider: int) -> None:
+        if self._watch is not None:
+            self._watch.answered(role, provider)
+
+    def _ear_failed(self, failure: ProviderFailure) -> Fact:
+        """Without ears of its own the call cannot go on."""
+        return facts.LinkDown(Role.STT, failure)
 
     # --- thinking ------------------------------------------------------------------------------------------
 
@@ -177,24 +215,35 @@ class Performer:
             return facts.GenerationFailed(generation, failure)
 
         async def work() -> None:
-            await self._generate(generation, messages)
+            provider, model = await self._models.open_end()
+            try:
+                await self._generate(generation, model, messages, provider)
+            except ProviderError as error:
+                self._report_failed(Role.LLM, provider, error.failure)
+                raise
 
         self._start(f"generation {generation}", work, failed)
 
-    async def _generate(self, generation: int, messages: tuple[Message, ...]) -> None:
+    async def _generate(
+        self, generation: int, model: LanguageModel, messages: tuple[Message, ...], provider: int
+    ) -> None:
         """Stream the model's words as segments; what came before a failure is worth saying too."""
         segmenter = Segmenter()
-        count = 0
+        count, alive_at = 0, -ALIVE_EVERY_S
 
-        def report(texts: list[str]) -> None:
+        def report(segments: list[Segment]) -> None:
             nonlocal count
-            for text in texts:
-                self._emit(facts.SegmentReady(generation, count, text))
+            for segment in segments:
+                self._emit(facts.SegmentReady(generation, count, segment.text, segment.markup))
                 count += 1
 
         try:
-            async with self._providers.llm.generate(messages) as pieces:
+            async with model.generate(messages) as pieces:
                 async for piece in pieces:
+                    if trio.current_time() - alive_at >= ALIVE_EVERY_S:
+                        alive_at = trio.current_time()
+                        self._emit(facts.GenerationAlive(generation))
+                        self._report_answered(Role.LLM, provider)
                     report(segmenter.push(piece))
         except ProviderError:
             report(segmenter.finish())
@@ -211,16 +260,30 @@ class Performer:
         return self._utterance
 
     def _begin_utterance(self, generation: int) -> Utterance:
-        utterance = Utterance(generation, self._caller, self._caller.pacing, self._emit)
+        provider = 0
+
+        def emit(fact: Fact) -> None:
+            if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0:
+                self._report_answered(Role.TTS, provider)
+            self._emit(fact)
+
+        @asynccontextmanager
+        async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
+            nonlocal provider
+            provider, voice = await self._voices.open_end()
+            async with voice.speak(rate, self._caller.voice_id) as stream:
+                yield stream
+
+        def voice_failed(failure: ProviderFailure) -> None:
+            self._report_failed(Role.TTS, provider, failure)
 
         def failed(failure: ProviderFailure) -> Fact:
             return facts.SynthesisFailed(generation, failure)
 
         async def work() -> None:
-            if self._voice is None:
-                raise ProviderError(ErrorClass.CONNECTION, "the link to the voice is not open")
-            await utterance.run(self._voice, self._caller.voice_id)
+            await utterance.run(open_stream, voice_failed)
 
+        utterance = Utterance(generation, self._caller, self._caller.pacing, emit)
         self._start(f"utterance {generation}", work, failed)
         return utterance
 
@@ -243,20 +306,5 @@ class Performer:
         """Run `work`; a failure becomes a fact, since what follows from it is for the machine to decide."""
         try:
             await work()
-        except* ProviderError as group:
-            error = _first(group)
-            log.warning("provider failed", task=name, error=str(error), error_class=error.failure.error_class)
-            self._emit(failed(error.failure))
         except* Exception as group:
-            # A fault of our own or of an SDK: it must end neither the conversation nor the server unheard.
-            log.exception("task broke", task=name, exc_info=group)
-            self._emit(failed(ProviderFailure(ErrorClass.TRANSIENT, f"{name} broke: internal error")))
-
-
-def _first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
-    """One error of the group: a task fails for one reason, however deep in nurseries it was."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ProviderError)
-    return error
+            self._emit(failed(failure_of(group, name)))

@@ -20,7 +20,7 @@ class SimulatedProviders:
 
     def for_calls(self) -> Providers:
         """As conversations take them."""
-        return Providers(self.stt, self.llm, self.tts, SimulatedVoiceActivity())
+        return Providers((self.stt,), (self.llm,), (self.tts,), SimulatedVoiceActivity())
 
     def in_use(self) -> int:
         """Links and streams that are open now."""
