@@ -154,6 +154,7 @@ async def _remote_language_model(
         endpoint.base_url,
         endpoint.model,
         _secret(endpoint.api_key),
+        organization=endpoint.organization,
         temperature=settings.llm_temperature,
         max_tokens=settings.llm_max_tokens,
         top_p=settings.llm_top_p,

@@ -49,6 +49,8 @@ SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
 BACKLOG = 512
 CLOSE_HANDSHAKE_S = 1
+LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
+"""Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
 
 
 @define(eq=False)
@@ -377,14 +379,25 @@ def session_settings(settings: Settings) -> SessionSettings:
             connect_timeout_ms=settings.connect_timeout_ms,
             endpoint_delay_ms=settings.vad_silence_threshold_ms,
             barge_in_min_ms=settings.barge_in_min_ms,
+            barge_in=settings.barge_in,
             max_turn_ms=settings.max_turn_ms,
+            max_queue=settings.llm_max_queue_size,
             final_transcript_timeout_ms=settings.final_transcript_timeout_ms,
             first_segment_timeout_ms=settings.first_segment_timeout_ms,
+            first_token_timeout_ms=settings.first_token_timeout_ms,
+            token_gap_timeout_ms=settings.token_gap_timeout_ms,
             answer_timeout_ms=settings.llm_request_timeout,
+            llm_retry_delays_ms=LLM_RETRY_DELAYS_MS[: settings.llm_max_retries],
+            max_history=settings.llm_max_messages,
+            max_history_tokens=settings.llm_max_context_tokens,
             speech_stall_timeout_ms=settings.speech_stall_timeout_ms,
             close_timeout_ms=settings.close_timeout_ms,
+            hand_over=settings.llm_fallback_tier3_then == "hand_over",
             fallback=FallbackTexts(
-                settings.llm_fallback_tier1, settings.llm_fallback_tier2, settings.llm_fallback_tier3
+                first=settings.llm_fallback_tier1,
+                second=settings.llm_fallback_tier2,
+                third=settings.llm_fallback_tier3,
+                unheard=settings.stt_fallback,
             ),
             # Half, so that an attempt that hangs leaves time for another.
             link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms / 2),

@@ -20,10 +20,11 @@ from attrs import evolve, field, frozen
 from adapters.models import ModelsError
 from machines.breaker import BreakerPolicy
 from machines.facts import EndReason, ErrorClass
+from machines.policy import FallbackTexts
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
-from orchestrator.server import Bound, Server, open_listeners, serve, serve_with
+from orchestrator.server import Bound, Server, open_listeners, serve, serve_with, session_settings
 from orchestrator.settings import Settings
 from tests.orchestrator.real_servers import Running, eventually, quick_providers, serving
 from tests.orchestrator.wire_clients import Client, ShippedClient, connect
@@ -539,3 +540,37 @@ async def test_the_server_says_where_it_listens() -> None:
         assert json.dumps(bound.server.health())
         assert bound.server.capacity == settings.local_max_calls
         nursery.cancel_scope.cancel()
+
+
+# --- settings of calls ------------------------------------------------------------------------------------
+
+
+def test_what_an_operator_chose_reaches_the_calls() -> None:
+    chosen = Settings.model_validate(
+        {
+            "llm_max_queue_size": 3,
+            "llm_max_messages": 20,
+            "llm_max_context_tokens": 1000,
+            "llm_max_retries": 4,
+            "first_token_timeout_ms": 1000,
+            "token_gap_timeout_ms": 2000,
+            "barge_in": False,
+            "llm_fallback_tier3_then": "hand_over",
+            "llm_fallback_tier1": "one",
+            "llm_fallback_tier2": "two",
+            "llm_fallback_tier3": "three",
+            "stt_fallback": "what?",
+        }
+    )
+    policy = session_settings(chosen).policy
+    assert (policy.max_queue, policy.max_history, policy.max_history_tokens) == (3, 20, 1000)
+    assert (policy.first_token_timeout_ms, policy.token_gap_timeout_ms) == (1000, 2000)
+    assert policy.llm_retry_delays_ms == (0, 100, 200, 400)
+    assert (policy.barge_in, policy.hand_over) == (False, True)
+    assert policy.fallback == FallbackTexts("one", "two", "three", "what?")
+
+
+def test_the_most_retries_that_can_be_set_are_made() -> None:
+    most = session_settings(Settings(llm_max_retries=6)).policy.llm_retry_delays_ms
+    assert len(most) == 6
+    assert session_settings(Settings(llm_max_retries=0)).policy.llm_retry_delays_ms == ()
