@@ -1,8 +1,9 @@
 """The caller's audio on its way to voice activity and speech to text.
 
-`CallerAudio` is the queue between the socket and the models: bounded, oldest audio dropped first and counted.
+`CallerAudio` is the queue between the socket and the ear: bounded, oldest audio dropped first and counted.
 Turn marks travel in the same queue, so that a turn holds exactly the audio that came before its mark. An
-`Ear` empties it into an open speech-to-text link.
+`Ear` empties it for as long as the call lasts, whether there is a speech-to-text link or not: it tells speech
+from silence at once, and keeps what was said (`recall.py`) for the link that is open, or the next one.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from collections import deque
 
 import numpy as np
 import trio
-from attrs import define, frozen
+from attrs import frozen
 
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber, VoiceActivity
 from adapters.voice_gate import VoiceGate
 from machines.facts import Fact
 from orchestrator.audio import StreamingResampler
+from orchestrator.recall import HearingCounts, Recall, TurnBegins, TurnEnds, Window
 
 MAX_QUEUED_MS = 10_000
-"""Audio kept while no link takes it (links connecting or reconnecting); older audio is dropped."""
+"""Audio kept while nobody takes it (before the first turn begins); older audio is dropped."""
 JOINED_MS = 20
 """Shorter blocks are joined, so that the queue's bound in time is one in memory too."""
 SILENCE_AFTER_S = 0.6
@@ -41,29 +43,7 @@ class Block:
         return len(self.samples) * 1000 / self.rate
 
 
-@frozen
-class TurnBegins:
-    """Mark: what follows belongs to `turn`."""
-
-    turn: int
-
-
-@frozen
-class TurnEnds:
-    """Mark: what came before is all of `turn`."""
-
-    turn: int
-
-
 Item = Block | TurnBegins | TurnEnds
-
-
-@define
-class HearingCounts:
-    """What happened to the caller's audio."""
-
-    received_ms: float = 0.0
-    dropped_ms: float = 0.0
 
 
 class CallerAudio:
@@ -71,8 +51,6 @@ class CallerAudio:
 
     def __init__(self) -> None:
         self.counts = HearingCounts()
-        self.turn: int | None = None
-        """The turn that the item taken last belongs to."""
         self._items: deque[Item] = deque()
         self._queued_ms = 0.0
         self._begun = False
@@ -117,8 +95,6 @@ class CallerAudio:
         item = self._items.popleft()
         if isinstance(item, Block):
             self._queued_ms -= item.duration_ms
-        elif isinstance(item, TurnBegins):
-            self.turn = item.turn
         return item
 
     def _announce(self) -> None:
@@ -140,30 +116,35 @@ class CallerAudio:
 
 
 class Ear:
-    """The hearing of one caller: rate conversion, voice activity and its gate, kept over reconnections."""
+    """The hearing of one caller, kept over the links to speech to text.
+
+    `run` is its work for the whole conversation, `listen` that of one link. What links report goes through
+    `report`.
+    """
 
     def __init__(self, audio: CallerAudio, voice_activity: VoiceActivity, emit: Emit) -> None:
+        """Counts what it drops and replays in the counts of `audio`."""
         self._audio = audio
         self._emit = emit
+        self._recall = Recall(audio.counts)
         self._window_ms = voice_activity.window_ms
         self._detector = voice_activity.open()
         self._gate = VoiceGate()
         self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
 
-    async def listen(self, transcriber: Transcriber) -> None:
-        """Feed an open link from the queue, for as long as it is open."""
-        if self._audio.turn is not None:
-            # A reopened link: the turn goes on with what was kept meanwhile.
-            transcriber.begin_turn(self._audio.turn)
+    # --- from the caller ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tell speech from silence, and keep what was said; until cancelled."""
         while True:
             match await self._next_item():
                 case TurnBegins(turn=turn):
-                    transcriber.begin_turn(turn)
+                    self._recall.begin_turn(turn)
                 case TurnEnds(turn=turn):
                     self._announce(self._gate.end())
-                    transcriber.finalize(turn)
+                    self._recall.end_turn(turn)
                 case Block(samples=samples, rate=rate):
-                    await self._hear(transcriber, self._convert(samples, rate))
+                    await self._hear(self._convert(samples, rate))
 
     async def _next_item(self) -> Item:
         """The next item, or silence in the place of audio that should have come."""
@@ -181,11 +162,35 @@ class Ear:
         self._resampler = StreamingResampler(rate, LISTENING_RATE)
         return np.concatenate([tail, self._resampler.push(samples)])
 
-    async def _hear(self, transcriber: Transcriber, samples: Samples) -> None:
+    async def _hear(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
+            self._recall.add(window, probability)
             self._announce(self._gate.take(probability, self._window_ms))
-            await transcriber.send(window, probability)
 
     def _announce(self, facts: list[Fact]) -> None:
         for fact in facts:
             self._emit(fact)
+
+    # --- to and from speech to text -----------------------------------------------------------------------
+
+    async def listen(self, transcriber: Transcriber) -> None:
+        """Let an open link hear what is kept of turns without a final transcript, then what comes.
+
+        Goes on until cancelled, or until the link fails: whatever it raises comes out.
+        """
+        line = self._recall.open_line()
+        try:
+            while True:
+                match await self._recall.take(line):
+                    case TurnBegins(turn=turn):
+                        transcriber.begin_turn(turn)
+                    case TurnEnds(turn=turn):
+                        transcriber.finalize(turn)
+                    case Window(samples=samples, probability=probability):
+                        await transcriber.send(samples, probability)
+        finally:
+            self._recall.close_line(line, transcriber.settled)
+
+    def report(self, fact: Fact) -> None:
+        """A link reports this: passed on, with what earlier links had settled of the turn put before it."""
+        self._emit(self._recall.complete(fact))

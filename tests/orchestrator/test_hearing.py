@@ -10,17 +10,10 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.interfaces import LISTENING_RATE, Samples
+from adapters.interfaces import LISTENING_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
-from orchestrator.hearing import (
-    MAX_QUEUED_MS,
-    SILENCE_AFTER_S,
-    Block,
-    CallerAudio,
-    Ear,
-    TurnBegins,
-    TurnEnds,
-)
+from orchestrator.hearing import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, Ear
+from orchestrator.recall import TurnBegins, TurnEnds
 from tests.simulation import SimulatedVoiceActivity
 from tests.simulation.speech import silence, spoken, understood
 
@@ -51,7 +44,6 @@ async def test_audio_before_the_first_turn_waits_for_it_and_belongs_to_it(autoju
     queue.begin_turn(2)
     queue.push(audio(20, 3), LISTENING_RATE)
     assert await taken(queue, 6) == [TurnBegins(1), 1, 2, TurnEnds(1), TurnBegins(2), 3]
-    assert queue.turn == 2
 
 
 async def test_the_oldest_audio_goes_first_when_nobody_takes_it_and_marks_stay(
@@ -106,6 +98,9 @@ class Notebook:
     marks: list[str] = field(factory=list)
     heard: list[Samples] = field(factory=list)
 
+    def settled(self, turn: int) -> Settled:
+        return Settled()
+
     def begin_turn(self, turn: int) -> None:
         self.marks.append(f"begin {turn}")
 
@@ -124,6 +119,7 @@ async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None])
     facts: list[Fact] = []
     ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
         do()
         await wait_all_tasks_blocked()
@@ -174,19 +170,11 @@ async def test_the_end_of_a_turn_is_the_end_of_its_speech() -> None:
     assert notebook.marks == ["begin 1", "finalize 1", "begin 2"]
 
 
-async def test_a_reopened_link_goes_on_with_the_turn() -> None:
-    queue = CallerAudio()
-    await listen(queue, Notebook(), lambda: queue.begin_turn(3))
-    second = Notebook()
-    await listen(queue, second, lambda: queue.push(audio(64), LISTENING_RATE))
-    assert second.marks == ["begin 3"]
-    assert len(second.samples()) == 1024
-
-
 async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_clock: MockClock) -> None:
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
     ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
         queue.begin_turn(1)
         queue.push(spoken("one"), LISTENING_RATE)
@@ -204,6 +192,7 @@ async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockCloc
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
     ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
         queue.begin_turn(1)
         speech = spoken("one two three four five six seven eight")
