@@ -60,9 +60,7 @@ async def converse(
     try:
         with watch.listening(inbox.put) if watch is not None else nullcontext():
             async with trio.open_nursery() as nursery:
-                performer = Performer(
-                    nursery, caller, audio, providers, deadlines, inbox.put, watch, draw
-                )
+                performer = Performer(nursery, caller, audio, providers, deadlines, inbox.put, watch, draw)
                 handled = system.start(now_ms())
                 while True:
                     for step in handled.steps:

@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailure:
     """One failure of the group: a task fails for one reason, however deep in nurseries it was.
 
-    What is no `ProviderError` is a fault of our own or of an SDK; it must end neither the conversation nor the
-    server, nor go unheard: it is logged with its traceback.
+    What is no `ProviderError` is a fault of our own or of an SDK; it must end neither the conversation nor
+    the server, nor go unheard: it is logged with its traceback.
     """
     error = _first(group)
     if isinstance(error, ProviderError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import trio
 from attrs import Factory, define
@@ -23,9 +24,9 @@ from orchestrator.caller import Caller
 from orchestrator.deadlines import Deadlines
 from orchestrator.failures import failure_of
 from orchestrator.hearing import CallerAudio, Ear
-from orchestrator.line import Line
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.role_link import RoleLink
 from orchestrator.speaking import Utterance
 
 ALIVE_EVERY_S = 0.5
@@ -33,8 +34,12 @@ ALIVE_EVERY_S = 0.5
 
 OnFailure = Callable[[ProviderFailure], Fact]
 """Makes the fact that reports a task's failure."""
-Opened = Callable[[], Awaitable[None]]
-"""Reports that a link is usable, unless it was given up meanwhile."""
+
+
+class Opened(Protocol):
+    """Reports that a link is usable, unless it was given up meanwhile."""
+
+    async def __call__(self, ends_turns: bool = False) -> None: ...
 
 
 @define
@@ -103,10 +108,10 @@ class Performer:
         self._draw = draw
         self._ear = Ear(audio, providers.voice_activity, emit)
         self._tasks = RunningTasks()
-        self._models: Line[LanguageModel] = Line()
-        self._voices: Line[Voice] = Line()
+        self._models: RoleLink[LanguageModel] = RoleLink()
+        self._voices: RoleLink[Voice] = RoleLink()
         self._utterance: Utterance | None = None
-        self._start("ear", self._ear.run, self._ear_failed)
+        nursery.start_soon(self._hear)
 
     def perform(self, effect: Effect) -> None:
         """Carry out one effect; never blocks."""
@@ -185,13 +190,13 @@ class Performer:
         model = self._providers.llm[provider]
         await model.check()
         await opened()
-        with self._models.leads_to(provider, model):
+        with self._models.is_open(provider, model):
             await trio.sleep_forever()
 
     async def _hold_tts(self, provider: int, opened: Opened) -> None:
         async with self._providers.tts[provider].open(self._caller.language) as voice:
             await opened()
-            with self._voices.leads_to(provider, voice):
+            with self._voices.is_open(provider, voice):
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
@@ -204,9 +209,13 @@ class Performer:
         if self._watch is not None:
             self._watch.answered(role, provider)
 
-    def _ear_failed(self, failure: ProviderFailure) -> Fact:
-        """Without ears of its own the call cannot go on."""
-        return facts.LinkDown(Role.STT, failure)
+    async def _hear(self) -> None:
+        """Voice activity, for as long as the conversation lasts; without it the call cannot go on."""
+
+        def failed(failure: ProviderFailure) -> Fact:
+            return facts.LinkDown(Role.STT, failure)
+
+        await self._report_failure("ear", self._ear.run, failed)
 
     # --- thinking ------------------------------------------------------------------------------------------
 
@@ -215,7 +224,7 @@ class Performer:
             return facts.GenerationFailed(generation, failure)
 
         async def work() -> None:
-            provider, model = await self._models.open_end()
+            provider, model = await self._models.get()
             try:
                 await self._generate(generation, model, messages, provider)
             except ProviderError as error:
@@ -270,7 +279,7 @@ class Performer:
         @asynccontextmanager
         async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
             nonlocal provider
-            provider, voice = await self._voices.open_end()
+            provider, voice = await self._voices.get()
             async with voice.speak(rate, self._caller.voice_id) as stream:
                 yield stream
 

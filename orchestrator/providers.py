@@ -21,5 +21,9 @@ class Providers:
 
     def of(self, role: Role) -> tuple[Provider, ...]:
         """Those of a role; facts and effects name each by its place here."""
-        by_role: dict[Role, tuple[Provider, ...]] = {Role.STT: self.stt, Role.LLM: self.llm, Role.TTS: self.tts}
+        by_role: dict[Role, tuple[Provider, ...]] = {
+            Role.STT: self.stt,
+            Role.LLM: self.llm,
+            Role.TTS: self.tts,
+        }
         return by_role[role]

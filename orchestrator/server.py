@@ -207,7 +207,7 @@ class Server:
         try:
             with trio.CancelScope() as call:
                 self._calls.add(call)
-                await session.run(providers, self._charts)
+                await session.run(providers, self._charts, self.watch)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")

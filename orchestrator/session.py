@@ -21,7 +21,7 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import Effect, StopCause
-from machines.facts import EndReason, Request, TurnMode
+from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
 from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
@@ -29,6 +29,7 @@ from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
 from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.speaking import Pacing
 from orchestrator.wire import Moment, error_of, payloads_of
@@ -105,6 +106,7 @@ CLOSE_CODES = {
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
+    EndReason.HANDED_OVER: CloseCode.NORMAL,
     EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
 }
 
@@ -179,14 +181,21 @@ class Session:
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
+    _room: str = "INITIALIZING"
+    _substate: str = "connecting"
+    _names: dict[Role, list[str]] = Factory(dict)
+    """Of the providers, in order of preference."""
     _last_activity: float = Factory(trio.current_time)
     _gone: bool = field(default=False, init=False)
     """The socket is dead: nothing more can be said."""
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    async def run(self, providers: Providers, charts: Charts | None = None) -> None:
+    async def run(
+        self, providers: Providers, charts: Charts | None = None, watch: ProviderWatch | None = None
+    ) -> None:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+        self._names = {role: [each.name for each in providers.of(role)] for role in Role}
         self._say(ConnectionAck(self.session_id))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
@@ -194,7 +203,7 @@ class Session:
             nursery.start_soon(self._ping)
             nursery.start_soon(self._watch_limits)
             await converse(
-                self, self._audio, self._inbox, providers, self.settings.policy, self._observe, charts
+                self, self._audio, self._inbox, providers, self.settings.policy, self._observe, charts, watch
             )
             nursery.cancel_scope.cancel()
 
@@ -398,6 +407,8 @@ class Session:
                 return
             case do.TellAnswerStarted(generation=generation):
                 self._generation = generation
+            case do.TellState(target=room, substate=substate):
+                self._room, self._substate = room, substate
             case do.TellTranscript(turn=turn, text=text, is_final=is_final):
                 self._turn = turn
                 if is_final or self.settings.log_interim_transcripts:
@@ -406,7 +417,16 @@ class Session:
         if error is not None:
             self._refuse(error)
         utterance_id = self._utterance_ids.get(self._generation)
-        for payload in payloads_of(effect, Moment(epoch_ms(), utterance_id, self._turn, self._generation)):
+        moment = Moment(
+            epoch_ms(),
+            utterance_id,
+            self._turn,
+            self._generation,
+            self._room,
+            self._substate,
+            self._names[effect.role][effect.provider] if isinstance(effect, do.TellLink) else "",
+        )
+        for payload in payloads_of(effect, moment):
             self._say(payload)
 
     def begin_audio(self, utterance: int, rate: int) -> None:

@@ -13,6 +13,7 @@ from protocol import (
     ConversationStateChanged,
     ConversationStateInterrupted,
     Latency,
+    LinkChange,
     LlmFailed,
     LlmTimeout,
     LlmUnavailable,
@@ -36,6 +37,11 @@ class Moment:
     """The wire's id of the answer the effect is about."""
     turn: int
     generation: int
+    room: str = ""
+    """The state that the conversation is in."""
+    substate: str = ""
+    provider: str = ""
+    """The name of the provider that a link's news are about."""
 
 
 def payloads_of(effect: Effect, moment: Moment) -> list[Payload]:
@@ -43,6 +49,8 @@ def payloads_of(effect: Effect, moment: Moment) -> list[Payload]:
     match effect:
         case do.TellState():
             return _state(effect, moment)
+        case do.TellLink():
+            return [_link(effect, moment)]
         case do.TellTranscript():
             duration = effect.speech_ms if effect.is_final else None
             return [TranscriptResult(effect.text, effect.confidence, effect.is_final, duration, effect.turn)]
@@ -82,6 +90,19 @@ def _state(effect: do.TellState, moment: Moment) -> list[Payload]:
     )
     ready = effect.source == "INITIALIZING" and effect.target not in ("INITIALIZING", "ENDING")
     return [changed, SystemReady(moment.timestamp)] if ready else [changed]
+
+
+def _link(effect: do.TellLink, moment: Moment) -> Payload:
+    return ConversationStateChanged(
+        moment.room,
+        moment.room,
+        moment.timestamp,
+        moment.substate,
+        effect.cause,
+        moment.turn or None,
+        moment.generation or None,
+        LinkChange(effect.role.value, effect.news.value, moment.provider),
+    )
 
 
 def _latency(latency: do.TurnLatency) -> Latency:

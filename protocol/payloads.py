@@ -167,10 +167,24 @@ class TranscriptResult(Payload):
 
 
 @frozen
+class LinkChange:
+    """What became of the connection that a role (`stt`, `llm`, `tts`) needs.
+
+    `status` is `trying`, `waiting` (for the next round of attempts), `up` or `down` (for good); `provider` is
+    the name of the one that it is about.
+    """
+
+    role: str
+    status: str
+    provider: str
+
+
+@frozen
 class ConversationStateChanged(Payload):
     """The conversation moved from one state to another (they may be the same).
 
-    Extensions: the `substate` reached, the `cause`, and the `turn` and `generation` it is about.
+    Extensions: the `substate` reached, the `cause`, and the `turn` and `generation` it is about. Where a
+    `link` is retried, moved to another provider, up again or lost, the state stays, and this says so.
     """
 
     from_state: str = field(metadata={"wire": "from"})
@@ -180,6 +194,7 @@ class ConversationStateChanged(Payload):
     cause: str | None = None
     turn: int | None = None
     generation: int | None = None
+    link: LinkChange | None = None
 
 
 @frozen

@@ -2,6 +2,11 @@
 
 import { errorIn, isError } from './wire.js';
 
+const LINKS = { stt: 'Speech to text', llm: 'Language model', tts: 'Voice' };
+const LINK_STATUS = {
+  trying: 'trying to connect', waiting: 'will be tried again', up: 'connected again', down: 'lost',
+};
+
 const BLANK = {
   turn: null, said: '', interim: false, answer: '', unheard: '', interrupted: false, latency: null, measuredMs: null,
 };
@@ -96,8 +101,12 @@ export class Conversation {
     this.lastSaid = entry;
   }
 
-  moved({ from, to, substate, cause }) {
+  moved({ from, to, substate, cause, link }) {
     if (typeof to !== 'string') return;
+    if (link) {
+      this.note(`${LINKS[link.role] ?? link.role}: ${link.provider}, ${LINK_STATUS[link.status] ?? link.status}`);
+      return;
+    }
     if (from === 'THINKING' && to === 'LISTENING') this.#withdraw();
     this.state = to;
     this.substate = typeof substate === 'string' ? substate : '';

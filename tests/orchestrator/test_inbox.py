@@ -87,12 +87,12 @@ async def test_closing_releases_everybody_who_waits_and_everybody_who_comes_late
 
 
 def test_without_deadlines_there_is_nothing_to_wait_for() -> None:
-    assert Deadlines().next_at() == math.inf
-    assert Deadlines().take_passed() is None
+    assert Deadlines(lambda: 0.5).next_at() == math.inf
+    assert Deadlines(lambda: 0.5).take_passed() is None
 
 
 async def test_deadlines_pass_in_their_order_whoever_owns_them(autojump_clock: MockClock) -> None:
-    deadlines, inbox, began = Deadlines(), Inbox(), now_ms()
+    deadlines, inbox, began = Deadlines(lambda: 0.5), Inbox(), now_ms()
     deadlines.arm(None, 1, 300)
     deadlines.arm(Role.STT, 4, 100)
     deadlines.arm(Role.TTS, 9, 200)
@@ -106,7 +106,7 @@ async def test_deadlines_pass_in_their_order_whoever_owns_them(autojump_clock: M
 
 
 async def test_arming_replaces_and_disarming_forgets(autojump_clock: MockClock) -> None:
-    deadlines, inbox = Deadlines(), Inbox()
+    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 100)
     deadlines.arm(None, 2, 500)
     deadlines.arm(Role.LLM, 3, 200)
@@ -118,7 +118,7 @@ async def test_arming_replaces_and_disarming_forgets(autojump_clock: MockClock) 
 
 async def test_what_happened_before_a_deadline_is_handled_before_it(autojump_clock: MockClock) -> None:
     """Also when the conversation comes to look at both only later."""
-    deadlines, inbox = Deadlines(), Inbox()
+    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 100)
     await trio.sleep(0.05)
     inbox.put(SpeechStarted())
@@ -129,7 +129,7 @@ async def test_what_happened_before_a_deadline_is_handled_before_it(autojump_clo
 
 
 async def test_a_fact_wakes_a_conversation_that_waits_for_a_deadline(autojump_clock: MockClock) -> None:
-    deadlines, inbox = Deadlines(), Inbox()
+    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 1000)
     async with trio.open_nursery() as nursery:
 

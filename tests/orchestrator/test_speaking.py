@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,13 +10,21 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.interfaces import ProviderError, Samples
+from adapters.interfaces import Samples, Voice
 from machines.effects import StopCause
-from machines.facts import Fact, PlaybackAt, PlaybackFinished, SegmentVoiced
+from machines.facts import (
+    Fact,
+    PlaybackAt,
+    PlaybackFinished,
+    ProviderFailure,
+    SegmentVoiced,
+    SynthesisFailed,
+)
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.speaking import (
     RUNNING_OUT_S,
     SHORTEST_CHUNK_MS,
+    OpenSpeech,
     Pacing,
     PlaybackClock,
     SampleBuffer,
@@ -28,6 +37,7 @@ from tests.simulation import (
     SimulatedCaller,
     SimulatedTextToSpeech,
     Speaking,
+    Stalls,
     script,
 )
 from tests.simulation.caller import Playback
@@ -46,12 +56,21 @@ async def speak(
         SimulatedTextToSpeech(script(then=speaking)).open("en-US") as voice,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(utterance.run, voice, None)
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
         for number, text in enumerate(texts):
             utterance.say(number, text)
             await trio.sleep(gap_s)
         utterance.finish()
     return caller.playbacks[0], facts
+
+
+def streams_of(voice: Voice) -> OpenSpeech:
+    """What an utterance opens its streams with."""
+    return lambda rate: voice.speak(rate, None)
+
+
+def ignore(failure: ProviderFailure) -> None:
+    """Nobody keeps books of the voice's failures."""
 
 
 def durations(playback: Playback) -> list[float]:
@@ -123,7 +142,7 @@ async def test_a_voice_is_not_heard_ahead_without_limit(autojump_clock: MockCloc
         SimulatedTextToSpeech().open("en-US") as voice,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(utterance.run, voice, None)
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
         for number in range(100):
             utterance.say(number, TEXT)
         await wait_all_tasks_blocked()
@@ -141,7 +160,7 @@ async def test_no_audio_follows_a_stop_at_the_very_moment_a_chunk_is_due(
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, voice, None)
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
         utterance.say(0, TEXT)
         await wait_all_tasks_blocked()
         # The sender's own sums, so that both wake up in the same instant.
@@ -164,7 +183,7 @@ async def test_no_audio_follows_a_stop_at_the_very_moment_audio_arrives_from_the
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     slow = SimulatedTextToSpeech(script(then=Speaking(first=Delay(1000), between=Delay(1000))))
     async with slow.open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, voice, None)
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
         utterance.say(0, TEXT)
         await trio.sleep(2)
         for _ in range(checkpoints):
@@ -180,7 +199,7 @@ async def test_an_answer_that_is_stopped_at_once_never_begins(seed: int, autojum
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, voice, None)
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
         nursery.cancel_scope.cancel()
         caller.stop_audio(1, StopCause.INTERRUPTED)
     assert caller.complaints == []
@@ -207,9 +226,67 @@ async def test_a_voice_that_does_not_say_everything_has_failed(
         utterance.say(0, TEXT)
         utterance.say(1, TEXT)
         utterance.finish()
-        with pytest.RaisesGroup(ProviderError, flatten_subgroups=True, allow_unwrapped=True):
-            await utterance.run(voice, None)
+        with trio.move_on_after(60):
+            await utterance.run(streams_of(voice), ignore)
+    [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
+    assert (failed.utterance, failed.take) == (1, 1)
     assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
+
+
+async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_without_a_seam(
+    autojump_clock: MockClock,
+) -> None:
+    """The first voice dies after 700 ms of the second segment; the machine asks for the rest."""
+    facts: list[Fact] = []
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    provider = SimulatedTextToSpeech(script(Speaking(fault=Fails(), after=37), then=Speaking()))
+    async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        utterance.say(0, TEXT)
+        utterance.say(1, TEXT)
+        utterance.finish()
+        await wait_all_tasks_blocked()
+        [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
+        assert failed.voiced_ms == pytest.approx(700)
+        utterance.restart(2)
+        utterance.say(2, "x" * 10)
+        utterance.finish()
+    [playback] = caller.playbacks
+    assert playback.sent_ms() == playback.ended_with_ms == pytest.approx(3000 + 700 + 600)
+    assert playback.heard_ms(playback.begun_at_ms + 4300) == pytest.approx(4300), "there is no gap"
+    voiced = [(fact.segment, fact.take) for fact in facts if isinstance(fact, SegmentVoiced)]
+    assert voiced == [(0, 1), (2, 2)]
+    assert isinstance(facts[-1], PlaybackFinished)
+
+
+async def test_a_take_that_is_given_up_leaves_nothing_of_it_behind(autojump_clock: MockClock) -> None:
+    """A voice that stalls: what it was given goes to the next take, and its stream is closed."""
+    caller = SimulatedCaller()
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    provider = SimulatedTextToSpeech(script(Speaking(fault=Stalls()), then=Speaking()))
+    async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await trio.sleep(5)
+        assert provider.running == 1
+        utterance.restart(2)
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await wait_all_tasks_blocked()
+        assert provider.running == 0
+    assert caller.playbacks[0].sent_ms() == pytest.approx(3000)
+    assert not any(isinstance(fact, SynthesisFailed) for fact in facts)
+
+
+async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_clock: MockClock) -> None:
+    """Its end is known only when all of it came; until then whoever waits must know that it goes on."""
+    _, facts = await speak(SimulatedCaller(), Speaking(between=Delay(80)), "x" * 100)
+    heard = [fact.position_ms for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
+    assert heard == sorted(heard)
+    assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
 
 
 # --- the parts --------------------------------------------------------------------------------------------

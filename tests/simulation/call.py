@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from random import Random
 
 import trio
 from attrs import Factory, define
@@ -17,6 +18,7 @@ from machines.system import Handled
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
+from orchestrator.provider_watch import ProviderWatch
 from tests.simulation.caller import SimulatedCaller
 from tests.simulation.providers import SimulatedProviders
 from tests.simulation.speech import silence, spoken
@@ -41,6 +43,7 @@ class Call:
     state: str = "connecting"
     """Of the conversation machine."""
     over: trio.Event = Factory(trio.Event)
+    watch: ProviderWatch | None = None
     _requests: int = 0
     _changed: trio.Event = Factory(trio.Event)
 
@@ -109,7 +112,14 @@ class Call:
     async def run(self) -> None:
         """The conversation, to its end."""
         await converse(
-            self.caller, self.audio, self.inbox, self.providers.for_calls(), self.policy, self._observe
+            self.caller,
+            self.audio,
+            self.inbox,
+            self.providers.for_calls(),
+            self.policy,
+            self._observe,
+            watch=self.watch,
+            random=Random(0),
         )
         self.over.set()
         self._announce()
@@ -141,10 +151,14 @@ async def hold_call(
     providers: SimulatedProviders | None = None,
     caller: SimulatedCaller | None = None,
     policy: ConversationPolicy | None = None,
+    watch: ProviderWatch | None = None,
 ) -> AsyncIterator[Call]:
     """A call that lasts as long as the block, which it outlives only to hang up properly."""
     call = Call(
-        providers or SimulatedProviders(), caller or SimulatedCaller(), policy or ConversationPolicy()
+        providers or SimulatedProviders(),
+        caller or SimulatedCaller(),
+        policy or ConversationPolicy(),
+        watch=watch,
     )
     # Where nothing is left to happen, virtual time would stand still; so it fails instead.
     with trio.fail_after(LONGEST_CALL_S):

@@ -72,24 +72,36 @@ class SimulatedSpeechToText:
         transcriptions: Plan[Transcription] | None = None,
         openings: Plan[Opening] | None = None,
         random: Random | None = None,
+        *,
+        interim: bool = True,
     ) -> None:
+        """`interim`: what was heard so far is told."""
         self.open_links = 0
         self.languages: list[str] = []
         """Those that links were opened with."""
         self._transcriptions = transcriptions or script(then=Transcription())
         self._openings = openings or script(then=Opening())
+        self._next_openings: list[Opening] = []
         self._random = random or Random(0)
+        self._interim = interim
+
+    def opens_with(self, *openings: Opening) -> None:
+        """The next openings go like this, before those that are planned."""
+        self._next_openings.extend(openings)
+
+    def _next_opening(self) -> Opening:
+        return self._next_openings.pop(0) if self._next_openings else self._openings()
 
     @asynccontextmanager
     async def open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
         """A link."""
-        opening = self._openings()
+        opening = self._next_opening()
         await opening.open(self._random)
         self.open_links += 1
         self.languages.append(language)
         try:
             async with opening.lifetime(), trio.open_nursery() as nursery:
-                yield _Transcriber(nursery, emit, self._transcriptions, self._random)
+                yield _Transcriber(nursery, emit, self._transcriptions, self._random, self._interim)
                 nursery.cancel_scope.cancel()
         finally:
             self.open_links -= 1
@@ -101,6 +113,7 @@ class _Transcriber:
     _emit: Emit
     _transcriptions: Plan[Transcription]
     _random: Random
+    _interim: bool
     _turn: int | None = None
     _heard: Samples = Factory(_nothing)
     _told: str = ""
@@ -117,7 +130,7 @@ class _Transcriber:
         self._heard = np.concatenate([self._heard, samples])
         await trio.lowlevel.checkpoint()
         words = understood(self._heard)
-        if self._turn is not None and words != self._told:
+        if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
 

@@ -62,7 +62,8 @@ def _history(call: Call) -> Iterator[str]:
 
 
 def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
-    told = [message for message in messages if message.speaker is Speaker.ASSISTANT]
+    # A request that ends with an answer's beginning asks for the rest of it: that is no history yet.
+    told = [message for message in messages[:-1] if message.speaker is Speaker.ASSISTANT]
     heard_ms = [
         heard
         for playback in call.caller.playbacks

@@ -12,16 +12,31 @@ from tests.simulation.thinking import SimulatedLanguageModel
 
 @frozen
 class SimulatedProviders:
-    """One provider of each role; each works at once and without fault unless its plans say otherwise."""
+    """One provider of each role, or two; all work at once and well unless their plans say otherwise."""
 
     stt: SimulatedSpeechToText = Factory(SimulatedSpeechToText)
     llm: SimulatedLanguageModel = Factory(SimulatedLanguageModel)
     tts: SimulatedTextToSpeech = Factory(SimulatedTextToSpeech)
+    second_stt: SimulatedSpeechToText | None = None
+    second_llm: SimulatedLanguageModel | None = None
+    second_tts: SimulatedTextToSpeech | None = None
 
     def for_calls(self) -> Providers:
         """As conversations take them."""
-        return Providers((self.stt,), (self.llm,), (self.tts,), SimulatedVoiceActivity())
+        return Providers(
+            (self.stt, *([self.second_stt] if self.second_stt else [])),
+            (self.llm, *([self.second_llm] if self.second_llm else [])),
+            (self.tts, *([self.second_tts] if self.second_tts else [])),
+            SimulatedVoiceActivity(),
+        )
 
     def in_use(self) -> int:
         """Links and streams that are open now."""
-        return self.stt.open_links + self.llm.running + self.tts.open_links + self.tts.running
+        ears = [each for each in (self.stt, self.second_stt) if each]
+        models = [each for each in (self.llm, self.second_llm) if each]
+        voices = [each for each in (self.tts, self.second_tts) if each]
+        return (
+            sum(each.open_links for each in (*ears, *voices))
+            + sum(each.running for each in models)
+            + sum(each.running for each in voices)
+        )

@@ -61,12 +61,20 @@ class SimulatedTextToSpeech:
         """Those that were asked for, one an answer."""
         self._speaking = speaking or script(then=Speaking())
         self._openings = openings or script(then=Opening())
+        self._next_openings: list[Opening] = []
         self._random = random or Random(0)
+
+    def opens_with(self, *openings: Opening) -> None:
+        """The next openings go like this, before those that are planned."""
+        self._next_openings.extend(openings)
+
+    def _next_opening(self) -> Opening:
+        return self._next_openings.pop(0) if self._next_openings else self._openings()
 
     @asynccontextmanager
     async def open(self, language: str) -> AsyncIterator[Voice]:
         """A link."""
-        opening = self._openings()
+        opening = self._next_opening()
         await opening.open(self._random)
         self.open_links += 1
         try:

@@ -45,18 +45,32 @@ class SimulatedLanguageModel:
         """Answers that it is giving now."""
         self._answers = answers or script(then=Answer())
         self._checks = checks or script(then=Opening())
+        self._next_openings: list[Opening] = []
+        self._next_answers: list[Answer] = []
         self._random = random or Random(0)
+
+    def answers_with(self, *answers: Answer) -> None:
+        """The next answers are these, before those that are planned."""
+        self._next_answers.extend(answers)
+
+    def opens_with(self, *openings: Opening) -> None:
+        """The next openings go like this, before those that are planned."""
+        self._next_openings.extend(openings)
+
+    def _next_opening(self) -> Opening:
+        return self._next_openings.pop(0) if self._next_openings else self._checks()
 
     async def check(self) -> None:
         """As planned."""
-        await self._checks().open(self._random)
+        await self._next_opening().open(self._random)
 
     @asynccontextmanager
     async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
         """The next planned answer."""
         self.requests.append(tuple(messages))
         self.running += 1
-        pieces = self._pieces(self._answers(), messages)
+        answer = self._next_answers.pop(0) if self._next_answers else self._answers()
+        pieces = self._pieces(answer, messages)
         try:
             yield pieces
         finally:
