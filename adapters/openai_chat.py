@@ -54,8 +54,9 @@ def _as_it_is(messages: Sequence[Message]) -> Sequence[Message]:
 class OpenAILanguageModel:
     """A model of a server with OpenAI's interface. `base_url` goes up to and including its `/v1`.
 
-    `api_key` may be empty for servers that want none. Sampling parameters that are None are not sent, so that
-    the server's own apply; `organization` is the one that OpenAI accounts to; `extra_body` holds further fields of the request that the server knows.
+    `api_key` may be empty for servers that want none; `organization` is the one that OpenAI accounts to.
+    Sampling parameters that are None are not sent, so that the server's own apply; `extra_body` holds further
+    fields of the request that the server knows.
     """
 
     def __init__(

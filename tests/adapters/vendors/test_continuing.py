@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
@@ -27,10 +27,12 @@ def without_markers(text: str) -> str:
     return " ".join(re.sub(r"\|\|BREAK\|\|", " ", text).split())
 
 
-async def collect(model: OpenAILanguageModel, messages: Sequence[Message], into: list[str]) -> None:
+async def collect(
+    model: OpenAILanguageModel, messages: Sequence[Message], take: Callable[[str], None]
+) -> None:
     async with model.generate(messages) as pieces:
         async for piece in pieces:
-            into.append(piece)
+            take(piece)
 
 
 @pytest.mark.parametrize("after", range(1, 20, 3))
@@ -41,11 +43,11 @@ async def test_an_answer_that_broke_off_anywhere_is_completed_and_nothing_is_sai
         async with http_client() as http:
             model = OpenAILanguageModel(http, running.openai_url, "gpt-4.1", KEY)
             with pytest.raises(ProviderError):
-                await collect(model, ASKED, pieces)
+                await collect(model, ASKED, pieces.append)
             said = without_markers("".join(pieces))
             assert ANSWER.startswith(said)
             assert said != ANSWER
-            await collect(model, [*ASKED, Message(Speaker.ASSISTANT, said)], pieces)
+            await collect(model, [*ASKED, Message(Speaker.ASSISTANT, said)], pieces.append)
         with trio.fail_after(5):
             await running.all_closed()
     assert without_markers("".join(pieces)) == ANSWER
@@ -65,7 +67,7 @@ async def test_the_simulated_model_goes_on_where_it_is_told_that_it_is(said: str
     async with simulators(keys=[KEY]) as running:
         async with http_client() as http:
             model = OpenAILanguageModel(http, running.openai_url, "gpt-4.1", KEY)
-            await collect(model, [*ASKED, Message(Speaker.ASSISTANT, said)], pieces)
+            await collect(model, [*ASKED, Message(Speaker.ASSISTANT, said)], pieces.append)
         with trio.fail_after(5):
             await running.all_closed()
     assert without_markers("".join(pieces)) == rest
