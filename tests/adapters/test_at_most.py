@@ -53,7 +53,7 @@ async def test_a_link_that_cannot_be_opened_or_ends_badly_takes_no_place(
         async with open_one():
             pass
     assert failed.value.failure.error_class is ErrorClass.CONNECTION
-    with pytest.raises(LookupError):
+    with pytest.RaisesGroup(LookupError, flatten_subgroups=True):
         async with open_one():
             raise LookupError
     async with open_one():
