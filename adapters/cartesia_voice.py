@@ -245,10 +245,14 @@ class CartesiaSpeechStream:
     async def say(self, segment: int, text: str) -> None:
         """As `SpeechStream.say`. Markup is spoken by Sonic-3 models, and left out for others.
 
-        Waits while 20 s of audio have not been taken. Raises `ProviderError`.
+        Waits while 20 s of audio have not been taken. Once the stream has failed nothing is added: whoever
+        takes the audio is told, after all that came.
         """
         while self._failure is None and self._waiting_samples() > AHEAD_SECONDS * self.sample_rate:
             await self._changed.wait()
+        if self._failure is not None:
+            await trio.lowlevel.checkpoint()
+            return
         added = _Segment(segment, _speakable(text, self._voice.settings.model))
         self._segments.append(added)
         if added.text:
@@ -265,7 +269,7 @@ class CartesiaSpeechStream:
         context = self._context
         if context is not None and not context.closed:
             context.closed = True
-            await self._voice.request(self._request(context, "", **{"continue": False}))
+            await self._ask(context, "", **{"continue": False})
         else:
             await trio.lowlevel.checkpoint()
 
@@ -288,8 +292,14 @@ class CartesiaSpeechStream:
         segment.context_id, segment.flush_id = context.id, context.flushes
         self._heard_at = trio.current_time()
         self._announce()
-        await self._voice.request(self._request(context, f"{segment.text} ", **{"continue": True}))
-        await self._voice.request(self._request(context, "", **{"continue": True, "flush": True}))
+        await self._ask(context, f"{segment.text} ", **{"continue": True})
+        await self._ask(context, "", **{"continue": True, "flush": True})
+
+    async def _ask(self, context: _Context, transcript: str, **flags: object) -> None:
+        try:
+            await self._voice.request(self._request(context, transcript, **flags))
+        except ProviderError as error:
+            self.fail(error)
 
     def _open_context(self) -> _Context:
         """The stream's context, or a new one if Cartesia has ended it, or is about to."""
@@ -330,11 +340,11 @@ class CartesiaSpeechStream:
         return self
 
     async def __anext__(self) -> SpokenAudio | SegmentEnd:
-        """The next piece. Raises `ProviderError`, also when nothing comes for too long."""
+        """The next piece. Raises `ProviderError` after all that came; also if nothing comes for too long."""
+        await trio.lowlevel.checkpoint()
         while True:
             ready = self._next_ready()
             if ready is not None:
-                await trio.lowlevel.checkpoint()
                 return ready
             if self._failure is not None:
                 raise self._failure
@@ -384,7 +394,7 @@ class CartesiaSpeechStream:
                 taken = True
             case "error":
                 self.fail(_reported(event, self._voice.key))
-                self._close(context)
+                self._forget(context)
                 taken = True
             case _:
                 taken = kind == "phoneme_timestamps"  # never asked for
@@ -458,12 +468,16 @@ class CartesiaSpeechStream:
 
     def _close(self, context: _Context) -> None:
         """Cartesia has ended the context: what was asked of it is complete, or never will be."""
-        context.closed = True
         for segment in self._pending(context):
-            self._complete(context, segment)
             if not segment.samples:
                 reason = f"{CARTESIA.vendor}: no audio came for a text"
                 self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
+                break
+            self._complete(context, segment)
+        self._forget(context)
+
+    def _forget(self, context: _Context) -> None:
+        context.closed = True
         del self._contexts[context.id]
         self._voice.forget(context.id)
 

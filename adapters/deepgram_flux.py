@@ -251,7 +251,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 self._over.append(info.index)
                 if turn in self._clock.awaiting:
                     self._report_if_complete(words, turn, info)
-                elif outdated:
+                elif outdated or info.forced:
                     self._resume(words, turn)
                 else:
                     words.eager, turn.decided = False, int(info.end)

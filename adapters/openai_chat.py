@@ -54,8 +54,9 @@ def _as_it_is(messages: Sequence[Message]) -> Sequence[Message]:
 class OpenAILanguageModel:
     """A model of a server with OpenAI's interface. `base_url` goes up to and including its `/v1`.
 
-    `api_key` may be empty for servers that want none. Sampling parameters that are None are not sent, so that
-    the server's own apply; `extra_body` holds further fields of the request that the server knows.
+    `api_key` may be empty for servers that want none; `organization` is the one that OpenAI accounts to.
+    Sampling parameters that are None are not sent, so that the server's own apply; `extra_body` holds further
+    fields of the request that the server knows.
     """
 
     def __init__(
@@ -72,13 +73,18 @@ class OpenAILanguageModel:
         presence_penalty: float | None = None,
         extra_body: Mapping[str, object] | None = None,
         prepare: Prepare = _as_it_is,
+        organization: str | None = None,
         name: str = "openai",
     ) -> None:
         self.name = name
         self._key = api_key
         # The SDK insists on a key; servers that want none ignore it.
         self._client = openai.AsyncOpenAI(
-            api_key=api_key or "none", base_url=base_url, http_client=http, max_retries=0
+            api_key=api_key or "none",
+            organization=organization,
+            base_url=base_url,
+            http_client=http,
+            max_retries=0,
         )
         self._model = model
         self._temperature = temperature
@@ -90,7 +96,10 @@ class OpenAILanguageModel:
         self._prepare = prepare
 
     def generate(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """As `LanguageModel.generate`. An answer without any text is no error here."""
+        """As `LanguageModel.generate`. An answer without any text is no error here.
+
+        If the last message is the assistant's, the answer goes on from there.
+        """
         return self._generate(messages, self._max_tokens, self._extra_body)
 
     async def check(self) -> None:

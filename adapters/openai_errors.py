@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
 from collections.abc import Mapping
 
 import httpx2
 import openai
 
 from adapters.interfaces import ProviderError
+from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
 BY_STATUS: Mapping[int, ErrorClass] = {
@@ -29,8 +28,10 @@ BY_STATUS: Mapping[int, ErrorClass] = {
 }
 """HTTP statuses; all others are transient."""
 
+_UNPAID = "insufficient_quota"
+
 BY_CODE: Mapping[str, ErrorClass] = {
-    "insufficient_quota": ErrorClass.FATAL,
+    _UNPAID: ErrorClass.FATAL,
     "model_not_found": ErrorClass.FATAL,
     "context_length_exceeded": ErrorClass.FATAL,
     "exceed_context_size_error": ErrorClass.FATAL,
@@ -43,7 +44,7 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
 }
-"""The `code` or `type` inside an error body of OpenAI or llama.cpp; stands above the status."""
+"""The `code` or `type` inside an error body of OpenAI or llama.cpp; mostly stands above the status."""
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (openai.APITimeoutError, ErrorClass.TIMEOUT),
@@ -75,33 +76,23 @@ def error_body(provider: str, body: object, key: str) -> ProviderError:
     """Translate the `error` that a server sent where a piece of the answer was due."""
     fields = body if isinstance(body, dict) else {"message": body}
     code = fields.get("code")
-    error_class = _by_code(fields) or (BY_STATUS.get(code) if isinstance(code, int) else None)
-    return ProviderError(error_class or ErrorClass.TRANSIENT, f"{provider}: {_reason(fields, key)}")
-
-
-def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """The wait that a server asks for: `retry-after-ms`, or `Retry-After` as seconds or as a date."""
-    for name, unit_ms in (("retry-after-ms", 1), ("retry-after", 1000)):
-        value = headers.get(name, "").strip()
-        if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-            return round(float(value) * unit_ms)
-    try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return max(0, round((date.timestamp() - time.time()) * 1000))
+    error_class = _class(fields, code if isinstance(code, int) else None)
+    return ProviderError(error_class, f"{provider}: {_reason(fields, key)}")
 
 
 def _from_status(provider: str, error: openai.APIStatusError, key: str) -> ProviderError:
     fields = error.body if isinstance(error.body, dict) else {}
-    error_class = _by_code(fields) or BY_STATUS.get(error.status_code, ErrorClass.TRANSIENT)
     message = f"{provider}: HTTP {error.status_code}: {_reason(fields, key)}"
-    return ProviderError(error_class, message, retry_after_ms(error.response.headers))
+    return ProviderError(_class(fields, error.status_code), message, retry_after_ms(error.response.headers))
 
 
-def _by_code(fields: Mapping[str, object]) -> ErrorClass | None:
-    known = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
-    return next((error_class for error_class in known if error_class), None)
+def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
+    """By `code`, `type` and status, in this order; but a refused key often has a `type` that says nothing."""
+    by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
+    by_status = BY_STATUS.get(status) if status is not None else None
+    if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:
+        by_type = None
+    return by_code or by_type or by_status or ErrorClass.TRANSIENT
 
 
 def _reason(fields: Mapping[str, object], key: str) -> str:

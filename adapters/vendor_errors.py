@@ -14,7 +14,7 @@ from attrs import field, frozen
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from adapters.interfaces import ProviderError
-from adapters.openai_errors import retry_after_ms
+from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
 

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import trio
 from openai.types.chat import completion_create_params
 
+from adapters.simulators.script import rest_of
 from adapters.simulators.session import Session
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 
@@ -76,7 +77,8 @@ def models() -> str:
 async def serve_chat(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:
     """POST /v1/chat/completions. Raises `RefusalError`, `HangupError`."""
     _check_body(session, body)
-    text = session.world.script.answer(_heard(body["messages"]))
+    heard, said = _heard_and_said(body["messages"])
+    text = rest_of(session.world.script.answer(heard), said)
     tokens = _tokens(text)
     limit = body.get("max_tokens") or body.get("max_completion_tokens") or len(tokens)
     finish = "stop" if len(tokens) <= limit else "length"
@@ -168,9 +170,15 @@ def _check_body(session: Session, body: Mapping[str, Any]) -> None:
             raise refuse(400, f"{name} must be from {least} to {most}", session, param=name)
 
 
-def _heard(messages: list[dict[str, Any]]) -> str:
-    """What the user said last."""
-    return next((_content(message) for message in reversed(messages) if message["role"] == "user"), "")
+def _heard_and_said(messages: list[dict[str, Any]]) -> tuple[str, str]:
+    """What the user said last, and what the assistant has answered to it so far."""
+    said: list[str] = []
+    for message in reversed(messages):
+        if message["role"] == "user":
+            return _content(message), " ".join(reversed(said))
+        if message["role"] == "assistant":
+            said.append(_content(message))
+    return "", " ".join(reversed(said))
 
 
 def _content(message: Mapping[str, Any]) -> str:

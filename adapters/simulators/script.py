@@ -66,6 +66,26 @@ class Script:
         return ""
 
 
+def rest_of(answer: str, said: str) -> str:
+    """How a model goes on with an answer of which it has `said` the beginning: without saying it again.
+
+    Markers and white space make no difference. What it did not say as in `answer` is not looked for in it.
+    """
+    unsaid = 0
+    spoken = iter(_SILENT.sub("", said))
+    awaited = next(spoken, None)
+    for part in re.finditer(rf"(?P<silent>{_SILENT.pattern})|.", answer):
+        if part["silent"] is not None:
+            continue
+        if awaited is None or part[0] != awaited:
+            break
+        unsaid, awaited = part.end(), next(spoken, None)
+    return answer[unsaid:]
+
+
+_SILENT = re.compile(r"\|\|[A-Z]+\|\||<[^<>]*>|\s+")
+
+
 @frozen
 class Latency:
     """How long something takes: log-normal, as network and inference times are."""

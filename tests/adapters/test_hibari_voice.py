@@ -100,6 +100,27 @@ async def test_leaving_in_the_middle_stops_the_voice() -> None:
     assert len(timings) == 1
 
 
+async def test_what_was_spoken_is_heard_before_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pieces = HibariTextToSpeech(seed=1), list[SpokenAudio | SegmentEnd]()
+    speaks = model._model
+
+    def breaks(text: str, **options: object) -> object:
+        if "Second" in text:
+            raise ValueError("no such sound")
+        return speaks(text, **options)
+
+    monkeypatch.setattr(model, "_model", breaks)
+    async with model.open("en") as voice, voice.speak(24_000, None) as stream:
+        await stream.say(0, "First. Second.")
+        await stream.say(1, "Third.")
+        items = aiter(stream)
+        with pytest.raises(ProviderError, match="no such sound"):
+            while True:
+                pieces.append(await anext(items))
+    assert seconds(pieces) > 0.3
+    assert all(isinstance(piece, SpokenAudio) and piece.segment == 0 for piece in pieces)
+
+
 async def test_cancelling_while_waiting_for_text_is_possible(hibari: HibariTextToSpeech) -> None:
     with trio.CancelScope() as scope:
         async with hibari.open("en") as voice, voice.speak(24_000, None) as stream:

@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Transcriber
+from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
 from adapters.models import SPEECH_TO_TEXT_DIRECTORY, ModelsError
 from adapters.moonshine import MoonshineSpeechToText
 from adapters.timing import Timing
@@ -187,6 +187,28 @@ async def test_a_cough_has_an_empty_final_transcript(moonshine: MoonshineSpeechT
         await call.hear(silence(1000), probability=0.0)
         call.transcriber.finalize(1)
         assert await call.final(1) == TranscriptFinal(1, "", 0.0, 128.0)
+
+
+async def test_another_link_needs_to_hear_only_what_is_not_settled(
+    moonshine: MoonshineSpeechToText, speech: Speech
+) -> None:
+    audio = np.concatenate([silence(3008), speech(ORDER), silence(640), speech(ORDER), silence(1024)])
+    async with calling(moonshine) as call:
+        assert call.transcriber.settled(1) == Settled()
+        await call.hear(audio[: 2048 * LISTENING_RATE // 1000])
+        call.transcriber.begin_turn(1)
+        await call.hear(audio[2048 * LISTENING_RATE // 1000 :])
+        with trio.fail_after(20):
+            while not call.transcriber.settled(1).text:
+                await call.hear(silence(32))
+    settled = call.transcriber.settled(1)
+    assert 0 < settled.samples < len(audio)
+    async with calling(moonshine) as call:
+        call.transcriber.begin_turn(1)
+        await call.hear(audio[settled.samples :])
+        call.transcriber.finalize(1)
+        rest = (await call.final(1)).text
+    assert words(f"{settled.text} {rest}") == words(f"{ORDER} {ORDER}")
 
 
 async def test_what_was_said_just_before_the_turn_began_belongs_to_it(

@@ -76,6 +76,15 @@ async def test_a_request_carries_the_key_the_messages_and_what_was_set(http: htt
     }
 
 
+async def test_the_organization_is_named_if_there_is_one(http: httpx2.AsyncClient) -> None:
+    async with chat_server(replying(DONE)) as server:
+        await collect(OpenAILanguageModel(http, server.base_url, "m", KEY, organization="org-ours"))
+        await collect(OpenAILanguageModel(http, server.base_url, "m", KEY))
+    with_one, without = server.exchanges
+    assert with_one.headers["openai-organization"] == "org-ours"
+    assert "openai-organization" not in without.headers
+
+
 async def test_extra_fields_go_into_the_request(http: httpx2.AsyncClient) -> None:
     async with chat_server(replying(DONE)) as server:
         await collect(OpenAILanguageModel(http, server.base_url, "m", extra_body={"repeat_penalty": 1.1}))
@@ -213,7 +222,11 @@ async def test_many_broken_off_answers_use_up_no_connections() -> None:
     [
         (400, {"message": "no"}, ErrorClass.FATAL),
         (401, {"message": f"Incorrect API key provided: {KEY}."}, ErrorClass.AUTH),
+        (401, {"type": "invalid_request_error", "message": "who?"}, ErrorClass.AUTH),
         (403, {"message": "region"}, ErrorClass.AUTH),
+        (403, {"type": "invalid_request_error", "code": "unknown", "message": "no"}, ErrorClass.AUTH),
+        (403, {"code": "model_not_found", "message": "not for you"}, ErrorClass.FATAL),
+        (403, {"type": "insufficient_quota", "message": "pay"}, ErrorClass.FATAL),
         (404, {"code": "model_not_found", "message": "no model m"}, ErrorClass.FATAL),
         (408, {"message": "slow"}, ErrorClass.TIMEOUT),
         (409, {"message": "busy"}, ErrorClass.TRANSIENT),
@@ -262,6 +275,7 @@ async def test_the_wait_that_the_server_asks_for_is_reported(http: httpx2.AsyncC
             ErrorClass.FATAL,
         ),
         ('{"error": {"code": 401, "message": "who?"}}\n', ErrorClass.AUTH),
+        ('{"error": {"code": 401, "type": "invalid_request_error"}}\n', ErrorClass.AUTH),
         (chunk("", error={"code": 502, "message": "upstream"}), ErrorClass.TRANSIENT),
         ("data: {not json\n\n", ErrorClass.TRANSIENT),
         ("data: [1, 2]\n\n", ErrorClass.TRANSIENT),

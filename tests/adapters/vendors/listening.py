@@ -57,7 +57,8 @@ async def be_silent(transcriber: Transcriber, seconds: float) -> None:
 def loud(seconds: float) -> Samples:
     """Audio that is voice, and says nothing by itself."""
     time = np.arange(int(seconds * LISTENING_RATE))
-    return (np.sin(time * 0.1) * 8000).astype(np.int16)
+    samples: Samples = (np.sin(time * 0.1) * 8000).astype(np.int16)
+    return samples
 
 
 async def send(transcriber: Transcriber, samples: Samples, speed: float = 1.0) -> None:

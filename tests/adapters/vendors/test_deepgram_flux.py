@@ -11,8 +11,9 @@ from adapters.deepgram_flux import DeepgramFlux, FluxSettings
 from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
-from tests.adapters.vendors.conftest import ADDRESS, KEY
+from tests.adapters.vendors.conftest import ADDRESS, KEY, Switchboard
 from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.test_junk import turn_info, vendor
 
 
 def decisions(heard: Heard) -> list[object]:
@@ -192,6 +193,19 @@ async def test_noise_that_flux_takes_for_silence_is_an_empty_turn(
         assert heard.finals(1) == []
         await be_silent(transcriber, 1)
         assert (await heard.final(1)).text == ""
+
+
+async def test_an_end_that_was_forced_for_an_earlier_turn_is_no_decision_about_this_one(
+    switchboard: Switchboard, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    forced = turn_info("EndOfTurn", trigger="manual")
+    async with vendor(switchboard, [forced]), flux.open(heard, "en") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        transcriber.finalize(1)
+        await trio.sleep(1)
+    assert heard.interims(1) == ["good"]
+    assert decisions(heard) == []
 
 
 async def test_silence_is_sent_when_no_audio_comes(
