@@ -1,4 +1,4 @@
-"""What is kept of the caller's audio: what of it each link is sent, in which turn; prefixes, bounds, counts."""
+"""What is kept of the caller's audio: what each link is sent of it, in which turn; prefixes, bounds."""
 
 from __future__ import annotations
 
