@@ -1,0 +1,553 @@
+"""What is kept of the caller's audio: what each link is sent of it, in which turn; prefixes, bounds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from attrs import define, field
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from adapters.interfaces import LISTENING_RATE, Samples, Settled
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    TranscriptFinal,
+    TranscriptInterim,
+    TurnResumed,
+)
+from orchestrator.recall import PRE_ROLL, HearingCounts, Line, Recall, TurnBegins, TurnEnds, Window
+
+WINDOW = 512
+WINDOW_MS = WINDOW * 1000 / LISTENING_RATE
+MOST_WINDOWS = 313
+"""In 10 s, the last one begun."""
+
+
+@define
+class Said:
+    """A recall, and the caller who fills it: every window holds its own number in all of its samples."""
+
+    counts: HearingCounts = field(factory=HearingCounts)
+    recall: Recall = field(init=False)
+    windows: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.recall = Recall(self.counts)
+
+    def say(self, windows: int) -> range:
+        """So many windows more; returns their numbers."""
+        numbers = range(self.windows, self.windows + windows)
+        for number in numbers:
+            self.recall.add(np.full(WINDOW, number, np.int16), 0.9)
+        self.windows += windows
+        return numbers
+
+
+Told = list[int | str]
+"""Numbers of windows and parts of windows, "begin 1" and "end 1"."""
+
+
+def told(recall: Recall, line: Line, most: int = 10_000) -> Told:
+    """What the line's link is told until there is nothing more, in at most so many items."""
+    heard: Told = []
+    while len(heard) < most and (item := recall.take_nowait(line)) is not None:
+        match item:
+            case Window(samples=samples):
+                heard.append(number_of(samples))
+            case TurnBegins(turn=turn):
+                heard.append(f"begin {turn}")
+            case TurnEnds(turn=turn):
+                heard.append(f"end {turn}")
+    return heard
+
+
+def number_of(samples: Samples) -> int:
+    assert len(set(samples.tolist())) == 1
+    return int(samples[0])
+
+
+def nothing_settled(turn: int) -> Settled:
+    return Settled()
+
+
+# --- what a new link is told ------------------------------------------------------------------------------
+
+
+def test_a_new_link_is_told_all_of_an_unreported_turn_and_then_what_comes() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    first, line = said.say(3), said.recall.open_line()
+    assert told(said.recall, line) == ["begin 1", *first]
+    said.recall.close_line(line, nothing_settled)
+    meanwhile = said.say(2)
+    line = said.recall.open_line()
+    assert told(said.recall, line) == ["begin 1", *first, *meanwhile]
+    live = said.say(1)
+    said.recall.end_turn(1)
+    assert told(said.recall, line) == [*live, "end 1"]
+    assert said.counts.replayed_ms == pytest.approx(3 * WINDOW_MS)
+
+
+def test_a_reported_turn_is_never_told_again() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(4)
+    said.recall.end_turn(1)
+    said.recall.begin_turn(2)
+    line = said.recall.open_line()
+    told(said.recall, line)
+    said.recall.complete(TranscriptFinal(1, "yes"))
+    said.recall.close_line(line, nothing_settled)
+    second = said.say(2)
+    line = said.recall.open_line()
+    assert told(said.recall, line) == ["begin 2", *second]
+
+
+def test_two_finished_turns_without_transcripts_are_told_in_order() -> None:
+    said = Said()
+    expected: Told = []
+    for turn in (1, 2):
+        said.recall.begin_turn(turn)
+        expected += [f"begin {turn}", *said.say(3), f"end {turn}"]
+        said.recall.end_turn(turn)
+    said.recall.begin_turn(3)
+    assert told(said.recall, said.recall.open_line()) == [*expected, "begin 3"]
+
+
+def test_a_turn_that_another_replaces_leaves_its_last_500_ms_before_the_mark() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    before = said.say(40)
+    said.recall.begin_turn(2)
+    after = said.say(2)
+    # 500 ms are 15 windows and five eighths of one.
+    assert told(said.recall, said.recall.open_line()) == [*before[-16:], "begin 2", *after]
+
+
+def test_a_link_that_has_heard_the_replaced_turn_is_only_told_of_the_new_one() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(40)
+    line = said.recall.open_line()
+    told(said.recall, line)
+    said.recall.begin_turn(2)
+    assert told(said.recall, line) == ["begin 2"]
+
+
+def test_a_link_that_lags_behind_skips_what_was_replaced() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    line = said.recall.open_line()
+    said.say(60)
+    assert told(said.recall, line, most=11) == ["begin 1", *range(10)]
+    said.recall.begin_turn(2)
+    assert told(said.recall, line) == [*range(44, 60), "begin 2"]
+
+
+def test_no_audio_of_a_finished_turn_is_taken_into_the_one_that_replaces_the_next() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(30)
+    said.recall.end_turn(1)
+    said.recall.begin_turn(2)
+    line = said.recall.open_line()
+    told(said.recall, line)
+    said.recall.complete(TranscriptFinal(1, "yes"))
+    own = said.say(3)
+    said.recall.begin_turn(3)
+    assert told(said.recall, said.recall.open_line()) == [*own, "begin 3"]
+
+
+def test_a_link_that_is_late_and_one_that_is_new_are_each_told_everything() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    late = said.recall.open_line()
+    first = said.say(3)
+    assert told(said.recall, late, most=2) == ["begin 1", 0]
+    new = said.recall.open_line()
+    assert told(said.recall, new) == ["begin 1", *first]
+    assert told(said.recall, late) == [1, 2]
+    said.recall.close_line(late, lambda turn: Settled("too late", 1.0, WINDOW))
+    said.recall.end_turn(1)
+    assert told(said.recall, new) == ["end 1"]
+    assert said.recall.complete(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
+
+
+def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(20)
+    said.recall.end_turn(1)
+    said.recall.begin_turn(2)
+    late = said.recall.open_line()
+    told(said.recall, late)
+    new = said.recall.open_line()
+    assert told(said.recall, new, most=6) == ["begin 1", *range(5)]
+    said.recall.complete(TranscriptFinal(1, "yes"))
+    # Ended, or the last 500 ms of it would be taken into turn 2.
+    assert told(said.recall, new) == ["end 1", "begin 2"]
+
+
+# --- what was settled -------------------------------------------------------------------------------------
+
+
+def dead_link(said: Said, text: str, confidence: float, samples: int) -> None:
+    """A link hears all there is, and dies with so much settled of turn 1."""
+    line = said.recall.open_line()
+    told(said.recall, line)
+    known = {1: Settled(text, confidence, samples)}
+    said.recall.close_line(line, lambda turn: known.get(turn, Settled()))
+
+
+def test_what_a_link_had_settled_is_put_before_the_next_ones_words_and_not_said_again() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    dead_link(said, "how is", 0.75, 4 * WINDOW)
+    said.say(2)
+    line = said.recall.open_line()
+    assert told(said.recall, line) == ["begin 1", *range(4, 12)]
+    complete, whole = said.recall.complete, "how is the weather"
+    # Each word counts as much as any other.
+    assert complete(TranscriptInterim(1, "the", 0.0)) == TranscriptInterim(1, "how is the", 0.5)
+    assert complete(EagerEndOfTurn(1, "the weather", 0.25)) == EagerEndOfTurn(1, whole, 0.5)
+    assert complete(TurnResumed(1)) == TurnResumed(1)
+    assert complete(EndOfTurn(1, "the weather", 0.25, 320.0)) == EndOfTurn(1, whole, 0.5, 320.0)
+    said.recall.end_turn(1)
+    final = TranscriptFinal(1, "the weather", 0.25, 320.0)
+    assert complete(final) == TranscriptFinal(1, whole, 0.5, 320.0)
+    assert complete(final) == final, "reported twice"
+
+
+def test_of_a_turn_that_was_settled_as_a_whole_the_settled_words_are_the_transcript() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    said.recall.end_turn(1)
+    said.recall.begin_turn(2)
+    dead_link(said, "how is the weather", 0.9, 10 * WINDOW)
+    assert told(said.recall, said.recall.open_line()) == ["begin 1", "end 1", "begin 2"]
+    assert said.recall.complete(TranscriptFinal(1, "")) == TranscriptFinal(1, "how is the weather", 0.9)
+
+
+def test_links_that_die_one_after_the_other_each_add_what_they_had_settled() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    dead_link(said, "one two", 0.5, 4 * WINDOW)
+    dead_link(said, "", 0.0, 0)
+    dead_link(said, "three", 0.5, 3 * WINDOW)
+    assert told(said.recall, said.recall.open_line()) == ["begin 1", *range(7, 10)]
+    said.recall.end_turn(1)
+    words = said.recall.complete(TranscriptFinal(1, "four", 0.5))
+    assert words == TranscriptFinal(1, "one two three four", 0.5)
+
+
+def test_last_words_of_a_dead_link_are_not_put_behind_what_they_hold_already() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    dead_link(said, "one two", 0.9, 4 * WINDOW)
+    late = TranscriptInterim(1, "one two three", 0.9)
+    assert said.recall.complete(late) == late
+
+
+def test_a_part_of_a_window_can_be_settled() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(2)
+    dead_link(said, "a", 0.9, 100)
+    line = said.recall.open_line()
+    said.recall.take_nowait(line)
+    rest = said.recall.take_nowait(line)
+    assert isinstance(rest, Window)
+    assert len(rest.samples) == WINDOW - 100
+
+
+def test_positions_of_a_link_that_skipped_audio_are_its_own() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    line = said.recall.open_line()
+    said.say(60)
+    told(said.recall, line, most=11)
+    said.recall.begin_turn(2)
+    assert told(said.recall, line) == [*range(44, 60), "begin 2"]
+    # Ten windows, the 320 samples that make 15 windows 500 ms, and one window.
+    known = {2: Settled("stop", 0.9, 11 * WINDOW + 320)}
+    said.recall.close_line(line, lambda turn: known.get(turn, Settled()))
+    assert told(said.recall, said.recall.open_line()) == [*range(46, 60), "begin 2"]
+    assert said.recall.complete(TranscriptInterim(2, "now")) != TranscriptInterim(2, "now")
+
+
+def test_words_settled_of_a_turn_that_is_replaced_are_said_again_to_the_one_that_replaces_it() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    dead_link(said, "stop", 0.9, 10 * WINDOW)
+    said.recall.begin_turn(2)
+    assert told(said.recall, said.recall.open_line()) == [*range(10), "begin 2"]
+    assert said.recall.complete(TranscriptInterim(2, "stop")) == TranscriptInterim(2, "stop")
+
+
+# --- turns that the provider ends -------------------------------------------------------------------------
+
+
+def test_what_was_sent_when_the_provider_ended_the_turn_is_let_go_and_the_rest_is_the_next_turns() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    line = said.recall.open_line()
+    said.say(8)
+    assert told(said.recall, line, most=6) == ["begin 1", *range(5)]
+    said.recall.complete(EndOfTurn(1, "yes"))
+    assert told(said.recall, line, most=1) == [5]
+    said.recall.begin_turn(2)
+    assert told(said.recall, line) == ["begin 2", 6, 7]
+    said.recall.close_line(line, nothing_settled)
+    assert told(said.recall, said.recall.open_line()) == [5, "begin 2", 6, 7]
+
+
+def test_a_turn_that_goes_on_although_the_provider_ended_it_is_kept_as_a_whole() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    line = said.recall.open_line()
+    said.say(4)
+    told(said.recall, line)
+    said.recall.complete(EndOfTurn(1, "yes"))
+    said.say(4)
+    said.recall.end_turn(1)
+    told(said.recall, line)
+    said.recall.close_line(line, nothing_settled)
+    assert told(said.recall, said.recall.open_line()) == ["begin 1", *range(8), "end 1"]
+
+
+def test_a_new_link_in_the_midst_of_a_turn_that_the_old_one_ended_does_not_carry_it_over() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    old = said.recall.open_line()
+    said.say(8)
+    told(said.recall, old)
+    said.recall.complete(EndOfTurn(1, "yes"))
+    said.recall.close_line(old, nothing_settled)
+    new = said.recall.open_line()
+    assert told(said.recall, new, most=4) == ["begin 1", 0, 1, 2]
+    after = said.say(2)
+    said.recall.begin_turn(2)
+    assert told(said.recall, new) == ["end 1", "begin 2", *after]
+
+
+# --- bounds -----------------------------------------------------------------------------------------------
+
+
+def test_of_a_long_turn_without_a_link_the_last_ten_seconds_are_kept_and_the_rest_is_counted() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(1000)
+    said.recall.end_turn(1)
+    kept = [item for item in told(said.recall, said.recall.open_line()) if isinstance(item, int)]
+    assert kept == list(range(1000 - 313, 1000))
+    assert len(kept) * WINDOW_MS >= 10_000
+    assert said.counts.dropped_ms == pytest.approx((1000 - 313) * WINDOW_MS)
+    assert said.counts.replayed_ms == 0
+
+
+def test_a_turn_whose_audio_was_all_dropped_is_still_finalized() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(100)
+    said.recall.end_turn(1)
+    said.recall.begin_turn(2)
+    said.say(400)
+    heard = told(said.recall, said.recall.open_line())
+    assert heard == ["begin 1", "end 1", "begin 2", *range(500 - 313, 500)]
+
+
+def test_audio_that_was_sent_falls_out_of_memory_without_being_counted() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    line, heard = said.recall.open_line(), Told()
+    for _ in range(1900):
+        said.say(1)
+        heard += told(said.recall, line)
+    assert heard == ["begin 1", *range(1900)]
+    assert said.counts == HearingCounts()
+    assert len(said.recall._windows) == 313
+
+
+def test_a_window_does_not_keep_the_block_that_it_was_cut_from() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    block = np.zeros(WINDOW * 1000, np.int16)
+    said.recall.add(block[:WINDOW], 0.0)
+    assert said.recall._windows[0].window.samples.base is None
+
+
+def test_between_turns_only_what_the_next_turn_may_take_in_is_told_to_a_new_link() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(5)
+    said.recall.end_turn(1)
+    line = said.recall.open_line()
+    told(said.recall, line)
+    said.recall.complete(TranscriptFinal(1, "yes"))
+    between = said.say(40)
+    assert told(said.recall, said.recall.open_line()) == [*between[-16:]]
+    said.recall.begin_turn(2)
+    assert told(said.recall, said.recall.open_line()) == [*between[-16:], "begin 2"]
+
+
+# --- any sequence -----------------------------------------------------------------------------------------
+
+
+@define
+class Link:
+    """A link, and what it was sent: (turn or None, first position, position behind)."""
+
+    line: Line
+    settled_before: dict[int, int]
+    """By turn: the position from which it must be sent audio."""
+    audio: list[tuple[int | None, int, int]] = field(factory=list)
+    begun: list[int] = field(factory=list)
+    ended: list[int] = field(factory=list)
+    turn: int | None = None
+
+    def take(self, item: Window | TurnBegins | TurnEnds) -> None:
+        match item:
+            case Window(start=start, end=end, samples=samples):
+                assert number_of(samples) == start // WINDOW
+                self.audio.append((self.turn, start, end))
+            case TurnBegins(turn=turn):
+                self.begun.append(turn)
+                self.turn = turn
+            case TurnEnds(turn=turn):
+                assert turn == self.turn
+                self.ended.append(turn)
+                self.turn = None
+
+    def sent_in(self, turn: int) -> list[tuple[int, int]]:
+        return [(start, end) for within, start, end in self.audio if within == turn]
+
+
+class AnyCall(RuleBasedStateMachine):
+    """A caller who talks, turns that begin and end, links that come and go and report, in any order."""
+
+    @initialize()
+    def the_first_turn_begins(self) -> None:
+        self.said = Said()
+        self.begins: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
+        self.over: set[int] = set()
+        """Turns that were reported or replaced."""
+        self.settled: dict[int, int] = {}
+        self.link: Link | None = None
+        self.begin_turn()
+
+    @property
+    def now(self) -> int:
+        return self.said.windows * WINDOW
+
+    @property
+    def turn(self) -> int:
+        return len(self.begins)
+
+    def begin_turn(self) -> None:
+        if self.begins and self.turn not in self.ends:
+            self.over.add(self.turn)
+        self.begins[self.turn + 1] = self.now
+        self.said.recall.begin_turn(self.turn)
+
+    @rule(windows=st.integers(1, 40))
+    def the_caller_talks(self, windows: int) -> None:
+        self.said.say(windows)
+
+    @rule()
+    def the_turn_ends(self) -> None:
+        self.ends[self.turn] = self.now
+        self.said.recall.end_turn(self.turn)
+        self.begin_turn()
+
+    @rule()
+    def another_turn_replaces_it(self) -> None:
+        self.begin_turn()
+
+    @precondition(lambda self: self.link is None)
+    @rule()
+    def a_link_opens(self) -> None:
+        self.link = Link(self.said.recall.open_line(), dict(self.settled))
+
+    @precondition(lambda self: self.link is not None)
+    @rule(items=st.integers(1, 100))
+    def the_link_is_told(self, items: int) -> None:
+        assert self.link is not None
+        for _ in range(items):
+            item = self.said.recall.take_nowait(self.link.line)
+            if item is None:
+                assert {turn for turn in self.begins if turn not in self.over} <= set(self.link.begun)
+                return
+            self.link.take(item)
+
+    @precondition(lambda self: self.link is not None and set(self.link.ended) - self.over)
+    @rule()
+    def the_link_reports(self) -> None:
+        assert self.link is not None
+        turn = min(set(self.link.ended) - self.over)
+        self.said.recall.complete(TranscriptFinal(turn, "words"))
+        self.over |= set(range(1, turn + 1))
+
+    @precondition(lambda self: self.link is not None)
+    @rule(share=st.floats(0, 1))
+    def the_link_dies(self, share: float) -> None:
+        """It has settled some of what it was sent."""
+        assert self.link is not None
+        link, self.link = self.link, None
+        self.said.recall.close_line(link.line, lambda turn: self.settle(link, turn, share))
+
+    def settle(self, link: Link, turn: int, share: float) -> Settled:
+        count = round(len(link.sent_in(turn)) * share)
+        if not count:
+            return Settled()
+        start, end = link.sent_in(turn)[count - 1]
+        self.settled[turn] = end
+        index = link.audio.index((turn, start, end))
+        return Settled("words", 0.5, sum(end - start for _, start, end in link.audio[: index + 1]))
+
+    @invariant()
+    def nothing_is_sent_twice_or_out_of_order(self) -> None:
+        if self.link is not None:
+            ends = [0, *(end for _, _, end in self.link.audio)]
+            starts = [*(start for _, start, _ in self.link.audio), self.now]
+            assert all(start >= end for end, start in zip(ends, starts, strict=True))
+
+    @invariant()
+    def each_turn_is_sent_without_gaps_from_where_it_was_settled(self) -> None:
+        for turn in set(self.link.begun) - self.over if self.link is not None else ():
+            assert self.link is not None
+            sent = self.link.sent_in(turn)
+            assert all(one[1] == next_one[0] for one, next_one in pairwise(sent))
+            first = max(self.begins[turn], self.link.settled_before.get(turn, 0))
+            if sent:
+                assert sent[0][0] >= first
+                assert sent[0][0] == first or self.said.windows > MOST_WINDOWS
+            if turn in self.link.ended:
+                reached = sent[-1][1] if sent else first
+                assert reached == self.ends[turn] or (not sent and self.said.windows > MOST_WINDOWS)
+
+    @invariant()
+    def before_a_turn_at_most_500_ms_are_sent_and_none_of_a_finished_turn(self) -> None:
+        for turn, start, end in self.link.audio if self.link is not None else ():
+            if turn is None:
+                begins = min((at for at in self.begins.values() if at >= end), default=self.now)
+                assert begins - start <= PRE_ROLL
+                assert all(over <= start or over >= begins for over in self.ends.values())
+
+    @invariant()
+    def what_is_kept_is_bounded(self) -> None:
+        if hasattr(self, "said"):
+            assert len(self.said.recall._windows) <= MOST_WINDOWS
+
+
+TestAnyCall = AnyCall.TestCase
+TestAnyCall.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
