@@ -43,7 +43,7 @@ def _gathered(moves: Iterable[tuple[str, str, Row]]) -> tuple[Edge, ...]:
 
 
 def labels(moves: Iterable[Row]) -> tuple[str, ...]:
-    """One label for each event; without guards where one of its transitions has none."""
+    """One label for each event; without guards where one of them always holds."""
     guards: dict[str, list[str]] = {}
     for row in moves:
         guards.setdefault(row.event, []).append(row.guard)
@@ -51,7 +51,7 @@ def labels(moves: Iterable[Row]) -> tuple[str, ...]:
 
 
 def _label(event: str, guards: list[str]) -> str:
-    if "" in guards:
+    if "" in guards or all(any(holds(each, truth) for each in guards) for truth in assignments(guards)):
         return words(event)
     return f"{words(event)} [{words(' or '.join(_without_special_cases(guards)))}]"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from html import escape
 
@@ -9,7 +10,7 @@ from attrs import frozen
 
 from machines.diagrams.edges import Edge, substate_edges
 from machines.diagrams.layout import Heading, LayoutError, Point, RoomPlace
-from machines.diagrams.text import INDENT, LINE, in_lines, tooltip_of_state
+from machines.diagrams.text import CHARACTER, INDENT, LINE, in_lines, tooltip_of_state
 from machines.tables import Machine, deadlines
 
 CHIP_WIDTH, CHIP_HEIGHT = 128.0, 26.0
@@ -115,15 +116,27 @@ def _one_below_the_other(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[
 
 
 def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
-    """From the name to the right edge, the last chip at the very right."""
-    left = place.x + MARGIN + NAME_WIDTH
-    step = (place.x + place.width - MARGIN - CHIP_WIDTH - left) / max(1, len(place.substates) - 1)
-    y, column = place.y + (place.height - CHIP_HEIGHT) / 2, _target_width(edges)
-    for number, substate in enumerate(place.substates):
-        moves = _moves(substate, edges, step - CHIP_WIDTH - 2 * GAP - column)
+    """From the name to the right edge, the last chip at the very right; each has the space its moves need."""
+    x, column = place.x + MARGIN + NAME_WIDTH, _target_width(edges)
+    y = place.y + (place.height - CHIP_HEIGHT) / 2
+    going = [substate for substate in place.substates if _moves(substate, edges, math.inf)]
+    space = place.x + place.width - MARGIN - x - CHIP_WIDTH * len(place.substates)
+    free = space - len(going) * (2 * GAP + column)
+    needs = {substate: _narrowest(substate, edges, free) for substate in going}
+    for substate in place.substates:
+        width = needs.get(substate, 0.0) / max(1.0, sum(needs.values())) * free
+        moves = _moves(substate, edges, width)
         if LINE * len(moves) > place.height:
             raise LayoutError(f"{place.room} is too low for the moves from {substate}")
-        yield Chip(substate, left + number * step, y, moves, column, -LINE * max(0, len(moves) - 1) / 2)
+        yield Chip(substate, x, y, moves, column, -LINE * max(0, len(moves) - 1) / 2)
+        x += CHIP_WIDTH + (width + 2 * GAP + column if moves else 0.0)
+
+
+def _narrowest(substate: str, edges: tuple[Edge, ...], width: float) -> float:
+    """What the moves from a substate take when events and guards stand on lines of their own."""
+    labels = [label for edge in edges if edge.source == substate for label in edge.labels]
+    pieces = [piece for label in labels for piece in label.replace(" [", "\n[").split("\n")]
+    return min(width, max(len(piece) for piece in pieces) * CHARACTER)
 
 
 def _target_width(edges: tuple[Edge, ...]) -> float:
