@@ -12,6 +12,7 @@ import trio
 from pydantic import SecretStr
 
 from adapters import models
+from adapters.at_most import at_most
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from orchestrator.provider_settings import FLUX, LOCAL, Choice, LanguageModelEndpoint
@@ -71,7 +72,9 @@ async def _timed(what: str, load: Callable[[], T]) -> T:
 async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
     flux = name == FLUX or (name != LOCAL and settings.stt_model == FLUX)
     load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
-    return await _timed("speech to text", lambda: load(settings))
+    provider = await _timed("speech to text", lambda: load(settings))
+    stands_in = name == LOCAL and settings.stt_choice.first != LOCAL
+    return at_most(provider, settings.local_max_calls) if stands_in else provider
 
 
 def _nova(settings: Settings) -> SpeechToText:
@@ -99,7 +102,9 @@ def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
 
 async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
     load = _embedded_text_to_speech if name == LOCAL else _cartesia
-    return await _timed("text to speech", lambda: load(settings))
+    provider = await _timed("text to speech", lambda: load(settings))
+    stands_in = name == LOCAL and settings.tts_choice.first != LOCAL
+    return at_most(provider, settings.local_max_calls) if stands_in else provider
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:

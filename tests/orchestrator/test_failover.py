@@ -280,6 +280,11 @@ async def test_where_nothing_works_a_new_call_is_told_at_once(autojump_clock: Mo
 
 def failing_once(providers: SimulatedProviders, role: str) -> SimulatedProviders:
     """The same providers; the next opening of the role's first one fails."""
-    first = {"stt": providers.stt, "llm": providers.llm, "tts": providers.tts}[role]
-    first.opens_with(DEAD)
+    match role:
+        case "stt":
+            providers.stt.opens_with(DEAD)
+        case "llm":
+            providers.llm.opens_with(DEAD)
+        case "tts":
+            providers.tts.opens_with(DEAD)
     return providers

@@ -35,8 +35,5 @@ class SimulatedProviders:
         ears = [each for each in (self.stt, self.second_stt) if each]
         models = [each for each in (self.llm, self.second_llm) if each]
         voices = [each for each in (self.tts, self.second_tts) if each]
-        return (
-            sum(each.open_links for each in (*ears, *voices))
-            + sum(each.running for each in models)
-            + sum(each.running for each in voices)
-        )
+        links = sum(each.open_links for each in ears) + sum(each.open_links for each in voices)
+        return links + sum(each.running for each in models) + sum(each.running for each in voices)
