@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from machines import effects as do
@@ -12,7 +14,7 @@ from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
-from machines.system import ConversationSystem, Handled
+from machines.system import ConversationSystem, Handled, LineUp
 
 MANUAL, AUTOMATIC = TurnMode.MANUAL, TurnMode.AUTOMATIC
 START = Request("audio.input.start", "start")
@@ -34,6 +36,9 @@ BOOKKEEPING = (
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""
 
+TWO_EACH = {role: LineUp(2) for role in Role}
+"""Another provider stands ready for every role."""
+
 
 def user(text: str) -> Message:
     """What the caller said."""
@@ -43,8 +48,10 @@ def user(text: str) -> Message:
 class Call:
     """One call. Times are milliseconds since its start."""
 
-    def __init__(self, policy: ConversationPolicy = POLICY) -> None:
-        self.system = ConversationSystem(policy)
+    def __init__(
+        self, policy: ConversationPolicy = POLICY, line_ups: Mapping[Role, LineUp] | None = None
+    ) -> None:
+        self.system = ConversationSystem(policy, line_ups=line_ups)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning
@@ -139,22 +146,33 @@ class Call:
         """The model has another segment."""
         return self.happens(facts.SegmentReady(self.memory.generation, number, text), after_ms=50)
 
+    @property
+    def utterance(self) -> int:
+        """The answer that is being spoken."""
+        assert self.memory.speech_open is not None
+        return self.memory.speech_open
+
     def voiced(self, segment: int, *words: str, word_ms: float = 100) -> None:
         """A segment's audio is there, with each word as long as the others."""
         times = tuple(Word(word, n * word_ms, (n + 1) * word_ms) for n, word in enumerate(words))
         self.handle(
             facts.SegmentVoiced(
-                self.memory.generation, segment, duration_ms=word_ms * len(words), words=times
+                self.utterance, segment, word_ms * len(words), words=times, take=self.memory.take
             )
         )
 
     def plays(self, position_ms: float = 0, *, playing: bool = True) -> None:
         """Playback is known to be at a position."""
-        self.handle(facts.PlaybackAt(self.memory.generation, position_ms, playing))
+        self.handle(facts.PlaybackAt(self.utterance, position_ms, playing))
+
+    def voice_fails(self, failure: ProviderFailure = PASSING, voiced_ms: float = 0.0) -> list[Effect]:
+        """The voice breaks off."""
+        fact = facts.SynthesisFailed(self.utterance, failure, voiced_ms, take=self.memory.take)
+        return self.happens(fact)
 
     def heard_all(self) -> list[Effect]:
         """The caller has heard the whole answer."""
-        return self.happens(facts.PlaybackFinished(self.memory.generation))
+        return self.happens(facts.PlaybackFinished(self.utterance))
 
     def exchange(self, words: str, answer: str) -> None:
         """From a quiet caller to a quiet caller: words and an answer that was heard."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 
 from machines import effects as do
 from machines import facts
@@ -32,6 +33,11 @@ HUNDRED_TIMES = 100
 def effects_of(call: Call, kind: type[do.Effect]) -> list[do.Effect]:
     """All effects of a kind since the call began."""
     return [effect for effect in call.all_effects if isinstance(effect, kind)]
+
+
+def reopened(call: Call, role: Role) -> None:
+    """A link that is being replaced comes up again."""
+    call.handle(facts.LinkOpened(role, call.system.links[role].context.attempt))
 
 
 # --- coming up --------------------------------------------------------------------------------------------
@@ -282,7 +288,8 @@ def test_in_manual_mode_voice_does_not_disturb_thinking_and_speaking() -> None:
 def test_interim_words_are_taken_when_the_final_ones_are_late() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
-    assert call.deadline_passes() == [
+    assert call.deadline_passes() == []
+    assert call.deadline_passes()[:4] == [
         do.TellTranscript(1, "hello", 0.0, is_final=True),
         do.Acknowledge(STOP),
         do.StartGeneration(1, (SYSTEM, user("hello"))),
@@ -292,10 +299,25 @@ def test_interim_words_are_taken_when_the_final_ones_are_late() -> None:
     assert (call.outcome(), call.state) == (Outcome.REFUSED, "generating")
 
 
-def test_without_any_words_the_wait_ends_in_listening() -> None:
+def test_without_any_words_the_wait_ends_in_an_apology() -> None:
     call = Call().finalizing()
-    assert call.deadline_passes() == [do.TellTranscript(1, "", 0.0, is_final=True), do.Acknowledge(STOP)]
-    assert call.state == "quiet"
+    call.deadline_passes()
+    assert call.now == 1000 + POLICY.final_transcript_timeout_ms / 2
+    assert call.state == "finalizing"
+    assert call.deadline_passes() == [
+        do.TellTrouble(
+            Trouble.TRANSCRIPTION_FAILED, "speech to text gave no transcript in time", retryable=True
+        ),
+        do.TellTranscript(1, "", 0.0, is_final=True),
+        do.Acknowledge(STOP),
+        do.TellSegment(1, 0, POLICY.fallback.unheard),
+        do.Speak(1, 0, POLICY.fallback.unheard),
+        do.FinishSpeech(1),
+    ]
+    assert call.now == 1000 + POLICY.final_transcript_timeout_ms
+    assert call.state == "speaking"
+    call.heard_all()
+    assert (call.state, call.history) == ("quiet", [])
 
 
 def test_a_failed_transcription_takes_what_was_understood_so_far() -> None:
@@ -310,9 +332,10 @@ def test_a_failed_transcription_takes_what_was_understood_so_far() -> None:
 def test_a_failed_transcription_without_words_refuses_the_stop() -> None:
     call = Call().finalizing()
     effects = call.happens(facts.TranscriptionFailed(1, PASSING))
-    assert effects[-1] == do.Refuse(STOP, "connection lost")
+    assert do.Refuse(STOP, "connection lost") in effects
     assert do.Acknowledge(STOP) not in effects
-    assert call.state == "quiet"
+    assert do.Speak(1, 0, POLICY.fallback.unheard) in effects
+    assert call.state == "speaking"
 
 
 def test_a_recording_begun_while_words_are_awaited_is_joined_to_them() -> None:
@@ -361,12 +384,17 @@ def test_a_model_that_cannot_succeed_is_not_asked_again() -> None:
 
 def test_a_late_model_is_cancelled_and_answered_for() -> None:
     call = Call().thinking()
+    began = call.now
+    assert call.deadline_passes() == [do.CancelGeneration(1)]
+    assert call.state == "retrying"
+    call.deadline_passes()
     effects = call.deadline_passes()
     assert effects[:2] == [
         do.TellTrouble(Trouble.MODEL_LATE, "the language model did not go on in time", retryable=True),
-        do.CancelGeneration(1),
+        do.CancelGeneration(2),
     ]
-    assert effects[-2:] == [do.Speak(2, 0, POLICY.fallback.first), do.FinishSpeech(2)]
+    assert effects[-2:] == [do.Speak(3, 0, POLICY.fallback.first), do.FinishSpeech(3)]
+    assert call.now == began + POLICY.first_segment_timeout_ms
     call.handle(facts.SegmentReady(1, 0, "Too late."))
     assert call.outcome() is Outcome.REFUSED
 
@@ -426,19 +454,20 @@ def test_a_goodbye_that_cannot_be_spoken_still_ends_the_call(ending: str) -> Non
         call.handle(facts.RecordingStopped())
         call.final("again")
     call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-    if ending == "the voice fails":
-        effects = call.happens(facts.SynthesisFailed(call.memory.generation, PASSING))
-    else:
-        effects = call.deadline_passes()
-    assert effects[-4] == do.CloseConversation(EndReason.MODEL_KEPT_FAILING)
+    for _ in range(POLICY.voice_retries):
+        effects = call.voice_fails() if ending == "the voice fails" else call.deadline_passes()
+        assert call.state == "speaking"
+        reopened(call, Role.TTS)
+    effects = call.voice_fails() if ending == "the voice fails" else call.deadline_passes()
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
     assert call.state == "closing"
 
 
-def test_a_model_that_breaks_off_is_heard_as_far_as_it_came() -> None:
+def test_a_model_that_breaks_off_for_good_is_heard_as_far_as_it_came() -> None:
     call = Call().thinking()
     call.segment(0, "Yes indeed.")
-    assert call.happens(facts.GenerationFailed(1, PASSING)) == [
-        do.TellTrouble(Trouble.MODEL_FAILED, "connection lost", retryable=True),
+    assert call.happens(facts.GenerationFailed(1, FATAL)) == [
+        do.TellTrouble(Trouble.MODEL_FAILED, "no such model", retryable=False),
         do.CancelGeneration(1),
         do.FinishSpeech(1),
     ]
@@ -447,7 +476,7 @@ def test_a_model_that_breaks_off_is_heard_as_far_as_it_came() -> None:
 
 
 def test_a_model_that_stops_in_the_middle_is_given_up_after_a_while() -> None:
-    call = Call().thinking()
+    call = Call(evolve(POLICY, llm_retry_delays_ms=())).thinking()
     call.segment(0, "Yes indeed.")
     call.voiced(0, "Yes", "indeed.")
     call.plays()
@@ -459,11 +488,11 @@ def test_a_model_that_stops_in_the_middle_is_given_up_after_a_while() -> None:
 # --- the voice fails --------------------------------------------------------------------------------------
 
 
-def test_when_the_voice_fails_the_text_was_told_and_the_call_goes_on() -> None:
+def test_when_the_voice_fails_for_good_the_text_was_told_and_the_call_goes_on() -> None:
     call = Call().speaking("Yes indeed.")
-    assert call.happens(facts.SynthesisFailed(1, PASSING)) == [
+    assert call.voice_fails(FATAL) == [
         do.StopSpeech(1, StopCause.FAILED),
-        do.TellTrouble(Trouble.VOICE_FAILED, "connection lost", retryable=True),
+        do.TellTrouble(Trouble.VOICE_FAILED, "no such model", retryable=False),
         do.BeginTurn(3),
     ]
     assert call.state == "quiet"
@@ -472,13 +501,16 @@ def test_when_the_voice_fails_the_text_was_told_and_the_call_goes_on() -> None:
 
 def test_words_whose_answer_was_never_heard_are_asked_again_with_the_next() -> None:
     call = Call().speaking("Yes indeed.")
-    call.handle(facts.SynthesisFailed(1, PASSING))
+    call.voice_fails(FATAL)
     call.handle(facts.RecordingStopped())
     assert do.StartGeneration(2, (SYSTEM, user("hello are you there"))) in call.final("are you there")
 
 
-def test_a_voice_that_stalls_is_given_up() -> None:
+def test_a_voice_that_stalls_again_and_again_is_given_up() -> None:
     call = Call().speaking("Yes indeed.")
+    for retry in range(POLICY.voice_retries):
+        assert do.RestartSpeech(1, retry + 2) in call.deadline_passes()
+        reopened(call, Role.TTS)
     effects = call.deadline_passes()
     assert effects[:2] == [
         do.StopSpeech(1, StopCause.FAILED),
@@ -715,6 +747,7 @@ def test_a_caller_who_goes_on_is_not_answered_when_the_words_before_are_lost(how
     call.handle(facts.SpeechStarted())
     if how == "late":
         call.deadline_passes()
+        call.deadline_passes()
     else:
         call.handle(facts.TranscriptionFailed(1, PASSING))
     assert call.state == "hearing"
@@ -725,10 +758,11 @@ def test_a_recording_begun_meanwhile_is_not_lost_when_the_words_before_are_late(
     call.handle(facts.TranscriptInterim(1, "I would like"))
     call.handle(facts.RecordingStarted(MANUAL))
     call.deadline_passes()
+    call.deadline_passes()
     assert call.state == "quiet"
 
 
-@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, PASSING), facts.InterruptRequested()])
+@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, FATAL), facts.InterruptRequested()])
 def test_a_caller_who_speaks_while_the_answer_breaks_off_is_heard(fact: facts.Fact) -> None:
     call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())

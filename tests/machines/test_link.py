@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from machines import effects as do
 from machines import facts
@@ -32,7 +33,8 @@ def deadline_of_link(call: Call) -> facts.LinkDeadlinePassed:
 
 
 def handled(call: Call, fact: facts.Fact) -> tuple[Effect, ...]:
-    return call.handle(fact).effects
+    """What `fact` leads to, but for what the client is told of it."""
+    return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, do.TellLink))
 
 
 def test_a_failed_attempt_is_repeated_after_its_delay() -> None:
@@ -55,13 +57,15 @@ def test_a_silent_attempt_is_closed_and_repeated() -> None:
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_when_the_retries_are_used_up_the_call_ends(silent: bool) -> None:
-    trying = call()
+def test_when_the_budget_is_used_up_the_call_ends(silent: bool) -> None:
+    trying = Call(evolve(POLICY, link=evolve(POLICY.link, budget_ms=6_000)))
     for attempt in (1, 2, 3):
         assert trying.state == "connecting"
-        handled(trying, deadline_of_link(trying) if silent else facts.LinkFailed(STT, attempt, PASSING))
+        failed = deadline_of_link(trying) if silent else facts.LinkFailed(STT, attempt, PASSING)
+        trying.handle(failed, after_ms=2_950 if attempt > 1 else 0)
         if attempt < 3:
             handled(trying, deadline_of_link(trying))
+    # A third round would begin one second later, after the budget's end.
     assert link_state(trying) == "DOWN"
     assert trying.state == "closing"
 
@@ -83,12 +87,12 @@ def test_a_lost_link_is_reopened_without_a_word_to_the_caller() -> None:
     assert (link_state(trying), trying.state) == ("UP", "quiet")
 
 
-def test_a_lost_link_that_cannot_be_reopened_ends_the_call() -> None:
+def test_a_lost_link_that_cannot_be_reopened_ends_the_call_with_a_word() -> None:
     trying = call().listening()
     handled(trying, facts.LinkFailed(STT, 1, PASSING))
     handled(trying, deadline_of_link(trying))
     handled(trying, facts.LinkFailed(STT, 2, FATAL))
-    assert (link_state(trying), trying.state) == ("DOWN", "closing")
+    assert (link_state(trying), trying.state) == ("DOWN", "parting")
 
 
 @pytest.mark.parametrize(("up_ms", "delay_ms"), [(9_999, 200), (10_000, 100)])
@@ -143,9 +147,13 @@ def test_after_its_end_a_link_takes_nothing_more() -> None:
 
 def test_a_link_that_opens_and_dies_at_once_is_not_reopened_without_end() -> None:
     trying = call().listening()
-    for attempt in (1, 2):
-        handled(trying, facts.LinkFailed(STT, attempt, PASSING))
-        handled(trying, deadline_of_link(trying))
-        handled(trying, facts.LinkOpened(STT, attempt + 1))
-    handled(trying, facts.LinkFailed(STT, 3, PASSING))
-    assert trying.state == "closing"
+    attempt = 1
+    while link_state(trying) == "UP":
+        trying.handle(facts.LinkFailed(STT, attempt, PASSING))
+        waits = [each for each in trying.last.effects if isinstance(each, do.ArmLinkDeadline)]
+        if waits:
+            trying.handle(deadline_of_link(trying), after_ms=waits[0].delay_ms)
+            attempt += 1
+            handled(trying, facts.LinkOpened(STT, attempt))
+    assert (link_state(trying), trying.state) == ("DOWN", "parting")
+    assert attempt < 12

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.segments import MAX_SEGMENT, Segmenter, clean
+from machines.segments import MAX_SEGMENT, Segment, Segmenter, clean
 
 
 def segments(text: str, size: int = 3) -> list[str]:
@@ -14,8 +16,13 @@ def segments(text: str, size: int = 3) -> list[str]:
     segmenter = Segmenter()
     found: list[str] = []
     for start in range(0, len(text), size):
-        found += segmenter.push(text[start : start + size])
-    return found + segmenter.finish()
+        found += spoken(segmenter.push(text[start : start + size]))
+    return found + spoken(segmenter.finish())
+
+
+def spoken(found: list[Segment]) -> list[str]:
+    """What is spoken of segments."""
+    return [segment.text for segment in found]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
@@ -53,7 +60,22 @@ def test_only_the_first_segment_may_end_at_a_clause() -> None:
 def test_a_sentence_is_given_before_the_next_one_is_complete() -> None:
     segmenter = Segmenter()
 
-    assert segmenter.push("It is noon. And ") == ["It is noon."]
+    assert spoken(segmenter.push("It is noon. And ")) == ["It is noon."]
+
+
+def test_speech_markup_is_kept_beside_the_words_and_other_markup_is_not() -> None:
+    segmenter = Segmenter()
+    text = '<emotion value="glad"/>**Hello** <b>there</b>. Bye.'
+
+    assert [*segmenter.push(text), *segmenter.finish()] == [
+        Segment("Hello there.", '<emotion value="glad"/> Hello there.'),
+        Segment("Bye."),
+    ]
+
+
+@pytest.mark.parametrize("half", ["|", "||", "||B", "||BRE", "||BREAK", "||BREAK||"])
+def test_half_a_break_marker_is_never_spoken(half: str) -> None:
+    assert segments(f"Hello there {half}") == ["Hello there"]
 
 
 @given(st.text(alphabet="ab1 .,!?|BREAK<>*\n\"'", max_size=900), st.integers(1, 50))
@@ -61,6 +83,7 @@ def test_nothing_is_lost_or_said_twice_and_segments_are_bounded(text: str, size:
     found = segments(text, size)
 
     # Only the soundless pieces between segments may be missing.
-    sounds = [letter for letter in clean(text) if letter.isalnum()]
+    whole = re.sub(r"\|\|?(B(R(E(AK?)?)?)?)?\s*$", "", text)
+    sounds = [letter for letter in clean(whole) if letter.isalnum()]
     assert [letter for segment in found for letter in segment if letter.isalnum()] == sounds or "<" in text
     assert all(len(segment) <= MAX_SEGMENT for segment in found)

@@ -104,12 +104,13 @@ def test_every_event_that_bears_a_number_can_be_refused() -> None:
 
 
 def test_a_row_says_all_about_a_transition() -> None:
-    row = next(row for row in rows(Link) if (row.state, row.event) == ("opening", "link_deadline_passed"))
+    found = [row for row in rows(Link) if (row.state, row.event) == ("opening", "link_deadline_passed")]
+    row = next(row for row in found if row.target == "waiting")
     assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
         "CONNECTING",
-        "tries_left",
-        ("close", "note_failure"),
-        ("CloseLink",),
+        "worth_waiting",
+        ("close", "note_failure", "begin_wait"),
+        ("CloseLink", "TellLink"),
         "waiting",
         "CONNECTING",
     )
