@@ -41,8 +41,10 @@ class AnswerActions(TurnActions, Guards):
     def doubt_model(self, fact: Fact) -> None:
         """Whoever comes next in order of preference shall be asked from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the language model did not go on in time")
-        failure = fact.failure if isinstance(fact, facts.GenerationFailed) else late
-        self.context.ask(do.DistrustLink(Role.LLM, failure))
+        if isinstance(fact, facts.GenerationFailed):
+            self.context.ask(do.DistrustLink(Role.LLM, fact.failure, fact.attempt))
+        else:
+            self.context.ask(do.DistrustLink(Role.LLM, late))
 
     @causes(do.TellAnswerEnded)
     def prepare_retry(self, fact: facts.GenerationFailed) -> None:
@@ -173,8 +175,10 @@ class AnswerActions(TurnActions, Guards):
     def doubt_voice(self, fact: Fact) -> None:
         """Whoever comes next in order of preference shall speak from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
-        failure = fact.failure if isinstance(fact, facts.SynthesisFailed) else late
-        self.context.ask(do.DistrustLink(Role.TTS, failure))
+        if isinstance(fact, facts.SynthesisFailed):
+            self.context.ask(do.DistrustLink(Role.TTS, fact.failure, fact.attempt))
+        else:
+            self.context.ask(do.DistrustLink(Role.TTS, late))
 
     @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
     def restart_speech(self, fact: Fact) -> None:

@@ -195,7 +195,9 @@ class Conversation(AnswerActions):
             speaking, unless="worth_retrying", on=["doubt_model", "tell_model_failed", "fall_back"]
         )
         | stay(*responding, cond="worth_continuing", on=["doubt_model", "continue_answer"])
-        | stay(*responding, unless="worth_continuing", on=["tell_model_failed", "finish_early"])
+        | stay(
+            *responding, unless="worth_continuing", on=["doubt_model", "tell_model_failed", "finish_early"]
+        )
     )
 
     # --- our voice ----------------------------------------------------------------------------------------
@@ -211,8 +213,8 @@ class Conversation(AnswerActions):
         stay(*responding, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
         | closing.from_(*responding, cond="goodbye", on=["lose_voice", "leave"])
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
-        | speaking.to(quiet, unless="goodbye", on=["lose_voice", "listen_anew"])
-        | deciding.to(hearing, unless="goodbye", on=["lose_voice"])
+        | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
+        | deciding.to(hearing, unless="goodbye", on=["doubt_voice", "lose_voice"])
     )
 
     # --- time ---------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ class Conversation(AnswerActions):
         | stay(speaking, cond="model_stalled", on=["doubt_model", "tell_model_late", "finish_early"])
         | stay(speaking, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
         | speaking.to(closing, cond="goodbye", on=["lose_voice", "leave"])
-        | speaking.to(quiet, unless="goodbye", on=["lose_voice", "listen_anew"])
+        | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
         | deciding.to(hearing, on=["interrupt_answer"])
         | closing.to(ended, on=["abandon"])

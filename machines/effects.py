@@ -87,9 +87,22 @@ class ReleaseLink(Effect):
 
 @frozen
 class DistrustLink(Effect):
-    """From the conversation to the link machine of `role`: what goes over the open link fails or stalls."""
+    """From the conversation to the link machine of `role`: what goes over the open link fails or stalls.
+
+    `attempt` names the link that is meant, if it is known.
+    """
 
     role: Role
+    failure: ProviderFailure
+    attempt: int | None = None
+
+
+@frozen
+class BlameProvider(Effect):
+    """Let the process know that the role's provider number `provider` failed."""
+
+    role: Role
+    provider: int
     failure: ProviderFailure
 
 

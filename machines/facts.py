@@ -232,10 +232,11 @@ class GenerationFinished(Fact):
 
 @frozen
 class GenerationFailed(Fact):
-    """The model refused, died or broke off."""
+    """The model refused, died or broke off. `attempt` names the link that it was asked over, if any."""
 
     generation: int
     failure: ProviderFailure
+    attempt: int | None = None
 
 
 # --- text to speech and playback --------------------------------------------------------------------------
@@ -294,6 +295,8 @@ class SynthesisFailed(Fact):
     failure: ProviderFailure
     voiced_ms: float = 0.0
     take: int = field(default=1, kw_only=True)
+    attempt: int | None = field(default=None, kw_only=True)
+    """The link that the voice was asked over, if any."""
 
 
 # --- links ------------------------------------------------------------------------------------------------
@@ -337,10 +340,14 @@ class LinkFailed(Fact):
 
 @frozen
 class LinkDistrusted(Fact):
-    """Told by the conversation to a link machine: the link is open, but what goes over it fails or stalls."""
+    """Told by the conversation to a link machine: the link is open, but what goes over it fails or stalls.
+
+    `attempt` names the link that is meant; None is the one that is open.
+    """
 
     role: Role
     failure: ProviderFailure
+    attempt: int | None = None
 
 
 @frozen

@@ -43,6 +43,9 @@ class LinkContext:
     """Those that failed in this round."""
     refused: frozenset[int] = NONE
     """Those that will fail again, in this call at least."""
+    mute: frozenset[int] = NONE
+    """Those that were open and silent. No health check can tell that they speak again, so this call may need
+    them, but does not prefer them any more."""
     attempt: int = 0
     """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
     rounds: int = 0
@@ -104,25 +107,27 @@ class Link(Chart[LinkContext]):
     )
     link_opened = UP.from_(*trying, on=["tell_up"])
     link_failed = (
-        stay(*trying, cond="another_ready", on=["note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["tell_down"])
-        | UP.to(reopening, cond="another_ready", on=["note_failure", "tell_lost", "attempt"])
-        | UP.to(pausing, cond="worth_waiting", on=["note_failure", "tell_lost", "begin_wait"])
-        | UP.to(DOWN, on=["tell_down"])
+        stay(*trying, cond="another_ready", on=["blame", "note_failure", "attempt"])
+        | opening.to(waiting, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
+        | reopening.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
+        | DOWN.from_(*trying, on=["blame", "tell_down"])
+        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "tell_lost", "attempt"])
+        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "tell_lost", "begin_wait"])
+        | UP.to(DOWN, on=["blame", "tell_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
-        | stay(*trying, cond="another_ready", on=["close", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["close", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["close", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["close", "tell_down"])
+        | stay(*trying, cond="another_ready", on=["close", "blame", "note_failure", "attempt"])
+        | opening.to(waiting, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
+        | reopening.to(pausing, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
+        | DOWN.from_(*trying, on=["close", "blame", "tell_down"])
     )
-    link_distrusted = UP.to(
-        reopening, cond="another_ready", on=["close", "note_failure", "tell_lost", "attempt"]
-    ) | UP.to(reopening, cond="is_connection", on=["close", "tell_lost", "attempt_again"])
+    link_distrusted = (
+        UP.to(reopening, cond="another_ready", on=["close", "blame", "note_failure", "tell_lost", "attempt"])
+        | UP.to(reopening, cond="is_connection", on=["close", "blame", "tell_lost", "attempt_again"])
+        | stay(UP, unless="is_connection", on=["blame"])
+    )
     link_return_wanted = UP.to(reopening, cond="is_better", on=["close", "tell_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(UP, on=["note_down", "tell_spare"])
     provider_recovered = (
@@ -141,9 +146,6 @@ class Link(Chart[LinkContext]):
             "link_distrusted link_return_wanted",
             (idle, *trying, *resting),
             because="the link is being replaced already",
-        ),
-        *ignored(
-            "link_distrusted", (UP,), because="requests to a model share nothing that could be replaced"
         ),
         *ignored("link_return_wanted", (UP,), because="the link is with one that is as good"),
         *ignored(
@@ -178,7 +180,7 @@ class Link(Chart[LinkContext]):
 
     def is_better(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
         """The provider that is well again is preferred to the one in use."""
-        return fact.provider < self.context.provider
+        return fact.provider < self.context.provider and fact.provider not in self.context.mute
 
     # --- actions ------------------------------------------------------------------------------------------
 
@@ -211,6 +213,14 @@ class Link(Chart[LinkContext]):
     @causes(do.CloseLink)
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
+
+    @causes(do.BlameProvider)
+    def blame(self, fact: Fact) -> None:
+        """The process should know; and whoever fell silent over an open link is remembered for it."""
+        context, failure = self.context, _failure_of(fact)
+        context.ask(do.BlameProvider(context.role, context.provider, failure))
+        if failure.error_class is ErrorClass.TIMEOUT and context.up_since is not None:
+            context.mute |= {context.provider}
 
     @causes()
     def note_failure(self, fact: Fact) -> None:
@@ -327,6 +337,8 @@ class Link(Chart[LinkContext]):
             case facts.LinkOpened(attempt=attempt) | facts.LinkFailed(attempt=attempt) if (
                 attempt != self.context.attempt
             ):
+                return f"attempt {attempt} is over"
+            case facts.LinkDistrusted(attempt=int(attempt)) if attempt != self.context.attempt:
                 return f"attempt {attempt} is over"
             case facts.LinkDeadlinePassed(number=number) if number != self.context.deadline_armed:
                 return f"deadline {number} is not armed"

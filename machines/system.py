@@ -159,8 +159,8 @@ def _to_link(effect: Effect, at_ms: float) -> Fact | None:
     match effect:
         case ReleaseLink(role=role):
             return facts.LinkReleased(role, at_ms=at_ms)
-        case DistrustLink(role=role, failure=failure):
-            return facts.LinkDistrusted(role, failure, at_ms=at_ms)
+        case DistrustLink(role=role, failure=failure, attempt=attempt):
+            return facts.LinkDistrusted(role, failure, attempt, at_ms=at_ms)
         case ReturnLink(role=role, provider=provider):
             return facts.LinkReturnWanted(role, provider, at_ms=at_ms)
     return None

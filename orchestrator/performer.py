@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, evolve, frozen
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
 from machines import effects as do
@@ -40,6 +40,17 @@ class Opened(Protocol):
     """Reports that a link is usable, unless it was given up meanwhile."""
 
     async def __call__(self, ends_turns: bool = False) -> None: ...
+
+
+T = TypeVar("T")
+
+
+@frozen
+class Reached(Generic[T]):
+    """An open link, and which provider of its role it leads to."""
+
+    provider: int
+    link: T
 
 
 @define
@@ -108,8 +119,8 @@ class Performer:
         self._draw = draw
         self._ear = Ear(audio, providers.voice_activity, emit)
         self._tasks = RunningTasks()
-        self._models: RoleLink[LanguageModel] = RoleLink()
-        self._voices: RoleLink[Voice] = RoleLink()
+        self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
+        self._voices: RoleLink[Reached[Voice]] = RoleLink()
         self._utterance: Utterance | None = None
         nursery.start_soon(self._hear)
 
@@ -127,7 +138,9 @@ class Performer:
             case do.OpenLink(role=role, attempt=attempt, provider=provider):
                 self._open_link(role, attempt, provider)
             case do.CloseLink(role=role, attempt=attempt):
-                self._tasks.cancel(f"{role.value} link {attempt}")
+                self._close_link(role, attempt)
+            case do.BlameProvider(role=role, provider=provider, failure=failure):
+                self._report_failed(role, provider, failure)
             case do.BeginTurn(turn=turn):
                 self._audio.begin_turn(turn)
             case do.FinalizeTurn(turn=turn):
@@ -158,7 +171,6 @@ class Performer:
         hold = {Role.STT: self._hold_stt, Role.LLM: self._hold_llm, Role.TTS: self._hold_tts}[role]
 
         def failed(failure: ProviderFailure) -> Fact:
-            self._report_failed(role, provider, failure)
             return facts.LinkFailed(role, attempt, failure, self._draw())
 
         async def opened(ends_turns: bool = False) -> None:
@@ -167,36 +179,43 @@ class Performer:
             self._emit(facts.LinkOpened(role, attempt, ends_turns))
 
         async def work() -> None:
-            await hold(provider, opened)
+            await hold(attempt, provider, opened)
             raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
 
         self._start(f"{role.value} link {attempt}", work, failed)
 
-    async def _hold_stt(self, provider: int, opened: Opened) -> None:
+    def _close_link(self, role: Role, attempt: int) -> None:
+        """Nobody is led to it any more, though its task needs a moment to end."""
+        self._tasks.cancel(f"{role.value} link {attempt}")
+        if role is Role.LLM:
+            self._models.give_up(attempt)
+        elif role is Role.TTS:
+            self._voices.give_up(attempt)
+
+    async def _hold_stt(self, attempt: int, provider: int, opened: Opened) -> None:
+        del attempt  # an ear listens to whatever link is open
         stt = self._providers.stt[provider]
 
         def report(fact: Fact) -> None:
             if isinstance(fact, facts.TranscriptFinal | facts.TranscriptInterim | facts.EndOfTurn):
                 self._report_answered(Role.STT, provider)
-            elif isinstance(fact, facts.TranscriptionFailed):
-                self._report_failed(Role.STT, provider, fact.failure)
             self._ear.report(fact)
 
         async with stt.open(report, self._caller.language) as transcriber:
             await opened(stt.ends_turns)
             await self._ear.listen(transcriber)
 
-    async def _hold_llm(self, provider: int, opened: Opened) -> None:
+    async def _hold_llm(self, attempt: int, provider: int, opened: Opened) -> None:
         model = self._providers.llm[provider]
         await model.check()
         await opened()
-        with self._models.is_open(provider, model):
+        with self._models.is_open(attempt, Reached(provider, model)):
             await trio.sleep_forever()
 
-    async def _hold_tts(self, provider: int, opened: Opened) -> None:
+    async def _hold_tts(self, attempt: int, provider: int, opened: Opened) -> None:
         async with self._providers.tts[provider].open(self._caller.language) as voice:
             await opened()
-            with self._voices.is_open(provider, voice):
+            with self._voices.is_open(attempt, Reached(provider, voice)):
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
@@ -220,21 +239,20 @@ class Performer:
     # --- thinking ------------------------------------------------------------------------------------------
 
     def _start_generation(self, generation: int, messages: tuple[Message, ...]) -> None:
+        asked_over: int | None = None
+
         def failed(failure: ProviderFailure) -> Fact:
-            return facts.GenerationFailed(generation, failure)
+            return facts.GenerationFailed(generation, failure, asked_over)
 
         async def work() -> None:
-            provider, model = await self._models.get()
-            try:
-                await self._generate(generation, model, messages, provider)
-            except ProviderError as error:
-                self._report_failed(Role.LLM, provider, error.failure)
-                raise
+            nonlocal asked_over
+            asked_over, reached = await self._models.get()
+            await self._generate(generation, reached, messages)
 
         self._start(f"generation {generation}", work, failed)
 
     async def _generate(
-        self, generation: int, model: LanguageModel, messages: tuple[Message, ...], provider: int
+        self, generation: int, reached: Reached[LanguageModel], messages: tuple[Message, ...]
     ) -> None:
         """Stream the model's words as segments; what came before a failure is worth saying too."""
         segmenter = Segmenter()
@@ -247,12 +265,12 @@ class Performer:
                 count += 1
 
         try:
-            async with model.generate(messages) as pieces:
+            async with reached.link.generate(messages) as pieces:
                 async for piece in pieces:
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))
-                        self._report_answered(Role.LLM, provider)
+                        self._report_answered(Role.LLM, reached.provider)
                     report(segmenter.push(piece))
         except ProviderError:
             report(segmenter.finish())
@@ -270,27 +288,28 @@ class Performer:
 
     def _begin_utterance(self, generation: int) -> Utterance:
         provider = 0
+        asked_over: int | None = None
 
         def emit(fact: Fact) -> None:
             if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0:
                 self._report_answered(Role.TTS, provider)
+            elif isinstance(fact, facts.SynthesisFailed):
+                fact = evolve(fact, attempt=asked_over)
             self._emit(fact)
 
         @asynccontextmanager
         async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
-            nonlocal provider
-            provider, voice = await self._voices.get()
-            async with voice.speak(rate, self._caller.voice_id) as stream:
+            nonlocal provider, asked_over
+            asked_over, reached = await self._voices.get()
+            provider = reached.provider
+            async with reached.link.speak(rate, self._caller.voice_id) as stream:
                 yield stream
-
-        def voice_failed(failure: ProviderFailure) -> None:
-            self._report_failed(Role.TTS, provider, failure)
 
         def failed(failure: ProviderFailure) -> Fact:
             return facts.SynthesisFailed(generation, failure)
 
         async def work() -> None:
-            await utterance.run(open_stream, voice_failed)
+            await utterance.run(open_stream)
 
         utterance = Utterance(generation, self._caller, self._caller.pacing, emit)
         self._start(f"utterance {generation}", work, failed)

@@ -16,24 +16,28 @@ class RoleLink(Generic[T]):
 
     def __init__(self) -> None:
         self._open: tuple[int, T] | None = None
+        """With the number of the attempt that opened it."""
         self._connected = trio.Event()
 
     @contextmanager
-    def is_open(self, provider: int, link: T) -> Iterator[None]:
-        """While the block runs, this is the open link, to this provider."""
-        opened = (provider, link)
+    def is_open(self, attempt: int, link: T) -> Iterator[None]:
+        """While the block runs, and until it is given up, this is the open link."""
+        opened = (attempt, link)
         self._open = opened
         self._connected.set()
         try:
             yield
         finally:
-            # The next link may have taken over before this one was closed.
-            if self._open is opened:
-                self._open = None
-                self._connected = trio.Event()
+            self.give_up(attempt)
+
+    def give_up(self, attempt: int) -> None:
+        """Nobody shall be led to this attempt's link any more. The next one may have taken over already."""
+        if self._open is not None and self._open[0] == attempt:
+            self._open = None
+            self._connected = trio.Event()
 
     async def get(self) -> tuple[int, T]:
-        """The provider and the link, as soon as there is one. How long to wait is for others to say."""
+        """The attempt and the link, as soon as there is one. How long to wait is for others to say."""
         while self._open is None:
             await self._connected.wait()
         return self._open

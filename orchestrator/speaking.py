@@ -22,7 +22,6 @@ from machines.facts import (
     ErrorClass,
     PlaybackAt,
     PlaybackFinished,
-    ProviderFailure,
     SegmentVoiced,
     SynthesisFailed,
     Word,
@@ -41,8 +40,6 @@ REPORTED_EVERY_MS = 1000
 
 OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
 """Opens a stream of the voice at a rate in Hz, waiting until there is a voice. Raises `ProviderError`."""
-ReportFailure = Callable[[ProviderFailure], None]
-"""Is told that the stream opened last has failed."""
 
 
 @frozen
@@ -105,19 +102,19 @@ class Utterance:
         self._take = Take(take)
         self._restarted.set()
 
-    async def run(self, open_stream: OpenSpeech, report_failure: ReportFailure) -> None:
+    async def run(self, open_stream: OpenSpeech) -> None:
         """Speak until everything was heard; cancelling it is silence.
 
-        A failure of the voice is given to `report_failure`, and what happens then is for others to say.
+        A failure of the voice is reported as a fact, and what happens then is for others to say.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            while not await self._speak(self._take, open_stream, report_failure):
+            while not await self._speak(self._take, open_stream):
                 await self._restarted.wait()
                 self._restarted = trio.Event()
             self._buffer.close()
 
-    async def _speak(self, take: Take, open_stream: OpenSpeech, report_failure: ReportFailure) -> bool:
+    async def _speak(self, take: Take, open_stream: OpenSpeech) -> bool:
         """One take; whether the answer was spoken to its end."""
         try:
             with take.scope:
@@ -129,7 +126,6 @@ class Utterance:
             if not take.complete:
                 failure = failure_of(group, f"utterance {self.number}")
                 self._emit(SynthesisFailed(self.number, failure, take.unreported_ms, take=take.number))
-                report_failure(failure)
         return take.complete and take is self._take
 
     async def _gather(self, take: Take, stream: SpeechStream) -> None:

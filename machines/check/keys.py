@@ -98,6 +98,7 @@ def _link(system: ConversationSystem, role: Role) -> Hashable:
         context.provider,
         context.tried,
         context.refused,
+        context.mute,
         context.known_down,
         context.deadline_armed is None,
         was_up,

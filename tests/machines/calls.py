@@ -32,6 +32,7 @@ BOOKKEEPING = (
     do.DisarmLinkDeadline,
     do.TellState,
     do.TellLink,
+    do.BlameProvider,
     do.TellAnswerEnded,
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""

@@ -33,8 +33,9 @@ def deadline_of_link(call: Call) -> facts.LinkDeadlinePassed:
 
 
 def handled(call: Call, fact: facts.Fact) -> tuple[Effect, ...]:
-    """What `fact` leads to, but for what the client is told of it."""
-    return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, do.TellLink))
+    """What `fact` leads to, but for what the client and the process are told of it."""
+    told = (do.TellLink, do.BlameProvider)
+    return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, told))
 
 
 def test_a_failed_attempt_is_repeated_after_its_delay() -> None:

@@ -109,8 +109,8 @@ def test_a_row_says_all_about_a_transition() -> None:
     assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
         "CONNECTING",
         "worth_waiting",
-        ("close", "note_failure", "begin_wait"),
-        ("CloseLink", "TellLink"),
+        ("close", "blame", "note_failure", "begin_wait"),
+        ("CloseLink", "BlameProvider", "TellLink"),
         "waiting",
         "CONNECTING",
     )

@@ -16,7 +16,6 @@ from machines.facts import (
     Fact,
     PlaybackAt,
     PlaybackFinished,
-    ProviderFailure,
     SegmentVoiced,
     SynthesisFailed,
 )
@@ -56,7 +55,7 @@ async def speak(
         SimulatedTextToSpeech(script(then=speaking)).open("en-US") as voice,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         for number, text in enumerate(texts):
             utterance.say(number, text)
             await trio.sleep(gap_s)
@@ -67,10 +66,6 @@ async def speak(
 def streams_of(voice: Voice) -> OpenSpeech:
     """What an utterance opens its streams with."""
     return lambda rate: voice.speak(rate, None)
-
-
-def ignore(failure: ProviderFailure) -> None:
-    """Nobody keeps books of the voice's failures."""
 
 
 def durations(playback: Playback) -> list[float]:
@@ -142,7 +137,7 @@ async def test_a_voice_is_not_heard_ahead_without_limit(autojump_clock: MockCloc
         SimulatedTextToSpeech().open("en-US") as voice,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         for number in range(100):
             utterance.say(number, TEXT)
         await wait_all_tasks_blocked()
@@ -160,7 +155,7 @@ async def test_no_audio_follows_a_stop_at_the_very_moment_a_chunk_is_due(
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
         await wait_all_tasks_blocked()
         # The sender's own sums, so that both wake up in the same instant.
@@ -183,7 +178,7 @@ async def test_no_audio_follows_a_stop_at_the_very_moment_audio_arrives_from_the
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     slow = SimulatedTextToSpeech(script(then=Speaking(first=Delay(1000), between=Delay(1000))))
     async with slow.open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
         await trio.sleep(2)
         for _ in range(checkpoints):
@@ -199,7 +194,7 @@ async def test_an_answer_that_is_stopped_at_once_never_begins(seed: int, autojum
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         nursery.cancel_scope.cancel()
         caller.stop_audio(1, StopCause.INTERRUPTED)
     assert caller.complaints == []
@@ -227,7 +222,7 @@ async def test_a_voice_that_does_not_say_everything_has_failed(
         utterance.say(1, TEXT)
         utterance.finish()
         with trio.move_on_after(60):
-            await utterance.run(streams_of(voice), ignore)
+            await utterance.run(streams_of(voice))
     [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
     assert (failed.utterance, failed.take) == (1, 1)
     assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
@@ -242,7 +237,7 @@ async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_with
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     provider = SimulatedTextToSpeech(script(Speaking(fault=Fails(), after=37), then=Speaking()))
     async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
         utterance.say(1, TEXT)
         utterance.finish()
@@ -267,7 +262,7 @@ async def test_a_take_that_is_given_up_leaves_nothing_of_it_behind(autojump_cloc
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     provider = SimulatedTextToSpeech(script(Speaking(fault=Stalls()), then=Speaking()))
     async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
-        nursery.start_soon(utterance.run, streams_of(voice), ignore)
+        nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
         utterance.finish()
         await trio.sleep(5)
