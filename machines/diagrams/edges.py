@@ -30,9 +30,17 @@ def room_edges(machine: Machine) -> tuple[Edge, ...]:
 
 
 def substate_edges(machine: Machine, room: str) -> tuple[Edge, ...]:
-    """From substate to substate within a room."""
+    """From substate to substate within a room; to itself, where something is tried once more."""
     moved = [row for row in rows(machine.chart) if row.room == row.target_room == room]
-    return _gathered((row.state, row.target, row) for row in moved if row.kind is Kind.TRANSITION)
+    return _gathered(
+        (row.state, row.target, row) for row in moved if row.kind is Kind.TRANSITION or _tries_again(row)
+    )
+
+
+def _tries_again(row: Row) -> bool:
+    """The state stays, and what failed is tried by another provider, or once more by the same."""
+    retried = set(row.effects) & {"OpenLink", "StartGeneration", "RestartSpeech"}
+    return row.kind is Kind.INTERNAL and (bool(retried) or row.effects == ("DistrustLink",))
 
 
 def _gathered(moves: Iterable[tuple[str, str, Row]]) -> tuple[Edge, ...]:

@@ -148,7 +148,8 @@ def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, 
     for edge in edges:
         if edge.source == substate:
             texts = [text for label in edge.labels for text in in_lines(label, width)]
-            targets = [f"→ {edge.target}", *[""] * (len(texts) - 1)]
+            where = "↻ again" if edge.target == substate else f"→ {edge.target}"
+            targets = [where, *[""] * (len(texts) - 1)]
             moves.extend(map(Move, targets, texts))
     return tuple(moves)
 
