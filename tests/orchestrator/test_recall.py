@@ -193,6 +193,15 @@ def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> N
     assert told(said.recall, new) == ["end 1", "begin 2"]
 
 
+def test_a_transcript_of_a_turn_that_is_not_over_ends_nothing() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    first = said.say(3)
+    assert said.recall.complete(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
+    said.recall.end_turn(1)
+    assert told(said.recall, said.recall.open_line()) == ["begin 1", *first, "end 1"]
+
+
 # --- what was settled -------------------------------------------------------------------------------------
 
 
