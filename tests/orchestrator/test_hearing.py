@@ -201,3 +201,20 @@ async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockCloc
             await trio.sleep(0.256)
         assert understood(notebook.samples()) == "one two three four five six seven eight"
         nursery.cancel_scope.cancel()
+
+
+async def test_ten_seconds_are_said_again_without_holding_up_others() -> None:
+    queue, notebook = CallerAudio(), Notebook()
+    ear = Ear(queue, SimulatedVoiceActivity(), lambda fact: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ear.run)
+        queue.begin_turn(1)
+        queue.push(silence(9600), LISTENING_RATE)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(ear.listen, notebook)
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+            assert len(notebook.heard) <= 10
+        await wait_all_tasks_blocked()
+        assert len(notebook.samples()) == 9600 * 16
+        nursery.cancel_scope.cancel()
