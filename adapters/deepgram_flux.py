@@ -137,6 +137,8 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         """The Flux turns that were over last: what still comes for them is old."""
         self._heard_until = 0.0
         """Flux has told what it heard up to here."""
+        self._fillers: list[int] = []
+        """The positions of the silence that kept the link open."""
 
     def settled(self, turn: int) -> Settled:
         """As `Transcriber.settled`: the words of the Flux turns that are over."""
@@ -146,7 +148,11 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         over = takewhile(lambda one: one.end is not None, self._words[turn].flux_turns)
         words = _Words(list(over))
         until = max((one.end for one in words.flux_turns if one.end is not None), default=0.0)
-        return Settled(words.text, words.confidence, max(begun.start, int(until)))
+        return Settled(words.text, words.confidence, self._of_caller(max(begun.start, int(until))))
+
+    def _of_caller(self, position: int) -> int:
+        """How much of what was sent up to `position` is the caller's audio."""
+        return position - sum(max(0, min(len(_SILENCE), position - start)) for start in self._fillers)
 
     def begin_turn(self, turn: int) -> None:
         """As `Transcriber.begin_turn`. What a Flux turn that goes on still brings belongs to it.
@@ -180,6 +186,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         while True:
             await trio.sleep_until(self._last_audio + SILENCE_AFTER_SECONDS)
             if trio.current_time() >= self._last_audio + SILENCE_AFTER_SECONDS:
+                self._fillers.append(self._clock.sent)
                 self._push(_SILENCE, 0.0)
 
     # --- from Deepgram ---

@@ -78,6 +78,20 @@ async def test_no_word_is_lost_or_doubled_when_a_link_is_cut(
     assert await heard_again(provider, settled, AUDIO, speed) == ALL_WORDS
 
 
+async def test_silence_that_keeps_a_link_open_is_no_audio_of_the_caller(
+    listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
+) -> None:
+    """Flux is sent a little silence when nothing comes for 5 s: positions must not count it."""
+    async with provider.open(Heard(), "en") as transcriber:
+        transcriber.begin_turn(1)
+        await trio.sleep(17)
+        await send(transcriber, AUDIO[: len(AUDIO) * 2 // 3])
+        await trio.sleep(1)
+    settled = transcriber.settled(1)
+    assert settled.text
+    assert await heard_again(provider, settled, AUDIO, 0.0) == ALL_WORDS
+
+
 @pytest.mark.parametrize("after", range(1, 40, 3))
 @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.STALL])
 async def test_it_is_so_for_whatever_message_was_the_last(
