@@ -84,7 +84,7 @@ async def test_silence_that_keeps_a_link_open_is_no_audio_of_the_caller(
     """Flux is sent a little silence when nothing comes for 5 s: positions must not count it."""
     async with provider.open(Heard(), "en") as transcriber:
         transcriber.begin_turn(1)
-        await trio.sleep(17)
+        await trio.sleep(122)
         await send(transcriber, AUDIO[: len(AUDIO) * 2 // 3])
         await trio.sleep(1)
     settled = transcriber.settled(1)
