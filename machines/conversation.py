@@ -153,13 +153,7 @@ class Conversation(AnswerActions):
         | finalizing.to(quiet, unless="understood", on=["keep_words", "acknowledge"])
     )
     transcription_failed = (
-        stay(
-            *listening,
-            *thinking,
-            speaking,
-            cond="about_queued_turn",
-            on=["tell_deaf", "forget_queued_turn", "doubt_ears"],
-        )
+        stay(*listening, *thinking, speaking, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
         | stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
         | stay(finalizing, cond="other_ears", on=["tell_deaf", "doubt_ears"])
         | finalizing.to(hearing, cond="speaking_on", on=["tell_deaf", "keep_interim", "acknowledge"])
@@ -420,7 +414,7 @@ class Conversation(AnswerActions):
 
 
 SIGNS_OF_LIFE = {
-    "quiet": frozenset({"transcript_final", "transcription_failed"}),
+    "quiet": frozenset({"transcript_final"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
     "speaking": frozenset(

@@ -128,7 +128,7 @@ class Link(Chart[LinkContext]):
         | UP.to(reopening, cond="is_connection", on=["close", "blame", "tell_lost", "attempt_again"])
         | stay(UP, unless="is_connection", on=["blame"])
     )
-    link_return_wanted = UP.to(reopening, cond="is_better", on=["close", "tell_lost", "go_back"])
+    link_return_wanted = UP.to(reopening, cond="still_better", on=["close", "tell_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(UP, on=["note_down", "tell_spare"])
     provider_recovered = (
         stay(idle, *trying, *resting, on=["note_recovered"])
@@ -147,7 +147,7 @@ class Link(Chart[LinkContext]):
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
-        *ignored("link_return_wanted", (UP,), because="the link is with one that is as good"),
+        *ignored("link_return_wanted", (UP,), because="nothing better works"),
         *ignored(
             "link_wanted link_opened link_failed link_deadline_passed link_distrusted link_return_wanted"
             " provider_down provider_recovered link_released",
@@ -181,6 +181,10 @@ class Link(Chart[LinkContext]):
     def is_better(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
         """The provider that is well again is preferred to the one in use."""
         return fact.provider < self.context.provider and fact.provider not in self.context.mute
+
+    def still_better(self, fact: facts.LinkReturnWanted) -> bool:
+        """The same, and it has not failed again meanwhile."""
+        return self.is_better(fact) and fact.provider in self._ready(NONE, self.context.refused)
 
     # --- actions ------------------------------------------------------------------------------------------
 

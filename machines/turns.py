@@ -183,9 +183,9 @@ class TurnActions(Chart[Context]):
         self.context.turns_queued += (self.context.turn,)
         self.context.continuation = Continuation.NONE
         self.context.ask(do.FinalizeTurn(self.context.turn))
-        times, interim = self.context.times, self.context.interim
+        times = self.context.times
         self.begin_turn()
-        self.context.times, self.context.interim = times, interim
+        self.context.times = times
 
     @causes(do.TellTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
@@ -198,7 +198,7 @@ class TurnActions(Chart[Context]):
         self.context.queue = queue
 
     @causes()
-    def forget_queued_turn(self, fact: facts.TranscriptFinal | facts.TranscriptionFailed) -> None:
+    def forget_queued_turn(self, fact: facts.TranscriptFinal) -> None:
         left = (turn for turn in self.context.turns_queued if turn != fact.turn)
         self.context.turns_queued = tuple(left)
 
@@ -278,7 +278,8 @@ class TurnActions(Chart[Context]):
     @causes(do.DistrustLink)
     def doubt_ears(self, fact: Fact) -> None:
         """Speech to text owes words and does not give them: another link may, with the same audio."""
-        self.context.waits += 1
+        if not isinstance(fact, facts.TranscriptionFailed) or fact.turn == self.context.turn_awaited:
+            self.context.waits += 1
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "no transcript came in time")
         failure = fact.failure if isinstance(fact, facts.TranscriptionFailed) else late
         self.context.ask(do.DistrustLink(Role.STT, failure))

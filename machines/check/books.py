@@ -38,8 +38,22 @@ class Books:
     heard_all: bool = False
     taken_up: bool = False
     """The voice broke off; what it says next may begin in the middle of a segment."""
+    take: int = 1
+    """How often the voice was asked to take the newest utterance up, the first time included."""
+    voiced: frozenset[int] = frozenset()
+    """Segments of the newest utterance whose audio is complete."""
+    heard_words: int = 0
+    """The turn of which interim words were told last."""
+    doubted: bool = False
+    """Speech to text was doubted since the last turn's words were asked for."""
     links: frozenset[tuple[Role, int]] = NO_LINKS
     """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
+    providers: frozenset[tuple[Role, int]] = NO_LINKS
+    """The provider that each role tried last."""
+    failed: frozenset[tuple[Role, int]] = NO_LINKS
+    """Providers that failed in this round of their role's attempts."""
+    refused: frozenset[tuple[Role, int]] = NO_LINKS
+    """Providers that said they will fail again, and did not recover since."""
     waiting: frozenset[Request] = frozenset()
     """Requests that were taken in and not answered."""
     deadlines: frozenset[tuple[str, int]] = frozenset()
@@ -58,6 +72,8 @@ class Books:
             return evolve(self, waiting=self.waiting | {fact.request})
         if step.outcome is not Outcome.TAKEN:
             return self
+        if isinstance(fact, facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened):
+            return self._after_link(step.machine, fact)
         match fact:
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return evolve(self, generating=self.generating - {number})
@@ -67,11 +83,38 @@ class Books:
                 return evolve(
                     self, speaking=self.speaking - {number}, voided=self.voided | {number}, heard_all=True
                 )
-            case facts.LinkFailed(role=role, attempt=attempt):
-                return evolve(self, links=self.links - {(role, attempt)})
-            case facts.DeadlinePassed(number=number) | facts.LinkDeadlinePassed(number=number):
+            case facts.SegmentVoiced(segment=segment):
+                return evolve(self, voiced=self.voiced | {segment})
+            case facts.ProviderRecovered(role=role, provider=provider):
+                well = {(role, provider)}
+                return evolve(self, failed=self.failed - well, refused=self.refused - well)
+            case facts.DeadlinePassed(number=number):
                 return evolve(self, deadlines=self.deadlines - {(step.machine, number)})
         return self
+
+    def _after_link(
+        self, machine: str, fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened
+    ) -> Books:
+        """A link that was up begins a new round when it is lost, as far as can be seen from here."""
+        others = frozenset(each for each in self.failed if each[0] is not fact.role)
+        tried = frozenset(each for each in self.providers if each[0] is fact.role)
+        match fact:
+            case facts.LinkOpened():
+                return evolve(self, failed=others)
+            case facts.LinkFailed(role=role, attempt=attempt, failure=failure):
+                refused = frozenset() if failure.error_class.retryable else tried
+                return evolve(
+                    self,
+                    links=self.links - {(role, attempt)},
+                    failed=self.failed | tried,
+                    refused=self.refused | refused,
+                )
+        trying = any(role is fact.role for role, _ in self.links)
+        return evolve(
+            self,
+            deadlines=self.deadlines - {(machine, fact.number)},
+            failed=self.failed | tried if trying else self.failed,
+        )
 
     def after_effect(self, machine: str, effect: Effect) -> Books:
         """What an effect changes."""
@@ -82,8 +125,8 @@ class Books:
                 # An answer whose beginning is being spoken may be continued by another generation.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return evolve(self, generating=self.generating - {number}, voided=void)
-            case do.RestartSpeech():
-                return evolve(self, taken_up=True)
+            case do.RestartSpeech(take=take):
+                return evolve(self, taken_up=True, take=take)
             case do.Speak(generation=number, segment=segment, text=text):
                 if number in self.speaking:
                     said = self._said_before(segment, text) if self.taken_up else self.said
@@ -96,11 +139,24 @@ class Books:
                     playing=False,
                     heard_all=False,
                     taken_up=False,
+                    take=1,
+                    voiced=frozenset(),
                 )
             case do.StopSpeech(generation=number):
                 return evolve(self, speaking=self.speaking - {number}, voided=self.voided | {number})
-            case do.OpenLink(role=role, attempt=attempt):
-                return evolve(self, links=self.links | {(role, attempt)})
+            case do.FinalizeTurn():
+                return evolve(self, doubted=False)
+            case do.DistrustLink(role=Role.STT):
+                return evolve(self, doubted=True)
+            case do.TellTranscript(turn=turn, text=text, is_final=False) if text:
+                return evolve(self, heard_words=turn)
+            case do.OpenLink(role=role, attempt=attempt, provider=provider):
+                others = frozenset(each for each in self.providers if each[0] is not role)
+                return evolve(
+                    self, links=self.links | {(role, attempt)}, providers=others | {(role, provider)}
+                )
+            case do.TellLink(role=role, news=do.LinkNews.WAITING):
+                return evolve(self, failed=frozenset(each for each in self.failed if each[0] is not role))
             case do.CloseLink(role=role, attempt=attempt):
                 return evolve(self, links=self.links - {(role, attempt)})
             case do.Acknowledge(request=request) | do.Refuse(request=request):

@@ -8,8 +8,9 @@ from typing import TypeVar
 from attrs import frozen
 
 from machines import effects as do
+from machines import facts
 from machines.check.books import Books, Entry
-from machines.context import Context
+from machines.context import Context, Continuation
 from machines.declarations import Outcome, Step
 from machines.history import Message, Speaker
 
@@ -35,6 +36,13 @@ class Moment:
         for line in self.lines:
             if isinstance(line.item, kind):
                 yield line.books, line.item
+
+    def each_step(self) -> Iterator[tuple[Books, Step]]:
+        """The steps, each with the books as they stood before its fact."""
+        line = 0
+        for step in self.steps:
+            yield self.lines[line].books, step
+            line += 1 + len(step.effects)
 
 
 Invariant = Callable[[Moment], str | None]
@@ -100,6 +108,11 @@ def nothing_is_said_for_a_voided_generation(moment: Moment) -> str | None:
     for books, start in moment.each(do.StartGeneration):
         if start.generation in books.asked | books.voided:
             return f"generation number {start.generation} is used twice"
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.SegmentReady) and step.outcome is Outcome.TAKEN:
+            late = step.fact.generation not in books.generating
+            if late and any(isinstance(effect, do.Speak) for effect in step.effects):
+                return f"a segment of generation {step.fact.generation} is spoken, which is over"
     return None
 
 
@@ -183,6 +196,91 @@ def state_changes_are_told(moment: Moment) -> str | None:
     return None
 
 
+# --- failures and what follows from them ------------------------------------------------------------------
+
+
+def no_deadline_passes_in_vain(moment: Moment) -> str | None:
+    """An armed deadline means something when it passes: after one that does not, nobody would wait."""
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.DeadlinePassed | facts.LinkDeadlinePassed):
+            armed = (step.machine, step.fact.number) in books.deadlines
+            if armed and step.outcome is not Outcome.TAKEN:
+                return f"the deadline of {step.source} is {step.outcome.value}: {step.reason}"
+    return None
+
+
+def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
+    """A voice that takes an answer up again says only what it had not given before."""
+    for books, speak in moment.each(do.Speak):
+        if speak.generation in books.speaking and speak.segment in books.voiced:
+            return f"segment {speak.segment} of utterance {speak.generation} was voiced already"
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms > 0:
+            again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
+            if books.said and " ".join(again) == " ".join(books.said):
+                return f"all of {again} is said again, after {step.fact.voiced_ms:.0f} ms of it"
+    return None
+
+
+def no_other_take_is_believed(moment: Moment) -> str | None:
+    """What a voice says of an answer that it was relieved of changes nothing."""
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.SegmentVoiced | facts.SynthesisFailed):
+            other = step.fact.take != books.take
+            if step.outcome is Outcome.TAKEN and other:
+                return f"take {step.fact.take} is believed, while take {books.take} is spoken"
+    return None
+
+
+def a_continued_answer_repeats_nothing(moment: Moment) -> str | None:
+    """A model that was to go on with an answer is not heard saying the same again."""
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.SegmentReady) and step.fact.generation not in books.speaking:
+            again = step.outcome is Outcome.TAKEN and books.speaking and step.fact.text in books.said
+            if again:
+                return f"{step.fact.text!r} is said again"
+    return None
+
+
+def no_failed_provider_is_tried_twice_in_a_round(moment: Moment) -> str | None:
+    """A provider that failed is left for the others, and left for good if it will fail again."""
+    for books, opened in moment.each(do.OpenLink):
+        if (opened.role, opened.provider) in books.failed:
+            return f"{opened.role.value} provider {opened.provider} is tried twice in a round"
+        if (opened.role, opened.provider) in books.refused:
+            return f"{opened.role.value} provider {opened.provider} is tried, though it will fail again"
+    return None
+
+
+def a_link_is_moved_back_only_in_quiet(moment: Moment) -> str | None:
+    """A provider that works is not left for a better one while somebody speaks."""
+    for step in moment.steps:
+        moved = any(isinstance(effect, do.ReturnLink) for effect in step.effects)
+        if moved and step.target != "quiet":
+            return f"a link is moved back in {step.target}"
+    return None
+
+
+def a_mute_ear_is_doubted(moment: Moment) -> str | None:
+    """Before a wait for words ends with none at all, another link was given the same audio."""
+    for books, step in moment.each_step():
+        if isinstance(step.fact, facts.DeadlinePassed) and step.source == "finalizing" and not books.doubted:
+            told = [effect for effect in step.effects if isinstance(effect, do.TellTranscript)]
+            if any(each.turn != books.heard_words for each in told):
+                return "no words came, and speech to text was never doubted"
+    return None
+
+
+def whoever_was_not_understood_hears_so(moment: Moment) -> str | None:
+    """For technical reasons nobody is left in silence, unless the recording goes on."""
+    for step in moment.steps:
+        broken = isinstance(step.fact, facts.DeadlinePassed | facts.TranscriptionFailed)
+        goes_on = moment.context.continuation is Continuation.RECORDING
+        if broken and (step.source, step.target) == ("finalizing", "quiet") and not goes_on:
+            return "the wait for words ended without any, in silence"
+    return None
+
+
 def nothing_happens_after_the_end(moment: Moment) -> str | None:
     """Once closing has begun, only abandoning what is left remains to be asked for."""
     allowed = (do.AbandonConversation, do.TellState, do.ArmDeadline, do.DisarmDeadline, do.Refuse)
@@ -209,4 +307,12 @@ INVARIANTS: tuple[Invariant, ...] = (
     history_holds_only_heard_words,
     state_changes_are_told,
     nothing_happens_after_the_end,
+    no_deadline_passes_in_vain,
+    what_was_voiced_is_not_said_again,
+    no_other_take_is_believed,
+    a_continued_answer_repeats_nothing,
+    no_failed_provider_is_tried_twice_in_a_round,
+    a_link_is_moved_back_only_in_quiet,
+    a_mute_ear_is_doubted,
+    whoever_was_not_understood_hears_so,
 )

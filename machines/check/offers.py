@@ -42,10 +42,46 @@ def conversation_offers(system: ConversationSystem, books: Books) -> Iterator[Fa
     yield from _time(context)
 
 
+def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on turns that wait for an answer to end. The rest is offered where none wait.
+
+    Links stay up or are lost for good; the caller keeps to one turn mode; every answer is one segment, which
+    is voiced or not; the voice fails only for good. What queued turns mean does not depend on these.
+    """
+    context = system.conversation.context
+    connecting = system.conversation.state == "connecting"
+    if connecting:
+        for role in Role:
+            yield facts.LinkUp(role)
+    yield facts.LinkDown(Role.STT, PASSING)
+    yield from _hands(context, books, tuple(TurnMode) if connecting else (context.turn_mode,))
+    yield from _voice(context)
+    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
+        for text in ("well", ""):
+            yield facts.TranscriptFinal(turn, text)
+            yield facts.EndOfTurn(turn, text)
+        yield facts.TranscriptInterim(turn, "well")
+        yield facts.TranscriptionFailed(turn, PASSING)
+    yield facts.EagerEndOfTurn(context.turn, "well")
+    generation, utterance = context.generation_open, context.speech_open
+    if generation is not None:
+        if utterance is None:
+            yield facts.SegmentReady(generation, 0, "yes indeed.")
+        yield facts.GenerationFinished(generation)
+        yield facts.GenerationFailed(generation, PASSING)
+    if utterance is not None:
+        yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
+        yield facts.PlaybackFinished(utterance)
+        yield facts.SynthesisFailed(utterance, FATAL, take=context.take)
+    if context.deadline_armed is not None:
+        yield facts.DeadlinePassed(context.deadline_armed)
+    yield facts.EverythingClosed()
+
+
 def _links(context: Context, *, connecting: bool) -> Iterator[Fact]:
-    """Either every role has another provider or none has; where answers cannot be interrupted, none."""
+    """Either every role has another provider or none has."""
     spares: tuple[bool, ...] = (bool(context.spare),)
-    if connecting and not context.links_up and context.policy.barge_in:
+    if connecting and not context.links_up:
         spares = (False, True)
     # Whether the caller can be told of a loss is told apart by the role that is lost.
     for role in tuple(Role) if connecting else (Role.LLM,):
@@ -57,13 +93,13 @@ def _links(context: Context, *, connecting: bool) -> Iterator[Fact]:
     yield facts.BetterProvider(Role.STT, 0)
 
 
-def _hands(context: Context, books: Books) -> Iterator[Fact]:
+def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(TurnMode)) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
     # When the call is over nobody reads requests any more.
     asking = len(books.waiting) < MOST_WAITING and not books.over
     requests = (None, request) if asking else (None,)
     for each in requests:
-        for mode in TurnMode:
+        for mode in modes:
             yield facts.RecordingStarted(mode, each)
         if len(context.turns_queued) < MOST_QUEUED:
             yield facts.RecordingStopped(each)

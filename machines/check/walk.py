@@ -13,12 +13,12 @@ from statemachine.transition import Transition
 from machines.check.books import Books, entered
 from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
 from machines.check.keys import Key, conversation_key, link_key
-from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers
+from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers, queue_offers
 from machines.context import TurnTimes
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
-from machines.facts import Fact, Role
+from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, Role
 from machines.history import Message
 from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
@@ -34,9 +34,8 @@ SHORT = ConversationPolicy(
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
-QUEUEING = attrs.evolve(SHORT, barge_in=False, llm_retry_delays_ms=(), voice_retries=0)
-"""Answers cannot be interrupted by voice: what is said meanwhile waits. Nothing is retried, as the other walk
-has seen it all."""
+QUEUEING = attrs.evolve(SHORT, barge_in=False, voice_retries=0)
+"""Answers cannot be interrupted by voice: what is said meanwhile waits."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
 """The whole schedule of a link's retries, without the slow ones."""
 
@@ -296,9 +295,12 @@ class Walk:
 
 
 def _matters(handled: Handled, books: Books) -> bool:
-    """Whether facts that moved no machine still say something: an undeclared pair, or a request."""
+    """Whether facts that moved no machine still say something: an undeclared pair, a request, a deadline."""
     return any(
-        step.outcome is Outcome.UNDECLARED or books.after_fact(step) is not books for step in handled.steps
+        step.outcome is Outcome.UNDECLARED
+        or (step.outcome is Outcome.IGNORED and isinstance(step.fact, DeadlinePassed | LinkDeadlinePassed))
+        or books.after_fact(step) is not books
+        for step in handled.steps
     )
 
 
@@ -347,7 +349,7 @@ def walk_conversation(
 
 def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where answers cannot be interrupted by voice, and turns wait instead."""
-    return Walk(conversation_offers, conversation_key, QUEUEING, invariants, stop_at_violation).run()
+    return Walk(queue_offers, conversation_key, QUEUEING, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

@@ -9,17 +9,33 @@ import pytest
 
 from machines import effects as do
 from machines import facts
-from machines.check import Report, Taken, walk_conversation, walk_links, walk_one_link
+from machines.check import (
+    Report,
+    Taken,
+    walk_conversation,
+    walk_known_down,
+    walk_links,
+    walk_one_link,
+    walk_queue,
+)
 from machines.check.invariants import INVARIANTS, Moment, every_request_is_answered_once
 from machines.context import Context
 from machines.conversation import Conversation
 from machines.declarations import Outcome
 from machines.facts import Fact
 from machines.link import Link
+from machines.playback import PlaybackLedger
 from machines.tables import CONVERSATION, LINK, Kind, Row, rows
 
-BESIDE_THE_MODEL = {"TellState", "ArmDeadline", "DisarmDeadline", "ArmLinkDeadline", "DisarmLinkDeadline"}
-"""What the driver and not an action asks for."""
+BESIDE_THE_MODEL = {
+    "TellState",
+    "ReturnLink",
+    "ArmDeadline",
+    "DisarmDeadline",
+    "ArmLinkDeadline",
+    "DisarmLinkDeadline",
+}
+"""What the driver, or the entry to a state, and not an action asks for."""
 pytestmark = pytest.mark.slow
 LINKS = ("stt link", "llm link", "tts link")
 
@@ -27,7 +43,14 @@ LINKS = ("stt link", "llm link", "tts link")
 @pytest.fixture(scope="module")
 def reports() -> tuple[Report, ...]:
     """All walks."""
-    return walk_conversation(), walk_links(), walk_one_link()
+    return (
+        walk_conversation(),
+        walk_queue(),
+        walk_links(),
+        walk_one_link(),
+        walk_one_link(providers=2),
+        walk_known_down(),
+    )
 
 
 @pytest.mark.parametrize("invariant", [*(each.__name__ for each in INVARIANTS), "the_end_can_be_reached"])
@@ -42,12 +65,14 @@ def test_no_fact_is_too_much_for_a_machine(reports: tuple[Report, ...]) -> None:
 
 
 def test_the_walk_is_a_walk_over_thousands_of_configurations(reports: tuple[Report, ...]) -> None:
-    conversation, links, one_link = reports
+    conversation, queue, links, one_link, two_providers, _ = reports
     assert conversation.configurations > 1_000
     assert conversation.facts > 30_000
     assert conversation.longest > 10
+    assert queue.configurations > 1_000
     assert links.configurations > 500
-    assert one_link.configurations > 30
+    assert one_link.configurations > 100
+    assert two_providers.configurations > 1_000
 
 
 def test_every_transition_is_taken(reports: tuple[Report, ...]) -> None:
@@ -59,8 +84,10 @@ def test_every_transition_is_taken(reports: tuple[Report, ...]) -> None:
         if row.kind is not Kind.IGNORED
         and Taken(row.machine, row.state, row.event, row.guard, row.target) not in taken
     ]
-    # A link is wanted when the call starts: it cannot be released before.
-    assert [(row.state, row.event) for row in missing] == [("idle", "link_released")]
+    # A link is wanted when the call starts: nothing is told to it before.
+    assert {(row.state, row.event) for row in missing} <= {
+        ("idle", event) for event in ("link_released", "provider_down", "provider_recovered")
+    }
 
 
 def test_every_ignored_pair_is_ignored_or_refused_before(reports: tuple[Report, ...]) -> None:
@@ -80,8 +107,17 @@ def test_every_ignored_pair_is_ignored_or_refused_before(reports: tuple[Report, 
         for row in rows(machine.chart)
         if row.kind is Kind.IGNORED and not met(row)
     ]
-    # Before the link is wanted no attempt is made and no deadline armed.
-    idle = {("idle", event) for event in ("link_opened", "link_failed", "link_deadline_passed")}
+    # Before the link is wanted no attempt is made, no deadline armed, and nobody complains.
+    idle = {
+        ("idle", event)
+        for event in (
+            "link_opened",
+            "link_failed",
+            "link_deadline_passed",
+            "link_distrusted",
+            "link_return_wanted",
+        )
+    }
     assert set(missing) <= idle
 
 
@@ -197,6 +233,77 @@ def a_guard_breaks(patch: Patch) -> None:
     patch.setattr(Conversation, "understood", lambda self, fact: fact.no_such_thing)
 
 
+def a_take_that_is_over_is_believed(patch: Patch) -> None:
+    patched = Conversation.stale
+
+    def stale(self: Conversation, fact: Fact) -> str | None:
+        reason = patched(self, fact)
+        return None if reason is not None and reason.startswith("take") else reason
+
+    patch.setattr(Conversation, "stale", stale)
+
+
+def everything_is_said_again(patch: Patch) -> None:
+    def cut(self: PlaybackLedger, voiced_ms: float) -> tuple[tuple[int, str], ...]:
+        return tuple((number, segment.text) for number, segment in enumerate(self.segments))
+
+    patch.setattr(PlaybackLedger, "cut", cut)
+
+
+def a_broken_segment_is_said_again_from_its_start(patch: Patch) -> None:
+    patched = PlaybackLedger.cut
+    patch.setattr(PlaybackLedger, "cut", lambda self, voiced_ms: patched(self, 0.0))
+
+
+def a_continued_answer_begins_anew(patch: Patch) -> None:
+    patch.setattr(Conversation, "said_already", lambda self, fact: False)
+
+
+def mute_ears_are_trusted(patch: Patch) -> None:
+    patch.setattr(Conversation, "mute", lambda self: False)
+
+
+def the_apology_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Conversation, "recording_on", lambda self: not self.context.interim)
+
+
+def parting_lasts_for_ever(patch: Patch) -> None:
+    patched = Conversation.deadline_ms
+
+    def deadline_ms(self: Conversation, state: str, at_ms: float) -> float | None:
+        return None if state == "parting" else patched(self, state, at_ms)
+
+    patch.setattr(Conversation, "deadline_ms", deadline_ms)
+
+
+def links_are_moved_at_once(patch: Patch) -> None:
+    def note_better(self: Conversation, fact: facts.BetterProvider) -> None:
+        self.context.ask(do.ReturnLink(fact.role, fact.provider))
+
+    patch.setattr(Conversation, "note_better", note_better)
+
+
+def turns_that_wait_are_never_answered(patch: Patch) -> None:
+    patch.setattr(Conversation, "turns_wait", lambda self: False)
+
+
+def queued_turns_are_not_waited_for(patch: Patch) -> None:
+    patched = Conversation.deadline_ms
+
+    def deadline_ms(self: Conversation, state: str, at_ms: float) -> float | None:
+        return None if state == "quiet" else patched(self, state, at_ms)
+
+    patch.setattr(Conversation, "deadline_ms", deadline_ms)
+
+
+def failures_of_providers_are_forgotten(patch: Patch) -> None:
+    patch.setattr(Link, "note_failure", lambda self, fact: None)
+
+
+def a_provider_that_fails_again_is_returned_to(patch: Patch) -> None:
+    patch.setattr(Link, "still_better", Link.is_better)
+
+
 @functools.wraps(every_request_is_answered_once)
 def every_timely_request_is_answered_once(moment: Moment) -> str | None:
     """The same but for the known weakness."""
@@ -219,6 +326,22 @@ MUTANTS: dict[Fault, str] = {
     the_model_is_asked_while_it_answers: "one_generation_and_one_utterance_at_most",
     a_silent_change_of_state: "state_changes_are_told",
     a_guard_breaks: "no_fact_raises",
+    a_take_that_is_over_is_believed: "no_other_take_is_believed",
+    everything_is_said_again: "what_was_voiced_is_not_said_again",
+    a_broken_segment_is_said_again_from_its_start: "what_was_voiced_is_not_said_again",
+    a_continued_answer_begins_anew: "a_continued_answer_repeats_nothing",
+    mute_ears_are_trusted: "a_mute_ear_is_doubted",
+    the_apology_is_forgotten: "whoever_was_not_understood_hears_so",
+    parting_lasts_for_ever: "every_state_but_quiet_has_a_deadline",
+    links_are_moved_at_once: "a_link_is_moved_back_only_in_quiet",
+}
+QUEUE_MUTANTS: dict[Fault, str] = {
+    turns_that_wait_are_never_answered: "no_deadline_passes_in_vain",
+    queued_turns_are_not_waited_for: "every_state_but_quiet_has_a_deadline",
+}
+PROVIDER_MUTANTS: dict[Fault, str] = {
+    failures_of_providers_are_forgotten: "no_failed_provider_is_tried_twice_in_a_round",
+    a_provider_that_fails_again_is_returned_to: "no_failed_provider_is_tried_twice_in_a_round",
 }
 LINK_MUTANTS: dict[Fault, str] = {
     closing_lasts_for_ever: "the_end_can_be_reached",
@@ -238,3 +361,17 @@ def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: Patch) -> None:
 def test_a_seeded_fault_of_links_and_endings_is_found(fault: Fault, monkeypatch: Patch) -> None:
     fault(monkeypatch)
     assert LINK_MUTANTS[fault] in {each.invariant for each in walk_one_link().violations}
+
+
+@pytest.mark.parametrize("fault", QUEUE_MUTANTS, ids=lambda fault: str(fault.__name__))
+def test_a_seeded_fault_of_turns_that_wait_is_found(fault: Fault, monkeypatch: Patch) -> None:
+    fault(monkeypatch)
+    found = {each.invariant for each in walk_queue(TIMELY, stop_at_violation=True).violations}
+    assert QUEUE_MUTANTS[fault] in found
+
+
+@pytest.mark.parametrize("fault", PROVIDER_MUTANTS, ids=lambda fault: str(fault.__name__))
+def test_a_seeded_fault_of_failover_is_found(fault: Fault, monkeypatch: Patch) -> None:
+    fault(monkeypatch)
+    found = {each.invariant for each in walk_one_link(stop_at_violation=True, providers=2).violations}
+    assert PROVIDER_MUTANTS[fault] in found
