@@ -125,8 +125,13 @@ class Link(Chart[LinkContext]):
     )
     link_distrusted = (
         UP.to(reopening, cond="another_ready", on=["close", "blame", "note_failure", "tell_lost", "attempt"])
-        | UP.to(reopening, cond="is_connection", on=["close", "blame", "tell_lost", "attempt_again"])
-        | stay(UP, unless="is_connection", on=["blame"])
+        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "tell_lost", "attempt_again"])
+        | UP.to(
+            pausing,
+            cond="is_connection and worth_waiting",
+            on=["close", "blame", "note_failure", "tell_lost", "begin_wait"],
+        )
+        | stay(UP, on=["blame"])
     )
     link_return_wanted = UP.to(reopening, cond="still_better", on=["close", "tell_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(UP, on=["note_down", "tell_spare"])
@@ -177,6 +182,12 @@ class Link(Chart[LinkContext]):
     def is_connection(self) -> bool:
         """There is a connection that can be replaced by another to the same provider."""
         return self.context.role is not Role.LLM
+
+    def has_lasted(self, fact: Fact) -> bool:
+        """It is a connection that has worked for a while, so that another one at once is no hammering."""
+        up_since = self.context.up_since
+        lasted = up_since is not None and fact.at_ms - up_since >= self.context.policy.least_up_ms
+        return lasted and self.is_connection()
 
     def is_better(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
         """The provider that is well again is preferred to the one in use."""

@@ -34,6 +34,8 @@ class LinkPolicy:
     slow_delay_most_ms: float = 8_000
     budget_ms: float = 15_000
     """No round begins later than this after the first failure; then the link is down."""
+    least_up_ms: float = 1_000
+    """A link that is distrusted sooner than this is not replaced at once, but like one that failed."""
     stable_ms: float = 10_000
     """A link that was up for this long starts the schedule anew when it is lost; one that dies sooner has
     not recovered."""

@@ -15,6 +15,8 @@ from machines.declarations import Outcome, Step
 from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
+FIRST_WORD_MS = 600
+"""In so much audio a word was said; in less, the first one may have been cut, and is said again."""
 E = TypeVar("E", bound=do.Effect)
 
 
@@ -215,7 +217,7 @@ def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
         if speak.generation in books.speaking and speak.segment in books.voiced:
             return f"segment {speak.segment} of utterance {speak.generation} was voiced already"
     for books, step in moment.each_step():
-        if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms > 0:
+        if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms >= FIRST_WORD_MS:
             again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
             if books.said and " ".join(again) == " ".join(books.said):
                 return f"all of {again} is said again, after {step.fact.voiced_ms:.0f} ms of it"

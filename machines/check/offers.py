@@ -195,6 +195,7 @@ def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
         yield facts.LinkReturnWanted(Role.STT, provider)
     for failure in (PASSING, FATAL):
         yield facts.LinkDistrusted(Role.STT, failure)
+        yield facts.LinkDistrusted(Role.STT, failure, at_ms=context.policy.least_up_ms)
     yield facts.LinkReleased(Role.STT)
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
     yield from _time(system.conversation.context)

@@ -183,3 +183,13 @@ class Call:
         self.answers(answer)
         self.heard_all()
         assert self.state == "quiet"
+
+
+def effects_of(call: Call, kind: type[do.Effect]) -> list[do.Effect]:
+    """All effects of a kind since the call began."""
+    return [effect for effect in call.all_effects if isinstance(effect, kind)]
+
+
+def reopened(call: Call, role: Role) -> None:
+    """A link that is being replaced comes up again."""
+    call.handle(facts.LinkOpened(role, call.system.links[role].context.attempt))

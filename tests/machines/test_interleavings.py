@@ -13,7 +13,7 @@ from machines.check.walk import moment_of, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import ConversationSystem, Handled
+from machines.system import ConversationSystem, Handled, LineUp
 
 POLICY = ConversationPolicy(
     system_prompt="Be brief.",
@@ -40,18 +40,28 @@ class AnyCall(RuleBasedStateMachine):
         self.requests = 0
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
+        self.policy = POLICY
+        self.line_ups: dict[Role, LineUp] = {}
         self.begins()
 
-    @initialize(flaky=st.sampled_from([False, False, True]), mode=modes)
-    def links_behave(self, flaky: bool, mode: TurnMode) -> None:
+    @initialize(
+        flaky=st.sampled_from([False, False, True]),
+        mode=modes,
+        barge_in=st.booleans(),
+        providers=st.integers(1, 3),
+    )
+    def links_behave(self, flaky: bool, mode: TurnMode, barge_in: bool, providers: int) -> None:
         """In most calls the links come up and stay."""
         self.links_are_flaky = flaky
         self.mode = mode
+        self.policy = evolve(POLICY, barge_in=barge_in)
+        self.line_ups = {role: LineUp(providers) for role in Role}
+        self.begins()
         self.answers_the_phone()
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(POLICY)
+        self.system = ConversationSystem(self.policy, line_ups=self.line_ups)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
@@ -115,6 +125,12 @@ class AnyCall(RuleBasedStateMachine):
         number = self.system.links[role].context.deadline_armed or 0
         self.happens(facts.LinkDeadlinePassed(role, number + off))
 
+    @rule(role=roles, provider=st.integers(0, 2), well=st.booleans())
+    def a_provider_goes_down_or_recovers(self, role: Role, provider: int, well: bool) -> None:
+        if provider < self.system.links[role].context.providers:
+            fact = facts.ProviderRecovered(role, provider) if well else facts.ProviderDown(role, provider)
+            self.happens(fact)
+
     # --- the caller ---------------------------------------------------------------------------------------
 
     @rule(mode=modes, asks=st.booleans(), wait=waits)
@@ -153,6 +169,22 @@ class AnyCall(RuleBasedStateMachine):
         awaited = self.system.conversation.context.turn_awaited or 0
         self.happens(facts.TranscriptionFailed(awaited + off, failure))
 
+    @precondition(lambda self: self.system.conversation.context.turns_queued)
+    @rule(text=texts, wait=waits)
+    def words_of_a_turn_that_waits(self, text: str, wait: float) -> None:
+        turn = self.system.conversation.context.turns_queued[0]
+        self.happens(facts.TranscriptFinal(turn, text), wait)
+
+    @rule(off=offs, text=texts, wait=waits)
+    def the_provider_ends_the_turn(self, off: int, text: str, wait: float) -> None:
+        turn = self.system.conversation.context.turn + off
+        self.happens(facts.EagerEndOfTurn(turn, text))
+        self.happens(facts.EndOfTurn(turn, text), wait)
+
+    @rule(off=offs)
+    def the_provider_resumes_the_turn(self, off: int) -> None:
+        self.happens(facts.TurnResumed(self.system.conversation.context.turn + off))
+
     @precondition(lambda self: self.system.conversation.room == "LISTENING")
     @rule(text=texts)
     def the_caller_says(self, text: str) -> None:
@@ -172,6 +204,10 @@ class AnyCall(RuleBasedStateMachine):
         segment = len(self.system.conversation.context.ledger.segments)
         self.happens(facts.SegmentReady(self.generation(off), segment, text), wait)
 
+    @rule(off=offs, wait=waits)
+    def the_model_goes_on(self, off: int, wait: float) -> None:
+        self.happens(facts.GenerationAlive(self.generation(off)), wait)
+
     @rule(off=offs)
     def the_model_finishes(self, off: int) -> None:
         self.happens(facts.GenerationFinished(self.generation(off)))
@@ -184,11 +220,16 @@ class AnyCall(RuleBasedStateMachine):
     @rule(data=st.data(), duration=durations, timed=st.booleans())
     def a_segment_is_voiced(self, data: st.DataObject, duration: float, timed: bool) -> None:
         segments = self.system.conversation.context.ledger.segments
-        number = data.draw(st.integers(0, len(segments) - 1))
+        # Voices voice segments in their order, and each once.
+        silent = [n for n, segment in enumerate(segments) if segment.duration_ms is None]
+        if not silent:
+            return
+        number = silent[0]
         texts = segments[number].text.split() if timed else []
         each = duration / max(1, len(texts))
         words = tuple(Word(text, n * each, (n + 1) * each) for n, text in enumerate(texts))
-        self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words))
+        take = self.system.conversation.context.take + data.draw(offs)
+        self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words, take=take))
 
     @rule(off=offs, position=durations, playing=st.booleans(), wait=waits)
     def playback_is_at(self, off: int, position: float, playing: bool, wait: float) -> None:
@@ -198,9 +239,10 @@ class AnyCall(RuleBasedStateMachine):
     def playback_finishes(self, off: int, wait: float) -> None:
         self.happens(facts.PlaybackFinished(self.utterance(off)), wait)
 
-    @rule(off=offs, failure=failures)
-    def the_voice_fails(self, off: int, failure: ProviderFailure) -> None:
-        self.happens(facts.SynthesisFailed(self.utterance(off), failure))
+    @rule(off=offs, failure=failures, voiced_ms=st.sampled_from([0.0, 300.0, 5_000.0]))
+    def the_voice_fails(self, off: int, failure: ProviderFailure, voiced_ms: float) -> None:
+        take = self.system.conversation.context.take
+        self.happens(facts.SynthesisFailed(self.utterance(off), failure, voiced_ms, take=take))
 
     # --- time and ends ------------------------------------------------------------------------------------
 
@@ -237,7 +279,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(POLICY)
+        again = ConversationSystem(self.policy, line_ups=self.line_ups)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 

@@ -1,0 +1,331 @@
+"""Answers as a caller would notice them: models and voices that fail, interruptions, and how long it took."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome
+from machines.effects import StopCause, Trouble
+from machines.facts import EndReason, Role
+from tests.machines.calls import (
+    AUTOMATIC,
+    FATAL,
+    MANUAL,
+    PASSING,
+    POLICY,
+    START,
+    SYSTEM,
+    Call,
+    effects_of,
+    reopened,
+    user,
+)
+
+HUNDRED_TIMES = 100
+
+
+# --- the model fails --------------------------------------------------------------------------------------
+
+
+def test_a_model_that_fails_is_asked_again_within_its_budget() -> None:
+    call = Call().thinking()
+    for attempt, delay in enumerate(POLICY.llm_retry_delays_ms, start=1):
+        assert call.happens(facts.GenerationFailed(attempt, PASSING)) == []
+        assert call.state == "retrying"
+        assert do.ArmDeadline(call.memory.deadline_number, delay) in call.last.effects
+        assert call.deadline_passes() == [
+            do.StartGeneration(attempt + 1, (SYSTEM, user("hello"))),
+            do.TellAnswerStarted(attempt + 1),
+        ]
+    last = len(POLICY.llm_retry_delays_ms) + 1
+    effects = call.happens(facts.GenerationFailed(last, PASSING))
+    assert do.Speak(last + 1, 0, POLICY.fallback.first) in effects
+    assert do.TellTrouble(Trouble.MODEL_FAILED, "connection lost", retryable=True) in effects
+    assert call.state == "speaking"
+
+
+def test_a_model_that_cannot_succeed_is_not_asked_again() -> None:
+    call = Call().thinking()
+    call.handle(facts.GenerationFailed(1, FATAL))
+    assert call.state == "speaking"
+
+
+def test_a_late_model_is_cancelled_and_answered_for() -> None:
+    call = Call().thinking()
+    began = call.now
+    assert call.deadline_passes() == [do.CancelGeneration(1)]
+    assert call.state == "retrying"
+    call.deadline_passes()
+    effects = call.deadline_passes()
+    assert effects[:2] == [
+        do.TellTrouble(Trouble.MODEL_LATE, "the language model did not go on in time", retryable=True),
+        do.CancelGeneration(2),
+    ]
+    assert effects[-2:] == [do.Speak(3, 0, POLICY.fallback.first), do.FinishSpeech(3)]
+    assert call.now == began + POLICY.first_segment_timeout_ms
+    call.handle(facts.SegmentReady(1, 0, "Too late."))
+    assert call.outcome() is Outcome.REFUSED
+
+
+def test_an_empty_answer_is_answered_for() -> None:
+    call = Call().thinking()
+    effects = call.happens(facts.GenerationFinished(1))
+    assert do.Speak(2, 0, POLICY.fallback.first) in effects
+
+
+def test_the_third_failure_in_a_row_says_goodbye_and_ends() -> None:
+    call = Call().thinking()
+    texts = [POLICY.fallback.first, POLICY.fallback.second, POLICY.fallback.third]
+    for number, text in enumerate(texts):
+        if number:
+            call.handle(facts.RecordingStopped())
+            call.final("again")
+        effects = call.happens(facts.GenerationFailed(call.memory.generation, FATAL))
+        assert do.Speak(call.memory.generation, 0, text) in effects
+        effects = call.heard_all()
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
+    assert call.state == "closing"
+    assert call.history[-1] == ("assistant", POLICY.fallback.third)
+
+
+def test_a_good_answer_in_between_starts_the_count_anew() -> None:
+    call = Call().listening()
+    for _ in range(HUNDRED_TIMES):
+        call.exchange("hello", "Yes.")
+        call.handle(facts.RecordingStopped())
+        call.final("again")
+        effects = call.happens(facts.GenerationFailed(call.memory.generation, FATAL))
+        assert do.Speak(call.memory.generation, 0, POLICY.fallback.first) in effects
+        call.heard_all()
+
+
+def test_a_goodbye_that_is_interrupted_is_no_goodbye() -> None:
+    call = Call().thinking()
+    for _ in range(2):
+        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+        call.heard_all()
+        call.handle(facts.RecordingStopped())
+        call.final("again")
+    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call.handle(facts.InterruptRequested())
+    assert call.state == "quiet"
+    call.exchange("hello", "Yes.")
+    assert call.state == "quiet"
+
+
+@pytest.mark.parametrize("ending", ["the voice fails", "the voice stalls"])
+def test_a_goodbye_that_cannot_be_spoken_still_ends_the_call(ending: str) -> None:
+    call = Call().thinking()
+    for _ in range(2):
+        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+        call.heard_all()
+        call.handle(facts.RecordingStopped())
+        call.final("again")
+    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    for _ in range(POLICY.voice_retries):
+        effects = call.voice_fails() if ending == "the voice fails" else call.deadline_passes()
+        assert call.state == "speaking"
+        reopened(call, Role.TTS)
+    effects = call.voice_fails() if ending == "the voice fails" else call.deadline_passes()
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
+    assert call.state == "closing"
+
+
+def test_a_model_that_breaks_off_for_good_is_heard_as_far_as_it_came() -> None:
+    call = Call().thinking()
+    call.segment(0, "Yes indeed.")
+    assert call.happens(facts.GenerationFailed(1, FATAL)) == [
+        do.TellTrouble(Trouble.MODEL_FAILED, "no such model", retryable=False),
+        do.CancelGeneration(1),
+        do.FinishSpeech(1),
+    ]
+    call.heard_all()
+    assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
+
+
+def test_a_model_that_stops_in_the_middle_is_given_up_after_a_while() -> None:
+    call = Call(evolve(POLICY, llm_retry_delays_ms=())).thinking()
+    call.segment(0, "Yes indeed.")
+    call.voiced(0, "Yes", "indeed.")
+    call.plays()
+    effects = call.deadline_passes()
+    assert effects[1:] == [do.CancelGeneration(1), do.FinishSpeech(1)]
+    assert call.state == "speaking"
+
+
+# --- the voice fails --------------------------------------------------------------------------------------
+
+
+def test_when_the_voice_fails_for_good_the_text_was_told_and_the_call_goes_on() -> None:
+    call = Call().speaking("Yes indeed.")
+    assert call.voice_fails(FATAL) == [
+        do.StopSpeech(1, StopCause.FAILED),
+        do.TellTrouble(Trouble.VOICE_FAILED, "no such model", retryable=False),
+        do.BeginTurn(3),
+        do.CloseLink(Role.TTS, 1),
+        do.OpenLink(Role.TTS, 2, 0),
+    ]
+    assert call.state == "quiet"
+    assert call.history == []
+
+
+def test_words_whose_answer_was_never_heard_are_asked_again_with_the_next() -> None:
+    call = Call().speaking("Yes indeed.")
+    call.voice_fails(FATAL)
+    call.handle(facts.RecordingStopped())
+    assert do.StartGeneration(2, (SYSTEM, user("hello are you there"))) in call.final("are you there")
+
+
+def test_a_voice_that_stalls_again_and_again_is_given_up() -> None:
+    call = Call().speaking("Yes indeed.")
+    for retry in range(POLICY.voice_retries):
+        assert do.RestartSpeech(1, retry + 2) in call.deadline_passes()
+        reopened(call, Role.TTS)
+    effects = call.deadline_passes()
+    assert effects[:2] == [
+        do.StopSpeech(1, StopCause.FAILED),
+        do.TellTrouble(Trouble.VOICE_FAILED, "the voice did not go on in time", retryable=True),
+    ]
+
+
+def test_every_sign_of_life_puts_the_stall_off() -> None:
+    call = Call().speaking("Yes indeed.")
+    before = call.memory.deadline_armed
+    call.handle(facts.SegmentVoiced(1, 0, duration_ms=2000))
+    assert call.last.effects == (
+        do.ArmDeadline(call.memory.deadline_number, 2000 + POLICY.speech_stall_timeout_ms),
+    )
+    assert call.memory.deadline_armed != before
+    assert before is not None
+    call.handle(facts.DeadlinePassed(before))
+    assert call.outcome() is Outcome.REFUSED
+
+
+# --- barge-in ---------------------------------------------------------------------------------------------
+
+
+def test_a_voice_that_goes_on_over_the_answer_interrupts_it() -> None:
+    call = Call().speaking("one two three four.", mode=AUTOMATIC)
+    call.voiced(0, "one", "two", "three", "four.")
+    call.plays()
+    assert call.happens(facts.SpeechStarted(), after_ms=50) == [do.BeginTurn(3)]
+    assert call.state == "deciding"
+    assert call.deadline_passes() == [
+        do.StopSpeech(1, StopCause.INTERRUPTED),
+        do.TellInterrupted(1, "one two", "three four.", 250),
+    ]
+    assert call.state == "hearing"
+    assert call.history == [("user", "hello"), ("assistant", "one two")]
+    assert call.memory.history[-1].interrupted
+    assert call.memory.history[-1].unheard == "three four."
+
+
+def test_a_barge_in_while_the_model_is_still_generating_stops_the_model_too() -> None:
+    call = Call().thinking(mode=AUTOMATIC)
+    call.segment(0, "Yes indeed.")
+    call.handle(facts.SpeechStarted())
+    assert do.CancelGeneration(1) in call.deadline_passes()
+
+
+def test_a_cough_over_the_answer_changes_nothing_that_is_heard() -> None:
+    call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    assert call.happens(facts.SpeechStopped(speech_ms=100), after_ms=100) == [do.BeginTurn(4)]
+    assert call.state == "speaking"
+    assert effects_of(call, do.StopSpeech) == []
+
+
+def test_the_answer_goes_on_while_it_is_decided() -> None:
+    call = Call().thinking(mode=AUTOMATIC)
+    call.segment(0, "Yes.")
+    call.handle(facts.SpeechStarted())
+    assert call.segment(1, "Indeed.") == [do.TellSegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
+    assert call.state == "deciding"
+
+
+def test_a_caller_who_speaks_when_the_answer_ends_is_heard() -> None:
+    call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    assert call.heard_all() == []
+    assert call.state == "hearing"
+    assert call.history[-1] == ("assistant", "Yes indeed.")
+
+
+@pytest.mark.parametrize("fact", [facts.InterruptRequested(), facts.RecordingStarted(MANUAL, START)])
+def test_the_callers_hand_interrupts_at_once(fact: facts.Fact) -> None:
+    call = Call().speaking("one two.")
+    call.voiced(0, "one", "two.")
+    call.plays()
+    effects = call.happens(fact, after_ms=150)
+    assert effects[:3] == [
+        do.StopSpeech(1, StopCause.INTERRUPTED),
+        do.TellInterrupted(1, "one", "two.", 150),
+        do.BeginTurn(3),
+    ]
+    assert call.state == "quiet"
+
+
+def test_the_callers_hand_stops_the_model_before_the_answer() -> None:
+    call = Call().thinking()
+    assert call.happens(facts.InterruptRequested()) == [do.CancelGeneration(1)]
+    assert call.state == "quiet"
+
+
+def test_an_interruption_with_nothing_to_interrupt_is_ignored() -> None:
+    call = Call().listening()
+    assert call.happens(facts.InterruptRequested()) == []
+    assert call.outcome() is Outcome.IGNORED
+
+
+WORDS = ("one", "two", "three", "four", "five", "six.")
+
+
+@pytest.mark.parametrize("heard", range(len(WORDS) + 1))
+def test_history_holds_the_words_that_were_heard_to_their_end(heard: int) -> None:
+    call = Call().speaking(" ".join(WORDS[:3]), " ".join(WORDS[3:]))
+    call.voiced(0, *WORDS[:3])
+    call.voiced(1, *WORDS[3:])
+    call.plays()
+    call.handle(facts.InterruptRequested(), after_ms=100 * heard + 50)
+    answer = " ".join(WORDS[:heard])
+    assert call.history == ([("user", "hello"), ("assistant", answer)] if heard else [])
+
+
+def test_late_facts_about_an_interrupted_answer_are_refused() -> None:
+    call = Call().speaking("Yes indeed.")
+    call.handle(facts.InterruptRequested())
+    late = (
+        facts.SegmentReady(1, 1, "Late."),
+        facts.GenerationFinished(1),
+        facts.SegmentVoiced(1, 0, 100),
+        facts.PlaybackAt(1, 100, playing=True),
+        facts.PlaybackFinished(1),
+        facts.SynthesisFailed(1, PASSING),
+    )
+    for fact in late:
+        assert call.happens(fact) == []
+        assert call.outcome() is Outcome.REFUSED
+    assert call.history == []
+
+
+# --- latency ----------------------------------------------------------------------------------------------
+
+
+def test_the_time_between_speech_and_answer_is_split_by_stage() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(speech_ms=700), after_ms=700)
+    call.deadline_passes()
+    call.final("hello")
+    call.segment(0, "Yes.")
+    call.handle(facts.PlaybackAt(1, 0, playing=True), after_ms=200)
+    call.handle(facts.GenerationFinished(1))
+    call.handle(facts.PlaybackFinished(1), after_ms=400)
+    ended = [effect for effect in call.last.effects if isinstance(effect, do.TellAnswerEnded)]
+    latency = do.TurnLatency(
+        endpoint_ms=500, transcript_ms=100, first_segment_ms=50, first_audio_ms=200, total_ms=850
+    )
+    assert [each.latency for each in ended] == [latency]
