@@ -77,6 +77,8 @@ class OpenAILanguageModel:
         name: str = "openai",
     ) -> None:
         self.name = name
+        self.ignored_messages = 0
+        """Well-formed messages in streams that are neither a chunk of an answer nor an error."""
         self._key = api_key
         # The SDK insists on a key; servers that want none ignore it.
         self._client = openai.AsyncOpenAI(
@@ -142,21 +144,27 @@ class OpenAILanguageModel:
         )
         try:
             async with request as response:
-                pieces = _Pieces(self.name, self._key, response.iter_lines())
+                pieces = _Pieces(self.name, self._key, response.iter_lines(), self._note_ignored)
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
             # Without its cause: the SDK's exceptions hold the request, and with it the key.
             raise provider_error(self.name, error, self._key) from None
 
+    def _note_ignored(self) -> None:
+        self.ignored_messages += 1
+
 
 class _Pieces:
     """The text of a streamed answer, piece by piece."""
 
-    def __init__(self, provider: str, key: str, lines: AsyncIterator[str]) -> None:
+    def __init__(
+        self, provider: str, key: str, lines: AsyncIterator[str], note_ignored: Callable[[], None]
+    ) -> None:
         self._provider = provider
         self._key = key
         self._lines = lines
+        self._note_ignored = note_ignored
         self._complete = False
         """The model ended its answer."""
         self._done = False
@@ -222,9 +230,16 @@ class _Pieces:
         return self._take(chunk.choices[0].delta.content, chunk.choices[0].finish_reason)
 
     def _read_leniently(self, payload: str) -> str:
-        """An error, or a chunk that differs from OpenAI's in fields that the answer's text does not need."""
+        """An error, or a chunk that differs from OpenAI's in fields that the answer's text does not need.
+
+        What is well-formed and neither of both is ignored. A chunk that cannot be read may have held text,
+        and an answer without it would not be the model's: that is an error.
+        """
         try:
             fields = json.loads(payload)
+            if not isinstance(fields, dict) or not fields.keys() & {"error", "choices"}:
+                self._note_ignored()
+                return ""
             error = fields.get("error")
             choice = fields["choices"][0] if error is None else {}
             content = choice.get("delta", {}).get("content")

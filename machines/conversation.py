@@ -221,7 +221,7 @@ class Conversation(AnswerActions):
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(pausing, on=["end_turn"])
-        | stay(finalizing, cond="mute", on=["doubt_ears"])
+        | stay(finalizing, cond="mute or other_ears", on=["doubt_ears"])
         | stay(finalizing, cond="first_wait", on=["wait_on"])
         | finalizing.to(hearing, cond="speaking_on", on=["doubt_ears", "keep_interim", "acknowledge"])
         | finalizing.to(pausing, cond="pausing_again", on=["doubt_ears", "keep_interim", "acknowledge"])

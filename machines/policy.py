@@ -63,7 +63,8 @@ class ConversationPolicy:
     """A turn that lasts longer is taken as it is."""
     final_transcript_timeout_ms: float = 4_000
     """The interim transcript is promoted after it. Below the shipped client's 10 s for an acknowledgement.
-    Half of it without a single word, and speech to text is taken for mute: a new link gets the other half."""
+    After half of it speech to text is taken for mute, if there was no word at all or another provider stands
+    ready: a new link gets the other half."""
     first_segment_timeout_ms: float = 10_000
     """THINKING: the model's first speakable text must be there by then, however many requests it takes."""
     first_token_timeout_ms: float = 5_000

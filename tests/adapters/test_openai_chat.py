@@ -278,7 +278,7 @@ async def test_the_wait_that_the_server_asks_for_is_reported(http: httpx2.AsyncC
         ('{"error": {"code": 401, "type": "invalid_request_error"}}\n', ErrorClass.AUTH),
         (chunk("", error={"code": 502, "message": "upstream"}), ErrorClass.TRANSIENT),
         ("data: {not json\n\n", ErrorClass.TRANSIENT),
-        ("data: [1, 2]\n\n", ErrorClass.TRANSIENT),
+        ('data: {"choices": [{"delta"\n\n', ErrorClass.TRANSIENT),
         ('data: {"choices": [{"delta": {"content": 5}}]}\n\n', ErrorClass.TRANSIENT),
         ('data: {"choices": "none"}\n\n', ErrorClass.TRANSIENT),
     ],
@@ -290,6 +290,25 @@ async def test_an_error_inside_a_stream_ends_it(
     error = await failure_of(http, replying(chunk("before "), line, chunk("after", "stop"), DONE), got)
     assert got == ["before "]
     assert error.failure.error_class is error_class
+
+
+@pytest.mark.parametrize(
+    "junk", ['{"type": "FromTheFuture", "content": "nobody knows me"}', "{}", "[1, 2]", "null", '"text"']
+)
+async def test_a_message_that_is_none_of_an_answer_is_ignored_and_counted(
+    http: httpx2.AsyncClient, junk: str
+) -> None:
+    unknown = f"data: {junk}\n\n"
+    lines = [unknown, chunk("a "), unknown, chunk("b", "stop"), unknown, DONE]
+    async with chat_server(replying(*lines)) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m")
+        assert await collect(model) == ["a ", "b"]
+    assert model.ignored_messages == 3
+
+
+async def test_an_answer_of_unknown_messages_alone_broke_off(http: httpx2.AsyncClient) -> None:
+    error = await failure_of(http, replying('data: {"type": "FromTheFuture"}\n\n'))
+    assert error.failure.error_class is ErrorClass.CONNECTION
 
 
 async def test_a_server_that_dies_within_an_answer_is_a_lost_connection(http: httpx2.AsyncClient) -> None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import trio
 from attrs import Factory, define, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.simulators import FaultKind, Latencies, Simulators, simulators
+from adapters.simulators import Answer, FaultKind, Latencies, Script, Simulators, simulators
 from adapters.simulators.records import Exchange, SpeechContext
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
-from tests.faults.cells import Cell, Network, Role
+from tests.faults.cells import Cell, Role, Strike
+from tests.faults.network import Network
 from tests.faults.vendors import KEY, LineUp, Vendors, vendors
 from tests.simulation import Call, broken_promises, hold_call
 from tests.simulation.call import BLOCK_MS
-from tests.simulation.speech import silence, spoken
+from tests.simulation.speech import VOCABULARY, silence, spoken
 
 SEED = 1
-FIRST_WORDS, NEXT_WORDS = "how is the", "what is today"
-"""What sounds like speech to simulated vendors: they understand the next line of their script."""
+FIRST_WORDS, NEXT_WORDS = "how is the weather", "what is today please"
+SCRIPT = Script(
+    words_by_level=VOCABULARY,
+    answers=(Answer("", "You said {heard}. ||BREAK|| This is Alex. ||BREAK|| How can I help you today?"),),
+)
+"""Simulated vendors understand the words that truly reach them, and the answer repeats them."""
 PAUSE_S = 0.3
 TURN_S = 45
 """Longer than any turn may last."""
@@ -41,8 +48,8 @@ class Turn:
     """What the caller's side was told meanwhile."""
     asked: str
     """What the caller said, as the model was told; empty if it was not asked."""
-    delivered: str
-    """What the caller said, as far as it reached the speech to text that was asked for the words."""
+    requests: int
+    """How often the model was asked."""
     settled: bool
 
 
@@ -61,21 +68,25 @@ class Held:
 def hold(cell: Cell) -> Held:
     """The cell's call; the same every time."""
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    made = vendors()
+    made = tuple(map(vendors, range(cell.providers)))
     trio._core._run._r.seed(cell.name)
     random.seed(cell.name)
     return trio.run(_hold, cell, made, clock=MockClock(autojump_threshold=0))
 
 
-async def _hold(cell: Cell, made: Vendors) -> Held:
-    async with simulators(seed=SEED, faults=cell.faults, latencies=Latencies(), keys=[KEY]) as running:
-        made.network.attach(running)
+async def _hold(cell: Cell, made: tuple[Vendors, ...]) -> Held:
+    async with AsyncExitStack() as stack:
+        sides = [
+            Side(each, await stack.enter_async_context(_vendors_of(cell, place)))
+            for place, each in enumerate(made)
+        ]
+        for side in sides:
+            side.made.network.attach(side.running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        hears = made.flux if cell.role is Role.FLUX else made.nova
-        providers = LineUp(hears=(hears,))
+        providers = LineUp(vendors=made, flux=cell.role is Role.FLUX)
         async with hold_call(providers) as call, trio.open_nursery() as nursery:
-            caller = _CallerInACell(cell, call, made, providers.delivered)
+            caller = _CallerInACell(cell, call, made[0].network)
             nursery.start_soon(caller.use_microphone)
             nursery.start_soon(caller.strike)
             await caller.talk()
@@ -84,24 +95,44 @@ async def _hold(cell: Cell, made: Vendors) -> Held:
             await call.over.wait()
             ended_at = trio.current_time()
             nursery.cancel_scope.cancel()
-        left = [*broken_promises(call), *await left_behind(made, running, tasks)]
+        left = [*broken_promises(call), *await left_behind(sides, tasks)]
     return Held(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
 
 
-async def left_behind(made: Vendors, running: Simulators, tasks: int) -> list[str]:
+def _vendors_of(cell: Cell, place: int) -> AbstractAsyncContextManager[Simulators]:
+    """Simulated vendors; only those of the first choice are at fault."""
+    faults = cell.faults if place == 0 else ()
+    return simulators(seed=SEED + place, faults=faults, script=SCRIPT, latencies=Latencies(), keys=[KEY])
+
+
+@frozen
+class Side:
+    """Our side of some vendors, and theirs."""
+
+    made: Vendors
+    running: Simulators
+
+
+async def left_behind(sides: Sequence[Side], tasks: int) -> list[str]:
     """What should be gone after a call, in words. `tasks` lived before it."""
-    await made.pool.aclose()
-    left = [f"our line to {line.vendor} is open" for line in made.network.open_lines]
+    left = [line for side in sides for line in await _left_at(side)]
+    more = trio.lowlevel.current_statistics().tasks_living - tasks
+    return [*left, *([f"{more} tasks are left"] if more > 0 else [])]
+
+
+async def _left_at(side: Side) -> list[str]:
+    network, running = side.made.network, side.running
+    await side.made.pool.aclose()
+    left = [f"our line to {line.vendor} is open" for line in network.open_lines]
     with trio.move_on_after(60):  # a half-open simulator cannot see us leave: it waits for 30 s
         await running.all_closed()
     await wait_all_tasks_blocked()
-    if not made.network.struck:
+    if not network.struck:
         still = [one for one in running.records.open_contexts if _could_be_cancelled(one, running)]
         left += [f"Cartesia still speaks {context.transcript!r}" for context in still]
     if running.records.open_sockets:
         left.append(f"{running.records.open_sockets} connections are open at the simulators")
-    more = trio.lowlevel.current_statistics().tasks_living - tasks
-    return [*left, *([f"{more} tasks are left"] if more > 0 else [])]
+    return left
 
 
 _LOSES_CONTEXTS = (FaultKind.RESET, FaultKind.CLOSE, FaultKind.HALF_OPEN)
@@ -123,8 +154,8 @@ class _CallerInACell:
 
     cell: Cell
     call: Call
-    made: Vendors
-    delivered: list[str]
+    network: Network
+    """The first choice's."""
     turns: list[Turn] = Factory(list)
     _speech: Samples = Factory(lambda: silence(0))
     _said: trio.Event = Factory(trio.Event)
@@ -139,8 +170,8 @@ class _CallerInACell:
             await self.call.reaches("quiet")
             await trio.sleep(PAUSE_S)
         await self._take_turn(FIRST_WORDS)
+        await trio.sleep(PAUSE_S)
         if not self.call.over.is_set():
-            await trio.sleep(PAUSE_S)
             await self._take_turn(NEXT_WORDS)
 
     async def _talk_and_leave(self) -> None:
@@ -165,7 +196,7 @@ class _CallerInACell:
                 trio.current_time(),
                 tuple(self.call.caller.told[told:]),
                 _last_words(self.call.providers.llm.requests[requests:]),
-                self.delivered[-1] if self.delivered else "",
+                len(self.call.providers.llm.requests) - requests,
                 not scope.cancelled_caught,
             )
         )
@@ -200,10 +231,10 @@ class _CallerInACell:
             return
         await self.call.reaches(self.cell.state.value)
         await trio.sleep(self.cell.later)
-        if self.cell.network is Network.CUTS:
-            self.made.network.cut(self.cell.role.value)
+        if self.cell.network is Strike.CUTS:
+            self.network.cut(self.cell.role.value)
         else:
-            self.made.network.fall_silent(self.cell.role.value)
+            self.network.fall_silent(self.cell.role.value)
 
 
 def _last_words(requests: list[tuple[Message, ...]]) -> str:

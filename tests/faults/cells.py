@@ -28,7 +28,7 @@ class State(enum.Enum):
     RESPONDING = "speaking"
 
 
-class Network(enum.Enum):
+class Strike(enum.Enum):
     """What the network does to all connections of a provider."""
 
     CUTS = "reset: the network cuts the line"
@@ -45,7 +45,7 @@ class Cell:
     """In words, for the table."""
     faults: tuple[Fault, ...] = ()
     """For the simulators."""
-    network: Network | None = None
+    network: Strike | None = None
     """Strikes `later` seconds after the state was entered."""
     later: float = 0.3
     speaks_at_once: bool = False
@@ -54,23 +54,23 @@ class Cell:
     """The second turn interrupts the first answer."""
     hangs_up: bool = False
     """The caller hangs up a second after the fault has struck."""
+    providers: int = 1
+    """Of every role; only the first one is struck."""
 
     @property
     def name(self) -> str:
         """Unique."""
-        return f"{self.role.name}-{self.state.name}-{self.fault}"
+        return f"{self.role.name}-{self.state.name}-{self.fault}-{self.providers}"
 
 
 REFUSALS: tuple[tuple[str, Fault], ...] = (
     ("refused", Fault(FaultKind.REFUSE)),
     ("401", Fault(FaultKind.STATUS, status=401)),
-    ("403", Fault(FaultKind.STATUS, status=403)),
     ("429, Retry-After 1 s", Fault(FaultKind.STATUS, status=429, retry_after=1)),
     ("500", Fault(FaultKind.STATUS, status=500)),
-    ("503", Fault(FaultKind.STATUS, status=503)),
     ("accepted after 4 s", Fault(FaultKind.SLOW_ACCEPT, seconds=4)),
 )
-"""What can go wrong at the door."""
+"""What can go wrong at the door; other statuses are of the same classes."""
 ENDS: tuple[tuple[str, Fault], ...] = (
     ("stalls", Fault(FaultKind.STALL)),
     ("half-open", Fault(FaultKind.HALF_OPEN)),
@@ -94,11 +94,15 @@ ONCE, ALWAYS = 1, 0
 
 
 def all_cells() -> tuple[Cell, ...]:
-    """The whole table, in its order."""
-    cells = (*_speech_to_text(Role.NOVA), *_speech_to_text(Role.FLUX), *_language_model(), *_text_to_speech())
+    """The whole table, in its order: first with one provider for each role, then with two."""
+    alone = (*_speech_to_text(Role.NOVA), *_speech_to_text(Role.FLUX), *_language_model(), *_text_to_speech())
+    backed = (evolve(cell, providers=2) for role in Role for cell in _never_well(role))
+    cells = (*alone, *backed)
     assert len({cell.name for cell in cells}) == len(cells), "two cells have the same name"
     roles, states = list(Role), list(State)
-    return tuple(sorted(cells, key=lambda cell: (roles.index(cell.role), states.index(cell.state))))
+    return tuple(
+        sorted(cells, key=lambda cell: (cell.providers, roles.index(cell.role), states.index(cell.state)))
+    )
 
 
 def _speech_to_text(role: Role) -> Iterator[Cell]:
@@ -106,7 +110,8 @@ def _speech_to_text(role: Role) -> Iterator[Cell]:
     yield from _opening(role)
     for name, fault in (*ENDS, *LIES):
         yield _streaming(role, State.LISTENING, name, fault, spoken)
-    yield from _reopening(role, State.LISTENING, spoken)
+    if role is Role.NOVA:  # for Flux it is the same
+        yield from _reopening(role, State.LISTENING, spoken)
     yield from _by_the_network(role, State.LISTENING)
     for name, fault in ENDS:
         yield _streaming(role, State.THINKING, name, fault, thought)
@@ -149,12 +154,53 @@ def _text_to_speech() -> Iterator[Cell]:
     yield from _hanging_up(role)
 
 
+def _never_well(role: Role) -> Iterator[Cell]:
+    """With somebody to take over: one fault of each kind, which strikes every connection."""
+    at = "openai.chat" if role is Role.MODEL else role.value
+    if role is not Role.FLUX:  # whose door is Nova's
+        for name, fault in REFUSALS:
+            yield _at_the_door(role, State.INITIALIZING, name, fault, ALWAYS)
+    if role is Role.MODEL:
+        for name, fault in REFUSALS:
+            yield _at_the_door(role, State.THINKING, name, fault, ALWAYS, at=at)
+    for state, after in _STREAMING[role]:
+        for name, fault in _kinds_that_part(role):
+            yield _streaming(role, state, name, fault, after, at=at, times=ALWAYS)
+    for state in _BY_THE_NETWORK[role]:
+        yield from _by_the_network(role, state)
+
+
+_STREAMING = {
+    Role.NOVA: ((State.INITIALIZING, 0), (State.LISTENING, 3), (State.THINKING, 7)),
+    Role.FLUX: ((State.INITIALIZING, 0), (State.LISTENING, 4), (State.THINKING, 10)),
+    Role.MODEL: ((State.THINKING, 0), (State.RESPONDING, 8)),
+    Role.VOICE: ((State.INITIALIZING, 0), (State.RESPONDING, 1), (State.RESPONDING, 12)),
+}
+_BY_THE_NETWORK = {
+    Role.NOVA: (State.LISTENING, State.RESPONDING),
+    Role.FLUX: (State.LISTENING, State.RESPONDING),
+    Role.MODEL: (State.LISTENING,),
+    Role.VOICE: (State.LISTENING, State.THINKING),
+}
+
+
+def _kinds_that_part(role: Role) -> Iterator[tuple[str, Fault]]:
+    """Those that lead to different ways of failing over."""
+    yield "stalls", Fault(FaultKind.STALL)
+    yield "reset", Fault(FaultKind.RESET)
+    if role is Role.MODEL:
+        yield "malformed messages in between", Fault(FaultKind.MALFORMED, count=0)
+    else:
+        yield "closed with 1008", Fault(FaultKind.CLOSE, code=1008)
+    yield "every message cut in half", Fault(FaultKind.TRUNCATE, count=0)
+
+
 def _opening(role: Role) -> Iterator[Cell]:
     """The faults at the door of a call's first connection."""
     for name, fault in REFUSALS:
         yield _at_the_door(role, State.INITIALIZING, name, fault, ONCE)
     for name, fault in REFUSALS:
-        if fault.status not in (401, 403):  # these end the call at once anyhow
+        if fault.status != 401:  # these end the call at once anyhow
             yield _at_the_door(role, State.INITIALIZING, name, fault, ALWAYS)
     if role is not Role.MODEL:
         for name, fault in ENDS:
@@ -167,9 +213,12 @@ def _at_the_door(role: Role, state: State, name: str, fault: Fault, times: int, 
     return Cell(role, state, f"{name}, {how}", (fault,), speaks_at_once=state is State.INITIALIZING)
 
 
-def _streaming(role: Role, state: State, name: str, fault: Fault, after: int, at: str = "") -> Cell:
-    where = f" after {after} messages" if after else ""
-    fault = _at(fault, at or role.value, after=after)
+def _streaming(
+    role: Role, state: State, name: str, fault: Fault, after: int, *, at: str = "", times: int = ONCE
+) -> Cell:
+    where = f" after {after} message{'s' * (after > 1)}" if after else ""
+    where += ", every time" if times == ALWAYS else ""
+    fault = _at(fault, at or role.value, after=after, times=times)
     return Cell(role, state, f"{name}{where}", (fault,), speaks_at_once=state is State.INITIALIZING)
 
 
@@ -178,7 +227,7 @@ def _reopening(role: Role, state: State, after: int) -> Iterator[Cell]:
     lost = _at(Fault(FaultKind.RESET), role.value, after=after)
     for times, how in ((ONCE, "once"), (ALWAYS, "every time")):
         for name, fault in REFUSALS:
-            if times == ONCE or fault.status not in (401, 403):
+            if times == ONCE or fault.status != 401:
                 again = _at(fault, role.value, times=times, skip=1)
                 yield Cell(
                     role,
@@ -189,7 +238,7 @@ def _reopening(role: Role, state: State, after: int) -> Iterator[Cell]:
 
 
 def _by_the_network(role: Role, state: State) -> Iterator[Cell]:
-    for network in Network:
+    for network in Strike:
         # While the model is asked there is little time: it begins to speak within half a second.
         later = 0.1 if state is State.THINKING else 0.3
         yield Cell(role, state, network.value, network=network, later=later)
@@ -209,7 +258,7 @@ def _hanging_up(role: Role) -> Iterator[Cell]:
         role,
         State.RESPONDING,
         "half-open: the network swallows everything, and the caller hangs up",
-        network=Network.SWALLOWS,
+        network=Strike.SWALLOWS,
         hangs_up=True,
     )
 

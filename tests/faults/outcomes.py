@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from adapters.simulators import Script
 from machines import effects as do
 from machines.declarations import Outcome, Step
 from machines.effects import StopCause
 from machines.facts import DeadlinePassed, EndReason, LinkDeadlinePassed, ProviderFailure
 from machines.policy import ConversationPolicy
-from tests.faults.calls import Held, Turn
+from tests.faults.calls import SCRIPT, Held, Turn
 from tests.simulation.caller import Playback
 
 MARKER = " ||BREAK||"
@@ -24,11 +23,16 @@ class Came(enum.Enum):
 
     ANSWER = "answer"
     ANSWER_AFTER_RETRY = "answer after retry"
+    """From the same provider, by another connection or request."""
+    ANSWER_AFTER_FAILOVER = "answer by the second provider"
     PART = "part of the answer"
     """The rest is lost; the client was told so."""
     GARBLED = "garbled answer"
     """In full, but not what the model said; nobody could know."""
     FALLBACK = "fallback"
+    """A text of our own in the place of the model's."""
+    APOLOGY = "apology"
+    """The caller is told not to have been heard."""
     INTERRUPTED = "interrupted by the caller"
     TOLD = "no answer, client told"
     """No sound, but the client was told what went wrong, and the caller may speak on."""
@@ -45,8 +49,6 @@ class TurnOutcome:
     came: Came
     understood: str
     """What the model was told that the caller said; empty if it was not asked."""
-    delivered: str
-    """What of the caller's words reached the speech to text that was asked for them."""
     heard: tuple[str, ...]
     """Each answer: its text, and if it was not heard in full, how much was."""
     first_sound: float | None
@@ -97,7 +99,6 @@ def _turn_outcome(held: Held, turn: Turn) -> TurnOutcome:
     return TurnOutcome(
         _came(held, turn, playbacks),
         turn.asked,
-        turn.delivered,
         tuple(_heard(held, playback) for playback in playbacks),
         first,
         max(silences, default=0.0),
@@ -148,41 +149,49 @@ def _came(held: Held, turn: Turn, playbacks: list[Playback]) -> Came:
         return Came.TOLD if _was_told(turn) else Came.SILENCE
     texts = {_text_of(held, playback.utterance) for playback in playbacks}
     fallbacks = ConversationPolicy().fallback
+    if fallbacks.unheard in texts:
+        return Came.APOLOGY
     if texts & {fallbacks.first, fallbacks.second, fallbacks.third}:
         return Came.FALLBACK
     if playbacks[-1].cause is StopCause.INTERRUPTED:
         return Came.INTERRUPTED
-    expected = Script().answer(turn.asked).replace(MARKER, "")
+    expected = SCRIPT.answer(turn.asked).replace(MARKER, "")
     if playbacks[-1].cause is not None or expected not in texts:
         return Came.PART if _was_told(turn) else Came.GARBLED
     began_at = 0.0 if turn is held.turns[0] else turn.began_at
-    return Came.ANSWER_AFTER_RETRY if _retried(held, began_at, turn.settled_at) else Came.ANSWER
+    steps = [step for step in held.call.steps if began_at <= step.fact.at_ms / 1000 <= turn.settled_at]
+    if any(provider > 0 for provider in _opened(steps)):
+        return Came.ANSWER_AFTER_FAILOVER
+    retried = turn.requests > 1 or any(step.target in _AGAIN for step in steps if step.machine in _LINKS)
+    return Came.ANSWER_AFTER_RETRY if retried else Came.ANSWER
 
 
 def _was_told(turn: Turn) -> bool:
     return any(isinstance(effect, do.TellTrouble) for effect in turn.told)
 
 
-def _retried(held: Held, since: float, until: float) -> bool:
-    """Whether something failed meanwhile, and was done again."""
-    return any(
-        step.outcome is Outcome.TAKEN
-        and step.target in ("waiting", "pausing", "retrying", "reopening")
-        and (step.machine != "conversation" or step.target == "retrying")
-        and since * 1000 <= step.fact.at_ms <= until * 1000
-        for step in held.call.steps
-    )
+def _opened(steps: Iterable[Step]) -> Iterator[int]:
+    """The providers to which links were opened."""
+    for step in steps:
+        yield from (effect.provider for effect in step.effects if isinstance(effect, do.OpenLink))
 
 
 # --- transitions ------------------------------------------------------------------------------------------
 
-_USUAL_TURN = ("hearing", "pausing", "finalizing", "generating", "speaking", "quiet")
+_LINKS = ("stt link", "llm link", "tts link")
+_AGAIN = ("waiting", "pausing", "reopening")
+_USUAL_TURNS = (
+    ("hearing", "pausing", "finalizing", "generating", "speaking", "quiet"),
+    ("hearing", "generating", "speaking", "quiet"),
+    ("hearing", "pausing", "generating", "speaking", "quiet"),
+)
+"""The second and third where Flux decides."""
 _EXPECTED_DEADLINES = ("waiting", "pausing", "retrying")
 """States that their deadline ends when all goes well, or when it is time for another attempt."""
 
 
 def _paths(held: Held) -> Iterator[str]:
-    for machine in ("stt link", "llm link", "tts link"):
+    for machine in _LINKS:
         moves = _moves(held.call.steps, machine)
         if any(_cause(step) for step in moves):
             yield f"{machine}: {_drawn(moves)}"
@@ -190,21 +199,24 @@ def _paths(held: Held) -> Iterator[str]:
     moves = [step for step in _moves(held.call.steps, "conversation") if step.fact.at_ms <= until]
     while moves and moves[0].target == "quiet":
         moves = moves[1:]
-    if moves and tuple(step.target for step in moves) != _USUAL_TURN:
+    if moves and tuple(step.target for step in moves) not in _USUAL_TURNS:
         yield f"conversation: {_drawn(moves)}"
 
 
 def _moves(steps: Iterable[Step], machine: str) -> list[Step]:
     return [
-        step
-        for step in steps
-        if step.machine == machine and step.outcome is Outcome.TAKEN and step.source != step.target
+        step for step in steps if step.machine == machine and step.outcome is Outcome.TAKEN and _is_move(step)
     ]
+
+
+def _is_move(step: Step) -> bool:
+    again = (do.OpenLink, do.StartGeneration, do.RestartSpeech)
+    return step.source != step.target or any(isinstance(effect, again) for effect in step.effects)
 
 
 def _drawn(moves: list[Step]) -> str:
     """From state to state, with the failures and deadlines that led there; rounds are counted."""
-    parts = [f"→ {step.target}" + (f" ({_cause(step)})" if _cause(step) else "") for step in moves]
+    parts = [f"→ {_target(step)}" + (f" ({_cause(step)})" if _cause(step) else "") for step in moves]
     drawn = [moves[0].source]
     at = 0
     while at < len(parts):
@@ -214,6 +226,12 @@ def _drawn(moves: list[Step]) -> str:
         drawn += [f"[{' '.join(round_)}] × {times}"] if times > 1 else parts[at : at + 1]
         at += 2 * times if times > 1 else 1
     return " ".join(drawn)
+
+
+def _target(step: Step) -> str:
+    """With what is done again, or by whom."""
+    others = [f" {provider + 1}" for provider in _opened([step]) if provider]
+    return step.target + "".join(others)
 
 
 def _cause(step: Step) -> str:

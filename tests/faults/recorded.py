@@ -1,16 +1,14 @@
-"""Providers as they are, with a record of what they were given."""
+"""A language model as it is, with a record of what it was asked."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
-import numpy as np
-from attrs import Factory, define, field
+from attrs import define, field
 
-from adapters.interfaces import Emit, LanguageModel, Samples, SpeechToText, Transcriber
+from adapters.interfaces import LanguageModel
 from machines.history import Message
-from tests.simulation.speech import understood
 
 
 @define
@@ -32,42 +30,3 @@ class RecordedModel:
     async def check(self) -> None:
         """As `LanguageModel.check`."""
         await self._model.check()
-
-
-@define
-class RecordedHearing:
-    """A speech-to-text provider, and the words that were in the audio of each turn that was finalized."""
-
-    _provider: SpeechToText
-    finalized: list[str]
-    """Oldest first. What the simulated caller said: not what the simulated vendor understands."""
-    name: str = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.name = self._provider.name
-
-    @asynccontextmanager
-    async def open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
-        """As `SpeechToText.open`."""
-        async with self._provider.open(emit, language) as transcriber:
-            yield _Recording(transcriber, self.finalized)
-
-
-@define
-class _Recording:
-    _transcriber: Transcriber
-    _finalized: list[str]
-    _sent: list[Samples] = Factory(list)
-    """On this link since the last finalized turn."""
-
-    def begin_turn(self, turn: int) -> None:
-        self._transcriber.begin_turn(turn)
-
-    async def send(self, samples: Samples, speech_probability: float) -> None:
-        self._sent.append(samples)
-        await self._transcriber.send(samples, speech_probability)
-
-    def finalize(self, turn: int) -> None:
-        self._finalized.append(understood(np.concatenate(self._sent)) if self._sent else "")
-        self._sent.clear()
-        self._transcriber.finalize(turn)

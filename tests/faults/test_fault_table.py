@@ -7,48 +7,92 @@ import pytest
 pytest.importorskip("deepgram")
 pytest.importorskip("cartesia")
 
-from adapters.simulators.script import CALLER_SAYS
+from adapters.simulators import FaultKind
 from machines.policy import ConversationPolicy
-from tests.faults.cells import Cell, Role, all_cells
+from tests.faults.calls import FIRST_WORDS, NEXT_WORDS
+from tests.faults.cells import Cell, Role, State, all_cells
+from tests.faults.outcomes import Came, TurnOutcome
 from tests.faults.run import UNDISTURBED, document, result_of
 from tests.faults.table import PATH
 
+POLICY = ConversationPolicy()
 LATENCIES_MS = 1200
 """What an undisturbed answer takes at most, beside the endpoint delay; also one that drips."""
-POLICY = ConversationPolicy()
-REOPENING_MS = POLICY.link.attempt_timeout_ms * len(POLICY.link.retry_delays_ms) + sum(
-    POLICY.link.retry_delays_ms
-)
-"""A link that cannot be opened is given up after this."""
-DEADLINES_MS = {
-    Role.NOVA: max(POLICY.final_transcript_timeout_ms, REOPENING_MS),
-    Role.FLUX: max(POLICY.final_transcript_timeout_ms, REOPENING_MS),
+LEFT_TO_FLUX_MS = POLICY.provider_endpoint_delay_ms - POLICY.endpoint_delay_ms
+"""Flux decides about turns: so much longer its silence is waited for."""
+ALONE_MS = {
+    Role.NOVA: POLICY.final_transcript_timeout_ms,
+    Role.FLUX: POLICY.final_transcript_timeout_ms + LEFT_TO_FLUX_MS,
     Role.MODEL: POLICY.first_segment_timeout_ms,
+    Role.VOICE: POLICY.speech_stall_timeout_ms + POLICY.link.attempt_timeout_ms,
+}
+"""How much longer than usual the caller waits for the first sound, or the end of the call."""
+BACKED_MS = {
+    Role.NOVA: max(POLICY.link.attempt_timeout_ms, POLICY.final_transcript_timeout_ms / 2),
+    Role.FLUX: POLICY.final_transcript_timeout_ms / 2 + LEFT_TO_FLUX_MS,
+    Role.MODEL: POLICY.first_token_timeout_ms,
     Role.VOICE: POLICY.speech_stall_timeout_ms,
 }
-"""How long a provider may keep the caller waiting, beyond the usual."""
+"""The same with a second provider."""
+ANSWERED = (Came.ANSWER, Came.ANSWER_AFTER_RETRY, Came.ANSWER_AFTER_FAILOVER)
+LOSES_RESULTS = (FaultKind.STALL, FaultKind.HALF_OPEN, FaultKind.TRUNCATE, FaultKind.REORDER)
+CELLS = all_cells()
+BACKED = [cell for cell in CELLS if cell.providers > 1]
 
 
 def named(cell: Cell) -> str:
     return cell.name
 
 
-@pytest.mark.parametrize("cell", all_cells(), ids=named)
+@pytest.mark.parametrize("cell", CELLS, ids=named)
 def test_the_caller_is_not_left_waiting_and_nothing_is_left_behind(cell: Cell) -> None:
     result = result_of(cell)
     assert result.left_behind == ()
     assert result.settled
     assert result.outcome.closing <= POLICY.close_timeout_ms / 1000
-    for turn in result.outcome.turns:
-        assert turn.silence * 1000 <= POLICY.endpoint_delay_ms + LATENCIES_MS + DEADLINES_MS[cell.role]
-        assert turn.gap * 1000 <= POLICY.speech_stall_timeout_ms + 1
-    for turn in result.outcome.turns[:1]:
-        assert CALLER_SAYS[0].startswith(turn.understood), "no word twice, and none of its own"
+    for turn, words in zip(result.outcome.turns, (FIRST_WORDS, NEXT_WORDS), strict=False):
+        assert turn.came not in (Came.SILENCE, Came.TOLD), "the caller hears something, or the call ends"
+        assert first_wait(turn) * 1000 <= POLICY.endpoint_delay_ms + LATENCIES_MS + patience_ms(cell)
+        assert turn.gap * 1000 <= longest_gap_ms(cell, turn)
+        assert words.startswith(turn.understood), "no word twice, and none that was not said"
+        if turn.came in ANSWERED and not may_lose_words(cell):
+            assert turn.understood == words
+
+
+@pytest.mark.parametrize("cell", BACKED, ids=named)
+def test_with_a_second_provider_every_turn_is_answered(cell: Cell) -> None:
+    outcome = result_of(cell).outcome
+    assert len(outcome.turns) == 2
+    assert all(turn.came in ANSWERED for turn in outcome.turns)
+    assert outcome.troubles == ()
+
+
+def first_wait(turn: TurnOutcome) -> float:
+    """Seconds to the first sound, or until it was clear that there would be none."""
+    return turn.silence if turn.first_sound is None else turn.first_sound
+
+
+def patience_ms(cell: Cell) -> float:
+    return (ALONE_MS if cell.providers == 1 else BACKED_MS)[cell.role]
+
+
+def longest_gap_ms(cell: Cell, turn: TurnOutcome) -> float:
+    """Within an answer. Where the only voice is lost, so is what could be said about it."""
+    if cell.providers == 1 and cell.role is Role.VOICE and turn.came in (Came.ENDED, Came.PART):
+        return POLICY.link.budget_ms + 1
+    return POLICY.speech_stall_timeout_ms + POLICY.link.attempt_timeout_ms
+
+
+def may_lose_words(cell: Cell) -> bool:
+    """The only speech to text owes what it understood, and told the beginning: that is what is answered."""
+    owes = any(fault.times == 0 or fault.kind in LOSES_RESULTS for fault in cell.faults)
+    hears = cell.role in (Role.NOVA, Role.FLUX)
+    return hears and cell.providers == 1 and cell.state is State.LISTENING and owes
 
 
 def test_without_faults_both_turns_are_answered() -> None:
     outcome = result_of(UNDISTURBED).outcome
-    assert [turn.came.value for turn in outcome.turns] == ["answer", "answer"]
+    assert [turn.came for turn in outcome.turns] == [Came.ANSWER, Came.ANSWER]
     assert outcome.paths == ()
     assert outcome.troubles == ()
 

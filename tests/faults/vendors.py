@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import httpcore2
 import trio
 from attrs import Factory, frozen
 
 from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux, FluxSettings
+from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
-from adapters.interfaces import LanguageModel, SpeechToText
+from adapters.interfaces import SpeechToText
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
 from orchestrator.providers import Providers
 from tests.faults.network import Network, connect_http
-from tests.faults.recorded import RecordedHearing, RecordedModel
+from tests.faults.recorded import RecordedModel
 from tests.simulation import SimulatedProviders, SimulatedVoiceActivity
 
 KEY = "sk-vantum-0123456789abcdef"
@@ -37,20 +38,17 @@ class Vendors:
 
 
 @functools.cache
-def vendors() -> Vendors:
-    """Made once: it takes a second. Not to be called inside of Trio."""
+def vendors(place: int = 0) -> Vendors:
+    """Those of one place in the order of preference, on a network of their own.
+
+    Made once: it takes a second. Not to be called inside of Trio.
+    """
     network = Network()
     http = http_client()
     made = Vendors(
         network,
         DeepgramNova(KEY, base_url=f"ws://{ADDRESS}", open_stream=network.of("deepgram.v1")),
-        # Turns are ended by our own voice activity, as `vantum serve` has it.
-        DeepgramFlux(
-            KEY,
-            base_url=f"ws://{ADDRESS}",
-            settings=FluxSettings(eager_eot_threshold=None),
-            open_stream=network.of("deepgram.v2"),
-        ),
+        DeepgramFlux(KEY, base_url=f"ws://{ADDRESS}", open_stream=network.of("deepgram.v2")),
         CartesiaTextToSpeech(KEY, base_url=f"ws://{ADDRESS}", open_stream=network.of("cartesia.websocket")),
         OpenAILanguageModel(http, f"http://{ADDRESS}/v1", "gpt-4.1", KEY, temperature=0.7, max_tokens=500),
         connect_http(http, network, "openai"),
@@ -71,22 +69,27 @@ async def _warm_up(made: Vendors) -> None:
 class LineUp(SimulatedProviders):
     """The vendors' adapters in the place of simulated providers, whose `llm` keeps the requests."""
 
-    delivered: list[str] = Factory(list)
-    """The words in the audio of each finalized turn, as they reached speech to text."""
-    hears: tuple[SpeechToText, ...] = Factory(lambda: (vendors().nova,))
-    thinks: tuple[LanguageModel, ...] = Factory(lambda: (vendors().openai,))
-    speaks: tuple[CartesiaTextToSpeech, ...] = Factory(lambda: (vendors().cartesia,))
+    vendors: tuple[Vendors, ...] = Factory(lambda: (vendors(),))
+    """In order of preference."""
+    flux: bool = False
+    """Flux listens first, and Nova stands behind it; if not, the other way around."""
 
     def for_calls(self) -> Providers:
         """As conversations take them."""
         return Providers(
-            RecordedHearing(self.hears[0], self.delivered),
-            RecordedModel(self.thinks[0], self.llm.requests),
-            self.speaks[0],
+            tuple(self._ears()),
+            tuple(RecordedModel(made.openai, self.llm.requests) for made in self.vendors),
+            tuple(made.cartesia for made in self.vendors),
             SimulatedVoiceActivity(),
         )
 
+    def _ears(self) -> Iterator[SpeechToText]:
+        flux = self.flux
+        for made in self.vendors:
+            yield made.flux if flux else made.nova
+            flux = not flux
+
     def in_use(self) -> int:
         """Connections of ours that are open, and not merely kept for the next call."""
-        idle = sum(connection.is_idle() for connection in vendors().pool.connections)
-        return len(vendors().network.open_lines) - idle
+        idle = sum(connection.is_idle() for made in self.vendors for connection in made.pool.connections)
+        return sum(len(made.network.open_lines) for made in self.vendors) - idle

@@ -85,7 +85,7 @@ async def test_28_every_call_counts_its_own_segments(made: Vendors, autojump_clo
 async def test_29_history_beyond_the_limit_loses_its_oldest_exchanges_and_keeps_the_system_message(
     made: Vendors, autojump_clock: MockClock
 ) -> None:
-    script = Script(("One.", "Two.", "Three.", "Four."), (Answer("", "You said {heard}"),))
+    script = Script(("One.", "Two.", "Three.", "Four."), answers=(Answer("", "You said {heard}"),))
     policy = ConversationPolicy(system_prompt="Be brief.", max_history=4)
     async with vendor_call(made, script=script, policy=policy) as held:
         for number in (1, 2, 3, 4):

@@ -13,7 +13,7 @@ from adapters.simulators import Fault, Latencies, Script, Simulators, simulators
 from adapters.simulators.records import Exchange
 from machines.history import Message
 from machines.policy import ConversationPolicy
-from tests.faults.calls import left_behind
+from tests.faults.calls import Side, left_behind
 from tests.faults.network import Network
 from tests.faults.vendors import KEY, LineUp, Vendors
 from tests.simulation import Call, SimulatedCaller, broken_promises, hold_call
@@ -66,9 +66,9 @@ async def vendor_call(
         made.network.attach(running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = LineUp(hears=(made.flux if flux else made.nova,))
+        providers = LineUp(vendors=(made,), flux=flux)
         caller = caller or SimulatedCaller()
         async with hold_call(providers, caller, policy) as call:
             yield VendorCall(call, caller, running, made.network, providers)
         assert broken_promises(call) == []
-        assert await left_behind(made, running, tasks) == []
+        assert await left_behind([Side(made, running)], tasks) == []
