@@ -123,9 +123,10 @@ class Guards(Chart[Context]):
         return self.still_generating() and fact.at_ms + SLACK_MS >= self.model_due_at()
 
     def voice_worth_retrying(self, fact: Fact) -> bool:
-        """The voice may do better at the next take."""
-        left = self.context.take <= self.context.policy.voice_retries
-        return left and (not isinstance(fact, facts.SynthesisFailed) or self._may_succeed(fact, Role.TTS))
+        """The voice may do better at the next take; what seems fatal may be the connection's fault, once."""
+        first, left = self.context.take == 1, self.context.take <= self.context.policy.voice_retries
+        hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
+        return left and (first or not hopeless)
 
     def said_already(self, fact: facts.SegmentReady) -> bool:
         """A model that was to go on with its answer says something of it again."""

@@ -447,9 +447,10 @@ def test_a_recording_begun_meanwhile_is_not_lost_when_the_words_before_are_late(
     assert call.state == "quiet"
 
 
-@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, FATAL), facts.InterruptRequested()])
+@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, FATAL, take=2), facts.InterruptRequested()])
 def test_a_caller_who_speaks_while_the_answer_breaks_off_is_heard(fact: facts.Fact) -> None:
     call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
+    call.voice_fails(FATAL)
     call.handle(facts.SpeechStarted())
     call.handle(fact)
     assert call.state == "hearing"

@@ -175,9 +175,15 @@ def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
 
 
 def test_speech_to_text_that_gave_words_is_not_doubted_at_half_time() -> None:
-    call = Call(line_ups=TWO_EACH).finalizing()
+    call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert call.deadline_passes() == []
+
+
+def test_speech_to_text_that_owes_the_rest_of_a_turn_is_doubted_where_another_stands_ready() -> None:
+    call = Call(line_ups=TWO_EACH).finalizing()
+    call.handle(facts.TranscriptInterim(1, "hello"))
+    assert opened(call.deadline_passes()) == [(STT, 1)]
 
 
 def test_a_failed_transcription_waits_for_another_provider() -> None:
@@ -327,8 +333,9 @@ def test_what_the_voice_says_of_the_take_before_is_refused() -> None:
         assert call.outcome() is Outcome.REFUSED
 
 
-def test_a_fatal_error_of_the_only_voice_ends_the_answer() -> None:
+def test_a_fatal_error_of_the_only_voice_ends_the_answer_unless_it_was_the_connection_s() -> None:
     call = Call().speaking("Yes indeed.")
+    assert do.RestartSpeech(1, 2) in call.voice_fails(FATAL)
     assert do.StopSpeech(1, StopCause.FAILED) in call.voice_fails(FATAL)
     assert call.state == "quiet"
 

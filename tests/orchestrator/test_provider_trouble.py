@@ -201,7 +201,7 @@ async def test_a_voice_that_never_goes_on_leaves_the_text_and_the_call(
     speaking: Speaking, autojump_clock: MockClock
 ) -> None:
     hopeless = speaking.fault == Fails(ErrorClass.FATAL)
-    takes = 1 if hopeless else 1 + ConversationPolicy().voice_retries
+    takes = 2 if hopeless else 1 + ConversationPolicy().voice_retries
     async with hold_call(voice(*[speaking] * takes)) as call:
         await call.take_turn("hello")
         await call.answered()
