@@ -8,22 +8,21 @@ from typing import Any
 
 import attrs
 from attrs import define, field, frozen
-from statemachine.transition import Transition
 
 from machines.check.books import Books, entered
+from machines.check.fast import run_by_tables
 from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
 from machines.check.keys import Key, conversation_key, link_key
+from machines.check.memory import Snapshot, restore, snapshot
 from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers, queue_offers
-from machines.context import TurnTimes
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
 from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, Role
 from machines.history import Message
-from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
-from machines.tables import guard_of
+from machines.tables import Row
 
 SHORT = ConversationPolicy(
     system_prompt="Be brief.",
@@ -92,43 +91,11 @@ class Report:
     violations: tuple[Violation, ...]
 
 
-# --- keeping and restoring a configuration -----------------------------------------------------------------
-
-
-@frozen
-class Snapshot:
-    """The memory of one machine."""
-
-    fields: tuple[tuple[str, Any], ...]
-
-
-def snapshot(driver: Driver[Any]) -> Snapshot:
-    """Keep a machine's memory."""
-    context = driver.context
-    names = [field.name for field in attrs.fields(type(context))]
-    return Snapshot(tuple((name, _copied(getattr(context, name))) for name in names))
-
-
-def restore(driver: Driver[Any], kept: Snapshot) -> None:
-    """Put a machine's memory back."""
-    for name, value in kept.fields:
-        setattr(driver.context, name, _copied(value))
-
-
-def _copied(value: Any) -> Any:
-    """Memory holds immutable values, lists of them, and records of both (which are not shared)."""
-    if isinstance(value, list):
-        return [_copied(each) for each in value]
-    if not isinstance(value, TurnTimes | PlaybackLedger | SpokenSegment):
-        return value
-    copy = object.__new__(type(value))
-    for name in value.__slots__:
-        if name != "__weakref__":
-            setattr(copy, name, _copied(getattr(value, name)))
-    return copy
-
-
 # --- the walk ---------------------------------------------------------------------------------------------
+
+
+ALL = frozenset(("conversation", *(f"{role.value} link" for role in Role)))
+NONE: frozenset[str] = frozenset()
 
 
 @frozen
@@ -140,20 +107,7 @@ class Node:
     parent: int | None
     handled: Handled
     depth: int
-
-
-@frozen
-class Witness:
-    """Hears from the engine which transitions are taken."""
-
-    machine: str
-    taken: set[Taken]
-
-    def on_transition(self, transition: Transition, event: object) -> None:
-        """Called by the engine for each transition it takes."""
-        if transition.target is not None and not transition.initial:
-            source, target = transition.source.id, transition.target.id
-            self.taken.add(Taken(self.machine, source, str(event), guard_of(transition), target))
+    ended: bool
 
 
 @define
@@ -173,15 +127,15 @@ class Walk:
     """For each configuration, those it can be reached from in one step."""
     _facts: int = field(default=0, init=False)
     _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
-    _taken: set[Taken] = field(factory=set, init=False)
+    _rows: set[Row] = field(factory=set, init=False)
     _asked: set[tuple[str, str, str, str, str]] = field(factory=set, init=False)
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
     def run(self) -> Report:
         """Visit everything that can be reached."""
         charts = Charts()
-        for chart in (charts.conversation, charts.link):
-            chart.add_listener(Witness(type(chart).__name__, self._taken))  # type: ignore[no-untyped-call]
+        run_by_tables(charts.conversation, self._note_row)
+        run_by_tables(charts.link, self._note_row)
         system = ConversationSystem(self.policy, charts, self.line_ups)
         self._begin(system)
         number = 0
@@ -195,7 +149,9 @@ class Walk:
             facts=self._facts,
             longest=max(node.depth for node in self._nodes),
             outcomes=frozenset(self._outcomes),
-            taken=frozenset(self._taken),
+            taken=frozenset(
+                Taken(row.machine, row.state, row.event, row.guard, row.target) for row in self._rows
+            ),
             asked=frozenset(self._asked),
             violations=tuple(self._violations.values()),
         )
@@ -208,30 +164,35 @@ class Walk:
     def _go_on_from(self, system: ConversationSystem, number: int) -> None:
         """Offer everything to one configuration."""
         node = self._nodes[number]
-        self._return_to(system, node)
+        self._return_to(system, node, ALL)
         history = system.conversation.context.history
-        moved = False
+        moved: frozenset[str] = NONE
         for fact in tuple(self.offers(system, node.books)):
             self._facts += 1
-            if moved:
-                self._return_to(system, node)
-            moved = True
+            self._return_to(system, node, moved)
             try:
                 handled = system.handle(fact)
             except Exception as error:  # whatever a machine raises is a finding, and the walk goes on
+                moved = ALL
                 self._complain("no_fact_raises", f"{fact} raised {error!r}", number, Handled((), ()))
                 continue
             self._note_outcomes(handled)
-            moved = any(step.outcome is Outcome.TAKEN for step in handled.steps)
+            moved = _moved(handled)
             if not moved and not _matters(handled, node.books):
                 continue
             books = self._check(system, node.books, history, handled, number)
             arrived = self._keep(system, books, number, handled)
             self._comes_from.setdefault(arrived, set()).add(number)
 
-    def _return_to(self, system: ConversationSystem, node: Node) -> None:
-        for driver, kept in zip(drivers(system), node.machines, strict=True):
-            restore(driver, kept)
+    def _return_to(self, system: ConversationSystem, node: Node, moved: frozenset[str]) -> None:
+        """Put the memory of the machines that moved back."""
+        if moved:
+            for driver, kept in zip(drivers(system), node.machines, strict=True):
+                if driver.name in moved:
+                    restore(driver, kept)
+
+    def _note_row(self, row: Row) -> None:
+        self._rows.add(row)
 
     def _note_outcomes(self, handled: Handled) -> None:
         for step in handled.steps:
@@ -263,7 +224,7 @@ class Walk:
             self._known[key] = len(self._nodes)
             depth = 0 if parent is None else self._nodes[parent].depth + 1
             kept = tuple(snapshot(driver) for driver in drivers(system))
-            self._nodes.append(Node(kept, books, parent, handled, depth))
+            self._nodes.append(Node(kept, books, parent, handled, depth, system.ended))
         return self._known[key]
 
     def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
@@ -283,7 +244,7 @@ class Walk:
 
     def _require_an_end(self) -> None:
         """From every configuration a way must lead to the end."""
-        ends = [number for number, node in enumerate(self._nodes) if _has_ended(node)]
+        ends = [number for number, node in enumerate(self._nodes) if node.ended]
         saved, pending = set(ends), deque(ends)
         while pending:
             for number in self._comes_from.get(pending.popleft(), set()) - saved:
@@ -304,8 +265,11 @@ def _matters(handled: Handled, books: Books) -> bool:
     )
 
 
-def _has_ended(node: Node) -> bool:
-    return "ended" in dict(node.machines[0].fields)["state"]
+def _moved(handled: Handled) -> frozenset[str]:
+    """The machines whose memory changed: nothing else than a transition changes it."""
+    if len(handled.steps) == 1 and handled.steps[0].outcome is not Outcome.TAKEN:
+        return NONE
+    return frozenset(step.machine for step in handled.steps if step.outcome is Outcome.TAKEN)
 
 
 def drivers(system: ConversationSystem) -> tuple[Driver[Any], ...]:
