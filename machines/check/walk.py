@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ from machines.check.offers import Offers, conversation_offers, link_offers, one_
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
-from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, Role
+from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, ProviderFailure, Role
 from machines.history import Message
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
@@ -63,7 +64,8 @@ class Violation:
         for handled in self.trace:
             for step in handled.steps:
                 effects = ", ".join(map(_told, step.effects)) or step.reason
-                lines.append(f"  {step.source} → {step.target}, {step.outcome.value}: {_told(step.fact)}")
+                moved = f"{step.machine}: {step.source} → {step.target}, {step.outcome.value}"
+                lines.append(f"  {moved}: {_told(step.fact)}")
                 lines.append(f"      {effects}")
         return "\n".join(lines)
 
@@ -71,7 +73,28 @@ class Violation:
 def _told(record: Fact | Effect) -> str:
     """A fact or an effect in few words, without the time."""
     values = attrs.asdict(record, recurse=False)
-    return f"{record.name}({', '.join(str(value) for name, value in values.items() if name != 'at_ms')})"
+    return f"{record.name}({', '.join(_short(value) for name, value in values.items() if name != 'at_ms')})"
+
+
+def _short(value: object) -> str:
+    match value:
+        case Enum():
+            return str(value.value)
+        case ProviderFailure():
+            return value.error_class.value
+    return str(value)
+
+
+@frozen
+class Node:
+    """A configuration that was reached, and how."""
+
+    machines: tuple[Snapshot, ...]
+    books: Books
+    parent: int | None
+    handled: Handled
+    depth: int
+    ended: bool
 
 
 @frozen
@@ -89,25 +112,22 @@ class Report:
     asked: frozenset[tuple[str, str, str, str, str]]
     """Machine, state, event and target, with the name of an effect that was asked for."""
     violations: tuple[Violation, ...]
+    nodes: tuple[Node, ...] = field(eq=False, repr=False)
+    """The configurations, by their numbers."""
+    examples: tuple[int, ...] = field(eq=False, repr=False)
+    """Configurations that between them take every transition that was taken."""
+
+    def farthest(self) -> int:
+        """The number of the configuration farthest from the start, the first of several."""
+        return max(range(len(self.nodes)), key=lambda number: self.nodes[number].depth)
 
 
 # --- the walk ---------------------------------------------------------------------------------------------
 
 
 ALL = frozenset(("conversation", *(f"{role.value} link" for role in Role)))
+"""The machines of a call, by the names that steps bear."""
 NONE: frozenset[str] = frozenset()
-
-
-@frozen
-class Node:
-    """A configuration that was reached, and how."""
-
-    machines: tuple[Snapshot, ...]
-    books: Books
-    parent: int | None
-    handled: Handled
-    depth: int
-    ended: bool
 
 
 @define
@@ -127,7 +147,10 @@ class Walk:
     """For each configuration, those it can be reached from in one step."""
     _facts: int = field(default=0, init=False)
     _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
-    _rows: set[Row] = field(factory=set, init=False)
+    _number: int = field(default=0, init=False)
+    """The configuration that facts are offered to."""
+    _rows: dict[Row, int] = field(factory=dict, init=False)
+    """The transitions that were taken, and the configuration each was taken from first."""
     _asked: set[tuple[str, str, str, str, str]] = field(factory=set, init=False)
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
@@ -154,6 +177,8 @@ class Walk:
             ),
             asked=frozenset(self._asked),
             violations=tuple(self._violations.values()),
+            nodes=tuple(self._nodes),
+            examples=tuple(sorted(set(self._rows.values()))),
         )
 
     def _begin(self, system: ConversationSystem) -> None:
@@ -164,6 +189,7 @@ class Walk:
     def _go_on_from(self, system: ConversationSystem, number: int) -> None:
         """Offer everything to one configuration."""
         node = self._nodes[number]
+        self._number = number
         self._return_to(system, node, ALL)
         history = system.conversation.context.history
         moved: frozenset[str] = NONE
@@ -192,7 +218,7 @@ class Walk:
                     restore(driver, kept)
 
     def _note_row(self, row: Row) -> None:
-        self._rows.add(row)
+        self._rows.setdefault(row, self._number)
 
     def _note_outcomes(self, handled: Handled) -> None:
         for step in handled.steps:
@@ -232,15 +258,7 @@ class Walk:
         step = handled.steps[0] if handled.steps else None
         about = (invariant, complaint, step and (step.source, step.fact.name))
         if about not in self._violations:
-            self._violations[about] = Violation(invariant, complaint, (*self._trace(number), handled))
-
-    def _trace(self, number: int | None) -> tuple[Handled, ...]:
-        """How a configuration was reached first, which is the shortest way there is."""
-        way: list[Handled] = []
-        while number is not None:
-            way.append(self._nodes[number].handled)
-            number = self._nodes[number].parent
-        return tuple(reversed(way))
+            self._violations[about] = Violation(invariant, complaint, (*way_to(self._nodes, number), handled))
 
     def _require_an_end(self) -> None:
         """From every configuration a way must lead to the end."""
@@ -253,6 +271,15 @@ class Walk:
         for number in range(len(self._nodes)):
             if number not in saved:
                 self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
+
+
+def way_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
+    """How a configuration was reached first, which is the shortest way there is."""
+    way: list[Handled] = []
+    while number is not None:
+        way.append(nodes[number].handled)
+        number = nodes[number].parent
+    return tuple(reversed(way))
 
 
 def _matters(handled: Handled, books: Books) -> bool:
