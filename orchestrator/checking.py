@@ -27,6 +27,9 @@ def check(report: Path | None = None, console: Console | None = None) -> bool:
         OSError: the report cannot be written.
     """
     console = console or Console()
+    if report is not None:
+        # A path that cannot be written to is told now, not after all walks.
+        report.touch()
     began = time.perf_counter()
     visited = tuple(_walks(console))
     wrong = complaints(visited)

@@ -89,9 +89,10 @@ def test_the_same_walks_give_the_same_report(tmp_path: Path) -> None:
     assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
 
 
-def test_a_report_that_cannot_be_written_is_told_in_one_sentence() -> None:
+def test_a_report_that_cannot_be_written_is_told_at_once() -> None:
     result = check("--report", "no/such/directory/check.md")
     assert result.exit_code == 1
-    assert result.output.endswith(
-        "Error: Cannot write the report to no/such/directory/check.md: No such file or directory.\n"
+    assert (
+        result.output
+        == "Error: Cannot write the report to no/such/directory/check.md: No such file or directory.\n"
     )
