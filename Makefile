@@ -5,7 +5,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 REQUIREMENTS := .ci/requirements
 
-.PHONY: help run test bench diagrams requirements clean models tools python
+.PHONY: help run test bench check diagrams requirements clean models tools python
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -32,6 +32,9 @@ test: .venv/.test tools models ## install everything, then check and test
 
 bench: .venv/.test models ## run the benchmarks
 	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
+
+check: .venv/.run ## visit every configuration of the machines, write docs/check.md
+	@$(BIN)/vantum check --report docs/check.md
 
 diagrams: .venv/.run ## draw the machines into diagrams/, list the events in docs/protocol.md
 	@$(BIN)/vantum diagrams

@@ -239,6 +239,26 @@ def diagrams(check: bool, output: Path) -> None:
         )
 
 
+# --- check ------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the report to this Markdown file, too.",
+)
+def check(report: Path | None) -> None:
+    """Visit every configuration that a call can reach, and hold the invariants in each."""
+    from orchestrator import checking
+
+    try:
+        all_is_well = checking.check(report)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write the report to {report}: {error.strerror}.") from None
+    raise SystemExit(0 if all_is_well else 1)
+
+
 # --- doctor -----------------------------------------------------------------------------------------------
 
 

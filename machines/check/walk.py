@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import attrs
 from attrs import define, field, frozen
-from statemachine.transition import Transition
 
 from machines.check.books import Books, entered
+from machines.check.fast import run_by_tables
 from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
 from machines.check.keys import Key, conversation_key, link_key
+from machines.check.memory import Snapshot, restore, snapshot
 from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers, queue_offers
-from machines.context import TurnTimes
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
-from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, Role
+from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, ProviderFailure, Role
 from machines.history import Message
-from machines.playback import PlaybackLedger, SpokenSegment
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
-from machines.tables import guard_of
+from machines.tables import Row
 
 SHORT = ConversationPolicy(
     system_prompt="Be brief.",
@@ -64,7 +64,8 @@ class Violation:
         for handled in self.trace:
             for step in handled.steps:
                 effects = ", ".join(map(_told, step.effects)) or step.reason
-                lines.append(f"  {step.source} → {step.target}, {step.outcome.value}: {_told(step.fact)}")
+                moved = f"{step.machine}: {step.source} → {step.target}, {step.outcome.value}"
+                lines.append(f"  {moved}: {_told(step.fact)}")
                 lines.append(f"      {effects}")
         return "\n".join(lines)
 
@@ -72,7 +73,28 @@ class Violation:
 def _told(record: Fact | Effect) -> str:
     """A fact or an effect in few words, without the time."""
     values = attrs.asdict(record, recurse=False)
-    return f"{record.name}({', '.join(str(value) for name, value in values.items() if name != 'at_ms')})"
+    return f"{record.name}({', '.join(_short(value) for name, value in values.items() if name != 'at_ms')})"
+
+
+def _short(value: object) -> str:
+    match value:
+        case Enum():
+            return str(value.value)
+        case ProviderFailure():
+            return value.error_class.value
+    return str(value)
+
+
+@frozen
+class Node:
+    """A configuration that was reached, and how."""
+
+    machines: tuple[Snapshot, ...]
+    books: Books
+    parent: int | None
+    handled: Handled
+    depth: int
+    ended: bool
 
 
 @frozen
@@ -90,70 +112,22 @@ class Report:
     asked: frozenset[tuple[str, str, str, str, str]]
     """Machine, state, event and target, with the name of an effect that was asked for."""
     violations: tuple[Violation, ...]
+    nodes: tuple[Node, ...] = field(eq=False, repr=False)
+    """The configurations, by their numbers."""
+    examples: tuple[int, ...] = field(eq=False, repr=False)
+    """Configurations that between them take every transition that was taken."""
 
-
-# --- keeping and restoring a configuration -----------------------------------------------------------------
-
-
-@frozen
-class Snapshot:
-    """The memory of one machine."""
-
-    fields: tuple[tuple[str, Any], ...]
-
-
-def snapshot(driver: Driver[Any]) -> Snapshot:
-    """Keep a machine's memory."""
-    context = driver.context
-    names = [field.name for field in attrs.fields(type(context))]
-    return Snapshot(tuple((name, _copied(getattr(context, name))) for name in names))
-
-
-def restore(driver: Driver[Any], kept: Snapshot) -> None:
-    """Put a machine's memory back."""
-    for name, value in kept.fields:
-        setattr(driver.context, name, _copied(value))
-
-
-def _copied(value: Any) -> Any:
-    """Memory holds immutable values, lists of them, and records of both (which are not shared)."""
-    if isinstance(value, list):
-        return [_copied(each) for each in value]
-    if not isinstance(value, TurnTimes | PlaybackLedger | SpokenSegment):
-        return value
-    copy = object.__new__(type(value))
-    for name in value.__slots__:
-        if name != "__weakref__":
-            setattr(copy, name, _copied(getattr(value, name)))
-    return copy
+    def farthest(self) -> int:
+        """The number of the configuration farthest from the start, the first of several."""
+        return max(range(len(self.nodes)), key=lambda number: self.nodes[number].depth)
 
 
 # --- the walk ---------------------------------------------------------------------------------------------
 
 
-@frozen
-class Node:
-    """A configuration that was reached, and how."""
-
-    machines: tuple[Snapshot, ...]
-    books: Books
-    parent: int | None
-    handled: Handled
-    depth: int
-
-
-@frozen
-class Witness:
-    """Hears from the engine which transitions are taken."""
-
-    machine: str
-    taken: set[Taken]
-
-    def on_transition(self, transition: Transition, event: object) -> None:
-        """Called by the engine for each transition it takes."""
-        if transition.target is not None and not transition.initial:
-            source, target = transition.source.id, transition.target.id
-            self.taken.add(Taken(self.machine, source, str(event), guard_of(transition), target))
+ALL = frozenset(("conversation", *(f"{role.value} link" for role in Role)))
+"""The machines of a call, by the names that steps bear."""
+NONE: frozenset[str] = frozenset()
 
 
 @define
@@ -173,15 +147,18 @@ class Walk:
     """For each configuration, those it can be reached from in one step."""
     _facts: int = field(default=0, init=False)
     _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
-    _taken: set[Taken] = field(factory=set, init=False)
+    _number: int = field(default=0, init=False)
+    """The configuration that facts are offered to."""
+    _rows: dict[Row, int] = field(factory=dict, init=False)
+    """The transitions that were taken, and the configuration each was taken from first."""
     _asked: set[tuple[str, str, str, str, str]] = field(factory=set, init=False)
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
     def run(self) -> Report:
         """Visit everything that can be reached."""
         charts = Charts()
-        for chart in (charts.conversation, charts.link):
-            chart.add_listener(Witness(type(chart).__name__, self._taken))  # type: ignore[no-untyped-call]
+        run_by_tables(charts.conversation, self._note_row)
+        run_by_tables(charts.link, self._note_row)
         system = ConversationSystem(self.policy, charts, self.line_ups)
         self._begin(system)
         number = 0
@@ -195,9 +172,13 @@ class Walk:
             facts=self._facts,
             longest=max(node.depth for node in self._nodes),
             outcomes=frozenset(self._outcomes),
-            taken=frozenset(self._taken),
+            taken=frozenset(
+                Taken(row.machine, row.state, row.event, row.guard, row.target) for row in self._rows
+            ),
             asked=frozenset(self._asked),
             violations=tuple(self._violations.values()),
+            nodes=tuple(self._nodes),
+            examples=tuple(sorted(set(self._rows.values()))),
         )
 
     def _begin(self, system: ConversationSystem) -> None:
@@ -208,30 +189,36 @@ class Walk:
     def _go_on_from(self, system: ConversationSystem, number: int) -> None:
         """Offer everything to one configuration."""
         node = self._nodes[number]
-        self._return_to(system, node)
+        self._number = number
+        self._return_to(system, node, ALL)
         history = system.conversation.context.history
-        moved = False
+        moved: frozenset[str] = NONE
         for fact in tuple(self.offers(system, node.books)):
             self._facts += 1
-            if moved:
-                self._return_to(system, node)
-            moved = True
+            self._return_to(system, node, moved)
             try:
                 handled = system.handle(fact)
             except Exception as error:  # whatever a machine raises is a finding, and the walk goes on
+                moved = ALL
                 self._complain("no_fact_raises", f"{fact} raised {error!r}", number, Handled((), ()))
                 continue
             self._note_outcomes(handled)
-            moved = any(step.outcome is Outcome.TAKEN for step in handled.steps)
+            moved = _moved(handled)
             if not moved and not _matters(handled, node.books):
                 continue
             books = self._check(system, node.books, history, handled, number)
             arrived = self._keep(system, books, number, handled)
             self._comes_from.setdefault(arrived, set()).add(number)
 
-    def _return_to(self, system: ConversationSystem, node: Node) -> None:
-        for driver, kept in zip(drivers(system), node.machines, strict=True):
-            restore(driver, kept)
+    def _return_to(self, system: ConversationSystem, node: Node, moved: frozenset[str]) -> None:
+        """Put the memory of the machines that moved back."""
+        if moved:
+            for driver, kept in zip(drivers(system), node.machines, strict=True):
+                if driver.name in moved:
+                    restore(driver, kept)
+
+    def _note_row(self, row: Row) -> None:
+        self._rows.setdefault(row, self._number)
 
     def _note_outcomes(self, handled: Handled) -> None:
         for step in handled.steps:
@@ -263,7 +250,7 @@ class Walk:
             self._known[key] = len(self._nodes)
             depth = 0 if parent is None else self._nodes[parent].depth + 1
             kept = tuple(snapshot(driver) for driver in drivers(system))
-            self._nodes.append(Node(kept, books, parent, handled, depth))
+            self._nodes.append(Node(kept, books, parent, handled, depth, system.ended))
         return self._known[key]
 
     def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
@@ -271,19 +258,11 @@ class Walk:
         step = handled.steps[0] if handled.steps else None
         about = (invariant, complaint, step and (step.source, step.fact.name))
         if about not in self._violations:
-            self._violations[about] = Violation(invariant, complaint, (*self._trace(number), handled))
-
-    def _trace(self, number: int | None) -> tuple[Handled, ...]:
-        """How a configuration was reached first, which is the shortest way there is."""
-        way: list[Handled] = []
-        while number is not None:
-            way.append(self._nodes[number].handled)
-            number = self._nodes[number].parent
-        return tuple(reversed(way))
+            self._violations[about] = Violation(invariant, complaint, (*way_to(self._nodes, number), handled))
 
     def _require_an_end(self) -> None:
         """From every configuration a way must lead to the end."""
-        ends = [number for number, node in enumerate(self._nodes) if _has_ended(node)]
+        ends = [number for number, node in enumerate(self._nodes) if node.ended]
         saved, pending = set(ends), deque(ends)
         while pending:
             for number in self._comes_from.get(pending.popleft(), set()) - saved:
@@ -292,6 +271,15 @@ class Walk:
         for number in range(len(self._nodes)):
             if number not in saved:
                 self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
+
+
+def way_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
+    """How a configuration was reached first, which is the shortest way there is."""
+    way: list[Handled] = []
+    while number is not None:
+        way.append(nodes[number].handled)
+        number = nodes[number].parent
+    return tuple(reversed(way))
 
 
 def _matters(handled: Handled, books: Books) -> bool:
@@ -304,8 +292,11 @@ def _matters(handled: Handled, books: Books) -> bool:
     )
 
 
-def _has_ended(node: Node) -> bool:
-    return "ended" in dict(node.machines[0].fields)["state"]
+def _moved(handled: Handled) -> frozenset[str]:
+    """The machines whose memory changed: nothing else than a transition changes it."""
+    if len(handled.steps) == 1 and handled.steps[0].outcome is not Outcome.TAKEN:
+        return NONE
+    return frozenset(step.machine for step in handled.steps if step.outcome is Outcome.TAKEN)
 
 
 def drivers(system: ConversationSystem) -> tuple[Driver[Any], ...]:

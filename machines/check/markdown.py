@@ -1,0 +1,177 @@
+"""The report of the exhaustive check as Markdown, for reviewers."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from machines.check.report import Visited, complaints, coverage, findings, outcomes
+from machines.check.walk import way_to
+from machines.declarations import Outcome
+from machines.facts import Fact, ProviderFailure, Request
+from machines.system import Handled
+from machines.tables import CONVERSATION, LINK, Machine, events, leaves
+
+
+def markdown(visited: Sequence[Visited], diagrams: str) -> str:
+    """The report, the same for the same walks; `diagrams` is the way to the directory of the drawings."""
+    return "\n\n".join((*_head(visited), *_coverage_section(visited), *_story(visited, diagrams))) + "\n"
+
+
+BOUNDS = (
+    "Configurations are told apart by what guards and invariants read, times and wordings left out, and"
+    " budgets are as small as they can be without losing a case: one retry of an answer and of a voice, two"
+    " segments to an answer, one exchange of history, one turn and one request waiting. Beyond that, the"
+    " tests try calls of any length at random (`tests/machines/test_interleavings.py`)."
+)
+
+
+def _head(visited: Sequence[Visited]) -> Iterator[str]:
+    configurations = sum(one.report.configurations for one in visited)
+    tried = sum(one.report.facts for one in visited)
+    wrong = complaints(visited)
+    yield "# The exhaustive check"
+    yield "Written by `vantum check --report`; `vantum check` repeats it."
+    yield (
+        f"Every configuration that a call can reach was visited: **{configurations:,}** of them. In each,"
+        " everything that can happen was tried, late, doubled and contradictory facts included:"
+        f" **{tried:,}** facts. "
+        + (f"**{len(wrong)} things are wrong.**" if wrong else "**Every invariant held.**")
+    )
+    yield from (f"```text\n{each}\n```" for each in wrong)
+    yield BOUNDS
+    yield "## The walks"
+    yield _table(
+        ("walk", "what is walked", "configurations", "facts", "transitions taken", "longest path"),
+        (
+            (
+                one.name,
+                one.subject,
+                f"{one.report.configurations:,}",
+                f"{one.report.facts:,}",
+                str(len(one.report.taken)),
+                f"{one.report.longest} facts",
+            )
+            for one in visited
+        ),
+    )
+    yield (
+        "Facts go through the live guards and actions, along the tables of the live machines instead of"
+        " through the library's engine; `tests/machines/test_walks.py` and `tests/machines/test_fast.py` show"
+        " that both lead to the same steps, effects and memory. The longest path is the number of facts to"
+        " the configuration farthest from the start, on the shortest way there."
+    )
+    yield "## What holds"
+    yield _table(
+        ("invariant", "in words", ""),
+        ((f"`{each.name}`", each.means, each.verdict) for each in findings(visited)),
+    )
+    yield (
+        "That these would notice an error is tested, too: `tests/machines/test_check.py` seeds faults (a"
+        " guard that always or never holds, an action left out, a deadline never armed, late facts believed)"
+        " and requires for each that the walk finds it, and by which invariant."
+    )
+
+
+def _coverage_section(visited: Sequence[Visited]) -> Iterator[str]:
+    machines = coverage(visited)
+    yield "## What was exercised"
+    yield _table(
+        ("machine", "transitions taken", "pairs of state and event met"),
+        (
+            (
+                each.machine,
+                f"{each.transitions_taken} of {each.transitions}",
+                f"{each.pairs_met} of {each.pairs}",
+            )
+            for each in machines
+        ),
+    )
+    yield (
+        "Pair by pair, for the conversation: **T**, a transition is taken; **i**, the event is ignored for a"
+        " reason; **r**, it is refused, because it speaks of something that is over."
+    )
+    yield _matrix(visited, CONVERSATION)
+    left = sum(each.before_the_call for each in machines)
+    if left:
+        yield (
+            f"The {left} that are left are a link's before its call begins. A link is wanted in the moment in"
+            " which its call begins, so that nothing else can be told to it before; they are declared"
+            " nevertheless, as every pair is."
+        )
+    yield from (f"- {each.machine}: {missing}" for each in machines for missing in each.missing)
+
+
+def _matrix(visited: Sequence[Visited], machine: Machine) -> str:
+    """What became of every event in every state."""
+    seen = outcomes(visited, machine)
+    states = [state.id for state in leaves(machine.chart)]
+
+    def met(state: str, event: str) -> str:
+        return " ".join(sign for outcome, sign in SIGNS if ((state, event), outcome) in seen)
+
+    lines = ((f"`{event}`", *(met(state, event) for state in states)) for event in events(machine.chart))
+    return _table(("", *states), lines)
+
+
+SIGNS = ((Outcome.TAKEN, "T"), (Outcome.IGNORED, "i"), (Outcome.REFUSED, "r"), (Outcome.UNDECLARED, "?"))
+
+
+def _story(visited: Sequence[Visited], diagrams: str) -> Iterator[str]:
+    one = max(visited, key=lambda each: each.report.longest)
+    way = way_to(one.report.nodes, one.report.farthest())
+    yield "## The longest path"
+    yield (
+        f"{one.report.longest} facts, in the walk “{one.name}”: the configuration that is hardest to reach,"
+        " and the shortest way there. Times play no part in it."
+    )
+    yield _table(
+        ("", "what happens", "state of the machine", "what is asked for"),
+        ((str(number), *line) for number, handled in enumerate(way) for line in _told(handled)),
+    )
+    yield "The machines themselves, drawn from the same tables:"
+    for name in (CONVERSATION.name, LINK.name):
+        yield f"![The {name} machine]({diagrams}/{name}.svg)"
+    tables = (f"[{name}]({diagrams}/{name}.md)" for name in (CONVERSATION.name, LINK.name))
+    yield f"Their tables: {', '.join(tables)}."
+
+
+def _told(handled: Handled) -> Iterator[tuple[str, str, str]]:
+    """One fact and what followed, as lines of a table."""
+    for step in handled.steps:
+        moved = step.source if step.source == step.target else f"{step.source} → {step.target}"
+        asked = ", ".join(f"`{effect.name}`" for effect in step.effects)
+        where = moved if step.machine == CONVERSATION.name else f"{step.machine}: {moved}"
+        yield in_words(step.fact), where, asked or step.reason or "nothing"
+
+
+def in_words(record: Fact) -> str:
+    """A fact with what distinguishes it from others of its kind."""
+    names = (each.name for each in attrs.fields(type(record)) if each.name != "at_ms")
+    said = ", ".join(filter(None, (_value(name, getattr(record, name)) for name in names)))
+    return f"{record.name.replace('_', ' ')}" + (f" ({said})" if said else "")
+
+
+def _value(name: str, value: object) -> str:
+    """A value in words; nothing for one that says nothing."""
+    match value:
+        case bool():
+            return name if value else ""
+        case enum.Enum():
+            return str(value.value)
+        case Request():
+            return "with a request"
+        case ProviderFailure():
+            return value.error_class.value
+        case str():
+            return f"“{value}”"
+        case int() | float():
+            return f"{name} {value:g}" if value or name == "segment" else ""
+    return ""
+
+
+def _table(head: Sequence[str], lines: Iterator[Sequence[str]]) -> str:
+    written = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join((f"| {' | '.join(head)} |", "| " + " | ".join("---" for _ in head) + " |", *written))

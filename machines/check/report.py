@@ -1,0 +1,194 @@
+"""The exhaustive check as a whole: the walks it makes, and what they saw together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from attrs import frozen
+
+from machines.check.invariants import INVARIANTS, Invariant
+from machines.check.walk import (
+    Report,
+    Taken,
+    Violation,
+    walk_conversation,
+    walk_known_down,
+    walk_links,
+    walk_one_link,
+    walk_queue,
+)
+from machines.declarations import Outcome
+from machines.tables import CONVERSATION, LINK, Kind, Machine, rows
+
+# --- which walks are made ---------------------------------------------------------------------------------
+
+
+@frozen
+class Planned:
+    """A walk to be made."""
+
+    name: str
+    subject: str
+    walk: Callable[..., Report]
+    """Takes the invariants, and `stop_at_violation`."""
+
+    def run(
+        self, invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+    ) -> Visited:
+        """Make it."""
+        return Visited(self.name, self.subject, self.walk(invariants, stop_at_violation=stop_at_violation))
+
+
+@frozen
+class Visited:
+    """A walk that was made, and what it saw."""
+
+    name: str
+    subject: str
+    report: Report
+
+
+PLAN = (
+    Planned("conversation", "the conversation machine, its links up, lost or replaced", walk_conversation),
+    Planned("queue", "the same where answers cannot be interrupted and turns wait", walk_queue),
+    Planned("links", "all four machines of a call while it comes up and goes down", walk_links),
+    Planned("one link", "one link with its whole schedule of retries", walk_one_link),
+    Planned("two providers", "one link that can fail over and go back", partial(walk_one_link, providers=2)),
+    Planned("known down", "a call that begins when its only provider is known to be down", walk_known_down),
+)
+
+
+def visit_everything() -> Iterator[Visited]:
+    """Make all walks, whatever they find."""
+    for planned in PLAN:
+        yield planned.run()
+
+
+# --- what they saw together -------------------------------------------------------------------------------
+
+NO_FACT_RAISES = (
+    "no_fact_raises",
+    "No guard and no action raises an error, whatever fact it is asked about.",
+)
+OF_WHOLE_WALKS = (
+    ("the_end_can_be_reached", "From every configuration a way leads to the end of the call."),
+    (
+        "everything_declared_is_met",
+        "One of the walks takes each transition and meets each pair that is declared.",
+    ),
+)
+"""What is known only when a walk was made to its end."""
+WALKED = (CONVERSATION, LINK)
+BEFORE_THE_CALL = (LINK.name, "idle")
+"""A link is wanted in the same moment in which its call begins: nothing else can be told to it before."""
+
+
+@frozen
+class Finding:
+    """Whether one thing holds that must hold."""
+
+    name: str
+    means: str
+    verdict: str
+    """`held`, `broken`, or `not known` where walks ended early."""
+
+
+def findings(visited: Sequence[Visited]) -> tuple[Finding, ...]:
+    """Everything that must hold, and whether it does."""
+    broken = {violation.invariant for one in visited for violation in one.report.violations}
+    missing = any(machine.missing for machine in coverage(visited))
+    checked = [(each.__name__, (each.__doc__ or "").strip().splitlines()[0]) for each in INVARIANTS]
+
+    def verdict(name: str) -> str:
+        if name in broken:
+            return "broken"
+        if name not in dict(OF_WHOLE_WALKS):
+            return "held"
+        if broken:
+            return "not known"
+        return "broken" if missing and name != "the_end_can_be_reached" else "held"
+
+    every = (*checked, NO_FACT_RAISES, *OF_WHOLE_WALKS)
+    return tuple(Finding(name, means, verdict(name)) for name, means in every)
+
+
+@frozen
+class Coverage:
+    """How much of a machine's declarations was exercised."""
+
+    machine: str
+    transitions: int
+    transitions_taken: int
+    pairs: int
+    pairs_met: int
+    missing: tuple[str, ...]
+    """What was not, though it can happen."""
+    before_the_call: int
+    """Transitions and pairs that cannot happen, as no call is so young."""
+
+
+def coverage(visited: Sequence[Visited]) -> tuple[Coverage, ...]:
+    """What the walks exercised together, by machine."""
+    taken = {each for one in visited for each in one.report.taken}
+    return tuple(
+        _coverage(machine, taken, {pair for pair, _ in outcomes(visited, machine)}) for machine in WALKED
+    )
+
+
+def outcomes(visited: Sequence[Visited], machine: Machine) -> frozenset[tuple[tuple[str, str], Outcome]]:
+    """What became of the machine's events in its states, by pairs of state and event."""
+    return frozenset(
+        ((state, event), outcome)
+        for one in visited
+        for name, state, event, outcome in one.report.outcomes
+        if (machine is CONVERSATION) == (name == CONVERSATION.name)
+    )
+
+
+def _coverage(machine: Machine, taken: set[Taken], met: set[tuple[str, str]]) -> Coverage:
+    declared = rows(machine.chart)
+    moves = dict.fromkeys(
+        Taken(row.machine, row.state, row.event, row.guard, row.target)
+        for row in declared
+        if row.kind is not Kind.IGNORED
+    )
+    pairs = dict.fromkeys((row.state, row.event) for row in declared)
+    left = [
+        *((each.state, f"{each.event} to {each.target}") for each in moves if each not in taken),
+        *(pair for pair in pairs if pair not in met),
+    ]
+    possible = [each for each in left if (machine.name, each[0]) != BEFORE_THE_CALL]
+    return Coverage(
+        machine=machine.name,
+        transitions=len(moves),
+        transitions_taken=sum(each in taken for each in moves),
+        pairs=len(pairs),
+        pairs_met=sum(pair in met for pair in pairs),
+        missing=tuple(f"{event} in {state}" for state, event in possible),
+        before_the_call=len(left) - len(possible),
+    )
+
+
+def first_violations(visited: Sequence[Visited]) -> tuple[tuple[Visited, Violation], ...]:
+    """For each walk and invariant the violation that took the fewest facts."""
+    found: dict[tuple[str, str], tuple[Visited, Violation]] = {}
+    for one in visited:
+        for violation in one.report.violations:
+            key = (one.name, violation.invariant)
+            if key not in found or len(violation.trace) < len(found[key][1].trace):
+                found[key] = (one, violation)
+    return tuple(found.values())
+
+
+def complaints(visited: Sequence[Visited]) -> tuple[str, ...]:
+    """What is wrong, each with the shortest way there; nothing if all is well."""
+    found = tuple(f"In the walk “{one.name}”, {violation}" for one, violation in first_violations(visited))
+    if found:
+        # The walks stopped there: what they would have met is not known.
+        return found
+    return tuple(
+        f"{machine.machine}: {each} is declared, and no walk meets it"
+        for machine in coverage(visited)
+        for each in machine.missing
+    )

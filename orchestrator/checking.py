@@ -1,0 +1,97 @@
+"""Telling how the exhaustive check of the machines goes: the body of `vantum check`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from machines.check.markdown import markdown
+from machines.check.report import PLAN, Visited, complaints, coverage, findings
+
+DIAGRAMS = Path("diagrams")
+"""Where `vantum diagrams` draws, in the working directory."""
+
+
+def check(report: Path | None = None, console: Console | None = None) -> bool:
+    """Make all walks, each up to its first violation, and say what they saw; returns whether all is well.
+
+    Args:
+        report: where the report is written as Markdown, with links to the diagrams of the working directory.
+        console: where progress and findings are told; standard output if not given.
+
+    Raises:
+        OSError: the report cannot be written.
+    """
+    console = console or Console()
+    if report is not None:
+        # A path that cannot be written to is told now, not after all walks.
+        report.touch()
+    began = time.perf_counter()
+    visited = tuple(_walks(console))
+    wrong = complaints(visited)
+    _tell_invariants(console, visited)
+    _tell_coverage(console, visited)
+    for complaint in wrong:
+        _print(console, "")
+        _print(console, complaint)
+    _print(console, "")
+    _print(console, _verdict(visited, len(wrong), time.perf_counter() - began))
+    if report is not None:
+        report.write_text(markdown(visited, _way_to_diagrams(report)), encoding="utf-8")
+        _print(console, f"The report is in {report}.")
+    return not wrong
+
+
+def _walks(console: Console) -> Iterator[Visited]:
+    """All walks, each told of when it is done."""
+    for number, planned in enumerate(PLAN, start=1):
+        began = time.perf_counter()
+        with console.status(f"Walk {number} of {len(PLAN)}: {planned.subject} ..."):
+            one = planned.run(stop_at_violation=True)
+        seen = one.report
+        _print(
+            console,
+            f"{one.name:<14}{seen.configurations:>7,} configurations {seen.facts:>9,} facts"
+            f" {len(seen.taken):>5} transitions   longest path {seen.longest:>3}"
+            f" {time.perf_counter() - began:>6.1f} s   {one.subject}",
+        )
+        yield one
+
+
+def _tell_invariants(console: Console, visited: tuple[Visited, ...]) -> None:
+    _print(console, "")
+    for each in findings(visited):
+        _print(console, f"{each.verdict:<11}{each.name:<46}{each.means}")
+
+
+def _tell_coverage(console: Console, visited: tuple[Visited, ...]) -> None:
+    _print(console, "")
+    for each in coverage(visited):
+        left = (
+            f"; {each.before_the_call} cannot happen, as no call is so young" if each.before_the_call else ""
+        )
+        _print(
+            console,
+            f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
+            f" {each.pairs_met} of {each.pairs} pairs of state and event met{left}",
+        )
+
+
+def _verdict(visited: tuple[Visited, ...], wrong: int, seconds: float) -> str:
+    configurations = sum(one.report.configurations for one in visited)
+    tried = sum(one.report.facts for one in visited)
+    found = f"{wrong} found wrong" if wrong else "nothing found wrong"
+    return f"{configurations:,} configurations, {tried:,} facts, {seconds:.1f} s: {found}."
+
+
+def _way_to_diagrams(report: Path) -> str:
+    return Path(os.path.relpath(DIAGRAMS.absolute(), report.absolute().parent)).as_posix()
+
+
+def _print(console: Console, text: str) -> None:
+    """As it stands: no line broken, nothing coloured."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
