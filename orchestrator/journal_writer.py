@@ -150,9 +150,8 @@ def _write(batch: Sequence[tuple[JournalFile, Record]]) -> list[tuple[JournalFil
 async def open_journals(directory: Path, *, redacted: bool, counts: Counter[str]) -> AsyncIterator[Journals]:
     """Keep journals in `directory`, for the calls within the block; leaving it waits until all are written.
 
-    Raises `JournalError` if the directory cannot be written to.
+    `check_directory` says beforehand whether that is possible.
     """
-    await trio.to_thread.run_sync(check_directory, directory)
     journals = Journals(directory, redacted, counts)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(journals.run)

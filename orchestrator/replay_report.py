@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import zip_longest
+from difflib import SequenceMatcher
 from typing import Any
 
 import attrs
@@ -91,14 +91,12 @@ def _difference(journal: Journal, moment: Replayed, before: Iterable[Replayed]) 
     yield ""
     yield _title(moment, journal.head.at_ms)
     then, now = list(_came_of(moment.recorded)), list(_came_of(moment.now))
-    for recorded, happens in zip_longest(then, now):
-        if recorded == happens:
-            yield f"    {recorded}"
-            continue
-        if recorded is not None:
-            yield f"  - {recorded}"
-        if happens is not None:
-            yield f"  + {happens}"
+    for what, a, b, c, d in SequenceMatcher(a=then, b=now, autojunk=False).get_opcodes():
+        if what == "equal":
+            yield from (f"    {line}" for line in then[a:b])
+        else:
+            yield from (f"  - {line}" for line in then[a:b])
+            yield from (f"  + {line}" for line in now[c:d])
     if then == now:  # in words the same, such as the same effects to be performed in another order
         yield f"  - {moment.recorded}"
         yield f"  + {moment.now}"

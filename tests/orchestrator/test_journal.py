@@ -241,6 +241,7 @@ def logged(logs: list[Any], event: str) -> int:
 
 
 async def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
+    check_directory(tmp_path / "new" / "directory")
     async with open_journals(tmp_path / "new" / "directory", redacted=False, counts=Counter()) as journals:
         call_of(journals, "one", facts=1)
         call_of(journals, "two", facts=2)
@@ -337,11 +338,13 @@ async def test_a_fact_that_breaks_a_machine_is_in_the_journal_and_breaks_it_agai
 # --- at a real socket -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("transcripts", ["full", "redacted"])
 async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
-    tmp_path: Path, leaves_nothing: Watch
+    transcripts: str, tmp_path: Path, leaves_nothing: Watch
 ) -> None:
     with leaves_nothing():
-        async with serving(quick_providers(), journal_dir=tmp_path) as running:
+        settings = {"journal_dir": tmp_path, "journal_transcripts": transcripts}
+        async with serving(quick_providers(), **settings) as running:
             async with connect(running.port) as first, connect(running.port) as second:
                 await first.until(lambda: first.messages)
                 await second.until(lambda: second.messages)
@@ -351,7 +354,9 @@ async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
     for path in paths:
         journal = read_journal(path)
         assert journal.head.about.session_id == path.stem
+        assert journal.head.redacted is (transcripts == "redacted")
         assert journal.ended is not None
+        assert journal.end is not None
         assert differences(journal) == []
 
 
