@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,13 @@ class BadSetting(click.ClickException):
 
     exit_code = 2
     """The same as click's own for a wrong command line."""
+
+
+class UnreadableFile(click.ClickException):
+    """A file that was named cannot be used."""
+
+    exit_code = 2
+    """Unlike that of a journal that differs."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,18 +51,23 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
 
     from adapters.models import ModelsError
     from adapters.vendor_errors import UnknownSdkError
+    from orchestrator.journal import JournalError
     from orchestrator.logs import configure_logs
 
     configure_logs(settings)
-    complaint = ""
+    complaint = bad_setting = ""
     try:
         trio.run(_serve_until_stopped, settings, simulated)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except* (ModelsError, UnknownSdkError) as group:
         complaint = str(_first(group))
+    except* JournalError as group:
+        bad_setting = str(_first(group))
     except* OSError as group:
         complaint = _listening_failed(settings.host, settings.port, _first(group), or_setting=True)
+    if bad_setting:
+        raise BadSetting(bad_setting)
     if complaint:
         raise click.ClickException(complaint)
 
@@ -257,6 +270,73 @@ def check(report: Path | None) -> None:
     except OSError as error:
         raise click.ClickException(f"Cannot write the report to {report}: {error.strerror}.") from None
     raise SystemExit(0 if all_is_well else 1)
+
+
+# --- journals ---------------------------------------------------------------------------------------------
+
+JOURNAL_FILE = click.argument("journal", metavar="FILE", type=click.Path(path_type=Path))
+
+
+@main.command()
+@JOURNAL_FILE
+@click.option("--step", is_flag=True, help="Walk through it: Enter for the next fact, a number, or q.")
+@click.option(
+    "--diagram",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="SVG",
+    help="Draw the way that was taken, with counts and times, into this file.",
+)
+def replay(journal: Path, step: bool, diagram: Path | None) -> None:
+    """Run the journal of a call through the machines again; fail at the first difference."""
+    recorded = _journal(journal)
+
+    from orchestrator import replay_report
+
+    if diagram is not None:
+        from orchestrator.replay_diagram import draw
+
+        _write_text(diagram, draw(recorded))
+    if step:
+        same = replay_report.walk(recorded, sys.stdin.readline, click.echo)
+    else:
+        same = replay_report.tell_replay(recorded, click.echo)
+    raise SystemExit(0 if same else 1)
+
+
+@main.command(name="export-test")
+@JOURNAL_FILE
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The test file to write; without, it is printed.",
+)
+def export_test(journal: Path, out: Path | None) -> None:
+    """Write a test that repeats the call of a journal in virtual time."""
+    recorded = _journal(journal)
+
+    from orchestrator.exported_test import source_of_test
+
+    source = source_of_test(recorded)
+    if out is None:
+        click.echo(source, nl=False)
+    else:
+        _write_text(out, source)
+
+
+def _journal(path: Path) -> Any:
+    from orchestrator.journal import JournalError, read_journal
+
+    try:
+        return read_journal(path)
+    except JournalError as error:
+        raise UnreadableFile(str(error)) from None
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be written: {error.strerror}.") from None
 
 
 # --- doctor -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from orchestrator.caller import Caller
 from orchestrator.deadlines import Deadlines
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox, now_ms
+from orchestrator.journal import CallJournal
 from orchestrator.performer import Performer
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
@@ -40,6 +41,7 @@ async def converse(
     charts: Charts | None = None,
     watch: ProviderWatch | None = None,
     random: Random | None = None,
+    journal: CallJournal | None = None,
 ) -> None:
     """Run a conversation from INITIALIZING to the end of ENDING.
 
@@ -53,24 +55,31 @@ async def converse(
         charts: shared by the conversations of this thread; without, this one makes its own (10 ms, 0.6 MB).
         watch: knows which providers work, and hears of it; without, the conversation finds out by itself.
         random: draws the jitter of retries; without, one that is not seeded.
+        journal: is told everything that a replay needs.
     """
-    system = ConversationSystem(policy, charts, _line_ups(providers, watch))
+    line_ups = _line_ups(providers, watch)
+    system = ConversationSystem(policy, charts, line_ups)
     draw = (random or Random()).random
     deadlines = Deadlines(draw)
     try:
         with watch.listening(inbox.put) if watch is not None else nullcontext():
             async with trio.open_nursery() as nursery:
                 performer = Performer(nursery, caller, audio, providers, deadlines, inbox.put, watch, draw)
-                handled = system.start(now_ms())
+                began_ms = now_ms()
+                if journal is not None:
+                    journal.begin(policy, line_ups, began_ms)
+                handled = system.start(began_ms)
                 while True:
                     for step in handled.steps:
                         _log_step(step)
                     observe(handled)
+                    if journal is not None:
+                        journal.add(handled)
                     for effect in handled.effects:
                         performer.perform(effect)
                     if system.ended:
                         break
-                    handled = system.handle(await _next_fact(inbox, deadlines))
+                    handled = _handle(system, await _next_fact(inbox, deadlines), journal)
                 nursery.cancel_scope.cancel()
     finally:
         inbox.close()
@@ -82,6 +91,15 @@ def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, L
         role: LineUp(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
         for role in Role
     }
+
+
+def _handle(system: ConversationSystem, fact: Fact, journal: CallJournal | None) -> Handled:
+    try:
+        return system.handle(fact)
+    except Exception as error:
+        if journal is not None:
+            journal.broke(fact, error)
+        raise
 
 
 async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:

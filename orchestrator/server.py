@@ -25,6 +25,7 @@ from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from machines.system import Charts
 from orchestrator import port, web
+from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
@@ -69,6 +70,7 @@ class Server:
     """Over all ended sessions."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
+    _journals: Journals | None = None
     _charts: Charts = Factory(Charts)
     _app: Starlette = Factory(lambda self: web.make_app(self.health, self.waiting), takes_self=True)
     _session_over: trio.Event = Factory(trio.Event)
@@ -91,17 +93,29 @@ class Server:
                 if self._unserved():
                     log.warning("not ready", waiting=self.waiting())
                 await watch.until_usable()
-            self.ready = True
-            try:
-                yield
-            finally:
-                self.ready = False
-                # The connections are served elsewhere, and what they use goes with the block.
-                for call in self._calls:
-                    call.cancel()
-                with trio.CancelScope(shield=True):
-                    await self._all_over()
+            async with self._keeping_journals():
+                self.ready = True
+                try:
+                    yield
+                finally:
+                    self.ready = False
+                    # The connections are served elsewhere, and what they use goes with the block.
+                    for call in self._calls:
+                        call.cancel()
+                    with trio.CancelScope(shield=True):
+                        await self._all_over()
             nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _keeping_journals(self) -> AsyncIterator[None]:
+        """Within the block, calls are journalled if the settings say where."""
+        directory = self.settings.journal_dir
+        if directory is None:
+            yield
+            return
+        redacted = self.settings.journal_transcripts == "redacted"
+        async with open_journals(directory, redacted=redacted, counts=self.counts) as self._journals:
+            yield
 
     def waiting(self) -> str | None:
         """What must happen before a call is taken, in words; None when nothing must."""
@@ -207,7 +221,7 @@ class Server:
         try:
             with trio.CancelScope() as call:
                 self._calls.add(call)
-                await session.run(providers, self._charts, self.watch)
+                await session.run(providers, self._charts, self.watch, self._journals)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
@@ -300,8 +314,11 @@ async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
     """Load the providers and serve until SIGTERM, SIGINT or cancellation; signals drain within the budget.
 
     The port answers at once; calls are taken, and the port is announced, when the server is ready. Raises
-    `ModelsError` when a model file is missing and `OSError` when the address cannot be listened on.
+    `JournalError` when journals cannot be written where they should, `ModelsError` when a model file is
+    missing and `OSError` when the address cannot be listened on.
     """
+    if settings.journal_dir is not None:
+        await trio.to_thread.run_sync(check_directory, settings.journal_dir)
     listeners = await open_listeners(settings)
     server = Server(settings)
     async with AsyncExitStack() as stack:

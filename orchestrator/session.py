@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import time
 from collections import Counter, deque
+from contextlib import nullcontext
 
 import structlog
 import trio
@@ -28,6 +29,8 @@ from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
+from orchestrator.journal import About
+from orchestrator.journal_writer import Journals
 from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
@@ -192,20 +195,37 @@ class Session:
     # --- life ----------------------------------------------------------------------------------------------
 
     async def run(
-        self, providers: Providers, charts: Charts | None = None, watch: ProviderWatch | None = None
+        self,
+        providers: Providers,
+        charts: Charts | None = None,
+        watch: ProviderWatch | None = None,
+        journals: Journals | None = None,
     ) -> None:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         self._names = {role: [each.name for each in providers.of(role)] for role in Role}
         self._say(ConnectionAck(self.session_id))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
-            nursery.start_soon(self._read)
-            nursery.start_soon(self._ping)
-            nursery.start_soon(self._watch_limits)
-            await converse(
-                self, self._audio, self._inbox, providers, self.settings.policy, self._observe, charts, watch
-            )
-            nursery.cancel_scope.cancel()
+        with journals.of_call(self._about()) if journals is not None else nullcontext() as journal:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._ping)
+                nursery.start_soon(self._watch_limits)
+                await converse(
+                    self,
+                    self._audio,
+                    self._inbox,
+                    providers,
+                    self.settings.policy,
+                    self._observe,
+                    charts,
+                    watch,
+                    journal=journal,
+                )
+                nursery.cancel_scope.cancel()
+
+    def _about(self) -> About:
+        names = {role: tuple(found) for role, found in self._names.items()}
+        return About(self.session_id, self.dialect.name, epoch_ms(), names)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""

@@ -47,6 +47,7 @@ from orchestrator.setting_types import (
     VENDOR_SCHEMES,
     LevelName,
     Lowercase,
+    UserPath,
 )
 
 CONFIG_VARIABLE = "VANTUM_CONFIG"
@@ -136,7 +137,20 @@ class Deadlines(BaseModel):
     )
 
 
-class Settings(Listener, LanguageModels, CloudProviders, LocalModels, Sessions, TurnTaking, Deadlines):
+class Journalling(BaseModel):
+    """What is kept of each call."""
+
+    journal_dir: UserPath | None = Field(
+        default=None, description="Directory for a journal of each call, for `vantum replay`; unset for none"
+    )
+    journal_transcripts: Annotated[Literal["full", "redacted"], Lowercase] = Field(
+        default="full", description="What was said, in journals: as it was, or made unreadable"
+    )
+
+
+class Settings(
+    Listener, LanguageModels, CloudProviders, LocalModels, Sessions, TurnTaking, Deadlines, Journalling
+):
     """All settings, checked and frozen. It knows no source; `load_settings` reads those."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -200,6 +214,7 @@ GROUPS: tuple[type[BaseModel], ...] = (
     Sessions,
     TurnTaking,
     Deadlines,
+    Journalling,
 )
 
 

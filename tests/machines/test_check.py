@@ -13,12 +13,11 @@ from machines.check import (
     Report,
     Taken,
     walk_conversation,
-    walk_known_down,
-    walk_links,
     walk_one_link,
     walk_queue,
 )
 from machines.check.invariants import INVARIANTS, Moment, every_request_is_answered_once
+from machines.check.report import Visited
 from machines.context import Context
 from machines.conversation import Conversation
 from machines.declarations import Outcome
@@ -41,16 +40,9 @@ LINKS = ("stt link", "llm link", "tts link")
 
 
 @pytest.fixture(scope="module")
-def reports() -> tuple[Report, ...]:
+def reports(visited: tuple[Visited, ...]) -> tuple[Report, ...]:
     """All walks."""
-    return (
-        walk_conversation(),
-        walk_queue(),
-        walk_links(),
-        walk_one_link(),
-        walk_one_link(providers=2),
-        walk_known_down(),
-    )
+    return tuple(one.report for one in visited)
 
 
 @pytest.mark.parametrize("invariant", [*(each.__name__ for each in INVARIANTS), "the_end_can_be_reached"])

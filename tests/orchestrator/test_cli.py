@@ -41,7 +41,17 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
         "import sys, orchestrator.cli as c; c.main(['--help'], standalone_mode=False); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    for command in ("diagrams", "doctor", "models", "serve", "simulators", "talk"):
+    for command in (
+        "check",
+        "diagrams",
+        "doctor",
+        "export-test",
+        "models",
+        "replay",
+        "serve",
+        "simulators",
+        "talk",
+    ):
         assert f"\n  {command} " in done.stdout
     loaded = set(done.stdout.splitlines()[-1].split())
     assert loaded & {"trio", "numpy", "pydantic", "rich", "openai", "onnxruntime", "statemachine"} == set()
@@ -64,6 +74,18 @@ def test_a_bad_port_on_the_command_line_is_told_the_same_way() -> None:
     result = vantum("serve", "--port", "70000")
     assert result.exit_code == 2
     assert result.output.startswith("Error: PORT (from the command line) is 70000, but must be")
+
+
+def test_a_directory_for_journals_that_cannot_be_used_stops_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("JOURNAL_DIR", str(tmp_path / "file"))
+    result = vantum("serve", "--port", "0")
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: JOURNAL_DIR is '{tmp_path}/file', but journals cannot be written there: File exists.\n"
+    )
 
 
 def test_diagrams_are_written_and_then_found_current(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from machines.system import Handled
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
+from orchestrator.journal import CallJournal
 from orchestrator.provider_watch import ProviderWatch
 from tests.simulation.caller import SimulatedCaller
 from tests.simulation.providers import SimulatedProviders
@@ -44,6 +45,7 @@ class Call:
     """Of the conversation machine."""
     over: trio.Event = Factory(trio.Event)
     watch: ProviderWatch | None = None
+    journal: CallJournal | None = None
     _requests: int = 0
     _changed: trio.Event = Factory(trio.Event)
 
@@ -120,6 +122,7 @@ class Call:
             self._observe,
             watch=self.watch,
             random=Random(0),
+            journal=self.journal,
         )
         self.over.set()
         self._announce()
@@ -152,6 +155,7 @@ async def hold_call(
     caller: SimulatedCaller | None = None,
     policy: ConversationPolicy | None = None,
     watch: ProviderWatch | None = None,
+    journal: CallJournal | None = None,
 ) -> AsyncIterator[Call]:
     """A call that lasts as long as the block, which it outlives only to hang up properly."""
     call = Call(
@@ -159,6 +163,7 @@ async def hold_call(
         caller or SimulatedCaller(),
         policy or ConversationPolicy(),
         watch=watch,
+        journal=journal,
     )
     # Where nothing is left to happen, virtual time would stand still; so it fails instead.
     with trio.fail_after(LONGEST_CALL_S):

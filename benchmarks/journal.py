@@ -1,0 +1,105 @@
+"""What a journal costs: bytes for each minute of a call, time for each fact, and how fast it is replayed.
+
+Run by `make bench`. Starts `vantum serve --simulated` with JOURNAL_DIR and holds a call of some turns with
+it; then it measures with the facts of that call.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import trio
+from hibari import Hibari  # type: ignore[import-untyped]
+
+from adapters.interfaces import Samples
+from machines.facts import TurnMode
+from machines.system import Handled
+from orchestrator.journal import Journal, frame, read_journal
+from orchestrator.journal_writer import Journals
+from orchestrator.redaction import Redactor
+from orchestrator.replay import replay
+from orchestrator.talk_client import talk_client
+
+TURNS = 8
+RATE = 24_000
+QUESTION = "What do you like to eat for breakfast?"
+TIMES = 200
+
+
+async def hold(url: str) -> None:
+    """A call of some turns."""
+    sound = np.concatenate([np.zeros(RATE // 4), Hibari()(QUESTION, seed=1), np.zeros(RATE // 20)])
+    samples: Samples = (np.clip(sound, -1, 1) * 30_000).astype(np.int16)
+    async with talk_client(url, TurnMode.AUTOMATIC) as client:
+        for number in range(TURNS):
+            await client.say(samples, RATE, f"question {number}")
+
+
+def journal_of_a_call(directory: Path) -> Journal:
+    """What a server has written of a call."""
+    command = [
+        *(sys.executable, "-c", "from orchestrator.cli import main; main()"),
+        *("serve", "--port", "0", "--simulated"),
+    ]
+    environment = {**os.environ, "LOG_LEVEL": "warning", "JOURNAL_DIR": str(directory)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        ready = re.search(r":(\d+)/", server.stdout.readline())
+        if not ready:
+            raise SystemExit("the server did not start")
+        trio.run(hold, f"ws://localhost:{ready[1]}/ws")
+        server.send_signal(signal.SIGTERM)
+    return read_journal(next(directory.iterdir()))
+
+
+def microseconds(journal: Journal, redactor: Redactor | None) -> float:
+    """To turn what one fact led to into bytes, in the worker thread."""
+    started = time.perf_counter()
+    for moment in journal.moments:
+        frame(moment, redactor)
+    return (time.perf_counter() - started) / len(journal.moments) * 1e6
+
+
+def microseconds_of_the_call(journal: Journal) -> float:
+    """To hand over what one fact led to: all that a call itself is held up by."""
+    journals = Journals(Path(), redacted=False, counts=Counter(), most_waiting=10**9)
+    with journals.of_call(journal.head.about) as kept:
+        started = time.perf_counter()
+        for moment in journal.moments:
+            if isinstance(moment, Handled):
+                kept.add(moment)
+        return (time.perf_counter() - started) / len(journal.moments) * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as directory:
+        journal = journal_of_a_call(Path(directory))
+        size = journal.path.stat().st_size
+    minutes = (journal.last_ms - journal.head.at_ms) / 60_000
+    redactor = Redactor()
+    handed_over = statistics.median(microseconds_of_the_call(journal) for _ in range(TIMES))
+    framed = statistics.median(microseconds(journal, None) for _ in range(TIMES))
+    redacted = statistics.median(microseconds(journal, redactor) for _ in range(TIMES))
+    started = time.perf_counter()
+    same = all(moment.same for moment in replay(journal))
+    seconds = time.perf_counter() - started
+    print(f"  a call of {minutes * 60:.0f} s       {size / 1024:6.1f} KiB, {len(journal.moments)} facts")
+    print(f"  a minute of a call   {size / minutes / 1024:6.1f} KiB")
+    print(f"  the call hands over  {handed_over:6.1f} µs a fact")
+    print(f"  the thread writes    {framed:6.1f} µs a fact, {redacted:.1f} µs if redacted")
+    print(f"  replay               {len(journal.moments) / seconds:6.0f} facts a second, the same: {same}")
+
+
+if __name__ == "__main__":
+    main()

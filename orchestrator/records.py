@@ -1,0 +1,142 @@
+"""Facts, effects and policies as plain data and back, exactly: what the records of a journal are made of.
+
+Plain data is what MessagePack knows. A fact or an effect is its class's name and its fields by their names;
+fields that have their default are left out. So a journal can still be read when a field with a default was
+added, and a class or a field that is not known here is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cattrs
+from cattrs.preconf.msgpack import make_converter
+
+from machines.declarations import Outcome, Step
+from machines.effects import Effect
+from machines.facts import Fact
+from machines.system import Handled
+
+Plain = Any
+"""None, bool, int, float, str, and lists, tuples and dicts of them."""
+
+T = TypeVar("T")
+
+
+class RecordError(ValueError):
+    """The data is not a record of this version of Vantum. The message says what was not understood."""
+
+
+def _number(value: object, kind: object) -> int | float:
+    """A number as it is: a whole one in a field for ms stays whole, as the policy's are."""
+    del kind
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return value
+
+
+def _converter(*, in_full: bool) -> cattrs.Converter:
+    converter = make_converter(omit_if_default=not in_full, forbid_extra_keys=True)
+    converter.register_structure_hook(float, _number)
+    return converter
+
+
+_BRIEF, _FULL = _converter(in_full=False), _converter(in_full=True)
+
+FACTS: Mapping[str, type[Fact]] = {
+    each.__name__: each for each in Fact.__subclasses__() if each.__module__ == Fact.__module__
+}
+"""Those of a conversation, by name."""
+EFFECTS: Mapping[str, type[Effect]] = {
+    each.__name__: each for each in Effect.__subclasses__() if each.__module__ == Effect.__module__
+}
+"""Likewise."""
+
+
+def plain(value: Any, *, in_full: bool = False) -> Plain:
+    """Any attrs object as plain data; `in_full`: with the fields that have their default."""
+    return (_FULL if in_full else _BRIEF).unstructure(value)
+
+
+def structured(data: Plain, kind: type[T]) -> T:
+    """The object of this class that `plain` made the data of. Raises `RecordError`."""
+    try:
+        return _BRIEF.structure(data, kind)
+    except (cattrs.BaseValidationError, TypeError, ValueError) as error:
+        reason = "; ".join(cattrs.transform_error(error)) or str(error)
+        raise RecordError(f"{kind.__name__}: {reason}") from error
+
+
+# --- facts, effects, steps --------------------------------------------------------------------------------
+
+
+def plain_fact(fact: Fact) -> Plain:
+    """A fact, with its class's name."""
+    return [type(fact).__name__, plain(fact)]
+
+
+def fact_of(data: Plain) -> Fact:
+    """The fact that `plain_fact` made the data of. Raises `RecordError`."""
+    return _named(data, FACTS)
+
+
+def plain_effect(effect: Effect) -> Plain:
+    """An effect, with its class's name."""
+    return [type(effect).__name__, plain(effect)]
+
+
+def effect_of(data: Plain) -> Effect:
+    """The effect that `plain_effect` made the data of. Raises `RecordError`."""
+    return _named(data, EFFECTS)
+
+
+def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
+    name, fields = _parts(data, 2)
+    if name not in known:
+        raise RecordError(f"nothing here is called {name}")
+    return structured(fields, known[name])
+
+
+def plain_handled(handled: Handled) -> Plain:
+    """What one fact led to. The effects of a step are written there; among those to perform, their places."""
+    asked = (effect for step in handled.steps for effect in step.effects)
+    places = {id(effect): place for place, effect in enumerate(asked)}
+    performed = [
+        places[id(effect)] if id(effect) in places else plain_effect(effect) for effect in handled.effects
+    ]
+    return [[_plain_step(step) for step in handled.steps], performed]
+
+
+def handled_of(data: Plain) -> Handled:
+    """What `plain_handled` made the data of. Raises `RecordError`."""
+    plain_steps, performed = _parts(data, 2)
+    steps = tuple(map(_step_of, plain_steps))
+    effects = [effect for step in steps for effect in step.effects]
+    try:
+        return Handled(
+            steps, tuple(effects[each] if isinstance(each, int) else effect_of(each) for each in performed)
+        )
+    except IndexError as error:
+        raise RecordError(f"there is no effect {performed}") from error
+
+
+def _plain_step(step: Step) -> Plain:
+    effects = [plain_effect(effect) for effect in step.effects]
+    fact = plain_fact(step.fact)
+    return [step.machine, fact, step.source, step.target, step.outcome.value, step.reason, effects]
+
+
+def _step_of(data: Plain) -> Step:
+    machine, fact, source, target, outcome, reason, effects = _parts(data, 7)
+    try:
+        became = Outcome(outcome)
+    except ValueError as error:
+        raise RecordError(f"there is no outcome {outcome}") from error
+    return Step(machine, fact_of(fact), source, target, became, reason, tuple(map(effect_of, effects)))
+
+
+def _parts(data: Plain, count: int) -> list[Plain]:
+    if not isinstance(data, list) or len(data) != count:
+        raise RecordError(f"{data!r} does not have {count} parts")
+    return data
