@@ -127,7 +127,7 @@ class Performer:
             case do.OpenLink(role=role, attempt=attempt, provider=provider):
                 self._open_link(role, attempt, provider)
             case do.CloseLink(role=role, attempt=attempt):
-                self._tasks.cancel(f"{role.value} link {attempt}")
+                self._close_link(role, attempt)
             case do.BeginTurn(turn=turn):
                 self._audio.begin_turn(turn)
             case do.FinalizeTurn(turn=turn):
@@ -171,6 +171,14 @@ class Performer:
             raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
 
         self._start(f"{role.value} link {attempt}", work, failed)
+
+    def _close_link(self, role: Role, attempt: int) -> None:
+        # This one may take its time to end: whoever asks for a link from now on waits for the next one.
+        if role is Role.LLM:
+            self._models.close()
+        elif role is Role.TTS:
+            self._voices.close()
+        self._tasks.cancel(f"{role.value} link {attempt}")
 
     async def _hold_stt(self, provider: int, opened: Opened) -> None:
         stt = self._providers.stt[provider]

@@ -32,6 +32,12 @@ class RoleLink(Generic[T]):
                 self._open = None
                 self._connected = trio.Event()
 
+    def close(self) -> None:
+        """The open link, if there is one, is given up: from now on nobody gets it, though it still closes."""
+        if self._open is not None:
+            self._open = None
+            self._connected = trio.Event()
+
     async def get(self) -> tuple[int, T]:
         """The provider and the link, as soon as there is one. How long to wait is for others to say."""
         while self._open is None:
