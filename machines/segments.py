@@ -19,7 +19,7 @@ MAX_SEGMENT = 300
 """Characters; the reference server's bound. A longer run is cut at the last clause or blank before it."""
 
 _MARKUP = re.compile(r"<[^<>]{0,80}>|[*_`#]+")
-_HALF_MARKER = re.compile(r"\|\|?(?:B(?:R(?:E(?:AK?)?)?)?)?\s*$")
+_HALF_MARKER = re.compile(r"\|\|?(?:B(?:R(?:E(?:A(?:K\|?)?)?)?)?)?\s*$")
 """What is left of a marker when the text ends within it."""
 _BLANKS = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s)|\n")

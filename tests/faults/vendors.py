@@ -12,7 +12,7 @@ from attrs import Factory, frozen
 from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
-from adapters.interfaces import SpeechToText
+from adapters.interfaces import LanguageModel, SpeechToText
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
 from orchestrator.providers import Providers
@@ -78,7 +78,7 @@ class LineUp(SimulatedProviders):
         """As conversations take them."""
         return Providers(
             tuple(self._ears()),
-            tuple(RecordedModel(made.openai, self.llm.requests) for made in self.vendors),
+            tuple(self._models()),
             tuple(made.cartesia for made in self.vendors),
             SimulatedVoiceActivity(),
         )
@@ -88,6 +88,12 @@ class LineUp(SimulatedProviders):
         for made in self.vendors:
             yield made.flux if flux else made.nova
             flux = not flux
+
+    def _models(self) -> Iterator[LanguageModel]:
+        for made in self.vendors:
+            yield RecordedModel(made.openai, self.llm.requests)
+        if self.second_llm is not None:
+            yield self.second_llm
 
     def in_use(self) -> int:
         """Connections of ours that are open, and not merely kept for the next call."""

@@ -1,16 +1,5 @@
-"""What these tests share: the vendors' adapters, which are made outside of virtual time."""
+"""What these tests share with those of faults."""
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("deepgram")
-pytest.importorskip("cartesia")
-
-from tests.faults.vendors import Vendors, vendors
-
-
-@pytest.fixture(scope="session")
-def made() -> Vendors:
-    """One adapter for each vendor."""
-    return vendors()
+from tests.faults.conftest import made as made

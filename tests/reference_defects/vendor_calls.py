@@ -16,7 +16,7 @@ from machines.policy import ConversationPolicy
 from tests.faults.calls import Side, left_behind
 from tests.faults.network import Network
 from tests.faults.vendors import KEY, LineUp, Vendors
-from tests.simulation import Call, SimulatedCaller, broken_promises, hold_call
+from tests.simulation import Call, SimulatedCaller, SimulatedLanguageModel, broken_promises, hold_call
 
 NOVA, FLUX, MODEL, VOICE = "deepgram.v1", "deepgram.v2", "openai.chat", "cartesia.websocket"
 
@@ -59,14 +59,18 @@ async def vendor_call(
     policy: ConversationPolicy | None = None,
     script: Script | None = None,
     latencies: Latencies | None = None,
+    second: SimulatedLanguageModel | None = None,
 ) -> AsyncIterator[VendorCall]:
-    """A call that lasts as long as the block. Fails if it broke a promise, or left anything behind."""
+    """A call that lasts as long as the block; `second` stands behind OpenAI's model.
+
+    Fails if the call broke a promise, or left anything behind.
+    """
     latencies = latencies or Latencies()
     async with simulators(seed=1, faults=faults, latencies=latencies, script=script, keys=[KEY]) as running:
         made.network.attach(running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = LineUp(vendors=(made,), flux=flux)
+        providers = LineUp(vendors=(made,), flux=flux, second_llm=second)
         caller = caller or SimulatedCaller()
         async with hold_call(providers, caller, policy) as call:
             yield VendorCall(call, caller, running, made.network, providers)

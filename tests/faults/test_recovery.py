@@ -1,0 +1,113 @@
+"""How a call gets over a fault of its only provider: what is replaced, asked again, and waited for."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from adapters.simulators import Fault, FaultKind, Script
+from machines.policy import ConversationPolicy
+from machines.segments import BREAK, Segmenter
+from tests.faults.vendors import Vendors
+from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
+from tests.simulation import SimulatedLanguageModel
+from tests.simulation.speech import VOCABULARY
+
+VERBATIM = Script(words_by_level=VOCABULARY)
+"""What is understood is what the vendor was sent."""
+
+
+@pytest.fixture(params=["nova", "flux"])
+def flux(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "flux")
+
+
+async def test_a_mute_link_is_replaced_and_hears_what_the_mute_one_was_told(
+    made: Vendors, autojump_clock: MockClock, flux: bool
+) -> None:
+    mute = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0)
+    async with vendor_call(made, mute, flux=flux, script=VERBATIM) as held:
+        await held.exchange("how is the weather", 1)
+        await held.exchange("what is today", 2)
+        assert held.caller.understood() == ["how is the weather", "what is today"]
+        assert held.caller.troubles() == []
+        assert len(held.at(mute.at)) == 2
+
+
+async def test_with_nothing_but_mute_links_the_caller_gets_an_apology_for_every_turn(
+    made: Vendors, autojump_clock: MockClock, flux: bool
+) -> None:
+    mute = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0, times=0)
+    async with vendor_call(made, mute, flux=flux) as held:
+        for number in (1, 2):
+            await held.exchange("how is the weather", number)
+        assert held.caller.answers() == [ConversationPolicy().fallback.unheard] * 2
+
+
+async def test_a_mute_voice_is_replaced(made: Vendors, autojump_clock: MockClock) -> None:
+    async with vendor_call(made, Fault(FaultKind.STALL, VOICE, after=5)) as held:
+        await held.exchange("how is the weather", 1)
+        await held.exchange("how is the weather", 2)
+        assert [playback.ended_with_ms is not None for playback in held.caller.playbacks] == [True, True]
+        assert len(held.at(VOICE)) == 2
+
+
+async def test_no_word_is_lost_with_a_link(made: Vendors, autojump_clock: MockClock, flux: bool) -> None:
+    async with vendor_call(made, flux=flux, script=VERBATIM) as held:
+        await held.call.start_recording()
+        await held.call.say("how is")
+        held.network.cut(FLUX if flux else NOVA)
+        await held.call.say("the weather")
+        await held.call.stop_recording()
+        await held.call.answered()
+        assert held.caller.understood() == ["how is the weather"]
+
+
+@pytest.mark.parametrize("route", [NOVA, "openai", VOICE])
+async def test_a_vendor_is_not_asked_again_before_the_time_it_asked_for(
+    made: Vendors, autojump_clock: MockClock, route: str
+) -> None:
+    busy = Fault(FaultKind.STATUS, route, status=429, retry_after=1)
+    async with vendor_call(made, busy) as held:
+        await held.call.reaches("quiet")
+        assert 1 < trio.current_time() < 1.5
+
+
+async def test_a_model_that_is_silent_is_asked_again_before_the_budget_is_over(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    async with vendor_call(made, Fault(FaultKind.STALL, MODEL)) as held:
+        await held.exchange("how is the weather", 1)
+        assert held.caller.troubles() == []
+        assert len(held.at(MODEL)) == 2
+
+
+async def test_a_model_that_breaks_off_goes_on_from_what_it_said(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    async with vendor_call(made, Fault(FaultKind.RESET, MODEL, after=9)) as held:
+        await held.exchange("how is the weather", 1)
+        assert held.caller.answers() == ["Hello! This is Alex. How can I help you today?"]
+        assert len(held.at(MODEL)) == 2
+
+
+@pytest.mark.parametrize("length", range(1, len(BREAK) + 1))
+def test_half_a_marker_at_which_a_model_breaks_off_is_not_spoken(length: int) -> None:
+    segmenter = Segmenter()
+    segments = segmenter.push("This is Alex. " + BREAK[:length]) + segmenter.finish()
+    assert [segment.text for segment in segments] == ["This is Alex."]
+
+
+@pytest.mark.parametrize("order", range(6))
+async def test_a_model_that_is_left_is_not_asked_for_the_rest(
+    made: Vendors, autojump_clock: MockClock, order: int
+) -> None:
+    """In whatever order Trio runs the tasks of both links and of the request."""
+    del order  # every test has its own
+    second = SimulatedLanguageModel()
+    always = Fault(FaultKind.RESET, MODEL, after=9, times=0)
+    async with vendor_call(made, always, second=second) as held:
+        await held.exchange("how is the weather", 1)
+        assert len(held.at(MODEL)) == 1
+        assert len(second.requests) == 1
