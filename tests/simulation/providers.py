@@ -36,7 +36,7 @@ class SimulatedProviders:
         models = [each for each in (self.llm, self.second_llm) if each]
         voices = [each for each in (self.tts, self.second_tts) if each]
         return (
-            sum(each.open_links for each in (*ears, *voices))
+            sum(each.open_links for each in ears)
             + sum(each.running for each in models)
-            + sum(each.running for each in voices)
+            + sum(each.open_links + each.running for each in voices)
         )
