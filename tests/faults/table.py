@@ -52,9 +52,9 @@ or request, “every time” all of them.
 * **First sound**: from the caller's last word. An undisturbed call takes {usual:.2f} s.
 * **Silence**: the longest, from the caller's last word until the caller is waited for again or all is over.
 * **What ran**: the way of a [link](../diagrams/link.md) to a provider, or of the
-  [conversation](../diagrams/conversation.md), where an undisturbed call goes another. In brackets what caused a
-  step: the class of a failure, or a deadline. “Opening 2” is of a link to the second provider, “[…] × 4” comes
-  four times.
+  [conversation](../diagrams/conversation.md), where an undisturbed call goes another. In brackets what caused
+  a step: the class of a failure, or a deadline. “Opening 2” is of a link to the second provider, “[…] × 4”
+  comes four times.
 * **Client told**: the error events, and why the call ended if it was not the caller who ended it.
 
 The tests hold every row to this: the caller hears an answer, a fallback or an apology, or the call ends and
