@@ -51,8 +51,10 @@ or request, “every time” all of them.
 * **Heard**: the answer, where it is not the whole answer to all of the caller's words.
 * **First sound**: from the caller's last word. An undisturbed call takes {usual:.2f} s.
 * **Silence**: the longest, from the caller's last word until the caller is waited for again or all is over.
-* **What ran**: transitions that an undisturbed call does not make. In brackets what caused them: the class of
-  a failure, or a deadline. “opening 2” opens a link to the second provider; “× 4” happens four times.
+* **What ran**: the way of a [link](../diagrams/link.md) to a provider, or of the
+  [conversation](../diagrams/conversation.md), where an undisturbed call goes another. In brackets what caused
+  a step: the class of a failure, or a deadline. “Opening 2” is of a link to the second provider, “[…] × 4”
+  comes four times.
 * **Client told**: the error events, and why the call ended if it was not the caller who ended it.
 
 The tests hold every row to this: the caller hears an answer, a fallback or an apology, or the call ends and
@@ -70,11 +72,11 @@ def render(rows: Sequence[tuple[Cell, CallOutcome]], usual: float) -> str:
     parts = [_INTRODUCTION.format(first=FIRST_WORDS, next=NEXT_WORDS, answer=answer, usual=usual)]
     parts += _summary(rows)
     for providers, of_part in groupby(rows, key=lambda row: row[0].providers):
-        parts.append(f"# {_PARTS[providers]}\n")
+        parts.append(f"## {_PARTS[providers]}\n")
         for role, of_role in groupby(of_part, key=lambda row: row[0].role):
-            parts.append(f"## {_TITLES[role]}{_BEHIND[role] if providers == 2 else ''}\n")
+            parts.append(f"### {_TITLES[role]}{_BEHIND[role] if providers == 2 else ''}\n")
             for state, of_state in groupby(of_role, key=lambda row: row[0].state):
-                parts += [f"### {state.name}\n", *_table(of_state)]
+                parts += [f"#### {state.name}\n", *_table(of_state)]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The language model: 6 where it hangs, 10, 28, 29, 37."""
+"""The language model: 5, 6 where it hangs, 10, 28, 29, 37."""
 
 from __future__ import annotations
 
@@ -13,10 +13,55 @@ from machines.effects import Trouble
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from tests.faults.vendors import Vendors
-from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
+from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, VendorCall, vendor_call
+from tests.simulation.speech import VOCABULARY
 
 SLOW_TOKENS = evolve(Latencies(), token=Latency(200))
 ANSWER = "Hello! This is Alex. How can I help you today?"
+LONG = "This is a long answer, which takes its time to be spoken."
+COUNTED = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "yes", "no"]
+
+
+LISTENS_TO_THE_END = ConversationPolicy(barge_in=False)
+PATIENT = Script(
+    words_by_level=VOCABULARY,
+    answers=(Answer("how", f"{LONG} {LONG}"), Answer("", "Yes.")),
+)
+
+
+@pytest.mark.parametrize("flux", [False, True], ids=["nova", "flux"])
+async def test_05_turns_that_come_during_an_answer_wait_and_none_is_rejected(
+    made: Vendors, autojump_clock: MockClock, flux: bool
+) -> None:
+    async with vendor_call(made, flux=flux, script=PATIENT, policy=LISTENS_TO_THE_END) as held:
+        await held.call.take_turn("how is the weather")
+        await held.call.reaches("speaking")
+        for word in COUNTED[:3]:
+            await held.call.take_turn(word)
+        assert held.call.state == "speaking", "nothing interrupts the answer"
+        await held.call.answered(4)
+        assert asked(held) == ["how is the weather", *COUNTED[:3]]
+        assert held.caller.told_of(do.Refuse) == []
+
+
+async def test_05_what_is_too_much_is_joined_and_not_dropped(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    async with vendor_call(made, script=PATIENT, policy=LISTENS_TO_THE_END) as held:
+        await held.call.take_turn("how is the weather")
+        await held.call.reaches("speaking")
+        for word in COUNTED:
+            await held.call.take_turn(word)
+        assert held.call.state == "speaking"
+        await held.call.answered(11)
+        await held.call.reaches("quiet")
+        assert asked(held) == ["how is the weather", "one two three", *COUNTED[3:]]
+        assert held.caller.told_of(do.Refuse) == []
+
+
+def asked(held: VendorCall) -> list[str]:
+    """What the model was told that the caller said, request by request."""
+    return [request[-1].text for request in held.requests()]
 
 
 async def test_06_a_model_that_hangs_is_covered_for_within_its_deadline(
