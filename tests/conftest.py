@@ -45,12 +45,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     if ON_CI:
         return
     for marker, reason in _lacking().items():
         for item in items:
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _group(item: pytest.Item) -> str:
+    """What one process runs: a file, since its tests share what is dear to make; or all that need the walks."""
+    return "walks" if item.path.name in ("test_check.py", "test_walks.py") else str(item.path)
 
 
 def _lacking() -> dict[str, str]:
