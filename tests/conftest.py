@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """What one process runs: a file, since its tests share what is dear to make; or all that need the walks."""
+    """What one process runs: a file, whose tests share what is dear to make; or all that need the walks."""
     return "walks" if item.path.name in ("test_check.py", "test_walks.py") else str(item.path)
 
 
