@@ -12,7 +12,7 @@ async def test_a_link_that_is_being_closed_is_not_used_any_more(autojump_clock: 
     role: RoleLink[str] = RoleLink()
     with role.is_open(0, "first"):
         assert await role.get() == (0, "first")
-        role.close()
+        role.give_up(0)
         with trio.move_on_after(1) as waiting:
             await role.get()
         assert waiting.cancelled_caught
@@ -24,7 +24,7 @@ async def test_the_next_link_outlives_the_end_of_the_one_before(autojump_clock: 
     role: RoleLink[str] = RoleLink()
     first = role.is_open(0, "first")
     first.__enter__()
-    role.close()
+    role.give_up(0)
     with role.is_open(1, "second"):
         first.__exit__(None, None, None)
         assert await role.get() == (1, "second")
