@@ -116,6 +116,28 @@ class AnswerActions(TurnActions, Guards):
         self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def greet(self, fact: Fact) -> None:
+        """It is no part of the history, which begins with the caller."""
+        self._say_instead(self.context.policy.greeting, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def ask_again(self, fact: Fact) -> None:
+        """The caller spoke, and speech to text found no words in it."""
+        self._say_instead(self.context.policy.reprompt, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def nudge(self, fact: Fact) -> None:
+        text = self.context.policy.nudges[self.context.nudges]
+        self.context.nudges += 1
+        self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def take_leave(self, fact: Fact) -> None:
+        """The caller has been quiet for too long: these are the last words, unless there is an objection."""
+        self.context.end_after_answer = EndReason.IDLE
+        self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
     def part(self, fact: Fact) -> None:
         """What the call cannot do without is lost: say so, then close."""
         self._say_instead(self.context.policy.fallback.third, fact.at_ms)

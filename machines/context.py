@@ -116,6 +116,8 @@ class Context:
     ledger: PlaybackLedger = Factory(PlaybackLedger)
     failures: int = 0
     """Answers in a row that failed."""
+    nudges: int = 0
+    """How often a quiet caller was spoken to since the last words."""
     end_after_answer: EndReason | None = None
 
     history: tuple[Message, ...] = ()

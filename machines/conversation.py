@@ -16,6 +16,7 @@ from machines import facts
 from machines.answers import AnswerActions
 from machines.declarations import Ignored, ignored, stay
 from machines.facts import Fact
+from machines.phrases import sounds_unfinished
 
 
 class Conversation(AnswerActions):
@@ -68,6 +69,11 @@ class Conversation(AnswerActions):
             finalizing,
             cond="last_link and stop_pending",
             on=["note_link", "begin_turn", "acknowledge", "await_early_words", "end_turn"],
+        )
+        | connecting.to(
+            speaking,
+            cond="last_link and greets",
+            on=["note_link", "begin_turn", "await_early_words", "acknowledge", "greet"],
         )
         | connecting.to(
             quiet, cond="last_link", on=["note_link", "begin_turn", "await_early_words", "acknowledge"]
@@ -150,7 +156,8 @@ class Conversation(AnswerActions):
         | finalizing.to(pausing, cond="pausing_again", on=["keep_words", "acknowledge"])
         | finalizing.to(quiet, cond="recording_on", on=["keep_words", "acknowledge"])
         | finalizing.to(generating, cond="understood", on=["keep_words", "acknowledge", "generate"])
-        | finalizing.to(quiet, unless="understood", on=["keep_words", "acknowledge"])
+        | finalizing.to(speaking, cond="voice_without_words", on=["keep_words", "acknowledge", "ask_again"])
+        | finalizing.to(quiet, on=["keep_words", "acknowledge"])
     )
     transcription_failed = (
         stay(*listening, *thinking, speaking, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
@@ -218,6 +225,8 @@ class Conversation(AnswerActions):
         | quiet.to(
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
+        | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
+        | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(pausing, on=["end_turn"])
@@ -320,7 +329,7 @@ class Conversation(AnswerActions):
             (connecting, *listening, *thinking),
             because="nothing is being said",
         ),
-        *ignored("deadline_passed", (quiet,), because="a quiet caller is waited for as long as it takes"),
+        *ignored("deadline_passed", (quiet,), because="this caller is waited for as long as it takes"),
     )
 
     # --- what the driver asks -----------------------------------------------------------------------------
@@ -384,12 +393,17 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                owed = policy.final_transcript_timeout_ms if context.turns_queued else None
-                return 0.0 if context.queue else owed
+                if context.queue:
+                    return 0.0
+                idle = policy.idle_after_ms if self.idle() and self.automatic() else None
+                return policy.final_transcript_timeout_ms if context.turns_queued else idle
             case "hearing":
                 return policy.max_turn_ms
             case "pausing":
-                return policy.provider_endpoint_delay_ms if context.ends_turns else policy.endpoint_delay_ms
+                usual = policy.provider_endpoint_delay_ms if context.ends_turns else policy.endpoint_delay_ms
+                more = policy.unfinished_delay_ms if sounds_unfinished(context.interim) else 0.0
+                voice_ended = at_ms if context.times.voice_ended is None else context.times.voice_ended
+                return max(0.0, voice_ended + usual + more - at_ms)
             case "finalizing":
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
@@ -414,7 +428,8 @@ class Conversation(AnswerActions):
 
 
 SIGNS_OF_LIFE = {
-    "quiet": frozenset({"transcript_final"}),
+    "quiet": frozenset({"transcript_final", "recording_started"}),
+    "pausing": frozenset({"transcript_interim", "eager_end_of_turn"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
     "speaking": frozenset(

@@ -9,6 +9,8 @@ from machines.facts import Fact, Role, TurnMode
 
 SLACK_MS = 1.0
 """Deadlines are armed in floating point and may pass this much early."""
+LEAST_SPEECH_MS = 300
+"""Less voice than this is a cough or a click (as for the embedded speech to text)."""
 
 
 class Guards(Chart[Context]):
@@ -27,6 +29,10 @@ class Guards(Chart[Context]):
     def about_voice(self, fact: facts.LinkDown) -> bool:
         """The voice is lost."""
         return fact.role is Role.TTS
+
+    def greets(self) -> bool:
+        """We speak first."""
+        return bool(self.context.policy.greeting)
 
     # --- turns --------------------------------------------------------------------------------------------
 
@@ -81,6 +87,18 @@ class Guards(Chart[Context]):
     def understood_so_far(self) -> bool:
         """The same, by the interim transcript."""
         return bool(self.context.join(self.context.interim))
+
+    def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
+        """The caller spoke and was not understood, and is to be asked again."""
+        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt)
+
+    def idle(self) -> bool:
+        """A quiet caller is not waited for for ever."""
+        return self.context.policy.idle_after_ms > 0
+
+    def nudges_left(self) -> bool:
+        """There is something left to say to a quiet caller, before goodbye."""
+        return self.context.nudges < len(self.context.policy.nudges)
 
     def first_wait(self) -> bool:
         """Half the time for the final transcript is left."""

@@ -46,11 +46,22 @@ class ConversationPolicy:
     """Deadlines of the states, and what is said."""
 
     system_prompt: str = ""
+    greeting: str = ""
+    """Said first, as soon as everybody is connected; empty: the caller begins."""
+    reprompt: str = ""
+    """Said after a turn with voice and without words; empty: such a turn is ignored."""
+    idle_after_ms: float = 0
+    """Automatic turns: a quiet caller is spoken to after this, again, and then taken leave of; 0: never."""
+    nudges: tuple[str, ...] = ("Are you still there?", "I am still here, if there is anything else.")
+    """What is said then, one after the other."""
+    idle_goodbye: str = "It seems that you are busy. Goodbye for now."
     connect_timeout_ms: float = 5_000
     """INITIALIZING: every link must be up by then. Together with the wait for a final transcript below the
     10 s after which the shipped client gives up on a stop that came early."""
     endpoint_delay_ms: float = 500
     """Automatic turns: silence for this long ends the caller's turn."""
+    unfinished_delay_ms: float = 1_000
+    """So much longer where the words so far sound unfinished ("I would like to")."""
     provider_endpoint_delay_ms: float = 2_500
     """The same where the speech-to-text provider decides about turns, and fails to."""
     barge_in: bool = True

@@ -260,6 +260,8 @@ class TurnActions(Chart[Context]):
 
     def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
         self._tell_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
+        if text:
+            self.context.nudges = 0
         self.context.caller_words = self.context.join(text)
         self.context.queue = ()
         self.context.turn_awaited = None

@@ -15,12 +15,20 @@ from hashlib import blake2b
 
 from attrs import Factory, define
 
+from machines.phrases import GOING_ON
 from orchestrator.records import Plain
 
-SPOKEN = frozenset({"text", "markup", "heard", "unheard", "system_prompt", "first", "second", "third"})
+SPOKEN = frozenset(
+    {
+        *("text", "markup", "heard", "unheard"),
+        *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
+    }
+)
 """The fields of facts, effects, messages and policies that hold words of the caller, the model or the
 operator."""
 
+KEPT = frozenset(part for word in GOING_ON for part in word.split("'"))
+"""Words that a pause depends on (`machines/phrases.py`): they stay, and nothing else becomes one of them."""
 _RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
 """What is replaced as one: neither blanks nor ASCII punctuation."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
@@ -48,16 +56,28 @@ class Redactor:
         return _RUN.sub(self._word, text)
 
     def _field(self, name: str, value: Plain) -> Plain:
+        if name in SPOKEN and isinstance(value, list | tuple):
+            return [self._field(name, each) for each in value]
         return self.words(value) if name in SPOKEN and isinstance(value, str) else self.redacted(value)
 
     def _word(self, found: re.Match[str]) -> str:
         word = found[0]
+        if word.casefold() in KEPT:
+            return word
         if word not in self._known:
-            digest = blake2b(word.casefold().encode(errors="surrogatepass"), key=self._key).digest()
-            self._known[word] = "".join(
-                _replaced(character, digest[place % len(digest)]) for place, character in enumerate(word)
-            )
+            self._known[word] = self._replacement(word)
         return self._known[word]
+
+    def _replacement(self, word: str) -> str:
+        replaced = word
+        for attempt in range(256):
+            source = f"{attempt} {word.casefold()}".encode(errors="surrogatepass")
+            digest = blake2b(source, key=self._key).digest()
+            letters = (_replaced(each, digest[place % len(digest)]) for place, each in enumerate(word))
+            replaced = "".join(letters)
+            if replaced.casefold() not in KEPT:
+                break
+        return replaced
 
 
 def _replaced(character: str, by: int) -> str:

@@ -112,6 +112,31 @@ class TurnTaking(BaseModel):
         default=True,
         description="The caller's voice interrupts an answer; if not, it is answered afterwards",
     )
+    unfinished_delay_ms: int = Field(
+        default=1000,
+        ge=0,
+        le=10_000,
+        description="So much more silence is needed where the words so far sound unfinished, in ms",
+    )
+    greeting: str = Field(default="", description="Said as soon as a call is connected; empty: nothing")
+    reprompt: str = Field(
+        default="", description="Said after speech in which no words were found; empty: nothing"
+    )
+    idle_nudge_ms: int = Field(
+        default=0,
+        ge=0,
+        le=3_600_000,
+        description="A quiet caller in automatic turns is spoken to after this, in ms; 0: never",
+    )
+    idle_nudge_1: str = Field(default="Are you still there?", min_length=1, description="Said then")
+    idle_nudge_2: str = Field(
+        default="I am still here, if there is anything else.", min_length=1, description="Said the next time"
+    )
+    idle_goodbye: str = Field(
+        default="It seems that you are busy. Goodbye for now.",
+        min_length=1,
+        description="Said the third time, before the call is ended",
+    )
 
 
 class Deadlines(BaseModel):

@@ -12,6 +12,7 @@ from machines import facts
 from machines.check.books import Books, Entry
 from machines.context import Context, Continuation
 from machines.declarations import Outcome, Step
+from machines.facts import TurnMode
 from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
@@ -62,7 +63,8 @@ def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
     owed = moment.context.queue or moment.context.turns_queued
-    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not owed) else 1
+    idle = moment.context.policy.idle_after_ms > 0 and moment.context.turn_mode is TurnMode.AUTOMATIC
+    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not (owed or idle)) else 1
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
 
 

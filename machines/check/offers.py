@@ -59,6 +59,7 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
         for text in ("well", ""):
             yield facts.TranscriptFinal(turn, text)
+            yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
         yield facts.TranscriptInterim(turn, "well")
         yield facts.TranscriptionFailed(turn, PASSING)
@@ -118,6 +119,7 @@ def _words(context: Context) -> Iterator[Fact]:
         for text in ("well", ""):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
+            yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
         yield facts.EagerEndOfTurn(turn, "well")
         yield facts.TurnResumed(turn)

@@ -31,10 +31,13 @@ SHORT = ConversationPolicy(
     voice_retries=1,
     max_queue=1,
     max_history=2,
+    reprompt="What did you say?",
+    idle_after_ms=1000,
+    nudges=(),
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
-QUEUEING = attrs.evolve(SHORT, barge_in=False, voice_retries=0)
+QUEUEING = attrs.evolve(SHORT, greeting="Good day.", nudges=("Hello?",), barge_in=False, voice_retries=0)
 """Answers cannot be interrupted by voice: what is said meanwhile waits."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
 """The whole schedule of a link's retries, without the slow ones."""

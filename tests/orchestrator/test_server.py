@@ -560,9 +560,19 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
             "llm_fallback_tier2": "two",
             "llm_fallback_tier3": "three",
             "stt_fallback": "what?",
+            "greeting": "Good day.",
+            "reprompt": "Pardon?",
+            "idle_nudge_ms": 7000,
+            "idle_nudge_1": "Hello?",
+            "idle_nudge_2": "Still there?",
+            "idle_goodbye": "Bye.",
+            "unfinished_delay_ms": 700,
         }
     )
     policy = session_settings(chosen).policy
+    assert (policy.greeting, policy.reprompt, policy.idle_goodbye) == ("Good day.", "Pardon?", "Bye.")
+    assert (policy.idle_after_ms, policy.nudges) == (7000, ("Hello?", "Still there?"))
+    assert policy.unfinished_delay_ms == 700
     assert (policy.max_queue, policy.max_history, policy.max_history_tokens) == (3, 20, 1000)
     assert (policy.first_token_timeout_ms, policy.token_gap_timeout_ms) == (1000, 2000)
     assert policy.llm_retry_delays_ms == (0, 100, 200, 400)

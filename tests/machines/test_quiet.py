@@ -1,0 +1,171 @@
+"""Who speaks first, who is asked again, and what a caller hears who says nothing."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome
+from machines.facts import EndReason
+from machines.phrases import sounds_unfinished
+from tests.machines.calls import AUTOMATIC, MANUAL, POLICY, START, STOP, Call
+
+TALKATIVE = evolve(
+    POLICY,
+    greeting="Good day.",
+    reprompt="What did you say?",
+    idle_after_ms=5000,
+    nudges=("Are you there?", "Hello?"),
+    idle_goodbye="Goodbye.",
+)
+SILENT_CALLER = evolve(TALKATIVE, greeting="")
+
+
+def spoken(effects: list[do.Effect]) -> list[str]:
+    return [effect.text for effect in effects if isinstance(effect, do.Speak)]
+
+
+# --- the greeting -----------------------------------------------------------------------------------------
+
+
+def test_a_greeting_is_the_first_that_is_heard() -> None:
+    call = Call(TALKATIVE)
+    call.handle(facts.RecordingStarted(AUTOMATIC, START))
+    effects = call.links_come_up()
+    assert spoken(effects) == ["Good day."]
+    assert do.Acknowledge(START) in effects
+    assert call.state == "speaking"
+    call.heard_all()
+    assert (call.state, call.history) == ("quiet", [])
+
+
+def test_a_greeting_can_be_talked_over() -> None:
+    call = Call(TALKATIVE)
+    call.handle(facts.RecordingStarted(AUTOMATIC))
+    call.links_come_up()
+    call.handle(facts.SpeechStarted())
+    call.deadline_passes()
+    assert call.state == "hearing"
+    call.handle(facts.SpeechStopped(900))
+    call.deadline_passes()
+    assert do.StartGeneration in map(type, call.final("hello"))
+
+
+def test_who_has_spoken_already_is_not_greeted() -> None:
+    call = Call(TALKATIVE)
+    call.handle(facts.RecordingStarted(MANUAL))
+    call.handle(facts.RecordingStopped())
+    assert spoken(call.links_come_up()) == []
+    assert call.state == "finalizing"
+
+
+# --- voice without words ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("speech_ms", "heard"), [(800, ["What did you say?"]), (100, [])])
+def test_a_caller_who_spoke_and_was_not_understood_is_asked_again(speech_ms: float, heard: list[str]) -> None:
+    call = Call(SILENT_CALLER).finalizing()
+    assert spoken(call.happens(facts.TranscriptFinal(1, "", 0.0, speech_ms))) == heard
+
+
+def test_without_a_re_prompt_such_a_turn_is_ignored() -> None:
+    call = Call().finalizing()
+    assert call.happens(facts.TranscriptFinal(1, "", 0.0, 800))[1:] == [do.Acknowledge(STOP)]
+    assert call.state == "quiet"
+
+
+# --- a quiet caller ---------------------------------------------------------------------------------------
+
+
+def test_a_quiet_caller_is_spoken_to_twice_and_then_taken_leave_of() -> None:
+    call = Call(SILENT_CALLER).listening(AUTOMATIC)
+    heard = []
+    for _ in range(3):
+        heard += spoken(call.deadline_passes())
+        ended = call.heard_all()
+    assert heard == ["Are you there?", "Hello?", "Goodbye."]
+    assert do.CloseConversation(EndReason.IDLE) in ended
+
+
+def test_words_start_the_count_anew() -> None:
+    call = Call(SILENT_CALLER).listening(AUTOMATIC)
+    call.deadline_passes()
+    call.heard_all()
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(500))
+    call.deadline_passes()
+    call.final("yes")
+    call.answers("Good.")
+    call.heard_all()
+    assert spoken(call.deadline_passes()) == ["Are you there?"]
+
+
+def test_who_objects_to_the_goodbye_stays() -> None:
+    call = Call(evolve(SILENT_CALLER, nudges=())).listening(AUTOMATIC)
+    call.deadline_passes()
+    call.plays()
+    call.handle(facts.SpeechStarted())
+    call.deadline_passes()
+    assert call.state == "hearing"
+    assert call.memory.end_after_answer is None
+
+
+def test_nobody_is_hurried_who_ends_turns_by_hand() -> None:
+    call = Call(SILENT_CALLER).listening(MANUAL)
+    assert call.memory.deadline_armed is None
+    call.handle(facts.RecordingStarted(AUTOMATIC))
+    assert call.memory.deadline_armed is not None
+    call.handle(facts.RecordingStarted(MANUAL))
+    assert call.memory.deadline_armed is None
+
+
+def test_the_idle_timer_runs_in_quiet_alone() -> None:
+    call = Call(SILENT_CALLER).listening(AUTOMATIC)
+    idle = call.memory.deadline_armed
+    assert idle is not None
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.DeadlinePassed(idle))
+    assert call.outcome() is Outcome.REFUSED
+    assert call.state == "hearing"
+
+
+# --- unfinished phrases -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["I would like to", "Monday, or", "my number is", "So, um", "first,", "well..."]
+)
+def test_these_sound_unfinished(text: str) -> None:
+    assert sounds_unfinished(text)
+
+
+@pytest.mark.parametrize("text", ["", "Hello", "Tell me a joke.", "What is that?", "Thank you!", "on Monday"])
+def test_these_do_not(text: str) -> None:
+    assert not sounds_unfinished(text)
+
+
+def pause_after(*interim: str) -> float:
+    """How long a caller may pause who was understood so far, word for word, before and within the pause."""
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    before, *within = interim
+    call.handle(facts.TranscriptInterim(1, before), after_ms=1000)
+    call.handle(facts.SpeechStopped(1000))
+    paused = call.now
+    for words in within:
+        call.handle(facts.TranscriptInterim(1, words), after_ms=100)
+    call.deadline_passes()
+    assert call.state == "finalizing"
+    return call.now - paused
+
+
+def test_an_unfinished_phrase_is_waited_for_longer() -> None:
+    assert pause_after("tell me a joke") == POLICY.endpoint_delay_ms
+    assert pause_after("I would like to") == POLICY.endpoint_delay_ms + POLICY.unfinished_delay_ms
+
+
+def test_words_that_come_late_tell_how_long_to_wait_from_the_end_of_voice_on() -> None:
+    assert pause_after("I would like to", "I would like to leave.") == POLICY.endpoint_delay_ms
+    assert pause_after("tell me", "tell me a") == POLICY.endpoint_delay_ms + POLICY.unfinished_delay_ms
