@@ -118,6 +118,7 @@ class AnswerActions(TurnActions, Guards):
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
     def greet(self, fact: Fact) -> None:
         """It is no part of the history, which begins with the caller."""
+        self.context.greeted = True
         self._say_instead(self.context.policy.greeting, fact.at_ms)
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)

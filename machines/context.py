@@ -116,6 +116,8 @@ class Context:
     ledger: PlaybackLedger = Factory(PlaybackLedger)
     failures: int = 0
     """Answers in a row that failed."""
+    greeted: bool = False
+    """The greeting was said, or the caller has taken a turn: it is too late for one."""
     nudges: int = 0
     """How often a quiet caller was spoken to since the last words."""
     end_after_answer: EndReason | None = None

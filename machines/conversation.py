@@ -71,11 +71,6 @@ class Conversation(AnswerActions):
             on=["note_link", "begin_turn", "acknowledge", "await_early_words", "end_turn"],
         )
         | connecting.to(
-            speaking,
-            cond="last_link and greets",
-            on=["note_link", "begin_turn", "await_early_words", "acknowledge", "greet"],
-        )
-        | connecting.to(
             quiet, cond="last_link", on=["note_link", "begin_turn", "await_early_words", "acknowledge"]
         )
         | stay(connecting, unless="last_link", on=["note_link"])
@@ -225,6 +220,7 @@ class Conversation(AnswerActions):
         | quiet.to(
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
+        | quiet.to(speaking, cond="greets", on=["greet"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
@@ -393,7 +389,7 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                if context.queue:
+                if context.queue or self.greets():
                     return 0.0
                 idle = policy.idle_after_ms if self.idle() and self.automatic() else None
                 return policy.final_transcript_timeout_ms if context.turns_queued else idle

@@ -31,8 +31,8 @@ class Guards(Chart[Context]):
         return fact.role is Role.TTS
 
     def greets(self) -> bool:
-        """We speak first."""
-        return bool(self.context.policy.greeting)
+        """We speak first, and have not yet."""
+        return bool(self.context.policy.greeting) and not self.context.greeted
 
     # --- turns --------------------------------------------------------------------------------------------
 

@@ -161,6 +161,7 @@ class TurnActions(Chart[Context]):
         """The caller's turn is over: ask for its words, and let what follows be the next turn's."""
         times, interim = self.context.times, self.context.interim
         self.context.turn_awaited = self.context.turn
+        self.context.greeted = True
         self.context.waits = 0
         self.context.continuation = Continuation.NONE
         self.context.ask(do.FinalizeTurn(self.context.turn))

@@ -62,7 +62,8 @@ def every_pair_is_declared(moment: Moment) -> str | None:
 def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
-    owed = moment.context.queue or moment.context.turns_queued
+    greets = bool(moment.context.policy.greeting) and not moment.context.greeted
+    owed = moment.context.queue or moment.context.turns_queued or greets
     idle = moment.context.policy.idle_after_ms > 0 and moment.context.turn_mode is TurnMode.AUTOMATIC
     wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not (owed or idle)) else 1
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"

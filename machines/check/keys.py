@@ -59,6 +59,7 @@ def _answer(context: Context) -> Hashable:
         context.attempts,
         min(context.failures, MOST_FAILURES),
         context.nudges,
+        context.greeted,
         context.end_after_answer,
         context.take if spoken else None,
         spoken and context.speech_open == context.generation_open,

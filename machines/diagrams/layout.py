@@ -83,7 +83,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("LISTENING", "THINKING", ((470, 196), (470, 46), (830, 46)), (484, 50), 340, 4),
         Route("THINKING", "LISTENING", ((830, 126), (530, 126), (530, 196)), (592, 130), 240, 4),
         Route("THINKING", "RESPONDING", ((950, 194), (950, 272)), (962, 197), 280, 4),
-        Route("LISTENING", "RESPONDING", ((582, 416), (830, 416)), (596, 328), 230, 5),
+        Route("LISTENING", "RESPONDING", ((582, 416), (830, 416)), (596, 264), 230, 9),
         Route("RESPONDING", "LISTENING", ((830, 526), (582, 526)), (596, 438), 240, 5),
         Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 820), (160, 820)), (36, 757), 110, 3),
         Route("LISTENING", "ENDING", ((582, 620), (700, 620), (700, 732)), (712, 650), 100, 2),
