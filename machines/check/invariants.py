@@ -214,6 +214,15 @@ def no_deadline_passes_in_vain(moment: Moment) -> str | None:
     return None
 
 
+def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
+    """Nobody is spoken to about something else while words of theirs wait for an answer."""
+    for _, step in moment.each_step():
+        passed = isinstance(step.fact, facts.DeadlinePassed) and step.outcome is Outcome.TAKEN
+        if passed and step.source == "quiet" and step.target != "generating" and moment.context.queue:
+            return f"quiet went to {step.target}, while {len(moment.context.queue)} turn(s) wait"
+    return None
+
+
 def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
     """A voice that takes an answer up again says only what it had not given before."""
     for books, speak in moment.each(do.Speak):
@@ -313,6 +322,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     state_changes_are_told,
     nothing_happens_after_the_end,
     no_deadline_passes_in_vain,
+    turns_that_wait_are_answered_first,
     what_was_voiced_is_not_said_again,
     no_other_take_is_believed,
     a_continued_answer_repeats_nothing,

@@ -328,7 +328,7 @@ MUTANTS: dict[Fault, str] = {
     links_are_moved_at_once: "a_link_is_moved_back_only_in_quiet",
 }
 QUEUE_MUTANTS: dict[Fault, str] = {
-    turns_that_wait_are_never_answered: "no_deadline_passes_in_vain",
+    turns_that_wait_are_never_answered: "turns_that_wait_are_answered_first",
     queued_turns_are_not_waited_for: "every_state_but_quiet_has_a_deadline",
 }
 PROVIDER_MUTANTS: dict[Fault, str] = {
