@@ -35,6 +35,17 @@ test('an answer grows by segments, one blank between them, and ends as the whole
   assert.deepEqual(conversation.turns[0].latency, { totalMs: 640 });
 });
 
+test('a link that is moved to another provider is noted, and the state stays', () => {
+  const link = { role: 'tts', status: 'up', provider: 'hibari' };
+  const conversation = told(
+    new Conversation(), moved('THINKING', 'RESPONDING', 'speaking'),
+    ['conversation.state.changed', { from: 'RESPONDING', to: 'RESPONDING', substate: 'speaking', cause: 'link_opened', timestamp: 2, link }],
+  );
+  assert.deepEqual(texts(conversation), ['note: Voice: hibari, connected again']);
+  assert.equal(conversation.state, 'RESPONDING');
+  assert.equal(conversation.cause, 'x');
+});
+
 test('what was cut off is kept apart from what was heard, also when the whole answer is told afterwards', () => {
   const conversation = told(
     new Conversation(), final(1, 'Why?'), asked(1), token(1, 0, 'Because it can be drawn and checked.'), voice('u1'),
