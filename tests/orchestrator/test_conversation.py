@@ -73,14 +73,14 @@ async def test_what_is_said_while_the_transcript_is_awaited_is_joined(autojump_c
     stt = SimulatedSpeechToText(script(Transcription(Delay(900)), then=Transcription()))
     async with hold_call(SimulatedProviders(stt)) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
-        await call.say("what is")
+        await call.say("hello")
         await call.keep_quiet(700)
         assert call.state == "finalizing"
-        await call.say("your name")
+        await call.say("what is your name")
         await call.keep_quiet(1500)
         await call.answered()
         [messages] = call.providers.llm.requests
-        assert messages[-1].text == "what is your name"
+        assert messages[-1].text == "hello what is your name"
     assert broken_promises(call) == []
 
 

@@ -39,7 +39,7 @@ from orchestrator.records import (
     plain_fact,
     plain_handled,
 )
-from orchestrator.redaction import SPOKEN, Redactor
+from orchestrator.redaction import KEPT, SPOKEN, Redactor
 from orchestrator.replay import replay
 from tests.orchestrator.journals import ABOUT, broken_call, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
@@ -394,8 +394,9 @@ async def test_nothing_that_was_said_is_in_a_redacted_journal(
         for step in record.steps
         if isinstance(step.fact, TranscriptFinal | SegmentReady)
         for word in step.fact.text.split()
+        if word.lower() not in KEPT
     }
-    assert said
+    assert len(said) > 2
     open_file = write(tmp_path / "open.journal", records).read_bytes()
     redacted = write(tmp_path / "redacted.journal", records, Redactor()).read_bytes()
     for word in said:
