@@ -143,6 +143,12 @@ class Context:
         history = within_budget(self.history, (*now, *begun), self.policy.max_history_tokens)
         return (*system, *history, *now, *begun)
 
+    def model_due_at(self) -> float:
+        """When the model must have given its next sign of life, in the conversation's ms."""
+        if self.alive_at is None:
+            return self.generation_began + self.policy.first_token_timeout_ms
+        return self.alive_at + self.policy.token_gap_timeout_ms
+
     def join(self, text: str) -> str:
         """The unanswered words, those of turns that wait, and `text` after them."""
         return " ".join(words for words in (self.caller_words, *self.queue, text) if words)

@@ -405,7 +405,7 @@ class Conversation(AnswerActions):
             case "generating":
                 # All attempts share one budget: the caller must not wait for it several times.
                 budget = context.thinking_began + policy.first_segment_timeout_ms - at_ms
-                return max(0.0, min(budget, self.model_due_at() - at_ms))
+                return max(0.0, min(budget, context.model_due_at() - at_ms))
             case "retrying":
                 return self.wait_for_model_ms(context.retry_after_ms)
             case "speaking":
@@ -413,7 +413,7 @@ class Conversation(AnswerActions):
                 if context.generation_open is None:
                     return quiet_after
                 answer_over = context.thinking_began + policy.answer_timeout_ms
-                return max(0.0, min(quiet_after, answer_over - at_ms, self.model_due_at() - at_ms))
+                return max(0.0, min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms))
             case "deciding":
                 return policy.barge_in_min_ms
             case "parting":

@@ -138,7 +138,7 @@ class Guards(Chart[Context]):
 
     def model_stalled(self, fact: Fact) -> bool:
         """It is the model that is silent, in the middle of its answer."""
-        return self.still_generating() and fact.at_ms + SLACK_MS >= self.model_due_at()
+        return self.still_generating() and fact.at_ms + SLACK_MS >= self.context.model_due_at()
 
     def voice_worth_retrying(self, fact: Fact) -> bool:
         """The voice may do better at the next take; what seems fatal may be the connection's fault, once."""
@@ -160,12 +160,6 @@ class Guards(Chart[Context]):
         return self.context.end_after_answer is not None
 
     # --- what several ask ---------------------------------------------------------------------------------
-
-    def model_due_at(self) -> float:
-        """When the model must have given its next sign of life."""
-        if self.context.alive_at is None:
-            return self.context.generation_began + self.context.policy.first_token_timeout_ms
-        return self.context.alive_at + self.context.policy.token_gap_timeout_ms
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """Until the next request: none where another provider takes it, else by schedule or as asked for."""

@@ -157,16 +157,10 @@ def _time(context: Context) -> Iterator[Fact]:
         yield facts.DeadlinePassed(number)
     if context.deadline_armed is not None and context.generation_open is not None:
         # Late enough for the model to be what everybody waits for, and for the whole answer to be too long.
-        yield facts.DeadlinePassed(context.deadline_armed, at_ms=_silent_at(context))
+        yield facts.DeadlinePassed(context.deadline_armed, at_ms=context.model_due_at())
         over = context.thinking_began + context.policy.answer_timeout_ms
         yield facts.DeadlinePassed(context.deadline_armed, at_ms=over)
     yield facts.EverythingClosed()
-
-
-def _silent_at(context: Context) -> float:
-    if context.alive_at is None:
-        return context.generation_began + context.policy.first_token_timeout_ms
-    return context.alive_at + context.policy.token_gap_timeout_ms
 
 
 def _numbers(*current: int | None) -> tuple[int, ...]:
