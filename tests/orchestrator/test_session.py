@@ -29,15 +29,15 @@ from orchestrator.session import (
     Session,
     SessionSettings,
 )
-from protocol import HIERARCHICAL
-from tests.orchestrator.wire_clients import Client
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,
     SimulatedProviders,
     script,
 )
-from tests.simulation.speech import silence, spoken
+from orchestrator.simulation.speech import silence, spoken
+from protocol import HIERARCHICAL
+from tests.orchestrator.wire_clients import Client
 
 IDLE_S = 120
 OLDEST_S = 600

@@ -168,7 +168,7 @@ class SimulatedCaller:
         self.closed_for.append(reason)
         await trio.sleep(self.closing_takes_ms / 1000)
 
-    # --- the side of the test ----------------------------------------------------------------------------
+    # --- the side of who looks ----------------------------------------------------------------------------
 
     def told_of(self, kind: type[E]) -> list[E]:
         """The effects of one kind, in order."""

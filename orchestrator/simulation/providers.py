@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import Factory, frozen
 
 from orchestrator.providers import Providers
-from tests.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity
-from tests.simulation.speaking import SimulatedTextToSpeech
-from tests.simulation.thinking import SimulatedLanguageModel
+from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity
+from orchestrator.simulation.speaking import SimulatedTextToSpeech
+from orchestrator.simulation.thinking import SimulatedLanguageModel
 
 
 @frozen

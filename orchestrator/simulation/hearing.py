@@ -12,8 +12,18 @@ from attrs import Factory, define, frozen
 
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber, VoiceDetector
 from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
-from tests.simulation.behaviour import AT_ONCE, Breaks, Delay, Ends, Fails, Fault, Opening, Plan, script
-from tests.simulation.speech import is_voice, understood
+from orchestrator.simulation.behaviour import (
+    AT_ONCE,
+    Breaks,
+    Delay,
+    Ends,
+    Fails,
+    Fault,
+    Opening,
+    Plan,
+    script,
+)
+from orchestrator.simulation.speech import is_voice, understood
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
