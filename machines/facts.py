@@ -201,6 +201,17 @@ class TranscriptionFailed(Fact):
     failure: ProviderFailure
 
 
+@frozen
+class TurnScored(Fact):
+    """A model listened to turn `turn` up to the pause that began just now.
+
+    `completeness` is the probability, from 0 to 1, that the caller has finished.
+    """
+
+    turn: int
+    completeness: float
+
+
 # --- language model ---------------------------------------------------------------------------------------
 
 
