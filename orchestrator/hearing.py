@@ -189,8 +189,10 @@ class Ear:
             self._recall.add(window, probability)
             changes = self._gate.take(probability, self._window_ms)
             self._announce(changes)
-            if changes:
-                self._end_pause() if self._gate.speaking else self._begin_pause()
+            if changes and self._gate.speaking:
+                self._end_pause()
+            elif changes:
+                self._begin_pause()
 
     def _announce(self, facts: list[Fact]) -> None:
         for fact in facts:

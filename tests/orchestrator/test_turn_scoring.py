@@ -12,16 +12,18 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.interfaces import LISTENING_RATE, Samples, TurnModel
-from machines.facts import Fact, TurnScored
+from machines.facts import Fact, TurnMode, TurnScored
 from orchestrator.hearing import CallerAudio, Ear
 from orchestrator.simulation import (
     Breaks,
     Delay,
     Fails,
     Scoring,
+    SimulatedProviders,
     SimulatedTurnModel,
     SimulatedVoiceActivity,
     Stalls,
+    hold_call,
     script,
 )
 from orchestrator.simulation.speech import silence, spoken
@@ -253,3 +255,33 @@ async def test_a_model_that_fails_in_one_call_is_asked_in_the_next(autojump_cloc
         await second.say("hello")
         await second.keep_quiet(200)
     assert (first.scores, second.scores) == ([], [TurnScored(1, 0.7)])
+
+
+# --- in a call --------------------------------------------------------------------------------------------
+
+
+async def test_in_a_call_the_machine_hears_of_each_pause(autojump_clock: MockClock) -> None:
+    providers = SimulatedProviders(turn_model=SimulatedTurnModel(script(Scoring(0.2), then=Scoring(0.9))))
+    async with hold_call(providers) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        await call.say("what is")
+        await call.keep_quiet(300)
+        await call.say("your name")
+        await call.keep_quiet(1000)
+        await call.answered()
+    told = [(fact.turn, fact.completeness) for fact in call.facts(TurnScored) if isinstance(fact, TurnScored)]
+    assert told == [(1, 0.2), (1, 0.9)]
+    assert providers.turn_model is not None
+    assert providers.turn_model.heard == ["what is", "what is your name"]
+    assert providers.in_use() == 0
+
+
+async def test_nothing_of_a_scoring_is_left_when_the_call_ends(autojump_clock: MockClock) -> None:
+    providers = SimulatedProviders(turn_model=SimulatedTurnModel(script(then=Scoring(fault=Stalls()))))
+    async with hold_call(providers) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        await call.say("what is")
+        await call.keep_quiet(200)
+        assert providers.turn_model is not None
+        assert providers.turn_model.running == 1
+    assert providers.in_use() == 0
