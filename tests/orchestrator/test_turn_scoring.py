@@ -276,6 +276,31 @@ async def test_in_a_call_the_machine_hears_of_each_pause(autojump_clock: MockClo
     assert providers.in_use() == 0
 
 
+@pytest.mark.parametrize(
+    ("scoring", "over_after_ms"),
+    [
+        (Scoring(0.95), 200),
+        (Scoring(0.05), 1500),
+        (Scoring(0.95, Delay(100)), 200),
+        (Scoring(fault=Stalls()), 500),
+        (Scoring(fault=Fails()), 500),
+    ],
+    ids=["complete", "not complete", "complete, told late", "never told", "failed"],
+)
+async def test_a_turn_that_sounds_complete_is_over_sooner_and_one_that_does_not_later(
+    autojump_clock: MockClock, scoring: Scoring, over_after_ms: float
+) -> None:
+    model = SimulatedTurnModel(script(then=scoring))
+    async with hold_call(SimulatedProviders(turn_model=model)) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        await call.say("hello")
+        # Silence is noticed after three windows, and counts from then on.
+        await call.keep_quiet(over_after_ms + 60)
+        assert call.state == "pausing"
+        await call.keep_quiet(120)
+        assert call.state not in ("hearing", "pausing")
+
+
 async def test_nothing_of_a_scoring_is_left_when_the_call_ends(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(turn_model=SimulatedTurnModel(script(then=Scoring(fault=Stalls()))))
     async with hold_call(providers) as call:
