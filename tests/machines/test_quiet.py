@@ -46,11 +46,9 @@ def test_a_greeting_can_be_talked_over() -> None:
     call.links_come_up()
     call.deadline_passes()
     call.handle(facts.SpeechStarted())
-    call.deadline_passes()
-    assert call.state == "hearing"
-    call.handle(facts.SpeechStopped(900))
-    call.deadline_passes()
+    call.handle(facts.SpeechStopped(900), after_ms=900)
     assert do.StartGeneration in map(type, call.final("hello"))
+    assert call.history == []
 
 
 def test_who_has_spoken_already_is_not_greeted() -> None:
@@ -113,9 +111,18 @@ def test_who_objects_to_the_goodbye_stays() -> None:
     call.deadline_passes()
     call.plays()
     call.handle(facts.SpeechStarted())
-    call.deadline_passes()
+    call.handle(facts.TranscriptInterim(call.memory.turn, "no wait"))
     assert call.state == "hearing"
     assert call.memory.end_after_answer is None
+
+
+def test_who_coughs_at_the_goodbye_does_not_object() -> None:
+    call = Call(evolve(SILENT_CALLER, nudges=())).listening(AUTOMATIC)
+    call.deadline_passes()
+    call.plays()
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(100))
+    assert do.CloseConversation(EndReason.IDLE) in call.heard_all()
 
 
 def test_nobody_is_hurried_who_ends_turns_by_hand() -> None:
