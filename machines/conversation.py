@@ -136,7 +136,7 @@ class Conversation(AnswerActions):
     say_requested = (
         quiet.to(speaking, cond="nothing_waits", on=["say"])
         | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
-        | stay(speaking, cond="urgent", on=["interrupt_answer", "say"])
+        | stay(speaking, cond="urgent", on=["interrupt_answer", "answer_later", "say"])
         | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
     )
 
@@ -181,7 +181,7 @@ class Conversation(AnswerActions):
     transcript_final = (
         stay(
             *in_conversation,
-            cond="about_queued_turn and not cuts_in",
+            cond="automatic and about_queued_turn and not cuts_in",
             on=["forget_queued_turn", "tell_words"],
         )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
