@@ -20,7 +20,12 @@ from orchestrator.simulation.behaviour import (
 )
 from orchestrator.simulation.call import Call, hold_call
 from orchestrator.simulation.caller import SimulatedCaller
-from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
+from orchestrator.simulation.hearing import (
+    SimulatedSpeechToText,
+    SimulatedVoiceActivity,
+    Transcription,
+    TurnDetection,
+)
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
@@ -46,6 +51,7 @@ __all__ = [
     "Speaking",
     "Stalls",
     "Transcription",
+    "TurnDetection",
     "broken_promises",
     "dice",
     "hold_call",
