@@ -315,6 +315,7 @@ class Conversation(AnswerActions):
         )
         | quiet.to(speaking, cond="greets", on=["greet"])
         | quiet.to(speaking, cond="something_to_say", on=["say_next"])
+        | quiet.to(finalizing, cond="automatic and speaking_on", on=["end_turn"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
@@ -505,9 +506,11 @@ class Conversation(AnswerActions):
                 # Turns that wait are answered at once, once their words are known.
                 if context.queue or self.greets() or self.something_to_say():
                     return 0.0
-                waits_for_caller = self.idle() and self.automatic() and not self.speaking_on()
-                idle = policy.idle_after_ms if waits_for_caller else None
-                return policy.final_transcript_timeout_ms if context.turns_queued else idle
+                if context.turns_queued:
+                    return policy.final_transcript_timeout_ms
+                if self.automatic() and self.speaking_on():
+                    return policy.max_turn_ms
+                return policy.idle_after_ms if self.idle() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
             case "pausing" | "anticipating":

@@ -636,6 +636,31 @@ def test_words_understood_only_at_the_end_are_answered_after_the_answer() -> Non
     assert asked.messages[-1] == user("please stop")
 
 
+def test_noise_that_outlasts_the_answer_does_not_keep_the_callers_words_for_ever() -> None:
+    call = reluctant()
+    call.handle(facts.SpeechStarted())
+    call.heard_all()
+    assert call.state == "quiet"
+    interim(call, "how is the weather")
+    began, turn = call.now, call.memory.turn
+    assert call.deadline_passes() == [do.FinalizeTurn(turn), do.BeginTurn(turn + 1)]
+    assert call.now - began == POLICY.max_turn_ms
+    assert call.state == "finalizing"
+    call.final("how is the weather")
+    assert call.state == "generating"
+
+
+def test_a_caller_who_speaks_on_after_the_answer_is_not_hurried() -> None:
+    call = reluctant()
+    call.handle(facts.SpeechStarted())
+    call.heard_all()
+    call.handle(facts.SpeechStopped(LONG_VOICE_MS))
+    assert call.state == "pausing"
+    call.deadline_passes()
+    call.final("how is the weather")
+    assert call.state == "generating"
+
+
 # --- where nothing interrupts -----------------------------------------------------------------------------
 
 
@@ -650,6 +675,23 @@ def test_what_is_said_while_an_answer_is_prepared_may_have_to_wait() -> None:
     effects = call.deadline_passes()
     [asked] = [effect for effect in effects if isinstance(effect, do.StartGeneration)]
     assert asked.messages[-1] == user("and the weather")
+
+
+@pytest.mark.parametrize("words", ["yes", "the blue one", "two"])
+def test_what_is_said_while_nothing_is_being_said_is_neither_echo_nor_backchannel(words: str) -> None:
+    question = "The red one or the blue one or two?"
+    call = Call(evolve(POLICY, barge_in_thinking=False)).speaking(question, mode=AUTOMATIC)
+    call.heard_all()
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(LONG_VOICE_MS))
+    call.deadline_passes()
+    call.final("well let me think")
+    assert call.state == "generating"
+    call.handle(facts.SpeechStarted())
+    turn = call.memory.turn
+    call.handle(facts.SpeechStopped(LONG_VOICE_MS))
+    call.handle(facts.TranscriptFinal(turn, words))
+    assert call.memory.queue == (words,)
 
 
 def test_an_answer_that_begins_while_the_caller_speaks_is_held_before_its_first_word() -> None:
