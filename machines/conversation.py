@@ -136,7 +136,7 @@ class Conversation(AnswerActions):
     say_requested = (
         quiet.to(speaking, cond="may_be_said", on=["say"])
         | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
-        | stay(speaking, cond="urgent", on=["interrupt_answer", "say"])
+        | stay(speaking, cond="urgent", on=["interrupt_answer", "answer_later", "say"])
         | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
     )
 
@@ -181,7 +181,7 @@ class Conversation(AnswerActions):
     transcript_final = (
         stay(
             *in_conversation,
-            cond="about_queued_turn and not cuts_in",
+            cond="automatic and about_queued_turn and not cuts_in",
             on=["forget_queued_turn", "tell_words"],
         )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
@@ -312,6 +312,7 @@ class Conversation(AnswerActions):
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
         | quiet.to(speaking, cond="saying_has_time", on=["say_next"])
+        | quiet.to(finalizing, cond="automatic and speaking_on", on=["end_turn"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
@@ -500,9 +501,11 @@ class Conversation(AnswerActions):
                 # Turns that wait are answered at once, once their words are known.
                 if context.queue or self.greets() or self.saying_due() or self.saying_has_time():
                     return 0.0
-                waits_for_caller = self.idle() and self.automatic() and not self.speaking_on()
-                idle = policy.idle_after_ms if waits_for_caller else None
-                return policy.final_transcript_timeout_ms if context.turns_queued else idle
+                if context.turns_queued:
+                    return policy.final_transcript_timeout_ms
+                if self.automatic() and self.speaking_on():
+                    return policy.max_turn_ms
+                return policy.idle_after_ms if self.idle() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
             case "pausing" | "expecting":
