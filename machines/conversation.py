@@ -142,7 +142,8 @@ class Conversation(AnswerActions):
 
     # --- the caller's voice -------------------------------------------------------------------------------
     speech_started = (
-        hearing.from_(quiet, pausing, on=["note_voice"])
+        quiet.to(hearing, on=["note_voice", "note_voice_after_answer"])
+        | pausing.to(hearing, on=["note_voice"])
         | expecting.to(hearing, on=["drop_foreseen", "note_voice"])
         | stay(finalizing, cond="automatic", on=["note_speaking_on"])
         | hearing.from_(*thinking, cond="automatic and voidable", on=["void_answer", "note_voice"])
@@ -184,6 +185,11 @@ class Conversation(AnswerActions):
             cond="automatic and about_queued_turn and not cuts_in",
             on=["forget_queued_turn", "tell_words"],
         )
+        | speaking.to(
+            generating,
+            cond="about_queued_turn and automatic and voidable and interruptible",
+            on=["forget_queued_turn", "interrupt_answer", "keep_words", "generate"],
+        )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
         | weighing.to(hearing, cond="cuts_in and speaking_on", on=["interrupt_answer", "keep_words"])
         | weighing.to(pausing, cond="cuts_in and pausing_again", on=["interrupt_answer", "keep_words"])
@@ -200,6 +206,11 @@ class Conversation(AnswerActions):
     transcription_failed = (
         stay(*in_conversation, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
         | stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
+        | stay(
+            weighing,
+            cond="about_awaited_turn and pausing_again",
+            on=["tell_deaf", "doubt_ears", "give_up_words", "end_turn"],
+        )
         | weighing.to(
             speaking,
             cond="about_awaited_turn",
@@ -290,8 +301,12 @@ class Conversation(AnswerActions):
         closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "leave"])
         | parting.to(closing, on=["note_all_heard", "complete_answer", "leave"])
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "listen_anew"])
-        | deciding.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer"])
-        | weighing.to(finalizing, unless="goodbye", on=["note_all_heard", "complete_answer"])
+        | deciding.to(
+            hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"]
+        )
+        | weighing.to(
+            finalizing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_words"]
+        )
     )
     synthesis_failed = (
         stay(*responding, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
@@ -345,7 +360,8 @@ class Conversation(AnswerActions):
         | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
         | deciding.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
-        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on"])
+        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on", "note_noise"])
+        | stay(weighing, cond="pausing_again", on=["doubt_ears", "give_up_words", "end_turn"])
         | weighing.to(speaking, on=["doubt_ears", "give_up_words", "resume_speech"])
         | closing.to(ended, on=["abandon"])
     )
@@ -555,7 +571,7 @@ SIGNS_OF_LIFE = {
             "deadline_passed",
         }
     ),
-    "weighing": frozenset({"transcript_final"}),
+    "weighing": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
     "parting": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
 """In which state which facts say that what is awaited is on its way, or begins anew."""

@@ -25,6 +25,8 @@ ECHOED_WORDS = 30
 """So many of the words heard last may come back as an echo."""
 ECHOED_WORD = 6
 """A single word only if it is among so many."""
+SHORTEST_ECHO = 3
+"""Fewer words than these, said when an answer ends, are a reply that takes them up ("Monday or Tuesday?")."""
 ECHO_SHARE = 2 / 3
 """Where more than this is echo, the rest is taken for misheard echo."""
 

@@ -67,14 +67,19 @@ def every_pair_is_declared(moment: Moment) -> str | None:
 def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
-    greets = bool(moment.context.policy.greeting) and not moment.context.greeted
-    owed = bool(moment.context.queue or moment.context.turns_queued or greets)
-    idle = moment.context.policy.idle_after_ms > 0 and moment.context.turn_mode is TurnMode.AUTOMATIC
-    # While the caller speaks nobody thinks of saying something of their own.
-    speaks = moment.context.continuation is Continuation.SPEAKING
-    owed = owed or (not speaks and (idle or bool(moment.context.sayings)))
-    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not owed) else 1
+    wanted = moment.state != "ended" and (moment.state != "quiet" or _something_is_due(moment.context))
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
+
+
+def _something_is_due(context: Context) -> bool:
+    """Whether a quiet caller will be spoken to."""
+    automatic = context.turn_mode is TurnMode.AUTOMATIC
+    speaks = context.continuation is Continuation.SPEAKING
+    greets = bool(context.policy.greeting) and not context.greeted
+    # While the caller has the word nobody thinks of saying something of their own.
+    own = (greets or bool(context.sayings)) and not speaks and (automatic or not context.recording)
+    by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
+    return bool(context.queue or context.turns_queued) or own or by_time
 
 
 def no_refused_deadline_is_waited_for(moment: Moment) -> str | None:

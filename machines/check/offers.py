@@ -53,15 +53,15 @@ def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
 
 def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> Iterator[Fact]:
     """Facts without those by which an answer fails, but for one request, and for one that is held."""
-    failures: tuple[type[Fact], ...] = ()
-    if system.conversation.state == "generating":
-        failures = (facts.GenerationFinished, facts.DeadlinePassed)
-        if system.conversation.context.attempts != 1:
-            failures = (*failures, facts.GenerationFailed)
-    elif system.conversation.state == "speaking":
-        failures = (facts.SynthesisFailed, facts.DeadlinePassed)
+    state, context = system.conversation.state, system.conversation.context
+    first_request = facts.GenerationFailed(context.generation, PASSING) if context.attempts == 1 else None
+    left_out: tuple[type[Fact], ...] = ()
+    if state == "generating":
+        left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
+    elif state == "speaking":
+        left_out = (facts.SynthesisFailed, facts.DeadlinePassed)
     for fact in offers:
-        if not isinstance(fact, failures):
+        if not isinstance(fact, left_out) or fact == first_request:
             yield fact
 
 
@@ -115,7 +115,7 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield from _hands(context, books, modes if connecting else (context.turn_mode,))
     yield from _voice(context, books)
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in _texts(context):
+        for text in _texts(context, turn):
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
@@ -178,7 +178,7 @@ def _voice(context: Context, books: Books) -> Iterator[Fact]:
 
 def _words(context: Context) -> Iterator[Fact]:
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in _texts(context):
+        for text in _texts(context, turn):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
@@ -189,8 +189,10 @@ def _words(context: Context) -> Iterator[Fact]:
         yield facts.TranscriptionFailed(turn, PASSING)
 
 
-def _texts(context: Context) -> tuple[str, ...]:
+def _texts(context: Context, turn: int) -> tuple[str, ...]:
     """Where words interrupt an answer, it matters whether they say anything."""
+    if turn == UNKNOWN:
+        return (WORDS,)
     weighed = context.speech_open is not None and context.policy.barge_in_min_words > 0
     return (WORDS, MURMUR, "") if weighed else (WORDS, "")
 
@@ -216,6 +218,10 @@ def _playback(context: Context) -> Iterator[Fact]:
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=context.take)
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=UNKNOWN)
         yield facts.PlaybackAt(utterance, 0, playing=True)
+        if utterance == UNKNOWN:
+            yield facts.PlaybackFinished(utterance)
+            yield facts.SynthesisFailed(utterance, PASSING)
+            continue
         yield facts.PlaybackAt(utterance, 0.6 * SEGMENT_MS, playing=True)
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
