@@ -21,7 +21,9 @@ from orchestrator.simulation.behaviour import (
 from orchestrator.simulation.call import Call, hold_call
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import (
+    Scoring,
     SimulatedSpeechToText,
+    SimulatedTurnModel,
     SimulatedVoiceActivity,
     Transcription,
     TurnDetection,
@@ -42,11 +44,13 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "Scoring",
     "SimulatedCaller",
     "SimulatedLanguageModel",
     "SimulatedProviders",
     "SimulatedSpeechToText",
     "SimulatedTextToSpeech",
+    "SimulatedTurnModel",
     "SimulatedVoiceActivity",
     "Speaking",
     "Stalls",
