@@ -162,18 +162,32 @@ def test_the_greeting_comes_first(mode: SayMode) -> None:
     assert spoken(call.deadline_passes()) == ["By the way."]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_turns_that_wait_are_answered_first(mode: SayMode) -> None:
+def a_turn_waits() -> Call:
+    """The answer is over, and the words of a turn that was taken meanwhile are still to come."""
     call = Call(evolve(POLICY, barge_in=False)).speaking("Yes indeed.", mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(700))
     call.heard_all()
-    assert call.happens(say(mode=mode)) == [], "its words are not known yet"
+    return call
+
+
+def test_what_has_time_waits_for_turns_that_wait() -> None:
+    call = a_turn_waits()
+    assert call.happens(say(mode=SayMode.WHEN_IDLE)) == [], "its words are not known yet"
     call.handle(facts.TranscriptFinal(2, "and the weather"))
     assert asked(call.deadline_passes()) == ["and the weather"]
     call.answers("Rain.")
     call.heard_all()
     assert spoken(call.deadline_passes()) == ["By the way."]
+
+
+@pytest.mark.parametrize("mode", [SayMode.QUEUE, SayMode.INTERRUPT])
+def test_what_has_not_is_said_before_they_are_answered(mode: SayMode) -> None:
+    call = a_turn_waits()
+    assert spoken(call.happens(say(mode=mode))) == ["By the way."]
+    call.handle(facts.TranscriptFinal(2, "and the weather"))
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["and the weather"]
 
 
 def test_what_waits_is_said_by_urgency_and_then_in_order() -> None:
