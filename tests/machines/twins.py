@@ -20,6 +20,8 @@ from machines.system import Charts, ConversationSystem, Handled, LineUp
 from machines.tables import Row
 
 ONE_EACH: Mapping[Role, LineUp] = {}
+ENGINE = Charts()
+"""The charts that stay with the engine: making them takes longer than most calls."""
 
 
 class Twins:
@@ -33,7 +35,7 @@ class Twins:
         charts = Charts()
         run_by_tables(charts.conversation, self.rows.add)
         run_by_tables(charts.link, self.rows.add)
-        self.engine = ConversationSystem(policy, Charts(), line_ups)
+        self.engine = ConversationSystem(policy, ENGINE, line_ups)
         self.tables = ConversationSystem(policy, charts, line_ups)
 
     def start(self) -> Handled:
