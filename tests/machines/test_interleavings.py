@@ -14,11 +14,10 @@ from machines.check.walk import moment_of, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.system import ConversationSystem, Handled, LineUp
+from tests.machines.calls import CHARTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.repeats]
-CHARTS = Charts()
-"""Made once: making them takes longer than most calls."""
 POLICY = ConversationPolicy(
     system_prompt="Be brief.",
     llm_retry_delays_ms=(0, 100),
