@@ -49,7 +49,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Tests with the marker `repeats`, and the fixtures made for them, run without a tracer."""
     tracer = sys.gettrace()
-    if item.get_closest_marker("repeats") is None or tracer is None:
+    # A debugger's stays.
+    measured = type(tracer).__module__.partition(".")[0] == "coverage"
+    if item.get_closest_marker("repeats") is None or not measured:
         return (yield)
     sys.settrace(None)
     try:
@@ -67,8 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
             item.add_marker("repeats")
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    # The short ones fill the gaps at the end.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the short ones fill the gaps at the end
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if ON_CI:
         return
     for marker, reason in _lacking().items():
