@@ -18,6 +18,7 @@ from machines.facts import Fact, Role
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
 from machines.tables import Row
+from tests.machines.calls import CHARTS
 
 ONE_EACH: Mapping[Role, LineUp] = {}
 
@@ -33,7 +34,7 @@ class Twins:
         charts = Charts()
         run_by_tables(charts.conversation, self.rows.add)
         run_by_tables(charts.link, self.rows.add)
-        self.engine = ConversationSystem(policy, Charts(), line_ups)
+        self.engine = ConversationSystem(policy, CHARTS, line_ups)
         self.tables = ConversationSystem(policy, charts, line_ups)
 
     def start(self) -> Handled:
