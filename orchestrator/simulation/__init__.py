@@ -18,7 +18,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, hold_call
+from orchestrator.simulation.call import Call, ReplayDiffers, hold_call
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
 from orchestrator.simulation.promises import broken_promises
@@ -37,6 +37,7 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "ReplayDiffers",
     "SimulatedCaller",
     "SimulatedLanguageModel",
     "SimulatedProviders",
