@@ -215,6 +215,14 @@ def read_journal(path: Path) -> Journal:
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}.") from None
+    return journal_in(data, path)
+
+
+def journal_in(data: bytes, path: Path) -> Journal:
+    """The same from bytes; `path` names where they are from.
+
+    Raises `JournalError` for what is no journal, or is one of another format.
+    """
     if not data.startswith(MAGIC[: len(data)]):
         raise JournalError(f"{path} is not a journal of Vantum.")
     contents = list(_contents(data))

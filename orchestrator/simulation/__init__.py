@@ -18,7 +18,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, hold_call
+from orchestrator.simulation.call import Call, ReplayDiffers, hold_call
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import (
     Scoring,
@@ -44,6 +44,7 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "ReplayDiffers",
     "Scoring",
     "SimulatedCaller",
     "SimulatedLanguageModel",

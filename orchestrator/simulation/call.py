@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import trio
@@ -12,14 +13,15 @@ from attrs import Factory, define
 from adapters.interfaces import LISTENING_RATE, Samples
 from machines import facts
 from machines.declarations import Step
-from machines.facts import EndReason, Request, TurnMode
+from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import Handled
+from machines.system import Charts, Handled
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.journal import CallJournal
+from orchestrator.journal import About, CallJournal, End, Record, frame, journal_in
 from orchestrator.provider_watch import ProviderWatch
+from orchestrator.replay import Replayed, replay
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speech import noise, silence, spoken
@@ -28,6 +30,13 @@ BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time."""
 PATIENCE_S = 60
 LONGEST_CALL_S = 3600
+
+
+ABOUT = About("simulated call", "vantum.v2", 0.0, dict.fromkeys(Role, ("simulated",)))
+
+
+class ReplayDiffers(Exception):  # noqa: N818 (it says what happened)
+    """The facts of a call, run through the machines again, did not lead to what they had led to."""
 
 
 @define
@@ -46,6 +55,10 @@ class Call:
     over: trio.Event = Factory(trio.Event)
     watch: ProviderWatch | None = None
     journal: CallJournal | None = None
+    """Is kept beside the records."""
+    records: list[Record] = Factory(list)
+    """The call's own journal: with every call it is run through the machines once more."""
+    _charts: Charts = Factory(Charts)
     _requests: int = 0
     _changed: trio.Event = Factory(trio.Event)
 
@@ -124,9 +137,10 @@ class Call:
             self.providers.for_calls(),
             self.policy,
             self._observe,
-            watch=self.watch,
-            random=Random(0),
-            journal=self.journal,
+            self._charts,
+            self.watch,
+            Random(0),
+            CallJournal(ABOUT if self.journal is None else self.journal.about, self._keep),
         )
         self.over.set()
         self._announce()
@@ -137,6 +151,16 @@ class Call:
             if step.machine == "conversation":
                 self.state = step.target
         self._announce()
+
+    def _keep(self, record: Record) -> None:
+        self.records.append(record)
+        if self.journal is not None:
+            self.journal.keep(record)
+
+    def replayed(self) -> Iterator[Replayed]:
+        """The call once more, as its journal has it: through bytes, and the machines."""
+        data = b"".join(frame(record) for record in [*self.records, End()])
+        return replay(journal_in(data, Path(ABOUT.session_id)), self._charts)
 
     def _announce(self) -> None:
         self._changed.set()
@@ -161,7 +185,10 @@ async def hold_call(
     watch: ProviderWatch | None = None,
     journal: CallJournal | None = None,
 ) -> AsyncIterator[Call]:
-    """A call that lasts as long as the block, which it outlives only to hang up properly."""
+    """A call that lasts as long as the block, which it outlives only to hang up properly.
+
+    Raises `ReplayDiffers` if its journal, run through the machines again, gives anything else.
+    """
     call = Call(
         providers or SimulatedProviders(),
         caller or SimulatedCaller(),
@@ -176,3 +203,8 @@ async def hold_call(
             yield call
             call.hang_up()
             await call.over.wait()
+    for moment in call.replayed():
+        if not moment.same:
+            raise ReplayDiffers(
+                f"fact {moment.number} led to {moment.recorded}; replayed, it leads to {moment.now}"
+            )

@@ -52,9 +52,12 @@ class Call:
     """One call. Times are milliseconds since its start."""
 
     def __init__(
-        self, policy: ConversationPolicy = POLICY, line_ups: Mapping[Role, LineUp] | None = None
+        self,
+        policy: ConversationPolicy = POLICY,
+        line_ups: Mapping[Role, LineUp] | None = None,
+        charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, CHARTS, line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning

@@ -38,12 +38,14 @@ durations = st.floats(0, 5_000)
 class AnyCall(RuleBasedStateMachine):
     """One call, to which anything may happen at any time."""
 
+    usual = POLICY
+
     def __init__(self) -> None:
         super().__init__()
         self.requests = 0
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
-        self.policy = POLICY
+        self.policy = self.usual
         self.line_ups: dict[Role, LineUp] = {}
         self.begins()
 
@@ -57,7 +59,7 @@ class AnyCall(RuleBasedStateMachine):
         """In most calls the links come up and stay."""
         self.links_are_flaky = flaky
         self.mode = mode
-        self.policy = evolve(POLICY, barge_in=barge_in)
+        self.policy = evolve(self.usual, barge_in=barge_in)
         self.line_ups = {role: LineUp(providers) for role in Role}
         self.begins()
         self.answers_the_phone()

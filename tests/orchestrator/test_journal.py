@@ -27,7 +27,7 @@ from machines.facts import EndReason, Fact, LinkWanted, Role, SegmentReady, Tran
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled, LineUp
 from orchestrator import journal_writer
-from orchestrator.journal import Broke, Head, Journal, JournalError, Record, frame, read_journal
+from orchestrator.journal import Broke, Head, JournalError, Record, frame, read_journal
 from orchestrator.journal_writer import INCOMPLETE, Journals, check_directory, open_journals
 from orchestrator.records import (
     EFFECTS,
@@ -40,9 +40,8 @@ from orchestrator.records import (
     plain_handled,
 )
 from orchestrator.redaction import KEPT, SPOKEN, Redactor
-from orchestrator.replay import replay
 from orchestrator.simulation import hold_call
-from tests.orchestrator.journals import ABOUT, broken_call, journal_of, kept_in, write
+from tests.orchestrator.journals import ABOUT, broken_call, differences, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
 from tests.orchestrator.test_random_calls import do_something, unreliable
 from tests.orchestrator.wire_clients import connect
@@ -142,10 +141,6 @@ async def random_call(seed: int) -> list[Record]:
         call.hang_up(random.choice(list(EndReason)))
         await call.over.wait()
     return records
-
-
-def differences(journal: Journal) -> list[Any]:
-    return [moment for moment in replay(journal) if not moment.same]
 
 
 @pytest.mark.parametrize("seed", range(CALLS))
