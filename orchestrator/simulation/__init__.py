@@ -18,7 +18,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, hold_call
+from orchestrator.simulation.call import Call, hold_call, holding
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
 from orchestrator.simulation.promises import broken_promises
@@ -49,5 +49,6 @@ __all__ = [
     "broken_promises",
     "dice",
     "hold_call",
+    "holding",
     "script",
 ]

@@ -10,11 +10,12 @@ import trio
 from attrs import Factory, define
 
 from adapters.interfaces import LISTENING_RATE, Samples
+from machines import effects as do
 from machines import facts
 from machines.declarations import Step
 from machines.facts import EndReason, Request, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import Handled
+from machines.system import Charts, Handled
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
@@ -22,10 +23,10 @@ from orchestrator.journal import CallJournal
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speech import silence, spoken
+from orchestrator.simulation.speech import mumbled, silence, spoken
 
 BLOCK_MS = 20
-"""A simulated microphone sends blocks of this length, in real time."""
+"""A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
 PATIENCE_S = 60
 LONGEST_CALL_S = 3600
 
@@ -44,8 +45,14 @@ class Call:
     state: str = "connecting"
     """Of the conversation machine."""
     over: trio.Event = Factory(trio.Event)
+    answers: int = 0
+    """How many are over, those that never began included."""
     watch: ProviderWatch | None = None
     journal: CallJournal | None = None
+    charts: Charts | None = None
+    block_ms: int = BLOCK_MS
+    random: Random = Factory(lambda: Random(0))
+    """Draws the jitter of retries."""
     _requests: int = 0
     _changed: trio.Event = Factory(trio.Event)
 
@@ -66,6 +73,10 @@ class Call:
     async def say(self, words: str, rate: int = LISTENING_RATE) -> None:
         """Speak, in real time."""
         await self._send(spoken(words, rate), rate)
+
+    async def mumble(self, ms: float) -> None:
+        """Make sounds that are no words, in real time."""
+        await self._send(mumbled(ms), LISTENING_RATE)
 
     async def keep_quiet(self, ms: float) -> None:
         """Send silence, in real time."""
@@ -97,6 +108,16 @@ class Call:
                 with trio.move_on_after(0.01):
                     await self._changed.wait()
 
+    async def within(self, seconds: float, happened: Callable[[], bool]) -> bool:
+        """Wait for it for so long, or until the call is over; whether it happened.
+
+        It is asked after every step of a machine.
+        """
+        with trio.move_on_after(seconds):
+            while not (happened() or self.over.is_set()):
+                await self._changed.wait()
+        return happened()
+
     async def reaches(self, *states: str) -> None:
         """Return once the conversation machine is in one of these states, or the call is over."""
         await self.until(lambda: self.state in states or self.over.is_set())
@@ -121,7 +142,8 @@ class Call:
             self.policy,
             self._observe,
             watch=self.watch,
-            random=Random(0),
+            charts=self.charts,
+            random=self.random,
             journal=self.journal,
         )
         self.over.set()
@@ -132,6 +154,7 @@ class Call:
         for step in handled.steps:
             if step.machine == "conversation":
                 self.state = step.target
+                self.answers += sum(isinstance(effect, do.TellAnswerEnded) for effect in step.effects)
         self._announce()
 
     def _announce(self) -> None:
@@ -139,9 +162,9 @@ class Call:
         self._changed = trio.Event()
 
     async def _send(self, samples: Samples, rate: int) -> None:
-        block = rate * BLOCK_MS // 1000
+        block = rate * self.block_ms // 1000
         for start in range(0, len(samples), block):
-            await trio.sleep(BLOCK_MS / 1000)
+            await trio.sleep(self.block_ms / 1000)
             self.audio.push(samples[start : start + block], rate)
 
     def _request(self, event_type: str) -> Request:
@@ -165,10 +188,19 @@ async def hold_call(
         watch=watch,
         journal=journal,
     )
-    # Where nothing is left to happen, virtual time would stand still; so it fails instead.
+    async with holding(call):
+        yield call
+
+
+@asynccontextmanager
+async def holding(call: Call) -> AsyncIterator[None]:
+    """The call lasts as long as the block, which it outlives only to hang up properly.
+
+    Raises `trio.TooSlowError` after an hour: where nothing is left to happen, virtual time would stand still.
+    """
     with trio.fail_after(LONGEST_CALL_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.run)
-            yield call
+            yield
             call.hang_up()
             await call.over.wait()

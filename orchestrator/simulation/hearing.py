@@ -23,7 +23,7 @@ from orchestrator.simulation.behaviour import (
     Plan,
     script,
 )
-from orchestrator.simulation.speech import is_voice, understood
+from orchestrator.simulation.speech import Heard, is_voice
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
@@ -39,23 +39,29 @@ class SimulatedVoiceActivity:
     """Voice is what is loud enough to be a word."""
 
     name = "simulated voice activity"
-    window_ms = WINDOW * 1000 / LISTENING_RATE
+
+    def __init__(self, window: int = WINDOW) -> None:
+        """Windows of so many samples."""
+        self.window_ms = window * 1000 / LISTENING_RATE
+        self._window = window
 
     def open(self) -> VoiceDetector:
         """A caller's detector."""
-        return _Detector()
+        return _Detector(self._window)
 
 
 @define
 class _Detector:
+    _window: int
     _rest: Samples = Factory(_nothing)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         audio = np.concatenate([self._rest, samples])
-        whole = len(audio) // WINDOW * WINDOW
+        whole = len(audio) // self._window * self._window
         self._rest = audio[whole:]
         await trio.lowlevel.checkpoint()
-        return [(window, 0.98 if is_voice(window) else 0.02) for window in audio[:whole].reshape(-1, WINDOW)]
+        windows = audio[:whole].reshape(-1, self._window)
+        return [(window, 0.98 if is_voice(window) else 0.02) for window in windows]
 
 
 @frozen
@@ -125,7 +131,7 @@ class _Transcriber:
     _random: Random
     _interim: bool
     _turn: int | None = None
-    _heard: Samples = Factory(_nothing)
+    _heard: Heard = Factory(Heard)
     _told: str = ""
 
     def settled(self, turn: int) -> Settled:
@@ -134,23 +140,26 @@ class _Transcriber:
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
-        self._heard = self._heard[-CARRIED_MS * LISTENING_RATE // 1000 :]
+        carried, self._heard = self._heard.last(CARRIED_MS), Heard()
+        self._heard.add(carried)
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        self._heard = np.concatenate([self._heard, samples])
+        self._heard.add(samples)
         await trio.lowlevel.checkpoint()
-        words = understood(self._heard)
+        words = self._heard.words()
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
 
     def finalize(self, turn: int) -> None:
-        words = understood(self._heard) if turn == self._turn else ""
-        self._turn, self._heard, self._told = None, _nothing(), ""
+        words = self._heard.words() if turn == self._turn else ""
+        self._turn, self._heard, self._told = None, Heard(), ""
         self._nursery.start_soon(self._report, turn, words, self._transcriptions())
 
     async def _report(self, turn: int, words: str, how: Transcription) -> None:
         await how.delay.wait(self._random)
+        if how.fault is not None:
+            how.fault.strikes()
         match how.fault:
             case Fails(error_class=error_class, message=message):
                 self._emit(TranscriptionFailed(turn, ProviderFailure(error_class, message)))

@@ -52,13 +52,14 @@ def _answers(call: Call) -> Iterator[str]:
 
 def _history(call: Call) -> Iterator[str]:
     """The model is told what was said in turn, and of its own answers what was heard."""
-    for messages in call.providers.llm.requests:
+    for messages in (request for model in call.providers.models() for request in model.requests):
         speakers = [message.speaker for message in messages if message.speaker is not Speaker.SYSTEM]
         expected = [Speaker.USER, Speaker.ASSISTANT] * len(speakers)
         if speakers != expected[: len(speakers)]:
             yield f"speakers do not take turns: {speakers}"
-    if call.providers.llm.requests:
-        yield from _heard(call, call.providers.llm.requests[-1])
+    for model in call.providers.models():
+        if model.requests:
+            yield from _heard(call, model.requests[-1])
 
 
 def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
