@@ -305,11 +305,11 @@ def check(report: Path | None) -> None:
 def simulate(calls: int, seed: int, faults: str, as_json: bool, journals: Path, first: int) -> None:
     """Hold whole calls in virtual time, with simulated callers and providers, and check each of them."""
     from orchestrator import simulating
+    from orchestrator.simulation.campaign import Campaign
 
+    campaign = Campaign(seed, faults)
     try:
-        all_is_well = simulating.simulate(
-            calls, seed, faults, first=first, as_json=as_json, journals=journals
-        )
+        all_is_well = simulating.simulate(campaign, calls, first=first, as_json=as_json, journals=journals)
     except OSError as error:
         raise click.ClickException(f"Cannot write a journal into {journals}: {error.strerror}.") from None
     raise SystemExit(0 if all_is_well else 1)

@@ -21,38 +21,28 @@ MOST_NEVER = 10
 
 
 def simulate(
-    calls: int,
-    seed: int,
-    faults: str,
-    *,
-    first: int,
-    as_json: bool,
-    journals: Path,
-    campaign: Campaign | None = None,
+    campaign: Campaign, calls: int, *, first: int = 1, as_json: bool = False, journals: Path
 ) -> bool:
-    """Hold a campaign and tell what it saw; returns whether all is well.
+    """Hold calls of a campaign and tell what was seen; returns whether all is well.
 
     What depends on the machine it runs on (speed, memory, what is left behind) goes to standard error if
     `as_json`: the object on standard output is the same for the same seed.
 
     Args:
+        campaign: what holds the calls.
         calls: how many.
-        seed: decides everything that happens in them.
-        faults: the name of a profile of faults.
-        first: the number of the first call.
+        first: the number of the first one.
         as_json: print one JSON object instead of a report for people.
         journals: the directory that journals of failing calls are written to; it is made if need be.
-        campaign: what holds the calls; without, one of this seed and these faults.
 
     Raises:
         OSError: a journal cannot be written.
     """
-    campaign = campaign or Campaign(seed, faults)
-    report = Report(seed, faults, first)
+    report = Report(campaign.seed, campaign.faults, first)
     aside = Console(stderr=True)
     console = aside if as_json else Console()
     before, began, settled_mb = Census.taken(), time.perf_counter(), None
-    for finished in _shown(campaign.calls(calls, first), calls, aside):
+    for finished in shown(campaign.calls(calls, first), calls, aside):
         failure = report.add(finished)
         if failure is not None:
             _tell_failure(console, failure, _write_journal(journals, campaign, finished))
@@ -69,7 +59,7 @@ def simulate(
     return not report.failures and not left
 
 
-def _shown(calls: Iterator[Finished], count: int, console: Console) -> Iterator[Finished]:
+def shown(calls: Iterator[Finished], count: int, console: Console) -> Iterator[Finished]:
     """The calls, and on a terminal how far they have come."""
     if not console.is_terminal:
         yield from calls
@@ -133,7 +123,7 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
     )
     for promise, count in sorted(report.broken.items()):
         _print(console, f"{'':<14}broken in {count:,} call(s): {promise}")
-    _print(console, f"{'failed':<14}{len(report.failures):,} calls")
+    _print(console, f"{'failed':<14}{len(report.failures):,}")
 
 
 def _tell_latencies(console: Console, report: Report) -> None:

@@ -23,6 +23,8 @@ WINDOW = 1024
 """Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
 SECOND_PROVIDER = 0.4
 """How probable it is that a role has one."""
+ENDS_TURNS = 0.25
+"""How probable it is that a provider of speech to text decides about turns itself."""
 
 
 @frozen
@@ -97,6 +99,7 @@ class _Dice:
             self._openings(),
             self.random,
             interim=self.random.random() < 0.8,
+            ends_turns=self.random.random() < ENDS_TURNS,
         )
 
     def model(self) -> SimulatedLanguageModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -11,7 +12,15 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber, VoiceDetector
-from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    ProviderFailure,
+    TranscriptFinal,
+    TranscriptInterim,
+    TranscriptionFailed,
+    TurnResumed,
+)
 from orchestrator.simulation.behaviour import (
     AT_ONCE,
     Breaks,
@@ -29,6 +38,18 @@ WINDOW = 512
 """Samples in a window, as Silero's."""
 CARRIED_MS = 300
 """Audio before the beginning of a turn that is taken into it."""
+
+
+EAGER_AFTER_MS = 120
+"""Of silence: the turn is probably over, for a provider that ends turns."""
+ENDED_AFTER_MS = 400
+"""And now it surely is."""
+
+
+class _Ending(enum.Enum):
+    NOT = enum.auto()
+    EAGER = enum.auto()
+    ENDED = enum.auto()
 
 
 def _nothing() -> Samples:
@@ -81,7 +102,6 @@ class SimulatedSpeechToText:
     """Speech to text: interim transcripts word by word, final ones as planned."""
 
     name = "simulated speech to text"
-    ends_turns = False
 
     def __init__(
         self,
@@ -90,8 +110,10 @@ class SimulatedSpeechToText:
         random: Random | None = None,
         *,
         interim: bool = True,
+        ends_turns: bool = False,
     ) -> None:
-        """`interim`: what was heard so far is told."""
+        """`interim`: what was heard so far is told; `ends_turns`: silence after words ends a turn."""
+        self.ends_turns = ends_turns
         self.open_links = 0
         self.languages: list[str] = []
         """Those that links were opened with."""
@@ -117,7 +139,9 @@ class SimulatedSpeechToText:
         self.languages.append(language)
         try:
             async with opening.lifetime(), trio.open_nursery() as nursery:
-                yield _Transcriber(nursery, emit, self._transcriptions, self._random, self._interim)
+                yield _Transcriber(
+                    nursery, emit, self._transcriptions, self._random, self._interim, self.ends_turns
+                )
                 nursery.cancel_scope.cancel()
         finally:
             self.open_links -= 1
@@ -130,9 +154,13 @@ class _Transcriber:
     _transcriptions: Plan[Transcription]
     _random: Random
     _interim: bool
+    _ends_turns: bool
     _turn: int | None = None
     _heard: Heard = Factory(Heard)
     _told: str = ""
+    _silence_ms: float = 0.0
+    """Since the last word of the turn."""
+    _ending: _Ending = _Ending.NOT
 
     def settled(self, turn: int) -> Settled:
         return Settled()  # no word is sure before all are
@@ -140,6 +168,7 @@ class _Transcriber:
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
+        self._ending = _Ending.NOT
         carried, self._heard = self._heard.last(CARRIED_MS), Heard()
         self._heard.add(carried)
 
@@ -150,6 +179,24 @@ class _Transcriber:
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
+        if self._ends_turns and self._turn is not None and words:
+            self._judge(self._turn, words, samples)
+
+    def _judge(self, turn: int, words: str, samples: Samples) -> None:
+        """Whether the turn is over: probably after a short silence, surely after a longer one."""
+        if is_voice(samples):
+            self._silence_ms = 0.0
+            if self._ending is _Ending.EAGER:
+                self._emit(TurnResumed(turn))
+            self._ending = _Ending.NOT
+            return
+        self._silence_ms += len(samples) * 1000 / LISTENING_RATE
+        if self._silence_ms >= ENDED_AFTER_MS and self._ending is not _Ending.ENDED:
+            self._ending = _Ending.ENDED
+            self._emit(EndOfTurn(turn, words, 0.9, 320.0 * len(words.split())))
+        elif self._silence_ms >= EAGER_AFTER_MS and self._ending is _Ending.NOT:
+            self._ending = _Ending.EAGER
+            self._emit(EagerEndOfTurn(turn, words, 0.5))
 
     def finalize(self, turn: int) -> None:
         words = self._heard.words() if turn == self._turn else ""

@@ -19,8 +19,8 @@ from orchestrator.simulation.speech import VOCABULARY
 NOT_LISTENING = ("generating", "retrying", "speaking", "deciding")
 ANSWER_S = 40
 """Longer than any answer: who waits for this long waits for it to be over."""
-PAUSE_MS = 200
-"""Of silence after words, so that voice activity notices their end."""
+PAUSES_MS = (200, 200, 500)
+"""Of silence after words: voice activity notices the short one, a provider that ends turns the long one."""
 
 
 @define
@@ -48,7 +48,7 @@ class Person:
         if self.mode is TurnMode.MANUAL:
             await self.call.stop_recording()
         else:
-            await self.call.keep_quiet(PAUSE_MS)
+            await self.call.keep_quiet(self.random.choice(PAUSES_MS))
 
     def words(self, most: int = 4) -> str:
         """Some words of the vocabulary, in no order: some sound unfinished."""
@@ -151,10 +151,10 @@ async def interrupting(person: Person) -> None:
                 await person.turn()
             case 2:
                 await _cough(person)
-                await person.call.keep_quiet(PAUSE_MS)
+                await person.call.keep_quiet(person.random.choice(PAUSES_MS))
             case 3:
                 await _sounds(person)
-                await person.call.keep_quiet(PAUSE_MS)
+                await person.call.keep_quiet(person.random.choice(PAUSES_MS))
             case _:
                 await person.call.interrupt()
     await person.answered(5)
