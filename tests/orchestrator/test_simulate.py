@@ -238,9 +238,7 @@ def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.Captu
             return None
 
         campaign = Campaign(1, "none", invariants=(opens_a_socket_each_time,))
-        assert not simulating.simulate(
-            2, 1, "none", first=1, as_json=False, journals=Path(), campaign=campaign
-        )
+        assert not simulating.simulate(campaign, 2, journals=Path())
     assert re.search(r"left behind +2 sockets, 2 files; ", capsys.readouterr().out)
 
 
