@@ -155,6 +155,10 @@ class Performer:
                 self._speaking(generation).finish()
             case do.RestartSpeech(generation=generation, take=take):
                 self._speaking(generation).restart(take)
+            case do.HoldSpeech(generation=generation):
+                self._speaking(generation).hold()
+            case do.ResumeSpeech(generation=generation):
+                self._speaking(generation).resume()
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)
