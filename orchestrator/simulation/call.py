@@ -23,7 +23,7 @@ from orchestrator.journal import CallJournal
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speech import mumbled, silence, spoken
+from orchestrator.simulation.speech import noise, silence, spoken
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
@@ -74,9 +74,9 @@ class Call:
         """Speak, in real time."""
         await self._send(spoken(words, rate), rate)
 
-    async def mumble(self, ms: float) -> None:
-        """Make sounds that are no words, in real time."""
-        await self._send(mumbled(ms), LISTENING_RATE)
+    async def make_noise(self, ms: float) -> None:
+        """Send what sounds like a voice and holds no words, in real time."""
+        await self._send(noise(ms), LISTENING_RATE)
 
     async def keep_quiet(self, ms: float) -> None:
         """Send silence, in real time."""

@@ -25,7 +25,7 @@ from orchestrator.provider_watch import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
 from orchestrator.simulation.call import Call, holding
 from orchestrator.simulation.faults import PROFILES
-from orchestrator.simulation.personalities import PERSONALITIES, Person
+from orchestrator.simulation.personalities import PERSONALITIES, Person, host
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.scenario import Scenario
 from orchestrator.simulation.world import repeatable, run
@@ -121,20 +121,22 @@ async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
             watched = scenario.providers.for_calls()
             call.watch = ProviderWatch(watched, scenario.random, scenario.breaker, chart=chart)
             await nursery.start(call.watch.run)
-        async with holding(call), trio.open_nursery() as person:
-            person.start_soon(_until_over, call, person.cancel_scope)
-            personality = PERSONALITIES[scenario.personality]
-            await personality(Person(call, scenario.random, scenario.mode))
-            person.cancel_scope.cancel()
+        async with holding(call), trio.open_nursery() as others:
+            person = Person(call, scenario.random, scenario.mode)
+            others.start_soon(_until_over, call, others.cancel_scope)
+            if scenario.host:
+                others.start_soon(host, person)
+            await PERSONALITIES[scenario.personality](person)
+            others.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
     left = trio.lowlevel.current_statistics().tasks_living - before
     if left:
         call.caller.complaints.append(f"{left} task(s) are left")
 
 
-async def _until_over(call: Call, person: trio.CancelScope) -> None:
+async def _until_over(call: Call, others: trio.CancelScope) -> None:
     await call.over.wait()
-    person.cancel()
+    others.cancel()
 
 
 def _leaves(error: BaseException) -> Iterator[str]:

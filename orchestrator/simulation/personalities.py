@@ -12,7 +12,7 @@ from random import Random
 import trio
 from attrs import define
 
-from machines.facts import EndReason, TurnMode
+from machines.facts import EndReason, SayMode, SayRequested, TurnMode
 from orchestrator.simulation.call import Call
 from orchestrator.simulation.speech import VOCABULARY
 
@@ -118,11 +118,11 @@ async def _unfinished(person: Person) -> None:
 
 
 async def _sounds(person: Person) -> None:
-    await person.call.mumble(person.random.choice((400, 1000)))
+    await person.call.make_noise(person.random.choice((400, 1000)))
 
 
 async def _cough(person: Person) -> None:
-    await person.call.mumble(person.random.choice((70, 130)))
+    await person.call.make_noise(person.random.choice((70, 130)))
 
 
 async def silent(person: Person) -> None:
@@ -138,23 +138,34 @@ async def silent(person: Person) -> None:
 
 
 async def interrupting(person: Person) -> None:
-    """Talks over answers: with words, with a cough that means nothing, again and again."""
+    """Talks over answers: with words, with a mere "yes", with a cough, by button, again and again.
+
+    Or it is the answer itself, which comes back from a loudspeaker.
+    """
     await person.begin()
-    await person.turn()
+    words = person.words()
+    await person.turn(words)
     for _ in range(person.random.randint(1, 5)):
         if not await person.spoken_to(10):
-            await person.turn()
+            words = person.words()
+            await person.turn(words)
             continue
         await person.pause(0, 0.05, 0.3, 1)
-        match person.random.randrange(5):
+        match person.random.randrange(7):
             case 0 | 1:
-                await person.turn()
+                words = person.words()
+                await person.turn(words)
             case 2:
                 await _cough(person)
                 await person.call.keep_quiet(person.random.choice(PAUSES_MS))
             case 3:
                 await _sounds(person)
                 await person.call.keep_quiet(person.random.choice(PAUSES_MS))
+            case 4:
+                await person.turn("yes")
+            case 5:
+                # Answers of the simulated model begin with what they answer.
+                await person.turn(words)
             case _:
                 await person.call.interrupt()
     await person.answered(5)
@@ -190,6 +201,18 @@ async def erratic(person: Person) -> None:
                 await person.pause(0, 0.001, 0.5, 4)
             case _:
                 await person.call.within(10, lambda: person.call.state in ("speaking", "quiet"))
+
+
+# --- the host ---------------------------------------------------------------------------------------------
+
+
+async def host(person: Person) -> None:
+    """A program that holds the call and wants things said, at any moment and in every way."""
+    while True:
+        await person.pause(0, 0.5, 2, 5)
+        text = person.random.choice(("One moment, please.", "Your taxi is here. It is waiting."))
+        mode, interruptible = person.random.choice(tuple(SayMode)), person.random.random() < 0.7
+        await person.call.inbox.deliver(SayRequested(text, mode, interruptible))
 
 
 Personality = Callable[[Person], Awaitable[None]]

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from machines.breaker import BreakerPolicy
 from machines.facts import TurnMode
+from machines.phrases import BACKCHANNELS
 from machines.policy import ConversationPolicy, LinkPolicy
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.simulation.caller import SimulatedCaller
@@ -19,6 +20,8 @@ from orchestrator.simulation.providers import SimulatedProviders
 GREETING = "Hello, how can I help you?"
 REPROMPT = "What was that?"
 NUDGE = "Are you there?"
+HOSTED = 0.25
+"""How many of the calls are held by a program that wants things said in them."""
 PACINGS = (
     *(hierarchical_pacing(24_000), hierarchical_pacing(8_000)),
     *(evolve(LEGACY_PACING, rate=rate) for rate in (8_000, 24_000)),
@@ -39,6 +42,8 @@ class Scenario:
     caller: SimulatedCaller
     breaker: BreakerPolicy | None
     """Of the process that watches the providers, if one does."""
+    host: bool
+    """Whether a program that holds the call wants things said in it."""
     block_ms: int
     random: Random
     injected: Counter[str]
@@ -58,8 +63,10 @@ class Scenario:
             caller=SimulatedCaller(
                 pacing=pacing,
                 closing_takes_ms=random.choice((0, 0, 30, 5000)),
+                drops_when_held=random.random() < 0.5,
             ),
             breaker=_breaker(random) if random.random() < WATCHED else None,
+            host=random.random() < HOSTED,
             block_ms=random.choice((64, 128, 256)),
             random=random,
             injected=injected,
@@ -86,9 +93,19 @@ def _policy(random: Random) -> ConversationPolicy:
         connect_timeout_ms=one_of((1000, 5000)),
         endpoint_delay_ms=one_of((100, 200, 500, 800)),
         unfinished_delay_ms=one_of((0, 400, 1000)),
-        barge_in=random.random() < 0.7,
+        complete_delay_ms=one_of((0, 200)),
+        anticipations=one_of((0, 1, 3)),
+        barge_in=random.random() < 0.8,
+        barge_in_thinking=random.random() < 0.8,
+        barge_in_greeting=random.random() < 0.8,
         max_queue=one_of((1, 2, 10)),
+        max_sayings=one_of((0, 1, 10)),
         barge_in_min_ms=one_of((0, 200, 200, 600)),
+        barge_in_min_words=one_of((0, 1, 1, 2)),
+        barge_in_patience_ms=one_of((300, 2000)),
+        barge_in_false_alarms=one_of((0, 1, 2)),
+        backchannels=one_of(((), BACKCHANNELS)),
+        backchannel_end_ms=one_of((0, 1500)),
         max_turn_ms=one_of((1500, 60_000)),
         final_transcript_timeout_ms=one_of((1000, 4000)),
         first_segment_timeout_ms=one_of((2000, 10_000)),
