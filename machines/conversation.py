@@ -134,7 +134,7 @@ class Conversation(AnswerActions):
         | closing.from_(*answering, parting, on=["end_answer", "leave"])
     )
     say_requested = (
-        quiet.to(speaking, cond="nothing_waits", on=["say"])
+        quiet.to(speaking, cond="may_be_said", on=["say"])
         | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
         | stay(speaking, cond="urgent", on=["interrupt_answer", "say"])
         | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
@@ -309,12 +309,13 @@ class Conversation(AnswerActions):
     # --- time ---------------------------------------------------------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["tell_links_late", "leave"])
+        | quiet.to(speaking, cond="greets", on=["greet"])
+        | quiet.to(speaking, cond="saying_due", on=["say_next"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])
         | quiet.to(
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
-        | quiet.to(speaking, cond="greets", on=["greet"])
-        | quiet.to(speaking, cond="something_to_say", on=["say_next"])
+        | quiet.to(speaking, cond="saying_has_time", on=["say_next"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
@@ -503,7 +504,7 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                if context.queue or self.greets() or self.something_to_say():
+                if context.queue or self.greets() or self.saying_due() or self.saying_has_time():
                     return 0.0
                 waits_for_caller = self.idle() and self.automatic() and not self.speaking_on()
                 idle = policy.idle_after_ms if waits_for_caller else None

@@ -176,13 +176,20 @@ class Guards(Chart[Context]):
         """It is said instead of an answer."""
         return fact.mode is SayMode.INTERRUPT and not self.goodbye()
 
-    def nothing_waits(self) -> bool:
-        """The caller is quiet and has been answered."""
-        return not (self.turns_wait() or self.words_owed() or self.speaking_on() or self.greets())
+    def may_be_said(self, fact: facts.SayRequested) -> bool:
+        """The caller does not speak, and what has time waits for nothing else."""
+        if self.speaking_on() or self.greets() or self.context.sayings:
+            return False
+        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
 
-    def something_to_say(self) -> bool:
-        """And the host wants something said."""
-        return bool(self.context.sayings) and self.nothing_waits()
+    def saying_due(self) -> bool:
+        """The host wants something said next."""
+        first = next(iter(self.context.sayings), None)
+        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.speaking_on()
+
+    def saying_has_time(self) -> bool:
+        """The host wants something said, and nothing else waits any more."""
+        return bool(self.context.sayings) and not (self.words_owed() or self.speaking_on())
 
     def room_to_say(self) -> bool:
         """Not too much waits already."""

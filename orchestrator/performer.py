@@ -117,7 +117,7 @@ class Performer:
         self._emit = emit
         self._watch = watch
         self._draw = draw
-        self._ear = Ear(audio, providers.voice_activity, emit)
+        self._ear = Ear(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
         self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
         self._voices: RoleLink[Reached[Voice]] = RoleLink()

@@ -12,17 +12,25 @@ from attrs import define, evolve, frozen
 
 from machines.facts import ErrorClass
 from orchestrator.simulation.behaviour import Breaks, Delay, Ends, Fails, Fault, Opening, Plan, Stalls
-from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
+from orchestrator.simulation.hearing import (
+    Scoring,
+    SimulatedSpeechToText,
+    SimulatedTurnModel,
+    SimulatedVoiceActivity,
+    Transcription,
+)
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
 from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
 
-B = TypeVar("B", Opening, Transcription, Answer, Speaking)
+B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking)
 
 WINDOW = 1024
 """Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
 SECOND_PROVIDER = 0.4
 """How probable it is that a role has one."""
+TURN_MODEL = 0.3
+"""How probable it is that a model hears whether a caller who pauses has finished."""
 ENDS_TURNS = 0.25
 """How probable it is that a provider of speech to text decides about turns itself."""
 
@@ -70,6 +78,7 @@ def drawn_providers(
         stt.ear() if random.random() < SECOND_PROVIDER else None,
         llm.model() if random.random() < SECOND_PROVIDER else None,
         tts.voice(rate) if random.random() < SECOND_PROVIDER else None,
+        stt.turn_model() if random.random() < TURN_MODEL else None,
         SimulatedVoiceActivity(WINDOW),
         places=random.choice((1, 2, None)),
     )
@@ -101,6 +110,17 @@ class _Dice:
             interim=self.random.random() < 0.8,
             ends_turns=self.random.random() < ENDS_TURNS,
         )
+
+    def turn_model(self) -> SimulatedTurnModel:
+        delay = Delay(self.random.uniform(0, 60), self.random.uniform(0, 40))
+        usual = Scoring(self.random.choice((0.1, 0.9)), delay)
+        fails, stalls, breaks, _ = self._faults("score")
+        odd: list[Callable[[], Scoring]] = [
+            *(partial(Scoring, 0.9, delay, fault) for fault in (fails, stalls, breaks)),
+            self._told("score: late", lambda: Scoring(0.9, Delay(300, 1000), uncancellable=True)),
+            self._told("score: undecided", lambda: Scoring(0.5, delay)),
+        ]
+        return SimulatedTurnModel(self._plan(usual, odd), self.random)
 
     def model(self) -> SimulatedLanguageModel:
         first = Delay(self.random.uniform(50, 500), self.random.uniform(0, 300))
@@ -176,7 +196,7 @@ class _Dice:
 
         return next_one
 
-    def _faults(self, where: str) -> tuple[Fault, ...]:
+    def _faults(self, where: str) -> tuple[Fails, Stalls, Breaks, Ends]:
         """One of each kind, which is counted when it strikes."""
         error_class = self.random.choice((*ErrorClass, ErrorClass.TRANSIENT, ErrorClass.CONNECTION))
         pause = self.random.choice((None, None, None, 300, 5000))
