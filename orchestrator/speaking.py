@@ -122,9 +122,10 @@ class Utterance:
         """Send nothing more until `resume`, and nothing else than what follows what was heard."""
         self._held = True
         self._resumed = trio.Event()
-        if self._sink.hold_audio(self.number):
+        if self._sink.hold_audio(self.number) and self._clock.playing:
             left_ms = self._clock.rewind()
             self._buffer.put_back(self._unplayed.last(left_ms))
+            self._emit(PlaybackAt(self.number, self._clock.heard_ms, playing=False))
 
     def resume(self) -> None:
         """Go on."""
@@ -337,6 +338,7 @@ class PlaybackClock:
         left_ms = self.sent_ms - self.heard_ms
         self.sent_ms -= left_ms
         self.plays_out_at = trio.current_time()
+        self.playing = False
         return left_ms
 
     async def wait_until_left(self, ms: float) -> None:

@@ -71,7 +71,9 @@ class Playback:
         return heard
 
     def drop(self, at_ms: float) -> None:
-        """What has not sounded by `at_ms` never will."""
+        """What has not sounded by `at_ms` never will; nor is an end that was announced one any more."""
+        if self.heard_ms(at_ms) < self.sent_ms():
+            self.ended_with_ms = None
         kept, free_at = [], 0.0
         for chunk in self.chunks:
             start = max(chunk.at_ms, free_at)
