@@ -31,7 +31,7 @@ SECOND_PROVIDER = 0.4
 """How probable it is that a role has one."""
 TURN_MODEL = 0.3
 """How probable it is that a model hears whether a caller who pauses has finished."""
-ENDS_TURNS = 0.25
+ENDS_TURNS = 0.35
 """How probable it is that a provider of speech to text decides about turns itself."""
 
 

@@ -33,9 +33,9 @@ class Spoken:
     def playback(self) -> Playback:
         return self.caller.playbacks[0]
 
-    def positions(self) -> list[tuple[float, bool]]:
-        told = [fact for fact in self.facts if isinstance(fact, PlaybackAt)]
-        return [(round(fact.position_ms, 3), fact.playing) for fact in told]
+    def position(self) -> PlaybackAt:
+        """Where the caller was said to be last."""
+        return [fact for fact in self.facts if isinstance(fact, PlaybackAt)][-1]
 
 
 @asynccontextmanager
@@ -59,7 +59,8 @@ async def test_that_the_caller_hears_nothing_more_is_told_at_once(
         await trio.sleep(0.5)
         spoken.utterance.hold()
         heard_ms = 500 - pacing.settle_ms
-        assert spoken.positions()[-1] == (pytest.approx(heard_ms), False)
+        assert spoken.position().position_ms == pytest.approx(heard_ms)
+        assert not spoken.position().playing
         await trio.sleep(1)
         assert spoken.playback.heard_ms(1e9) == pytest.approx(heard_ms)
         spoken.utterance.resume()
