@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 import trio
-from attrs import frozen
+from attrs import Factory, define, frozen
 from trio.testing import MockClock
 
+from adapters.interfaces import SegmentEnd, SpeechStream, SpokenAudio
 from machines.facts import Fact, PlaybackAt
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.simulation import SimulatedCaller, SimulatedTextToSpeech
@@ -18,6 +20,7 @@ from orchestrator.speaking import Pacing, Utterance
 
 TEXT = "x" * 50
 """Three seconds of speech."""
+PIECES = 30
 PACINGS = pytest.mark.parametrize("pacing", [LEGACY_PACING, hierarchical_pacing(24_000)])
 
 
@@ -96,3 +99,53 @@ async def test_the_end_is_announced_again_when_it_was_dropped_too(
         spoken.utterance.resume()
     assert spoken.caller.complaints == []
     assert spoken.playback.ended_with_ms == pytest.approx(3000, abs=1)
+
+
+@define
+class Numbered:
+    """A voice whose pieces come just before the caller runs out; each has its number as its level."""
+
+    given: trio.Event = Factory(trio.Event)
+    """Set when a piece was taken."""
+    sample_rate: int = 24_000
+
+    async def say(self, segment: int, text: str) -> None:
+        pass
+
+    async def end(self) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[SpokenAudio | SegmentEnd]:
+        for number in range(1, PIECES + 1):
+            yield SpokenAudio(0, np.full(60 * 24, number, np.int16))
+            self.given.set()
+            self.given = trio.Event()
+            await trio.sleep(0.055)
+        yield SegmentEnd(0)
+
+
+@pytest.mark.parametrize("ticks", range(7))
+async def test_a_hold_while_a_chunk_is_on_its_way_changes_no_order(
+    ticks: int, autojump_clock: MockClock
+) -> None:
+    voice = Numbered()
+    caller = SimulatedCaller(drops_when_held=True)
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+
+    @asynccontextmanager
+    async def stream(rate: int) -> AsyncIterator[SpeechStream]:
+        yield voice
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, stream)
+        utterance.say(0, "numbers")
+        utterance.finish()
+        for _ in range(PIECES):
+            await voice.given.wait()
+            for _ in range(ticks):
+                await trio.lowlevel.checkpoint()
+            utterance.hold()
+            utterance.resume()
+    heard = np.concatenate([chunk.samples for chunk in caller.playbacks[0].chunks])
+    assert np.all(np.diff(heard) >= 0)
+    assert len(heard) == pytest.approx(PIECES * 60 * 24, abs=PIECES)
