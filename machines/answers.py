@@ -21,6 +21,8 @@ class AnswerActions(TurnActions):
         """Ask the model; each request is a generation of its own."""
         if self.context.attempts == 0:
             self.context.thinking_began = fact.at_ms
+            # What is said from now on is no echo of the last answer.
+            self.context.ledger = PlaybackLedger()
         self._request(fact.at_ms, said="")
         self.context.ask(do.TellAnswerStarted(self.context.generation))
 

@@ -167,7 +167,8 @@ class Guards(Chart[Context]):
         own = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
         if len(without_backchannels(own, policy.backchannels)) >= max(1, policy.barge_in_min_words):
             return True
-        rest_known = self.context.generation_open is None and ledger.every_segment_voiced()
+        over = self.context.speech_open is None
+        rest_known = over or (self.context.generation_open is None and ledger.every_segment_voiced())
         return bool(own) and rest_known and ledger.remaining_ms(fact.at_ms) <= policy.backchannel_end_ms
 
     # --- what the host wants said -------------------------------------------------------------------------

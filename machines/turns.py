@@ -175,6 +175,7 @@ class TurnActions(Guards):
     def take_turn(self, fact: facts.EndOfTurn) -> None:
         """The speech-to-text provider ended the turn and gave its words in one."""
         self.context.times.turn_over = fact.at_ms
+        self.context.greeted = True
         self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
         times = self.context.times
         self.begin_turn()

@@ -18,6 +18,7 @@ from orchestrator.simulation.hearing import (
     SimulatedTurnModel,
     SimulatedVoiceActivity,
     Transcription,
+    TurnDetection,
 )
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
@@ -108,7 +109,7 @@ class _Dice:
             self._openings(),
             self.random,
             interim=self.random.random() < 0.8,
-            ends_turns=self.random.random() < ENDS_TURNS,
+            detection=TurnDetection(120, 400) if self.random.random() < ENDS_TURNS else None,
         )
 
     def turn_model(self) -> SimulatedTurnModel:

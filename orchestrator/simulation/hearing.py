@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -34,24 +33,12 @@ from orchestrator.simulation.behaviour import (
     script,
     strike,
 )
-from orchestrator.simulation.speech import Heard, is_voice, understood
+from orchestrator.simulation.speech import WORD_MS, Heard, is_voice, understood
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
 CARRIED_MS = 300
 """Audio before the beginning of a turn that is taken into it."""
-
-
-EAGER_AFTER_MS = 120
-"""Of silence: the turn is probably over, for a provider that ends turns."""
-ENDED_AFTER_MS = 400
-"""And now it surely is."""
-
-
-class _Ending(enum.Enum):
-    NOT = enum.auto()
-    EAGER = enum.auto()
-    ENDED = enum.auto()
 
 
 def _nothing() -> Samples:
@@ -138,6 +125,16 @@ class Transcription:
     """How often it is reported."""
 
 
+@frozen
+class TurnDetection:
+    """How speech to text finds the ends of turns: by silence after words."""
+
+    eager_ms: float = 300
+    """After this it expects the end of the turn."""
+    sure_ms: float = 800
+    """After this it is sure of it."""
+
+
 class SimulatedSpeechToText:
     """Speech to text: interim transcripts word by word, final ones as planned."""
 
@@ -150,10 +147,10 @@ class SimulatedSpeechToText:
         random: Random | None = None,
         *,
         interim: bool = True,
-        ends_turns: bool = False,
+        detection: TurnDetection | None = None,
     ) -> None:
-        """`interim`: what was heard so far is told; `ends_turns`: silence after words ends a turn."""
-        self.ends_turns = ends_turns
+        """`interim`: what was heard so far is told; with `detection`, it decides about ends of turns."""
+        self.ends_turns = detection is not None
         self.open_links = 0
         self.languages: list[str] = []
         """Those that links were opened with."""
@@ -162,6 +159,7 @@ class SimulatedSpeechToText:
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
         self._interim = interim
+        self._detection = detection
 
     def opens_with(self, *openings: Opening) -> None:
         """The next openings go like this, before those that are planned."""
@@ -180,7 +178,7 @@ class SimulatedSpeechToText:
         try:
             async with opening.lifetime(), trio.open_nursery() as nursery:
                 yield _Transcriber(
-                    nursery, emit, self._transcriptions, self._random, self._interim, self.ends_turns
+                    nursery, emit, self._transcriptions, self._random, self._interim, self._detection
                 )
                 nursery.cancel_scope.cancel()
         finally:
@@ -194,13 +192,13 @@ class _Transcriber:
     _transcriptions: Plan[Transcription]
     _random: Random
     _interim: bool
-    _ends_turns: bool
+    _detection: TurnDetection | None
     _turn: int | None = None
     _heard: Heard = Factory(Heard)
     _told: str = ""
-    _silence_ms: float = 0.0
-    """Since the last word of the turn."""
-    _ending: _Ending = _Ending.NOT
+    _silence_ms: float = 0
+    """Since the last word."""
+    _expecting_end: bool = False
 
     def settled(self, turn: int) -> Settled:
         return Settled()  # no word is sure before all are
@@ -208,7 +206,7 @@ class _Transcriber:
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
-        self._ending = _Ending.NOT
+        self._silence_ms, self._expecting_end = 0, False
         carried, self._heard = self._heard.last(CARRIED_MS), Heard()
         self._heard.add(carried)
 
@@ -219,29 +217,30 @@ class _Transcriber:
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
-        if self._ends_turns and self._turn is not None and words:
-            self._judge(self._turn, words, samples)
+        if self._detection is not None and self._turn is not None and words:
+            self._detect_end(self._detection, self._turn, words, samples)
 
-    def _judge(self, turn: int, words: str, samples: Samples) -> None:
-        """Whether the turn is over: probably after a short silence, surely after a longer one."""
+    def _detect_end(self, detection: TurnDetection, turn: int, words: str, samples: Samples) -> None:
         if is_voice(samples):
-            self._silence_ms = 0.0
-            if self._ending is _Ending.EAGER:
+            if self._expecting_end:
                 self._emit(TurnResumed(turn))
-            self._ending = _Ending.NOT
+            self._silence_ms, self._expecting_end = 0, False
             return
         self._silence_ms += len(samples) * 1000 / LISTENING_RATE
-        if self._silence_ms >= ENDED_AFTER_MS and self._ending is not _Ending.ENDED:
-            self._ending = _Ending.ENDED
-            self._emit(EndOfTurn(turn, words, 0.9, 320.0 * len(words.split())))
-        elif self._silence_ms >= EAGER_AFTER_MS and self._ending is _Ending.NOT:
-            self._ending = _Ending.EAGER
-            self._emit(EagerEndOfTurn(turn, words, 0.5))
+        if self._silence_ms >= detection.sure_ms:
+            self._forget()
+            self._emit(EndOfTurn(turn, words, 0.9, WORD_MS * len(words.split())))
+        elif self._silence_ms >= detection.eager_ms and not self._expecting_end:
+            self._expecting_end = True
+            self._emit(EagerEndOfTurn(turn, words, 0.6))
 
     def finalize(self, turn: int) -> None:
         words = self._heard.words() if turn == self._turn else ""
-        self._turn, self._heard, self._told = None, Heard(), ""
+        self._forget()
         self._nursery.start_soon(self._report, turn, words, self._transcriptions())
+
+    def _forget(self) -> None:
+        self._turn, self._heard, self._told = None, Heard(), ""
 
     async def _report(self, turn: int, words: str, how: Transcription) -> None:
         await how.delay.wait(self._random)
@@ -260,4 +259,4 @@ class _Transcriber:
             case _:
                 return
         for _ in range(how.times):
-            self._emit(TranscriptFinal(turn, words, 0.9, 320.0 * len(words.split())))
+            self._emit(TranscriptFinal(turn, words, 0.9, WORD_MS * len(words.split())))
