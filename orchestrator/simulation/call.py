@@ -78,6 +78,10 @@ class Call:
         """Send what sounds like a voice and holds no words, in real time."""
         await self._send(noise(ms), LISTENING_RATE)
 
+    async def keep_quiet(self, ms: float) -> None:
+        """Send silence, in real time."""
+        await self._send(silence(ms), LISTENING_RATE)
+
     async def take_turn(self, words: str) -> None:
         """A whole turn by hand: start, speak, stop."""
         await self.start_recording()

@@ -38,6 +38,11 @@ def noise(ms: float, rate: int = LISTENING_RATE) -> Samples:
     return np.full(int(rate * ms / 1000), -_LEVEL_STEP, np.int16)
 
 
+def silence(ms: float, rate: int = LISTENING_RATE) -> Samples:
+    """Nothing, for `ms`."""
+    return np.zeros(int(rate * ms / 1000), np.int16)
+
+
 def understood(samples: Samples) -> str:
     """The words in audio at `LISTENING_RATE`; of a word that is cut, more than half must be there."""
     heard = Heard()
