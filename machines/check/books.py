@@ -201,7 +201,7 @@ class Books:
 
     def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
         """What was said before a segment with which the voice takes the answer up again."""
-        broken = self.said[segment - 1 : segment]
+        broken = () if segment - 1 in self.voiced else self.said[segment - 1 : segment]
         if broken and broken[0].endswith(text) and segment <= len(self.said):
             return (*self.said[: segment - 1], broken[0].removesuffix(text).strip())
         return self.said[:segment]

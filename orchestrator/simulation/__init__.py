@@ -18,7 +18,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, ReplayDiffers, hold_call
+from orchestrator.simulation.call import Call, ReplayDiffers, hold_call, holding
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import (
     Scoring,
@@ -60,5 +60,6 @@ __all__ = [
     "broken_promises",
     "dice",
     "hold_call",
+    "holding",
     "script",
 ]

@@ -33,7 +33,7 @@ from orchestrator.simulation.behaviour import (
     script,
     strike,
 )
-from orchestrator.simulation.speech import WORD_MS, is_voice, understood
+from orchestrator.simulation.speech import WORD_MS, Heard, is_voice, understood
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
@@ -49,23 +49,29 @@ class SimulatedVoiceActivity:
     """Voice is what is loud enough to be a word."""
 
     name = "simulated voice activity"
-    window_ms = WINDOW * 1000 / LISTENING_RATE
+
+    def __init__(self, window: int = WINDOW) -> None:
+        """Windows of so many samples."""
+        self.window_ms = window * 1000 / LISTENING_RATE
+        self._window = window
 
     def open(self) -> VoiceDetector:
         """A caller's detector."""
-        return _Detector()
+        return _Detector(self._window)
 
 
 @define
 class _Detector:
+    _window: int
     _rest: Samples = Factory(_nothing)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         audio = np.concatenate([self._rest, samples])
-        whole = len(audio) // WINDOW * WINDOW
+        whole = len(audio) // self._window * self._window
         self._rest = audio[whole:]
         await trio.lowlevel.checkpoint()
-        return [(window, 0.98 if is_voice(window) else 0.02) for window in audio[:whole].reshape(-1, WINDOW)]
+        windows = audio[:whole].reshape(-1, self._window)
+        return [(window, 0.98 if is_voice(window) else 0.02) for window in windows]
 
 
 @frozen
@@ -188,7 +194,7 @@ class _Transcriber:
     _interim: bool
     _detection: TurnDetection | None
     _turn: int | None = None
-    _heard: Samples = Factory(_nothing)
+    _heard: Heard = Factory(Heard)
     _told: str = ""
     _silence_ms: float = 0
     """Since the last word."""
@@ -201,12 +207,13 @@ class _Transcriber:
         self._turn = turn
         self._told = ""
         self._silence_ms, self._expecting_end = 0, False
-        self._heard = self._heard[-CARRIED_MS * LISTENING_RATE // 1000 :]
+        carried, self._heard = self._heard.last(CARRIED_MS), Heard()
+        self._heard.add(carried)
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        self._heard = np.concatenate([self._heard, samples])
+        self._heard.add(samples)
         await trio.lowlevel.checkpoint()
-        words = understood(self._heard)
+        words = self._heard.words()
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
@@ -228,15 +235,17 @@ class _Transcriber:
             self._emit(EagerEndOfTurn(turn, words, 0.6))
 
     def finalize(self, turn: int) -> None:
-        words = understood(self._heard) if turn == self._turn else ""
+        words = self._heard.words() if turn == self._turn else ""
         self._forget()
         self._nursery.start_soon(self._report, turn, words, self._transcriptions())
 
     def _forget(self) -> None:
-        self._turn, self._heard, self._told = None, _nothing(), ""
+        self._turn, self._heard, self._told = None, Heard(), ""
 
     async def _report(self, turn: int, words: str, how: Transcription) -> None:
         await how.delay.wait(self._random)
+        if how.fault is not None:
+            how.fault.strikes()
         match how.fault:
             case Fails(error_class=error_class, message=message):
                 self._emit(TranscriptionFailed(turn, ProviderFailure(error_class, message)))
