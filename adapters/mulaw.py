@@ -34,7 +34,8 @@ def _encoding_table() -> npt.NDArray[np.uint8]:
     segment = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     step = magnitude >> (segment + 3) & 0x0F
     code = np.where(sample < 0, 0x80, 0) | segment << 4 | step
-    return (~code & 0xFF).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = (~code & 0xFF).astype(np.uint8)
+    return table
 
 
 _DECODED = _decoding_table()

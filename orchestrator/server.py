@@ -25,12 +25,14 @@ from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from machines.system import Charts
 from orchestrator import port, web
+from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
-from orchestrator.session import CloseCode, Session, SessionSettings, SessionState, epoch_ms, new_id
+from orchestrator.session import Session
+from orchestrator.sessions import Means, ServedSession, SessionSettings, SessionState, epoch_ms, new_id
 from orchestrator.settings import Settings
 from protocol import (
     HIERARCHICAL_SUBPROTOCOL,
@@ -49,7 +51,6 @@ RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
 BACKLOG = 512
-CLOSE_HANDSHAKE_S = 1
 LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
 """Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
 
@@ -65,7 +66,7 @@ class Server:
     """Knows which of them work."""
     ready: bool = False
     """It takes calls: the providers were loaded, and every role had one that works."""
-    sessions: set[Session] = Factory(set)
+    sessions: set[ServedSession] = Factory(set)
     counts: Counter[str] = Factory(Counter)
     """Over all ended sessions."""
     started_at: float = Factory(trio.current_time)
@@ -215,13 +216,15 @@ class Server:
             else:
                 await self._hold(self.providers, connection, session)
 
-    async def _hold(self, providers: Providers, connection: WebSocketConnection, session: Session) -> None:
+    async def _hold(
+        self, providers: Providers, connection: WebSocketConnection, session: ServedSession
+    ) -> None:
         self.sessions.add(session)
-        log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
+        log.info("session begins", kind=session.kind, sessions=len(self.sessions))
         try:
             with trio.CancelScope() as call:
                 self._calls.add(call)
-                await session.run(providers, self._charts, self.watch, self._journals)
+                await session.run(Means(providers, self._charts, self.watch, self._journals))
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
