@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from orchestrator import call_socket
+from orchestrator import call_socket, session
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.hearing import MAX_QUEUED_MS
 from orchestrator.session import Session
