@@ -53,6 +53,8 @@ class Pacing:
     """The next chunk is sent once the caller has less than this left to play."""
     settle_ms: float = 0
     """Pause between the announcement of an answer and its first chunk."""
+    acknowledged: bool = False
+    """The caller's side knows what was played, and reports `PlaybackAt` and `PlaybackFinished` itself."""
 
     @property
     def chunk_samples(self) -> int:
@@ -179,13 +181,13 @@ class Utterance:
                 break
             if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
                 reported_ms = clock.sent_ms
-                self._emit(PlaybackAt(self.number, clock.heard_ms, playing=True))
+                self._report(PlaybackAt(self.number, clock.heard_ms, playing=True))
             clock.sent(len(chunk) * 1000 / self._pacing.rate)
             self._sink.send_audio(self.number, chunk, self._pacing.rate)
             await clock.wait_until_left(self._pacing.lead_ms)
         self._sink.end_audio(self.number, clock.sent_ms)
         await clock.wait_until_left(0)
-        self._emit(PlaybackFinished(self.number))
+        self._report(PlaybackFinished(self.number))
 
     async def _next_chunk(self, clock: PlaybackClock) -> Samples:
         """A full chunk if it comes in time, else what there is before the caller runs out of audio.
@@ -206,7 +208,12 @@ class Utterance:
     async def _report_dry(self, clock: PlaybackClock) -> None:
         await clock.wait_until_left(0)
         clock.stop()
-        self._emit(PlaybackAt(self.number, clock.sent_ms, playing=False))
+        self._report(PlaybackAt(self.number, clock.sent_ms, playing=False))
+
+    def _report(self, fact: PlaybackAt | PlaybackFinished) -> None:
+        """What the clock says of the playback, where nobody knows better."""
+        if not self._pacing.acknowledged:
+            self._emit(fact)
 
 
 class Take:
