@@ -432,3 +432,13 @@ class LinkDeadlinePassed(Fact):
 @frozen
 class EverythingClosed(Fact):
     """All tasks, links and the client's socket of this conversation are closed."""
+
+
+# --- the phone --------------------------------------------------------------------------------------------
+
+
+@frozen
+class DigitPressed(Fact):
+    """The caller pressed a key of the telephone: one of `0` to `9`, `*`, `#`, `A` to `D`."""
+
+    digit: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -18,7 +19,13 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
 from wsproto.utilities import LocalProtocolError
 
 from machines.facts import EndReason, Role
@@ -28,12 +35,14 @@ from orchestrator import port, web
 from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
+from orchestrator.phone import MEDIA_PATH, Phone
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
 from orchestrator.session import Session
 from orchestrator.sessions import Means, ServedSession, SessionSettings, SessionState, epoch_ms, new_id
 from orchestrator.settings import Settings
+from orchestrator.trust import is_local
 from protocol import (
     HIERARCHICAL_SUBPROTOCOL,
     MAX_MESSAGE_BYTES,
@@ -45,6 +54,8 @@ from protocol import (
 log = structlog.get_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
+ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
+"""Serves an accepted WebSocket until it is over."""
 MESSAGE_QUEUE = 64
 """Messages that trio-websocket reads ahead, so that pings are answered while one is being handled."""
 RECEIVE_BYTES = 64 * 1024
@@ -73,6 +84,8 @@ class Server:
     draining: bool = False
     _journals: Journals | None = None
     _charts: Charts = Factory(Charts)
+    phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
+    """Its telephone calls."""
     _app: Starlette = Factory(lambda self: web.make_app(self.health, self.waiting), takes_self=True)
     _session_over: trio.Event = Factory(trio.Event)
     _calls: set[trio.CancelScope] = Factory(set)
@@ -167,9 +180,13 @@ class Server:
         if head.kind is port.Kind.HTTP:
             await self._serve_http(replayed)
         elif head.path == WEBSOCKET_PATH:
-            await self._serve_websocket(replayed)
+            await self._serve_websocket(replayed, self._converse)
+        elif head.path == MEDIA_PATH:
+            local = is_local(port.peer_of(replayed), head.headers)
+            await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
         else:
-            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {WEBSOCKET_PATH}")
+            paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
+            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
     async def _serve_http(self, stream: port.ReplayedStream) -> None:
         config = HypercornConfig()
@@ -178,7 +195,7 @@ class Server:
         # TCPServer asks of the stream what ReplayedStream has.
         await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
 
-    async def _serve_websocket(self, stream: port.ReplayedStream) -> None:
+    async def _serve_websocket(self, stream: port.ReplayedStream, serve: ServeSocket) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             async with trio.open_nursery() as nursery:
@@ -190,7 +207,7 @@ class Server:
                     connection = await request.accept(
                         subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
                     )
-                await self._converse(connection, offered)
+                await serve(request, connection)
                 nursery.cancel_scope.cancel()
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
@@ -200,10 +217,11 @@ class Server:
 
     # --- conversations -------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: WebSocketConnection, offered: bool) -> None:
+    async def _converse(self, request: WebSocketRequest, connection: WebSocketConnection) -> None:
+        offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
         session = Session(
             connection,
-            session_settings(self.settings),
+            self.session_settings,
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,
             language=self.settings.stt_language,
@@ -214,17 +232,28 @@ class Server:
             elif self.providers is None or not self.ready:
                 await self._turn_away_early(connection, session)
             else:
-                await self._hold(self.providers, connection, session)
+                await self.hold(connection, session)
 
-    async def _hold(
-        self, providers: Providers, connection: WebSocketConnection, session: ServedSession
-    ) -> None:
+    @property
+    def session_settings(self) -> SessionSettings:
+        """What sessions need of the settings."""
+        return session_settings(self.settings)
+
+    def no_room(self) -> str | None:
+        """Why no call can be taken now, in words; None if one can."""
+        if len(self.sessions) >= self.capacity:
+            return "all lines are busy"
+        return self.waiting()
+
+    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """Run a session until it is over; there must be room for it."""
+        assert self.providers is not None
         self.sessions.add(session)
         log.info("session begins", kind=session.kind, sessions=len(self.sessions))
         try:
             with trio.CancelScope() as call:
                 self._calls.add(call)
-                await session.run(Means(providers, self._charts, self.watch, self._journals))
+                await session.run(Means(self.providers, self._charts, self.watch, self._journals))
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
