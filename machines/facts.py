@@ -58,6 +58,8 @@ class EndReason(enum.Enum):
 
     CALLER_HUNG_UP = "caller_hung_up"
     CALLER_DISCONNECTED = "caller_disconnected"
+    OPERATOR_HUNG_UP = "operator_hung_up"
+    """Whoever placed a telephone call ends it, or the answering machine that took it is hung up on."""
     CALLER_STOPPED_READING = "caller_stopped_reading"
     IDLE = "idle"
     TOO_OLD = "too_old"

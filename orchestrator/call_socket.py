@@ -41,6 +41,7 @@ class CloseCode(enum.IntEnum):
 CLOSE_CODES = {
     EndReason.CALLER_HUNG_UP: CloseCode.NORMAL,
     EndReason.CALLER_DISCONNECTED: CloseCode.NORMAL,
+    EndReason.OPERATOR_HUNG_UP: CloseCode.NORMAL,
     EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
     EndReason.IDLE: CloseCode.NORMAL,
     EndReason.TOO_OLD: CloseCode.GOING_AWAY,

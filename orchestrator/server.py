@@ -36,6 +36,7 @@ from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.phone import MEDIA_PATH, Phone
+from orchestrator.phone_routes import phone_routes
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
@@ -86,7 +87,9 @@ class Server:
     _charts: Charts = Factory(Charts)
     phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
     """Its telephone calls."""
-    _app: Starlette = Factory(lambda self: web.make_app(self.health, self.waiting), takes_self=True)
+    _app: Starlette = Factory(
+        lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
+    )
     _session_over: trio.Event = Factory(trio.Event)
     _calls: set[trio.CancelScope] = Factory(set)
     """Of the running conversations."""
@@ -107,7 +110,7 @@ class Server:
                 if self._unserved():
                     log.warning("not ready", waiting=self.waiting())
                 await watch.until_usable()
-            async with self._keeping_journals():
+            async with self._keeping_journals(), self.phone.running():
                 self.ready = True
                 try:
                     yield
@@ -329,6 +332,7 @@ class Server:
         log.info("draining", sessions=len(self.sessions))
         for session in self.sessions:
             session.hang_up(EndReason.SHUTDOWN)
+        await self.phone.drain()
         await self._all_over()
 
     async def _all_over(self) -> None:

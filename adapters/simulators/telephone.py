@@ -86,6 +86,7 @@ class Telephone:
     _cut: trio.Event = field(factory=trio.Event, init=False)
     _stream: trio.abc.Stream | None = field(default=None, init=False)
     _random: random.Random = field(init=False)
+    _began_at: float = field(factory=trio.current_time, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._random = random.Random(f"{self.seed} {self.started.call_sid}")
@@ -123,6 +124,11 @@ class Telephone:
             max(0.0, min(piece.at + piece.seconds, now) - max(piece.at, since)) for piece in self.heard
         )
 
+    def quiet_seconds(self) -> float:
+        """For how long nothing has been played: since the last sound, or since the call began."""
+        last = self.heard[-1] if self.heard else None
+        return trio.current_time() - (last.at + last.seconds if last is not None else self._began_at)
+
     def heard_samples(self) -> Samples:
         """All that was played, without the silence between."""
         return from_mulaw(b"".join(piece.audio for piece in self.heard))
@@ -143,6 +149,7 @@ class Telephone:
             async with open_vendor_socket(self.url, {}, open_stream=self._connect) as socket:
                 self._send(Connected())
                 self._send(self.started)
+                self._began_at = trio.current_time()
                 task_status.started()
                 await self._hold(socket)
         finally:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import httpx2
 import trio
 import trio.testing
 from attrs import define
@@ -66,10 +67,13 @@ class MemoryPort:
     peer: str = "127.0.0.1"
     """Where connections seem to come from."""
     open_connections: int = 0
+    closed: bool = False
 
     async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
         """A connection; an `OpenStream`."""
         await trio.lowlevel.checkpoint()
+        if self.closed:
+            raise ConnectionRefusedError("nobody listens any more")
         ours, theirs = trio.testing.memory_stream_pair()
         self.nursery.start_soon(self._serve, _Accepted(theirs, self.peer))
         return ours
@@ -83,12 +87,19 @@ class MemoryPort:
 
 
 @asynccontextmanager
-async def memory_port(providers: SimulatedProviders, **chosen: Any) -> AsyncIterator[MemoryPort]:
-    """A server with these providers and settings, for as long as the block runs."""
+async def memory_port(
+    providers: SimulatedProviders, http: httpx2.AsyncClient | None = None, **chosen: Any
+) -> AsyncIterator[MemoryPort]:
+    """A server with these providers and settings, for as long as the block runs; `http` leads to Twilio."""
     settings = Settings(**{"local_max_calls": 64, **chosen})
     server = Server(settings)
+    server.phone.http = http
     async with trio.open_nursery() as nursery, server.taking_calls(providers.for_calls()):
-        yield MemoryPort(server, nursery)
+        port = MemoryPort(server, nursery)
+        try:
+            yield port
+        finally:
+            port.closed = nursery.cancel_scope.cancel_called
         with trio.move_on_after(10):
             await server.drain()
         nursery.cancel_scope.cancel()
