@@ -35,6 +35,8 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
 """All other 4xx will fail again; all other 5xx may not."""
 _NOT_IN_PROGRESS = 21220
 """Twilio's error code for a call that is over already."""
+_CAUGHT = (TwilioException, httpx2.HTTPError, ValueError)
+"""What the SDK and its HTTP client raise; `ValueError` for what is no JSON."""
 CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
 
 
@@ -85,7 +87,7 @@ class TwilioAccount:
                 timeout=order.ring_timeout_s,
                 **detection,
             )
-        except (TwilioException, httpx2.HTTPError) as error:
+        except _CAUGHT as error:
             raise self._provider_error(error) from error
         if not call.sid or call.sid is values.unset:
             raise ProviderError(ErrorClass.TRANSIENT, "twilio: the answer names no call")
@@ -102,7 +104,7 @@ class TwilioAccount:
             if error.code == _NOT_IN_PROGRESS or error.status == 404:
                 return None
             raise self._provider_error(error) from error
-        except (TwilioException, httpx2.HTTPError) as error:
+        except _CAUGHT as error:
             raise self._provider_error(error) from error
         return str(call.status)
 

@@ -27,6 +27,7 @@ from orchestrator.phone_call import Direction, PhoneCall
 from orchestrator.sessions import ServedSession, SessionSettings, new_id
 from orchestrator.settings import Settings
 from orchestrator.stream_tokens import StreamTokens
+from orchestrator.trust import is_loopback
 from protocol import ProtocolError
 from protocol.twilio import Connected, Started, read_stream_message
 
@@ -80,6 +81,8 @@ class Phone:
     server: Host
     http: httpx2.AsyncClient | None = None
     """For Twilio's REST interface; without, one is made when it is needed."""
+    own_url: str | None = None
+    """The server's address on this machine, once it listens."""
     calls: OrderedDict[str, PhoneCall] = Factory(OrderedDict)
     """By their ids; those that are over are forgotten after `MOST_REMEMBERED` others."""
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
@@ -122,18 +125,25 @@ class Phone:
             await call.over.wait()
 
     @property
-    def configured(self) -> bool:
-        """Whether there is an account."""
-        return self.server.settings.twilio_account_sid is not None
+    def public_url(self) -> str | None:
+        """How Twilio reaches this server; a Twilio on this machine (the simulators) does so directly."""
+        settings = self.server.settings
+        here = is_loopback(urlsplit(settings.twilio_base_url).hostname or "")
+        return settings.twilio_public_url or (self.own_url if here else None)
 
     # --- outbound ------------------------------------------------------------------------------------------
 
     def dial(self, to: str, options: CallOptions, *, machine_detection: bool | None = None) -> PhoneCall:
         """Make a call. Raises `CannotDial`."""
         settings = self.server.settings
-        for name in ("twilio_account_sid", "twilio_from_number", "twilio_public_url"):
-            if getattr(settings, name) is None:
-                raise CannotDial(f"{name.upper()} is not set: it is needed to make calls")
+        needed = {
+            "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+            "TWILIO_FROM_NUMBER": settings.twilio_from_number,
+            "TWILIO_PUBLIC_URL": self.public_url,
+        }
+        for name, value in needed.items():
+            if value is None:
+                raise CannotDial(f"{name} is not set: it is needed to make calls")
         reason = self.server.no_room()
         if reason is not None:
             raise CannotDial(reason)
@@ -146,7 +156,7 @@ class Phone:
         """As `Carrier.place`."""
         assert self._account is not None
         settings = self.server.settings
-        base, query = settings.twilio_public_url, f"?call={call.call_id}"
+        base, query = self.public_url, f"?call={call.call_id}"
         order = Order(
             call.to,
             call.from_,

@@ -364,6 +364,7 @@ async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
         port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
         log.info("listening", host=settings.host, port=port)
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
@@ -400,7 +401,9 @@ async def serve_with(
     server = Server(settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
-        task_status.started(Bound(server, _port_of(listeners)))
+        port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
+        task_status.started(Bound(server, port))
         async with server.taking_calls(providers, watch):
             await trio.sleep_forever()
 

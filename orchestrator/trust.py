@@ -14,17 +14,20 @@ def is_local(peer: str | None, headers: Mapping[str, str]) -> bool:
 
     `peer` is the other side's address; the headers' names are in lower case.
     """
-    if peer is None or not _is_loopback(peer):
+    if peer is None or not is_loopback(peer):
         return False
     if any(name in headers for name in _FORWARDED) or "origin" in headers:
         return False
     # A tunnel that adds no header still asks for its own name, and so does a page that rebinds one.
     host = headers.get("host", "").rpartition("@")[2]
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    return name == "localhost" or _is_loopback(name)
+    return is_loopback(name)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether a host's name or address is this machine's own, by itself: no name is looked up."""
+    if address == "localhost":
+        return True
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
