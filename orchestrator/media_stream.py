@@ -18,7 +18,7 @@ from adapters.mulaw import from_mulaw, to_mulaw
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
-from machines.facts import EndReason, TurnMode
+from machines.facts import EndReason, Fact, TurnMode
 from orchestrator.call_options import CallOptions
 from orchestrator.call_socket import CallSocket
 from orchestrator.hearing import CallerAudio
@@ -197,7 +197,9 @@ class MediaStream:
         """Twilio drops what it has not played, unless that is the end of the answer."""
         if self._marks.ending:
             return False
-        self._drop(utterance)
+        stands = self._drop(utterance)
+        if stands is not None:
+            self._inbox.put(stands)
         return True
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
@@ -210,10 +212,12 @@ class MediaStream:
         self.ended_for = reason
         await self._line.close(reason)
 
-    def _drop(self, utterance: int) -> None:
+    def _drop(self, utterance: int) -> Fact | None:
+        """Returns where the playback stands, if there was one."""
         self._line.drop_audio(utterance)
-        self._marks.dropped(now_ms())
+        stands = self._marks.dropped(now_ms())
         self._say(Clear())
+        return stands
 
     def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._line.send(write_stream_message(message, self.started.stream_sid), utterance)

@@ -81,16 +81,19 @@ class PlaybackMarks:
         """Everything of an answer was sent, and not all of it was played."""
         return any(reach.ends_answer for reach in self._out.values())
 
-    def dropped(self, at_ms: float) -> None:
+    def dropped(self, at_ms: float) -> Fact | None:
         """All audio that was not played by now was dropped, and marks that are out come back for nothing.
 
-        If the answer goes on, it goes on with what was dropped.
+        Returns where the playback stands then, if there was any; an answer that goes on does so from there.
         """
+        stands = None
         if self._audio_is_out():
-            playing = not any(not reach.ends_audio for reach in self._out.values())
-            elapsed = at_ms - self._played_at_ms if playing else 0.0
+            began = all(reach.ends_audio for reach in self._out.values())
+            elapsed = at_ms - self._played_at_ms if began else 0.0
             self._position_ms = min(self._position_ms, self._played_ms + elapsed)
+            stands = PlaybackAt(self._utterance, self._position_ms, playing=False)
         self._out.clear()
+        return stands
 
     def _audio_is_out(self) -> bool:
         return any(reach.ends_audio for reach in self._out.values())

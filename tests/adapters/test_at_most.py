@@ -10,9 +10,9 @@ import pytest
 from adapters.at_most import at_most
 from adapters.interfaces import ProviderError
 from machines.facts import ErrorClass, Fact
-from tests.simulation.behaviour import Fails, Opening, Plan, script
-from tests.simulation.hearing import SimulatedSpeechToText
-from tests.simulation.speaking import SimulatedTextToSpeech
+from orchestrator.simulation.behaviour import Fails, Opening, Plan, script
+from orchestrator.simulation.hearing import SimulatedSpeechToText
+from orchestrator.simulation.speaking import SimulatedTextToSpeech
 
 Open = Callable[[], AbstractAsyncContextManager[object]]
 

@@ -17,12 +17,12 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
+from orchestrator.simulation import Call, broken_promises, hold_call
+from orchestrator.simulation.call import BLOCK_MS
+from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.faults.cells import Cell, Role, Strike
 from tests.faults.network import Network
 from tests.faults.vendors import KEY, LineUp, Vendors, vendors
-from tests.simulation import Call, broken_promises, hold_call
-from tests.simulation.call import BLOCK_MS
-from tests.simulation.speech import VOCABULARY, silence, spoken
 
 SEED = 1
 FIRST_WORDS, NEXT_WORDS = "how is the weather", "what is today please"

@@ -12,8 +12,8 @@ from machines.declarations import Outcome, Step
 from machines.effects import StopCause
 from machines.facts import DeadlinePassed, EndReason, LinkDeadlinePassed, ProviderFailure
 from machines.policy import ConversationPolicy
+from orchestrator.simulation.caller import Playback
 from tests.faults.calls import SCRIPT, Held, Turn
-from tests.simulation.caller import Playback
 
 MARKER = " ||BREAK||"
 

@@ -9,10 +9,10 @@ from trio.testing import MockClock
 from adapters.simulators import Fault, FaultKind, Script
 from machines.policy import ConversationPolicy
 from machines.segments import BREAK, Segmenter
+from orchestrator.simulation import SimulatedLanguageModel
+from orchestrator.simulation.speech import VOCABULARY
 from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
-from tests.simulation import SimulatedLanguageModel
-from tests.simulation.speech import VOCABULARY
 
 VERBATIM = Script(words_by_level=VOCABULARY)
 """What is understood is what the vendor was sent."""

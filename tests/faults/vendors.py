@@ -16,9 +16,9 @@ from adapters.interfaces import LanguageModel, SpeechToText
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
 from orchestrator.providers import Providers
+from orchestrator.simulation import SimulatedProviders, SimulatedVoiceActivity
 from tests.faults.network import Network, connect_http
 from tests.faults.recorded import RecordedModel
-from tests.simulation import SimulatedProviders, SimulatedVoiceActivity
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "simulated.invalid:1"

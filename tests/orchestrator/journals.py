@@ -9,7 +9,7 @@ import pytest
 from machines.facts import Role, SegmentVoiced
 from orchestrator.journal import About, CallJournal, End, Journal, Record, frame, read_journal
 from orchestrator.redaction import Redactor
-from tests.simulation import hold_call
+from orchestrator.simulation import hold_call
 
 ABOUT = About("0198-call", "vantum.v2", 1_790_000_000_000.0, dict.fromkeys(Role, ("simulated",)))
 

@@ -14,7 +14,7 @@ from attrs import define
 
 from orchestrator.server import Server
 from orchestrator.settings import Settings
-from tests.simulation import SimulatedProviders
+from orchestrator.simulation import SimulatedProviders
 
 
 class _Address:

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from orchestrator.server import Server, open_listeners, serve_with
 from orchestrator.settings import Settings
-from tests.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
+from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
 
 
 def quick_providers() -> SimulatedProviders:

@@ -16,10 +16,7 @@ from orchestrator import call_socket, session
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.hearing import MAX_QUEUED_MS
 from orchestrator.session import Session
-from protocol import MAX_MESSAGE_BYTES
-from tests.orchestrator.real_servers import Running, eventually, serving
-from tests.orchestrator.wire_clients import Client, connect, new_id
-from tests.simulation import (
+from orchestrator.simulation import (
     Breaks,
     Opening,
     SimulatedLanguageModel,
@@ -31,8 +28,11 @@ from tests.simulation import (
     Transcription,
     script,
 )
-from tests.simulation.speech import spoken
-from tests.simulation.thinking import Answer
+from orchestrator.simulation.speech import spoken
+from orchestrator.simulation.thinking import Answer
+from protocol import MAX_MESSAGE_BYTES
+from tests.orchestrator.real_servers import Running, eventually, serving
+from tests.orchestrator.wire_clients import Client, connect, new_id
 
 WORDS = "how is the weather"
 

@@ -10,7 +10,7 @@ from machines import effects as do
 from machines.facts import EndReason, TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Delay,
     Opening,

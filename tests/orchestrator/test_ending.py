@@ -10,7 +10,7 @@ from machines import effects as do
 from machines.effects import StopCause
 from machines.facts import EndReason, TurnMode
 from machines.policy import ConversationPolicy
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Breaks,
     Call,

@@ -16,7 +16,7 @@ from machines.facts import EndReason, ErrorClass, Role, TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from orchestrator.provider_watch import ProviderWatch
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Call,
     Fails,

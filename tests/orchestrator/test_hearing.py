@@ -14,8 +14,8 @@ from adapters.interfaces import LISTENING_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
 from orchestrator.hearing import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, Ear
 from orchestrator.recall import TurnBegins, TurnEnds
-from tests.simulation import SimulatedVoiceActivity
-from tests.simulation.speech import silence, spoken, understood
+from orchestrator.simulation import SimulatedVoiceActivity
+from orchestrator.simulation.speech import silence, spoken, understood
 
 
 def audio(ms: float, level: int = 1) -> Samples:

@@ -22,8 +22,8 @@ from machines.facts import (
     TranscriptInterim,
 )
 from orchestrator.hearing import CallerAudio, Ear
-from tests.simulation import SimulatedVoiceActivity
-from tests.simulation.speech import silence, spoken, understood
+from orchestrator.simulation import SimulatedVoiceActivity
+from orchestrator.simulation.speech import silence, spoken, understood
 
 WINDOW = 512
 WINDOW_S = WINDOW / LISTENING_RATE

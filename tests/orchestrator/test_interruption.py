@@ -12,7 +12,7 @@ from machines.facts import TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from orchestrator.session import LEGACY_PACING
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Call,
     Delay,

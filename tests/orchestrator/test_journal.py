@@ -41,11 +41,11 @@ from orchestrator.records import (
 )
 from orchestrator.redaction import KEPT, SPOKEN, Redactor
 from orchestrator.replay import replay
+from orchestrator.simulation import hold_call
 from tests.orchestrator.journals import ABOUT, broken_call, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
 from tests.orchestrator.test_random_calls import do_something, unreliable
 from tests.orchestrator.wire_clients import connect
-from tests.simulation import hold_call
 
 Watch = Callable[[], AbstractContextManager[None]]
 CALLS = 15

@@ -15,9 +15,7 @@ from trio.testing import MockClock
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from machines.history import Message, Speaker
-from protocol.twilio import Clear, Mark, Started
-from tests.orchestrator.memory_port import MemoryPort, memory_port
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Delay,
     SimulatedLanguageModel,
@@ -26,7 +24,9 @@ from tests.simulation import (
     Speaking,
     script,
 )
-from tests.simulation.speech import spoken
+from orchestrator.simulation.speech import spoken
+from protocol.twilio import Clear, Mark, Started
+from tests.orchestrator.memory_port import MemoryPort, memory_port
 
 RATE = 8000
 URL = "ws://localhost:3001/twilio/media"
@@ -206,6 +206,23 @@ async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_
         told = len(said[0].split()) if said else 0
         assert abs(told - words_played(played)) <= 1
         assert TEXT.startswith(" ".join(said))
+
+
+@pytest.mark.parametrize("jitter", [NO_LATENCY, Latency(50, 0)], ids=["no delay", "50 ms of delay"])
+async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_end(
+    jitter: Latency, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=jitter) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 1)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06, abs=0.15)
+        call.say("thanks")
+        await call.answered()
+        said = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
+        assert said == [TEXT]
 
 
 async def test_marks_that_come_back_after_a_clear_are_not_heard(autojump_clock: MockClock) -> None:

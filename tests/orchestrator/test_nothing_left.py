@@ -13,10 +13,7 @@ from trio_websocket import ConnectionClosed
 
 from machines.facts import EndReason, ErrorClass
 from orchestrator.audio import pcm_to_bytes
-from protocol import MAX_MESSAGE_BYTES
-from tests.orchestrator.real_servers import Running, eventually, serving
-from tests.orchestrator.wire_clients import Client, ConnectionEnded, connect
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Breaks,
     Delay,
@@ -32,7 +29,10 @@ from tests.simulation import (
     Transcription,
     dice,
 )
-from tests.simulation.speech import spoken
+from orchestrator.simulation.speech import spoken
+from protocol import MAX_MESSAGE_BYTES
+from tests.orchestrator.real_servers import Running, eventually, serving
+from tests.orchestrator.wire_clients import Client, ConnectionEnded, connect
 
 Watch = Callable[[], AbstractContextManager[None]]
 

@@ -22,11 +22,7 @@ from adapters.twilio_webhooks import signature_of
 from machines.history import Speaker
 from orchestrator.phone import START_TIMEOUT_S
 from orchestrator.phone_call import PhoneCall
-from orchestrator.stream_tokens import VALID_S
-from protocol.twilio import Clear, Started
-from tests.faults.network import Network, connect_http
-from tests.orchestrator.memory_port import MemoryPort, memory_port
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,
     SimulatedProviders,
@@ -34,7 +30,11 @@ from tests.simulation import (
     Speaking,
     script,
 )
-from tests.simulation.speech import spoken
+from orchestrator.simulation.speech import spoken
+from orchestrator.stream_tokens import VALID_S
+from protocol.twilio import Clear, Started
+from tests.faults.network import Network, connect_http
+from tests.orchestrator.memory_port import MemoryPort, memory_port
 
 ACCOUNT, TOKEN = "AC" + "0" * 32, "the auth token"
 OURS, THEIRS = "+15005550006", "+15005551234"

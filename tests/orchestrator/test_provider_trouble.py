@@ -11,7 +11,7 @@ from machines.effects import Trouble
 from machines.facts import EndReason, ErrorClass, TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Breaks,
     Delay,

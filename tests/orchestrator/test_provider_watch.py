@@ -14,7 +14,7 @@ from machines.breaker import BreakerPolicy
 from machines.facts import ErrorClass, Fact, ProviderDown, ProviderFailure, ProviderRecovered, Role
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
-from tests.simulation import (
+from orchestrator.simulation import (
     Breaks,
     Delay,
     Ends,

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from machines import effects as do
 from machines.facts import TurnMode
 from machines.policy import ConversationPolicy
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,
     SimulatedProviders,

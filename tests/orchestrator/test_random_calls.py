@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from machines.facts import EndReason, ErrorClass, TurnMode
 from machines.policy import ConversationPolicy
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     Breaks,
     Call,
@@ -33,7 +33,7 @@ from tests.simulation import (
     dice,
     hold_call,
 )
-from tests.simulation.speech import VOCABULARY
+from orchestrator.simulation.speech import VOCABULARY
 
 CALLS = 40
 FAULTS: tuple[Fault, ...] = (Fails(), Fails(ErrorClass.FATAL), Stalls(), Breaks(), Ends())

@@ -27,9 +27,9 @@ from orchestrator.journal import FORMAT, Head, Record, read_journal
 from orchestrator.records import FACTS
 from orchestrator.redaction import Redactor
 from orchestrator.replay_diagram import draw, traffic_of
+from orchestrator.simulation import hold_call
 from tests.orchestrator.journals import broken_call, kept_in, write
 from tests.orchestrator.test_journal import random_call
-from tests.simulation import hold_call
 
 ROOT = Path(__file__).parents[2]
 

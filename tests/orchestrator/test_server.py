@@ -26,9 +26,7 @@ from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.server import Bound, Server, open_listeners, serve, serve_with, session_settings
 from orchestrator.settings import Settings
-from tests.orchestrator.real_servers import Running, eventually, quick_providers, serving
-from tests.orchestrator.wire_clients import Client, ShippedClient, connect
-from tests.simulation import (
+from orchestrator.simulation import (
     Fails,
     Opening,
     SimulatedLanguageModel,
@@ -38,7 +36,9 @@ from tests.simulation import (
     Speaking,
     script,
 )
-from tests.simulation.speech import spoken
+from orchestrator.simulation.speech import spoken
+from tests.orchestrator.real_servers import Running, eventually, quick_providers, serving
+from tests.orchestrator.wire_clients import Client, ShippedClient, connect
 
 Watch = Callable[[], AbstractContextManager[None]]
 

@@ -25,15 +25,15 @@ from orchestrator.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
 from orchestrator.outbox import SEND_TIMEOUT_S
 from orchestrator.session import EARLY_AGE_S, Session
 from orchestrator.sessions import Means, SessionSettings
-from protocol import HIERARCHICAL
-from tests.orchestrator.wire_clients import Client
-from tests.simulation import (
+from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,
     SimulatedProviders,
     script,
 )
-from tests.simulation.speech import silence, spoken
+from orchestrator.simulation.speech import silence, spoken
+from protocol import HIERARCHICAL
+from tests.orchestrator.wire_clients import Client
 
 IDLE_S = 120
 OLDEST_S = 600

@@ -5,9 +5,7 @@ from __future__ import annotations
 import trio
 
 from orchestrator.audio import pcm_to_bytes
-from tests.orchestrator.real_servers import eventually, serving
-from tests.orchestrator.wire_clients import ShippedClient, connect
-from tests.simulation import (
+from orchestrator.simulation import (
     Delay,
     Fails,
     Opening,
@@ -17,7 +15,9 @@ from tests.simulation import (
     Speaking,
     script,
 )
-from tests.simulation.speech import spoken
+from orchestrator.simulation.speech import spoken
+from tests.orchestrator.real_servers import eventually, serving
+from tests.orchestrator.wire_clients import ShippedClient, connect
 
 BLOCK = 8192
 

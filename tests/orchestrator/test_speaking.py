@@ -20,16 +20,7 @@ from machines.facts import (
     SynthesisFailed,
 )
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
-from orchestrator.speaking import (
-    RUNNING_OUT_S,
-    SHORTEST_CHUNK_MS,
-    OpenSpeech,
-    Pacing,
-    PlaybackClock,
-    SampleBuffer,
-    Utterance,
-)
-from tests.simulation import (
+from orchestrator.simulation import (
     Delay,
     Ends,
     Fails,
@@ -39,7 +30,16 @@ from tests.simulation import (
     Stalls,
     script,
 )
-from tests.simulation.caller import Playback
+from orchestrator.simulation.caller import Playback
+from orchestrator.speaking import (
+    RUNNING_OUT_S,
+    SHORTEST_CHUNK_MS,
+    OpenSpeech,
+    Pacing,
+    PlaybackClock,
+    SampleBuffer,
+    Utterance,
+)
 
 TEXT = "x" * 50
 """Three seconds of speech."""

@@ -9,9 +9,9 @@ from trio.testing import MockClock
 from adapters.simulators import Fault, FaultKind, Script
 from machines import effects as do
 from machines.facts import RecordingStarted, RecordingStopped, TurnMode
+from orchestrator.simulation.speech import VOCABULARY, spoken
 from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import FLUX, NOVA, vendor_call
-from tests.simulation.speech import VOCABULARY, spoken
 
 SCRIPT = Script(caller_says=("One apple.", "Two pears.", "Three plums.", "Four figs."))
 VERBATIM = Script(words_by_level=VOCABULARY)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from adapters.simulators import simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from orchestrator.audio import pcm_to_bytes
+from orchestrator.simulation.speech import spoken
 from tests.faults.vendors import KEY, LineUp, Vendors
 from tests.orchestrator.real_servers import serving
 from tests.orchestrator.wire_clients import ShippedClient, connect
-from tests.simulation.speech import spoken
 
 
 async def test_38_a_failure_of_a_vendor_is_shown_by_the_shipped_client(made: Vendors) -> None:

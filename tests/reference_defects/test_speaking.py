@@ -12,9 +12,9 @@ from adapters.simulators.cartesia import UNKNOWN_VOICE
 from machines import effects as do
 from machines.effects import StopCause, Trouble
 from machines.policy import ConversationPolicy
+from orchestrator.simulation import SimulatedCaller
 from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import MODEL, NOVA, VOICE, vendor_call
-from tests.simulation import SimulatedCaller
 
 ANSWER = "Hello! This is Alex. How can I help you today?"
 GERMAN_VOICE = "b9de4a89-2257-424b-94c2-db18ba68c81a"

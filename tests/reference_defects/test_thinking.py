@@ -12,9 +12,9 @@ from machines import effects as do
 from machines.effects import Trouble
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
+from orchestrator.simulation.speech import VOCABULARY
 from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, VendorCall, vendor_call
-from tests.simulation.speech import VOCABULARY
 
 SLOW_TOKENS = evolve(Latencies(), token=Latency(200))
 ANSWER = "Hello! This is Alex. How can I help you today?"

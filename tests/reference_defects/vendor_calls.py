@@ -13,10 +13,10 @@ from adapters.simulators import Fault, Latencies, Script, Simulators, simulators
 from adapters.simulators.records import Exchange
 from machines.history import Message
 from machines.policy import ConversationPolicy
+from orchestrator.simulation import Call, SimulatedCaller, SimulatedLanguageModel, broken_promises, hold_call
 from tests.faults.calls import Side, left_behind
 from tests.faults.network import Network
 from tests.faults.vendors import KEY, LineUp, Vendors
-from tests.simulation import Call, SimulatedCaller, SimulatedLanguageModel, broken_promises, hold_call
 
 NOVA, FLUX, MODEL, VOICE = "deepgram.v1", "deepgram.v2", "openai.chat", "cartesia.websocket"
 

@@ -15,9 +15,9 @@ from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled,
 from adapters.simulators import Fault, FaultKind, Latencies, Simulators, simulators
 from adapters.simulators.script import Latency, Script
 from machines.facts import EndOfTurn
+from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.adapters.vendors.conftest import KEY, Switchboard
 from tests.adapters.vendors.listening import Heard, be_silent, loud, send
-from tests.simulation.speech import VOCABULARY, silence, spoken
 
 SAID = ("one two three", "four five", "six seven eight nine")
 ALL_WORDS = " ".join(SAID)

@@ -13,7 +13,7 @@ from attrs import Factory, define, field, frozen
 
 from adapters.interfaces import SegmentEnd, SpeechStream, SpokenAudio, Voice
 from machines.facts import Word
-from tests.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
+from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
 
 PIECE_MS = 100
 """Length of the pieces that audio comes in."""

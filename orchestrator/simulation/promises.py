@@ -8,7 +8,7 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.history import Message, Speaker
-from tests.simulation.call import Call
+from orchestrator.simulation.call import Call
 
 SLACK_MS = 1e-3
 """Floating point only: virtual time is exact."""

@@ -10,7 +10,7 @@ from random import Random
 from attrs import frozen
 
 from machines.history import Message
-from tests.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
+from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
 
 
 @frozen

@@ -5,7 +5,7 @@ do is decided by plans (`behaviour.py`), which are scripts or dice with a seed: 
 with Trio's own scheduling seeded, one seed gives one call.
 """
 
-from tests.simulation.behaviour import (
+from orchestrator.simulation.behaviour import (
     AT_ONCE,
     Breaks,
     Delay,
@@ -18,13 +18,19 @@ from tests.simulation.behaviour import (
     dice,
     script,
 )
-from tests.simulation.call import Call, hold_call
-from tests.simulation.caller import SimulatedCaller
-from tests.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
-from tests.simulation.promises import broken_promises
-from tests.simulation.providers import SimulatedProviders
-from tests.simulation.speaking import SimulatedTextToSpeech, Speaking
-from tests.simulation.thinking import Answer, SimulatedLanguageModel
+from orchestrator.simulation.call import Call, hold_call
+from orchestrator.simulation.caller import SimulatedCaller
+from orchestrator.simulation.hearing import (
+    Scoring,
+    SimulatedSpeechToText,
+    SimulatedTurnModel,
+    SimulatedVoiceActivity,
+    Transcription,
+)
+from orchestrator.simulation.promises import broken_promises
+from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
+from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
 
 __all__ = [
     "AT_ONCE",
@@ -37,11 +43,13 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "Scoring",
     "SimulatedCaller",
     "SimulatedLanguageModel",
     "SimulatedProviders",
     "SimulatedSpeechToText",
     "SimulatedTextToSpeech",
+    "SimulatedTurnModel",
     "SimulatedVoiceActivity",
     "Speaking",
     "Stalls",

@@ -20,9 +20,9 @@ from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
 from orchestrator.journal import CallJournal
 from orchestrator.provider_watch import ProviderWatch
-from tests.simulation.caller import SimulatedCaller
-from tests.simulation.providers import SimulatedProviders
-from tests.simulation.speech import silence, spoken
+from orchestrator.simulation.caller import SimulatedCaller
+from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.simulation.speech import silence, spoken
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time."""
