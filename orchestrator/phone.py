@@ -65,8 +65,8 @@ class Host(Protocol):
         """What sessions need of the settings."""
         ...
 
-    def no_room(self) -> str | None:
-        """Why no call can be taken now, in words; None if one can."""
+    def no_room(self, promised: int = 0) -> str | None:
+        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
         ...
 
     async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
@@ -144,7 +144,7 @@ class Phone:
         for name, value in needed.items():
             if value is None:
                 raise CannotDial(f"{name} is not set: it is needed to make calls")
-        reason = self.server.no_room()
+        reason = self.server.no_room(self._promised())
         if reason is not None:
             raise CannotDial(reason)
         detects = settings.twilio_machine_detection if machine_detection is None else machine_detection
@@ -180,7 +180,7 @@ class Phone:
         call = self._asked_about(form, query)
         if call is None and "call" not in query:
             options = read_options(query)
-            reason = self.server.no_room()
+            reason = self.server.no_room(self._promised())
             if reason is not None:
                 self.server.counts["calls turned away"] += 1
                 log.info("call turned away", reason=reason)
@@ -277,6 +277,10 @@ class Phone:
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call
+
+    def _promised(self) -> int:
+        """Calls that will want a session, and have none yet."""
+        return sum(call.session_id is None for call in self.unfinished())
 
     def _is_over(self, call: PhoneCall) -> None:
         assert call.outcome is not None

@@ -242,9 +242,9 @@ class Server:
         """What sessions need of the settings."""
         return session_settings(self.settings)
 
-    def no_room(self) -> str | None:
-        """Why no call can be taken now, in words; None if one can."""
-        if len(self.sessions) >= self.capacity:
+    def no_room(self, promised: int = 0) -> str | None:
+        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        if len(self.sessions) + promised >= self.capacity:
             return "all lines are busy"
         return self.waiting()
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
 import trio
 from attrs import define
 from trio.testing import MockClock
+from trio_websocket import wrap_client_stream
 
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import NO_LATENCY, Telephone
+from machines.facts import DigitPressed, Fact
 from machines.history import Message, Speaker
+from machines.system import Handled
+from orchestrator.journal import read_journal
+from orchestrator.media_stream import MARK_GRACE_S
 from orchestrator.simulation import (
     Answer,
     Delay,
@@ -25,9 +31,10 @@ from orchestrator.simulation import (
     script,
 )
 from orchestrator.simulation.speech import spoken
-from protocol.twilio import Clear, Mark, Started
+from protocol.twilio import Clear, Mark, Media, Started, Stopped, StreamMessage, write_stream_message
 from tests.orchestrator.memory_port import MemoryPort, memory_port
 
+F = TypeVar("F", bound=Fact)
 RATE = 8000
 URL = "ws://localhost:3001/twilio/media"
 
@@ -77,6 +84,7 @@ async def phone_call(
     providers: SimulatedProviders | None = None,
     parameters: dict[str, str] | None = None,
     jitter: Latency = NO_LATENCY,
+    kind: type[Telephone] = Telephone,
     **chosen: Any,
 ) -> AsyncIterator[PhoneCall]:
     """A call that needs no token; it is over, and nothing of it is left, when the block is left."""
@@ -84,7 +92,7 @@ async def phone_call(
     with trio.fail_after(3600):
         async with memory_port(providers, twilio_open_streams=True, **chosen) as port:
             started = Started("MZ1", "CA1", "AC1", parameters or {})
-            telephone = Telephone(URL, started, port.connect, jitter)
+            telephone = kind(URL, started, port.connect, jitter)
             async with trio.open_nursery() as nursery:
                 await nursery.start(telephone.run)
                 yield PhoneCall(telephone, port, providers)
@@ -167,6 +175,70 @@ async def test_an_answer_is_over_when_its_last_mark_is_back(autojump_clock: Mock
         texts = [message.text for message in call.history()]
         assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
         assert call.port.server.counts["missing marks"] == 0
+
+
+class Forgetful(Telephone):
+    """A network that sends no mark back."""
+
+    def _send(self, message: StreamMessage) -> None:
+        if not isinstance(message, Mark):
+            super()._send(message)
+
+
+async def test_marks_that_never_come_back_do_not_keep_anybody_waiting(autojump_clock: MockClock) -> None:
+    async with phone_call(kind=Forgetful) as call:
+        call.say("hello")
+        await call.answered()
+        await trio.sleep(MARK_GRACE_S)
+        call.say("thanks")
+        await call.answered()
+        texts = [message.text for message in call.history()]
+        assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
+        await trio.sleep(MARK_GRACE_S)
+    assert call.port.server.counts["missing marks"] == 2
+
+
+def facts_in(journals: Path, kind: type[F]) -> list[F]:
+    """The facts of this kind in the only journal there."""
+    [path] = journals.iterdir()
+    moments = [moment for moment in read_journal(path).moments if isinstance(moment, Handled)]
+    return [step.fact for moment in moments for step in moment.steps if isinstance(step.fact, kind)]
+
+
+async def test_keys_reach_the_conversation_as_facts(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with phone_call(journal_dir=tmp_path) as call:
+        await trio.sleep(1)
+        for key in "42#":
+            call.telephone.press(key)
+        await trio.sleep(1)
+    pressed = facts_in(tmp_path, DigitPressed)
+    assert [fact.digit for fact in pressed] == ["4", "2", "#"]
+
+
+async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    started = Started("MZ1", "CA1")
+    async with memory_port(simulated(), twilio_open_streams=True) as port, trio.open_nursery() as nursery:
+        stream = await port.connect()
+        socket = await wrap_client_stream(nursery, cast(Any, stream), "localhost", "/twilio/media")
+        await socket.send_message(write_stream_message(started, "MZ1", 1))
+        for junk in (b"binary", "no JSON", '{"event": "media", "media": {}}', '{"event": "future"}'):
+            await socket.send_message(junk)
+        for odd in (started, Media(b"\xff", track="outbound"), Clear()):
+            await socket.send_message(write_stream_message(odd, "MZ1", 2))
+        await trio.sleep(1)
+        [session] = port.server.sessions
+        assert {name: count for name, count in session.counts.items() if "facts" not in name} == {
+            "MalformedMessage errors": 2,
+            "InvalidPayload errors": 1,
+            "UnknownEvent errors": 1,
+            "unexpected messages": 3,
+        }
+        await socket.send_message(write_stream_message(Stopped("CA1"), "MZ1", 3))
+        while port.server.sessions:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
 
 
 # --- interruptions ----------------------------------------------------------------------------------------

@@ -333,6 +333,17 @@ async def test_we_hang_up_after_goodbye_was_heard_to_its_end(autojump_clock: Moc
         assert (call.report()["outcome"], call.report()["endReason"]) == ("completed", "idle")
 
 
+async def test_a_call_that_still_rings_has_its_line_already(autojump_clock: MockClock) -> None:
+    async with a_line(local_max_calls=1) as line:
+        call = await line.order("+15005550003")
+        status, body = await line.ask("POST", "/calls", {"to": THEIRS})
+        assert (status, body["error"]) == (503, "all lines are busy")
+        await call.over.wait()
+        again = await line.order()
+        await again.over.wait()
+        assert again.report()["outcome"] == "completed"
+
+
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.3, 0.7, 1.5, 2.4, 2.6, 3.0, 4.0, 6.0])
 async def test_a_call_can_be_hung_up_at_any_moment(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(says("hello", "thanks", "bye")) as line:
