@@ -102,4 +102,5 @@ async def memory_port(
             port.closed = nursery.cancel_scope.cancel_called
         with trio.move_on_after(10):
             await server.drain()
+        port.closed = True
         nursery.cancel_scope.cancel()

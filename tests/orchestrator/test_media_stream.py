@@ -297,6 +297,16 @@ async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_e
         assert said == [TEXT]
 
 
+async def test_a_noise_over_the_last_word_lets_it_be_heard(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(300, 0)) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > len(TEXT) * 0.06 - 0.2)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06)
+        assert Clear() not in call.telephone.messages
+
+
 async def test_marks_that_come_back_after_a_clear_are_not_heard(autojump_clock: MockClock) -> None:
     async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(50, 0)) as call:
         call.say("hello")

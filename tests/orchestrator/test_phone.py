@@ -32,7 +32,7 @@ from orchestrator.simulation import (
 )
 from orchestrator.simulation.speech import spoken
 from orchestrator.stream_tokens import VALID_S
-from protocol.twilio import Clear, Started
+from protocol.twilio import Clear, Started, Stopped, StreamMessage
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.memory_port import MemoryPort, memory_port
 
@@ -379,6 +379,31 @@ async def test_a_server_that_is_cut_off_records_what_there_was(autojump_clock: M
     assert call.report()["outcome"] == "cancelled"
 
 
+async def test_a_call_that_cannot_be_hung_up_is_over_all_the_same(autojump_clock: MockClock) -> None:
+    async with a_line(faults=(Fault(FaultKind.STATUS, "twilio.call", status=503, times=0),)) as line:
+        call = await line.order("+15005550003")
+        await trio.sleep(1)
+        await line.ask("DELETE", f"/calls/{call.call_id}")
+        with trio.fail_after(30):
+            await call.over.wait()
+        assert call.report()["outcome"] == "cancelled"
+
+
+async def test_people_of_the_script_talk_in_turns_and_machines_talk_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_line(greeting="Good morning.", idle_nudge_ms=3000, idle_goodbye="Goodbye.") as line:
+        line.twilio.telephones.talks = None
+        for number in (THEIRS, "+15005550005"):
+            call = await line.order(number)
+            await call.over.wait()
+            assert call.report()["outcome"] == "completed"
+            there = await line.in_network(call)
+            assert there.complaints == []
+            assert there.telephone is not None
+            assert there.telephone.heard_seconds() > 0.7
+
+
 # --- the stream -------------------------------------------------------------------------------------------
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve."
@@ -502,6 +527,38 @@ async def test_a_token_opens_one_stream_of_its_own_call_for_a_minute(autojump_cl
         late = await token_of(line, "CA3")
         await trio.sleep(VALID_S + 1)
         assert not await opens(line, "CA3", late)
+
+
+async def test_a_token_of_a_call_that_is_over_opens_nothing(autojump_clock: MockClock) -> None:
+    async with a_line() as line:
+        token = await token_of(line)
+        await line.ask("DELETE", f"/calls/{line.inbound().call_id}")
+        assert not await opens(line, "CA1", token)
+        assert line.inbound().report()["outcome"] == "cancelled"
+        _, again = await line.webhook(VOICE, FORM)
+        assert "<Hangup" in again or "<Connect" in again
+
+
+async def test_a_stream_with_a_bad_parameter_is_refused_though_its_token_is_good(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_line() as line:
+        token = await token_of(line)
+        started = Started("MZ1", "CA1", ACCOUNT, {"token": token, "voice": "x" * 300})
+        telephone = Telephone("ws://vantum.example/twilio/media", started, line.port.connect)
+        await telephone.run()
+        assert telephone.closed_by_server
+
+
+async def test_a_stream_that_begins_with_something_else_is_closed(autojump_clock: MockClock) -> None:
+    class Strange(Telephone):
+        def _send(self, message: StreamMessage) -> None:
+            super()._send(Stopped() if isinstance(message, Started) else message)
+
+    async with a_line() as line:
+        telephone = Strange("ws://vantum.example/twilio/media", Started("MZ1", "CA1"), line.port.connect)
+        await telephone.run()
+        assert line.port.server.counts["media streams refused"] == 1
 
 
 async def test_a_stream_that_never_begins_is_closed(autojump_clock: MockClock) -> None:
