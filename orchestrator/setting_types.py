@@ -55,6 +55,12 @@ Language = Annotated[
     str,
     Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", json_schema_extra={"format": "language"}),
 ]
+TwilioAccount = Annotated[
+    str, Field(pattern=r"^AC[0-9a-fA-F]{32}$", json_schema_extra={"format": "twilio account"})
+]
+PhoneNumber = Annotated[
+    str, Field(pattern=r"^\+[1-9][0-9]{4,14}$", json_schema_extra={"format": "phone number"})
+]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from machines.facts import TurnMode
+from orchestrator.phone_settings import Telephone
 from orchestrator.provider_settings import (
     CARTESIA_VOICE,
     DEEPGRAM_URL,
@@ -174,7 +175,15 @@ class Journalling(BaseModel):
 
 
 class Settings(
-    Listener, LanguageModels, CloudProviders, LocalModels, Sessions, TurnTaking, Deadlines, Journalling
+    Listener,
+    LanguageModels,
+    CloudProviders,
+    LocalModels,
+    Sessions,
+    TurnTaking,
+    Deadlines,
+    Journalling,
+    Telephone,
 ):
     """All settings, checked and frozen. It knows no source; `load_settings` reads those."""
 
@@ -209,6 +218,20 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _the_telephone_is_whole(self) -> Self:
+        for name, other in (
+            ("twilio_account_sid", "twilio_auth_token"),
+            ("twilio_auth_token", "twilio_account_sid"),
+            ("twilio_from_number", "twilio_account_sid"),
+        ):
+            if getattr(self, name) is not None and getattr(self, other) is None:
+                value = shown(name, getattr(self, name))
+                raise ValueError(
+                    f"{name.upper()} is {value}, but {other.upper()} is not set: calls need both"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _every_role_has_a_provider(self) -> Self:
         for choice in self.choices:
             if not choice.names:
@@ -240,6 +263,7 @@ GROUPS: tuple[type[BaseModel], ...] = (
     TurnTaking,
     Deadlines,
     Journalling,
+    Telephone,
 )
 
 
@@ -368,6 +392,8 @@ def allowed(name: str) -> str:
         "vendor address": f"an address that starts with {_listed(VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
         "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",
         "language": "a language's code, such as en-US",
+        "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
+        "phone number": "a telephone number in E.164 form, such as +15005550006",
         "header": "text of printable ASCII characters",
         "path": "a path",
     }.get(kind.get("format", ""), "text that is not empty")
