@@ -230,10 +230,14 @@ class EventLog:
         Reading changes nothing here, so one whose reading was cancelled reads again.
         """
         await trio.lowlevel.checkpoint()
-        while position == self._end:
-            if self._closed:
-                return None
+        while position == self._end and not self._closed:
             await self._changed.wait()
+        return self.at(position)
+
+    def at(self, position: int) -> tuple[Event, int] | None:
+        """The same of what is there; None: there is nothing (yet)."""
+        if position == self._end:
+            return None
         first = self._end - len(self._events)
         if position < first:
             return EventsMissed(first - position), first

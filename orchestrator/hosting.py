@@ -154,9 +154,7 @@ class Conversation:
     async def outcome(self) -> ConversationOutcome:
         """What has become of it, when it is over. Raises `ConversationLost`."""
         await self._over.wait()
-        if self._outcome is None:
-            raise ConversationLost(f"conversation {self.id} was cancelled or failed before its end")
-        return self._outcome
+        return self._known_outcome()
 
     # --- how it runs --------------------------------------------------------------------------------------
 
@@ -186,6 +184,12 @@ class Conversation:
         finally:
             self._log.close()
             self._over.set()
+
+    def _known_outcome(self) -> ConversationOutcome:
+        """The same of one that is known to be over."""
+        if self._outcome is None:
+            raise ConversationLost(f"conversation {self.id} was cancelled or failed before its end")
+        return self._outcome
 
     def _about(self) -> About:
         names = {role: tuple(each.name for each in self._providers.of(role)) for role in Role}

@@ -184,4 +184,7 @@ class TransportCaller:
                 await self._queue.flushed()
         self._talking.cancel()
         await self._silent.wait()
-        await self.transport.close(reason)
+        try:
+            await self.transport.close(reason)
+        except TransportClosed as closed:
+            log.info("transport closed before us", error=str(closed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import textwrap
@@ -16,6 +17,7 @@ import trio
 from trio.testing import MockClock
 
 import orchestrator as public
+from orchestrator import asyncio_host
 from orchestrator.interface import listing, public_members, renewed
 from orchestrator.simulation import SimulatedProviders
 from orchestrator.simulation.speech import spoken
@@ -61,6 +63,38 @@ async def test_the_example_in_a_docstring_works(code: str, autojump_clock: MockC
     with trio.fail_after(3600):
         async with public.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
             await names["example"](orchestrator)
+
+
+class Quiet:
+    """A caller in an asyncio program, who says nothing."""
+
+    pacing = public.Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
+
+    async def receive(self) -> public.Incoming:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    async def send(self, message: public.Outgoing) -> None:
+        await asyncio.sleep(0)
+
+    async def close(self, reason: public.EndReason) -> None:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", asyncio_host.__all__)
+def test_the_examples_for_asyncio_hosts_work(name: str) -> None:
+    async def run(code: str) -> None:
+        names: dict[str, Any] = {each: getattr(public, each) for each in public.__all__}
+        names |= {"Quiet": Quiet, "evolve": attrs.evolve, "open_orchestrator": asyncio_host.open_orchestrator}
+        exec(f"async def example(orchestrator):\n{textwrap.indent(code, '    ')}", names)
+        async with (
+            asyncio.timeout(20),
+            asyncio_host.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        ):
+            await names["example"](orchestrator)
+
+    (code,) = examples(getattr(asyncio_host, name))
+    asyncio.run(run(code))
 
 
 @pytest.mark.parametrize(("name", "value"), list(documented()))
