@@ -46,6 +46,8 @@ class Hearing:
     language: str = "en-US"
     patience_s: float = 10
     """Nothing may take longer."""
+    speed: float = 0
+    """Audio is sent so many times as fast as it was spoken; 0: all at once, as to a link that takes over."""
     unreachable: SpeechToText | None = None
     """The same adapter, led to where nobody answers; without it, its failing is not checked."""
 
@@ -55,6 +57,7 @@ class _Link:
     """An open link, and what it has told."""
 
     patience_s: float
+    speed: float
     transcriber: Transcriber = field(init=False)
     told: list[Fact] = Factory(list)
     faults: list[str] = Factory(list)
@@ -72,9 +75,11 @@ class _Link:
         self._changed = trio.Event()
 
     async def hear(self, samples: Samples) -> None:
-        with within(self.patience_s, "taking audio in"):
-            for start in range(0, len(samples), WINDOW):
-                window = samples[start : start + WINDOW]
+        for start in range(0, len(samples), WINDOW):
+            window = samples[start : start + WINDOW]
+            if self.speed:
+                await trio.sleep(len(window) / LISTENING_RATE / self.speed)
+            with within(self.patience_s, "taking audio in"):
                 await self.transcriber.send(window, float(np.abs(window.astype(int)).max() > LOUD))
 
     async def final(self, turn: int) -> TranscriptFinal:
@@ -93,7 +98,7 @@ class _Link:
 @asynccontextmanager
 async def _open(subject: Hearing) -> AsyncIterator[_Link]:
     """A link, which is opened and closed in time, and tells nothing that it may not."""
-    link = _Link(subject.patience_s)
+    link = _Link(subject.patience_s, subject.speed)
     with trio.CancelScope(deadline=trio.current_time() + subject.patience_s) as patience:
         async with subject.provider.open(link.take, subject.language) as link.transcriber:
             patience.deadline = math.inf
