@@ -64,6 +64,26 @@ class VoiceActivity(Protocol):
     def open(self) -> VoiceDetector: ...
 
 
+# --- ends of turns ----------------------------------------------------------------------------------------
+
+TURN_MODEL_MS = 8000
+"""No more audio than this is heard by a turn model."""
+
+
+class TurnModel(Protocol):
+    """A model that hears whether a caller who pauses has finished, loaded once per process."""
+
+    name: str
+
+    async def completeness(self, samples: Samples) -> float:
+        """The probability, from 0 to 1, that nothing follows on `samples`: a turn up to its pause.
+
+        At `LISTENING_RATE`; of a long turn the last `TURN_MODEL_MS` are enough. Any exception means that the
+        model failed.
+        """
+        ...
+
+
 # --- speech to text ---------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Timing:
     """A model worked for `ms` on `audio_ms` of audio that it took in or gave out.
 
-    `stage` is "voice_activity", "speech_to_text" or "text_to_speech". Waiting for a free worker is not
-    counted.
+    `stage` is "voice_activity", "turn_model", "speech_to_text" or "text_to_speech". Waiting for a free worker
+    is not counted.
     """
 
     stage: str

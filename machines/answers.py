@@ -7,12 +7,11 @@ from machines import facts
 from machines.context import TurnTimes
 from machines.declarations import causes
 from machines.facts import EndReason, Fact, Role
-from machines.guards import Guards
 from machines.playback import PlaybackLedger
 from machines.turns import TurnActions
 
 
-class AnswerActions(TurnActions, Guards):
+class AnswerActions(TurnActions):
     """What is done about answers."""
 
     # --- actions: answers ---------------------------------------------------------------------------------
@@ -25,13 +24,68 @@ class AnswerActions(TurnActions, Guards):
         self._request(fact.at_ms, said="")
         self.context.ask(do.TellAnswerStarted(self.context.generation))
 
-    def _request(self, at_ms: float, said: str) -> None:
+    def _request(self, at_ms: float, said: str, words: str | None = None) -> None:
         self.context.generation_began = at_ms
         self.context.alive_at = None
         self.context.generation += 1
         self.context.generation_open = self.context.generation
         self.context.attempts += 1
-        self.context.ask(do.StartGeneration(self.context.generation, self.context.messages(said)))
+        self.context.ask(do.StartGeneration(self.context.generation, self.context.messages(said, words)))
+
+    # --- actions: an answer before the turn is over -------------------------------------------------------
+
+    @causes(do.StartGeneration)
+    def anticipate(self, fact: facts.EagerEndOfTurn) -> None:
+        """The turn is probably over with these words: ask the model now, and keep what it says."""
+        self.context.anticipated = self.context.join(fact.text)
+        self.context.anticipations += 1
+        self._request(fact.at_ms, said="", words=self.context.anticipated)
+
+    @causes()
+    def keep_foreseen(self, fact: facts.SegmentReady) -> None:
+        self.context.alive_at = fact.at_ms
+        self.context.foreseen += (fact,)
+
+    @causes()
+    def note_foreseen_whole(self) -> None:
+        self.context.foreseen_whole = True
+
+    @causes(do.CancelGeneration)
+    def drop_foreseen(self) -> None:
+        """The caller goes on, or said something else in the end: nobody was told of an answer."""
+        if not self.context.foreseen_whole:
+            self._cancel_generation()
+        self.forget_foreseen()
+
+    @causes()
+    def forget_foreseen(self) -> None:
+        self.context.generation_open = None
+        self.context.attempts = 0
+        self._close_foreseen()
+
+    @causes(do.TellAnswerStarted)
+    def await_foreseen(self, fact: Fact) -> None:
+        """The words were the right ones: from now on it is an answer like any other."""
+        self.context.thinking_began = fact.at_ms
+        self.context.ask(do.TellAnswerStarted(self.context.generation))
+        self._close_foreseen()
+
+    @causes(do.TellAnswerStarted, do.Speak, do.TellSegment, do.FinishSpeech)
+    def say_foreseen(self, fact: Fact) -> None:
+        """And what is there of it is said at once."""
+        foreseen, whole = self.context.foreseen, self.context.foreseen_whole
+        self.await_foreseen(fact)
+        self._open_speech(fact.at_ms)
+        self.context.failures = 0
+        for segment in foreseen:
+            self._say(segment.text, segment.markup)
+        if whole:
+            self.finish_answer()
+
+    def _close_foreseen(self) -> None:
+        self.context.anticipated, self.context.foreseen, self.context.foreseen_whole = "", (), False
+
+    # --- actions: what is said ----------------------------------------------------------------------------
 
     @causes()
     def note_alive(self, fact: facts.GenerationAlive) -> None:
@@ -119,7 +173,9 @@ class AnswerActions(TurnActions, Guards):
     def greet(self, fact: Fact) -> None:
         """It is no part of the history, which begins with the caller."""
         self.context.greeted = True
-        self._say_instead(self.context.policy.greeting, fact.at_ms)
+        self._say_instead(
+            self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
+        )
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
     def ask_again(self, fact: Fact) -> None:
@@ -143,10 +199,38 @@ class AnswerActions(TurnActions, Guards):
         """What the call cannot do without is lost: say so, then close."""
         self._say_instead(self.context.policy.fallback.third, fact.at_ms)
 
-    def _say_instead(self, text: str, at_ms: float) -> None:
+    # --- actions: what the host wants said ----------------------------------------------------------------
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def say(self, fact: facts.SayRequested) -> None:
+        self._say_instead(fact.text, fact.at_ms, protected=not fact.interruptible)
+
+    @causes()
+    def keep_saying(self, fact: facts.SayRequested) -> None:
+        """It waits; what is urgent goes before what is not, and what has time after everything else."""
+        order = (facts.SayMode.INTERRUPT, facts.SayMode.QUEUE, facts.SayMode.WHEN_IDLE)
+        waiting = (*self.context.sayings, fact)
+        self.context.sayings = tuple(sorted(waiting, key=lambda each: order.index(each.mode)))
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def say_next(self, fact: Fact) -> None:
+        """What waits first is said."""
+        first, *others = self.context.sayings
+        self.context.sayings = tuple(others)
+        self._say_instead(first.text, fact.at_ms, protected=not first.interruptible)
+
+    @causes()
+    def answer_later(self) -> None:
+        """The caller's words, whose answer was given up for something else, wait to be answered."""
+        if self.context.caller_words:
+            self.context.queue = (self.context.caller_words, *self.context.queue)
+            self.context.caller_words = ""
+
+    def _say_instead(self, text: str, at_ms: float, *, protected: bool = False) -> None:
         """A whole answer of our own."""
         self.context.generation += 1
         self._open_speech(at_ms)
+        self.context.protected = protected
         self._say(text)
         self._finish_speech()
 
@@ -168,6 +252,7 @@ class AnswerActions(TurnActions, Guards):
     def _open_speech(self, at_ms: float) -> None:
         self.context.ledger = PlaybackLedger()
         self.context.take = 1
+        self.context.protected = False
         self.context.speech_open = self.context.generation
         self.context.times.first_segment = at_ms
         self.context.answer_times = self.context.times
@@ -218,6 +303,23 @@ class AnswerActions(TurnActions, Guards):
         if context.generation_open is None:
             self._finish_speech()
 
+    # --- actions: interruptions ---------------------------------------------------------------------------
+
+    @causes(do.HoldSpeech)
+    def hold_speech(self) -> None:
+        """Somebody seems to cut in: silence, until it is known whether they do."""
+        number = self.context.speech_open
+        assert number is not None, "only what is being said is held"
+        self.context.ask(do.HoldSpeech(number))
+
+    @causes(do.ResumeSpeech)
+    def resume_speech(self) -> None:
+        """It was a false alarm."""
+        number = self.context.speech_open
+        assert number is not None, "only what is held is resumed"
+        self.context.false_alarms += 1
+        self.context.ask(do.ResumeSpeech(number))
+
     # --- actions: playback --------------------------------------------------------------------------------
 
     @causes()
@@ -245,6 +347,7 @@ class AnswerActions(TurnActions, Guards):
         heard, unheard = self.context.ledger.split(fact.at_ms)
         self.context.ask(do.TellInterrupted(number, heard, unheard, heard_ms))
         self.context.end_after_answer = None
+        self.context.false_alarms = 0
         self._end_speech(fact.at_ms)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.TellTrouble, do.TellAnswerEnded)

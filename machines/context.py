@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define
 
 from machines.effects import Effect, TurnLatency
-from machines.facts import EndReason, Request, Role, TurnMode
+from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
 from machines.history import Message, Speaker, within_budget
 from machines.playback import PlaybackLedger
 from machines.policy import ConversationPolicy
@@ -89,6 +89,16 @@ class Context:
     """What the turn in question sounds like so far."""
     caller_words: str = ""
     """Words that were understood and not yet answered: joined with those that follow."""
+    completeness: float | None = None
+    """How probable it is that the caller has finished, by a model that listened to the turn."""
+    anticipated: str = ""
+    """What the model was asked to answer before the turn was over."""
+    foreseen: tuple[SegmentReady, ...] = ()
+    """What it has answered to that."""
+    foreseen_whole: bool = False
+    """And that was all."""
+    anticipations: int = 0
+    """How often it was asked so in this turn."""
     continuation: Continuation = Continuation.NONE
     times: TurnTimes = Factory(TurnTimes)
     """Of the exchange that is beginning."""
@@ -111,6 +121,12 @@ class Context:
     """The answer that is being spoken: the number of the generation that it began with."""
     take: int = 1
     """How often the voice has taken it up."""
+    protected: bool = False
+    """The caller's voice may not cut it off."""
+    false_alarms: int = 0
+    """How often in a row an answer was held for nothing."""
+    sayings: tuple[SayRequested, ...] = ()
+    """What the host wants said and has not been yet."""
     attempts: int = 0
     """Requests made for the current answer."""
     ledger: PlaybackLedger = Factory(PlaybackLedger)
@@ -132,13 +148,14 @@ class Context:
         """Add to the effects of the current step."""
         self.effects.extend(effects)
 
-    def messages(self, said: str = "") -> tuple[Message, ...]:
+    def messages(self, said: str = "", words: str | None = None) -> tuple[Message, ...]:
         """What the model is asked: system message, history, and the caller's unanswered words.
 
-        With `said`, the beginning of an answer that was given already, the model is to go on from there.
+        With `said`, the beginning of an answer that was given already, the model is to go on from there; with
+        `words`, these are what the caller will probably have said.
         """
         system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
-        now = (Message(Speaker.USER, self.caller_words),)
+        now = (Message(Speaker.USER, self.caller_words if words is None else words),)
         begun = (Message(Speaker.ASSISTANT, said),) if said else ()
         history = within_budget(self.history, (*now, *begun), self.policy.max_history_tokens)
         return (*system, *history, *now, *begun)

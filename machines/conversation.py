@@ -16,7 +16,6 @@ from machines import facts
 from machines.answers import AnswerActions
 from machines.declarations import Ignored, ignored, stay
 from machines.facts import Fact
-from machines.phrases import sounds_unfinished
 
 
 class Conversation(AnswerActions):
@@ -29,6 +28,7 @@ class Conversation(AnswerActions):
         quiet = State(initial=True)
         hearing = State()
         pausing = State()
+        anticipating = State()
         finalizing = State()
 
     class THINKING(State.Compound):
@@ -38,6 +38,7 @@ class Conversation(AnswerActions):
     class RESPONDING(State.Compound):
         speaking = State(initial=True)
         deciding = State()
+        weighing = State()
 
     class ENDING(State.Compound):
         closing = State(initial=True)
@@ -45,22 +46,19 @@ class Conversation(AnswerActions):
         ended = State(final=True)
 
     connecting = INITIALIZING.connecting
-    quiet, hearing, pausing, finalizing = (
-        LISTENING.quiet,
-        LISTENING.hearing,
-        LISTENING.pausing,
-        LISTENING.finalizing,
-    )
+    quiet, hearing, pausing = LISTENING.quiet, LISTENING.hearing, LISTENING.pausing
+    anticipating, finalizing = LISTENING.anticipating, LISTENING.finalizing
     generating, retrying = THINKING.generating, THINKING.retrying
-    speaking, deciding = RESPONDING.speaking, RESPONDING.deciding
+    speaking, deciding, weighing = RESPONDING.speaking, RESPONDING.deciding, RESPONDING.weighing
     closing, parting, ended = ENDING.closing, ENDING.parting, ENDING.ended
 
     turn_is_open = (quiet, hearing, pausing)
     listening = (*turn_is_open, finalizing)
     thinking = (generating, retrying)
-    responding = (speaking, deciding)
+    held = (deciding, weighing)
+    responding = (speaking, *held)
     answering = (*thinking, *responding)
-    in_conversation = (*listening, *answering)
+    in_conversation = (*listening, anticipating, *answering)
     ending = (closing, parting, ended)
 
     # --- links --------------------------------------------------------------------------------------------
@@ -80,59 +78,82 @@ class Conversation(AnswerActions):
     link_down = (
         closing.from_(connecting, on=["tell_link_lost", "leave"])
         | parting.from_(*listening, cond="can_say_so", on=["tell_link_lost", "part"])
+        | parting.from_(anticipating, cond="can_say_so", on=["tell_link_lost", "drop_foreseen", "part"])
         | parting.from_(*answering, cond="can_say_so", on=["tell_link_lost", "end_answer", "part"])
         | closing.from_(*listening, unless="can_say_so", on=["tell_link_lost", "leave"])
+        | closing.from_(anticipating, unless="can_say_so", on=["tell_link_lost", "drop_foreseen", "leave"])
         | closing.from_(*answering, unless="can_say_so", on=["tell_link_lost", "end_answer", "leave"])
         | parting.to(closing, cond="about_voice", on=["end_answer", "leave"])
     )
     better_provider = stay(quiet, on=["return_to"]) | stay(
-        connecting, hearing, pausing, finalizing, *answering, on=["note_better"]
+        connecting, hearing, pausing, anticipating, finalizing, *answering, on=["note_better"]
     )
 
     # --- the caller's hands -------------------------------------------------------------------------------
     recording_started = (
         stay(connecting, on=["note_recording"])
         | pausing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
-        | stay(pausing, unless="by_hand", on=["note_recording", "acknowledge"])
+        | anticipating.to(quiet, cond="by_hand", on=["drop_foreseen", "note_recording", "acknowledge"])
+        | stay(pausing, anticipating, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
-        | quiet.from_(*thinking, cond="interruptible", on=["void_answer", "note_recording", "acknowledge"])
+        | quiet.from_(*thinking, cond="voidable", on=["void_answer", "note_recording", "acknowledge"])
         | speaking.to(
             quiet,
             cond="interruptible",
             on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"],
         )
-        | stay(
-            *thinking, speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"]
-        )
+        | stay(*thinking, unless="voidable", on=["note_recording_meanwhile", "acknowledge_start"])
+        | stay(speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"])
         | deciding.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
+        | weighing.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
         | stay(closing, parting, on=["refuse_start"])
     )
     recording_stopped = (
         stay(connecting, on=["note_early_stop"])
         | finalizing.from_(*turn_is_open, on=["await_words", "end_turn"])
+        | anticipating.to(finalizing, on=["drop_foreseen", "await_words", "end_turn"])
         | stay(finalizing, on=["await_words"])
-        | stay(*thinking, speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
-        | stay(*thinking, speaking, cond="interruptible", on=["acknowledge_stop"])
-        | stay(deciding, on=["acknowledge_stop"])
+        | stay(*thinking, unless="voidable", on=["queue_turn", "acknowledge_stop"])
+        | stay(*thinking, cond="voidable", on=["acknowledge_stop"])
+        | stay(speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
+        | stay(speaking, cond="interruptible", on=["acknowledge_stop"])
+        | deciding.to(weighing, on=["end_turn", "acknowledge_stop"])
+        | stay(weighing, on=["acknowledge_stop"])
         | stay(closing, parting, on=["refuse_stop"])
     )
     interrupt_requested = (
         quiet.from_(*thinking, on=["void_answer"])
         | speaking.to(quiet, on=["interrupt_answer", "listen_anew"])
         | deciding.to(hearing, on=["interrupt_answer"])
+        | weighing.to(finalizing, on=["interrupt_answer"])
     )
-    hung_up = closing.from_(connecting, *listening, on=["leave"]) | closing.from_(
-        *answering, parting, on=["end_answer", "leave"]
+    hung_up = (
+        closing.from_(connecting, *listening, on=["leave"])
+        | closing.from_(anticipating, on=["drop_foreseen", "leave"])
+        | closing.from_(*answering, parting, on=["end_answer", "leave"])
+    )
+    say_requested = (
+        quiet.to(speaking, cond="may_be_said", on=["say"])
+        | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
+        | stay(speaking, cond="urgent", on=["interrupt_answer", "say"])
+        | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
     )
 
     # --- the caller's voice -------------------------------------------------------------------------------
     speech_started = (
         hearing.from_(quiet, pausing, on=["note_voice"])
+        | anticipating.to(hearing, on=["drop_foreseen", "note_voice"])
         | stay(finalizing, cond="automatic", on=["note_speaking_on"])
-        | hearing.from_(*thinking, cond="automatic and interruptible", on=["void_answer", "note_voice"])
-        | speaking.to(deciding, cond="automatic and interruptible", on=["begin_turn"])
+        | hearing.from_(*thinking, cond="automatic and voidable", on=["void_answer", "note_voice"])
+        | speaking.to(
+            deciding,
+            cond="automatic and interruptible and holds_at_voice",
+            on=["hold_speech", "begin_turn"],
+        )
+        | stay(speaking, cond="automatic and interruptible", on=["begin_turn", "note_speaking_on"])
         | stay(*thinking, speaking, cond="automatic", on=["note_speaking_on"])
+        | stay(weighing, on=["note_speaking_on"])
     )
     speech_stopped = (
         hearing.to(pausing, cond="automatic", on=["note_voice_end"])
@@ -140,13 +161,35 @@ class Conversation(AnswerActions):
         | quiet.to(pausing, cond="speaking_on and automatic", on=["note_late_voice_end"])
         | stay(finalizing, cond="speaking_on", on=["note_pausing_again"])
         | stay(*thinking, speaking, cond="speaking_on", on=["queue_turn"])
-        | deciding.to(speaking, on=["begin_turn"])
+        | deciding.to(speaking, cond="brief", on=["resume_speech", "begin_turn"])
+        | deciding.to(weighing, unless="brief", on=["note_voice_end", "end_turn"])
+        | stay(weighing, cond="speaking_on", on=["note_pausing_again"])
     )
 
     # --- the caller's words -------------------------------------------------------------------------------
-    transcript_interim = stay(*listening, on=["note_interim"])
+    transcript_interim = (
+        stay(*listening, anticipating, on=["note_interim"])
+        | deciding.to(hearing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
+        | weighing.to(finalizing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
+        | speaking.to(
+            hearing,
+            cond="automatic and interruptible and speaking_on and cuts_in and about_this_turn",
+            on=["interrupt_answer", "note_interim", "note_voice"],
+        )
+        | stay(deciding, weighing, on=["note_interim"])
+    )
     transcript_final = (
-        stay(*listening, *thinking, speaking, cond="about_queued_turn", on=["queue_words"])
+        stay(
+            *in_conversation,
+            cond="about_queued_turn and not cuts_in",
+            on=["forget_queued_turn", "tell_words"],
+        )
+        | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
+        | weighing.to(hearing, cond="cuts_in and speaking_on", on=["interrupt_answer", "keep_words"])
+        | weighing.to(pausing, cond="cuts_in and pausing_again", on=["interrupt_answer", "keep_words"])
+        | weighing.to(generating, cond="cuts_in", on=["interrupt_answer", "keep_words", "generate"])
+        | stay(weighing, cond="pausing_again", on=["overhear", "end_turn"])
+        | weighing.to(speaking, on=["overhear", "resume_speech"])
         | finalizing.to(hearing, cond="speaking_on", on=["keep_words", "acknowledge"])
         | finalizing.to(pausing, cond="pausing_again", on=["keep_words", "acknowledge"])
         | finalizing.to(quiet, cond="recording_on", on=["keep_words", "acknowledge"])
@@ -155,8 +198,13 @@ class Conversation(AnswerActions):
         | finalizing.to(quiet, on=["keep_words", "acknowledge"])
     )
     transcription_failed = (
-        stay(*listening, *thinking, speaking, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
+        stay(*in_conversation, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
         | stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
+        | weighing.to(
+            speaking,
+            cond="about_awaited_turn",
+            on=["tell_deaf", "doubt_ears", "give_up_words", "resume_speech"],
+        )
         | stay(finalizing, cond="other_ears", on=["tell_deaf", "doubt_ears"])
         | finalizing.to(hearing, cond="speaking_on", on=["tell_deaf", "keep_interim", "acknowledge"])
         | finalizing.to(pausing, cond="pausing_again", on=["tell_deaf", "keep_interim", "acknowledge"])
@@ -167,26 +215,69 @@ class Conversation(AnswerActions):
         | finalizing.to(
             speaking, unless="understood_so_far", on=["tell_deaf", "keep_interim", "refuse", "apologise"]
         )
-        | stay(*turn_is_open, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
+        | stay(*turn_is_open, anticipating, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
     )
-    eager_end_of_turn = pausing.from_(quiet, hearing, cond="automatic", on=["note_interim"]) | stay(
-        *turn_is_open, on=["note_interim"]
+    turn_scored = stay(pausing, on=["note_score"])
+    eager_end_of_turn = (
+        anticipating.from_(
+            *turn_is_open, cond="automatic and may_anticipate", on=["note_interim", "anticipate"]
+        )
+        | stay(anticipating, cond="as_anticipated", on=["note_interim"])
+        | stay(anticipating, cond="may_anticipate", on=["drop_foreseen", "note_interim", "anticipate"])
+        | anticipating.to(pausing, on=["drop_foreseen", "note_interim"])
+        | pausing.from_(quiet, hearing, cond="automatic", on=["note_interim"])
+        | stay(*turn_is_open, on=["note_interim"])
+        | deciding.to(hearing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
+        | weighing.to(finalizing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
+        | stay(deciding, weighing, on=["note_interim"])
     )
-    turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"])
-    end_of_turn = generating.from_(
-        *turn_is_open, cond="automatic and understood", on=["take_turn", "acknowledge", "generate"]
-    ) | quiet.from_(hearing, pausing, cond="automatic", on=["begin_turn"])
+    turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"]) | anticipating.to(
+        hearing, on=["drop_foreseen", "note_voice"]
+    )
+    end_of_turn = (
+        generating.from_(
+            *turn_is_open, cond="automatic and understood", on=["take_turn", "acknowledge", "generate"]
+        )
+        | quiet.from_(hearing, pausing, cond="automatic", on=["begin_turn"])
+        | anticipating.to(
+            speaking,
+            cond="as_anticipated and answer_foreseen",
+            on=["take_turn", "acknowledge", "say_foreseen"],
+        )
+        | anticipating.to(
+            generating, cond="as_anticipated", on=["take_turn", "acknowledge", "await_foreseen"]
+        )
+        | anticipating.to(
+            generating, cond="understood", on=["drop_foreseen", "take_turn", "acknowledge", "generate"]
+        )
+        | anticipating.to(quiet, on=["drop_foreseen", "begin_turn"])
+        | deciding.to(
+            generating, cond="cuts_in", on=["interrupt_answer", "take_turn", "acknowledge", "generate"]
+        )
+        | deciding.to(speaking, on=["resume_speech", "begin_turn"])
+    )
 
     # --- the model's words --------------------------------------------------------------------------------
-    segment_ready = generating.to(speaking, on=["begin_answer", "speak"]) | stay(
-        *responding, unless="said_already", on=["speak"]
+    segment_ready = (
+        generating.to(
+            deciding,
+            cond="speaking_on and barge_in_allowed and holds_at_voice",
+            on=["begin_answer", "speak", "hold_speech"],
+        )
+        | generating.to(speaking, on=["begin_answer", "speak"])
+        | stay(*responding, unless="said_already", on=["speak"])
+        | stay(anticipating, on=["keep_foreseen"])
     )
-    generation_alive = stay(generating, *responding, on=["note_alive"])
-    generation_finished = generating.to(speaking, on=["tell_model_empty", "fall_back"]) | stay(
-        *responding, on=["finish_answer"]
+    generation_alive = stay(anticipating, generating, *responding, on=["note_alive"])
+    generation_finished = (
+        generating.to(speaking, on=["tell_model_empty", "fall_back"])
+        | stay(*responding, on=["finish_answer"])
+        | stay(anticipating, cond="answer_foreseen", on=["note_foreseen_whole"])
+        | anticipating.to(pausing, on=["forget_foreseen"])
     )
     generation_failed = (
-        generating.to(retrying, cond="worth_retrying", on=["doubt_model", "prepare_retry"])
+        anticipating.to(pausing, on=["doubt_model", "forget_foreseen"])
+        | generating.to(retrying, cond="worth_retrying", on=["doubt_model", "prepare_retry"])
         | generating.to(
             speaking, unless="worth_retrying", on=["doubt_model", "tell_model_failed", "fall_back"]
         )
@@ -204,6 +295,7 @@ class Conversation(AnswerActions):
         | parting.to(closing, on=["note_all_heard", "complete_answer", "leave"])
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "listen_anew"])
         | deciding.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer"])
+        | weighing.to(finalizing, unless="goodbye", on=["note_all_heard", "complete_answer"])
     )
     synthesis_failed = (
         stay(*responding, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
@@ -211,21 +303,25 @@ class Conversation(AnswerActions):
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
         | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
         | deciding.to(hearing, unless="goodbye", on=["doubt_voice", "lose_voice"])
+        | weighing.to(finalizing, unless="goodbye", on=["doubt_voice", "lose_voice"])
     )
 
     # --- time ---------------------------------------------------------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["tell_links_late", "leave"])
+        | quiet.to(speaking, cond="greets", on=["greet"])
+        | quiet.to(speaking, cond="saying_due", on=["say_next"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])
         | quiet.to(
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
-        | quiet.to(speaking, cond="greets", on=["greet"])
+        | quiet.to(speaking, cond="saying_has_time", on=["say_next"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(pausing, on=["end_turn"])
+        | anticipating.to(finalizing, on=["drop_foreseen", "end_turn"])
         | stay(finalizing, cond="mute or other_ears", on=["doubt_ears"])
         | stay(finalizing, cond="first_wait", on=["wait_on"])
         | finalizing.to(hearing, cond="speaking_on", on=["doubt_ears", "keep_interim", "acknowledge"])
@@ -251,7 +347,9 @@ class Conversation(AnswerActions):
         | speaking.to(closing, cond="goodbye", on=["lose_voice", "leave"])
         | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
-        | deciding.to(hearing, on=["interrupt_answer"])
+        | deciding.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
+        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on"])
+        | weighing.to(speaking, on=["doubt_ears", "give_up_words", "resume_speech"])
         | closing.to(ended, on=["abandon"])
     )
     everything_closed = closing.to(ended)
@@ -260,7 +358,8 @@ class Conversation(AnswerActions):
         *ignored(
             "link_up link_lost better_provider interrupt_requested speech_started speech_stopped"
             " transcript_interim transcript_final transcription_failed eager_end_of_turn turn_resumed"
-            " end_of_turn segment_ready generation_alive generation_finished generation_failed",
+            " say_requested turn_scored end_of_turn segment_ready generation_alive generation_finished"
+            " generation_failed",
             ending,
             because="the conversation is over",
         ),
@@ -278,7 +377,12 @@ class Conversation(AnswerActions):
         *ignored(
             "everything_closed", (connecting, *in_conversation, parting), because="nobody asked to close"
         ),
-        *ignored("interrupt_requested", (connecting, *listening), because="nothing is being said"),
+        *ignored(
+            "interrupt_requested", (connecting, *listening, anticipating), because="nothing is being said"
+        ),
+        *ignored(
+            "say_requested", (connecting, *in_conversation), because="too much waits to be said already"
+        ),
         *ignored(
             "speech_started speech_stopped", (connecting,), because="nobody listens before a turn begins"
         ),
@@ -288,29 +392,39 @@ class Conversation(AnswerActions):
             (finalizing, *thinking, speaking),
             because="in manual mode the caller's hand decides",
         ),
-        *ignored("speech_stopped", (quiet, pausing, finalizing), because="the caller is known to be silent"),
+        *ignored(
+            "speech_stopped",
+            (quiet, pausing, anticipating, finalizing, weighing),
+            because="the caller is known to be silent",
+        ),
         *ignored(
             "speech_stopped", (*thinking, speaking), because="the voice that ends here was taken already"
         ),
         *ignored(
-            "transcript_interim eager_end_of_turn turn_resumed end_of_turn",
+            "transcript_interim eager_end_of_turn turn_resumed end_of_turn turn_scored",
             (connecting,),
             because="no turn has begun",
         ),
         *ignored(
-            "transcript_interim eager_end_of_turn turn_resumed end_of_turn",
-            answering,
+            "transcript_interim eager_end_of_turn end_of_turn",
+            (*thinking, speaking),
             because="the next turn is not listened to yet",
+        ),
+        *ignored("turn_resumed", answering, because="nobody took the turn for over"),
+        *ignored(
+            "turn_scored",
+            (quiet, hearing, anticipating, finalizing, *answering),
+            because="no pause is waited out",
         ),
         *ignored("eager_end_of_turn turn_resumed", (finalizing,), because="the turn is over already"),
         *ignored("turn_resumed", (quiet, hearing), because="nobody took the turn for over"),
         *ignored("turn_resumed", (pausing,), because="in manual mode the caller's hand decides"),
-        *ignored("end_of_turn", (finalizing,), because="the final transcript of the turn follows"),
+        *ignored("end_of_turn", (finalizing, weighing), because="the final transcript of the turn follows"),
         *ignored("end_of_turn", (quiet,), because="nothing was said, or the caller's hand decides"),
         *ignored("end_of_turn", (hearing, pausing), because="in manual mode the caller's hand decides"),
         *ignored(
             "transcript_final",
-            (connecting, *turn_is_open, *answering),
+            (connecting, *turn_is_open, anticipating, *thinking, speaking, deciding),
             because="no final transcript is awaited",
         ),
         *ignored("transcription_failed", (connecting,), because="no turn has begun"),
@@ -322,7 +436,7 @@ class Conversation(AnswerActions):
         *ignored("segment_ready", responding, because="it was said already"),
         *ignored(
             "segment_voiced playback_at playback_finished synthesis_failed",
-            (connecting, *listening, *thinking),
+            (connecting, *listening, anticipating, *thinking),
             because="nothing is being said",
         ),
         *ignored("deadline_passed", (quiet,), because="this caller is waited for as long as it takes"),
@@ -342,6 +456,7 @@ class Conversation(AnswerActions):
                 | facts.EagerEndOfTurn(turn=turn)
                 | facts.TurnResumed(turn=turn)
                 | facts.EndOfTurn(turn=turn)
+                | facts.TurnScored(turn=turn)
             ) if turn not in (model.turn, model.turn_awaited, *model.turns_queued):
                 return f"turn {turn} is over"
             case (
@@ -389,17 +504,16 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                if context.queue or self.greets():
+                if context.queue or self.greets() or self.saying_due() or self.saying_has_time():
                     return 0.0
-                idle = policy.idle_after_ms if self.idle() and self.automatic() else None
+                waits_for_caller = self.idle() and self.automatic() and not self.speaking_on()
+                idle = policy.idle_after_ms if waits_for_caller else None
                 return policy.final_transcript_timeout_ms if context.turns_queued else idle
             case "hearing":
                 return policy.max_turn_ms
-            case "pausing":
-                usual = policy.provider_endpoint_delay_ms if context.ends_turns else policy.endpoint_delay_ms
-                more = policy.unfinished_delay_ms if sounds_unfinished(context.interim) else 0.0
+            case "pausing" | "anticipating":
                 voice_ended = at_ms if context.times.voice_ended is None else context.times.voice_ended
-                return max(0.0, voice_ended + usual + more - at_ms)
+                return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
             case "finalizing":
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
@@ -415,7 +529,9 @@ class Conversation(AnswerActions):
                 answer_over = context.thinking_began + policy.answer_timeout_ms
                 return max(0.0, min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms))
             case "deciding":
-                return policy.barge_in_min_ms
+                return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
+            case "weighing":
+                return policy.final_transcript_timeout_ms / 2
             case "parting":
                 return context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
             case "closing":
@@ -424,12 +540,14 @@ class Conversation(AnswerActions):
 
 
 SIGNS_OF_LIFE = {
-    "quiet": frozenset({"transcript_final", "recording_started"}),
-    "pausing": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
+    "pausing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
+    "anticipating": frozenset({"transcript_interim", "eager_end_of_turn"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
     "speaking": frozenset(
         {
+            "say_requested",
             "segment_ready",
             "generation_alive",
             "generation_finished",
@@ -440,6 +558,7 @@ SIGNS_OF_LIFE = {
             "deadline_passed",
         }
     ),
+    "weighing": frozenset({"transcript_final"}),
     "parting": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
 """In which state which facts say that what is awaited is on its way, or begins anew."""

@@ -180,6 +180,20 @@ class FinishSpeech(Effect):
     generation: int
 
 
+@frozen
+class HoldSpeech(Effect):
+    """Silence for the moment: nothing more is sent, and nothing is dropped that was not heard."""
+
+    generation: int
+
+
+@frozen
+class ResumeSpeech(Effect):
+    """Go on where `HoldSpeech` broke off, at the same word."""
+
+    generation: int
+
+
 class StopCause(enum.Enum):
     """Why an answer's audio is stopped before its end."""
 

@@ -127,6 +127,30 @@ class HungUp(Fact):
     reason: EndReason
 
 
+# --- the host ---------------------------------------------------------------------------------------------
+
+
+class SayMode(enum.Enum):
+    """When something that the host wants said is said. The caller is never talked over."""
+
+    QUEUE = "queue"
+    """After what is being said and answered now."""
+    INTERRUPT = "interrupt"
+    """At once, instead of an answer that is being given or prepared."""
+    WHEN_IDLE = "when_idle"
+    """When nobody speaks and nothing waits to be answered."""
+
+
+@frozen
+class SayRequested(Fact):
+    """The host program wants `text` said. It is no part of the history, which holds what was asked for."""
+
+    text: str
+    mode: SayMode = SayMode.QUEUE
+    interruptible: bool = True
+    """The caller's voice may cut it off."""
+
+
 # --- voice activity ---------------------------------------------------------------------------------------
 
 
@@ -191,6 +215,17 @@ class EndOfTurn(Fact):
     text: str
     confidence: float = 0.0
     speech_ms: float = 0.0
+
+
+@frozen
+class TurnScored(Fact):
+    """A model listened to turn `turn` up to the pause that began just now.
+
+    `completeness` is the probability, from 0 to 1, that the caller has finished.
+    """
+
+    turn: int
+    completeness: float
 
 
 @frozen

@@ -5,12 +5,19 @@ from __future__ import annotations
 from machines import facts
 from machines.context import Context, Continuation
 from machines.driver import Chart
-from machines.facts import Fact, Role, TurnMode
+from machines.facts import Fact, Role, SayMode, TurnMode
+from machines.phrases import sounds_unfinished, without_backchannels, without_echo, words_of
 
 SLACK_MS = 1.0
 """Deadlines are armed in floating point and may pass this much early."""
 LEAST_SPEECH_MS = 300
 """Less voice than this is a cough or a click (as for the embedded speech to text)."""
+SURELY = 0.5
+"""From this probability on a turn is taken for complete, as the model's authors do."""
+WORDS_AHEAD = 2
+"""An echo may hold so many words more than are known to have been heard."""
+
+Words = facts.TranscriptInterim | facts.TranscriptFinal | facts.EagerEndOfTurn | facts.EndOfTurn
 
 
 class Guards(Chart[Context]):
@@ -48,9 +55,9 @@ class Guards(Chart[Context]):
         """From now on the caller ends the turn."""
         return fact.turn_mode is TurnMode.MANUAL
 
-    def interruptible(self) -> bool:
-        """Who speaks over an answer interrupts it; if not, it is answered afterwards."""
-        return self.context.policy.barge_in
+    def voidable(self) -> bool:
+        """Who speaks while an answer is prepared takes up the word again."""
+        return self.context.policy.barge_in and self.context.policy.barge_in_thinking
 
     def speaking_on(self) -> bool:
         """The caller speaks again while something else is awaited."""
@@ -112,6 +119,82 @@ class Guards(Chart[Context]):
         """Another provider of speech to text stands ready, and there is time for it."""
         return self.context.waits == 0 and Role.STT in self.context.spare
 
+    # --- the answer before the end of the turn -------------------------------------------------------------
+
+    def may_anticipate(self, fact: facts.EagerEndOfTurn) -> bool:
+        """The model may be asked now, for the case that the turn ends with these words."""
+        left = self.context.anticipations < self.context.policy.anticipations
+        return left and bool(self.context.join(fact.text)) and Role.LLM in self.context.links_up
+
+    def as_anticipated(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
+        """These are the words that the model was asked to answer."""
+        return words_of(self.context.join(fact.text)) == words_of(self.context.anticipated)
+
+    def answer_foreseen(self) -> bool:
+        """Something of the answer is there."""
+        return bool(self.context.foreseen)
+
+    # --- interruptions ------------------------------------------------------------------------------------
+
+    def interruptible(self) -> bool:
+        """Who speaks over what is being said interrupts it; if not, it is answered afterwards."""
+        return self.context.policy.barge_in and not self.context.protected
+
+    def barge_in_allowed(self) -> bool:
+        """So it will be with an answer that begins now."""
+        return self.context.policy.barge_in
+
+    def holds_at_voice(self) -> bool:
+        """Voice holds the answer at once; if it was in vain too often, only words do."""
+        return self.context.false_alarms < self.context.policy.barge_in_false_alarms
+
+    def voice_interrupts(self) -> bool:
+        """No words are needed."""
+        return self.context.policy.barge_in_min_words == 0
+
+    def brief(self, fact: facts.SpeechStopped) -> bool:
+        """A cough or a click, too short to say anything."""
+        return fact.speech_ms < self.context.policy.barge_in_min_ms
+
+    def about_this_turn(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> bool:
+        """It is no turn that waits to be answered afterwards."""
+        return fact.turn in (self.context.turn, self.context.turn_awaited)
+
+    def cuts_in(self, fact: Words) -> bool:
+        """The caller says something of their own, not what was said to them, nor a mere "go on"."""
+        ledger, policy = self.context.ledger, self.context.policy
+        heard, unheard = ledger.split(fact.at_ms)
+        own = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
+        if len(without_backchannels(own, policy.backchannels)) >= max(1, policy.barge_in_min_words):
+            return True
+        rest_known = self.context.generation_open is None and ledger.every_segment_voiced()
+        return bool(own) and rest_known and ledger.remaining_ms(fact.at_ms) <= policy.backchannel_end_ms
+
+    # --- what the host wants said -------------------------------------------------------------------------
+
+    def urgent(self, fact: facts.SayRequested) -> bool:
+        """It is said instead of an answer."""
+        return fact.mode is SayMode.INTERRUPT and not self.goodbye()
+
+    def may_be_said(self, fact: facts.SayRequested) -> bool:
+        """The caller does not speak, and what has time waits for nothing else."""
+        if self.speaking_on() or self.greets() or self.context.sayings:
+            return False
+        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
+
+    def saying_due(self) -> bool:
+        """The host wants something said next."""
+        first = next(iter(self.context.sayings), None)
+        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.speaking_on()
+
+    def saying_has_time(self) -> bool:
+        """The host wants something said, and nothing else waits any more."""
+        return bool(self.context.sayings) and not (self.words_owed() or self.speaking_on())
+
+    def room_to_say(self) -> bool:
+        """Not too much waits already."""
+        return len(self.context.sayings) < self.context.policy.max_sayings
+
     # --- answers ------------------------------------------------------------------------------------------
 
     def worth_retrying(self, fact: facts.GenerationFailed) -> bool:
@@ -160,6 +243,19 @@ class Guards(Chart[Context]):
         return self.context.end_after_answer is not None
 
     # --- what several ask ---------------------------------------------------------------------------------
+
+    def endpoint_delay_ms(self) -> float:
+        """How much silence ends a turn, by what is known of its words and their sound."""
+        policy, completeness = self.context.policy, self.context.completeness
+        unfinished = sounds_unfinished(self.context.interim)
+        if self.context.ends_turns:
+            usual = policy.provider_endpoint_delay_ms
+        elif completeness is not None and completeness >= SURELY and not unfinished:
+            usual = min(policy.complete_delay_ms, policy.endpoint_delay_ms)
+        else:
+            usual = policy.endpoint_delay_ms
+        going_on = unfinished or (completeness is not None and completeness < SURELY)
+        return usual + (policy.unfinished_delay_ms if going_on else 0.0)
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """Until the next request: none where another provider takes it, else by schedule or as asked for."""

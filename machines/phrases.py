@@ -1,6 +1,8 @@
-"""Whether words sound as if more of them were to come: English, by the last word or the last sign."""
+"""What words sound like, English: as if more were to come, like a mere "go on", or like our own echo."""
 
 from __future__ import annotations
+
+import re
 
 _GOING_ON = """
 a an the and or but so because since if when while that which who whose than then as at by for from
@@ -11,6 +13,27 @@ hmm like also very i'm i'd i'll i've it's there's let's
 GOING_ON = frozenset(_GOING_ON.split())
 """Words that a sentence seldom ends with."""
 
+BACKCHANNELS = (
+    *("uh-huh", "uh huh", "mm-hmm", "mm hmm", "mhm", "mm", "hm", "hmm", "uh", "um", "ah", "oh"),
+    *("yeah", "yep", "yes", "ok", "okay", "right", "all right", "alright", "sure", "of course", "exactly"),
+    *("i see", "got it", "i understand", "go on"),
+)
+"""What listeners say to show that they listen."""
+
+ECHOED_WORDS = 30
+"""So many of the words heard last may come back as an echo."""
+ECHOED_WORD = 6
+"""A single word only if it is among so many."""
+ECHO_SHARE = 2 / 3
+"""Where more than this is echo, the rest is taken for misheard echo."""
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text without punctuation and capitals; "uh-huh" is two."""
+    return tuple(_WORD.findall(text.casefold().replace("’", "'")))
+
 
 def sounds_unfinished(text: str) -> bool:
     """Whether a caller who paused after `text` will probably go on."""
@@ -18,3 +41,42 @@ def sounds_unfinished(text: str) -> bool:
     if not stripped or stripped[-1] in ".!?…":
         return stripped.endswith(("...", "…"))
     return stripped[-1] in ",;:-–—" or stripped.split()[-1].lower() in GOING_ON
+
+
+def without_echo(text: str, heard: str) -> tuple[str, ...]:
+    """The words of `text` that are no echo of `heard`, the words that were said to the caller last."""
+    words, source = words_of(text), words_of(heard)[-ECHOED_WORDS:]
+    if len(words) == 1:
+        return () if words[0] in source[-ECHOED_WORD:] else words
+    own, at = [], 0
+    while at < len(words):
+        length = _echoed(words[at:], source)
+        if length < 2:
+            own.append(words[at])
+        at += length if length >= 2 else 1
+    return () if len(words) - len(own) > ECHO_SHARE * len(words) else tuple(own)
+
+
+def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that say more than "go on"."""
+    phrases = sorted((words_of(each) for each in backchannels), key=len, reverse=True)
+    left, at = [], 0
+    while at < len(words):
+        length = next((len(each) for each in phrases if each and words[at : at + len(each)] == each), 0)
+        if not length:
+            left.append(words[at])
+        at += length or 1
+    return tuple(left)
+
+
+def _echoed(words: tuple[str, ...], source: tuple[str, ...]) -> int:
+    """How many of the first of `words` occur in `source` in one piece."""
+    longest = 0
+    for start in range(len(source)):
+        length = 0
+        while (
+            length < len(words) and start + length < len(source) and words[length] == source[start + length]
+        ):
+            length += 1
+        longest = max(longest, length)
+    return longest

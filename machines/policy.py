@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from machines.phrases import BACKCHANNELS
+
 
 @frozen
 class FallbackTexts:
@@ -62,14 +64,35 @@ class ConversationPolicy:
     """Automatic turns: silence for this long ends the caller's turn."""
     unfinished_delay_ms: float = 1_000
     """So much longer where the words so far sound unfinished ("I would like to")."""
+    complete_delay_ms: float = 200
+    """Silence that is enough where a model that listened took the turn for complete."""
+    anticipations: int = 0
+    """How often in a turn the model may be asked before the turn's end, when speech to text expects it
+    (`EagerEndOfTurn`); what was asked in vain is thrown away."""
     provider_endpoint_delay_ms: float = 2_500
     """The same where the speech-to-text provider decides about turns, and fails to."""
     barge_in: bool = True
     """The caller's voice interrupts an answer. If not, what is said meanwhile is answered afterwards."""
+    barge_in_thinking: bool = True
+    """It voids one that is being prepared, too."""
+    barge_in_greeting: bool = True
+    """And the greeting."""
     max_queue: int = 10
     """Turns that wait to be answered; beyond it the oldest two are joined."""
+    max_sayings: int = 10
+    """Texts of the host that wait to be said; beyond it further ones are not taken."""
     barge_in_min_ms: float = 200
-    """Voice must go on for this long over an answer to interrupt it."""
+    """Voice must go on for this long over an answer to interrupt it; the answer is held meanwhile."""
+    barge_in_min_words: int = 1
+    """And say so many words, backchannels and the answer's echo not counted; 0: voice alone interrupts."""
+    barge_in_patience_ms: float = 2_000
+    """Voice that goes on for this long without words is taken for noise: what there is of it is asked for."""
+    barge_in_false_alarms: int = 2
+    """After so many in a row, voice does not hold an answer any more, words do: there may be an echo."""
+    backchannels: tuple[str, ...] = BACKCHANNELS
+    """Words that say "go on", and never interrupt."""
+    backchannel_end_ms: float = 1_500
+    """Unless there is no more than this left of the answer: then they are the caller's reply to it."""
     max_turn_ms: float = 60_000
     """A turn that lasts longer is taken as it is."""
     final_transcript_timeout_ms: float = 4_000

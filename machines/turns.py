@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.context import Context, Continuation, TurnTimes
+from machines.context import Continuation, TurnTimes
 from machines.declarations import causes
-from machines.driver import Chart
 from machines.facts import EndReason, Fact, Role
+from machines.guards import Guards
 
 
-class TurnActions(Chart[Context]):
+class TurnActions(Guards):
     """What is done about links, requests, turns and words."""
 
     # --- actions: links -----------------------------------------------------------------------------------
@@ -147,13 +147,16 @@ class TurnActions(Chart[Context]):
     def begin_turn(self) -> None:
         self.context.turn += 1
         self.context.interim = ""
+        self.context.completeness = None
+        self.context.anticipations = 0
+        self.context.continuation = Continuation.NONE
         self.context.times = TurnTimes()
         self.context.ask(do.BeginTurn(self.context.turn))
 
     @causes(do.BeginTurn)
     def listen_anew(self) -> None:
         """A new turn begins after an answer, unless what was said during the answer counts too."""
-        if self.context.policy.barge_in:
+        if self.interruptible() and not self.speaking_on():
             self.begin_turn()
 
     @causes(do.FinalizeTurn, do.BeginTurn)
@@ -163,7 +166,6 @@ class TurnActions(Chart[Context]):
         self.context.turn_awaited = self.context.turn
         self.context.greeted = True
         self.context.waits = 0
-        self.context.continuation = Continuation.NONE
         self.context.ask(do.FinalizeTurn(self.context.turn))
         self.begin_turn()
         self.context.times, self.context.interim = times, interim
@@ -182,7 +184,6 @@ class TurnActions(Chart[Context]):
     def queue_turn(self) -> None:
         """A turn is over while another is answered: its words are asked for, and wait."""
         self.context.turns_queued += (self.context.turn,)
-        self.context.continuation = Continuation.NONE
         self.context.ask(do.FinalizeTurn(self.context.turn))
         times = self.context.times
         self.begin_turn()
@@ -218,7 +219,12 @@ class TurnActions(Chart[Context]):
     @causes()
     def note_voice(self) -> None:
         self.context.continuation = Continuation.NONE
+        self.context.completeness = None
         self.context.times.voice_ended = None
+
+    @causes()
+    def note_score(self, fact: facts.TurnScored) -> None:
+        self.context.completeness = fact.completeness
 
     @causes()
     def note_voice_end(self, fact: facts.SpeechStopped) -> None:
@@ -248,6 +254,26 @@ class TurnActions(Chart[Context]):
         ):
             self.context.interim = fact.text
             self._tell_words(fact.turn, fact.text, fact.confidence, is_final=False)
+
+    @causes(do.TellTranscript)
+    def tell_words(self, fact: facts.TranscriptFinal) -> None:
+        """They need no answer."""
+        self._tell_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
+
+    @causes(do.TellTranscript)
+    def overhear(self, fact: facts.TranscriptFinal) -> None:
+        """What was said over an answer needs none, and is forgotten."""
+        self.tell_words(fact)
+        self._forget_overheard()
+
+    @causes()
+    def give_up_words(self) -> None:
+        """What was said over an answer will not be known."""
+        self._forget_overheard()
+
+    def _forget_overheard(self) -> None:
+        self.context.turn_awaited = None
+        self.context.interim = ""
 
     @causes(do.TellTranscript)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:

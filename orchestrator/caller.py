@@ -47,6 +47,13 @@ class Caller(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
+    def hold_audio(self, utterance: int) -> bool:
+        """Nothing more is sent for the moment, perhaps for good.
+
+        Returns whether the caller's side was made to drop what it had not played: that will be sent again.
+        """
+        ...
+
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Drop what is not sent yet, and tell the caller's side to stop playing."""
         ...

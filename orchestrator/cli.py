@@ -53,6 +53,7 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
     from adapters.vendor_errors import UnknownSdkError
     from orchestrator.journal import JournalError
     from orchestrator.logs import configure_logs
+    from orchestrator.settings import SettingsError
 
     configure_logs(settings)
     complaint = bad_setting = ""
@@ -62,7 +63,7 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
         click.echo("Stopped.", err=True)
     except* (ModelsError, UnknownSdkError) as group:
         complaint = str(_first(group))
-    except* JournalError as group:
+    except* (JournalError, SettingsError) as group:
         bad_setting = str(_first(group))
     except* OSError as group:
         complaint = _listening_failed(settings.host, settings.port, _first(group), or_setting=True)

@@ -48,7 +48,7 @@ class Finding:
 
 @frozen
 class RoleFinding(Finding):
-    """A provider of a role (stt, llm, tts, vad): `detail` is what it is, `why` the reason it is this one."""
+    """A provider of a role (stt, llm, tts, vad, turn): `detail` is what it is, `why` the reason for it."""
 
     why: str = attrs.field(kw_only=True)
     indispensable: bool = attrs.field(default=False, kw_only=True)
@@ -93,6 +93,7 @@ def examine(settings: Settings) -> Findings:
             *_providers(settings.llm_choice, lambda name, why: _language_model(name, settings, files, why)),
             *_providers(settings.tts_choice, lambda name, why: _text_to_speech(name, settings, why)),
             _voice_activity(settings, files),
+            *_turn_model(settings),
         ),
         models_dir=str(settings.local_models_dir),
         model_files=tuple(_model_file(file, status, file in _needed(settings)) for file, status in files),
@@ -199,6 +200,12 @@ def _voice_activity(settings: Settings, files: Inventory) -> RoleFinding:
         return RoleFinding("vad", "silero", problem, why=f"LOCAL_VAD_PATH is {settings.local_vad_path}")
     problem = problem or _missing_files(files, (models.VOICE_ACTIVITY_MODEL,))
     return RoleFinding("vad", "silero", problem, why="embedded always")
+
+
+def _turn_model(settings: Settings) -> Iterator[RoleFinding]:
+    if path := settings.turn_model:
+        problem = _missing_package("onnxruntime") or _missing_path(path)
+        yield RoleFinding("turn", "smart-turn-v3", problem, why=f"TURN_MODEL is {path}")
 
 
 def _server(role: str, what: str, address: str, why: str) -> RoleFinding:

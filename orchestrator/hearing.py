@@ -3,23 +3,35 @@
 `CallerAudio` is the queue between the socket and the ear: bounded, oldest audio dropped first and counted.
 Turn marks travel in the same queue, so that a turn holds exactly the audio that came before its mark. An
 `Ear` empties it for as long as the call lasts, whether there is a speech-to-text link or not: it tells speech
-from silence at once, and keeps what was said (`recall.py`) for the link that is open, or the next one.
+from silence at once, and keeps what was said (`recall.py`) for the link that is open, or the next one. Where
+there is a turn model, it listens to the pauses (`turn_scoring.py`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import nullcontext
 
 import numpy as np
 import trio
 from attrs import frozen
 
-from adapters.interfaces import LISTENING_RATE, Emit, Samples, Transcriber, VoiceActivity
+from adapters.background import running
+from adapters.interfaces import (
+    LISTENING_RATE,
+    TURN_MODEL_MS,
+    Emit,
+    Samples,
+    Transcriber,
+    TurnModel,
+    VoiceActivity,
+)
 from adapters.voice_gate import VoiceGate
 from machines.facts import Fact
 from orchestrator.audio import StreamingResampler
 from orchestrator.recall import HearingCounts, Recall, TurnBegins, TurnEnds, Window
+from orchestrator.turn_scoring import TurnScoring
 
 MAX_QUEUED_MS = 10_000
 """Audio kept while nobody takes it (before the first turn begins); older audio is dropped."""
@@ -122,7 +134,13 @@ class Ear:
     `report`.
     """
 
-    def __init__(self, audio: CallerAudio, voice_activity: VoiceActivity, emit: Emit) -> None:
+    def __init__(
+        self,
+        audio: CallerAudio,
+        voice_activity: VoiceActivity,
+        emit: Emit,
+        turn_model: TurnModel | None = None,
+    ) -> None:
         """Counts what it drops and replays in the counts of `audio`."""
         self._audio = audio
         self._emit = emit
@@ -130,21 +148,25 @@ class Ear:
         self._window_ms = voice_activity.window_ms
         self._detector = voice_activity.open()
         self._gate = VoiceGate()
+        self._scoring = TurnScoring(turn_model, emit) if turn_model is not None else None
         self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
 
     # --- from the caller ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Tell speech from silence, and keep what was said; until cancelled."""
-        while True:
-            match await self._next_item():
-                case TurnBegins(turn=turn):
-                    self._recall.begin_turn(turn)
-                case TurnEnds(turn=turn):
-                    self._announce(self._gate.end())
-                    self._recall.end_turn(turn)
-                case Block(samples=samples, rate=rate):
-                    await self._hear(self._convert(samples, rate))
+        async with running(self._scoring.run) if self._scoring is not None else nullcontext():
+            while True:
+                match await self._next_item():
+                    case TurnBegins(turn=turn):
+                        self._end_pause()
+                        self._recall.begin_turn(turn)
+                    case TurnEnds(turn=turn):
+                        self._end_pause()
+                        self._announce(self._gate.end())
+                        self._recall.end_turn(turn)
+                    case Block(samples=samples, rate=rate):
+                        await self._hear(self._convert(samples, rate))
 
     async def _next_item(self) -> Item:
         """The next item, or silence in the place of audio that should have come."""
@@ -165,11 +187,24 @@ class Ear:
     async def _hear(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
             self._recall.add(window, probability)
-            self._announce(self._gate.take(probability, self._window_ms))
+            changes = self._gate.take(probability, self._window_ms)
+            self._announce(changes)
+            if changes and self._gate.speaking:
+                self._end_pause()
+            elif changes:
+                self._begin_pause()
 
     def _announce(self, facts: list[Fact]) -> None:
         for fact in facts:
             self._emit(fact)
+
+    def _begin_pause(self) -> None:
+        if self._scoring is not None and (so_far := self._recall.open_turn(TURN_MODEL_MS)) is not None:
+            self._scoring.begin_pause(*so_far)
+
+    def _end_pause(self) -> None:
+        if self._scoring is not None:
+            self._scoring.end_pause()
 
     # --- to and from speech to text -----------------------------------------------------------------------
 

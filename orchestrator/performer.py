@@ -117,7 +117,7 @@ class Performer:
         self._emit = emit
         self._watch = watch
         self._draw = draw
-        self._ear = Ear(audio, providers.voice_activity, emit)
+        self._ear = Ear(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
         self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
         self._voices: RoleLink[Reached[Voice]] = RoleLink()
@@ -155,6 +155,10 @@ class Performer:
                 self._speaking(generation).finish()
             case do.RestartSpeech(generation=generation, take=take):
                 self._speaking(generation).restart(take)
+            case do.HoldSpeech(generation=generation):
+                self._speaking(generation).hold()
+            case do.ResumeSpeech(generation=generation):
+                self._speaking(generation).resume()
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)

@@ -255,6 +255,11 @@ class LocalModels(BaseModel):
     local_vad_path: UserPath | None = Field(
         default=None, description="ONNX file of another Silero voice activity model"
     )
+    turn_model: UserPath | None = Field(
+        default=None,
+        description="ONNX file of a Smart-Turn v3 model, which hears whether a caller who pauses has "
+        "finished; unset: voice activity and the words so far decide",
+    )
     local_threads: int = Field(
         default=1,
         ge=1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
+from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
 from machines.facts import Role
 
 Provider = SpeechToText | LanguageModel | TextToSpeech
@@ -18,6 +18,8 @@ class Providers:
     llm: tuple[LanguageModel, ...]
     tts: tuple[TextToSpeech, ...]
     voice_activity: VoiceActivity
+    turn_model: TurnModel | None = None
+    """Hears whether a caller who pauses has finished, if there is one."""
 
     def of(self, role: Role) -> tuple[Provider, ...]:
         """Those of a role; facts and effects name each by its place here."""

@@ -223,6 +223,16 @@ class Recall:
         ended.ends_at = self._told_until = self._end
         self._announce()
 
+    def open_turn(self, most_ms: int) -> tuple[int, Samples] | None:
+        """The turn that goes on, and the last `most_ms` of its audio so far; None between two turns."""
+        if not self._turns or self._turns[-1].ends_at is not None:
+            return None
+        turn = self._turns[-1]
+        start = max(turn.start, self._end - most_ms * LISTENING_RATE // 1000)
+        first = bisect_right(self._windows, start, key=lambda kept: kept.window.end)
+        kept = [_cut(each.window, start, None).samples for each in self._windows[first:]]
+        return turn.number, np.concatenate([np.empty(0, np.int16), *kept])
+
     # --- what goes out ------------------------------------------------------------------------------------
 
     def open_line(self) -> Line:

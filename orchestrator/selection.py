@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -13,11 +14,11 @@ from pydantic import SecretStr
 
 from adapters import models
 from adapters.at_most import at_most
-from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, VoiceActivity
+from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from orchestrator.provider_settings import FLUX, LOCAL, Choice, LanguageModelEndpoint
 from orchestrator.providers import Providers
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, SettingsError, shown
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +39,15 @@ def brain(settings: Settings) -> str:
 async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
     """Load what is embedded and prepare what is not; closes everything when the block is left.
 
-    Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), and `UnknownSdkError`
-    when a vendor's SDK is another one than the adapter knows. No vendor is asked for anything yet.
+    Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), `SettingsError` when
+    TURN_MODEL names none that can be used, and `UnknownSdkError` when a vendor's SDK is another one than the
+    adapter knows. No vendor is asked for anything yet.
     """
     for choice in settings.choices:
         _tell(choice)
     async with AsyncExitStack() as stack:
         yield Providers(
+            turn_model=await _turn_model(settings),
             stt=tuple([await _speech_to_text(name, settings) for name in settings.stt_choice.names]),
             tts=tuple([await _text_to_speech(name, settings) for name in settings.tts_choice.names]),
             voice_activity=await _timed("voice activity", lambda: _voice_activity(settings)),
@@ -128,6 +131,24 @@ def _voice_activity(settings: Settings) -> VoiceActivity:
 
     path = settings.local_vad_path or settings.local_models_dir / models.VOICE_ACTIVITY_MODEL.path
     return SileroVoiceActivity(path)
+
+
+async def _turn_model(settings: Settings) -> TurnModel | None:
+    if (path := settings.turn_model) is None:
+        return None
+    try:
+        return await _timed("turn model", lambda: _smart_turn(path))
+    except models.ModelsError as error:
+        raise SettingsError(
+            f"TURN_MODEL is {shown('turn_model', path)}, but must be the ONNX file of a Smart-Turn v3 model: "
+            f"{error}."
+        ) from error
+
+
+def _smart_turn(path: Path) -> TurnModel:
+    from adapters.turn_model import SmartTurn
+
+    return SmartTurn(path)
 
 
 async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) -> LanguageModel:

@@ -314,7 +314,8 @@ async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
 
     The port answers at once; calls are taken, and the port is announced, when the server is ready. Raises
     `JournalError` when journals cannot be written where they should, `ModelsError` when a model file is
-    missing and `OSError` when the address cannot be listened on.
+    missing, `SettingsError` when TURN_MODEL is no turn model, and `OSError` when the address cannot be
+    listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)

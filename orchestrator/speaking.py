@@ -35,6 +35,8 @@ RUNNING_OUT_S = 0.04
 """A caller with less than this left to play gets what there is, a full chunk or not."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; the voice is held up beyond it."""
+MOST_UNPLAYED_S = 1.0
+"""More than any transport's caller has waiting to be played."""
 REPORTED_EVERY_MS = 1000
 """How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
 
@@ -75,9 +77,19 @@ class AudioSink(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
+    def hold_audio(self, utterance: int) -> bool:
+        """Nothing more is sent for the moment.
+
+        Returns whether the caller's side has dropped what it had not played: that will be sent again.
+        """
+        ...
+
 
 class Utterance:
-    """The speaking of one answer. `say`, `finish` and `restart` come from the machine's effects."""
+    """The speaking of one answer.
+
+    `say`, `finish`, `restart`, `hold` and `resume` come from the machine's effects.
+    """
 
     def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit) -> None:
         self.number = number
@@ -87,6 +99,10 @@ class Utterance:
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
         self._take = Take(1)
         self._restarted = trio.Event()
+        self._clock = PlaybackClock()
+        self._unplayed = Unplayed(pacing.rate)
+        self._held = False
+        self._resumed = trio.Event()
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
@@ -101,6 +117,19 @@ class Utterance:
         self._take.scope.cancel()
         self._take = Take(take)
         self._restarted.set()
+
+    def hold(self) -> None:
+        """Send nothing more until `resume`, and nothing else than what follows what was heard."""
+        self._held = True
+        self._resumed = trio.Event()
+        if self._sink.hold_audio(self.number):
+            left_ms = self._clock.rewind()
+            self._buffer.put_back(self._unplayed.last(left_ms))
+
+    def resume(self) -> None:
+        """Go on."""
+        self._held = False
+        self._resumed.set()
 
     async def run(self, open_stream: OpenSpeech) -> None:
         """Speak until everything was heard; cancelling it is silence.
@@ -168,24 +197,40 @@ class Utterance:
         A stop may come in the instant in which this task is already on its way, so each time it asks once
         more before anything reaches the caller.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        clock, reported_ms = self._clock, 0.0
+        await self._while_held()
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
-        clock, reported_ms = PlaybackClock(), 0.0
         while True:
             chunk = await self._next_chunk(clock)
             await trio.lowlevel.checkpoint_if_cancelled()
-            if len(chunk) == 0:
-                break
-            if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
-                reported_ms = clock.sent_ms
-                self._emit(PlaybackAt(self.number, clock.heard_ms, playing=True))
-            clock.sent(len(chunk) * 1000 / self._pacing.rate)
-            self._sink.send_audio(self.number, chunk, self._pacing.rate)
-            await clock.wait_until_left(self._pacing.lead_ms)
-        self._sink.end_audio(self.number, clock.sent_ms)
-        await clock.wait_until_left(0)
+            if self._held:
+                self._buffer.put_back(chunk)
+                await self._while_held()
+            elif len(chunk):
+                if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
+                    reported_ms = clock.sent_ms
+                    self._emit(PlaybackAt(self.number, clock.heard_ms, playing=True))
+                clock.sent(len(chunk) * 1000 / self._pacing.rate)
+                self._unplayed.add(chunk)
+                self._sink.send_audio(self.number, chunk, self._pacing.rate)
+                await clock.wait_until_left(self._pacing.lead_ms)
+            else:
+                self._sink.end_audio(self.number, clock.sent_ms)
+                await clock.wait_until_left(0)
+                if self._buffer.empty:
+                    break
         self._emit(PlaybackFinished(self.number))
+
+    async def _while_held(self) -> None:
+        """Until the answer may go on. Reports when the caller has played what they had."""
+        async with trio.open_nursery() as nursery:
+            if self._held and self._clock.playing:
+                nursery.start_soon(self._report_dry, self._clock)
+            while self._held:
+                await self._resumed.wait()
+            nursery.cancel_scope.cancel()
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _next_chunk(self, clock: PlaybackClock) -> Samples:
         """A full chunk if it comes in time, else what there is before the caller runs out of audio.
@@ -287,9 +332,39 @@ class PlaybackClock:
         """The caller ran out of audio."""
         self.playing = False
 
+    def rewind(self) -> float:
+        """The caller's side dropped what it had not played: returns how many ms that were."""
+        left_ms = self.sent_ms - self.heard_ms
+        self.sent_ms -= left_ms
+        self.plays_out_at = trio.current_time()
+        return left_ms
+
     async def wait_until_left(self, ms: float) -> None:
         """Return once at most `ms` of what was sent are still to be played."""
         await trio.sleep_until(self.plays_out_at - ms / 1000)
+
+
+class Unplayed:
+    """The audio that was sent last, for as long as the caller may not have played it."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._pieces: deque[Samples] = deque()
+        self._length = 0
+
+    def add(self, samples: Samples) -> None:
+        """It was sent. No more is kept than a caller can have waiting."""
+        self._pieces.append(samples)
+        self._length += len(samples)
+        while self._length - len(self._pieces[0]) >= self._rate * MOST_UNPLAYED_S:
+            self._length -= len(self._pieces.popleft())
+
+    def last(self, ms: float) -> Samples:
+        """The last of it, which is sent again and no longer counts as sent."""
+        sent = np.concatenate([np.empty(0, np.int16), *self._pieces])
+        count = min(len(sent), round(ms * self._rate / 1000))
+        self._pieces, self._length = deque([sent[: len(sent) - count]]), len(sent) - count
+        return sent[len(sent) - count :]
 
 
 class SampleBuffer:
@@ -310,6 +385,18 @@ class SampleBuffer:
             self._pieces.append(samples)
             self._length += len(samples)
             self._announce()
+
+    def put_back(self, samples: Samples) -> None:
+        """Add samples before all others. Never waits."""
+        if len(samples):
+            self._pieces.appendleft(samples)
+            self._length += len(samples)
+            self._announce()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is left to be taken."""
+        return not self._length
 
     def close(self) -> None:
         """No more samples will come."""

@@ -36,6 +36,12 @@ class Books:
     playing: bool = False
     """Whether the caller has gone on hearing it since."""
     heard_all: bool = False
+    held: bool = False
+    """The newest utterance was told to be silent for the moment."""
+    begun: frozenset[int] = frozenset()
+    """Answers whose beginning was told or spoken, and whose end was not told."""
+    in_advance: int = 0
+    """How often the model was asked in this turn before its end was known."""
     taken_up: bool = False
     """The voice broke off; what it says next may begin in the middle of a segment."""
     take: int = 1
@@ -75,13 +81,20 @@ class Books:
         if isinstance(fact, facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened):
             return self._after_link(step.machine, fact)
         match fact:
+            case facts.EagerEndOfTurn():
+                asked = any(isinstance(effect, do.StartGeneration) for effect in step.effects)
+                return evolve(self, in_advance=self.in_advance + asked)
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return evolve(self, generating=self.generating - {number})
             case facts.PlaybackAt(position_ms=position_ms, playing=playing, at_ms=at_ms):
                 return evolve(self, position_ms=position_ms, position_at_ms=at_ms, playing=playing)
             case facts.PlaybackFinished(utterance=number):
                 return evolve(
-                    self, speaking=self.speaking - {number}, voided=self.voided | {number}, heard_all=True
+                    self,
+                    speaking=self.speaking - {number},
+                    voided=self.voided | {number},
+                    heard_all=True,
+                    held=False,
                 )
             case facts.SegmentVoiced(segment=segment):
                 return evolve(self, voiced=self.voiced | {segment})
@@ -121,6 +134,16 @@ class Books:
         match effect:
             case do.StartGeneration(generation=number):
                 return evolve(self, generating=self.generating | {number}, asked=self.asked | {number})
+            case do.TellAnswerStarted(generation=number):
+                return evolve(self, begun=self.begun | {number})
+            case do.TellAnswerEnded(generation=number):
+                return evolve(self, begun=self.begun - {number})
+            case do.BeginTurn():
+                return evolve(self, in_advance=0)
+            case do.HoldSpeech():
+                return evolve(self, held=True)
+            case do.ResumeSpeech():
+                return evolve(self, held=False)
             case do.CancelGeneration(generation=number):
                 # An answer whose beginning is being spoken may be continued by another generation.
                 void = self.voided if number in self.speaking else self.voided | {number}
@@ -134,6 +157,8 @@ class Books:
                 return evolve(
                     self,
                     speaking=self.speaking | {number},
+                    begun=self.begun | {number},
+                    held=False,
                     said=(text,),
                     position_ms=0.0,
                     playing=False,
@@ -143,7 +168,9 @@ class Books:
                     voiced=frozenset(),
                 )
             case do.StopSpeech(generation=number):
-                return evolve(self, speaking=self.speaking - {number}, voided=self.voided | {number})
+                return evolve(
+                    self, speaking=self.speaking - {number}, voided=self.voided | {number}, held=False
+                )
             case do.FinalizeTurn():
                 return evolve(self, doubted=False)
             case do.DistrustLink(role=Role.STT):

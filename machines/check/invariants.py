@@ -16,6 +16,7 @@ from machines.facts import TurnMode
 from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
+LISTENING = frozenset({"quiet", "hearing", "pausing", "anticipating", "finalizing"})
 FIRST_WORD_MS = 600
 """In so much audio a word was said; in less, the first one may have been cut, and is said again."""
 E = TypeVar("E", bound=do.Effect)
@@ -65,7 +66,10 @@ def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     greets = bool(moment.context.policy.greeting) and not moment.context.greeted
     owed = moment.context.queue or moment.context.turns_queued or greets
     idle = moment.context.policy.idle_after_ms > 0 and moment.context.turn_mode is TurnMode.AUTOMATIC
-    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not (owed or idle)) else 1
+    # While the caller speaks nobody thinks of saying something of their own.
+    speaks = moment.context.continuation is Continuation.SPEAKING
+    owed = owed or (not speaks and (idle or moment.context.sayings))
+    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not owed) else 1
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
 
 
@@ -91,10 +95,52 @@ def nothing_is_generated_outside_answering(moment: Moment) -> str | None:
     """Whoever leaves THINKING and RESPONDING has stopped the model and the voice, or both have ended."""
     if moment.room in ("THINKING", "RESPONDING"):
         return None
-    if moment.after.generating:
+    if moment.after.generating and moment.state != "anticipating":
         return f"generation {set(moment.after.generating)} goes on in {moment.state}"
     if moment.after.speaking and moment.state != "parting":
         return f"utterance {set(moment.after.speaking)} goes on in {moment.state}"
+    return None
+
+
+def nothing_is_said_while_the_caller_has_the_word(moment: Moment) -> str | None:
+    """What the model answers in advance is not heard before the turn is over."""
+    for step in moment.steps:
+        said = any(isinstance(effect, do.Speak) for effect in step.effects)
+        if said and step.target in LISTENING:
+            return f"something is said in {step.target}"
+    return None
+
+
+def the_model_is_asked_in_advance_within_bounds(moment: Moment) -> str | None:
+    """Answers that may be thrown away are bounded in number, turn by turn."""
+    allowed = moment.context.policy.anticipations
+    if moment.after.in_advance > allowed:
+        return f"asked {moment.after.in_advance} times before the end of a turn, {allowed} allowed"
+    return None
+
+
+def whose_end_is_told_was_begun(moment: Moment) -> str | None:
+    """Clients are told of the end of an answer once, and only if they know of it."""
+    for books, ended in moment.each(do.TellAnswerEnded):
+        if ended.generation not in books.begun:
+            return f"the end of answer {ended.generation} is told, which nobody knows of"
+    return None
+
+
+def what_is_held_is_decided_upon(moment: Moment) -> str | None:
+    """An answer is silent only while it is being found out whether it was interrupted."""
+    if moment.after.held != (moment.state in ("deciding", "weighing")):
+        return f"the answer is {'held' if moment.after.held else 'not held'} in {moment.state}"
+    return None
+
+
+def what_may_not_be_interrupted_is_not(moment: Moment) -> str | None:
+    """The caller's voice cuts off nothing that is to be heard to its end."""
+    for step in moment.steps:
+        by_hand = isinstance(step.fact, facts.InterruptRequested | facts.SayRequested)
+        cut = any(isinstance(effect, do.TellInterrupted) for effect in step.effects)
+        if cut and not by_hand and moment.context.protected and not moment.after.speaking:
+            return f"{step.fact.name} cut off what may not be interrupted"
     return None
 
 
@@ -215,10 +261,13 @@ def no_deadline_passes_in_vain(moment: Moment) -> str | None:
 
 
 def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
-    """Nobody is spoken to about something else while words of theirs wait for an answer."""
+    """Nobody is spoken to about something else while words wait for an answer, but where a host wants it."""
+    policy = moment.context.policy
+    ours = {policy.greeting, *policy.nudges, policy.idle_goodbye, policy.fallback.unheard}
     for _, step in moment.each_step():
         passed = isinstance(step.fact, facts.DeadlinePassed) and step.outcome is Outcome.TAKEN
-        if passed and step.source == "quiet" and step.target != "generating" and moment.context.queue:
+        said = any(isinstance(effect, do.Speak) and effect.text in ours for effect in step.effects)
+        if passed and step.source == "quiet" and said and moment.context.queue:
             return f"quiet went to {step.target}, while {len(moment.context.queue)} turn(s) wait"
     return None
 
@@ -311,6 +360,11 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_refused_deadline_is_waited_for,
     one_generation_and_one_utterance_at_most,
     nothing_is_generated_outside_answering,
+    nothing_is_said_while_the_caller_has_the_word,
+    the_model_is_asked_in_advance_within_bounds,
+    whose_end_is_told_was_begun,
+    what_is_held_is_decided_upon,
+    what_may_not_be_interrupted_is_not,
     something_is_said_in_responding,
     nothing_is_said_for_a_voided_generation,
     only_what_is_open_is_stopped,

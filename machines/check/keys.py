@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 from machines.check.books import Books
-from machines.context import Context
-from machines.facts import Role
+from machines.check.offers import WORDS
+from machines.context import Context, Continuation
+from machines.facts import Role, SayMode
 from machines.playback import PlaybackLedger
 from machines.system import ConversationSystem
 
@@ -45,26 +46,51 @@ def _turn(context: Context) -> Hashable:
         awaited,
         bool(context.interim),
         bool(context.caller_words),
-        context.continuation if awaited or not context.policy.barge_in else None,
+        _continuation(context),
         context.waits if awaited else None,
+        _anticipation(context),
         len(context.queue),
         len(context.turns_queued),
     )
+
+
+def _continuation(context: Context) -> Hashable:
+    """Without words being awaited, all that matters is whether the caller speaks."""
+    if context.turn_awaited is not None:
+        return context.continuation
+    return context.continuation is Continuation.SPEAKING
+
+
+def _anticipation(context: Context) -> Hashable:
+    """What was asked in advance; the offers have one wording for whole turns."""
+    same = context.join(WORDS) == context.anticipated
+    return context.anticipations, same, bool(context.foreseen), context.foreseen_whole
 
 
 def _answer(context: Context) -> Hashable:
     spoken = context.speech_open is not None
     return (
         context.generation_open is None,
-        context.attempts,
+        # How often the model was asked matters as long as it may be asked again.
+        None if spoken and context.generation_open is None else context.attempts,
         min(context.failures, MOST_FAILURES),
         context.nudges,
         context.greeted,
         context.end_after_answer,
         context.take if spoken else None,
+        spoken and context.protected,
+        context.false_alarms < context.policy.barge_in_false_alarms,
+        tuple((each.mode is SayMode.WHEN_IDLE, each.interruptible) for each in context.sayings),
         spoken and context.speech_open == context.generation_open,
         None if context.speech_open is None else _playback(context.ledger),
+        spoken and _nearly_said(context),
     )
+
+
+def _nearly_said(context: Context) -> bool:
+    """A mere "go on" that comes then is a reply."""
+    known = context.generation_open is None and context.ledger.every_segment_voiced()
+    return known and context.ledger.remaining_ms(at_ms=0) <= context.policy.backchannel_end_ms
 
 
 def _playback(ledger: PlaybackLedger) -> Hashable:
@@ -73,7 +99,7 @@ def _playback(ledger: PlaybackLedger) -> Hashable:
 
 
 def _books(books: Books) -> Hashable:
-    return len(books.generating), len(books.speaking), len(books.waiting), books.over
+    return len(books.generating), len(books.speaking), books.held, len(books.waiting), books.over
 
 
 def link_key(system: ConversationSystem, books: Books) -> Hashable:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from machines import facts
 from machines.check.books import Books
 from machines.context import Context
-from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode
+from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
 from machines.link import LinkContext
 from machines.system import ConversationSystem
 
@@ -21,6 +21,10 @@ UNKNOWN = 10**6
 """A number that nothing bears."""
 PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
 FATAL = ProviderFailure(ErrorClass.FATAL, "no such model")
+WORDS = "well"
+"""What the caller says; see `MURMUR`."""
+MURMUR = "mhm"
+"""What says nothing but "go on"."""
 SEGMENT_MS = 1000.0
 """How long a segment's audio is."""
 MOST_SEGMENTS = 2
@@ -40,13 +44,23 @@ def conversation_offers(system: ConversationSystem, books: Books) -> Iterator[Fa
     yield from _model(context)
     yield from _playback(context)
     yield from _time(context)
+    yield facts.SayRequested("By the way.")
+
+
+def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on what a host wants said, and on answers of which some can be interrupted."""
+    yield from queue_offers(system, books)
+    yield facts.SayRequested("By the way.", SayMode.QUEUE)
+    yield facts.SayRequested("By the way.", SayMode.WHEN_IDLE)
+    yield facts.SayRequested("By the way.", SayMode.INTERRUPT, interruptible=False)
 
 
 def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """What bears on turns that wait for an answer to end. The rest is offered where none wait.
 
-    Links stay up or are lost for good; the caller keeps to one turn mode; every answer is one segment, which
-    is voiced or not; the voice fails only for good. What queued turns mean does not depend on these.
+    Links stay up or are lost for good; the caller keeps to one turn mode, the automatic one where a host has
+    something to say; every answer is one segment, which is voiced or not; the voice fails only for good. What
+    queued turns mean does not depend on these.
     """
     context = system.conversation.context
     connecting = system.conversation.state == "connecting"
@@ -54,19 +68,24 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
         for role in Role:
             yield facts.LinkUp(role)
     yield facts.LinkDown(Role.STT, PASSING)
-    yield from _hands(context, books, tuple(TurnMode) if connecting else (context.turn_mode,))
+    modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
+    yield from _hands(context, books, modes if connecting else (context.turn_mode,))
     yield from _voice(context)
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in ("well", ""):
+        for text in _texts(context):
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
-        yield facts.TranscriptInterim(turn, "well")
+            if context.speech_open is not None:
+                yield facts.TranscriptInterim(turn, text)
+                yield facts.EagerEndOfTurn(turn, text)
+        yield facts.TranscriptInterim(turn, WORDS)
         yield facts.TranscriptionFailed(turn, PASSING)
-    yield facts.EagerEndOfTurn(context.turn, "well")
+    if not (context.queue or context.sayings or context.unanswered):
+        yield facts.EagerEndOfTurn(context.turn, WORDS)
     generation, utterance = context.generation_open, context.speech_open
     if generation is not None:
-        if utterance is None:
+        if utterance is None and not context.foreseen:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
         yield facts.GenerationFinished(generation)
         yield facts.GenerationFailed(generation, PASSING)
@@ -112,23 +131,34 @@ def _voice(context: Context) -> Iterator[Fact]:
     yield facts.SpeechStarted()
     if len(context.turns_queued) < MOST_QUEUED:
         yield facts.SpeechStopped(speech_ms=300)
+    if context.speech_open is not None:
+        yield facts.SpeechStopped(speech_ms=100)
 
 
 def _words(context: Context) -> Iterator[Fact]:
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in ("well", ""):
+        for text in _texts(context):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
-        yield facts.EagerEndOfTurn(turn, "well")
+        yield facts.EagerEndOfTurn(turn, WORDS)
         yield facts.TurnResumed(turn)
+        yield facts.TurnScored(turn, completeness=0.9)
         yield facts.TranscriptionFailed(turn, PASSING)
+
+
+def _texts(context: Context) -> tuple[str, ...]:
+    """Where words interrupt an answer, it matters whether they say anything."""
+    weighed = context.speech_open is not None and context.policy.barge_in_min_words > 0
+    return (WORDS, MURMUR, "") if weighed else (WORDS, "")
 
 
 def _model(context: Context) -> Iterator[Fact]:
     for generation in _numbers(context.generation_open):
-        segment = len(context.ledger.segments) if context.speech_open is not None else 0
+        segment = len(context.foreseen)
+        if context.speech_open is not None:
+            segment = len(context.ledger.segments)
         if segment < MOST_SEGMENTS:
             for text in dict.fromkeys(("yes indeed.", "no, never.")[: 1 + segment]):
                 yield facts.SegmentReady(generation, segment, text)

@@ -13,6 +13,7 @@ from machines.check.walk import (
     Taken,
     Violation,
     walk_conversation,
+    walk_host,
     walk_known_down,
     walk_links,
     walk_one_link,
@@ -52,6 +53,7 @@ class Visited:
 PLAN = (
     Planned("conversation", "the conversation machine, its links up, lost or replaced", walk_conversation),
     Planned("queue", "the same where answers cannot be interrupted and turns wait", walk_queue),
+    Planned("host", "the same where some can, and a host program wants things said", walk_host),
     Planned("links", "all four machines of a call while it comes up and goes down", walk_links),
     Planned("one link", "one link with its whole schedule of retries", walk_one_link),
     Planned("two providers", "one link that can fail over and go back", partial(walk_one_link, providers=2)),

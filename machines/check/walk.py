@@ -15,7 +15,14 @@ from machines.check.fast import run_by_tables
 from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
 from machines.check.keys import Key, conversation_key, link_key
 from machines.check.memory import Snapshot, restore, snapshot
-from machines.check.offers import Offers, conversation_offers, link_offers, one_link_offers, queue_offers
+from machines.check.offers import (
+    Offers,
+    conversation_offers,
+    host_offers,
+    link_offers,
+    one_link_offers,
+    queue_offers,
+)
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
@@ -32,13 +39,37 @@ SHORT = ConversationPolicy(
     max_queue=1,
     max_history=2,
     reprompt="What did you say?",
-    idle_after_ms=1000,
     nudges=(),
+    barge_in_min_words=0,
+    barge_in_false_alarms=1_000_000,
+    anticipations=1,
+    max_sayings=0,
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
-QUEUEING = attrs.evolve(SHORT, greeting="Good day.", nudges=("Hello?",), barge_in=False, voice_retries=0)
+QUEUEING = attrs.evolve(
+    SHORT,
+    greeting="Good day.",
+    idle_after_ms=1000,
+    nudges=("Hello?",),
+    barge_in=False,
+    voice_retries=0,
+)
 """Answers cannot be interrupted by voice: what is said meanwhile waits."""
+HOSTED = attrs.evolve(
+    QUEUEING,
+    nudges=(),
+    idle_after_ms=0,
+    reprompt="",
+    llm_retry_delays_ms=(),
+    barge_in=True,
+    barge_in_min_words=1,
+    barge_in_false_alarms=1,
+    barge_in_thinking=False,
+    barge_in_greeting=False,
+    max_sayings=1,
+)
+"""Some of what is said can be interrupted, and a host has something to say too."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
 """The whole schedule of a link's retries, without the slow ones."""
 
@@ -344,6 +375,11 @@ def walk_conversation(
 def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where answers cannot be interrupted by voice, and turns wait instead."""
     return Walk(queue_offers, conversation_key, QUEUEING, invariants, stop_at_violation).run()
+
+
+def walk_host(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
+    """The same where some answers can be interrupted, and a host program wants things said."""
+    return Walk(host_offers, conversation_key, HOSTED, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

@@ -20,7 +20,13 @@ from orchestrator.simulation.behaviour import (
 )
 from orchestrator.simulation.call import Call, hold_call
 from orchestrator.simulation.caller import SimulatedCaller
-from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedVoiceActivity, Transcription
+from orchestrator.simulation.hearing import (
+    Scoring,
+    SimulatedSpeechToText,
+    SimulatedTurnModel,
+    SimulatedVoiceActivity,
+    Transcription,
+)
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
@@ -37,11 +43,13 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "Scoring",
     "SimulatedCaller",
     "SimulatedLanguageModel",
     "SimulatedProviders",
     "SimulatedSpeechToText",
     "SimulatedTextToSpeech",
+    "SimulatedTurnModel",
     "SimulatedVoiceActivity",
     "Speaking",
     "Stalls",

@@ -70,6 +70,18 @@ class Playback:
             heard += max(0.0, min(free_at, until) - start)
         return heard
 
+    def drop(self, at_ms: float) -> None:
+        """What has not sounded by `at_ms` never will."""
+        kept, free_at = [], 0.0
+        for chunk in self.chunks:
+            start = max(chunk.at_ms, free_at)
+            free_at = start + chunk.duration_ms
+            heard = max(0.0, min(chunk.duration_ms, at_ms - start))
+            if heard:
+                samples = chunk.samples[: round(heard * chunk.rate / 1000)]
+                kept.append(Chunk(chunk.at_ms, samples, chunk.rate))
+        self.chunks = kept
+
     def ahead_ms(self) -> float:
         """The most audio that was ever waiting to be played."""
         most, free_at = 0.0, 0.0
@@ -92,6 +104,10 @@ class SimulatedCaller:
     told: list[Effect] = Factory(list)
     playbacks: list[Playback] = Factory(list)
     closed_for: list[EndReason] = Factory(list)
+    drops_when_held: bool = False
+    """As on the phone, where the other side keeps what it has not played yet."""
+    held: list[tuple[int, float]] = Factory(list)
+    """The answers that were held, and when."""
     complaints: list[str] = Factory(list)
     """What was sent that may never be sent."""
     on_chunk: Callable[[Playback], None] | None = None
@@ -129,6 +145,14 @@ class SimulatedCaller:
             self.complaints.append(f"the end of {utterance}, which is not being played")
             return
         playback.ended_with_ms = duration_ms
+
+    def hold_audio(self, utterance: int) -> bool:
+        """Silence for the moment: what was not played is dropped, if this caller's side can do that."""
+        playback = self._playback(utterance)
+        if playback is not None and self.drops_when_held:
+            playback.drop(now_ms())
+        self.held.append((utterance, now_ms()))
+        return self.drops_when_held
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Silence."""

@@ -1,4 +1,4 @@
-"""Simulated voice activity and speech to text: they hear the words that `speech.py` puts into audio."""
+"""Simulated voice activity, turn model and speech to text: they hear the words that `speech.py` puts in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from orchestrator.simulation.behaviour import (
     Fault,
     Opening,
     Plan,
+    Stalls,
     script,
+    strike,
 )
 from orchestrator.simulation.speech import is_voice, understood
 
@@ -56,6 +58,44 @@ class _Detector:
         self._rest = audio[whole:]
         await trio.lowlevel.checkpoint()
         return [(window, 0.98 if is_voice(window) else 0.02) for window in audio[:whole].reshape(-1, WINDOW)]
+
+
+@frozen
+class Scoring:
+    """How one scoring of a pause goes."""
+
+    completeness: float = 0.9
+    delay: Delay = AT_ONCE
+    fault: Fails | Stalls | Breaks | None = None
+    uncancellable: bool = False
+    """It cannot be broken off, as one that is at work in a thread."""
+
+
+class SimulatedTurnModel:
+    """A turn model that takes turns for as complete as planned."""
+
+    name = "simulated turn model"
+
+    def __init__(self, scorings: Plan[Scoring] | None = None, random: Random | None = None) -> None:
+        self.heard: list[str] = []
+        """The words of each turn that it was asked about, up to the pause."""
+        self.running = 0
+        """Scorings under way."""
+        self._scorings = scorings or script(then=Scoring())
+        self._random = random or Random(0)
+
+    async def completeness(self, samples: Samples) -> float:
+        """As planned."""
+        scoring = self._scorings()
+        self.heard.append(understood(samples))
+        self.running += 1
+        try:
+            with trio.CancelScope(shield=scoring.uncancellable):
+                await scoring.delay.wait(self._random)
+                await strike(scoring.fault)
+        finally:
+            self.running -= 1
+        return scoring.completeness
 
 
 @frozen

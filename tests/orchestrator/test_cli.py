@@ -157,6 +157,19 @@ def test_serving_without_model_files_says_which_and_what_brings_them() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_turn_model_that_is_not_there_stops_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TURN_MODEL", str(tmp_path / "none.onnx"))
+    done = in_a_process("serve", "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: TURN_MODEL is '{tmp_path}/none.onnx', but must be the ONNX file of a Smart-Turn v3 model: "
+        "there is no such file."
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_chosen_vendor_without_its_key_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STT_PROVIDERS", "deepgram")
     result = vantum("serve")

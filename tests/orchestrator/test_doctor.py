@@ -84,6 +84,21 @@ def test_a_configured_model_that_is_not_there_is_a_problem(monkeypatch: pytest.M
     assert "nowhere holds no encoder_model.ort" in problem(findings, "stt")
 
 
+def test_a_turn_model_is_examined_only_where_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "turn" not in {finding.subject for finding in examine(load_settings()).roles}
+    monkeypatch.setenv("TURN_MODEL", "turn.onnx")
+    findings = examine(load_settings())
+    assert problem(findings, "turn") == "there is no file turn.onnx"
+    assert "turn" in findings.hindrances
+    (tmp_path / "turn.onnx").touch()
+    findings = examine(load_settings())
+    assert problem(findings, "turn") == ""
+    assert "smart-turn-v3 (TURN_MODEL is turn.onnx)" in printed(findings)
+    assert "turn" not in findings.hindrances
+
+
 def test_a_language_model_server_is_asked_whether_it_is_there(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

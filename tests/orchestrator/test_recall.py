@@ -428,3 +428,50 @@ def test_between_turns_only_what_the_next_turn_may_take_in_is_told_to_a_new_link
     assert told(said.recall, said.recall.open_line()) == [*between[-16:]]
     said.recall.begin_turn(2)
     assert told(said.recall, said.recall.open_line()) == [*between[-16:], "begin 2"]
+
+
+# --- for a turn model -------------------------------------------------------------------------------------
+
+
+def so_far(recall: Recall, most_ms: int = 8000) -> tuple[int, list[int]] | None:
+    """The open turn, and the numbers of the windows in its audio."""
+    opened = recall.open_turn(most_ms)
+    return opened and (opened[0], list(dict.fromkeys(opened[1].tolist())))
+
+
+def test_the_open_turn_is_told_with_the_500_ms_before_its_mark() -> None:
+    said = Said()
+    said.say(100)
+    said.recall.begin_turn(1)
+    said.say(20)
+    opened = said.recall.open_turn(8000)
+    assert opened is not None
+    assert len(opened[1]) == LISTENING_RATE // 2 + 20 * WINDOW
+    assert so_far(said.recall) == (1, list(range(84, 120)))
+
+
+def test_of_a_long_open_turn_only_the_end_is_told() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(200)
+    opened = said.recall.open_turn(1000)
+    assert opened is not None
+    assert len(opened[1]) == LISTENING_RATE
+    assert so_far(said.recall, 1000) == (1, list(range(168, 200)))
+    assert len(opened[1]) < len((said.recall.open_turn(60_000) or (1, []))[1]) == 200 * WINDOW
+
+
+def test_an_open_turn_holds_nothing_of_the_turn_before_it() -> None:
+    said = Said()
+    said.recall.begin_turn(1)
+    said.say(10)
+    said.recall.end_turn(1)
+    assert so_far(said.recall) is None
+    said.recall.begin_turn(2)
+    assert so_far(said.recall) == (2, [])
+    said.say(3)
+    assert so_far(said.recall) == (2, [10, 11, 12])
+
+
+def test_no_turn_is_open_before_the_first() -> None:
+    assert so_far(Recall(HearingCounts())) is None

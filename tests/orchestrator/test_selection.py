@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -16,7 +17,8 @@ from machines.facts import Fact, Role, TranscriptFinal
 from machines.history import Message, Speaker
 from orchestrator.provider_settings import OPENAI_MODEL
 from orchestrator.selection import SMOKE_TEST, brain, open_providers
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, SettingsError
+from tests.adapters.onnx_files import loudness_of_last_second
 
 
 @pytest.mark.parametrize(
@@ -154,3 +156,45 @@ async def test_the_voice_activity_of_a_cloud_call_still_needs_its_file(tmp_path:
         with pytest.raises(ModelsError, match=VOICE_ACTIVITY_MODEL.path):
             async with open_providers(settings):
                 pass
+
+
+# --- the turn model ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.models
+async def test_there_is_a_turn_model_only_where_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "turn.onnx"
+    path.write_bytes(loudness_of_last_second())
+    async with simulators() as running:
+        async with open_providers(at(running, tmp_path)) as providers:
+            assert providers.turn_model is None
+        async with open_providers(at(running, tmp_path, turn_model=path)) as providers:
+            assert providers.turn_model is not None
+            assert providers.turn_model.name == "smart-turn-v3"
+            silence = np.zeros(16_000, np.int16)
+            assert 0 <= await providers.turn_model.completeness(silence) <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "there is no such file."),
+        (b"no model", "it is no ONNX model ("),
+        (loudness_of_last_second(input_name="audio"), "it takes audio ['n', 80, 800] tensor(float), not "),
+    ],
+    ids=["missing", "no model", "another model"],
+)
+async def test_a_turn_model_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "turn.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        async with open_providers(Settings(turn_model=path)):
+            pass
+    assert str(caught.value).startswith(
+        f"TURN_MODEL is '{path}', but must be the ONNX file of a Smart-Turn v3 model: {reason}"
+    )
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
