@@ -23,10 +23,11 @@ _HOMES = {
         "Samples",
         "SpeechToText",
         "TextToSpeech",
+        "TurnModel",
         "VoiceActivity",
     ),
     "machines.effects": ("LinkNews", "StopCause", "Trouble", "TurnLatency"),
-    "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "TurnMode"),
+    "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "SayMode", "TurnMode"),
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
     "orchestrator.events": (
@@ -45,13 +46,11 @@ _HOMES = {
     ),
     "orchestrator.hosting": (
         "Conversation",
-        "ConversationLost",
-        "ConversationOutcome",
         "Orchestrator",
-        "OrchestratorBusy",
         "open_orchestrator",
     ),
     "orchestrator.memory_transport": ("MemoryTransport",),
+    "orchestrator.outcome": ("ConversationLost", "ConversationOutcome", "OrchestratorBusy"),
     "orchestrator.providers": ("Providers",),
     "orchestrator.selection": ("open_providers",),
     "orchestrator.settings": ("Settings", "SettingsError", "load_settings"),
@@ -59,6 +58,7 @@ _HOMES = {
     "orchestrator.transport": (
         "AudioBegins",
         "AudioEnds",
+        "AudioHeld",
         "AudioIn",
         "AudioOut",
         "AudioStopped",
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         Samples as Samples,
         SpeechToText as SpeechToText,
         TextToSpeech as TextToSpeech,
+        TurnModel as TurnModel,
         VoiceActivity as VoiceActivity,
     )
     from machines.effects import (
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
         Fact as Fact,
         ProviderFailure as ProviderFailure,
         Role as Role,
+        SayMode as SayMode,
         TurnMode as TurnMode,
     )
     from machines.history import (
@@ -124,14 +126,16 @@ if TYPE_CHECKING:
     )
     from orchestrator.hosting import (
         Conversation as Conversation,
-        ConversationLost as ConversationLost,
-        ConversationOutcome as ConversationOutcome,
         Orchestrator as Orchestrator,
-        OrchestratorBusy as OrchestratorBusy,
         open_orchestrator as open_orchestrator,
     )
     from orchestrator.memory_transport import (
         MemoryTransport as MemoryTransport,
+    )
+    from orchestrator.outcome import (
+        ConversationLost as ConversationLost,
+        ConversationOutcome as ConversationOutcome,
+        OrchestratorBusy as OrchestratorBusy,
     )
     from orchestrator.providers import (
         Providers as Providers,
@@ -150,6 +154,7 @@ if TYPE_CHECKING:
     from orchestrator.transport import (
         AudioBegins as AudioBegins,
         AudioEnds as AudioEnds,
+        AudioHeld as AudioHeld,
         AudioIn as AudioIn,
         AudioOut as AudioOut,
         AudioStopped as AudioStopped,

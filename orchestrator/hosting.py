@@ -10,18 +10,17 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from pathlib import Path
 from random import Random
 
 import trio
 import uuid_utils
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import Effect
-from machines.facts import EndReason, Role, TurnMode
+from machines.facts import EndReason, Role, SayMode, TurnMode
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
@@ -31,6 +30,7 @@ from orchestrator.inbox import now_ms
 from orchestrator.journal import About
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
+from orchestrator.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.settings import Settings
@@ -42,72 +42,10 @@ DIALECT = "host"
 """How journals call the caller's side of a host's conversations."""
 
 
-class OrchestratorBusy(Exception):  # noqa: N818 (it says what happened)
-    """There are as many conversations as there may be.
-
-    ```python
-    from orchestrator.simulation import SimulatedProviders
-
-    one_at_a_time = Settings(max_sessions=1)
-    async with (
-        open_orchestrator(one_at_a_time, providers=SimulatedProviders().for_calls()) as small,
-        small.conversation(MemoryTransport()),
-    ):
-        try:
-            async with small.conversation(MemoryTransport()):
-                raise AssertionError("there was room")
-        except OrchestratorBusy as busy:
-            assert str(busy) == "all 1 conversations that there may be at once are being held"
-    ```
-    """
-
-
-class ConversationLost(Exception):  # noqa: N818 (it says what happened)
-    """The conversation was cancelled, or failed, before its end: it has no outcome.
-
-    ```python
-    with trio.CancelScope() as scope:
-        async with orchestrator.conversation(MemoryTransport()) as conversation:
-            scope.cancel()
-            await trio.sleep_forever()
-    try:
-        await conversation.outcome()
-    except ConversationLost as lost:
-        assert "cancelled" in str(lost)
-    ```
-    """
-
-
-@frozen
-class ConversationOutcome:
-    """A conversation that is over.
-
-    ```python
-    transport = MemoryTransport()
-    async with orchestrator.conversation(transport) as conversation:
-        await transport.hang_up()
-        outcome = await conversation.outcome()
-    assert outcome.reason is EndReason.CALLER_HUNG_UP and outcome.history == ()
-    ```
-    """
-
-    reason: EndReason
-    duration_ms: float
-    history: tuple[Message, ...]
-    """The exchanges, with each answer as far as it was heard."""
-    answers: int
-    """Answers that were begun, whoever's the words."""
-    interruptions: int
-    """Those of them that the caller cut off."""
-    troubles: int
-    """What went wrong and was told (`TroubleTold`)."""
-    refused_facts: int
-    """What came too late to matter: normal, in small numbers."""
-    audio_received_ms: float
-    audio_dropped_ms: float
-    """The part of it that nothing listened to, for want of room."""
-    journal: Path | None
-    """Its file, complete some 50 ms later, or when the orchestrator is closed; None if none is kept."""
+def require_words(text: str) -> None:
+    """Raise `ValueError` for a text in which there is nothing to say."""
+    if not any(character.isalnum() for character in text):
+        raise ValueError(f"there is nothing to say in {text!r}")
 
 
 @define(eq=False)
@@ -142,6 +80,20 @@ class Conversation:
     def events(self) -> Events:
         """Everything that happens in it, from its beginning."""
         return Events(self._log)
+
+    def say(self, text: str, mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True) -> None:
+        """Say this to the caller, when `mode` says; it does not become part of the history.
+
+        What is said comes as `AnswerText`. More than `ConversationPolicy.max_sayings` that wait are refused,
+        which the log tells. Raises `ValueError` for a text without words.
+
+        Args:
+            text: what to say.
+            mode: after what is being said now, at once, or when nobody speaks.
+            interruptible: whether the caller's voice may cut it off.
+        """
+        require_words(text)
+        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""

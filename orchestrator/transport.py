@@ -151,6 +151,16 @@ class AudioEnds:
 
 
 @frozen
+class AudioHeld:
+    """Silence for the moment: what is not played yet of this answer must be dropped.
+
+    If the answer goes on, what was not heard comes again, as further `AudioOut` and another `AudioEnds`.
+    """
+
+    answer: int
+
+
+@frozen
 class AudioStopped:
     """Silence at once: what is not played yet of this answer must not be. It may come before its audio."""
 
@@ -158,7 +168,7 @@ class AudioStopped:
     cause: StopCause
 
 
-Outgoing = AudioBegins | AudioOut | AudioEnds | AudioStopped
+Outgoing = AudioBegins | AudioOut | AudioEnds | AudioHeld | AudioStopped
 """What a transport's `send` takes."""
 
 

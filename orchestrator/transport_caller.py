@@ -24,6 +24,7 @@ from orchestrator.speaking import Pacing
 from orchestrator.transport import (
     AudioBegins,
     AudioEnds,
+    AudioHeld,
     AudioIn,
     AudioOut,
     AudioStopped,
@@ -171,6 +172,12 @@ class TransportCaller:
     def end_audio(self, utterance: int, duration_ms: float) -> None:
         """The last chunk was sent."""
         self._put(AudioEnds(utterance, duration_ms))
+
+    def hold_audio(self, utterance: int) -> bool:
+        """Nothing more for the moment; what was not played is dropped, here and there."""
+        self._queue.drop_audio(utterance)
+        self._put(AudioHeld(utterance))
+        return True
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is sent after this."""

@@ -29,7 +29,7 @@ TOP_LEVEL = {
     "docs",
 }
 ASYNCIO = {
-    "orchestrator/asyncio_host.py",
+    "orchestrator/asyncio_border.py",
     "benchmarks/asyncio_host.py",
     "examples/asgi_host.py",
     "tests/examples/test_examples.py",
@@ -138,4 +138,4 @@ def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:
     importing = re.compile(r"(?m)^\s*(import|from) asyncio\b")
     rooms = [path for path in tracked_files() if path.suffix == ".py"]
     found = {str(path.relative_to(ROOT)) for path in rooms if importing.search(path.read_text())}
-    assert found <= ASYNCIO, "see orchestrator/asyncio_host.py"
+    assert found <= ASYNCIO, "see orchestrator/asyncio_border.py"

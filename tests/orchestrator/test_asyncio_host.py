@@ -28,6 +28,7 @@ from orchestrator import (
     Outgoing,
     Pacing,
     Providers,
+    SayMode,
     Settings,
     StateChanged,
     Transition,
@@ -186,6 +187,20 @@ def test_an_interruption_crosses_the_border(whose: str) -> None:
             else:
                 transport.incoming.put_nowait(Interrupted())
             await transport.until(AudioStopped)
+
+    in_asyncio(host)
+
+
+def test_what_a_host_wants_said_crosses_the_border() -> None:
+    async def host() -> None:
+        async with (
+            open_orchestrator(providers=quick().for_calls()) as orchestrator,
+            orchestrator.conversation(QueueTransport()) as conversation,
+        ):
+            with pytest.raises(ValueError, match="nothing to say"):
+                conversation.say("...")
+            conversation.say("Your table is ready.", SayMode.WHEN_IDLE)
+            assert (await until(conversation, AnswerText)).text == "Your table is ready."
 
     in_asyncio(host)
 

@@ -18,6 +18,7 @@ from orchestrator import (
     AnswerInterrupted,
     AnswerText,
     AudioEnds,
+    AudioHeld,
     AudioIn,
     AudioOut,
     AudioStopped,
@@ -36,6 +37,7 @@ from orchestrator import (
     Outgoing,
     Providers,
     Role,
+    SayMode,
     Settings,
     StateChanged,
     StopCause,
@@ -138,6 +140,57 @@ async def test_turns_by_hand_are_answered_when_the_hand_says_so(autojump_clock: 
     events = [event async for event in conversation.events()]
     transcripts = [event for event in events if isinstance(event, Transcript)]
     assert (transcripts[-1].text, transcripts[-1].is_final) == ("yes no", True)
+
+
+async def test_a_cough_holds_the_answer_which_then_goes_on_to_its_end(autojump_clock: MockClock) -> None:
+    transport, heard = MemoryTransport(), list[Outgoing]()
+    cough = np.full(RATE // 4, 32_000, np.int16)
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, heard)
+        await speak(transport, np.concatenate([spoken("hello", RATE), silence(700, RATE)]))
+        while not any(isinstance(message, AudioOut) for message in heard):
+            await speak(transport, silence(20, RATE))
+        await speak(transport, np.concatenate([cough, silence(6000, RATE)]))
+        await transport.hang_up()
+        outcome = await conversation.outcome()
+    assert AudioHeld(1) in heard
+    assert not any(isinstance(message, AudioStopped) for message in heard)
+    assert outcome.history[-1].text == "You said hello. That was all."
+    assert not outcome.history[-1].interrupted
+
+
+@pytest.mark.parametrize("mode", SayMode)
+async def test_what_the_host_wants_said_is_said_and_not_remembered(
+    mode: SayMode, autojump_clock: MockClock
+) -> None:
+    transport = MemoryTransport()
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, [])
+        conversation.say("Your table is ready.", mode)
+        said = await until(conversation, AnswerText)
+        await trio.sleep(10)
+        await transport.hang_up()
+        outcome = await conversation.outcome()
+    assert isinstance(said, AnswerText) and said.text == "Your table is ready."
+    assert outcome.history == ()
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", "🙂"])
+async def test_nothing_cannot_be_said(text: str, autojump_clock: MockClock) -> None:
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        orchestrator.conversation(MemoryTransport()) as conversation,
+    ):
+        with pytest.raises(ValueError, match="nothing to say"):
+            conversation.say(text)
 
 
 @pytest.mark.parametrize("whose", ["host", "caller"])

@@ -27,6 +27,7 @@ LIBRARY = (
     "orchestrator.events",
     "orchestrator.hosting",
     "orchestrator.memory_transport",
+    "orchestrator.outcome",
     "orchestrator.transport",
 )
 """The modules that were made to be used by hosts; the rest of the interface is what they speak of."""
