@@ -22,6 +22,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from trio.testing import MockClock
 from websockets.asyncio.client import connect
 
+from adapters import conformance
 from examples.asgi_host import make_app
 from examples.minimal_host import ask, main
 from examples.own_adapter import OllamaLanguageModel
@@ -149,6 +150,17 @@ async def test_the_adapter_streams_answers_and_knows_its_model() -> None:
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello?"},
     ]
+
+
+@pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
+async def test_the_adapter_conforms(check: conformance.Check[conformance.Thinking]) -> None:
+    async with chat_server(answers) as gone:
+        pass
+    async with chat_server(answers) as server, httpx2.AsyncClient() as http:
+        address = server.base_url.removesuffix("/v1")
+        nowhere = OllamaLanguageModel(http, "llama3.2", gone.base_url)
+        subject = conformance.Thinking(OllamaLanguageModel(http, "llama3.2", address), unreachable=nowhere)
+        await check(subject)
 
 
 async def _refuses(exchange: Exchange) -> None:
