@@ -82,10 +82,11 @@ class Conversation:
         return Events(self._log)
 
     def say(self, text: str, mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True) -> None:
-        """Say this to the caller, when `mode` says; it does not become part of the history.
+        """Say this to the caller, when `mode` says; in a conversation that is over, nothing is said.
 
-        What is said comes as `AnswerText`. More than `ConversationPolicy.max_sayings` that wait are refused,
-        which the log tells. Raises `ValueError` for a text without words.
+        What is said comes as `AnswerText`, and is no part of the history. When more wait than
+        `ConversationPolicy.max_sayings`, further ones are refused, which the log tells. Raises `ValueError`
+        for a text without words.
 
         Args:
             text: what to say.
@@ -206,7 +207,7 @@ class Orchestrator:
     providers: Providers
     policy: ConversationPolicy
     """For conversations that are given none of their own."""
-    most: int
+    capacity: int
     """Conversations that may be held at once."""
     _watch: ProviderWatch
     _journals: Journals | None
@@ -263,8 +264,10 @@ class Orchestrator:
     def _admit(self) -> None:
         if self._closed:
             raise RuntimeError("the orchestrator is closed: conversations are held within its block")
-        if len(self._held) >= self.most:
-            raise OrchestratorBusy(f"all {self.most} conversations that there may be at once are being held")
+        if len(self._held) >= self.capacity:
+            raise OrchestratorBusy(
+                f"all {self.capacity} conversations that there may be at once are being held"
+            )
 
     async def _close(self) -> None:
         """End what is still being held, by tasks outside this orchestrator's block."""
@@ -319,12 +322,12 @@ async def open_orchestrator(
         found = await _providers(settings, providers, stack)
         journals = await _journals(settings, stack)
         watch = ProviderWatch(found, Random(), language=settings.stt_language)
-        most = settings.capacity if providers is None else settings.max_sessions
+        capacity = settings.capacity if providers is None else settings.max_sessions
         with sole_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(watch.run)
                 orchestrator = Orchestrator(
-                    settings, found, policy or _policy(settings), most, watch, journals
+                    settings, found, policy or _policy(settings), capacity, watch, journals
                 )
                 try:
                     yield orchestrator

@@ -13,6 +13,7 @@ for that, a subject takes another one that cannot be reached.
 
 from adapters.conformance.checks import Check, NotConformant
 from adapters.conformance.hearing import SPEECH_TO_TEXT, Hearing
+from adapters.conformance.judging import TURN_MODEL, Judging
 from adapters.conformance.noticing import VOICE_ACTIVITY, Noticing
 from adapters.conformance.speaking import TEXT_TO_SPEECH, Speaking
 from adapters.conformance.thinking import LANGUAGE_MODEL, Thinking
@@ -21,9 +22,11 @@ __all__ = [
     "LANGUAGE_MODEL",
     "SPEECH_TO_TEXT",
     "TEXT_TO_SPEECH",
+    "TURN_MODEL",
     "VOICE_ACTIVITY",
     "Check",
     "Hearing",
+    "Judging",
     "NotConformant",
     "Noticing",
     "Speaking",

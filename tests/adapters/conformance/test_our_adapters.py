@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.conformance import Check, Hearing, Noticing, Speaking, Thinking
+from adapters.conformance import Check, Hearing, Judging, Noticing, Speaking, Thinking
 from adapters.hibari_voice import HibariTextToSpeech
 from adapters.moonshine import MoonshineSpeechToText
 from adapters.silero import SileroVoiceActivity
+from adapters.turn_model import SmartTurn
 from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
+    SimulatedTurnModel,
     SimulatedVoiceActivity,
 )
 from orchestrator.simulation.speech import silence
@@ -26,6 +30,7 @@ from tests.adapters.conformance.subjects import (
     thinking,
 )
 from tests.adapters.conftest import Speech
+from tests.adapters.onnx_files import loudness_of_last_second
 
 
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
@@ -73,3 +78,19 @@ async def test_embedded_voice_activity_conforms(
     check: Check[Noticing], silero: SileroVoiceActivity, speech: Speech
 ) -> None:
     await check(Noticing(silero, speech(QUESTION)))
+
+
+# --- turn models ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", conformance.TURN_MODEL)
+async def test_the_simulated_turn_model_conforms(check: Check[Judging], autojump_clock: MockClock) -> None:
+    await check(Judging(SimulatedTurnModel()))
+
+
+@pytest.mark.parametrize("check", conformance.TURN_MODEL)
+async def test_the_turn_models_adapter_conforms(check: Check[Judging], tmp_path: Path) -> None:
+    """With a small network in the place of Smart-Turn."""
+    network = tmp_path / "turn.onnx"
+    network.write_bytes(loudness_of_last_second())
+    await check(Judging(SmartTurn(network)))
