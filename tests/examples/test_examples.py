@@ -33,6 +33,7 @@ from orchestrator.asyncio_host import open_orchestrator as open_in_asyncio
 from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
 from orchestrator.simulation.speech import silence, spoken
 from tests.adapters.chat_server import Exchange, chat_server
+from tests.adapters.conftest import Speech
 
 __all__ = ["TestHotline"]
 
@@ -62,6 +63,17 @@ async def test_the_minimal_host_reads_and_writes_wav_files(
     await main("question.wav", "answer.wav", SimulatedProviders().for_calls())
     with wave.open("answer.wav", "rb") as file:
         assert file.getnframes() / file.getframerate() == pytest.approx(1.68)
+
+
+@pytest.mark.models
+@pytest.mark.slow
+async def test_the_minimal_host_is_answered_by_the_embedded_models(speech: Speech, models_dir: Path) -> None:
+    settings = Settings(local_models_dir=models_dir)
+    async with open_orchestrator(settings) as orchestrator:
+        await orchestrator.until_usable()
+        assert orchestrator.capacity == settings.local_max_calls
+        answer = await ask(orchestrator, AudioIn(speech("What is the capital of France?"), RATE))
+    assert sum(piece.duration_ms for piece in answer) > 300
 
 
 # --- the ASGI host ----------------------------------------------------------------------------------------
