@@ -85,6 +85,7 @@ async def _serve(host: Callable[[str], Any], providers: SimulatedProviders) -> N
     address = f"ws://127.0.0.1:{listener.getsockname()[1]}/call"
     config = hypercorn.Config()
     config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = 0.2
     stop = asyncio.Event()
     policy = ConversationPolicy(endpoint_delay_ms=100)
     app = make_app(open_in_asyncio(Settings(), providers=providers.for_calls(), policy=policy))
@@ -118,6 +119,36 @@ def test_the_asgi_host_answers_callers_over_websockets(leaves_nothing: Watch) ->
     async def run() -> None:
         async with asyncio.timeout(PATIENCE_S):
             await _serve(caller, providers)
+
+    with leaves_nothing():
+        asyncio.run(run())
+    assert providers.in_use() == 0
+
+
+@pytest.mark.parametrize("who", ["the client", "the server"])
+def test_a_call_of_the_asgi_host_that_breaks_off_leaves_nothing(who: str, leaves_nothing: Watch) -> None:
+    providers = SimulatedProviders()
+
+    async def caller(address: str) -> None:
+        client = await connect(address)
+        speaking = asyncio.create_task(_speak(client))
+        while not isinstance(await client.recv(), bytes):
+            pass
+        speaking.cancel()
+        clients.append(client)
+        if who == "the client":
+            client.transport.abort()
+            while providers.in_use():  # noqa: ASYNC110 (nobody tells a client that is gone)
+                await asyncio.sleep(0.01)
+
+    clients: list[Any] = []
+
+    async def run() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await _serve(caller, providers)
+            for client in clients:
+                client.transport.abort()
+                await client.wait_closed()
 
     with leaves_nothing():
         asyncio.run(run())
