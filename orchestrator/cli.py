@@ -273,6 +273,49 @@ def check(report: Path | None) -> None:
     raise SystemExit(0 if all_is_well else 1)
 
 
+# --- simulate ---------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--calls", type=click.IntRange(min=1), default=1000, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides all that happens in them.")
+@click.option(
+    "--faults",
+    # The names of `orchestrator.simulation.faults.PROFILES`, which a test compares.
+    type=click.Choice(["none", "light", "hostile", "stt", "llm", "tts"]),
+    default="light",
+    show_default=True,
+    help="What goes wrong with the providers: a profile, or all of it in one role.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the same for the same seed.")
+@click.option(
+    "--journals",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("simulate-failures"),
+    show_default=True,
+    help="Where the journals of failing calls are written.",
+)
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="NUMBER",
+    help="Number of the first call; with --calls 1, only that one is held.",
+)
+def simulate(calls: int, seed: int, faults: str, as_json: bool, journals: Path, first: int) -> None:
+    """Hold whole calls in virtual time, with simulated callers and providers, and check each of them."""
+    from orchestrator import simulating
+    from orchestrator.simulation.campaign import Campaign
+
+    campaign = Campaign(seed, faults)
+    try:
+        all_is_well = simulating.simulate(campaign, calls, first=first, as_json=as_json, journals=journals)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write a journal into {journals}: {error.strerror}.") from None
+    raise SystemExit(0 if all_is_well else 1)
+
+
 # --- journals ---------------------------------------------------------------------------------------------
 
 JOURNAL_FILE = click.argument("journal", metavar="FILE", type=click.Path(path_type=Path))

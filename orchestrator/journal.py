@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,6 +59,12 @@ class About:
     """By name, in order of preference."""
 
 
+@cache
+def _version(package: str) -> str:
+    """Of an installed package; read from its files once."""
+    return version(package)
+
+
 @frozen
 class Head:
     """Everything that a replay needs beside the facts, and what a reader wants to know first."""
@@ -68,8 +75,8 @@ class Head:
     at_ms: float
     """The beginning, in the conversation's time."""
     redacted: bool = False
-    vantum: str = Factory(lambda: version("vantum"))
-    statemachine: str = Factory(lambda: version("python-statemachine"))
+    vantum: str = Factory(lambda: _version("vantum"))
+    statemachine: str = Factory(lambda: _version("python-statemachine"))
 
 
 @frozen
@@ -215,6 +222,14 @@ def read_journal(path: Path) -> Journal:
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}.") from None
+    return journal_in(data, path)
+
+
+def journal_in(data: bytes, path: Path) -> Journal:
+    """The same from bytes; `path` names where they are from.
+
+    Raises `JournalError` for what is no journal, or is one of another format.
+    """
     if not data.startswith(MAGIC[: len(data)]):
         raise JournalError(f"{path} is not a journal of Vantum.")
     contents = list(_contents(data))

@@ -64,6 +64,7 @@ class ProviderWatch:
         random: draws the jitter of waits.
         policy: the breakers'.
         language: what speech is probed with: the language of callers who state none.
+        chart: of the breakers, shared with other watches of this thread; without, this one makes its own.
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class ProviderWatch:
         policy: BreakerPolicy | None = None,
         *,
         language: str = "en-US",
+        chart: Breaker | None = None,
     ) -> None:
         self._random = random
         self._policy = policy or BreakerPolicy()
         self._language = language
-        chart = Breaker(BreakerContext(self._policy))
+        chart = chart or Breaker(BreakerContext(self._policy))
         self._watched = {
             role: tuple(
                 _Watched(role, place, provider, self._breaker(chart, role, place))

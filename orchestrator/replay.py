@@ -9,7 +9,7 @@ from attrs import frozen
 
 from machines.driver import Driver
 from machines.facts import Fact
-from machines.system import ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem, Handled
 from orchestrator.journal import Broke, Head, Journal, fact_in
 
 Moment = Handled | Broke
@@ -33,9 +33,12 @@ class Replayed:
         return self.recorded == self.now
 
 
-def replay(journal: Journal) -> Iterator[Replayed]:
-    """Every fact of the journal, one after the other. Goes on after a difference, as long as facts come."""
-    system = system_of(journal.head)
+def replay(journal: Journal, charts: Charts | None = None) -> Iterator[Replayed]:
+    """Every fact of the journal, one after the other. Goes on after a difference, as long as facts come.
+
+    `charts` may be shared with conversations of the same thread: without, the replay makes its own.
+    """
+    system = system_of(journal.head, charts)
     beginning = system.start(journal.head.at_ms)
     yield Replayed(0, fact_in(journal.beginning), journal.beginning, beginning, _states(system))
     for number, recorded in enumerate(journal.moments, 1):
@@ -44,9 +47,9 @@ def replay(journal: Journal) -> Iterator[Replayed]:
         yield Replayed(number, fact, recorded, now, _states(system))
 
 
-def system_of(head: Head) -> ConversationSystem:
+def system_of(head: Head, charts: Charts | None = None) -> ConversationSystem:
     """The machines of a call, as they were before it began."""
-    return ConversationSystem(head.policy, line_ups=head.line_ups)
+    return ConversationSystem(head.policy, charts, head.line_ups)
 
 
 def _handle(system: ConversationSystem, fact: Fact) -> Moment:

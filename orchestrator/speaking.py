@@ -101,6 +101,8 @@ class Utterance:
         self._restarted = trio.Event()
         self._clock = PlaybackClock()
         self._unplayed = Unplayed(pacing.rate)
+        self._in_hand: Samples | None = None
+        """Taken from the buffer, and not sent yet."""
         self._held = False
         self._resumed = trio.Event()
 
@@ -122,9 +124,13 @@ class Utterance:
         """Send nothing more until `resume`, and nothing else than what follows what was heard."""
         self._held = True
         self._resumed = trio.Event()
-        if self._sink.hold_audio(self.number):
+        if self._sink.hold_audio(self.number) and self._clock.playing:
+            if self._in_hand is not None:
+                self._buffer.put_back(self._in_hand)
+                self._in_hand = None
             left_ms = self._clock.rewind()
             self._buffer.put_back(self._unplayed.last(left_ms))
+            self._emit(PlaybackAt(self.number, self._clock.heard_ms, playing=False))
 
     def resume(self) -> None:
         """Go on."""
@@ -202,11 +208,15 @@ class Utterance:
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
         while True:
-            chunk = await self._next_chunk(clock)
+            await self._next_chunk(clock)
             await trio.lowlevel.checkpoint_if_cancelled()
+            chunk, self._in_hand = self._in_hand, None
             if self._held:
-                self._buffer.put_back(chunk)
+                if chunk is not None:
+                    self._buffer.put_back(chunk)
                 await self._while_held()
+            elif chunk is None:
+                continue  # a hold has put it back, and is over
             elif len(chunk):
                 if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
                     reported_ms = clock.sent_ms
@@ -232,21 +242,21 @@ class Utterance:
             nursery.cancel_scope.cancel()
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _next_chunk(self, clock: PlaybackClock) -> Samples:
-        """A full chunk if it comes in time, else what there is before the caller runs out of audio.
+    async def _next_chunk(self, clock: PlaybackClock) -> None:
+        """Take a full chunk into the hand if it comes in time, else what there is before the caller runs out.
 
-        Empty after the last one. Reports when the caller does run out.
+        An empty one after the last. Reports when the caller does run out of audio.
         """
         full, some = self._pacing.chunk_samples, int(self._pacing.rate * SHORTEST_CHUNK_MS / 1000)
         if clock.playing:
             with trio.move_on_at(clock.plays_out_at - RUNNING_OUT_S):
-                return await self._buffer.take(full, full)
+                self._in_hand = await self._buffer.take(full, full)
+                return
         async with trio.open_nursery() as nursery:
             if clock.playing:
                 nursery.start_soon(self._report_dry, clock)
-            chunk = await self._buffer.take(full, some)
+            self._in_hand = await self._buffer.take(full, some)
             nursery.cancel_scope.cancel()
-        return chunk
 
     async def _report_dry(self, clock: PlaybackClock) -> None:
         await clock.wait_until_left(0)
@@ -314,6 +324,7 @@ class PlaybackClock:
         self.sent_ms = 0.0
         self.playing = False
         self.plays_out_at = 0.0
+        self._rewound = trio.Event()
 
     @property
     def heard_ms(self) -> float:
@@ -337,11 +348,15 @@ class PlaybackClock:
         left_ms = self.sent_ms - self.heard_ms
         self.sent_ms -= left_ms
         self.plays_out_at = trio.current_time()
+        self.playing = False
+        self._rewound.set()
+        self._rewound = trio.Event()
         return left_ms
 
     async def wait_until_left(self, ms: float) -> None:
-        """Return once at most `ms` of what was sent are still to be played."""
-        await trio.sleep_until(self.plays_out_at - ms / 1000)
+        """Return once at most `ms` of what was sent are still to be played: at once when it is dropped."""
+        with trio.move_on_at(self.plays_out_at - ms / 1000):
+            await self._rewound.wait()
 
 
 class Unplayed:

@@ -18,7 +18,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, hold_call
+from orchestrator.simulation.call import Call, ReplayDiffers, hold_call, holding
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.hearing import (
     Scoring,
@@ -26,6 +26,7 @@ from orchestrator.simulation.hearing import (
     SimulatedTurnModel,
     SimulatedVoiceActivity,
     Transcription,
+    TurnDetection,
 )
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
@@ -43,6 +44,7 @@ __all__ = [
     "Fault",
     "Opening",
     "Plan",
+    "ReplayDiffers",
     "Scoring",
     "SimulatedCaller",
     "SimulatedLanguageModel",
@@ -54,8 +56,10 @@ __all__ = [
     "Speaking",
     "Stalls",
     "Transcription",
+    "TurnDetection",
     "broken_promises",
     "dice",
     "hold_call",
+    "holding",
     "script",
 ]

@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeVar
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.interfaces import ProviderError
 from machines.facts import ErrorClass
@@ -53,27 +53,40 @@ AT_ONCE = Delay()
 
 
 @frozen
-class Fails:
+class _Mishap:
+    struck: Callable[[], None] | None = field(default=None, eq=False, repr=False, kw_only=True)
+    """Called each time it happens."""
+
+    def strikes(self) -> None:
+        """It happens now."""
+        if self.struck is not None:
+            self.struck()
+
+
+@frozen
+class Fails(_Mishap):
     """The provider reports an error."""
 
     error_class: ErrorClass = ErrorClass.TRANSIENT
     message: str = "simulated failure"
+    retry_after_ms: int | None = None
+    """How long the provider asks to be left alone for."""
 
 
 @frozen
-class Stalls:
+class Stalls(_Mishap):
     """The provider stays open and silent for ever."""
 
 
 @frozen
-class Breaks:
+class Breaks(_Mishap):
     """The adapter raises what its interface does not allow: a fault of its own, or of an SDK."""
 
     error: type[Exception] = RuntimeError
 
 
 @frozen
-class Ends:
+class Ends(_Mishap):
     """The provider ends as if it were done, though it is not."""
 
 
@@ -82,9 +95,11 @@ Fault = Fails | Stalls | Breaks | Ends
 
 async def strike(fault: Fault | None) -> bool:
     """Let the fault happen; returns whether what goes on ends here as if it were done."""
+    if fault is not None:
+        fault.strikes()
     match fault:
-        case Fails(error_class=error_class, message=message):
-            raise ProviderError(error_class, message)
+        case Fails(error_class=error_class, message=message, retry_after_ms=retry_after_ms):
+            raise ProviderError(error_class, message, retry_after_ms)
         case Breaks(error=error):
             raise error("simulated bug")
         case Stalls():

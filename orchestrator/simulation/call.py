@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
 from random import Random
 
 import trio
 from attrs import Factory, define
 
 from adapters.interfaces import LISTENING_RATE, Samples
+from machines import effects as do
 from machines import facts
 from machines.declarations import Step
-from machines.facts import EndReason, Request, TurnMode
+from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import Handled
+from machines.system import Charts, Handled
 from orchestrator.conversation import converse
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.journal import CallJournal
+from orchestrator.journal import About, CallJournal, End, Record, frame, journal_in
 from orchestrator.provider_watch import ProviderWatch
+from orchestrator.replay import Replayed, replay
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speech import silence, spoken
+from orchestrator.simulation.speech import noise, silence, spoken
 
 BLOCK_MS = 20
-"""A simulated microphone sends blocks of this length, in real time."""
+"""A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
 PATIENCE_S = 60
 LONGEST_CALL_S = 3600
+
+
+ABOUT = About("simulated call", "vantum.v2", 0.0, dict.fromkeys(Role, ("simulated",)))
+
+
+@cache
+def shared_charts() -> Charts:
+    """The charts of all simulated calls, which run in one thread: made once, since that takes 10 ms."""
+    return Charts()
+
+
+class ReplayDiffers(Exception):  # noqa: N818 (it says what happened)
+    """The facts of a call, run through the machines again, did not lead to what they had led to."""
 
 
 @define
@@ -44,8 +61,17 @@ class Call:
     state: str = "connecting"
     """Of the conversation machine."""
     over: trio.Event = Factory(trio.Event)
+    answers: int = 0
+    """How many are over, those that never began included."""
     watch: ProviderWatch | None = None
     journal: CallJournal | None = None
+    """Is kept beside the records."""
+    records: list[Record] = Factory(list)
+    """The call's own journal."""
+    charts: Charts = Factory(shared_charts)
+    block_ms: int = BLOCK_MS
+    random: Random = Factory(lambda: Random(0))
+    """Draws the jitter of retries."""
     _requests: int = 0
     _changed: trio.Event = Factory(trio.Event)
 
@@ -66,6 +92,10 @@ class Call:
     async def say(self, words: str, rate: int = LISTENING_RATE) -> None:
         """Speak, in real time."""
         await self._send(spoken(words, rate), rate)
+
+    async def make_noise(self, ms: float) -> None:
+        """Send what sounds like a voice and holds no words, in real time."""
+        await self._send(noise(ms), LISTENING_RATE)
 
     async def keep_quiet(self, ms: float) -> None:
         """Send silence, in real time."""
@@ -97,6 +127,16 @@ class Call:
                 with trio.move_on_after(0.01):
                     await self._changed.wait()
 
+    async def within(self, seconds: float, happened: Callable[[], bool]) -> bool:
+        """Wait for it for so long, or until the call is over; whether it happened.
+
+        It is asked after every step of a machine.
+        """
+        with trio.move_on_after(seconds):
+            while not (happened() or self.over.is_set()):
+                await self._changed.wait()
+        return happened()
+
     async def reaches(self, *states: str) -> None:
         """Return once the conversation machine is in one of these states, or the call is over."""
         await self.until(lambda: self.state in states or self.over.is_set())
@@ -121,8 +161,9 @@ class Call:
             self.policy,
             self._observe,
             watch=self.watch,
-            random=Random(0),
-            journal=self.journal,
+            charts=self.charts,
+            random=self.random,
+            journal=CallJournal(ABOUT if self.journal is None else self.journal.about, self._keep),
         )
         self.over.set()
         self._announce()
@@ -132,16 +173,27 @@ class Call:
         for step in handled.steps:
             if step.machine == "conversation":
                 self.state = step.target
+                self.answers += sum(isinstance(effect, do.TellAnswerEnded) for effect in step.effects)
         self._announce()
+
+    def _keep(self, record: Record) -> None:
+        self.records.append(record)
+        if self.journal is not None:
+            self.journal.keep(record)
+
+    def replayed(self) -> Iterator[Replayed]:
+        """The call once more, as its journal has it: through bytes, and the machines."""
+        data = b"".join(frame(record) for record in [*self.records, End()])
+        return replay(journal_in(data, Path(ABOUT.session_id)), self.charts)
 
     def _announce(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 
     async def _send(self, samples: Samples, rate: int) -> None:
-        block = rate * BLOCK_MS // 1000
+        block = rate * self.block_ms // 1000
         for start in range(0, len(samples), block):
-            await trio.sleep(BLOCK_MS / 1000)
+            await trio.sleep(self.block_ms / 1000)
             self.audio.push(samples[start : start + block], rate)
 
     def _request(self, event_type: str) -> Request:
@@ -157,7 +209,10 @@ async def hold_call(
     watch: ProviderWatch | None = None,
     journal: CallJournal | None = None,
 ) -> AsyncIterator[Call]:
-    """A call that lasts as long as the block, which it outlives only to hang up properly."""
+    """A call that lasts as long as the block, which it outlives only to hang up properly.
+
+    Raises `ReplayDiffers` if its journal, run through the machines again, gives anything else.
+    """
     call = Call(
         providers or SimulatedProviders(),
         caller or SimulatedCaller(),
@@ -165,10 +220,24 @@ async def hold_call(
         watch=watch,
         journal=journal,
     )
-    # Where nothing is left to happen, virtual time would stand still; so it fails instead.
+    async with holding(call):
+        yield call
+    for moment in call.replayed():
+        if not moment.same:
+            raise ReplayDiffers(
+                f"fact {moment.number} led to {moment.recorded}; replayed, it leads to {moment.now}"
+            )
+
+
+@asynccontextmanager
+async def holding(call: Call) -> AsyncIterator[None]:
+    """The call lasts as long as the block, which it outlives only to hang up properly.
+
+    Raises `trio.TooSlowError` after an hour: where nothing is left to happen, virtual time would stand still.
+    """
     with trio.fail_after(LONGEST_CALL_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.run)
-            yield call
+            yield
             call.hang_up()
             await call.over.wait()

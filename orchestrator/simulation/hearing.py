@@ -11,7 +11,15 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber, VoiceDetector
-from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    ProviderFailure,
+    TranscriptFinal,
+    TranscriptInterim,
+    TranscriptionFailed,
+    TurnResumed,
+)
 from orchestrator.simulation.behaviour import (
     AT_ONCE,
     Breaks,
@@ -25,7 +33,7 @@ from orchestrator.simulation.behaviour import (
     script,
     strike,
 )
-from orchestrator.simulation.speech import is_voice, understood
+from orchestrator.simulation.speech import WORD_MS, Heard, is_voice, understood
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
@@ -41,23 +49,29 @@ class SimulatedVoiceActivity:
     """Voice is what is loud enough to be a word."""
 
     name = "simulated voice activity"
-    window_ms = WINDOW * 1000 / LISTENING_RATE
+
+    def __init__(self, window: int = WINDOW) -> None:
+        """Windows of so many samples."""
+        self.window_ms = window * 1000 / LISTENING_RATE
+        self._window = window
 
     def open(self) -> VoiceDetector:
         """A caller's detector."""
-        return _Detector()
+        return _Detector(self._window)
 
 
 @define
 class _Detector:
+    _window: int
     _rest: Samples = Factory(_nothing)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         audio = np.concatenate([self._rest, samples])
-        whole = len(audio) // WINDOW * WINDOW
+        whole = len(audio) // self._window * self._window
         self._rest = audio[whole:]
         await trio.lowlevel.checkpoint()
-        return [(window, 0.98 if is_voice(window) else 0.02) for window in audio[:whole].reshape(-1, WINDOW)]
+        windows = audio[:whole].reshape(-1, self._window)
+        return [(window, 0.98 if is_voice(window) else 0.02) for window in windows]
 
 
 @frozen
@@ -111,11 +125,20 @@ class Transcription:
     """How often it is reported."""
 
 
+@frozen
+class TurnDetection:
+    """How speech to text finds the ends of turns: by silence after words."""
+
+    eager_ms: float = 300
+    """After this it expects the end of the turn."""
+    sure_ms: float = 800
+    """After this it is sure of it."""
+
+
 class SimulatedSpeechToText:
     """Speech to text: interim transcripts word by word, final ones as planned."""
 
     name = "simulated speech to text"
-    ends_turns = False
 
     def __init__(
         self,
@@ -124,8 +147,10 @@ class SimulatedSpeechToText:
         random: Random | None = None,
         *,
         interim: bool = True,
+        detection: TurnDetection | None = None,
     ) -> None:
-        """`interim`: what was heard so far is told."""
+        """`interim`: what was heard so far is told; with `detection`, it decides about ends of turns."""
+        self.ends_turns = detection is not None
         self.open_links = 0
         self.languages: list[str] = []
         """Those that links were opened with."""
@@ -134,6 +159,7 @@ class SimulatedSpeechToText:
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
         self._interim = interim
+        self._detection = detection
 
     def opens_with(self, *openings: Opening) -> None:
         """The next openings go like this, before those that are planned."""
@@ -151,7 +177,9 @@ class SimulatedSpeechToText:
         self.languages.append(language)
         try:
             async with opening.lifetime(), trio.open_nursery() as nursery:
-                yield _Transcriber(nursery, emit, self._transcriptions, self._random, self._interim)
+                yield _Transcriber(
+                    nursery, emit, self._transcriptions, self._random, self._interim, self._detection
+                )
                 nursery.cancel_scope.cancel()
         finally:
             self.open_links -= 1
@@ -164,9 +192,13 @@ class _Transcriber:
     _transcriptions: Plan[Transcription]
     _random: Random
     _interim: bool
+    _detection: TurnDetection | None
     _turn: int | None = None
-    _heard: Samples = Factory(_nothing)
+    _heard: Heard = Factory(Heard)
     _told: str = ""
+    _silence_ms: float = 0
+    """Since the last word."""
+    _expecting_end: bool = False
 
     def settled(self, turn: int) -> Settled:
         return Settled()  # no word is sure before all are
@@ -174,23 +206,46 @@ class _Transcriber:
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
-        self._heard = self._heard[-CARRIED_MS * LISTENING_RATE // 1000 :]
+        self._silence_ms, self._expecting_end = 0, False
+        carried, self._heard = self._heard.last(CARRIED_MS), Heard()
+        self._heard.add(carried)
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        self._heard = np.concatenate([self._heard, samples])
+        self._heard.add(samples)
         await trio.lowlevel.checkpoint()
-        words = understood(self._heard)
+        words = self._heard.words()
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
+        if self._detection is not None and self._turn is not None and words:
+            self._detect_end(self._detection, self._turn, words, samples)
+
+    def _detect_end(self, detection: TurnDetection, turn: int, words: str, samples: Samples) -> None:
+        if is_voice(samples):
+            if self._expecting_end:
+                self._emit(TurnResumed(turn))
+            self._silence_ms, self._expecting_end = 0, False
+            return
+        self._silence_ms += len(samples) * 1000 / LISTENING_RATE
+        if self._silence_ms >= detection.sure_ms:
+            self._forget()
+            self._emit(EndOfTurn(turn, words, 0.9, WORD_MS * len(words.split())))
+        elif self._silence_ms >= detection.eager_ms and not self._expecting_end:
+            self._expecting_end = True
+            self._emit(EagerEndOfTurn(turn, words, 0.6))
 
     def finalize(self, turn: int) -> None:
-        words = understood(self._heard) if turn == self._turn else ""
-        self._turn, self._heard, self._told = None, _nothing(), ""
+        words = self._heard.words() if turn == self._turn else ""
+        self._forget()
         self._nursery.start_soon(self._report, turn, words, self._transcriptions())
+
+    def _forget(self) -> None:
+        self._turn, self._heard, self._told = None, Heard(), ""
 
     async def _report(self, turn: int, words: str, how: Transcription) -> None:
         await how.delay.wait(self._random)
+        if how.fault is not None:
+            how.fault.strikes()
         match how.fault:
             case Fails(error_class=error_class, message=message):
                 self._emit(TranscriptionFailed(turn, ProviderFailure(error_class, message)))
@@ -204,4 +259,4 @@ class _Transcriber:
             case _:
                 return
         for _ in range(how.times):
-            self._emit(TranscriptFinal(turn, words, 0.9, 320.0 * len(words.split())))
+            self._emit(TranscriptFinal(turn, words, 0.9, WORD_MS * len(words.split())))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import Factory, frozen
 
+from adapters.at_most import at_most
+from adapters.interfaces import SpeechToText, TextToSpeech
 from orchestrator.providers import Providers
 from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedTurnModel, SimulatedVoiceActivity
 from orchestrator.simulation.speaking import SimulatedTextToSpeech
@@ -21,23 +23,29 @@ class SimulatedProviders:
     second_llm: SimulatedLanguageModel | None = None
     second_tts: SimulatedTextToSpeech | None = None
     turn_model: SimulatedTurnModel | None = None
+    voice_activity: SimulatedVoiceActivity = Factory(SimulatedVoiceActivity)
+    places: int | None = None
+    """How many links the second ear and the second voice serve at once; None: as many as are asked for."""
 
     def for_calls(self) -> Providers:
         """As conversations take them."""
-        return Providers(
-            (self.stt, *([self.second_stt] if self.second_stt else [])),
-            (self.llm, *([self.second_llm] if self.second_llm else [])),
-            (self.tts, *([self.second_tts] if self.second_tts else [])),
-            SimulatedVoiceActivity(),
-            self.turn_model,
-        )
+        stt: list[SpeechToText] = [self.stt]
+        tts: list[TextToSpeech] = [self.tts]
+        if self.second_stt is not None:
+            stt.append(at_most(self.second_stt, self.places) if self.places else self.second_stt)
+        if self.second_tts is not None:
+            tts.append(at_most(self.second_tts, self.places) if self.places else self.second_tts)
+        return Providers(tuple(stt), tuple(self.models()), tuple(tts), self.voice_activity, self.turn_model)
 
     def in_use(self) -> int:
         """Links and streams that are open now, and pauses that are listened to."""
         ears = [each for each in (self.stt, self.second_stt) if each]
-        models = [each for each in (self.llm, self.second_llm) if each]
         voices = [each for each in (self.tts, self.second_tts) if each]
         links = sum(each.open_links for each in ears) + sum(each.open_links for each in voices)
         scored = self.turn_model.running if self.turn_model else 0
-        running = sum(each.running for each in models) + sum(each.running for each in voices)
+        running = sum(each.running for each in self.models()) + sum(each.running for each in voices)
         return links + running + scored
+
+    def models(self) -> list[SimulatedLanguageModel]:
+        """The language models."""
+        return [each for each in (self.llm, self.second_llm) if each]

@@ -15,8 +15,6 @@ from adapters.interfaces import SegmentEnd, SpeechStream, SpokenAudio, Voice
 from machines.facts import Word
 from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
 
-PIECE_MS = 100
-"""Length of the pieces that audio comes in."""
 VOICE_RATE = 24_000
 
 
@@ -28,6 +26,8 @@ class Speaking:
     """Before the first audio of each segment."""
     between: Delay = AT_ONCE
     """Before each further piece of audio."""
+    piece_ms: int = 100
+    """Length of the pieces that audio comes in."""
     ms_per_character: float = 60
     rate: int = VOICE_RATE
     words: bool = True
@@ -141,7 +141,7 @@ class _Stream:
             while left > 0:
                 if self._strikes_now() and await strike(self._how.fault):
                     return
-                count = min(left, self.sample_rate * PIECE_MS // 1000)
+                count = min(left, self.sample_rate * self._how.piece_ms // 1000)
                 yield SpokenAudio(segment, np.full(count, (segment % 30 + 1) * 1000, np.int16))
                 left -= count
                 self._pieces += 1

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from attrs import frozen
 
 from adapters.interfaces import Samples
 from orchestrator.audio import write_wav
+from tests.orchestrator.journals import replays
 
 VANTUM = Path(sys.executable).with_name("vantum")
 START_SECONDS = 120
@@ -49,7 +51,19 @@ class RunningServer:
 
 @contextmanager
 def serving(**settings: str) -> Iterator[RunningServer]:
-    """`vantum serve` on a port of the system's choice, with no keys; it must stop cleanly when told."""
+    """`vantum serve` on a port of the system's choice, with no keys; it must stop cleanly when told.
+
+    Then every call's journal is replayed.
+    """
+    with TemporaryDirectory() as journals:
+        with started(JOURNAL_DIR=journals, **settings) as running:
+            yield running
+        replays(Path(journals))
+
+
+@contextmanager
+def started(**settings: str) -> Iterator[RunningServer]:
+    """The same without journals."""
     keyless = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     process = subprocess.Popen(
         [str(VANTUM), "serve", "--port", "0"],

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from machines.facts import TurnMode
 from orchestrator.settings import Settings
 from orchestrator.talk_client import Turn, talk_client
 from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
+from tests.orchestrator.journals import replays
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -64,12 +66,24 @@ def started(log: Path, *options: str, **settings: str) -> Iterator[subprocess.Po
 
 @asynccontextmanager
 async def serving(log: Path, *options: str, **settings: str) -> AsyncIterator[RunningServer]:
-    """The same when it is ready, for which it may need vendors of this process; it must stop cleanly."""
+    """The same when it is ready, for which it may need vendors of this process; it must stop cleanly.
+
+    Then every call's journal is replayed.
+    """
+    with TemporaryDirectory() as journals:
+        async with ready(log, *options, JOURNAL_DIR=journals, **settings) as running:
+            yield running
+        replays(Path(journals))
+
+
+@asynccontextmanager
+async def ready(log: Path, *options: str, **settings: str) -> AsyncIterator[RunningServer]:
+    """The same without journals."""
     with started(log, *options, **settings) as process:
         assert process.stdout is not None
-        ready = re.search(r":(\d+)/", await trio.to_thread.run_sync(process.stdout.readline))
-        assert ready, f"the server did not start: {process.wait(STOP_SECONDS)}, see {log}"
-        running = RunningServer(process, int(ready[1]))
+        announced = re.search(r":(\d+)/", await trio.to_thread.run_sync(process.stdout.readline))
+        assert announced, f"the server did not start: {process.wait(STOP_SECONDS)}, see {log}"
+        running = RunningServer(process, int(announced[1]))
         try:
             yield running
         finally:

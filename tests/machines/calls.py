@@ -14,7 +14,7 @@ from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
-from machines.system import ConversationSystem, Handled, LineUp
+from machines.system import Charts, ConversationSystem, Handled, LineUp
 
 MANUAL, AUTOMATIC = TurnMode.MANUAL, TurnMode.AUTOMATIC
 START = Request("audio.input.start", "start")
@@ -37,6 +37,8 @@ BOOKKEEPING = (
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""
 
+CHARTS = Charts()
+"""Made once: making them takes longer than most calls."""
 TWO_EACH = {role: LineUp(2) for role in Role}
 """Another provider stands ready for every role."""
 
@@ -50,9 +52,12 @@ class Call:
     """One call. Times are milliseconds since its start."""
 
     def __init__(
-        self, policy: ConversationPolicy = POLICY, line_ups: Mapping[Role, LineUp] | None = None
+        self,
+        policy: ConversationPolicy = POLICY,
+        line_ups: Mapping[Role, LineUp] | None = None,
+        charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, line_ups=line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning

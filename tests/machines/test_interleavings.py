@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import ConversationSystem, Handled, LineUp
+from tests.machines.calls import CHARTS
 
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 POLICY = ConversationPolicy(
     system_prompt="Be brief.",
     llm_retry_delays_ms=(0, 100),
@@ -35,12 +38,14 @@ durations = st.floats(0, 5_000)
 class AnyCall(RuleBasedStateMachine):
     """One call, to which anything may happen at any time."""
 
+    usual = POLICY
+
     def __init__(self) -> None:
         super().__init__()
         self.requests = 0
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
-        self.policy = POLICY
+        self.policy = self.usual
         self.line_ups: dict[Role, LineUp] = {}
         self.begins()
 
@@ -54,14 +59,14 @@ class AnyCall(RuleBasedStateMachine):
         """In most calls the links come up and stay."""
         self.links_are_flaky = flaky
         self.mode = mode
-        self.policy = evolve(POLICY, barge_in=barge_in)
+        self.policy = evolve(self.usual, barge_in=barge_in)
         self.line_ups = {role: LineUp(providers) for role in Role}
         self.begins()
         self.answers_the_phone()
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(self.policy, line_ups=self.line_ups)
+        self.system = ConversationSystem(self.policy, CHARTS, self.line_ups)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
@@ -279,7 +284,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(self.policy, line_ups=self.line_ups)
+        again = ConversationSystem(self.policy, CHARTS, self.line_ups)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from machines.facts import Role, SegmentVoiced
-from orchestrator.journal import About, CallJournal, End, Journal, Record, frame, read_journal
+from machines.system import Charts
+from orchestrator.journal import SUFFIX, About, CallJournal, End, Journal, Record, frame, read_journal
 from orchestrator.redaction import Redactor
+from orchestrator.replay import Replayed, replay
 from orchestrator.simulation import hold_call
 
 ABOUT = About("0198-call", "vantum.v2", 1_790_000_000_000.0, dict.fromkeys(Role, ("simulated",)))
@@ -40,3 +42,15 @@ def write(path: Path, records: list[Record], redactor: Redactor | None = None) -
 def journal_of(path: Path, records: list[Record], redactor: Redactor | None = None) -> Journal:
     """The same, read back."""
     return read_journal(write(path, records, redactor))
+
+
+def differences(journal: Journal, charts: Charts | None = None) -> list[Replayed]:
+    """Where a replay gives anything else than what is recorded."""
+    return [moment for moment in replay(journal, charts) if not moment.same]
+
+
+def replays(directory: Path) -> None:
+    """Every journal in the directory, run through the machines again, gives what it holds."""
+    charts = Charts()
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        assert differences(read_journal(path), charts) == [], path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trio
@@ -12,6 +14,7 @@ from attrs import frozen
 from orchestrator.server import Server, open_listeners, serve_with
 from orchestrator.settings import Settings
 from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
+from tests.orchestrator.journals import replays
 
 
 def quick_providers() -> SimulatedProviders:
@@ -31,14 +34,17 @@ class Running:
 
 @asynccontextmanager
 async def serving(providers: SimulatedProviders | None = None, **chosen: Any) -> AsyncIterator[Running]:
-    """Serve as long as the block runs."""
+    """Serve as long as the block runs; then every call's journal is replayed."""
     providers = providers or quick_providers()
-    settings = Settings(**{"host": "127.0.0.1", "port": 0, "local_max_calls": 64, **chosen})
-    async with trio.open_nursery() as nursery:
-        listeners = await open_listeners(settings)
-        bound = await nursery.start(serve_with, settings, providers.for_calls(), listeners)
-        yield Running(bound.server, bound.port, providers, nursery.cancel_scope)
-        nursery.cancel_scope.cancel()
+    with TemporaryDirectory() as directory:
+        usual = {"host": "127.0.0.1", "port": 0, "local_max_calls": 64, "journal_dir": Path(directory)}
+        settings = Settings(**{**usual, **chosen})
+        async with trio.open_nursery() as nursery:
+            listeners = await open_listeners(settings)
+            bound = await nursery.start(serve_with, settings, providers.for_calls(), listeners)
+            yield Running(bound.server, bound.port, providers, nursery.cancel_scope)
+            nursery.cancel_scope.cancel()
+        replays(Path(directory))
 
 
 async def eventually(happened: Callable[[], object]) -> None:

@@ -27,7 +27,7 @@ from orchestrator.journal import FORMAT, Head, Record, read_journal
 from orchestrator.records import FACTS
 from orchestrator.redaction import Redactor
 from orchestrator.replay_diagram import draw, traffic_of
-from orchestrator.simulation import hold_call
+from orchestrator.simulation import ReplayDiffers, hold_call
 from tests.orchestrator.journals import broken_call, kept_in, write
 from tests.orchestrator.test_journal import random_call
 
@@ -108,11 +108,11 @@ def test_a_changed_guard_is_found_and_shown_in_its_context(
 def test_a_changed_effect_is_found(records: list[Record], tmp_path: Path) -> None:
     head = records[0]
     assert isinstance(head, Head)
-    changed = [evolve(head, policy=evolve(head.policy, barge_in_min_ms=201)), *records[1:]]
+    changed = [evolve(head, policy=evolve(head.policy, barge_in_patience_ms=2001)), *records[1:]]
     result = vantum("replay", write(tmp_path / "a.journal", changed))
     assert result.exit_code == 1
     assert "  -   ArmDeadline(" in result.output
-    assert "delay_ms=201" in result.output
+    assert "delay_ms=2001" in result.output
 
 
 def test_effects_in_another_order_are_a_difference(records: list[Record], tmp_path: Path) -> None:
@@ -122,6 +122,17 @@ def test_effects_in_another_order_are_a_difference(records: list[Record], tmp_pa
     result = vantum("replay", write(tmp_path / "a.journal", backwards))
     assert result.exit_code == 1
     assert "a difference at fact 0" in result.output
+
+
+async def test_a_simulated_call_that_is_not_replayed_the_same_fails(autojump_clock: MockClock) -> None:
+    with pytest.raises(
+        ReplayDiffers, match=r"^fact \d+ led to .*delay_ms=2000.*, it leads to .*delay_ms=3000"
+    ):
+        async with hold_call() as call:
+            await call.reaches("quiet")
+            head = call.records[0]
+            assert isinstance(head, Head)
+            call.records[0] = evolve(head, policy=evolve(head.policy, close_timeout_ms=3000))
 
 
 # --- what cannot be replayed ------------------------------------------------------------------------------

@@ -1,0 +1,156 @@
+"""Telling how a campaign of simulated calls goes: the body of `vantum simulate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from orchestrator.simulation.campaign import Campaign, Finished
+from orchestrator.simulation.leftovers import Census, peak_memory_mb
+from orchestrator.simulation.report import PERCENTILES, Failure, Report, coverage, names
+
+SETTLED_AFTER = 1000
+"""Calls after which a process has grown to its size: from then on its memory should stay as it is."""
+MOST_NEVER = 10
+"""Transitions that no call has taken are listed, if they are no more than these."""
+
+
+def simulate(
+    campaign: Campaign, calls: int, *, first: int = 1, as_json: bool = False, journals: Path
+) -> bool:
+    """Hold calls of a campaign and tell what was seen; returns whether all is well.
+
+    What depends on the machine it runs on (speed, memory, what is left behind) goes to standard error if
+    `as_json`: the object on standard output is the same for the same seed.
+
+    Args:
+        campaign: what holds the calls.
+        calls: how many.
+        first: the number of the first one.
+        as_json: print one JSON object instead of a report for people.
+        journals: the directory that journals of failing calls are written to; it is made if need be.
+
+    Raises:
+        OSError: a journal cannot be written.
+    """
+    report = Report(campaign.seed, campaign.faults, first)
+    aside = Console(stderr=True)
+    console = aside if as_json else Console()
+    before, began, settled_mb = Census.taken(), time.perf_counter(), None
+    for finished in shown(campaign.calls(calls, first), calls, aside):
+        failure = report.add(finished)
+        if failure is not None:
+            _tell_failure(console, failure, _write_journal(journals, campaign, finished))
+        if report.calls == SETTLED_AFTER:
+            settled_mb = peak_memory_mb()
+    seconds = time.perf_counter() - began
+    left = Census.taken().more_than(before)
+    if as_json:
+        click.echo(report.as_json(campaign), nl=False)
+    else:
+        _tell(console, report, campaign)
+    _print(console, f"{'speed':<14}{report.calls / seconds:,.0f} calls per second, {seconds:.1f} s in all")
+    _print(console, f"{'left behind':<14}{_told_left(left)}; {_told_memory(settled_mb)}")
+    return not report.failures and not left
+
+
+def shown(calls: Iterator[Finished], count: int, console: Console) -> Iterator[Finished]:
+    """The calls, and on a terminal how far they have come."""
+    if not console.is_terminal:
+        yield from calls
+        return
+    columns = (TextColumn("calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield from progress.track(calls, total=count)
+
+
+# --- a call that failed -----------------------------------------------------------------------------------
+
+
+def _write_journal(directory: Path, campaign: Campaign, finished: Finished) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"seed-{campaign.seed}-{campaign.faults}-call-{finished.number}.journal"
+    path.write_bytes(finished.journal())
+    if finished.trace:
+        path.with_suffix(".txt").write_text(finished.trace, encoding="utf-8")
+    return path
+
+
+def _tell_failure(console: Console, failure: Failure, journal: Path) -> None:
+    _print(console, f"Call {failure.number} ({failure.personality}) failed.")
+    for complaint in failure.complaints:
+        _print(console, f"  {complaint}")
+    _print(console, f"  journal: {journal}")
+    _print(console, f"  again:   {failure.again}")
+    _print(console, "")
+
+
+# --- the report -------------------------------------------------------------------------------------------
+
+
+def _tell(console: Console, report: Report, campaign: Campaign) -> None:
+    _print(
+        console,
+        f"{'calls':<14}{report.calls:,} with faults “{report.faults}” from seed {report.seed}:"
+        f" {report.turns:,} turns, {report.answers:,} answers, {campaign.auditor.moments:,} facts,"
+        f" {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
+    )
+    _print(console, f"{'callers':<14}{_counts(dict(report.personalities))}")
+    _print(console, f"{'ends':<14}{_counts(dict(report.ends))}")
+    total = report.injected.total()
+    _print(console, f"{'faults':<14}{total:,} of {len(report.injected)} kinds")
+    for kind, count in sorted(report.injected.items()):
+        _print(console, f"{'':<14}{count:>7,} {kind}")
+    for each in coverage(campaign.auditor.rows):
+        _print(
+            console,
+            f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
+            f" {each.edges_taken} of {each.edges} edges between states",
+        )
+        for never in each.never if len(each.never) <= MOST_NEVER else ():
+            _print(console, f"{'':<14}never {never}")
+    _tell_latencies(console, report)
+    held = [name for name in names(campaign.invariants) if not report.broken[name]]
+    _print(
+        console,
+        f"{'invariants':<14}{len(held)} of {len(campaign.invariants)} held at each of"
+        f" {campaign.auditor.moments:,} facts",
+    )
+    for promise, count in sorted(report.broken.items()):
+        _print(console, f"{'':<14}broken in {count:,} call(s): {promise}")
+    _print(console, f"{'failed':<14}{len(report.failures):,}")
+
+
+def _tell_latencies(console: Console, report: Report) -> None:
+    title = "  ".join(f"{f'p{each}':>9}" for each in PERCENTILES)
+    _print(console, f"{'virtual ms':<14}{'':<15}{title}    answers")
+    for name, (count, values) in report.latencies().items():
+        told = "  ".join(f"{value:>9,.1f}" for value in values)
+        _print(console, f"{'':<14}{name:<15}{told}  {count:>9,}")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+
+
+def _told_left(left: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in left.items()) or "nothing"
+
+
+def _told_memory(settled_mb: float | None) -> str:
+    now = peak_memory_mb()
+    if settled_mb is None:
+        return f"memory {now:.0f} MB at most"
+    return (
+        f"memory +{now - settled_mb:.1f} MB between call {SETTLED_AFTER:,} and the end ({now:.0f} MB at most)"
+    )
+
+
+def _print(console: Console, text: str) -> None:
+    """As it stands: no line broken, nothing coloured."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""The audit of a call: its journal is run through the machines again, and held against the invariants.
+
+The call ran on the library's engine; here the machines run by their tables (`machines/check/fast.py`), which
+names every transition taken. So each call also shows that both agree in every step and effect. The invariants
+are those of `vantum check`: over facts and effects, as an observer sees them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from attrs import Factory, define, field, frozen
+
+from machines.check.books import Books
+from machines.check.fast import run_by_tables
+from machines.check.invariants import INVARIANTS, Invariant
+from machines.check.walk import moment_of, started
+from machines.system import Charts, ConversationSystem, Handled
+from machines.tables import Row
+from orchestrator.journal import Broke, End, Head, Record, fact_in
+
+REPLAYED = "replayed"
+"""The name under which a difference to the journal is reported, among those of invariants."""
+
+
+@frozen
+class Complaint:
+    """A promise that a call broke."""
+
+    promise: str
+    """The name of the invariant, or which other promise."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.text}"
+
+
+def _charts(rows: Counter[Row]) -> Charts:
+    charts = Charts()
+
+    def note(row: Row) -> None:
+        rows[row] += 1
+
+    run_by_tables(charts.conversation, note)
+    run_by_tables(charts.link, note)
+    return charts
+
+
+@define
+class Auditor:
+    """Holds journals against the invariants, one after the other, and counts what they exercised."""
+
+    invariants: tuple[Invariant, ...] = INVARIANTS
+    moments: int = 0
+    """Facts that the invariants were held against."""
+    rows: Counter[Row] = Factory(Counter)
+    """The transitions that were taken, and how often."""
+    _charts: Charts = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._charts = _charts(self.rows)
+
+    def complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
+        """What is wrong with a call: each promise once, where it was broken first."""
+        told: set[str] = set()
+        for complaint in self._complaints(records):
+            if complaint.promise not in told:
+                told.add(complaint.promise)
+                yield complaint
+
+    def _complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
+        if not records:
+            return
+        head, *moments = records
+        assert isinstance(head, Head)
+        system = ConversationSystem(head.policy, self._charts, head.line_ups)
+        books = Books()
+        for number, recorded in enumerate(moments):
+            if isinstance(recorded, Head | End):
+                return
+            history = system.conversation.context.history
+            handled = self._again(system, head, recorded, first=number == 0)
+            if handled != recorded:
+                yield _difference(number, recorded, handled)
+            if isinstance(handled, Broke):
+                return
+            moment = moment_of(system, started(handled) if number == 0 else books, history, handled)
+            books = moment.after
+            self.moments += 1
+            for invariant in self.invariants:
+                text = invariant(moment)
+                if text is not None:
+                    yield Complaint(invariant.__name__, f"{text} (fact {number})")
+
+    def _again(
+        self, system: ConversationSystem, head: Head, recorded: Handled | Broke, *, first: bool
+    ) -> Handled | Broke:
+        if first:
+            return system.start(head.at_ms)
+        fact = fact_in(recorded)
+        try:
+            return system.handle(fact)
+        except Exception as error:
+            return Broke.by(fact, error)
+
+
+def _difference(number: int, recorded: Handled | Broke, now: Handled | Broke) -> Complaint:
+    return Complaint(REPLAYED, f"fact {number} leads elsewhere by the tables: {now}, recorded is {recorded}")

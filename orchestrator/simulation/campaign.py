@@ -1,0 +1,174 @@
+"""A campaign: many simulated calls, one after the other, each as if it were the only one.
+
+A call has a Trio run and a clock of its own, and all its dice are seeded with the campaign's seed and its own
+number. So it is the same whichever calls came before it, and can be repeated alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from machines import effects as do
+from machines.breaker import Breaker, BreakerContext, BreakerPolicy
+from machines.check.invariants import INVARIANTS, Invariant
+from machines.effects import TurnLatency
+from machines.facts import EndReason, Role
+from machines.system import Charts, Handled
+from orchestrator.journal import About, CallJournal, End, Record, frame
+from orchestrator.provider_watch import ProviderWatch
+from orchestrator.simulation.audit import Auditor, Complaint
+from orchestrator.simulation.call import Call, holding
+from orchestrator.simulation.faults import PROFILES
+from orchestrator.simulation.personalities import PERSONALITIES, Person, host
+from orchestrator.simulation.promises import broken_promises
+from orchestrator.simulation.scenario import Scenario
+from orchestrator.simulation.world import repeatable, run
+
+
+@frozen
+class Finished:
+    """A call that is over, and what was seen of it."""
+
+    number: int
+    personality: str
+    complaints: tuple[Complaint, ...]
+    trace: str
+    """Of the exception that ended it, if one did."""
+    turns: int
+    """Of the caller, that were over."""
+    answers: int
+    latencies: tuple[TurnLatency, ...]
+    """Of the answers that were heard."""
+    virtual_ms: float
+    reason: EndReason | None
+    injected: Counter[str]
+    records: tuple[Record, ...]
+
+    def journal(self) -> bytes:
+        """Its journal, as the file of a call of the server."""
+        return b"".join(frame(record) for record in self.records)
+
+
+@define
+class Campaign:
+    """Calls that are drawn from one seed.
+
+    Args:
+        seed: of the campaign.
+        faults: the name of a profile of `PROFILES`.
+        invariants: what is held against every step of every call.
+    """
+
+    seed: int
+    faults: str
+    invariants: tuple[Invariant, ...] = INVARIANTS
+    auditor: Auditor = field(init=False)
+    _charts: Charts = Factory(Charts)
+    _breaker: Breaker = Factory(lambda: Breaker(BreakerContext(BreakerPolicy())))
+
+    def __attrs_post_init__(self) -> None:
+        self.auditor = Auditor(self.invariants)
+
+    def calls(self, count: int, first: int = 1) -> Iterator[Finished]:
+        """Hold the calls of these numbers, one after the other."""
+        with repeatable():
+            for number in range(first, first + count):
+                yield self._hold(number)
+
+    def _hold(self, number: int) -> Finished:
+        seed = f"{self.seed}/{number}"
+        scenario = Scenario.drawn(seed, PROFILES[self.faults])
+        records: list[Record] = []
+        call = self._call(seed, scenario, records)
+        complaints, trace = [], ""
+        try:
+            run(seed, lambda: _to_its_end(call, scenario, self._breaker))
+        except Exception as error:
+            complaints = [Complaint("raised", text) for text in _leaves(error)]
+            trace = "".join(traceback.format_exception(error))
+        else:
+            complaints = [Complaint("kept", text) for text in broken_promises(call)]
+        records.append(End())
+        complaints += self.auditor.complaints(records)
+        return _finished(number, scenario, call, records, complaints, trace)
+
+    def _call(self, seed: str, scenario: Scenario, records: list[Record]) -> Call:
+        providers = scenario.providers.for_calls()
+        names = {role: tuple(each.name for each in providers.of(role)) for role in Role}
+        journal = CallJournal(About(seed, "simulated", 0.0, names), records.append)
+        return Call(
+            scenario.providers,
+            scenario.caller,
+            scenario.policy,
+            journal=journal,
+            charts=self._charts,
+            block_ms=scenario.block_ms,
+            random=Random(seed),
+        )
+
+
+async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
+    """One call, with a watch over its providers if it has one; nothing may be left of it."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with trio.open_nursery() as nursery:
+        if scenario.breaker is not None:
+            watched = scenario.providers.for_calls()
+            call.watch = ProviderWatch(watched, scenario.random, scenario.breaker, chart=chart)
+            await nursery.start(call.watch.run)
+        async with holding(call), trio.open_nursery() as others:
+            person = Person(call, scenario.random, scenario.mode)
+            others.start_soon(_until_over, call, others.cancel_scope)
+            if scenario.host:
+                others.start_soon(host, person)
+            await PERSONALITIES[scenario.personality](person)
+            others.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+    left = trio.lowlevel.current_statistics().tasks_living - before
+    if left:
+        call.caller.complaints.append(f"{left} task(s) are left")
+
+
+async def _until_over(call: Call, others: trio.CancelScope) -> None:
+    await call.over.wait()
+    others.cancel()
+
+
+def _leaves(error: BaseException) -> Iterator[str]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield f"{type(error).__name__}: {error}"
+
+
+def _finished(
+    number: int,
+    scenario: Scenario,
+    call: Call,
+    records: list[Record],
+    complaints: list[Complaint],
+    trace: str,
+) -> Finished:
+    effects = [effect for each in records if isinstance(each, Handled) for effect in each.effects]
+    ended = [effect for effect in effects if isinstance(effect, do.TellAnswerEnded)]
+    closed = [effect.reason for effect in effects if isinstance(effect, do.CloseConversation)]
+    last = call.steps[-1].fact.at_ms if call.steps else 0.0
+    return Finished(
+        number=number,
+        personality=scenario.personality,
+        complaints=tuple(complaints),
+        trace=trace,
+        turns=sum(isinstance(effect, do.FinalizeTurn) for effect in effects),
+        answers=len(ended),
+        latencies=tuple(each.latency for each in ended),
+        virtual_ms=last,
+        reason=closed[0] if closed else None,
+        injected=scenario.injected,
+        records=tuple(records),
+    )

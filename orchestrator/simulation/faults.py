@@ -1,0 +1,225 @@
+"""Fault profiles: how often which provider goes wrong, and the providers that do, by dice with a seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+from attrs import define, evolve, frozen
+
+from machines.facts import ErrorClass
+from orchestrator.simulation.behaviour import Breaks, Delay, Ends, Fails, Fault, Opening, Plan, Stalls
+from orchestrator.simulation.hearing import (
+    Scoring,
+    SimulatedSpeechToText,
+    SimulatedTurnModel,
+    SimulatedVoiceActivity,
+    Transcription,
+    TurnDetection,
+)
+from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
+from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
+
+B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking)
+
+WINDOW = 1024
+"""Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
+SECOND_PROVIDER = 0.4
+"""How probable it is that a role has one."""
+TURN_MODEL = 0.3
+"""How probable it is that a model hears whether a caller who pauses has finished."""
+ENDS_TURNS = 0.35
+"""How probable it is that a provider of speech to text decides about turns itself."""
+
+
+@frozen
+class Profile:
+    """How probable it is, from 0 to 1, that an occasion goes wrong: an opening, a transcript, an answer.
+
+    In one call this is taken three times, in another not at all; on average over calls it is as said.
+    """
+
+    stt: float = 0.0
+    llm: float = 0.0
+    tts: float = 0.0
+
+
+PROFILES: Mapping[str, Profile] = {
+    "none": Profile(),
+    "light": Profile(0.04, 0.04, 0.04),
+    "hostile": Profile(0.25, 0.25, 0.25),
+    "stt": Profile(stt=0.3),
+    "llm": Profile(llm=0.3),
+    "tts": Profile(tts=0.3),
+}
+_SEVERITIES = (0.0, 0.5, 0.5, 1.0, 3.0)
+"""Of one call; their mean is 1."""
+
+
+def drawn_providers(
+    profile: Profile, random: Random, injected: Counter[str], rate: int
+) -> SimulatedProviders:
+    """The providers of one call. Whatever goes wrong with them is counted in `injected` when it happens.
+
+    `rate` is what the caller plays, in Hz: most voices speak at it, from others it is converted.
+    """
+    severity = random.choice(_SEVERITIES)
+    stt, llm, tts = (
+        _Dice(role, min(0.9, chance * severity), random, injected)
+        for role, chance in (("stt", profile.stt), ("llm", profile.llm), ("tts", profile.tts))
+    )
+    return SimulatedProviders(
+        stt.ear(),
+        llm.model(),
+        tts.voice(rate),
+        stt.ear() if random.random() < SECOND_PROVIDER else None,
+        llm.model() if random.random() < SECOND_PROVIDER else None,
+        tts.voice(rate) if random.random() < SECOND_PROVIDER else None,
+        stt.turn_model() if random.random() < TURN_MODEL else None,
+        SimulatedVoiceActivity(WINDOW),
+        places=random.choice((1, 2, None)),
+    )
+
+
+@define
+class _Dice:
+    """Draws what the providers of one role do in one call."""
+
+    role: str
+    chance: float
+    random: Random
+    injected: Counter[str]
+
+    def ear(self) -> SimulatedSpeechToText:
+        delay = Delay(self.random.uniform(10, 150), self.random.uniform(0, 150))
+        kinds = self._faults("transcript")
+        odd: list[Callable[[], Transcription]] = [
+            *(lambda fault=fault: Transcription(delay, fault) for fault in kinds),
+            self._told("transcript: late", lambda: Transcription(Delay(1500, 2500))),
+            self._told("transcript: empty", lambda: Transcription(delay, words="")),
+            self._told("transcript: wrong", lambda: Transcription(delay, words="please tell me a joke")),
+            self._told("transcript: repeated", lambda: Transcription(delay, times=2)),
+        ]
+        return SimulatedSpeechToText(
+            self._plan(Transcription(delay), odd),
+            self._openings(),
+            self.random,
+            interim=self.random.random() < 0.8,
+            detection=TurnDetection(120, 400) if self.random.random() < ENDS_TURNS else None,
+        )
+
+    def turn_model(self) -> SimulatedTurnModel:
+        delay = Delay(self.random.uniform(0, 60), self.random.uniform(0, 40))
+        usual = Scoring(self.random.choice((0.1, 0.9)), delay)
+        fails, stalls, breaks, _ = self._faults("score")
+        odd: list[Callable[[], Scoring]] = [
+            *(partial(Scoring, 0.9, delay, fault) for fault in (fails, stalls, breaks)),
+            self._told("score: late", lambda: Scoring(0.9, Delay(300, 1000), uncancellable=True)),
+            self._told("score: undecided", lambda: Scoring(0.5, delay)),
+        ]
+        return SimulatedTurnModel(self._plan(usual, odd), self.random)
+
+    def model(self) -> SimulatedLanguageModel:
+        first = Delay(self.random.uniform(50, 500), self.random.uniform(0, 300))
+        between = Delay(0, self.random.uniform(1, 40))
+        kinds = self._faults("answer")
+        usual = (
+            Answer(first=first, between=between),
+            Answer("Yes.", first, between),
+            Answer("Well, it is warm today. Do you want to know more?", first, between),
+        )
+
+        def broken(fault: Fault) -> Answer:
+            return Answer(None, first, between, fault, self.random.randrange(9))
+
+        odd: list[Callable[[], Answer]] = [
+            *(partial(broken, fault) for fault in kinds),
+            self._told("answer: late", lambda: Answer(first=Delay(2000, 4000))),
+            self._told("answer: halting", lambda: Answer(between=Delay(200, 1500))),
+            self._told("answer: empty", lambda: Answer("", first)),
+            self._told("answer: unspeakable", lambda: Answer("... !", first)),
+            self._told("answer: rambling", lambda: Answer("One, two, three. " * 12, first, Delay(0, 200))),
+        ]
+        return SimulatedLanguageModel(
+            self._plan(self.random.choice(usual), odd), self._openings(), self.random
+        )
+
+    def voice(self, rate: int) -> SimulatedTextToSpeech:
+        usual = Speaking(
+            Delay(self.random.uniform(30, 200), self.random.uniform(0, 150)),
+            Delay(0, self.random.uniform(1, 20)),
+            piece_ms=self.random.choice((100, 300)),
+            ms_per_character=self.random.choice((20, 35, 50)),
+            rate=rate if self.random.random() < 0.9 else 22_050,
+            words=self.random.random() < 0.7,
+        )
+        kinds = self._faults("voice")
+
+        def broken(fault: Fault) -> Speaking:
+            return evolve(usual, fault=fault, after=self.random.randrange(12))
+
+        odd: list[Callable[[], Speaking]] = [
+            *(partial(broken, fault) for fault in kinds),
+            self._told("voice: late", lambda: evolve(usual, first=Delay(1000, 3000))),
+            self._told(
+                "voice: slower than it is heard", lambda: evolve(usual, between=Delay(usual.piece_ms, 100))
+            ),
+            self._told("voice: soundless", lambda: evolve(usual, ms_per_character=0)),
+            self._told("voice: misnumbered", lambda: evolve(usual, misnumbered=True)),
+        ]
+        return SimulatedTextToSpeech(self._plan(usual, odd), self._openings(), self.random)
+
+    def _openings(self) -> Plan[Opening]:
+        delay = Delay(self.random.uniform(5, 100), self.random.uniform(0, 200))
+        fails, stalls, breaks, _ = self._faults("opening")
+        ends = (each for each in self._faults("link") if not isinstance(each, Stalls))
+
+        def dying(fault: Fault) -> Opening:
+            return Opening(delay, dies=fault, after_ms=self.random.choice((0, 50, 1000, 5000, 20_000)))
+
+        odd: list[Callable[[], Opening]] = [
+            lambda: Opening(delay, fails),
+            lambda: Opening(delay, stalls),
+            lambda: Opening(delay, breaks),
+            self._told("opening: late", lambda: Opening(Delay(1000, 2000))),
+            self._told("opening: uncancellable", lambda: Opening(Delay(500, 1000), uncancellable=True)),
+            *(partial(dying, fault) for fault in ends),
+        ]
+        return self._plan(Opening(delay), odd)
+
+    def _plan(self, usual: B, odd: Sequence[Callable[[], B]]) -> Plan[B]:
+        def next_one() -> B:
+            return self.random.choice(odd)() if self.random.random() < self.chance else usual
+
+        return next_one
+
+    def _faults(self, where: str) -> tuple[Fails, Stalls, Breaks, Ends]:
+        """One of each kind, which is counted when it strikes."""
+        error_class = self.random.choice((*ErrorClass, ErrorClass.TRANSIENT, ErrorClass.CONNECTION))
+        pause = self.random.choice((None, None, None, 300, 5000))
+        return (
+            Fails(error_class, retry_after_ms=pause, struck=self._counting(f"{where}: fails")),
+            Stalls(struck=self._counting(f"{where}: stalls")),
+            Breaks(struck=self._counting(f"{where}: breaks")),
+            Ends(struck=self._counting(f"{where}: ends early")),
+        )
+
+    def _told(self, what: str, make: Callable[[], B]) -> Callable[[], B]:
+        """Behaviour that is no fault, but odd all the same: counted when it is drawn."""
+        count = self._counting(what)
+
+        def drawn() -> B:
+            count()
+            return make()
+
+        return drawn
+
+    def _counting(self, what: str) -> Callable[[], None]:
+        def count() -> None:
+            self.injected[f"{self.role} {what}"] += 1
+
+        return count

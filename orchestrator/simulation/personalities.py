@@ -1,0 +1,221 @@
+"""Personalities: what each kind of caller does in a call, by dice with a seed.
+
+A personality is a small task over a `Person`. It may end before the call, which is hung up then, and is
+cancelled when the call is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+
+import trio
+from attrs import define
+
+from machines.facts import EndReason, SayMode, SayRequested, TurnMode
+from orchestrator.simulation.call import Call
+from orchestrator.simulation.speech import VOCABULARY
+
+NOT_LISTENING = ("generating", "retrying", "speaking", "deciding")
+ANSWER_S = 40
+"""Longer than any answer: who waits for this long waits for it to be over."""
+PAUSES_MS = (200, 200, 500)
+"""Of silence after words: voice activity notices the short one, a provider that ends turns the long one."""
+
+
+@define
+class Person:
+    """A caller, and how they take turns in this call."""
+
+    call: Call
+    random: Random
+    mode: TurnMode
+
+    async def begin(self) -> None:
+        """Begin to record; who decides by hand does so with each turn."""
+        if self.mode is TurnMode.AUTOMATIC:
+            await self.call.start_recording(self.mode)
+
+    async def turn(self, words: str = "") -> None:
+        """Say something, and let it be known that it is all."""
+        if self.mode is TurnMode.MANUAL:
+            await self.call.start_recording(self.mode)
+        await self.say(words or self.words())
+        await self.end_turn()
+
+    async def end_turn(self) -> None:
+        """By hand, or by silence."""
+        if self.mode is TurnMode.MANUAL:
+            await self.call.stop_recording()
+        else:
+            await self.call.keep_quiet(self.random.choice(PAUSES_MS))
+
+    def words(self, most: int = 4) -> str:
+        """Some words of the vocabulary, in no order: some sound unfinished."""
+        return " ".join(self.random.choices(VOCABULARY, k=self.random.randint(1, most)))
+
+    async def say(self, words: str) -> None:
+        """At a rate that some client records with."""
+        await self.call.say(words, self.random.choice((16_000,) * 8 + (8_000, 48_000)))
+
+    async def answered(self, patience_s: float = ANSWER_S) -> bool:
+        """Wait until the next answer is over, and it is this caller's turn; whether it came so far."""
+        before = self.call.answers
+        return await self.call.within(
+            patience_s, lambda: self.call.answers > before and self.call.state not in NOT_LISTENING
+        )
+
+    async def spoken_to(self, patience_s: float = ANSWER_S) -> bool:
+        """Wait until something is being said; whether it is."""
+        return await self.call.within(patience_s, lambda: self.call.state in ("speaking", "deciding"))
+
+    async def pause(self, *seconds: float) -> None:
+        """Do nothing for one of these times, as a client that sends nothing."""
+        await trio.sleep(self.random.choice(seconds))
+
+
+# --- the personalities ------------------------------------------------------------------------------------
+
+
+async def polite(person: Person) -> None:
+    """Speaks in turn, hears every answer to its end, hangs up between two."""
+    await person.begin()
+    for _ in range(person.random.randint(1, 3)):
+        await person.turn()
+        await person.answered()
+        await person.pause(0, 0.5)
+
+
+async def impatient(person: Person) -> None:
+    """Waits for nothing long: asks again, presses the button that silences, hangs up while we think."""
+    await person.begin()
+    for _ in range(person.random.randint(1, 4)):
+        await person.turn(person.words(2))
+        await person.answered(person.random.choice((0, 0.3, 0.8, 1.5, 3)))
+        if person.random.random() < 0.5:
+            await person.call.interrupt()
+
+
+async def mumbling(person: Person) -> None:
+    """Breaks off in the middle of phrases, makes sounds that are no words, coughs."""
+    await person.begin()
+    for _ in range(person.random.randint(1, 3)):
+        if person.mode is TurnMode.MANUAL:
+            await person.call.start_recording(person.mode)
+        for _ in range(person.random.randint(1, 3)):
+            await person.random.choice((_phrase, _unfinished, _sounds, _cough))(person)
+            await person.call.keep_quiet(person.random.choice((100, 300, 700, 1200)))
+        await person.end_turn()
+        await person.answered(person.random.choice((2, ANSWER_S)))
+
+
+async def _phrase(person: Person) -> None:
+    await person.say(person.words(2))
+
+
+async def _unfinished(person: Person) -> None:
+    await person.say(f"{person.words(1)} the")
+
+
+async def _sounds(person: Person) -> None:
+    await person.call.make_noise(person.random.choice((400, 1000)))
+
+
+async def _cough(person: Person) -> None:
+    await person.call.make_noise(person.random.choice((70, 130)))
+
+
+async def silent(person: Person) -> None:
+    """Calls, perhaps says one thing, and is not heard of any more."""
+    if person.random.random() < 0.8:
+        await person.begin()
+    if person.random.random() < 0.5:
+        await person.turn()
+    for _ in range(person.random.randint(0, 3)):
+        await person.call.keep_quiet(person.random.choice((100, 500)))
+        await person.pause(1, 4, 12)
+    await person.pause(0, 20, 60)
+
+
+async def interrupting(person: Person) -> None:
+    """Talks over answers: with words, with a mere "yes", with a cough, by button, again and again.
+
+    Or it is the answer itself, which comes back from a loudspeaker.
+    """
+    await person.begin()
+    words = person.words()
+    await person.turn(words)
+    for _ in range(person.random.randint(1, 5)):
+        if not await person.spoken_to(10):
+            words = person.words()
+            await person.turn(words)
+            continue
+        await person.pause(0, 0.05, 0.3, 1)
+        match person.random.randrange(7):
+            case 0 | 1:
+                words = person.words()
+                await person.turn(words)
+            case 2:
+                await _cough(person)
+                await person.call.keep_quiet(person.random.choice(PAUSES_MS))
+            case 3:
+                await _sounds(person)
+                await person.call.keep_quiet(person.random.choice(PAUSES_MS))
+            case 4:
+                await person.turn("yes")
+            case 5:
+                # Answers of the simulated model begin with what they answer.
+                await person.turn(words)
+            case _:
+                await person.call.interrupt()
+    await person.answered(5)
+
+
+async def dropping(person: Person) -> None:
+    """Is cut off at any moment: before the links are up, in the middle of a word, during the goodbye."""
+    with trio.move_on_after(person.random.choice((0, 0.01, 0.2, 1, 2, 4, 8)) * person.random.random()):
+        await polite(person)
+    person.call.hang_up(person.random.choice(tuple(EndReason)))
+    if person.random.random() < 0.3:
+        await person.call.start_recording(person.mode)
+        person.call.hang_up(EndReason.CALLER_DISCONNECTED)
+    await person.call.over.wait()
+
+
+async def erratic(person: Person) -> None:
+    """Sends anything in any order, in both turn modes."""
+    for _ in range(person.random.randint(1, 20)):
+        match person.random.choices(range(7), (4, 4, 5, 4, 2, 1, 2))[0]:
+            case 0:
+                person.mode = person.random.choice(tuple(TurnMode))
+                await person.call.start_recording(person.mode)
+            case 1:
+                await person.call.stop_recording()
+            case 2:
+                await person.say(person.words(2))
+            case 3:
+                await person.call.keep_quiet(person.random.choice((50, 300, 700)))
+            case 4:
+                await person.call.interrupt()
+            case 5:
+                await person.pause(0, 0.001, 0.5, 4)
+            case _:
+                await person.call.within(10, lambda: person.call.state in ("speaking", "quiet"))
+
+
+# --- the host ---------------------------------------------------------------------------------------------
+
+
+async def host(person: Person) -> None:
+    """A program that holds the call and wants things said, at any moment and in every way."""
+    while True:
+        await person.pause(0, 0.5, 2, 5)
+        text = person.random.choice(("One moment, please.", "Your taxi is here. It is waiting."))
+        mode, interruptible = person.random.choice(tuple(SayMode)), person.random.random() < 0.7
+        await person.call.inbox.deliver(SayRequested(text, mode, interruptible))
+
+
+Personality = Callable[[Person], Awaitable[None]]
+PERSONALITIES: Mapping[str, Personality] = {
+    each.__name__: each for each in (polite, impatient, mumbling, silent, interrupting, dropping, erratic)
+}

@@ -1,0 +1,177 @@
+"""What a campaign saw, added up: the same bytes for the same seed, whoever asks and however fast it ran."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import Factory, define, frozen
+
+from machines.check.invariants import Invariant
+from machines.effects import TurnLatency
+from machines.tables import CONVERSATION, LINK, Kind, Machine, Row, rows
+from orchestrator.simulation.campaign import Campaign, Finished
+
+COVERED = (CONVERSATION, LINK)
+"""The machines of a call."""
+PERCENTILES = (50, 95, 99)
+LATENCIES = tuple(each.name for each in attrs.fields(TurnLatency))
+
+
+@frozen
+class Coverage:
+    """How much of a machine's tables the calls have taken. An edge leads from a state to another."""
+
+    machine: str
+    transitions_taken: int
+    transitions: int
+    edges_taken: int
+    edges: int
+    never: tuple[str, ...]
+    """The transitions that no call has taken."""
+
+
+@frozen
+class Failure:
+    """A call that broke a promise, and how to hold it again."""
+
+    number: int
+    personality: str
+    complaints: tuple[str, ...]
+    again: str
+    """The command."""
+
+
+@define
+class Report:
+    """What was seen so far: `add` every call when it is over."""
+
+    seed: int
+    faults: str
+    first: int
+    calls: int = 0
+    turns: int = 0
+    answers: int = 0
+    virtual_ms: float = 0.0
+    personalities: Counter[str] = Factory(Counter)
+    ends: Counter[str] = Factory(Counter)
+    """By reason."""
+    injected: Counter[str] = Factory(Counter)
+    failures: list[Failure] = Factory(list)
+    broken: Counter[str] = Factory(Counter)
+    """Promises, by the number of calls that broke them."""
+    _latencies: dict[str, array[float]] = Factory(lambda: {name: array("d") for name in LATENCIES})
+
+    def add(self, finished: Finished) -> Failure | None:
+        """Another call; returns it if it failed."""
+        self.calls += 1
+        self.turns += finished.turns
+        self.answers += finished.answers
+        self.virtual_ms += finished.virtual_ms
+        self.personalities[finished.personality] += 1
+        self.ends[finished.reason.value if finished.reason else "none"] += 1
+        self.injected.update(finished.injected)
+        for latency in finished.latencies:
+            for name, found in self._latencies.items():
+                value = getattr(latency, name)
+                if value is not None:
+                    found.append(value)
+        if not finished.complaints:
+            return None
+        self.broken.update({complaint.promise for complaint in finished.complaints})
+        again = (
+            f"vantum simulate --calls 1 --seed {self.seed} --first {finished.number} --faults {self.faults}"
+        )
+        complaints = tuple(map(str, finished.complaints))
+        failure = Failure(finished.number, finished.personality, complaints, again)
+        self.failures.append(failure)
+        return failure
+
+    # --- what is told of it -------------------------------------------------------------------------------
+
+    def latencies(self) -> Mapping[str, tuple[int, tuple[float, ...]]]:
+        """Each part of the wait for an answer: how many answers it is known of, and `PERCENTILES` in ms."""
+        return {
+            name.removesuffix("_ms"): (len(found), percentiles(found))
+            for name, found in self._latencies.items()
+        }
+
+    def as_json(self, campaign: Campaign) -> str:
+        """All of it, as one JSON object."""
+        data: dict[str, Any] = {
+            "seed": self.seed,
+            "faults": self.faults,
+            "first": self.first,
+            "calls": self.calls,
+            "failed": len(self.failures),
+            "turns": self.turns,
+            "answers": self.answers,
+            "facts": campaign.auditor.moments,
+            "virtualSeconds": round(self.virtual_ms / 1000, 3),
+            "personalities": _sorted(self.personalities),
+            "ends": _sorted(self.ends),
+            "injected": _sorted(self.injected),
+            "coverage": [attrs.asdict(each) for each in coverage(campaign.auditor.rows)],
+            "invariants": {
+                name: {"facts": campaign.auditor.moments, "brokenInCalls": self.broken[name]}
+                for name in names(campaign.invariants)
+            },
+            "latencyMs": {
+                name: {
+                    "answers": count,
+                    **{f"p{p}": each for p, each in zip(PERCENTILES, values, strict=False)},
+                }
+                for name, (count, values) in self.latencies().items()
+            },
+            "failures": [attrs.asdict(each) for each in self.failures],
+        }
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def names(invariants: Iterable[Invariant]) -> tuple[str, ...]:
+    """Of invariants, as complaints bear them."""
+    return tuple(each.__name__ for each in invariants)
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, ...]:
+    """`PERCENTILES` by nearest rank; none of nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return ()
+    return tuple(round(ordered[math.ceil(each / 100 * len(ordered)) - 1], 1) for each in PERCENTILES)
+
+
+def coverage(taken: Mapping[Row, int]) -> tuple[Coverage, ...]:
+    """What these rows are, of each machine's tables."""
+    return tuple(_coverage(machine, taken) for machine in COVERED)
+
+
+def _coverage(machine: Machine, taken: Mapping[Row, int]) -> Coverage:
+    declared = [row for row in rows(machine.chart) if row.kind is not Kind.IGNORED]
+    met = [row for row in declared if row in taken]
+    return Coverage(
+        machine=machine.name,
+        transitions_taken=len(met),
+        transitions=len(declared),
+        edges_taken=len(_edges(met)),
+        edges=len(_edges(declared)),
+        never=tuple(_told(row) for row in declared if row not in taken),
+    )
+
+
+def _edges(found: Iterable[Row]) -> set[tuple[str, str]]:
+    return {(row.state, row.target) for row in found if row.kind is Kind.TRANSITION}
+
+
+def _told(row: Row) -> str:
+    guard = f" [{row.guard}]" if row.guard else ""
+    return f"{row.state}: {row.event}{guard} → {row.target}"
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

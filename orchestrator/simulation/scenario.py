@@ -1,0 +1,128 @@
+"""A scenario: everything that is drawn for one call, from the campaign's seed and the call's number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from attrs import evolve, frozen
+
+from machines.breaker import BreakerPolicy
+from machines.facts import TurnMode
+from machines.phrases import BACKCHANNELS
+from machines.policy import ConversationPolicy, LinkPolicy
+from orchestrator.session import LEGACY_PACING, hierarchical_pacing
+from orchestrator.simulation.caller import SimulatedCaller
+from orchestrator.simulation.faults import Profile, drawn_providers
+from orchestrator.simulation.personalities import PERSONALITIES
+from orchestrator.simulation.providers import SimulatedProviders
+
+GREETING = "Hello, how can I help you?"
+REPROMPT = "What was that?"
+NUDGE = "Are you there?"
+HOSTED = 0.25
+"""How many of the calls are held by a program that wants things said in them."""
+PACINGS = (
+    *(hierarchical_pacing(24_000), hierarchical_pacing(8_000)),
+    *(evolve(LEGACY_PACING, rate=rate) for rate in (8_000, 24_000)),
+)
+"""Small chunks and large ones, as the two kinds of client get them, at the rates of phones and of voices."""
+WATCHED = 0.2
+"""How many of the calls belong to a process that watches its providers and probes those that failed."""
+
+
+@frozen
+class Scenario:
+    """What one call is made of. `random` goes on being drawn from while it runs."""
+
+    personality: str
+    mode: TurnMode
+    policy: ConversationPolicy
+    providers: SimulatedProviders
+    caller: SimulatedCaller
+    breaker: BreakerPolicy | None
+    """Of the process that watches the providers, if one does."""
+    host: bool
+    """Whether a program that holds the call wants things said in it."""
+    block_ms: int
+    random: Random
+    injected: Counter[str]
+    """What went wrong with the providers, by kind."""
+
+    @classmethod
+    def drawn(cls, seed: str, profile: Profile) -> Scenario:
+        """The scenario of this seed."""
+        random = Random(seed)
+        injected: Counter[str] = Counter()
+        pacing = random.choice(PACINGS)
+        return cls(
+            personality=random.choice(tuple(PERSONALITIES)),
+            mode=random.choice((TurnMode.AUTOMATIC, TurnMode.AUTOMATIC, TurnMode.MANUAL)),
+            policy=_policy(random),
+            providers=drawn_providers(profile, random, injected, pacing.rate),
+            caller=SimulatedCaller(
+                pacing=pacing,
+                closing_takes_ms=random.choice((0, 0, 30, 5000)),
+                drops_when_held=random.random() < 0.5,
+            ),
+            breaker=_breaker(random) if random.random() < WATCHED else None,
+            host=random.random() < HOSTED,
+            block_ms=random.choice((64, 128, 256)),
+            random=random,
+            injected=injected,
+        )
+
+
+def _breaker(random: Random) -> BreakerPolicy:
+    return BreakerPolicy(
+        failures_to_open=random.choice((1, 2, 3)),
+        probe_delays_ms=random.choice(((300, 1000), (1000, 2000, 4000))),
+        probe_timeout_ms=random.choice((500, 5000)),
+    )
+
+
+def _policy(random: Random) -> ConversationPolicy:
+    """Any policy that an operator might choose, with times short enough for something to happen."""
+    one_of = random.choice
+    return ConversationPolicy(
+        system_prompt=one_of(("", "Be brief.")),
+        greeting=one_of(("", GREETING)),
+        reprompt=one_of(("", REPROMPT)),
+        idle_after_ms=one_of((0, 1500, 6000)),
+        nudges=one_of(((), (NUDGE,), (NUDGE, NUDGE))),
+        connect_timeout_ms=one_of((1000, 5000)),
+        endpoint_delay_ms=one_of((100, 200, 500, 800)),
+        unfinished_delay_ms=one_of((0, 400, 1000)),
+        complete_delay_ms=one_of((0, 200)),
+        anticipations=one_of((0, 1, 3)),
+        barge_in=random.random() < 0.8,
+        barge_in_thinking=random.random() < 0.8,
+        barge_in_greeting=random.random() < 0.8,
+        max_queue=one_of((1, 2, 10)),
+        max_sayings=one_of((0, 1, 10)),
+        barge_in_min_ms=one_of((0, 200, 200, 600)),
+        barge_in_min_words=one_of((0, 1, 1, 2)),
+        barge_in_patience_ms=one_of((300, 2000)),
+        barge_in_false_alarms=one_of((0, 1, 2)),
+        backchannels=one_of(((), BACKCHANNELS)),
+        backchannel_end_ms=one_of((0, 1500)),
+        max_turn_ms=one_of((1500, 60_000)),
+        final_transcript_timeout_ms=one_of((1000, 4000)),
+        first_segment_timeout_ms=one_of((2000, 10_000)),
+        first_token_timeout_ms=one_of((1000, 5000)),
+        token_gap_timeout_ms=one_of((500, 5000)),
+        answer_timeout_ms=one_of((3000, 30_000)),
+        # Playback is reported every second only: less would find a stall where there is none.
+        speech_stall_timeout_ms=one_of((1500, 5000)),
+        close_timeout_ms=one_of((100, 2000)),
+        llm_retry_delays_ms=one_of(((), (0,), (0, 100, 200))),
+        voice_retries=one_of((0, 1, 3)),
+        max_history=one_of((2, 4, 50)),
+        max_history_tokens=one_of((0, 0, 30)),
+        hand_over=random.random() < 0.3,
+        link=LinkPolicy(
+            attempt_timeout_ms=one_of((500, 2500)),
+            retry_delays_ms=one_of(((0,), (0, 100, 200, 400))),
+            budget_ms=one_of((500, 5000, 15_000)),
+        ),
+    )

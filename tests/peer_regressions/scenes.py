@@ -1,0 +1,94 @@
+"""What these tests share: how answers are told and cut off, and what was heard of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from machines.facts import TurnMode
+from machines.history import Message, Speaker
+from machines.policy import ConversationPolicy
+from orchestrator.simulation import (
+    Answer,
+    Call,
+    SimulatedLanguageModel,
+    SimulatedProviders,
+    SimulatedTextToSpeech,
+    Speaking,
+    script,
+)
+
+STORY = "This is the first sentence of a story. It goes on for quite a while. Nobody listens to its end."
+SEGMENTS = (
+    "This is the first sentence of a story.",
+    "It goes on for quite a while.",
+    "Nobody listens to its end.",
+)
+MS_PER_CHARACTER = 60
+
+Act = Callable[[Call], Awaitable[object]]
+
+
+def storyteller(first: Answer | None = None, speaking: Speaking | None = None) -> SimulatedProviders:
+    """Whose first answer is a story, and the others are short."""
+    return SimulatedProviders(
+        llm=SimulatedLanguageModel(script(first or Answer(STORY), then=Answer())),
+        tts=SimulatedTextToSpeech(script(speaking or Speaking(), then=Speaking())),
+    )
+
+
+async def ask(call: Call) -> None:
+    """A turn by hand."""
+    await call.take_turn("hello")
+
+
+async def ask_by_voice(call: Call) -> None:
+    """A turn whose end is left to voice activity."""
+    await call.start_recording(TurnMode.AUTOMATIC)
+    await call.say("hello")
+    await call.keep_quiet(200)
+
+
+async def press_stop(call: Call) -> None:
+    """The caller asks for silence."""
+    await call.interrupt()
+
+
+async def press_record(call: Call) -> None:
+    """The caller begins another recording."""
+    await call.start_recording()
+
+
+async def speak_up(call: Call) -> None:
+    """The caller says something over the answer, and goes on until there is silence."""
+    await call.say("please stop")
+
+
+INSTANT = ConversationPolicy(barge_in_min_ms=0)
+
+
+def history(call: Call) -> list[tuple[Speaker, str]]:
+    """What the model was told last, without the system message."""
+    messages = call.providers.llm.requests[-1]
+    return [(each.speaker, each.text) for each in messages if each.speaker is not Speaker.SYSTEM]
+
+
+def remembered(call: Call) -> list[Message]:
+    """The answers that the model was told of last."""
+    return [each for each in call.providers.llm.requests[-1] if each.speaker is Speaker.ASSISTANT]
+
+
+def word_ends(*segments: str) -> list[tuple[str, float]]:
+    """The words of an answer as the simulated voice speaks them, with their ends in ms."""
+    ends, start = [], 0.0
+    for segment in segments:
+        at = start
+        for word in segment.split():
+            at += MS_PER_CHARACTER * len(word + " ")
+            ends.append((word, min(at, start + MS_PER_CHARACTER * len(segment))))
+        start += MS_PER_CHARACTER * len(segment)
+    return ends
+
+
+def heard_words(heard_ms: float, *segments: str) -> str:
+    """Those of them that were heard to their end."""
+    return " ".join(word for word, end in word_ends(*segments) if end <= heard_ms + 1e-6)

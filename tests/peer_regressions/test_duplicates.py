@@ -1,0 +1,219 @@
+"""R20, R21, R23, R24: one turn that is answered twice, or words that end up in another turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise, product
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from machines import effects as do
+from machines import facts
+from machines.facts import Fact, TurnMode
+from machines.history import Message, Speaker
+from machines.policy import ConversationPolicy
+from machines.system import Charts, ConversationSystem, Handled
+from orchestrator.journal import Head
+from orchestrator.simulation import (
+    Call as WholeCall,
+)
+from orchestrator.simulation import (
+    Delay,
+    Fails,
+    Opening,
+    SimulatedProviders,
+    SimulatedSpeechToText,
+    SimulatedTextToSpeech,
+    Transcription,
+    broken_promises,
+    hold_call,
+    script,
+)
+from tests.machines.calls import AUTOMATIC, Call, effects_of
+from tests.peer_regressions.scenes import INSTANT, speak_up, storyteller
+
+# --- R20 --------------------------------------------------------------------------------------------------
+
+EXCHANGE: tuple[Fact, ...] = (
+    facts.RecordingStarted(TurnMode.AUTOMATIC),
+    facts.SpeechStarted(),
+    facts.TranscriptInterim(1, "hello"),
+    facts.SpeechStopped(800),
+    facts.RecordingStopped(),
+    facts.TranscriptFinal(1, "hello", speech_ms=800),
+    facts.SegmentReady(1, 0, "Yes indeed."),
+    facts.GenerationFinished(1),
+    facts.SegmentVoiced(1, 0, 660.0),
+    facts.PlaybackAt(1, 0.0, playing=True),
+    facts.PlaybackFinished(1),
+)
+REPEATED = tuple(
+    fact for fact in EXCHANGE if fact.name not in ("speech_started", "recording_started", "segment_ready")
+)
+"""Everything but what says that the caller goes on, and the segments, which our own segmenter cuts."""
+
+
+def test_r20_whatever_is_reported_twice_one_turn_has_one_answer() -> None:
+    """Pipecat, LiveKit: one turn of the caller's was answered several times."""
+    charts = Charts()
+    for fact in REPEATED:
+        place = EXCHANGE.index(fact)
+        for again in range(place + 1, len(EXCHANGE) + 1):
+            call = Call(charts=charts).listening(AUTOMATIC)
+            for each in (*EXCHANGE[:again], fact, *EXCHANGE[again:]):
+                call.handle(each, after_ms=10)
+            assert len(effects_of(call, do.StartGeneration)) == 1, f"{fact.name} once more, as number {again}"
+            assert len(effects_of(call, do.TellAnswerEnded)) == 1
+            assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
+
+
+@pytest.mark.parametrize("times", [2, 5])
+async def test_r20_a_transcript_that_comes_several_times_is_answered_once(
+    times: int, autojump_clock: MockClock
+) -> None:
+    """The same in a whole call."""
+    providers = SimulatedProviders(SimulatedSpeechToText(script(then=Transcription(times=times))))
+    async with hold_call(providers) as call:
+        for number in range(1, 4):
+            await call.take_turn("hello")
+            await call.answered(number)
+            await trio.sleep(5)
+        assert len(call.providers.llm.requests) == len(call.caller.answers()) == 3
+    assert broken_promises(call) == []
+
+
+# --- R21 --------------------------------------------------------------------------------------------------
+
+EAGER = facts.EagerEndOfTurn(1, "hello")
+OTHER = facts.EagerEndOfTurn(1, "hello there")
+RESUMED = facts.TurnResumed(1)
+
+
+@pytest.mark.parametrize("anticipations", [0, 1, 2])
+@pytest.mark.parametrize("length", range(5))
+def test_r21_answers_in_advance_are_bounded_and_remembered_once(anticipations: int, length: int) -> None:
+    """LiveKit: speculation was billed twice, and the caller's words were remembered twice."""
+    charts = Charts()
+    for before in product((EAGER, OTHER, RESUMED), repeat=length):
+        call = Call(ConversationPolicy(anticipations=anticipations), charts=charts).listening(AUTOMATIC)
+        call.handle(facts.SpeechStarted())
+        for fact in before:
+            call.handle(fact, after_ms=100)
+        call.handle(facts.EndOfTurn(1, "hello"), after_ms=100)
+        assert call.state == "generating"
+        requests = effects_of(call, do.StartGeneration)
+        assert len(requests) <= anticipations + 1, before
+        stopped = effects_of(call, do.CancelGeneration)
+        assert len(stopped) == len(requests) - 1, "each that was in vain was stopped"
+        call.answers("Yes indeed.")
+        call.heard_all()
+        assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
+
+
+# --- R23 --------------------------------------------------------------------------------------------------
+
+
+def merged(first: Sequence[Fact], second: Sequence[Fact]) -> Iterator[tuple[Fact, ...]]:
+    """Both in every order that keeps each one's own."""
+    size = len(first) + len(second)
+    for places in combinations(range(size), len(first)):
+        left, right = iter(first), iter(second)
+        yield tuple(next(left) if place in places else next(right) for place in range(size))
+
+
+LATE_WORDS = (facts.TranscriptInterim(1, "one"), facts.TranscriptFinal(1, "one two"))
+NEXT_VOICE = (facts.SpeechStarted(), facts.TranscriptInterim(2, "three"), facts.SpeechStopped(700))
+
+
+def test_r23_late_words_are_those_of_their_own_turn() -> None:
+    """Pipecat: inference ran before the transcript was there. LiveKit: the bot was one turn behind."""
+    charts = Charts()
+    for order in merged(LATE_WORDS, NEXT_VOICE):
+        call = Call(charts=charts).finalizing(AUTOMATIC)
+        for fact in order:
+            call.handle(fact, after_ms=20)
+        while call.state in ("pausing", "hearing"):
+            call.deadline_passes()
+        call.final("three four")
+        asked = [each.messages[-1].text for each in call.all_effects if isinstance(each, do.StartGeneration)]
+        assert asked[-1] == "one two three four", [fact.name for fact in order]
+        assert call.state == "generating"
+        call.answers("Yes indeed.")
+        call.heard_all()
+        assert call.history == [("user", "one two three four"), ("assistant", "Yes indeed.")]
+
+
+@pytest.mark.parametrize("delays_ms", list(product((0, 400, 1500), repeat=3)), ids=str)
+async def test_r23_every_turn_is_answered_by_its_own_words(
+    delays_ms: tuple[float, ...], autojump_clock: MockClock
+) -> None:
+    """The same in whole calls, however late each transcript is."""
+    late = script(*(Transcription(Delay(each)) for each in delays_ms), then=Transcription())
+    turns = ("one two", "three four", "five six")
+    async with hold_call(SimulatedProviders(SimulatedSpeechToText(late))) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        for number, words in enumerate(turns, 1):
+            await call.say(words)
+            await call.keep_quiet(700)
+            await call.answered(number)
+        asked = [messages[-1].text for messages in call.providers.llm.requests]
+        assert asked == list(turns)
+    assert broken_promises(call) == []
+
+
+# --- R24 --------------------------------------------------------------------------------------------------
+
+GREETING = "Good morning. This is Vantum."
+
+
+def commits(call: WholeCall) -> list[tuple[Message, ...]]:
+    """The history after each fact of the call's journal that changed it."""
+    head, *others = call.records
+    assert isinstance(head, Head)
+    system = ConversationSystem(head.policy, line_ups=head.line_ups)
+    system.start(head.at_ms)
+    histories: list[tuple[Message, ...]] = [()]
+    for record in others[1:]:
+        assert isinstance(record, Handled)
+        system.handle(record.steps[0].fact)
+        if system.conversation.context.history != histories[-1]:
+            histories.append(system.conversation.context.history)
+    return histories
+
+
+@pytest.mark.parametrize("offset_ms", [0, 300, 1100, 2300, 4700])
+async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeting_is_said_once(
+    offset_ms: int, autojump_clock: MockClock
+) -> None:
+    """Pipecat: spoken text was remembered after the caller's next words, and the greeting came again."""
+    flaky = storyteller()
+    flaky = evolve(
+        flaky,
+        tts=SimulatedTextToSpeech(
+            openings=script(Opening(dies=Fails(), after_ms=6000 + offset_ms), then=Opening())
+        ),
+    )
+    async with hold_call(flaky, policy=evolve(INSTANT, greeting=GREETING)) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        await call.reaches("speaking")
+        await trio.sleep(offset_ms / 1000)
+        for words in ("hello", "what is your name", "tell me a joke", "thanks"):
+            await call.say(words)
+            await call.keep_quiet(700)
+            await call.reaches("speaking")
+            await call.keep_quiet(offset_ms)
+            if call.state == "speaking":
+                await speak_up(call)
+                await call.keep_quiet(700)
+        await call.until(lambda: call.state == "quiet")
+        greetings = [each for each in call.caller.told_of(do.TellSegment) if each.text == GREETING]
+        assert len(greetings) == 1
+        histories = commits(call)
+        assert len(histories) > 2
+        for earlier, later in pairwise(histories):
+            assert later[: len(earlier)] == earlier, "what was remembered stays, and stays where it was"
+            assert [each.speaker for each in later[len(earlier) :]] == [Speaker.USER, Speaker.ASSISTANT]
+    assert broken_promises(call) == []

@@ -1,0 +1,269 @@
+"""R08 to R13: a conversation that waits for something that never comes, or for nothing at all."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+import trio
+from attrs import evolve
+from hypothesis import settings
+from hypothesis.stateful import invariant
+from trio.testing import MockClock
+
+from machines import effects as do
+from machines import facts
+from machines.context import Continuation
+from machines.facts import Role, TurnMode
+from machines.policy import ConversationPolicy
+from orchestrator.simulation import (
+    Answer,
+    Delay,
+    SimulatedLanguageModel,
+    SimulatedProviders,
+    SimulatedSpeechToText,
+    Stalls,
+    Transcription,
+    broken_promises,
+    hold_call,
+    script,
+)
+from orchestrator.simulation.caller import Playback
+from tests.faults.network import Network
+from tests.faults.vendors import Vendors
+from tests.machines.calls import AUTOMATIC, Call
+from tests.machines.test_interleavings import AnyCall
+from tests.peer_regressions.scenes import INSTANT, STORY, storyteller
+from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
+
+# --- R08 --------------------------------------------------------------------------------------------------
+
+
+class FrozenProviders(AnyCall):
+    """Anything happens; then providers and caller fall silent, and only time passes."""
+
+    def teardown(self) -> None:
+        """The call comes to rest, in quiet or at its end, when the deadlines on the way have passed."""
+        policy, context = self.policy, self.system.conversation.context
+        began, waits = self.now, 0
+        while self.system.conversation.state not in ("quiet", "ended") or self._something_is_owed():
+            self._next_deadline_passes()
+            waits += 1
+            assert waits < 100, f"still in {self.system.conversation.state}"
+        answers = 3 + policy.max_queue + policy.max_sayings
+        an_answer = policy.answer_timeout_ms + (1 + policy.voice_retries) * policy.speech_stall_timeout_ms
+        longest = policy.max_turn_ms + answers * (an_answer + policy.final_transcript_timeout_ms)
+        assert self.now - began <= longest + context.ledger.known_ms() * (1 + policy.voice_retries)
+
+    def _something_is_owed(self) -> bool:
+        return self.system.conversation.context.deadline_armed is not None
+
+    def _next_deadline_passes(self) -> None:
+        """Of the conversation and its links, the one that is due first."""
+        owner, number, due = min(self._deadlines(), key=lambda each: each[2])
+        fact = facts.DeadlinePassed(number) if owner is None else facts.LinkDeadlinePassed(owner, number)
+        self.happens(fact, max(0.0, due - self.now))
+
+    def _deadlines(self) -> list[tuple[Role | None, int, float]]:
+        conversation = self.system.conversation.context.deadline_armed
+        links = [(role, link.context.deadline_armed) for role, link in self.system.links.items()]
+        armed = ((owner, number) for owner, number in [(None, conversation), *links] if number is not None)
+        return [(owner, number, self._due_at(owner, number)) for owner, number in armed]
+
+    def _due_at(self, owner: Role | None, number: int) -> float:
+        for fact, handled in reversed(self.told):
+            for effect in handled.effects:
+                match effect:
+                    case do.ArmDeadline(number=armed, delay_ms=delay) if owner is None and armed == number:
+                        return (0.0 if fact is None else fact.at_ms) + delay
+                    case do.ArmLinkDeadline(role=role, number=armed, delay_ms=delay) if (
+                        role is owner and armed == number
+                    ):
+                        return (0.0 if fact is None else fact.at_ms) + delay
+        return math.inf
+
+
+TestR08NoStateIsForEver = FrozenProviders.TestCase
+TestR08NoStateIsForEver.__doc__ = (
+    "LiveKit: the bot was `speaking` without audio until the caller said something."
+)
+TestR08NoStateIsForEver.settings = settings(max_examples=40, stateful_step_count=20)
+
+
+# --- R10 --------------------------------------------------------------------------------------------------
+
+TURNS = 250
+"""Survey: 1,000; as many take a quarter of a minute, and nothing is different after the first few."""
+
+
+async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_aloud(
+    autojump_clock: MockClock,
+) -> None:
+    """Pipecat: a pause of the voice was not taken back on one branch, and the bot was mute from then on."""
+    random = Random(10)
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer("Well. I see, I see."))))
+    async with hold_call(providers, policy=INSTANT) as call:
+        playbacks = call.caller.playbacks
+        await call.start_recording()
+        for number in range(1, TURNS + 1):
+            before = playbacks[-1].utterance if playbacks else 0
+            await call.say("yes")
+            await call.stop_recording()
+            with trio.fail_after(0.1):
+                await call.until(lambda: _sounds_after(before, playbacks))  # noqa: B023
+            await trio.sleep(random.choice((0, 0.01, random.uniform(0, 1.5))))
+            if random.random() < 0.5:
+                await call.interrupt()
+            await call.start_recording()
+            assert len(call.providers.llm.requests) == number
+    assert broken_promises(call) == []
+
+
+def _sounds_after(utterance: int, playbacks: list[Playback]) -> bool:
+    return bool(playbacks and playbacks[-1].utterance > utterance and playbacks[-1].chunks)
+
+
+# --- R11 --------------------------------------------------------------------------------------------------
+
+ASKS_AGAIN = ConversationPolicy(reprompt="Pardon?")
+NEVER = None
+DELAYS_MS = (0, 1, 50, 300, 900, 1900, 1999, 2001, 2500, 3000, 3999, 4001, NEVER)
+
+
+@pytest.mark.parametrize("interim", [True, False], ids=["with interim words", "without"])
+@pytest.mark.parametrize("mode", TurnMode)
+@pytest.mark.parametrize("delay_ms", DELAYS_MS)
+async def test_r11_late_words_lead_to_one_reply_or_one_question(
+    delay_ms: float | None, mode: TurnMode, interim: bool, autojump_clock: MockClock
+) -> None:
+    """Pipecat, LiveKit: without a final transcript in time the turn was skipped without a word."""
+    how = Transcription(fault=Stalls()) if delay_ms is None else Transcription(Delay(delay_ms))
+    providers = SimulatedProviders(SimulatedSpeechToText(script(then=how), interim=interim))
+    async with hold_call(providers, policy=ASKS_AGAIN) as call:
+        await call.start_recording(mode)
+        await call.say("how is the weather")
+        await (call.stop_recording() if mode is TurnMode.MANUAL else call.keep_quiet(1000))
+        await trio.sleep(20)
+        assert len(call.caller.answers()) == 1
+        reply = "You said how is the weather. That was all."
+        assert call.caller.answers()[0] in (reply, ASKS_AGAIN.fallback.unheard)
+        in_time = delay_ms is not None and delay_ms < ASKS_AGAIN.final_transcript_timeout_ms / 2
+        assert call.caller.answers() == [reply] or not (interim or in_time)
+        assert call.state == "quiet"
+    assert broken_promises(call) == []
+
+
+@pytest.mark.parametrize("early_ms", [300, 200, 100, 1, 0])
+@pytest.mark.parametrize("eager", [True, False], ids=["expected", "at once"])
+def test_r11_words_that_come_before_the_end_of_the_voice_are_answered_once(
+    early_ms: float, eager: bool
+) -> None:
+    """The same for words that overtake voice activity: speech to text has decided that the turn is over."""
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted(), after_ms=500)
+    call.handle(facts.TranscriptInterim(1, "hello"), after_ms=500)
+    if eager:
+        call.handle(facts.EagerEndOfTurn(1, "hello"))
+    call.handle(facts.EndOfTurn(1, "hello"), after_ms=500)
+    call.handle(facts.SpeechStopped(1500), after_ms=early_ms)
+    call.handle(facts.EndOfTurn(1, "hello"))
+    call.answers("Yes indeed.")
+    call.heard_all()
+    assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
+    assert call.state == "quiet"
+    assert call.memory.deadline_armed is None
+
+
+@pytest.mark.parametrize("reprompt", ["", "Pardon?"])
+@pytest.mark.parametrize("delay_ms", [0, 300, 1900])
+def test_r11_voice_without_words_is_asked_about_once_or_ignored_as_configured(
+    delay_ms: float, reprompt: str
+) -> None:
+    """The same for a transcript that comes, and is empty."""
+    call = Call(ConversationPolicy(reprompt=reprompt)).finalizing(AUTOMATIC)
+    said = call.happens(facts.TranscriptFinal(1, "", speech_ms=800), after_ms=delay_ms)
+    assert [each.text for each in said if isinstance(each, do.Speak)] == [reprompt] * bool(reprompt)
+    assert call.state == ("speaking" if reprompt else "quiet")
+
+
+# --- R12 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("route", [NOVA, FLUX, VOICE, "openai"])
+async def test_r12_a_vendor_whose_line_goes_dead_unnoticed_does_not_silence_the_call(
+    made: Vendors, route: str, seed: int, autojump_clock: MockClock
+) -> None:
+    """Pipecat: Flux's socket was open and mute for seven minutes, and nobody noticed."""
+    random = Random(seed)
+    async with vendor_call(made, flux=route == FLUX) as held:
+        await held.call.start_recording(TurnMode.AUTOMATIC)
+        await held.call.reaches("quiet")
+        dead_after_s = random.uniform(0, 6)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_goes_dead, held.network, route, dead_after_s)
+            for number in range(1, 4):
+                await held.call.say("how is the weather")
+                await held.call.keep_quiet(1000)
+                quiet_since = trio.current_time()
+                await held.call.answered(number)
+                await held.call.reaches("quiet")
+                assert trio.current_time() - quiet_since < 20
+        texts = held.call.policy.fallback
+        ours = (texts.first, texts.second, texts.third, texts.unheard)
+        assert not set(ours) & set(held.caller.answers()), "all three turns were answered by the model"
+        assert held.caller.playbacks[-1].ended_with_ms
+
+
+async def _goes_dead(network: Network, route: str, after_s: float) -> None:
+    await trio.sleep(after_s)
+    network.fall_silent(route)
+
+
+# --- R13 --------------------------------------------------------------------------------------------------
+
+IDLE_AFTER_MS = 77_777.0
+
+
+class IdleCaller(AnyCall):
+    """Anything happens in a call whose caller is spoken to when quiet for long."""
+
+    usual = evolve(AnyCall.usual, idle_after_ms=IDLE_AFTER_MS)
+
+    @invariant()
+    def the_idle_timer_runs_exactly_while_the_caller_is_waited_for(self) -> None:
+        """No flag anywhere: it is the deadline of quiet, and of nothing else."""
+        conversation = self.system.conversation
+        context = conversation.context
+        owed = context.queue or context.turns_queued or context.sayings
+        waits = conversation.state == "quiet" and context.turn_mode is TurnMode.AUTOMATIC and not owed
+        speaking_on = context.continuation is Continuation.SPEAKING
+        assert self._idle_timer_runs() is (waits and not speaking_on)
+
+    def _idle_timer_runs(self) -> bool:
+        armed = self.system.conversation.context.deadline_armed
+        arming = do.ArmDeadline(armed or 0, IDLE_AFTER_MS)
+        return any(arming in handled.effects for _, handled in self.told)
+
+
+TestR13TheIdleTimer = IdleCaller.TestCase
+TestR13TheIdleTimer.__doc__ = "Pipecat, LiveKit: idle timers died, or rang while buffered audio was playing."
+TestR13TheIdleTimer.settings = settings(max_examples=40, stateful_step_count=20)
+
+
+async def test_r13_a_caller_who_listens_is_not_idle(autojump_clock: MockClock) -> None:
+    """Pipecat, LiveKit: the timer rang while the answer was still heard."""
+    policy = ConversationPolicy(idle_after_ms=2000)
+    async with hold_call(storyteller(), policy=policy) as call:
+        await call.start_recording(TurnMode.AUTOMATIC)
+        await call.say("hello")
+        await call.keep_quiet(700)
+        await call.answered()
+        heard_at = trio.current_time()
+        assert call.caller.answers() == [STORY]
+        await call.until(lambda: len(call.caller.playbacks) == 2)
+        assert trio.current_time() - heard_at == pytest.approx(2, abs=0.05)
+        await call.answered(2)
+        assert call.caller.answers()[1] == policy.nudges[0]
+    assert broken_promises(call) == []
