@@ -152,9 +152,8 @@ class Server:
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
-        most = self.settings.max_sessions
-        return min(most, self.settings.local_max_calls) if self.settings.embedded else most
+        """Conversations at once."""
+        return self.settings.capacity
 
     # --- connections ---------------------------------------------------------------------------------------
 

@@ -253,6 +253,11 @@ class Settings(
         """Whether an embedded model is the first choice of a role. Voice activity is embedded always."""
         return any(choice.first == LOCAL for choice in self.choices)
 
+    @property
+    def capacity(self) -> int:
+        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
+        return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
+
 
 GROUPS: tuple[type[BaseModel], ...] = (
     Listener,
