@@ -22,7 +22,7 @@ test: .venv/.test tools models ## install everything, then check and test
 	@$(BIN)/lint-imports
 	@$(BIN)/vantum diagrams --check
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadgroup
+	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 	@for room in machines protocol orchestrator; do \

@@ -21,6 +21,8 @@ class AnswerActions(TurnActions):
         """Ask the model; each request is a generation of its own."""
         if self.context.attempts == 0:
             self.context.thinking_began = fact.at_ms
+            # What is said from now on is no echo of the last answer.
+            self.context.ledger = PlaybackLedger()
         self._request(fact.at_ms, said="")
         self.context.ask(do.TellAnswerStarted(self.context.generation))
 
@@ -75,7 +77,7 @@ class AnswerActions(TurnActions):
         """And what is there of it is said at once."""
         foreseen, whole = self.context.foreseen, self.context.foreseen_whole
         self.await_foreseen(fact)
-        self._open_speech(fact.at_ms)
+        self._open_speech(fact.at_ms, replying=True)
         self.context.failures = 0
         for segment in foreseen:
             self._say(segment.text, segment.markup)
@@ -127,7 +129,7 @@ class AnswerActions(TurnActions):
 
     @causes()
     def begin_answer(self, fact: facts.SegmentReady) -> None:
-        self._open_speech(fact.at_ms)
+        self._open_speech(fact.at_ms, replying=True)
         self.context.failures = 0
 
     @causes(do.Speak, do.TellSegment)
@@ -162,7 +164,7 @@ class AnswerActions(TurnActions):
             self.context.end_after_answer = (
                 EndReason.HANDED_OVER if self.context.policy.hand_over else EndReason.MODEL_KEPT_FAILING
             )
-        self._say_instead(text, fact.at_ms)
+        self._say_instead(text, fact.at_ms, replying=True)
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
@@ -226,10 +228,12 @@ class AnswerActions(TurnActions):
             self.context.queue = (self.context.caller_words, *self.context.queue)
             self.context.caller_words = ""
 
-    def _say_instead(self, text: str, at_ms: float, *, protected: bool = False) -> None:
+    def _say_instead(
+        self, text: str, at_ms: float, *, replying: bool = False, protected: bool = False
+    ) -> None:
         """A whole answer of our own."""
         self.context.generation += 1
-        self._open_speech(at_ms)
+        self._open_speech(at_ms, replying=replying)
         self.context.protected = protected
         self._say(text)
         self._finish_speech()
@@ -249,9 +253,10 @@ class AnswerActions(TurnActions):
         """A client that was told of the answer's start is told of its end too."""
         self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
 
-    def _open_speech(self, at_ms: float) -> None:
+    def _open_speech(self, at_ms: float, *, replying: bool) -> None:
         self.context.ledger = PlaybackLedger()
         self.context.take = 1
+        self.context.replying = replying
         self.context.protected = False
         self.context.speech_open = self.context.generation
         self.context.times.first_segment = at_ms
@@ -387,6 +392,7 @@ class AnswerActions(TurnActions):
             do.TellAnswerEnded(number, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency)
         )
         self.context.speech_open = None
+        self.context.said_at = at_ms
         self.context.attempts = 0
 
     # --- actions: the end ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from attrs import Factory, define
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
 from machines.history import Message, Speaker, within_budget
+from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback import PlaybackLedger
 from machines.policy import ConversationPolicy
 
@@ -68,6 +69,8 @@ class Context:
     better: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that are well again, and that no moment was good for yet."""
     turn_mode: TurnMode = TurnMode.MANUAL
+    recording: bool = False
+    """The caller began a recording by hand and has not ended it."""
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
@@ -89,6 +92,8 @@ class Context:
     """What the turn in question sounds like so far."""
     caller_words: str = ""
     """Words that were understood and not yet answered: joined with those that follow."""
+    echoing_turn: int | None = None
+    """A turn whose voice began while we spoke, or just afterwards: it may hold our own echo."""
     completeness: float | None = None
     """How probable it is that the caller has finished, by a model that listened to the turn."""
     anticipated: str = ""
@@ -121,8 +126,12 @@ class Context:
     """The answer that is being spoken: the number of the generation that it began with."""
     take: int = 1
     """How often the voice has taken it up."""
+    replying: bool = False
+    """It answers the caller's words, and becomes history with them."""
     protected: bool = False
     """The caller's voice may not cut it off."""
+    said_at: float | None = None
+    """When the last answer was over, in the conversation's ms."""
     false_alarms: int = 0
     """How often in a row an answer was held for nothing."""
     sayings: tuple[SayRequested, ...] = ()
@@ -166,6 +175,11 @@ class Context:
             return self.generation_began + self.policy.first_token_timeout_ms
         return self.alive_at + self.policy.token_gap_timeout_ms
 
+    def own_words(self, turn: int, text: str) -> str:
+        """What the caller said, without what is nothing but an echo of the last answer."""
+        may_echo = turn == self.echoing_turn and len(words_of(text)) >= SHORTEST_ECHO
+        return "" if may_echo and not without_echo(text, self.ledger.text()) else text
+
     def join(self, text: str) -> str:
         """The unanswered words, those of turns that wait, and `text` after them."""
         return " ".join(words for words in (self.caller_words, *self.queue, text) if words)
@@ -174,10 +188,10 @@ class Context:
         """Enter the exchange into the history as it was heard; returns the heard and the unheard words.
 
         When nothing was heard there was no exchange: the caller's words stay unanswered. Nor is there one
-        when nothing was understood, and the caller was told so.
+        when nothing was understood, and the caller was told so, or when something else was said to them.
         """
         heard, unheard = self.ledger.split(at_ms)
-        if heard and self.caller_words:
+        if heard and self.caller_words and self.replying:
             answer = Message(
                 Speaker.ASSISTANT, heard, bool(unheard), round(self.ledger.heard_ms(at_ms), 3), unheard
             )

@@ -28,7 +28,7 @@ class Conversation(AnswerActions):
         quiet = State(initial=True)
         hearing = State()
         pausing = State()
-        anticipating = State()
+        expecting = State()
         finalizing = State()
 
     class THINKING(State.Compound):
@@ -47,7 +47,7 @@ class Conversation(AnswerActions):
 
     connecting = INITIALIZING.connecting
     quiet, hearing, pausing = LISTENING.quiet, LISTENING.hearing, LISTENING.pausing
-    anticipating, finalizing = LISTENING.anticipating, LISTENING.finalizing
+    expecting, finalizing = LISTENING.expecting, LISTENING.finalizing
     generating, retrying = THINKING.generating, THINKING.retrying
     speaking, deciding, weighing = RESPONDING.speaking, RESPONDING.deciding, RESPONDING.weighing
     closing, parting, ended = ENDING.closing, ENDING.parting, ENDING.ended
@@ -58,7 +58,7 @@ class Conversation(AnswerActions):
     held = (deciding, weighing)
     responding = (speaking, *held)
     answering = (*thinking, *responding)
-    in_conversation = (*listening, anticipating, *answering)
+    in_conversation = (*listening, expecting, *answering)
     ending = (closing, parting, ended)
 
     # --- links --------------------------------------------------------------------------------------------
@@ -78,23 +78,23 @@ class Conversation(AnswerActions):
     link_down = (
         closing.from_(connecting, on=["tell_link_lost", "leave"])
         | parting.from_(*listening, cond="can_say_so", on=["tell_link_lost", "part"])
-        | parting.from_(anticipating, cond="can_say_so", on=["tell_link_lost", "drop_foreseen", "part"])
+        | parting.from_(expecting, cond="can_say_so", on=["tell_link_lost", "drop_foreseen", "part"])
         | parting.from_(*answering, cond="can_say_so", on=["tell_link_lost", "end_answer", "part"])
         | closing.from_(*listening, unless="can_say_so", on=["tell_link_lost", "leave"])
-        | closing.from_(anticipating, unless="can_say_so", on=["tell_link_lost", "drop_foreseen", "leave"])
+        | closing.from_(expecting, unless="can_say_so", on=["tell_link_lost", "drop_foreseen", "leave"])
         | closing.from_(*answering, unless="can_say_so", on=["tell_link_lost", "end_answer", "leave"])
         | parting.to(closing, cond="about_voice", on=["end_answer", "leave"])
     )
     better_provider = stay(quiet, on=["return_to"]) | stay(
-        connecting, hearing, pausing, anticipating, finalizing, *answering, on=["note_better"]
+        connecting, hearing, pausing, expecting, finalizing, *answering, on=["note_better"]
     )
 
     # --- the caller's hands -------------------------------------------------------------------------------
     recording_started = (
         stay(connecting, on=["note_recording"])
         | pausing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
-        | anticipating.to(quiet, cond="by_hand", on=["drop_foreseen", "note_recording", "acknowledge"])
-        | stay(pausing, anticipating, unless="by_hand", on=["note_recording", "acknowledge"])
+        | expecting.to(quiet, cond="by_hand", on=["drop_foreseen", "note_recording", "acknowledge"])
+        | stay(pausing, expecting, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(*thinking, cond="voidable", on=["void_answer", "note_recording", "acknowledge"])
@@ -112,7 +112,7 @@ class Conversation(AnswerActions):
     recording_stopped = (
         stay(connecting, on=["note_early_stop"])
         | finalizing.from_(*turn_is_open, on=["await_words", "end_turn"])
-        | anticipating.to(finalizing, on=["drop_foreseen", "await_words", "end_turn"])
+        | expecting.to(finalizing, on=["drop_foreseen", "await_words", "end_turn"])
         | stay(finalizing, on=["await_words"])
         | stay(*thinking, unless="voidable", on=["queue_turn", "acknowledge_stop"])
         | stay(*thinking, cond="voidable", on=["acknowledge_stop"])
@@ -130,20 +130,21 @@ class Conversation(AnswerActions):
     )
     hung_up = (
         closing.from_(connecting, *listening, on=["leave"])
-        | closing.from_(anticipating, on=["drop_foreseen", "leave"])
+        | closing.from_(expecting, on=["drop_foreseen", "leave"])
         | closing.from_(*answering, parting, on=["end_answer", "leave"])
     )
     say_requested = (
         quiet.to(speaking, cond="may_be_said", on=["say"])
         | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
-        | stay(speaking, cond="urgent", on=["interrupt_answer", "say"])
+        | stay(speaking, cond="urgent", on=["interrupt_answer", "answer_later", "say"])
         | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
     )
 
     # --- the caller's voice -------------------------------------------------------------------------------
     speech_started = (
-        hearing.from_(quiet, pausing, on=["note_voice"])
-        | anticipating.to(hearing, on=["drop_foreseen", "note_voice"])
+        quiet.to(hearing, on=["note_voice", "note_voice_after_answer"])
+        | pausing.to(hearing, on=["note_voice"])
+        | expecting.to(hearing, on=["drop_foreseen", "note_voice"])
         | stay(finalizing, cond="automatic", on=["note_speaking_on"])
         | hearing.from_(*thinking, cond="automatic and voidable", on=["void_answer", "note_voice"])
         | speaking.to(
@@ -168,7 +169,7 @@ class Conversation(AnswerActions):
 
     # --- the caller's words -------------------------------------------------------------------------------
     transcript_interim = (
-        stay(*listening, anticipating, on=["note_interim"])
+        stay(*listening, expecting, on=["note_interim"])
         | deciding.to(hearing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
         | weighing.to(finalizing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
         | speaking.to(
@@ -181,8 +182,13 @@ class Conversation(AnswerActions):
     transcript_final = (
         stay(
             *in_conversation,
-            cond="about_queued_turn and not cuts_in",
+            cond="automatic and about_queued_turn and not cuts_in",
             on=["forget_queued_turn", "tell_words"],
+        )
+        | speaking.to(
+            generating,
+            cond="about_queued_turn and automatic and voidable and interruptible",
+            on=["forget_queued_turn", "interrupt_answer", "keep_words", "generate"],
         )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
         | weighing.to(hearing, cond="cuts_in and speaking_on", on=["interrupt_answer", "keep_words"])
@@ -200,6 +206,11 @@ class Conversation(AnswerActions):
     transcription_failed = (
         stay(*in_conversation, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
         | stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
+        | stay(
+            weighing,
+            cond="about_awaited_turn and pausing_again",
+            on=["tell_deaf", "doubt_ears", "give_up_words", "end_turn"],
+        )
         | weighing.to(
             speaking,
             cond="about_awaited_turn",
@@ -215,23 +226,21 @@ class Conversation(AnswerActions):
         | finalizing.to(
             speaking, unless="understood_so_far", on=["tell_deaf", "keep_interim", "refuse", "apologise"]
         )
-        | stay(*turn_is_open, anticipating, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
+        | stay(*turn_is_open, expecting, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
     )
     turn_scored = stay(pausing, on=["note_score"])
     eager_end_of_turn = (
-        anticipating.from_(
-            *turn_is_open, cond="automatic and may_anticipate", on=["note_interim", "anticipate"]
-        )
-        | stay(anticipating, cond="as_anticipated", on=["note_interim"])
-        | stay(anticipating, cond="may_anticipate", on=["drop_foreseen", "note_interim", "anticipate"])
-        | anticipating.to(pausing, on=["drop_foreseen", "note_interim"])
+        expecting.from_(*turn_is_open, cond="automatic and may_anticipate", on=["note_interim", "anticipate"])
+        | stay(expecting, cond="as_anticipated", on=["note_interim"])
+        | stay(expecting, cond="may_anticipate", on=["drop_foreseen", "note_interim", "anticipate"])
+        | expecting.to(pausing, on=["drop_foreseen", "note_interim"])
         | pausing.from_(quiet, hearing, cond="automatic", on=["note_interim"])
         | stay(*turn_is_open, on=["note_interim"])
         | deciding.to(hearing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
         | weighing.to(finalizing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
         | stay(deciding, weighing, on=["note_interim"])
     )
-    turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"]) | anticipating.to(
+    turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"]) | expecting.to(
         hearing, on=["drop_foreseen", "note_voice"]
     )
     end_of_turn = (
@@ -239,18 +248,16 @@ class Conversation(AnswerActions):
             *turn_is_open, cond="automatic and understood", on=["take_turn", "acknowledge", "generate"]
         )
         | quiet.from_(hearing, pausing, cond="automatic", on=["begin_turn"])
-        | anticipating.to(
+        | expecting.to(
             speaking,
             cond="as_anticipated and answer_foreseen",
             on=["take_turn", "acknowledge", "say_foreseen"],
         )
-        | anticipating.to(
-            generating, cond="as_anticipated", on=["take_turn", "acknowledge", "await_foreseen"]
-        )
-        | anticipating.to(
+        | expecting.to(generating, cond="as_anticipated", on=["take_turn", "acknowledge", "await_foreseen"])
+        | expecting.to(
             generating, cond="understood", on=["drop_foreseen", "take_turn", "acknowledge", "generate"]
         )
-        | anticipating.to(quiet, on=["drop_foreseen", "begin_turn"])
+        | expecting.to(quiet, on=["drop_foreseen", "begin_turn"])
         | deciding.to(
             generating, cond="cuts_in", on=["interrupt_answer", "take_turn", "acknowledge", "generate"]
         )
@@ -266,17 +273,17 @@ class Conversation(AnswerActions):
         )
         | generating.to(speaking, on=["begin_answer", "speak"])
         | stay(*responding, unless="said_already", on=["speak"])
-        | stay(anticipating, on=["keep_foreseen"])
+        | stay(expecting, on=["keep_foreseen"])
     )
-    generation_alive = stay(anticipating, generating, *responding, on=["note_alive"])
+    generation_alive = stay(expecting, generating, *responding, on=["note_alive"])
     generation_finished = (
         generating.to(speaking, on=["tell_model_empty", "fall_back"])
         | stay(*responding, on=["finish_answer"])
-        | stay(anticipating, cond="answer_foreseen", on=["note_foreseen_whole"])
-        | anticipating.to(pausing, on=["forget_foreseen"])
+        | stay(expecting, cond="answer_foreseen", on=["note_foreseen_whole"])
+        | expecting.to(pausing, on=["forget_foreseen"])
     )
     generation_failed = (
-        anticipating.to(pausing, on=["doubt_model", "forget_foreseen"])
+        expecting.to(pausing, on=["doubt_model", "forget_foreseen"])
         | generating.to(retrying, cond="worth_retrying", on=["doubt_model", "prepare_retry"])
         | generating.to(
             speaking, unless="worth_retrying", on=["doubt_model", "tell_model_failed", "fall_back"]
@@ -294,8 +301,12 @@ class Conversation(AnswerActions):
         closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "leave"])
         | parting.to(closing, on=["note_all_heard", "complete_answer", "leave"])
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "listen_anew"])
-        | deciding.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer"])
-        | weighing.to(finalizing, unless="goodbye", on=["note_all_heard", "complete_answer"])
+        | deciding.to(
+            hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"]
+        )
+        | weighing.to(
+            finalizing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_words"]
+        )
     )
     synthesis_failed = (
         stay(*responding, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
@@ -316,12 +327,13 @@ class Conversation(AnswerActions):
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
         )
         | quiet.to(speaking, cond="saying_has_time", on=["say_next"])
+        | quiet.to(finalizing, cond="automatic and speaking_on", on=["end_turn"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(pausing, on=["end_turn"])
-        | anticipating.to(finalizing, on=["drop_foreseen", "end_turn"])
+        | expecting.to(finalizing, on=["drop_foreseen", "end_turn"])
         | stay(finalizing, cond="mute or other_ears", on=["doubt_ears"])
         | stay(finalizing, cond="first_wait", on=["wait_on"])
         | finalizing.to(hearing, cond="speaking_on", on=["doubt_ears", "keep_interim", "acknowledge"])
@@ -348,7 +360,8 @@ class Conversation(AnswerActions):
         | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
         | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
         | deciding.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
-        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on"])
+        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on", "note_noise"])
+        | stay(weighing, cond="pausing_again", on=["doubt_ears", "give_up_words", "end_turn"])
         | weighing.to(speaking, on=["doubt_ears", "give_up_words", "resume_speech"])
         | closing.to(ended, on=["abandon"])
     )
@@ -377,9 +390,7 @@ class Conversation(AnswerActions):
         *ignored(
             "everything_closed", (connecting, *in_conversation, parting), because="nobody asked to close"
         ),
-        *ignored(
-            "interrupt_requested", (connecting, *listening, anticipating), because="nothing is being said"
-        ),
+        *ignored("interrupt_requested", (connecting, *listening, expecting), because="nothing is being said"),
         *ignored(
             "say_requested", (connecting, *in_conversation), because="too much waits to be said already"
         ),
@@ -394,7 +405,7 @@ class Conversation(AnswerActions):
         ),
         *ignored(
             "speech_stopped",
-            (quiet, pausing, anticipating, finalizing, weighing),
+            (quiet, pausing, expecting, finalizing, weighing),
             because="the caller is known to be silent",
         ),
         *ignored(
@@ -413,7 +424,7 @@ class Conversation(AnswerActions):
         *ignored("turn_resumed", answering, because="nobody took the turn for over"),
         *ignored(
             "turn_scored",
-            (quiet, hearing, anticipating, finalizing, *answering),
+            (quiet, hearing, expecting, finalizing, *answering),
             because="no pause is waited out",
         ),
         *ignored("eager_end_of_turn turn_resumed", (finalizing,), because="the turn is over already"),
@@ -424,7 +435,7 @@ class Conversation(AnswerActions):
         *ignored("end_of_turn", (hearing, pausing), because="in manual mode the caller's hand decides"),
         *ignored(
             "transcript_final",
-            (connecting, *turn_is_open, anticipating, *thinking, speaking, deciding),
+            (connecting, *turn_is_open, expecting, *thinking, speaking, deciding),
             because="no final transcript is awaited",
         ),
         *ignored("transcription_failed", (connecting,), because="no turn has begun"),
@@ -436,7 +447,7 @@ class Conversation(AnswerActions):
         *ignored("segment_ready", responding, because="it was said already"),
         *ignored(
             "segment_voiced playback_at playback_finished synthesis_failed",
-            (connecting, *listening, anticipating, *thinking),
+            (connecting, *listening, expecting, *thinking),
             because="nothing is being said",
         ),
         *ignored("deadline_passed", (quiet,), because="this caller is waited for as long as it takes"),
@@ -506,12 +517,14 @@ class Conversation(AnswerActions):
                 # Turns that wait are answered at once, once their words are known.
                 if context.queue or self.greets() or self.saying_due() or self.saying_has_time():
                     return 0.0
-                waits_for_caller = self.idle() and self.automatic() and not self.speaking_on()
-                idle = policy.idle_after_ms if waits_for_caller else None
-                return policy.final_transcript_timeout_ms if context.turns_queued else idle
+                if context.turns_queued:
+                    return policy.final_transcript_timeout_ms
+                if self.automatic() and self.speaking_on():
+                    return policy.max_turn_ms
+                return policy.idle_after_ms if self.idle() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
-            case "pausing" | "anticipating":
+            case "pausing" | "expecting":
                 voice_ended = at_ms if context.times.voice_ended is None else context.times.voice_ended
                 return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
             case "finalizing":
@@ -542,7 +555,7 @@ class Conversation(AnswerActions):
 SIGNS_OF_LIFE = {
     "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
     "pausing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
-    "anticipating": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "expecting": frozenset({"transcript_interim", "eager_end_of_turn"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
     "speaking": frozenset(
@@ -558,7 +571,7 @@ SIGNS_OF_LIFE = {
             "deadline_passed",
         }
     ),
-    "weighing": frozenset({"transcript_final"}),
+    "weighing": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
     "parting": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
 """In which state which facts say that what is awaited is on its way, or begins anew."""

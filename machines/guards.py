@@ -6,7 +6,13 @@ from machines import facts
 from machines.context import Context, Continuation
 from machines.driver import Chart
 from machines.facts import Fact, Role, SayMode, TurnMode
-from machines.phrases import sounds_unfinished, without_backchannels, without_echo, words_of
+from machines.phrases import (
+    SHORTEST_ECHO,
+    sounds_unfinished,
+    without_backchannels,
+    without_echo,
+    words_of,
+)
 
 SLACK_MS = 1.0
 """Deadlines are armed in floating point and may pass this much early."""
@@ -39,7 +45,12 @@ class Guards(Chart[Context]):
 
     def greets(self) -> bool:
         """We speak first, and have not yet."""
-        return bool(self.context.policy.greeting) and not self.context.greeted
+        return bool(self.context.policy.greeting) and not self.context.greeted and not self.caller_has_word()
+
+    def caller_has_word(self) -> bool:
+        """The caller speaks, or has not ended a recording yet."""
+        by_hand = self.context.turn_mode is TurnMode.MANUAL and self.context.recording
+        return by_hand or self.speaking_on()
 
     # --- turns --------------------------------------------------------------------------------------------
 
@@ -89,15 +100,18 @@ class Guards(Chart[Context]):
 
     def understood(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
         """There are words to answer: in this transcript, or unanswered ones from before."""
-        return bool(self.context.join(fact.text))
+        return bool(self.context.join(self.context.own_words(fact.turn, fact.text)))
 
     def understood_so_far(self) -> bool:
         """The same, by the interim transcript."""
-        return bool(self.context.join(self.context.interim))
+        context = self.context
+        turn = context.turn_awaited or context.turn
+        return bool(context.join(context.own_words(turn, context.interim)))
 
     def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
         """The caller spoke and was not understood, and is to be asked again."""
-        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt)
+        echo = bool(fact.text)
+        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt) and not echo
 
     def idle(self) -> bool:
         """A quiet caller is not waited for for ever."""
@@ -162,13 +176,21 @@ class Guards(Chart[Context]):
 
     def cuts_in(self, fact: Words) -> bool:
         """The caller says something of their own, not what was said to them, nor a mere "go on"."""
-        ledger, policy = self.context.ledger, self.context.policy
-        heard, unheard = ledger.split(fact.at_ms)
-        own = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
-        if len(without_backchannels(own, policy.backchannels)) >= max(1, policy.barge_in_min_words):
+        policy, ends = self.context.policy, self.nearly_said(fact)
+        heard, unheard = self.context.ledger.split(fact.at_ms)
+        said = words_of(fact.text)
+        if not (ends and self.holds_at_voice() and len(said) < SHORTEST_ECHO):
+            said = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
+        if len(without_backchannels(said, policy.backchannels)) >= max(1, policy.barge_in_min_words):
             return True
-        rest_known = self.context.generation_open is None and ledger.every_segment_voiced()
-        return bool(own) and rest_known and ledger.remaining_ms(fact.at_ms) <= policy.backchannel_end_ms
+        return bool(said) and ends
+
+    def nearly_said(self, fact: Fact) -> bool:
+        """So little is left of what is being said, if anything, that short words are a reply to it."""
+        ledger = self.context.ledger
+        over = self.context.speech_open is None
+        rest_known = over or (self.context.generation_open is None and ledger.every_segment_voiced())
+        return rest_known and ledger.remaining_ms(fact.at_ms) <= self.context.policy.backchannel_end_ms
 
     # --- what the host wants said -------------------------------------------------------------------------
 
@@ -178,18 +200,18 @@ class Guards(Chart[Context]):
 
     def may_be_said(self, fact: facts.SayRequested) -> bool:
         """The caller does not speak, and what has time waits for nothing else."""
-        if self.speaking_on() or self.greets() or self.context.sayings:
+        if self.caller_has_word() or self.greets() or self.context.sayings:
             return False
         return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
 
     def saying_due(self) -> bool:
         """The host wants something said next."""
         first = next(iter(self.context.sayings), None)
-        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.speaking_on()
+        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.caller_has_word()
 
     def saying_has_time(self) -> bool:
         """The host wants something said, and nothing else waits any more."""
-        return bool(self.context.sayings) and not (self.words_owed() or self.speaking_on())
+        return bool(self.context.sayings) and not (self.words_owed() or self.caller_has_word())
 
     def room_to_say(self) -> bool:
         """Not too much waits already."""

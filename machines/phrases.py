@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _GOING_ON = """
 a an the and or but so because since if when while that which who whose than then as at by for from
@@ -24,6 +25,8 @@ ECHOED_WORDS = 30
 """So many of the words heard last may come back as an echo."""
 ECHOED_WORD = 6
 """A single word only if it is among so many."""
+SHORTEST_ECHO = 3
+"""Fewer words than these, said when an answer ends, are a reply that takes them up ("Monday or Tuesday?")."""
 ECHO_SHARE = 2 / 3
 """Where more than this is echo, the rest is taken for misheard echo."""
 
@@ -59,14 +62,20 @@ def without_echo(text: str, heard: str) -> tuple[str, ...]:
 
 def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
     """The words that say more than "go on"."""
-    phrases = sorted((words_of(each) for each in backchannels), key=len, reverse=True)
+    phrases = _longest_first(backchannels)
     left, at = [], 0
     while at < len(words):
-        length = next((len(each) for each in phrases if each and words[at : at + len(each)] == each), 0)
+        length = next((len(each) for each in phrases if words[at : at + len(each)] == each), 0)
         if not length:
             left.append(words[at])
         at += length or 1
     return tuple(left)
+
+
+@lru_cache(maxsize=64)
+def _longest_first(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    words = (words_of(each) for each in phrases)
+    return tuple(sorted((each for each in words if each), key=len, reverse=True))
 
 
 def _echoed(words: tuple[str, ...], source: tuple[str, ...]) -> int:

@@ -57,6 +57,7 @@ class TurnActions(Guards):
     def note_recording(self, fact: facts.RecordingStarted) -> None:
         """A recording begins; its acknowledgement waits until somebody listens."""
         self.context.turn_mode = fact.turn_mode
+        self.context.recording = True
         self.context.stop_pending = False
         self._await_answer(fact.request)
 
@@ -64,11 +65,13 @@ class TurnActions(Guards):
     def note_recording_meanwhile(self, fact: facts.RecordingStarted) -> None:
         """A recording begins while an answer is given that cannot be interrupted."""
         self.context.turn_mode = fact.turn_mode
+        self.context.recording = True
 
     @causes()
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
         """A recording begins before the words of the last one are known: they will be joined."""
         self.context.turn_mode = fact.turn_mode
+        self.context.recording = True
         self.note_recording_on()
 
     @causes()
@@ -79,6 +82,7 @@ class TurnActions(Guards):
     @causes()
     def note_early_stop(self, fact: facts.RecordingStopped) -> None:
         self.context.stop_pending = True
+        self.context.recording = False
         if fact.request is not None:
             self.context.early_stops += (fact.request,)
 
@@ -91,6 +95,7 @@ class TurnActions(Guards):
     @causes()
     def await_words(self, fact: facts.RecordingStopped) -> None:
         """The acknowledgement waits for the final transcript."""
+        self.context.recording = False
         self._await_answer(fact.request)
         if self.context.continuation is Continuation.RECORDING:
             # Recorded and stopped again while finalizing: those words are decoded like any pause's.
@@ -102,6 +107,7 @@ class TurnActions(Guards):
 
     @causes(do.Acknowledge)
     def acknowledge_stop(self, fact: facts.RecordingStopped) -> None:
+        self.context.recording = False
         self._acknowledge_now(fact.request)
 
     @causes(do.Acknowledge)
@@ -156,8 +162,15 @@ class TurnActions(Guards):
     @causes(do.BeginTurn)
     def listen_anew(self) -> None:
         """A new turn begins after an answer, unless what was said during the answer counts too."""
-        if self.interruptible() and not self.speaking_on():
+        if self.speaking_on():
+            self.note_echoing_turn()
+        elif self.interruptible():
             self.begin_turn()
+
+    @causes()
+    def note_echoing_turn(self) -> None:
+        """The voice that is heard began while we spoke."""
+        self.context.echoing_turn = self.context.turn
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def end_turn(self, fact: Fact) -> None:
@@ -175,6 +188,7 @@ class TurnActions(Guards):
     def take_turn(self, fact: facts.EndOfTurn) -> None:
         """The speech-to-text provider ended the turn and gave its words in one."""
         self.context.times.turn_over = fact.at_ms
+        self.context.greeted = True
         self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
         times = self.context.times
         self.begin_turn()
@@ -217,6 +231,25 @@ class TurnActions(Guards):
         self.context.queue = tuple(others)
 
     @causes()
+    def note_echoing_words(self) -> None:
+        """The words that are awaited were said while we spoke."""
+        self.context.echoing_turn = self.context.turn_awaited
+
+    @causes()
+    def note_noise(self) -> None:
+        """Voice that goes on without words will go on: it is not waited for again."""
+        self.context.false_alarms = max(
+            self.context.false_alarms, self.context.policy.barge_in_false_alarms - 1
+        )
+
+    @causes()
+    def note_voice_after_answer(self, fact: facts.SpeechStarted) -> None:
+        """Where there is an echo, its end comes a little later than what it is of."""
+        said_at = self.context.said_at
+        if not self.holds_at_voice() and said_at is not None and fact.at_ms - said_at <= LATE_ECHO_MS:
+            self.note_echoing_turn()
+
+    @causes()
     def note_voice(self) -> None:
         self.context.continuation = Continuation.NONE
         self.context.completeness = None
@@ -228,6 +261,7 @@ class TurnActions(Guards):
 
     @causes()
     def note_voice_end(self, fact: facts.SpeechStopped) -> None:
+        self.context.continuation = Continuation.NONE
         self.context.times.voice_ended = fact.at_ms
 
     @causes()
@@ -287,6 +321,7 @@ class TurnActions(Guards):
 
     def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
         self._tell_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
+        text = self.context.own_words(turn, text)
         if text:
             self.context.nudges = 0
         self.context.caller_words = self.context.join(text)
@@ -327,6 +362,8 @@ class TurnActions(Guards):
         self.context.ask(do.TellTrouble(trouble, failure.message, failure.error_class.retryable))
 
 
+LATE_ECHO_MS = 600
+"""Voice that begins so long after an answer may be its echo: 400 ms of delay, and that of the voice gate."""
 UNAVAILABLE = {
     Role.STT: do.Trouble.STT_UNAVAILABLE,
     Role.LLM: do.Trouble.LLM_UNAVAILABLE,

@@ -50,7 +50,8 @@ class Caller(Protocol):
     def hold_audio(self, utterance: int) -> bool:
         """Nothing more is sent for the moment, perhaps for good.
 
-        Returns whether the caller's side was made to drop what it had not played: that will be sent again.
+        Returns whether the caller's side was made to drop what it had not played. That will be sent again,
+        and after it the end of the audio, though it may have been announced already.
         """
         ...
 

@@ -15,20 +15,24 @@ from hashlib import blake2b
 
 from attrs import Factory, define
 
-from machines.phrases import GOING_ON
+from machines.phrases import BACKCHANNELS, GOING_ON, words_of
 from orchestrator.records import Plain
 
 SPOKEN = frozenset(
     {
         *("text", "markup", "heard", "unheard"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
+        "backchannels",
     }
 )
 """The fields of facts, effects, messages and policies that hold words of the caller, the model or the
 operator."""
 
-KEPT = frozenset(part for word in GOING_ON for part in word.split("'"))
-"""Words that a pause depends on (`machines/phrases.py`): they stay, and nothing else becomes one of them."""
+KEPT = frozenset(
+    part for phrase in (*GOING_ON, *BACKCHANNELS) for word in words_of(phrase) for part in word.split("'")
+)
+"""Words that a pause or an interruption depends on (`machines/phrases.py`): they stay, and nothing else
+becomes one of them."""
 _RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
 """What is replaced as one: neither blanks nor ASCII punctuation."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"

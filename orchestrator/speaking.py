@@ -314,6 +314,7 @@ class PlaybackClock:
         self.sent_ms = 0.0
         self.playing = False
         self.plays_out_at = 0.0
+        self._rewound = trio.Event()
 
     @property
     def heard_ms(self) -> float:
@@ -337,11 +338,14 @@ class PlaybackClock:
         left_ms = self.sent_ms - self.heard_ms
         self.sent_ms -= left_ms
         self.plays_out_at = trio.current_time()
+        self._rewound.set()
+        self._rewound = trio.Event()
         return left_ms
 
     async def wait_until_left(self, ms: float) -> None:
-        """Return once at most `ms` of what was sent are still to be played."""
-        await trio.sleep_until(self.plays_out_at - ms / 1000)
+        """Return once at most `ms` of what was sent are still to be played: at once when it is dropped."""
+        with trio.move_on_at(self.plays_out_at - ms / 1000):
+            await self._rewound.wait()
 
 
 class Unplayed:

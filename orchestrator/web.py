@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
@@ -39,7 +40,7 @@ Waiting = Callable[[], str | None]
 def make_app(health: Health, waiting: Waiting) -> Starlette:
     """The HTTP application."""
     page = str(PAGE)
-    drawing = svg_of_conversation()
+    drawing = _drawing()
 
     async def index(request: Request) -> Response:
         return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
@@ -66,6 +67,12 @@ def make_app(health: Health, waiting: Waiting) -> Starlette:
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_add_headers)],
     )
+
+
+@functools.cache
+def _drawing() -> str:
+    """Drawn once a process: the machine is the same for every server."""
+    return svg_of_conversation()
 
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import hypothesis
@@ -41,12 +42,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     trio._core._run._r.seed(item.nodeid)
 
 
+# --- the tracer of coverage triples the time, in vain where the same code runs over and over ---------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests with the marker `repeats`, and the fixtures made for them, run without a tracer."""
+    tracer = sys.gettrace()
+    # A debugger's stays.
+    measured = type(tracer).__module__.partition(".")[0] == "coverage"
+    if item.get_closest_marker("repeats") is None or not measured:
+        return (yield)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+
+
 # --- what may be missing on a developer's machine, and never on CI ----------------------------------------
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if _needs_the_walks(item):
+            item.add_marker("slow")
+            item.add_marker("repeats")
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the short ones fill the gaps at the end
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if ON_CI:
         return
     for marker, reason in _lacking().items():
@@ -57,7 +81,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Item) -> str:
     """What one process runs: a file, whose tests share what is dear to make; or all that need the walks."""
-    return "walks" if item.path.name in ("test_check.py", "test_walks.py") else str(item.path)
+    return "walks" if _needs_the_walks(item) else str(item.path)
+
+
+def _needs_the_walks(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "visited" in item.fixturenames
 
 
 def _lacking() -> dict[str, str]:

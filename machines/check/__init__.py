@@ -4,20 +4,24 @@ from machines.check.walk import (
     Report,
     Taken,
     Violation,
-    walk_conversation,
+    walk_answers,
+    walk_host,
     walk_known_down,
     walk_links,
     walk_one_link,
     walk_queue,
+    walk_turns,
 )
 
 __all__ = [
     "Report",
     "Taken",
     "Violation",
-    "walk_conversation",
+    "walk_answers",
+    "walk_host",
     "walk_known_down",
     "walk_links",
     "walk_one_link",
     "walk_queue",
+    "walk_turns",
 ]

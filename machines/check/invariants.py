@@ -12,11 +12,12 @@ from machines import facts
 from machines.check.books import Books, Entry
 from machines.context import Context, Continuation
 from machines.declarations import Outcome, Step
-from machines.facts import TurnMode
+from machines.effects import Effect
+from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
-LISTENING = frozenset({"quiet", "hearing", "pausing", "anticipating", "finalizing"})
+LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "finalizing"})
 FIRST_WORD_MS = 600
 """In so much audio a word was said; in less, the first one may have been cut, and is said again."""
 E = TypeVar("E", bound=do.Effect)
@@ -34,12 +35,15 @@ class Moment:
     room: str
     context: Context
     history_before: tuple[Message, ...]
+    kinds: frozenset[type[Fact | Effect]]
+    """Of the lines: most invariants are about something that did not happen."""
 
     def each(self, kind: type[E]) -> Iterator[tuple[Books, E]]:
         """The effects of a kind, each with the books as they stood before it."""
-        for line in self.lines:
-            if isinstance(line.item, kind):
-                yield line.books, line.item
+        if kind in self.kinds:
+            for line in self.lines:
+                if isinstance(line.item, kind):
+                    yield line.books, line.item
 
     def each_step(self) -> Iterator[tuple[Books, Step]]:
         """The steps, each with the books as they stood before its fact."""
@@ -63,14 +67,19 @@ def every_pair_is_declared(moment: Moment) -> str | None:
 def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
-    greets = bool(moment.context.policy.greeting) and not moment.context.greeted
-    owed = moment.context.queue or moment.context.turns_queued or greets
-    idle = moment.context.policy.idle_after_ms > 0 and moment.context.turn_mode is TurnMode.AUTOMATIC
-    # While the caller speaks nobody thinks of saying something of their own.
-    speaks = moment.context.continuation is Continuation.SPEAKING
-    owed = owed or (not speaks and (idle or moment.context.sayings))
-    wanted = 0 if moment.state == "ended" or (moment.state == "quiet" and not owed) else 1
+    wanted = moment.state != "ended" and (moment.state != "quiet" or _something_is_due(moment.context))
     return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
+
+
+def _something_is_due(context: Context) -> bool:
+    """Whether a quiet caller will be spoken to."""
+    automatic = context.turn_mode is TurnMode.AUTOMATIC
+    speaks = context.continuation is Continuation.SPEAKING
+    greets = bool(context.policy.greeting) and not context.greeted
+    # While the caller has the word nobody thinks of saying something of their own.
+    own = (greets or bool(context.sayings)) and not speaks and (automatic or not context.recording)
+    by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
+    return bool(context.queue or context.turns_queued) or own or by_time
 
 
 def no_refused_deadline_is_waited_for(moment: Moment) -> str | None:
@@ -95,7 +104,7 @@ def nothing_is_generated_outside_answering(moment: Moment) -> str | None:
     """Whoever leaves THINKING and RESPONDING has stopped the model and the voice, or both have ended."""
     if moment.room in ("THINKING", "RESPONDING"):
         return None
-    if moment.after.generating and moment.state != "anticipating":
+    if moment.after.generating and moment.state != "expecting":
         return f"generation {set(moment.after.generating)} goes on in {moment.state}"
     if moment.after.speaking and moment.state != "parting":
         return f"utterance {set(moment.after.speaking)} goes on in {moment.state}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from machines.check.books import Books
 from machines.check.offers import WORDS
 from machines.context import Context, Continuation
-from machines.facts import Role, SayMode
+from machines.facts import Role, SayMode, TurnMode
 from machines.playback import PlaybackLedger
 from machines.system import ConversationSystem
 
@@ -42,6 +42,7 @@ def _turn(context: Context) -> Hashable:
     awaited = context.turn_awaited is not None
     return (
         context.turn_mode,
+        context.recording and context.turn_mode is TurnMode.MANUAL,
         len(context.unanswered),
         awaited,
         bool(context.interim),
@@ -79,6 +80,7 @@ def _answer(context: Context) -> Hashable:
         context.end_after_answer,
         context.take if spoken else None,
         spoken and context.protected,
+        spoken and context.replying,
         context.false_alarms < context.policy.barge_in_false_alarms,
         tuple((each.mode is SayMode.WHEN_IDLE, each.interruptible) for each in context.sayings),
         spoken and context.speech_open == context.generation_open,

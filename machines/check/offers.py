@@ -34,14 +34,51 @@ MOST_QUEUED = 1
 """How many turns may wait for their words while another is answered."""
 
 
-def conversation_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything about answers, to a caller who ends turns by hand."""
+    spares = (False, True) if not system.conversation.context.links_up else None
+    yield from _conversation(system, books, (TurnMode.MANUAL,), spares, most_segments=2)
+
+
+def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything about turns; every answer is one segment, and nobody has another provider.
+
+    The model begins every answer, at the second request: what follows if not has nothing to do with turns.
+    """
+    # One that is held goes on being generated.
+    segments = 2 if books.held else 1
+    offers = _conversation(system, books, tuple(TurnMode), (False,), segments)
+    yield from _with_few_failures(system, offers)
+
+
+def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> Iterator[Fact]:
+    """Facts without those by which an answer fails, but for one request, and for one that is held."""
+    state, context = system.conversation.state, system.conversation.context
+    first_request = facts.GenerationFailed(context.generation, PASSING) if context.attempts == 1 else None
+    left_out: tuple[type[Fact], ...] = ()
+    if state == "generating":
+        left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
+    elif state == "speaking":
+        left_out = (facts.SynthesisFailed, facts.DeadlinePassed)
+    for fact in offers:
+        if not isinstance(fact, left_out) or fact == first_request:
+            yield fact
+
+
+def _conversation(
+    system: ConversationSystem,
+    books: Books,
+    modes: tuple[TurnMode, ...],
+    spares: tuple[bool, ...] | None,
+    most_segments: int,
+) -> Iterator[Fact]:
     """Everything that the conversation machine can be told, its links' news included."""
     context = system.conversation.context
-    yield from _links(context, connecting=system.conversation.state == "connecting")
-    yield from _hands(context, books)
-    yield from _voice(context)
+    yield from _links(context, spares, connecting=system.conversation.state == "connecting")
+    yield from _hands(context, books, modes)
+    yield from _voice(context, books)
     yield from _words(context)
-    yield from _model(context)
+    yield from _model(context, most_segments)
     yield from _playback(context)
     yield from _time(context)
     yield facts.SayRequested("By the way.")
@@ -49,7 +86,13 @@ def conversation_offers(system: ConversationSystem, books: Books) -> Iterator[Fa
 
 def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """What bears on what a host wants said, and on answers of which some can be interrupted."""
-    yield from queue_offers(system, books)
+    yield from _with_few_failures(system, queue_offers(system, books))
+    context = system.conversation.context
+    if system.conversation.state == "expecting":
+        yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
+    if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
+        # What waits first, a text of the host or a turn of the caller, makes no difference later.
+        return
     yield facts.SayRequested("By the way.", SayMode.QUEUE)
     yield facts.SayRequested("By the way.", SayMode.WHEN_IDLE)
     yield facts.SayRequested("By the way.", SayMode.INTERRUPT, interruptible=False)
@@ -70,9 +113,9 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield facts.LinkDown(Role.STT, PASSING)
     modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
     yield from _hands(context, books, modes if connecting else (context.turn_mode,))
-    yield from _voice(context)
+    yield from _voice(context, books)
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in _texts(context):
+        for text in _texts(context, turn):
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
@@ -98,11 +141,9 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield facts.EverythingClosed()
 
 
-def _links(context: Context, *, connecting: bool) -> Iterator[Fact]:
-    """Either every role has another provider or none has."""
-    spares: tuple[bool, ...] = (bool(context.spare),)
-    if connecting and not context.links_up:
-        spares = (False, True)
+def _links(context: Context, spares: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
+    """Either every role has another provider or none has: as it has been, without `spares`."""
+    spares = spares or (bool(context.spare),)
     # Whether the caller can be told of a loss is told apart by the role that is lost.
     for role in tuple(Role) if connecting else (Role.LLM,):
         for spare in spares:
@@ -115,8 +156,8 @@ def _links(context: Context, *, connecting: bool) -> Iterator[Fact]:
 
 def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(TurnMode)) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
-    # When the call is over nobody reads requests any more.
-    asking = len(books.waiting) < MOST_WAITING and not books.over
+    # When the call is over nobody reads requests any more. Hosts do without, to keep the walk short.
+    asking = len(books.waiting) < MOST_WAITING and not books.over and not context.policy.max_sayings
     requests = (None, request) if asking else (None,)
     for each in requests:
         for mode in modes:
@@ -127,17 +168,17 @@ def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(T
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
 
 
-def _voice(context: Context) -> Iterator[Fact]:
+def _voice(context: Context, books: Books) -> Iterator[Fact]:
     yield facts.SpeechStarted()
     if len(context.turns_queued) < MOST_QUEUED:
         yield facts.SpeechStopped(speech_ms=300)
-    if context.speech_open is not None:
+    if books.held:
         yield facts.SpeechStopped(speech_ms=100)
 
 
 def _words(context: Context) -> Iterator[Fact]:
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
-        for text in _texts(context):
+        for text in _texts(context, turn):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
@@ -148,18 +189,20 @@ def _words(context: Context) -> Iterator[Fact]:
         yield facts.TranscriptionFailed(turn, PASSING)
 
 
-def _texts(context: Context) -> tuple[str, ...]:
+def _texts(context: Context, turn: int) -> tuple[str, ...]:
     """Where words interrupt an answer, it matters whether they say anything."""
+    if turn == UNKNOWN:
+        return (WORDS,)
     weighed = context.speech_open is not None and context.policy.barge_in_min_words > 0
     return (WORDS, MURMUR, "") if weighed else (WORDS, "")
 
 
-def _model(context: Context) -> Iterator[Fact]:
+def _model(context: Context, most_segments: int) -> Iterator[Fact]:
     for generation in _numbers(context.generation_open):
         segment = len(context.foreseen)
         if context.speech_open is not None:
             segment = len(context.ledger.segments)
-        if segment < MOST_SEGMENTS:
+        if segment < most_segments:
             for text in dict.fromkeys(("yes indeed.", "no, never.")[: 1 + segment]):
                 yield facts.SegmentReady(generation, segment, text)
         yield facts.GenerationAlive(generation)
@@ -175,6 +218,10 @@ def _playback(context: Context) -> Iterator[Fact]:
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=context.take)
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=UNKNOWN)
         yield facts.PlaybackAt(utterance, 0, playing=True)
+        if utterance == UNKNOWN:
+            yield facts.PlaybackFinished(utterance)
+            yield facts.SynthesisFailed(utterance, PASSING)
+            continue
         yield facts.PlaybackAt(utterance, 0.6 * SEGMENT_MS, playing=True)
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)

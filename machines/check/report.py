@@ -12,12 +12,13 @@ from machines.check.walk import (
     Report,
     Taken,
     Violation,
-    walk_conversation,
+    walk_answers,
     walk_host,
     walk_known_down,
     walk_links,
     walk_one_link,
     walk_queue,
+    walk_turns,
 )
 from machines.declarations import Outcome
 from machines.tables import CONVERSATION, LINK, Kind, Machine, rows
@@ -51,7 +52,10 @@ class Visited:
 
 
 PLAN = (
-    Planned("conversation", "the conversation machine, its links up, lost or replaced", walk_conversation),
+    Planned(
+        "answers", "the conversation machine, its links up, lost or replaced, turns by hand", walk_answers
+    ),
+    Planned("turns", "the same with turns by voice, and short answers", walk_turns),
     Planned("queue", "the same where answers cannot be interrupted and turns wait", walk_queue),
     Planned("host", "the same where some can, and a host program wants things said", walk_host),
     Planned("links", "all four machines of a call while it comes up and goes down", walk_links),

@@ -17,11 +17,12 @@ from machines.check.keys import Key, conversation_key, link_key
 from machines.check.memory import Snapshot, restore, snapshot
 from machines.check.offers import (
     Offers,
-    conversation_offers,
+    answer_offers,
     host_offers,
     link_offers,
     one_link_offers,
     queue_offers,
+    turn_offers,
 )
 from machines.declarations import Outcome
 from machines.driver import Driver
@@ -47,6 +48,8 @@ SHORT = ConversationPolicy(
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
+IDLE = attrs.evolve(SHORT, idle_after_ms=1000)
+"""A quiet caller is taken leave of."""
 QUEUEING = attrs.evolve(
     SHORT,
     greeting="Good day.",
@@ -61,7 +64,7 @@ HOSTED = attrs.evolve(
     nudges=(),
     idle_after_ms=0,
     reprompt="",
-    llm_retry_delays_ms=(),
+    anticipations=2,
     barge_in=True,
     barge_in_min_words=1,
     barge_in_false_alarms=1,
@@ -362,14 +365,20 @@ def moment_of(
         conversation.room,
         conversation.context,
         history,
+        frozenset(type(line.item) for line in lines),
     )
 
 
-def walk_conversation(
+def walk_answers(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
-    """The conversation machine, whose links come and go as they like."""
-    return Walk(conversation_offers, conversation_key, SHORT, invariants, stop_at_violation).run()
+    """The conversation machine, its links coming and going, with a caller who ends turns by hand."""
+    return Walk(answer_offers, conversation_key, SHORT, invariants, stop_at_violation).run()
+
+
+def walk_turns(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
+    """The same with a caller whose voice decides, and answers of one segment."""
+    return Walk(turn_offers, conversation_key, IDLE, invariants, stop_at_violation).run()
 
 
 def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

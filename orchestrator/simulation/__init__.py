@@ -26,6 +26,7 @@ from orchestrator.simulation.hearing import (
     SimulatedTurnModel,
     SimulatedVoiceActivity,
     Transcription,
+    TurnDetection,
 )
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
@@ -55,6 +56,7 @@ __all__ = [
     "Speaking",
     "Stalls",
     "Transcription",
+    "TurnDetection",
     "broken_promises",
     "dice",
     "hold_call",

@@ -24,7 +24,7 @@ from orchestrator.provider_watch import ProviderWatch
 from orchestrator.replay import Replayed, replay
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speech import silence, spoken
+from orchestrator.simulation.speech import noise, silence, spoken
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time."""
@@ -83,6 +83,10 @@ class Call:
     async def keep_quiet(self, ms: float) -> None:
         """Send silence, in real time."""
         await self._send(silence(ms), LISTENING_RATE)
+
+    async def make_noise(self, ms: float) -> None:
+        """Send what sounds like a voice and holds no words, in real time."""
+        await self._send(noise(ms), LISTENING_RATE)
 
     async def take_turn(self, words: str) -> None:
         """A whole turn by hand: start, speak, stop."""

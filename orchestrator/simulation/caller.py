@@ -71,7 +71,7 @@ class Playback:
         return heard
 
     def drop(self, at_ms: float) -> None:
-        """What has not sounded by `at_ms` never will."""
+        """What has not sounded by `at_ms` never will; where that is something, the end is open again."""
         kept, free_at = [], 0.0
         for chunk in self.chunks:
             start = max(chunk.at_ms, free_at)
@@ -80,6 +80,8 @@ class Playback:
             if heard:
                 samples = chunk.samples[: round(heard * chunk.rate / 1000)]
                 kept.append(Chunk(chunk.at_ms, samples, chunk.rate))
+        if sum(len(chunk.samples) for chunk in kept) < sum(len(chunk.samples) for chunk in self.chunks):
+            self.ended_with_ms = None
         self.chunks = kept
 
     def ahead_ms(self) -> float:

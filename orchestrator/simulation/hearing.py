@@ -11,7 +11,15 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber, VoiceDetector
-from machines.facts import ProviderFailure, TranscriptFinal, TranscriptInterim, TranscriptionFailed
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    ProviderFailure,
+    TranscriptFinal,
+    TranscriptInterim,
+    TranscriptionFailed,
+    TurnResumed,
+)
 from orchestrator.simulation.behaviour import (
     AT_ONCE,
     Breaks,
@@ -25,7 +33,7 @@ from orchestrator.simulation.behaviour import (
     script,
     strike,
 )
-from orchestrator.simulation.speech import is_voice, understood
+from orchestrator.simulation.speech import WORD_MS, is_voice, understood
 
 WINDOW = 512
 """Samples in a window, as Silero's."""
@@ -111,11 +119,20 @@ class Transcription:
     """How often it is reported."""
 
 
+@frozen
+class TurnDetection:
+    """How speech to text finds the ends of turns: by silence after words."""
+
+    eager_ms: float = 300
+    """After this it expects the end of the turn."""
+    sure_ms: float = 800
+    """After this it is sure of it."""
+
+
 class SimulatedSpeechToText:
     """Speech to text: interim transcripts word by word, final ones as planned."""
 
     name = "simulated speech to text"
-    ends_turns = False
 
     def __init__(
         self,
@@ -124,8 +141,10 @@ class SimulatedSpeechToText:
         random: Random | None = None,
         *,
         interim: bool = True,
+        detection: TurnDetection | None = None,
     ) -> None:
-        """`interim`: what was heard so far is told."""
+        """`interim`: what was heard so far is told; with `detection`, it decides about ends of turns."""
+        self.ends_turns = detection is not None
         self.open_links = 0
         self.languages: list[str] = []
         """Those that links were opened with."""
@@ -134,6 +153,7 @@ class SimulatedSpeechToText:
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
         self._interim = interim
+        self._detection = detection
 
     def opens_with(self, *openings: Opening) -> None:
         """The next openings go like this, before those that are planned."""
@@ -151,7 +171,9 @@ class SimulatedSpeechToText:
         self.languages.append(language)
         try:
             async with opening.lifetime(), trio.open_nursery() as nursery:
-                yield _Transcriber(nursery, emit, self._transcriptions, self._random, self._interim)
+                yield _Transcriber(
+                    nursery, emit, self._transcriptions, self._random, self._interim, self._detection
+                )
                 nursery.cancel_scope.cancel()
         finally:
             self.open_links -= 1
@@ -164,9 +186,13 @@ class _Transcriber:
     _transcriptions: Plan[Transcription]
     _random: Random
     _interim: bool
+    _detection: TurnDetection | None
     _turn: int | None = None
     _heard: Samples = Factory(_nothing)
     _told: str = ""
+    _silence_ms: float = 0
+    """Since the last word."""
+    _expecting_end: bool = False
 
     def settled(self, turn: int) -> Settled:
         return Settled()  # no word is sure before all are
@@ -174,6 +200,7 @@ class _Transcriber:
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
+        self._silence_ms, self._expecting_end = 0, False
         self._heard = self._heard[-CARRIED_MS * LISTENING_RATE // 1000 :]
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
@@ -183,11 +210,30 @@ class _Transcriber:
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
             self._emit(TranscriptInterim(self._turn, words, 0.5))
+        if self._detection is not None and self._turn is not None and words:
+            self._detect_end(self._detection, self._turn, words, samples)
+
+    def _detect_end(self, detection: TurnDetection, turn: int, words: str, samples: Samples) -> None:
+        if is_voice(samples):
+            if self._expecting_end:
+                self._emit(TurnResumed(turn))
+            self._silence_ms, self._expecting_end = 0, False
+            return
+        self._silence_ms += len(samples) * 1000 / LISTENING_RATE
+        if self._silence_ms >= detection.sure_ms:
+            self._forget()
+            self._emit(EndOfTurn(turn, words, 0.9, WORD_MS * len(words.split())))
+        elif self._silence_ms >= detection.eager_ms and not self._expecting_end:
+            self._expecting_end = True
+            self._emit(EagerEndOfTurn(turn, words, 0.6))
 
     def finalize(self, turn: int) -> None:
         words = understood(self._heard) if turn == self._turn else ""
-        self._turn, self._heard, self._told = None, _nothing(), ""
+        self._forget()
         self._nursery.start_soon(self._report, turn, words, self._transcriptions())
+
+    def _forget(self) -> None:
+        self._turn, self._heard, self._told = None, _nothing(), ""
 
     async def _report(self, turn: int, words: str, how: Transcription) -> None:
         await how.delay.wait(self._random)
@@ -204,4 +250,4 @@ class _Transcriber:
             case _:
                 return
         for _ in range(how.times):
-            self._emit(TranscriptFinal(turn, words, 0.9, 320.0 * len(words.split())))
+            self._emit(TranscriptFinal(turn, words, 0.9, WORD_MS * len(words.split())))

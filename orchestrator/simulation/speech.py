@@ -1,7 +1,8 @@
 """Speech that carries its own words: each word of a small vocabulary is audio at a level of its own.
 
 So a simulated caller sends samples, which are cut, resampled, dropped and muted like any other, and a
-simulated transcriber understands the words that truly arrived.
+simulated transcriber understands the words that truly arrived. Noise is a voice without words: a cough, or
+somebody else in the room.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def spoken(words: str, rate: int = LISTENING_RATE) -> Samples:
 def silence(ms: float, rate: int = LISTENING_RATE) -> Samples:
     """Nothing, for `ms`."""
     return np.zeros(int(rate * ms / 1000), np.int16)
+
+
+def noise(ms: float, rate: int = LISTENING_RATE) -> Samples:
+    """What sounds like a voice and holds no words, for `ms`: no word has a negative level."""
+    return np.full(int(rate * ms / 1000), -_LEVEL_STEP, np.int16)
 
 
 def understood(samples: Samples) -> str:

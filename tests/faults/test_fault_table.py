@@ -15,6 +15,7 @@ from tests.faults.outcomes import Came, TurnOutcome
 from tests.faults.run import UNDISTURBED, document, result_of
 from tests.faults.table import PATH
 
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 POLICY = ConversationPolicy()
 LATENCIES_MS = 1200
 """What an undisturbed answer takes at most, beside the endpoint delay; also one that drips."""

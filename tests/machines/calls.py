@@ -37,6 +37,8 @@ BOOKKEEPING = (
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""
 
+CHARTS = Charts()
+"""Made once: making them takes longer than most calls."""
 TWO_EACH = {role: LineUp(2) for role in Role}
 """Another provider stands ready for every role."""
 
@@ -55,7 +57,7 @@ class Call:
         line_ups: Mapping[Role, LineUp] | None = None,
         charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, charts, line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning

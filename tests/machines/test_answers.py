@@ -1,4 +1,4 @@
-"""Answers as a caller would notice them: models and voices that fail, interruptions, and how long it took."""
+"""Answers as a caller would notice them: models and voices that fail, and how long it took."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from machines.facts import EndReason, Role
 from tests.machines.calls import (
     AUTOMATIC,
     FATAL,
-    MANUAL,
     PASSING,
     POLICY,
-    START,
     SYSTEM,
     Call,
-    effects_of,
     reopened,
     user,
 )
@@ -203,113 +200,6 @@ def test_every_sign_of_life_puts_the_stall_off() -> None:
     assert before is not None
     call.handle(facts.DeadlinePassed(before))
     assert call.outcome() is Outcome.REFUSED
-
-
-# --- barge-in ---------------------------------------------------------------------------------------------
-
-
-def test_a_voice_that_goes_on_over_the_answer_interrupts_it() -> None:
-    call = Call().speaking("one two three four.", mode=AUTOMATIC)
-    call.voiced(0, "one", "two", "three", "four.")
-    call.plays()
-    assert call.happens(facts.SpeechStarted(), after_ms=50) == [do.BeginTurn(3)]
-    assert call.state == "deciding"
-    assert call.deadline_passes() == [
-        do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one two", "three four.", 250),
-    ]
-    assert call.state == "hearing"
-    assert call.history == [("user", "hello"), ("assistant", "one two")]
-    assert call.memory.history[-1].interrupted
-    assert call.memory.history[-1].unheard == "three four."
-
-
-def test_a_barge_in_while_the_model_is_still_generating_stops_the_model_too() -> None:
-    call = Call().thinking(mode=AUTOMATIC)
-    call.segment(0, "Yes indeed.")
-    call.handle(facts.SpeechStarted())
-    assert do.CancelGeneration(1) in call.deadline_passes()
-
-
-def test_a_cough_over_the_answer_changes_nothing_that_is_heard() -> None:
-    call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
-    call.handle(facts.SpeechStarted())
-    assert call.happens(facts.SpeechStopped(speech_ms=100), after_ms=100) == [do.BeginTurn(4)]
-    assert call.state == "speaking"
-    assert effects_of(call, do.StopSpeech) == []
-
-
-def test_the_answer_goes_on_while_it_is_decided() -> None:
-    call = Call().thinking(mode=AUTOMATIC)
-    call.segment(0, "Yes.")
-    call.handle(facts.SpeechStarted())
-    assert call.segment(1, "Indeed.") == [do.TellSegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
-    assert call.state == "deciding"
-
-
-def test_a_caller_who_speaks_when_the_answer_ends_is_heard() -> None:
-    call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
-    call.handle(facts.SpeechStarted())
-    assert call.heard_all() == []
-    assert call.state == "hearing"
-    assert call.history[-1] == ("assistant", "Yes indeed.")
-
-
-@pytest.mark.parametrize("fact", [facts.InterruptRequested(), facts.RecordingStarted(MANUAL, START)])
-def test_the_callers_hand_interrupts_at_once(fact: facts.Fact) -> None:
-    call = Call().speaking("one two.")
-    call.voiced(0, "one", "two.")
-    call.plays()
-    effects = call.happens(fact, after_ms=150)
-    assert effects[:3] == [
-        do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one", "two.", 150),
-        do.BeginTurn(3),
-    ]
-    assert call.state == "quiet"
-
-
-def test_the_callers_hand_stops_the_model_before_the_answer() -> None:
-    call = Call().thinking()
-    assert call.happens(facts.InterruptRequested()) == [do.CancelGeneration(1)]
-    assert call.state == "quiet"
-
-
-def test_an_interruption_with_nothing_to_interrupt_is_ignored() -> None:
-    call = Call().listening()
-    assert call.happens(facts.InterruptRequested()) == []
-    assert call.outcome() is Outcome.IGNORED
-
-
-WORDS = ("one", "two", "three", "four", "five", "six.")
-
-
-@pytest.mark.parametrize("heard", range(len(WORDS) + 1))
-def test_history_holds_the_words_that_were_heard_to_their_end(heard: int) -> None:
-    call = Call().speaking(" ".join(WORDS[:3]), " ".join(WORDS[3:]))
-    call.voiced(0, *WORDS[:3])
-    call.voiced(1, *WORDS[3:])
-    call.plays()
-    call.handle(facts.InterruptRequested(), after_ms=100 * heard + 50)
-    answer = " ".join(WORDS[:heard])
-    assert call.history == ([("user", "hello"), ("assistant", answer)] if heard else [])
-
-
-def test_late_facts_about_an_interrupted_answer_are_refused() -> None:
-    call = Call().speaking("Yes indeed.")
-    call.handle(facts.InterruptRequested())
-    late = (
-        facts.SegmentReady(1, 1, "Late."),
-        facts.GenerationFinished(1),
-        facts.SegmentVoiced(1, 0, 100),
-        facts.PlaybackAt(1, 100, playing=True),
-        facts.PlaybackFinished(1),
-        facts.SynthesisFailed(1, PASSING),
-    )
-    for fact in late:
-        assert call.happens(fact) == []
-        assert call.outcome() is Outcome.REFUSED
-    assert call.history == []
 
 
 # --- latency ----------------------------------------------------------------------------------------------

@@ -35,7 +35,6 @@ BESIDE_THE_MODEL = {
     "DisarmLinkDeadline",
 }
 """What the driver, or the entry to a state, and not an action asks for."""
-pytestmark = pytest.mark.slow
 LINKS = ("stt link", "llm link", "tts link")
 
 

@@ -27,6 +27,7 @@ from tests.machines.twins import ONE_EACH, Twins, offered
 WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 
 
+@pytest.mark.repeats
 @given(
     data=st.data(),
     policy=st.sampled_from([SHORT, QUEUEING, ConversationPolicy()]),

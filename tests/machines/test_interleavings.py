@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import ConversationSystem, Handled, LineUp
+from tests.machines.calls import CHARTS
 
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 POLICY = ConversationPolicy(
     system_prompt="Be brief.",
     llm_retry_delays_ms=(0, 100),
@@ -63,7 +66,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(self.policy, line_ups=self.line_ups)
+        self.system = ConversationSystem(self.policy, CHARTS, self.line_ups)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
@@ -281,7 +284,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(self.policy, line_ups=self.line_ups)
+        again = ConversationSystem(self.policy, CHARTS, self.line_ups)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 

@@ -19,7 +19,6 @@ from orchestrator import checking
 from orchestrator.cli import main
 from tests.machines.twins import Twins, offered
 
-pytestmark = pytest.mark.slow
 REPORT = Path(__file__).parents[2] / "docs" / "check.md"
 SAMPLE = 40
 """Configurations of each walk that are tried beside those that take every transition between them."""

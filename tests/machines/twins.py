@@ -11,13 +11,14 @@ from statemachine.orderedset import OrderedSet
 from machines.check.books import Books
 from machines.check.fast import run_by_tables
 from machines.check.memory import restore
-from machines.check.offers import conversation_offers, link_offers, one_link_offers
+from machines.check.offers import host_offers, link_offers, one_link_offers, turn_offers
 from machines.check.walk import SHORT, Node, drivers
 from machines.driver import Driver
 from machines.facts import Fact, Role
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
 from machines.tables import Row
+from tests.machines.calls import CHARTS
 
 ONE_EACH: Mapping[Role, LineUp] = {}
 
@@ -33,7 +34,7 @@ class Twins:
         charts = Charts()
         run_by_tables(charts.conversation, self.rows.add)
         run_by_tables(charts.link, self.rows.add)
-        self.engine = ConversationSystem(policy, Charts(), line_ups)
+        self.engine = ConversationSystem(policy, CHARTS, line_ups)
         self.tables = ConversationSystem(policy, charts, line_ups)
 
     def start(self) -> Handled:
@@ -75,6 +76,7 @@ def memory(driver: Driver[Any]) -> tuple[Any, ...]:
 
 def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """Every fact that any walk would offer."""
-    yield from conversation_offers(system, books)
+    yield from turn_offers(system, books)
+    yield from host_offers(system, books)
     yield from link_offers(system, books)
     yield from one_link_offers(system, books)

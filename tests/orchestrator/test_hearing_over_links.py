@@ -25,6 +25,7 @@ from orchestrator.hearing import CallerAudio, Ear
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
 
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 WINDOW = 512
 WINDOW_S = WINDOW / LISTENING_RATE
 CARRIED = 300 * LISTENING_RATE // 1000

@@ -75,14 +75,18 @@ async def test_asking_for_silence_cuts_the_history_to_what_was_heard(
 
 
 @pytest.mark.parametrize("offset_ms", [0, 50, 190, 777, 1500, 3000])
-async def test_a_voice_over_the_answer_interrupts_it(offset_ms: int, autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), policy=ConversationPolicy(barge_in_min_ms=200)) as call:
+async def test_a_voice_over_the_answer_interrupts_it_where_voice_alone_does(
+    offset_ms: int, autojump_clock: MockClock
+) -> None:
+    policy = ConversationPolicy(barge_in_min_words=0, barge_in_min_ms=200)
+    async with hold_call(storyteller(), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
         await call.reaches("speaking")
         await call.keep_quiet(offset_ms)
         began_ms = trio.current_time() * 1000
+        await call.make_noise(400)
         await call.say("please stop")
         [playback] = call.caller.playbacks
         assert playback.cause is StopCause.INTERRUPTED
@@ -95,14 +99,15 @@ async def test_a_voice_over_the_answer_interrupts_it(offset_ms: int, autojump_cl
     assert broken_promises(call) == []
 
 
-async def test_a_cough_does_not_interrupt(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), policy=ConversationPolicy(barge_in_min_ms=400)) as call:
+async def test_a_cough_does_not_interrupt_there(autojump_clock: MockClock) -> None:
+    policy = ConversationPolicy(barge_in_min_words=0, barge_in_min_ms=400)
+    async with hold_call(storyteller(), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
         await call.reaches("speaking")
         await call.keep_quiet(300)
-        await call.say("no")
+        await call.make_noise(300)
         await call.keep_quiet(1000)
         assert "deciding" in [step.target for step in call.steps]
         await call.answered()

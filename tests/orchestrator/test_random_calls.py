@@ -108,6 +108,7 @@ async def do_something(call: Call, random: Random) -> None:
             await call.reaches("speaking", "quiet")
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("seed", range(CALLS))
 async def test_every_call_keeps_its_promises(seed: int, autojump_clock: MockClock) -> None:
     random = Random(seed)

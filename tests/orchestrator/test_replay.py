@@ -108,11 +108,11 @@ def test_a_changed_guard_is_found_and_shown_in_its_context(
 def test_a_changed_effect_is_found(records: list[Record], tmp_path: Path) -> None:
     head = records[0]
     assert isinstance(head, Head)
-    changed = [evolve(head, policy=evolve(head.policy, barge_in_min_ms=201)), *records[1:]]
+    changed = [evolve(head, policy=evolve(head.policy, barge_in_patience_ms=2001)), *records[1:]]
     result = vantum("replay", write(tmp_path / "a.journal", changed))
     assert result.exit_code == 1
     assert "  -   ArmDeadline(" in result.output
-    assert "delay_ms=201" in result.output
+    assert "delay_ms=2001" in result.output
 
 
 def test_effects_in_another_order_are_a_difference(records: list[Record], tmp_path: Path) -> None:

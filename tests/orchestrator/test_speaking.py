@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 import trio
+from attrs import define
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.interfaces import Samples, Voice
+from adapters.interfaces import Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
 from machines.effects import StopCause
 from machines.facts import (
     Fact,
@@ -30,7 +32,7 @@ from orchestrator.simulation import (
     Stalls,
     script,
 )
-from orchestrator.simulation.caller import Playback
+from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
 from orchestrator.speaking import (
     RUNNING_OUT_S,
     SHORTEST_CHUNK_MS,
@@ -282,6 +284,100 @@ async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_cl
     heard = [fact.position_ms for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
     assert heard == sorted(heard)
     assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
+
+
+# --- held -------------------------------------------------------------------------------------------------
+
+
+@define
+class Counting:
+    """A voice whose samples are numbered throughout, so that none can be missed, doubled or out of order."""
+
+    samples: int
+    sample_rate: int = SMALL_CHUNKS.rate
+
+    @asynccontextmanager
+    async def speak(self, rate: int) -> AsyncIterator[SpeechStream]:
+        """The one stream."""
+        assert rate == self.sample_rate
+        yield self
+
+    async def say(self, segment: int, text: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def end(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def __aiter__(self) -> AsyncIterator[SpokenAudio | SegmentEnd]:
+        for start in range(0, self.samples, 2000):
+            await trio.sleep(0.02)
+            yield SpokenAudio(0, numbered(min(2000, self.samples - start), start))
+        yield SegmentEnd(0)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("hold_at_ms", [0, 10, 59.99, 60, 123.4567, 333, 1000, 1180, 1220, 1290])
+@pytest.mark.parametrize("for_ms", [0, 5, 37, 250, 2000])
+async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
+    for_ms: float, hold_at_ms: float, drops: bool, autojump_clock: MockClock
+) -> None:
+    voice = Counting(samples=24 * 1300)
+    caller = SimulatedCaller(drops_when_held=drops)
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, voice.speak)
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await trio.sleep(hold_at_ms / 1000)
+        utterance.hold()
+        held_ms = trio.current_time() * 1000
+        await trio.sleep(for_ms / 1000)
+        utterance.resume()
+    [playback] = caller.playbacks
+    heard = np.concatenate([chunk.samples for chunk in playback.chunks])
+    assert np.array_equal(heard, numbered(24 * 1300))
+    assert [each for each in playback.chunks if 1e-6 < each.at_ms - held_ms < for_ms - 1e-6] == []
+    assert caller.complaints == []
+    # A sample is 0.04 ms, and holds are not as long as a number of them.
+    assert playback.ahead_ms() <= caller.pacing.lead_ms + caller.pacing.chunk_ms + 0.05
+    assert isinstance(facts[-1], PlaybackFinished)
+
+
+async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
+    autojump_clock: MockClock,
+) -> None:
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        utterance.say(0, TEXT)
+        utterance.finish()
+        utterance.hold()
+        nursery.start_soon(utterance.run, streams_of(voice))
+        await trio.sleep(10)
+        assert caller.playbacks == []
+        utterance.resume()
+    assert caller.playbacks[0].sent_ms() == pytest.approx(3000)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
+    drops: bool, autojump_clock: MockClock
+) -> None:
+    caller = SimulatedCaller(drops_when_held=drops)
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        await trio.sleep(1)
+        utterance.hold()
+        await trio.sleep(1)
+        last = [fact for fact in facts if isinstance(fact, PlaybackAt)][-1]
+        assert not last.playing
+        assert last.position_ms == pytest.approx(caller.playbacks[0].heard_ms(1e12))
+        assert (last.position_ms == pytest.approx(1000)) is drops
+        nursery.cancel_scope.cancel()
 
 
 # --- the parts --------------------------------------------------------------------------------------------

@@ -116,6 +116,7 @@ def _kept(kinds: tuple[type, ...]) -> Counter[type]:
     return Counter(type(each) for each in gc.get_objects() if isinstance(each, kinds))
 
 
+@pytest.mark.repeats
 async def test_33_nothing_grows_with_the_length_of_a_call(made: Vendors, autojump_clock: MockClock) -> None:
     kinds = (deepgram_turns.Turn, deepgram_nova._Words, deepgram_nova._Piece, CartesiaSpeechStream, Message)
     script = Script(("Hello.",))

@@ -1,0 +1,329 @@
+"""What the host wants said: when it is said, what waits for it, and that history knows nothing of it."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from machines import effects as do
+from machines import facts
+from machines.declarations import Outcome
+from machines.effects import StopCause
+from machines.facts import SayMode
+from tests.machines.calls import AUTOMATIC, FATAL, HUNG_UP, MANUAL, POLICY, SYSTEM, Call, effects_of, user
+
+MODES = list(SayMode)
+WAITING_MODES = [SayMode.QUEUE, SayMode.WHEN_IDLE]
+
+
+def say(
+    text: str = "By the way.", mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True
+) -> facts.Fact:
+    return facts.SayRequested(text, mode, interruptible)
+
+
+def spoken(effects: list[do.Effect]) -> list[str]:
+    return [effect.text for effect in effects if isinstance(effect, do.Speak)]
+
+
+def asked(effects: list[do.Effect]) -> list[str]:
+    """What the model is asked."""
+    return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
+
+
+# --- at once ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn_mode", [MANUAL, AUTOMATIC])
+@pytest.mark.parametrize("mode", MODES)
+def test_to_a_quiet_caller_it_is_said_at_once(mode: SayMode, turn_mode: facts.TurnMode) -> None:
+    call = Call().listening(turn_mode)
+    assert call.happens(say(mode=mode)) == [
+        do.TellSegment(1, 0, "By the way."),
+        do.Speak(1, 0, "By the way."),
+        do.FinishSpeech(1),
+    ]
+    assert call.state == "speaking"
+    call.heard_all()
+    assert (call.state, call.history) == ("quiet", [])
+
+
+def test_what_is_urgent_takes_the_place_of_an_answer_that_is_prepared() -> None:
+    call = Call().thinking()
+    effects = call.happens(say(mode=SayMode.INTERRUPT))
+    assert effects[0] == do.CancelGeneration(1)
+    assert spoken(effects) == ["By the way."]
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["hello"], "the caller is answered after it"
+    call.answers("Yes.")
+    call.heard_all()
+    assert call.history == [("user", "hello"), ("assistant", "Yes.")]
+
+
+def test_so_it_does_between_two_requests_to_the_model() -> None:
+    call = Call(evolve(POLICY, llm_retry_delays_ms=(500,))).thinking()
+    call.handle(facts.GenerationFailed(1, facts.ProviderFailure(facts.ErrorClass.TRANSIENT, "busy")))
+    assert call.state == "retrying"
+    assert spoken(call.happens(say(mode=SayMode.INTERRUPT))) == ["By the way."]
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["hello"]
+
+
+def test_what_is_urgent_cuts_an_answer_off_where_it_was_heard() -> None:
+    call = Call().speaking("one two three.")
+    call.voiced(0, "one", "two", "three.")
+    call.plays()
+    effects = call.happens(say(mode=SayMode.INTERRUPT), after_ms=250)
+    assert effects[:2] == [
+        do.StopSpeech(1, StopCause.INTERRUPTED),
+        do.TellInterrupted(1, "one two", "three.", 250),
+    ]
+    assert spoken(effects) == ["By the way."]
+    assert call.state == "speaking"
+    call.heard_all()
+    assert call.history == [("user", "hello"), ("assistant", "one two")]
+    assert call.memory.deadline_armed is None
+
+
+def test_words_whose_answer_was_cut_off_before_it_was_heard_are_answered_after_what_is_urgent() -> None:
+    call = Call().speaking("one two three.")
+    call.handle(say(mode=SayMode.INTERRUPT))
+    call.heard_all()
+    assert call.history == []
+    assert asked(call.deadline_passes()) == ["hello"]
+
+
+def test_what_is_urgent_takes_the_place_of_what_is_not() -> None:
+    call = Call().listening()
+    call.handle(say("First."))
+    effects = call.happens(say("Fire!", SayMode.INTERRUPT))
+    assert do.StopSpeech(1, StopCause.INTERRUPTED) in effects
+    assert spoken(effects) == ["Fire!"]
+
+
+# --- later ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+@pytest.mark.parametrize("state", ["thinking", "speaking"])
+def test_what_is_not_urgent_waits_for_the_answer(state: str, mode: SayMode) -> None:
+    call = Call().thinking() if state == "thinking" else Call().speaking("Yes.")
+    assert call.happens(say(mode=mode)) == []
+    if state == "thinking":
+        call.answers("Yes.")
+    call.heard_all()
+    assert call.state == "quiet"
+    assert spoken(call.deadline_passes()) == ["By the way."]
+    call.heard_all()
+    assert call.history == [("user", "hello"), ("assistant", "Yes.")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("state", ["hearing", "pausing", "finalizing", "deciding", "weighing"])
+def test_a_caller_who_speaks_is_never_talked_over(state: str, mode: SayMode) -> None:
+    call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
+    if state in ("hearing", "pausing", "finalizing"):
+        call.heard_all()
+    call.handle(facts.SpeechStarted())
+    if state in ("pausing", "finalizing", "weighing"):
+        call.handle(facts.SpeechStopped(700))
+    if state == "finalizing":
+        call.deadline_passes()
+    assert call.state == state
+    assert call.happens(say(mode=mode)) == []
+    assert call.state == state
+    if state in ("hearing", "deciding"):
+        call.handle(facts.SpeechStopped(700))
+    if call.state == "pausing":
+        call.deadline_passes()
+    call.final("what else")
+    call.answers("Nothing.")
+    call.heard_all()
+    assert spoken(call.deadline_passes()) == ["By the way."]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_wanted_before_everybody_is_connected_is_said_then(mode: SayMode) -> None:
+    call = Call()
+    call.handle(say(mode=mode))
+    call.handle(facts.RecordingStarted(AUTOMATIC))
+    call.links_come_up()
+    assert spoken(call.deadline_passes()) == ["By the way."]
+
+
+@pytest.mark.parametrize("mode", WAITING_MODES)
+def test_the_greeting_comes_first(mode: SayMode) -> None:
+    call = Call(evolve(POLICY, greeting="Good day."))
+    call.handle(facts.RecordingStarted(AUTOMATIC))
+    call.links_come_up()
+    assert call.happens(say(mode=mode)) == []
+    assert spoken(call.deadline_passes()) == ["Good day."]
+    call.heard_all()
+    assert spoken(call.deadline_passes()) == ["By the way."]
+
+
+def a_turn_waits() -> Call:
+    """The answer is over, and the words of a turn that was taken meanwhile are still to come."""
+    call = Call(evolve(POLICY, barge_in=False)).speaking("Yes indeed.", mode=AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(700))
+    call.heard_all()
+    return call
+
+
+def test_what_has_time_waits_for_turns_that_wait() -> None:
+    call = a_turn_waits()
+    assert call.happens(say(mode=SayMode.WHEN_IDLE)) == [], "its words are not known yet"
+    call.handle(facts.TranscriptFinal(2, "and the weather"))
+    assert asked(call.deadline_passes()) == ["and the weather"]
+    call.answers("Rain.")
+    call.heard_all()
+    assert spoken(call.deadline_passes()) == ["By the way."]
+
+
+@pytest.mark.parametrize("mode", [SayMode.QUEUE, SayMode.INTERRUPT])
+def test_what_has_not_is_said_before_they_are_answered(mode: SayMode) -> None:
+    call = a_turn_waits()
+    assert spoken(call.happens(say(mode=mode))) == ["By the way."]
+    call.handle(facts.TranscriptFinal(2, "and the weather"))
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["and the weather"]
+
+
+def test_what_waits_is_said_by_urgency_and_then_in_order() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    call.handle(say("idle 1", SayMode.WHEN_IDLE))
+    call.handle(say("queue 1"))
+    call.handle(say("urgent 1", SayMode.INTERRUPT))
+    call.handle(say("queue 2"))
+    call.handle(say("idle 2", SayMode.WHEN_IDLE))
+    call.handle(say("urgent 2", SayMode.INTERRUPT))
+    call.handle(facts.SpeechStopped(700))
+    call.deadline_passes()
+    call.final("")
+    heard = []
+    for _ in range(6):
+        heard += spoken(call.deadline_passes())
+        call.heard_all()
+    assert heard == ["urgent 1", "urgent 2", "queue 1", "queue 2", "idle 1", "idle 2"]
+    assert call.memory.deadline_armed is None
+
+
+def test_no_more_waits_than_an_operator_allows() -> None:
+    call = Call(evolve(POLICY, max_sayings=2)).thinking()
+    for text in ("one", "two", "three"):
+        call.handle(say(text))
+    assert call.outcome() is Outcome.IGNORED
+    call.answers("Yes.")
+    heard = []
+    for _ in range(2):
+        call.heard_all()
+        heard += spoken(call.deadline_passes())
+    assert heard == ["one", "two"]
+    call.heard_all()
+    assert call.memory.deadline_armed is None
+
+
+# --- interruptions ----------------------------------------------------------------------------------------
+
+
+def test_the_caller_can_talk_over_it() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(say())
+    call.handle(facts.SpeechStarted())
+    assert call.state == "deciding"
+    call.handle(facts.SpeechStopped(700))
+    call.final("please stop")
+    assert (call.state, call.history) == ("generating", [])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_unless_the_host_protects_it(mode: SayMode) -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(say(mode=mode, interruptible=False))
+    call.handle(facts.SpeechStarted())
+    assert call.state == "speaking"
+    call.handle(facts.SpeechStopped(700))
+    call.handle(facts.TranscriptFinal(1, "please stop"))
+    call.heard_all()
+    assert effects_of(call, do.HoldSpeech) == effects_of(call, do.StopSpeech) == []
+    assert asked(call.deadline_passes()) == ["please stop"]
+
+
+def test_what_waited_is_protected_as_well() -> None:
+    call = Call().speaking("Yes.", mode=AUTOMATIC)
+    call.handle(say(interruptible=False))
+    call.heard_all()
+    call.deadline_passes()
+    call.handle(facts.SpeechStarted())
+    assert call.state == "speaking"
+
+
+def test_what_follows_is_not_protected_by_it() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(say(interruptible=False))
+    call.heard_all()
+    call.handle(say("Another."))
+    call.handle(facts.SpeechStarted())
+    assert call.state == "deciding"
+
+
+def test_the_callers_button_stops_even_what_is_protected() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(say(interruptible=False))
+    assert do.StopSpeech(1, StopCause.INTERRUPTED) in call.happens(facts.InterruptRequested())
+    assert call.state == "quiet"
+
+
+def test_a_recording_by_hand_over_what_is_protected_is_answered_after_it() -> None:
+    call = Call().listening(MANUAL)
+    call.handle(say(interruptible=False))
+    call.handle(facts.RecordingStarted(MANUAL))
+    assert call.state == "speaking"
+    call.handle(facts.RecordingStopped())
+    call.handle(facts.TranscriptFinal(1, "yes"))
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["yes"]
+
+
+# --- the end ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_goodbye_is_the_last_word(mode: SayMode) -> None:
+    call = Call().thinking()
+    for _ in range(2):
+        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+        call.heard_all()
+        call.handle(facts.RecordingStopped())
+        call.final("again")
+    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    assert call.happens(say(mode=mode)) == []
+    call.heard_all()
+    assert call.state == "closing"
+    call.handle(say(mode=mode))
+    assert call.outcome() is Outcome.IGNORED
+
+
+def test_who_hangs_up_hears_no_more() -> None:
+    call = Call().listening()
+    call.handle(say())
+    assert do.StopSpeech(1, StopCause.ENDED) in call.happens(HUNG_UP)
+
+
+def test_a_voice_that_fails_takes_it_up_again() -> None:
+    call = Call().listening()
+    call.handle(say())
+    assert do.Speak(1, 0, "By the way.") in call.voice_fails()
+
+
+def test_the_next_turn_is_answered_as_if_nothing_had_been_said() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(say())
+    call.heard_all()
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(700))
+    call.deadline_passes()
+    effects = call.final("hello")
+    assert do.StartGeneration(2, (SYSTEM, user("hello"))) in effects
