@@ -298,6 +298,16 @@ async def test_r27_the_end_of_an_echo_is_not_answered(
 
 
 @pytest.mark.parametrize(("attenuation_db", "delay_ms"), ECHOES)
+async def test_r27_the_echo_of_a_short_answer_is_no_reply(
+    attenuation_db: float, delay_ms: float, autojump_clock: MockClock
+) -> None:
+    """The same for an answer that is over before two false alarms have told that there is an echo."""
+    call = await in_a_room(attenuation_db, delay_ms, only_listen, NEXT_ANSWER)
+    assert call.caller.answers() == [NEXT_ANSWER]
+    assert call.caller.interruptions() == []
+
+
+@pytest.mark.parametrize(("attenuation_db", "delay_ms"), ECHOES)
 async def test_r27_who_speaks_over_the_echo_interrupts(
     attenuation_db: float, delay_ms: float, autojump_clock: MockClock
 ) -> None:
