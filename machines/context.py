@@ -177,7 +177,8 @@ class Context:
 
     def own_words(self, turn: int, text: str) -> str:
         """What the caller said, without what is nothing but an echo of the last answer."""
-        may_echo = turn == self.echoing_turn and len(words_of(text)) >= SHORTEST_ECHO
+        long_enough = len(words_of(text)) >= SHORTEST_ECHO or self.false_alarms > 0
+        may_echo = turn == self.echoing_turn and long_enough
         return "" if may_echo and not without_echo(text, self.ledger.text()) else text
 
     def join(self, text: str) -> str:

@@ -26,7 +26,7 @@ ECHOED_WORDS = 30
 ECHOED_WORD = 6
 """A single word only if it is among so many."""
 SHORTEST_ECHO = 3
-"""Fewer words than these, said when an answer ends, are a reply that takes them up ("Monday or Tuesday?")."""
+"""Fewer words than these, said when an answer ends, are a reply, where no echo was met before."""
 ECHO_SHARE = 2 / 3
 """Where more than this is echo, the rest is taken for misheard echo."""
 
