@@ -58,6 +58,8 @@ class EndReason(enum.Enum):
 
     CALLER_HUNG_UP = "caller_hung_up"
     CALLER_DISCONNECTED = "caller_disconnected"
+    OPERATOR_HUNG_UP = "operator_hung_up"
+    """Whoever placed a telephone call ends it, or the answering machine that took it is hung up on."""
     CALLER_STOPPED_READING = "caller_stopped_reading"
     IDLE = "idle"
     TOO_OLD = "too_old"
@@ -467,3 +469,13 @@ class LinkDeadlinePassed(Fact):
 @frozen
 class EverythingClosed(Fact):
     """All tasks, links and the client's socket of this conversation are closed."""
+
+
+# --- the phone --------------------------------------------------------------------------------------------
+
+
+@frozen
+class DigitPressed(Fact):
+    """The caller pressed a key of the telephone: one of `0` to `9`, `*`, `#`, `A` to `D`."""
+
+    digit: str

@@ -22,6 +22,7 @@ from statemachine.transition import Transition
 
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
+from machines.call import Call, CallContext, CallPolicy
 from machines.context import Context
 from machines.conversation import Conversation
 from machines.declarations import declared_effects
@@ -47,7 +48,8 @@ CONVERSATION = Machine(
 )
 LINK = Machine("link", Link, LinkPolicy(), lambda policy: Link(LinkContext(facts.Role.STT, policy)))
 BREAKER = Machine("breaker", Breaker, BreakerPolicy(), lambda policy: Breaker(BreakerContext(policy)))
-MACHINES = (CONVERSATION, LINK, BREAKER)
+CALL = Machine("call", Call, CallPolicy(), lambda policy: Call(CallContext(policy)))
+MACHINES = (CONVERSATION, LINK, BREAKER, CALL)
 
 
 class Kind(enum.Enum):

@@ -41,7 +41,9 @@ def main() -> None:
 @click.option("--host", help="Address to listen on; overrides HOST.")
 @click.option("--port", type=int, help="TCP port; overrides PORT. 0 lets the system choose one.")
 @click.option(
-    "--simulated", is_flag=True, help="With simulated Deepgram, OpenAI and Cartesia: no keys, no network."
+    "--simulated",
+    is_flag=True,
+    help="With simulated Deepgram, OpenAI, Cartesia and Twilio: no keys, no network.",
 )
 def serve(host: str | None, port: int | None, simulated: bool) -> None:
     """Serve the page, the WebSocket, /health and /ready on one port, until Ctrl-C or SIGTERM."""
@@ -78,6 +80,7 @@ def _simulated_choices() -> dict[str, str]:
 
     return {
         **CHOICES,
+        "twilio_open_streams": "true",
         "stt_providers": "deepgram",
         "llm_providers": "openai",
         "tts_providers": "cartesia",
@@ -93,7 +96,7 @@ async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
 
             settings = await stack.enter_async_context(simulated_vendors(settings))
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
-        told = " (Deepgram, OpenAI and Cartesia are simulated)" if simulated else ""
+        told = " (Deepgram, OpenAI, Cartesia and Twilio are simulated)" if simulated else ""
 
         def announce(port: int) -> None:
             click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
@@ -147,7 +150,7 @@ def _first(error: BaseException) -> Any:
     help="A TOML or JSON file that says what goes wrong.",
 )
 def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
-    """Simulate Deepgram, OpenAI and Cartesia for any client, until Ctrl-C."""
+    """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
 
     from adapters.simulators import ScenarioError
@@ -225,6 +228,49 @@ def talk(
         click.echo("Stopped.", err=True)
     except TalkError as error:
         raise click.ClickException(str(error)) from None
+
+
+# --- call -------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("number")
+@click.option("--url", help="The server that makes the call.  [default: this machine, at PORT]")
+@click.option("--language", help="The language of the call, for example en-US.")
+@click.option("--voice", help="The voice, in the text-to-speech provider's terms.")
+@click.option("--greeting", help="Said when somebody answers.")
+@click.option("--system-prompt", help="What the language model is told about the call.")
+@click.option(
+    "--machine-detection/--no-machine-detection",
+    default=None,
+    help="Hang up on an answering machine; overrides TWILIO_MACHINE_DETECTION.",
+)
+def call(number: str, url: str | None, **options: Any) -> None:
+    """Have a running server call NUMBER (such as +15005550006), and tell how it goes; Ctrl-C hangs up.
+
+    Fails if there was no conversation.
+    """
+    settings = _settings()
+
+    import trio
+
+    from orchestrator import dialling
+
+    token = settings.api_token.get_secret_value() if settings.api_token is not None else None
+    order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
+
+    async def dial() -> bool:
+        async with dialling.client(url or f"http://localhost:{settings.port}", token) as http:
+            return await dialling.hold(http, order, click.echo)
+
+    complaint, talked = "", False
+    try:
+        talked = trio.run(dial)
+    except* dialling.CallError as group:
+        complaint = str(_first(group))
+    if complaint:
+        raise click.ClickException(complaint)
+    raise SystemExit(0 if talked else 1)
 
 
 # --- diagrams ---------------------------------------------------------------------------------------------

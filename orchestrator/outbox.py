@@ -20,9 +20,9 @@ SEND_TIMEOUT_S = 10
 
 @frozen
 class Frame:
-    """A message, and the answer whose audio it carries, if it does."""
+    """A message, binary or text, and the answer whose audio it carries, if it does."""
 
-    data: bytes
+    data: bytes | str
     utterance: int | None = None
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any
 
 import h11
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
@@ -38,6 +39,8 @@ class Head:
     """Without the query."""
     received: bytes
     """Everything that was read so far, which may be more than the head."""
+    headers: Mapping[str, str] = field(factory=dict, eq=False)
+    """By names in lower case; `received` holds them, too."""
 
 
 async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
@@ -73,7 +76,8 @@ def _parse(parser: h11.Connection) -> Any:
 def _head(request: h11.Request, received: bytes) -> Head:
     upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in request.headers)
     path = request.target.decode("ascii", "replace").partition("?")[0]
-    return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received)
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
+    return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received, headers)
 
 
 class ReplayedStream(trio.abc.Stream):
@@ -111,6 +115,14 @@ class ReplayedStream(trio.abc.Stream):
     async def aclose(self) -> None:
         """As the socket's stream."""
         await self._stream.aclose()
+
+
+def peer_of(stream: ReplayedStream) -> str | None:
+    """The address of the other side; None once it is gone."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return None
 
 
 async def refuse(stream: trio.SocketStream, error: HeadError) -> None:

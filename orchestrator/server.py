@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -18,20 +19,31 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
 from wsproto.utilities import LocalProtocolError
 
 from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from machines.system import Charts
 from orchestrator import port, web
+from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
+from orchestrator.phone import MEDIA_PATH, Phone
+from orchestrator.phone_routes import phone_routes
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
-from orchestrator.session import CloseCode, Session, SessionSettings, SessionState, epoch_ms, new_id
+from orchestrator.session import Session
+from orchestrator.sessions import Means, ServedSession, SessionSettings, SessionState, epoch_ms, new_id
 from orchestrator.settings import Settings
+from orchestrator.trust import is_local
 from protocol import (
     HIERARCHICAL_SUBPROTOCOL,
     MAX_MESSAGE_BYTES,
@@ -43,13 +55,14 @@ from protocol import (
 log = structlog.get_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
+ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
+"""Serves an accepted WebSocket until it is over."""
 MESSAGE_QUEUE = 64
 """Messages that trio-websocket reads ahead, so that pings are answered while one is being handled."""
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
 BACKLOG = 512
-CLOSE_HANDSHAKE_S = 1
 LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
 """Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
 
@@ -65,14 +78,18 @@ class Server:
     """Knows which of them work."""
     ready: bool = False
     """It takes calls: the providers were loaded, and every role had one that works."""
-    sessions: set[Session] = Factory(set)
+    sessions: set[ServedSession] = Factory(set)
     counts: Counter[str] = Factory(Counter)
     """Over all ended sessions."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
     _journals: Journals | None = None
     _charts: Charts = Factory(Charts)
-    _app: Starlette = Factory(lambda self: web.make_app(self.health, self.waiting), takes_self=True)
+    phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
+    """Its telephone calls."""
+    _app: Starlette = Factory(
+        lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
+    )
     _session_over: trio.Event = Factory(trio.Event)
     _calls: set[trio.CancelScope] = Factory(set)
     """Of the running conversations."""
@@ -93,7 +110,7 @@ class Server:
                 if self._unserved():
                     log.warning("not ready", waiting=self.waiting())
                 await watch.until_usable()
-            async with self._keeping_journals():
+            async with self._keeping_journals(), self.phone.running():
                 self.ready = True
                 try:
                     yield
@@ -165,9 +182,13 @@ class Server:
         if head.kind is port.Kind.HTTP:
             await self._serve_http(replayed)
         elif head.path == WEBSOCKET_PATH:
-            await self._serve_websocket(replayed)
+            await self._serve_websocket(replayed, self._converse)
+        elif head.path == MEDIA_PATH:
+            local = is_local(port.peer_of(replayed), head.headers)
+            await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
         else:
-            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {WEBSOCKET_PATH}")
+            paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
+            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
     async def _serve_http(self, stream: port.ReplayedStream) -> None:
         config = HypercornConfig()
@@ -176,7 +197,7 @@ class Server:
         # TCPServer asks of the stream what ReplayedStream has.
         await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
 
-    async def _serve_websocket(self, stream: port.ReplayedStream) -> None:
+    async def _serve_websocket(self, stream: port.ReplayedStream, serve: ServeSocket) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             async with trio.open_nursery() as nursery:
@@ -188,7 +209,7 @@ class Server:
                     connection = await request.accept(
                         subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
                     )
-                await self._converse(connection, offered)
+                await serve(request, connection)
                 nursery.cancel_scope.cancel()
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
@@ -198,10 +219,11 @@ class Server:
 
     # --- conversations -------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: WebSocketConnection, offered: bool) -> None:
+    async def _converse(self, request: WebSocketRequest, connection: WebSocketConnection) -> None:
+        offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
         session = Session(
             connection,
-            session_settings(self.settings),
+            self.session_settings,
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,
             language=self.settings.stt_language,
@@ -212,15 +234,28 @@ class Server:
             elif self.providers is None or not self.ready:
                 await self._turn_away_early(connection, session)
             else:
-                await self._hold(self.providers, connection, session)
+                await self.hold(connection, session)
 
-    async def _hold(self, providers: Providers, connection: WebSocketConnection, session: Session) -> None:
+    @property
+    def session_settings(self) -> SessionSettings:
+        """What sessions need of the settings."""
+        return session_settings(self.settings)
+
+    def no_room(self, promised: int = 0) -> str | None:
+        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        if len(self.sessions) + promised >= self.capacity:
+            return "all lines are busy"
+        return self.waiting()
+
+    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """Run a session until it is over; there must be room for it."""
+        assert self.providers is not None
         self.sessions.add(session)
-        log.info("session begins", dialect=session.dialect.name, sessions=len(self.sessions))
+        log.info("session begins", kind=session.kind, sessions=len(self.sessions))
         try:
             with trio.CancelScope() as call:
                 self._calls.add(call)
-                await session.run(providers, self._charts, self.watch, self._journals)
+                await session.run(Means(self.providers, self._charts, self.watch, self._journals))
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
@@ -296,6 +331,7 @@ class Server:
         log.info("draining", sessions=len(self.sessions))
         for session in self.sessions:
             session.hang_up(EndReason.SHUTDOWN)
+        await self.phone.drain()
         await self._all_over()
 
     async def _all_over(self) -> None:
@@ -328,6 +364,7 @@ async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
         port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
         log.info("listening", host=settings.host, port=port)
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
@@ -364,7 +401,9 @@ async def serve_with(
     server = Server(settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
-        task_status.started(Bound(server, _port_of(listeners)))
+        port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
+        task_status.started(Bound(server, port))
         async with server.taking_calls(providers, watch):
             await trio.sleep_forever()
 
@@ -397,6 +436,11 @@ def session_settings(settings: Settings) -> SessionSettings:
             endpoint_delay_ms=settings.vad_silence_threshold_ms,
             barge_in_min_ms=settings.barge_in_min_ms,
             barge_in=settings.barge_in,
+            barge_in_thinking=settings.barge_in_thinking,
+            barge_in_greeting=settings.barge_in_greeting,
+            barge_in_min_words=settings.barge_in_min_words,
+            backchannels=settings.backchannels,
+            anticipations=settings.llm_anticipations,
             unfinished_delay_ms=settings.unfinished_delay_ms,
             greeting=settings.greeting,
             reprompt=settings.reprompt,

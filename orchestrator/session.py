@@ -6,34 +6,23 @@ order: a request was handled by the machine before the next message is read.
 
 from __future__ import annotations
 
-import enum
-import time
 from collections import Counter, deque
-from contextlib import nullcontext
 
 import structlog
 import trio
-import uuid_utils
 from attrs import Factory, define, field, frozen
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
 from machines import effects as do
 from machines import facts
-from machines.declarations import Outcome
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
-from machines.policy import ConversationPolicy
-from machines.system import Charts, Handled
 from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
-from orchestrator.conversation import converse
+from orchestrator.call_socket import CLOSE_CODES, CallSocket
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.journal import About
-from orchestrator.journal_writer import Journals
-from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
-from orchestrator.provider_watch import ProviderWatch
-from orchestrator.providers import Providers
+from orchestrator.sessions import Means, SessionSettings, SessionState, epoch_ms, hold, new_id
 from orchestrator.speaking import Pacing
 from orchestrator.wire import Moment, error_of, payloads_of
 from protocol import (
@@ -73,11 +62,6 @@ EARLY_CHUNKS = 1000
 """And in no more chunks than these, however small they are."""
 EARLY_AGE_S = 3
 """Audio older than this when the recording starts is not part of it."""
-PING_INTERVAL_S = 20
-PONG_TIMEOUT_S = 20
-FLUSH_TIMEOUT_S = 1
-"""What still waits to be sent when the session ends may take this long."""
-CLOSE_HANDSHAKE_S = 1
 
 LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
 """The shipped client plays chunk after chunk with a gap between, so it gets few large ones; and it needs a
@@ -91,68 +75,12 @@ def hierarchical_pacing(rate: int) -> Pacing:
     return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
 
 
-class CloseCode(enum.IntEnum):
-    """WebSocket close codes. All but NORMAL make the shipped client reconnect."""
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    INTERNAL_ERROR = 1011
-    TRY_AGAIN_LATER = 1013
-
-
-CLOSE_CODES = {
-    EndReason.CALLER_HUNG_UP: CloseCode.NORMAL,
-    EndReason.CALLER_DISCONNECTED: CloseCode.NORMAL,
-    EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
-    EndReason.IDLE: CloseCode.NORMAL,
-    EndReason.TOO_OLD: CloseCode.GOING_AWAY,
-    EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
-    EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
-    EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
-    EndReason.HANDED_OVER: CloseCode.NORMAL,
-    EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
-}
-
-
-@frozen
-class SessionSettings:
-    """What an operator chose about sessions. Times in seconds."""
-
-    policy: ConversationPolicy
-    default_turn_mode: TurnMode
-    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
-    idle_timeout_s: float
-    max_duration_s: float
-    log_interim_transcripts: bool = False
-
-
-class SessionState(enum.Enum):
-    """The reference server's session states, as `/health` counts them."""
-
-    IDLE = "idle"
-    """Connected; nothing recorded yet."""
-    ACTIVE = "active"
-    """Recording."""
-    ENDED = "ended"
-    """The recording ended; the conversation goes on."""
-
-
 @frozen
 class EarlyChunk:
     """Audio that came before its rate was known."""
 
     audio: bytes
     at: float
-
-
-def new_id() -> str:
-    """A UUIDv7 in lower case."""
-    return str(uuid_utils.uuid7())
-
-
-def epoch_ms() -> float:
-    """Ms since the Unix epoch, for timestamps on the wire."""
-    return time.time() * 1000
 
 
 @define(eq=False)
@@ -174,7 +102,6 @@ class Session:
 
     _inbox: Inbox = Factory(Inbox)
     _audio: CallerAudio = Factory(CallerAudio)
-    _outbox: Outbox = Factory(Outbox)
     _rate: int = DEFAULT_RATE
     _output_rate: int = DEFAULT_OUTPUT_RATE
     _recording: bool = False
@@ -188,114 +115,35 @@ class Session:
     _substate: str = "connecting"
     _names: dict[Role, list[str]] = Factory(dict)
     """Of the providers, in order of preference."""
-    _last_activity: float = Factory(trio.current_time)
-    _gone: bool = field(default=False, init=False)
-    """The socket is dead: nothing more can be said."""
+    _link: CallSocket = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        self._link = CallSocket(
+            self.socket, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+        )
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    async def run(
-        self,
-        providers: Providers,
-        charts: Charts | None = None,
-        watch: ProviderWatch | None = None,
-        journals: Journals | None = None,
-    ) -> None:
-        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
-        self._names = {role: [each.name for each in providers.of(role)] for role in Role}
-        self._say(ConnectionAck(self.session_id))
-        with journals.of_call(self._about()) if journals is not None else nullcontext() as journal:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                nursery.start_soon(self._read)
-                nursery.start_soon(self._ping)
-                nursery.start_soon(self._watch_limits)
-                await converse(
-                    self,
-                    self._audio,
-                    self._inbox,
-                    providers,
-                    self.settings.policy,
-                    self._observe,
-                    charts,
-                    watch,
-                    journal=journal,
-                )
-                nursery.cancel_scope.cancel()
+    @property
+    def kind(self) -> str:
+        """The dialect's name."""
+        return self.dialect.name
 
-    def _about(self) -> About:
-        names = {role: tuple(found) for role, found in self._names.items()}
-        return About(self.session_id, self.dialect.name, epoch_ms(), names)
+    async def run(self, means: Means) -> None:
+        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+        self._names = means.names()
+        self._say(ConnectionAck(self.session_id))
+        await hold(self, self, self._link, self._take, self._audio, self._inbox, self.settings.policy, means)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
 
-    async def _read(self) -> None:
-        """Messages until the socket closes."""
-        try:
-            while True:
-                await self._take(await self.socket.get_message())
-        except ConnectionClosed as closed:
-            self._gone = True
-            code = closed.reason.code if closed.reason else None
-            log.info("socket closed", code=code)
-            normal = code == CloseCode.NORMAL
-            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
-
-    async def _write(self) -> None:
-        """Frames out, one after the other; a send is never cancelled while the socket lives."""
-        try:
-            while True:
-                frame = await self._outbox.take()
-                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
-                    await self.socket.send_message(frame.data)
-                if sending.cancelled_caught:
-                    raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
-        except Stalled as stalled:
-            self._gone = True
-            log.warning("client does not read", reason=str(stalled))
-            self.hang_up(EndReason.CALLER_STOPPED_READING)
-        except ConnectionClosed:
-            self._gone = True
-
-    async def _ping(self) -> None:
-        """A half-open connection is found by a missing pong."""
-        try:
-            while True:
-                await trio.sleep(PING_INTERVAL_S)
-                with trio.move_on_after(PONG_TIMEOUT_S) as waiting:
-                    await self.socket.ping()
-                if waiting.cancelled_caught:
-                    log.info("no pong", seconds=PONG_TIMEOUT_S)
-                    self._gone = True
-                    self.hang_up(EndReason.CALLER_DISCONNECTED)
-        except ConnectionClosed:
-            return  # the reader reports it
-
-    async def _watch_limits(self) -> None:
-        """Idle and age limits run the same teardown as any hang-up."""
-        oldest = self.started_at + self.settings.max_duration_s
-        while True:
-            idle_at = self._last_activity + self.settings.idle_timeout_s
-            await trio.sleep_until(min(idle_at, oldest))
-            if trio.current_time() >= oldest:
-                self.hang_up(EndReason.TOO_OLD)
-                return
-            if trio.current_time() >= self._last_activity + self.settings.idle_timeout_s:
-                self.hang_up(EndReason.IDLE)
-                return
-
-    def _observe(self, handled: Handled) -> None:
-        for step in handled.steps:
-            if step.outcome is not Outcome.TAKEN:
-                self.counts[f"{step.outcome.value} facts"] += 1
-
     # --- messages in ---------------------------------------------------------------------------------------
 
     async def _take(self, frame: bytes | str) -> None:
         """One message: carried out, or answered with the error it deserves."""
-        self._last_activity = trio.current_time()
         try:
             received = receive(frame)
         except ProtocolError as error:
@@ -423,7 +271,7 @@ class Session:
         match effect:
             case do.Acknowledge(request=request):
                 frame = self.dialect.acknowledge(request.event_type, request.event_id, self.session_id)
-                self._outbox.put(Frame(frame))
+                self._link.send(frame)
                 return
             case do.TellAnswerStarted(generation=generation):
                 self._generation = generation
@@ -461,7 +309,7 @@ class Session:
         chunk = AudioOutputChunk(pcm_to_bytes(samples), utterance_id, rate, epoch_ms())
         self._say(chunk, utterance)
         # A call in which only the server speaks is not idle.
-        self._last_activity = trio.current_time()
+        self._link.note_activity()
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
         """The last chunk was sent; it need not have been played."""
@@ -474,7 +322,7 @@ class Session:
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is sent after this."""
-        self._outbox.drop_audio(utterance)
+        self._link.drop_audio(utterance)
         utterance_id = self._utterance_ids.get(utterance)
         if utterance_id is not None:
             reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
@@ -482,29 +330,23 @@ class Session:
 
     async def close(self, reason: EndReason) -> None:
         """Say what waits to be said, then close with the code for `reason`."""
-        if self._gone:
-            return
-        code = CLOSE_CODES[reason]
-        if self.dialect is HIERARCHICAL:
-            self._say(Disconnect(reason.value, code))
-        with trio.move_on_after(FLUSH_TIMEOUT_S):
-            await self._outbox.flushed()
-        with trio.move_on_after(CLOSE_HANDSHAKE_S):
-            await self.socket.aclose(code, reason.value)
+        if self.dialect is HIERARCHICAL and not self._link.gone:
+            self._say(Disconnect(reason.value, CLOSE_CODES[reason]))
+        await self._link.close(reason)
 
     # --- messages out --------------------------------------------------------------------------------------
 
     def _say(self, payload: Payload, utterance: int | None = None) -> None:
         frame = self.dialect.encode(payload, session_id=self.session_id, event_id=new_id())
-        if frame is not None and not self._gone:
-            self._outbox.put(Frame(frame, utterance))
+        if frame is not None:
+            self._link.send(frame, utterance)
 
     def _refuse(self, error: ProtocolError) -> None:
         frame = self.dialect.refuse(
             error, event_id=new_id(), session_id=self.session_id, timestamp=epoch_ms()
         )
-        if frame is not None and not self._gone:
-            self._outbox.put(Frame(frame))
+        if frame is not None:
+            self._link.send(frame)
 
 
 def _request(received: Received) -> Request | None:

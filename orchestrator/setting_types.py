@@ -55,6 +55,12 @@ Language = Annotated[
     str,
     Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", json_schema_extra={"format": "language"}),
 ]
+TwilioAccount = Annotated[
+    str, Field(pattern=r"^AC[0-9a-fA-F]{32}$", json_schema_extra={"format": "twilio account"})
+]
+PhoneNumber = Annotated[
+    str, Field(pattern=r"^\+[1-9][0-9]{4,14}$", json_schema_extra={"format": "phone number"})
+]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)
@@ -108,6 +114,26 @@ def _names(*known: str) -> tuple[Any, ...]:
 SttProviders = Annotated[tuple[str, ...], *_names("deepgram", "flux", "local")]
 LlmProviders = Annotated[tuple[str, ...], *_names("openai", "local")]
 TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
+
+
+# --- phrases ----------------------------------------------------------------------------------------------
+
+
+def _phrases(value: object) -> object:
+    """Phrases from a text divided by commas, or from a list; none at all is allowed."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(phrase, str) for phrase in value):
+        raise ValueError("neither text nor a list of texts")
+    return tuple(phrase.strip() for phrase in value if phrase.strip())
+
+
+Phrases = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_phrases),
+    Field(json_schema_extra={"format": "phrases"}),
+]
 
 
 # --- budgets ----------------------------------------------------------------------------------------------

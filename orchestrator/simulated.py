@@ -21,6 +21,9 @@ CHOICES = {
     "llm_api_key": "simulated",
     "llm_model": "gpt-simulated",
     "cartesia_api_key": "simulated",
+    "twilio_account_sid": f"AC{'0' * 32}",
+    "twilio_auth_token": "simulated",
+    "twilio_from_number": "+15005550006",
 }
 """Settings to use simulators with, besides their addresses. They accept every key but an empty one."""
 _LOOPBACK = "127.0.0.1"
@@ -36,6 +39,7 @@ def addresses(host: str, port: int) -> dict[str, str]:
         "deepgram_base_url": f"ws://{place}",
         "llm_base_url": f"http://{place}/v1",
         "cartesia_base_url": f"http://{place}",
+        "twilio_base_url": f"http://{place}",
     }
 
 
@@ -51,7 +55,7 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
         log.info("vendors are simulated", **where)
         # At debug level the simulators' sockets would log every message of every call.
         logging.getLogger("websockets.server").setLevel(logging.WARNING)
-        yield settings.model_copy(update=where)
+        yield settings.model_copy(update={**where, "twilio_public_url": None})
         with trio.move_on_after(_HANG_UP_SECONDS):
             await running.all_closed()
         log.info(
@@ -78,7 +82,7 @@ async def serve_simulators(
         # A shell has SIGINT ignored for what runs in its background, unless somebody asks for it.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             announce(
-                "Deepgram, OpenAI and Cartesia are simulated. In .env or the environment of `vantum serve`:"
+                "Deepgram, OpenAI, Cartesia and Twilio are simulated. In .env or the environment of `serve`:"
             )
             for name, value in (addresses(host, running.port) | CHOICES).items():
                 announce(f"{name.upper()}={value}")

@@ -55,6 +55,8 @@ class Pacing:
     """The next chunk is sent once the caller has less than this left to play."""
     settle_ms: float = 0
     """Pause between the announcement of an answer and its first chunk."""
+    acknowledged: bool = False
+    """The caller's side knows what was played, and reports `PlaybackAt` and `PlaybackFinished` itself."""
 
     @property
     def chunk_samples(self) -> int:
@@ -220,7 +222,7 @@ class Utterance:
             elif len(chunk):
                 if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
                     reported_ms = clock.sent_ms
-                    self._emit(PlaybackAt(self.number, clock.heard_ms, playing=True))
+                    self._report(PlaybackAt(self.number, clock.heard_ms, playing=True))
                 clock.sent(len(chunk) * 1000 / self._pacing.rate)
                 self._unplayed.add(chunk)
                 self._sink.send_audio(self.number, chunk, self._pacing.rate)
@@ -230,7 +232,7 @@ class Utterance:
                 await clock.wait_until_left(0)
                 if self._buffer.empty:
                     break
-        self._emit(PlaybackFinished(self.number))
+        self._report(PlaybackFinished(self.number))
 
     async def _while_held(self) -> None:
         """Until the answer may go on. Reports when the caller has played what they had."""
@@ -261,7 +263,12 @@ class Utterance:
     async def _report_dry(self, clock: PlaybackClock) -> None:
         await clock.wait_until_left(0)
         clock.stop()
-        self._emit(PlaybackAt(self.number, clock.sent_ms, playing=False))
+        self._report(PlaybackAt(self.number, clock.sent_ms, playing=False))
+
+    def _report(self, fact: PlaybackAt | PlaybackFinished) -> None:
+        """What the clock says of the playback, where nobody knows better."""
+        if not self._pacing.acknowledged:
+            self._emit(fact)
 
 
 class Take:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from machines.diagrams import svg_of_conversation
@@ -37,8 +37,8 @@ Waiting = Callable[[], str | None]
 """Says why `/ready` says no: what the server waits for; None when it takes calls."""
 
 
-def make_app(health: Health, waiting: Waiting) -> Starlette:
-    """The HTTP application."""
+def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ()) -> Starlette:
+    """The HTTP application, which serves `others` too."""
     page = str(PAGE)
     drawing = _drawing()
 
@@ -64,6 +64,7 @@ def make_app(health: Health, waiting: Waiting) -> Starlette:
             Route("/ready", report_readiness),
             Route("/diagrams/conversation.svg", diagram),
             Mount("/page", StaticFiles(directory=page)),
+            *others,
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_add_headers)],
     )

@@ -1,4 +1,4 @@
-"""Deepgram, OpenAI and Cartesia, simulated on one loopback port: no keys, no cost, and faults on demand.
+"""Deepgram, OpenAI, Cartesia and Twilio, simulated on one loopback port: no keys, no cost, faults on demand.
 
     async with simulators(faults=[Fault(FaultKind.STALL, "cartesia", after=3)]) as running:
         ...  # point any client at running.deepgram_url, running.openai_url or running.cartesia_url
@@ -13,6 +13,8 @@ from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Latencies, Latency, Script
 from adapters.simulators.server import ROUTES, Simulators, simulators
 from adapters.simulators.speech import LocalVoice, Tone, best_voice
+from adapters.simulators.telephone import Telephone
+from adapters.simulators.twilio import SimulatedCall, TelephoneNetwork
 
 __all__ = [
     "ROUTES",
@@ -28,8 +30,11 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Script",
+    "SimulatedCall",
     "Simulators",
     "SpeechContext",
+    "Telephone",
+    "TelephoneNetwork",
     "Tone",
     "best_voice",
     "simulators",

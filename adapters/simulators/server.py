@@ -12,12 +12,13 @@ import trio
 import trio.testing
 from attrs import define, field, frozen
 
-from adapters.simulators import cartesia, deepgram, openai
+from adapters.simulators import cartesia, deepgram, openai, twilio
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.session import Sender, Session, World, incoming
 from adapters.simulators.speech import Tone, Voice
+from adapters.simulators.twilio import TelephoneNetwork
 from adapters.simulators.wire import (
     ByteStream,
     HangupError,
@@ -38,9 +39,15 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tts/sse"): "cartesia.sse",
     ("POST", "/tts/bytes"): "cartesia.bytes",
 }
-"""What is simulated: by method and path, with the name that scenarios use."""
+"""What is simulated: by method and path, with the name that scenarios use. Twilio's paths hold names of
+accounts and calls: see `twilio.route_of`."""
 
-_VENDORS: Mapping[str, Any] = {"deepgram": deepgram, "openai": openai, "cartesia": cartesia}
+_VENDORS: Mapping[str, Any] = {
+    "deepgram": deepgram,
+    "openai": openai,
+    "cartesia": cartesia,
+    "twilio": twilio,
+}
 _WEBSOCKETS = ("deepgram.v1", "deepgram.v2", "cartesia.websocket")
 
 
@@ -51,6 +58,8 @@ class Simulators:
     port: int
     records: Records
     plan: FaultPlan
+    telephones: TelephoneNetwork
+    """Twilio's calls."""
     _nursery: trio.Nursery
     _serve: Callable[[trio.abc.Stream], Awaitable[None]]
 
@@ -72,6 +81,11 @@ class Simulators:
     @property
     def cartesia_url(self) -> str:
         """Cartesia's base URL."""
+        return self.url
+
+    @property
+    def twilio_url(self) -> str:
+        """Twilio's base URL."""
         return self.url
 
     @property
@@ -123,13 +137,14 @@ async def simulators(
         records,
         None if keys is None else frozenset(keys),
     )
-    server = _Server(world, plan)
     async with trio.open_nursery() as nursery:
+        telephones = TelephoneNetwork(world, nursery)
+        server = _Server(world, plan, telephones)
         listeners = await trio.open_tcp_listeners(port, host=host)
         number = listeners[0].socket.getsockname()[1]
         nursery.start_soon(trio.serve_listeners, server.serve, listeners)
         try:
-            yield Simulators(number, records, plan, nursery, server.serve)
+            yield Simulators(number, records, plan, telephones, nursery, server.serve)
         finally:
             nursery.cancel_scope.cancel()
 
@@ -140,6 +155,7 @@ class _Server:
 
     world: World
     plan: FaultPlan
+    telephones: TelephoneNetwork
     _numbers: dict[str, int] = field(factory=dict)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
@@ -169,7 +185,7 @@ class _Server:
     # --- what comes before an answer ---
 
     def _begin(self, head: Head) -> Session:
-        route = ROUTES.get((head.method, head.path), "nowhere")
+        route = ROUTES.get((head.method, head.path)) or twilio.route_of(head.method, head.path) or "nowhere"
         number = self._numbers[route] = self._numbers.get(route, 0) + 1
         faults = self.plan.next_connection(route)
         exchange = Exchange(
@@ -267,7 +283,10 @@ class _Server:
             if session.exchange.route in _WEBSOCKETS:
                 raise RefusalError(426, json.dumps({"error": "a WebSocket is served here"}))
             await self._knock(session, head, wire.bytes)
-            await self._answer(session, wire, body)
+            if session.exchange.route.startswith("twilio."):
+                await twilio.serve(session, wire, head, body, self.telephones)
+            else:
+                await self._answer(session, wire, body)
         except RefusalError as refusal:
             await self._refuse(session, wire, refusal)
         finally:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from machines.diagrams import markdown, mermaid, svg
-from machines.diagrams.layout import BREAKER_LAYOUT, CONVERSATION_LAYOUT, LINK_LAYOUT, LayoutError
+from machines.diagrams.layout import (
+    BREAKER_LAYOUT,
+    CALL_LAYOUT,
+    CONVERSATION_LAYOUT,
+    LINK_LAYOUT,
+    LayoutError,
+)
 from machines.diagrams.style import stylesheet
-from machines.tables import BREAKER, CONVERSATION, LINK, MACHINES
+from machines.tables import BREAKER, CALL, CONVERSATION, LINK, MACHINES
 
 __all__ = [
     "LayoutError",
     "stale",
     "stylesheet",
     "svg_of_breaker",
+    "svg_of_call",
     "svg_of_conversation",
     "svg_of_link",
     "write",
@@ -37,6 +44,11 @@ def svg_of_link(highlight: str = "") -> str:
 def svg_of_breaker(highlight: str = "") -> str:
     """The breaker machine as an SVG document, like `svg_of_conversation`."""
     return svg.draw(BREAKER, BREAKER_LAYOUT, highlight)
+
+
+def svg_of_call(highlight: str = "") -> str:
+    """The machine of a telephone call as an SVG document, like `svg_of_conversation`."""
+    return svg.draw(CALL, CALL_LAYOUT, highlight)
 
 
 def write(directory: Path) -> list[Path]:
@@ -65,6 +77,7 @@ def _contents() -> dict[str, str]:
         "conversation.svg": svg_of_conversation(),
         "link.svg": svg_of_link(),
         "breaker.svg": svg_of_breaker(),
+        "call.svg": svg_of_call(),
     }
     for machine in MACHINES:
         contents[f"{machine.name}.md"] = markdown.write(machine)

@@ -14,6 +14,7 @@ from machines import diagrams
 from machines.diagrams import LayoutError, mermaid, svg
 from machines.diagrams.layout import (
     BREAKER_LAYOUT,
+    CALL_LAYOUT,
     CONVERSATION_LAYOUT,
     LINK_LAYOUT,
     Layout,
@@ -21,11 +22,16 @@ from machines.diagrams.layout import (
     Route,
 )
 from machines.diagrams.text import in_lines
-from machines.tables import BREAKER, CONVERSATION, LINK, MACHINES, Kind, Machine, leaves, rooms, rows
+from machines.tables import BREAKER, CALL, CONVERSATION, LINK, MACHINES, Kind, Machine, leaves, rooms, rows
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
-PICTURES = [(CONVERSATION, CONVERSATION_LAYOUT), (LINK, LINK_LAYOUT), (BREAKER, BREAKER_LAYOUT)]
+PICTURES = [
+    (CONVERSATION, CONVERSATION_LAYOUT),
+    (LINK, LINK_LAYOUT),
+    (BREAKER, BREAKER_LAYOUT),
+    (CALL, CALL_LAYOUT),
+]
 NAMES = [machine.name for machine in MACHINES]
 pictures = pytest.mark.parametrize(("machine", "layout"), PICTURES, ids=NAMES)
 
@@ -58,6 +64,9 @@ def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> Non
         "breaker.md",
         "breaker.mmd",
         "breaker.svg",
+        "call.md",
+        "call.mmd",
+        "call.svg",
         "conversation.md",
         "conversation.mmd",
         "conversation.svg",

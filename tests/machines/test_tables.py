@@ -86,6 +86,8 @@ UNLIMITED = {
     "link": {"idle", "UP", "DOWN", "RELEASED"},
     # Whoever makes a probe bounds it.
     "breaker": {"idle", "CLOSED", "probing", "reprobing"},
+    # A conversation has limits of its own.
+    "call": {"idle", "TALKING", "ENDED"},
 }
 
 

@@ -12,9 +12,10 @@ import pytest
 import trio
 from attrs import frozen
 
-from orchestrator import session
+from orchestrator import call_socket, session
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.hearing import MAX_QUEUED_MS
+from orchestrator.session import Session
 from orchestrator.simulation import (
     Breaks,
     Opening,
@@ -369,6 +370,7 @@ async def test_tiny_chunks_before_start_are_bounded_too(names: Names) -> None:
         await acknowledged(client, await client.send(names.start))
         [kept] = running.server.sessions
         assert (await counts(running, client))["early chunks dropped"] >= 500
+        assert isinstance(kept, Session)
         assert len(kept._early) == 0
 
 
@@ -458,6 +460,7 @@ async def test_a_frame_of_10_mib_is_taken(names: Names) -> None:
         await client.send_packed(frame)
         await a_turn_is_understood(client, names, running)
         [kept] = running.server.sessions
+        assert isinstance(kept, Session)
         assert kept._audio.counts.dropped_ms >= room / 32 - MAX_QUEUED_MS - 5000
 
 
@@ -485,7 +488,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks and asks, and takes no answer: what waits for it stays within the bound."""
-    monkeypatch.setattr(session, "SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(call_socket, "SEND_TIMEOUT_S", 0.5)
     async with serving() as running, connect(running.port, v2=names.v2) as neighbour:
         deaf = await trio.open_tcp_stream("127.0.0.1", running.port)
         async with deaf, trio.open_nursery() as nursery:
@@ -510,8 +513,10 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
                     nursery.cancel_scope.cancel()
 
             await eventually(lambda: len(running.server.sessions) == 1)
-            assert dropped._outbox.overflown
-            assert sum(len(frame.data) for frame in dropped._outbox._frames) <= 1024 * 1024
+            assert isinstance(dropped, Session)
+            outbox = dropped._link._outbox
+            assert outbox.overflown
+            assert sum(len(frame.data) for frame in outbox._frames) <= 1024 * 1024
             nursery.cancel_scope.cancel()
         await a_turn_is_understood(neighbour, names, running)
 

@@ -42,6 +42,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     for command in (
+        "call",
         "check",
         "diagrams",
         "doctor",

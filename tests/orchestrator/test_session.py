@@ -21,14 +21,10 @@ from trio_websocket import WebSocketConnection, wrap_client_stream, wrap_server_
 from machines.facts import EndReason, TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.audio import pcm_to_bytes
+from orchestrator.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
 from orchestrator.outbox import SEND_TIMEOUT_S
-from orchestrator.session import (
-    EARLY_AGE_S,
-    PING_INTERVAL_S,
-    PONG_TIMEOUT_S,
-    Session,
-    SessionSettings,
-)
+from orchestrator.session import EARLY_AGE_S, Session
+from orchestrator.sessions import Means, SessionSettings
 from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,
@@ -97,7 +93,7 @@ async def a_session(
 
         @nursery.start_soon
         async def run() -> None:
-            await session.run(providers.for_calls())
+            await session.run(Means(providers.for_calls()))
             held.over.set()
             await ours.aclose()
 

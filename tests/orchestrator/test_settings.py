@@ -429,3 +429,34 @@ def test_every_setting_says_what_it_is_and_belongs_to_one_group() -> None:
     assert all(field.description for field in Settings.model_fields.values())
     grouped = [name for group in GROUPS for name in group.model_fields]
     assert sorted(grouped) == sorted(Settings.model_fields)
+
+
+SID = "AC" + "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"TWILIO_ACCOUNT_SID": "AC1"}, "'AC1', but must be the SID of an account of Twilio's"),
+        ({"TWILIO_ACCOUNT_SID": SID}, f"'{SID}', but TWILIO_AUTH_TOKEN is not set: calls need both"),
+        ({"TWILIO_AUTH_TOKEN": "hunter2"}, "(a secret), but TWILIO_ACCOUNT_SID is not set: calls need both"),
+        ({"TWILIO_FROM_NUMBER": "555-1234"}, "'555-1234', but must be a telephone number in E.164 form"),
+        ({"TWILIO_FROM_NUMBER": "+15005550006"}, "but TWILIO_ACCOUNT_SID is not set"),
+        ({"TWILIO_PUBLIC_URL": "vantum.example"}, "must be an address that starts with http://"),
+        ({"TWILIO_RING_TIMEOUT_S": "1"}, "must be a whole number from 5 to 600"),
+    ],
+)
+def test_a_telephone_that_is_half_set_up_is_an_error(
+    chosen: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    text = complaint()
+    assert text.startswith(next(iter(chosen)))
+    assert told in text
+    assert "hunter2" not in text
+
+
+def test_the_telephone_is_reached_at_its_address_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_PUBLIC_URL", "https://vantum.example/phone/")
+    assert load_settings().twilio_public_url == "https://vantum.example/phone"

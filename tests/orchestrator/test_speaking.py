@@ -130,6 +130,14 @@ async def test_the_end_is_reported_when_everything_was_played_not_when_it_was_se
     assert trio.current_time() - began == pytest.approx(3.0)
 
 
+async def test_a_caller_who_acknowledges_playback_is_not_spoken_for(autojump_clock: MockClock) -> None:
+    pacing = Pacing(rate=8000, chunk_ms=100, lead_ms=100, acknowledged=True)
+    slow = Speaking(between=Delay(130))
+    playback, facts = await speak(SimulatedCaller(pacing=pacing), slow, TEXT)
+    assert playback.ended_with_ms == pytest.approx(3000)
+    assert [type(fact) for fact in facts] == [SegmentVoiced]
+
+
 async def test_a_voice_is_not_heard_ahead_without_limit(autojump_clock: MockClock) -> None:
     """Half a minute of audio waits here, more waits at the voice."""
     caller = SimulatedCaller()

@@ -1,0 +1,88 @@
+"""The people at simulated telephones: who answers, who does not, and what they say.
+
+What happens at a number is told by its last four digits, as with Twilio's own test numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from adapters.simulators.session import World
+from adapters.simulators.telephone import Telephone
+from protocol.twilio import PHONE_RATE
+
+_QUIET_S = 1.2
+"""A person speaks when nothing was heard for this long."""
+_PATIENCE_S = 20.0
+"""And when nothing is heard at all, speaks after this, or gives up."""
+
+
+class Behaviour(enum.Enum):
+    """What happens at a number; the value is its last four digits."""
+
+    NO_NUMBER = "0001"
+    """There is no such number: the call is refused."""
+    BUSY = "0002"
+    NO_ANSWER = "0003"
+    FAILS = "0004"
+    """The network cannot put the call through."""
+    MACHINE = "0005"
+    """An answering machine takes it."""
+    ANSWERS = ""
+    """All other numbers: a person."""
+
+
+@frozen
+class Person:
+    """Whoever has a number."""
+
+    behaviour: Behaviour = Behaviour.ANSWERS
+    reached_after_s: float = 0.5
+    answers_after_s: float = 2.0
+    detected_after_s: float = 1.5
+    """A person is told from a machine after this."""
+
+
+def person_at(number: str) -> Person:
+    """Whoever has this number."""
+    found = next((each for each in Behaviour if each.value and number.endswith(each.value)), None)
+    return Person(found or Behaviour.ANSWERS)
+
+
+async def talk(telephone: Telephone, person: Person, world: World) -> None:
+    """What a person says, line by line of the script: each when the other side has finished.
+
+    A machine says its one line at once, and then records whatever it hears.
+    """
+    if person.behaviour is Behaviour.MACHINE:
+        await _say(telephone, world, "Please leave a message after the tone.")
+        await telephone.over.wait()
+        return
+    for line in world.script.caller_says:
+        await _until_quiet(telephone)
+        if telephone.over.is_set():
+            return
+        await _say(telephone, world, line)
+        await _until_answered(telephone)
+    await _until_quiet(telephone)
+
+
+async def _say(telephone: Telephone, world: World, line: str) -> None:
+    speech: Any = await world.voice.speak(line, PHONE_RATE)
+    telephone.say(speech.samples)
+    await telephone.said()
+
+
+async def _until_answered(telephone: Telephone) -> None:
+    pieces = len(telephone.heard)
+    with trio.move_on_after(_PATIENCE_S):
+        await telephone.until(lambda: len(telephone.heard) > pieces)
+
+
+async def _until_quiet(telephone: Telephone) -> None:
+    with trio.move_on_after(_PATIENCE_S):
+        await telephone.until(lambda: telephone.quiet_seconds() >= _QUIET_S)

@@ -1,0 +1,395 @@
+"""The simulated Twilio: its REST interface for calls, the calls it makes, and what it tells of them.
+
+Calls are asked for in REST, or come from outside (`TelephoneNetwork.ring`). Either way the server's addresses
+are asked as Twilio asks them, signed with the account's auth token, and the TwiML that comes back is done:
+`<Connect><Stream>`, `<Reject>` and `<Hangup>`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import parse_qs, urlencode, urlsplit
+from xml.etree import ElementTree
+
+import h11
+import trio
+from attrs import Factory, define, field, frozen
+from websockets.exceptions import InvalidHandshake
+
+from adapters.simulators.people import Behaviour, Person, person_at, talk
+from adapters.simulators.script import Latency
+from adapters.simulators.session import Session, World
+from adapters.simulators.telephone import NO_LATENCY, Telephone
+from adapters.simulators.wire import Head, HttpWire, RefusalError
+from adapters.twilio_webhooks import SIGNATURE_HEADER, signature_of
+from adapters.vendor_socket import OpenStream, tls
+from protocol.twilio import Started
+
+CALLS_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls\.json")
+CALL_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls/(?P<call>\w+)\.json")
+_JSON = {"content-type": "application/json"}
+_FORM = "application/x-www-form-urlencoded"
+_WEBHOOK_S = 15.0
+"""Twilio waits this long for an answer."""
+_OVER = ("completed", "busy", "no-answer", "failed", "canceled")
+_NOT_IN_PROGRESS = 21220
+
+Talk = Callable[[Telephone], Awaitable[None]]
+"""What a person does on the telephone; the call ends when both this and the stream are over."""
+
+
+# --- a call -----------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class SimulatedCall:
+    """One call in the simulated network."""
+
+    sid: str
+    account_sid: str
+    auth_token: str
+    to: str
+    from_: str
+    direction: str
+    voice_url: str
+    status_url: str = ""
+    events: tuple[str, ...] = ()
+    detection_url: str = ""
+    ring_timeout_s: float = 60.0
+    status: str = "queued"
+    statuses: list[str] = Factory(list)
+    """All that it had, in order."""
+    complaints: list[str] = Factory(list)
+    """What was wrong with the server's answers."""
+    telephone: Telephone | None = None
+    over: trio.Event = Factory(trio.Event)
+    _ended: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Of whatever it does."""
+
+    def fields(self) -> dict[str, str]:
+        """What Twilio tells of it in every request."""
+        return {
+            "CallSid": self.sid,
+            "AccountSid": self.account_sid,
+            "From": self.from_,
+            "To": self.to,
+            "Direction": self.direction,
+            "CallStatus": self.status,
+            "ApiVersion": "2010-04-01",
+        }
+
+    def as_json(self) -> str:
+        """As REST shows it."""
+        return json.dumps(
+            {
+                "sid": self.sid,
+                "account_sid": self.account_sid,
+                "to": self.to,
+                "from": self.from_,
+                "status": self.status,
+                "direction": self.direction,
+                "api_version": "2010-04-01",
+                "uri": f"/2010-04-01/Accounts/{self.account_sid}/Calls/{self.sid}.json",
+            }
+        )
+
+    def end(self) -> None:
+        """Somebody hangs up."""
+        self._ended.cancel()
+
+
+# --- the network ------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class TelephoneNetwork:
+    """All calls, and the people they are made to and by."""
+
+    world: World
+    nursery: trio.Nursery
+    open_stream: OpenStream = trio.open_tcp_stream
+    """How the server that answers the calls is reached."""
+    jitter: Latency = NO_LATENCY
+    """Of media streams."""
+    talks: Talk | None = None
+    """What people do on the telephone, if not as the script says."""
+    calls: dict[str, SimulatedCall] = Factory(dict)
+    _changed: trio.Event = Factory(trio.Event)
+
+    # --- calls ---
+
+    def ring(
+        self, voice_url: str, *, auth_token: str, account_sid: str, to: str, from_: str, status_url: str = ""
+    ) -> SimulatedCall:
+        """Somebody calls a number whose calls are answered at `voice_url`."""
+        call = self._add(auth_token, account_sid, to, from_, "inbound", url=voice_url)
+        call.status_url = status_url
+        self.nursery.start_soon(self._run, call, self._receive)
+        return call
+
+    def dial(self, account_sid: str, auth_token: str, form: Mapping[str, list[str]]) -> SimulatedCall:
+        """As REST asks."""
+
+        def first(name: str, default: str = "") -> str:
+            return form.get(name, [default])[0]
+
+        call = self._add(
+            auth_token, account_sid, first("To"), first("From"), "outbound-api", url=first("Url")
+        )
+        call.status_url = first("StatusCallback")
+        call.events = tuple(form.get("StatusCallbackEvent", ["completed"]))
+        call.ring_timeout_s = float(first("Timeout", "60"))
+        if first("MachineDetection"):
+            call.detection_url = first("AsyncAmdStatusCallback")
+        self.nursery.start_soon(self._run, call, self._deliver)
+        return call
+
+    def _add(
+        self, auth_token: str, account: str, to: str, from_: str, how: str, *, url: str
+    ) -> SimulatedCall:
+        draw = random.Random(f"{self.world.seed} call {len(self.calls)}")
+        sid = f"CA{draw.getrandbits(128):032x}"
+        call = self.calls[sid] = SimulatedCall(sid, account, auth_token, to, from_, how, url)
+        return call
+
+    async def _run(self, call: SimulatedCall, work: Callable[[SimulatedCall], Awaitable[None]]) -> None:
+        with call._ended:
+            await work(call)
+        if call._ended.cancelled_caught and call.status not in _OVER:
+            await self._becomes(call, "completed" if call.status == "in-progress" else "canceled")
+        call.over.set()
+
+    async def _receive(self, call: SimulatedCall) -> None:
+        """A call from outside."""
+        call.status = "ringing"
+        document = await self._post(call, call.voice_url)
+        if document is None:
+            await self._becomes(call, "failed")
+        elif (rejected := document.find("Reject")) is not None:
+            await self._becomes(call, "busy" if rejected.get("reason") == "busy" else "no-answer")
+        else:
+            call.status = "in-progress"
+            await self._perform(call, document, Person())
+            await self._becomes(call, "completed")
+
+    async def _deliver(self, call: SimulatedCall) -> None:
+        """A call to somebody."""
+        person = person_at(call.to)
+        await self._becomes(call, "initiated")
+        await trio.sleep(person.reached_after_s)
+        if person.behaviour in (Behaviour.FAILS, Behaviour.BUSY):
+            await self._becomes(call, "failed" if person.behaviour is Behaviour.FAILS else "busy")
+            return
+        await self._becomes(call, "ringing")
+        if person.behaviour is Behaviour.NO_ANSWER:
+            await trio.sleep(call.ring_timeout_s)
+            await self._becomes(call, "no-answer")
+            return
+        await trio.sleep(person.answers_after_s)
+        await self._becomes(call, "in-progress")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._detect, call, person)
+            document = await self._post(call, call.voice_url)
+            if document is not None:
+                await self._perform(call, document, person)
+            nursery.cancel_scope.cancel()
+        await self._becomes(call, "completed")
+
+    async def _detect(self, call: SimulatedCall, person: Person) -> None:
+        if call.detection_url:
+            await trio.sleep(person.detected_after_s)
+            machine = person.behaviour is Behaviour.MACHINE
+            found = {"AnsweredBy": "machine_start" if machine else "human"}
+            await self._post(call, call.detection_url, found)
+
+    async def _perform(self, call: SimulatedCall, document: ElementTree.Element, person: Person) -> None:
+        """Do what TwiML says, until it is done or the call ends."""
+        stream = document.find("Connect/Stream")
+        if stream is None:
+            return
+        parameters = {str(each.get("name")): str(each.get("value")) for each in stream.iter("Parameter")}
+        started = Started(f"MZ{call.sid[2:]}", call.sid, call.account_sid, parameters)
+        call.telephone = Telephone(
+            stream.get("url", ""), started, self.open_stream, self.jitter, self.world.seed
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(call.telephone.run)
+                self._change()
+                if self.talks is not None:
+                    await self.talks(call.telephone)
+                else:
+                    await talk(call.telephone, person, self.world)
+                call.telephone.hang_up()
+        except* (OSError, InvalidHandshake, TimeoutError) as group:
+            call.complaints.append(f"the media stream could not be opened: {group.exceptions[0]!r}")
+
+    async def _becomes(self, call: SimulatedCall, status: str) -> None:
+        """Another status, which is told if it was asked for."""
+        call.status = status
+        call.statuses.append(status)
+        self._change()
+        event = {"in-progress": "answered"}.get(status, "completed" if status in _OVER else status)
+        if call.status_url and (event in call.events or (event == "completed" and not call.events)):
+            await self._post(call, call.status_url)
+
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Return once it has happened; asked after every change of a call."""
+        while not happened():
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    # --- asking the server ---
+
+    async def _post(
+        self, call: SimulatedCall, url: str, more: Mapping[str, str] | None = None
+    ) -> ElementTree.Element | None:
+        """Ask as Twilio does; the TwiML of the answer, if there is any. What goes wrong is a complaint."""
+        form = {**call.fields(), **(more or {})}
+        headers = {SIGNATURE_HEADER: signature_of(url, form, call.auth_token), "content-type": _FORM}
+        with trio.move_on_after(_WEBHOOK_S):
+            try:
+                status, body = await ask("POST", url, headers, urlencode(form).encode(), self.open_stream)
+            except (OSError, h11.RemoteProtocolError, trio.BrokenResourceError) as error:
+                call.complaints.append(f"{url} cannot be asked: {error!r}")
+                return None
+            if status >= 300:
+                call.complaints.append(f"{url} answered {status}: {body.decode(errors='replace')}")
+                return None
+            return _document(body, call)
+        call.complaints.append(f"{url} did not answer within {_WEBHOOK_S:g} s")
+        return None
+
+
+def _document(body: bytes, call: SimulatedCall) -> ElementTree.Element | None:
+    if not body:
+        return None
+    try:
+        return ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        call.complaints.append(f"no TwiML: {error}")
+        return None
+
+
+async def ask(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, open_stream: OpenStream
+) -> tuple[int, bytes]:
+    """One request on a connection of its own: the answer's status and body.
+
+    Raises `OSError`, `h11.RemoteProtocolError` or `trio.BrokenResourceError`.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    stream = await open_stream(parts.hostname or "", parts.port or (443 if secure else 80))
+    if secure:
+        stream = trio.SSLStream(stream, tls(), server_hostname=parts.hostname, https_compatible=True)
+    connection = h11.Connection(h11.CLIENT)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    own = {"host": parts.netloc, "content-length": str(len(body)), "connection": "close"}
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in (own | dict(headers)).items()]
+    request = h11.Request(method=method, target=target, headers=fields)
+    pieces = (request, h11.Data(data=body), h11.EndOfMessage())
+    async with stream:
+        await stream.send_all(b"".join(connection.send(each) or b"" for each in pieces))
+        status, received = 0, b""
+        while True:
+            event = connection.next_event()
+            match event:
+                case h11.NEED_DATA:
+                    connection.receive_data(bytes(await stream.receive_some()))
+                case h11.Response():
+                    status = event.status_code
+                case h11.Data():
+                    received += bytes(event.data)
+                case h11.EndOfMessage():
+                    return status, received
+
+
+# --- REST -------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Account:
+    """Who asks."""
+
+    sid: str
+    token: str
+
+
+def refuse(status: int, reason: str, session: Session, code: int | None = None) -> RefusalError:
+    """The way in which Twilio turns a request away."""
+    del session
+    usual = {401: 20003, 404: 20404, 429: 20429}.get(status, 20001 if status < 500 else 20500)
+    error = {
+        "code": code or usual,
+        "message": reason,
+        "more_info": f"https://www.twilio.com/docs/errors/{code or usual}",
+        "status": status,
+    }
+    return RefusalError(status, json.dumps(error), _JSON)
+
+
+def check(head: Head, session: Session) -> None:
+    """Raise `RefusalError` for a request that Twilio would refuse whatever its body."""
+    account = _account(head)
+    keys = session.world.keys
+    if account is None or not account.token or (keys is not None and account.token not in keys):
+        raise refuse(401, "Authenticate", session)
+    if f"/Accounts/{account.sid}/" not in head.path:
+        raise refuse(404, "The requested resource was not found", session)
+
+
+def _account(head: Head) -> Account | None:
+    scheme, _, credentials = head.headers.get("authorization", "").partition(" ")
+    try:
+        sid, _, token = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return Account(sid, token) if scheme.lower() == "basic" else None
+
+
+async def serve(session: Session, wire: HttpWire, head: Head, body: bytes, network: TelephoneNetwork) -> None:
+    """Calls.json and Calls/{sid}.json. Raises `RefusalError`, `HangupError`."""
+    form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    session.exchange.body = {name: value[0] if len(value) == 1 else value for name, value in form.items()}
+    account = _account(head)
+    assert account is not None  # `check` has seen it
+    if session.exchange.route == "twilio.calls":
+        _check_order(form, session)
+        call = network.dial(account.sid, account.token, form)
+        await wire.reply(201, call.as_json(), _JSON)
+        return
+    found = CALL_PATH.fullmatch(head.path)
+    known = network.calls.get(found["call"]) if found is not None else None
+    if known is None:
+        raise refuse(404, "The requested resource was not found", session)
+    if head.method == "POST" and form.get("Status", [""])[0] in ("completed", "canceled"):
+        if known.status in _OVER:
+            raise refuse(400, "Call is not in-progress. Cannot redirect.", session, _NOT_IN_PROGRESS)
+        known.end()
+    await wire.reply(200, known.as_json(), _JSON)
+
+
+def _check_order(form: Mapping[str, list[str]], session: Session) -> None:
+    to, from_ = (form.get(name, [""])[0] for name in ("To", "From"))
+    if not re.fullmatch(r"\+[1-9]\d{4,14}", to) or person_at(to).behaviour is Behaviour.NO_NUMBER:
+        raise refuse(400, f"The phone number you are attempting to call, {to}, is not valid.", session, 21211)
+    if not re.fullmatch(r"\+[1-9]\d{4,14}", from_):
+        raise refuse(400, f"The source phone number provided, {from_}, is not yet verified.", session, 21210)
+    if not form.get("Url", [""])[0].startswith(("http://", "https://")):
+        raise refuse(400, "Url parameter is required.", session, 21205)
+
+
+def route_of(method: str, path: str) -> str | None:
+    """The name of a route by which scenarios know it; None if it is none of Twilio's."""
+    if method == "POST" and CALLS_PATH.fullmatch(path):
+        return "twilio.calls"
+    return "twilio.call" if method in ("GET", "POST") and CALL_PATH.fullmatch(path) else None

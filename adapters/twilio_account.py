@@ -1,0 +1,161 @@
+"""A Twilio account: its REST interface for calls, through Twilio's SDK on a Trio HTTP client.
+
+The SDK's own HTTP clients block a thread or want asyncio; its asynchronous methods only await what the client
+it is given returns, so ours is `httpx2`'s. Nothing is ever asked twice: a call must not be placed twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+from attrs import frozen
+from twilio.base import values  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioException, TwilioRestException  # type: ignore[import-untyped]
+from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
+from twilio.http.response import Response  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from adapters.interfaces import ProviderError
+from machines.facts import ErrorClass
+
+TIMEOUT_S = 10.0
+"""For a whole request; Twilio answers within a second."""
+_LONGEST_REASON = 200
+_BY_STATUS: Mapping[int, ErrorClass] = {
+    401: ErrorClass.AUTH,
+    403: ErrorClass.AUTH,
+    408: ErrorClass.TIMEOUT,
+    429: ErrorClass.RATE_LIMIT,
+    504: ErrorClass.TIMEOUT,
+}
+"""All other 4xx will fail again; all other 5xx may not."""
+_NOT_IN_PROGRESS = 21220
+"""Twilio's error code for a call that is over already."""
+_CAUGHT = (TwilioException, httpx2.HTTPError, ValueError)
+"""What the SDK and its HTTP client raise; `ValueError` for what is no JSON."""
+CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
+
+
+@frozen
+class Order:
+    """A call to be placed."""
+
+    to: str
+    from_: str
+    voice_url: str
+    """Twilio asks there what to do once somebody answers."""
+    status_url: str
+    """It reports there how the call goes."""
+    ring_timeout_s: int
+    machine_detection: bool
+
+
+def http_client() -> httpx2.AsyncClient:
+    """The HTTP client for an account. Whoever makes it closes it (`async with`)."""
+    return httpx2.AsyncClient(timeout=httpx2.Timeout(TIMEOUT_S), limits=httpx2.Limits(max_connections=20))
+
+
+class TwilioAccount:
+    """Places calls and hangs them up."""
+
+    def __init__(self, http: httpx2.AsyncClient, account_sid: str, auth_token: str, base_url: str) -> None:
+        """`base_url` is where the REST interface is: Twilio's, or a simulator's."""
+        self._token = auth_token
+        self._client = Client(account_sid, auth_token, http_client=_TrioHttpClient(http, base_url))
+
+    async def place(self, order: Order) -> str:
+        """Have Twilio dial; returns the call's SID. Raises `ProviderError`."""
+        detection: dict[str, Any] = {}
+        if order.machine_detection:
+            # Found out beside the call, so that a person is not kept waiting.
+            detection = {
+                "machine_detection": "Enable",
+                "async_amd": "true",
+                "async_amd_status_callback": order.status_url,
+            }
+        try:
+            call = await self._client.calls.create_async(
+                to=order.to,
+                from_=order.from_,
+                url=order.voice_url,
+                status_callback=order.status_url,
+                status_callback_event=CALL_EVENTS,
+                timeout=order.ring_timeout_s,
+                **detection,
+            )
+        except _CAUGHT as error:
+            raise self._provider_error(error) from error
+        if not call.sid or call.sid is values.unset:
+            raise ProviderError(ErrorClass.TRANSIENT, "twilio: the answer names no call")
+        return str(call.sid)
+
+    async def hang_up(self, call_sid: str) -> str | None:
+        """End a call, or cancel one that rings; returns its status then, None if it was over already.
+
+        Raises `ProviderError`.
+        """
+        try:
+            call = await self._client.calls(call_sid).update_async(status="completed")
+        except TwilioRestException as error:
+            if error.code == _NOT_IN_PROGRESS or error.status == 404:
+                return None
+            raise self._provider_error(error) from error
+        except _CAUGHT as error:
+            raise self._provider_error(error) from error
+        return str(call.status)
+
+    def _provider_error(self, error: Exception) -> ProviderError:
+        if isinstance(error, TwilioRestException):
+            usual = ErrorClass.FATAL if 400 <= error.status < 500 else ErrorClass.TRANSIENT
+            kind = _BY_STATUS.get(error.status, usual)
+            code = f", code {error.code}" if error.code else ""
+            return ProviderError(kind, f"twilio: HTTP {error.status}{code}: {self._safe(error.msg)}")
+        kind = ErrorClass.TRANSIENT
+        if isinstance(error, httpx2.TimeoutException):
+            kind = ErrorClass.TIMEOUT
+        elif isinstance(error, httpx2.TransportError):
+            kind = ErrorClass.CONNECTION
+        return ProviderError(kind, f"twilio: {type(error).__name__}: {self._safe(str(error))}")
+
+    def _safe(self, text: str) -> str:
+        return " ".join(text.replace(self._token, "(token)").split())[:_LONGEST_REASON]
+
+
+class _TrioHttpClient(AsyncHttpClient):  # type: ignore[misc]
+    """What the SDK makes its requests with."""
+
+    def __init__(self, http: httpx2.AsyncClient, base_url: str) -> None:
+        super().__init__(logging.getLogger("twilio.http"), is_async=True)
+        self._http = http
+        self._base = urlsplit(base_url)
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as the SDK has it
+        allow_redirects: bool = False,
+    ) -> Response:
+        """One request, to the place that the account's base URL names. Raises `httpx2.HTTPError`."""
+        parts = urlsplit(uri)
+        path = self._base.path.rstrip("/") + parts.path
+        url = urlunsplit((self._base.scheme, self._base.netloc, path, parts.query, ""))
+        answer = await self._http.request(
+            method,
+            url,
+            params=params,
+            data=data,
+            headers=headers,
+            auth=auth,
+            timeout=timeout or TIMEOUT_S,
+            follow_redirects=allow_redirects,
+        )
+        return Response(answer.status_code, answer.text, answer.headers)

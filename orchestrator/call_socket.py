@@ -1,0 +1,159 @@
+"""The WebSocket of one conversation, whatever is spoken over it: frames, signs of life, limits and the close.
+
+What the frames mean is for sessions to know: `session.py` for clients, `media_stream.py` for telephones.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+from attrs import Factory, define, field
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from machines.facts import EndReason
+from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
+
+log = structlog.get_logger(__name__)
+
+PING_INTERVAL_S = 20
+PONG_TIMEOUT_S = 20
+FLUSH_TIMEOUT_S = 1
+"""What still waits to be sent when the session ends may take this long."""
+CLOSE_HANDSHAKE_S = 1
+
+TakeFrame = Callable[[bytes | str], Awaitable[None]]
+"""Handles one message of the peer; the next is read when it returns."""
+
+
+class CloseCode(enum.IntEnum):
+    """WebSocket close codes. All but NORMAL make the shipped client reconnect."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    POLICY_VIOLATION = 1008
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+
+
+CLOSE_CODES = {
+    EndReason.CALLER_HUNG_UP: CloseCode.NORMAL,
+    EndReason.CALLER_DISCONNECTED: CloseCode.NORMAL,
+    EndReason.OPERATOR_HUNG_UP: CloseCode.NORMAL,
+    EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
+    EndReason.IDLE: CloseCode.NORMAL,
+    EndReason.TOO_OLD: CloseCode.GOING_AWAY,
+    EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
+    EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
+    EndReason.HANDED_OVER: CloseCode.NORMAL,
+    EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
+}
+
+
+@define(eq=False)
+class CallSocket:
+    """A socket that is read strictly in order and written from a bounded queue; `run` it.
+
+    Why the conversation must end (the peer closed, fell silent or does not read; a limit was reached) is said
+    to `hang_up`, once or more.
+    """
+
+    socket: WebSocketConnection
+    hang_up: Callable[[EndReason], None]
+    idle_timeout_s: float
+    max_duration_s: float
+    started_at: float = Factory(trio.current_time)
+    gone: bool = field(default=False, init=False)
+    """The socket is dead: nothing more can be said."""
+    _outbox: Outbox = field(factory=Outbox, init=False)
+    _last_activity: float = field(factory=trio.current_time, init=False)
+
+    async def run(self, take: TakeFrame) -> None:
+        """Serve the socket until cancelled; `take` gets the peer's messages."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._read, take)
+            nursery.start_soon(self._ping)
+            nursery.start_soon(self._watch_limits)
+
+    def note_activity(self) -> None:
+        """The call is not idle: somebody speaks."""
+        self._last_activity = trio.current_time()
+
+    def send(self, data: bytes | str, utterance: int | None = None) -> None:
+        """Queue a message, if the socket lives; with an `utterance`, `drop_audio` may take it back."""
+        if not self.gone:
+            self._outbox.put(Frame(data, utterance))
+
+    def drop_audio(self, utterance: int) -> None:
+        """Forget the messages of an answer that were not sent yet."""
+        self._outbox.drop_audio(utterance)
+
+    async def close(self, reason: EndReason) -> None:
+        """Send what waits to be sent, then close with the code for `reason`."""
+        if self.gone:
+            return
+        with trio.move_on_after(FLUSH_TIMEOUT_S):
+            await self._outbox.flushed()
+        with trio.move_on_after(CLOSE_HANDSHAKE_S):
+            await self.socket.aclose(CLOSE_CODES[reason], reason.value)
+
+    async def _read(self, take: TakeFrame) -> None:
+        """Messages until the socket closes."""
+        try:
+            while True:
+                frame = await self.socket.get_message()
+                self.note_activity()
+                await take(frame)
+        except ConnectionClosed as closed:
+            self.gone = True
+            code = closed.reason.code if closed.reason else None
+            log.info("socket closed", code=code)
+            normal = code == CloseCode.NORMAL
+            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+
+    async def _write(self) -> None:
+        """Frames out, one after the other; a send is never cancelled while the socket lives."""
+        try:
+            while True:
+                frame = await self._outbox.take()
+                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
+                    await self.socket.send_message(frame.data)
+                if sending.cancelled_caught:
+                    raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
+        except Stalled as stalled:
+            self.gone = True
+            log.warning("client does not read", reason=str(stalled))
+            self.hang_up(EndReason.CALLER_STOPPED_READING)
+        except ConnectionClosed:
+            self.gone = True
+
+    async def _ping(self) -> None:
+        """A half-open connection is found by a missing pong."""
+        try:
+            while True:
+                await trio.sleep(PING_INTERVAL_S)
+                with trio.move_on_after(PONG_TIMEOUT_S) as waiting:
+                    await self.socket.ping()
+                if waiting.cancelled_caught:
+                    log.info("no pong", seconds=PONG_TIMEOUT_S)
+                    self.gone = True
+                    self.hang_up(EndReason.CALLER_DISCONNECTED)
+        except ConnectionClosed:
+            return  # the reader reports it
+
+    async def _watch_limits(self) -> None:
+        """Idle and age limits run the same teardown as any hang-up."""
+        oldest = self.started_at + self.max_duration_s
+        while True:
+            idle_at = self._last_activity + self.idle_timeout_s
+            await trio.sleep_until(min(idle_at, oldest))
+            if trio.current_time() >= oldest:
+                self.hang_up(EndReason.TOO_OLD)
+                return
+            if trio.current_time() >= self._last_activity + self.idle_timeout_s:
+                self.hang_up(EndReason.IDLE)
+                return

@@ -1,0 +1,223 @@
+"""A telephone call over Twilio's Media Streams as one conversation: µ-law in and out, marks as the truth.
+
+The audio of both sides is 8 kHz throughout. What the caller has heard of an answer is told by Twilio's marks
+(`playback_marks.py`), and the answer is over when its last one came back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import structlog
+import trio
+from attrs import Factory, define, field
+from trio_websocket import WebSocketConnection
+
+from adapters.interfaces import Samples
+from adapters.mulaw import from_mulaw, to_mulaw
+from machines import effects as do
+from machines import facts
+from machines.effects import Effect, StopCause
+from machines.facts import EndReason, Fact, TurnMode
+from orchestrator.call_options import CallOptions
+from orchestrator.call_socket import CallSocket
+from orchestrator.hearing import CallerAudio
+from orchestrator.inbox import Inbox, now_ms
+from orchestrator.playback_marks import PlaybackMarks
+from orchestrator.sessions import Means, SessionSettings, SessionState, hold, new_id
+from orchestrator.speaking import Pacing
+from protocol import ProtocolError
+from protocol.twilio import (
+    PHONE_RATE,
+    Clear,
+    Digit,
+    Mark,
+    Media,
+    Started,
+    Stopped,
+    StreamMessage,
+    read_stream_message,
+    write_stream_message,
+)
+
+log = structlog.get_logger(__name__)
+
+PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=True)
+"""At most 200 ms are ahead of what the caller hears, so that an interruption leaves little behind."""
+FRAME_SAMPLES = PHONE_RATE // 50
+"""20 ms, as the telephone network has it."""
+MARK_GRACE_S = 2.0
+"""An answer's last mark that is later than this after the audio's end does not come any more."""
+
+
+@define(eq=False)
+class MediaStream:
+    """One telephone call. `run` it; it is the conversation's `Caller`."""
+
+    socket: WebSocketConnection
+    settings: SessionSettings
+    started: Started
+    options: CallOptions
+    default_language: str = "en-US"
+    session_id: str = Factory(new_id)
+    started_at: float = Factory(trio.current_time)
+    state: SessionState = SessionState.ACTIVE
+    counts: Counter[str] = Factory(Counter)
+    ended_for: EndReason | None = None
+    """Why the conversation ended, once it says goodbye."""
+
+    _inbox: Inbox = field(factory=Inbox, init=False)
+    _audio: CallerAudio = field(factory=CallerAudio, init=False)
+    _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
+    _line: CallSocket = field(init=False)
+    _end_mark: tuple[int, str] | None = field(default=None, init=False)
+    """The utterance that was sent to its end, and the mark that will say that it was heard."""
+    _ending: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        self._line = CallSocket(
+            self.socket, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+        )
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """What is spoken over the socket."""
+        return "twilio"
+
+    async def run(self, means: Means) -> None:
+        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+        policy = self.options.applied_to(self.settings.policy)
+        self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._miss_marks)
+            await hold(self, self, self._line, self._take, self._audio, self._inbox, policy, means)
+            nursery.cancel_scope.cancel()
+
+    def hang_up(self, reason: EndReason) -> None:
+        """End the conversation from outside."""
+        self._inbox.put(facts.HungUp(reason))
+
+    async def _miss_marks(self) -> None:
+        """A mark that does not come back must not keep the caller waiting."""
+        while True:
+            await self._ending.wait()
+            self._ending = trio.Event()
+            ending = self._end_mark
+            await trio.sleep((PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000 + MARK_GRACE_S)
+            if ending is not None and self._marks.is_out(ending[1]):
+                self.counts["missing marks"] += 1
+                self._inbox.put(facts.PlaybackFinished(ending[0]))
+
+    # --- from Twilio ---------------------------------------------------------------------------------------
+
+    async def _take(self, frame: bytes | str) -> None:
+        try:
+            message = read_stream_message(frame)
+        except ProtocolError as error:
+            self.counts[f"{type(error).__name__} errors"] += 1
+            log.info("bad message", error=error.message, code=error.code.value)
+            return
+        await self._act(message)
+
+    async def _act(self, message: StreamMessage) -> None:
+        match message:
+            case Media(audio=audio, track="inbound"):
+                self._audio.push(from_mulaw(audio), PHONE_RATE)
+                # Reading goes on at the pace of everything else, however fast audio comes.
+                await trio.lowlevel.checkpoint()
+            case Mark(name=name):
+                await self._take_mark(name)
+            case Digit(digit=digit):
+                await self._inbox.deliver(facts.DigitPressed(digit))
+            case Stopped():
+                await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
+            case _:
+                self.counts["unexpected messages"] += 1
+
+    async def _take_mark(self, name: str) -> None:
+        fact = self._marks.returned(name, now_ms())
+        if fact is None:
+            self.counts["marks of dropped audio"] += 1
+        else:
+            await self._inbox.deliver(fact)
+
+    # --- the caller's side, for the performer --------------------------------------------------------------
+
+    @property
+    def language(self) -> str:
+        """The call's own, or the server's."""
+        return self.options.language or self.default_language
+
+    @property
+    def voice_id(self) -> str | None:
+        """The call's own, if it has one."""
+        return self.options.voice
+
+    @property
+    def pacing(self) -> Pacing:
+        """See `PHONE_PACING`."""
+        return PHONE_PACING
+
+    def tell(self, effect: Effect) -> None:
+        """A telephone shows nothing; what was understood goes to the log."""
+        match effect:
+            case do.TellTranscript(turn=turn, text=text, is_final=is_final):
+                if is_final or self.settings.log_interim_transcripts:
+                    log.debug("understood", turn=turn, transcript=text, final=is_final)
+
+    def begin_audio(self, utterance: int, rate: int) -> None:
+        """Its positions count from here."""
+        del rate  # it is the pacing's
+        self._marks.begin(utterance)
+
+    def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
+        """A chunk in frames of 20 ms, between marks."""
+        first = self._marks.before_audio()
+        if first is not None:
+            self._say(Mark(first), utterance)
+        audio = to_mulaw(samples)
+        for start in range(0, len(audio), FRAME_SAMPLES):
+            self._say(Media(audio[start : start + FRAME_SAMPLES]), utterance)
+        self._say(Mark(self._marks.after_audio(len(samples) * 1000 / rate)), utterance)
+        # A call in which only the server speaks is not idle.
+        self._line.note_activity()
+
+    def end_audio(self, utterance: int, duration_ms: float) -> None:
+        """One mark more: when it comes back, everything was heard."""
+        del duration_ms
+        name = self._marks.at_end()
+        self._end_mark = utterance, name
+        self._say(Mark(name), utterance)
+        self._ending.set()
+
+    def hold_audio(self, utterance: int) -> bool:
+        """Twilio drops what it has not played, unless that is the end of the answer."""
+        if self._marks.ending:
+            return False
+        stands = self._drop(utterance)
+        if stands is not None:
+            self._inbox.put(stands)
+        return True
+
+    def stop_audio(self, utterance: int, cause: StopCause) -> None:
+        """Nothing of this answer is played after this."""
+        del cause
+        self._drop(utterance)
+
+    async def close(self, reason: EndReason) -> None:
+        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows."""
+        self.ended_for = reason
+        await self._line.close(reason)
+
+    def _drop(self, utterance: int) -> Fact | None:
+        """Returns where the playback stands, if there was one."""
+        self._line.drop_audio(utterance)
+        stands = self._marks.dropped(now_ms())
+        self._say(Clear())
+        return stands
+
+    def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
+        self._line.send(write_stream_message(message, self.started.stream_sid), utterance)

@@ -1,0 +1,136 @@
+"""What all sessions have in common: their settings, what the server keeps of them, and how one is held."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import Counter
+from contextlib import nullcontext
+from typing import Protocol
+
+import trio
+import uuid_utils
+from attrs import frozen
+
+from machines.declarations import Outcome
+from machines.facts import EndReason, Role, TurnMode
+from machines.policy import ConversationPolicy
+from machines.system import Charts, Handled
+from orchestrator.call_socket import CallSocket, TakeFrame
+from orchestrator.caller import Caller
+from orchestrator.conversation import converse
+from orchestrator.hearing import CallerAudio
+from orchestrator.inbox import Inbox
+from orchestrator.journal import About
+from orchestrator.journal_writer import Journals
+from orchestrator.provider_watch import ProviderWatch
+from orchestrator.providers import Providers
+
+
+@frozen
+class SessionSettings:
+    """What an operator chose about sessions. Times in seconds."""
+
+    policy: ConversationPolicy
+    default_turn_mode: TurnMode
+    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
+    idle_timeout_s: float
+    max_duration_s: float
+    log_interim_transcripts: bool = False
+
+
+class SessionState(enum.Enum):
+    """The reference server's session states, as `/health` counts them."""
+
+    IDLE = "idle"
+    """Connected; nothing recorded yet."""
+    ACTIVE = "active"
+    """Recording."""
+    ENDED = "ended"
+    """The recording ended; the conversation goes on."""
+
+
+@frozen
+class Means:
+    """What the server lends to each of its conversations."""
+
+    providers: Providers
+    charts: Charts | None = None
+    watch: ProviderWatch | None = None
+    journals: Journals | None = None
+
+    def names(self) -> dict[Role, list[str]]:
+        """The providers' names, in order of preference."""
+        return {role: [each.name for each in self.providers.of(role)] for role in Role}
+
+
+class ServedSession(Protocol):
+    """A session as the server sees it."""
+
+    session_id: str
+    started_at: float
+    state: SessionState
+    counts: Counter[str]
+    """What happened that an operator may want to know: malformed messages, refused facts, dropped bytes."""
+
+    @property
+    def kind(self) -> str:
+        """What is spoken over its socket, in a word."""
+        ...
+
+    async def run(self, means: Means) -> None:
+        """Hold the conversation until it ends."""
+        ...
+
+    def hang_up(self, reason: EndReason) -> None:
+        """End it from outside."""
+        ...
+
+
+async def hold(
+    session: ServedSession,
+    caller: Caller,
+    socket: CallSocket,
+    take: TakeFrame,
+    audio: CallerAudio,
+    inbox: Inbox,
+    policy: ConversationPolicy,
+    means: Means,
+) -> None:
+    """Converse over a socket until the conversation ends; leaves nothing behind but its closed stream.
+
+    `take` gets the messages that come over it.
+    """
+    names = {role: tuple(found) for role, found in means.names().items()}
+    about = About(session.session_id, session.kind, epoch_ms(), names)
+
+    def observe(handled: Handled) -> None:
+        for step in handled.steps:
+            if step.outcome is not Outcome.TAKEN:
+                session.counts[f"{step.outcome.value} facts"] += 1
+
+    with means.journals.of_call(about) if means.journals is not None else nullcontext() as journal:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(socket.run, take)
+            await converse(
+                caller,
+                audio,
+                inbox,
+                means.providers,
+                policy,
+                observe,
+                means.charts,
+                means.watch,
+                journal=journal,
+            )
+            nursery.cancel_scope.cancel()
+
+
+def new_id() -> str:
+    """A UUIDv7 in lower case."""
+    return str(uuid_utils.uuid7())
+
+
+def epoch_ms() -> float:
+    """Ms since the Unix epoch, for timestamps on the wire."""
+    return time.time() * 1000

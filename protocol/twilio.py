@@ -1,0 +1,260 @@
+"""Twilio's Media Streams: the JSON messages of a phone call's WebSocket, in both directions.
+
+Twilio says `connected`, `start`, `media`, `dtmf`, `mark` and `stop`; we say `media`, `mark` and `clear`.
+Audio is µ-law at 8000 Hz, mono. Both directions are read and written here, so that a simulated Twilio speaks
+by the same words. What a later version of Twilio adds to a message is ignored.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from protocol.errors import InvalidPayload, MalformedMessage, UnknownEvent, describe
+
+PHONE_RATE = 8_000
+"""Hz, of all audio on a phone line."""
+ENCODING = "audio/x-mulaw"
+"""What Twilio calls G.711 µ-law."""
+MAX_STREAM_MESSAGE_BYTES = 64 * 1024
+"""Messages of Twilio's are below 1 KiB, those with custom parameters below 32 KiB."""
+DIGITS = "0123456789*#ABCD"
+"""The keys of a telephone."""
+
+
+@frozen
+class StreamMessage:
+    """Base of the messages."""
+
+
+@frozen
+class Connected(StreamMessage):
+    """The first message: Twilio speaks this protocol."""
+
+    protocol: str = "Call"
+    version: str = "1.0.0"
+
+
+@frozen
+class Started(StreamMessage):
+    """The second one: whose audio follows. The parameters are those of TwiML's `<Stream>`."""
+
+    stream_sid: str
+    call_sid: str
+    account_sid: str = ""
+    parameters: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Media(StreamMessage):
+    """A piece of audio, µ-law. From Twilio it is 20 ms of the caller's `inbound` track."""
+
+    audio: bytes
+    track: str = "inbound"
+    timestamp_ms: int = 0
+    """From the beginning of the stream."""
+
+
+@frozen
+class Digit(StreamMessage):
+    """The caller pressed a key."""
+
+    digit: str
+
+
+@frozen
+class Mark(StreamMessage):
+    """To Twilio: a name to be sent back when all audio sent before it was played, or dropped by `Clear`."""
+
+    name: str
+
+
+@frozen
+class Clear(StreamMessage):
+    """To Twilio: drop all audio that was not played yet."""
+
+
+@frozen
+class Stopped(StreamMessage):
+    """The stream is over: the call ended, or its TwiML went on."""
+
+    call_sid: str = ""
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def read_stream_message(frame: str | bytes) -> StreamMessage:
+    """The message of one frame.
+
+    Raises:
+        MalformedMessage: if it is no text, or not one JSON object.
+        UnknownEvent: if its `event` is none of this protocol.
+        InvalidPayload: if something in it is missing or of the wrong kind.
+    """
+    if isinstance(frame, bytes):
+        raise MalformedMessage(f"Twilio sends text, got {describe(frame)}")
+    if len(frame) > MAX_STREAM_MESSAGE_BYTES:
+        raise MalformedMessage(f"a message of {len(frame)} characters is none of Twilio's")
+    try:
+        content = json.loads(frame)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessage(f"the message is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise MalformedMessage(f"the message must be a JSON object, got {describe(content)}")
+    event = content.get("event")
+    if not isinstance(event, str) or event not in _READERS:
+        raise UnknownEvent(f"event must be one of {', '.join(_READERS)}, got {describe(event)}")
+    return _READERS[event](_Fields(event, "", content))
+
+
+@frozen
+class _Fields:
+    """One JSON object of a message, at `path` in it."""
+
+    event: str
+    path: str
+    content: Mapping[str, Any]
+
+    def inner(self, name: str) -> _Fields:
+        value = self.content.get(name)
+        if not isinstance(value, dict):
+            raise self.wrong(name, "an object", value)
+        return _Fields(self.event, f"{self.path}{name}.", value)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.content.get(name, default)
+        if not isinstance(value, str) or (default is None and not value):
+            raise self.wrong(name, "a text", value)
+        return value
+
+    def whole_number(self, name: str, default: int) -> int:
+        """Twilio writes numbers as texts."""
+        value = self.content.get(name, default)
+        if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= 18:
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise self.wrong(name, "a whole number", value)
+
+    def texts(self, name: str) -> dict[str, str]:
+        value = self.content.get(name) or {}
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise self.wrong(name, "an object of texts", value)
+        return dict(value)
+
+    def wrong(self, name: str, wanted: str, value: object) -> InvalidPayload:
+        text = f"{self.path}{name} of {self.event} must be {wanted}, got {describe(value)}"
+        return InvalidPayload(text, wire_type=self.event)
+
+
+def _connected(fields: _Fields) -> Connected:
+    return Connected(fields.text("protocol", "Call"), fields.text("version", "1.0.0"))
+
+
+def _started(fields: _Fields) -> Started:
+    start = fields.inner("start")
+    if "mediaFormat" in start.content:
+        _check_format(start.inner("mediaFormat"))
+    return Started(
+        start.text("streamSid", fields.content.get("streamSid")),
+        start.text("callSid"),
+        start.text("accountSid", ""),
+        start.texts("customParameters"),
+    )
+
+
+def _check_format(format_: _Fields) -> None:
+    for name, wanted in (("encoding", ENCODING), ("sampleRate", PHONE_RATE), ("channels", 1)):
+        found = format_.content.get(name, wanted)
+        if found != wanted:
+            raise format_.wrong(name, str(wanted), found)
+
+
+def _media(fields: _Fields) -> Media:
+    media = fields.inner("media")
+    payload = media.text("payload")
+    try:
+        audio = base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        raise media.wrong("payload", "base64", payload) from None
+    return Media(audio, media.text("track", "inbound"), media.whole_number("timestamp", 0))
+
+
+def _digit(fields: _Fields) -> Digit:
+    dtmf = fields.inner("dtmf")
+    digit = dtmf.text("digit")
+    if len(digit) != 1 or digit not in DIGITS:
+        raise dtmf.wrong("digit", f"one of {DIGITS}", digit)
+    return Digit(digit)
+
+
+def _mark(fields: _Fields) -> Mark:
+    return Mark(fields.inner("mark").text("name"))
+
+
+def _clear(fields: _Fields) -> Clear:
+    del fields
+    return Clear()
+
+
+def _stopped(fields: _Fields) -> Stopped:
+    return Stopped(fields.inner("stop").text("callSid", "") if "stop" in fields.content else "")
+
+
+_READERS = {
+    "connected": _connected,
+    "start": _started,
+    "media": _media,
+    "dtmf": _digit,
+    "mark": _mark,
+    "clear": _clear,
+    "stop": _stopped,
+}
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int | None = None) -> str:
+    """The frame of a message about the stream; `sequence` is the number of one that Twilio says."""
+    match message:
+        case Connected(protocol=protocol, version=version):
+            return json.dumps({"event": "connected", "protocol": protocol, "version": version})
+        case Started():
+            start = {
+                "accountSid": message.account_sid,
+                "streamSid": message.stream_sid,
+                "callSid": message.call_sid,
+                "tracks": ["inbound"],
+                "mediaFormat": {"encoding": ENCODING, "sampleRate": PHONE_RATE, "channels": 1},
+                "customParameters": dict(message.parameters),
+            }
+            content: dict[str, Any] = {"event": "start", "start": start}
+        case Media(audio=audio):
+            media = {"payload": base64.b64encode(audio).decode("ascii")}
+            if sequence is not None:
+                media |= {
+                    "track": message.track,
+                    "chunk": str(sequence),
+                    "timestamp": str(message.timestamp_ms),
+                }
+            content = {"event": "media", "media": media}
+        case Digit(digit=digit):
+            content = {"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": digit}}
+        case Mark(name=name):
+            content = {"event": "mark", "mark": {"name": name}}
+        case Clear():
+            content = {"event": "clear"}
+        case Stopped(call_sid=call_sid):
+            content = {"event": "stop", "stop": {"callSid": call_sid}}
+        case _:
+            raise TypeError(f"{type(message).__name__} is no message of Media Streams")
+    if sequence is not None:
+        content["sequenceNumber"] = str(sequence)
+    return json.dumps({**content, "streamSid": stream_sid})

@@ -1,0 +1,396 @@
+"""A telephone call over Media Streams, in virtual time through the whole server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import pytest
+import trio
+from attrs import define
+from trio.testing import MockClock
+from trio_websocket import wrap_client_stream
+
+from adapters.simulators.script import Latency
+from adapters.simulators.telephone import NO_LATENCY, Telephone
+from machines.facts import DigitPressed, Fact
+from machines.history import Message, Speaker
+from machines.system import Handled
+from orchestrator.journal import read_journal
+from orchestrator.media_stream import MARK_GRACE_S
+from orchestrator.simulation import (
+    Answer,
+    Delay,
+    SimulatedLanguageModel,
+    SimulatedProviders,
+    SimulatedTextToSpeech,
+    Speaking,
+    script,
+)
+from orchestrator.simulation.speech import spoken
+from protocol.twilio import Clear, Mark, Media, Started, Stopped, StreamMessage, write_stream_message
+from tests.orchestrator.memory_port import MemoryPort, memory_port
+
+F = TypeVar("F", bound=Fact)
+RATE = 8000
+URL = "ws://localhost:3001/twilio/media"
+
+
+@define
+class PhoneCall:
+    """A telephone that is connected, and what it is connected to."""
+
+    telephone: Telephone
+    port: MemoryPort
+    providers: SimulatedProviders
+
+    def history(self) -> list[Message]:
+        """What the model was told last."""
+        return list(self.providers.llm.requests[-1])
+
+    def say(self, words: str) -> None:
+        self.telephone.say(spoken(words, RATE))
+
+    async def answered(self) -> None:
+        """Return when the answer to what was said has been heard to its end."""
+        requests, pieces = len(self.providers.llm.requests), len(self.telephone.heard)
+        await self.telephone.until(lambda: len(self.providers.llm.requests) > requests)
+        await self.telephone.until(lambda: len(self.telephone.heard) > pieces)
+        await self.is_quiet()
+
+    async def is_quiet(self) -> None:
+        """Return when nothing has been played for a second."""
+        await self.telephone.until(lambda: self.telephone.heard)
+        await self.telephone.until(lambda: _silent_for(self.telephone) > 1)
+
+
+def _silent_for(telephone: Telephone) -> float:
+    last = telephone.heard[-1]
+    return trio.current_time() - last.at - last.seconds
+
+
+def simulated(**how: Any) -> SimulatedProviders:
+    return SimulatedProviders(
+        llm=SimulatedLanguageModel(script(then=how.pop("answer", Answer()))),
+        tts=SimulatedTextToSpeech(script(then=Speaking(rate=RATE, **how))),
+    )
+
+
+@asynccontextmanager
+async def phone_call(
+    providers: SimulatedProviders | None = None,
+    parameters: dict[str, str] | None = None,
+    jitter: Latency = NO_LATENCY,
+    kind: type[Telephone] = Telephone,
+    **chosen: Any,
+) -> AsyncIterator[PhoneCall]:
+    """A call that needs no token; it is over, and nothing of it is left, when the block is left."""
+    providers = providers or simulated()
+    with trio.fail_after(3600):
+        async with memory_port(providers, twilio_open_streams=True, **chosen) as port:
+            started = Started("MZ1", "CA1", "AC1", parameters or {})
+            telephone = kind(URL, started, port.connect, jitter)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(telephone.run)
+                yield PhoneCall(telephone, port, providers)
+                telephone.hang_up()
+            while port.server.sessions or port.open_connections:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            assert providers.in_use() == 0
+
+
+async def test_a_turn_is_understood_and_answered_aloud(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        call.say("hello how is the weather")
+        await call.answered()
+        text = "You said hello how is the weather. That was all."
+        assert call.history()[-1].text == "hello how is the weather"
+        # Sixty ms a character, as the voice gave them, in the samples' own order.
+        played = call.telephone.heard_samples()
+        segments = [len(part) * 60 * RATE // 1000 for part in (text[:-15], text[-14:])]
+        assert len(played) == sum(segments)
+        assert abs(int(played[0]) - 1000) < 40
+        assert abs(int(played[-1]) - 2000) < 80
+
+
+async def test_no_audio_is_resampled_on_its_way_to_the_telephone(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        call.say("hello")
+        await call.answered()
+        played = call.telephone.heard_samples()
+        assert set(np.unique(played)) <= {988, 1052, 1980, 2108, 924, 1004, 1996, 996, 2012}
+
+
+async def test_no_more_than_200_ms_are_ahead_of_what_is_heard(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        call.say("tell me a joke")
+        await call.telephone.until(lambda: call.telephone.heard)
+        most = 0
+        while _silent_for(call.telephone) < 0.5:
+            most = max(most, sum(1 for item in call.telephone._queue if not isinstance(item, Mark)))
+            await trio.sleep(0.005)
+        assert 0 < most <= 10
+
+
+async def test_the_conversation_goes_on_turn_by_turn(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        for words in ("hello", "what is the weather", "thanks bye"):
+            call.say(words)
+            await call.answered()
+        assert [message.text for message in call.history() if message.speaker is Speaker.USER] == [
+            "hello",
+            "what is the weather",
+            "thanks bye",
+        ]
+
+
+async def test_custom_parameters_reach_the_session(autojump_clock: MockClock) -> None:
+    parameters = {
+        "language": "de-DE",
+        "voice": "kyle",
+        "greeting": "Guten Tag.",
+        "system_prompt": "Be brief.",
+        "FirstName": "Jane",
+    }
+    async with phone_call(parameters=parameters) as call:
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len("Guten Tag.") * 0.06)
+        call.say("hello")
+        await call.answered()
+        assert call.history()[0] == Message(Speaker.SYSTEM, "Be brief.")
+        assert call.providers.stt.languages == ["de-DE"]
+        assert call.providers.tts.voices == ["kyle", "kyle"]
+
+
+async def test_an_answer_is_over_when_its_last_mark_is_back(autojump_clock: MockClock) -> None:
+    """Late marks: a network that takes half a second is heard half a second later, and nothing is lost."""
+    async with phone_call(jitter=Latency(500, 0)) as call:
+        call.say("hello")
+        await call.answered()
+        call.say("thanks")
+        await call.answered()
+        texts = [message.text for message in call.history()]
+        assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
+        assert call.port.server.counts["missing marks"] == 0
+
+
+class Forgetful(Telephone):
+    """A network that sends no mark back."""
+
+    def _send(self, message: StreamMessage) -> None:
+        if not isinstance(message, Mark):
+            super()._send(message)
+
+
+async def test_marks_that_never_come_back_do_not_keep_anybody_waiting(autojump_clock: MockClock) -> None:
+    async with phone_call(kind=Forgetful) as call:
+        call.say("hello")
+        await call.answered()
+        await trio.sleep(MARK_GRACE_S)
+        call.say("thanks")
+        await call.answered()
+        texts = [message.text for message in call.history()]
+        assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
+        await trio.sleep(MARK_GRACE_S)
+    assert call.port.server.counts["missing marks"] == 2
+
+
+def facts_in(journals: Path, kind: type[F]) -> list[F]:
+    """The facts of this kind in the only journal there."""
+    [path] = journals.iterdir()
+    moments = [moment for moment in read_journal(path).moments if isinstance(moment, Handled)]
+    return [step.fact for moment in moments for step in moment.steps if isinstance(step.fact, kind)]
+
+
+async def test_keys_reach_the_conversation_as_facts(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with phone_call(journal_dir=tmp_path) as call:
+        await trio.sleep(1)
+        for key in "42#":
+            call.telephone.press(key)
+        await trio.sleep(1)
+    pressed = facts_in(tmp_path, DigitPressed)
+    assert [fact.digit for fact in pressed] == ["4", "2", "#"]
+
+
+async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    started = Started("MZ1", "CA1")
+    async with memory_port(simulated(), twilio_open_streams=True) as port, trio.open_nursery() as nursery:
+        stream = await port.connect()
+        socket = await wrap_client_stream(nursery, cast(Any, stream), "localhost", "/twilio/media")
+        await socket.send_message(write_stream_message(started, "MZ1", 1))
+        for junk in (b"binary", "no JSON", '{"event": "media", "media": {}}', '{"event": "future"}'):
+            await socket.send_message(junk)
+        for odd in (started, Media(b"\xff", track="outbound"), Clear()):
+            await socket.send_message(write_stream_message(odd, "MZ1", 2))
+        await trio.sleep(1)
+        [session] = port.server.sessions
+        assert {name: count for name, count in session.counts.items() if "facts" not in name} == {
+            "MalformedMessage errors": 2,
+            "InvalidPayload errors": 1,
+            "UnknownEvent errors": 1,
+            "unexpected messages": 3,
+        }
+        await socket.send_message(write_stream_message(Stopped("CA1"), "MZ1", 3))
+        while port.server.sessions:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+# --- interruptions ----------------------------------------------------------------------------------------
+
+TEXT = "one two three four five six seven eight nine ten eleven twelve."
+WORDS = TEXT.split()
+
+
+def words_played(seconds: float) -> int:
+    """How many words of `TEXT` were played to their end by then."""
+    ends = np.cumsum([len(word) + 1 for word in WORDS]) * 0.06
+    ends[-1] = len(TEXT) * 0.06
+    return int(np.sum(ends <= seconds + 1e-9))
+
+
+EVERY_WORD = [pytest.param(number, NO_LATENCY, id=word) for number, word in enumerate(WORDS)]
+JITTER = [pytest.param(number, Latency(60, 0.5), id=f"{WORDS[number]}, jitter") for number in (0, 3, 7, 11)]
+
+
+@pytest.mark.parametrize(("word", "jitter"), [*EVERY_WORD, *JITTER])
+async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_was_played(
+    word: int, jitter: Latency, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=jitter) as call:
+        call.say("hello")
+        at = (sum(len(each) + 1 for each in WORDS[:word]) + 1) * 0.06
+        await call.telephone.until(lambda: call.telephone.heard_seconds() >= at)
+        call.say("stop please stop")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = call.telephone.heard_seconds()
+        await trio.sleep(0.3)
+        assert call.telephone.heard_seconds() == pytest.approx(played, abs=0.001), (
+            "it goes on after the interruption"
+        )
+        await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
+        said = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
+        told = len(said[0].split()) if said else 0
+        assert abs(told - words_played(played)) <= 1
+        assert TEXT.startswith(" ".join(said))
+
+
+@pytest.mark.parametrize("jitter", [NO_LATENCY, Latency(50, 0)], ids=["no delay", "50 ms of delay"])
+async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_end(
+    jitter: Latency, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=jitter) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 1)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06, abs=0.15)
+        call.say("thanks")
+        await call.answered()
+        said = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
+        assert said == [TEXT]
+
+
+async def test_a_noise_over_the_last_word_lets_it_be_heard(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(300, 0)) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > len(TEXT) * 0.06 - 0.2)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06)
+        assert Clear() not in call.telephone.messages
+
+
+async def test_marks_that_come_back_after_a_clear_are_not_heard(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(50, 0)) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 1)
+        call.say("stop please stop")
+        await call.telephone.until(lambda: call.telephone.flushed_marks)
+        await call.is_quiet()
+    assert call.port.server.counts["marks of dropped audio"] >= len(call.telephone.flushed_marks) > 0
+    assert call.port.server.counts["missing marks"] == 0
+
+
+async def test_a_slow_voice_that_lets_the_line_run_dry_is_followed_by_the_marks(
+    autojump_clock: MockClock,
+) -> None:
+    slow = simulated(answer=Answer(TEXT), between=Delay(300))
+    async with phone_call(slow) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() >= 1.5)
+        call.say("stop please stop")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = call.telephone.heard_seconds()
+        await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
+        said = next(m for m in call.history() if m.speaker is Speaker.ASSISTANT)
+        assert abs(len(said.text.split()) - words_played(played)) <= 1
+
+
+# --- the end ----------------------------------------------------------------------------------------------
+
+
+async def test_a_caller_who_hangs_up_ends_the_session(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        assert len(call.port.server.sessions) == 1
+        call.telephone.hang_up()
+        await call.telephone.over.wait()
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0])
+async def test_a_connection_that_breaks_at_any_moment_leaves_nothing(
+    after_s: float, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT))) as call:
+        call.say("hello")
+        await trio.sleep(after_s)
+        call.telephone.cut()
+        await call.telephone.over.wait()
+
+
+async def test_goodbye_is_heard_to_its_end_before_the_line_is_closed(autojump_clock: MockClock) -> None:
+    async with phone_call(idle_nudge_ms=1000, idle_goodbye="Goodbye for now.") as call:
+        await call.telephone.over.wait()
+        texts = ("Are you still there?", "I am still here, if there is anything else.", "Goodbye for now.")
+        assert call.telephone.closed_by_server
+        assert call.telephone.heard_seconds() == pytest.approx(sum(map(len, texts)) * 0.06)
+
+
+# --- who may call -----------------------------------------------------------------------------------------
+
+
+async def is_refused(port: MemoryPort, started: Started) -> bool:
+    telephone = Telephone(URL, started, port.connect)
+    await telephone.run()
+    assert not port.server.sessions
+    return telephone.closed_by_server
+
+
+@pytest.mark.parametrize("open_streams", [True, False])
+async def test_without_a_token_only_programs_on_this_machine_may_call_and_only_if_allowed(
+    open_streams: bool, autojump_clock: MockClock
+) -> None:
+    async with memory_port(simulated(), twilio_open_streams=open_streams) as port:
+        port.peer = "203.0.113.5" if open_streams else "127.0.0.1"
+        assert await is_refused(port, Started("MZ1", "CA1"))
+        assert port.server.counts["media streams refused"] == 1
+
+
+async def test_a_bad_parameter_is_refused(autojump_clock: MockClock) -> None:
+    async with memory_port(simulated(), twilio_open_streams=True) as port:
+        assert await is_refused(port, Started("MZ1", "CA1", parameters={"language": "klingon!"}))
+
+
+async def test_a_server_without_room_refuses(autojump_clock: MockClock) -> None:
+    async with phone_call(local_max_calls=1) as call:
+        other = Telephone(URL, Started("MZ2", "CA2"), call.port.connect)
+        await other.run()
+        assert other.closed_by_server
+        assert len(call.port.server.sessions) == 1
