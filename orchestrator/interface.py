@@ -28,7 +28,7 @@ _ROOMS = ("orchestrator", "adapters", "machines", "protocol")
 def renewed(text: str) -> str:
     """The text with the list of today after the mark."""
     head, mark, _ = text.partition(MARK)
-    sections = [f"## {module}\n\n```python\n{listing(module)}\n```\n" for module in PUBLIC]
+    sections = [f"## {module}\n\n```text\n{listing(module)}\n```\n" for module in PUBLIC]
     return "\n".join([f"{head}{mark}\n", *sections])
 
 
