@@ -296,7 +296,7 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_disturbs_no_call(tmp_p
 async def test_a_full_disk_leaves_a_journal_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = 2000
+    room = 4000
 
     def write_while_there_is_room(descriptor: int, data: bytes) -> int:
         nonlocal room

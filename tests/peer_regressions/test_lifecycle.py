@@ -20,6 +20,7 @@ from machines.declarations import Outcome, Step
 from machines.facts import EndReason
 from machines.policy import ConversationPolicy, FallbackTexts
 from machines.system import Handled
+from orchestrator.journal_writer import GATHER_S
 from orchestrator.performer import Performer
 from orchestrator.session import Session
 from orchestrator.simulation import (
@@ -171,7 +172,8 @@ async def test_r16_after_two_hundred_dropped_lines_nothing_runs_and_nothing_is_d
                 nursery.start_soon(drop, number)
         await eventually(lambda: not running.server.sessions)
         await eventually(lambda: trio.lowlevel.current_statistics().tasks_living == idle)
-        await trio.testing.wait_all_tasks_blocked()
+        # The journals' last records are gathered for a moment.
+        await trio.testing.wait_all_tasks_blocked(cushion=2 * GATHER_S)
         assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
 
 

@@ -118,16 +118,23 @@ def _kept(kinds: tuple[type, ...]) -> Counter[type]:
 
 @pytest.mark.repeats
 async def test_33_nothing_grows_with_the_length_of_a_call(made: Vendors, autojump_clock: MockClock) -> None:
-    kinds = (deepgram_turns.Turn, deepgram_nova._Words, deepgram_nova._Piece, CartesiaSpeechStream, Message)
+    kinds = (deepgram_turns.Turn, deepgram_nova._Words, deepgram_nova._Piece, CartesiaSpeechStream)
     script = Script(("Hello.",))
     policy = ConversationPolicy(max_history=4)
-    kept = []
+    kept, asked = [], []
     async with vendor_call(made, script=script, policy=policy) as held:
         for number in range(1, 13):
             await held.exchange("one", 1)
+            asked += [
+                len(effect.messages)
+                for step in held.call.steps
+                for effect in step.effects
+                if isinstance(effect, do.StartGeneration)
+            ]
             for record in (held.requests(), held.caller.told, held.call.steps):
                 record.clear()
             if number in (4, 12):
                 kept.append(_kept(kinds))
         assert kept[0] == kept[1]
+        assert asked[3:] == [policy.max_history + 1] * 9, "the history, and the caller's words"
         assert len(held.at(MODEL)) == 12
