@@ -233,7 +233,7 @@ def test_the_simulators_say_how_to_use_them_and_answer() -> None:
         assert process.stdout is not None
         try:
             process.stdout.readline()
-            told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(7))
+            told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(11))
             request = urllib.request.Request(
                 f"{told['LLM_BASE_URL']}/models", headers={"Authorization": f"Bearer {told['LLM_API_KEY']}"}
             )
