@@ -36,9 +36,10 @@ bench: .venv/.test models ## run the benchmarks
 check: .venv/.run ## visit every configuration of the machines, write docs/check.md
 	@$(BIN)/vantum check --report docs/check.md
 
-diagrams: .venv/.run ## draw the machines into diagrams/, list the events in docs/protocol.md
+diagrams: .venv/.run ## draw the machines into diagrams/, list events and public names in docs/
 	@$(BIN)/vantum diagrams
 	@$(BIN)/python -m protocol docs/protocol.md
+	@$(BIN)/python -m orchestrator.interface docs/interface.md
 
 requirements: | python ## refresh the pinned packages from pyproject.toml
 	@$(PYTHON) -m venv .venv/resolver

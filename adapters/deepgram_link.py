@@ -132,7 +132,12 @@ class DeepgramTranscriber(ABC, Generic[W]):
     def finalize(self, turn: int) -> None:
         """As `Transcriber.finalize`. A turn that never began or was dropped has an empty transcript."""
         ended = self._clock.finalize(turn)
-        if ended is not None:
+        if ended is not None and ended.end == ended.start:
+            # Deepgram does not answer when nothing was sent to ask about.
+            self._clock.awaiting.remove(ended)
+            del self._words[turn]
+            self._emit(TranscriptFinal(turn, ""))
+        elif ended is not None:
             self._end(ended, self._words[turn])
         elif turn != self._clock.last_ended:
             self._emit(TranscriptFinal(turn, ""))

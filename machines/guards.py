@@ -7,7 +7,7 @@ from machines.context import Context, Continuation
 from machines.driver import Chart
 from machines.facts import Fact, Role, SayMode, TurnMode
 from machines.phrases import (
-    SHORTEST_ECHO,
+    occurs_late,
     sounds_unfinished,
     without_backchannels,
     without_echo,
@@ -179,7 +179,8 @@ class Guards(Chart[Context]):
         policy, ends = self.context.policy, self.nearly_said(fact)
         heard, unheard = self.context.ledger.split(fact.at_ms)
         said = words_of(fact.text)
-        if not (ends and self.holds_at_voice() and len(said) < SHORTEST_ECHO):
+        # A reply may take up the last words ("Monday or Tuesday?"); an echo would have been met before them.
+        if not (ends and self.context.false_alarms == 0 and occurs_late(said, self.context.ledger.text())):
             said = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
         if len(without_backchannels(said, policy.backchannels)) >= max(1, policy.barge_in_min_words):
             return True

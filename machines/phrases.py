@@ -60,6 +60,13 @@ def without_echo(text: str, heard: str) -> tuple[str, ...]:
     return () if len(words) - len(own) > ECHO_SHARE * len(words) else tuple(own)
 
 
+def occurs_late(words: tuple[str, ...], text: str) -> bool:
+    """Whether `words` occur, in one piece, in the second half of `text`."""
+    source = words_of(text)
+    late = source[(len(source) + 1) // 2 :]
+    return any(late[at : at + len(words)] == words for at in range(len(late)))
+
+
 def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
     """The words that say more than "go on"."""
     phrases = _longest_first(backchannels)

@@ -1,0 +1,180 @@
+"""Vantum inside other programs: hold conversations from a host program, on transports of its own, under Trio.
+
+A program that runs under asyncio opens `orchestrator.asyncio_host.open_orchestrator` instead, which is used
+in the same way. What is named here is the public interface; `docs/interface.md` lists it with signatures, and
+a test compares. Everything else may change.
+
+The examples in the docstrings are run by the tests, with these names: all public ones, `trio`, `np` (numpy),
+`evolve` (of attrs), `spoken` (simulated speech) and an open `orchestrator` with simulated providers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+# Loading all of this takes a second, which `vantum --help` and whoever wants one module of this package
+# need not wait for: a name is looked for only when it is used.
+_HOMES = {
+    "adapters.interfaces": (
+        "LanguageModel",
+        "ProviderError",
+        "Samples",
+        "SpeechToText",
+        "TextToSpeech",
+        "TurnModel",
+        "VoiceActivity",
+    ),
+    "machines.effects": ("LinkNews", "StopCause", "Trouble", "TurnLatency"),
+    "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "SayMode", "TurnMode"),
+    "machines.history": ("Message", "Speaker"),
+    "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
+    "orchestrator.events": (
+        "AnswerEnded",
+        "AnswerInterrupted",
+        "AnswerStarted",
+        "AnswerText",
+        "Event",
+        "Events",
+        "EventsMissed",
+        "LinkChanged",
+        "StateChanged",
+        "Transcript",
+        "Transition",
+        "TroubleTold",
+    ),
+    "orchestrator.hosting": (
+        "Conversation",
+        "Orchestrator",
+        "open_orchestrator",
+    ),
+    "orchestrator.memory_transport": ("MemoryTransport",),
+    "orchestrator.outcome": ("ConversationLost", "ConversationOutcome", "OrchestratorBusy"),
+    "orchestrator.providers": ("Providers",),
+    "orchestrator.selection": ("open_providers",),
+    "orchestrator.settings": ("Settings", "SettingsError", "load_settings"),
+    "orchestrator.speaking": ("Pacing",),
+    "orchestrator.transport": (
+        "AudioBegins",
+        "AudioEnds",
+        "AudioHeld",
+        "AudioIn",
+        "AudioOut",
+        "AudioStopped",
+        "HungUp",
+        "Incoming",
+        "Interrupted",
+        "Outgoing",
+        "Transport",
+        "TransportClosed",
+        "TurnEnded",
+        "TurnStarted",
+    ),
+}
+
+__all__ = sorted(chain.from_iterable(_HOMES.values()))
+
+if TYPE_CHECKING:
+    # isort: off
+    from adapters.interfaces import (
+        LanguageModel as LanguageModel,
+        ProviderError as ProviderError,
+        Samples as Samples,
+        SpeechToText as SpeechToText,
+        TextToSpeech as TextToSpeech,
+        TurnModel as TurnModel,
+        VoiceActivity as VoiceActivity,
+    )
+    from machines.effects import (
+        LinkNews as LinkNews,
+        StopCause as StopCause,
+        Trouble as Trouble,
+        TurnLatency as TurnLatency,
+    )
+    from machines.facts import (
+        EndReason as EndReason,
+        ErrorClass as ErrorClass,
+        Fact as Fact,
+        ProviderFailure as ProviderFailure,
+        Role as Role,
+        SayMode as SayMode,
+        TurnMode as TurnMode,
+    )
+    from machines.history import (
+        Message as Message,
+        Speaker as Speaker,
+    )
+    from machines.policy import (
+        ConversationPolicy as ConversationPolicy,
+        FallbackTexts as FallbackTexts,
+        LinkPolicy as LinkPolicy,
+    )
+    from orchestrator.events import (
+        AnswerEnded as AnswerEnded,
+        AnswerInterrupted as AnswerInterrupted,
+        AnswerStarted as AnswerStarted,
+        AnswerText as AnswerText,
+        Event as Event,
+        Events as Events,
+        EventsMissed as EventsMissed,
+        LinkChanged as LinkChanged,
+        StateChanged as StateChanged,
+        Transcript as Transcript,
+        Transition as Transition,
+        TroubleTold as TroubleTold,
+    )
+    from orchestrator.hosting import (
+        Conversation as Conversation,
+        Orchestrator as Orchestrator,
+        open_orchestrator as open_orchestrator,
+    )
+    from orchestrator.memory_transport import (
+        MemoryTransport as MemoryTransport,
+    )
+    from orchestrator.outcome import (
+        ConversationLost as ConversationLost,
+        ConversationOutcome as ConversationOutcome,
+        OrchestratorBusy as OrchestratorBusy,
+    )
+    from orchestrator.providers import (
+        Providers as Providers,
+    )
+    from orchestrator.selection import (
+        open_providers as open_providers,
+    )
+    from orchestrator.settings import (
+        Settings as Settings,
+        SettingsError as SettingsError,
+        load_settings as load_settings,
+    )
+    from orchestrator.speaking import (
+        Pacing as Pacing,
+    )
+    from orchestrator.transport import (
+        AudioBegins as AudioBegins,
+        AudioEnds as AudioEnds,
+        AudioHeld as AudioHeld,
+        AudioIn as AudioIn,
+        AudioOut as AudioOut,
+        AudioStopped as AudioStopped,
+        HungUp as HungUp,
+        Incoming as Incoming,
+        Interrupted as Interrupted,
+        Outgoing as Outgoing,
+        Transport as Transport,
+        TransportClosed as TransportClosed,
+        TurnEnded as TurnEnded,
+        TurnStarted as TurnStarted,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -14,6 +14,7 @@ import trio
 
 from machines.declarations import Outcome, Step
 from machines.facts import Fact, Role
+from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
 from orchestrator.caller import Caller
@@ -42,8 +43,8 @@ async def converse(
     watch: ProviderWatch | None = None,
     random: Random | None = None,
     journal: CallJournal | None = None,
-) -> None:
-    """Run a conversation from INITIALIZING to the end of ENDING.
+) -> tuple[Message, ...]:
+    """Run a conversation from INITIALIZING to the end of ENDING; returns its history, as it was heard.
 
     Args:
         caller: where words and audio for the caller go.
@@ -83,6 +84,7 @@ async def converse(
                 nursery.cancel_scope.cancel()
     finally:
         inbox.close()
+    return system.conversation.context.history
 
 
 def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, LineUp]:

@@ -80,12 +80,14 @@ class Journals:
     _arrived: trio.Event = Factory(trio.Event)
     _closing: trio.Event = Factory(trio.Event)
 
+    def path_of(self, session_id: str) -> Path:
+        """Where the journal of a call is."""
+        return self.directory / f"{session_id}{SUFFIX}"
+
     @contextmanager
     def of_call(self, about: About) -> Iterator[CallJournal]:
         """The journal of a call that lasts as long as the block."""
-        file = JournalFile(
-            self.directory / f"{about.session_id}{SUFFIX}", Redactor() if self.redacted else None
-        )
+        file = JournalFile(self.path_of(about.session_id), Redactor() if self.redacted else None)
         lost = 0
 
         def keep(record: Record) -> None:

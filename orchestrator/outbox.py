@@ -7,6 +7,7 @@ audio that still waits. A client that does not take its frames is given up, not 
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, Protocol, TypeVar
 
 import trio
 from attrs import frozen
@@ -24,38 +25,60 @@ class Frame:
     data: bytes | str
     utterance: int | None = None
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.data)
+
+
+class Sendable(Protocol):
+    """What can wait to be sent."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    @property
+    def utterance(self) -> int | None:
+        """The answer whose audio it carries, if it does."""
+        ...
+
+
+S = TypeVar("S", bound=Sendable)
+
 
 class Stalled(Exception):  # noqa: N818 (it says what happened)
     """The client does not take what is sent to it."""
 
 
-class Outbox:
-    """The frames that wait. `put` never blocks; beyond the bound the client counts as stalled."""
+class SendQueue(Generic[S]):
+    """What waits to be sent. `put` never blocks; beyond the bound the client counts as stalled."""
 
     def __init__(self) -> None:
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[S] = deque()
         self._waiting_bytes = 0
         self._changed = trio.Event()
         self._idle = True
         self.overflown = False
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: S) -> None:
         """Add a frame; once too much waits, it is dropped and `overflown` is set."""
-        if self._waiting_bytes + len(frame.data) > MAX_WAITING_BYTES:
+        if self._waiting_bytes + frame.size > MAX_WAITING_BYTES:
             self.overflown = True
         else:
             self._frames.append(frame)
-            self._waiting_bytes += len(frame.data)
+            self._waiting_bytes += frame.size
         self._announce()
 
     def drop_audio(self, utterance: int) -> None:
         """Forget the audio of an answer that was not sent yet."""
         kept = [frame for frame in self._frames if frame.utterance != utterance]
         self._frames = deque(kept)
-        self._waiting_bytes = sum(len(frame.data) for frame in kept)
+        self._waiting_bytes = sum(frame.size for frame in kept)
         self._announce()
 
-    async def take(self) -> Frame:
+    async def take(self) -> S:
         """The next frame. Raises `Stalled` once the bound was passed."""
         self._idle = True
         self._announce()
@@ -64,7 +87,7 @@ class Outbox:
         if self.overflown:
             raise Stalled(f"more than {MAX_WAITING_BYTES} bytes wait to be sent")
         frame = self._frames.popleft()
-        self._waiting_bytes -= len(frame.data)
+        self._waiting_bytes -= frame.size
         self._idle = False
         return frame
 
@@ -76,3 +99,7 @@ class Outbox:
     def _announce(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+class Outbox(SendQueue[Frame]):
+    """The frames that wait for one socket."""

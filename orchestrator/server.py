@@ -152,9 +152,8 @@ class Server:
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
-        most = self.settings.max_sessions
-        return min(most, self.settings.local_max_calls) if self.settings.embedded else most
+        """Conversations at once."""
+        return self.settings.capacity
 
     # --- connections ---------------------------------------------------------------------------------------
 
@@ -437,6 +436,11 @@ def session_settings(settings: Settings) -> SessionSettings:
             endpoint_delay_ms=settings.vad_silence_threshold_ms,
             barge_in_min_ms=settings.barge_in_min_ms,
             barge_in=settings.barge_in,
+            barge_in_thinking=settings.barge_in_thinking,
+            barge_in_greeting=settings.barge_in_greeting,
+            barge_in_min_words=settings.barge_in_min_words,
+            backchannels=settings.backchannels,
+            anticipations=settings.llm_anticipations,
             unfinished_delay_ms=settings.unfinished_delay_ms,
             greeting=settings.greeting,
             reprompt=settings.reprompt,

@@ -116,6 +116,26 @@ LlmProviders = Annotated[tuple[str, ...], *_names("openai", "local")]
 TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
 
 
+# --- phrases ----------------------------------------------------------------------------------------------
+
+
+def _phrases(value: object) -> object:
+    """Phrases from a text divided by commas, or from a list; none at all is allowed."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(phrase, str) for phrase in value):
+        raise ValueError("neither text nor a list of texts")
+    return tuple(phrase.strip() for phrase in value if phrase.strip())
+
+
+Phrases = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_phrases),
+    Field(json_schema_extra={"format": "phrases"}),
+]
+
+
 # --- budgets ----------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from machines.facts import TurnMode
+from machines.phrases import BACKCHANNELS
 from orchestrator.phone_settings import Telephone
 from orchestrator.provider_settings import (
     CARTESIA_VOICE,
@@ -48,6 +49,7 @@ from orchestrator.setting_types import (
     VENDOR_SCHEMES,
     LevelName,
     Lowercase,
+    Phrases,
     UserPath,
 )
 
@@ -106,18 +108,41 @@ class TurnTaking(BaseModel):
     vad_silence_threshold_ms: int = Field(
         default=500, ge=100, le=5000, description="Silence after which the caller's turn is over, in ms"
     )
-    barge_in_min_ms: int = Field(
-        default=200, ge=0, le=5000, description="Speech over an answer that counts as an interruption, in ms"
-    )
     barge_in: bool = Field(
         default=True,
         description="The caller's voice interrupts an answer; if not, it is answered afterwards",
+    )
+    barge_in_thinking: bool = Field(
+        default=True, description="And an answer that is still being prepared; if not, it comes first"
+    )
+    barge_in_greeting: bool = Field(default=True, description="And the greeting")
+    barge_in_min_ms: int = Field(
+        default=200,
+        ge=0,
+        le=5000,
+        description="Speech over an answer, which is held meanwhile, that may be an interruption, in ms",
+    )
+    barge_in_min_words: int = Field(
+        default=1,
+        ge=0,
+        le=10,
+        description="Words that make it one, echo and backchannels not counted; 0: speech alone does",
+    )
+    backchannels: Phrases = Field(
+        default=BACKCHANNELS,
+        description="Words that never interrupt, divided by commas",
     )
     unfinished_delay_ms: int = Field(
         default=1000,
         ge=0,
         le=10_000,
         description="So much more silence is needed where the words so far sound unfinished, in ms",
+    )
+    llm_anticipations: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Requests to the model in each turn before its end, when Deepgram Flux expects the end",
     )
     greeting: str = Field(default="", description="Said as soon as a call is connected; empty: nothing")
     reprompt: str = Field(
@@ -252,6 +277,11 @@ class Settings(
     def embedded(self) -> bool:
         """Whether an embedded model is the first choice of a role. Voice activity is embedded always."""
         return any(choice.first == LOCAL for choice in self.choices)
+
+    @property
+    def capacity(self) -> int:
+        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
+        return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
 
 
 GROUPS: tuple[type[BaseModel], ...] = (
@@ -392,6 +422,7 @@ def allowed(name: str) -> str:
         "vendor address": f"an address that starts with {_listed(VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
         "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",
         "language": "a language's code, such as en-US",
+        "phrases": "words or phrases divided by commas, such as uh-huh,I see",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": "a telephone number in E.164 form, such as +15005550006",
         "header": "text of printable ASCII characters",

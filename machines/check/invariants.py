@@ -18,6 +18,8 @@ from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
 LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "finalizing"})
+HOSTS_TEXT = "By the way."
+"""What hosts want said, where the check plays one."""
 FIRST_WORD_MS = 600
 """In so much audio a word was said; in less, the first one may have been cut, and is said again."""
 E = TypeVar("E", bound=do.Effect)
@@ -246,6 +248,15 @@ def history_holds_only_heard_words(moment: Moment) -> str | None:
     return None
 
 
+def history_holds_what_was_asked_for(moment: Moment) -> str | None:
+    """A greeting, a nudge or a text of the host is nobody's answer."""
+    policy = moment.context.policy
+    own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
+    if moment.context.history != moment.history_before and moment.context.history[-1].text in own:
+        return f"history holds {moment.context.history[-1].text!r}, which answers nothing"
+    return None
+
+
 def state_changes_are_told(moment: Moment) -> str | None:
     """Every change of the state is told to the client, and nothing else is told as one."""
     for step in moment.steps:
@@ -382,6 +393,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     every_request_is_answered_once,
     history_alternates,
     history_holds_only_heard_words,
+    history_holds_what_was_asked_for,
     state_changes_are_told,
     nothing_happens_after_the_end,
     no_deadline_passes_in_vain,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from machines import facts
 from machines.check.books import Books
+from machines.check.invariants import HOSTS_TEXT
 from machines.context import Context
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
 from machines.link import LinkContext
@@ -81,7 +82,7 @@ def _conversation(
     yield from _model(context, most_segments)
     yield from _playback(context)
     yield from _time(context)
-    yield facts.SayRequested("By the way.")
+    yield facts.SayRequested(HOSTS_TEXT)
 
 
 def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -93,9 +94,9 @@ def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
         # What waits first, a text of the host or a turn of the caller, makes no difference later.
         return
-    yield facts.SayRequested("By the way.", SayMode.QUEUE)
-    yield facts.SayRequested("By the way.", SayMode.WHEN_IDLE)
-    yield facts.SayRequested("By the way.", SayMode.INTERRUPT, interruptible=False)
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.QUEUE)
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.WHEN_IDLE)
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False)
 
 
 def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:

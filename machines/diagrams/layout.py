@@ -70,27 +70,27 @@ class Layout:
 CONVERSATION_LAYOUT = Layout(
     title="The conversation machine",
     width=1280,
-    height=1240,
+    height=1256,
     rooms=(
         RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
         RoomPlace("LISTENING", 48, 196, 534, 830, ("quiet", "hearing", "pausing", "expecting", "finalizing")),
         RoomPlace("THINKING", 830, 28, 402, 166, ("generating", "retrying")),
-        RoomPlace("RESPONDING", 830, 296, 402, 664, ("speaking", "deciding", "weighing")),
-        RoomPlace("ENDING", 160, 1060, 1072, 176, ("parting", "closing", "ended"), Heading.BESIDE),
+        RoomPlace("RESPONDING", 830, 312, 402, 664, ("speaking", "deciding", "weighing")),
+        RoomPlace("ENDING", 160, 1076, 1072, 176, ("parting", "closing", "ended"), Heading.BESIDE),
     ),
     routes=(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 196)), (162, 146), 260, 2),
         Route("LISTENING", "THINKING", ((470, 196), (470, 46), (830, 46)), (484, 50), 340, 4),
         Route("THINKING", "LISTENING", ((830, 126), (530, 126), (530, 196)), (592, 130), 240, 4),
-        Route("THINKING", "RESPONDING", ((850, 194), (850, 296)), (862, 197), 190, 7),
-        Route("RESPONDING", "THINKING", ((1066, 296), (1066, 194)), (1078, 197), 156, 6),
+        Route("THINKING", "RESPONDING", ((850, 194), (850, 312)), (862, 197), 190, 7),
+        Route("RESPONDING", "THINKING", ((1066, 312), (1066, 194)), (1078, 197), 156, 6),
         Route("LISTENING", "RESPONDING", ((582, 440), (830, 440)), (596, 216), 230, 13),
         Route("RESPONDING", "LISTENING", ((830, 700), (582, 700)), (596, 462), 230, 14),
-        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 1148), (160, 1148)), (36, 1085), 110, 3),
-        Route("LISTENING", "ENDING", ((582, 930), (700, 930), (700, 1060)), (712, 974), 100, 2),
-        Route("RESPONDING", "ENDING", ((880, 960), (880, 1060)), (892, 962), 200, 5),
+        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 1164), (160, 1164)), (36, 1101), 110, 3),
+        Route("LISTENING", "ENDING", ((582, 930), (700, 930), (700, 1076)), (712, 984), 100, 2),
+        Route("RESPONDING", "ENDING", ((880, 976), (880, 1076)), (892, 978), 200, 5),
         Route(
-            "THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 1148), (1232, 1148)), (1172, 1018), 80, 2
+            "THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 1164), (1232, 1164)), (1172, 1034), 80, 2
         ),
     ),
     entry=((14, 48), (48, 48)),

@@ -112,8 +112,9 @@ def _policy(random: Random) -> ConversationPolicy:
         first_token_timeout_ms=one_of((1000, 5000)),
         token_gap_timeout_ms=one_of((500, 5000)),
         answer_timeout_ms=one_of((3000, 30_000)),
-        # Playback is reported every second only: less would find a stall where there is none.
-        speech_stall_timeout_ms=one_of((1500, 5000)),
+        # Playback is reported after each second that was sent, so that less would find stalls of slow voices
+        # where there are none.
+        speech_stall_timeout_ms=one_of((3000, 5000)),
         close_timeout_ms=one_of((100, 2000)),
         llm_retry_delays_ms=one_of(((), (0,), (0, 100, 200))),
         voice_retries=one_of((0, 1, 3)),

@@ -12,9 +12,11 @@ from machines import facts
 from machines.check import (
     Report,
     Taken,
-    walk_conversation,
+    walk_answers,
+    walk_host,
     walk_one_link,
     walk_queue,
+    walk_turns,
 )
 from machines.check.invariants import INVARIANTS, Moment, every_request_is_answered_once
 from machines.check.report import Visited
@@ -56,11 +58,11 @@ def test_no_fact_is_too_much_for_a_machine(reports: tuple[Report, ...]) -> None:
 
 
 def test_the_walk_is_a_walk_over_thousands_of_configurations(reports: tuple[Report, ...]) -> None:
-    conversation, queue, links, one_link, two_providers, _ = reports
-    assert conversation.configurations > 1_000
-    assert conversation.facts > 30_000
-    assert conversation.longest > 10
-    assert queue.configurations > 1_000
+    answers, turns, queue, host, links, one_link, two_providers, _ = reports
+    for report in (answers, turns, queue, host):
+        assert report.configurations > 1_000
+        assert report.facts > 30_000
+        assert report.longest > 10
     assert links.configurations > 500
     assert one_link.configurations > 100
     assert two_providers.configurations > 1_000
@@ -206,7 +208,7 @@ def the_stop_is_acknowledged_twice(patch: Patch) -> None:
 
 def the_model_is_asked_while_it_answers(patch: Patch) -> None:
     def begin_answer(self: Conversation, fact: facts.SegmentReady) -> None:
-        self._open_speech(fact.at_ms)
+        self._open_speech(fact.at_ms, replying=True)
         self.context.ask(do.StartGeneration(self.context.generation + 100, ()))
 
     patch.setattr(Conversation, "begin_answer", begin_answer)
@@ -274,6 +276,40 @@ def links_are_moved_at_once(patch: Patch) -> None:
     patch.setattr(Conversation, "note_better", note_better)
 
 
+def the_held_answer_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Conversation, "resume_speech", lambda self: None)
+
+
+def an_answer_in_advance_is_said_at_once(patch: Patch) -> None:
+    def keep_foreseen(self: Conversation, fact: facts.SegmentReady) -> None:
+        self.context.ask(do.Speak(fact.generation, fact.segment, fact.text))
+
+    patch.setattr(Conversation, "keep_foreseen", keep_foreseen)
+
+
+def the_model_is_asked_in_advance_again_and_again(patch: Patch) -> None:
+    patch.setattr(Conversation, "may_anticipate", lambda self, fact: True)
+
+
+def the_end_of_an_answer_in_advance_is_told(patch: Patch) -> None:
+    def drop_foreseen(self: Conversation) -> None:
+        self._void_generation()
+        self.forget_foreseen()
+
+    patch.setattr(Conversation, "drop_foreseen", drop_foreseen)
+
+
+def what_is_protected_is_cut_off(patch: Patch) -> None:
+    patch.setattr(Conversation, "interruptible", lambda self: self.context.policy.barge_in)
+
+
+def what_the_host_says_becomes_history(patch: Patch) -> None:
+    patched = Conversation._open_speech
+    patch.setattr(
+        Conversation, "_open_speech", lambda self, at_ms, *, replying: patched(self, at_ms, replying=True)
+    )
+
+
 def turns_that_wait_are_never_answered(patch: Patch) -> None:
     patch.setattr(Conversation, "turns_wait", lambda self: False)
 
@@ -306,7 +342,7 @@ TIMELY = tuple(
     for each in INVARIANTS
 )
 Fault = Callable[[Patch], None]
-MUTANTS: dict[Fault, str] = {
+OF_ANSWERS: dict[Fault, str] = {
     an_ignored_pair_is_forgotten: "every_pair_is_declared",
     the_voided_generation_goes_on: "nothing_is_generated_outside_answering",
     the_interrupted_voice_goes_on: "nothing_is_generated_outside_answering",
@@ -326,9 +362,19 @@ MUTANTS: dict[Fault, str] = {
     parting_lasts_for_ever: "every_state_but_quiet_has_a_deadline",
     links_are_moved_at_once: "a_link_is_moved_back_only_in_quiet",
 }
-QUEUE_MUTANTS: dict[Fault, str] = {
+OF_TURNS: dict[Fault, str] = {
+    the_held_answer_is_forgotten: "what_is_held_is_decided_upon",
+    an_answer_in_advance_is_said_at_once: "nothing_is_said_while_the_caller_has_the_word",
+    the_model_is_asked_in_advance_again_and_again: "the_model_is_asked_in_advance_within_bounds",
+    the_end_of_an_answer_in_advance_is_told: "whose_end_is_told_was_begun",
+}
+OF_QUEUES: dict[Fault, str] = {
     turns_that_wait_are_never_answered: "turns_that_wait_are_answered_first",
     queued_turns_are_not_waited_for: "every_state_but_quiet_has_a_deadline",
+}
+OF_HOSTS: dict[Fault, str] = {
+    what_is_protected_is_cut_off: "what_may_not_be_interrupted_is_not",
+    what_the_host_says_becomes_history: "history_holds_what_was_asked_for",
 }
 PROVIDER_MUTANTS: dict[Fault, str] = {
     failures_of_providers_are_forgotten: "no_failed_provider_is_tried_twice_in_a_round",
@@ -338,13 +384,23 @@ LINK_MUTANTS: dict[Fault, str] = {
     closing_lasts_for_ever: "the_end_can_be_reached",
     links_are_left_open: "no_link_is_left_at_the_end",
 }
+SEEDED = [
+    *((fault, name, walk_answers) for fault, name in OF_ANSWERS.items()),
+    *((fault, name, walk_turns) for fault, name in OF_TURNS.items()),
+    *((fault, name, walk_queue) for fault, name in OF_QUEUES.items()),
+    *((fault, name, walk_host) for fault, name in OF_HOSTS.items()),
+]
 
 
-@pytest.mark.parametrize("fault", MUTANTS, ids=lambda fault: str(fault.__name__))
-def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "invariant", "walk"), SEEDED, ids=[str(each[0].__name__) for each in SEEDED]
+)
+def test_a_seeded_fault_is_found(
+    fault: Fault, invariant: str, walk: Callable[..., Report], monkeypatch: Patch
+) -> None:
     fault(monkeypatch)
-    report = walk_conversation(TIMELY, stop_at_violation=True)
-    assert MUTANTS[fault] in {each.invariant for each in report.violations}
+    report = walk(TIMELY, stop_at_violation=True)
+    assert invariant in {each.invariant for each in report.violations}
     assert str(report.violations[0]).startswith(report.violations[0].invariant)
 
 
@@ -352,13 +408,6 @@ def test_a_seeded_fault_is_found(fault: Fault, monkeypatch: Patch) -> None:
 def test_a_seeded_fault_of_links_and_endings_is_found(fault: Fault, monkeypatch: Patch) -> None:
     fault(monkeypatch)
     assert LINK_MUTANTS[fault] in {each.invariant for each in walk_one_link().violations}
-
-
-@pytest.mark.parametrize("fault", QUEUE_MUTANTS, ids=lambda fault: str(fault.__name__))
-def test_a_seeded_fault_of_turns_that_wait_is_found(fault: Fault, monkeypatch: Patch) -> None:
-    fault(monkeypatch)
-    found = {each.invariant for each in walk_queue(TIMELY, stop_at_violation=True).violations}
-    assert QUEUE_MUTANTS[fault] in found
 
 
 @pytest.mark.parametrize("fault", PROVIDER_MUTANTS, ids=lambda fault: str(fault.__name__))

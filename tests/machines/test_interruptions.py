@@ -624,14 +624,13 @@ def test_a_voice_that_ends_then_is_understood_while_the_answer_goes_on() -> None
     assert (call.state, call.memory.deadline_armed) == ("quiet", None), "nothing waits to be answered"
 
 
-def test_words_understood_only_at_the_end_are_answered_after_the_answer() -> None:
+def test_words_understood_only_at_the_end_interrupt_it() -> None:
     call = reluctant()
     call.handle(facts.SpeechStarted())
     turn = call.memory.turn
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    call.handle(facts.TranscriptFinal(turn, "please stop"))
-    call.heard_all()
-    effects = call.deadline_passes()
+    effects = call.happens(facts.TranscriptFinal(turn, "please stop"))
+    assert isinstance(effects[0], do.StopSpeech)
     [asked] = [effect for effect in effects if isinstance(effect, do.StartGeneration)]
     assert asked.messages[-1] == user("please stop")
 
@@ -852,6 +851,14 @@ def test_where_more_of_the_answer_may_come_it_is_none() -> None:
 
 
 def test_an_echo_is_no_reply_at_the_end_either() -> None:
+    call = deciding(after_ms=LENGTH_MS - 800)
+    call.handle(facts.SpeechStopped(100))
+    call.handle(facts.SpeechStarted(), after_ms=300)
+    interim(call, "seven eight")
+    assert call.state == "deciding", "where there was a false alarm there may be an echo"
+
+
+def test_a_reply_may_take_up_the_last_words() -> None:
     call = deciding(after_ms=LENGTH_MS - 500)
     interim(call, "seven eight")
-    assert call.state == "deciding"
+    assert call.state == "hearing"

@@ -31,13 +31,23 @@ def asked(effects: list[do.Effect]) -> list[str]:
     return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
 
 
+def quiet(mode: facts.TurnMode = MANUAL) -> Call:
+    """A caller who is connected and says nothing; by hand, no recording has begun."""
+    if mode is AUTOMATIC:
+        return Call().listening(AUTOMATIC)
+    call = Call()
+    call.links_come_up()
+    assert call.state == "quiet"
+    return call
+
+
 # --- at once ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("turn_mode", [MANUAL, AUTOMATIC])
 @pytest.mark.parametrize("mode", MODES)
 def test_to_a_quiet_caller_it_is_said_at_once(mode: SayMode, turn_mode: facts.TurnMode) -> None:
-    call = Call().listening(turn_mode)
+    call = quiet(turn_mode)
     assert call.happens(say(mode=mode)) == [
         do.TellSegment(1, 0, "By the way."),
         do.Speak(1, 0, "By the way."),
@@ -94,7 +104,7 @@ def test_words_whose_answer_was_cut_off_before_it_was_heard_are_answered_after_w
 
 
 def test_what_is_urgent_takes_the_place_of_what_is_not() -> None:
-    call = Call().listening()
+    call = quiet()
     call.handle(say("First."))
     effects = call.happens(say("Fire!", SayMode.INTERRUPT))
     assert do.StopSpeech(1, StopCause.INTERRUPTED) in effects
@@ -277,7 +287,7 @@ def test_the_callers_button_stops_even_what_is_protected() -> None:
 
 
 def test_a_recording_by_hand_over_what_is_protected_is_answered_after_it() -> None:
-    call = Call().listening(MANUAL)
+    call = quiet()
     call.handle(say(interruptible=False))
     call.handle(facts.RecordingStarted(MANUAL))
     assert call.state == "speaking"
@@ -307,13 +317,13 @@ def test_goodbye_is_the_last_word(mode: SayMode) -> None:
 
 
 def test_who_hangs_up_hears_no_more() -> None:
-    call = Call().listening()
+    call = quiet()
     call.handle(say())
     assert do.StopSpeech(1, StopCause.ENDED) in call.happens(HUNG_UP)
 
 
 def test_a_voice_that_fails_takes_it_up_again() -> None:
-    call = Call().listening()
+    call = quiet()
     call.handle(say())
     assert do.Speak(1, 0, "By the way.") in call.voice_fails()
 

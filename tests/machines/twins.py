@@ -11,7 +11,7 @@ from statemachine.orderedset import OrderedSet
 from machines.check.books import Books
 from machines.check.fast import run_by_tables
 from machines.check.memory import restore
-from machines.check.offers import host_offers, link_offers, one_link_offers, turn_offers
+from machines.check.offers import answer_offers, host_offers, link_offers, one_link_offers, turn_offers
 from machines.check.walk import SHORT, Node, drivers
 from machines.driver import Driver
 from machines.facts import Fact, Role
@@ -76,6 +76,7 @@ def memory(driver: Driver[Any]) -> tuple[Any, ...]:
 
 def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """Every fact that any walk would offer."""
+    yield from answer_offers(system, books)
     yield from turn_offers(system, books)
     yield from host_offers(system, books)
     yield from link_offers(system, books)

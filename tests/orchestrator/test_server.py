@@ -567,6 +567,11 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
             "idle_nudge_2": "Still there?",
             "idle_goodbye": "Bye.",
             "unfinished_delay_ms": 700,
+            "barge_in_thinking": False,
+            "barge_in_greeting": False,
+            "barge_in_min_words": 2,
+            "backchannels": "aha, go on ,",
+            "llm_anticipations": 2,
         }
     )
     policy = session_settings(chosen).policy
@@ -577,6 +582,9 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
     assert (policy.first_token_timeout_ms, policy.token_gap_timeout_ms) == (1000, 2000)
     assert policy.llm_retry_delays_ms == (0, 100, 200, 400)
     assert (policy.barge_in, policy.hand_over) == (False, True)
+    assert (policy.barge_in_thinking, policy.barge_in_greeting) == (False, False)
+    assert (policy.barge_in_min_words, policy.backchannels) == (2, ("aha", "go on"))
+    assert policy.anticipations == 2
     assert policy.fallback == FallbackTexts("one", "two", "three", "what?")
 
 

@@ -1,0 +1,34 @@
+"""The conformance kit: what every adapter must do, as checks that an adapter's author runs on theirs.
+
+Each check is an async function of one subject, and raises `NotConformant` with a sentence. They need Trio and
+nothing else; with pytest (and pytest-trio), all of a role are
+
+    @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
+    async def test_my_voice_conforms(check):
+        await check(conformance.Speaking(MyVoice()))
+
+A check uses the provider as conversations do, a few answers' or turns' worth. It cannot make a provider fail:
+for that, a subject takes another one that cannot be reached.
+"""
+
+from adapters.conformance.checks import Check, NotConformant
+from adapters.conformance.hearing import SPEECH_TO_TEXT, Hearing
+from adapters.conformance.judging import TURN_MODEL, Judging
+from adapters.conformance.noticing import VOICE_ACTIVITY, Noticing
+from adapters.conformance.speaking import TEXT_TO_SPEECH, Speaking
+from adapters.conformance.thinking import LANGUAGE_MODEL, Thinking
+
+__all__ = [
+    "LANGUAGE_MODEL",
+    "SPEECH_TO_TEXT",
+    "TEXT_TO_SPEECH",
+    "TURN_MODEL",
+    "VOICE_ACTIVITY",
+    "Check",
+    "Hearing",
+    "Judging",
+    "NotConformant",
+    "Noticing",
+    "Speaking",
+    "Thinking",
+]

@@ -1,0 +1,220 @@
+"""What it costs an asyncio program to hold conversations: Trio in a thread, or as a guest of asyncio's loop.
+
+Run by `make bench`. Chunks of 20 ms go from asyncio into Trio and back, as a caller's audio does, on several
+streams at once: the time of a round trip, and the CPU time of a chunk, which holds everything that the loops
+do. Then whole conversations are held with simulated providers, under Trio alone and over
+`orchestrator.asyncio_host`, which uses the thread: what the border costs a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import numpy as np
+import outcome
+import structlog
+import trio
+from attrs import define
+
+from orchestrator import (
+    AudioIn,
+    ConversationPolicy,
+    EndReason,
+    Incoming,
+    Orchestrator,
+    Outgoing,
+    Pacing,
+    asyncio_host,
+    open_orchestrator,
+)
+from orchestrator.simulation import SimulatedProviders
+
+STREAMS = (1, 20, 50)
+SECONDS = 4.0
+CHUNK_S = 0.02
+CHUNK = bytes(640)
+Times = list[float]
+
+
+class Crossing:
+    """Hands chunks to Trio and back; how Trio is run makes no difference to it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.times: Times = []
+        self.ready = asyncio.Event()
+        self.stop = trio.Event()
+        self.streams: list[trio.MemorySendChannel[tuple[bytes, float]]] = []
+
+    async def echo(self, streams: int) -> None:
+        """In Trio: send every chunk back, with a timer running as a conversation has."""
+        self.token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as nursery:
+            for _ in range(streams):
+                send, receive = trio.open_memory_channel[tuple[bytes, float]](100)
+                self.streams.append(send)
+                nursery.start_soon(self._echo_stream, receive)
+            self.loop.call_soon_threadsafe(self.ready.set)
+            await self.stop.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _echo_stream(self, receive: trio.MemoryReceiveChannel[tuple[bytes, float]]) -> None:
+        async for chunk, sent_at in receive:
+            with trio.move_on_after(0.001):
+                await trio.sleep_forever()
+            self.loop.call_soon_threadsafe(self._came_back, chunk, sent_at)
+
+    def _came_back(self, chunk: bytes, sent_at: float) -> None:
+        self.times.append(time.perf_counter() - sent_at)
+
+    async def send(self, stream: int) -> None:
+        """In asyncio: a chunk every 20 ms."""
+        due = time.perf_counter() + CHUNK_S * stream / len(self.streams)
+        for _ in range(round(SECONDS / CHUNK_S)):
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            chunk = (CHUNK, time.perf_counter())
+            self.token.run_sync_soon(self.streams[stream].send_nowait, chunk)
+            due += CHUNK_S
+
+
+async def in_a_thread(work: Callable[[], Awaitable[None]], body: Callable[[], Awaitable[None]]) -> None:
+    """Trio in a thread of its own."""
+    thread = threading.Thread(target=trio.run, args=(work,))
+    thread.start()
+    await body()
+    await asyncio.to_thread(thread.join)
+
+
+async def as_a_guest(work: Callable[[], Awaitable[None]], body: Callable[[], Awaitable[None]]) -> None:
+    """Trio within the loop's own thread; it waits for sockets and timers in a thread nevertheless."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[outcome.Outcome[None]] = loop.create_future()
+    trio.lowlevel.start_guest_run(
+        work,
+        run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+        run_sync_soon_not_threadsafe=loop.call_soon,
+        done_callback=over.set_result,
+        host_uses_signal_set_wakeup_fd=True,
+    )
+    await body()
+    (await over).unwrap()
+
+
+async def measure(run: Callable[..., Awaitable[None]], streams: int) -> tuple[Times, float]:
+    """Round trips in ms, and CPU in µs for each chunk."""
+    crossing = Crossing(asyncio.get_running_loop())
+
+    async def body() -> None:
+        await crossing.ready.wait()
+        await asyncio.gather(*(crossing.send(number) for number in range(streams)))
+        await asyncio.sleep(0.1)
+        crossing.token.run_sync_soon(crossing.stop.set)
+
+    began = time.process_time()
+    await run(partial(crossing.echo, streams), body)
+    cpu = time.process_time() - began
+    return [seconds * 1000 for seconds in crossing.times], cpu * 1e6 / len(crossing.times)
+
+
+# --- whole conversations ----------------------------------------------------------------------------------
+
+
+GREETING = ConversationPolicy(greeting="This goes on and on, and nobody listens. " * 4)
+PACING = Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
+
+
+@define
+class Caller:
+    """One who sends silence in real time and is greeted at length; `sleep` is that of its loop."""
+
+    sleep: Callable[[float], Awaitable[None]]
+    pacing: Pacing = PACING
+    messages: int = 0
+    due: float = 0.0
+
+    async def receive(self) -> Incoming:
+        self.due = (self.due or time.perf_counter()) + CHUNK_S
+        await self.sleep(max(0.0, self.due - time.perf_counter()))
+        self.messages += 1
+        return AudioIn(np.zeros(320, np.int16), 16_000)
+
+    async def send(self, message: Outgoing) -> None:
+        self.messages += 1
+        await self.sleep(0)
+
+    async def close(self, reason: EndReason) -> None:
+        await self.sleep(0)
+
+
+async def under_trio(calls: int) -> int:
+    """Hold conversations where Trio is all there is; the messages that were carried."""
+    callers = [Caller(trio.sleep) for _ in range(calls)]
+
+    async def call(orchestrator: Orchestrator, caller: Caller) -> None:
+        async with orchestrator.conversation(caller):
+            await trio.sleep(SECONDS)
+
+    providers = SimulatedProviders().for_calls()
+    async with (
+        open_orchestrator(providers=providers, policy=GREETING) as orchestrator,
+        trio.open_nursery() as nursery,
+    ):
+        for caller in callers:
+            nursery.start_soon(call, orchestrator, caller)
+    return sum(caller.messages for caller in callers)
+
+
+async def under_asyncio(calls: int) -> int:
+    """The same in an asyncio program."""
+    callers = [Caller(asyncio.sleep) for _ in range(calls)]
+
+    async def call(orchestrator: asyncio_host.Orchestrator, caller: Caller) -> None:
+        async with orchestrator.conversation(caller):
+            await asyncio.sleep(SECONDS)
+
+    providers = SimulatedProviders().for_calls()
+    async with asyncio_host.open_orchestrator(providers=providers, policy=GREETING) as orchestrator:
+        await asyncio.gather(*(call(orchestrator, caller) for caller in callers))
+    return sum(caller.messages for caller in callers)
+
+
+def in_a_loop(calls: int) -> int:
+    """`under_asyncio`, with a loop of its own."""
+    return asyncio.run(under_asyncio(calls))
+
+
+def show_costs(calls: int, name: str, hold: Callable[[], int]) -> None:
+    """Print what one call costs."""
+    began = time.process_time()
+    messages = hold()
+    cpu = time.process_time() - began
+    print(
+        f"  {calls:3} conversations under {name:8} {cpu / calls / SECONDS * 100:5.1f} % of a core each,"
+        f" {cpu * 1e6 / messages:4.0f} µs of CPU for each message carried"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    for streams in STREAMS:
+        for name, run in (("thread", in_a_thread), ("guest", as_a_guest)):
+            times, cpu = asyncio.run(measure(run, streams))
+            cuts = statistics.quantiles(times, n=100)
+            print(
+                f"  {streams:3} streams, {name:6}  round trip p50 {cuts[49]:5.2f} ms, p99 {cuts[98]:6.2f} ms;"
+                f"  {cpu:4.0f} µs of CPU a chunk"
+            )
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    for calls in (1, 10):
+        show_costs(calls, "Trio", partial(trio.run, under_trio, calls))
+        show_costs(calls, "asyncio", partial(in_a_loop, calls))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""An adapter of one's own: Ollama's native chat interface as a language model.
+
+What an adapter must do is in docs/adapters.md; `tests/examples` runs the conformance kit on this one.
+`ollama_first` shows how a host uses it. (Ollama also has OpenAI's interface, which needs no adapter: for
+that, `LLM_BASE_URL` is enough.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+
+import httpx2
+from attrs import evolve
+
+from orchestrator import ErrorClass, Message, ProviderError, Providers, Settings, open_providers
+
+REFUSALS = {401: ErrorClass.AUTH, 403: ErrorClass.AUTH, 408: ErrorClass.TIMEOUT, 429: ErrorClass.RATE_LIMIT}
+"""By HTTP status. Of the others, 4xx will fail again and the rest may not."""
+
+
+class OllamaLanguageModel:
+    """`model` of the Ollama server at `base_url`. Whoever makes the HTTP client closes it."""
+
+    def __init__(
+        self, http: httpx2.AsyncClient, model: str, base_url: str = "http://localhost:11434"
+    ) -> None:
+        self.name = f"ollama {model}"
+        self._http = http
+        self._model = model
+        self._base_url = base_url.rstrip("/")
+
+    async def check(self) -> None:
+        """The server answers, and has the model."""
+        with self._errors():
+            response = await self._http.get(f"{self._base_url}/api/tags")
+            await self._accept(response)
+            names = {str(model["name"]) for model in response.json()["models"]}
+        if not {self._model, f"{self._model}:latest"} & names:
+            raise ProviderError(ErrorClass.FATAL, f"{self.name}: the server has no such model")
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops."""
+        body = {
+            "model": self._model,
+            "messages": [{"role": each.speaker.value, "content": each.text} for each in messages],
+        }
+        request = self._http.build_request("POST", f"{self._base_url}/api/chat", json=body)
+        with self._errors():
+            response = await self._http.send(request, stream=True)
+        async with aclosing(response):
+            await self._accept(response)
+            async with aclosing(self._pieces(response)) as pieces:
+                yield pieces
+
+    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str, None]:
+        """One JSON object a line, the last of which says that it is done."""
+        with self._errors():
+            async for line in response.aiter_lines():
+                said = json.loads(line)
+                if "error" in said:
+                    raise ProviderError(ErrorClass.TRANSIENT, f"{self.name}: {said['error']}")
+                if said["message"]["content"]:
+                    yield said["message"]["content"]
+                if said["done"]:
+                    return
+        raise ProviderError(ErrorClass.CONNECTION, f"{self.name}: the answer broke off")
+
+    async def _accept(self, response: httpx2.Response) -> None:
+        """Raise for a refusal, with the class that says whether to try again."""
+        if response.is_success:
+            return
+        status = response.status_code
+        default = ErrorClass.FATAL if 400 <= status < 500 else ErrorClass.TRANSIENT
+        raise ProviderError(REFUSALS.get(status, default), f"{self.name}: refused with {status}")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What goes wrong on the way comes out as `ProviderError`; cancellation passes untouched."""
+        try:
+            yield
+        except httpx2.TimeoutException as error:
+            raise ProviderError(ErrorClass.TIMEOUT, f"{self.name}: {type(error).__name__}") from error
+        except httpx2.HTTPError as error:
+            raise ProviderError(ErrorClass.CONNECTION, f"{self.name}: {type(error).__name__}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProviderError(ErrorClass.TRANSIENT, f"{self.name}: not Ollama's answer") from error
+
+
+@asynccontextmanager
+async def ollama_first(settings: Settings, model: str) -> AsyncIterator[Providers]:
+    """Ollama, and the settings' own models, which stand in for it where it fails.
+
+    `open_orchestrator(settings, providers=ollama_first(settings, "llama3.2"))` uses them.
+    """
+    async with httpx2.AsyncClient(timeout=60) as http, open_providers(settings) as others:
+        yield evolve(others, llm=(OllamaLanguageModel(http, model), *others.llm))

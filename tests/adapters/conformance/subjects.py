@@ -1,0 +1,69 @@
+"""What the kit's tests check: simulated providers as subjects, and checks by their names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from adapters.conformance import Check, Hearing, Noticing, Speaking, Thinking
+from adapters.interfaces import (
+    LanguageModel,
+    ProviderError,
+    SpeechToText,
+    TextToSpeech,
+    VoiceActivity,
+)
+from machines.facts import ErrorClass
+from machines.history import Message
+from orchestrator.simulation import (
+    Fails,
+    Opening,
+    SimulatedSpeechToText,
+    SimulatedTextToSpeech,
+    script,
+)
+from orchestrator.simulation import Speaking as SpokenHow
+from orchestrator.simulation.speech import silence, spoken
+
+WORDS = "how is the weather today please"
+SPEECH = np.concatenate([silence(500), spoken(WORDS), silence(500)])
+DOWN = script(then=Opening(fault=Fails(ErrorClass.CONNECTION)))
+
+QUICK_VOICE = script(then=SpokenHow(ms_per_character=20))
+
+
+def hearing(provider: SpeechToText) -> Hearing:
+    return Hearing(provider, SPEECH, WORDS, unreachable=SimulatedSpeechToText(openings=DOWN))
+
+
+def speaking(provider: TextToSpeech) -> Speaking:
+    return Speaking(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
+
+
+def thinking(provider: LanguageModel) -> Thinking:
+    return Thinking(provider, unreachable=Down())
+
+
+def noticing(provider: VoiceActivity) -> Noticing:
+    return Noticing(provider, SPEECH)
+
+
+class Down:
+    """A language model that cannot be reached."""
+
+    name = "down"
+
+    async def check(self) -> None:
+        raise ProviderError(ErrorClass.CONNECTION, "down")
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        raise ProviderError(ErrorClass.CONNECTION, "down")
+        yield
+
+
+def named(checks: Sequence[Check[Any]], name: str) -> Check[Any]:
+    return next(check for check in checks if getattr(check, "__name__", "") == name)

@@ -1,0 +1,154 @@
+"""The conformance kit finds what is wrong with language models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from adapters import conformance
+from adapters.conformance import NotConformant, Thinking
+from adapters.interfaces import (
+    LanguageModel,
+    ProviderError,
+)
+from machines.facts import ErrorClass
+from machines.history import Message
+from tests.adapters.conformance.subjects import (
+    named,
+    thinking,
+)
+
+
+class Model:
+    """A language model with a fault in it."""
+
+    name = "broken model"
+
+    def __init__(self) -> None:
+        self.connections = trio.CapacityLimiter(5)
+
+    async def check(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        async with aclosing(self.pieces(messages)) as pieces:
+            yield pieces
+
+    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        for piece in ("One, ", "two, ", "three."):
+            await trio.sleep(0.01)
+            yield piece
+
+
+class Mute(Model):
+    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        await trio.sleep(0.01)
+        return
+        yield
+
+
+class Bytes(Model):
+    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        await trio.sleep(0.01)
+        yield b"One, "  # type: ignore[misc]
+
+
+class Unwell(Model):
+    async def check(self) -> None:
+        raise ProviderError(ErrorClass.AUTH, "no key")
+
+
+class Hanging(Model):
+    async def check(self) -> None:
+        await trio.sleep_forever()
+
+
+class OnlyQuestions(Model):
+    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        if messages[-1].speaker.value != "user":
+            raise ProviderError(ErrorClass.FATAL, "the last message must be the user's")
+        await trio.sleep(0.01)
+        yield "One."
+
+
+class Leaking(Model):
+    """Gives its connection back only when an answer was read to its end."""
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        owner = object()
+        await self.connections.acquire_on_behalf_of(owner)
+        async with aclosing(self.pieces(messages)) as pieces:
+            yield pieces
+            async for _ in pieces:
+                return
+        self.connections.release_on_behalf_of(owner)
+
+
+class Swallowing(Model):
+    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        with trio.CancelScope(shield=True):
+            for _ in range(3):
+                await trio.sleep(0.01)
+                yield "One. "
+
+
+class OneAtATime(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections = trio.CapacityLimiter(1)
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+        if self.connections.available_tokens == 0:
+            raise ProviderError(ErrorClass.RATE_LIMIT, "busy")
+        async with self.connections, super().generate(messages) as pieces:
+            yield pieces
+
+
+BROKEN_MODELS: list[tuple[str, LanguageModel, str]] = [
+    ("it_says_what_it_is_and_that_it_works", Unwell(), "raised ProviderError: no key"),
+    ("it_says_what_it_is_and_that_it_works", Hanging(), r"check\(\) took longer than 30 s"),
+    ("questions_are_answered", Mute(), "the answer is empty"),
+    ("questions_are_answered", Bytes(), "is b'One, ', but must be a text"),
+    ("every_form_of_history_is_taken", OnlyQuestions(), "the last message must be the user's"),
+    ("an_answer_can_be_left_early", Leaking(), "took longer than 30 s"),
+    ("cancellation_comes_out", Swallowing(), "cancellation was swallowed"),
+    ("callers_are_answered_at_the_same_time", OneAtATime(), "raised ProviderError: busy"),
+]
+
+
+@pytest.mark.parametrize(("check", "broken", "complaint"), BROKEN_MODELS)
+async def test_a_broken_language_model_is_found(
+    check: str, broken: LanguageModel, complaint: str, autojump_clock: MockClock
+) -> None:
+    with pytest.raises(NotConformant, match=complaint):
+        await named(conformance.LANGUAGE_MODEL, check)(thinking(broken))
+
+
+class RefusedSocket(Model):
+    """Lets what an SDK raises come out as it is."""
+
+    async def check(self) -> None:
+        raise ConnectionRefusedError("nobody listens")
+
+
+@pytest.mark.parametrize(
+    ("unreachable", "complaint"),
+    [
+        (RefusedSocket(), "raised ConnectionRefusedError: nobody listens"),
+        (Model(), "raised no ProviderError"),
+    ],
+)
+async def test_one_that_cannot_be_reached_and_does_not_say_so_is_found(
+    unreachable: LanguageModel, complaint: str, autojump_clock: MockClock
+) -> None:
+    with pytest.raises(NotConformant, match=complaint):
+        await named(conformance.LANGUAGE_MODEL, "one_that_cannot_be_reached_raises_provider_error")(
+            Thinking(Model(), unreachable=unreachable)
+        )

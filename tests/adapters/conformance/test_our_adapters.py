@@ -1,0 +1,96 @@
+"""Our own adapters do what every adapter must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trio.testing import MockClock
+
+from adapters import conformance
+from adapters.conformance import Check, Hearing, Judging, Noticing, Speaking, Thinking
+from adapters.hibari_voice import HibariTextToSpeech
+from adapters.moonshine import MoonshineSpeechToText
+from adapters.silero import SileroVoiceActivity
+from adapters.turn_model import SmartTurn
+from orchestrator.simulation import (
+    SimulatedLanguageModel,
+    SimulatedSpeechToText,
+    SimulatedTextToSpeech,
+    SimulatedTurnModel,
+    SimulatedVoiceActivity,
+)
+from orchestrator.simulation.speech import silence
+from tests.adapters.conformance.subjects import (
+    QUICK_VOICE,
+    hearing,
+    noticing,
+    speaking,
+    thinking,
+)
+from tests.adapters.conftest import Speech
+from tests.adapters.onnx_files import loudness_of_last_second
+
+
+@pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
+async def test_simulated_speech_to_text_conforms(check: Check[Hearing], autojump_clock: MockClock) -> None:
+    await check(hearing(SimulatedSpeechToText()))
+
+
+@pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
+async def test_the_simulated_language_model_conforms(
+    check: Check[Thinking], autojump_clock: MockClock
+) -> None:
+    await check(thinking(SimulatedLanguageModel()))
+
+
+@pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
+async def test_the_simulated_voice_conforms(check: Check[Speaking], autojump_clock: MockClock) -> None:
+    await check(speaking(SimulatedTextToSpeech(QUICK_VOICE)))
+
+
+@pytest.mark.parametrize("check", conformance.VOICE_ACTIVITY)
+async def test_simulated_voice_activity_conforms(check: Check[Noticing], autojump_clock: MockClock) -> None:
+    await check(noticing(SimulatedVoiceActivity()))
+
+
+QUESTION = "What time do you open on Saturday morning?"
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
+async def test_embedded_speech_to_text_conforms(
+    check: Check[Hearing], moonshine: MoonshineSpeechToText, speech: Speech
+) -> None:
+    await check(Hearing(moonshine, np.concatenate([silence(500), speech(QUESTION), silence(500)]), QUESTION))
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
+async def test_the_embedded_voice_conforms(check: Check[Speaking], hibari: HibariTextToSpeech) -> None:
+    await check(Speaking(hibari))
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("check", conformance.VOICE_ACTIVITY)
+async def test_embedded_voice_activity_conforms(
+    check: Check[Noticing], silero: SileroVoiceActivity, speech: Speech
+) -> None:
+    await check(Noticing(silero, speech(QUESTION)))
+
+
+# --- turn models ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", conformance.TURN_MODEL)
+async def test_the_simulated_turn_model_conforms(check: Check[Judging], autojump_clock: MockClock) -> None:
+    await check(Judging(SimulatedTurnModel()))
+
+
+@pytest.mark.parametrize("check", conformance.TURN_MODEL)
+async def test_the_turn_models_adapter_conforms(check: Check[Judging], tmp_path: Path) -> None:
+    """With a small network in the place of Smart-Turn."""
+    network = tmp_path / "turn.onnx"
+    network.write_bytes(loudness_of_last_second())
+    await check(Judging(SmartTurn(network)))

@@ -1,0 +1,54 @@
+"""The vendors' adapters do what every adapter must, against simulated vendors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from trio.testing import MockClock
+
+from adapters import conformance
+from adapters.cartesia_voice import CartesiaTextToSpeech
+from adapters.conformance import Check, Hearing, Speaking
+from adapters.deepgram_flux import DeepgramFlux
+from adapters.deepgram_nova import DeepgramNova
+from adapters.interfaces import SpeechToText
+from adapters.simulators import simulators
+from adapters.simulators.script import Script
+from orchestrator.simulation.speech import VOCABULARY, silence, spoken
+from tests.adapters.vendors.conftest import KEY, Switchboard
+
+WORDS = "how is the weather today please"
+SPEECH = np.concatenate([silence(500), spoken(WORDS), silence(500)])
+
+
+@pytest.fixture
+async def vendors_that_hear(switchboard: Switchboard, autojump_clock: MockClock) -> AsyncIterator[None]:
+    """Simulated vendors that understand the words in audio."""
+    async with simulators(keys=[KEY], script=Script(words_by_level=VOCABULARY)) as running:
+        switchboard.simulators = running
+        yield
+
+
+@pytest.fixture(params=["nova", "flux"])
+def listener(request: pytest.FixtureRequest, nova: DeepgramNova, flux: DeepgramFlux) -> SpeechToText:
+    """Both of Deepgram's."""
+    return nova if request.param == "nova" else flux
+
+
+@pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
+async def test_deepgrams_adapters_conform(
+    check: Check[Hearing], listener: SpeechToText, vendors_that_hear: None, autojump_clock: MockClock
+) -> None:
+    await check(Hearing(listener, SPEECH, WORDS, speed=1))
+
+
+@pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
+async def test_cartesias_adapter_conforms(
+    check: Check[Speaking],
+    cartesia: CartesiaTextToSpeech,
+    vendors_that_hear: None,
+    autojump_clock: MockClock,
+) -> None:
+    await check(Speaking(cartesia))
