@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
@@ -16,7 +16,6 @@ from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
 from adapters import twilio_webhooks as twiml
-from adapters.twilio_account import Order, TwilioAccount, http_client
 from machines import call as machine
 from machines.call import Call, CallContext
 from orchestrator.call_options import CallOptions, OptionError, read_options
@@ -30,6 +29,9 @@ from orchestrator.stream_tokens import StreamTokens
 from orchestrator.trust import is_loopback
 from protocol import ProtocolError
 from protocol.twilio import Connected, Started, read_stream_message
+
+if TYPE_CHECKING:
+    from adapters.twilio_account import TwilioAccount
 
 log = structlog.get_logger(__name__)
 
@@ -95,14 +97,8 @@ class Phone:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Calls can be made and taken while the block runs; none is left, and none without an outcome."""
-        settings = self.server.settings
         async with AsyncExitStack() as stack:
-            if settings.twilio_account_sid is not None and settings.twilio_auth_token is not None:
-                http = self.http if self.http is not None else await stack.enter_async_context(http_client())
-                token = settings.twilio_auth_token.get_secret_value()
-                self._account = TwilioAccount(
-                    http, settings.twilio_account_sid, token, settings.twilio_base_url
-                )
+            self._account = await self._open_account(stack)
             async with trio.open_nursery() as self._nursery:
                 try:
                     yield
@@ -111,6 +107,18 @@ class Phone:
                         call.take(machine.CallAbandoned())
                     self._nursery.cancel_scope.cancel()
                     self._nursery = self._account = None
+
+    async def _open_account(self, stack: AsyncExitStack) -> TwilioAccount | None:
+        """The Twilio account, if there is one; its SDK is loaded only then."""
+        settings = self.server.settings
+        if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
+            return None
+
+        from adapters.twilio_account import TwilioAccount, http_client
+
+        http = self.http if self.http is not None else await stack.enter_async_context(http_client())
+        token = settings.twilio_auth_token.get_secret_value()
+        return TwilioAccount(http, settings.twilio_account_sid, token, settings.twilio_base_url)
 
     def unfinished(self) -> list[PhoneCall]:
         """The calls without an outcome."""
@@ -154,6 +162,8 @@ class Phone:
 
     async def place(self, call: PhoneCall) -> str:
         """As `Carrier.place`."""
+        from adapters.twilio_account import Order
+
         assert self._account is not None
         settings = self.server.settings
         base, query = self.public_url, f"?call={call.call_id}"

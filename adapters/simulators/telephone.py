@@ -11,7 +11,6 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 import trio
 from attrs import Factory, define, field, frozen
 from websockets.exceptions import ConnectionClosed
@@ -268,8 +267,3 @@ class Telephone:
     def _change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def silence(seconds: float) -> Samples:
-    """Nothing, for a telephone to say."""
-    return np.zeros(round(seconds * PHONE_RATE), np.int16)

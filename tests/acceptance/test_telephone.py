@@ -14,8 +14,9 @@ from orchestrator.audio import StreamingResampler
 from orchestrator.journal import read_journal
 from protocol.twilio import PHONE_RATE, Started
 from tests.acceptance import test_simulated
-from tests.acceptance.conftest import SPEECH_RATE, VANTUM, Say, serving
+from tests.acceptance.conftest import SPEECH_RATE, VANTUM, Say, started
 from tests.acceptance.test_talk_to_the_server import transcribe, words
+from tests.orchestrator.journals import replays
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -24,8 +25,8 @@ CALL_SECONDS = 90
 
 
 async def test_a_call_in_real_speech_is_understood_and_answered_aloud(tmp_path: Path, say: Say) -> None:
-    settings = {"TWILIO_OPEN_STREAMS": "true", "JOURNAL_DIR": str(tmp_path / "journals")}
-    with serving(**settings) as server:
+    journals = tmp_path / "journals"
+    with started(TWILIO_OPEN_STREAMS="true", JOURNAL_DIR=str(journals)) as server:
         url = f"ws://127.0.0.1:{server.port}/twilio/media"
         telephone = Telephone(url, Started("MZ1", "CA1", parameters={"greeting": "Hello."}))
         question = StreamingResampler(SPEECH_RATE, PHONE_RATE)
@@ -39,7 +40,8 @@ async def test_a_call_in_real_speech_is_understood_and_answered_aloud(tmp_path: 
                 await telephone.until(lambda: telephone.quiet_seconds() > 1.5)
                 telephone.hang_up()
 
-    (path,) = (tmp_path / "journals").iterdir()
+    replays(journals)
+    (path,) = journals.iterdir()
     moments = [moment for moment in read_journal(path).moments if isinstance(moment, Handled)]
     happened = [step.fact for moment in moments for step in moment.steps]
     understood = " ".join(fact.text for fact in happened if isinstance(fact, facts.TranscriptFinal))

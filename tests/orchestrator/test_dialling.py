@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from orchestrator.dialling import CallError, client, hold
 from tests.faults.network import Network, connect_http
-from tests.orchestrator.test_phone import THEIRS, Line, a_line, listens
+from tests.orchestrator.phone_lines import THEIRS, Line, a_line, listens
 
 
 @asynccontextmanager
