@@ -6,7 +6,7 @@ from machines import effects as do
 from machines import facts
 from machines.context import Continuation, TurnTimes
 from machines.declarations import causes
-from machines.facts import EndReason, Fact, Role
+from machines.facts import EndReason, Fact, Role, TurnMode
 from machines.guards import Guards
 
 
@@ -58,6 +58,9 @@ class TurnActions(Guards):
         """A recording begins; its acknowledgement waits until somebody listens."""
         self.context.turn_mode = fact.turn_mode
         self.context.recording = True
+        if fact.turn_mode is TurnMode.MANUAL:
+            # From now on the caller's voice decides nothing.
+            self.context.continuation = Continuation.NONE
         self.context.stop_pending = False
         self._await_answer(fact.request)
 

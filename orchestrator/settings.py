@@ -178,7 +178,7 @@ class Deadlines(BaseModel):
         default=10_000, ge=100, le=60_000, description="Question to first speakable text of the answer, in ms"
     )
     speech_stall_timeout_ms: int = Field(
-        default=5000, ge=100, le=60_000, description="Longest wait for the next audio of an answer, in ms"
+        default=5000, ge=1000, le=60_000, description="Longest wait for the next audio of an answer, in ms"
     )
     close_timeout_ms: int = Field(
         default=2000, ge=0, le=60_000, description="Closing everything at the end of a conversation, in ms"

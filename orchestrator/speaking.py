@@ -37,7 +37,7 @@ MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; the voice is held up beyond it."""
 MOST_UNPLAYED_S = 1.0
 """More than any transport's caller has waiting to be played."""
-REPORTED_EVERY_MS = 1000
+REPORTED_EVERY_MS = 500
 """How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
 
 OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]

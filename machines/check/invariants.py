@@ -58,6 +58,21 @@ class Moment:
 Invariant = Callable[[Moment], str | None]
 
 
+def about(*kinds: type[Fact | Effect]) -> Callable[[Invariant], Invariant]:
+    """Only moments with one of these facts or effects can break the invariant."""
+
+    def mark(invariant: Invariant) -> Invariant:
+        invariant.kinds = frozenset(kinds)  # type: ignore[attr-defined]
+        return invariant
+
+    return mark
+
+
+def kinds_of(invariant: Invariant) -> frozenset[type[Fact | Effect]] | None:
+    """What it is about; None for one that any moment may break."""
+    return getattr(invariant, "kinds", None)
+
+
 def every_pair_is_declared(moment: Moment) -> str | None:
     """No fact may meet a state in which nobody said what it means."""
     for step in moment.steps:
@@ -91,6 +106,7 @@ def no_refused_deadline_is_waited_for(moment: Moment) -> str | None:
     return None if armed == known else f"deadline {armed} is armed, the machine awaits {known}"
 
 
+@about(do.StartGeneration, do.Speak)
 def one_generation_and_one_utterance_at_most(moment: Moment) -> str | None:
     """The model is asked for one answer at a time, and one voice speaks."""
     for books, _ in moment.each(do.StartGeneration):
@@ -113,6 +129,7 @@ def nothing_is_generated_outside_answering(moment: Moment) -> str | None:
     return None
 
 
+@about(do.Speak)
 def nothing_is_said_while_the_caller_has_the_word(moment: Moment) -> str | None:
     """What the model answers in advance is not heard before the turn is over."""
     for step in moment.steps:
@@ -122,6 +139,7 @@ def nothing_is_said_while_the_caller_has_the_word(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.EagerEndOfTurn)
 def the_model_is_asked_in_advance_within_bounds(moment: Moment) -> str | None:
     """Answers that may be thrown away are bounded in number, turn by turn."""
     allowed = moment.context.policy.anticipations
@@ -130,6 +148,7 @@ def the_model_is_asked_in_advance_within_bounds(moment: Moment) -> str | None:
     return None
 
 
+@about(do.TellAnswerEnded)
 def whose_end_is_told_was_begun(moment: Moment) -> str | None:
     """Clients are told of the end of an answer once, and only if they know of it."""
     for books, ended in moment.each(do.TellAnswerEnded):
@@ -145,6 +164,7 @@ def what_is_held_is_decided_upon(moment: Moment) -> str | None:
     return None
 
 
+@about(do.TellInterrupted)
 def what_may_not_be_interrupted_is_not(moment: Moment) -> str | None:
     """The caller's voice cuts off nothing that is to be heard to its end."""
     for step in moment.steps:
@@ -162,6 +182,7 @@ def something_is_said_in_responding(moment: Moment) -> str | None:
     return None
 
 
+@about(do.Speak, do.StartGeneration, facts.SegmentReady)
 def nothing_is_said_for_a_voided_generation(moment: Moment) -> str | None:
     """What was cancelled or stopped is never spoken, finished or generated again."""
     for books, speak in moment.each(do.Speak):
@@ -178,6 +199,7 @@ def nothing_is_said_for_a_voided_generation(moment: Moment) -> str | None:
     return None
 
 
+@about(do.StopSpeech, do.FinishSpeech, do.CloseLink)
 def only_what_is_open_is_stopped(moment: Moment) -> str | None:
     """StopSpeech and FinishSpeech name the utterance being spoken, CloseLink a link that is open."""
     for books, stop in moment.each(do.StopSpeech):
@@ -192,6 +214,7 @@ def only_what_is_open_is_stopped(moment: Moment) -> str | None:
     return None
 
 
+@about(do.OpenLink)
 def one_attempt_per_link(moment: Moment) -> str | None:
     """A link is opened again only when its last attempt was closed or failed."""
     for books, attempt in moment.each(do.OpenLink):
@@ -223,6 +246,8 @@ def every_request_is_answered_once(moment: Moment) -> str | None:
 
 def history_alternates(moment: Moment) -> str | None:
     """The history is a sequence of exchanges: the caller's words, then what was heard of the answer."""
+    if moment.context.history is moment.history_before:
+        return None
     speakers = [message.speaker for message in moment.context.history]
     if speakers != [Speaker.USER, Speaker.ASSISTANT] * (len(speakers) // 2):
         return f"history is {[speaker.value for speaker in speakers]}"
@@ -270,6 +295,7 @@ def state_changes_are_told(moment: Moment) -> str | None:
 # --- failures and what follows from them ------------------------------------------------------------------
 
 
+@about(facts.DeadlinePassed, facts.LinkDeadlinePassed)
 def no_deadline_passes_in_vain(moment: Moment) -> str | None:
     """An armed deadline means something when it passes: after one that does not, nobody would wait."""
     for books, step in moment.each_step():
@@ -280,6 +306,7 @@ def no_deadline_passes_in_vain(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.DeadlinePassed)
 def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
     """Nobody is spoken to about something else while words wait for an answer, but where a host wants it."""
     policy = moment.context.policy
@@ -292,6 +319,7 @@ def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
     return None
 
 
+@about(do.Speak, facts.SynthesisFailed)
 def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
     """A voice that takes an answer up again says only what it had not given before."""
     for books, speak in moment.each(do.Speak):
@@ -305,6 +333,7 @@ def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.SegmentVoiced, facts.SynthesisFailed)
 def no_other_take_is_believed(moment: Moment) -> str | None:
     """What a voice says of an answer that it was relieved of changes nothing."""
     for books, step in moment.each_step():
@@ -315,6 +344,7 @@ def no_other_take_is_believed(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.SegmentReady)
 def a_continued_answer_repeats_nothing(moment: Moment) -> str | None:
     """A model that was to go on with an answer is not heard saying the same again."""
     for books, step in moment.each_step():
@@ -325,6 +355,7 @@ def a_continued_answer_repeats_nothing(moment: Moment) -> str | None:
     return None
 
 
+@about(do.OpenLink)
 def no_failed_provider_is_tried_twice_in_a_round(moment: Moment) -> str | None:
     """A provider that failed is left for the others, and left for good if it will fail again."""
     for books, opened in moment.each(do.OpenLink):
@@ -335,6 +366,7 @@ def no_failed_provider_is_tried_twice_in_a_round(moment: Moment) -> str | None:
     return None
 
 
+@about(do.ReturnLink)
 def a_link_is_moved_back_only_in_quiet(moment: Moment) -> str | None:
     """A provider that works is not left for a better one while somebody speaks."""
     for step in moment.steps:
@@ -344,6 +376,7 @@ def a_link_is_moved_back_only_in_quiet(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.DeadlinePassed)
 def a_mute_ear_is_doubted(moment: Moment) -> str | None:
     """Before a wait for words ends with none at all, another link was given the same audio."""
     for books, step in moment.each_step():
@@ -354,6 +387,7 @@ def a_mute_ear_is_doubted(moment: Moment) -> str | None:
     return None
 
 
+@about(facts.DeadlinePassed, facts.TranscriptionFailed)
 def whoever_was_not_understood_hears_so(moment: Moment) -> str | None:
     """For technical reasons nobody is left in silence, unless the recording goes on."""
     for step in moment.steps:

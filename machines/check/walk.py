@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from machines.check.books import Books, entered
 from machines.check.fast import run_by_tables
-from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment
+from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment, kinds_of
 from machines.check.keys import Key, conversation_key, link_key
 from machines.check.memory import Snapshot, restore, snapshot
 from machines.check.offers import (
@@ -48,7 +48,7 @@ SHORT = ConversationPolicy(
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""
-IDLE = attrs.evolve(SHORT, idle_after_ms=1000)
+IDLE = attrs.evolve(SHORT, idle_after_ms=1000, reprompt="")
 """A quiet caller is taken leave of."""
 QUEUEING = attrs.evolve(
     SHORT,
@@ -178,6 +178,7 @@ class Walk:
     stop_at_violation: bool = False
     line_ups: Mapping[Role, LineUp] = field(factory=dict)
 
+    _due: list[tuple[Invariant, frozenset[type[Fact | Effect]] | None]] = field(init=False)
     _nodes: list[Node] = field(factory=list, init=False)
     _known: dict[Hashable, int] = field(factory=dict, init=False)
     _comes_from: dict[int, set[int]] = field(factory=dict, init=False)
@@ -193,6 +194,7 @@ class Walk:
 
     def run(self) -> Report:
         """Visit everything that can be reached."""
+        self._due = [(invariant, kinds_of(invariant)) for invariant in self.invariants]
         charts = Charts()
         run_by_tables(charts.conversation, self._note_row)
         run_by_tables(charts.link, self._note_row)
@@ -274,7 +276,9 @@ class Walk:
     ) -> Books:
         """Hold what one fact led to against the invariants; returns the books afterwards."""
         moment = moment_of(system, before, history, handled)
-        for invariant in self.invariants:
+        for invariant, kinds in self._due:
+            if kinds is not None and kinds.isdisjoint(moment.kinds):
+                continue
             complaint = invariant(moment)
             if complaint is not None:
                 self._complain(invariant.__name__, complaint, number, handled)

@@ -205,7 +205,7 @@ async def test_two_hundred_calls_that_end_in_every_way_leave_nothing(leaves_noth
     with leaves_nothing():
         tasks = trio.lowlevel.current_statistics().tasks_living
         seen: Counter[str] = Counter()
-        settings = {"first_segment_timeout_ms": 300, "speech_stall_timeout_ms": 300}
+        settings = {"first_segment_timeout_ms": 300, "speech_stall_timeout_ms": 1000}
         async with serving(moody(Random(1)), final_transcript_timeout_ms=300, **settings) as running:
             idle = trio.lowlevel.current_statistics().tasks_living
             limiter = trio.CapacityLimiter(AT_ONCE)
