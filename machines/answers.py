@@ -205,7 +205,7 @@ class AnswerActions(TurnActions):
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
     def say(self, fact: facts.SayRequested) -> None:
-        self._say_instead(fact.text, fact.at_ms, protected=not fact.interruptible)
+        self._say_for_host(fact, fact.at_ms)
 
     @causes()
     def keep_saying(self, fact: facts.SayRequested) -> None:
@@ -219,7 +219,11 @@ class AnswerActions(TurnActions):
         """What waits first is said."""
         first, *others = self.context.sayings
         self.context.sayings = tuple(others)
-        self._say_instead(first.text, fact.at_ms, protected=not first.interruptible)
+        self._say_for_host(first, fact.at_ms)
+
+    def _say_for_host(self, wanted: facts.SayRequested, at_ms: float) -> None:
+        self.context.end_after_answer = wanted.then
+        self._say_instead(wanted.text, at_ms, protected=not wanted.interruptible)
 
     @causes()
     def answer_later(self) -> None:

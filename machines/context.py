@@ -94,6 +94,8 @@ class Context:
     """Words that were understood and not yet answered: joined with those that follow."""
     echoing_turn: int | None = None
     """A turn whose voice began while we spoke, or just afterwards: it may hold our own echo."""
+    digits: str = ""
+    """The keys of the telephone that were pressed one after the other."""
     completeness: float | None = None
     """How probable it is that the caller has finished, by a model that listened to the turn."""
     anticipated: str = ""

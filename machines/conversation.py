@@ -29,6 +29,7 @@ class Conversation(AnswerActions):
         hearing = State()
         pausing = State()
         expecting = State()
+        keying = State()
         finalizing = State()
 
     class THINKING(State.Compound):
@@ -47,13 +48,13 @@ class Conversation(AnswerActions):
 
     connecting = INITIALIZING.connecting
     quiet, hearing, pausing = LISTENING.quiet, LISTENING.hearing, LISTENING.pausing
-    expecting, finalizing = LISTENING.expecting, LISTENING.finalizing
+    expecting, keying, finalizing = LISTENING.expecting, LISTENING.keying, LISTENING.finalizing
     generating, retrying = THINKING.generating, THINKING.retrying
     speaking, deciding, weighing = RESPONDING.speaking, RESPONDING.deciding, RESPONDING.weighing
     closing, parting, ended = ENDING.closing, ENDING.parting, ENDING.ended
 
     turn_is_open = (quiet, hearing, pausing)
-    listening = (*turn_is_open, finalizing)
+    listening = (*turn_is_open, keying, finalizing)
     thinking = (generating, retrying)
     held = (deciding, weighing)
     responding = (speaking, *held)
@@ -86,7 +87,7 @@ class Conversation(AnswerActions):
         | parting.to(closing, cond="about_voice", on=["end_answer", "leave"])
     )
     better_provider = stay(quiet, on=["return_to"]) | stay(
-        connecting, hearing, pausing, expecting, finalizing, *answering, on=["note_better"]
+        connecting, hearing, pausing, expecting, keying, finalizing, *answering, on=["note_better"]
     )
 
     # --- the caller's hands -------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class Conversation(AnswerActions):
         | pausing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
         | expecting.to(quiet, cond="by_hand", on=["drop_foreseen", "note_recording", "acknowledge"])
         | stay(pausing, expecting, unless="by_hand", on=["note_recording", "acknowledge"])
-        | stay(quiet, hearing, on=["note_recording", "acknowledge"])
+        | stay(quiet, hearing, keying, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(*thinking, cond="voidable", on=["void_answer", "note_recording", "acknowledge"])
         | speaking.to(
@@ -113,6 +114,7 @@ class Conversation(AnswerActions):
         stay(connecting, on=["note_early_stop"])
         | finalizing.from_(*turn_is_open, on=["await_words", "end_turn"])
         | expecting.to(finalizing, on=["drop_foreseen", "await_words", "end_turn"])
+        | stay(keying, on=["acknowledge_stop"])
         | stay(finalizing, on=["await_words"])
         | stay(*thinking, unless="voidable", on=["queue_turn", "acknowledge_stop"])
         | stay(*thinking, cond="voidable", on=["acknowledge_stop"])
@@ -121,6 +123,17 @@ class Conversation(AnswerActions):
         | deciding.to(weighing, on=["end_turn", "acknowledge_stop"])
         | stay(weighing, on=["acknowledge_stop"])
         | stay(closing, parting, on=["refuse_stop"])
+    )
+    digit_pressed = (
+        keying.from_(quiet, hearing, pausing, on=["note_digit"])
+        | expecting.to(keying, on=["drop_foreseen", "note_digit"])
+        | finalizing.to(keying, on=["keep_interim", "acknowledge", "note_digit"])
+        | keying.from_(*thinking, cond="voidable", on=["void_answer", "note_digit"])
+        | speaking.to(keying, cond="interruptible", on=["interrupt_answer", "begin_turn", "note_digit"])
+        | deciding.to(keying, on=["interrupt_answer", "note_digit"])
+        | weighing.to(keying, on=["interrupt_answer", "give_up_words", "note_digit"])
+        | keying.to(generating, cond="ends_digits", on=["take_digits", "generate"])
+        | stay(keying, on=["note_digit"])
     )
     interrupt_requested = (
         quiet.from_(*thinking, on=["void_answer"])
@@ -226,7 +239,7 @@ class Conversation(AnswerActions):
         | finalizing.to(
             speaking, unless="understood_so_far", on=["tell_deaf", "keep_interim", "refuse", "apologise"]
         )
-        | stay(*turn_is_open, expecting, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
+        | stay(*turn_is_open, expecting, keying, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
     )
     turn_scored = stay(pausing, on=["note_score"])
     eager_end_of_turn = (
@@ -334,6 +347,7 @@ class Conversation(AnswerActions):
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(pausing, on=["end_turn"])
         | expecting.to(finalizing, on=["drop_foreseen", "end_turn"])
+        | keying.to(generating, on=["take_digits", "generate"])
         | stay(finalizing, cond="mute or other_ears", on=["doubt_ears"])
         | stay(finalizing, cond="first_wait", on=["wait_on"])
         | finalizing.to(hearing, cond="speaking_on", on=["doubt_ears", "keep_interim", "acknowledge"])
@@ -371,8 +385,8 @@ class Conversation(AnswerActions):
         *ignored(
             "link_up link_lost better_provider interrupt_requested speech_started speech_stopped"
             " transcript_interim transcript_final transcription_failed eager_end_of_turn turn_resumed"
-            " say_requested turn_scored end_of_turn segment_ready generation_alive generation_finished"
-            " generation_failed",
+            " say_requested digit_pressed turn_scored end_of_turn segment_ready generation_alive"
+            " generation_finished generation_failed",
             ending,
             because="the conversation is over",
         ),
@@ -395,8 +409,16 @@ class Conversation(AnswerActions):
             "say_requested", (connecting, *in_conversation), because="too much waits to be said already"
         ),
         *ignored(
-            "speech_started speech_stopped", (connecting,), because="nobody listens before a turn begins"
+            "speech_started speech_stopped digit_pressed",
+            (connecting,),
+            because="nobody listens before a turn begins",
         ),
+        *ignored(
+            "speech_started speech_stopped eager_end_of_turn turn_resumed end_of_turn turn_scored",
+            (keying,),
+            because="the caller presses keys, and what is said meanwhile is not listened to",
+        ),
+        *ignored("digit_pressed", (*thinking, speaking), because="what is said now may not be cut off"),
         *ignored("speech_started", (hearing, deciding), because="the caller is known to be speaking"),
         *ignored(
             "speech_started",
@@ -435,7 +457,7 @@ class Conversation(AnswerActions):
         *ignored("end_of_turn", (hearing, pausing), because="in manual mode the caller's hand decides"),
         *ignored(
             "transcript_final",
-            (connecting, *turn_is_open, expecting, *thinking, speaking, deciding),
+            (connecting, *turn_is_open, expecting, keying, *thinking, speaking, deciding),
             because="no final transcript is awaited",
         ),
         *ignored("transcription_failed", (connecting,), because="no turn has begun"),
@@ -527,6 +549,8 @@ class Conversation(AnswerActions):
             case "pausing" | "expecting":
                 voice_ended = at_ms if context.times.voice_ended is None else context.times.voice_ended
                 return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
+            case "keying":
+                return policy.digits_timeout_ms
             case "finalizing":
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
@@ -556,6 +580,7 @@ SIGNS_OF_LIFE = {
     "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
     "pausing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
     "expecting": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "keying": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
     "speaking": frozenset(

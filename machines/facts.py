@@ -151,6 +151,8 @@ class SayRequested(Fact):
     mode: SayMode = SayMode.QUEUE
     interruptible: bool = True
     """The caller's voice may cut it off."""
+    then: EndReason | None = None
+    """What follows when it was heard: the end of the call, for this reason. None: the call goes on."""
 
 
 # --- voice activity ---------------------------------------------------------------------------------------

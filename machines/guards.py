@@ -125,6 +125,11 @@ class Guards(Chart[Context]):
         """Half the time for the final transcript is left."""
         return self.context.waits == 0
 
+    def ends_digits(self, fact: facts.DigitPressed) -> bool:
+        """It ends the string of digits."""
+        policy, digits = self.context.policy, self.context.digits
+        return fact.digit == policy.digits_terminator or len(digits) + 1 >= policy.most_digits
+
     def mute(self) -> bool:
         """Half the time is over without a single word: speech to text may be open and silent."""
         return self.context.waits == 0 and not self.context.interim

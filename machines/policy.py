@@ -119,6 +119,14 @@ class ConversationPolicy:
     """Messages of history that are kept and sent, the system message not counted."""
     max_history_tokens: int = 0
     """Tokens of history that are sent, by estimate, the system message not counted; 0: no such bound."""
+    digits_timeout_ms: float = 3_000
+    """Keys that are pressed on a telephone are one string until this long after the last one,"""
+    digits_terminator: str = "#"
+    """or until this key, which is no part of it,"""
+    most_digits: int = 32
+    """or until there are so many."""
+    digits_words: str = "I pressed {} on the keypad."
+    """What the caller has said thereby; {} stands for the keys, one by one."""
     hand_over: bool = False
     """After the third failure in a row the call is handed over to a person, instead of just ended."""
     fallback: FallbackTexts = FallbackTexts()

@@ -338,6 +338,26 @@ class TurnActions(Guards):
     ) -> None:
         self.context.ask(do.TellTranscript(turn, text, confidence, is_final, speech_ms))
 
+    # --- actions: the telephone's keys --------------------------------------------------------------------
+
+    @causes()
+    def note_digit(self, fact: facts.DigitPressed) -> None:
+        self.context.greeted = True
+        self.context.digits += fact.digit
+
+    @causes(do.TellTranscript, do.BeginTurn)
+    def take_digits(self, fact: Fact) -> None:
+        """The string is complete, and is what the caller has said; nothing that was heard meanwhile is."""
+        policy, digits = self.context.policy, self.context.digits
+        if isinstance(fact, facts.DigitPressed) and fact.digit != policy.digits_terminator:
+            digits += fact.digit
+        self.context.digits = ""
+        self.context.times.turn_over = fact.at_ms
+        self._keep(self.context.turn, policy.digits_words.format(" ".join(digits)), 1.0, 0.0, fact.at_ms)
+        times = self.context.times
+        self.begin_turn()
+        self.context.times = times
+
     @causes()
     def wait_on(self) -> None:
         self.context.waits += 1

@@ -20,7 +20,7 @@ from orchestrator.records import Plain
 
 SPOKEN = frozenset(
     {
-        *("text", "markup", "heard", "unheard", "digit"),
+        *("text", "markup", "heard", "unheard", "digit", "digits_words"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
         "backchannels",
     }

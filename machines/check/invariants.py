@@ -17,7 +17,7 @@ from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
 
 CONVERSATION = "conversation"
-LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "finalizing"})
+LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "keying", "finalizing"})
 HOSTS_TEXT = "By the way."
 """What hosts want said, where the check plays one."""
 FIRST_WORD_MS = 600

@@ -50,6 +50,7 @@ def _turn(context: Context) -> Hashable:
         _continuation(context),
         context.waits if awaited else None,
         _anticipation(context),
+        len(context.digits),
         len(context.queue),
         len(context.turns_queued),
     )
@@ -82,7 +83,7 @@ def _answer(context: Context) -> Hashable:
         spoken and context.protected,
         spoken and context.replying,
         context.false_alarms < context.policy.barge_in_false_alarms,
-        tuple((each.mode is SayMode.WHEN_IDLE, each.interruptible) for each in context.sayings),
+        tuple((each.mode is SayMode.WHEN_IDLE, each.interruptible, each.then) for each in context.sayings),
         spoken and context.speech_open == context.generation_open,
         None if context.speech_open is None else _playback(context.ledger),
         spoken and _nearly_said(context),

@@ -78,6 +78,7 @@ def _conversation(
     yield from _links(context, spares, connecting=system.conversation.state == "connecting")
     yield from _hands(context, books, modes)
     yield from _voice(context, books)
+    yield from _keys(context)
     yield from _words(context)
     yield from _model(context, most_segments)
     yield from _playback(context)
@@ -94,9 +95,11 @@ def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
         # What waits first, a text of the host or a turn of the caller, makes no difference later.
         return
+    if system.conversation.state == "quiet":
+        yield facts.SayRequested(HOSTS_TEXT, SayMode.WHEN_IDLE)
     yield facts.SayRequested(HOSTS_TEXT, SayMode.QUEUE)
-    yield facts.SayRequested(HOSTS_TEXT, SayMode.WHEN_IDLE)
-    yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False)
+    handed_over = EndReason.HANDED_OVER
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False, then=handed_over)
 
 
 def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -112,6 +115,7 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
         for role in Role:
             yield facts.LinkUp(role)
     yield facts.LinkDown(Role.STT, PASSING)
+    yield from _keys(context)
     modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
     yield from _hands(context, books, modes if connecting else (context.turn_mode,))
     yield from _voice(context, books)
@@ -167,6 +171,13 @@ def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(T
             yield facts.RecordingStopped(each)
     yield facts.InterruptRequested()
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+
+
+def _keys(context: Context) -> Iterator[Fact]:
+    """Of the telephone."""
+    yield facts.DigitPressed("5")
+    if context.digits:
+        yield facts.DigitPressed("#")
 
 
 def _voice(context: Context, books: Books) -> Iterator[Fact]:

@@ -45,6 +45,7 @@ SHORT = ConversationPolicy(
     barge_in_false_alarms=1_000_000,
     anticipations=1,
     max_sayings=0,
+    most_digits=3,
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """Budgets as small as they can be without losing a case: one retry, one exchange of history."""

@@ -9,6 +9,7 @@ const SUBSTATES = {
   hearing: ['Hearing you', ''],
   pausing: ['A pause', 'If it lasts, your turn is over.'],
   expecting: ['Nearly your answer', 'The turn seems over; the answer is being prepared.'],
+  keying: ['Keys', 'What is pressed on the telephone is gathered.'],
   finalizing: ['Writing it down', 'The last of your words are being transcribed.'],
   generating: ['Thinking', 'The language model is working out an answer.'],
   retrying: ['Thinking again', 'The language model failed; it is being asked once more.'],
