@@ -33,6 +33,7 @@ from orchestrator.logs import bind_session
 from orchestrator.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.session_settings import policy_of
 from orchestrator.settings import Settings
 from orchestrator.sole_error import sole_error
 from orchestrator.transport import Transport
@@ -81,7 +82,14 @@ class Conversation:
         """Everything that happens in it, from its beginning."""
         return Events(self._log)
 
-    def say(self, text: str, mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True) -> None:
+    def say(
+        self,
+        text: str,
+        mode: SayMode = SayMode.QUEUE,
+        *,
+        interruptible: bool = True,
+        then: EndReason | None = None,
+    ) -> None:
         """Say this to the caller, when `mode` says; in a conversation that is over, nothing is said.
 
         What is said comes as `AnswerText`, and is no part of the history. When more wait than
@@ -92,9 +100,11 @@ class Conversation:
             text: what to say.
             mode: after what is being said now, at once, or when nobody speaks.
             interruptible: whether the caller's voice may cut it off.
+            then: these are the last words: the conversation ends for this reason once they were heard, or
+                could not be spoken. A caller who cuts them off keeps it going.
         """
         require_words(text)
-        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible))
+        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible, then))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""
@@ -327,7 +337,7 @@ async def open_orchestrator(
             async with trio.open_nursery() as nursery:
                 await nursery.start(watch.run)
                 orchestrator = Orchestrator(
-                    settings, found, policy or _policy(settings), capacity, watch, journals
+                    settings, found, policy or policy_of(settings), capacity, watch, journals
                 )
                 try:
                     yield orchestrator
@@ -359,10 +369,3 @@ async def _journals(settings: Settings, stack: AsyncExitStack) -> Journals | Non
     await trio.to_thread.run_sync(check_directory, directory)
     redacted = settings.journal_transcripts == "redacted"
     return await stack.enter_async_context(open_journals(directory, redacted=redacted, counts=Counter()))
-
-
-def _policy(settings: Settings) -> ConversationPolicy:
-    # The server's module needs an HTTP server, which a host with a policy of its own does not.
-    from orchestrator.server import session_settings
-
-    return session_settings(settings).policy

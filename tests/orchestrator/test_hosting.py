@@ -50,6 +50,7 @@ from orchestrator import (
 )
 from orchestrator.events import EVENTS_KEPT
 from orchestrator.journal import read_journal
+from orchestrator.replay import replay
 from orchestrator.simulation import (
     Answer,
     Breaks,
@@ -181,6 +182,52 @@ async def test_what_the_host_wants_said_is_said_and_not_remembered(
         outcome = await conversation.outcome()
     assert isinstance(said, AnswerText) and said.text == "Your table is ready."
     assert outcome.history == ()
+
+
+@pytest.mark.parametrize("mode", SayMode)
+async def test_the_conversation_ends_when_the_last_words_of_the_host_were_heard(
+    mode: SayMode, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    transport, heard = MemoryTransport(), list[Outgoing]()
+    async with (
+        open_orchestrator(
+            Settings(journal_dir=tmp_path), providers=SimulatedProviders().for_calls()
+        ) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, heard)
+        conversation.say("I put you through now.", mode, then=EndReason.HANDED_OVER)
+        outcome = await conversation.outcome()
+    assert outcome.reason is EndReason.HANDED_OVER
+    assert isinstance(heard[-1], AudioEnds) and heard[-1].duration_ms > 0
+    assert outcome.journal is not None
+    kept = read_journal(outcome.journal)
+    assert kept.ended is EndReason.HANDED_OVER
+    assert all(each.same for each in replay(kept))
+
+
+@pytest.mark.parametrize("interruptible", [True, False])
+async def test_last_words_that_the_caller_may_cut_off_are_none_then(
+    interruptible: bool, autojump_clock: MockClock
+) -> None:
+    transport = MemoryTransport()
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, [])
+        conversation.say(LONG, interruptible=interruptible, then=EndReason.HANDED_OVER)
+        await until(conversation, AnswerText)
+        await trio.sleep(1)
+        await speak(transport, np.concatenate([spoken("wait how is the weather", RATE), silence(9000, RATE)]))
+        with trio.move_on_after(60):
+            await conversation.outcome()
+        conversation.end(EndReason.OPERATOR_HUNG_UP)
+        outcome = await conversation.outcome()
+    assert outcome.interruptions == int(interruptible)
+    assert outcome.reason is (EndReason.OPERATOR_HUNG_UP if interruptible else EndReason.HANDED_OVER)
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "🙂"])
