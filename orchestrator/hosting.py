@@ -24,6 +24,7 @@ from machines.facts import EndReason, Role, SayMode, TurnMode
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
+from orchestrator.call_limits import watch_limits
 from orchestrator.conversation import converse
 from orchestrator.events import EventLog, Events, events_of
 from orchestrator.inbox import now_ms
@@ -172,16 +173,12 @@ class Conversation:
 
     async def _watch_limits(self, settings: Settings) -> None:
         """A conversation in which nothing happens, or that goes on for too long, is ended."""
-        oldest = (self._began_ms + settings.session_max_duration_ms) / 1000
-        while True:
-            idle_at = self._caller.last_activity + settings.session_idle_timeout_ms / 1000
-            await trio.sleep_until(min(idle_at, oldest))
-            if trio.current_time() >= oldest:
-                self.end(EndReason.TOO_OLD)
-                return
-            if trio.current_time() >= self._caller.last_activity + settings.session_idle_timeout_ms / 1000:
-                self.end(EndReason.IDLE)
-                return
+        await watch_limits(
+            self.end,
+            lambda: self._caller.last_activity,
+            idle_timeout_s=settings.session_idle_timeout_ms / 1000,
+            ends_at=(self._began_ms + settings.session_max_duration_ms) / 1000,
+        )
 
     def _ended(self, history: tuple[Message, ...]) -> ConversationOutcome:
         assert self._reason is not None, "a conversation ends by closing, for a reason"

@@ -16,6 +16,8 @@ MAX_WAITING_BYTES = 1024 * 1024
 """Ten seconds of 48 kHz audio."""
 SEND_TIMEOUT_S = 10
 """The time that one frame may take to leave."""
+FLUSH_TIMEOUT_S = 1
+"""What still waits to be sent when the conversation ends may take this long."""
 
 
 @frozen

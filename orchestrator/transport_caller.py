@@ -18,7 +18,7 @@ from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.outbox import SEND_TIMEOUT_S, SendQueue, Stalled
+from orchestrator.outbox import FLUSH_TIMEOUT_S, SEND_TIMEOUT_S, SendQueue, Stalled
 from orchestrator.sole_error import sole_error
 from orchestrator.speaking import Pacing
 from orchestrator.transport import (
@@ -39,9 +39,6 @@ from orchestrator.transport import (
 )
 
 log = structlog.get_logger(__name__)
-
-FLUSH_TIMEOUT_S = 1
-"""What still waits to be sent when the conversation ends may take this long."""
 
 
 @frozen
