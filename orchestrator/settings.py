@@ -284,19 +284,6 @@ class Settings(
         return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
 
 
-GROUPS: tuple[type[BaseModel], ...] = (
-    Listener,
-    LanguageModels,
-    CloudProviders,
-    LocalModels,
-    Sessions,
-    TurnTaking,
-    Deadlines,
-    Journalling,
-    Telephone,
-)
-
-
 class _ReadSettings(Settings, BaseSettings):
     """The settings as the sources give them."""
 

@@ -137,7 +137,7 @@ class Call:
         return self
 
     def saying_goodbye(self, mode: TurnMode = MANUAL) -> Call:
-        """The model failed for the third time in a row: the last words are being spoken, nothing heard yet."""
+        """The model failed for the third time in a row: the last words are being said, nothing heard yet."""
         self.thinking(mode=mode)
         for _ in range(2):
             self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
