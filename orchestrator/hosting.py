@@ -71,6 +71,7 @@ class Conversation:
     state: str = field(default="INITIALIZING", init=False)
     """One of the five, for example `LISTENING`."""
     substate: str = field(default="connecting", init=False)
+    """For example `hearing`."""
     _log: EventLog = field(factory=EventLog, init=False)
     _began_ms: float = field(factory=now_ms, init=False)
     _counts: Counter[type[Effect] | Outcome] = field(factory=Counter, init=False)
@@ -211,7 +212,9 @@ class Orchestrator:
     """
 
     settings: Settings
+    """As it was opened with."""
     providers: Providers
+    """Those that its conversations use, in order of preference."""
     policy: ConversationPolicy
     """For conversations that are given none of their own."""
     capacity: int

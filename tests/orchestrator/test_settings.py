@@ -8,11 +8,12 @@ import pydantic
 import pytest
 
 from adapters import cartesia_sdk, deepgram_sdk
-from adapters.cartesia_voice import CartesiaSettings
+from adapters.cartesia_stream import CartesiaSettings
 from adapters.deepgram_nova import NovaSettings
 from machines.facts import TurnMode
 from orchestrator.provider_settings import CARTESIA_URL, DEEPGRAM_URL, OPENAI_MODEL, OPENAI_URL
-from orchestrator.settings import Settings, SettingsError, load_settings, setting_origins
+from orchestrator.reading_settings import load_settings, setting_origins
+from orchestrator.settings import Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
