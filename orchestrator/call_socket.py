@@ -15,7 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from machines.facts import EndReason
 from orchestrator.call_limits import watch_limits
-from orchestrator.outbox import FLUSH_TIMEOUT_S, SEND_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.outbox import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
 
 log = structlog.get_logger(__name__)
 
@@ -117,12 +117,7 @@ class CallSocket:
     async def _write(self) -> None:
         """Frames out, one after the other; a send is never cancelled while the socket lives."""
         try:
-            while True:
-                frame = await self._outbox.take()
-                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
-                    await self.socket.send_message(frame.data)
-                if sending.cancelled_caught:
-                    raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
+            await self._outbox.send_each(lambda frame: self.socket.send_message(frame.data))
         except Stalled as stalled:
             self.gone = True
             log.warning("client does not read", reason=str(stalled))

@@ -18,7 +18,7 @@ from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.outbox import FLUSH_TIMEOUT_S, SEND_TIMEOUT_S, SendQueue, Stalled
+from orchestrator.outbox import FLUSH_TIMEOUT_S, SendQueue, Stalled
 from orchestrator.sole_error import sole_error
 from orchestrator.speaking import Pacing
 from orchestrator.transport import (
@@ -131,12 +131,7 @@ class TransportCaller:
     async def _write(self) -> None:
         """Send what waits, one message after the other."""
         try:
-            while True:
-                waiting = await self._queue.take()
-                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
-                    await self.transport.send(waiting.message)
-                if sending.cancelled_caught:
-                    raise Stalled(f"one message was not taken within {SEND_TIMEOUT_S} s")
+            await self._queue.send_each(lambda waiting: self.transport.send(waiting.message))
         except Stalled as stalled:
             self._lose(EndReason.CALLER_STOPPED_READING, stalled)
         except TransportClosed as closed:
