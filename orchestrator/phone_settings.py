@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, Field
 
-from orchestrator.setting_types import Key, PhoneNumber, TwilioAccount, WebAddress
+from orchestrator.setting_types import Key, Lowercase, PhoneNumber, TwilioAccount, WebAddress
 
 TWILIO_URL = "https://api.twilio.com"
 
@@ -38,6 +40,15 @@ class Telephone(BaseModel):
     )
     twilio_base_url: WebAddress = Field(
         default=TWILIO_URL, description="Twilio's REST interface, or a proxy's"
+    )
+    dtmf_timeout_ms: int = Field(
+        default=3000,
+        ge=500,
+        le=60_000,
+        description="Keys that a caller presses are one string until this long after the last one",
+    )
+    dtmf_terminator: Annotated[Literal["#", "*", "none"], Lowercase] = Field(
+        default="#", description="Or until this key, which is no part of it"
     )
     api_token: Key = Field(
         default=None,

@@ -215,6 +215,92 @@ async def test_keys_reach_the_conversation_as_facts(tmp_path: Path, autojump_clo
     assert [fact.digit for fact in pressed] == ["4", "2", "#"]
 
 
+async def test_keys_are_one_string_and_what_the_model_is_asked(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        for key in "42#":
+            call.telephone.press(key)
+        await call.answered()
+        assert call.history()[-1].text == "I pressed 4 2 on the keypad."
+        assert call.telephone.heard_seconds() > 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "keys", "asked"),
+    [
+        ({}, "42", "4 2"),
+        ({"dtmf_timeout_ms": 10_000}, "42", "4 2"),
+        ({"dtmf_terminator": "*"}, "4#2*", "4 # 2"),
+        ({"dtmf_terminator": "none"}, "4#2*", "4 # 2 *"),
+    ],
+)
+async def test_a_string_is_complete_as_the_settings_say(
+    chosen: dict[str, Any], keys: str, asked: str, autojump_clock: MockClock
+) -> None:
+    async with phone_call(**chosen) as call:
+        await trio.sleep(1)
+        for key in keys:
+            call.telephone.press(key)
+            await trio.sleep(chosen.get("dtmf_timeout_ms", 3000) / 1000 - 0.5 if key != keys[-1] else 0)
+        await call.answered()
+        assert call.history()[-1].text == f"I pressed {asked} on the keypad."
+
+
+async def test_a_key_during_an_answer_silences_it_at_once(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT))) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 1.5)
+        call.telephone.press("1")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = call.telephone.heard_seconds()
+        await trio.sleep(1)
+        assert call.telephone.heard_seconds() == pytest.approx(played, abs=0.001)
+        call.telephone.press("#")
+        await call.answered()
+        said, keys = call.history()[-2:]
+        assert (said.speaker, said.interrupted, keys.text) == (
+            Speaker.ASSISTANT,
+            True,
+            "I pressed 1 on the keypad.",
+        )
+        assert abs(len(said.text.split()) - words_played(played)) <= 1
+
+
+async def test_a_greeting_that_is_protected_is_not_cut_off_by_keys(autojump_clock: MockClock) -> None:
+    greeting = "This call is recorded. What can I do for you?"
+    async with phone_call(greeting=greeting, barge_in_greeting=False) as call:
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 0.5)
+        call.telephone.press("1")
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
+        assert call.providers.llm.requests == []
+
+
+async def test_what_is_said_while_keys_are_pressed_is_not_answered(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        call.telephone.press("4")
+        call.say("tell me a joke")
+        await trio.sleep(2)
+        call.telephone.press("2")
+        await call.answered()
+        asked = [m.text for m in call.history() if m.speaker is Speaker.USER]
+        assert asked == ["I pressed 4 2 on the keypad."]
+        call.say("thanks")
+        await call.answered()
+        assert call.history()[-1].text == "thanks"
+
+
+async def test_who_hangs_up_between_two_keys_is_asked_nothing(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        call.telephone.press("4")
+        await trio.sleep(0.5)
+        call.telephone.hang_up()
+        await call.telephone.over.wait()
+    assert call.providers.llm.requests == []
+
+
 async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
     autojump_clock: MockClock,
 ) -> None:
