@@ -100,6 +100,10 @@ class MediaStream:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
 
+    def say(self, wanted: facts.SayRequested) -> None:
+        """Have something said to the caller."""
+        self._inbox.put(wanted)
+
     async def _miss_marks(self) -> None:
         """A mark that does not come back must not keep the caller waiting."""
         while True:
@@ -208,9 +212,23 @@ class MediaStream:
         self._drop(utterance)
 
     async def close(self, reason: EndReason) -> None:
-        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows."""
+        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows.
+
+        The stream of a caller who is handed over stays open, for `let_go` to close.
+        """
         self.ended_for = reason
-        await self._line.close(reason)
+        if reason is EndReason.HANDED_OVER:
+            await self._line.flush()
+        else:
+            await self._line.close(reason)
+
+    async def let_go(self, connected: trio.Event) -> None:
+        """Close the stream of a caller who is handed over, once Twilio has been told where to."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._line.discard)
+            await connected.wait()
+            nursery.cancel_scope.cancel()
+        await self._line.close(EndReason.HANDED_OVER)
 
     def _drop(self, utterance: int) -> Fact | None:
         """Returns where the playback stands, if there was one."""

@@ -34,6 +34,9 @@ class Telephone(BaseModel):
     twilio_machine_detection: bool = Field(
         default=False, description="Outbound calls that an answering machine takes are hung up"
     )
+    twilio_transfer_to: PhoneNumber | None = Field(
+        default=None, description="Calls that are handed over to a person are connected to this number"
+    )
     twilio_open_streams: bool = Field(
         default=False,
         description="Programs on this machine may call at /twilio/media without a token: for load tests",

@@ -16,7 +16,7 @@ from trio_websocket import wrap_client_stream
 
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import NO_LATENCY, Telephone
-from machines.facts import DigitPressed, Fact
+from machines.facts import DigitPressed, ErrorClass, Fact
 from machines.history import Message, Speaker
 from machines.system import Handled
 from orchestrator.journal import read_journal
@@ -24,6 +24,7 @@ from orchestrator.media_stream import MARK_GRACE_S
 from orchestrator.simulation import (
     Answer,
     Delay,
+    Fails,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
@@ -447,6 +448,16 @@ async def test_goodbye_is_heard_to_its_end_before_the_line_is_closed(autojump_cl
         texts = ("Are you still there?", "I am still here, if there is anything else.", "Goodbye for now.")
         assert call.telephone.closed_by_server
         assert call.telephone.heard_seconds() == pytest.approx(sum(map(len, texts)) * 0.06)
+
+
+async def test_a_stream_without_a_call_is_closed_when_a_person_is_wanted(autojump_clock: MockClock) -> None:
+    broken = simulated(answer=Answer(fault=Fails(ErrorClass.FATAL)))
+    async with phone_call(broken, llm_fallback_tier3_then="hand_over") as call:
+        for _ in range(3):
+            call.say("hello")
+            await call.answered()
+        await call.telephone.over.wait()
+        assert call.telephone.closed_by_server
 
 
 # --- who may call -----------------------------------------------------------------------------------------
