@@ -18,7 +18,7 @@ from adapters.mulaw import from_mulaw, to_mulaw
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
-from machines.facts import EndReason, Fact, TurnMode
+from machines.facts import EndReason, TurnMode
 from orchestrator.call_options import CallOptions
 from orchestrator.call_socket import CallSocket
 from orchestrator.hearing import CallerAudio
@@ -197,14 +197,9 @@ class MediaStream:
         self._say(Mark(name), utterance)
         self._ending.set()
 
-    def hold_audio(self, utterance: int) -> bool:
-        """Twilio drops what it has not played, unless that is the end of the answer."""
-        if self._marks.ending:
-            return False
-        stands = self._drop(utterance)
-        if stands is not None:
-            self._inbox.put(stands)
-        return True
+    def hold_audio(self, utterance: int) -> float:
+        """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""
+        return 0.0 if self._marks.ending else self._drop(utterance)
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is played after this."""
@@ -230,12 +225,11 @@ class MediaStream:
             nursery.cancel_scope.cancel()
         await self._line.close(EndReason.HANDED_OVER)
 
-    def _drop(self, utterance: int) -> Fact | None:
-        """Returns where the playback stands, if there was one."""
+    def _drop(self, utterance: int) -> float:
+        """Returns how many ms of what was sent are not played."""
         self._line.drop_audio(utterance)
-        stands = self._marks.dropped(now_ms())
         self._say(Clear())
-        return stands
+        return self._marks.dropped(now_ms())
 
     def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._line.send(write_stream_message(message, self.started.stream_sid), utterance)

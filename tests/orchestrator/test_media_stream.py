@@ -384,6 +384,21 @@ async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_e
         assert said == [TEXT]
 
 
+@pytest.mark.parametrize("at", [0.3, 1.0, 1.77, 2.5])
+@pytest.mark.parametrize("buffer_s", [0.06, 0.15, 0.3])
+async def test_no_sound_is_skipped_however_much_the_network_keeps_before_it_is_played(
+    buffer_s: float, at: float, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT))) as call:
+        call.telephone.buffer_s = buffer_s
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > at)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06, abs=0.021)
+
+
 async def test_a_noise_over_the_last_word_lets_it_be_heard(autojump_clock: MockClock) -> None:
     async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(300, 0)) as call:
         call.say("hello")
