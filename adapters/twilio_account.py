@@ -60,7 +60,7 @@ def http_client() -> httpx2.AsyncClient:
 
 
 class TwilioAccount:
-    """Places calls and hangs them up."""
+    """Places calls, redirects them and hangs them up."""
 
     def __init__(self, http: httpx2.AsyncClient, account_sid: str, auth_token: str, base_url: str) -> None:
         """`base_url` is where the REST interface is: Twilio's, or a simulator's."""
@@ -93,13 +93,23 @@ class TwilioAccount:
             raise ProviderError(ErrorClass.TRANSIENT, "twilio: the answer names no call")
         return str(call.sid)
 
+    async def redirect(self, call_sid: str, twiml: str) -> bool:
+        """Have Twilio go on with a call as `twiml` says; False if it was over already.
+
+        A media stream of the call is closed by that. Raises `ProviderError`.
+        """
+        return await self._update(call_sid, twiml=twiml) is not None
+
     async def hang_up(self, call_sid: str) -> str | None:
         """End a call, or cancel one that rings; returns its status then, None if it was over already.
 
         Raises `ProviderError`.
         """
+        return await self._update(call_sid, status="completed")
+
+    async def _update(self, call_sid: str, **how: str) -> str | None:
         try:
-            call = await self._client.calls(call_sid).update_async(status="completed")
+            call = await self._client.calls(call_sid).update_async(**how)
         except TwilioRestException as error:
             if error.code == _NOT_IN_PROGRESS or error.status == 404:
                 return None

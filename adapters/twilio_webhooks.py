@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-from twilio.twiml.voice_response import Connect, Hangup, Reject, VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import Connect, Dial, Hangup, Reject, VoiceResponse  # type: ignore[import-untyped]
 
 SIGNATURE_HEADER = "x-twilio-signature"
 TWIML_TYPE = "text/xml"
@@ -42,3 +42,10 @@ def reject_as_busy() -> str:
 def hang_up() -> str:
     """TwiML for a call that is over on our side."""
     return str(VoiceResponse().append(Hangup()))
+
+
+def dial(number: str, caller_id: str | None = None) -> str:
+    """TwiML that connects the caller to `number`, which is shown `caller_id`: without, the caller's own."""
+    connected = Dial(caller_id=caller_id)
+    connected.number(number)
+    return str(VoiceResponse().append(connected))

@@ -1,9 +1,9 @@
 """The telephone call: from dialling, or from its offer, to its one outcome.
 
 It is coupled to the conversation by facts only: a stream that opens begins one (`BeginConversation`), the end
-of the conversation hangs up, and a call that the carrier ends, or somebody wants ended, ends the conversation
-first (`EndConversation`). Its facts and effects concern no conversation's machine, so they are declared here,
-beside the chart.
+of the conversation hangs up, or has a person go on (`TransferCall`), and a call that the carrier ends, or
+somebody wants ended, ends the conversation first (`EndConversation`). Its facts and effects concern no
+conversation's machine, so they are declared here, beside the chart.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class CallPolicy:
     """The media stream of a call that was answered is opened within this."""
     goodbye_timeout_ms: float = 10_000
     """A conversation that was told to end has ended within this."""
+    transfer_timeout_ms: float = 15_000
+    """The carrier connects the caller elsewhere within this; its adapter gives up sooner."""
     hang_up_timeout_ms: float = 10_000
     """The carrier says that the call is over within this after it was told to hang up."""
 
@@ -50,6 +52,8 @@ class CallOutcome(enum.Enum):
     CANCELLED = "cancelled"
     """Whoever placed it hung up before there was a conversation."""
     MACHINE_ANSWERED = "machine_answered"
+    HANDED_OVER = "handed_over"
+    """There was a conversation, and the carrier connects the caller to somebody else after it."""
 
 
 # --- facts ------------------------------------------------------------------------------------------------
@@ -103,6 +107,29 @@ class ConversationEnded(Fact):
 
     broken: bool = False
     """By a fault of ours, or because there was no room for it."""
+    handed_over: bool = False
+    """A person is to go on with it. Its media stream is still open: the carrier closes it when it connects
+    the caller elsewhere."""
+
+
+@frozen
+class TransferWanted(Fact):
+    """Whoever runs the server wants the caller connected to `to`, after these last words."""
+
+    to: str
+    text: str
+
+
+@frozen
+class CallTransferred(Fact):
+    """The carrier connects the caller elsewhere."""
+
+
+@frozen
+class TransferFailed(Fact):
+    """It does not, or could not be asked."""
+
+    message: str
 
 
 @frozen
@@ -148,6 +175,20 @@ class EndConversation(Effect):
 
 
 @frozen
+class SayLastWords(Effect):
+    """Have the conversation say this, then end as handed over."""
+
+    text: str
+
+
+@frozen
+class TransferCall(Effect):
+    """Have the carrier connect the caller to `to`."""
+
+    to: str
+
+
+@frozen
 class HangUpCall(Effect):
     """Have the carrier end the call."""
 
@@ -187,6 +228,8 @@ class CallContext:
     """What the call will have been, as far as that is known: the first that is noted counts."""
     reason: str = ""
     """More about it, for people."""
+    transfer_to: str = ""
+    """The number of whoever takes over from the conversation; none: nobody."""
     carrier_over: bool = False
     """The carrier has ended it; the conversation has not."""
     deadline_number: int = 0
@@ -208,18 +251,20 @@ class Call(Chart[CallContext]):
 
     class ENDING(State.Compound):
         parting = State(initial=True)
+        transferring = State()
         revoking = State()
         clearing = State()
 
     ENDED = State(final=True)
 
     placing, placed, ringing = DIALLING.placing, DIALLING.placed, DIALLING.ringing
-    parting, revoking, clearing = ENDING.parting, ENDING.revoking, ENDING.clearing
+    parting, transferring = ENDING.parting, ENDING.transferring
+    revoking, clearing = ENDING.revoking, ENDING.clearing
 
     dialling = (placing, placed, ringing)
     unheard = (*dialling, ANSWERED)
     """Nobody has been talked to."""
-    ending = (parting, revoking, clearing)
+    ending = (parting, transferring, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
     dial_wanted = idle.to(placing, on=["place"])
@@ -237,11 +282,15 @@ class Call(Chart[CallContext]):
     stream_opened = TALKING.from_(*unheard, on=["begin_conversation"])
 
     # --- the end ------------------------------------------------------------------------------------------
+    transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
     conversation_ended = (
-        TALKING.to(clearing, on=["note_end", "hang_up"])
+        TALKING.to(transferring, cond="somebody_takes_over", on=["transfer"])
+        | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
         | parting.to(ENDED, cond="carrier_is_over", on=["note_end", "record"])
         | parting.to(clearing, unless="carrier_is_over", on=["note_end", "hang_up"])
     )
+    call_transferred = transferring.to(ENDED, on=["note_handed_over", "record"])
+    transfer_failed = transferring.to(clearing, on=["note_failed_to_transfer", "hang_up"])
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
         | clearing.from_(placed, ringing, ANSWERED, on=["note_cancelled", "hang_up"])
@@ -251,6 +300,7 @@ class Call(Chart[CallContext]):
         ENDED.from_(*unheard, revoking, clearing, on=["note_carriers", "record"])
         | TALKING.to(parting, on=["note_carrier_over", "end_conversation"])
         | stay(parting, on=["note_carrier_over"])
+        | transferring.to(ENDED, on=["note_talked", "record"])
     )
     call_abandoned = ENDED.from_(*unheard, on=["note_cancelled", "record"]) | ENDED.from_(
         TALKING, *ending, on=["note_talked", "record"]
@@ -261,13 +311,15 @@ class Call(Chart[CallContext]):
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
         | parting.to(ENDED, cond="carrier_is_over", on=["note_talked", "record"])
         | parting.to(clearing, unless="carrier_is_over", on=["note_talked", "hang_up"])
+        | transferring.to(clearing, on=["note_silent_transfer", "hang_up"])
         | ENDED.from_(revoking, clearing, on=["record"])
     )
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored(
             "call_placed placing_failed call_ringing call_answered machine_answered stream_opened"
-            " conversation_ended hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
+            " conversation_ended transfer_wanted call_transferred transfer_failed hang_up_wanted"
+            " carrier_ended call_abandoned call_deadline_passed",
             (idle,),
             because="there is no call yet",
         ),
@@ -278,7 +330,7 @@ class Call(Chart[CallContext]):
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, TALKING, parting, clearing),
+            (placed, ringing, ANSWERED, TALKING, parting, transferring, clearing),
             because="the carrier is known to have it",
         ),
         *ignored(
@@ -287,11 +339,22 @@ class Call(Chart[CallContext]):
         *ignored("call_answered", (ANSWERED, TALKING, *ending), because="the call is further than that"),
         *ignored("machine_answered stream_opened hang_up_wanted", ending, because="the call is being ended"),
         *ignored("stream_opened", (TALKING,), because="there is one stream"),
-        *ignored("conversation_ended", (*unheard, revoking, clearing), because="there is no conversation"),
+        *ignored(
+            "conversation_ended",
+            (*unheard, transferring, revoking, clearing),
+            because="there is no conversation",
+        ),
+        *ignored("transfer_wanted", (*unheard, *ending), because="there is nobody to hand over"),
+        *ignored(
+            "call_transferred transfer_failed",
+            (*unheard, TALKING, parting, revoking, clearing),
+            because="nobody is being handed over (any more)",
+        ),
         *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
         *ignored(
             "call_placed placing_failed call_ringing call_answered machine_answered stream_opened"
-            " conversation_ended hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
+            " conversation_ended transfer_wanted call_transferred transfer_failed hang_up_wanted"
+            " carrier_ended call_abandoned call_deadline_passed",
             (ENDED,),
             because="the call is over, and its outcome is recorded",
         ),
@@ -302,6 +365,10 @@ class Call(Chart[CallContext]):
     def carrier_is_over(self) -> bool:
         """The carrier has ended the call already."""
         return self.context.carrier_over
+
+    def somebody_takes_over(self, fact: ConversationEnded) -> bool:
+        """It is a person's turn, and there is one."""
+        return fact.handed_over and bool(self.context.transfer_to)
 
     # --- actions ------------------------------------------------------------------------------------------
 
@@ -316,6 +383,14 @@ class Call(Chart[CallContext]):
     @causes(EndConversation)
     def end_conversation(self) -> None:
         self.context.effects.append(EndConversation())
+
+    @causes(SayLastWords)
+    def say_last_words(self, fact: TransferWanted) -> None:
+        self.context.effects.append(SayLastWords(fact.text))
+
+    @causes(TransferCall)
+    def transfer(self) -> None:
+        self.context.effects.append(TransferCall(self.context.transfer_to))
 
     @causes(HangUpCall)
     def hang_up(self) -> None:
@@ -361,6 +436,22 @@ class Call(Chart[CallContext]):
         self._note(CallOutcome.COMPLETED)
 
     @causes()
+    def note_transfer(self, fact: TransferWanted) -> None:
+        self.context.transfer_to = fact.to
+
+    @causes()
+    def note_handed_over(self) -> None:
+        self._note(CallOutcome.HANDED_OVER)
+
+    @causes()
+    def note_failed_to_transfer(self, fact: TransferFailed) -> None:
+        self._note(CallOutcome.FAILED, f"the caller could not be handed over: {fact.message}")
+
+    @causes()
+    def note_silent_transfer(self) -> None:
+        self._note(CallOutcome.FAILED, "the carrier did not connect the caller elsewhere in time")
+
+    @causes()
     def note_carriers(self, fact: CarrierEnded) -> None:
         """What the carrier says, unless we know better; it calls a call completed that it put through."""
         put_through = fact.outcome is CallOutcome.COMPLETED
@@ -394,6 +485,7 @@ class Call(Chart[CallContext]):
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
             "parting": policy.goodbye_timeout_ms,
+            "transferring": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,
             "clearing": policy.hang_up_timeout_ms,
         }.get(state)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 import trio
@@ -91,12 +92,23 @@ class CallSocket:
         """Forget the messages of an answer that were not sent yet."""
         self._outbox.drop_audio(utterance)
 
+    async def discard(self) -> None:
+        """Take what the peer still sends, and do nothing with it; returns when it has closed."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self.socket.get_message()
+
+    async def flush(self) -> None:
+        """Return when what waits to be sent was sent, or takes too long."""
+        if not self.gone:
+            with trio.move_on_after(FLUSH_TIMEOUT_S):
+                await self._outbox.flushed()
+
     async def close(self, reason: EndReason) -> None:
         """Send what waits to be sent, then close with the code for `reason`."""
         if self.gone:
             return
-        with trio.move_on_after(FLUSH_TIMEOUT_S):
-            await self._outbox.flushed()
+        await self.flush()
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             await self.socket.aclose(CLOSE_CODES[reason], reason.value)
 

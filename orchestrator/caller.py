@@ -47,11 +47,12 @@ class Caller(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
-    def hold_audio(self, utterance: int) -> bool:
+    def hold_audio(self, utterance: int) -> float:
         """Nothing more is sent for the moment, perhaps for good.
 
-        Returns whether the caller's side was made to drop what it had not played. That will be sent again,
-        and after it the end of the audio, though it may have been announced already.
+        Returns how many ms the caller's side was made to drop because it had not played them: 0 for one that
+        plays what it has, `UNPLAYED` for one that drops all the rest and does not know how much that is. They
+        will be sent again, and after them the end of the audio, though it may have been announced already.
         """
         ...
 

@@ -18,6 +18,7 @@ _TOLD = {
     "ANSWERED": "answered",
     "TALKING": "talking",
     "parting": "saying goodbye",
+    "transferring": "connecting to somebody else",
     "revoking": "hanging up",
     "clearing": "hanging up",
 }
@@ -57,7 +58,7 @@ async def hold(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> 
             nursery.cancel_scope.cancel()
     reason = f" ({call['reason']})" if call["reason"] else ""
     say(f"{call['to']}: {call['outcome'].replace('_', ' ')}{reason}")
-    return bool(call["outcome"] == "completed")
+    return call["outcome"] in ("completed", "handed_over")
 
 
 async def _hang_up_on(interrupts: Any, http: httpx2.AsyncClient, path: str) -> None:

@@ -18,7 +18,7 @@ from adapters.mulaw import from_mulaw, to_mulaw
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
-from machines.facts import EndReason, Fact, TurnMode
+from machines.facts import EndReason, TurnMode
 from orchestrator.call_options import CallOptions
 from orchestrator.call_socket import CallSocket
 from orchestrator.hearing import CallerAudio
@@ -100,6 +100,10 @@ class MediaStream:
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
+
+    def say(self, wanted: facts.SayRequested) -> None:
+        """Have something said to the caller."""
+        self._inbox.put(wanted)
 
     async def _miss_marks(self) -> None:
         """A mark that does not come back must not keep the caller waiting."""
@@ -194,14 +198,9 @@ class MediaStream:
         self._say(Mark(name), utterance)
         self._ending.set()
 
-    def hold_audio(self, utterance: int) -> bool:
-        """Twilio drops what it has not played, unless that is the end of the answer."""
-        if self._marks.ending:
-            return False
-        stands = self._drop(utterance)
-        if stands is not None:
-            self._inbox.put(stands)
-        return True
+    def hold_audio(self, utterance: int) -> float:
+        """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""
+        return 0.0 if self._marks.ending else self._drop(utterance)
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is played after this."""
@@ -209,16 +208,29 @@ class MediaStream:
         self._drop(utterance)
 
     async def close(self, reason: EndReason) -> None:
-        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows."""
-        self.ended_for = reason
-        await self._line.close(reason)
+        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows.
 
-    def _drop(self, utterance: int) -> Fact | None:
-        """Returns where the playback stands, if there was one."""
+        The stream of a caller who is handed over stays open, for `let_go` to close.
+        """
+        self.ended_for = reason
+        if reason is EndReason.HANDED_OVER:
+            await self._line.flush()
+        else:
+            await self._line.close(reason)
+
+    async def let_go(self, connected: trio.Event) -> None:
+        """Close the stream of a caller who is handed over, once Twilio has been told where to."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._line.discard)
+            await connected.wait()
+            nursery.cancel_scope.cancel()
+        await self._line.close(EndReason.HANDED_OVER)
+
+    def _drop(self, utterance: int) -> float:
+        """Returns how many ms of what was sent are not played."""
         self._line.drop_audio(utterance)
-        stands = self._marks.dropped(now_ms())
         self._say(Clear())
-        return stands
+        return self._marks.dropped(now_ms())
 
     def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._line.send(write_stream_message(message, self.started.stream_sid), utterance)

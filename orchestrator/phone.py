@@ -178,6 +178,14 @@ class Phone:
         )
         return await self._account.place(order)
 
+    async def transfer(self, call: PhoneCall, to: str) -> bool:
+        """As `Carrier.transfer`."""
+        assert self._account is not None
+        assert call.call_sid is not None
+        # Whoever is called is shown the caller's number, or the number of ours that the call was made from.
+        ours = call.from_ if call.direction is Direction.OUTBOUND else None
+        return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
+
     async def hang_up(self, call_sid: str) -> str | None:
         """As `Carrier.hang_up`."""
         assert self._account is not None
@@ -261,6 +269,9 @@ class Phone:
         with bind_session(session.session_id):
             if call is None:
                 await hold()
+                # No call that anybody could be handed over in.
+                with trio.move_on_after(CLOSE_HANDSHAKE_S):
+                    await connection.aclose(CloseCode.NORMAL)
             elif not await call.converse(session, hold):
                 raise StreamRefused("the call is over")
 
@@ -283,7 +294,17 @@ class Phone:
     ) -> PhoneCall:
         assert self._nursery is not None
         call = PhoneCall(
-            new_id(), direction, to, from_, options, detects, self, self._nursery, self._chart, self._is_over
+            new_id(),
+            direction,
+            to,
+            from_,
+            options,
+            detects,
+            self,
+            self._nursery,
+            self._chart,
+            self._is_over,
+            self.server.settings.twilio_transfer_to or "",
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)

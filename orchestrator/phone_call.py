@@ -16,7 +16,7 @@ from machines import call as phone
 from machines.call import Call, CallContext, CallOutcome
 from machines.driver import Driver
 from machines.effects import Effect
-from machines.facts import EndReason, Fact
+from machines.facts import EndReason, Fact, SayMode, SayRequested
 from orchestrator.call_options import CallOptions
 from orchestrator.inbox import now_ms
 from orchestrator.media_stream import MediaStream
@@ -45,10 +45,14 @@ class Direction(enum.Enum):
 
 
 class Carrier(Protocol):
-    """Who makes and ends calls in the telephone network. Both raise `ProviderError`."""
+    """Who makes, moves and ends calls in the telephone network. All of it raises `ProviderError`."""
 
     async def place(self, call: PhoneCall) -> str:
         """Dial; returns the carrier's name for the call."""
+        ...
+
+    async def transfer(self, call: PhoneCall, to: str) -> bool:
+        """Connect the caller to `to`, and with us no longer; False if the call was over already."""
         ...
 
     async def hang_up(self, call_sid: str) -> str | None:
@@ -71,6 +75,8 @@ class PhoneCall:
     chart: Call
     on_over: Callable[[PhoneCall], None]
     """Called once, when the outcome is recorded."""
+    transfer_to: str = ""
+    """Who takes over when the conversation wants a person by itself; none: nobody."""
 
     call_sid: str | None = None
     outcome: CallOutcome | None = field(default=None, init=False)
@@ -82,12 +88,14 @@ class PhoneCall:
     ended_at: float | None = field(default=None, init=False)
     """Both in ms since the Unix epoch."""
     over: trio.Event = field(factory=trio.Event, init=False)
+    _transferred: trio.Event = field(factory=trio.Event, init=False)
+    """The carrier has been asked to connect the caller elsewhere, whatever it said, or need not be."""
     _session: MediaStream | None = field(default=None, init=False)
     _deadline: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _driver: Driver[CallContext] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        context = CallContext()
+        context = CallContext(transfer_to=self.transfer_to)
         self._driver = Driver("call", self.chart, context, phone.ArmCallDeadline, phone.DisarmCallDeadline)
 
     # --- facts and effects --------------------------------------------------------------------------------
@@ -124,7 +132,20 @@ class PhoneCall:
             self._session = None
             self.end_reason = session.ended_for
             broken = session.ended_for in (None, EndReason.INTERNAL_ERROR)
-            self.take(phone.ConversationEnded(broken))
+            handed_over = session.ended_for is EndReason.HANDED_OVER
+            wanted = self.take(phone.ConversationEnded(broken, handed_over))
+            if not any(isinstance(effect, phone.TransferCall) for effect in wanted):
+                self._transferred.set()
+        if handed_over:
+            # A stream that closes ends the call, unless the carrier knows how to go on with it.
+            await session.let_go(self._transferred)
+        return True
+
+    def say(self, wanted: SayRequested) -> bool:
+        """Have something said to the caller, who is talked to; False if nobody is."""
+        if self._session is None:
+            return False
+        self._session.say(wanted)
         return True
 
     def _perform(self, effect: Effect) -> None:
@@ -133,6 +154,11 @@ class PhoneCall:
                 self.nursery.start_soon(self._place)
             case phone.HangUpCall():
                 self.nursery.start_soon(self._hang_up)
+            case phone.SayLastWords(text=text):
+                then = EndReason.HANDED_OVER
+                self.say(SayRequested(text, SayMode.INTERRUPT, interruptible=False, then=then))
+            case phone.TransferCall(to=to):
+                self.nursery.start_soon(self._transfer, to)
             case phone.EndConversation():
                 self._end_conversation()
             case phone.ArmCallDeadline(number=number, delay_ms=delay_ms):
@@ -153,6 +179,19 @@ class PhoneCall:
         else:
             log.info("call placed", call=self.call_id, sid=self.call_sid)
             self.take(phone.CallPlaced())
+
+    async def _transfer(self, to: str) -> None:
+        try:
+            connected = await self.carrier.transfer(self, to)
+        except ProviderError as error:
+            log.warning("call not transferred", call=self.call_id, error=error.failure.message)
+            self.take(phone.TransferFailed(error.failure.message))
+        else:
+            log.info("call transferred", call=self.call_id, connected=connected)
+            over = phone.CarrierEnded(CallOutcome.COMPLETED)
+            self.take(phone.CallTransferred() if connected else over)
+        finally:
+            self._transferred.set()
 
     async def _hang_up(self) -> None:
         """Closing the stream ends the call, too; but a call may have none, or another thing to do after."""

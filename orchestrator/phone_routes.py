@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,8 +17,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from adapters.twilio_webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
-from machines.call import HangUpWanted
+from machines.call import HangUpWanted, SayLastWords, TransferWanted
+from machines.facts import SayMode, SayRequested
 from orchestrator.call_options import OptionError, read_options
+from orchestrator.hosting import require_words
 from orchestrator.phone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
 from orchestrator.phone_call import PhoneCall
 from orchestrator.setting_types import PhoneNumber
@@ -30,7 +32,20 @@ MAX_BODY_BYTES = 256 * 1024
 """Of any request: Twilio's are some kilobytes."""
 NEWS = {"cache-control": "no-store"}
 
+MAX_TEXT = 4096
+"""Characters that can be said at once."""
+
+Body = TypeVar("Body", bound=BaseModel)
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _with_words(text: str) -> str:
+    require_words(text)
+    return text
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_with_words)]
+"""What is to be said."""
 
 
 class CallOrder(BaseModel):
@@ -44,6 +59,25 @@ class CallOrder(BaseModel):
     greeting: str | None = None
     system_prompt: str | None = None
     machine_detection: bool | None = None
+
+
+class SayOrder(BaseModel):
+    """The body of `POST /calls/ID/say`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Text
+    mode: Annotated[SayMode, Field(strict=False)] = SayMode.QUEUE
+    interruptible: bool = True
+
+
+class TransferOrder(BaseModel):
+    """The body of `POST /calls/ID/transfer`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: PhoneNumber
+    text: Text
 
 
 def phone_routes(phone: Phone) -> list[Route]:
@@ -64,7 +98,7 @@ def phone_routes(phone: Phone) -> list[Route]:
 
     async def dial(request: Request) -> Response:
         _permit(request, phone)
-        order = await _order(request)
+        order = await _order(request, CallOrder)
         try:
             call = phone.dial(
                 order.to, read_options(order.model_dump()), machine_detection=order.machine_detection
@@ -86,6 +120,22 @@ def phone_routes(phone: Phone) -> list[Route]:
         call.take(HangUpWanted())
         return JSONResponse(call.report(), 202, headers=NEWS)
 
+    async def say(request: Request) -> Response:
+        _permit(request, phone)
+        call = _call(request, phone)
+        order = await _order(request, SayOrder)
+        if not call.say(SayRequested(order.text, order.mode, order.interruptible)):
+            raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
+        return JSONResponse(call.report(), 202, headers=NEWS)
+
+    async def transfer(request: Request) -> Response:
+        _permit(request, phone)
+        call = _call(request, phone)
+        order = await _order(request, TransferOrder)
+        if SayLastWords(order.text) not in call.take(TransferWanted(order.to, order.text)):
+            raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
+        return JSONResponse(call.report(), 202, headers=NEWS)
+
     def route(path: str, method: str, endpoint: Endpoint, name: str) -> Route:
         return Route(path, _with_reasons(endpoint), methods=[method], name=name)
 
@@ -95,6 +145,8 @@ def phone_routes(phone: Phone) -> list[Route]:
         route("/calls", "POST", dial, "calls"),
         route("/calls/{call_id}", "GET", report, "call"),
         route("/calls/{call_id}", "DELETE", hang_up, "hang up"),
+        route("/calls/{call_id}/say", "POST", say, "say"),
+        route("/calls/{call_id}/transfer", "POST", transfer, "transfer"),
     ]
 
 
@@ -169,11 +221,11 @@ def _permit(request: Request, phone: Phone) -> None:
         raise HTTPException(401, "API_TOKEN is needed as bearer token")
 
 
-async def _order(request: Request) -> CallOrder:
+async def _order(request: Request, kind: type[Body]) -> Body:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "a call is ordered in JSON")
+        raise HTTPException(415, "what is wanted of a call is said in JSON")
     try:
-        return CallOrder.model_validate_json(await _body(request))
+        return kind.model_validate_json(await _body(request))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         raise HTTPException(400, "; ".join(map(_complaint, details))) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, Field
 
-from orchestrator.setting_types import Key, PhoneNumber, TwilioAccount, WebAddress
+from orchestrator.setting_types import Key, Lowercase, PhoneNumber, TwilioAccount, WebAddress
 
 TWILIO_URL = "https://api.twilio.com"
 
@@ -32,12 +34,24 @@ class Telephone(BaseModel):
     twilio_machine_detection: bool = Field(
         default=False, description="Outbound calls that an answering machine takes are hung up"
     )
+    twilio_transfer_to: PhoneNumber | None = Field(
+        default=None, description="Calls that are handed over to a person are connected to this number"
+    )
     twilio_open_streams: bool = Field(
         default=False,
         description="Programs on this machine may call at /twilio/media without a token: for load tests",
     )
     twilio_base_url: WebAddress = Field(
         default=TWILIO_URL, description="Twilio's REST interface, or a proxy's"
+    )
+    dtmf_timeout_ms: int = Field(
+        default=3000,
+        ge=500,
+        le=60_000,
+        description="Keys that a caller presses are one string until this long after the last one",
+    )
+    dtmf_terminator: Annotated[Literal["#", "*", "none"], Lowercase] = Field(
+        default="#", description="Or until this key, which is no part of it"
     )
     api_token: Key = Field(
         default=None,

@@ -81,19 +81,18 @@ class PlaybackMarks:
         """Everything of an answer was sent, and not all of it was played."""
         return any(reach.ends_answer for reach in self._out.values())
 
-    def dropped(self, at_ms: float) -> Fact | None:
+    def dropped(self, at_ms: float) -> float:
         """All audio that was not played by now was dropped, and marks that are out come back for nothing.
 
-        Returns where the playback stands then, if there was any; an answer that goes on does so from there.
+        Returns how many ms that are; an answer that goes on does so with these.
         """
-        stands = None
+        sent_ms = self._position_ms
         if self._audio_is_out():
             began = all(reach.ends_audio for reach in self._out.values())
             elapsed = at_ms - self._played_at_ms if began else 0.0
-            self._position_ms = min(self._position_ms, self._played_ms + elapsed)
-            stands = PlaybackAt(self._utterance, self._position_ms, playing=False)
+            self._position_ms = min(sent_ms, self._played_ms + elapsed)
         self._out.clear()
-        return stands
+        return sent_ms - self._position_ms
 
     def _audio_is_out(self) -> bool:
         return any(reach.ends_audio for reach in self._out.values())

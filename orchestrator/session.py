@@ -316,10 +316,10 @@ class Session:
         """The last chunk was sent; it need not have been played."""
         self._say(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
 
-    def hold_audio(self, utterance: int) -> bool:
+    def hold_audio(self, utterance: int) -> float:
         """The clients know no such message: they play the little that they have."""
         del utterance
-        return False
+        return 0.0
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is sent after this."""

@@ -66,6 +66,8 @@ def policy_of(settings: Settings) -> ConversationPolicy:
         max_history_tokens=settings.llm_max_context_tokens,
         speech_stall_timeout_ms=settings.speech_stall_timeout_ms,
         close_timeout_ms=settings.close_timeout_ms,
+        digits_timeout_ms=settings.dtmf_timeout_ms,
+        digits_terminator="" if settings.dtmf_terminator == "none" else settings.dtmf_terminator,
         hand_over=settings.llm_fallback_tier3_then == "hand_over",
         fallback=FallbackTexts(
             first=settings.llm_fallback_tier1,

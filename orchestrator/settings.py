@@ -216,6 +216,7 @@ class Settings(
             ("twilio_account_sid", "twilio_auth_token"),
             ("twilio_auth_token", "twilio_account_sid"),
             ("twilio_from_number", "twilio_account_sid"),
+            ("twilio_transfer_to", "twilio_account_sid"),
         ):
             if getattr(self, name) is not None and getattr(self, other) is None:
                 value = shown(name, getattr(self, name))

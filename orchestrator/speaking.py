@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -35,8 +36,10 @@ RUNNING_OUT_S = 0.04
 """A caller with less than this left to play gets what there is, a full chunk or not."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; the voice is held up beyond it."""
-MOST_UNPLAYED_S = 1.0
-"""More than any transport's caller has waiting to be played."""
+MOST_UNPLAYED_S = 3.0
+"""More than any caller's side has waiting to be played, or is late to say that it was."""
+UNPLAYED = inf
+"""Ms that a caller's side has dropped which does not know how many: all that it had not played."""
 REPORTED_EVERY_MS = 500
 """How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
 
@@ -79,10 +82,11 @@ class AudioSink(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
-    def hold_audio(self, utterance: int) -> bool:
+    def hold_audio(self, utterance: int) -> float:
         """Nothing more is sent for the moment.
 
-        Returns whether the caller's side has dropped what it had not played: that will be sent again.
+        Returns how many ms the caller's side has dropped, which will be sent again; `UNPLAYED`: those that it
+        had not played, by the pacing's clock.
         """
         ...
 
@@ -126,12 +130,12 @@ class Utterance:
         """Send nothing more until `resume`, and nothing else than what follows what was heard."""
         self._held = True
         self._resumed = trio.Event()
-        if self._sink.hold_audio(self.number) and self._clock.playing:
+        dropped_ms = self._clock.rewind(self._sink.hold_audio(self.number))
+        if dropped_ms > 0:
             if self._in_hand is not None:
                 self._buffer.put_back(self._in_hand)
                 self._in_hand = None
-            left_ms = self._clock.rewind()
-            self._buffer.put_back(self._unplayed.last(left_ms))
+            self._buffer.put_back(self._unplayed.last(dropped_ms))
             self._emit(PlaybackAt(self.number, self._clock.heard_ms, playing=False))
 
     def resume(self) -> None:
@@ -350,15 +354,17 @@ class PlaybackClock:
         """The caller ran out of audio."""
         self.playing = False
 
-    def rewind(self) -> float:
-        """The caller's side dropped what it had not played: returns how many ms that were."""
-        left_ms = self.sent_ms - self.heard_ms
-        self.sent_ms -= left_ms
-        self.plays_out_at = trio.current_time()
-        self.playing = False
-        self._rewound.set()
-        self._rewound = trio.Event()
-        return left_ms
+    def rewind(self, dropped_ms: float) -> float:
+        """The caller's side dropped so much, or `UNPLAYED`: returns how many ms that were."""
+        if dropped_ms == UNPLAYED:
+            dropped_ms = self.sent_ms - self.heard_ms
+        if dropped_ms > 0:
+            self.sent_ms -= dropped_ms
+            self.plays_out_at = trio.current_time()
+            self.playing = False
+            self._rewound.set()
+            self._rewound = trio.Event()
+        return dropped_ms
 
     async def wait_until_left(self, ms: float) -> None:
         """Return once at most `ms` of what was sent are still to be played: at once when it is dropped."""

@@ -20,7 +20,7 @@ from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
 from orchestrator.outbox import FLUSH_TIMEOUT_S, SendQueue, Stalled
 from orchestrator.sole_error import sole_error
-from orchestrator.speaking import Pacing
+from orchestrator.speaking import UNPLAYED, Pacing
 from orchestrator.transport import (
     AudioBegins,
     AudioEnds,
@@ -165,11 +165,11 @@ class TransportCaller:
         """The last chunk was sent."""
         self._put(AudioEnds(utterance, duration_ms))
 
-    def hold_audio(self, utterance: int) -> bool:
+    def hold_audio(self, utterance: int) -> float:
         """Nothing more for the moment; what was not played is dropped, here and there."""
         self._queue.drop_audio(utterance)
         self._put(AudioHeld(utterance))
-        return True
+        return UNPLAYED
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is sent after this."""

@@ -60,6 +60,8 @@ class Telephone:
     open_stream: OpenStream = trio.open_tcp_stream
     jitter: Latency = NO_LATENCY
     """How late frames and marks are on their way to the server."""
+    buffer_s: float = 0.0
+    """How late sound begins that arrives after silence: what is not heard by a `clear` never is."""
     seed: int = 0
     heard: list[Heard] = Factory(list)
     """What was played, piece by piece."""
@@ -242,8 +244,9 @@ class Telephone:
         """What sounds now sounds no longer."""
         now = trio.current_time()
         if self._playing_until > now:
-            piece = self.heard[-1]
-            self.heard[-1] = Heard(piece.at, piece.audio[: round((now - piece.at) * PHONE_RATE)])
+            if self.heard:
+                piece = self.heard[-1]
+                self.heard[-1] = Heard(piece.at, piece.audio[: round((now - piece.at) * PHONE_RATE)])
             self._playing_until = now
 
     async def _play(self) -> None:
@@ -251,6 +254,8 @@ class Telephone:
             if not self._queue:
                 self._arrived = trio.Event()
                 await self._arrived.wait()
+                if self._playing_until < trio.current_time():
+                    self._playing_until = trio.current_time() + self.buffer_s
                 continue
             await trio.sleep_until(self._playing_until)
             if not self._queue:

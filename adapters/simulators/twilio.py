@@ -2,7 +2,7 @@
 
 Calls are asked for in REST, or come from outside (`TelephoneNetwork.ring`). Either way the server's addresses
 are asked as Twilio asks them, signed with the account's auth token, and the TwiML that comes back is done:
-`<Connect><Stream>`, `<Reject>` and `<Hangup>`.
+`<Connect><Stream>`, `<Reject>`, `<Hangup>` and, of a call that is redirected in REST, `<Dial>`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _JSON = {"content-type": "application/json"}
 _FORM = "application/x-www-form-urlencoded"
 _WEBHOOK_S = 15.0
 """Twilio waits this long for an answer."""
+_OTHERS_TALK_S = 30.0
+"""Whoever a caller is connected to talks for so long."""
 _OVER = ("completed", "busy", "no-answer", "failed", "canceled")
 _NOT_IN_PROGRESS = 21220
 
@@ -67,9 +69,15 @@ class SimulatedCall:
     complaints: list[str] = Factory(list)
     """What was wrong with the server's answers."""
     telephone: Telephone | None = None
+    dialled: list[str] = Factory(list)
+    """Whom it was connected to after a redirect."""
     over: trio.Event = Factory(trio.Event)
     _ended: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Of whatever it does."""
+    _redirected: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Of what its TwiML says."""
+    _goes_on: ElementTree.Element | None = field(default=None, init=False)
+    """With this TwiML, instead."""
 
     def fields(self) -> dict[str, str]:
         """What Twilio tells of it in every request."""
@@ -101,6 +109,11 @@ class SimulatedCall:
     def end(self) -> None:
         """Somebody hangs up."""
         self._ended.cancel()
+
+    def redirect(self, document: ElementTree.Element) -> None:
+        """It goes on with other TwiML."""
+        self._goes_on = document
+        self._redirected.cancel()
 
 
 # --- the network ------------------------------------------------------------------------------------------
@@ -209,9 +222,24 @@ class TelephoneNetwork:
 
     async def _perform(self, call: SimulatedCall, document: ElementTree.Element, person: Person) -> None:
         """Do what TwiML says, until it is done or the call ends."""
-        stream = document.find("Connect/Stream")
-        if stream is None:
-            return
+        going_on: ElementTree.Element | None = document
+        while going_on is not None:
+            call._goes_on, call._redirected = None, trio.CancelScope()
+            if (stream := going_on.find("Connect/Stream")) is not None:
+                await self._stream(call, stream, person)
+            elif (number := going_on.findtext("Dial/Number")) is not None:
+                with call._redirected:
+                    await self._connect(call, number)
+            going_on = call._goes_on
+
+    async def _connect(self, call: SimulatedCall, number: str) -> None:
+        """`<Dial>`: somebody answers and talks for a while, or nobody does; then nothing follows."""
+        call.dialled.append(number)
+        self._change()
+        if person_at(number).behaviour is Behaviour.ANSWERS:
+            await trio.sleep(_OTHERS_TALK_S)
+
+    async def _stream(self, call: SimulatedCall, stream: ElementTree.Element, person: Person) -> None:
         parameters = {str(each.get("name")): str(each.get("value")) for each in stream.iter("Parameter")}
         started = Started(f"MZ{call.sid[2:]}", call.sid, call.account_sid, parameters)
         call.telephone = Telephone(
@@ -221,10 +249,11 @@ class TelephoneNetwork:
             async with trio.open_nursery() as nursery:
                 await nursery.start(call.telephone.run)
                 self._change()
-                if self.talks is not None:
-                    await self.talks(call.telephone)
-                else:
-                    await talk(call.telephone, person, self.world)
+                with call._redirected:
+                    if self.talks is not None:
+                        await self.talks(call.telephone)
+                    else:
+                        await talk(call.telephone, person, self.world)
                 call.telephone.hang_up()
         except* (OSError, InvalidHandshake, TimeoutError) as group:
             call.complaints.append(f"the media stream could not be opened: {group.exceptions[0]!r}")
@@ -375,7 +404,18 @@ async def serve(session: Session, wire: HttpWire, head: Head, body: bytes, netwo
         if known.status in _OVER:
             raise refuse(400, "Call is not in-progress. Cannot redirect.", session, _NOT_IN_PROGRESS)
         known.end()
+    elif head.method == "POST" and "Twiml" in form:
+        if known.status != "in-progress":
+            raise refuse(400, "Call is not in-progress. Cannot redirect.", session, _NOT_IN_PROGRESS)
+        known.redirect(_twiml(form["Twiml"][0], session))
     await wire.reply(200, known.as_json(), _JSON)
+
+
+def _twiml(text: str, session: Session) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise refuse(400, f"Twiml is no XML: {error}", session, 12100) from None
 
 
 def _check_order(form: Mapping[str, list[str]], session: Session) -> None:

@@ -70,8 +70,11 @@ class Playback:
             heard += max(0.0, min(free_at, until) - start)
         return heard
 
-    def drop(self, at_ms: float) -> None:
-        """What has not sounded by `at_ms` never will; where that is something, the end is open again."""
+    def drop(self, at_ms: float) -> float:
+        """What has not sounded by `at_ms` never will; where that is something, the end is open again.
+
+        Returns how many ms that are.
+        """
         kept, free_at = [], 0.0
         for chunk in self.chunks:
             start = max(chunk.at_ms, free_at)
@@ -80,9 +83,11 @@ class Playback:
             if heard:
                 samples = chunk.samples[: round(heard * chunk.rate / 1000)]
                 kept.append(Chunk(chunk.at_ms, samples, chunk.rate))
-        if sum(len(chunk.samples) for chunk in kept) < sum(len(chunk.samples) for chunk in self.chunks):
+        sent_ms, self.chunks = self.sent_ms(), kept
+        dropped_ms = sent_ms - self.sent_ms()
+        if dropped_ms > 0:
             self.ended_with_ms = None
-        self.chunks = kept
+        return dropped_ms
 
     def ahead_ms(self) -> float:
         """The most audio that was ever waiting to be played."""
@@ -148,13 +153,11 @@ class SimulatedCaller:
             return
         playback.ended_with_ms = duration_ms
 
-    def hold_audio(self, utterance: int) -> bool:
+    def hold_audio(self, utterance: int) -> float:
         """Silence for the moment: what was not played is dropped, if this caller's side can do that."""
-        playback = self._playback(utterance)
-        if playback is not None and self.drops_when_held:
-            playback.drop(now_ms())
         self.held.append((utterance, now_ms()))
-        return self.drops_when_held
+        playback = self._playback(utterance)
+        return playback.drop(now_ms()) if playback is not None and self.drops_when_held else 0.0
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Silence."""

@@ -16,6 +16,7 @@ from machines.call import (
     CallOutcome,
     CallPlaced,
     CallRinging,
+    CallTransferred,
     CarrierEnded,
     ConversationEnded,
     DialWanted,
@@ -27,7 +28,11 @@ from machines.call import (
     PlaceCall,
     PlacingFailed,
     RecordOutcome,
+    SayLastWords,
     StreamOpened,
+    TransferCall,
+    TransferFailed,
+    TransferWanted,
 )
 from machines.declarations import Outcome, Step
 from machines.driver import Driver
@@ -186,6 +191,67 @@ def test_a_silent_carrier_ends_as_no_answer() -> None:
     assert effect.outcome is CallOutcome.NO_ANSWER
 
 
+# --- handing over -----------------------------------------------------------------------------------------
+
+THEM = "+15005557777"
+WANTED = TransferWanted(THEM, "I connect you.")
+HANDED_OVER = ConversationEnded(handed_over=True)
+
+
+def test_a_transfer_says_its_last_words_and_then_connects_the_caller() -> None:
+    story = Story()
+    assert story.happens(*TALKS, WANTED) == (SayLastWords("I connect you."),)
+    assert story.state == "TALKING"
+    assert story.happens(HANDED_OVER) == (TransferCall(THEM),)
+    assert story.happens(CallTransferred()) == (RecordOutcome(CallOutcome.HANDED_OVER, ""),)
+    assert story.step(CarrierEnded(CallOutcome.COMPLETED)).outcome is Outcome.IGNORED
+
+
+def test_a_conversation_that_wants_a_person_by_itself_gets_whoever_is_there_for_that() -> None:
+    assert Story(CallContext(transfer_to=THEM)).happens(*TALKS, HANDED_OVER) == (TransferCall(THEM),)
+
+
+def test_where_nobody_is_there_the_call_ends() -> None:
+    story = Story()
+    assert story.happens(*TALKS, HANDED_OVER) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.COMPLETED)) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
+
+
+@pytest.mark.parametrize("ended", [ConversationEnded(), ConversationEnded(broken=True)])
+def test_a_conversation_that_ends_otherwise_is_hung_up_on(ended: ConversationEnded) -> None:
+    assert Story(CallContext(transfer_to=THEM)).happens(*TALKS, ended) == (HangUpCall(),)
+
+
+def test_a_transfer_that_the_carrier_refuses_ends_the_call_and_says_why() -> None:
+    story = Story()
+    assert story.happens(*TALKS, WANTED, HANDED_OVER, TransferFailed("no")) == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "the caller could not be handed over: no")
+
+
+def test_a_transfer_that_the_carrier_does_not_answer_ends_the_call() -> None:
+    story = Story()
+    story.happens(*TALKS, WANTED, HANDED_OVER)
+    assert story.time_passes() == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert isinstance(effect, RecordOutcome)
+    assert effect.outcome is CallOutcome.FAILED
+
+
+def test_a_caller_who_hangs_up_while_being_connected_has_had_a_conversation() -> None:
+    story = Story()
+    [effect] = story.happens(*TALKS, WANTED, HANDED_OVER, CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.COMPLETED, "")
+
+
+@pytest.mark.parametrize("before", [(), RINGS, (*TALKS, HangUpWanted())])
+def test_nobody_is_handed_over_who_is_not_talked_to(before: tuple[Fact, ...]) -> None:
+    story = Story()
+    for fact in before:
+        story.step(fact)
+    assert story.step(WANTED).outcome is Outcome.IGNORED
+
+
 # --- everything -------------------------------------------------------------------------------------------
 
 
@@ -201,6 +267,10 @@ def offers(context: CallContext) -> list[Fact]:
         MachineAnswered(),
         StreamOpened(),
         *(ConversationEnded(broken) for broken in (False, True)),
+        ConversationEnded(handed_over=True),
+        TransferWanted(THEM, "One moment."),
+        CallTransferred(),
+        TransferFailed("no"),
         HangUpWanted(),
         *(CarrierEnded(outcome) for outcome in CallOutcome),
         CallAbandoned(),
@@ -211,7 +281,7 @@ def offers(context: CallContext) -> list[Fact]:
 def key(context: CallContext) -> tuple[object, ...]:
     """Contexts of the same key behave the same."""
     armed = context.deadline_armed is not None
-    return (str(context.state), context.outcome, context.carrier_over, armed)
+    return (str(context.state), context.outcome, context.transfer_to, context.carrier_over, armed)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
@@ -230,6 +300,9 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)
         hangs_up = step.target == "clearing" != step.source
         assert (HangUpCall() in step.effects) == hangs_up
+        # Whoever is to take over is called exactly then, and only if there is somebody.
+        hands_over = step.target == "transferring" != step.source
+        assert (TransferCall(THEM) in step.effects) == hands_over
         # Nobody is waited for without end, but the conversation.
         assert (after.deadline_armed is not None) == (step.target not in ("idle", "TALKING", "ENDED"))
 

@@ -322,6 +322,86 @@ def test_a_voice_that_fails_takes_it_up_again() -> None:
     assert do.Speak(1, 0, "By the way.") in call.voice_fails()
 
 
+# --- last words -------------------------------------------------------------------------------------------
+
+
+HANDED_OVER = facts.EndReason.HANDED_OVER
+LAST = facts.SayRequested("I connect you.", SayMode.INTERRUPT, interruptible=False, then=HANDED_OVER)
+
+
+def test_last_words_that_were_heard_end_the_call_for_the_hosts_reason() -> None:
+    call = quiet()
+    assert spoken(call.happens(LAST)) == ["I connect you."]
+    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+    assert call.state == "closing"
+
+
+@pytest.mark.parametrize("state", ["thinking", "speaking"])
+def test_last_words_take_the_place_of_an_answer(state: str) -> None:
+    call = Call().thinking() if state == "thinking" else Call().speaking("Yes.")
+    assert spoken(call.happens(LAST)) == ["I connect you."]
+    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_last_words_that_wait_are_the_last_ones_too(mode: SayMode) -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(facts.SpeechStarted())
+    call.handle(evolve(LAST, mode=mode))
+    call.handle(facts.SpeechStopped(700))
+    call.deadline_passes()
+    call.final("hello")
+    call.answers("Yes.")
+    call.heard_all()
+    assert spoken(call.deadline_passes()) == ["I connect you."]
+    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+
+
+def test_protected_last_words_are_not_interrupted_by_the_caller() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(LAST)
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.DigitPressed("1"))
+    assert call.state == "speaking"
+    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+
+
+def test_who_interrupts_last_words_keeps_the_call() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(evolve(LAST, interruptible=True))
+    call.handle(facts.SpeechStarted())
+    call.handle(facts.SpeechStopped(700))
+    call.final("please wait")
+    assert call.state == "generating"
+    call.answers("Yes.")
+    call.heard_all()
+    assert (call.state, effects_of(call, do.CloseConversation)) == ("quiet", [])
+
+
+def test_so_does_the_callers_button() -> None:
+    call = Call().listening(AUTOMATIC)
+    call.handle(LAST)
+    call.handle(facts.InterruptRequested())
+    call.handle(say("Another."))
+    call.heard_all()
+    assert (call.state, effects_of(call, do.CloseConversation)) == ("quiet", [])
+
+
+def test_who_hangs_up_during_last_words_has_hung_up() -> None:
+    call = quiet()
+    call.handle(LAST)
+    effects = call.happens(HUNG_UP)
+    assert do.StopSpeech(1, StopCause.ENDED) in effects
+    assert do.CloseConversation(facts.EndReason.CALLER_HUNG_UP) in effects
+
+
+def test_a_voice_that_fails_for_good_ends_the_call_all_the_same() -> None:
+    call = Call(evolve(POLICY, voice_retries=0))
+    call.links_come_up()
+    call.handle(LAST)
+    assert do.CloseConversation(HANDED_OVER) in call.voice_fails()
+
+
 def test_the_next_turn_is_answered_as_if_nothing_had_been_said() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(say())

@@ -16,7 +16,7 @@ from trio_websocket import wrap_client_stream
 
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import NO_LATENCY, Telephone
-from machines.facts import DigitPressed, Fact
+from machines.facts import DigitPressed, ErrorClass, Fact
 from machines.history import Message, Speaker
 from machines.system import Handled
 from orchestrator.journal import read_journal
@@ -24,6 +24,7 @@ from orchestrator.media_stream import MARK_GRACE_S
 from orchestrator.simulation import (
     Answer,
     Delay,
+    Fails,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
@@ -215,6 +216,92 @@ async def test_keys_reach_the_conversation_as_facts(tmp_path: Path, autojump_clo
     assert [fact.digit for fact in pressed] == ["4", "2", "#"]
 
 
+async def test_keys_are_one_string_and_what_the_model_is_asked(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        for key in "42#":
+            call.telephone.press(key)
+        await call.answered()
+        assert call.history()[-1].text == "I pressed 4 2 on the keypad."
+        assert call.telephone.heard_seconds() > 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "keys", "asked"),
+    [
+        ({}, "42", "4 2"),
+        ({"dtmf_timeout_ms": 10_000}, "42", "4 2"),
+        ({"dtmf_terminator": "*"}, "4#2*", "4 # 2"),
+        ({"dtmf_terminator": "none"}, "4#2*", "4 # 2 *"),
+    ],
+)
+async def test_a_string_is_complete_as_the_settings_say(
+    chosen: dict[str, Any], keys: str, asked: str, autojump_clock: MockClock
+) -> None:
+    async with phone_call(**chosen) as call:
+        await trio.sleep(1)
+        for key in keys:
+            call.telephone.press(key)
+            await trio.sleep(chosen.get("dtmf_timeout_ms", 3000) / 1000 - 0.5 if key != keys[-1] else 0)
+        await call.answered()
+        assert call.history()[-1].text == f"I pressed {asked} on the keypad."
+
+
+async def test_a_key_during_an_answer_silences_it_at_once(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT))) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 1.5)
+        call.telephone.press("1")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = call.telephone.heard_seconds()
+        await trio.sleep(1)
+        assert call.telephone.heard_seconds() == pytest.approx(played, abs=0.001)
+        call.telephone.press("#")
+        await call.answered()
+        said, keys = call.history()[-2:]
+        assert (said.speaker, said.interrupted, keys.text) == (
+            Speaker.ASSISTANT,
+            True,
+            "I pressed 1 on the keypad.",
+        )
+        assert abs(len(said.text.split()) - words_played(played)) <= 1
+
+
+async def test_a_greeting_that_is_protected_is_not_cut_off_by_keys(autojump_clock: MockClock) -> None:
+    greeting = "This call is recorded. What can I do for you?"
+    async with phone_call(greeting=greeting, barge_in_greeting=False) as call:
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > 0.5)
+        call.telephone.press("1")
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
+        assert call.providers.llm.requests == []
+
+
+async def test_what_is_said_while_keys_are_pressed_is_not_answered(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        call.telephone.press("4")
+        call.say("tell me a joke")
+        await trio.sleep(2)
+        call.telephone.press("2")
+        await call.answered()
+        asked = [m.text for m in call.history() if m.speaker is Speaker.USER]
+        assert asked == ["I pressed 4 2 on the keypad."]
+        call.say("thanks")
+        await call.answered()
+        assert call.history()[-1].text == "thanks"
+
+
+async def test_who_hangs_up_between_two_keys_is_asked_nothing(autojump_clock: MockClock) -> None:
+    async with phone_call() as call:
+        await trio.sleep(1)
+        call.telephone.press("4")
+        await trio.sleep(0.5)
+        call.telephone.hang_up()
+        await call.telephone.over.wait()
+    assert call.providers.llm.requests == []
+
+
 async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
     autojump_clock: MockClock,
 ) -> None:
@@ -297,6 +384,21 @@ async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_e
         assert said == [TEXT]
 
 
+@pytest.mark.parametrize("at", [0.3, 1.0, 1.77, 2.5])
+@pytest.mark.parametrize("buffer_s", [0.06, 0.15, 0.3])
+async def test_no_sound_is_skipped_however_much_the_network_keeps_before_it_is_played(
+    buffer_s: float, at: float, autojump_clock: MockClock
+) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT))) as call:
+        call.telephone.buffer_s = buffer_s
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > at)
+        call.telephone.say(spoken("a", RATE)[: RATE // 10])
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        await call.is_quiet()
+        assert call.telephone.heard_seconds() == pytest.approx(len(TEXT) * 0.06, abs=0.021)
+
+
 async def test_a_noise_over_the_last_word_lets_it_be_heard(autojump_clock: MockClock) -> None:
     async with phone_call(simulated(answer=Answer(TEXT)), jitter=Latency(300, 0)) as call:
         call.say("hello")
@@ -361,6 +463,16 @@ async def test_goodbye_is_heard_to_its_end_before_the_line_is_closed(autojump_cl
         texts = ("Are you still there?", "I am still here, if there is anything else.", "Goodbye for now.")
         assert call.telephone.closed_by_server
         assert call.telephone.heard_seconds() == pytest.approx(sum(map(len, texts)) * 0.06)
+
+
+async def test_a_stream_without_a_call_is_closed_when_a_person_is_wanted(autojump_clock: MockClock) -> None:
+    broken = simulated(answer=Answer(fault=Fails(ErrorClass.FATAL)))
+    async with phone_call(broken, llm_fallback_tier3_then="hand_over") as call:
+        for _ in range(3):
+            call.say("hello")
+            await call.answered()
+        await call.telephone.over.wait()
+        assert call.telephone.closed_by_server
 
 
 # --- who may call -----------------------------------------------------------------------------------------

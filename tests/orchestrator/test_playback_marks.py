@@ -65,7 +65,7 @@ def test_an_answer_that_is_held_goes_on_where_it_was_dropped(dropped_at: float, 
     marks.returned(start, 0)
     if dropped_at > 100:
         marks.returned(first, 100)
-    marks.dropped(dropped_at)
+    assert marks.dropped(dropped_at) == 200 - goes_on_at
     again = marks.before_audio()
     assert again is not None
     assert marks.returned(again, 900) == PlaybackAt(1, goes_on_at, playing=True)
@@ -75,7 +75,7 @@ def test_an_answer_of_which_nothing_was_played_goes_on_at_its_beginning() -> Non
     marks = begun()
     marks.before_audio()
     marks.after_audio(100)
-    marks.dropped(5000)
+    assert marks.dropped(5000) == 100
     again = marks.before_audio()
     assert again is not None
     assert marks.returned(again, 5000) == PlaybackAt(1, 0, playing=True)

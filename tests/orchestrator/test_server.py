@@ -573,6 +573,8 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
             "barge_in_min_words": 2,
             "backchannels": "aha, go on ,",
             "llm_anticipations": 2,
+            "dtmf_timeout_ms": 1500,
+            "dtmf_terminator": "none",
         }
     )
     policy = session_settings(chosen).policy
@@ -586,6 +588,7 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
     assert (policy.barge_in_thinking, policy.barge_in_greeting) == (False, False)
     assert (policy.barge_in_min_words, policy.backchannels) == (2, ("aha", "go on"))
     assert policy.anticipations == 2
+    assert (policy.digits_timeout_ms, policy.digits_terminator) == (1500, "")
     assert policy.fallback == FallbackTexts("one", "two", "three", "what?")
 
 

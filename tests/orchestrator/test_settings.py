@@ -452,9 +452,13 @@ SID = "AC" + "0" * 32
         ({"TWILIO_FROM_NUMBER": "+15005550006"}, "but TWILIO_ACCOUNT_SID is not set"),
         ({"TWILIO_PUBLIC_URL": "vantum.example"}, "must be an address that starts with http://"),
         ({"TWILIO_RING_TIMEOUT_S": "1"}, "must be a whole number from 5 to 600"),
+        ({"TWILIO_TRANSFER_TO": "the boss"}, "must be a telephone number in E.164 form"),
+        ({"TWILIO_TRANSFER_TO": "+15005550006"}, "but TWILIO_ACCOUNT_SID is not set"),
+        ({"DTMF_TIMEOUT_MS": "100"}, "must be a whole number from 500 to 60000"),
+        ({"DTMF_TERMINATOR": "5"}, "must be one of #, *, none"),
     ],
 )
-def test_a_telephone_that_is_half_set_up_is_an_error(
+def test_a_telephone_that_is_half_or_wrongly_set_up_is_an_error(
     chosen: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in chosen.items():

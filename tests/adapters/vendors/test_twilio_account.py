@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from adapters.interfaces import ProviderError
 from adapters.simulators import Fault, FaultKind, Simulators, simulators
 from adapters.twilio_account import TIMEOUT_S, Order, TwilioAccount
+from adapters.twilio_webhooks import dial
 from machines.facts import ErrorClass
 from tests.faults.network import Network, connect_http
 
@@ -76,6 +77,15 @@ async def test_a_call_can_be_hung_up_once_and_is_over_then(autojump_clock: MockC
         assert line.vendor.telephones.calls[sid].status == "canceled"
         assert await line.account.hang_up(sid) is None
         assert await line.account.hang_up("CAunknown") is None
+
+
+async def test_a_call_that_is_over_cannot_be_redirected(autojump_clock: MockClock) -> None:
+    async with twilio() as line:
+        sid = await line.account.place(ORDER)
+        await line.account.hang_up(sid)
+        await line.vendor.telephones.calls[sid].over.wait()
+        assert not await line.account.redirect(sid, dial("+15005557777"))
+        assert not await line.account.redirect("CAunknown", dial("+15005557777"))
 
 
 @pytest.mark.parametrize(
