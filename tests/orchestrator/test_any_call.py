@@ -6,6 +6,7 @@ Beside `vantum check`, which leaves out texts, histories, word times and playbac
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from machines import effects as do
 from machines.declarations import Outcome
-from machines.facts import EndReason, ErrorClass, TurnMode
+from machines.facts import EndReason, ErrorClass, SegmentVoiced, TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled
@@ -214,6 +215,12 @@ class AnyWholeCall(RuleBasedStateMachine):
 
         self.held.do(go)
 
+    @precondition(lambda self: hasattr(self, "held") and not self.goes_on())
+    @rule()
+    def the_line_is_dead(self) -> None:
+        """A call that is over stays over."""
+        assert self.call.state == "ended"
+
     # --- always -------------------------------------------------------------------------------------------
 
     @invariant()
@@ -285,7 +292,10 @@ def _histories(call: Call) -> list[tuple[Handled, tuple[Message, ...], tuple[Mes
 
 
 def _check_words(call: Call, generation: int, text: str, played_ms: float) -> None:
-    """Of an answer that was spoken in one go these words were heard to their end, give or take one."""
+    """Of an answer that was spoken in one go these words were heard to their end, give or take one.
+
+    Of a segment whose audio was not complete the pace is a guess, a tenth slower than this voice's.
+    """
     effects = [effect for step in call.steps for effect in step.effects]
     if any(isinstance(each, do.RestartSpeech) and each.generation == generation for each in effects):
         return
@@ -299,4 +309,10 @@ def _check_words(call: Call, generation: int, text: str, played_ms: float) -> No
             at += 60 * len(word + " ")
             ends.append(min(at, start + 60 * len(segment)))
         start += 60 * len(segment)
-    assert abs(sum(end <= played_ms for end in ends) - len(text.split())) <= 1
+    voiced = [
+        step.fact
+        for step in call.steps
+        if isinstance(step.fact, SegmentVoiced) and step.fact.utterance == generation
+    ]
+    heard = sum(end <= played_ms for end in ends)
+    assert abs(heard - len(text.split())) <= 1 + (len(voiced) < len(segments)) * math.ceil(heard / 9)

@@ -361,7 +361,7 @@ async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
 
 # --- redaction --------------------------------------------------------------------------------------------
 
-PLAIN = {"message", "event_type", "event_id", "source", "target", "substate", "cause"}
+PLAIN = {"digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"}
 """Fields with text that nobody said."""
 
 
