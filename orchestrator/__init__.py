@@ -52,8 +52,9 @@ _HOMES = {
     "orchestrator.memory_transport": ("MemoryTransport",),
     "orchestrator.outcome": ("ConversationLost", "ConversationOutcome", "OrchestratorBusy"),
     "orchestrator.providers": ("Providers",),
+    "orchestrator.reading_settings": ("load_settings",),
     "orchestrator.selection": ("open_providers",),
-    "orchestrator.settings": ("Settings", "SettingsError", "load_settings"),
+    "orchestrator.settings": ("Settings", "SettingsError"),
     "orchestrator.speaking": ("Pacing",),
     "orchestrator.transport": (
         "AudioBegins",
@@ -140,13 +141,15 @@ if TYPE_CHECKING:
     from orchestrator.providers import (
         Providers as Providers,
     )
+    from orchestrator.reading_settings import (
+        load_settings as load_settings,
+    )
     from orchestrator.selection import (
         open_providers as open_providers,
     )
     from orchestrator.settings import (
         Settings as Settings,
         SettingsError as SettingsError,
-        load_settings as load_settings,
     )
     from orchestrator.speaking import (
         Pacing as Pacing,

@@ -95,10 +95,17 @@ class Conversation:
         """Everything that happens in it, from its beginning."""
         return Events(self._border, self._held._log)
 
-    def say(self, text: str, mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True) -> None:
+    def say(
+        self,
+        text: str,
+        mode: SayMode = SayMode.QUEUE,
+        *,
+        interruptible: bool = True,
+        then: EndReason | None = None,
+    ) -> None:
         """As `orchestrator.Conversation.say`. Raises `ValueError` for a text without words."""
         hosting.require_words(text)
-        self._border.tell(partial(self._held.say, text, mode, interruptible=interruptible))
+        self._border.tell(partial(self._held.say, text, mode, interruptible=interruptible, then=then))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""

@@ -15,14 +15,13 @@ from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from machines.facts import EndReason
-from orchestrator.outbox import SEND_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.call_limits import watch_limits
+from orchestrator.outbox import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
 
 log = structlog.get_logger(__name__)
 
 PING_INTERVAL_S = 20
 PONG_TIMEOUT_S = 20
-FLUSH_TIMEOUT_S = 1
-"""What still waits to be sent when the session ends may take this long."""
 CLOSE_HANDSHAKE_S = 1
 
 TakeFrame = Callable[[bytes | str], Awaitable[None]]
@@ -130,12 +129,7 @@ class CallSocket:
     async def _write(self) -> None:
         """Frames out, one after the other; a send is never cancelled while the socket lives."""
         try:
-            while True:
-                frame = await self._outbox.take()
-                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
-                    await self.socket.send_message(frame.data)
-                if sending.cancelled_caught:
-                    raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
+            await self._outbox.send_each(lambda frame: self.socket.send_message(frame.data))
         except Stalled as stalled:
             self.gone = True
             log.warning("client does not read", reason=str(stalled))
@@ -159,13 +153,9 @@ class CallSocket:
 
     async def _watch_limits(self) -> None:
         """Idle and age limits run the same teardown as any hang-up."""
-        oldest = self.started_at + self.max_duration_s
-        while True:
-            idle_at = self._last_activity + self.idle_timeout_s
-            await trio.sleep_until(min(idle_at, oldest))
-            if trio.current_time() >= oldest:
-                self.hang_up(EndReason.TOO_OLD)
-                return
-            if trio.current_time() >= self._last_activity + self.idle_timeout_s:
-                self.hang_up(EndReason.IDLE)
-                return
+        await watch_limits(
+            self.hang_up,
+            lambda: self._last_activity,
+            idle_timeout_s=self.idle_timeout_s,
+            ends_at=self.started_at + self.max_duration_s,
+        )

@@ -502,7 +502,8 @@ def _show_models(examine: Any) -> list[Any]:
 
 
 def _settings(**chosen: object) -> Settings:
-    from orchestrator.settings import SettingsError, load_settings
+    from orchestrator.reading_settings import load_settings
+    from orchestrator.settings import SettingsError
 
     try:
         return load_settings(**chosen)

@@ -25,7 +25,8 @@ from adapters import models
 from adapters.models import FETCH_COMMAND, ModelFile, Status
 from machines.facts import Role
 from orchestrator.provider_settings import FLUX, LOCAL, Choice
-from orchestrator.settings import Settings, setting_origins, shown, without_password
+from orchestrator.reading_settings import setting_origins
+from orchestrator.settings import Settings, shown, without_password
 
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000

@@ -24,6 +24,7 @@ from machines.facts import EndReason, Role, SayMode, TurnMode
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
+from orchestrator.call_limits import watch_limits
 from orchestrator.conversation import converse
 from orchestrator.events import EventLog, Events, events_of
 from orchestrator.inbox import now_ms
@@ -33,6 +34,7 @@ from orchestrator.logs import bind_session
 from orchestrator.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.session_settings import policy_of
 from orchestrator.settings import Settings
 from orchestrator.sole_error import sole_error
 from orchestrator.transport import Transport
@@ -69,6 +71,7 @@ class Conversation:
     state: str = field(default="INITIALIZING", init=False)
     """One of the five, for example `LISTENING`."""
     substate: str = field(default="connecting", init=False)
+    """For example `hearing`."""
     _log: EventLog = field(factory=EventLog, init=False)
     _began_ms: float = field(factory=now_ms, init=False)
     _counts: Counter[type[Effect] | Outcome] = field(factory=Counter, init=False)
@@ -81,7 +84,14 @@ class Conversation:
         """Everything that happens in it, from its beginning."""
         return Events(self._log)
 
-    def say(self, text: str, mode: SayMode = SayMode.QUEUE, *, interruptible: bool = True) -> None:
+    def say(
+        self,
+        text: str,
+        mode: SayMode = SayMode.QUEUE,
+        *,
+        interruptible: bool = True,
+        then: EndReason | None = None,
+    ) -> None:
         """Say this to the caller, when `mode` says; in a conversation that is over, nothing is said.
 
         What is said comes as `AnswerText`, and is no part of the history. When more wait than
@@ -92,9 +102,11 @@ class Conversation:
             text: what to say.
             mode: after what is being said now, at once, or when nobody speaks.
             interruptible: whether the caller's voice may cut it off.
+            then: these are the last words: the conversation ends for this reason once they were heard, or
+                could not be spoken. A caller who cuts them off keeps it going.
         """
         require_words(text)
-        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible))
+        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible, then))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""
@@ -162,16 +174,12 @@ class Conversation:
 
     async def _watch_limits(self, settings: Settings) -> None:
         """A conversation in which nothing happens, or that goes on for too long, is ended."""
-        oldest = (self._began_ms + settings.session_max_duration_ms) / 1000
-        while True:
-            idle_at = self._caller.last_activity + settings.session_idle_timeout_ms / 1000
-            await trio.sleep_until(min(idle_at, oldest))
-            if trio.current_time() >= oldest:
-                self.end(EndReason.TOO_OLD)
-                return
-            if trio.current_time() >= self._caller.last_activity + settings.session_idle_timeout_ms / 1000:
-                self.end(EndReason.IDLE)
-                return
+        await watch_limits(
+            self.end,
+            lambda: self._caller.last_activity,
+            idle_timeout_s=settings.session_idle_timeout_ms / 1000,
+            ends_at=(self._began_ms + settings.session_max_duration_ms) / 1000,
+        )
 
     def _ended(self, history: tuple[Message, ...]) -> ConversationOutcome:
         assert self._reason is not None, "a conversation ends by closing, for a reason"
@@ -204,7 +212,9 @@ class Orchestrator:
     """
 
     settings: Settings
+    """As it was opened with."""
     providers: Providers
+    """Those that its conversations use, in order of preference."""
     policy: ConversationPolicy
     """For conversations that are given none of their own."""
     capacity: int
@@ -327,7 +337,7 @@ async def open_orchestrator(
             async with trio.open_nursery() as nursery:
                 await nursery.start(watch.run)
                 orchestrator = Orchestrator(
-                    settings, found, policy or _policy(settings), capacity, watch, journals
+                    settings, found, policy or policy_of(settings), capacity, watch, journals
                 )
                 try:
                     yield orchestrator
@@ -359,10 +369,3 @@ async def _journals(settings: Settings, stack: AsyncExitStack) -> Journals | Non
     await trio.to_thread.run_sync(check_directory, directory)
     redacted = settings.journal_transcripts == "redacted"
     return await stack.enter_async_context(open_journals(directory, redacted=redacted, counts=Counter()))
-
-
-def _policy(settings: Settings) -> ConversationPolicy:
-    # The server's module needs an HTTP server, which a host with a policy of its own does not.
-    from orchestrator.server import session_settings
-
-    return session_settings(settings).policy

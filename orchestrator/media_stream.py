@@ -24,7 +24,8 @@ from orchestrator.call_socket import CallSocket
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox, now_ms
 from orchestrator.playback_marks import PlaybackMarks
-from orchestrator.sessions import Means, SessionSettings, SessionState, hold, new_id
+from orchestrator.session_settings import SessionSettings
+from orchestrator.sessions import Means, SessionState, hold, new_id
 from orchestrator.speaking import Pacing
 from protocol import ProtocolError
 from protocol.twilio import (

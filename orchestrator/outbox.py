@@ -7,7 +7,8 @@ audio that still waits. A client that does not take its frames is given up, not 
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import trio
 from attrs import frozen
@@ -16,6 +17,8 @@ MAX_WAITING_BYTES = 1024 * 1024
 """Ten seconds of 48 kHz audio."""
 SEND_TIMEOUT_S = 10
 """The time that one frame may take to leave."""
+FLUSH_TIMEOUT_S = 1
+"""What still waits to be sent when the conversation ends may take this long."""
 
 
 @frozen
@@ -90,6 +93,18 @@ class SendQueue(Generic[S]):
         self._waiting_bytes -= frame.size
         self._idle = False
         return frame
+
+    async def send_each(self, send: Callable[[S], Awaitable[None]]) -> NoReturn:
+        """Send what waits, one frame after the other, until cancelled.
+
+        Raises `Stalled` once the bound was passed, or a frame was not taken in time; and what `send` raises.
+        """
+        while True:
+            frame = await self.take()
+            with trio.move_on_after(SEND_TIMEOUT_S) as sending:
+                await send(frame)
+            if sending.cancelled_caught:
+                raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
 
     async def flushed(self) -> None:
         """Return once everything was sent."""

@@ -23,7 +23,8 @@ from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.logs import bind_session
 from orchestrator.media_stream import MediaStream
 from orchestrator.phone_call import Direction, PhoneCall
-from orchestrator.sessions import ServedSession, SessionSettings, new_id
+from orchestrator.session_settings import SessionSettings
+from orchestrator.sessions import ServedSession, new_id
 from orchestrator.settings import Settings
 from orchestrator.stream_tokens import StreamTokens
 from orchestrator.trust import is_loopback

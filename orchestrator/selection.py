@@ -111,7 +111,8 @@ async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:
-    from adapters.cartesia_voice import CartesiaSettings, CartesiaTextToSpeech
+    from adapters.cartesia_stream import CartesiaSettings
+    from adapters.cartesia_voice import CartesiaTextToSpeech
 
     return CartesiaTextToSpeech(
         _secret(settings.cartesia_api_key),

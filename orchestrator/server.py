@@ -29,7 +29,6 @@ from trio_websocket import (
 from wsproto.utilities import LocalProtocolError
 
 from machines.facts import EndReason, Role
-from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from machines.system import Charts
 from orchestrator import port, web
 from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
@@ -41,7 +40,8 @@ from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.selection import brain, open_providers
 from orchestrator.session import Session
-from orchestrator.sessions import Means, ServedSession, SessionSettings, SessionState, epoch_ms, new_id
+from orchestrator.session_settings import SessionSettings, session_settings
+from orchestrator.sessions import Means, ServedSession, SessionState, epoch_ms, new_id
 from orchestrator.settings import Settings
 from orchestrator.trust import is_local
 from protocol import (
@@ -63,8 +63,6 @@ RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
 BACKLOG = 512
-LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
-"""Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
 
 
 @define(eq=False)
@@ -425,57 +423,6 @@ async def _drain_on_signal(
                 await server.drain()
             everything.cancel()
             return
-
-
-def session_settings(settings: Settings) -> SessionSettings:
-    """What sessions need of the settings."""
-    return SessionSettings(
-        policy=ConversationPolicy(
-            system_prompt=settings.llm_system_prompt,
-            connect_timeout_ms=settings.connect_timeout_ms,
-            endpoint_delay_ms=settings.vad_silence_threshold_ms,
-            barge_in_min_ms=settings.barge_in_min_ms,
-            barge_in=settings.barge_in,
-            barge_in_thinking=settings.barge_in_thinking,
-            barge_in_greeting=settings.barge_in_greeting,
-            barge_in_min_words=settings.barge_in_min_words,
-            backchannels=settings.backchannels,
-            anticipations=settings.llm_anticipations,
-            unfinished_delay_ms=settings.unfinished_delay_ms,
-            greeting=settings.greeting,
-            reprompt=settings.reprompt,
-            idle_after_ms=settings.idle_nudge_ms,
-            nudges=(settings.idle_nudge_1, settings.idle_nudge_2),
-            idle_goodbye=settings.idle_goodbye,
-            max_turn_ms=settings.max_turn_ms,
-            max_queue=settings.llm_max_queue_size,
-            final_transcript_timeout_ms=settings.final_transcript_timeout_ms,
-            first_segment_timeout_ms=settings.first_segment_timeout_ms,
-            first_token_timeout_ms=settings.first_token_timeout_ms,
-            token_gap_timeout_ms=settings.token_gap_timeout_ms,
-            answer_timeout_ms=settings.llm_request_timeout,
-            llm_retry_delays_ms=LLM_RETRY_DELAYS_MS[: settings.llm_max_retries],
-            max_history=settings.llm_max_messages,
-            max_history_tokens=settings.llm_max_context_tokens,
-            speech_stall_timeout_ms=settings.speech_stall_timeout_ms,
-            close_timeout_ms=settings.close_timeout_ms,
-            digits_timeout_ms=settings.dtmf_timeout_ms,
-            digits_terminator="" if settings.dtmf_terminator == "none" else settings.dtmf_terminator,
-            hand_over=settings.llm_fallback_tier3_then == "hand_over",
-            fallback=FallbackTexts(
-                first=settings.llm_fallback_tier1,
-                second=settings.llm_fallback_tier2,
-                third=settings.llm_fallback_tier3,
-                unheard=settings.stt_fallback,
-            ),
-            # Half, so that an attempt that hangs leaves time for another.
-            link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms / 2),
-        ),
-        default_turn_mode=settings.turn_mode,
-        idle_timeout_s=settings.session_idle_timeout_ms / 1000,
-        max_duration_s=settings.session_max_duration_ms / 1000,
-        log_interim_transcripts=settings.log_interim_transcripts,
-    )
 
 
 async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:

@@ -22,7 +22,8 @@ from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
 from orchestrator.call_socket import CLOSE_CODES, CallSocket
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.sessions import Means, SessionSettings, SessionState, epoch_ms, hold, new_id
+from orchestrator.session_settings import SessionSettings
+from orchestrator.sessions import Means, SessionState, epoch_ms, hold, new_id
 from orchestrator.speaking import Pacing
 from orchestrator.wire import Moment, error_of, payloads_of
 from protocol import (

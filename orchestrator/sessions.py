@@ -1,4 +1,4 @@
-"""What all sessions have in common: their settings, what the server keeps of them, and how one is held."""
+"""What all sessions have in common: what the server lends to them and keeps of them, and how one is held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import uuid_utils
 from attrs import frozen
 
 from machines.declarations import Outcome
-from machines.facts import EndReason, Role, TurnMode
+from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
 from orchestrator.call_socket import CallSocket, TakeFrame
@@ -25,18 +25,6 @@ from orchestrator.journal import About
 from orchestrator.journal_writer import Journals
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
-
-
-@frozen
-class SessionSettings:
-    """What an operator chose about sessions. Times in seconds."""
-
-    policy: ConversationPolicy
-    default_turn_mode: TurnMode
-    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
-    idle_timeout_s: float
-    max_duration_s: float
-    log_interim_transcripts: bool = False
 
 
 class SessionState(enum.Enum):

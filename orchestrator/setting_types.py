@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the type's JSON schema, what is allowed.
 
-Each validator raises `ValueError` for what it does not take; `orchestrator/settings.py` says it in sentences.
+Each validator raises `ValueError` for what it does not take; `reading_settings.py` says it in sentences.
 """
 
 from __future__ import annotations

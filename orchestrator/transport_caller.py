@@ -18,7 +18,7 @@ from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
-from orchestrator.outbox import SEND_TIMEOUT_S, SendQueue, Stalled
+from orchestrator.outbox import FLUSH_TIMEOUT_S, SendQueue, Stalled
 from orchestrator.sole_error import sole_error
 from orchestrator.speaking import UNPLAYED, Pacing
 from orchestrator.transport import (
@@ -39,9 +39,6 @@ from orchestrator.transport import (
 )
 
 log = structlog.get_logger(__name__)
-
-FLUSH_TIMEOUT_S = 1
-"""What still waits to be sent when the conversation ends may take this long."""
 
 
 @frozen
@@ -134,12 +131,7 @@ class TransportCaller:
     async def _write(self) -> None:
         """Send what waits, one message after the other."""
         try:
-            while True:
-                waiting = await self._queue.take()
-                with trio.move_on_after(SEND_TIMEOUT_S) as sending:
-                    await self.transport.send(waiting.message)
-                if sending.cancelled_caught:
-                    raise Stalled(f"one message was not taken within {SEND_TIMEOUT_S} s")
+            await self._queue.send_each(lambda waiting: self.transport.send(waiting.message))
         except Stalled as stalled:
             self._lose(EndReason.CALLER_STOPPED_READING, stalled)
         except TransportClosed as closed:

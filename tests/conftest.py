@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from adapters import models
-from orchestrator.settings import load_settings
+from orchestrator.reading_settings import load_settings
 from tests.leftovers import Census
 
 ON_CI = os.environ.get("CI") == "true"

@@ -84,11 +84,6 @@ class Simulators:
         return self.url
 
     @property
-    def twilio_url(self) -> str:
-        """Twilio's base URL."""
-        return self.url
-
-    @property
     def requests(self) -> list[Exchange]:
         """Everything that was received."""
         return self.records.requests

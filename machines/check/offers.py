@@ -53,9 +53,15 @@ def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
 
 
 def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> Iterator[Fact]:
-    """Facts without those by which an answer fails, but for one request, and for one that is held."""
+    """Facts without those by which an answer fails, but for one request, and for one that is held.
+
+    That request fails where nothing waits: what waits does not know of requests.
+    """
     state, context = system.conversation.state, system.conversation.context
-    first_request = facts.GenerationFailed(context.generation, PASSING) if context.attempts == 1 else None
+    waiting = context.sayings or context.queue or context.turns_queued
+    first_request = None
+    if context.attempts == 1 and not waiting:
+        first_request = facts.GenerationFailed(context.generation, PASSING)
     left_out: tuple[type[Fact], ...] = ()
     if state == "generating":
         left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
@@ -167,10 +173,16 @@ def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(T
     for each in requests:
         for mode in modes:
             yield facts.RecordingStarted(mode, each)
-        if len(context.turns_queued) < MOST_QUEUED:
+        if _room_for_a_turn(context):
             yield facts.RecordingStopped(each)
     yield facts.InterruptRequested()
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+
+
+def _room_for_a_turn(context: Context) -> bool:
+    """Another one may wait while an answer is given; not behind a text of the host, which waits by itself."""
+    waits = context.sayings and context.speech_open is not None
+    return len(context.turns_queued) < MOST_QUEUED and not waits
 
 
 def _keys(context: Context) -> Iterator[Fact]:
@@ -182,7 +194,7 @@ def _keys(context: Context) -> Iterator[Fact]:
 
 def _voice(context: Context, books: Books) -> Iterator[Fact]:
     yield facts.SpeechStarted()
-    if len(context.turns_queued) < MOST_QUEUED:
+    if _room_for_a_turn(context):
         yield facts.SpeechStopped(speech_ms=300)
     if books.held:
         yield facts.SpeechStopped(speech_ms=100)

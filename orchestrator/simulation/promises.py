@@ -10,8 +10,8 @@ from machines.declarations import Outcome
 from machines.history import Message, Speaker
 from orchestrator.simulation.call import Call
 
-SLACK_MS = 1e-3
-"""Floating point only: virtual time is exact."""
+SLACK_MS = 0.1
+"""Rounding: of times, and of the samples that a held answer is cut at."""
 HELD_BACK_MS = 8
 """A voice that breaks off takes so much of its audio with it, at most, if its rate is converted."""
 

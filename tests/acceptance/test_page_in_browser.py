@@ -128,7 +128,6 @@ def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
         page.wait_for_selector("#transcript .said:text('world')")
         speak(page, say("Thank you but how are you today?"))
         page.wait_for_selector("#transcript del.unheard")
-        wait_for(page, "LISTENING", "hearing")
         page.wait_for_selector("#transcript .said:text('very well')")
         wait_for(page, "LISTENING", "quiet")
         page.click("#end")
@@ -144,6 +143,26 @@ def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
     assert f"{second['answer']} {second['unheard']}".strip() == ANSWERS["story"]
     assert "how are you" in last["said"].lower()
     assert last["answer"] == ANSWERS["how are you"]
+
+
+def test_a_listener_who_says_okay_hears_the_story_to_its_end(say: Say) -> None:
+    with (
+        scripted_brain(ANSWERS) as brain,
+        serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
+        opened(server) as page,
+    ):
+        page.click("#start")
+        wait_for(page, "LISTENING", "quiet")
+        speak(page, say("Please tell me a very long story about a penguin."))
+        page.wait_for_selector("#transcript .said:text('world')")
+        speak(page, say("Okay."))
+        wait_for(page, "RESPONDING", "deciding")
+        wait_for(page, "RESPONDING", "speaking")
+        wait_for(page, "LISTENING", "quiet")
+        shown = turns(page)
+
+    assert [turn["answer"] for turn in shown if turn["answer"]] == [ANSWERS["story"]]
+    assert not any(turn["interrupted"] for turn in shown)
 
 
 def test_a_turn_by_hand_with_the_keyboard_at_phone_width(say: Say) -> None:

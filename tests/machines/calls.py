@@ -136,6 +136,18 @@ class Call:
         assert self.state == "speaking"
         return self
 
+    def saying_goodbye(self, mode: TurnMode = MANUAL) -> Call:
+        """The model failed for the third time in a row: the last words are being said, nothing heard yet."""
+        self.thinking(mode=mode)
+        for _ in range(2):
+            self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+            self.heard_all()
+            self.handle(facts.RecordingStopped())
+            self.final("again")
+        self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+        assert self.state == "speaking"
+        return self
+
     def final(self, words: str) -> list[Effect]:
         """The awaited words arrive."""
         turn = self.memory.turn_awaited

@@ -100,13 +100,7 @@ def test_a_good_answer_in_between_starts_the_count_anew() -> None:
 
 
 def test_a_goodbye_that_is_interrupted_is_no_goodbye() -> None:
-    call = Call().thinking()
-    for _ in range(2):
-        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-        call.heard_all()
-        call.handle(facts.RecordingStopped())
-        call.final("again")
-    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call = Call().saying_goodbye()
     call.handle(facts.InterruptRequested())
     assert call.state == "quiet"
     call.exchange("hello", "Yes.")
@@ -115,13 +109,7 @@ def test_a_goodbye_that_is_interrupted_is_no_goodbye() -> None:
 
 @pytest.mark.parametrize("ending", ["the voice fails", "the voice stalls"])
 def test_a_goodbye_that_cannot_be_spoken_still_ends_the_call(ending: str) -> None:
-    call = Call().thinking()
-    for _ in range(2):
-        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-        call.heard_all()
-        call.handle(facts.RecordingStopped())
-        call.final("again")
-    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call = Call().saying_goodbye()
     for _ in range(POLICY.voice_retries):
         effects = call.voice_fails() if ending == "the voice fails" else call.deadline_passes()
         assert call.state == "speaking"

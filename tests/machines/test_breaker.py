@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 from attrs import evolve
 
@@ -27,7 +25,8 @@ from machines.declarations import Outcome, Step
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure
-from machines.tables import BREAKER, Kind, rows
+from machines.tables import BREAKER
+from tests.machines.reachable import reachable_steps
 
 PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
 REFUSED = ProviderFailure(ErrorClass.AUTH, "the key was refused")
@@ -232,39 +231,19 @@ def key(context: BreakerContext) -> tuple[object, ...]:
     return (str(context.state), failures, min(context.rests, 1), context.probe > 0, armed, patience)
 
 
-def copy(context: BreakerContext) -> BreakerContext:
-    state = context.state if isinstance(context.state, str) else type(context.state)(context.state)
-    return evolve(context, state=state, effects=[])
-
-
 def test_every_reachable_configuration_keeps_its_promises() -> None:
-    beginning = Story(BreakerContext(POLICY)).driver.context
-    seen, waiting = {key(beginning)}, deque([beginning])
-    taken = set()
-    while waiting:
-        before = waiting.popleft()
-        for fact in offers(before):
-            story = Story(copy(before))
-            step = story.step(fact)
-            after = story.driver.context
-            assert step.outcome is not Outcome.UNDECLARED
-            assert not [each for each in step.effects if step.outcome is not Outcome.TAKEN]
-            # Whoever rests is waited for, and whoever is probed was asked.
-            assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
-            asked = step.target in ("probing", "reprobing") and step.source in ("idle", "resting", "pausing")
-            assert any(isinstance(effect, Probe) for effect in step.effects) == asked
-            # Running calls hear of every way into OPEN but the first, and of every way to CLOSED.
-            opened = step.target in DOWN and step.source not in (*DOWN, "idle")
-            assert (TellDown() in step.effects) == opened
-            closed = step.target == "CLOSED" != step.source
-            assert (TellRecovered() in step.effects) == closed
-            if step.outcome is Outcome.TAKEN:
-                taken.add((step.source, fact.name, step.target))
-            if key(after) not in seen:
-                seen.add(key(after))
-                waiting.append(after)
-    declared = {
-        (row.state, row.event, row.target) for row in rows(BREAKER.chart) if row.kind is not Kind.IGNORED
-    }
-    assert taken == declared
-    assert len(seen) > 20
+    def handle(context: BreakerContext, fact: Fact) -> Step:
+        return Story(context).step(fact)
+
+    for step, after in reachable_steps(
+        BREAKER, Story(BreakerContext(POLICY)).driver.context, handle, offers, key
+    ):
+        # Whoever rests is waited for, and whoever is probed was asked.
+        assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
+        asked = step.target in ("probing", "reprobing") and step.source in ("idle", "resting", "pausing")
+        assert any(isinstance(effect, Probe) for effect in step.effects) == asked
+        # Running calls hear of every way into OPEN but the first, and of every way to CLOSED.
+        opened = step.target in DOWN and step.source not in (*DOWN, "idle")
+        assert (TellDown() in step.effects) == opened
+        closed = step.target == "CLOSED" != step.source
+        assert (TellRecovered() in step.effects) == closed

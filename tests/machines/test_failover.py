@@ -276,13 +276,7 @@ def test_a_model_that_stalls_in_mid_answer_is_cancelled_and_continued() -> None:
 
 
 def test_the_reason_of_a_call_that_is_handed_over_says_so() -> None:
-    call = Call(evolve(POLICY, hand_over=True)).thinking()
-    for _ in range(2):
-        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-        call.heard_all()
-        call.handle(facts.RecordingStopped())
-        call.final("again")
-    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call = Call(evolve(POLICY, hand_over=True)).saying_goodbye()
     assert do.CloseConversation(EndReason.HANDED_OVER) in call.heard_all()
 
 

@@ -532,13 +532,7 @@ def test_a_provider_lost_for_good_ends_an_answer_that_is_held(state: str, role: 
 
 def leaving() -> Call:
     """The third failure in a row: goodbye is being said."""
-    call = Call().thinking(mode=AUTOMATIC)
-    for _ in range(2):
-        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-        call.heard_all()
-        call.handle(facts.RecordingStopped())
-        call.final("again")
-    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call = Call().saying_goodbye(AUTOMATIC)
     call.voiced(0, *POLICY.fallback.third.split())
     call.plays()
     call.handle(facts.SpeechStarted())

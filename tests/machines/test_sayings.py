@@ -10,7 +10,7 @@ from machines import facts
 from machines.declarations import Outcome
 from machines.effects import StopCause
 from machines.facts import SayMode
-from tests.machines.calls import AUTOMATIC, FATAL, HUNG_UP, MANUAL, POLICY, SYSTEM, Call, effects_of, user
+from tests.machines.calls import AUTOMATIC, HUNG_UP, MANUAL, POLICY, SYSTEM, Call, effects_of, user
 
 MODES = list(SayMode)
 WAITING_MODES = [SayMode.QUEUE, SayMode.WHEN_IDLE]
@@ -302,13 +302,7 @@ def test_a_recording_by_hand_over_what_is_protected_is_answered_after_it() -> No
 
 @pytest.mark.parametrize("mode", MODES)
 def test_goodbye_is_the_last_word(mode: SayMode) -> None:
-    call = Call().thinking()
-    for _ in range(2):
-        call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
-        call.heard_all()
-        call.handle(facts.RecordingStopped())
-        call.final("again")
-    call.handle(facts.GenerationFailed(call.memory.generation, FATAL))
+    call = Call().saying_goodbye()
     assert call.happens(say(mode=mode)) == []
     call.heard_all()
     assert call.state == "closing"

@@ -199,8 +199,9 @@ def test_what_a_host_wants_said_crosses_the_border() -> None:
         ):
             with pytest.raises(ValueError, match="nothing to say"):
                 conversation.say("...")
-            conversation.say("Your table is ready.", SayMode.WHEN_IDLE)
+            conversation.say("Your table is ready.", SayMode.WHEN_IDLE, then=EndReason.HANDED_OVER)
             assert (await until(conversation, AnswerText)).text == "Your table is ready."
+            assert (await conversation.outcome()).reason is EndReason.HANDED_OVER
 
     in_asyncio(host)
 

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator.doctor import Findings, as_json, examine, show
-from orchestrator.settings import Settings, load_settings
+from orchestrator.reading_settings import load_settings
+from orchestrator.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,7 @@
-"""Conversations in a host program: on its own transport, seen from outside, ended by either side."""
+"""Conversations in a host program: on its own transport, and seen from outside."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +20,14 @@ from orchestrator import (
     AudioIn,
     AudioOut,
     AudioStopped,
-    Conversation,
-    ConversationLost,
-    ConversationPolicy,
     EndReason,
-    Event,
     EventsMissed,
     HungUp,
     Incoming,
     LinkChanged,
     MemoryTransport,
     Orchestrator,
-    OrchestratorBusy,
     Outgoing,
-    Providers,
     Role,
     SayMode,
     Settings,
@@ -43,16 +35,15 @@ from orchestrator import (
     StopCause,
     Transcript,
     Transition,
-    TransportClosed,
     TroubleTold,
     TurnMode,
     open_orchestrator,
 )
 from orchestrator.events import EVENTS_KEPT
 from orchestrator.journal import read_journal
+from orchestrator.replay import replay
 from orchestrator.simulation import (
     Answer,
-    Breaks,
     Fails,
     Opening,
     SimulatedLanguageModel,
@@ -61,37 +52,7 @@ from orchestrator.simulation import (
     script,
 )
 from orchestrator.simulation.speech import silence, spoken
-
-RATE = 16_000
-BLOCK = RATE // 50
-LONG = "This is a long answer that goes on and on. " * 10
-
-
-async def speak(transport: MemoryTransport, samples: Samples) -> None:
-    """As a microphone: 20 ms at a time, in real time."""
-    for start in range(0, len(samples), BLOCK):
-        await trio.sleep(0.02)
-        await transport.push(samples[start : start + BLOCK], RATE)
-
-
-async def take_turn(transport: MemoryTransport, words: str) -> None:
-    await transport.start_turn()
-    await transport.push(spoken(words, RATE), RATE)
-    await transport.end_turn()
-
-
-async def listen(transport: MemoryTransport, heard: list[Outgoing]) -> None:
-    async for message in transport:
-        heard += [message]
-
-
-async def until(conversation: Conversation, kind: type[Event]) -> Event:
-    """The first event of its kind."""
-    async for event in conversation.events():
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind.__name__}")
-
+from tests.orchestrator.host_calls import LONG, RATE, listen, speak, take_turn, until
 
 # --- a conversation ---------------------------------------------------------------------------------------
 
@@ -181,6 +142,52 @@ async def test_what_the_host_wants_said_is_said_and_not_remembered(
         outcome = await conversation.outcome()
     assert isinstance(said, AnswerText) and said.text == "Your table is ready."
     assert outcome.history == ()
+
+
+@pytest.mark.parametrize("mode", SayMode)
+async def test_the_conversation_ends_when_the_last_words_of_the_host_were_heard(
+    mode: SayMode, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    transport, heard = MemoryTransport(), list[Outgoing]()
+    async with (
+        open_orchestrator(
+            Settings(journal_dir=tmp_path), providers=SimulatedProviders().for_calls()
+        ) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, heard)
+        conversation.say("I put you through now.", mode, then=EndReason.HANDED_OVER)
+        outcome = await conversation.outcome()
+    assert outcome.reason is EndReason.HANDED_OVER
+    assert isinstance(heard[-1], AudioEnds) and heard[-1].duration_ms > 0
+    assert outcome.journal is not None
+    kept = read_journal(outcome.journal)
+    assert kept.ended is EndReason.HANDED_OVER
+    assert all(each.same for each in replay(kept))
+
+
+@pytest.mark.parametrize("interruptible", [True, False])
+async def test_last_words_that_the_caller_may_cut_off_are_none_then(
+    interruptible: bool, autojump_clock: MockClock
+) -> None:
+    transport = MemoryTransport()
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        nursery.start_soon(listen, transport, [])
+        conversation.say(LONG, interruptible=interruptible, then=EndReason.HANDED_OVER)
+        await until(conversation, AnswerText)
+        await trio.sleep(1)
+        await speak(transport, np.concatenate([spoken("wait how is the weather", RATE), silence(9000, RATE)]))
+        with trio.move_on_after(60):
+            await conversation.outcome()
+        conversation.end(EndReason.OPERATOR_HUNG_UP)
+        outcome = await conversation.outcome()
+    assert outcome.interruptions == int(interruptible)
+    assert outcome.reason is (EndReason.OPERATOR_HUNG_UP if interruptible else EndReason.HANDED_OVER)
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "🙂"])
@@ -357,229 +364,6 @@ async def test_a_conversation_is_journalled_where_the_settings_say(
     journal = read_journal(outcome.journal)
     assert journal.head.about.session_id == conversation.id
     assert journal.ended is EndReason.SHUTDOWN and journal.end is not None
-
-
-# --- how it ends ------------------------------------------------------------------------------------------
-
-
-async def test_leaving_the_block_ends_the_conversation_properly(autojump_clock: MockClock) -> None:
-    providers, transport = SimulatedProviders(), MemoryTransport()
-    async with open_orchestrator(providers=providers.for_calls()) as orchestrator:
-        async with orchestrator.conversation(transport) as conversation:
-            await until(conversation, StateChanged)
-        assert (await conversation.outcome()).reason is EndReason.SHUTDOWN
-        assert providers.in_use() == 0
-    assert transport.closed_for is EndReason.SHUTDOWN
-    with pytest.raises(TransportClosed):
-        await transport.push(silence(20, RATE), RATE)
-
-
-async def test_the_host_chooses_the_reason_for_ending(autojump_clock: MockClock) -> None:
-    async with (
-        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
-        orchestrator.conversation(MemoryTransport()) as conversation,
-    ):
-        conversation.end(EndReason.HANDED_OVER)
-        assert (await conversation.outcome()).reason is EndReason.HANDED_OVER
-        conversation.end(EndReason.IDLE)
-    assert (await conversation.outcome()).reason is EndReason.HANDED_OVER
-
-
-async def test_a_caller_who_drops_out_ends_the_conversation(autojump_clock: MockClock) -> None:
-    transport = MemoryTransport()
-    async with (
-        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
-        orchestrator.conversation(transport) as conversation,
-    ):
-        transport.drop()
-        assert (await conversation.outcome()).reason is EndReason.CALLER_DISCONNECTED
-
-
-async def test_a_host_that_stops_reading_loses_its_conversation_and_nothing_else(
-    autojump_clock: MockClock,
-) -> None:
-    llm = SimulatedLanguageModel(script(then=Answer(LONG)))
-    providers, transport = SimulatedProviders(llm=llm), MemoryTransport()
-    async with open_orchestrator(providers=providers.for_calls()) as orchestrator:
-        async with orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation:
-            await take_turn(transport, "hello")
-            outcome = await conversation.outcome()
-            assert outcome.reason is EndReason.CALLER_STOPPED_READING
-        assert providers.in_use() == 0
-
-
-async def test_a_quiet_transport_is_idle_and_a_long_conversation_too_old(autojump_clock: MockClock) -> None:
-    limits = Settings(session_idle_timeout_ms=5000, session_max_duration_ms=9000)
-    async with open_orchestrator(limits, providers=SimulatedProviders().for_calls()) as orchestrator:
-        async with orchestrator.conversation(MemoryTransport()) as idle:
-            outcome = await idle.outcome()
-            assert outcome.reason is EndReason.IDLE
-            assert outcome.duration_ms == pytest.approx(5000)
-        transport = MemoryTransport()
-        async with orchestrator.conversation(transport) as old:
-            with pytest.raises(TransportClosed):
-                await speak(transport, silence(20_000, RATE))
-            outcome = await old.outcome()
-            assert outcome.reason is EndReason.TOO_OLD
-            assert outcome.duration_ms == pytest.approx(9000)
-
-
-@pytest.mark.parametrize("after_s", [0, 0.001, 1, 3])
-async def test_an_exception_of_the_host_comes_out_as_it_is_and_leaves_nothing(
-    after_s: float, autojump_clock: MockClock
-) -> None:
-    providers, transport = SimulatedProviders(), MemoryTransport()
-    async with open_orchestrator(providers=providers.for_calls()) as orchestrator:
-        with pytest.raises(KeyError, match="the host's"):
-            async with orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation:
-                if after_s:
-                    await take_turn(transport, "hello")
-                    await trio.sleep(after_s)
-                raise KeyError("the host's")
-        assert providers.in_use() == 0
-        with pytest.raises(ConversationLost):
-            await conversation.outcome()
-
-
-async def test_an_exception_of_the_host_in_the_orchestrators_block_comes_out_as_it_is() -> None:
-    with pytest.raises(KeyError, match="the host's"):
-        async with open_orchestrator(providers=SimulatedProviders().for_calls()):
-            raise KeyError("the host's")
-
-
-class Broken(MemoryTransport):
-    """A transport with a fault."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self.where = where
-
-    async def receive(self) -> Incoming:
-        if self.where == "receive":
-            raise ZeroDivisionError("receive")
-        return await super().receive()
-
-    async def send(self, message: Outgoing) -> None:
-        if self.where == "send":
-            raise ZeroDivisionError("send")
-        await super().send(message)
-
-    async def close(self, reason: EndReason) -> None:
-        if self.where == "close":
-            raise ZeroDivisionError("close")
-        await super().close(reason)
-
-
-@pytest.mark.parametrize("where", ["receive", "send", "close"])
-async def test_a_fault_of_the_transport_comes_out_of_the_block_and_leaves_nothing(
-    where: str, autojump_clock: MockClock
-) -> None:
-    providers, transport = SimulatedProviders(), Broken(where)
-    async with open_orchestrator(providers=providers.for_calls()) as orchestrator:
-        with pytest.raises(ZeroDivisionError, match=where):
-            async with orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation:
-                if where != "receive":
-                    await take_turn(transport, "hello")
-                if where == "close":
-                    conversation.end()
-                await trio.sleep_forever()
-        assert providers.in_use() == 0
-        async with orchestrator.conversation(MemoryTransport()) as unharmed:
-            await until(unharmed, StateChanged)
-
-
-async def test_a_transport_that_takes_forever_to_close_is_given_up(autojump_clock: MockClock) -> None:
-    class Slow(MemoryTransport):
-        async def close(self, reason: EndReason) -> None:
-            await trio.sleep_forever()
-
-    policy = ConversationPolicy(close_timeout_ms=700)
-    async with open_orchestrator(providers=SimulatedProviders().for_calls(), policy=policy) as orchestrator:
-        async with orchestrator.conversation(Slow()) as conversation:
-            await until(conversation, StateChanged)
-        assert (await conversation.outcome()).duration_ms == pytest.approx(700)
-
-
-@pytest.mark.parametrize("after_s", [0, 0.1, 1, 2.5])
-async def test_a_host_that_is_cancelled_leaves_nothing(after_s: float, autojump_clock: MockClock) -> None:
-    providers, transport = SimulatedProviders(), MemoryTransport()
-    with trio.move_on_after(after_s):
-        async with (
-            open_orchestrator(providers=providers.for_calls()) as orchestrator,
-            orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL),
-        ):
-            await take_turn(transport, "hello")
-            await trio.sleep_forever()
-    assert providers.in_use() == 0
-
-
-@pytest.mark.parametrize("how", ["left", "raised"])
-async def test_conversations_held_by_other_tasks_end_with_the_orchestrator(
-    how: str, autojump_clock: MockClock
-) -> None:
-    providers, transport = SimulatedProviders(), MemoryTransport()
-    ended: list[str] = []
-
-    async def hold(orchestrator: Orchestrator) -> None:
-        async with orchestrator.conversation(transport) as conversation:
-            try:
-                ended.append((await conversation.outcome()).reason.value)
-            except ConversationLost:
-                ended.append("lost")
-
-    async with trio.open_nursery() as nursery:
-        try:
-            async with open_orchestrator(providers=providers.for_calls()) as orchestrator:
-                nursery.start_soon(hold, orchestrator)
-                await trio.sleep(1)
-                if how == "raised":
-                    raise KeyError
-        except KeyError:
-            pass
-        assert providers.in_use() == 0
-    assert ended == ["shutdown" if how == "left" else "lost"]
-    with pytest.raises(RuntimeError, match="closed"):
-        async with orchestrator.conversation(MemoryTransport()):
-            pass
-
-
-async def test_there_is_room_again_when_a_conversation_is_over(autojump_clock: MockClock) -> None:
-    settings = Settings(max_sessions=2)
-    async with (
-        open_orchestrator(settings, providers=SimulatedProviders().for_calls()) as orchestrator,
-        orchestrator.conversation(MemoryTransport()),
-    ):
-        async with orchestrator.conversation(MemoryTransport()):
-            with pytest.raises(OrchestratorBusy, match="all 2"):
-                async with orchestrator.conversation(MemoryTransport()):
-                    pass
-        async with orchestrator.conversation(MemoryTransport()) as third:
-            await until(third, StateChanged)
-
-
-async def test_providers_in_a_block_of_their_own_are_opened_and_closed(autojump_clock: MockClock) -> None:
-    life: list[str] = []
-
-    @asynccontextmanager
-    async def providers() -> AsyncIterator[Providers]:
-        life.append("opened")
-        yield SimulatedProviders().for_calls()
-        life.append("closed")
-
-    async with open_orchestrator(providers=providers()) as orchestrator:
-        await orchestrator.until_usable()
-        assert life == ["opened"]
-    assert life == ["opened", "closed"]
-
-
-async def test_a_conversation_without_a_usable_provider_ends_and_says_why(autojump_clock: MockClock) -> None:
-    stt = SimulatedSpeechToText(openings=script(then=Opening(fault=Breaks())))
-    async with open_orchestrator(providers=SimulatedProviders(stt).for_calls()) as orchestrator:
-        with trio.move_on_after(60) as waiting:
-            await orchestrator.until_usable()
-        assert waiting.cancelled_caught
-        async with orchestrator.conversation(MemoryTransport()) as conversation:
-            assert (await conversation.outcome()).reason is EndReason.PROVIDER_UNAVAILABLE
 
 
 # --- what a transport carries -----------------------------------------------------------------------------

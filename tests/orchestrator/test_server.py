@@ -24,7 +24,8 @@ from machines.policy import FallbackTexts
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
-from orchestrator.server import Bound, Server, open_listeners, serve, serve_with, session_settings
+from orchestrator.server import Bound, Server, open_listeners, serve, serve_with
+from orchestrator.session_settings import session_settings
 from orchestrator.settings import Settings
 from orchestrator.simulation import (
     Fails,

@@ -24,7 +24,8 @@ from orchestrator.audio import pcm_to_bytes
 from orchestrator.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
 from orchestrator.outbox import SEND_TIMEOUT_S
 from orchestrator.session import EARLY_AGE_S, Session
-from orchestrator.sessions import Means, SessionSettings
+from orchestrator.session_settings import SessionSettings
+from orchestrator.sessions import Means
 from orchestrator.simulation import (
     Answer,
     SimulatedLanguageModel,

@@ -8,11 +8,12 @@ import pydantic
 import pytest
 
 from adapters import cartesia_sdk, deepgram_sdk
-from adapters.cartesia_voice import CartesiaSettings
+from adapters.cartesia_stream import CartesiaSettings
 from adapters.deepgram_nova import NovaSettings
 from machines.facts import TurnMode
 from orchestrator.provider_settings import CARTESIA_URL, DEEPGRAM_URL, OPENAI_MODEL, OPENAI_URL
-from orchestrator.settings import GROUPS, Settings, SettingsError, load_settings, setting_origins
+from orchestrator.reading_settings import load_settings, setting_origins
+from orchestrator.settings import Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,12 @@ def complaint() -> str:
     assert text.endswith(".")
     assert "\n" not in text
     return text
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_every_setting_is_in_the_documents(name: str) -> None:
+    documents = (Path(__file__).resolve().parents[2] / "docs").glob("*.md")
+    assert any(f"`{name}`" in each.read_text(encoding="utf-8") for each in documents)
 
 
 def test_the_defaults_are_the_reference_servers() -> None:
@@ -427,7 +434,8 @@ def test_keys_of_vendors_do_not_appear_when_settings_are_printed(monkeypatch: py
 
 def test_every_setting_says_what_it_is_and_belongs_to_one_group() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-    grouped = [name for group in GROUPS for name in group.model_fields]
+    groups = [group for group in Settings.__bases__ if issubclass(group, pydantic.BaseModel)]
+    grouped = [name for group in groups for name in group.model_fields]
     assert sorted(grouped) == sorted(Settings.model_fields)
 
 

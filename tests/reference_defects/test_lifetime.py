@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters import deepgram_nova, deepgram_turns
-from adapters.cartesia_voice import CartesiaSpeechStream
+from adapters.cartesia_stream import CartesiaSpeechStream
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from adapters.simulators import Fault, FaultKind, Script, simulators
 from machines import effects as do

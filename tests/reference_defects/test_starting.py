@@ -8,8 +8,9 @@ import pytest
 import structlog
 
 from adapters.models import ModelsError
+from orchestrator.reading_settings import load_settings
 from orchestrator.selection import open_providers
-from orchestrator.settings import SettingsError, load_settings
+from orchestrator.settings import SettingsError
 
 KEYS = ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "OPENAI_API_KEY", "LLM_API_KEY", "LLM_BASE_URL")
 

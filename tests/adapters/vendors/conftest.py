@@ -12,7 +12,8 @@ import trio.testing
 pytest.importorskip("deepgram")
 pytest.importorskip("cartesia")
 
-from adapters.cartesia_voice import CartesiaSettings, CartesiaTextToSpeech
+from adapters.cartesia_stream import CartesiaSettings
+from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
 from adapters.interfaces import ProviderError

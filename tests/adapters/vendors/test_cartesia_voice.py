@@ -7,7 +7,8 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.cartesia_voice import KYLE, CartesiaTextToSpeech
+from adapters.cartesia_stream import KYLE
+from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
@@ -316,7 +317,7 @@ async def test_defect_36_no_key_is_in_the_address(
 
 def test_times_that_count_from_the_flush_are_understood_too() -> None:
     """Cartesia does not document from where flushed contexts count."""
-    from adapters.cartesia_voice import _within_segment
+    from adapters.cartesia_stream import _within_segment
     from machines.facts import Word
 
     words = [Word("Hi", 50, 300), Word("you", 300, 700)]

@@ -294,18 +294,24 @@ def changed(messages: Sequence[dict[str, object]]) -> st.SearchStrategy[list[obj
     return st.lists(st.one_of(*map(spoil, messages)), max_size=8)
 
 
-@settings(max_examples=40)
-@given(messages=changed([result(), {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0}]))
-async def test_no_message_breaks_nova(
-    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, messages: list[object]
+async def reports_a_turn_once_at_most(
+    switchboard: Switchboard, provider: DeepgramNova | DeepgramFlux, messages: list[object]
 ) -> None:
     heard = Heard()
-    async with vendor(switchboard, messages), nova.open(heard, "en") as transcriber:
+    async with vendor(switchboard, messages), provider.open(heard, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
         transcriber.finalize(1)
         await trio.sleep(1)
     assert len(heard.finals(1)) <= 1
+
+
+@settings(max_examples=40)
+@given(messages=changed([result(), {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0}]))
+async def test_no_message_breaks_nova(
+    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, messages: list[object]
+) -> None:
+    await reports_a_turn_once_at_most(switchboard, nova, messages)
 
 
 @settings(max_examples=40)
@@ -313,13 +319,7 @@ async def test_no_message_breaks_nova(
 async def test_no_message_breaks_flux(
     autojump_clock: MockClock, switchboard: Switchboard, flux: DeepgramFlux, messages: list[object]
 ) -> None:
-    heard = Heard()
-    async with vendor(switchboard, messages), flux.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
-        await trio.sleep(1)
-    assert len(heard.finals(1)) <= 1
+    await reports_a_turn_once_at_most(switchboard, flux, messages)
 
 
 STAMPS = {"words": ["a"], "start": [0.0], "end": [1.0]}

@@ -1,0 +1,410 @@
+"""The voice of one answer by Cartesia: texts out, and audio, word times and ends of segments in.
+
+Every answer is a context of its own, every segment of it is flushed: so audio, word times and the end of each
+segment are known by their `flush_id`. The connection that all answers share is in `cartesia_voice.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+import trio
+from attrs import define, field, frozen
+
+from adapters import vendor_errors
+from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
+from adapters.spoken_text import spoken_text
+from adapters.vendor_errors import CARTESIA
+from machines.facts import ErrorClass, Word
+
+KYLE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
+"""The reference's default voice."""
+CONTEXT_LIVES_SECONDS = 0.5
+"""Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
+later than this begins a new one; the rest of the second is for the way there and back."""
+AHEAD_SECONDS = 20.0
+"""Audio that waits to be taken before `say` blocks."""
+
+_SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
+_MARKUP = re.compile(r"(<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>)", re.IGNORECASE)
+"""What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
+_EARLY = 0.1
+"""Seconds by which a word may begin before its segment's audio."""
+
+
+@frozen
+class CartesiaSettings:
+    """What is asked of Cartesia."""
+
+    model: str = "sonic-3"
+    voice_id: str = KYLE
+    """For answers without a voice, or with one that cannot be a voice of Cartesia's."""
+    silent_after_ms: float = 5000
+    """A segment without any sign of life for so long, and the link is stalled."""
+
+
+class Connection(Protocol):
+    """What a stream needs of the connection that it goes over."""
+
+    settings: CartesiaSettings
+    language: str
+    key: str
+
+    def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
+        """Messages of this context go to this stream from now on."""
+        ...
+
+    def forget(self, context_id: str) -> None:
+        """Messages of this context are dropped from now on."""
+        ...
+
+    async def request(self, event: dict[str, object]) -> None:
+        """Send through the SDK. Raises `ProviderError`."""
+        ...
+
+
+@define(eq=False)
+class _Segment:
+    """One segment on its way from text to audio."""
+
+    number: int
+    text: str
+    """As it is spoken; empty if there is nothing to speak."""
+    context_id: str = ""
+    flush_id: int = 0
+    pieces: deque[Samples] = field(factory=deque)
+    samples: int = 0
+    """How much audio has come."""
+    words: list[Word] = field(factory=list)
+    """Times in ms, as Cartesia counts them."""
+    complete: bool = False
+
+
+@define
+class _Context:
+    """One of Cartesia's contexts."""
+
+    id: str
+    flushes: int = 0
+    samples: int = 0
+    """All audio of it that came with completed segments."""
+    last_audio: float = 0.0
+    closed: bool = False
+    """Cartesia ended it, or was told that no more text comes."""
+
+
+class CartesiaSpeechStream:
+    """The voice of one answer. Texts are sent at once; audio is handed on segment by segment."""
+
+    def __init__(self, connection: Connection, sample_rate: int, voice_id: str) -> None:
+        self.sample_rate = sample_rate
+        self._connection = connection
+        self._voice_id = voice_id
+        self._context: _Context | None = None
+        self._contexts: dict[str, _Context] = {}
+        """Those that may still bring something."""
+        self._segments: deque[_Segment] = deque()
+        """Not yet handed on in full, in order."""
+        self._ended = False
+        self._failure: ProviderError | None = None
+        self._changed = trio.Event()
+        self._heard_at = trio.current_time()
+        """When Cartesia last showed a sign of life for this stream, or was last asked for something."""
+
+    # --- texts in ---
+
+    async def say(self, segment: int, text: str) -> None:
+        """As `SpeechStream.say`. Markup is spoken by Sonic-3 models, and left out for others.
+
+        Waits while 20 s of audio have not been taken. Once the stream has failed nothing is added: whoever
+        takes the audio is told, after all that came.
+        """
+        while self._failure is None and self._waiting_samples() > AHEAD_SECONDS * self.sample_rate:
+            await self._changed.wait()
+        if self._failure is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        added = _Segment(segment, _speakable(text, self._connection.settings.model))
+        self._segments.append(added)
+        if added.text:
+            await self._synthesize(added)
+        else:
+            added.complete = True
+            self._announce()
+            await trio.lowlevel.checkpoint()
+
+    async def end(self) -> None:
+        """As `SpeechStream.end`."""
+        self._ended = True
+        self._announce()
+        context = self._context
+        if context is not None and not context.closed:
+            context.closed = True
+            await self._ask(context, "", **{"continue": False})
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def leave(self) -> None:
+        """The stream is not wanted any more: cancel what is left of it at Cartesia."""
+        unfinished = [context for context in self._contexts.values() if not self._is_exhausted(context)]
+        for context_id in self._contexts:
+            self._connection.forget(context_id)
+        # Bounded and shielded: a caller who interrupts cancels us, and the cancel must still get out.
+        with trio.move_on_after(1, shield=True):
+            for context in unfinished:
+                try:
+                    await self._connection.request({"context_id": context.id, "cancel": True})
+                except ProviderError:
+                    return  # with the connection, the contexts are gone
+
+    async def _synthesize(self, segment: _Segment) -> None:
+        context = self._open_context()
+        context.flushes += 1
+        segment.context_id, segment.flush_id = context.id, context.flushes
+        self._heard_at = trio.current_time()
+        self._announce()
+        await self._ask(context, f"{segment.text} ", **{"continue": True})
+        await self._ask(context, "", **{"continue": True, "flush": True})
+
+    async def _ask(self, context: _Context, transcript: str, **flags: object) -> None:
+        try:
+            await self._connection.request(self._request(context, transcript, **flags))
+        except ProviderError as error:
+            self.fail(error)
+
+    def _open_context(self) -> _Context:
+        """The stream's context, or a new one if Cartesia has ended it, or is about to."""
+        context = self._context
+        if context is not None and not context.closed and not self._is_expiring(context):
+            return context
+        context = _Context(str(uuid.uuid4()))
+        self._context = self._contexts[context.id] = context
+        self._connection.register(context.id, self)
+        return context
+
+    def _is_expiring(self, context: _Context) -> bool:
+        return not self._pending(context) and trio.current_time() - context.last_audio > CONTEXT_LIVES_SECONDS
+
+    def _request(self, context: _Context, transcript: str, **fields: object) -> dict[str, object]:
+        """A `GenerationRequestParam`. All but `transcript` and the flags are the same within a context."""
+        request: dict[str, object] = {
+            "context_id": context.id,
+            "model_id": self._connection.settings.model,
+            "transcript": transcript,
+            "voice": {"mode": "id", "id": self._voice_id},
+            "output_format": {
+                "container": "raw",
+                "encoding": "pcm_s16le",
+                "sample_rate": self.sample_rate,
+            },
+            "add_timestamps": True,
+            "max_buffer_delay_ms": 0,
+            **fields,
+        }
+        if self._connection.language:
+            request["language"] = self._connection.language
+        return request
+
+    # --- audio out ---
+
+    def __aiter__(self) -> CartesiaSpeechStream:
+        return self
+
+    async def __anext__(self) -> SpokenAudio | SegmentEnd:
+        """The next piece. Raises `ProviderError` after all that came; also if nothing comes for too long."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            ready = self._next_ready()
+            if ready is not None:
+                return ready
+            if self._failure is not None:
+                raise self._failure
+            if self._ended and not self._segments:
+                raise StopAsyncIteration
+            await self._wait()
+
+    def _next_ready(self) -> SpokenAudio | SegmentEnd | None:
+        if not self._segments:
+            return None
+        segment = self._segments[0]
+        if segment.pieces:
+            self._announce()
+            return SpokenAudio(segment.number, segment.pieces.popleft())
+        if not segment.complete:
+            return None
+        self._segments.popleft()
+        return SegmentEnd(segment.number, tuple(segment.words))
+
+    async def _wait(self) -> None:
+        """Until something changes; no longer than Cartesia may be silent if it owes us something."""
+        changed = self._changed
+        if not self._segments:
+            await changed.wait()
+            return
+        with trio.move_on_at(self._heard_at + self._connection.settings.silent_after_ms / 1000) as scope:
+            await changed.wait()
+        if scope.cancelled_caught and changed is self._changed:
+            seconds = self._connection.settings.silent_after_ms / 1000
+            self.fail(vendor_errors.late(CARTESIA, f"nothing came for a text within {seconds:.1f} s"))
+
+    # --- what the reader brings ---
+
+    def take(self, context_id: str, kind: str, event: object) -> bool:
+        """A message for one of this stream's contexts; False if it is not what the SDK documents."""
+        self._heard_at = trio.current_time()
+        context = self._contexts[context_id]
+        match kind:
+            case "chunk":
+                taken = self._take_audio(context, event)
+            case "timestamps":
+                taken = self._take_words(context, event)
+            case "flush_done":
+                taken = self._take_flush(context, event)
+            case "done":
+                self._close(context)
+                taken = True
+            case "error":
+                self.fail(reported(event, self._connection.key))
+                self._forget(context)
+                taken = True
+            case _:
+                taken = kind == "phoneme_timestamps"  # never asked for
+        self._announce()
+        return taken
+
+    def fail(self, error: ProviderError) -> None:
+        """Nothing more will come; what has come already is still handed on."""
+        if self._failure is None:
+            self._failure = error
+        self._announce()
+
+    def _take_audio(self, context: _Context, event: object) -> bool:
+        segment = self._segment_of(context, event)
+        data = getattr(event, "data", None)
+        if segment is None or not isinstance(data, str):
+            return False
+        try:
+            audio = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        context.last_audio = trio.current_time()
+        samples = np.frombuffer(audio[: len(audio) // 2 * 2], "<i2")
+        if len(samples):
+            segment.pieces.append(samples)
+            segment.samples += len(samples)
+        return True
+
+    def _take_words(self, context: _Context, event: object) -> bool:
+        segment = self._segment_of(context, event)
+        stamps = getattr(event, "word_timestamps", None)
+        columns = [getattr(stamps, name, None) for name in ("words", "start", "end")]
+        if segment is None or not all(isinstance(column, list) for column in columns):
+            return False
+        for word, start, end in zip(*columns, strict=False):
+            if not (
+                isinstance(word, str) and isinstance(start, int | float) and isinstance(end, int | float)
+            ):
+                return False
+            spoken = Word(word, start * 1000, end * 1000)
+            if spoken not in segment.words:  # else the message was sent twice
+                segment.words.append(spoken)
+        return True
+
+    def _take_flush(self, context: _Context, event: object) -> bool:
+        """A segment is complete, and with it those before it, whose own message was lost."""
+        last = self._segment_of(context, event)
+        if last is None:
+            return False
+        for segment in self._pending(context):
+            if segment.flush_id <= last.flush_id:
+                self._complete(context, segment)
+        return True
+
+    def _pending(self, context: _Context) -> list[_Segment]:
+        """The segments of a context that are not complete, in order."""
+        return [one for one in self._segments if one.context_id == context.id and not one.complete]
+
+    def _segment_of(self, context: _Context, event: object) -> _Segment | None:
+        """The segment that a message is about: by its `flush_id`, else the first that is not complete."""
+        flush_id = getattr(event, "flush_id", None)
+        pending = self._pending(context)
+        return next((one for one in pending if flush_id in (None, one.flush_id)), None)
+
+    def _complete(self, context: _Context, segment: _Segment) -> None:
+        begins_ms = context.samples * 1000 / self.sample_rate
+        length_ms = segment.samples * 1000 / self.sample_rate
+        segment.words = _within_segment(segment.words, begins_ms, length_ms)
+        context.samples += segment.samples
+        segment.complete = True
+
+    def _close(self, context: _Context) -> None:
+        """Cartesia has ended the context: what was asked of it is complete, or never will be."""
+        for segment in self._pending(context):
+            if not segment.samples:
+                reason = f"{CARTESIA.vendor}: no audio came for a text"
+                self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
+                break
+            self._complete(context, segment)
+        self._forget(context)
+
+    def _forget(self, context: _Context) -> None:
+        context.closed = True
+        del self._contexts[context.id]
+        self._connection.forget(context.id)
+
+    def _is_exhausted(self, context: _Context) -> bool:
+        """Nothing more will come of it: all its segments are complete, and it was told that it is the end."""
+        return context.closed and not self._pending(context)
+
+    def _waiting_samples(self) -> int:
+        return sum(len(piece) for segment in self._segments for piece in segment.pieces)
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _speakable(text: str, model: str) -> str:
+    """What of a text the model can speak; empty if there is nothing to say."""
+    if not _SPEAKS_MARKUP.match(model):
+        return spoken_text(text)
+    parts = _MARKUP.split(text)
+    spoken = [part if index % 2 else spoken_text(part) for index, part in enumerate(parts)]
+    if not any(spoken[::2]):
+        return ""
+    return " ".join(part for part in spoken if part)
+
+
+def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> list[Word]:
+    """Times from the start of the segment's audio.
+
+    Cartesia counts from the start of the context, as other clients rely on; for flushed contexts it does not
+    document that. Times that cannot be meant so are taken as counted from the flush.
+    """
+    of_context = bool(words) and words[0].start_ms >= begins_ms - _EARLY * 1000
+    shift = begins_ms if of_context else 0.0
+
+    def within(ms: float) -> float:
+        return min(max(ms - shift, 0.0), length_ms)
+
+    return [Word(word.text, within(word.start_ms), within(word.end_ms)) for word in words]
+
+
+def reported(event: object, key: str) -> ProviderError:
+    """The failure that an error message of Cartesia's tells of, without the key."""
+    code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
+    said = [getattr(event, name, None) for name in ("title", "message")]
+    reason = ": ".join(part for part in said if isinstance(part, str))
+    return vendor_errors.reported(
+        CARTESIA,
+        code if isinstance(code, str) else None,
+        status if isinstance(status, int) else None,
+        reason,
+        key,
+    )
