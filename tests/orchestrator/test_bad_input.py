@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from orchestrator import call_socket, session
+from orchestrator import outbox, session
 from orchestrator.audio import pcm_to_bytes
 from orchestrator.hearing import MAX_QUEUED_MS
 from orchestrator.session import Session
@@ -488,7 +488,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks and asks, and takes no answer: what waits for it stays within the bound."""
-    monkeypatch.setattr(call_socket, "SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(outbox, "SEND_TIMEOUT_S", 0.5)
     async with serving() as running, connect(running.port, v2=names.v2) as neighbour:
         deaf = await trio.open_tcp_stream("127.0.0.1", running.port)
         async with deaf, trio.open_nursery() as nursery:
@@ -514,9 +514,9 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
 
             await eventually(lambda: len(running.server.sessions) == 1)
             assert isinstance(dropped, Session)
-            outbox = dropped._link._outbox
-            assert outbox.overflown
-            assert sum(len(frame.data) for frame in outbox._frames) <= 1024 * 1024
+            waiting = dropped._link._outbox
+            assert waiting.overflown
+            assert sum(len(frame.data) for frame in waiting._frames) <= 1024 * 1024
             nursery.cancel_scope.cancel()
         await a_turn_is_understood(neighbour, names, running)
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-import trio.testing
 from trio.testing import MockClock
 
 from orchestrator import (
