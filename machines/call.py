@@ -251,20 +251,20 @@ class Call(Chart[CallContext]):
 
     class ENDING(State.Compound):
         parting = State(initial=True)
-        transferring = State()
+        handover = State()
         revoking = State()
         clearing = State()
 
     ENDED = State(final=True)
 
     placing, placed, ringing = DIALLING.placing, DIALLING.placed, DIALLING.ringing
-    parting, transferring = ENDING.parting, ENDING.transferring
+    parting, handover = ENDING.parting, ENDING.handover
     revoking, clearing = ENDING.revoking, ENDING.clearing
 
     dialling = (placing, placed, ringing)
     unheard = (*dialling, ANSWERED)
     """Nobody has been talked to."""
-    ending = (parting, transferring, revoking, clearing)
+    ending = (parting, handover, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
     dial_wanted = idle.to(placing, on=["place"])
@@ -284,13 +284,13 @@ class Call(Chart[CallContext]):
     # --- the end ------------------------------------------------------------------------------------------
     transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
     conversation_ended = (
-        TALKING.to(transferring, cond="somebody_takes_over", on=["transfer"])
+        TALKING.to(handover, cond="somebody_takes_over", on=["transfer"])
         | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
         | parting.to(ENDED, cond="carrier_is_over", on=["note_end", "record"])
         | parting.to(clearing, unless="carrier_is_over", on=["note_end", "hang_up"])
     )
-    call_transferred = transferring.to(ENDED, on=["note_handed_over", "record"])
-    transfer_failed = transferring.to(clearing, on=["note_failed_to_transfer", "hang_up"])
+    call_transferred = handover.to(ENDED, on=["note_handed_over", "record"])
+    transfer_failed = handover.to(clearing, on=["note_failed_to_transfer", "hang_up"])
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
         | clearing.from_(placed, ringing, ANSWERED, on=["note_cancelled", "hang_up"])
@@ -300,7 +300,7 @@ class Call(Chart[CallContext]):
         ENDED.from_(*unheard, revoking, clearing, on=["note_carriers", "record"])
         | TALKING.to(parting, on=["note_carrier_over", "end_conversation"])
         | stay(parting, on=["note_carrier_over"])
-        | transferring.to(ENDED, on=["note_talked", "record"])
+        | handover.to(ENDED, on=["note_talked", "record"])
     )
     call_abandoned = ENDED.from_(*unheard, on=["note_cancelled", "record"]) | ENDED.from_(
         TALKING, *ending, on=["note_talked", "record"]
@@ -311,7 +311,7 @@ class Call(Chart[CallContext]):
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
         | parting.to(ENDED, cond="carrier_is_over", on=["note_talked", "record"])
         | parting.to(clearing, unless="carrier_is_over", on=["note_talked", "hang_up"])
-        | transferring.to(clearing, on=["note_silent_transfer", "hang_up"])
+        | handover.to(clearing, on=["note_silent_transfer", "hang_up"])
         | ENDED.from_(revoking, clearing, on=["record"])
     )
 
@@ -330,7 +330,7 @@ class Call(Chart[CallContext]):
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, TALKING, parting, transferring, clearing),
+            (placed, ringing, ANSWERED, TALKING, parting, handover, clearing),
             because="the carrier is known to have it",
         ),
         *ignored(
@@ -341,7 +341,7 @@ class Call(Chart[CallContext]):
         *ignored("stream_opened", (TALKING,), because="there is one stream"),
         *ignored(
             "conversation_ended",
-            (*unheard, transferring, revoking, clearing),
+            (*unheard, handover, revoking, clearing),
             because="there is no conversation",
         ),
         *ignored("transfer_wanted", (*unheard, *ending), because="there is nobody to hand over"),
@@ -485,7 +485,7 @@ class Call(Chart[CallContext]):
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
             "parting": policy.goodbye_timeout_ms,
-            "transferring": policy.transfer_timeout_ms,
+            "handover": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,
             "clearing": policy.hang_up_timeout_ms,
         }.get(state)

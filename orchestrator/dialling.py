@@ -18,7 +18,7 @@ _TOLD = {
     "ANSWERED": "answered",
     "TALKING": "talking",
     "parting": "saying goodbye",
-    "transferring": "connecting to somebody else",
+    "handover": "connecting to somebody else",
     "revoking": "hanging up",
     "clearing": "hanging up",
 }

@@ -162,14 +162,14 @@ BREAKER_LAYOUT = Layout(
 CALL_LAYOUT = Layout(
     title="A telephone call",
     width=1280,
-    height=736,
+    height=756,
     rooms=(
         RoomPlace("idle", 36, 150, 90, 64, ()),
         RoomPlace("DIALLING", 200, 90, 350, 190, ("placing", "placed", "ringing")),
         RoomPlace("ANSWERED", 690, 150, 200, 70, ()),
         RoomPlace("TALKING", 1070, 150, 130, 70, ()),
-        RoomPlace("ENDING", 400, 360, 560, 184, ("parting", "transferring", "revoking", "clearing")),
-        RoomPlace("ENDED", 240, 650, 1000, 56, ()),
+        RoomPlace("ENDING", 400, 360, 560, 200, ("parting", "handover", "revoking", "clearing")),
+        RoomPlace("ENDED", 240, 670, 1000, 56, ()),
     ),
     routes=(
         Route("idle", "DIALLING", ((126, 182), (200, 182)), (130, 140), 66, 2),
@@ -180,14 +180,14 @@ CALL_LAYOUT = Layout(
         Route("DIALLING", "ENDING", ((500, 280), (500, 360)), (512, 284), 150, 3),
         Route("ANSWERED", "ENDING", ((710, 220), (710, 360)), (722, 246), 140, 3),
         Route("TALKING", "ENDING", ((1100, 220), (1100, 440), (960, 440)), (978, 225), 112, 5),
-        Route("DIALLING", "ENDED", ((260, 280), (260, 650)), (272, 400), 120, 3),
-        Route("ANSWERED", "ENDED", ((870, 220), (870, 330), (985, 330), (985, 650)), (997, 550), 110, 2),
-        Route("TALKING", "ENDED", ((1165, 220), (1165, 650)), (1173, 400), 100, 1),
-        Route("ENDING", "ENDED", ((680, 544), (680, 650)), (692, 546), 240, 6),
+        Route("DIALLING", "ENDED", ((260, 280), (260, 670)), (272, 400), 120, 3),
+        Route("ANSWERED", "ENDED", ((870, 220), (870, 330), (985, 330), (985, 670)), (997, 550), 110, 2),
+        Route("TALKING", "ENDED", ((1165, 220), (1165, 670)), (1173, 400), 100, 1),
+        Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 240, 6),
     ),
     entry=((12, 182), (36, 182)),
     note="Times: the longest stay. TALKING is as long as its conversation. Dashed: the outcome is recorded.",
-    note_at=(240, 726),
+    note_at=(240, 746),
 )
 
 

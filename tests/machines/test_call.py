@@ -301,7 +301,7 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         hangs_up = step.target == "clearing" != step.source
         assert (HangUpCall() in step.effects) == hangs_up
         # Whoever is to take over is called exactly then, and only if there is somebody.
-        hands_over = step.target == "transferring" != step.source
+        hands_over = step.target == "handover" != step.source
         assert (TransferCall(THEM) in step.effects) == hands_over
         # Nobody is waited for without end, but the conversation.
         assert (after.deadline_armed is not None) == (step.target not in ("idle", "TALKING", "ENDED"))
