@@ -33,6 +33,8 @@ from orchestrator.simulation import (
 )
 from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
 
+pytestmark = pytest.mark.repeats
+
 SENTENCES = (
     "This is the first sentence of a story.",
     "It goes on for quite a while.",

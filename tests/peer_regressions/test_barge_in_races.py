@@ -50,6 +50,8 @@ from tests.peer_regressions.scenes import (
 )
 from tests.reference_defects.vendor_calls import MODEL, vendor_call
 
+pytestmark = pytest.mark.repeats
+
 WAYS = [(ask, press_stop), (ask, press_record), (ask_by_voice, speak_up)]
 WAY_NAMES = ["stop", "record", "voice"]
 

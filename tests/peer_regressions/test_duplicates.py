@@ -35,6 +35,8 @@ from orchestrator.simulation import (
 from tests.machines.calls import AUTOMATIC, Call, effects_of
 from tests.peer_regressions.scenes import INSTANT, speak_up, storyteller
 
+pytestmark = pytest.mark.repeats
+
 # --- R20 --------------------------------------------------------------------------------------------------
 
 EXCHANGE: tuple[Fact, ...] = (

@@ -49,6 +49,8 @@ from tests.orchestrator.wire_clients import Client, connect
 from tests.peer_regressions.scenes import ask_by_voice, speak_up
 from tests.reference_defects.vendor_calls import vendor_call
 
+pytestmark = pytest.mark.repeats
+
 Watch = Callable[[], AbstractContextManager[None]]
 LEAVES_S = 2.0
 """`ConversationPolicy.close_timeout_ms`, the most that ENDING may take."""

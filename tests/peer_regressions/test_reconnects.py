@@ -35,6 +35,8 @@ from tests.orchestrator.wire_clients import Client, connect
 from tests.peer_regressions.acoustics import WORD_MS, Ears, Language, Loudspeaker, Room
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 
+pytestmark = pytest.mark.repeats
+
 # --- R25 --------------------------------------------------------------------------------------------------
 
 PASSING = {

@@ -37,6 +37,8 @@ from tests.machines.test_interleavings import AnyCall
 from tests.peer_regressions.scenes import INSTANT, STORY, storyteller
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 
+pytestmark = pytest.mark.repeats
+
 # --- R08 --------------------------------------------------------------------------------------------------
 
 
