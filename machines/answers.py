@@ -50,13 +50,12 @@ class AnswerActions(TurnActions):
 
     @causes()
     def note_foreseen_whole(self) -> None:
-        self.context.foreseen_whole = True
+        self.context.generation_open = None
 
     @causes(do.CancelGeneration)
     def drop_foreseen(self) -> None:
         """The caller goes on, or said something else in the end: nobody was told of an answer."""
-        if not self.context.foreseen_whole:
-            self._cancel_generation()
+        self._cancel_generation()
         self.forget_foreseen()
 
     @causes()
@@ -75,17 +74,16 @@ class AnswerActions(TurnActions):
     @causes(do.TellAnswerStarted, do.Speak, do.TellSegment, do.FinishSpeech)
     def say_foreseen(self, fact: Fact) -> None:
         """And what is there of it is said at once."""
-        foreseen, whole = self.context.foreseen, self.context.foreseen_whole
+        foreseen = self.context.foreseen
         self.await_foreseen(fact)
-        self._open_speech(fact.at_ms, replying=True)
-        self.context.failures = 0
+        self._begin_reply(fact.at_ms)
         for segment in foreseen:
             self._say(segment.text, segment.markup)
-        if whole:
-            self.finish_answer()
+        if not self.still_generating():
+            self._finish_speech()
 
     def _close_foreseen(self) -> None:
-        self.context.anticipated, self.context.foreseen, self.context.foreseen_whole = "", (), False
+        self.context.anticipated, self.context.foreseen = "", ()
 
     # --- actions: what is said ----------------------------------------------------------------------------
 
@@ -129,7 +127,11 @@ class AnswerActions(TurnActions):
 
     @causes()
     def begin_answer(self, fact: facts.SegmentReady) -> None:
-        self._open_speech(fact.at_ms, replying=True)
+        self._begin_reply(fact.at_ms)
+
+    def _begin_reply(self, at_ms: float) -> None:
+        """The model has answered the caller."""
+        self._open_speech(at_ms, replying=True)
         self.context.failures = 0
 
     @causes(do.Speak, do.TellSegment)

@@ -101,9 +101,7 @@ class Context:
     anticipated: str = ""
     """What the model was asked to answer before the turn was over."""
     foreseen: tuple[SegmentReady, ...] = ()
-    """What it has answered to that."""
-    foreseen_whole: bool = False
-    """And that was all."""
+    """What it has answered to that; all of it, once `generation_open` is None."""
     anticipations: int = 0
     """How often it was asked so in this turn."""
     continuation: Continuation = Continuation.NONE

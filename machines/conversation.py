@@ -172,7 +172,7 @@ class Conversation(AnswerActions):
     speech_stopped = (
         hearing.to(pausing, cond="automatic", on=["note_voice_end"])
         | hearing.to(quiet, unless="automatic", on=["note_voice_end"])
-        | quiet.to(pausing, cond="speaking_on and automatic", on=["note_late_voice_end"])
+        | quiet.to(pausing, cond="speaking_on and automatic", on=["note_voice_end"])
         | stay(finalizing, cond="speaking_on", on=["note_pausing_again"])
         | stay(*thinking, speaking, cond="speaking_on", on=["queue_turn"])
         | deciding.to(speaking, cond="brief", on=["resume_speech", "begin_turn"])
@@ -190,7 +190,7 @@ class Conversation(AnswerActions):
             cond="automatic and interruptible and speaking_on and cuts_in and about_this_turn",
             on=["interrupt_answer", "note_interim", "note_voice"],
         )
-        | stay(deciding, weighing, on=["note_interim"])
+        | stay(*held, on=["note_interim"])
     )
     transcript_final = (
         stay(
@@ -251,7 +251,7 @@ class Conversation(AnswerActions):
         | stay(*turn_is_open, on=["note_interim"])
         | deciding.to(hearing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
         | weighing.to(finalizing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
-        | stay(deciding, weighing, on=["note_interim"])
+        | stay(*held, on=["note_interim"])
     )
     turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"]) | expecting.to(
         hearing, on=["drop_foreseen", "note_voice"]

@@ -175,16 +175,22 @@ class TurnActions(Guards):
         """The voice that is heard began while we spoke."""
         self.context.echoing_turn = self.context.turn
 
+    def _begin_next_turn(self) -> None:
+        """What follows belongs to the next turn, and still to the same exchange."""
+        times = self.context.times
+        self.begin_turn()
+        self.context.times = times
+
     @causes(do.FinalizeTurn, do.BeginTurn)
     def end_turn(self, fact: Fact) -> None:
         """The caller's turn is over: ask for its words, and let what follows be the next turn's."""
-        times, interim = self.context.times, self.context.interim
+        interim = self.context.interim
         self.context.turn_awaited = self.context.turn
         self.context.greeted = True
         self.context.waits = 0
         self.context.ask(do.FinalizeTurn(self.context.turn))
-        self.begin_turn()
-        self.context.times, self.context.interim = times, interim
+        self._begin_next_turn()
+        self.context.interim = interim
         self.context.times.turn_over = fact.at_ms
 
     @causes(do.TellTranscript, do.BeginTurn)
@@ -193,24 +199,20 @@ class TurnActions(Guards):
         self.context.times.turn_over = fact.at_ms
         self.context.greeted = True
         self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
-        times = self.context.times
-        self.begin_turn()
-        self.context.times = times
+        self._begin_next_turn()
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def queue_turn(self) -> None:
         """A turn is over while another is answered: its words are asked for, and wait."""
         self.context.turns_queued += (self.context.turn,)
         self.context.ask(do.FinalizeTurn(self.context.turn))
-        times = self.context.times
-        self.begin_turn()
-        self.context.times = times
+        self._begin_next_turn()
 
     @causes(do.TellTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
         """The words of such a turn; when too many wait, the oldest two become one."""
         self.forget_queued_turn(fact)
-        self._tell_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
+        self.tell_words(fact)
         queue = (*self.context.queue, fact.text) if fact.text else self.context.queue
         if len(queue) > self.context.policy.max_queue:
             queue = (f"{queue[0]} {queue[1]}", *queue[2:])
@@ -268,12 +270,6 @@ class TurnActions(Guards):
         self.context.times.voice_ended = fact.at_ms
 
     @causes()
-    def note_late_voice_end(self, fact: facts.SpeechStopped) -> None:
-        """Voice that began during an answer ends after it."""
-        self.context.continuation = Continuation.NONE
-        self.context.times.voice_ended = fact.at_ms
-
-    @causes()
     def note_speaking_on(self) -> None:
         self.context.times.voice_ended = None
         self.context.continuation = Continuation.SPEAKING
@@ -294,21 +290,18 @@ class TurnActions(Guards):
 
     @causes(do.TellTranscript)
     def tell_words(self, fact: facts.TranscriptFinal) -> None:
-        """They need no answer."""
+        """What becomes of them is for others to say."""
         self._tell_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
 
     @causes(do.TellTranscript)
     def overhear(self, fact: facts.TranscriptFinal) -> None:
         """What was said over an answer needs none, and is forgotten."""
         self.tell_words(fact)
-        self._forget_overheard()
+        self.give_up_words()
 
     @causes()
     def give_up_words(self) -> None:
-        """What was said over an answer will not be known."""
-        self._forget_overheard()
-
-    def _forget_overheard(self) -> None:
+        """The words of the turn in question are not waited for any more."""
         self.context.turn_awaited = None
         self.context.interim = ""
 
@@ -354,9 +347,9 @@ class TurnActions(Guards):
         self.context.digits = ""
         self.context.times.turn_over = fact.at_ms
         self._keep(self.context.turn, policy.digits_words.format(" ".join(digits)), 1.0, 0.0, fact.at_ms)
-        times = self.context.times
-        self.begin_turn()
-        self.context.times = times
+        self._begin_next_turn()
+
+    # --- actions: the ears --------------------------------------------------------------------------------
 
     @causes()
     def wait_on(self) -> None:

@@ -66,7 +66,7 @@ def _continuation(context: Context) -> Hashable:
 def _anticipation(context: Context) -> Hashable:
     """What was asked in advance; the offers have one wording for whole turns."""
     same = context.join(WORDS) == context.anticipated
-    return context.anticipations, same, bool(context.foreseen), context.foreseen_whole
+    return context.anticipations, same, bool(context.foreseen)
 
 
 def _answer(context: Context) -> Hashable:

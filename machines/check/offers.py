@@ -38,7 +38,7 @@ MOST_QUEUED = 1
 def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """Everything about answers, to a caller who ends turns by hand."""
     spares = (False, True) if not system.conversation.context.links_up else None
-    yield from _conversation(system, books, (TurnMode.MANUAL,), spares, most_segments=2)
+    yield from _conversation(system, books, (TurnMode.MANUAL,), spares, MOST_SEGMENTS)
 
 
 def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -47,7 +47,7 @@ def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     The model begins every answer, at the second request: what follows if not has nothing to do with turns.
     """
     # One that is held goes on being generated.
-    segments = 2 if books.held else 1
+    segments = MOST_SEGMENTS if books.held else 1
     offers = _conversation(system, books, tuple(TurnMode), (False,), segments)
     yield from _with_few_failures(system, offers)
 
@@ -165,7 +165,7 @@ def _links(context: Context, spares: tuple[bool, ...] | None, *, connecting: boo
     yield facts.BetterProvider(Role.STT, 0)
 
 
-def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...] = tuple(TurnMode)) -> Iterator[Fact]:
+def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...]) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
     # When the call is over nobody reads requests any more. Hosts do without, to keep the walk short.
     asking = len(books.waiting) < MOST_WAITING and not books.over and not context.policy.max_sayings
