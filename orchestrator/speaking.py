@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from math import inf
 from typing import Protocol
 
-import numpy as np
 import trio
 from attrs import frozen
 
@@ -29,6 +27,7 @@ from machines.facts import (
 )
 from orchestrator.audio import StreamingResampler
 from orchestrator.failures import failure_of
+from orchestrator.sending import PlaybackClock, SampleBuffer, Unplayed
 
 SHORTEST_CHUNK_MS = 20
 """Less than this is not sent by itself, except at the end."""
@@ -36,10 +35,6 @@ RUNNING_OUT_S = 0.04
 """A caller with less than this left to play gets what there is, a full chunk or not."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; the voice is held up beyond it."""
-MOST_UNPLAYED_S = 3.0
-"""More than any caller's side has waiting to be played, or is late to say that it was."""
-UNPLAYED = inf
-"""Ms that a caller's side has dropped which does not know how many: all that it had not played."""
 REPORTED_EVERY_MS = 500
 """How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
 
@@ -214,7 +209,7 @@ class Utterance:
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
         while True:
-            await self._next_chunk(clock)
+            await self._next_chunk()
             await trio.lowlevel.checkpoint_if_cancelled()
             chunk, self._in_hand = self._in_hand, None
             if self._held:
@@ -242,32 +237,32 @@ class Utterance:
         """Until the answer may go on. Reports when the caller has played what they had."""
         async with trio.open_nursery() as nursery:
             if self._held and self._clock.playing:
-                nursery.start_soon(self._report_dry, self._clock)
+                nursery.start_soon(self._report_dry)
             while self._held:
                 await self._resumed.wait()
             nursery.cancel_scope.cancel()
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _next_chunk(self, clock: PlaybackClock) -> None:
+    async def _next_chunk(self) -> None:
         """Take a full chunk into the hand if it comes in time, else what there is before the caller runs out.
 
         An empty one after the last. Reports when the caller does run out of audio.
         """
         full, some = self._pacing.chunk_samples, int(self._pacing.rate * SHORTEST_CHUNK_MS / 1000)
-        if clock.playing:
-            with trio.move_on_at(clock.plays_out_at - RUNNING_OUT_S):
+        if self._clock.playing:
+            with trio.move_on_at(self._clock.plays_out_at - RUNNING_OUT_S):
                 self._in_hand = await self._buffer.take(full, full)
                 return
         async with trio.open_nursery() as nursery:
-            if clock.playing:
-                nursery.start_soon(self._report_dry, clock)
+            if self._clock.playing:
+                nursery.start_soon(self._report_dry)
             self._in_hand = await self._buffer.take(full, some)
             nursery.cancel_scope.cancel()
 
-    async def _report_dry(self, clock: PlaybackClock) -> None:
-        await clock.wait_until_left(0)
-        clock.stop()
-        self._report(PlaybackAt(self.number, clock.sent_ms, playing=False))
+    async def _report_dry(self) -> None:
+        await self._clock.wait_until_left(0)
+        self._clock.stop()
+        self._report(PlaybackAt(self.number, self._clock.sent_ms, playing=False))
 
     def _report(self, fact: PlaybackAt | PlaybackFinished) -> None:
         """What the clock says of the playback, where nobody knows better."""
@@ -322,136 +317,6 @@ class Take:
             segment, text = self._texts.popleft()
             await stream.say(segment, text)
         await stream.end()
-
-    def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-
-class PlaybackClock:
-    """Where a caller is who plays audio in real time from the moment it is sent."""
-
-    def __init__(self) -> None:
-        self.sent_ms = 0.0
-        self.playing = False
-        self.plays_out_at = 0.0
-        self._rewound = trio.Event()
-
-    @property
-    def heard_ms(self) -> float:
-        """How much the caller has heard."""
-        left_s = self.plays_out_at - trio.current_time() if self.playing else 0.0
-        return self.sent_ms - max(0.0, left_s * 1000)
-
-    def sent(self, duration_ms: float) -> None:
-        """Another chunk is on its way; it plays after those before it, or at once."""
-        start = self.plays_out_at if self.playing else trio.current_time()
-        self.plays_out_at = start + duration_ms / 1000
-        self.sent_ms += duration_ms
-        self.playing = True
-
-    def stop(self) -> None:
-        """The caller ran out of audio."""
-        self.playing = False
-
-    def rewind(self, dropped_ms: float) -> float:
-        """The caller's side dropped so much, or `UNPLAYED`: returns how many ms that were."""
-        if dropped_ms == UNPLAYED:
-            dropped_ms = self.sent_ms - self.heard_ms
-        if dropped_ms > 0:
-            self.sent_ms -= dropped_ms
-            self.plays_out_at = trio.current_time()
-            self.playing = False
-            self._rewound.set()
-            self._rewound = trio.Event()
-        return dropped_ms
-
-    async def wait_until_left(self, ms: float) -> None:
-        """Return once at most `ms` of what was sent are still to be played: at once when it is dropped."""
-        with trio.move_on_at(self.plays_out_at - ms / 1000):
-            await self._rewound.wait()
-
-
-class Unplayed:
-    """The audio that was sent last, for as long as the caller may not have played it."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._pieces: deque[Samples] = deque()
-        self._length = 0
-
-    def add(self, samples: Samples) -> None:
-        """It was sent. No more is kept than a caller can have waiting."""
-        self._pieces.append(samples)
-        self._length += len(samples)
-        while self._length - len(self._pieces[0]) >= self._rate * MOST_UNPLAYED_S:
-            self._length -= len(self._pieces.popleft())
-
-    def last(self, ms: float) -> Samples:
-        """The last of it, which is sent again and no longer counts as sent."""
-        sent = np.concatenate([np.empty(0, np.int16), *self._pieces])
-        count = min(len(sent), round(ms * self._rate / 1000))
-        self._pieces, self._length = deque([sent[: len(sent) - count]]), len(sent) - count
-        return sent[len(sent) - count :]
-
-
-class SampleBuffer:
-    """Samples in, chunks out. Bounded: `put` waits for room."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._pieces: deque[Samples] = deque()
-        self._length = 0
-        self._closed = False
-        self._changed = trio.Event()
-
-    async def put(self, samples: Samples) -> None:
-        """Add samples; waits while the buffer is full."""
-        while self._length >= self._capacity:
-            await self._change()
-        if len(samples):
-            self._pieces.append(samples)
-            self._length += len(samples)
-            self._announce()
-
-    def put_back(self, samples: Samples) -> None:
-        """Add samples before all others. Never waits."""
-        if len(samples):
-            self._pieces.appendleft(samples)
-            self._length += len(samples)
-            self._announce()
-
-    @property
-    def empty(self) -> bool:
-        """Nothing is left to be taken."""
-        return not self._length
-
-    def close(self) -> None:
-        """No more samples will come."""
-        self._closed = True
-        self._announce()
-
-    async def take(self, count: int, at_least: int) -> Samples:
-        """Up to `count` samples as soon as there are `at_least`; fewer, or none, once no more will come."""
-        while self._length < at_least and not self._closed:
-            await self._change()
-        return self._take(min(count, self._length))
-
-    def _take(self, count: int) -> Samples:
-        taken = [np.empty(0, np.int16)]
-        self._length -= count
-        while count:
-            piece = self._pieces.popleft()
-            if len(piece) > count:
-                self._pieces.appendleft(piece[count:])
-                piece = piece[:count]
-            taken.append(piece)
-            count -= len(piece)
-        self._announce()
-        return np.concatenate(taken)
-
-    async def _change(self) -> None:
-        await self._changed.wait()
 
     def _announce(self) -> None:
         self._changed.set()

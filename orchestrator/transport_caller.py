@@ -19,8 +19,9 @@ from machines.facts import EndReason, TurnMode
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox
 from orchestrator.outbox import FLUSH_TIMEOUT_S, SendQueue, Stalled
+from orchestrator.sending import UNPLAYED
 from orchestrator.sole_error import sole_error
-from orchestrator.speaking import UNPLAYED, Pacing
+from orchestrator.speaking import Pacing
 from orchestrator.transport import (
     AudioBegins,
     AudioEnds,

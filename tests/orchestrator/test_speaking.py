@@ -21,6 +21,7 @@ from machines.facts import (
     SegmentVoiced,
     SynthesisFailed,
 )
+from orchestrator.sending import PlaybackClock, SampleBuffer
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.simulation import (
     Delay,
@@ -38,8 +39,6 @@ from orchestrator.speaking import (
     SHORTEST_CHUNK_MS,
     OpenSpeech,
     Pacing,
-    PlaybackClock,
-    SampleBuffer,
     Utterance,
 )
 
