@@ -10,7 +10,7 @@ interface it passes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from attrs import frozen
 
 from machines.facts import ErrorClass, Fact, ProviderFailure, Word
 from machines.history import Message
+from machines.tools import ToolCall
 
 Samples = npt.NDArray[np.int16]
 """Mono PCM, one element a sample."""
@@ -152,13 +153,30 @@ class SpeechToText(Protocol):
 # --- language model ---------------------------------------------------------------------------------------
 
 
+@frozen
+class ToolSpec:
+    """A tool as it is described to a language model."""
+
+    name: str
+    """Letters, digits, `_` and `-`, at most 64."""
+    description: str
+    parameters: Mapping[str, object]
+    """The JSON schema of an object, whose properties are the arguments."""
+
+
 class LanguageModel(Protocol):
     """A language model provider."""
 
     name: str
 
-    def generate(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+    def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
         """Stream the answer to `messages` (system message first), in pieces of text as they arrive.
+
+        The model may ask for calls of `tools`: each comes as a `ToolCall` when it is complete, and calls come
+        after all text. Empty pieces are signs of life: a call is being written. Messages tell of earlier
+        calls and their results in `Message.calls`; a result that is None is not known yet.
 
         Leaving the context stops the generation at the provider. Entering or iterating raises
         `ProviderError`.

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from machines.facts import EndReason, ProviderFailure, Request, Role
 from machines.history import Message
+from machines.tools import ToolCall
 
 
 @frozen
@@ -136,10 +137,11 @@ class FinalizeTurn(Effect):
 
 @frozen
 class StartGeneration(Effect):
-    """Ask the model to answer `messages`."""
+    """Ask the model to answer `messages`. If `tools`, it may ask for calls of tools instead."""
 
     generation: int
     messages: tuple[Message, ...]
+    tools: bool = True
 
 
 @frozen
@@ -147,6 +149,22 @@ class CancelGeneration(Effect):
     """Stop the model, here and at the provider."""
 
     generation: int
+
+
+@frozen
+class RunTool(Effect):
+    """Run call number `call` of a tool for no longer than `timeout_ms`, once, and report `ToolFinished`."""
+
+    call: int
+    asked: ToolCall
+    timeout_ms: float
+
+
+@frozen
+class CancelTool(Effect):
+    """Stop call number `call`, if it still runs. Its result is not waited for."""
+
+    call: int
 
 
 # --- speaking ---------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from machines.tools import ToolCall
+
 
 class TurnMode(enum.Enum):
     """Who decides that the caller's turn is over."""
@@ -264,9 +266,13 @@ class GenerationAlive(Fact):
 
 @frozen
 class GenerationFinished(Fact):
-    """The model ended its answer properly; every segment of it was reported before."""
+    """The model ended its answer properly; every segment of it was reported before.
+
+    `calls` are the tools that it wants called, and whose results it wants to see, before it goes on.
+    """
 
     generation: int
+    calls: tuple[ToolCall, ...] = ()
 
 
 @frozen
@@ -276,6 +282,21 @@ class GenerationFailed(Fact):
     generation: int
     failure: ProviderFailure
     attempt: int | None = None
+
+
+# --- tools ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class ToolFinished(Fact):
+    """Call number `call` of a tool is over: `result` is what it gave, or, if it `failed`, why it did not.
+
+    Both are for the model to read.
+    """
+
+    call: int
+    result: str
+    failed: bool = field(default=False, kw_only=True)
 
 
 # --- text to speech and playback --------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import math
 
 from attrs import frozen
 
+from machines.tools import CallRecord
+
 
 class Speaker(enum.Enum):
     """The author of a message, in the language model's vocabulary."""
@@ -32,6 +34,9 @@ class Message:
     """How much of the answer's audio was heard; None for messages that were not spoken by us."""
     unheard: str = ""
     """What was generated and not heard."""
+    calls: tuple[CallRecord, ...] = ()
+    """An assistant's calls of tools, asked for after `text`, which may be empty. What the model makes of the
+    results is another message."""
 
 
 CHARACTERS_PER_TOKEN = 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from machines.phrases import BACKCHANNELS
+from machines.tools import ToolPolicy
 
 
 @frozen
@@ -127,6 +128,16 @@ class ConversationPolicy:
     """or until there are so many."""
     digits_words: str = "I pressed {} on the keypad."
     """What the caller has said thereby; {} stands for the keys, one by one."""
+    tools: tuple[ToolPolicy, ...] = ()
+    """Those that the model may call."""
+    tools_in_parallel: bool = True
+    """Calls that the model asks for at once are run at once; if not, one after the other."""
+    max_tool_steps: int = 5
+    """How often in one answer the model may ask for calls; then it must speak."""
+    tool_filler_after_ms: float = 2_500
+    """When calls have taken so long in silence,"""
+    tool_fillers: tuple[str, ...] = ("One moment, please.", "Thank you for waiting. I am still on it.")
+    """these are said, one after the other."""
     hand_over: bool = False
     """After the third failure in a row the call is handed over to a person, instead of just ended."""
     fallback: FallbackTexts = FallbackTexts()
