@@ -14,6 +14,7 @@ from adapters.interfaces import (
     ProviderError,
     SpeechToText,
     TextToSpeech,
+    ToolSpec,
     VoiceActivity,
 )
 from machines.facts import ErrorClass
@@ -60,7 +61,9 @@ class Down:
         raise ProviderError(ErrorClass.CONNECTION, "down")
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str]]:
         raise ProviderError(ErrorClass.CONNECTION, "down")
         yield
 

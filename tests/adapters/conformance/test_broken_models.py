@@ -14,9 +14,11 @@ from adapters.conformance import NotConformant, Thinking
 from adapters.interfaces import (
     LanguageModel,
     ProviderError,
+    ToolSpec,
 )
 from machines.facts import ErrorClass
 from machines.history import Message
+from machines.tools import ToolCall
 from tests.adapters.conformance.subjects import (
     named,
     thinking,
@@ -35,25 +37,33 @@ class Model:
         await trio.lowlevel.checkpoint()
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
-        async with aclosing(self.pieces(messages)) as pieces:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
+        async with aclosing(self.pieces(messages, tools)) as pieces:
             yield pieces
 
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         for piece in ("One, ", "two, ", "three."):
             await trio.sleep(0.01)
             yield piece
 
 
 class Mute(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         await trio.sleep(0.01)
         return
         yield
 
 
 class Bytes(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         await trio.sleep(0.01)
         yield b"One, "  # type: ignore[misc]
 
@@ -69,7 +79,9 @@ class Hanging(Model):
 
 
 class OnlyQuestions(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         if messages[-1].speaker.value != "user":
             raise ProviderError(ErrorClass.FATAL, "the last message must be the user's")
         await trio.sleep(0.01)
@@ -80,10 +92,12 @@ class Leaking(Model):
     """Gives its connection back only when an answer was read to its end."""
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
         owner = object()
         await self.connections.acquire_on_behalf_of(owner)
-        async with aclosing(self.pieces(messages)) as pieces:
+        async with aclosing(self.pieces(messages, tools)) as pieces:
             yield pieces
             async for _ in pieces:
                 return
@@ -91,7 +105,9 @@ class Leaking(Model):
 
 
 class Swallowing(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         with trio.CancelScope(shield=True):
             for _ in range(3):
                 await trio.sleep(0.01)
@@ -104,10 +120,12 @@ class OneAtATime(Model):
         self.connections = trio.CapacityLimiter(1)
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
         if self.connections.available_tokens == 0:
             raise ProviderError(ErrorClass.RATE_LIMIT, "busy")
-        async with self.connections, super().generate(messages) as pieces:
+        async with self.connections, super().generate(messages, tools) as pieces:
             yield pieces
 
 
