@@ -44,8 +44,8 @@ def speaking(provider: TextToSpeech) -> Speaking:
     return Speaking(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
 
 
-def thinking(provider: LanguageModel) -> Thinking:
-    return Thinking(provider, unreachable=Down())
+def thinking(provider: LanguageModel, tool_question: str | None = None) -> Thinking:
+    return Thinking(provider, unreachable=Down(), tool_question=tool_question)
 
 
 def noticing(provider: VoiceActivity) -> Noticing:
