@@ -89,8 +89,8 @@ def _result(record: CallRecord) -> ChatCompletionMessageParam:
 def _sendable(arguments: str) -> str:
     """The arguments as they were written, or, if these are no JSON object, inside of one.
 
-    OpenAI takes them in any case, but servers whose templates take them apart (llama.cpp, vLLM) would refuse
-    everything that is asked after one such call.
+    OpenAI takes them in any case, but a server whose chat template takes them apart (llama.cpp) refuses
+    everything that is asked after one such call: "Failed to parse tool call arguments as JSON", 500.
     """
     return arguments if is_object(arguments) else json.dumps({"malformed": arguments})
 
