@@ -14,7 +14,15 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 import httpx2
 from attrs import evolve
 
-from orchestrator import ErrorClass, Message, ProviderError, Providers, Settings, open_providers
+from orchestrator import (
+    ErrorClass,
+    Message,
+    ProviderError,
+    Providers,
+    Settings,
+    ToolSpec,
+    open_providers,
+)
 
 REFUSALS = {401: ErrorClass.AUTH, 403: ErrorClass.AUTH, 408: ErrorClass.TIMEOUT, 429: ErrorClass.RATE_LIMIT}
 """By HTTP status. Of the others, 4xx will fail again and the rest may not."""
@@ -41,8 +49,13 @@ class OllamaLanguageModel:
             raise ProviderError(ErrorClass.FATAL, f"{self.name}: the server has no such model")
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
-        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops."""
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops.
+
+        It offers no tools, so that the model calls none, and keeps calls of others' to itself.
+        """
         body = {
             "model": self._model,
             "messages": [{"role": each.speaker.value, "content": each.text} for each in messages],

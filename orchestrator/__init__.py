@@ -23,6 +23,7 @@ _HOMES = {
         "Samples",
         "SpeechToText",
         "TextToSpeech",
+        "ToolSpec",
         "TurnModel",
         "VoiceActivity",
     ),
@@ -30,6 +31,7 @@ _HOMES = {
     "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "SayMode", "TurnMode"),
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
+    "machines.tools": ("CallRecord", "ToolCall"),
     "orchestrator.events": (
         "AnswerEnded",
         "AnswerInterrupted",
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
         Samples as Samples,
         SpeechToText as SpeechToText,
         TextToSpeech as TextToSpeech,
+        ToolSpec as ToolSpec,
         TurnModel as TurnModel,
         VoiceActivity as VoiceActivity,
     )
@@ -110,6 +113,10 @@ if TYPE_CHECKING:
         ConversationPolicy as ConversationPolicy,
         FallbackTexts as FallbackTexts,
         LinkPolicy as LinkPolicy,
+    )
+    from machines.tools import (
+        CallRecord as CallRecord,
+        ToolCall as ToolCall,
     )
     from orchestrator.events import (
         AnswerEnded as AnswerEnded,

@@ -9,6 +9,7 @@ from random import Random
 
 from attrs import frozen
 
+from adapters.interfaces import ToolSpec
 from machines.history import Message
 from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
 
@@ -65,8 +66,10 @@ class SimulatedLanguageModel:
         await self._next_opening().open(self._random)
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
-        """The next planned answer."""
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """The next planned answer. It calls no tools, whichever are offered."""
         self.requests.append(tuple(messages))
         self.running += 1
         answer = self._next_answers.pop(0) if self._next_answers else self._answers()
