@@ -1,4 +1,4 @@
-"""What one telephone call may want otherwise than the settings say: language, voice, first words, prompt."""
+"""What one telephone call may want otherwise than the settings say: language, voice, prompt, texts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 
 from attrs import asdict, evolve, field, frozen
-from attrs.validators import max_len, optional
+from attrs.validators import and_, max_len, min_len, optional
 
 from machines.policy import ConversationPolicy
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 MAX_PROMPT = 32_768
 """Characters."""
+POLICY_TEXTS = ("greeting", "system_prompt", "reprompt", "idle_goodbye")
+"""Options that the policy of a conversation has by the same names."""
 
 
 class OptionError(ValueError):
@@ -25,6 +27,10 @@ def _language(options: CallOptions, attribute: object, value: str | None) -> Non
         raise OptionError(f"language is {value[:40]!r}, but must be a language's code, such as en-US")
 
 
+_TEXT = optional(max_len(MAX_PROMPT))
+_WORDS = optional(and_(min_len(1), max_len(MAX_PROMPT)))
+
+
 @frozen
 class CallOptions:
     """The options of a call; None means what the settings say."""
@@ -32,9 +38,17 @@ class CallOptions:
     language: str | None = field(default=None, validator=_language)
     voice: str | None = field(default=None, validator=optional(max_len(200)))
     """In the terms of the text-to-speech provider."""
-    greeting: str | None = field(default=None, validator=optional(max_len(MAX_PROMPT)))
+    greeting: str | None = field(default=None, validator=_TEXT)
     """Said first; an empty one lets the other side begin."""
-    system_prompt: str | None = field(default=None, validator=optional(max_len(MAX_PROMPT)))
+    system_prompt: str | None = field(default=None, validator=_TEXT)
+    reprompt: str | None = field(default=None, validator=_TEXT)
+    """Said after a turn with voice and without words; an empty one leaves it unsaid."""
+    idle_nudge_1: str | None = field(default=None, validator=_WORDS)
+    """Said to a caller who is quiet, where `IDLE_NUDGE_MS` is set,"""
+    idle_nudge_2: str | None = field(default=None, validator=_WORDS)
+    """and who stays so,"""
+    idle_goodbye: str | None = field(default=None, validator=_WORDS)
+    """and before hanging up."""
 
     def over(self, others: CallOptions) -> CallOptions:
         """These options, and those of `others` where these say nothing."""
@@ -42,11 +56,12 @@ class CallOptions:
 
     def applied_to(self, policy: ConversationPolicy) -> ConversationPolicy:
         """The policy of a call with these options."""
-        return evolve(
-            policy,
-            greeting=policy.greeting if self.greeting is None else self.greeting,
-            system_prompt=policy.system_prompt if self.system_prompt is None else self.system_prompt,
+        own = {name: getattr(self, name) for name in POLICY_TEXTS if getattr(self, name) is not None}
+        nudges = (self.idle_nudge_1, self.idle_nudge_2)
+        nudges = tuple(
+            usual if wanted is None else wanted for wanted, usual in zip(nudges, policy.nudges, strict=True)
         )
+        return evolve(policy, **own, nudges=nudges)
 
 
 OPTION_NAMES = tuple(asdict(CallOptions()))
@@ -66,4 +81,4 @@ def read_options(given: Mapping[str, object]) -> CallOptions:
     except OptionError:
         raise
     except ValueError as error:
-        raise OptionError(f"an option is too long: {error}") from None
+        raise OptionError(f"an option is too short or too long: {error}") from None

@@ -58,6 +58,10 @@ class CallOrder(BaseModel):
     voice: str | None = None
     greeting: str | None = None
     system_prompt: str | None = None
+    reprompt: str | None = None
+    idle_nudge_1: str | None = None
+    idle_nudge_2: str | None = None
+    idle_goodbye: str | None = None
     machine_detection: bool | None = None
 
 

@@ -7,15 +7,16 @@ from urllib.parse import urlencode
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
-from orchestrator.simulation import (
-    Answer,
-)
+from machines.policy import ConversationPolicy
+from orchestrator.call_options import OptionError, read_options
+from orchestrator.simulation import Answer
 from orchestrator.simulation.speech import spoken
 from protocol.twilio import Clear
 from tests.orchestrator.phone_lines import (
@@ -115,6 +116,34 @@ async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
         assert there.complaints == []
         assert there.statuses == ["initiated", "ringing", "in-progress", "completed"]
         assert line.providers.llm.requests[-1][0].text == "Sell."
+
+
+async def test_a_call_has_its_own_texts_for_a_caller_who_is_quiet(autojump_clock: MockClock) -> None:
+    texts = {
+        "idle_nudge_1": "Hallo?",
+        "idle_nudge_2": "Sind Sie noch da?",
+        "idle_goodbye": "Auf Wiederhören.",
+    }
+    async with a_line(listens, idle_nudge_ms=1000) as line:
+        ours, theirs = await line.order(**texts), line.rings(url=f"{VOICE}?{urlencode(texts)}")
+        for call in (await line.in_network(ours), theirs):
+            await call.over.wait()
+            assert call.telephone is not None
+            assert call.telephone.heard_seconds() == pytest.approx(sum(map(len, texts.values())) * 0.06)
+
+
+def test_the_other_texts_of_a_call_are_its_policys() -> None:
+    policy = ConversationPolicy(reprompt="Pardon?", greeting="Hello.")
+    applied = read_options({"reprompt": "Wie bitte?", "idle_nudge_2": "Noch da?"}).applied_to(policy)
+    assert applied == evolve(policy, reprompt="Wie bitte?", nudges=(policy.nudges[0], "Noch da?"))
+    assert read_options({"reprompt": ""}).applied_to(policy).reprompt == "", "nothing is said then"
+
+
+@pytest.mark.parametrize("option", [{"idle_goodbye": ""}, {"reprompt": "x" * 32_769}])
+def test_a_text_that_cannot_be_said_is_refused(option: dict[str, str]) -> None:
+    [name] = option
+    with pytest.raises(OptionError, match=f"an option is too short or too long: Length of '{name}' must be"):
+        read_options(option)
 
 
 @pytest.mark.parametrize(
