@@ -56,12 +56,12 @@ class CallOptions:
 
     def applied_to(self, policy: ConversationPolicy) -> ConversationPolicy:
         """The policy of a call with these options."""
-        own = {name: getattr(self, name) for name in POLICY_TEXTS if getattr(self, name) is not None}
-        nudges = (self.idle_nudge_1, self.idle_nudge_2)
+        texts = {name: getattr(self, name) for name in POLICY_TEXTS if getattr(self, name) is not None}
+        wanted = (self.idle_nudge_1, self.idle_nudge_2)
         nudges = tuple(
-            usual if wanted is None else wanted for wanted, usual in zip(nudges, policy.nudges, strict=True)
+            usual if own is None else own for own, usual in zip(wanted, policy.nudges, strict=True)
         )
-        return evolve(policy, **own, nudges=nudges)
+        return evolve(policy, **texts, nudges=nudges)
 
 
 OPTION_NAMES = tuple(asdict(CallOptions()))

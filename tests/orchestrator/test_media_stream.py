@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pytest
 import trio
-from attrs import define
+from attrs import Factory, define
 from trio.testing import MockClock
 from trio_websocket import wrap_client_stream
 
@@ -123,6 +123,34 @@ async def test_no_audio_is_resampled_on_its_way_to_the_telephone(autojump_clock:
         await call.answered()
         played = call.telephone.heard_samples()
         assert set(np.unique(played)) <= {988, 1052, 1980, 2108, 924, 1004, 1996, 996, 2012}
+
+
+@define(eq=False)
+class Listing(Telephone):
+    """A network that keeps how much audio came before each mark, in ms."""
+
+    marked_at: list[float] = Factory(list)
+    came_ms: float = 0.0
+
+    def _take(self, message: StreamMessage) -> None:
+        Telephone._take(self, message)
+        if isinstance(message, Media):
+            self.came_ms += len(message.audio) * 1000 / RATE
+        elif isinstance(message, Mark):
+            self.marked_at.append(self.came_ms)
+
+
+async def test_a_mark_falls_at_the_end_of_each_segment_and_after_every_100_ms(
+    autojump_clock: MockClock,
+) -> None:
+    segments = ("One, two.", "Three of them.", "And four!")
+    async with phone_call(simulated(answer=Answer(" ".join(segments))), kind=Listing) as call:
+        call.say("hello")
+        await call.answered()
+        marked_at = cast(Listing, call.telephone).marked_at
+    ends = np.cumsum([len(segment) * 60 for segment in segments])
+    assert set(ends) <= set(marked_at), "540, 1380 and 1920 ms"
+    assert max(np.diff(marked_at)) == 100
 
 
 async def test_no_more_than_200_ms_are_ahead_of_what_is_heard(autojump_clock: MockClock) -> None:
