@@ -10,7 +10,7 @@ from collections import Counter
 
 import structlog
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
@@ -68,7 +68,7 @@ class MediaStream:
     """Why the conversation ended, once it says goodbye."""
 
     _inbox: Inbox = field(factory=Inbox, init=False)
-    _audio: CallerAudio = field(factory=CallerAudio, init=False)
+    _audio: CallerAudio = field(factory=lambda: CallerAudio(telephone=True), init=False)
     _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
     _line: CallSocket = field(init=False)
     _end_mark: tuple[int, str] | None = field(default=None, init=False)
@@ -91,6 +91,7 @@ class MediaStream:
     async def run(self, means: Means) -> None:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         policy = self.options.applied_to(self.settings.policy)
+        means = evolve(means, providers=means.providers.for_telephones())
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._miss_marks)
