@@ -114,6 +114,12 @@ def phone_routes(phone: Phone) -> list[Route]:
         where = {"location": request.url_for("call", call_id=call.call_id).path}
         return JSONResponse(call.report(), 201, headers={**NEWS, **where})
 
+    async def reports(request: Request) -> Response:
+        _permit(request, phone)
+        return JSONResponse(
+            {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=NEWS
+        )
+
     async def report(request: Request) -> Response:
         _permit(request, phone)
         return JSONResponse(_call(request, phone).report(), headers=NEWS)
@@ -147,6 +153,7 @@ def phone_routes(phone: Phone) -> list[Route]:
         route(VOICE_PATH, "POST", voice, "voice"),
         route(STATUS_PATH, "POST", status, "status"),
         route("/calls", "POST", dial, "calls"),
+        route("/calls", "GET", reports, "all calls"),
         route("/calls/{call_id}", "GET", report, "call"),
         route("/calls/{call_id}", "DELETE", hang_up, "hang up"),
         route("/calls/{call_id}/say", "POST", say, "say"),

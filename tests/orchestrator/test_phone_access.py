@@ -196,6 +196,7 @@ async def test_with_a_token_whoever_has_it_makes_calls(autojump_clock: MockClock
         assert status == 201
         assert (await line.ask("GET", f"/calls/{told['id']}", **bearer))[0] == 200
         assert (await line.ask("GET", f"/calls/{told['id']}"))[0] == 401
+        assert (await line.ask("GET", "/calls"))[0] == 401
 
 
 @pytest.mark.parametrize(
