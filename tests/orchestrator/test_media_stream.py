@@ -207,23 +207,35 @@ async def test_an_answer_is_over_when_its_last_mark_is_back(autojump_clock: Mock
 
 
 class Forgetful(Telephone):
-    """A network that sends no mark back."""
+    """A network that sends no more marks back."""
+
+    def _send(self, message: StreamMessage) -> None:
+        if not isinstance(message, Mark) or len(self.heard) < 10:
+            super()._send(message)
+
+
+class Markless(Telephone):
+    """A program that sends no marks back."""
 
     def _send(self, message: StreamMessage) -> None:
         if not isinstance(message, Mark):
             super()._send(message)
 
 
-async def test_marks_that_never_come_back_do_not_keep_anybody_waiting(autojump_clock: MockClock) -> None:
-    async with phone_call(kind=Forgetful) as call:
-        call.say("hello")
+@pytest.mark.parametrize(("kind", "grace_s"), [(Forgetful, MARK_GRACE_S), (Markless, 0)])
+async def test_marks_that_do_not_come_back_do_not_keep_anybody_waiting(
+    kind: type[Telephone], grace_s: float, autojump_clock: MockClock
+) -> None:
+    async with phone_call(kind=kind) as call:
+        call.say("hello how is the weather")
         await call.answered()
-        await trio.sleep(MARK_GRACE_S)
+        await trio.sleep(grace_s)
         call.say("thanks")
         await call.answered()
         texts = [message.text for message in call.history()]
-        assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
-        await trio.sleep(MARK_GRACE_S)
+        said = "hello how is the weather"
+        assert texts[1:] == [said, f"You said {said}. That was all.", "thanks"]
+        await trio.sleep(grace_s)
     assert call.port.server.counts["missing marks"] == 2
 
 
@@ -393,6 +405,19 @@ async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_
         told = len(said[0].split()) if said else 0
         assert abs(told - words_played(played)) <= 1
         assert TEXT.startswith(" ".join(said))
+
+
+async def test_who_sends_no_marks_has_heard_what_could_be_played(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), kind=Markless) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() >= 2.5)
+        call.say("stop please stop")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = words_played(call.telephone.heard_seconds())
+        await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
+        [said] = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
+        assert TEXT.startswith(said)
+        assert abs(len(said.split()) - played) <= 1
 
 
 @pytest.mark.parametrize("jitter", [NO_LATENCY, Latency(50, 0)], ids=["no delay", "50 ms of delay"])
