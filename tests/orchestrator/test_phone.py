@@ -70,7 +70,7 @@ async def test_a_bad_option_in_the_numbers_address_is_said(autojump_clock: MockC
     async with a_line() as line:
         call = line.rings(url=f"{VOICE}?language=klingon!")
         await call.over.wait()
-        assert "language is 'klingon!', but must be a language's code" in call.complaints[0]
+        assert "language must be a language's code, such as en-US" in call.complaints[0]
         assert call.status == "failed"
 
 
@@ -160,10 +160,15 @@ def test_the_other_texts_of_a_call_are_its_policys() -> None:
     assert read_options({"reprompt": ""}).applied_to(policy).reprompt == "", "nothing is said then"
 
 
-@pytest.mark.parametrize("option", [{"idle_goodbye": ""}, {"reprompt": "x" * 32_769}])
-def test_a_text_that_cannot_be_said_is_refused(option: dict[str, str]) -> None:
-    [name] = option
-    with pytest.raises(OptionError, match=f"an option is too short or too long: Length of '{name}' must be"):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"idle_goodbye": ""}, "idle_goodbye: String should have at least 1 character"),
+        ({"reprompt": "x" * 32_769}, "reprompt: String should have at most 32768 characters"),
+    ],
+)
+def test_a_text_that_cannot_be_said_is_refused(option: dict[str, str], said: str) -> None:
+    with pytest.raises(OptionError, match=f"^{said}$"):
         read_options(option)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import numpy as np
@@ -15,14 +14,12 @@ from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled, Transcriber
-from adapters.simulators import Simulators, simulators
-from adapters.simulators.script import Script
+from adapters.simulators import Simulators
 from adapters.simulators.telephone import Telephone
 from orchestrator.providers import Providers
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
-from orchestrator.simulation.speech import VOCABULARY, silence, spoken
+from orchestrator.simulation.speech import silence, spoken
 from protocol.twilio import Started
-from tests.adapters.vendors.conftest import KEY, Switchboard
 from tests.adapters.vendors.listening import Heard
 from tests.orchestrator.memory_port import memory_port
 
@@ -32,15 +29,6 @@ AUDIO = np.concatenate(
     [part for text in SAID for part in (spoken(text, TELEPHONE_RATE), silence(800, TELEPHONE_RATE))]
 )
 WINDOW = 256
-
-
-@pytest.fixture
-async def listeners(switchboard: Switchboard, autojump_clock: MockClock) -> AsyncIterator[Simulators]:
-    """Vendors; Deepgram understands what the audio says."""
-    async with simulators(keys=[KEY], script=Script(words_by_level=VOCABULARY)) as running:
-        switchboard.simulators = running
-        yield running
-        await running.all_closed()
 
 
 @pytest.fixture(params=["nova", "flux"])
