@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -371,27 +372,37 @@ async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
 # --- interruptions ----------------------------------------------------------------------------------------
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve."
-WORDS = TEXT.split()
+SEGMENTS = ("One two three.", "Four five six, seven.", "Eight nine ten eleven?", "Twelve.")
 
 
-def words_played(seconds: float) -> int:
-    """How many words of `TEXT` were played to their end by then."""
-    ends = np.cumsum([len(word) + 1 for word in WORDS]) * 0.06
-    ends[-1] = len(TEXT) * 0.06
-    return int(np.sum(ends <= seconds + 1e-9))
+def ends_of_words(segments: Sequence[str] = (TEXT,)) -> list[float]:
+    """When each word of an answer was played to its end, in seconds: all letters and gaps take 60 ms."""
+    ends, at = [], 0.0
+    for segment in segments:
+        ends += [at + match.end() * 0.06 for match in re.finditer(r"\S+ ?", segment)]
+        at += len(segment) * 0.06
+    return ends
 
 
-EVERY_WORD = [pytest.param(number, NO_LATENCY, id=word) for number, word in enumerate(WORDS)]
-JITTER = [pytest.param(number, Latency(60, 0.5), id=f"{WORDS[number]}, jitter") for number in (0, 3, 7, 11)]
+def words_played(seconds: float, segments: Sequence[str] = (TEXT,)) -> int:
+    """How many of them were played to their end by then."""
+    return sum(end <= seconds + 1e-9 for end in ends_of_words(segments))
 
 
-@pytest.mark.parametrize(("word", "jitter"), [*EVERY_WORD, *JITTER])
+@pytest.mark.repeats
+@pytest.mark.parametrize(
+    ("segments", "jitter"),
+    [((TEXT,), NO_LATENCY), (SEGMENTS, Latency(60, 0.5))],
+    ids=["one segment", "segments and jitter"],
+)
+@pytest.mark.parametrize("word", range(12))
 async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_was_played(
-    word: int, jitter: Latency, autojump_clock: MockClock
+    word: int, segments: Sequence[str], jitter: Latency, autojump_clock: MockClock
 ) -> None:
-    async with phone_call(simulated(answer=Answer(TEXT)), jitter=jitter) as call:
+    text = " ".join(segments)
+    async with phone_call(simulated(answer=Answer(text)), jitter=jitter) as call:
         call.say("hello")
-        at = (sum(len(each) + 1 for each in WORDS[:word]) + 1) * 0.06
+        at = [0.0, *ends_of_words(segments)][word] + 0.06
         await call.telephone.until(lambda: call.telephone.heard_seconds() >= at)
         call.say("stop please stop")
         await call.telephone.until(lambda: Clear() in call.telephone.messages)
@@ -403,8 +414,8 @@ async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_
         await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
         said = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
         told = len(said[0].split()) if said else 0
-        assert abs(told - words_played(played)) <= 1
-        assert TEXT.startswith(" ".join(said))
+        assert abs(told - words_played(played, segments)) <= 1
+        assert text.startswith(" ".join(said))
 
 
 async def test_who_sends_no_marks_has_heard_what_could_be_played(autojump_clock: MockClock) -> None:
@@ -437,6 +448,7 @@ async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_e
         assert said == [TEXT]
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("at", [0.3, 1.0, 1.77, 2.5])
 @pytest.mark.parametrize("buffer_s", [0.06, 0.15, 0.3])
 async def test_no_sound_is_skipped_however_much_the_network_keeps_before_it_is_played(

@@ -266,6 +266,7 @@ async def test_a_call_that_still_rings_has_its_line_already(autojump_clock: Mock
         assert again.report()["outcome"] == "completed"
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.3, 0.7, 1.5, 2.4, 2.6, 3.0, 4.0, 6.0])
 async def test_a_call_can_be_hung_up_at_any_moment(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(says("hello", "thanks", "bye")) as line:
