@@ -24,8 +24,8 @@ from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 SILENCE_AFTER_SECONDS = 5.0
 """v2 has no `KeepAlive`: a link that gets no audio for this long gets a little silence instead."""
 
-_SILENCE = np.zeros(LISTENING_RATE // 12, np.int16)
-"""About 80 ms, the chunk that Deepgram recommends for Flux."""
+_SILENCE = LISTENING_RATE // 12 // 2 * 2
+"""Samples at `LISTENING_RATE`: about 80 ms, the chunk that Deepgram recommends for Flux."""
 _FLUSHED_UP_TO = LISTENING_RATE // 4
 """Flux hears audio in chunks: it ends a turn up to so much before the last voice of it."""
 _OUTDATED = LISTENING_RATE // 2
@@ -63,7 +63,7 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
             "model": "flux-general-en" if english else "flux-general-multi",
             "language_hint": None if english else [spoken],
             "encoding": "linear16",
-            "sample_rate": LISTENING_RATE,
+            "sample_rate": self.rate,
             "eager_eot_threshold": self.settings.eager_eot_threshold,
             "eot_threshold": self.settings.eot_threshold,
             "eot_timeout_ms": self.settings.eot_timeout_ms,
@@ -71,7 +71,7 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
         }
 
     def _link(self, sock: Any, emit: Emit) -> FluxTranscriber:
-        return FluxTranscriber(sock, emit, self.key, self.settings.silent_after_ms)
+        return FluxTranscriber(sock, emit, self.key, self.settings.silent_after_ms, self.rate)
 
 
 @define
@@ -129,8 +129,8 @@ class _TurnInfo:
 class FluxTranscriber(DeepgramTranscriber[_Words]):
     """The speech to text of one conversation."""
 
-    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float) -> None:
-        super().__init__(sock, emit, key, silent_after_ms)
+    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
+        super().__init__(sock, emit, key, silent_after_ms, rate)
         self._turn_of: dict[int, Turn] = {}
         """By index of a Flux turn that is going on."""
         self._over: deque[int] = deque(maxlen=16)
@@ -152,7 +152,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
 
     def _of_caller(self, position: int) -> int:
         """How much of what was sent up to `position` is the caller's audio."""
-        return position - sum(max(0, min(len(_SILENCE), position - start)) for start in self._fillers)
+        return position - sum(max(0, min(_SILENCE, position - start)) for start in self._fillers)
 
     def begin_turn(self, turn: int) -> None:
         """As `Transcriber.begin_turn`. What a Flux turn that goes on still brings belongs to it.
@@ -187,7 +187,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
             await trio.sleep_until(self._last_audio + SILENCE_AFTER_SECONDS)
             if trio.current_time() >= self._last_audio + SILENCE_AFTER_SECONDS:
                 self._fillers.append(self._clock.sent)
-                self._push(_SILENCE, 0.0)
+                self._push(np.zeros(_SILENCE * self.rate // LISTENING_RATE, np.int16), 0.0)
 
     # --- from Deepgram ---
 

@@ -6,13 +6,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from copy import copy
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import trio
 
 from adapters import deepgram_sdk, vendor_errors
 from adapters.deepgram_turns import Turn, TurnClock
-from adapters.interfaces import LISTENING_RATE, Emit, ProviderError, Samples, Settled, Transcriber
+from adapters.interfaces import (
+    LISTENING_RATE,
+    TELEPHONE_RATE,
+    Emit,
+    ProviderError,
+    Samples,
+    Settled,
+    Transcriber,
+)
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
 from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
 from machines.facts import TranscriptFinal, TranscriptInterim
@@ -46,6 +55,8 @@ class DeepgramSpeechToText(ABC, Generic[S]):
         open_stream: OpenStream = trio.open_tcp_stream,
     ) -> None:
         self.key = api_key
+        self.rate = LISTENING_RATE
+        """Hz, of the audio that links take."""
         self.settings: S = settings or self.usual
         client = deepgram_sdk.make_client(api_key, base_url)
         self._connect = deepgram_sdk.listen(client, self.version, limits or SocketLimits(), open_stream)
@@ -53,6 +64,12 @@ class DeepgramSpeechToText(ABC, Generic[S]):
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
         """As `SpeechToText.open`. Without a `language` Deepgram's own default applies."""
         return self._open(emit, language)
+
+    def for_telephones(self) -> Self:
+        """As `HearsTelephones.for_telephones`."""
+        other = copy(self)
+        other.rate = TELEPHONE_RATE
+        return other
 
     @asynccontextmanager
     async def _open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
@@ -94,7 +111,9 @@ W = TypeVar("W", bound=TurnWords)
 class DeepgramTranscriber(ABC, Generic[W]):
     """The speech to text of one conversation."""
 
-    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float) -> None:
+    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
+        self.rate = rate
+        """As `TelephoneTranscriber.rate`. Positions are samples at `LISTENING_RATE` all the same."""
         self.ignored_messages = 0
         """Messages of an unknown type, or without what a message of their type must hold."""
         self._sock = sock
@@ -124,7 +143,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
         """As `Transcriber.send`. Raises `ProviderError` when Deepgram stays silent to seconds of voice."""
         self._check_answers()
         self._push(samples, speech_probability)
-        while self._queued * 1000 > QUEUED_MS * LISTENING_RATE:
+        while self._queued * 1000 > QUEUED_MS * self.rate:
             self._sent = trio.Event()
             await self._sent.wait()
         await trio.lowlevel.checkpoint()
@@ -157,7 +176,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
 
     def _push(self, samples: Samples, speech_probability: float) -> None:
         if len(samples):  # an empty message would make Deepgram close the connection
-            self._clock.send(len(samples), speech_probability)
+            self._clock.send(len(samples) * LISTENING_RATE // self.rate, speech_probability)
             self._queued += len(samples)
             self._last_audio = trio.current_time()
             self._outgoing.send_nowait(samples.astype("<i2").tobytes())

@@ -53,7 +53,7 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
             "model": self.settings.model,
             "language": language or None,
             "encoding": "linear16",
-            "sample_rate": LISTENING_RATE,
+            "sample_rate": self.rate,
             "channels": 1,
             "interim_results": True,
             "smart_format": True,
@@ -64,7 +64,7 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
         }
 
     def _link(self, sock: Any, emit: Emit) -> NovaTranscriber:
-        return NovaTranscriber(sock, emit, self.key, self.settings.silent_after_ms)
+        return NovaTranscriber(sock, emit, self.key, self.settings.silent_after_ms, self.rate)
 
 
 @frozen
@@ -129,8 +129,8 @@ class _Words:
 class NovaTranscriber(DeepgramTranscriber[_Words]):
     """The speech to text of one conversation."""
 
-    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float) -> None:
-        super().__init__(sock, emit, key, silent_after_ms)
+    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
+        super().__init__(sock, emit, key, silent_after_ms, rate)
         self._taken: deque[tuple[float, float, str]] = deque(maxlen=16)
         """The last final results."""
         self._final_until = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ Emit = Callable[[Fact], None]
 
 LISTENING_RATE = 16_000
 """Hz. The rate that voice activity and speech to text are fed with."""
+TELEPHONE_RATE = LISTENING_RATE // 2
+"""Hz. The rate of telephone networks."""
 
 
 class ProviderError(Exception):
@@ -96,7 +98,7 @@ class Settled:
     confidence: float = 0.0
     samples: int = 0
     """All samples sent on this link up to here are accounted for by `text` (or hold none of the turn's
-    words); counted from the link's first sample, so not from the turn's beginning."""
+    words); counted from the link's first sample, so not from the turn's beginning, at `LISTENING_RATE`."""
 
 
 class Transcriber(Protocol):
@@ -148,6 +150,28 @@ class SpeechToText(Protocol):
         `ProviderError` come out of it.
         """
         ...
+
+
+@runtime_checkable
+class HearsTelephones(Protocol):
+    """Speech to text that takes in what a telephone network carries as it is, not converted to another rate.
+
+    Its interface besides that of `SpeechToText`, where a provider has it.
+    """
+
+    def for_telephones(self) -> SpeechToText:
+        """The same provider, whose links are each a `TelephoneTranscriber`."""
+        ...
+
+
+@runtime_checkable
+class TelephoneTranscriber(Transcriber, Protocol):
+    """A link of which `rate` says at how many Hz `send` takes the windows of a telephone call.
+
+    Either `LISTENING_RATE` or `TELEPHONE_RATE`, and then a window has half as many samples.
+    """
+
+    rate: int
 
 
 # --- language model ---------------------------------------------------------------------------------------

@@ -20,9 +20,11 @@ from attrs import frozen
 from adapters.background import running
 from adapters.interfaces import (
     LISTENING_RATE,
+    TELEPHONE_RATE,
     TURN_MODEL_MS,
     Emit,
     Samples,
+    TelephoneTranscriber,
     Transcriber,
     TurnModel,
     VoiceActivity,
@@ -61,7 +63,9 @@ Item = Block | TurnBegins | TurnEnds
 class CallerAudio:
     """A queue of audio and turn marks. Nothing leaves it before the first turn begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, telephone: bool = False) -> None:
+        """`telephone`: all audio will be pushed at `TELEPHONE_RATE`."""
+        self.telephone = telephone
         self.counts = HearingCounts()
         self._items: deque[Item] = deque()
         self._queued_ms = 0.0
@@ -150,6 +154,8 @@ class Ear:
         self._gate = VoiceGate()
         self._scoring = TurnScoring(turn_model, emit) if turn_model is not None else None
         self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
+        self._as_it_came: Samples | None = np.empty(0, np.int16) if audio.telephone else None
+        """From a telephone: what is not in a window yet."""
 
     # --- from the caller ----------------------------------------------------------------------------------
 
@@ -166,6 +172,8 @@ class Ear:
                         self._announce(self._gate.end())
                         self._recall.end_turn(turn)
                     case Block(samples=samples, rate=rate):
+                        if self._as_it_came is not None:
+                            self._as_it_came = np.concatenate([self._as_it_came, samples])
                         await self._hear(self._convert(samples, rate))
 
     async def _next_item(self) -> Item:
@@ -174,7 +182,8 @@ class Ear:
             return await self._audio.take()
         with trio.move_on_after(SILENCE_AFTER_S):
             return await self._audio.take()
-        return Block(np.zeros(int(SILENCE_AFTER_S * LISTENING_RATE), np.int16), LISTENING_RATE)
+        rate = self._resampler.source_rate
+        return Block(np.zeros(int(SILENCE_AFTER_S * rate), np.int16), rate)
 
     def _convert(self, samples: Samples, rate: int) -> Samples:
         """At `LISTENING_RATE`, continuous as long as the rate stays the same."""
@@ -186,13 +195,21 @@ class Ear:
 
     async def _hear(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
-            self._recall.add(window, probability)
+            self._recall.add(window, probability, self._take_as_it_came(len(window)))
             changes = self._gate.take(probability, self._window_ms)
             self._announce(changes)
             if changes and self._gate.speaking:
                 self._end_pause()
             elif changes:
                 self._begin_pause()
+
+    def _take_as_it_came(self, count: int) -> Samples | None:
+        """What `count` samples at `LISTENING_RATE` were made of, if they come from a telephone."""
+        if self._as_it_came is None:
+            return None
+        own = count * TELEPHONE_RATE // LISTENING_RATE
+        taken, self._as_it_came = self._as_it_came[:own], self._as_it_came[own:]
+        return taken
 
     def _announce(self, facts: list[Fact]) -> None:
         for fact in facts:
@@ -214,6 +231,7 @@ class Ear:
         Goes on until cancelled, or until the link fails: whatever it raises comes out.
         """
         line = self._recall.open_line()
+        telephone = isinstance(transcriber, TelephoneTranscriber) and transcriber.rate == TELEPHONE_RATE
         try:
             while True:
                 match await self._recall.take(line):
@@ -221,7 +239,10 @@ class Ear:
                         transcriber.begin_turn(turn)
                     case TurnEnds(turn=turn):
                         transcriber.finalize(turn)
-                    case Window(samples=samples, probability=probability):
+                    case Window(samples=samples, probability=probability, as_it_came=as_it_came):
+                        if telephone:
+                            assert as_it_came is not None, "links for telephones are for telephones"
+                            samples = as_it_came
                         await transcriber.send(samples, probability)
         finally:
             self._recall.close_line(line, transcriber.settled)

@@ -7,10 +7,11 @@ The audio of both sides is 8 kHz throughout. What the caller has heard of an ans
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 import structlog
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
@@ -24,6 +25,7 @@ from orchestrator.call_socket import CallSocket
 from orchestrator.hearing import CallerAudio
 from orchestrator.inbox import Inbox, now_ms
 from orchestrator.playback_marks import PlaybackMarks
+from orchestrator.sending import UNPLAYED
 from orchestrator.session_settings import SessionSettings
 from orchestrator.sessions import Means, SessionState, hold, new_id
 from orchestrator.speaking import Pacing
@@ -48,7 +50,8 @@ PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=T
 FRAME_SAMPLES = PHONE_RATE // 50
 """20 ms, as the telephone network has it."""
 MARK_GRACE_S = 2.0
-"""An answer's last mark that is later than this after the audio's end does not come any more."""
+"""A mark that is later than this after its audio does not come any more. Who has sent none back for so long
+sends none at all, and is taken to play what comes in real time."""
 
 
 @define(eq=False)
@@ -68,11 +71,14 @@ class MediaStream:
     """Why the conversation ended, once it says goodbye."""
 
     _inbox: Inbox = field(factory=Inbox, init=False)
-    _audio: CallerAudio = field(factory=CallerAudio, init=False)
+    _audio: CallerAudio = field(factory=lambda: CallerAudio(telephone=True), init=False)
     _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
     _line: CallSocket = field(init=False)
-    _end_mark: tuple[int, str] | None = field(default=None, init=False)
-    """The utterance that was sent to its end, and the mark that will say that it was heard."""
+    _first_mark_at: float = field(default=inf, init=False)
+    _sends_marks: bool = field(default=False, init=False)
+    """A mark has come back."""
+    _end_mark: str = field(default="", init=False)
+    """The last that will say of an answer that it was heard."""
     _ending: trio.Event = field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -91,6 +97,7 @@ class MediaStream:
     async def run(self, means: Means) -> None:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         policy = self.options.applied_to(self.settings.policy)
+        means = evolve(means, providers=means.providers.for_telephones())
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._miss_marks)
@@ -111,10 +118,13 @@ class MediaStream:
             await self._ending.wait()
             self._ending = trio.Event()
             ending = self._end_mark
-            await trio.sleep((PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000 + MARK_GRACE_S)
-            if ending is not None and self._marks.is_out(ending[1]):
+            played_at = trio.current_time() + (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
+            await trio.sleep_until(max(played_at, self._first_mark_at + MARK_GRACE_S))
+            if self._sends_marks:
+                await trio.sleep_until(played_at + MARK_GRACE_S)
+            if self._marks.is_out(ending):
                 self.counts["missing marks"] += 1
-                self._inbox.put(facts.PlaybackFinished(ending[0]))
+                await self._take_mark(ending)
 
     # --- from Twilio ---------------------------------------------------------------------------------------
 
@@ -134,6 +144,7 @@ class MediaStream:
                 # Reading goes on at the pace of everything else, however fast audio comes.
                 await trio.lowlevel.checkpoint()
             case Mark(name=name):
+                self._sends_marks = True
                 await self._take_mark(name)
             case Digit(digit=digit):
                 await self._inbox.deliver(facts.DigitPressed(digit))
@@ -182,25 +193,28 @@ class MediaStream:
         """A chunk in frames of 20 ms, between marks."""
         first = self._marks.before_audio()
         if first is not None:
-            self._say(Mark(first), utterance)
+            self._mark(first, utterance)
         audio = to_mulaw(samples)
         for start in range(0, len(audio), FRAME_SAMPLES):
             self._say(Media(audio[start : start + FRAME_SAMPLES]), utterance)
-        self._say(Mark(self._marks.after_audio(len(samples) * 1000 / rate)), utterance)
+        self._mark(self._marks.after_audio(len(samples) * 1000 / rate), utterance)
         # A call in which only the server speaks is not idle.
         self._line.note_activity()
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
         """One mark more: when it comes back, everything was heard."""
         del duration_ms
-        name = self._marks.at_end()
-        self._end_mark = utterance, name
-        self._say(Mark(name), utterance)
+        self._end_mark = self._marks.at_end()
+        self._mark(self._end_mark, utterance)
         self._ending.set()
 
     def hold_audio(self, utterance: int) -> float:
         """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""
-        return 0.0 if self._marks.ending else self._drop(utterance)
+        if self._marks.ending:
+            return 0.0
+        dropped_ms = self._drop(utterance)
+        markless = not self._sends_marks and trio.current_time() >= self._first_mark_at + MARK_GRACE_S
+        return UNPLAYED if markless else dropped_ms
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Nothing of this answer is played after this."""
@@ -231,6 +245,10 @@ class MediaStream:
         self._line.drop_audio(utterance)
         self._say(Clear())
         return self._marks.dropped(now_ms())
+
+    def _mark(self, name: str, utterance: int) -> None:
+        self._first_mark_at = min(self._first_mark_at, trio.current_time())
+        self._say(Mark(name), utterance)
 
     def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._line.send(write_stream_message(message, self.started.stream_sid), utterance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -43,8 +43,6 @@ START_TIMEOUT_S = 10
 """A media stream says whose it is within this."""
 TOKEN = "token"
 """The custom parameter that holds a stream's token."""
-MOST_REMEMBERED = 1000
-"""Calls that are over and can still be asked about."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
 """What Twilio's `AnsweredBy` says of whom nobody wants to talk to."""
 
@@ -86,8 +84,10 @@ class Phone:
     """For Twilio's REST interface; without, one is made when it is needed."""
     own_url: str | None = None
     """The server's address on this machine, once it listens."""
-    calls: OrderedDict[str, PhoneCall] = Factory(OrderedDict)
-    """By their ids; those that are over are forgotten after `MOST_REMEMBERED` others."""
+    calls: dict[str, PhoneCall] = Factory(dict)
+    """By their ids, in the order in which they began."""
+    most_remembered: int = 1000
+    """Calls that are over and can still be asked about."""
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
@@ -317,9 +317,9 @@ class Phone:
     def _is_over(self, call: PhoneCall) -> None:
         assert call.outcome is not None
         self.server.counts[f"calls {call.outcome.value}"] += 1
-        finished = [each for each in self.calls.values() if each.outcome is not None]
-        for each in finished[: max(0, len(finished) - MOST_REMEMBERED)]:
-            del self.calls[each.call_id]
+        finished = [each.call_id for each in self.calls.values() if each.outcome is not None]
+        for call_id in finished[: max(0, len(finished) - self.most_remembered)]:
+            del self.calls[call_id]
 
 
 def _media_url(url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from adapters.twilio_webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.call import HangUpWanted, SayLastWords, TransferWanted
 from machines.facts import SayMode, SayRequested
-from orchestrator.call_options import OptionError, read_options
+from orchestrator.call_options import CallOptions, OptionError, complaints
 from orchestrator.hosting import require_words
 from orchestrator.phone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
 from orchestrator.phone_call import PhoneCall
@@ -48,16 +48,12 @@ Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_with_words)]
 """What is to be said."""
 
 
-class CallOrder(BaseModel):
+class CallOrder(CallOptions):
     """The body of `POST /calls`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     to: PhoneNumber
-    language: str | None = None
-    voice: str | None = None
-    greeting: str | None = None
-    system_prompt: str | None = None
     machine_detection: bool | None = None
 
 
@@ -100,15 +96,17 @@ def phone_routes(phone: Phone) -> list[Route]:
         _permit(request, phone)
         order = await _order(request, CallOrder)
         try:
-            call = phone.dial(
-                order.to, read_options(order.model_dump()), machine_detection=order.machine_detection
-            )
-        except OptionError as error:
-            raise HTTPException(400, str(error)) from None
+            call = phone.dial(order.to, order, machine_detection=order.machine_detection)
         except CannotDial as error:
             raise HTTPException(503, str(error)) from None
         where = {"location": request.url_for("call", call_id=call.call_id).path}
         return JSONResponse(call.report(), 201, headers={**NEWS, **where})
+
+    async def reports(request: Request) -> Response:
+        _permit(request, phone)
+        return JSONResponse(
+            {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=NEWS
+        )
 
     async def report(request: Request) -> Response:
         _permit(request, phone)
@@ -143,6 +141,7 @@ def phone_routes(phone: Phone) -> list[Route]:
         route(VOICE_PATH, "POST", voice, "voice"),
         route(STATUS_PATH, "POST", status, "status"),
         route("/calls", "POST", dial, "calls"),
+        route("/calls", "GET", reports, "all calls"),
         route("/calls/{call_id}", "GET", report, "call"),
         route("/calls/{call_id}", "DELETE", hang_up, "hang up"),
         route("/calls/{call_id}/say", "POST", say, "say"),
@@ -227,15 +226,7 @@ async def _order(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(await _body(request))
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        raise HTTPException(400, "; ".join(map(_complaint, details))) from None
-
-
-def _complaint(detail: Any) -> str:
-    name = ".".join(map(str, detail["loc"]))
-    if name == "to":
-        return "to must be a telephone number in E.164 form, such as +15005550006"
-    return f"{name}: {detail['msg']}" if name else str(detail["msg"])
+        raise HTTPException(400, complaints(error)) from None
 
 
 def _call(request: Request, phone: Phone) -> PhoneCall:

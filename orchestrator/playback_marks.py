@@ -1,7 +1,8 @@
 """What a telephone network's marks say of the playback: which are out, and what one means that comes back.
 
 Twilio sends a mark back when all audio before it was played. A stretch of audio begins with a mark that comes
-back at once, as its first sound is played, every piece of it ends with one, and so does the answer. After a
+back at once, as its first sound is played, every piece of it ends with one, and so does the answer. No piece
+holds audio of two segments. After a
 `clear` Twilio sends back all marks at once though nothing of theirs was heard: those are not counted.
 """
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.interfaces import (
+    HearsTelephones,
+    LanguageModel,
+    SpeechToText,
+    TextToSpeech,
+    TurnModel,
+    VoiceActivity,
+)
 from machines.facts import Role
 
 Provider = SpeechToText | LanguageModel | TextToSpeech
@@ -29,3 +36,8 @@ class Providers:
             Role.TTS: self.tts,
         }
         return by_role[role]
+
+    def for_telephones(self) -> Providers:
+        """The same, each at its place: those that can hear a telephone's audio as it is do so."""
+        stt = (each.for_telephones() if isinstance(each, HearsTelephones) else each for each in self.stt)
+        return evolve(self, stt=tuple(stt))

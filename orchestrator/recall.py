@@ -16,7 +16,7 @@ import numpy as np
 import trio
 from attrs import define, evolve, field, frozen
 
-from adapters.interfaces import LISTENING_RATE, Samples, Settled
+from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
 
 KEPT_MS = 10_000
@@ -46,6 +46,8 @@ class Window:
     start: int
     samples: Samples
     probability: float
+    as_it_came: Samples | None = None
+    """The same at `TELEPHONE_RATE`, from a telephone."""
 
     @property
     def end(self) -> int:
@@ -174,10 +176,11 @@ class Recall:
 
     # --- what comes in ------------------------------------------------------------------------------------
 
-    def add(self, samples: Samples, probability: float) -> None:
+    def add(self, samples: Samples, probability: float, as_it_came: Samples | None = None) -> None:
         """Keep the next window; the oldest ones are dropped when there are `KEPT_MS` without them."""
         # A copy, since a window may be a small view of a large block.
-        window = Window(self._end, np.array(samples), probability)
+        own = None if as_it_came is None else np.array(as_it_came)
+        window = Window(self._end, np.array(samples), probability, own)
         self._end = window.end
         self._windows.append(_Kept(window))
         self._held += len(samples)
@@ -361,7 +364,11 @@ def _cut(window: Window, start: int, stop: int | None) -> Window:
     """What lies between two positions."""
     first = max(start - window.start, 0)
     last = None if stop is None else max(stop - window.start, 0)
-    return Window(window.start + first, window.samples[first:last], window.probability)
+    own = window.as_it_came
+    if own is not None:
+        factor = LISTENING_RATE // TELEPHONE_RATE
+        own = own[first // factor : None if last is None else last // factor]
+    return Window(window.start + first, window.samples[first:last], window.probability, own)
 
 
 def _ms(window: Window) -> float:

@@ -84,12 +84,16 @@ class Unplayed:
 
 
 class SampleBuffer:
-    """Samples in, chunks out. Bounded: `put` waits for room."""
+    """Samples in, chunks out, none of which goes over an `end_segment`. Bounded: `put` waits for room."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._pieces: deque[Samples] = deque()
         self._length = 0
+        self._taken = 0
+        """Samples taken and not put back."""
+        self._ends: list[int] = []
+        """Of segments, in samples since the first."""
         self._closed = False
         self._changed = trio.Event()
 
@@ -103,11 +107,17 @@ class SampleBuffer:
             self._announce()
 
     def put_back(self, samples: Samples) -> None:
-        """Add samples before all others. Never waits."""
+        """Add samples that were taken before all others. Never waits."""
         if len(samples):
             self._pieces.appendleft(samples)
             self._length += len(samples)
+            self._taken -= len(samples)
             self._announce()
+
+    def end_segment(self) -> None:
+        """What comes next begins another chunk."""
+        self._ends.append(self._taken + self._length)
+        self._announce()
 
     @property
     def empty(self) -> bool:
@@ -120,14 +130,22 @@ class SampleBuffer:
         self._announce()
 
     async def take(self, count: int, at_least: int) -> Samples:
-        """Up to `count` samples as soon as there are `at_least`; fewer, or none, once no more will come."""
-        while self._length < at_least and not self._closed:
+        """Up to `count` samples as soon as there are `at_least`; fewer, or none, once no more will come.
+
+        Fewer before the end of a segment, too.
+        """
+        while self._length < min(at_least, self._left_of_segment()) and not self._closed:
             await self._change()
-        return self._take(min(count, self._length))
+        return self._take(int(min(count, self._length, self._left_of_segment())))
+
+    def _left_of_segment(self) -> float:
+        """Samples up to the next end of a segment; infinite where none is known."""
+        return next((end - self._taken for end in self._ends if end > self._taken), inf)
 
     def _take(self, count: int) -> Samples:
         taken = [np.empty(0, np.int16)]
         self._length -= count
+        self._taken += count
         while count:
             piece = self._pieces.popleft()
             if len(piece) > count:

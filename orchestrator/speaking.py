@@ -177,6 +177,9 @@ class Utterance:
                 case SegmentEnd(segment=segment, words=words):
                     # The filter's tail must not wait for a next segment that may take long.
                     await self._buffer.put(resampler.flush())
+                    if self._pacing.acknowledged:
+                        # Each chunk is, and so is the end of each segment.
+                        self._buffer.end_segment()
                     silent.append(self._voiced(take, segment, words))
             anything = anything or take.unreported_ms > 0 or any(each.duration_ms for each in silent)
             if anything:

@@ -79,6 +79,8 @@ class Telephone:
     _queue: deque[Media | Mark] = field(factory=deque, init=False)
     """What is still to be played."""
     _playing_until: float = field(default=0.0, init=False)
+    _waiting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """For what sounds now to end."""
     _arrived: trio.Event = field(factory=trio.Event, init=False)
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _outgoing: deque[tuple[float, StreamMessage]] = field(factory=deque, init=False)
@@ -248,6 +250,7 @@ class Telephone:
                 piece = self.heard[-1]
                 self.heard[-1] = Heard(piece.at, piece.audio[: round((now - piece.at) * PHONE_RATE)])
             self._playing_until = now
+            self._waiting.cancel()
 
     async def _play(self) -> None:
         while True:
@@ -257,7 +260,8 @@ class Telephone:
                 if self._playing_until < trio.current_time():
                     self._playing_until = trio.current_time() + self.buffer_s
                 continue
-            await trio.sleep_until(self._playing_until)
+            with trio.CancelScope() as self._waiting:
+                await trio.sleep_until(self._playing_until)
             if not self._queue:
                 continue  # cleared meanwhile
             item = self._queue.popleft()

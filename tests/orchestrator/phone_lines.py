@@ -105,9 +105,13 @@ async def a_line(
     faults: tuple[Fault, ...] = (),
     answer: Answer = Answer(),  # noqa: B008 - frozen
     jitter: Latency = Latency(0),  # noqa: B008 - frozen
+    forgotten: int = 0,
     **chosen: Any,
 ) -> AsyncIterator[Line]:
-    """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards."""
+    """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards.
+
+    The server has `forgotten` so many of the calls then.
+    """
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=answer)),
         tts=SimulatedTextToSpeech(script(then=Speaking(rate=RATE))),
@@ -132,7 +136,7 @@ async def a_line(
         counted = sum(number for name, number in port.server.counts.items() if name.startswith("calls "))
         turned_away = port.server.counts["calls turned away"]
         assert all(call.outcome is not None and call.state == "ENDED" for call in calls)
-        assert counted - turned_away == len(calls), "an outcome was recorded twice, or not at all"
+        assert counted - turned_away == len(calls) + forgotten, "an outcome was recorded twice, or not at all"
         assert not port.server.sessions
         assert not port.open_connections
         assert providers.in_use() == 0

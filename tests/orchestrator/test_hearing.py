@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.interfaces import LISTENING_RATE, Samples, Settled
+from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
 from orchestrator.hearing import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, Ear
 from orchestrator.recall import TurnBegins, TurnEnds
@@ -114,6 +114,13 @@ class Notebook:
         return np.concatenate([np.empty(0, np.int16), *self.heard])
 
 
+@define
+class TelephoneNotebook(Notebook):
+    """One that takes a telephone's audio as it is."""
+
+    rate: int = TELEPHONE_RATE
+
+
 async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None]) -> list[Fact]:
     """Let an ear listen until everything was heard that `do` sent."""
     facts: list[Fact] = []
@@ -125,6 +132,27 @@ async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None])
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     return facts
+
+
+async def test_a_telephones_audio_goes_as_it_came_to_whom_can_take_it() -> None:
+    samples = np.random.default_rng(1).integers(-5000, 5000, 10_000, np.int16)
+    told: list[Samples] = []
+    for notebook in (TelephoneNotebook(), TelephoneNotebook(rate=LISTENING_RATE)):
+        queue = CallerAudio(telephone=True)
+
+        def say(queue: CallerAudio = queue) -> None:
+            for start in range(0, len(samples), 160):
+                queue.push(samples[start : start + 160], TELEPHONE_RATE)
+                if start == 4800:
+                    queue.begin_turn(1)
+
+        await listen(queue, notebook, say)
+        told.append(notebook.samples())
+    as_it_came, converted = told
+    assert len(as_it_came) >= 9500
+    assert np.array_equal(as_it_came, samples[: len(as_it_came)])
+    assert len(converted) == 2 * len(as_it_came)
+    assert not np.array_equal(converted[::2], as_it_came)
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])

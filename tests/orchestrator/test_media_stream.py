@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -10,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pytest
 import trio
-from attrs import define
+from attrs import Factory, define
 from trio.testing import MockClock
 from trio_websocket import wrap_client_stream
 
@@ -125,6 +126,34 @@ async def test_no_audio_is_resampled_on_its_way_to_the_telephone(autojump_clock:
         assert set(np.unique(played)) <= {988, 1052, 1980, 2108, 924, 1004, 1996, 996, 2012}
 
 
+@define(eq=False)
+class Listing(Telephone):
+    """A network that keeps how much audio came before each mark, in ms."""
+
+    marked_at: list[float] = Factory(list)
+    came_ms: float = 0.0
+
+    def _take(self, message: StreamMessage) -> None:
+        Telephone._take(self, message)
+        if isinstance(message, Media):
+            self.came_ms += len(message.audio) * 1000 / RATE
+        elif isinstance(message, Mark):
+            self.marked_at.append(self.came_ms)
+
+
+async def test_a_mark_falls_at_the_end_of_each_segment_and_after_every_100_ms(
+    autojump_clock: MockClock,
+) -> None:
+    segments = ("One, two.", "Three of them.", "And four!")
+    async with phone_call(simulated(answer=Answer(" ".join(segments))), kind=Listing) as call:
+        call.say("hello")
+        await call.answered()
+        marked_at = cast(Listing, call.telephone).marked_at
+    ends = np.cumsum([len(segment) * 60 for segment in segments])
+    assert set(ends) <= set(marked_at), "540, 1380 and 1920 ms"
+    assert max(np.diff(marked_at)) == 100
+
+
 async def test_no_more_than_200_ms_are_ahead_of_what_is_heard(autojump_clock: MockClock) -> None:
     async with phone_call() as call:
         call.say("tell me a joke")
@@ -179,23 +208,35 @@ async def test_an_answer_is_over_when_its_last_mark_is_back(autojump_clock: Mock
 
 
 class Forgetful(Telephone):
-    """A network that sends no mark back."""
+    """A network that sends no more marks back."""
+
+    def _send(self, message: StreamMessage) -> None:
+        if not isinstance(message, Mark) or len(self.heard) < 10:
+            super()._send(message)
+
+
+class Markless(Telephone):
+    """A program that sends no marks back."""
 
     def _send(self, message: StreamMessage) -> None:
         if not isinstance(message, Mark):
             super()._send(message)
 
 
-async def test_marks_that_never_come_back_do_not_keep_anybody_waiting(autojump_clock: MockClock) -> None:
-    async with phone_call(kind=Forgetful) as call:
-        call.say("hello")
+@pytest.mark.parametrize(("kind", "grace_s"), [(Forgetful, MARK_GRACE_S), (Markless, 0)])
+async def test_marks_that_do_not_come_back_do_not_keep_anybody_waiting(
+    kind: type[Telephone], grace_s: float, autojump_clock: MockClock
+) -> None:
+    async with phone_call(kind=kind) as call:
+        call.say("hello how is the weather")
         await call.answered()
-        await trio.sleep(MARK_GRACE_S)
+        await trio.sleep(grace_s)
         call.say("thanks")
         await call.answered()
         texts = [message.text for message in call.history()]
-        assert texts[1:] == ["hello", "You said hello. That was all.", "thanks"]
-        await trio.sleep(MARK_GRACE_S)
+        said = "hello how is the weather"
+        assert texts[1:] == [said, f"You said {said}. That was all.", "thanks"]
+        await trio.sleep(grace_s)
     assert call.port.server.counts["missing marks"] == 2
 
 
@@ -331,27 +372,37 @@ async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
 # --- interruptions ----------------------------------------------------------------------------------------
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve."
-WORDS = TEXT.split()
+SEGMENTS = ("One two three.", "Four five six, seven.", "Eight nine ten eleven?", "Twelve.")
 
 
-def words_played(seconds: float) -> int:
-    """How many words of `TEXT` were played to their end by then."""
-    ends = np.cumsum([len(word) + 1 for word in WORDS]) * 0.06
-    ends[-1] = len(TEXT) * 0.06
-    return int(np.sum(ends <= seconds + 1e-9))
+def ends_of_words(segments: Sequence[str] = (TEXT,)) -> list[float]:
+    """When each word of an answer was played to its end, in seconds: all letters and gaps take 60 ms."""
+    ends, at = [], 0.0
+    for segment in segments:
+        ends += [at + match.end() * 0.06 for match in re.finditer(r"\S+ ?", segment)]
+        at += len(segment) * 0.06
+    return ends
 
 
-EVERY_WORD = [pytest.param(number, NO_LATENCY, id=word) for number, word in enumerate(WORDS)]
-JITTER = [pytest.param(number, Latency(60, 0.5), id=f"{WORDS[number]}, jitter") for number in (0, 3, 7, 11)]
+def words_played(seconds: float, segments: Sequence[str] = (TEXT,)) -> int:
+    """How many of them were played to their end by then."""
+    return sum(end <= seconds + 1e-9 for end in ends_of_words(segments))
 
 
-@pytest.mark.parametrize(("word", "jitter"), [*EVERY_WORD, *JITTER])
+@pytest.mark.repeats
+@pytest.mark.parametrize(
+    ("segments", "jitter"),
+    [((TEXT,), NO_LATENCY), (SEGMENTS, Latency(60, 0.5))],
+    ids=["one segment", "segments and jitter"],
+)
+@pytest.mark.parametrize("word", range(12))
 async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_was_played(
-    word: int, jitter: Latency, autojump_clock: MockClock
+    word: int, segments: Sequence[str], jitter: Latency, autojump_clock: MockClock
 ) -> None:
-    async with phone_call(simulated(answer=Answer(TEXT)), jitter=jitter) as call:
+    text = " ".join(segments)
+    async with phone_call(simulated(answer=Answer(text)), jitter=jitter) as call:
         call.say("hello")
-        at = (sum(len(each) + 1 for each in WORDS[:word]) + 1) * 0.06
+        at = [0.0, *ends_of_words(segments)][word] + 0.06
         await call.telephone.until(lambda: call.telephone.heard_seconds() >= at)
         call.say("stop please stop")
         await call.telephone.until(lambda: Clear() in call.telephone.messages)
@@ -363,8 +414,21 @@ async def test_an_interruption_at_any_word_leaves_in_history_what_the_marks_say_
         await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
         said = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
         told = len(said[0].split()) if said else 0
-        assert abs(told - words_played(played)) <= 1
-        assert TEXT.startswith(" ".join(said))
+        assert abs(told - words_played(played, segments)) <= 1
+        assert text.startswith(" ".join(said))
+
+
+async def test_who_sends_no_marks_has_heard_what_could_be_played(autojump_clock: MockClock) -> None:
+    async with phone_call(simulated(answer=Answer(TEXT)), kind=Markless) as call:
+        call.say("hello")
+        await call.telephone.until(lambda: call.telephone.heard_seconds() >= 2.5)
+        call.say("stop please stop")
+        await call.telephone.until(lambda: Clear() in call.telephone.messages)
+        played = words_played(call.telephone.heard_seconds())
+        await call.telephone.until(lambda: len(call.providers.llm.requests) > 1)
+        [said] = [m.text for m in call.history() if m.speaker is Speaker.ASSISTANT]
+        assert TEXT.startswith(said)
+        assert abs(len(said.split()) - played) <= 1
 
 
 @pytest.mark.parametrize("jitter", [NO_LATENCY, Latency(50, 0)], ids=["no delay", "50 ms of delay"])
@@ -384,6 +448,7 @@ async def test_an_answer_that_was_held_for_a_noise_goes_on_and_is_heard_to_its_e
         assert said == [TEXT]
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("at", [0.3, 1.0, 1.77, 2.5])
 @pytest.mark.parametrize("buffer_s", [0.06, 0.15, 0.3])
 async def test_no_sound_is_skipped_however_much_the_network_keeps_before_it_is_played(

@@ -7,15 +7,16 @@ from urllib.parse import urlencode
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
-from orchestrator.simulation import (
-    Answer,
-)
+from machines.policy import ConversationPolicy
+from orchestrator.call_options import OptionError, read_options
+from orchestrator.simulation import Answer
 from orchestrator.simulation.speech import spoken
 from protocol.twilio import Clear
 from tests.orchestrator.phone_lines import (
@@ -69,7 +70,7 @@ async def test_a_bad_option_in_the_numbers_address_is_said(autojump_clock: MockC
     async with a_line() as line:
         call = line.rings(url=f"{VOICE}?language=klingon!")
         await call.over.wait()
-        assert "language is 'klingon!', but must be a language's code" in call.complaints[0]
+        assert "language must be a language's code, such as en-US" in call.complaints[0]
         assert call.status == "failed"
 
 
@@ -83,6 +84,27 @@ async def test_a_server_without_room_is_busy(autojump_clock: MockClock) -> None:
         assert second.status == "busy"
         assert line.port.server.counts["calls turned away"] == 1
         await first.over.wait()
+
+
+async def test_calls_can_be_asked_about_after_their_end_until_many_others_have_ended(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_line(forgotten=3) as line:
+        line.port.server.phone.most_remembered = 3
+        busy = [await line.order("+15005550002") for _ in range(5)]
+        inbound = line.rings()
+        await inbound.over.wait()
+        for call in line.port.server.phone.unfinished():
+            await call.over.wait()
+        _, told = await line.ask("GET", "/calls")
+        assert [(each["direction"], each["outcome"]) for each in told["calls"]] == [
+            ("inbound", "completed"),
+            ("outbound", "busy"),
+            ("outbound", "busy"),
+        ]
+        assert told["calls"][0]["callSid"] == inbound.sid
+        statuses = [(await line.ask("GET", f"/calls/{call.call_id}"))[0] for call in busy]
+        assert statuses == [404, 404, 404, 200, 200]
 
 
 async def test_a_call_whose_end_nobody_reports_has_an_outcome_all_the_same(autojump_clock: MockClock) -> None:
@@ -115,6 +137,39 @@ async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
         assert there.complaints == []
         assert there.statuses == ["initiated", "ringing", "in-progress", "completed"]
         assert line.providers.llm.requests[-1][0].text == "Sell."
+
+
+async def test_a_call_has_its_own_texts_for_a_caller_who_is_quiet(autojump_clock: MockClock) -> None:
+    texts = {
+        "idle_nudge_1": "Hallo?",
+        "idle_nudge_2": "Sind Sie noch da?",
+        "idle_goodbye": "Auf Wiederhören.",
+    }
+    async with a_line(listens, idle_nudge_ms=1000) as line:
+        ours, theirs = await line.order(**texts), line.rings(url=f"{VOICE}?{urlencode(texts)}")
+        for call in (await line.in_network(ours), theirs):
+            await call.over.wait()
+            assert call.telephone is not None
+            assert call.telephone.heard_seconds() == pytest.approx(sum(map(len, texts.values())) * 0.06)
+
+
+def test_the_other_texts_of_a_call_are_its_policys() -> None:
+    policy = ConversationPolicy(reprompt="Pardon?", greeting="Hello.")
+    applied = read_options({"reprompt": "Wie bitte?", "idle_nudge_2": "Noch da?"}).applied_to(policy)
+    assert applied == evolve(policy, reprompt="Wie bitte?", nudges=(policy.nudges[0], "Noch da?"))
+    assert read_options({"reprompt": ""}).applied_to(policy).reprompt == "", "nothing is said then"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"idle_goodbye": ""}, "idle_goodbye: String should have at least 1 character"),
+        ({"reprompt": "x" * 32_769}, "reprompt: String should have at most 32768 characters"),
+    ],
+)
+def test_a_text_that_cannot_be_said_is_refused(option: dict[str, str], said: str) -> None:
+    with pytest.raises(OptionError, match=f"^{said}$"):
+        read_options(option)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +266,7 @@ async def test_a_call_that_still_rings_has_its_line_already(autojump_clock: Mock
         assert again.report()["outcome"] == "completed"
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.3, 0.7, 1.5, 2.4, 2.6, 3.0, 4.0, 6.0])
 async def test_a_call_can_be_hung_up_at_any_moment(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(says("hello", "thanks", "bye")) as line:
@@ -290,18 +346,3 @@ async def test_an_interruption_is_heard_over_the_whole_network(autojump_clock: M
         said = next(m for m in line.providers.llm.requests[-1] if m.speaker is Speaker.ASSISTANT)
         assert said.interrupted
         assert 3 <= len(said.text.split()) <= 8
-
-
-@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0])
-async def test_a_stream_that_breaks_at_any_moment_leaves_nothing_and_one_outcome(
-    after_s: float, autojump_clock: MockClock
-) -> None:
-    async def breaks(telephone: Telephone) -> None:
-        telephone.say(spoken("hello", RATE))
-        await trio.sleep(after_s)
-        telephone.cut()
-
-    async with a_line(breaks, answer=Answer(TEXT)) as line:
-        call = await line.order()
-        await call.over.wait()
-        assert call.report()["outcome"] in ("completed", "failed")

@@ -196,6 +196,7 @@ async def test_with_a_token_whoever_has_it_makes_calls(autojump_clock: MockClock
         assert status == 201
         assert (await line.ask("GET", f"/calls/{told['id']}", **bearer))[0] == 200
         assert (await line.ask("GET", f"/calls/{told['id']}"))[0] == 401
+        assert (await line.ask("GET", "/calls"))[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ async def test_with_a_token_whoever_has_it_makes_calls(autojump_clock: MockClock
     [
         ({}, "to must be a telephone number in E.164 form"),
         ({"to": "555-1234"}, "to must be a telephone number in E.164 form"),
-        ({"to": THEIRS, "language": "klingon!"}, "language is 'klingon!', but must be"),
+        ({"to": THEIRS, "language": "klingon!"}, "language must be a language's code, such as en-US"),
         ({"to": THEIRS, "voise": "kyle"}, "voise: Extra inputs are not permitted"),
         ({"to": THEIRS, "greeting": 5}, "greeting: Input should be a valid string"),
         ([], "Input should be an object"),

@@ -154,6 +154,7 @@ async def test_a_transfer_that_twilio_does_not_make_ends_the_call_and_says_why(
         assert there.dialled == []
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("after_s", [0.0, 0.3, 1.0, 1.9, 1.98, 2.0, 2.1])
 async def test_a_caller_who_hangs_up_at_any_moment_of_it_has_one_outcome(
     after_s: float, autojump_clock: MockClock
@@ -170,6 +171,7 @@ async def test_a_caller_who_hangs_up_at_any_moment_of_it_has_one_outcome(
         assert call.report()["outcome"] == ("handed_over" if there.dialled else "completed")
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("after_s", [0.0, 1.0, 1.98, 2.0, 2.1])
 async def test_it_can_be_hung_up_on_at_any_moment(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(listens) as line:

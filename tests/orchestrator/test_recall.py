@@ -14,7 +14,7 @@ from machines.facts import (
     TranscriptInterim,
     TurnResumed,
 )
-from orchestrator.recall import HearingCounts, Line, Recall, TurnBegins, TurnEnds, Window
+from orchestrator.recall import PRE_ROLL, HearingCounts, Line, Recall, TurnBegins, TurnEnds, Window
 
 WINDOW = 512
 WINDOW_MS = WINDOW * 1000 / LISTENING_RATE
@@ -475,3 +475,18 @@ def test_an_open_turn_holds_nothing_of_the_turn_before_it() -> None:
 
 def test_no_turn_is_open_before_the_first() -> None:
     assert so_far(Recall(HearingCounts())) is None
+
+
+def test_a_telephones_audio_is_cut_where_the_turn_begins_as_well() -> None:
+    recall = Recall(HearingCounts())
+    for number in range(20):
+        window = np.arange(number * WINDOW, (number + 1) * WINDOW).astype(np.int16)
+        recall.add(window, 0.9, window[::2])
+    recall.begin_turn(1)
+    line = recall.open_line()
+    told: list[Samples] = []
+    while (item := recall.take_nowait(line)) is not None:
+        if isinstance(item, Window):
+            assert item.as_it_came is not None
+            told.append(item.as_it_came)
+    assert np.array_equal(np.concatenate(told), np.arange(20 * WINDOW - PRE_ROLL, 20 * WINDOW, 2))

@@ -17,9 +17,10 @@ from adapters.cartesia_voice import CartesiaTextToSpeech
 from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
 from adapters.interfaces import ProviderError
-from adapters.simulators import Simulators, simulators
+from adapters.simulators import Latencies, Latency, Script, Simulators, simulators
 from adapters.vendor_socket import SocketLimits
 from machines.facts import ErrorClass
+from orchestrator.simulation.speech import VOCABULARY
 from tests.adapters.vendors.listening import Heard
 
 KEY = "sk-vantum-0123456789abcdef"
@@ -99,3 +100,15 @@ def fails_with(error_class: ErrorClass, retry_after_ms: int | None = None) -> It
 
 def patient(**seconds: float) -> SocketLimits:
     return SocketLimits(**seconds)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def listeners(
+    switchboard: Switchboard, autojump_clock: trio.testing.MockClock
+) -> AsyncIterator[Simulators]:
+    """Deepgram, understanding what the audio says, 150 ms later."""
+    script, late = Script(words_by_level=VOCABULARY), Latencies(transcript=Latency(150, 0))
+    async with simulators(keys=[KEY], script=script, latencies=late) as running:
+        switchboard.simulators = running
+        yield running
+        await running.all_closed()

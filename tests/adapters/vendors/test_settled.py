@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import numpy as np
 import pytest
 import trio
@@ -12,11 +10,9 @@ from trio.testing import MockClock
 from adapters.deepgram_flux import DeepgramFlux
 from adapters.deepgram_nova import DeepgramNova
 from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
-from adapters.simulators import Fault, FaultKind, Latencies, Simulators, simulators
-from adapters.simulators.script import Latency, Script
+from adapters.simulators import Fault, FaultKind, Simulators
 from machines.facts import EndOfTurn
-from orchestrator.simulation.speech import VOCABULARY, silence, spoken
-from tests.adapters.vendors.conftest import KEY, Switchboard
+from orchestrator.simulation.speech import silence, spoken
 from tests.adapters.vendors.listening import Heard, be_silent, loud, send
 
 SAID = ("one two three", "four five", "six seven eight nine")
@@ -24,16 +20,6 @@ ALL_WORDS = " ".join(SAID)
 PAUSE_MS = 800
 AUDIO = np.concatenate([part for text in SAID for part in (spoken(text), silence(PAUSE_MS))])
 SPEEDS = [0.0, 2.0]
-
-
-@pytest.fixture
-async def listeners(switchboard: Switchboard, autojump_clock: MockClock) -> AsyncIterator[Simulators]:
-    """Deepgram, understanding what the audio says, 150 ms later."""
-    script, late = Script(words_by_level=VOCABULARY), Latencies(transcript=Latency(150, 0))
-    async with simulators(keys=[KEY], script=script, latencies=late) as running:
-        switchboard.simulators = running
-        yield running
-        await running.all_closed()
 
 
 @pytest.fixture(params=["nova", "flux"])
