@@ -23,12 +23,14 @@ from statemachine.transition import Transition
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.call import Call, CallContext, CallPolicy
-from machines.context import Context
+from machines.context import Context, RunningCall
 from machines.conversation import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
+from machines.history import Message, Speaker
 from machines.link import Link, LinkContext
 from machines.policy import ConversationPolicy, LinkPolicy
+from machines.tools import CallRecord, ToolCall
 
 AnyChart = Chart[Any]
 
@@ -43,8 +45,16 @@ class Machine:
     fresh: Callable[[Any], AnyChart]
 
 
+def _in_a_call(policy: ConversationPolicy) -> Context:
+    """A conversation in which a tool is running: how long that may last cannot be said of one without."""
+    record = CallRecord(1, ToolCall("call", "tool", "{}"))
+    context = Context(policy, history=(Message(Speaker.ASSISTANT, "", calls=(record,)),))
+    context.calls_running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
+    return context
+
+
 CONVERSATION = Machine(
-    "conversation", Conversation, ConversationPolicy(), lambda policy: Conversation(Context(policy))
+    "conversation", Conversation, ConversationPolicy(), lambda policy: Conversation(_in_a_call(policy))
 )
 LINK = Machine("link", Link, LinkPolicy(), lambda policy: Link(LinkContext(facts.Role.STT, policy)))
 BREAKER = Machine("breaker", Breaker, BreakerPolicy(), lambda policy: Breaker(BreakerContext(policy)))
