@@ -12,7 +12,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import attrs
@@ -37,12 +37,12 @@ AnyChart = Chart[Any]
 
 @frozen
 class Machine:
-    """A chart to be tabled and drawn: its name, its class, and a fresh one made from a policy."""
+    """A chart to be tabled and drawn: its name, its class, and a fresh memory made from a policy."""
 
     name: str
     chart: type[AnyChart]
     policy: Any
-    fresh: Callable[[Any], AnyChart]
+    memory: Callable[[Any], Any]
 
 
 def _in_a_call(policy: ConversationPolicy) -> Context:
@@ -53,12 +53,10 @@ def _in_a_call(policy: ConversationPolicy) -> Context:
     return context
 
 
-CONVERSATION = Machine(
-    "conversation", Conversation, ConversationPolicy(), lambda policy: Conversation(_in_a_call(policy))
-)
-LINK = Machine("link", Link, LinkPolicy(), lambda policy: Link(LinkContext(facts.Role.STT, policy)))
-BREAKER = Machine("breaker", Breaker, BreakerPolicy(), lambda policy: Breaker(BreakerContext(policy)))
-CALL = Machine("call", Call, CallPolicy(), lambda policy: Call(CallContext(policy)))
+CONVERSATION = Machine("conversation", Conversation, ConversationPolicy(), _in_a_call)
+LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT))
+BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext)
+CALL = Machine("call", Call, CallPolicy(), CallContext)
 MACHINES = (CONVERSATION, LINK, BREAKER, CALL)
 
 
@@ -224,7 +222,7 @@ def fact_classes() -> Mapping[str, type[facts.Fact]]:
 
 def refusals(machine: Machine) -> tuple[Refusal, ...]:
     """The events that can be refused as stale, with N for the number they bear."""
-    chart = machine.fresh(machine.policy)
+    chart = machine.chart(machine.memory(machine.policy))
     found = []
     for event in events(machine.chart):
         reason = chart.stale(_about_nobody(fact_classes()[event]))
@@ -246,7 +244,9 @@ def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
 def deadlines(machine: Machine) -> tuple[Deadline, ...]:
     """Which setting limits each state: the one without which its deadline would be another."""
     states = [state.id for state in leaves(machine.chart)]
-    usual = _delays(machine, machine.policy, states)
+    # One chart for all policies: making it takes far longer than asking it.
+    chart = machine.chart(machine.memory(machine.policy))
+    usual = _delays(chart, machine.memory(machine.policy), states)
     found: list[Deadline] = []
     for field in attrs.fields(type(machine.policy)):
         value = getattr(machine.policy, field.name)
@@ -254,14 +254,15 @@ def deadlines(machine: Machine) -> tuple[Deadline, ...]:
         if all(isinstance(each, float | int) for each in schedule):
             longer = tuple(each + 1 for each in schedule)
             other = longer if isinstance(value, tuple) else longer[0]
-            delays = _delays(machine, attrs.evolve(machine.policy, **{field.name: other}), states)
+            policy = attrs.evolve(machine.policy, **{field.name: other})
+            delays = _delays(chart, machine.memory(policy), states)
             limited = [state for state in states if delays[state] != usual[state]]
             found.extend(Deadline(state, field.name, schedule) for state in limited)
     return tuple(sorted(found, key=lambda each: states.index(each.state)))
 
 
-def _delays(machine: Machine, policy: Any, states: list[str]) -> dict[str, float | None]:
-    chart = machine.fresh(policy)
+def _delays(chart: AnyChart, memory: Any, states: list[str]) -> dict[str, float | None]:
+    chart.seat(memory)
     return {state: chart.deadline_ms(state, 0.0) for state in states}
 
 

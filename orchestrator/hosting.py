@@ -25,6 +25,7 @@ from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
 from orchestrator.call_limits import watch_limits
+from orchestrator.charts import charts_of_this_thread
 from orchestrator.conversation import converse
 from orchestrator.events import EventLog, Events, events_of
 from orchestrator.inbox import now_ms
@@ -221,7 +222,7 @@ class Orchestrator:
     """Conversations that may be held at once."""
     _watch: ProviderWatch
     _journals: Journals | None
-    _charts: Charts = Factory(Charts)
+    _charts: Charts = Factory(charts_of_this_thread)
     _held: set[Conversation] = Factory(set)
     _one_less: trio.Event = Factory(trio.Event)
     _closed: bool = False

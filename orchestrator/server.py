@@ -32,6 +32,7 @@ from machines.facts import EndReason, Role
 from machines.system import Charts
 from orchestrator import port, web
 from orchestrator.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.charts import charts_of_this_thread
 from orchestrator.journal_writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.phone import MEDIA_PATH, Phone
@@ -82,7 +83,7 @@ class Server:
     started_at: float = Factory(trio.current_time)
     draining: bool = False
     _journals: Journals | None = None
-    _charts: Charts = Factory(Charts)
+    _charts: Charts = Factory(charts_of_this_thread)
     phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(

@@ -64,11 +64,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _needs_the_walks(item):
-            item.add_marker("slow")
-            item.add_marker("repeats")
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     if "PYTEST_XDIST_WORKER" in os.environ:  # the short ones fill the gaps at the end
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if ON_CI:
@@ -77,15 +72,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def _group(item: pytest.Item) -> str:
-    """What one process runs: a file, whose tests share what is dear to make; or all that need the walks."""
-    return "walks" if _needs_the_walks(item) else str(item.path)
-
-
-def _needs_the_walks(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and "visited" in item.fixturenames
 
 
 def _lacking() -> dict[str, str]:

@@ -127,6 +127,12 @@ class Call:
                 with trio.move_on_after(0.01):
                     await self._changed.wait()
 
+    async def until_step(self, happened: Callable[[], bool]) -> None:
+        """As `until`, for what only a step of a machine can bring about: it is asked after each of them."""
+        with trio.fail_after(PATIENCE_S):
+            while not happened():
+                await self._changed.wait()
+
     async def within(self, seconds: float, happened: Callable[[], bool]) -> bool:
         """Wait for it for so long, or until the call is over; whether it happened.
 
@@ -139,11 +145,11 @@ class Call:
 
     async def reaches(self, *states: str) -> None:
         """Return once the conversation machine is in one of these states, or the call is over."""
-        await self.until(lambda: self.state in states or self.over.is_set())
+        await self.until_step(lambda: self.state in states or self.over.is_set())
 
     async def answered(self, times: int = 1) -> None:
         """Return once so many answers are over."""
-        await self.until(lambda: len(self.caller.answers()) >= times or self.over.is_set())
+        await self.until_step(lambda: len(self.caller.answers()) >= times or self.over.is_set())
 
     def facts(self, kind: type[facts.Fact]) -> list[facts.Fact]:
         """The facts of one kind that a machine took."""

@@ -187,8 +187,10 @@ class _CallerInACell:
         requests = len(self.call.providers.llm.requests)
         await self._say(words)
         spoken_until = trio.current_time()
+        # Audio that arrives is no step of a machine.
+        until = self.call.until if self._waits_for_audio else self.call.until_step
         with trio.move_on_after(TURN_S) as scope:
-            await self.call.until(lambda: self._is_settled(steps))
+            await until(lambda: self._is_settled(steps))
         self.turns.append(
             Turn(
                 began_at,
@@ -201,10 +203,15 @@ class _CallerInACell:
             )
         )
 
+    @property
+    def _waits_for_audio(self) -> bool:
+        """The turn is over once there is something to interrupt."""
+        return self.cell.barges_in and not self.turns
+
     def _is_settled(self, first_step: int) -> bool:
         if self.call.over.is_set():
             return True
-        if self.cell.barges_in and not self.turns:
+        if self._waits_for_audio:
             return self.call.state == "speaking" and self._hears_something()
         return any(map(_settles, self.call.steps[first_step:])) and self.call.state == "quiet"
 

@@ -22,8 +22,9 @@ from machines.policy import ConversationPolicy
 from machines.system import LineUp
 from tests.machines.calls import HUNG_UP, TWO_EACH
 from tests.machines.test_driver import Lamp, Memory
-from tests.machines.twins import ONE_EACH, Twins, offered
+from tests.machines.twins import ONE_EACH, Tables, Twins, offered
 
+TABLES = Tables()
 WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 
 
@@ -43,7 +44,7 @@ def test_tables_and_engine_agree_on_whole_calls(
     mode: TurnMode,
     length: int,
 ) -> None:
-    twins, now = Twins(policy, line_ups), 0.0
+    twins, now = Twins(TABLES, policy, line_ups), 0.0
     beginning = twins.start()
     _, books = entered(started(beginning), beginning.steps)
     opening: list[Fact] = [facts.RecordingStarted(mode), *(facts.LinkOpened(role, 1) for role in Role)]

@@ -8,6 +8,7 @@ import pytest
 
 from machines.facts import Role, SegmentVoiced
 from machines.system import Charts
+from orchestrator.charts import charts_of_this_thread
 from orchestrator.journal import SUFFIX, About, CallJournal, End, Journal, Record, frame, read_journal
 from orchestrator.redaction import Redactor
 from orchestrator.replay import Replayed, replay
@@ -51,6 +52,6 @@ def differences(journal: Journal, charts: Charts | None = None) -> list[Replayed
 
 def replays(directory: Path) -> None:
     """Every journal in the directory, run through the machines again, gives what it holds."""
-    charts = Charts()
+    charts = charts_of_this_thread()
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         assert differences(read_journal(path), charts) == [], path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
@@ -27,6 +28,8 @@ class StepByStep:
     providers: SimulatedProviders
     policy: ConversationPolicy
     call: Call = field(init=False)
+    _traced: bool = Factory(lambda: sys.gettrace() is not None)
+    """Whoever begins the call is; else it is not either (the marker `repeats`)."""
     _acts: SimpleQueue[Act | None] = Factory(SimpleQueue)
     _outcomes: SimpleQueue[BaseException | None] = Factory(SimpleQueue)
     _thread: threading.Thread = field(init=False)
@@ -59,6 +62,8 @@ class StepByStep:
             raise error
 
     def _run(self) -> None:
+        if not self._traced:
+            sys.settrace(None)
         trio._core._run._r.seed(0)
         try:
             trio.run(self._hold, clock=MockClock(autojump_threshold=0))

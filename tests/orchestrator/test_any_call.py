@@ -10,6 +10,7 @@ import math
 from collections import deque
 from typing import TypeVar
 
+import pytest
 import trio
 from attrs import evolve
 from hypothesis import settings
@@ -45,6 +46,7 @@ from orchestrator.simulation import (
 from orchestrator.simulation.speech import VOCABULARY
 from tests.orchestrator.step_by_step import StepByStep
 
+pytestmark = pytest.mark.repeats
 B = TypeVar("B")
 
 delays = st.sampled_from([0, 0, 30, 400, 2500]).map(Delay)
@@ -278,7 +280,7 @@ def _histories(call: Call) -> list[tuple[Handled, tuple[Message, ...], tuple[Mes
     """The facts that changed the history, with what it was before and after."""
     head, _, *others = call.records
     assert isinstance(head, Head)
-    system = ConversationSystem(head.policy, line_ups=head.line_ups)
+    system = ConversationSystem(head.policy, call.charts, head.line_ups)
     system.start(head.at_ms)
     found, before = [], system.conversation.context.history
     for record in others:

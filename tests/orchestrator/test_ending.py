@@ -75,6 +75,7 @@ async def go_to(call: Call, state: str) -> None:
         await call.keep_quiet(200)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("reason", list(EndReason))
 @pytest.mark.parametrize("state", STATES)
 async def test_a_call_ends_from_every_state(state: str, reason: EndReason, autojump_clock: MockClock) -> None:

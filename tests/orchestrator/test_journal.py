@@ -260,7 +260,7 @@ async def test_records_are_written_while_the_call_goes_on(tmp_path: Path) -> Non
             journal.begin(ConversationPolicy(), {}, 0.0)
             journal.add(system.start(0.0))
             path = tmp_path / f"{ABOUT.session_id}.journal"
-            await eventually(path.exists)
+            await eventually(lambda: path.exists() and path.stat().st_size > 0)
             assert read_journal(path).end is None
             written = path.stat().st_size
             journal.add(system.handle(LinkWanted(Role.STT)))

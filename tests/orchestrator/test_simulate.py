@@ -61,12 +61,14 @@ def campaign() -> tuple[Result, Result]:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_the_same_seed_gives_the_same_bytes(campaign: tuple[Result, Result]) -> None:
     first, second = campaign
     assert first.stdout_bytes == second.stdout_bytes
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_hostile_calls_break_no_promise_and_leave_nothing(campaign: tuple[Result, Result]) -> None:
     for result in campaign:
         assert result.exit_code == 0, result.output
@@ -75,6 +77,7 @@ def test_hostile_calls_break_no_promise_and_leave_nothing(campaign: tuple[Result
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_what_happened_is_counted(campaign: tuple[Result, Result]) -> None:
     told = json.loads(campaign[0].stdout)
     assert told["calls"] == CALLS
@@ -93,6 +96,7 @@ def test_what_happened_is_counted(campaign: tuple[Result, Result]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_nothing_of_the_machine_it_ran_on_is_in_the_object(campaign: tuple[Result, Result]) -> None:
     assert "calls per second" in campaign[0].stderr
     assert not {"speed", "seconds", "memory"} & set(json.loads(campaign[0].stdout))
