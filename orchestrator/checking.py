@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 from rich.console import Console
 
 from machines.check.markdown import markdown
-from machines.check.report import PLAN, Visited, complaints, coverage, findings
+from machines.check.report import PLAN, Planned, Visited, complaints, coverage, findings, violations
+from machines.check.thorough import thorough
 
 DIAGRAMS = Path("diagrams")
 """Where `vantum diagrams` draws, in the working directory."""
 
 
-def check(report: Path | None = None, console: Console | None = None) -> bool:
+def check(
+    report: Path | None = None, console: Console | None = None, *, more_facts: int = 0, seed: int = 1
+) -> bool:
     """Make all walks, each up to its first violation, and say what they saw; returns whether all is well.
 
     Args:
         report: where the report is written as Markdown, with links to the diagrams of the working directory.
+            It is about the exhaustive walks only.
         console: where progress and findings are told; standard output if not given.
+        more_facts: how many facts are tried beyond, in each of the walks at random.
+        seed: decides how those go.
 
     Raises:
         OSError: the report cannot be written.
@@ -31,26 +38,28 @@ def check(report: Path | None = None, console: Console | None = None) -> bool:
         # A path that cannot be written to is told now, not after all walks.
         report.touch()
     began = time.perf_counter()
-    visited = tuple(_walks(console))
-    wrong = complaints(visited)
+    visited = tuple(_walks(console, PLAN))
+    beyond = tuple(_walks(console, thorough(more_facts, Random(seed).randrange))) if more_facts else ()
+    wrong = (*complaints(visited), *violations(beyond))
     _tell_invariants(console, visited)
     _tell_coverage(console, visited)
+    _tell_left_out(console, (*visited, *beyond))
     for complaint in wrong:
         _print(console, "")
         _print(console, complaint)
     _print(console, "")
-    _print(console, _verdict(visited, len(wrong), time.perf_counter() - began))
+    _print(console, _verdict((*visited, *beyond), len(wrong), time.perf_counter() - began))
     if report is not None:
         report.write_text(markdown(visited, _way_to_diagrams(report)), encoding="utf-8")
         _print(console, f"The report is in {report}.")
     return not wrong
 
 
-def _walks(console: Console) -> Iterator[Visited]:
-    """All walks, each told of when it is done."""
-    for number, planned in enumerate(PLAN, start=1):
+def _walks(console: Console, plan: Sequence[Planned]) -> Iterator[Visited]:
+    """Walks, each told of when it is done."""
+    for number, planned in enumerate(plan, start=1):
         began = time.perf_counter()
-        with console.status(f"Walk {number} of {len(PLAN)}: {planned.subject} ..."):
+        with console.status(f"Walk {number} of {len(plan)}: {planned.subject} ..."):
             one = planned.run(stop_at_violation=True)
         seen = one.report
         _print(
@@ -79,6 +88,12 @@ def _tell_coverage(console: Console, visited: tuple[Visited, ...]) -> None:
             f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
             f" {each.pairs_met} of {each.pairs} pairs of state and event met{left}",
         )
+
+
+def _tell_left_out(console: Console, visited: tuple[Visited, ...]) -> None:
+    _print(console, "")
+    for one in visited:
+        _print(console, f"{one.name:<14}leaves out: {one.leaves_out}")
 
 
 def _verdict(visited: tuple[Visited, ...], wrong: int, seconds: float) -> str:

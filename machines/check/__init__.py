@@ -1,4 +1,4 @@
-"""The exhaustive check: every reachable configuration of the machines, with the invariants held in each."""
+"""The exhaustive check: every configuration of bounded models of a call, with the invariants held in each."""
 
 from machines.check.walk import (
     Report,

@@ -21,10 +21,20 @@ def markdown(visited: Sequence[Visited], diagrams: str) -> str:
 
 
 BOUNDS = (
-    "Configurations are told apart by what guards and invariants read, times and wordings left out, and"
-    " budgets are as small as they can be without losing a case: one retry of an answer and of a voice, two"
-    " segments to an answer, one exchange of history, one turn and one request waiting. Beyond that, the"
-    " tests try calls of any length at random (`tests/machines/test_interleavings.py`)."
+    "A model is what a walk offers and what it tells apart; none is a whole call. Of configurations"
+    " that differ in times and wordings only, or in what no guard and no invariant reads, the one that"
+    " is reached first is gone on from; so it is with links that are lost in the middle of a call. What"
+    " happens is told about what is current, or under a number that nothing bears, which stands for all"
+    " that is over. Budgets are small: one retry of an answer and of a voice, two segments to an answer,"
+    " one exchange of history, one turn, one text of the host and one request waiting, three keys in a"
+    " row. No model has a provider of speech to text that ends turns by itself and so changes the"
+    " endpoint delay (its facts are offered all the same), and none hands a call over after failures."
+)
+BEYOND = (
+    "What these models leave out is tried at random, not exhaustively: by `vantum check --thorough"
+    " 1000000` (three walks that offer everything at once and go deep; another `--seed`, other ways), by"
+    " the tests with calls of any length (`tests/machines/test_interleavings.py`) and by whole calls"
+    " ([simulate](simulate.md))."
 )
 
 
@@ -35,9 +45,9 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
     yield "# The exhaustive check"
     yield "Written by `vantum check --report`; `vantum check` repeats it."
     yield (
-        f"Every configuration that a call can reach was visited: **{configurations:,}** of them. In each,"
-        " everything that can happen was tried, late, doubled and contradictory facts included:"
-        f" **{tried:,}** facts. "
+        f"Every configuration of {len(visited)} bounded models of a call was visited:"
+        f" **{configurations:,}** of them. In each, everything that its model offers was tried, late, doubled"
+        f" and contradictory facts included: **{tried:,}** facts. "
         + (f"**{len(wrong)} things are wrong.**" if wrong else "**Every invariant held.**")
     )
     yield from (f"```text\n{each}\n```" for each in wrong)
@@ -63,6 +73,9 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
         " that both lead to the same steps, effects and memory. The longest path is the number of facts to"
         " the configuration farthest from the start, on the shortest way there."
     )
+    yield "## What each walk leaves out"
+    yield "\n".join(f"- **{one.name}**: {one.leaves_out}" for one in visited)
+    yield BEYOND
     yield "## What holds"
     yield _table(
         ("invariant", "in words", ""),

@@ -103,7 +103,7 @@ def _conversation(
     """Everything that the conversation machine can be told, its links' news included."""
     context = system.conversation.context
     yield from _links(context, spares, connecting=system.conversation.state == "connecting")
-    yield from _hands(context, books, modes)
+    yield from _hands(context, books, modes, asking=True)
     yield from _voice(context, books)
     yield from _keys(context)
     yield from _words(context)
@@ -111,6 +111,22 @@ def _conversation(
     yield from _playback(context)
     yield from _time(context)
     yield facts.SayRequested(HOSTS_TEXT)
+
+
+def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything at once that the other walks offer one by one, and links of every role that come and go."""
+    context = system.conversation.context
+    spares = (False, True) if not context.links_up else None
+    yield from _conversation(system, books, tuple(TurnMode), spares, MOST_SEGMENTS)
+    for role in (Role.STT, Role.TTS):
+        yield facts.LinkUp(role, bool(context.spare))
+        yield facts.LinkLost(role, PASSING)
+    yield facts.LinkDown(Role.LLM, PASSING)
+    yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
+    for mode in SayMode:
+        for interruptible in (True, False):
+            yield facts.SayRequested(HOSTS_TEXT, mode, interruptible)
+            yield facts.SayRequested(HOSTS_TEXT, mode, interruptible, EndReason.HANDED_OVER)
 
 
 def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -209,8 +225,7 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """What bears on turns that wait for an answer to end. The rest is offered where none wait.
 
     Links stay up or are lost for good; the caller keeps to one turn mode, the automatic one where a host has
-    something to say; every answer is one segment, which is voiced or not; the voice fails only for good. What
-    queued turns mean does not depend on these.
+    something to say; every answer is one segment, heard or not; the voice fails only for good.
     """
     context = system.conversation.context
     connecting = system.conversation.state == "connecting"
@@ -220,7 +235,9 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield facts.LinkDown(Role.STT, PASSING)
     yield from _keys(context)
     modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
-    yield from _hands(context, books, modes if connecting else (context.turn_mode,))
+    # Hosts do without requests, to keep the walk short.
+    asking = context.policy.max_sayings == 0
+    yield from _hands(context, books, modes if connecting else (context.turn_mode,), asking=asking)
     yield from _voice(context, books)
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
         for text in _texts(context, turn):
@@ -262,10 +279,10 @@ def _links(context: Context, spares: tuple[bool, ...] | None, *, connecting: boo
     yield facts.BetterProvider(Role.STT, 0)
 
 
-def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...]) -> Iterator[Fact]:
+def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...], *, asking: bool) -> Iterator[Fact]:
     request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
-    # When the call is over nobody reads requests any more. Hosts do without, to keep the walk short.
-    asking = len(books.waiting) < MOST_WAITING and not books.over and not context.policy.max_sayings
+    # When the call is over nobody reads requests any more.
+    asking = asking and len(books.waiting) < MOST_WAITING and not books.over
     requests = (None, request) if asking else (None,)
     for each in requests:
         for mode in modes:

@@ -34,6 +34,8 @@ class Planned:
 
     name: str
     subject: str
+    leaves_out: str
+    """What can happen in a call and is not offered in this walk."""
     walk: Callable[..., Report]
     """Takes the invariants, and `stop_at_violation`."""
 
@@ -41,7 +43,8 @@ class Planned:
         self, invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
     ) -> Visited:
         """Make it."""
-        return Visited(self.name, self.subject, self.walk(invariants, stop_at_violation=stop_at_violation))
+        report = self.walk(invariants, stop_at_violation=stop_at_violation)
+        return Visited(self.name, self.subject, self.leaves_out, report)
 
 
 @frozen
@@ -50,22 +53,88 @@ class Visited:
 
     name: str
     subject: str
+    leaves_out: str
     report: Report
 
 
 PLAN = (
     Planned(
-        "answers", "the conversation machine, its links up, lost or replaced, turns by hand", walk_answers
+        "answers",
+        "the conversation machine, its links up, lost or replaced, turns by hand",
+        "After a call of a tool, what is not about that call. Automatic turns, a greeting, idle callers, answers that cannot be interrupted. Voice alone"
+        " interrupts, without words. Either all roles have another provider or none has. What the host"
+        " wants said is said at once or not at all.",
+        walk_answers,
     ),
-    Planned("turns", "the same with turns by voice, and short answers", walk_turns),
-    Planned("queue", "the same where answers cannot be interrupted and turns wait", walk_queue),
-    Planned("host", "the same where some can, and a host program wants things said", walk_host),
-    Planned("tools", "the same where the model calls tools", walk_tools),
-    Planned("blocking", "the same where voice interrupts nothing while a tool runs", walk_blocking),
-    Planned("links", "all four machines of a call while it comes up and goes down", walk_links),
-    Planned("one link", "one link with its whole schedule of retries", walk_one_link),
-    Planned("two providers", "one link that can fail over and go back", partial(walk_one_link, providers=2)),
-    Planned("known down", "a call that begins when its only provider is known to be down", walk_known_down),
+    Planned(
+        "turns",
+        "the same with turns by voice, and short answers",
+        "Other providers; a greeting, a re-prompt, nudges. An answer has one segment, two once it is"
+        " held. The model begins every answer: only its first request may fail, in a way that passes,"
+        " and while nothing waits. While an answer is spoken and not held, the voice does not fail and"
+        " no deadline passes, nor while it is prepared. Voice alone interrupts. What the host wants said"
+        " is said at once or not at all.",
+        walk_turns,
+    ),
+    Planned(
+        "queue",
+        "the same where answers cannot be interrupted and turns wait",
+        "The host. Links that are lost and come back, other providers, a change of the turn mode within"
+        " a call. An answer has one segment; the voice tells of none, and fails only for good; the model"
+        " fails only in ways that pass, and gives no sign of life between. Playback is at nothing or at"
+        " the end. Late facts about answers, and deadlines that pass late. What is resumed or scored of"
+        " a turn. Words are expected early only where nothing waits, or over an answer.",
+        walk_queue,
+    ),
+    Planned(
+        "host",
+        "the same where some can, and a host program wants things said",
+        "All that `queue` leaves out but the host, and turns by hand, requests, idle callers, a"
+        " re-prompt. The model begins every answer, and the voice does not fail, as in `turns`. What has"
+        " time is asked for in `quiet` only, what is urgent cannot be interrupted and ends the call. One"
+        " text waits at a time, and none is asked for while a turn waits, but in `quiet`.",
+        walk_host,
+    ),
+    Planned(
+        "tools",
+        "the same where the model calls tools",
+        "What `queue` leaves out, the telephone's keys, recordings, words before the turn is over. Turns end when"
+        " they have lasted too long. An answer has one segment. The model asks for one call or two, in parallel;"
+        " behind one that was overtaken only another of the same tool. Hosts cut in on one tool's calls only.",
+        walk_tools,
+    ),
+    Planned(
+        "blocking",
+        "the same where voice interrupts nothing while a tool runs",
+        "What `tools` leaves out, but turns that end by voice and wait; more than one call in an answer.",
+        walk_blocking,
+    ),
+    Planned(
+        "links",
+        "all four machines of a call while it comes up and goes down",
+        "Turns and answers: of the conversation there are requests while it connects, hanging up and"
+        " deadlines. Each role has one provider and one retry. Only the model is distrusted.",
+        walk_links,
+    ),
+    Planned(
+        "one link",
+        "one link with its whole schedule of retries",
+        "The conversation, which never gets beyond connecting, since the other links do not answer. The slow"
+        " retries.",
+        walk_one_link,
+    ),
+    Planned(
+        "two providers",
+        "one link that can fail over and go back",
+        "The same. More than two providers.",
+        partial(walk_one_link, providers=2),
+    ),
+    Planned(
+        "known down",
+        "a call that begins when its only provider is known to be down",
+        "Everything else: such a call is over as it begins.",
+        walk_known_down,
+    ),
 )
 
 
@@ -191,9 +260,14 @@ def first_violations(visited: Sequence[Visited]) -> tuple[tuple[Visited, Violati
     return tuple(found.values())
 
 
+def violations(visited: Sequence[Visited]) -> tuple[str, ...]:
+    """Which invariants do not hold, each with the shortest way there that is known."""
+    return tuple(f"In the walk “{one.name}”, {violation}" for one, violation in first_violations(visited))
+
+
 def complaints(visited: Sequence[Visited]) -> tuple[str, ...]:
     """What is wrong, each with the shortest way there; nothing if all is well."""
-    found = tuple(f"In the walk “{one.name}”, {violation}" for one, violation in first_violations(visited))
+    found = violations(visited)
     if found:
         # The walks stopped there: what they would have met is not known.
         return found

@@ -26,6 +26,7 @@ from machines.check.offers import (
     tool_offers,
     turn_offers,
 )
+from machines.check.order import AtRandom
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect
@@ -197,9 +198,13 @@ class Walk:
     invariants: tuple[Invariant, ...] = INVARIANTS
     stop_at_violation: bool = False
     line_ups: Mapping[Role, LineUp] = field(factory=dict)
+    order: AtRandom | None = None
+    """None: breadth first, to the end."""
 
     _due: list[tuple[Invariant, frozenset[type[Fact | Effect]] | None]] = field(init=False)
     _nodes: list[Node] = field(factory=list, init=False)
+    _pending: deque[int] = field(factory=deque, init=False)
+    """Those that nothing was offered to yet."""
     _known: dict[Hashable, int] = field(factory=dict, init=False)
     _comes_from: dict[int, set[int]] = field(factory=dict, init=False)
     """For each configuration, those it can be reached from in one step."""
@@ -213,18 +218,18 @@ class Walk:
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
     def run(self) -> Report:
-        """Visit everything that can be reached."""
+        """Visit everything that can be reached, or as much of it as the order allows."""
         self._due = [(invariant, kinds_of(invariant)) for invariant in self.invariants]
         charts = Charts()
         run_by_tables(charts.conversation, self._note_row)
         run_by_tables(charts.link, self._note_row)
         system = ConversationSystem(self.policy, charts, self.line_ups)
         self._begin(system)
-        number = 0
-        while number < len(self._nodes) and not (self.stop_at_violation and self._violations):
-            self._go_on_from(system, number)
-            number += 1
-        if number == len(self._nodes):
+        while self._pending and not self._enough():
+            self._go_on_from(
+                system, self.order.take(self._pending) if self.order else self._pending.popleft()
+            )
+        if not self._pending and not self.order:
             self._require_an_end()
         return Report(
             configurations=len(self._nodes),
@@ -239,6 +244,10 @@ class Walk:
             nodes=tuple(self._nodes),
             examples=tuple(sorted(set(self._rows.values()))),
         )
+
+    def _enough(self) -> bool:
+        found = self.stop_at_violation and bool(self._violations)
+        return found or (self.order is not None and self._facts >= self.order.most_facts)
 
     def _begin(self, system: ConversationSystem) -> None:
         handled = system.start(at_ms=0.0)
@@ -311,6 +320,8 @@ class Walk:
             self._known[key] = len(self._nodes)
             depth = 0 if parent is None else self._nodes[parent].depth + 1
             kept = tuple(snapshot(driver) for driver in drivers(system))
+            if self.order is None or depth < self.order.deepest:
+                self._pending.append(len(self._nodes))
             self._nodes.append(Node(kept, books, parent, handled, depth, system.ended))
         return self._known[key]
 

@@ -111,6 +111,10 @@ class Call:
         """As `user.action.interrupt`."""
         await self.inbox.deliver(facts.InterruptRequested())
 
+    async def press(self, digit: str) -> None:
+        """A key of the telephone."""
+        await self.inbox.deliver(facts.DigitPressed(digit))
+
     def hang_up(self, reason: EndReason = EndReason.CALLER_HUNG_UP) -> None:
         """End the call."""
         self.inbox.put(facts.HungUp(reason))

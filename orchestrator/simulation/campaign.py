@@ -25,7 +25,7 @@ from orchestrator.provider_watch import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
 from orchestrator.simulation.call import Call, holding
 from orchestrator.simulation.faults import PROFILES
-from orchestrator.simulation.personalities import PERSONALITIES, Person, host
+from orchestrator.simulation.personalities import PERSONALITIES, Person, host, keypad
 from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.scenario import Scenario
 from orchestrator.simulation.world import repeatable, run
@@ -126,6 +126,8 @@ async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
             others.start_soon(_until_over, call, others.cancel_scope)
             if scenario.host:
                 others.start_soon(host, person)
+            if scenario.keypad:
+                others.start_soon(keypad, person)
             await PERSONALITIES[scenario.personality](person)
             others.cancel_scope.cancel()
         nursery.cancel_scope.cancel()

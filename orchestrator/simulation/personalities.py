@@ -19,6 +19,11 @@ from orchestrator.simulation.speech import VOCABULARY
 NOT_LISTENING = ("generating", "retrying", "speaking", "deciding")
 ANSWER_S = 40
 """Longer than any answer: who waits for this long waits for it to be over."""
+KEYS = "0123456789*ABCD"
+"""Of a telephone, without the one that ends a string of them."""
+LAST_WORDS = 0.1
+"""How often what a host wants said ends the call."""
+LAST_REASONS = (EndReason.OPERATOR_HUNG_UP, EndReason.HANDED_OVER)
 PAUSES_MS = (200, 200, 500)
 """Of silence after words: voice activity notices the short one, a provider that ends turns the long one."""
 
@@ -203,16 +208,32 @@ async def erratic(person: Person) -> None:
                 await person.call.within(10, lambda: person.call.state in ("speaking", "quiet"))
 
 
+# --- the telephone's keys ---------------------------------------------------------------------------------
+
+
+async def keypad(person: Person) -> None:
+    """Presses keys beside all else that the caller does, at any moment: a few, ended by `#` or not."""
+    while True:
+        await person.pause(0.5, 2, 5, 10)
+        for _ in range(person.random.randint(1, 5)):
+            await person.call.press(person.random.choice(KEYS))
+            await person.pause(0, 0.1, 0.4, 1)
+        if person.random.random() < 0.5:
+            await person.call.press(person.call.policy.digits_terminator)
+
+
 # --- the host ---------------------------------------------------------------------------------------------
 
 
 async def host(person: Person) -> None:
-    """A program that holds the call and wants things said, at any moment and in every way."""
+    """A program that holds the call and wants things said, at any moment and in every way; now and then as
+    the last words of the call."""
     while True:
         await person.pause(0, 0.5, 2, 5)
         text = person.random.choice(("One moment, please.", "Your taxi is here. It is waiting."))
         mode, interruptible = person.random.choice(tuple(SayMode)), person.random.random() < 0.7
-        await person.call.inbox.deliver(SayRequested(text, mode, interruptible))
+        then = person.random.choice(LAST_REASONS) if person.random.random() < LAST_WORDS else None
+        await person.call.inbox.deliver(SayRequested(text, mode, interruptible, then))
 
 
 Personality = Callable[[Person], Awaitable[None]]

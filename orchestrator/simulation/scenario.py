@@ -22,6 +22,8 @@ REPROMPT = "What was that?"
 NUDGE = "Are you there?"
 HOSTED = 0.25
 """How many of the calls are held by a program that wants things said in them."""
+KEYPAD = 0.2
+"""In how many of the calls the caller has a telephone's keys under the fingers."""
 PACINGS = (
     *(hierarchical_pacing(24_000), hierarchical_pacing(8_000)),
     *(evolve(LEGACY_PACING, rate=rate) for rate in (8_000, 24_000)),
@@ -44,6 +46,8 @@ class Scenario:
     """Of the process that watches the providers, if one does."""
     host: bool
     """Whether a program that holds the call wants things said in it."""
+    keypad: bool
+    """Whether the caller presses keys of a telephone."""
     block_ms: int
     random: Random
     injected: Counter[str]
@@ -67,6 +71,7 @@ class Scenario:
             ),
             breaker=_breaker(random) if random.random() < WATCHED else None,
             host=random.random() < HOSTED,
+            keypad=random.random() < KEYPAD,
             block_ms=random.choice((64, 128, 256)),
             random=random,
             injected=injected,
@@ -120,6 +125,8 @@ def _policy(random: Random) -> ConversationPolicy:
         voice_retries=one_of((0, 1, 3)),
         max_history=one_of((2, 4, 50)),
         max_history_tokens=one_of((0, 0, 30)),
+        digits_timeout_ms=one_of((500, 3000)),
+        most_digits=one_of((3, 32)),
         hand_over=random.random() < 0.3,
         link=LinkPolicy(
             attempt_timeout_ms=one_of((500, 2500)),

@@ -11,7 +11,14 @@ from statemachine.orderedset import OrderedSet
 from machines.check.books import Books
 from machines.check.fast import run_by_tables
 from machines.check.memory import restore
-from machines.check.offers import answer_offers, host_offers, link_offers, one_link_offers, turn_offers
+from machines.check.offers import (
+    all_offers,
+    answer_offers,
+    host_offers,
+    link_offers,
+    one_link_offers,
+    turn_offers,
+)
 from machines.check.walk import SHORT, Node, drivers
 from machines.driver import Driver
 from machines.facts import Fact, Role
@@ -88,5 +95,6 @@ def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield from answer_offers(system, books)
     yield from turn_offers(system, books)
     yield from host_offers(system, books)
+    yield from all_offers(system, books)
     yield from link_offers(system, books)
     yield from one_link_offers(system, books)

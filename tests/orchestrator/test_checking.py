@@ -65,6 +65,33 @@ def test_a_violation_is_shown_with_the_shortest_way_to_it() -> None:
     assert "not known  the_end_can_be_reached " in result.output
 
 
+def test_walks_at_random_are_added_if_wanted() -> None:
+    once, again, other = (
+        [line.split(" s   ")[0].rsplit(maxsplit=1)[0] for line in check(*arguments).output.splitlines()[2:5]]
+        for arguments in (
+            ("--thorough", "2000"),
+            ("--thorough", "2000", "--seed", "1"),
+            ("--thorough", "2000", "--seed", "2"),
+        )
+    )
+    assert [line.split()[0] for line in once] == ["interruptible", "uninterrupted", "half"]
+    assert once == again != other
+    assert all(2_000 <= int(line.split()[3].replace(",", "")) < 2_200 for line in once)
+
+
+def test_the_report_is_of_the_exhaustive_walks_only(tmp_path: Path) -> None:
+    check("--report", "short.md")
+    check("--report", "long.md", "--thorough", "500")
+    assert (tmp_path / "long.md").read_text() == (tmp_path / "short.md").read_text()
+
+
+def test_the_report_says_what_each_walk_leaves_out(tmp_path: Path) -> None:
+    check("--report", "check.md")
+    written = (tmp_path / "check.md").read_text(encoding="utf-8")
+    for planned in ONE_LINK:
+        assert f"- **{planned.name}**: {planned.leaves_out}" in written
+
+
 def test_the_report_is_written_with_links_to_the_diagrams(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     result = check("--report", "docs/check.md")

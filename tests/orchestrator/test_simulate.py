@@ -20,7 +20,7 @@ from rich.console import Console
 from adapters.interfaces import Voice
 from machines.answers import AnswerActions
 from machines.check.invariants import INVARIANTS, Moment
-from machines.facts import Fact
+from machines.facts import DigitPressed, EndReason, Fact, SayRequested
 from machines.link import Link
 from machines.system import Handled
 from orchestrator import simulating
@@ -112,6 +112,22 @@ def test_a_call_is_the_same_alone_and_among_others() -> None:
     (alone,) = Campaign(3, "hostile").calls(1, first=5)
     assert alone.records == among.records
     assert alone.journal() == among.journal()
+
+
+def test_keys_are_pressed_and_hosts_say_last_words() -> None:
+    calls = list(Campaign(7, "none").calls(60))
+    taken = [
+        [step for each in call.records if isinstance(each, Handled) for step in each.steps] for call in calls
+    ]
+    typed = [step.target for steps in taken for step in steps if isinstance(step.fact, DigitPressed)]
+    ended = [
+        call.reason
+        for call, steps in zip(calls, taken, strict=True)
+        if any(isinstance(step.fact, SayRequested) and step.fact.then for step in steps)
+    ]
+    assert {"keying", "generating"} <= set(typed)
+    assert {EndReason.HANDED_OVER, EndReason.OPERATOR_HUNG_UP} & set(ended)
+    assert not any(call.complaints for call in calls)
 
 
 def test_nothing_goes_wrong_without_faults() -> None:

@@ -1,0 +1,69 @@
+"""Walks that offer everything at once, too many to be made whole: what `vantum check --thorough` adds.
+
+The exhaustive walks are kept short by what each leaves out (`PLAN`). These leave out next to nothing, and go
+through the combinations at random, the invariants held at each fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+
+import attrs
+
+from machines.check.books import Books
+from machines.check.invariants import INVARIANTS, Invariant
+from machines.check.keys import conversation_key
+from machines.check.offers import all_offers
+from machines.check.order import AtRandom
+from machines.check.report import Planned
+from machines.check.walk import SHORT, Report, Walk
+from machines.policy import ConversationPolicy
+from machines.system import ConversationSystem
+
+FULL = attrs.evolve(
+    SHORT,
+    greeting="Good day.",
+    idle_after_ms=1000,
+    nudges=("Hello?",),
+    barge_in_min_words=1,
+    barge_in_false_alarms=1,
+    anticipations=2,
+    max_sayings=1,
+)
+"""Everything that a policy can ask for, where the caller may interrupt everything."""
+UNINTERRUPTED = attrs.evolve(FULL, barge_in=False)
+HALF = attrs.evolve(FULL, barge_in_thinking=False, barge_in_greeting=False, hand_over=True)
+"""Some of what is said can be interrupted, and a person takes over from a model that keeps failing."""
+LEAVES_OUT = (
+    "Most combinations: it goes through them at random. More than one turn, text or request waiting;"
+    " more than two segments to an answer."
+)
+
+
+def thorough(most_facts: int, draw: Callable[[int], int]) -> tuple[Planned, ...]:
+    """The walks to be made, each of about so many facts; `draw` gives a number below another, by chance."""
+    policies = (
+        ("interruptible", "everything at once, at random, where answers can be interrupted", FULL),
+        ("uninterrupted", "the same where they cannot", UNINTERRUPTED),
+        ("half", "the same where some can", HALF),
+    )
+    return tuple(
+        Planned(name, subject, LEAVES_OUT, partial(_walk, AtRandom(draw, most_facts), policy))
+        for name, subject, policy in policies
+    )
+
+
+def _walk(
+    order: AtRandom,
+    policy: ConversationPolicy,
+    invariants: tuple[Invariant, ...] = INVARIANTS,
+    *,
+    stop_at_violation: bool = False,
+) -> Report:
+    return Walk(all_offers, _key, policy, invariants, stop_at_violation, order=order).run()
+
+
+def _key(system: ConversationSystem, books: Books) -> Hashable:
+    """Links that are lost in the middle of a call are told apart, too."""
+    return conversation_key(system, books), system.conversation.context.links_up
