@@ -108,7 +108,18 @@ class ToolContext:
 
 @frozen
 class Tool:
-    """A function that a language model may call. Made by `tool`."""
+    """A function that a language model may call. Made by `tool`.
+
+    ```python
+    @tool
+    def add(one: float, other: float) -> float:
+        \"\"\"The sum of two numbers.\"\"\"
+        return one + other
+
+    assert (add.name, add.spec.description) == ("add", "The sum of two numbers.")
+    assert add.function(1, 2) == 3
+    ```
+    """
 
     spec: ToolSpec
     """What the model is told of it."""

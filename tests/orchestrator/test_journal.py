@@ -361,8 +361,11 @@ async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
 
 # --- redaction --------------------------------------------------------------------------------------------
 
-PLAIN = {"digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"}
-"""Fields with text that nobody said."""
+PLAIN = {
+    *("digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"),
+    *("id", "name"),
+}
+"""Fields with text that nobody said; the last are those of a tool's call."""
 
 
 def texts(kind: type[Any]) -> set[str]:
