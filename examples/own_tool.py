@@ -111,7 +111,7 @@ async def keep(transport: MemoryTransport, answer: list[AudioOut]) -> None:
     """What the caller is to hear, until the conversation's end."""
     async for message in transport:
         if isinstance(message, AudioOut):
-            answer.append(message)
+            answer += [message]
 
 
 async def main(

@@ -36,12 +36,17 @@ class Arguments:
 
         Raises `TypeError` for a parameter that a model cannot give.
         """
-        parameters = _parameters(function)
-        given_ones = frozenset(each.name for each in parameters if each.annotation is given)
-        asked = [each for each in parameters if each.name not in given_ones]
         try:
+            parameters = _parameters(function)
+            given_ones = frozenset(each.name for each in parameters if each.annotation is given)
+            asked = [each for each in parameters if each.name not in given_ones]
             checked = TypeAdapter(_collector(asked))
             schema = checked.json_schema(schema_generator=_Untitled)
+        except NameError as error:
+            raise TypeError(
+                f"{function.__qualname__} cannot be a tool: {error} in its annotations, "
+                "which are looked up in its module"
+            ) from error
         except PydanticUserError as error:
             reason = error.message.partition(". ")[0].splitlines()[0]
             raise TypeError(
@@ -59,13 +64,7 @@ class Arguments:
 
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
-    try:
-        parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-    except NameError as error:
-        raise TypeError(
-            f"{function.__qualname__} cannot be a tool: {error} in its annotations; "
-            "they must be known where the function is defined, in its module"
-        ) from error
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     for each in parameters:
         if each.kind not in BY_NAME:
             raise TypeError(

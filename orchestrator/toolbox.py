@@ -89,7 +89,7 @@ class Toolbox:
         try:
             arguments = tool._arguments.read(asked.arguments)
             given = dict.fromkeys(tool._arguments.given_ones, context)
-            with trio.move_on_after(timeout_ms / 1000), sole_error():
+            with sole_error(), trio.move_on_after(timeout_ms / 1000):
                 return Result(_text(await self._call(tool, {**arguments, **given})))
             return Result(
                 f"{tool.name} did not finish within {timeout_ms / 1000:g} seconds; "
