@@ -14,6 +14,7 @@ from attrs import frozen
 from pydantic import BaseModel, Field
 from trio.testing import MockClock
 
+from adapters.interfaces import Emit
 from machines.facts import EndReason, Fact, HungUp, SayMode, SayRequested
 from machines.tools import OnInterruption, ToolCall, ToolPolicy
 from orchestrator import Tool, ToolContext, ToolError, end_call, tool, transfer_call
@@ -160,7 +161,10 @@ def misspelt(day: "Strang") -> None:  # type: ignore[name-defined]  # noqa: F821
         (unnamed, "each argument by its name, which day: str does not allow"),
         (yielding, "yielding cannot be a tool: it yields, and a tool returns one result"),
         (misspelt, "misspelt cannot be a tool: name 'Strang' is not defined in its annotations"),
-        (functools.partial(strange, 1), "a tool is made of a function or a method, not of functools.partial"),
+        (
+            functools.partial(undocumented, "Monday"),
+            "a tool is made of a function or a method, not of functools.partial",
+        ),
         ("strange", "a tool is made of a function or a method, not of 'strange'"),
     ],
 )
@@ -217,9 +221,13 @@ async def book(guests: Annotated[int, Field(ge=1, le=12)], when: str) -> str:
     return f"{guests!r} guests {when}"
 
 
-async def call(of: Tool, arguments: str, *, name: str | None = None, put: Any = None) -> Result:
+def nobody(fact: Fact) -> None:
+    raise AssertionError(f"{fact} was not expected")
+
+
+async def call(of: Tool, arguments: str, *, name: str | None = None, put: Emit | None = None) -> Result:
     asked = ToolCall("id 1", name or of.name, arguments)
-    return await Toolbox([of], "conversation").run(1, asked, of.policy.timeout_ms, put or [].append)
+    return await Toolbox([of], "conversation").run(1, asked, of.policy.timeout_ms, put or nobody)
 
 
 @pytest.mark.parametrize(
@@ -345,9 +353,9 @@ async def test_threads_are_bounded_and_waiting_for_one_counts() -> None:
     box = Toolbox([wait], threads=trio.CapacityLimiter(1))
     try:
         for number in (1, 2):
-            assert (await box.run(number, ToolCall("id", "wait", ""), 50, [].append)).failed
+            assert (await box.run(number, ToolCall("id", "wait", ""), 50, nobody)).failed
         let_go.set()
-        assert await box.run(3, ToolCall("id", "wait", ""), 60_000, [].append) == Result("done")
+        assert await box.run(3, ToolCall("id", "wait", ""), 60_000, nobody) == Result("done")
     finally:
         let_go.set()
 
