@@ -1,7 +1,7 @@
 """Conversations inside an asyncio program: the same interface, with Trio in a thread of its own.
 
-Everything that a host gives (transports) and gets (conversations, events) lives in its own event loop;
-everything else lives in the thread, behind a border that back-pressure and cancellation cross
+Everything that a host gives (transports, asynchronous tools) and gets (conversations, events) lives in its
+own event loop; everything else lives in the thread, behind a border that back-pressure and cancellation cross
 (`asyncio_border.py`).
 
 In the examples, `Quiet()` is a transport whose caller says nothing; `orchestrator` is one of this module.

@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import Field
 
 from machines.facts import EndReason
-from orchestrator.saying import require_words
-from orchestrator.tools import Tool, ToolContext, ToolError, tool
+from orchestrator.saying import has_words
+from orchestrator.tools import Tool, ToolContext, tool
 
 TRANSFER = "transfer_call"
 """The one that needs somebody to transfer to."""
@@ -70,8 +70,8 @@ def built_in(names: Iterable[str]) -> tuple[Tool, ...]:
 
 
 def _say_last(text: str, then: EndReason, context: ToolContext, *, interruptible: bool) -> None:
-    try:
-        require_words(text)
-    except ValueError as error:
-        raise ToolError(f"That was not done, for {error}: give the words to say.") from None
-    context.say(text, interruptible=interruptible, then=then)
+    """What is without words needs no time."""
+    if has_words(text):
+        context.say(text, interruptible=interruptible, then=then)
+    else:
+        context.end(then)

@@ -158,7 +158,7 @@ async def test_the_model_may_hang_up_on_a_browser_and_cannot_transfer_it(autojum
     providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer(calls=(farewell,)))))
     async with a_session(providers, settings=evolve(SETTINGS, tools=(end_call, transfer_call))) as held:
         await held.client.send("audio.input.start", {"turnMode": "manual"})
-        await held.client.send("audio.input.chunk", {"audio": pcm_to_bytes(spoken("goodbye"))})
+        await held.client.send("audio.input.chunk", {"audio": pcm_to_bytes(spoken("hello"))})
         await held.client.send("audio.input.stop")
         await held.lasted()
         assert await held.client.is_closed() == 1000

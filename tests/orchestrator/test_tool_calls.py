@@ -41,7 +41,14 @@ from orchestrator import (
 )
 from orchestrator.journal import Journal, read_journal
 from orchestrator.replay import replay
-from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
+from orchestrator.simulation import (
+    Answer,
+    SimulatedLanguageModel,
+    SimulatedProviders,
+    SimulatedTextToSpeech,
+    Speaking,
+    script,
+)
 from tests.orchestrator.host_calls import listen, take_turn
 
 NEVER_MS = 3_600_000
@@ -89,8 +96,15 @@ async def talk(
     settings: Settings | None = None,
     llm: SimulatedLanguageModel | None = None,
 ) -> AsyncIterator[Talk]:
-    """A conversation in which the model gives these answers, and nothing is left of it afterwards."""
-    providers = SimulatedProviders(llm=llm or SimulatedLanguageModel(script(*answers, then=Answer())))
+    """A conversation in which the model gives these answers, and nothing is left of it afterwards.
+
+    Where a journal is kept, time must be real, for files know no other; so the voice is a fast one.
+    """
+    voice = Speaking(ms_per_character=1 if settings and settings.journal_dir else 60)
+    providers = SimulatedProviders(
+        llm=llm or SimulatedLanguageModel(script(*answers, then=Answer())),
+        tts=SimulatedTextToSpeech(script(then=voice)),
+    )
     transport = MemoryTransport()
     async with open_orchestrator(settings, providers=providers.for_calls(), tools=tools) as orchestrator:
         policy = evolve(orchestrator.policy, tool_filler_after_ms=NEVER_MS)
@@ -216,10 +230,8 @@ async def test_built_in_tools_are_those_of_the_settings_if_the_host_gives_none(
 # --- journals ---------------------------------------------------------------------------------------------
 
 
-async def test_a_tool_that_runs_is_in_its_journal_and_then_its_result_is(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    @tool(timeout_s=3600)
+async def test_a_tool_that_runs_is_in_its_journal_and_then_its_result_is(tmp_path: Path) -> None:
+    @tool
     async def look(context: ToolContext) -> str:
         """Look into the journal."""
         [path] = list(tmp_path.iterdir())  # noqa: ASYNC240
@@ -239,9 +251,7 @@ async def test_a_tool_that_runs_is_in_its_journal_and_then_its_result_is(
     assert [step.fact.result for step in steps if isinstance(step.fact, ToolFinished)] == ["[1]"]
 
 
-async def test_of_a_redacted_journal_nobody_learns_what_tools_were_given_and_gave(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_of_a_redacted_journal_nobody_learns_what_tools_were_given_and_gave(tmp_path: Path) -> None:
     @tool(filler="Momentarily occupied.")
     async def balance(account: str) -> str:
         """The balance."""
@@ -267,7 +277,7 @@ async def test_of_a_redacted_journal_nobody_learns_what_tools_were_given_and_gav
 
 @pytest.mark.parametrize(("policy", "finishes"), [("cancel", False), ("finish", True), ("block", True)])
 async def test_a_caller_who_hangs_up_stops_what_may_be_stopped_and_the_rest_has_a_moment(
-    policy: Literal["cancel", "finish", "block"], finishes: bool, tmp_path: Path, autojump_clock: MockClock
+    policy: Literal["cancel", "finish", "block"], finishes: bool, autojump_clock: MockClock
 ) -> None:
     began, finished, ended = trio.Event(), [], []
 
@@ -281,14 +291,13 @@ async def test_a_caller_who_hangs_up_stops_what_may_be_stopped_and_the_rest_has_
         finally:
             ended.append(trio.current_time())
 
-    async with talk(asks("work"), tools=[work], settings=Settings(journal_dir=tmp_path)) as held:
+    async with talk(asks("work"), tools=[work]) as held:
         await take_turn(held.transport, "hello")
         await began.wait()
         await held.transport.hang_up()
         outcome = await held.conversation.outcome()
     assert outcome.reason is EndReason.CALLER_HUNG_UP
     assert (len(finished), len(ended)) == (int(finishes), 1)
-    kept(outcome)
 
 
 async def test_a_tool_does_not_outlive_its_conversation(autojump_clock: MockClock) -> None:
@@ -372,28 +381,17 @@ async def test_a_host_that_breaks_off_in_the_midst_of_a_tool_leaves_nothing(
     ],
 )
 async def test_the_model_ends_the_call_when_its_last_words_were_heard(
-    of: Tool, argument: str, reason: EndReason, tmp_path: Path, autojump_clock: MockClock
+    of: Tool, argument: str, reason: EndReason, tmp_path: Path
 ) -> None:
     words = "Thank you for calling."
     llm = SimulatedLanguageModel(script(asks(of.name, **{argument: words}), then=Answer("More.")))
     async with talk(tools=[of], llm=llm, settings=Settings(journal_dir=tmp_path)) as held:
-        await take_turn(held.transport, "goodbye")
+        await take_turn(held.transport, "hello")
         outcome = await held.conversation.outcome()
     assert outcome.reason is reason
     assert held.transport.closed_for is reason
     assert [event.text for event in await held.events(AnswerText)] == [words]
     assert isinstance(held.heard[-1], AudioEnds)
-    assert held.heard[-1].duration_ms == pytest.approx(60 * len(words))
+    assert held.heard[-1].duration_ms == pytest.approx(len(words))
     assert len(llm.requests) == 1
     assert kept(outcome).ended is reason
-
-
-async def test_a_farewell_of_nothing_is_given_back_to_the_model(autojump_clock: MockClock) -> None:
-    llm = SimulatedLanguageModel(
-        script(asks("end_call", farewell=""), asks("end_call", farewell="Bye."), then=Answer("More."))
-    )
-    async with talk(tools=[end_call], llm=llm) as held:
-        await take_turn(held.transport, "goodbye")
-        outcome = await held.conversation.outcome()
-    assert outcome.reason is EndReason.AGENT_HUNG_UP
-    assert [event.text for event in await held.events(AnswerText)] == ["Bye."]
