@@ -147,7 +147,7 @@ async def test_a_booking_is_finished_once_although_the_caller_speaks_on(autojump
             if isinstance(event, ToolCalled):
                 break
         await transport.start_turn()
-        await transport.push(spoken("and a quiet one", RATE), RATE)
+        await transport.push(spoken("wait how is the weather", RATE), RATE)
         await transport.end_turn()
         async for event in events:
             if isinstance(event, ToolReturned):
