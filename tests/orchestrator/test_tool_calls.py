@@ -95,6 +95,7 @@ async def talk(
     tools: list[Tool],
     settings: Settings | None = None,
     llm: SimulatedLanguageModel | None = None,
+    **policies: Any,
 ) -> AsyncIterator[Talk]:
     """A conversation in which the model gives these answers, and nothing is left of it afterwards.
 
@@ -107,7 +108,7 @@ async def talk(
     )
     transport = MemoryTransport()
     async with open_orchestrator(settings, providers=providers.for_calls(), tools=tools) as orchestrator:
-        policy = evolve(orchestrator.policy, tool_filler_after_ms=NEVER_MS)
+        policy = evolve(orchestrator.policy, tool_filler_after_ms=NEVER_MS, **policies)
         async with (
             trio.open_nursery() as nursery,
             orchestrator.conversation(transport, policy=policy, turn_mode=TurnMode.MANUAL) as conversation,
@@ -270,6 +271,33 @@ async def test_of_a_redacted_journal_nobody_learns_what_tools_were_given_and_gav
     for word in ("Zwingli", "Calvin", "account", "wrong", "Overdrawn", "occupied", "arguments are"):
         assert word.encode() not in data, word
     assert b"balance" in data, "the tool's name is no secret"
+
+
+@pytest.mark.parametrize("transcripts", ["full", "redacted"])
+async def test_what_the_caller_overtakes_is_told_the_model_and_replays_from_any_journal(
+    transcripts: Literal["full", "redacted"], tmp_path: Path
+) -> None:
+    goes_on = trio.Event()
+
+    @tool(on_interruption="cancel")
+    async def wait() -> None:
+        """Wait."""
+        await goes_on.wait()
+
+    llm = SimulatedLanguageModel(script(asks("wait", "wait"), then=Answer("Well.")))
+    settings = Settings(journal_dir=tmp_path, journal_transcripts=transcripts)
+    async with talk(tools=[wait], llm=llm, settings=settings, tools_in_parallel=False) as held:
+        await take_turn(held.transport, "hello")
+        await held.until(ToolCalled)
+        await take_turn(held.transport, "wait")
+        await held.until(ToolReturned)
+        await held.answered()
+    outcome = await held.conversation.outcome()
+    kept(outcome)
+    assert [event.call for event in await held.events(ToolCalled)] == [1]
+    [message] = [each for each in outcome.history if each.calls]
+    assert [each.failed for each in message.calls] == [True, True]
+    assert message.calls[0].result == "The call was cancelled before it had a result."
 
 
 # --- the end of a conversation ----------------------------------------------------------------------------
