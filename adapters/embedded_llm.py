@@ -2,6 +2,9 @@
 
 It is spoken to over HTTP by the OpenAI adapter, like any other server. The port is chosen by the system and
 takes requests only with a token that this process has drawn.
+
+Tools are offered to the model by its chat template: one whose template has no place for them, as that of
+SmolLM2-135M, is never told of them, and answers in words.
 """
 
 from __future__ import annotations

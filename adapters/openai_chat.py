@@ -14,13 +14,15 @@ from typing import TypeVar
 import httpx2
 import openai
 import trio
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk
 from pydantic import ValidationError
 
-from adapters.interfaces import ProviderError
+from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai_errors import CAUGHT, error_body, provider_error
+from adapters.openai_tools import StreamedCalls, message_params, tool_params
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
+from machines.tools import ToolCall
 
 _CONNECT_SECONDS = 5.0
 _GAP_SECONDS = 60.0
@@ -33,7 +35,8 @@ _NO_MODEL_LIST = frozenset({404, 405, 501})
 T = TypeVar("T")
 
 Prepare = Callable[[Sequence[Message]], Sequence[Message]]
-"""Makes what the model is sent out of the conversation, as far as the model itself requires it."""
+"""Makes what the model is sent out of the conversation, as far as the model itself requires it. Messages that
+are kept are kept with their calls."""
 
 
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
@@ -97,12 +100,15 @@ class OpenAILanguageModel:
         self._extra_body = dict(extra_body or {})
         self._prepare = prepare
 
-    def generate(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """As `LanguageModel.generate`. An answer without any text is no error here.
+    def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
+        """As `LanguageModel.generate`. An answer without text or calls is no error here.
 
-        If the last message is the assistant's, the answer goes on from there.
+        If the last message is the assistant's and has no calls, the answer goes on from there. A server or
+        model that knows no tools refuses the request, or answers as if none were offered.
         """
-        return self._generate(messages, self._max_tokens, self._extra_body)
+        return self._generate(messages, self._max_tokens, self._extra_body, tools)
 
     async def check(self) -> None:
         """As `LanguageModel.check`: asks for the list of models, or for one token where there is no list.
@@ -129,17 +135,22 @@ class OpenAILanguageModel:
 
     @asynccontextmanager
     async def _generate(
-        self, messages: Sequence[Message], max_tokens: int | None, extra_body: dict[str, object]
-    ) -> AsyncIterator[AsyncIterator[str]]:
+        self,
+        messages: Sequence[Message],
+        max_tokens: int | None,
+        extra_body: dict[str, object],
+        tools: Sequence[ToolSpec] = (),
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
         request = self._client.chat.completions.with_streaming_response.create(
             model=self._model,
-            messages=[_as_param(message) for message in self._prepare(messages)],
+            messages=message_params(self._prepare(messages)),
             stream=True,
             temperature=_given(self._temperature),
             max_tokens=_given(max_tokens),
             top_p=_given(self._top_p),
             frequency_penalty=_given(self._frequency_penalty),
             presence_penalty=_given(self._presence_penalty),
+            tools=tool_params(tools) if tools else openai.omit,
             extra_body=extra_body or None,
         )
         try:
@@ -156,7 +167,7 @@ class OpenAILanguageModel:
 
 
 class _Pieces:
-    """The text of a streamed answer, piece by piece."""
+    """A streamed answer: its text, piece by piece, then its calls. Empty pieces: a call is being written."""
 
     def __init__(
         self, provider: str, key: str, lines: AsyncIterator[str], note_ignored: Callable[[], None]
@@ -165,20 +176,28 @@ class _Pieces:
         self._key = key
         self._lines = lines
         self._note_ignored = note_ignored
-        self._complete = False
-        """The model ended its answer."""
+        self._calls = StreamedCalls(provider)
+        self._written: list[ToolCall] | None = None
+        """The calls that are still to be reported, once the answer is complete."""
+        self._finish_reason: str | None = None
+        """Why the model ended its answer, if it has."""
         self._done = False
         """The server said that nothing more comes."""
 
     def __aiter__(self) -> _Pieces:
         return self
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> str | ToolCall:
         while not self._done:
             line = await self._next_line()
-            piece = self._read(line) if line is not None else self._end()
-            if piece:
+            if line is None:
+                self._end()
+            elif (piece := self._read(line)) is not None:
                 return piece
+        if self._written is None:
+            self._written = self._calls.finish(self._finish_reason)
+        if self._written:
+            return self._written.pop(0)
         raise StopAsyncIteration
 
     async def drain(self) -> None:
@@ -198,27 +217,26 @@ class _Pieces:
         except CAUGHT as error:
             raise provider_error(self._provider, error, self._key) from None
 
-    def _end(self) -> str:
+    def _end(self) -> None:
         self._done = True
-        if not self._complete:
+        if not self._finish_reason:
             raise ProviderError(ErrorClass.CONNECTION, f"{self._provider}: the answer broke off")
-        return ""
 
-    def _read(self, line: str) -> str:
-        """The text in a line of a server-sent event stream; empty if there is none."""
+    def _read(self, line: str) -> str | None:
+        """The piece in a line of a server-sent event stream, if there is one."""
         name, _, value = line.partition(":")
         payload = value.removeprefix(" ")
         if name == "data" and payload.strip() == "[DONE]":
             self._done = True
-            return ""
+            return None
         if name == "data":
             return self._read_chunk(payload)
         if line.startswith("{") or name == "error":
             # A body that is no event stream, or llama.cpp's own kind of event.
             return self._read_chunk(line if line.startswith("{") else f'{{"error": {payload}}}')
-        return ""  # a comment that keeps the connection alive, another field, or the end of an event
+        return None  # a comment that keeps the connection alive, another field, or the end of an event
 
-    def _read_chunk(self, payload: str) -> str:
+    def _read_chunk(self, payload: str) -> str | None:
         try:
             chunk = ChatCompletionChunk.model_validate_json(payload)
         except ValidationError:
@@ -226,48 +244,44 @@ class _Pieces:
         if error := (chunk.model_extra or {}).get("error"):
             raise error_body(self._provider, error, self._key)
         if not chunk.choices:
-            return ""
-        return self._take(chunk.choices[0].delta.content, chunk.choices[0].finish_reason)
+            return None
+        delta = chunk.choices[0].delta
+        if delta.tool_calls:
+            self._calls.add(call.model_dump() for call in delta.tool_calls)
+        return self._take(delta.content, bool(delta.tool_calls), chunk.choices[0].finish_reason)
 
-    def _read_leniently(self, payload: str) -> str:
-        """An error, or a chunk that differs from OpenAI's in fields that the answer's text does not need.
+    def _read_leniently(self, payload: str) -> str | None:
+        """An error, or a chunk that differs from OpenAI's in fields that the answer does not need.
 
-        What is well-formed and neither of both is ignored. A chunk that cannot be read may have held text,
-        and an answer without it would not be the model's: that is an error.
+        What is well-formed and neither of both is ignored. A chunk that cannot be read may have held text or
+        a call, and an answer without it would not be the model's: that is an error.
         """
         try:
             fields = json.loads(payload)
             if not isinstance(fields, dict) or not fields.keys() & {"error", "choices"}:
                 self._note_ignored()
-                return ""
+                return None
             error = fields.get("error")
             choice = fields["choices"][0] if error is None else {}
-            content = choice.get("delta", {}).get("content")
+            delta = choice.get("delta", {})
+            content, calls = delta.get("content"), delta.get("tool_calls")
+            if calls:
+                self._calls.add(calls)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise self._malformed(payload) from None
         if error is not None:
             raise error_body(self._provider, error, self._key)
         if not isinstance(content, str | None):
             raise self._malformed(payload)
-        return self._take(content, choice.get("finish_reason"))
+        return self._take(content, bool(calls), choice.get("finish_reason"))
 
-    def _take(self, content: str | None, finish_reason: str | None) -> str:
-        self._complete = self._complete or bool(finish_reason)
-        return content or ""
+    def _take(self, content: str | None, calling: bool, finish_reason: str | None) -> str | None:
+        self._finish_reason = finish_reason or self._finish_reason
+        return content or ("" if calling else None)
 
     def _malformed(self, payload: str) -> ProviderError:
         message = f"{self._provider}: a malformed chunk of {len(payload)} characters"
         return ProviderError(ErrorClass.TRANSIENT, message)
-
-
-def _as_param(message: Message) -> ChatCompletionMessageParam:
-    match message.speaker:
-        case Speaker.SYSTEM:
-            return {"role": "system", "content": message.text}
-        case Speaker.USER:
-            return {"role": "user", "content": message.text}
-        case Speaker.ASSISTANT:
-            return {"role": "assistant", "content": message.text}
 
 
 def _given(value: T | None) -> T | openai.Omit:

@@ -2,6 +2,9 @@
 
 Without example turns it rambles, makes lists and refuses. Even with them it is wrong most of the time: it is
 there so that everything else can be tried without a key, and nothing here makes it an assistant.
+
+It calls no tools: its chat template has no place for them, so it never sees those it is offered. Results that
+are in the conversation already, because another model called for them, it reads like other messages.
 """
 
 from __future__ import annotations
@@ -47,9 +50,18 @@ def _first_sent(spoken: Sequence[Message]) -> int:
     """
     first = characters = 0
     for at, message in enumerate(spoken):
-        characters += len(message.text)
+        characters += _length(message)
         if characters > _MOST_CHARACTERS:
             while characters > _MOST_CHARACTERS / 2 and first < at:
-                characters -= len(spoken[first].text)
+                characters -= _length(spoken[first])
                 first += 1
     return first
+
+
+def _length(message: Message) -> int:
+    """In characters, with calls and their results: they are sent or left out with their message."""
+    calls = sum(
+        len(record.call.name) + len(record.call.arguments) + len(record.result or "")
+        for record in message.calls
+    )
+    return len(message.text) + calls

@@ -42,13 +42,17 @@ class Message:
 CHARACTERS_PER_TOKEN = 4
 """Of English text, as OpenAI states it; other scripts have fewer."""
 TOKENS_PER_MESSAGE = 4
-"""What a message costs beside its text."""
+"""What a message costs beside its text. The results of calls are messages, too, to a model."""
 
 
 def tokens(message: Message) -> int:
     """How many tokens a message is, by estimate: the tokenizers of models differ."""
-    plain = sum(character.isascii() for character in message.text)
-    return TOKENS_PER_MESSAGE + math.ceil(plain / CHARACTERS_PER_TOKEN) + len(message.text) - plain
+    asked = (part for record in message.calls for part in (record.call.name, record.call.arguments))
+    results = (record.result or "" for record in message.calls)
+    text = "".join((message.text, *asked, *results))
+    plain = sum(character.isascii() for character in text)
+    each = TOKENS_PER_MESSAGE * (1 + len(message.calls))
+    return each + math.ceil(plain / CHARACTERS_PER_TOKEN) + len(text) - plain
 
 
 def within_budget(history: tuple[Message, ...], now: tuple[Message, ...], budget: int) -> tuple[Message, ...]:

@@ -16,7 +16,7 @@ from adapters.conformance.hearing import SPEECH_TO_TEXT, Hearing
 from adapters.conformance.judging import TURN_MODEL, Judging
 from adapters.conformance.noticing import VOICE_ACTIVITY, Noticing
 from adapters.conformance.speaking import TEXT_TO_SPEECH, Speaking
-from adapters.conformance.thinking import LANGUAGE_MODEL, Thinking
+from adapters.conformance.thinking import LANGUAGE_MODEL, WEATHER, Thinking
 
 __all__ = [
     "LANGUAGE_MODEL",
@@ -24,6 +24,7 @@ __all__ = [
     "TEXT_TO_SPEECH",
     "TURN_MODEL",
     "VOICE_ACTIVITY",
+    "WEATHER",
     "Check",
     "Hearing",
     "Judging",

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.conformance.checks import Check, checked, must, must_fail, must_have_a_name, within
-from adapters.interfaces import LanguageModel
+from adapters.interfaces import LanguageModel, ToolSpec
 from machines.history import Message, Speaker
+from machines.tools import CallRecord, ToolCall
 
 LEFT = 10
 """Answers that are left early, one after the other: a connection that is not given back is missed by then."""
+
+WEATHER = ToolSpec(
+    "get_weather",
+    "Tells the weather that a city has now.",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+_RESULT = "Sunny, 21 degrees Celsius."
 
 
 @frozen(eq=False)
@@ -26,6 +35,9 @@ class Thinking:
     """Nothing may take longer, a whole answer included."""
     unreachable: LanguageModel | None = None
     """The same adapter, led to where nobody answers; without it, its failing is not checked."""
+    tool_question: str | None = None
+    """Something for which `WEATHER` is called, like "What is the weather in Paris?"; without it, calling is
+    not checked: an adapter or a model may ignore the tools that it is offered."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -36,14 +48,30 @@ class Thinking:
         )
 
 
-async def _answer(subject: Thinking, messages: Sequence[Message]) -> str:
+@frozen
+class _Answer:
+    text: str = ""
+    calls: list[ToolCall] = field(factory=list)
+
+
+async def _answer(subject: Thinking, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> _Answer:
     pieces: list[str] = []
+    calls: list[ToolCall] = []
     with within(subject.patience_s, "an answer"):
-        async with subject.provider.generate(messages) as answer:
+        async with subject.provider.generate(messages, tools) as answer:
             async for piece in answer:
-                must(isinstance(piece, str), f"a piece of an answer is {piece!r}, but must be a text")
+                if isinstance(piece, ToolCall):
+                    calls.append(piece)
+                    continue
+                must(
+                    isinstance(piece, str), f"a piece of an answer is {piece!r}, but must be a text or a call"
+                )
+                must(not (calls and piece), f"text came after a call: {piece!r}")
                 pieces.append(piece)
-    return "".join(pieces)
+    offered = {tool.name for tool in tools}
+    for call in calls:
+        must(call.name in offered, f"{call.name!r} was called, but not offered")
+    return _Answer("".join(pieces), calls)
 
 
 @checked
@@ -58,17 +86,69 @@ async def it_says_what_it_is_and_that_it_works(subject: Thinking) -> None:
 async def questions_are_answered(subject: Thinking) -> None:
     """With words, and an end."""
     answer = await _answer(subject, subject.messages)
-    must(bool(answer.strip()), "the answer is empty")
+    must(bool(answer.text.strip()), "the answer is empty")
 
 
 @checked
 async def every_form_of_history_is_taken(subject: Thinking) -> None:
-    """With and without a system message, after exchanges, and with an answer's beginning to go on with."""
+    """With and without a system message, after exchanges, and with an answer's beginning to go on with.
+
+    Also with calls of tools in it, whether these are offered any more or not.
+    """
     system, user = subject.messages
     exchange = (Message(Speaker.USER, "Hello?"), Message(Speaker.ASSISTANT, "Hel", True, 200.0, "lo there."))
     begun = Message(Speaker.ASSISTANT, "One, two,")
     for messages in ((user,), (system, *exchange, user), (system, *exchange, user, begun)):
         await _answer(subject, messages)
+    finished = _asking("", CallRecord(1, _call(1), _RESULT))
+    others = _asking(
+        "Let me see.",
+        CallRecord(2, _call(2), "No such city.", failed=True),
+        CallRecord(3, _call(3)),
+        CallRecord(4, ToolCall("call_4", WEATHER.name, '{"city'), "These are no arguments.", failed=True),
+    )
+    for with_calls in ((system, user, finished), (system, user, finished, *exchange, user, others)):
+        for tools in ((), (WEATHER,)):
+            await _answer(subject, with_calls, tools)
+
+
+def _call(number: int) -> ToolCall:
+    return ToolCall(f"call_{number}", WEATHER.name, '{"city": "Paris"}')
+
+
+def _asking(text: str, *calls: CallRecord) -> Message:
+    return Message(Speaker.ASSISTANT, text, calls=calls)
+
+
+@checked
+async def tools_may_be_offered(subject: Thinking) -> None:
+    """With an answer in words or in calls, or in both."""
+    answer = await _answer(subject, subject.messages, (WEATHER,))
+    must(bool(answer.text.strip() or answer.calls), "the answer is empty when a tool is offered")
+
+
+@checked
+async def tools_are_called(subject: Thinking) -> None:
+    """With arguments, under ids that tell calls apart; and what they give is answered with words."""
+    if subject.tool_question is None:
+        return
+    messages = (subject.messages[0], Message(Speaker.USER, subject.tool_question))
+    answer = await _answer(subject, messages, (WEATHER,))
+    must(bool(answer.calls), f"the tool was not called, but was said: {answer.text!r}")
+    ids = [call.id for call in answer.calls]
+    must(all(ids) and len(set(ids)) == len(ids), f"the calls' ids do not tell them apart: {ids}")
+    for call in answer.calls:
+        must(_is_object(call.arguments), f"the arguments are no JSON object: {call.arguments!r}")
+    records = (CallRecord(number, call, _RESULT) for number, call in enumerate(answer.calls, 1))
+    spoken = await _answer(subject, (*messages, _asking(answer.text, *records)))
+    must(bool(spoken.text.strip()), "the answer to a call's result is empty")
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 @checked
@@ -79,7 +159,8 @@ async def an_answer_can_be_left_early(subject: Thinking) -> None:
             async with subject.provider.generate(subject.messages) as answer:
                 async for _piece in answer:
                     break
-    must(bool((await _answer(subject, subject.messages)).strip()), "after answers left early, one is empty")
+    answered = await _answer(subject, subject.messages)
+    must(bool(answered.text.strip()), "after answers left early, one is empty")
 
 
 @checked
@@ -103,7 +184,7 @@ async def callers_are_answered_at_the_same_time(subject: Thinking) -> None:
     answers: list[str] = []
 
     async def ask() -> None:
-        answers.append(await _answer(subject, subject.messages))
+        answers.append((await _answer(subject, subject.messages)).text)
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
@@ -131,6 +212,8 @@ LANGUAGE_MODEL: tuple[Check[Thinking], ...] = (
     it_says_what_it_is_and_that_it_works,
     questions_are_answered,
     every_form_of_history_is_taken,
+    tools_may_be_offered,
+    tools_are_called,
     an_answer_can_be_left_early,
     cancellation_comes_out,
     callers_are_answered_at_the_same_time,

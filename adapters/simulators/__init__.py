@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.records import Exchange, Records, SpeechContext
-from adapters.simulators.script import Answer, Latencies, Latency, Script
+from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
 from adapters.simulators.server import ROUTES, Simulators, simulators
 from adapters.simulators.speech import LocalVoice, Tone, best_voice
 from adapters.simulators.telephone import Telephone
@@ -19,6 +19,7 @@ from adapters.simulators.twilio import SimulatedCall, TelephoneNetwork
 __all__ = [
     "ROUTES",
     "Answer",
+    "Call",
     "Exchange",
     "Fault",
     "FaultKind",

@@ -1,71 +1,29 @@
-"""OpenAI, simulated: chat completions, streamed or whole, and the list of models.
+"""OpenAI, simulated: chat completions, streamed or whole, with calls of tools, and the list of models.
 
-Sources: the types of openai 3.54 (what a request may hold), platform.openai.com/docs/guides/error-codes and
-api-reference/chat.
+Sources: platform.openai.com/docs/api-reference/chat and guides/function-calling.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import trio
-from openai.types.chat import completion_create_params
+from attrs import evolve, frozen
 
-from adapters.simulators.script import rest_of
+from adapters.simulators.openai_requests import MODELS, check, check_body, refuse
+from adapters.simulators.script import Call, Called, rest_of
 from adapters.simulators.session import Session
-from adapters.simulators.wire import Head, HttpWire, RefusalError
+from adapters.simulators.wire import HttpWire
 
-MODELS = ("gpt-4.1-2025-04-14", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini")
-_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
-_LIMITS = {
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-    "frequency_penalty": (-2, 2),
-    "presence_penalty": (-2, 2),
-    "max_tokens": (1, 32768),
-    "max_completion_tokens": (1, 32768),
-}
-_PARAMETERS = frozenset(
-    (
-        *get_type_hints(completion_create_params.CompletionCreateParamsBase),
-        *get_type_hints(completion_create_params.CompletionCreateParamsStreaming),
-    )
-)
+__all__ = ["check", "models", "refuse", "serve_chat"]
+
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
 _JSON = {"content-type": "application/json"}
 _CREATED = 1_767_225_600
 """The same for every answer: 1 January 2026."""
-
-
-def refuse(
-    status: int, reason: str, session: Session, code: str | None = None, param: str | None = None
-) -> RefusalError:
-    """The way in which OpenAI turns a request away."""
-    kind, usual_code = _KINDS.get(status, ("server_error", None))
-    error = {"message": reason, "type": kind, "param": param, "code": code or usual_code}
-    headers = {**_JSON, "x-request-id": session.id()}
-    return RefusalError(status, json.dumps({"error": error}), headers)
-
-
-_KINDS: Mapping[int, tuple[str, str | None]] = {
-    400: ("invalid_request_error", None),
-    401: ("invalid_request_error", "invalid_api_key"),
-    403: ("request_forbidden", "unsupported_country_region_territory"),
-    404: ("invalid_request_error", None),
-    429: ("requests", "rate_limit_exceeded"),
-}
-"""The type and usual code of each refusal, as OpenAI sends them."""
-
-
-def check(head: Head, session: Session) -> None:
-    """Raise `RefusalError` for a request that OpenAI would refuse whatever its body."""
-    keys = session.world.keys
-    scheme = head.headers.get("authorization", "").partition(" ")[0].lower()
-    if scheme != "bearer" or not head.key or (keys is not None and head.key not in keys):
-        raise refuse(401, "Incorrect API key provided.", session, "invalid_api_key")
 
 
 def models() -> str:
@@ -76,13 +34,15 @@ def models() -> str:
 
 async def serve_chat(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:
     """POST /v1/chat/completions. Raises `RefusalError`, `HangupError`."""
-    _check_body(session, body)
-    heard, said = _heard_and_said(body["messages"])
-    text = rest_of(session.world.script.answer(heard), said)
-    tokens = _tokens(text)
-    limit = body.get("max_tokens") or body.get("max_completion_tokens") or len(tokens)
-    finish = "stop" if len(tokens) <= limit else "length"
-    answer = _Answer(session, body, tokens[:limit], finish)
+    check_body(session, body)
+    conversation = _Conversation.read(body["messages"])
+    scripted = session.world.script.answer(conversation.heard, _offered(body), conversation.called)
+    text = rest_of(scripted.say, conversation.said)
+    calls = scripted.calls[:1] if body.get("parallel_tool_calls") is False else scripted.calls
+    pieces = [*({"content": token} for token in _tokens(text)), *_call_pieces(session, calls)]
+    limit = body.get("max_tokens") or body.get("max_completion_tokens") or len(pieces)
+    finish = "length" if len(pieces) > limit else "tool_calls" if calls else "stop"
+    answer = _Answer(session, body, pieces[:limit], finish)
     await trio.sleep(session.world.latencies.first_token.draw(session.randomness))
     if body.get("stream") is True:
         await answer.stream(wire)
@@ -93,16 +53,27 @@ async def serve_chat(session: Session, wire: HttpWire, body: Mapping[str, Any]) 
 class _Answer:
     """One completion."""
 
-    def __init__(self, session: Session, body: Mapping[str, Any], tokens: list[str], finish: str) -> None:
+    def __init__(
+        self, session: Session, body: Mapping[str, Any], pieces: list[dict[str, Any]], finish: str
+    ) -> None:
         self._session = session
         self._body = body
-        self._tokens = tokens
+        self._pieces = pieces
+        """Deltas, one a token."""
         self._finish = finish
         self._id = f"chatcmpl-{session.id().replace('-', '')[:29]}"
 
     def whole(self) -> dict[str, Any]:
         """As one object."""
-        message = {"role": "assistant", "content": "".join(self._tokens), "refusal": None}
+        content = "".join(piece["content"] for piece in self._pieces if "content" in piece)
+        calls = _assembled(self._pieces)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content or (None if calls else ""),
+            "refusal": None,
+        }
+        if calls:
+            message["tool_calls"] = calls
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish}
         return self._object("chat.completion", choices=[choice], usage=self._usage())
 
@@ -116,9 +87,10 @@ class _Answer:
 
         await wire.begin(200, _EVENTS)
         await outlet.before_any()
-        await send(self._chunk({"role": "assistant", "content": "", "refusal": None}))
-        for token in self._tokens:
-            await send(self._chunk({"content": token}))
+        only_calls = bool(self._pieces) and "content" not in self._pieces[0]
+        await send(self._chunk({"role": "assistant", "content": None if only_calls else "", "refusal": None}))
+        for piece in self._pieces:
+            await send(self._chunk(piece))
             await trio.sleep(self._session.world.latencies.token.draw(self._session.randomness))
         await send(self._chunk({}, self._finish))
         if (self._body.get("stream_options") or {}).get("include_usage") is True:
@@ -144,41 +116,66 @@ class _Answer:
 
     def _usage(self) -> dict[str, int]:
         prompt = sum(len(_tokens(_content(message))) + 4 for message in self._body["messages"])
-        count = len(self._tokens)
+        count = len(self._pieces)
         return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
 
 
-def _check_body(session: Session, body: Mapping[str, Any]) -> None:
-    unknown = sorted(set(body) - _PARAMETERS)
-    if unknown:
-        reason = f"Unrecognized request argument supplied: {', '.join(unknown)}"
-        raise refuse(400, reason, session)
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise refuse(400, "you must provide a model parameter", session)
-    if model not in MODELS and not model.startswith(("gpt-", "ft:")):
-        raise refuse(404, f"The model `{model}` does not exist.", session, "model_not_found")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise refuse(400, "'messages' must be a non-empty array.", session, param="messages")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in _ROLES or "content" not in message:
-            raise refuse(400, "Invalid message.", session, param=f"messages[{index}]")
-    for name, (least, most) in _LIMITS.items():
-        value = body.get(name)
-        if value is not None and not (isinstance(value, int | float) and least <= value <= most):
-            raise refuse(400, f"{name} must be from {least} to {most}", session, param=name)
+@frozen
+class _Conversation:
+    """What a request's messages come to."""
+
+    heard: str
+    """What the user said last."""
+    called: tuple[Called, ...]
+    """The calls that the assistant has answered with so far,"""
+    said: str
+    """and what it has said after the last of them, and is to go on with."""
+
+    @classmethod
+    def read(cls, messages: Sequence[Mapping[str, Any]]) -> _Conversation:
+        users = [index for index, message in enumerate(messages) if message["role"] == "user"]
+        heard = _content(messages[users[-1]]) if users else ""
+        called: list[Called] = []
+        said: list[str] = []
+        for message in messages[users[-1] + 1 if users else 0 :]:
+            if message["role"] == "tool":
+                called[-1] = evolve(called[-1], results=f"{called[-1].results} {_content(message)}".strip())
+            elif calls := message.get("tool_calls"):
+                called.append(Called(frozenset(call["function"]["name"] for call in calls), ""))
+                said = []
+            elif message["role"] == "assistant":
+                said.append(_content(message))
+        return cls(heard, tuple(called), " ".join(said))
 
 
-def _heard_and_said(messages: list[dict[str, Any]]) -> tuple[str, str]:
-    """What the user said last, and what the assistant has answered to it so far."""
-    said: list[str] = []
-    for message in reversed(messages):
-        if message["role"] == "user":
-            return _content(message), " ".join(reversed(said))
-        if message["role"] == "assistant":
-            said.append(_content(message))
-    return "", " ".join(reversed(said))
+def _offered(body: Mapping[str, Any]) -> frozenset[str]:
+    if body.get("tool_choice") == "none":
+        return frozenset()
+    return frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
+
+
+def _call_pieces(session: Session, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+    """Each call as deltas: its id and name, then its arguments, four characters at a time."""
+    for index, call in enumerate(calls):
+        function = {"name": call.tool, "arguments": ""}
+        identity = f"call_{session.id().replace('-', '')[:24]}"
+        yield {"tool_calls": [{"index": index, "id": identity, "type": "function", "function": function}]}
+        for start in range(0, len(call.arguments), 4):
+            fragment = {"arguments": call.arguments[start : start + 4]}
+            yield {"tool_calls": [{"index": index, "function": fragment}]}
+
+
+def _assembled(pieces: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The calls in these deltas, each as one object."""
+    calls: list[dict[str, Any]] = []
+    for piece in pieces:
+        for delta in piece.get("tool_calls", ()):
+            if "id" in delta:
+                function = dict(delta["function"])
+                calls.append({"id": delta["id"], "type": "function", "function": function})
+            else:
+                calls[-1]["function"]["arguments"] += delta["function"]["arguments"]
+    return calls
 
 
 def _content(message: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Collection, Iterable, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 CALLER_SAYS = (
     "Hello, who am I speaking to?",
@@ -22,12 +23,28 @@ CALLER_SAYS = (
 
 
 @frozen
+class Call:
+    """A tool that the language model calls."""
+
+    tool: str
+    arguments: str = "{}"
+    """As the model writes them: JSON, or what it takes for that."""
+
+
+@frozen
 class Answer:
-    """What the language model says when the last message of the user matches `when`, a regular expression."""
+    """What the language model says and calls when the last it was told matches `when`, a regular expression.
+
+    That is the user's last message, or, for an answer in `then`, what the calls gave.
+    """
 
     when: str
-    say: str
-    """`{heard}` stands for what the user said."""
+    say: str = ""
+    """`{heard}` stands for what the user said, `{result}` for what the calls before this gave."""
+    calls: tuple[Call, ...] = ()
+    """Asked for after that. An answer with calls counts only where all these tools are offered."""
+    then: tuple[Answer, ...] = ()
+    """What it says to the results: the first that matches counts. If none does, it repeats them."""
 
 
 ANSWERS = (
@@ -41,6 +58,14 @@ ANSWERS = (
     Answer(r"\b(hello|hi)\b", "Hello! This is Alex. ||BREAK|| How can I help you today?"),
     Answer(r"", "You said: {heard} ||BREAK|| What else would you like to know?"),
 )
+
+
+@frozen
+class Called:
+    """Calls that the language model has asked for at once, and what they gave."""
+
+    tools: frozenset[str]
+    results: str
 
 
 @frozen
@@ -58,12 +83,27 @@ class Script:
         """What the caller says in utterance `number`, from 0."""
         return self.caller_says[number % len(self.caller_says)] if self.caller_says else ""
 
-    def answer(self, heard: str) -> str:
-        """What the language model says to that."""
-        for rule in self.answers:
-            if re.search(rule.when, heard, re.IGNORECASE):
-                return rule.say.replace("{heard}", heard)
-        return ""
+    def answer(self, heard: str, offered: Collection[str] = (), so_far: Sequence[Called] = ()) -> Answer:
+        """What the language model says to what it `heard`, and calls of what it is `offered`.
+
+        `so_far` are the calls that it has answered it with already.
+        """
+        rules, told = self.answers, heard
+        for called in so_far:
+            asked = (rule for rule in rules if called.tools == {call.tool for call in rule.calls})
+            rules, told = (*_first(asked, told).then, _REPEAT), called.results
+        possible = (rule for rule in rules if all(call.tool in offered for call in rule.calls))
+        rule = _first(possible, told)
+        said = rule.say.replace("{heard}", heard)
+        return evolve(rule, say=said.replace("{result}", told) if so_far else said)
+
+
+_REPEAT = Answer("", "{result}")
+
+
+def _first(rules: Iterable[Answer], told: str) -> Answer:
+    """The first that matches; one that says nothing if none does."""
+    return next((rule for rule in rules if re.search(rule.when, told, re.IGNORECASE)), Answer(""))
 
 
 def rest_of(answer: str, said: str) -> str:

@@ -126,7 +126,7 @@ def check_first_turn(turn: Turn) -> None:
     """The script's first utterance was understood, and its answer could be heard."""
     assert turn.complaints == []
     assert turn.understood == SCRIPT.utterance(0)
-    assert turn.answer == " ".join(SCRIPT.answer(turn.understood).replace("||BREAK||", "").split())
+    assert turn.answer == " ".join(SCRIPT.answer(turn.understood).say.replace("||BREAK||", "").split())
     heard = np.concatenate(turn.audio)
     assert len(heard) > turn.audio_rate, "the answer takes longer than a second to say"
     assert np.abs(heard).max() > 3000

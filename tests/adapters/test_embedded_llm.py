@@ -10,11 +10,12 @@ import pytest
 import trio
 
 from adapters.embedded_llm import embedded_language_model, serve_model
-from adapters.interfaces import ProviderError
+from adapters.interfaces import ProviderError, ToolSpec
 from adapters.models import LANGUAGE_MODEL, ModelsError
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
+from machines.tools import CallRecord, ToolCall
 
 pytestmark = pytest.mark.models
 
@@ -30,7 +31,7 @@ async def model(models_dir: Path) -> AsyncIterator[OpenAILanguageModel]:
 async def answer(model: OpenAILanguageModel, messages: list[Message] = QUESTION) -> list[str]:
     with trio.fail_after(30):
         async with model.generate(messages) as stream:
-            return [piece async for piece in stream]
+            return [piece async for piece in stream if isinstance(piece, str)]
 
 
 async def test_it_answers_in_pieces(model: OpenAILanguageModel) -> None:
@@ -51,6 +52,20 @@ async def test_it_answers_two_at_a_time(model: OpenAILanguageModel) -> None:
         nursery.start_soon(ask)
     assert all(answers)
     assert len(answers) == 2
+
+
+async def test_it_reads_results_of_calls_and_calls_nothing_itself(model: OpenAILanguageModel) -> None:
+    """Its chat template has no place for tools: it is not told of them."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tools = [ToolSpec("weather", "The weather in a city.", schema)]
+    question = Message(Speaker.USER, "What is the weather in Paris?")
+    record = CallRecord(1, ToolCall("call_1", "weather", '{"city": "Paris"}'), "Sunny, 21 degrees.")
+    for messages in ([question], [question, Message(Speaker.ASSISTANT, "", calls=(record,))]):
+        with trio.fail_after(30):
+            async with model.generate(messages, tools) as stream:
+                pieces = [piece async for piece in stream]
+        assert pieces
+        assert all(isinstance(piece, str) for piece in pieces)
 
 
 async def test_an_answer_that_is_broken_off_makes_room_for_others(model: OpenAILanguageModel) -> None:

@@ -13,6 +13,7 @@ from adapters.interfaces import ProviderError
 from adapters.openai_chat import OpenAILanguageModel, http_client
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
+from machines.tools import ToolCall
 from tests.adapters.chat_server import DONE, EVENTS, JSON, Answer, Exchange, chat_server, chunk
 
 KEY = "sk-test-0123456789abcdef"
@@ -32,7 +33,9 @@ def replying(*lines: str, status: int = 200, headers: dict[str, str] = EVENTS) -
     return answer
 
 
-async def collect(model: OpenAILanguageModel, into: list[str] | None = None) -> list[str]:
+async def collect(
+    model: OpenAILanguageModel, into: list[str | ToolCall] | None = None
+) -> list[str | ToolCall]:
     pieces = [] if into is None else into
     with trio.fail_after(5):
         async with model.generate(QUESTION) as stream:
@@ -42,7 +45,7 @@ async def collect(model: OpenAILanguageModel, into: list[str] | None = None) -> 
 
 
 async def failure_of(
-    http: httpx2.AsyncClient, answer: Answer, into: list[str] | None = None
+    http: httpx2.AsyncClient, answer: Answer, into: list[str | ToolCall] | None = None
 ) -> ProviderError:
     async with chat_server(answer) as server:
         with pytest.raises(ProviderError) as raised:
@@ -286,7 +289,7 @@ async def test_the_wait_that_the_server_asks_for_is_reported(http: httpx2.AsyncC
 async def test_an_error_inside_a_stream_ends_it(
     http: httpx2.AsyncClient, line: str, error_class: ErrorClass
 ) -> None:
-    got: list[str] = []
+    got: list[str | ToolCall] = []
     error = await failure_of(http, replying(chunk("before "), line, chunk("after", "stop"), DONE), got)
     assert got == ["before "]
     assert error.failure.error_class is error_class
@@ -316,7 +319,7 @@ async def test_a_server_that_dies_within_an_answer_is_a_lost_connection(http: ht
         await exchange.begin()
         await exchange.write(chunk("half an "))
 
-    got: list[str] = []
+    got: list[str | ToolCall] = []
     error = await failure_of(http, answer, got)
     assert got == ["half an "]
     assert error.failure.error_class is ErrorClass.CONNECTION

@@ -6,6 +6,7 @@ import itertools
 
 from adapters.smoke_test_brain import EXAMPLES, SYSTEM_PROMPT, prompt
 from machines.history import Message, Speaker
+from machines.tools import CallRecord, ToolCall
 
 
 def conversation(turns: int, length: int = 60) -> list[Message]:
@@ -37,6 +38,14 @@ def test_while_a_long_conversation_grows_the_beginning_of_the_prompt_mostly_stay
     starts = [sent[len(EXAMPLES) + 1] for sent in prompts]
     changes = sum(before != after for before, after in itertools.pairwise(starts))
     assert changes <= len(prompts) / 5
+
+
+def test_calls_stay_with_their_message_and_take_their_room() -> None:
+    record = CallRecord(1, ToolCall("call_1", "menu", "{}"), "x" * 1000)
+    asking = Message(Speaker.ASSISTANT, "", calls=(record,))
+    assert prompt([*conversation(1), asking])[-1] == asking
+    sent = prompt([*conversation(1), *[asking] * 10])
+    assert [message for message in sent if message.calls] == [asking]
 
 
 def test_one_enormous_message_is_sent_as_it_is() -> None:

@@ -155,7 +155,7 @@ def _came(held: Held, turn: Turn, playbacks: list[Playback]) -> Came:
         return Came.FALLBACK
     if playbacks[-1].cause is StopCause.INTERRUPTED:
         return Came.INTERRUPTED
-    expected = SCRIPT.answer(turn.asked).replace(MARKER, "")
+    expected = SCRIPT.answer(turn.asked).say.replace(MARKER, "")
     if playbacks[-1].cause is not None or expected not in texts:
         return Came.PART if _was_told(turn) else Came.GARBLED
     began_at = 0.0 if turn is held.turns[0] else turn.began_at

@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 
 from attrs import define, field
 
-from adapters.interfaces import LanguageModel
+from adapters.interfaces import LanguageModel, ToolSpec
 from machines.history import Message
+from machines.tools import ToolCall
 
 
 @define
@@ -22,10 +23,12 @@ class RecordedModel:
     def __attrs_post_init__(self) -> None:
         self.name = self._model.name
 
-    def generate(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+    def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
         """As `LanguageModel.generate`."""
         self.requests.append(tuple(messages))
-        return self._model.generate(messages)
+        return self._model.generate(messages, tools)
 
     async def check(self) -> None:
         """As `LanguageModel.check`."""

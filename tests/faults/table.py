@@ -68,7 +68,7 @@ _PARTS = {1: "One provider for each role", 2: "Two providers for each role, of w
 
 def render(rows: Sequence[tuple[Cell, CallOutcome]], usual: float) -> str:
     """The whole document."""
-    answer = SCRIPT.answer("…").replace(MARKER, "")
+    answer = SCRIPT.answer("…").say.replace(MARKER, "")
     parts = [_INTRODUCTION.format(first=FIRST_WORDS, next=NEXT_WORDS, answer=answer, usual=usual)]
     parts += _summary(rows)
     for providers, of_part in groupby(rows, key=lambda row: row[0].providers):
@@ -134,7 +134,7 @@ def _came(turn: TurnOutcome, words: str) -> str:
 
 def _is_whole(turn: TurnOutcome) -> bool:
     return turn.understood == FIRST_WORDS and turn.heard == (
-        f"“{SCRIPT.answer(FIRST_WORDS).replace(MARKER, '')}”",
+        f"“{SCRIPT.answer(FIRST_WORDS).say.replace(MARKER, '')}”",
     )
 
 

@@ -136,7 +136,7 @@ async def test_the_chosen_voice_and_models_speak_and_answer(tmp_path: Path) -> N
         settings = at(running, tmp_path, tts_model="sonic-2", cartesia_voice_id=voice)
         async with open_providers(settings) as providers:
             async with providers.llm[0].generate([Message(Speaker.USER, "Hello.")]) as pieces:
-                answer = "".join([piece async for piece in pieces])
+                answer = "".join([piece async for piece in pieces if isinstance(piece, str)])
             async with providers.tts[0].open("en-US") as spoken, spoken.speak(16_000, None) as stream:
                 await stream.say(0, "Hello.")
                 await stream.end()

@@ -14,6 +14,7 @@ from adapters.interfaces import (
     ProviderError,
     SpeechToText,
     TextToSpeech,
+    ToolSpec,
     VoiceActivity,
 )
 from machines.facts import ErrorClass
@@ -43,8 +44,8 @@ def speaking(provider: TextToSpeech) -> Speaking:
     return Speaking(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
 
 
-def thinking(provider: LanguageModel) -> Thinking:
-    return Thinking(provider, unreachable=Down())
+def thinking(provider: LanguageModel, tool_question: str | None = None) -> Thinking:
+    return Thinking(provider, unreachable=Down(), tool_question=tool_question)
 
 
 def noticing(provider: VoiceActivity) -> Noticing:
@@ -60,7 +61,9 @@ class Down:
         raise ProviderError(ErrorClass.CONNECTION, "down")
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str]]:
         raise ProviderError(ErrorClass.CONNECTION, "down")
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import cast
 
 import pytest
 import trio
@@ -14,9 +15,11 @@ from adapters.conformance import NotConformant, Thinking
 from adapters.interfaces import (
     LanguageModel,
     ProviderError,
+    ToolSpec,
 )
 from machines.facts import ErrorClass
 from machines.history import Message
+from machines.tools import ToolCall
 from tests.adapters.conformance.subjects import (
     named,
     thinking,
@@ -35,25 +38,33 @@ class Model:
         await trio.lowlevel.checkpoint()
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
-        async with aclosing(self.pieces(messages)) as pieces:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
+        async with aclosing(self.pieces(messages, tools)) as pieces:
             yield pieces
 
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         for piece in ("One, ", "two, ", "three."):
             await trio.sleep(0.01)
             yield piece
 
 
 class Mute(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         await trio.sleep(0.01)
         return
         yield
 
 
 class Bytes(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         await trio.sleep(0.01)
         yield b"One, "  # type: ignore[misc]
 
@@ -69,7 +80,9 @@ class Hanging(Model):
 
 
 class OnlyQuestions(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         if messages[-1].speaker.value != "user":
             raise ProviderError(ErrorClass.FATAL, "the last message must be the user's")
         await trio.sleep(0.01)
@@ -80,10 +93,12 @@ class Leaking(Model):
     """Gives its connection back only when an answer was read to its end."""
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
         owner = object()
         await self.connections.acquire_on_behalf_of(owner)
-        async with aclosing(self.pieces(messages)) as pieces:
+        async with aclosing(self.pieces(messages, tools)) as pieces:
             yield pieces
             async for _ in pieces:
                 return
@@ -91,7 +106,9 @@ class Leaking(Model):
 
 
 class Swallowing(Model):
-    async def pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
         with trio.CancelScope(shield=True):
             for _ in range(3):
                 await trio.sleep(0.01)
@@ -104,11 +121,61 @@ class OneAtATime(Model):
         self.connections = trio.CapacityLimiter(1)
 
     @asynccontextmanager
-    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str]]:
+    async def generate(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
         if self.connections.available_tokens == 0:
             raise ProviderError(ErrorClass.RATE_LIMIT, "busy")
-        async with self.connections, super().generate(messages) as pieces:
+        async with self.connections, super().generate(messages, tools) as pieces:
             yield pieces
+
+
+class Toolless(Model):
+    """Knows no tools: not even that a request may offer them."""
+
+    @asynccontextmanager
+    async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str | ToolCall]]:  # type: ignore[override]
+        async with super().generate(messages) as pieces:
+            yield pieces
+
+
+class OnlyWords(Model):
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        if any(message.calls for message in messages):
+            raise KeyError("tool")
+        await trio.sleep(0.01)
+        yield "One."
+
+
+class SilentWithTools(Model):
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        await trio.sleep(0.01)
+        if not tools:
+            yield "One."
+
+
+class Calling(Model):
+    """Asks for these calls, and says nothing to their results."""
+
+    def __init__(self, *said: str | ToolCall) -> None:
+        super().__init__()
+        self.said = said
+
+    async def pieces(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        await trio.sleep(0.01)
+        if tools:
+            for piece in self.said:
+                yield piece
+
+
+def call(arguments: str = "{}", name: str = conformance.WEATHER.name, id_: str = "1") -> ToolCall:
+    return ToolCall(id_, name, arguments)
 
 
 BROKEN_MODELS: list[tuple[str, LanguageModel, str]] = [
@@ -117,6 +184,17 @@ BROKEN_MODELS: list[tuple[str, LanguageModel, str]] = [
     ("questions_are_answered", Mute(), "the answer is empty"),
     ("questions_are_answered", Bytes(), "is b'One, ', but must be a text"),
     ("every_form_of_history_is_taken", OnlyQuestions(), "the last message must be the user's"),
+    ("every_form_of_history_is_taken", OnlyWords(), "raised KeyError: 'tool'"),
+    ("tools_may_be_offered", cast(LanguageModel, Toolless()), "raised TypeError"),
+    ("tools_may_be_offered", SilentWithTools(), "the answer is empty when a tool is offered"),
+    ("tools_may_be_offered", Calling(call(name="other")), "'other' was called, but not offered"),
+    ("tools_may_be_offered", Calling(call(), "One."), "text came after a call: 'One.'"),
+    ("tools_are_called", Model(), "the tool was not called, but was said: 'One, two, three.'"),
+    ("tools_are_called", Calling(call(), call()), "ids do not tell them apart"),
+    ("tools_are_called", Calling(call(id_="")), "ids do not tell them apart"),
+    ("tools_are_called", Calling(call('{"city"')), "the arguments are no JSON object"),
+    ("tools_are_called", Calling(call("[]")), "the arguments are no JSON object"),
+    ("tools_are_called", Calling(call()), "the answer to a call's result is empty"),
     ("an_answer_can_be_left_early", Leaking(), "took longer than 30 s"),
     ("cancellation_comes_out", Swallowing(), "cancellation was swallowed"),
     ("callers_are_answered_at_the_same_time", OneAtATime(), "raised ProviderError: busy"),
@@ -128,7 +206,7 @@ async def test_a_broken_language_model_is_found(
     check: str, broken: LanguageModel, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.LANGUAGE_MODEL, check)(thinking(broken))
+        await named(conformance.LANGUAGE_MODEL, check)(thinking(broken, "What is the weather in Paris?"))
 
 
 class RefusedSocket(Model):

@@ -32,6 +32,7 @@ async def collect(
 ) -> None:
     async with model.generate(messages) as pieces:
         async for piece in pieces:
+            assert isinstance(piece, str)
             take(piece)
 
 
