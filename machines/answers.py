@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.context import TurnTimes
+from machines.calls import CallActions
 from machines.declarations import causes
 from machines.facts import EndReason, Fact, Role
 from machines.playback import PlaybackLedger
-from machines.turns import TurnActions
 
 
-class AnswerActions(TurnActions):
+class AnswerActions(CallActions):
     """What is done about answers."""
 
     # --- actions: answers ---------------------------------------------------------------------------------
 
-    @causes(do.StartGeneration, do.TellAnswerStarted)
+    @causes(do.StartGeneration, do.TellAnswerStarted, do.CancelTool)
     def generate(self, fact: Fact) -> None:
         """Ask the model; each request is a generation of its own."""
+        self._go_on_from_calls(fact.at_ms)
         if self.context.attempts == 0:
             self.context.thinking_began = fact.at_ms
             # What is said from now on is no echo of the last answer.
@@ -32,7 +32,16 @@ class AnswerActions(TurnActions):
         self.context.generation += 1
         self.context.generation_open = self.context.generation
         self.context.attempts += 1
-        self.context.ask(do.StartGeneration(self.context.generation, self.context.messages(said, words)))
+        messages, tools = self.context.messages(said, words), self.tools_offered()
+        self.context.ask(do.StartGeneration(self.context.generation, messages, tools))
+
+    def _go_on_from_calls(self, at_ms: float) -> None:
+        """The caller has said more than what earlier calls were for, if any."""
+        if self.context.caller_words:
+            self.context.asked_at = at_ms
+            self.context.tool_steps = self.context.fillers = 0
+            self.context.results_owed = False
+            self._overtake_calls()
 
     # --- actions: an answer before the turn is over -------------------------------------------------------
 
@@ -64,14 +73,15 @@ class AnswerActions(TurnActions):
         self.context.attempts = 0
         self._close_foreseen()
 
-    @causes(do.TellAnswerStarted)
+    @causes(do.TellAnswerStarted, do.CancelTool)
     def await_foreseen(self, fact: Fact) -> None:
         """The words were the right ones: from now on it is an answer like any other."""
+        self._go_on_from_calls(fact.at_ms)
         self.context.thinking_began = fact.at_ms
         self.context.ask(do.TellAnswerStarted(self.context.generation))
         self._close_foreseen()
 
-    @causes(do.TellAnswerStarted, do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.TellAnswerStarted, do.CancelTool, do.Speak, do.TellSegment, do.FinishSpeech)
     def say_foreseen(self, fact: Fact) -> None:
         """And what is there of it is said at once."""
         foreseen = self.context.foreseen
@@ -199,8 +209,16 @@ class AnswerActions(TurnActions):
         self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
 
     @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    def fill(self, fact: Fact) -> None:
+        """Calls take long: the caller is told that somebody is still there."""
+        text = self.context.filler()
+        self.context.fillers += 1
+        self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.TellSegment, do.FinishSpeech, do.CancelTool)
     def part(self, fact: Fact) -> None:
         """What the call cannot do without is lost: say so, then close."""
+        self._overtake_calls()
         self._say_instead(self.context.policy.fallback.third, fact.at_ms)
 
     # --- actions: what the host wants said ----------------------------------------------------------------
@@ -255,14 +273,13 @@ class AnswerActions(TurnActions):
             self._cancel_generation()
             self._tell_never_spoken()
 
-    def _tell_never_spoken(self) -> None:
-        """A client that was told of the answer's start is told of its end too."""
-        self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
-
     def _open_speech(self, at_ms: float, *, replying: bool) -> None:
         self.context.ledger = PlaybackLedger()
         self.context.take = 1
         self.context.replying = replying
+        self.context.answer_entered = False
+        if replying:
+            self.context.results_owed = False
         self.context.protected = False
         self.context.speech_open = self.context.generation
         self.context.times.first_segment = at_ms
@@ -323,13 +340,14 @@ class AnswerActions(TurnActions):
         assert number is not None, "only what is being said is held"
         self.context.ask(do.HoldSpeech(number))
 
-    @causes(do.ResumeSpeech)
-    def resume_speech(self) -> None:
+    @causes(do.ResumeSpeech, do.RunTool)
+    def resume_speech(self, fact: Fact) -> None:
         """It was a false alarm."""
         number = self.context.speech_open
         assert number is not None, "only what is held is resumed"
         self.context.false_alarms += 1
         self.context.ask(do.ResumeSpeech(number))
+        self.run_calls(fact)
 
     # --- actions: playback --------------------------------------------------------------------------------
 
@@ -403,9 +421,10 @@ class AnswerActions(TurnActions):
 
     # --- actions: the end ---------------------------------------------------------------------------------
 
-    @causes(do.Refuse, do.ReleaseLink, do.CloseConversation)
+    @causes(do.CancelTool, do.Refuse, do.ReleaseLink, do.CloseConversation)
     def leave(self, fact: Fact) -> None:
         """The conversation is over, for the reason the caller's side gave or one found here."""
+        self._overtake_calls()
         if isinstance(fact, facts.HungUp):
             self.context.end_reason = fact.reason
         reason = self.context.end_reason or self.context.end_after_answer or EndReason.INTERNAL_ERROR

@@ -9,14 +9,15 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve, frozen
 
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
-from machines.history import Message, Speaker, within_budget
+from machines.history import Message, Speaker, newest, within_budget
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback import PlaybackLedger
 from machines.policy import ConversationPolicy
+from machines.tools import CallRecord, ToolPolicy
 
 
 class Continuation(enum.Enum):
@@ -51,6 +52,19 @@ class TurnTimes:
             first_audio_ms=between(self.first_segment, first_audio),
             total_ms=between(start, first_audio),
         )
+
+
+@frozen
+class RunningCall:
+    """A call of a tool that was begun, and whose result is not known."""
+
+    number: int
+    name: str
+    """Of the tool."""
+    due_at: float
+    """When it must be over, in the conversation's ms."""
+    cancelled: bool = False
+    """It was asked to stop; nobody waits for it."""
 
 
 @define
@@ -138,6 +152,19 @@ class Context:
     """What the host wants said and has not been yet."""
     attempts: int = 0
     """Requests made for the current answer."""
+    tool_steps: int = 0
+    """How often the model has asked for calls of tools since the caller's last words."""
+    calls_made: int = 0
+    """The number of the newest call."""
+    calls_running: tuple[RunningCall, ...] = ()
+    results_owed: bool = False
+    """The model is to go on when the results of its calls are known."""
+    answer_entered: bool = False
+    """What is being said has its message in the history already, since it was followed by calls."""
+    asked_at: float = 0.0
+    """When the caller's last words began to be answered, in the conversation's ms."""
+    fillers: int = 0
+    """How many fillers the caller has heard since then."""
     ledger: PlaybackLedger = Factory(PlaybackLedger)
     failures: int = 0
     """Answers in a row that failed."""
@@ -164,7 +191,9 @@ class Context:
         `words`, these are what the caller will probably have said.
         """
         system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
-        now = (Message(Speaker.USER, self.caller_words if words is None else words),)
+        asked = self.caller_words if words is None else words
+        # When it is to go on after calls of tools, the caller's words are in the history already.
+        now = (Message(Speaker.USER, asked),) if asked else ()
         begun = (Message(Speaker.ASSISTANT, said),) if said else ()
         history = within_budget(self.history, (*now, *begun), self.policy.max_history_tokens)
         return (*system, *history, *now, *begun)
@@ -192,13 +221,60 @@ class Context:
         when nothing was understood, and the caller was told so, or when something else was said to them.
         """
         heard, unheard = self.ledger.split(at_ms)
-        if heard and self.caller_words and self.replying:
-            answer = Message(
-                Speaker.ASSISTANT, heard, bool(unheard), round(self.ledger.heard_ms(at_ms), 3), unheard
-            )
-            exchange = (Message(Speaker.USER, self.caller_words), answer)
-            # Whole exchanges only: the history begins with the caller.
-            kept = self.policy.max_history // len(exchange) * len(exchange)
-            self.history = (*self.history, *exchange)[-kept:] if kept else ()
-            self.caller_words = ""
+        if self.replying:
+            heard_ms = round(self.ledger.heard_ms(at_ms), 3)
+            answer = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
+            if self.answer_entered:
+                answer = evolve(answer, calls=self.history[-1].calls)
+                self.history = (*self.history[:-1], answer)
+            elif heard and (self.caller_words or self.newest_calls()):
+                self.enter(answer)
+        self.answer_entered = False
         return heard, unheard
+
+    def enter(self, answer: Message) -> None:
+        """Enter an answer into the history, after the words that it answers if they are not there yet."""
+        asked = (Message(Speaker.USER, self.caller_words),) if self.caller_words else ()
+        self.caller_words = ""
+        history = (*self.history, *asked, answer)
+        kept = newest(history, self.policy.max_history)
+        if not kept and (answer.calls or self.policy.max_history >= 2):
+            # The newest exchange is kept however many calls it holds; one that is not over, in any case.
+            kept = history[max(n for n, each in enumerate(history) if each.speaker is Speaker.USER) :]
+        self.history = kept
+
+    # --- calls of tools -----------------------------------------------------------------------------------
+
+    def tool(self, record: CallRecord) -> ToolPolicy:
+        """What is known of the tool that a call is for."""
+        return self.tool_named(record.call.name)
+
+    def tool_named(self, name: str) -> ToolPolicy:
+        """The same by name; a tool that nobody knows is like any other: its call fails by itself."""
+        return next((tool for tool in self.policy.tools if tool.name == name), ToolPolicy(name))
+
+    def newest_calls(self) -> tuple[CallRecord, ...]:
+        """The calls that the history ends with: the model has not spoken about them."""
+        return self.history[-1].calls if self.history else ()
+
+    def calls_waiting(self) -> tuple[CallRecord, ...]:
+        """Those of them that were not begun."""
+        begun = {call.number for call in self.calls_running}
+        return tuple(each for each in self.newest_calls() if each.result is None and each.number not in begun)
+
+    def calls_awaited(self) -> tuple[CallRecord, ...]:
+        """Those of them whose result will come."""
+        cancelled = {call.number for call in self.calls_running if call.cancelled}
+        return tuple(
+            each for each in self.newest_calls() if each.result is None and each.number not in cancelled
+        )
+
+    def filler(self) -> str:
+        """What is said next to a caller who waits for a result; empty: nothing any more."""
+        if self.policy.tool_filler_after_ms <= 0:
+            return ""
+        own = next((text for each in self.calls_awaited() if (text := self.tool(each).filler)), "")
+        if own and self.fillers == 0:
+            return own
+        fillers = self.policy.tool_fillers
+        return fillers[self.fillers] if self.fillers < len(fillers) else ""

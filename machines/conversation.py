@@ -35,6 +35,7 @@ class Conversation(AnswerActions):
     class THINKING(State.Compound):
         generating = State(initial=True)
         retrying = State()
+        calling = State()
 
     class RESPONDING(State.Compound):
         speaking = State(initial=True)
@@ -49,13 +50,13 @@ class Conversation(AnswerActions):
     connecting = INITIALIZING.connecting
     quiet, hearing, pausing = LISTENING.quiet, LISTENING.hearing, LISTENING.pausing
     expecting, keying, finalizing = LISTENING.expecting, LISTENING.keying, LISTENING.finalizing
-    generating, retrying = THINKING.generating, THINKING.retrying
+    generating, retrying, calling = THINKING.generating, THINKING.retrying, THINKING.calling
     speaking, deciding, weighing = RESPONDING.speaking, RESPONDING.deciding, RESPONDING.weighing
     closing, parting, ended = ENDING.closing, ENDING.parting, ENDING.ended
 
     turn_is_open = (quiet, hearing, pausing)
     listening = (*turn_is_open, keying, finalizing)
-    thinking = (generating, retrying)
+    thinking = (generating, retrying, calling)
     held = (deciding, weighing)
     responding = (speaking, *held)
     answering = (*thinking, *responding)
@@ -136,10 +137,10 @@ class Conversation(AnswerActions):
         | stay(keying, on=["note_digit"])
     )
     interrupt_requested = (
-        quiet.from_(*thinking, on=["void_answer"])
-        | speaking.to(quiet, on=["interrupt_answer", "listen_anew"])
-        | deciding.to(hearing, on=["interrupt_answer"])
-        | weighing.to(finalizing, on=["interrupt_answer"])
+        quiet.from_(*thinking, on=["void_answer", "give_up_results"])
+        | speaking.to(quiet, on=["interrupt_answer", "give_up_results", "listen_anew"])
+        | deciding.to(hearing, on=["interrupt_answer", "give_up_results"])
+        | weighing.to(finalizing, on=["interrupt_answer", "give_up_results"])
     )
     hung_up = (
         closing.from_(connecting, *listening, on=["leave"])
@@ -290,9 +291,12 @@ class Conversation(AnswerActions):
     )
     generation_alive = stay(expecting, generating, *responding, on=["note_alive"])
     generation_finished = (
-        generating.to(speaking, on=["tell_model_empty", "fall_back"])
-        | stay(*responding, on=["finish_answer"])
-        | stay(expecting, cond="answer_foreseen", on=["note_foreseen_whole"])
+        generating.to(calling, cond="asks_for_calls", on=["enter_calls", "run_calls"])
+        | generating.to(speaking, on=["tell_model_empty", "fall_back"])
+        | stay(speaking, cond="asks_for_calls", on=["finish_answer", "enter_calls", "run_calls"])
+        | stay(*held, cond="asks_for_calls", on=["finish_answer", "enter_calls"])
+        | stay(*responding, unless="asks_for_calls", on=["finish_answer"])
+        | stay(expecting, cond="answer_foreseen and not asks_for_calls", on=["note_foreseen_whole"])
         | expecting.to(pausing, on=["forget_foreseen"])
     )
     generation_failed = (
@@ -307,12 +311,25 @@ class Conversation(AnswerActions):
         )
     )
 
+    # --- tools --------------------------------------------------------------------------------------------
+    tool_finished = (
+        calling.to(generating, cond="last_result and results_owed", on=["note_result", "generate"])
+        | calling.to(quiet, cond="last_result and not results_owed", on=["note_result"])
+        | stay(calling, speaking, on=["note_result", "run_calls"])
+        | stay(*listening, expecting, generating, retrying, *held, closing, parting, on=["note_result"])
+    )
+
     # --- our voice ----------------------------------------------------------------------------------------
     segment_voiced = stay(*responding, parting, on=["note_voiced"])
     playback_at = stay(*responding, parting, on=["note_position"])
     playback_finished = (
         closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "leave"])
         | parting.to(closing, on=["note_all_heard", "complete_answer", "leave"])
+        | speaking.to(
+            calling,
+            cond="calls_pending and not goodbye",
+            on=["note_all_heard", "complete_answer", "listen_anew", "run_calls"],
+        )
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "listen_anew"])
         | deciding.to(
             hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"]
@@ -335,6 +352,7 @@ class Conversation(AnswerActions):
         connecting.to(closing, on=["tell_links_late", "leave"])
         | quiet.to(speaking, cond="greets", on=["greet"])
         | quiet.to(speaking, cond="saying_due", on=["say_next"])
+        | quiet.to(calling, cond="calls_due", on=["run_calls"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])
         | quiet.to(
             speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
@@ -366,6 +384,10 @@ class Conversation(AnswerActions):
             speaking, unless="worth_asking_again", on=["doubt_model", "tell_model_late", "fall_back"]
         )
         | retrying.to(generating, on=["generate"])
+        | calling.to(generating, cond="results_owed and not calls_awaited", on=["generate"])
+        | calling.to(speaking, cond="time_for_filler", on=["fill"])
+        | calling.to(generating, cond="results_owed", on=["give_up_calls", "generate"])
+        | calling.to(quiet, on=["give_up_calls"])
         | stay(speaking, cond="answer_too_long", on=["tell_model_late", "finish_early"])
         | stay(speaking, cond="model_stalled and worth_continuing", on=["doubt_model", "continue_answer"])
         | stay(speaking, cond="model_stalled", on=["doubt_model", "tell_model_late", "finish_early"])
@@ -390,6 +412,8 @@ class Conversation(AnswerActions):
             ending,
             because="the conversation is over",
         ),
+        *ignored("tool_finished", (ended,), because="the conversation is over"),
+        *ignored("tool_finished", (connecting,), because="the model was not asked yet"),
         *ignored(
             "link_down hung_up segment_voiced playback_at playback_finished synthesis_failed",
             (closing, ended),
@@ -463,7 +487,7 @@ class Conversation(AnswerActions):
         *ignored("transcription_failed", (connecting,), because="no turn has begun"),
         *ignored(
             "segment_ready generation_alive generation_finished generation_failed",
-            (connecting, *listening, retrying),
+            (connecting, *listening, retrying, calling),
             because="nothing is being generated",
         ),
         *ignored("segment_ready", responding, because="it was said already"),
@@ -506,6 +530,8 @@ class Conversation(AnswerActions):
                 | facts.SynthesisFailed(utterance=utterance)
             ) if utterance != model.speech_open:
                 return f"utterance {utterance} is not being spoken"
+            case facts.ToolFinished(call=call) if all(call != each.number for each in model.calls_running):
+                return f"call {call} is not running"
             case facts.SegmentVoiced(take=take) | facts.SynthesisFailed(take=take) if take != model.take:
                 return f"take {take} of the answer is over"
             case facts.DeadlinePassed(number=number) if number != model.deadline_armed:
@@ -537,7 +563,8 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                if context.queue or self.greets() or self.saying_due() or self.saying_has_time():
+                waits = context.queue or self.saying_due() or self.saying_has_time()
+                if waits or self.greets() or self.calls_due():
                     return 0.0
                 if context.turns_queued:
                     return policy.final_transcript_timeout_ms
@@ -559,6 +586,8 @@ class Conversation(AnswerActions):
                 return max(0.0, min(budget, context.model_due_at() - at_ms))
             case "retrying":
                 return self.wait_for_model_ms(context.retry_after_ms)
+            case "calling":
+                return self.calls_wait_ms(at_ms)
             case "speaking":
                 quiet_after = context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
                 if context.generation_open is None:
@@ -583,6 +612,7 @@ SIGNS_OF_LIFE = {
     "keying": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
+    "calling": frozenset({"tool_finished"}),
     "speaking": frozenset(
         {
             "say_requested",

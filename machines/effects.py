@@ -141,7 +141,7 @@ class StartGeneration(Effect):
 
     generation: int
     messages: tuple[Message, ...]
-    tools: bool = True
+    tools: bool = False
 
 
 @frozen

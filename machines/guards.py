@@ -13,6 +13,7 @@ from machines.phrases import (
     without_echo,
     words_of,
 )
+from machines.tools import OnInterruption
 
 SLACK_MS = 1.0
 """Deadlines are armed in floating point and may pass this much early."""
@@ -20,6 +21,8 @@ LEAST_SPEECH_MS = 300
 """Less voice than this is a cough or a click (as for the embedded speech to text)."""
 SURELY = 0.5
 """From this probability on a turn is taken for complete, as the model's authors do."""
+CALL_GRACE_MS = 1_000
+"""Calls end in time by themselves; one that cannot be stopped is given up so long afterwards."""
 WORDS_AHEAD = 2
 """An echo may hold so many words more than are known to have been heard."""
 
@@ -68,7 +71,8 @@ class Guards(Chart[Context]):
 
     def voidable(self) -> bool:
         """Who speaks while an answer is prepared takes up the word again."""
-        return self.context.policy.barge_in and self.context.policy.barge_in_thinking
+        policy = self.context.policy
+        return policy.barge_in and policy.barge_in_thinking and not self.call_blocks()
 
     def speaking_on(self) -> bool:
         """The caller speaks again while something else is awaited."""
@@ -141,7 +145,12 @@ class Guards(Chart[Context]):
     # --- the answer before the end of the turn -------------------------------------------------------------
 
     def may_anticipate(self, fact: facts.EagerEndOfTurn) -> bool:
-        """The model may be asked now, for the case that the turn ends with these words."""
+        """The model may be asked now, for the case that the turn ends with these words.
+
+        Not while calls that it asked for are open: what becomes of them depends on how the turn goes on.
+        """
+        if self.calls_awaited():
+            return False
         left = self.context.anticipations < self.context.policy.anticipations
         return left and bool(self.context.join(fact.text)) and Role.LLM in self.context.links_up
 
@@ -157,11 +166,11 @@ class Guards(Chart[Context]):
 
     def interruptible(self) -> bool:
         """Who speaks over what is being said interrupts it; if not, it is answered afterwards."""
-        return self.context.policy.barge_in and not self.context.protected
+        return self.context.policy.barge_in and not self.context.protected and not self.call_blocks()
 
     def barge_in_allowed(self) -> bool:
         """So it will be with an answer that begins now."""
-        return self.context.policy.barge_in
+        return self.context.policy.barge_in and not self.call_blocks()
 
     def holds_at_voice(self) -> bool:
         """Voice holds the answer at once; if it was in vain too often, only words do."""
@@ -222,6 +231,56 @@ class Guards(Chart[Context]):
     def room_to_say(self) -> bool:
         """Not too much waits already."""
         return len(self.context.sayings) < self.context.policy.max_sayings
+
+    # --- calls of tools -----------------------------------------------------------------------------------
+
+    def asks_for_calls(self, fact: facts.GenerationFinished) -> bool:
+        """The model wants tools called, and may."""
+        return bool(fact.calls) and self.tools_offered()
+
+    def tools_offered(self) -> bool:
+        """There are tools, and the model has not asked for calls too often instead of speaking."""
+        policy = self.context.policy
+        return bool(policy.tools) and self.context.tool_steps < policy.max_tool_steps
+
+    def call_blocks(self) -> bool:
+        """A call is running during which the caller's voice interrupts nothing."""
+        return any(
+            self.context.tool_named(call.name).on_interruption is OnInterruption.BLOCK
+            for call in self.context.calls_running
+            if not call.cancelled
+        )
+
+    def last_result(self, fact: facts.ToolFinished) -> bool:
+        """No other call is waited for."""
+        return all(each.number == fact.call for each in self.context.calls_awaited())
+
+    def results_owed(self) -> bool:
+        """The model is to go on when the results of its calls are known."""
+        return self.context.results_owed
+
+    def calls_pending(self) -> bool:
+        """There are such results, or calls that were not begun."""
+        return self.context.results_owed or bool(self.context.calls_waiting())
+
+    def calls_due(self) -> bool:
+        """And now is the time for them."""
+        return self.calls_pending() and not self.caller_has_word()
+
+    def calls_awaited(self) -> bool:
+        """They are not known yet."""
+        return bool(self.context.calls_awaited())
+
+    def time_for_filler(self, fact: Fact) -> bool:
+        """The caller has waited in silence for some time, and there is time left."""
+        has_text = bool(self.context.filler()) and not self.caller_has_word()
+        return has_text and fact.at_ms + SLACK_MS < self.calls_overdue_at()
+
+    def calls_overdue_at(self) -> float:
+        """When calls that do not end when they must are not waited for any more, in the conversation's ms."""
+        awaited = {each.number for each in self.context.calls_awaited()}
+        due = [call.due_at for call in self.context.calls_running if call.number in awaited]
+        return max(due, default=0.0) + CALL_GRACE_MS
 
     # --- answers ------------------------------------------------------------------------------------------
 
@@ -284,6 +343,16 @@ class Guards(Chart[Context]):
             usual = policy.endpoint_delay_ms
         going_on = unfinished or (completeness is not None and completeness < SURELY)
         return usual + (policy.unfinished_delay_ms if going_on else 0.0)
+
+    def calls_wait_ms(self, at_ms: float) -> float:
+        """Until something is to be said, or done without the calls' results."""
+        if not self.calls_awaited():
+            return 0.0
+        due_at = self.calls_overdue_at()
+        if self.context.filler():
+            silent_since = max(self.context.asked_at, self.context.said_at or 0.0)
+            due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
+        return max(0.0, due_at - at_ms)
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """Until the next request: none where another provider takes it, else by schedule or as asked for."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from machines.tools import CallRecord
 
@@ -59,11 +60,38 @@ def within_budget(history: tuple[Message, ...], now: tuple[Message, ...], budget
     """The newest whole exchanges that, with the messages of `now`, fit in `budget` tokens; 0: all."""
     if budget == 0:
         return history
-    left = budget - sum(map(tokens, now))
-    first = len(history)
-    while first >= 2:
-        left -= tokens(history[first - 1]) + tokens(history[first - 2])
-        if left < 0:
-            break
-        first -= 2
-    return history[first:]
+    return _newest(history, budget - sum(map(tokens, now)), lambda exchange: sum(map(tokens, exchange)))
+
+
+def newest(history: tuple[Message, ...], most: int) -> tuple[Message, ...]:
+    """The newest whole exchanges that are no more than `most` messages."""
+    return _newest(history, most, len)
+
+
+def _newest(
+    history: tuple[Message, ...], room: int, size: Callable[[tuple[Message, ...]], int]
+) -> tuple[Message, ...]:
+    """An exchange is what the caller said, and everything up to what the caller said next."""
+    first = end = len(history)
+    while first > 0:
+        first -= 1
+        if history[first].speaker is Speaker.USER:
+            room -= size(history[first:end])
+            if room < 0:
+                break
+            end = first
+    return history[end:]
+
+
+def with_result(
+    history: tuple[Message, ...], number: int, result: str, *, failed: bool
+) -> tuple[Message, ...]:
+    """The history with the result of call `number`; a call that is no longer in it is left alone."""
+
+    def entered(record: CallRecord) -> CallRecord:
+        return evolve(record, result=result, failed=failed) if record.number == number else record
+
+    return tuple(
+        evolve(message, calls=tuple(map(entered, message.calls))) if message.calls else message
+        for message in history
+    )

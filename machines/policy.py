@@ -117,7 +117,8 @@ class ConversationPolicy:
     voice_retries: int = 3
     """How often an answer is taken up again after the voice failed."""
     max_history: int = 50
-    """Messages of history that are kept and sent, the system message not counted."""
+    """Messages of history that are kept and sent, in whole exchanges, the system message not counted. From 2
+    on the newest exchange is kept in any case."""
     max_history_tokens: int = 0
     """Tokens of history that are sent, by estimate, the system message not counted; 0: no such bound."""
     digits_timeout_ms: float = 3_000
@@ -135,9 +136,9 @@ class ConversationPolicy:
     max_tool_steps: int = 5
     """How often in one answer the model may ask for calls; then it must speak."""
     tool_filler_after_ms: float = 2_500
-    """When calls have taken so long in silence,"""
+    """When the caller has waited for so long in silence while calls run,"""
     tool_fillers: tuple[str, ...] = ("One moment, please.", "Thank you for waiting. I am still on it.")
-    """these are said, one after the other."""
+    """these are said, one after the other; 0: never."""
     hand_over: bool = False
     """After the third failure in a row the call is handed over to a person, instead of just ended."""
     fallback: FallbackTexts = FallbackTexts()

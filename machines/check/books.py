@@ -64,6 +64,12 @@ class Books:
     """Providers that said they will fail again, and did not recover since."""
     waiting: frozenset[Request] = frozenset()
     """Requests that were taken in and not answered."""
+    calls: frozenset[tuple[int, str]] = frozenset()
+    """Calls of tools that were begun and are not over, by number and tool."""
+    calls_made: frozenset[int] = frozenset()
+    """All that were ever begun."""
+    calls_cancelled: frozenset[int] = frozenset()
+    """Those among `calls` that were told to stop."""
     deadlines: frozenset[tuple[str, int]] = frozenset()
     """Armed deadlines, by machine and number."""
     over: bool = False
@@ -88,6 +94,11 @@ class Books:
                 return self._with(in_advance=self.in_advance + asked)
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return self._with(generating=self.generating - {number})
+            case facts.ToolFinished(call=number):
+                return self._with(
+                    calls=frozenset(each for each in self.calls if each[0] != number),
+                    calls_cancelled=self.calls_cancelled - {number},
+                )
             case facts.PlaybackAt(position_ms=position_ms, playing=playing, at_ms=at_ms):
                 return self._with(position_ms=position_ms, position_at_ms=at_ms, playing=playing)
             case facts.PlaybackFinished(utterance=number):
@@ -137,6 +148,12 @@ class Books:
                 return self._with(begun=self.begun | {number})
             case do.TellAnswerEnded(generation=number):
                 return self._with(begun=self.begun - {number})
+            case do.RunTool(call=number, asked=asked):
+                return self._with(
+                    calls=self.calls | {(number, asked.name)}, calls_made=self.calls_made | {number}
+                )
+            case do.CancelTool(call=number):
+                return self._with(calls_cancelled=self.calls_cancelled | {number})
             case do.BeginTurn():
                 return self._with(in_advance=0)
             case do.HoldSpeech():

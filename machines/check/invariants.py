@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TypeVar
 
 from attrs import frozen
@@ -15,11 +16,14 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
+from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
 LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "keying", "finalizing"})
 HOSTS_TEXT = "By the way."
 """What hosts want said, where the check plays one."""
+BY_HAND = facts.InterruptRequested | facts.SayRequested
+"""What interrupts otherwise than by voice."""
 FIRST_WORD_MS = 600
 """In so much audio a word was said; in less, the first one may have been cut, and is said again."""
 E = TypeVar("E", bound=do.Effect)
@@ -94,7 +98,8 @@ def _something_is_due(context: Context) -> bool:
     speaks = context.continuation is Continuation.SPEAKING
     greets = bool(context.policy.greeting) and not context.greeted
     # While the caller has the word nobody thinks of saying something of their own.
-    own = (greets or bool(context.sayings)) and not speaks and (automatic or not context.recording)
+    wanted = greets or bool(context.sayings) or context.results_owed or bool(context.calls_waiting())
+    own = wanted and not speaks and (automatic or not context.recording)
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
     return bool(context.queue or context.turns_queued) or own or by_time
 
@@ -168,7 +173,7 @@ def what_is_held_is_decided_upon(moment: Moment) -> str | None:
 def what_may_not_be_interrupted_is_not(moment: Moment) -> str | None:
     """The caller's voice cuts off nothing that is to be heard to its end."""
     for step in moment.steps:
-        by_hand = isinstance(step.fact, facts.InterruptRequested | facts.SayRequested)
+        by_hand = isinstance(step.fact, BY_HAND)
         cut = any(isinstance(effect, do.TellInterrupted) for effect in step.effects)
         if cut and not by_hand and moment.context.protected and not moment.after.speaking:
             return f"{step.fact.name} cut off what may not be interrupted"
@@ -245,25 +250,32 @@ def every_request_is_answered_once(moment: Moment) -> str | None:
 
 
 def history_alternates(moment: Moment) -> str | None:
-    """The history is a sequence of exchanges: the caller's words, then what was heard of the answer."""
-    if moment.context.history is moment.history_before:
+    """The history is a sequence of exchanges: the caller's words, calls, what was heard of the answer."""
+    history = moment.context.history
+    if history is moment.history_before:
         return None
-    speakers = [message.speaker for message in moment.context.history]
-    if speakers != [Speaker.USER, Speaker.ASSISTANT] * (len(speakers) // 2):
-        return f"history is {[speaker.value for speaker in speakers]}"
-    if any(not message.text for message in moment.context.history):
+    # After a call the model has more to say, or would have had: what follows is its own, or the caller's.
+    for before, after in pairwise((None, *history, None)):
+        asks = before is None or before.speaker is Speaker.ASSISTANT
+        answers = before is not None and (before.speaker is Speaker.USER or bool(before.calls))
+        if after is not None and not (asks if after.speaker is Speaker.USER else answers):
+            return f"history is {[message.speaker.value for message in history]}"
+    if history and history[-1].speaker is Speaker.USER:
+        return "history ends with words that nobody answered"
+    if any(not message.text and not message.calls for message in history):
         return "history holds an empty message"
     return None
 
 
 def history_holds_only_heard_words(moment: Moment) -> str | None:
     """A new answer in the history begins like what was said, and goes no further than what was heard."""
-    if moment.context.history == moment.history_before:
+    history = moment.context.history
+    if history == moment.history_before or not history[-1].text or _only_results_came(moment):
         return None
     # After an answer that was stopped, another may have begun within the same step.
     books = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
     at_ms = moment.steps[-1].fact.at_ms
-    answer, whole = moment.context.history[-1].text, " ".join(text for text in books.said if text)
+    answer, whole = history[-1].text, " ".join(text for text in books.said if text)
     if books.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
@@ -273,12 +285,96 @@ def history_holds_only_heard_words(moment: Moment) -> str | None:
     return None
 
 
+def _only_results_came(moment: Moment) -> bool:
+    """What was said of the newest message was known before."""
+    before = moment.history_before
+    return bool(before) and moment.context.history[-1].text == before[-1].text
+
+
 def history_holds_what_was_asked_for(moment: Moment) -> str | None:
     """A greeting, a nudge or a text of the host is nobody's answer."""
     policy = moment.context.policy
     own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
+    own |= set(policy.tool_fillers)
     if moment.context.history != moment.history_before and moment.context.history[-1].text in own:
         return f"history holds {moment.context.history[-1].text!r}, which answers nothing"
+    return None
+
+
+@about(do.RunTool, do.CancelTool)
+def a_call_is_run_once(moment: Moment) -> str | None:
+    """What a tool does is done once; and only what runs is cancelled, once."""
+    for books, run in moment.each(do.RunTool):
+        if run.call in books.calls_made:
+            return f"call {run.call} is run again"
+    for books, cancel in moment.each(do.CancelTool):
+        running = cancel.call in {number for number, _ in books.calls}
+        if not running or cancel.call in books.calls_cancelled:
+            return f"call {cancel.call} is cancelled, which does not run or was cancelled"
+    return None
+
+
+@about(facts.ToolFinished)
+def every_result_is_kept(moment: Moment) -> str | None:
+    """Whatever happened meanwhile, the result of a call enters the history that holds the call."""
+    for books, step in moment.each_step():
+        fact = step.fact
+        if isinstance(fact, facts.ToolFinished) and fact.call in {number for number, _ in books.calls}:
+            records = [each for message in moment.context.history for each in message.calls]
+            if any(each.number == fact.call and each.result != fact.result for each in records):
+                return f"the result of call {fact.call} was lost"
+    return None
+
+
+@about(do.StartGeneration)
+def the_model_knows_what_it_asked_for(moment: Moment) -> str | None:
+    """It is asked to go on when its calls are over or given up; one without a result is still running."""
+    for books, start in moment.each(do.StartGeneration):
+        running = {number for number, _ in books.calls}
+        for message in start.messages:
+            for record in message.calls:
+                waited_for = message is start.messages[-1] and record.number not in books.calls_cancelled
+                if record.result is None and (waited_for or record.number not in running):
+                    return f"the model is asked without the result of call {record.number}"
+    return None
+
+
+@about(do.StartGeneration)
+def calls_are_bounded(moment: Moment) -> str | None:
+    """A model that asks for calls again and again must speak in the end."""
+    policy = moment.context.policy
+    for _, start in moment.each(do.StartGeneration):
+        steps = 0
+        for message in start.messages:
+            steps = 0 if message.speaker is Speaker.USER else steps + bool(message.calls)
+        if start.tools and steps >= policy.max_tool_steps:
+            return f"calls are offered after {steps} of them"
+    return None
+
+
+@about(do.RunTool)
+def no_call_begins_while_the_caller_may_cut_in(moment: Moment) -> str | None:
+    """Whoever objects to what is announced can prevent it."""
+    for _, step in moment.each_step():
+        runs = any(isinstance(effect, do.RunTool) for effect in step.effects)
+        if runs and step.target not in ("calling", "speaking"):
+            return f"a call is begun in {step.target}"
+    return None
+
+
+@about(do.TellInterrupted, do.CancelGeneration, do.CancelTool)
+def nothing_interrupts_a_blocking_call(moment: Moment) -> str | None:
+    """As long as such a call runs, the caller's voice voids nothing."""
+    blocking = {
+        tool.name for tool in moment.context.policy.tools if tool.on_interruption is OnInterruption.BLOCK
+    }
+    for books, step in moment.each_step():
+        runs = any(name in blocking for number, name in books.calls if number not in books.calls_cancelled)
+        voided = any(isinstance(effect, do.TellInterrupted) for effect in step.effects)
+        if runs and voided and not isinstance(step.fact, BY_HAND) and step.target in LISTENING:
+            return f"{step.fact.name} interrupted what is said during a blocking call"
+        if runs and step.source in ("generating", "retrying", "calling") and step.target == "hearing":
+            return f"{step.fact.name} took the word during a blocking call"
     return None
 
 
@@ -428,6 +524,12 @@ INVARIANTS: tuple[Invariant, ...] = (
     history_alternates,
     history_holds_only_heard_words,
     history_holds_what_was_asked_for,
+    a_call_is_run_once,
+    every_result_is_kept,
+    the_model_knows_what_it_asked_for,
+    calls_are_bounded,
+    no_call_begins_while_the_caller_may_cut_in,
+    nothing_interrupts_a_blocking_call,
     state_changes_are_told,
     nothing_happens_after_the_end,
     no_deadline_passes_in_vain,

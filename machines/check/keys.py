@@ -87,6 +87,25 @@ def _answer(context: Context) -> Hashable:
         spoken and context.speech_open == context.generation_open,
         None if context.speech_open is None else _playback(context.ledger),
         spoken and _nearly_said(context),
+        _calls(context),
+    )
+
+
+def _calls(context: Context) -> Hashable:
+    """Of tools. How they are numbered, and what they gave, nobody asks."""
+    if not context.policy.tools:
+        return None
+    awaited = {each.number for each in context.newest_calls()}
+    running = Counter((call.name, call.cancelled, call.number in awaited) for call in context.calls_running)
+    return (
+        frozenset(running.items()),
+        tuple(each.call.name for each in context.calls_waiting()),
+        bool(context.newest_calls()),
+        context.results_owed,
+        context.tool_steps,
+        context.fillers,
+        context.answer_entered,
+        context.calls_made > 0,
     )
 
 
@@ -102,7 +121,8 @@ def _playback(ledger: PlaybackLedger) -> Hashable:
 
 
 def _books(books: Books) -> Hashable:
-    return len(books.generating), len(books.speaking), books.held, len(books.waiting), books.over
+    lengths = tuple(map(len, (books.generating, books.speaking, books.waiting, books.calls)))
+    return lengths, books.held, books.over
 
 
 def link_key(system: ConversationSystem, books: Books) -> Hashable:

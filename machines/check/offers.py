@@ -15,6 +15,7 @@ from machines.context import Context
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
 from machines.link import LinkContext
 from machines.system import ConversationSystem
+from machines.tools import ToolCall
 
 Offers = Callable[[ConversationSystem, Books], Iterator[Fact]]
 
@@ -31,14 +32,34 @@ SEGMENT_MS = 1000.0
 MOST_SEGMENTS = 2
 MOST_WAITING = 1
 """How many requests may wait for an answer."""
+MOST_CALLS = 2
+"""How many calls of tools may be running."""
 MOST_QUEUED = 1
 """How many turns may wait for their words while another is answered."""
 
 
 def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
-    """Everything about answers, to a caller who ends turns by hand."""
-    spares = (False, True) if not system.conversation.context.links_up else None
-    yield from _conversation(system, books, (TurnMode.MANUAL,), spares, MOST_SEGMENTS)
+    """Everything about answers, to a caller who ends turns by hand.
+
+    The model may call a tool at first. Everything is offered while the call is waited for; once the caller
+    goes on, and in the answer that follows, little: that is for other walks.
+    """
+    state, context = system.conversation.state, system.conversation.context
+    if state == "generating" and context.attempts == 1 and not (context.failures or context.calls_made):
+        yield from _calls(context, ("look",))
+    if context.calls_made and state not in ("calling", "closing", "ended"):
+        yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+        yield facts.DigitPressed("5")
+        if context.calls_running:
+            yield facts.DeadlinePassed(context.deadline_armed or UNKNOWN)
+            yield facts.TranscriptFinal(context.turn_awaited or UNKNOWN, WORDS)
+        if context.calls_running and context.generation_open is not None:
+            yield facts.GenerationFailed(context.generation_open, PASSING)
+    else:
+        spares = (False, True) if not context.links_up else None
+        yield from _conversation(system, books, (TurnMode.MANUAL,), spares, MOST_SEGMENTS)
+    for call in context.calls_running:
+        yield facts.ToolFinished(call.number, "fine")
 
 
 def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -106,6 +127,82 @@ def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield facts.SayRequested(HOSTS_TEXT, SayMode.QUEUE)
     handed_over = EndReason.HANDED_OVER
     yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False, then=handed_over)
+
+
+def tool_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on calls of tools that can be overtaken: by the caller's voice or hand, or by a host.
+
+    The caller's turns begin by voice and end when they have lasted too long; every answer is one segment.
+    The model asks for one call, or for two; behind one that was overtaken only another of the same tool.
+    Hosts cut in on calls of one tool, while nothing else was said. Links stay up or are lost for good.
+    """
+    state, context = system.conversation.state, system.conversation.context
+    yield from _around_calls(system)
+    running = {name for _, name in books.calls}
+    if state == "hearing" and running == {"look"} and len(books.calls) < MOST_CALLS:
+        yield facts.EagerEndOfTurn(context.turn, WORDS)
+    if not books.calls:
+        yield from _calls(context, ("look",), ("search",), ("note",), ("look", "note"))
+    elif running == {"look"} and len(books.calls) < MOST_CALLS:
+        yield from _calls(context, ("look",))
+    if state == "calling" and not context.fillers and not context.sayings and running <= {"note"}:
+        yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT)
+
+
+def blocking_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on calls during which voice interrupts nothing, and the turns that wait meanwhile.
+
+    Otherwise as for `tool_offers`, with one call at a time.
+    """
+    context = system.conversation.context
+    yield from _around_calls(system)
+    if _room_for_a_turn(context):
+        yield facts.SpeechStopped(speech_ms=300)
+    if not books.calls:
+        yield from _calls(context, ("book",))
+    if system.conversation.state == "calling":
+        yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        for turn in context.turns_queued:
+            yield facts.TranscriptionFailed(turn, PASSING)
+        if context.said_at is None and not context.turns_queued:
+            yield facts.RecordingStopped()
+            yield facts.SayRequested(HOSTS_TEXT)
+
+
+def _calls(context: Context, *asked: tuple[str, ...]) -> Iterator[Fact]:
+    if context.generation_open is not None:
+        for names in asked:
+            calls = tuple(ToolCall(name, name, "{}") for name in names)
+            yield facts.GenerationFinished(context.generation_open, calls)
+
+
+def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
+    context = system.conversation.context
+    if system.conversation.state == "connecting":
+        yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        for role in Role:
+            yield facts.LinkUp(role)
+    yield facts.LinkDown(Role.STT, PASSING)
+    yield facts.InterruptRequested()
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield facts.SpeechStarted()
+    for turn in _numbers(context.turn_awaited, *context.turns_queued):
+        for text in (WORDS, ""):
+            yield facts.TranscriptFinal(turn, text)
+    generation, utterance = context.generation_open, context.speech_open
+    if generation is not None:
+        if utterance is None:
+            yield facts.SegmentReady(generation, 0, "yes indeed.")
+        yield facts.GenerationFailed(generation, FATAL)
+        yield facts.GenerationFinished(generation)
+    for number in _numbers(*(call.number for call in context.calls_running)):
+        yield facts.ToolFinished(number, "fine")
+    if utterance is not None:
+        yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
+        yield facts.PlaybackFinished(utterance)
+    if context.deadline_armed is not None:
+        yield facts.DeadlinePassed(context.deadline_armed)
+    yield facts.EverythingClosed()
 
 
 def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:

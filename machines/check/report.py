@@ -13,11 +13,13 @@ from machines.check.walk import (
     Taken,
     Violation,
     walk_answers,
+    walk_blocking,
     walk_host,
     walk_known_down,
     walk_links,
     walk_one_link,
     walk_queue,
+    walk_tools,
     walk_turns,
 )
 from machines.declarations import Outcome
@@ -58,6 +60,8 @@ PLAN = (
     Planned("turns", "the same with turns by voice, and short answers", walk_turns),
     Planned("queue", "the same where answers cannot be interrupted and turns wait", walk_queue),
     Planned("host", "the same where some can, and a host program wants things said", walk_host),
+    Planned("tools", "the same where the model calls tools", walk_tools),
+    Planned("blocking", "the same where voice interrupts nothing while a tool runs", walk_blocking),
     Planned("links", "all four machines of a call while it comes up and goes down", walk_links),
     Planned("one link", "one link with its whole schedule of retries", walk_one_link),
     Planned("two providers", "one link that can fail over and go back", partial(walk_one_link, providers=2)),

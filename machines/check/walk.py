@@ -18,10 +18,12 @@ from machines.check.memory import Snapshot, restore, snapshot
 from machines.check.offers import (
     Offers,
     answer_offers,
+    blocking_offers,
     host_offers,
     link_offers,
     one_link_offers,
     queue_offers,
+    tool_offers,
     turn_offers,
 )
 from machines.declarations import Outcome
@@ -32,6 +34,7 @@ from machines.history import Message
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import Charts, ConversationSystem, Handled, LineUp
 from machines.tables import Row
+from machines.tools import OnInterruption, ToolPolicy
 
 SHORT = ConversationPolicy(
     system_prompt="Be brief.",
@@ -74,6 +77,22 @@ HOSTED = attrs.evolve(
     max_sayings=1,
 )
 """Some of what is said can be interrupted, and a host has something to say too."""
+TOOLED = attrs.evolve(
+    SHORT,
+    llm_retry_delays_ms=(),
+    voice_retries=0,
+    reprompt="",
+    tools=(
+        ToolPolicy("look"),
+        ToolPolicy("search", on_interruption=OnInterruption.CANCEL),
+        ToolPolicy("book", on_interruption=OnInterruption.BLOCK),
+        ToolPolicy("note", reply=False),
+    ),
+    max_tool_steps=2,
+    tool_fillers=("One moment.",),
+    max_sayings=1,
+)
+"""The model calls tools, in parallel."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
 """The whole schedule of a link's retries, without the slow ones."""
 
@@ -378,7 +397,8 @@ def walk_answers(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
     """The conversation machine, its links coming and going, with a caller who ends turns by hand."""
-    return Walk(answer_offers, conversation_key, SHORT, invariants, stop_at_violation).run()
+    policy = attrs.evolve(SHORT, tools=(ToolPolicy("look"),), tool_fillers=())
+    return Walk(answer_offers, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_turns(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
@@ -394,6 +414,19 @@ def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violat
 def walk_host(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where some answers can be interrupted, and a host program wants things said."""
     return Walk(host_offers, conversation_key, HOSTED, invariants, stop_at_violation).run()
+
+
+def walk_tools(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
+    """The same where the model calls tools, whose calls can be overtaken."""
+    return Walk(tool_offers, conversation_key, TOOLED, invariants, stop_at_violation).run()
+
+
+def walk_blocking(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
+    """The same where nothing interrupts a call, and turns wait meanwhile."""
+    policy = attrs.evolve(TOOLED, max_tool_steps=1)
+    return Walk(blocking_offers, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

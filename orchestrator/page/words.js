@@ -12,6 +12,7 @@ const SUBSTATES = {
   keying: ['Keys', 'What is pressed on the telephone is gathered.'],
   finalizing: ['Writing it down', 'The last of your words are being transcribed.'],
   generating: ['Thinking', 'The language model is working out an answer.'],
+  calling: ['Looking it up', 'A tool that the language model asked for is running.'],
   retrying: ['Thinking again', 'The language model failed; it is being asked once more.'],
   speaking: ['Speaking', 'Talk over it to interrupt.'],
   deciding: ['Holding on', 'Was that an interruption, or only a cough?'],

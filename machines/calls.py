@@ -1,0 +1,100 @@
+"""The conversation machine's actions on calls of tools.
+
+A call is in the history from the moment it is asked for, and its result is entered there whenever it comes:
+whatever the caller does meanwhile, the model is told what was done in its name.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from machines import effects as do
+from machines import facts
+from machines.context import RunningCall, TurnTimes
+from machines.declarations import causes
+from machines.facts import Fact
+from machines.history import Message, Speaker, with_result
+from machines.tools import CallRecord, OnInterruption
+from machines.turns import TurnActions
+
+NOT_CALLED = "It was not called: the conversation went on before its turn came."
+
+
+class CallActions(TurnActions):
+    """What is done about calls of tools."""
+
+    @causes(do.TellAnswerEnded)
+    def enter_calls(self, fact: facts.GenerationFinished) -> None:
+        """The model wants to know, or do, something before it goes on."""
+        context = self.context
+        context.generation_open = None
+        context.attempts = 0
+        context.tool_steps += 1
+        records = tuple(
+            CallRecord(context.calls_made + place, call) for place, call in enumerate(fact.calls, start=1)
+        )
+        context.calls_made += len(records)
+        context.results_owed = any(context.tool(record).reply for record in records)
+        context.enter(Message(Speaker.ASSISTANT, "", calls=records))
+        if context.speech_open is None:
+            self._tell_never_spoken()
+        else:
+            # What was said before the calls belongs to the same message, once it is known what was heard.
+            context.answer_entered = True
+
+    @causes(do.RunTool)
+    def run_calls(self, fact: Fact) -> None:
+        """Run the calls that the newest message asks for: all of them, or the next one."""
+        context = self.context
+        for record in context.calls_waiting():
+            if context.calls_running and not context.policy.tools_in_parallel:
+                break
+            timeout_ms = context.tool(record).timeout_ms
+            context.calls_running += (RunningCall(record.number, record.call.name, fact.at_ms + timeout_ms),)
+            context.ask(do.RunTool(record.number, record.call, timeout_ms))
+
+    @causes()
+    def note_result(self, fact: facts.ToolFinished) -> None:
+        """Whatever was decided about the call meanwhile, this is what became of it."""
+        context = self.context
+        context.calls_running = tuple(each for each in context.calls_running if each.number != fact.call)
+        context.history = with_result(context.history, fact.call, fact.result, failed=fact.failed)
+
+    @causes(do.CancelTool)
+    def give_up_calls(self) -> None:
+        """Calls are overdue: nobody waits for them any more."""
+        self._drop_waiting()
+        self._cancel(awaited_only=True)
+
+    @causes(do.CancelTool)
+    def give_up_results(self) -> None:
+        """The caller does not want to hear of them."""
+        self.context.results_owed = False
+        self._overtake_calls()
+
+    def _overtake_calls(self) -> None:
+        """The conversation goes on without them: what need not be done is not."""
+        self._drop_waiting()
+        self._cancel(awaited_only=False)
+
+    def _drop_waiting(self) -> None:
+        for record in self.context.calls_waiting():
+            history = with_result(self.context.history, record.number, NOT_CALLED, failed=True)
+            self.context.history = history
+
+    def _cancel(self, *, awaited_only: bool) -> None:
+        """Those that the newest message asks for; or, of all, those that are to be cancelled then."""
+        context = self.context
+        awaited = {record.number for record in context.calls_awaited()}
+        running = []
+        for call in context.calls_running:
+            cancels = context.tool_named(call.name).on_interruption is OnInterruption.CANCEL
+            if not call.cancelled and (call.number in awaited if awaited_only else cancels):
+                context.ask(do.CancelTool(call.number))
+                call = evolve(call, cancelled=True)
+            running.append(call)
+        context.calls_running = tuple(running)
+
+    def _tell_never_spoken(self) -> None:
+        """A client that was told of the answer's start is told of its end too."""
+        self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
