@@ -20,6 +20,7 @@ from orchestrator import (
     ProviderError,
     Providers,
     Settings,
+    ToolCall,
     ToolSpec,
     open_providers,
 )
@@ -51,15 +52,14 @@ class OllamaLanguageModel:
     @asynccontextmanager
     async def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
-    ) -> AsyncIterator[AsyncIterator[str]]:
-        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops.
-
-        It offers no tools, so that the model calls none, and keeps calls of others' to itself.
-        """
-        body = {
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
+        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops."""
+        body: dict[str, object] = {
             "model": self._model,
-            "messages": [{"role": each.speaker.value, "content": each.text} for each in messages],
+            "messages": [plain for each in messages for plain in _plain(each)],
         }
+        if tools:
+            body["tools"] = [_function(each) for each in tools]
         request = self._http.build_request("POST", f"{self._base_url}/api/chat", json=body)
         with self._errors():
             response = await self._http.send(request, stream=True)
@@ -68,8 +68,9 @@ class OllamaLanguageModel:
             async with aclosing(self._pieces(response)) as pieces:
                 yield pieces
 
-    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str, None]:
-        """One JSON object a line, the last of which says that it is done."""
+    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str | ToolCall, None]:
+        """One JSON object a line, the last of which says that it is done. Calls of tools come at the end."""
+        calls: list[ToolCall] = []
         with self._errors():
             async for line in response.aiter_lines():
                 said = json.loads(line)
@@ -77,7 +78,14 @@ class OllamaLanguageModel:
                     raise ProviderError(ErrorClass.TRANSIENT, f"{self.name}: {said['error']}")
                 if said["message"]["content"]:
                     yield said["message"]["content"]
+                for asked in said["message"].get("tool_calls", ()):
+                    function = asked["function"]
+                    # Ollama does not name its calls; their order tells which result is whose.
+                    number = f"call {len(calls)}"
+                    calls.append(ToolCall(number, function["name"], json.dumps(function["arguments"])))
                 if said["done"]:
+                    for call in calls:
+                        yield call
                     return
         raise ProviderError(ErrorClass.CONNECTION, f"{self.name}: the answer broke off")
 
@@ -100,6 +108,32 @@ class OllamaLanguageModel:
             raise ProviderError(ErrorClass.CONNECTION, f"{self.name}: {type(error).__name__}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise ProviderError(ErrorClass.TRANSIENT, f"{self.name}: not Ollama's answer") from error
+
+
+def _plain(message: Message) -> Iterator[dict[str, object]]:
+    """A message as Ollama knows it: the results of calls are messages of their own."""
+    plain: dict[str, object] = {"role": message.speaker.value, "content": message.text}
+    if message.calls:
+        plain["tool_calls"] = [
+            {"function": {"name": each.call.name, "arguments": _arguments(each.call)}}
+            for each in message.calls
+        ]
+    yield plain
+    for each in message.calls:
+        result = each.result if each.result is not None else "It still runs; there is no result yet."
+        yield {"role": "tool", "tool_name": each.call.name, "content": result}
+
+
+def _arguments(call: ToolCall) -> object:
+    try:
+        return json.loads(call.arguments)
+    except ValueError:
+        return {}  # what was wrong with them, the result tells
+
+
+def _function(tool: ToolSpec) -> dict[str, object]:
+    described = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": described}
 
 
 @asynccontextmanager

@@ -68,6 +68,8 @@ class EndReason(enum.Enum):
     SHUTDOWN = "shutdown"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     MODEL_KEPT_FAILING = "model_kept_failing"
+    AGENT_HUNG_UP = "agent_hung_up"
+    """The language model ended the call, or a tool that it called."""
     HANDED_OVER = "handed_over"
     """To a person: whoever runs the server connects the caller there."""
     INTERNAL_ERROR = "internal_error"

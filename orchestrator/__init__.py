@@ -31,7 +31,8 @@ _HOMES = {
     "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "SayMode", "TurnMode"),
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
-    "machines.tools": ("CallRecord", "ToolCall"),
+    "machines.tools": ("CallRecord", "OnInterruption", "ToolCall", "ToolPolicy"),
+    "orchestrator.builtin_tools": ("end_call", "transfer_call"),
     "orchestrator.events": (
         "AnswerEnded",
         "AnswerInterrupted",
@@ -42,6 +43,8 @@ _HOMES = {
         "EventsMissed",
         "LinkChanged",
         "StateChanged",
+        "ToolCalled",
+        "ToolReturned",
         "Transcript",
         "Transition",
         "TroubleTold",
@@ -58,6 +61,7 @@ _HOMES = {
     "orchestrator.selection": ("open_providers",),
     "orchestrator.settings": ("Settings", "SettingsError"),
     "orchestrator.speaking": ("Pacing",),
+    "orchestrator.tools": ("Tool", "ToolContext", "ToolError", "tool"),
     "orchestrator.transport": (
         "AudioBegins",
         "AudioEnds",
@@ -116,7 +120,13 @@ if TYPE_CHECKING:
     )
     from machines.tools import (
         CallRecord as CallRecord,
+        OnInterruption as OnInterruption,
         ToolCall as ToolCall,
+        ToolPolicy as ToolPolicy,
+    )
+    from orchestrator.builtin_tools import (
+        end_call as end_call,
+        transfer_call as transfer_call,
     )
     from orchestrator.events import (
         AnswerEnded as AnswerEnded,
@@ -128,6 +138,8 @@ if TYPE_CHECKING:
         EventsMissed as EventsMissed,
         LinkChanged as LinkChanged,
         StateChanged as StateChanged,
+        ToolCalled as ToolCalled,
+        ToolReturned as ToolReturned,
         Transcript as Transcript,
         Transition as Transition,
         TroubleTold as TroubleTold,
@@ -160,6 +172,12 @@ if TYPE_CHECKING:
     )
     from orchestrator.speaking import (
         Pacing as Pacing,
+    )
+    from orchestrator.tools import (
+        Tool as Tool,
+        ToolContext as ToolContext,
+        ToolError as ToolError,
+        tool as tool,
     )
     from orchestrator.transport import (
         AudioBegins as AudioBegins,

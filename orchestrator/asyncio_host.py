@@ -1,7 +1,7 @@
 """Conversations inside an asyncio program: the same interface, with Trio in a thread of its own.
 
-Everything that a host gives (transports) and gets (conversations, events) lives in its own event loop;
-everything else lives in the thread, behind a border that back-pressure and cancellation cross
+Everything that a host gives (transports, asynchronous tools) and gets (conversations, events) lives in its
+own event loop; everything else lives in the thread, behind a border that back-pressure and cancellation cross
 (`asyncio_border.py`).
 
 In the examples, `Quiet()` is a transport whose caller says nothing; `orchestrator` is one of this module.
@@ -9,11 +9,11 @@ In the examples, `Quiet()` is a transport whose caller says nothing; `orchestrat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from attrs import define
+from attrs import define, evolve
 
 from machines.facts import EndReason, SayMode, TurnMode
 from machines.policy import ConversationPolicy
@@ -22,8 +22,10 @@ from orchestrator.asyncio_border import Border, Over
 from orchestrator.events import Event, EventLog
 from orchestrator.outcome import ConversationOutcome
 from orchestrator.providers import Providers
+from orchestrator.saying import require_words
 from orchestrator.settings import Settings
 from orchestrator.speaking import Pacing
+from orchestrator.tools import Run, Tool
 from orchestrator.transport import Incoming, Outgoing, Transport
 
 __all__ = ["Conversation", "Events", "Orchestrator", "open_orchestrator"]
@@ -104,7 +106,7 @@ class Conversation:
         then: EndReason | None = None,
     ) -> None:
         """As `orchestrator.Conversation.say`. Raises `ValueError` for a text without words."""
-        hosting.require_words(text)
+        require_words(text)
         self._border.tell(partial(self._held.say, text, mode, interruptible=interruptible, then=then))
 
     def interrupt(self) -> None:
@@ -150,17 +152,23 @@ class Orchestrator:
         """For conversations that are given none of their own."""
         return self._held.policy
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Likewise."""
+        return self._held.tools
+
     @asynccontextmanager
     async def conversation(
         self,
         transport: Transport,
         *,
         policy: ConversationPolicy | None = None,
+        tools: Sequence[Tool] | None = None,
         turn_mode: TurnMode = TurnMode.AUTOMATIC,
         language: str | None = None,
         voice_id: str | None = None,
     ) -> AsyncIterator[Conversation]:
-        """Hold a conversation on `transport`, whose methods are called in this loop.
+        """Hold a conversation on `transport`, whose methods are called in this loop; asynchronous tools too.
 
         As `orchestrator.Orchestrator.conversation`: leaving the block ends it properly; an exception or
         cancellation ends it at once, and everything of it has ended when the block is left.
@@ -168,6 +176,7 @@ class Orchestrator:
         block = self._held.conversation(
             _CrossingTransport(self._border, transport),
             policy=policy,
+            tools=_crossing(self._border, self.tools if tools is None else tools),
             turn_mode=turn_mode,
             language=language,
             voice_id=voice_id,
@@ -186,11 +195,12 @@ async def open_orchestrator(
     *,
     providers: Providers | AbstractAsyncContextManager[Providers] | None = None,
     policy: ConversationPolicy | None = None,
+    tools: Sequence[Tool] | None = None,
 ) -> AsyncIterator[Orchestrator]:
     """Open an orchestrator in an asyncio program, for as long as the block lasts.
 
     As `orchestrator.open_orchestrator`; providers are Trio's world, also those that a host brings, and run in
-    the thread.
+    the thread. Tools that are asynchronous run in the host's loop.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -202,9 +212,21 @@ async def open_orchestrator(
     ```
     """
     border = Border()
-    block = hosting.open_orchestrator(settings, providers=providers, policy=policy)
+    block = hosting.open_orchestrator(settings, providers=providers, policy=policy, tools=tools)
     async with border.open(), border.held(block) as orchestrator:
         yield Orchestrator(border, orchestrator)
+
+
+def _crossing(border: Border, tools: Sequence[Tool]) -> list[Tool]:
+    """The host's tools, for the conversation in the thread."""
+
+    def crossing(function: Run) -> Run:
+        async def cross(**arguments: object) -> object:
+            return await border.ask(partial(function, **arguments))
+
+        return cross
+
+    return [evolve(each, function=crossing(each.function)) if each._is_async else each for each in tools]
 
 
 class _CrossingTransport:

@@ -48,6 +48,7 @@ CLOSE_CODES = {
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
+    EndReason.AGENT_HUNG_UP: CloseCode.NORMAL,
     EndReason.HANDED_OVER: CloseCode.NORMAL,
     EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
 }

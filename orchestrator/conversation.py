@@ -11,6 +11,7 @@ from random import Random
 
 import structlog
 import trio
+from attrs import evolve
 
 from machines.declarations import Outcome, Step
 from machines.facts import Fact, Role
@@ -25,6 +26,7 @@ from orchestrator.journal import CallJournal
 from orchestrator.performer import Performer
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.toolbox import Toolbox
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +45,7 @@ async def converse(
     watch: ProviderWatch | None = None,
     random: Random | None = None,
     journal: CallJournal | None = None,
+    tools: Toolbox | None = None,
 ) -> tuple[Message, ...]:
     """Run a conversation from INITIALIZING to the end of ENDING; returns its history, as it was heard.
 
@@ -51,13 +54,16 @@ async def converse(
         audio: where the caller's audio comes from.
         inbox: takes the facts of the caller's side; closed when the conversation is over.
         providers: what listens, thinks and speaks.
-        policy: deadlines and texts.
+        policy: deadlines and texts; its `tools` are those of `tools`.
         observe: sees every step.
         charts: shared by the conversations of this thread; without, this one makes its own (10 ms, 0.6 MB).
         watch: knows which providers work, and hears of it; without, the conversation finds out by itself.
         random: draws the jitter of retries; without, one that is not seeded.
         journal: is told everything that a replay needs.
+        tools: those that the model may call; without, there are none.
     """
+    tools = tools or Toolbox()
+    policy = evolve(policy, tools=tools.policies)
     line_ups = _line_ups(providers, watch)
     system = ConversationSystem(policy, charts, line_ups)
     draw = (random or Random()).random
@@ -65,7 +71,9 @@ async def converse(
     try:
         with watch.listening(inbox.put) if watch is not None else nullcontext():
             async with trio.open_nursery() as nursery:
-                performer = Performer(nursery, caller, audio, providers, deadlines, inbox.put, watch, draw)
+                performer = Performer(
+                    nursery, caller, audio, providers, deadlines, inbox.put, watch, draw, tools, journal
+                )
                 began_ms = now_ms()
                 if journal is not None:
                     journal.begin(policy, line_ups, began_ms)

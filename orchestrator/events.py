@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Iterator
 
 import trio
-from attrs import frozen
+from attrs import Factory, define, frozen
 
 from machines import effects as do
 from machines.declarations import Outcome
 from machines.effects import Effect, LinkNews, Trouble, TurnLatency
-from machines.facts import Fact, Role
+from machines.facts import Fact, Role, ToolFinished
 from machines.system import Handled
 from orchestrator.providers import Providers
 
@@ -134,6 +134,33 @@ class LinkChanged:
 
 
 @frozen
+class ToolCalled:
+    """The language model asked for a call of a tool, which begins."""
+
+    at_ms: float
+    call: int
+    """Numbers the conversation's calls of tools."""
+    name: str
+    arguments: str
+    """A JSON object as the model wrote it, valid or not."""
+
+
+@frozen
+class ToolReturned:
+    """A call of a tool is over, after `duration_ms`; one that still runs when the conversation ends has none.
+
+    `result` is what the model is given to read: what came of it, or, if it `failed`, why nothing did.
+    """
+
+    at_ms: float
+    call: int
+    name: str
+    result: str
+    failed: bool
+    duration_ms: float
+
+
+@frozen
 class TroubleTold:
     """Something went wrong that the caller's side should show; `retryable`: trying again may help."""
 
@@ -159,6 +186,8 @@ HappenedEvent = (
     | AnswerEnded
     | AnswerInterrupted
     | LinkChanged
+    | ToolCalled
+    | ToolReturned
     | TroubleTold
 )
 Event = HappenedEvent | EventsMissed
@@ -168,15 +197,33 @@ Event = HappenedEvent | EventsMissed
 # --- from the machines ------------------------------------------------------------------------------------
 
 
-def events_of(handled: Handled, at_ms: float, providers: Providers) -> Iterator[HappenedEvent]:
-    """What one fact led to, as events: the transitions, and what the machine tells of them."""
-    for step in handled.steps:
-        if step.outcome is Outcome.TAKEN:
-            yield Transition(at_ms, step.machine, step.fact, step.source, step.target)
-    for effect in handled.effects:
-        event = _told(effect, at_ms, providers)
-        if event is not None:
-            yield event
+@define(eq=False)
+class EventSource:
+    """Makes the events of one conversation."""
+
+    _providers: Providers
+    _running: dict[int, ToolCalled] = Factory(dict)
+    """Calls of tools, by their numbers."""
+
+    def events_of(self, handled: Handled, at_ms: float) -> Iterator[HappenedEvent]:
+        """What one fact led to, as events: the transitions, and what the machine tells of them."""
+        for step in handled.steps:
+            if isinstance(step.fact, ToolFinished):
+                yield self._returned(step.fact, at_ms)
+            if step.outcome is Outcome.TAKEN:
+                yield Transition(at_ms, step.machine, step.fact, step.source, step.target)
+        for effect in handled.effects:
+            event = _told(effect, at_ms, self._providers)
+            if isinstance(event, ToolCalled):
+                self._running[event.call] = event
+            if event is not None:
+                yield event
+
+    def _returned(self, fact: ToolFinished, at_ms: float) -> ToolReturned:
+        """A tool's, whatever the machine makes of it: what a call gave that nobody waits for is told too."""
+        called = self._running.pop(fact.call)
+        took_ms = at_ms - called.at_ms
+        return ToolReturned(at_ms, fact.call, called.name, fact.result, fact.failed, took_ms)
 
 
 def _told(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent | None:
@@ -195,6 +242,8 @@ def _told(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent |
             return AnswerInterrupted(at_ms, generation, heard, unheard, heard_ms)
         case do.TellLink(role=role, news=news, provider=provider, cause=cause):
             return LinkChanged(at_ms, role, providers.of(role)[provider].name, news, cause)
+        case do.RunTool(call=call, asked=asked):
+            return ToolCalled(at_ms, call, asked.name, asked.arguments)
         case do.TellTrouble(trouble=trouble, message=message, retryable=retryable):
             return TroubleTold(at_ms, trouble, message, retryable)
     return None

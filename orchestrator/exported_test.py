@@ -8,6 +8,7 @@ microseconds, unless that would change what the machines do.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ Written by `vantum export-test` out of its journal.{remark}
 from __future__ import annotations
 
 from machines import effects as do
-from machines import facts{history}, policy, system
+from machines import facts{history}, policy, system{tools}
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact
@@ -80,8 +81,10 @@ MODULES = {
     "machines.history": "history",
     "machines.policy": "policy",
     "machines.system": "system",
+    "machines.tools": "tools",
 }
 """Under which name the test knows the modules that classes come from."""
+TOOLS = re.compile(r"\btools\.[A-Z]")
 
 
 @frozen
@@ -101,6 +104,7 @@ def source_of_test(journal: Journal) -> str:
     call = _with_plain_times(journal) or _as_recorded(journal)
     broke = [each for each in journal.moments if isinstance(each, Broke)]
     ended = journal.ended
+    policy = _in_full(journal.head.policy)
     told = list(map(_fact_line, range(1, len(call.moments) + 1), call.moments))
     outcomes = list(map(_outcome_line, range(1, len(call.moments) + 1), call.moments))
     return TEMPLATE.format(
@@ -108,7 +112,8 @@ def source_of_test(journal: Journal) -> str:
         ended=f"ended: {ended.value}" if ended else "whose end is not in the journal",
         remark=" What was said is redacted." if journal.head.redacted else "",
         history=", history" if any("history." in line for line in outcomes) else "",
-        policy=_in_full(journal.head.policy),
+        tools=", tools" if any(TOOLS.search(text) for text in (policy, *told, *outcomes)) else "",
+        policy=policy,
         line_ups=literal(dict(journal.head.line_ups)),
         beginning=literal(call.beginning.effects),
         facts="\n".join(told),

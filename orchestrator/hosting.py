@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from random import Random
 
@@ -24,10 +24,11 @@ from machines.facts import EndReason, Role, SayMode, TurnMode
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
+from orchestrator.builtin_tools import built_in
 from orchestrator.call_limits import watch_limits
 from orchestrator.charts import charts_of_this_thread
 from orchestrator.conversation import converse
-from orchestrator.events import EventLog, Events, events_of
+from orchestrator.events import EventLog, Events, EventSource
 from orchestrator.inbox import now_ms
 from orchestrator.journal import About
 from orchestrator.journal_writer import Journals, check_directory, open_journals
@@ -35,20 +36,17 @@ from orchestrator.logs import bind_session
 from orchestrator.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.saying import require_words
 from orchestrator.session_settings import policy_of
 from orchestrator.settings import Settings
 from orchestrator.sole_error import sole_error
+from orchestrator.toolbox import MOST_THREADS, Toolbox, tools_by_name
+from orchestrator.tools import Tool
 from orchestrator.transport import Transport
 from orchestrator.transport_caller import TransportCaller
 
 DIALECT = "host"
 """How journals call the caller's side of a host's conversations."""
-
-
-def require_words(text: str) -> None:
-    """Raise `ValueError` for a text in which there is nothing to say."""
-    if not any(character.isalnum() for character in text):
-        raise ValueError(f"there is nothing to say in {text!r}")
 
 
 @define(eq=False)
@@ -74,12 +72,16 @@ class Conversation:
     substate: str = field(default="connecting", init=False)
     """For example `hearing`."""
     _log: EventLog = field(factory=EventLog, init=False)
+    _source: EventSource = field(init=False)
     _began_ms: float = field(factory=now_ms, init=False)
     _counts: Counter[type[Effect] | Outcome] = field(factory=Counter, init=False)
     _reason: EndReason | None = field(default=None, init=False)
     _outcome: ConversationOutcome | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _over: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._source = EventSource(self._providers)
 
     def events(self) -> Events:
         """Everything that happens in it, from its beginning."""
@@ -125,7 +127,12 @@ class Conversation:
     # --- how it runs --------------------------------------------------------------------------------------
 
     async def _run(
-        self, policy: ConversationPolicy, charts: Charts, watch: ProviderWatch, settings: Settings
+        self,
+        policy: ConversationPolicy,
+        tools: Toolbox,
+        charts: Charts,
+        watch: ProviderWatch,
+        settings: Settings,
     ) -> None:
         journal = self._journals.of_call(self._about()) if self._journals is not None else nullcontext()
         try:
@@ -144,6 +151,7 @@ class Conversation:
                             charts,
                             watch,
                             journal=kept,
+                            tools=tools,
                         )
                     self._outcome = self._ended(history)
                     nursery.cancel_scope.cancel()
@@ -162,7 +170,7 @@ class Conversation:
         return About(self.id, DIALECT, time.time() * 1000, names)
 
     def _observe(self, handled: Handled) -> None:
-        for event in events_of(handled, now_ms() - self._began_ms, self._providers):
+        for event in self._source.events_of(handled, now_ms() - self._began_ms):
             self._log.add(event)
         self._counts.update(step.outcome for step in handled.steps)
         self._counts.update(type(effect) for effect in handled.effects)
@@ -218,11 +226,14 @@ class Orchestrator:
     """Those that its conversations use, in order of preference."""
     policy: ConversationPolicy
     """For conversations that are given none of their own."""
+    tools: tuple[Tool, ...]
+    """Likewise."""
     capacity: int
     """Conversations that may be held at once."""
     _watch: ProviderWatch
     _journals: Journals | None
     _charts: Charts = Factory(charts_of_this_thread)
+    _tool_threads: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MOST_THREADS))
     _held: set[Conversation] = Factory(set)
     _one_less: trio.Event = Factory(trio.Event)
     _closed: bool = False
@@ -233,6 +244,7 @@ class Orchestrator:
         transport: Transport,
         *,
         policy: ConversationPolicy | None = None,
+        tools: Sequence[Tool] | None = None,
         turn_mode: TurnMode = TurnMode.AUTOMATIC,
         language: str | None = None,
         voice_id: str | None = None,
@@ -240,11 +252,13 @@ class Orchestrator:
         """Hold a conversation on `transport`. Leaving the block ends it properly, and waits for that.
 
         An exception in the block ends it at once; so does cancellation, and one that comes out of the
-        transport, which then comes out of the block. Raises `OrchestratorBusy` when there is no room.
+        transport, which then comes out of the block. Raises `OrchestratorBusy` when there is no room, and
+        `ValueError` for two tools of the same name.
 
         Args:
             transport: the caller.
-            policy: texts, delays and deadlines; `Orchestrator.policy` by default.
+            policy: texts, delays and deadlines; `Orchestrator.policy` by default. Its `tools` are the next.
+            tools: what the model may call; `Orchestrator.tools` by default.
             turn_mode: who decides that the caller has spoken: voice activity, or the transport.
             language: the caller's, for example `en-US`; `Settings.stt_language` by default.
             voice_id: the voice to speak with, in the text-to-speech provider's terms; its own by default.
@@ -252,12 +266,18 @@ class Orchestrator:
         self._admit()
         caller = TransportCaller(transport, turn_mode, language or self.settings.stt_language, voice_id)
         conversation = Conversation(str(uuid_utils.uuid7()), caller, self.providers, self._journals)
+        toolbox = Toolbox(self.tools if tools is None else tools, conversation.id, self._tool_threads)
         self._held.add(conversation)
         try:
             with sole_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(
-                        conversation._run, policy or self.policy, self._charts, self._watch, self.settings
+                        conversation._run,
+                        policy or self.policy,
+                        toolbox,
+                        self._charts,
+                        self._watch,
+                        self.settings,
                     )
                     yield conversation
                     conversation.end()
@@ -306,13 +326,15 @@ async def open_orchestrator(
     *,
     providers: Providers | AbstractAsyncContextManager[Providers] | None = None,
     policy: ConversationPolicy | None = None,
+    tools: Sequence[Tool] | None = None,
 ) -> AsyncIterator[Orchestrator]:
     """Open an orchestrator, for as long as the block lasts: providers are loaded, and probed once.
 
     Only what is given counts: `Settings()` are defaults, with embedded models; `load_settings()` reads the
     environment and files as `vantum serve` does. Of the settings, those on addresses, logging and
     `turn_mode` are the server's alone. Raises what loading providers raises (`ModelsError`,
-    `UnknownSdkError`), and `JournalError` when journals cannot be written.
+    `UnknownSdkError`), `JournalError` when journals cannot be written, and `ValueError` for two tools of the
+    same name.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -327,8 +349,11 @@ async def open_orchestrator(
         settings: providers, texts, delays, limits, where journals are kept.
         providers: in place of those of the settings; what a block gives is closed at the end.
         policy: in place of the settings' texts, delays and deadlines.
+        tools: what the model may call, in place of the settings' built-in ones.
     """
     settings = settings or Settings()
+    offered = built_in(settings.tools) if tools is None else tuple(tools)
+    tools_by_name(offered)
     async with AsyncExitStack() as stack:
         found = await _providers(settings, providers, stack)
         journals = await _journals(settings, stack)
@@ -338,7 +363,7 @@ async def open_orchestrator(
             async with trio.open_nursery() as nursery:
                 await nursery.start(watch.run)
                 orchestrator = Orchestrator(
-                    settings, found, policy or policy_of(settings), capacity, watch, journals
+                    settings, found, policy or policy_of(settings), offered, capacity, watch, journals
                 )
                 try:
                     yield orchestrator

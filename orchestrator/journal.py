@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import msgpack  # type: ignore[import-untyped]
+import trio
 from attrs import Factory, define, evolve, frozen
 
 from machines.declarations import Outcome
@@ -105,12 +106,19 @@ Record = Head | Handled | Broke | End
 # --- while a call runs ------------------------------------------------------------------------------------
 
 
+async def _at_once() -> None:
+    """Whoever keeps records where nothing can be lost has written them."""
+    await trio.lowlevel.checkpoint()
+
+
 @define(eq=False)
 class CallJournal:
     """The journal of a running call, as the call sees it: `keep` takes each record and must not block."""
 
     about: About
     keep: Callable[[Record], None]
+    written: Callable[[], Awaitable[None]] = _at_once
+    """Returns when every record that was kept so far is in the file, or never will be."""
 
     def begin(self, policy: ConversationPolicy, line_ups: Mapping[Role, LineUp], at_ms: float) -> None:
         """The machines are about to start."""

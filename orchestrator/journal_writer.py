@@ -78,7 +78,13 @@ class Journals:
     most_waiting: int = MOST_WAITING
     _waiting: deque[tuple[JournalFile, Record]] = Factory(deque)
     _arrived: trio.Event = Factory(trio.Event)
-    _closing: trio.Event = Factory(trio.Event)
+    _hurry: trio.Event = Factory(trio.Event)
+    """Somebody waits for what is to be written."""
+    _closing: bool = False
+    _put_so_far: int = 0
+    _written_so_far: int = 0
+    """Records of all calls; those that could not be written count, for they never will be."""
+    _progress: trio.Event = Factory(trio.Event)
 
     def path_of(self, session_id: str) -> Path:
         """Where the journal of a call is."""
@@ -101,37 +107,52 @@ class Journals:
                 self._put(file, record)
 
         try:
-            yield CallJournal(about, keep)
+            yield CallJournal(about, keep, self._written)
         finally:
             self._put(file, End(lost))
 
     def _put(self, file: JournalFile, record: Record) -> None:
         self._waiting.append((file, record))
+        self._put_so_far += 1
         self._arrived.set()
+
+    async def _written(self) -> None:
+        """Return when everything that was put so far has been written."""
+        await trio.lowlevel.checkpoint()
+        last = self._put_so_far
+        while self._written_so_far < last:
+            self._hurry.set()
+            await self._progress.wait()
 
     async def run(self) -> None:
         """Write until `close`, and then what is left. Not cancellable: a file that is begun is finished."""
         limiter = trio.CapacityLimiter(1)
         with trio.CancelScope(shield=True):
-            while self._waiting or not self._closing.is_set():
+            while self._waiting or not self._closing:
                 await self._gather()
                 batch = list(self._waiting)
                 self._waiting.clear()
+                if not self._closing:
+                    self._hurry = trio.Event()
                 for file, error in await trio.to_thread.run_sync(_write, batch, limiter=limiter):
                     log.error("journal cannot be written", file=str(file.path), exc_info=error)
                     self.counts[INCOMPLETE] += 1
+                self._written_so_far += len(batch)
+                self._progress.set()
+                self._progress = trio.Event()
 
     async def _gather(self) -> None:
-        """Return when there is enough to write, or everything is over."""
-        if not self._waiting and not self._closing.is_set():
+        """Return when there is enough to write, or somebody waits for it, or everything is over."""
+        if not self._waiting and not self._closing:
             self._arrived = trio.Event()
             await self._arrived.wait()
         with trio.move_on_after(GATHER_S):
-            await self._closing.wait()
+            await self._hurry.wait()
 
     def close(self) -> None:
         """No call will begin any more."""
-        self._closing.set()
+        self._closing = True
+        self._hurry.set()
         self._arrived.set()
 
 

@@ -63,6 +63,8 @@ class MediaStream:
     started: Started
     options: CallOptions
     default_language: str = "en-US"
+    of_a_call: bool = True
+    """There is a call behind it, which can be transferred; not where a program plays Twilio."""
     session_id: str = Factory(new_id)
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.ACTIVE
@@ -98,10 +100,11 @@ class MediaStream:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         policy = self.options.applied_to(self.settings.policy)
         means = evolve(means, providers=means.providers.for_telephones())
+        tools = self.settings.tools_on(telephone=self.of_a_call)
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._miss_marks)
-            await hold(self, self, self._line, self._take, self._audio, self._inbox, policy, means)
+            await hold(self, self, self._line, self._take, self._audio, self._inbox, policy, tools, means)
             nursery.cancel_scope.cancel()
 
     def hang_up(self, reason: EndReason) -> None:

@@ -18,16 +18,18 @@ from machines import effects as do
 from machines import facts
 from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
-from machines.history import Message
 from machines.segments import Segment, Segmenter
+from machines.tools import ToolCall
 from orchestrator.caller import Caller
 from orchestrator.deadlines import Deadlines
 from orchestrator.failures import failure_of
 from orchestrator.hearing import CallerAudio, Ear
+from orchestrator.journal import CallJournal
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
 from orchestrator.role_link import RoleLink
 from orchestrator.speaking import Utterance
+from orchestrator.toolbox import CANCELLED, Toolbox
 
 ALIVE_EVERY_S = 0.5
 """The model's signs of life are reported no more often than this."""
@@ -95,7 +97,8 @@ class RunningTasks:
 class Performer:
     """Performs the effects of one conversation.
 
-    `watch` hears how the providers do, if there is one; `draw` gives random numbers from 0 to 1.
+    `watch` hears how the providers do, if there is one; `draw` gives random numbers from 0 to 1; `journal` is
+    waited for before anything is done that leaves traces outside.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class Performer:
         emit: Emit,
         watch: ProviderWatch | None,
         draw: Callable[[], float],
+        tools: Toolbox,
+        journal: CallJournal | None,
     ) -> None:
         self._nursery = nursery
         self._caller = caller
@@ -117,6 +122,8 @@ class Performer:
         self._emit = emit
         self._watch = watch
         self._draw = draw
+        self._tools = tools
+        self._journal = journal
         self._ear = Ear(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
         self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
@@ -145,10 +152,14 @@ class Performer:
                 self._audio.begin_turn(turn)
             case do.FinalizeTurn(turn=turn):
                 self._audio.end_turn(turn)
-            case do.StartGeneration(generation=generation, messages=messages):
-                self._start_generation(generation, messages)
+            case do.StartGeneration() as wanted:
+                self._start_generation(wanted)
             case do.CancelGeneration(generation=generation):
                 self._tasks.cancel(f"generation {generation}")
+            case do.RunTool(call=call, asked=asked, timeout_ms=timeout_ms):
+                self._start_tool(call, asked, timeout_ms)
+            case do.CancelTool(call=call):
+                self._tasks.cancel(f"tool {call}")
             case do.Speak(generation=generation, segment=segment, text=text):
                 self._speaking(generation).say(segment, text)
             case do.FinishSpeech(generation=generation):
@@ -242,7 +253,8 @@ class Performer:
 
     # --- thinking ------------------------------------------------------------------------------------------
 
-    def _start_generation(self, generation: int, messages: tuple[Message, ...]) -> None:
+    def _start_generation(self, wanted: do.StartGeneration) -> None:
+        generation = wanted.generation
         asked_over: int | None = None
 
         def failed(failure: ProviderFailure) -> Fact:
@@ -251,15 +263,16 @@ class Performer:
         async def work() -> None:
             nonlocal asked_over
             asked_over, reached = await self._models.get()
-            await self._generate(generation, reached, messages)
+            await self._generate(wanted, reached)
 
         self._start(f"generation {generation}", work, failed)
 
-    async def _generate(
-        self, generation: int, reached: Reached[LanguageModel], messages: tuple[Message, ...]
-    ) -> None:
+    async def _generate(self, wanted: do.StartGeneration, reached: Reached[LanguageModel]) -> None:
         """Stream the model's words as segments; what came before a failure is worth saying too."""
+        generation = wanted.generation
+        tools = self._tools.specs if wanted.tools else ()
         segmenter = Segmenter()
+        calls: list[ToolCall] = []
         count, alive_at = 0, -ALIVE_EVERY_S
 
         def report(segments: list[Segment]) -> None:
@@ -269,18 +282,37 @@ class Performer:
                 count += 1
 
         try:
-            async with reached.link.generate(messages) as pieces:
+            async with reached.link.generate(wanted.messages, tools) as pieces:
                 async for piece in pieces:
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))
                         self._report_answered(Role.LLM, reached.provider)
-                    report(segmenter.push(piece))
+                    if isinstance(piece, ToolCall):
+                        calls.append(piece)
+                    else:
+                        report(segmenter.push(piece))
         except ProviderError:
             report(segmenter.finish())
             raise
         report(segmenter.finish())
-        self._emit(facts.GenerationFinished(generation))
+        self._emit(facts.GenerationFinished(generation, tuple(calls)))
+
+    # --- tools ---------------------------------------------------------------------------------------------
+
+    def _start_tool(self, call: int, asked: ToolCall, timeout_ms: float) -> None:
+        async def work() -> None:
+            result = CANCELLED
+            try:
+                if self._journal is not None:
+                    await self._journal.written()
+                result = await self._tools.run(call, asked, timeout_ms, self._emit)
+            finally:
+                self._emit(facts.ToolFinished(call, result.text, failed=result.failed))
+
+        name = f"tool {call}"
+        self._tasks.enter(name)
+        self._nursery.start_soon(self._tasks.run, name, work)
 
     # --- speaking ------------------------------------------------------------------------------------------
 

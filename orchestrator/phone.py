@@ -264,6 +264,7 @@ class Phone:
             started,
             options if call is None else options.over(call.options),
             self.server.settings.stt_language,
+            of_a_call=call is not None,
         )
         hold = partial(self.server.hold, connection, session)
         with bind_session(session.session_id):

@@ -20,9 +20,9 @@ from adapters.twilio_webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.call import HangUpWanted, SayLastWords, TransferWanted
 from machines.facts import SayMode, SayRequested
 from orchestrator.call_options import CallOptions, OptionError, complaints
-from orchestrator.hosting import require_words
 from orchestrator.phone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
 from orchestrator.phone_call import PhoneCall
+from orchestrator.saying import require_words
 from orchestrator.setting_types import PhoneNumber
 from orchestrator.trust import is_local
 

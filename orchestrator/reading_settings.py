@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from orchestrator.provider_settings import CARTESIA_VOICE, DEEPGRAM_URL
-from orchestrator.setting_types import AUTO, LEAST_BUDGET, MOST_BUDGET, VENDOR_SCHEMES
+from orchestrator.setting_types import AUTO, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 from orchestrator.settings import Settings, SettingsError, shown
 
 CONFIG_VARIABLE = "VANTUM_CONFIG"
@@ -139,6 +139,7 @@ def allowed(name: str) -> str:
         "vendor address": f"an address that starts with {_listed(VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
         "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",
         "language": "a language's code, such as en-US",
+        "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
         "phrases": "words or phrases divided by commas, such as uh-huh,I see",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": "a telephone number in E.164 form, such as +15005550006",

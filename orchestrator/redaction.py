@@ -23,10 +23,11 @@ SPOKEN = frozenset(
         *("text", "markup", "heard", "unheard", "digit", "digits_words"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
         "backchannels",
+        *("arguments", "result", "tool_fillers", "filler"),
     }
 )
-"""The fields of facts, effects, messages and policies that hold words of the caller, the model or the
-operator."""
+"""The fields of facts, effects, messages and policies that hold words of the caller, the model, its tools or
+the operator. Of the arguments of a tool, which are a text here, the names are replaced too."""
 
 KEPT = frozenset(
     part for phrase in (*GOING_ON, *BACKCHANNELS) for word in words_of(phrase) for part in word.split("'")

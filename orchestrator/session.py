@@ -135,7 +135,8 @@ class Session:
         """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
         self._names = means.names()
         self._say(ConnectionAck(self.session_id))
-        await hold(self, self, self._link, self._take, self._audio, self._inbox, self.settings.policy, means)
+        policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
+        await hold(self, self, self._link, self._take, self._audio, self._inbox, policy, tools, means)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""

@@ -6,7 +6,9 @@ from attrs import frozen
 
 from machines.facts import TurnMode
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
+from orchestrator.builtin_tools import TRANSFER, built_in
 from orchestrator.settings import Settings
+from orchestrator.tools import Tool
 
 LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
 """Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
@@ -22,6 +24,12 @@ class SessionSettings:
     idle_timeout_s: float
     max_duration_s: float
     log_interim_transcripts: bool = False
+    tools: tuple[Tool, ...] = ()
+    """That the model may call, where they are possible."""
+
+    def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
+        """Those that are possible: only a telephone call can be transferred."""
+        return tuple(each for each in self.tools if telephone or each.name != TRANSFER)
 
 
 def session_settings(settings: Settings) -> SessionSettings:
@@ -32,6 +40,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         idle_timeout_s=settings.session_idle_timeout_ms / 1000,
         max_duration_s=settings.session_max_duration_ms / 1000,
         log_interim_transcripts=settings.log_interim_transcripts,
+        tools=built_in(settings.tools),
     )
 
 

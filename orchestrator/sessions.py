@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -25,6 +26,8 @@ from orchestrator.journal import About
 from orchestrator.journal_writer import Journals
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
+from orchestrator.toolbox import Toolbox
+from orchestrator.tools import Tool
 
 
 class SessionState(enum.Enum):
@@ -83,11 +86,12 @@ async def hold(
     audio: CallerAudio,
     inbox: Inbox,
     policy: ConversationPolicy,
+    tools: Sequence[Tool],
     means: Means,
 ) -> None:
     """Converse over a socket until the conversation ends; leaves nothing behind but its closed stream.
 
-    `take` gets the messages that come over it.
+    `take` gets the messages that come over it; `tools` are those that the model may call.
     """
     names = {role: tuple(found) for role, found in means.names().items()}
     about = About(session.session_id, session.kind, epoch_ms(), names)
@@ -110,6 +114,7 @@ async def hold(
                 means.charts,
                 means.watch,
                 journal=journal,
+                tools=Toolbox(tools, session.session_id),
             )
             nursery.cancel_scope.cancel()
 

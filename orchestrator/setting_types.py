@@ -116,6 +116,32 @@ LlmProviders = Annotated[tuple[str, ...], *_names("openai", "local")]
 TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
 
 
+# --- tools ------------------------------------------------------------------------------------------------
+
+TOOLS = ("end_call", "transfer_call")
+"""The built-in ones (`builtin_tools.py`, which a program that only reads settings need not load)."""
+
+
+def _tool_names(value: object) -> object:
+    """Names from a text divided by commas, or from a list; none at all is allowed."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("neither text nor a list of texts")
+    names = tuple(name.strip().lower() for name in value if name.strip())
+    if not set(names) <= set(TOOLS) or len(set(names)) < len(names):
+        raise ValueError("unknown or doubled")
+    return names
+
+
+ToolNames = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_tool_names),
+    Field(json_schema_extra={"format": "tools"}),
+]
+
+
 # --- phrases ----------------------------------------------------------------------------------------------
 
 

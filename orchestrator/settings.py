@@ -23,7 +23,7 @@ from orchestrator.provider_settings import (
     LocalModels,
     is_openai,
 )
-from orchestrator.setting_types import LevelName, Lowercase, Phrases, UserPath
+from orchestrator.setting_types import LevelName, Lowercase, Phrases, ToolNames, UserPath
 
 
 class SettingsError(Exception):
@@ -167,6 +167,14 @@ class Journalling(BaseModel):
     )
 
 
+class Tools(BaseModel):
+    """What the language model can do beside speaking."""
+
+    tools: ToolNames = Field(
+        default=(), description="Built-in tools that the language model may call, divided by commas"
+    )
+
+
 class Settings(
     Listener,
     LanguageModels,
@@ -176,6 +184,7 @@ class Settings(
     TurnTaking,
     Deadlines,
     Journalling,
+    Tools,
     Telephone,
 ):
     """All settings, checked and frozen. It knows no source; `reading_settings.load_settings` reads those."""
@@ -223,6 +232,15 @@ class Settings(
                 raise ValueError(
                     f"{name.upper()} is {value}, but {other.upper()} is not set: calls need both"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tools_are_possible(self) -> Self:
+        if "transfer_call" in self.tools and self.twilio_transfer_to is None:
+            raise ValueError(
+                f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
+                "transfer_call needs somebody to transfer to"
+            )
         return self
 
     @model_validator(mode="after")

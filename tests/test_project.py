@@ -31,7 +31,7 @@ TOP_LEVEL = {
 ASYNCIO = {
     "orchestrator/asyncio_border.py",
     "benchmarks/asyncio_host.py",
-    "examples/asgi_host.py",
+    "examples/fastapi_host.py",
     "tests/examples/test_examples.py",
     "tests/orchestrator/test_asyncio_host.py",
     "tests/orchestrator/test_interface.py",

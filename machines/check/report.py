@@ -61,7 +61,8 @@ PLAN = (
     Planned(
         "answers",
         "the conversation machine, its links up, lost or replaced, turns by hand",
-        "After a call of a tool, what is not about that call. Automatic turns, a greeting, idle callers, answers that cannot be interrupted. Voice alone"
+        "After a call of a tool, what is not about that call. Automatic turns, a greeting, idle callers,"
+        " answers that cannot be interrupted. Voice alone"
         " interrupts, without words. Either all roles have another provider or none has. What the host"
         " wants said is said at once or not at all.",
         walk_answers,
@@ -98,9 +99,10 @@ PLAN = (
     Planned(
         "tools",
         "the same where the model calls tools",
-        "What `queue` leaves out, the telephone's keys, recordings, words before the turn is over. Turns end when"
-        " they have lasted too long. An answer has one segment. The model asks for one call or two, in parallel;"
-        " behind one that was overtaken only another of the same tool. Hosts cut in on one tool's calls only.",
+        "What `queue` leaves out, the telephone's keys, recordings, words before the turn is over. Turns"
+        " end when they have lasted too long. An answer has one segment. The model asks for one call or"
+        " two, in parallel; behind one that was overtaken only another of the same tool. Hosts cut in on"
+        " one tool's calls only.",
         walk_tools,
     ),
     Planned(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,8 @@ from orchestrator.replay import Replayed, replay
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speech import noise, silence, spoken
+from orchestrator.toolbox import Toolbox
+from orchestrator.tools import Tool
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
@@ -69,6 +71,7 @@ class Call:
     records: list[Record] = Factory(list)
     """The call's own journal."""
     charts: Charts = Factory(shared_charts)
+    tools: Sequence[Tool] = ()
     block_ms: int = BLOCK_MS
     random: Random = Factory(lambda: Random(0))
     """Draws the jitter of retries."""
@@ -173,6 +176,7 @@ class Call:
             watch=self.watch,
             charts=self.charts,
             random=self.random,
+            tools=Toolbox(self.tools, ABOUT.session_id),
             journal=CallJournal(ABOUT if self.journal is None else self.journal.about, self._keep),
         )
         self.over.set()
@@ -218,6 +222,7 @@ async def hold_call(
     policy: ConversationPolicy | None = None,
     watch: ProviderWatch | None = None,
     journal: CallJournal | None = None,
+    tools: Sequence[Tool] = (),
 ) -> AsyncIterator[Call]:
     """A call that lasts as long as the block, which it outlives only to hang up properly.
 
@@ -229,6 +234,7 @@ async def hold_call(
         policy or ConversationPolicy(),
         watch=watch,
         journal=journal,
+        tools=tools,
     )
     async with holding(call):
         yield call

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.interfaces import ToolSpec
 from machines.history import Message
+from machines.tools import ToolCall
 from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
 
 
@@ -19,7 +20,7 @@ class Answer:
     """One answer, which comes word by word."""
 
     text: str | None = None
-    """None repeats what the caller said last, in two sentences."""
+    """None repeats what the caller said last, or what tools gave, in two sentences."""
     first: Delay = AT_ONCE
     """Before the first word."""
     between: Delay = AT_ONCE
@@ -27,6 +28,8 @@ class Answer:
     fault: Fault | None = None
     after: int = 0
     """Words that come before the fault."""
+    calls: tuple[ToolCall, ...] = field(default=(), kw_only=True)
+    """Asked for after the text; with them, no text means none."""
 
 
 class SimulatedLanguageModel:
@@ -42,6 +45,8 @@ class SimulatedLanguageModel:
     ) -> None:
         self.requests: list[tuple[Message, ...]] = []
         """What it was asked, in order."""
+        self.offered: list[tuple[ToolSpec, ...]] = []
+        """The tools that it was told of each time."""
         self.running = 0
         """Answers that it is giving now."""
         self._answers = answers or script(then=Answer())
@@ -68,9 +73,10 @@ class SimulatedLanguageModel:
     @asynccontextmanager
     async def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
-    ) -> AsyncIterator[AsyncIterator[str]]:
-        """The next planned answer. It calls no tools, whichever are offered."""
+    ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
+        """The next planned answer."""
         self.requests.append(tuple(messages))
+        self.offered.append(tuple(tools))
         self.running += 1
         answer = self._next_answers.pop(0) if self._next_answers else self._answers()
         pieces = self._pieces(answer, messages)
@@ -80,8 +86,10 @@ class SimulatedLanguageModel:
             self.running -= 1
             await pieces.aclose()
 
-    async def _pieces(self, answer: Answer, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
-        text = f"You said {messages[-1].text}. That was all." if answer.text is None else answer.text
+    async def _pieces(
+        self, answer: Answer, messages: Sequence[Message]
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        text = _text(answer, messages)
         words = re.findall(r"\S+\s*", text)
         for count, word in enumerate(words):
             if answer.fault is not None and count == answer.after and await strike(answer.fault):
@@ -90,3 +98,18 @@ class SimulatedLanguageModel:
             yield word
         if answer.fault is not None and answer.after >= len(words):
             await strike(answer.fault)
+        if not words:
+            await answer.first.wait(self._random)
+        for call in answer.calls:
+            yield call
+
+
+def _text(answer: Answer, messages: Sequence[Message]) -> str:
+    if answer.text is not None:
+        return answer.text
+    if answer.calls:
+        return ""
+    last = messages[-1]
+    if last.calls:
+        return f"The tools gave {', '.join(str(each.result) for each in last.calls)}. That was all."
+    return f"You said {last.text}. That was all."

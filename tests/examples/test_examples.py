@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import socket
 import wave
@@ -12,25 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import hypercorn
 import pytest
 import trio
+import uvicorn
 from attrs import evolve
-from hypercorn.asyncio import serve
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from trio.testing import MockClock
 from websockets.asyncio.client import connect
 
 from adapters import conformance
-from examples.asgi_host import make_app
+from examples import own_tool
+from examples.fastapi_host import make_app
 from examples.minimal_host import ask, main
 from examples.own_adapter import OllamaLanguageModel
 from examples.policy_model import HOTLINE, HotlineCalls, TestHotline
 from machines.history import Message, Speaker
-from orchestrator import AudioIn, ConversationPolicy, ErrorClass, ProviderError, Settings, open_orchestrator
+from orchestrator import (
+    AudioIn,
+    CallRecord,
+    ConversationPolicy,
+    ErrorClass,
+    MemoryTransport,
+    ProviderError,
+    Settings,
+    ToolCall,
+    ToolCalled,
+    ToolReturned,
+    ToolSpec,
+    TurnMode,
+    open_orchestrator,
+)
 from orchestrator.asyncio_host import open_orchestrator as open_in_asyncio
-from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
+from orchestrator.simulation import Answer, SimulatedProviders, SimulatedTextToSpeech, Speaking, script
 from orchestrator.simulation.speech import silence, spoken
 from tests.adapters.chat_server import Exchange, chat_server
 from tests.adapters.conftest import Speech
@@ -76,34 +91,112 @@ async def test_the_minimal_host_is_answered_by_the_embedded_models(speech: Speec
     assert sum(piece.duration_ms for piece in answer) > 300
 
 
-# --- the ASGI host ----------------------------------------------------------------------------------------
+# --- tools of one's own -----------------------------------------------------------------------------------
+
+
+BOOKING = {"name": "Ada", "guests": 4, "at": "19:00"}
+
+
+def asks(name: str, /, **arguments: object) -> Answer:
+    """The model wants a tool called."""
+    return Answer(calls=(ToolCall("id", name, json.dumps(arguments)),))
+
+
+def wav_of(path: Path, words: str) -> str:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(spoken(words, RATE).tobytes())
+    return str(path)
+
+
+async def test_the_restaurant_looks_up_and_books_and_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    autojump_clock: MockClock,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    restaurant = own_tool.Restaurant()
+    providers = SimulatedProviders()
+    providers.llm.answers_with(asks("free_tables", at="19:00"), asks("book_table", **BOOKING))
+    question, answer = wav_of(tmp_path / "question.wav", "hello"), str(tmp_path / "answer.wav")
+    await own_tool.main(question, answer, restaurant, providers.for_calls())
+    assert restaurant.bookings == [own_tool.Booking("Ada", 4, datetime.time(19))]
+    printed = capsys.readouterr().out
+    assert "free_tables: 3 (0 ms)" in printed
+    assert "book_table: Booked for Ada: 4 guests at 19:00. (3000 ms)" in printed
+    with wave.open(answer, "rb") as file:
+        assert file.getnframes() / file.getframerate() > 3
+
+
+async def test_a_booking_is_finished_once_although_the_caller_speaks_on(autojump_clock: MockClock) -> None:
+    restaurant, transport = own_tool.Restaurant(), MemoryTransport()
+    providers = SimulatedProviders()
+    providers.llm.answers_with(asks("book_table", **BOOKING))
+    async with (
+        open_orchestrator(providers=providers.for_calls(), tools=restaurant.tools()) as orchestrator,
+        trio.open_nursery() as nursery,
+        orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+    ):
+        nursery.start_soon(own_tool.keep, transport, [])
+        await transport.start_turn()
+        await transport.push(spoken("hello", RATE), RATE)
+        await transport.end_turn()
+        events = conversation.events()
+        async for event in events:
+            if isinstance(event, ToolCalled):
+                break
+        await transport.start_turn()
+        await transport.push(spoken("wait how is the weather", RATE), RATE)
+        await transport.end_turn()
+        async for event in events:
+            if isinstance(event, ToolReturned):
+                assert not event.failed
+                break
+        await trio.sleep(10)
+    assert len(restaurant.bookings) == 1
+    outcome = await conversation.outcome()
+    [record] = [each for message in outcome.history for each in message.calls]
+    assert record.result == "Booked for Ada: 4 guests at 19:00."
+
+
+async def test_a_restaurant_that_is_full_has_another_time_proposed(autojump_clock: MockClock) -> None:
+    restaurant = own_tool.Restaurant(tables=0)
+    providers = SimulatedProviders()
+    providers.llm.answers_with(asks("book_table", **BOOKING))
+    async with open_orchestrator(providers=providers.for_calls(), tools=restaurant.tools()) as orchestrator:
+        await own_tool.ask(orchestrator, AudioIn(spoken("hello", RATE), RATE))
+    assert restaurant.bookings == []
+    [record] = providers.llm.requests[-1][-1].calls
+    assert record.result == "All tables are taken at 19:00: propose another time."
+
+
+# --- the FastAPI host -------------------------------------------------------------------------------------
 
 
 async def _serve(host: Callable[[str], Any], providers: SimulatedProviders) -> None:
-    """Run the example's application with Hypercorn's asyncio worker, and `host` with its address."""
+    """Run the example's application with Uvicorn, and `host` with its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    address = f"ws://127.0.0.1:{listener.getsockname()[1]}/call"
-    config = hypercorn.Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.graceful_timeout = 0.2
-    stop = asyncio.Event()
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
     policy = ConversationPolicy(endpoint_delay_ms=100)
     app = make_app(open_in_asyncio(Settings(), providers=providers.for_calls(), policy=policy))
-    serving = asyncio.create_task(
-        serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    server = uvicorn.Server(
+        uvicorn.Config(app, ws="websockets-sansio", timeout_graceful_shutdown=1, log_config=None)
     )
+    serving = asyncio.create_task(server.serve([listener]))
     try:
         await host(address)
     finally:
-        stop.set()
+        server.should_exit = True
         await serving
 
 
-def test_the_asgi_host_answers_callers_over_websockets(leaves_nothing: Watch) -> None:
+def test_the_fastapi_host_answers_callers_who_can_reserve_books(leaves_nothing: Watch) -> None:
     providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=2))))
+    providers.llm.answers_with(asks("reserve_book", book="Emma", name="Ada"))
 
     async def caller(address: str) -> None:
-        async with connect(address) as client:
+        async with connect(f"ws://{address}/call") as client:
             speaking = asyncio.create_task(_speak(client))
             texts: list[dict[str, Any]] = []
             heard = 0
@@ -114,7 +207,13 @@ def test_the_asgi_host_answers_callers_over_websockets(leaves_nothing: Watch) ->
                 else:
                     texts.append(json.loads(message))
             speaking.cancel()
-        assert texts == [{"caller": "hello"}, {"answer": "You said hello."}, {"answer": "That was all."}]
+        assert texts == [
+            {"caller": "hello"},
+            {"answer": "The tools gave Reserved; it is number 1.."},
+            {"answer": "That was all."},
+        ]
+        reserved = await asyncio.to_thread(httpx2.get, f"http://{address}/reservations")
+        assert reserved.json() == [{"book": "Emma", "name": "Ada"}]
 
     async def run() -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -126,11 +225,11 @@ def test_the_asgi_host_answers_callers_over_websockets(leaves_nothing: Watch) ->
 
 
 @pytest.mark.parametrize("who", ["the client", "the server"])
-def test_a_call_of_the_asgi_host_that_breaks_off_leaves_nothing(who: str, leaves_nothing: Watch) -> None:
+def test_a_call_of_the_fastapi_host_that_breaks_off_leaves_nothing(who: str, leaves_nothing: Watch) -> None:
     providers = SimulatedProviders()
 
     async def caller(address: str) -> None:
-        client = await connect(address)
+        client = await connect(f"ws://{address}/call")
         speaking = asyncio.create_task(_speak(client))
         while not isinstance(await client.recv(), bytes):
             pass
@@ -192,6 +291,46 @@ async def test_the_adapter_streams_answers_and_knows_its_model() -> None:
     assert asked["messages"] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello?"},
+    ]
+
+
+async def _calls(exchange: Exchange) -> None:
+    call = {"function": {"name": "price", "arguments": {"of": "pear"}}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call, call]}
+    await exchange.reply(
+        line("Let me look."), json.dumps({"message": message, "done": False}) + "\n", line(done=True)
+    )
+
+
+async def test_the_adapter_knows_tools() -> None:
+    price = ToolSpec("price", "The price.", {"type": "object", "properties": {"of": {"type": "string"}}})
+    earlier = (
+        CallRecord(1, ToolCall("a", "price", '{"of": "apple"}'), "0.5"),
+        CallRecord(2, ToolCall("b", "price", "apple"), None),
+    )
+    messages = (*QUESTION, Message(Speaker.ASSISTANT, "One moment.", calls=earlier))
+    async with chat_server(_calls) as server, httpx2.AsyncClient() as http:
+        model = OllamaLanguageModel(http, "llama3.2", server.base_url.removesuffix("/v1"))
+        async with model.generate(messages, [price]) as pieces:
+            assert [piece async for piece in pieces] == [
+                "Let me look.",
+                ToolCall("call 0", "price", '{"of": "pear"}'),
+                ToolCall("call 1", "price", '{"of": "pear"}'),
+            ]
+        asked = server.exchanges[-1].body
+    function = {"name": "price", "description": "The price.", "parameters": price.parameters}
+    assert asked["tools"] == [{"type": "function", "function": function}]
+    assert asked["messages"][2:] == [
+        {
+            "role": "assistant",
+            "content": "One moment.",
+            "tool_calls": [
+                {"function": {"name": "price", "arguments": {"of": "apple"}}},
+                {"function": {"name": "price", "arguments": {}}},
+            ],
+        },
+        {"role": "tool", "tool_name": "price", "content": "0.5"},
+        {"role": "tool", "tool_name": "price", "content": "It still runs; there is no result yet."},
     ]
 
 

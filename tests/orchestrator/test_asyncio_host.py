@@ -31,11 +31,16 @@ from orchestrator import (
     SayMode,
     Settings,
     StateChanged,
+    ToolCall,
+    ToolContext,
+    ToolError,
+    ToolReturned,
     Transition,
     TransportClosed,
     TurnEnded,
     TurnMode,
     TurnStarted,
+    tool,
 )
 from orchestrator.asyncio_host import Conversation, open_orchestrator
 from orchestrator.simulation import (
@@ -259,6 +264,129 @@ def test_receiving_is_asked_for_one_item_at_a_time() -> None:
             assert transport.most <= 1
 
     in_asyncio(host)
+
+
+# --- tools ------------------------------------------------------------------------------------------------
+
+
+def asks(name: str) -> SimulatedProviders:
+    """The model asks for a call, and then says what came of it."""
+    providers = quick()
+    providers.llm.answers_with(Answer(calls=(ToolCall("id", name, "{}"),)))
+    return providers
+
+
+def test_asynchronous_tools_run_in_the_hosts_loop_and_others_in_threads(leaves_nothing: Watch) -> None:
+    places: list[object] = []
+
+    @tool
+    async def in_the_loop(context: ToolContext) -> str:
+        """Do it."""
+        places.append(asyncio.get_running_loop())
+        context.say("One moment.")
+        await asyncio.sleep(0.01)
+        return "something"
+
+    @tool
+    def in_a_thread(context: ToolContext) -> str:
+        """Do it."""
+        places.append(threading.current_thread())
+        context.say("One moment.")
+        return "something"
+
+    async def host() -> None:
+        for each in (in_the_loop, in_a_thread):
+            transport = QueueTransport()
+            async with (
+                open_orchestrator(providers=asks(each.name).for_calls(), tools=[each]) as orchestrator,
+                orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+            ):
+                assert orchestrator.tools == (each,)
+                transport.say("hello")
+                returned = await until(conversation, ToolReturned)
+                assert (returned.result, returned.failed) == ("something", False)
+                texts = [event.text async for event in until_both(conversation)]
+                assert set(texts) == {"The tools gave something.", "That was all.", "One moment."}
+        assert places[0] is asyncio.get_running_loop()
+        assert isinstance(places[1], threading.Thread)
+        assert places[1] is not threading.main_thread()
+
+    async def until_both(conversation: Conversation) -> AsyncIterator[AnswerText]:
+        seen = set()
+        async for event in conversation.events():
+            if isinstance(event, AnswerText):
+                seen.add(event.text)
+                yield event
+                if {"That was all.", "One moment."} <= seen:
+                    return
+
+    with leaves_nothing():
+        in_asyncio(host)
+
+
+def test_a_tool_that_fails_in_the_hosts_loop_fails_as_elsewhere() -> None:
+    @tool
+    async def work() -> None:
+        """Work."""
+        raise ToolError("We are closed.")
+
+    async def host() -> None:
+        transport = QueueTransport()
+        async with (
+            open_orchestrator(providers=asks("work").for_calls()) as orchestrator,
+            orchestrator.conversation(transport, tools=[work], turn_mode=TurnMode.MANUAL) as conversation,
+        ):
+            transport.say("hello")
+            returned = await until(conversation, ToolReturned)
+            assert (returned.result, returned.failed) == ("We are closed.", True)
+
+    in_asyncio(host)
+
+
+@pytest.mark.parametrize("who", ["deadline", "caller", "host"])
+def test_a_tool_that_is_cancelled_is_cancelled_in_the_hosts_loop(who: str, leaves_nothing: Watch) -> None:
+    ended: list[BaseException] = []
+
+    async def host() -> None:
+        began = asyncio.Event()
+
+        @tool(timeout_s=0.05 if who == "deadline" else 3600, on_interruption="cancel")
+        async def work() -> None:
+            """Work."""
+            began.set()
+            try:
+                await asyncio.sleep(PATIENCE_S)
+            except asyncio.CancelledError as cancelled:
+                await asyncio.sleep(0.01)  # the other side waits for it
+                ended.append(cancelled)
+                raise
+
+        async def hold() -> None:
+            async with (
+                open_orchestrator(providers=asks("work").for_calls(), tools=[work]) as orchestrator,
+                orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+            ):
+                transport.say("hello")
+                await began.wait()
+                if who == "caller":
+                    transport.incoming.put_nowait(HungUp())
+                elif who == "deadline":
+                    await until(conversation, ToolReturned)
+                    conversation.end()
+                await conversation.outcome()
+
+        transport = QueueTransport()
+        holding = asyncio.create_task(hold())
+        await began.wait()
+        if who == "host":
+            holding.cancel()
+        with suppress(asyncio.CancelledError):
+            await holding
+        assert holding.cancelled() is (who == "host")
+        assert len(ended) == 1
+
+    with leaves_nothing():
+        in_asyncio(host)
 
 
 # --- ends that begin in asyncio ---------------------------------------------------------------------------

@@ -28,6 +28,7 @@ LIBRARY = (
     "orchestrator.hosting",
     "orchestrator.memory_transport",
     "orchestrator.outcome",
+    "orchestrator.tools",
     "orchestrator.transport",
 )
 """The modules that were made to be used by hosts; the rest of the interface is what they speak of."""
@@ -59,11 +60,17 @@ async def test_the_example_in_a_docstring_works(code: str, autojump_clock: MockC
     names: dict[str, Any] = {name: getattr(public, name) for name in public.__all__}
     names |= {"trio": trio, "np": np, "evolve": attrs.evolve, "spoken": spoken}
     body = textwrap.indent(code, "    ")
-    exec(f"async def example(orchestrator):\n{body}", names)
+    _define(body, names)
     # Where nothing is left to happen, virtual time would stand still; so it fails instead.
     with trio.fail_after(3600):
         async with public.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
             await names["example"](orchestrator)
+
+
+def _define(body: str, names: dict[str, Any]) -> None:
+    """Make `example` a function of this body, which knows nothing of what this file imports."""
+    source = f"async def example(orchestrator):\n{body}"
+    exec(compile(source, "<docstring>", "exec", dont_inherit=True), names)
 
 
 class Quiet:
@@ -87,7 +94,7 @@ def test_the_examples_for_asyncio_hosts_work(name: str) -> None:
     async def run(code: str) -> None:
         names: dict[str, Any] = {each: getattr(public, each) for each in public.__all__}
         names |= {"Quiet": Quiet, "evolve": attrs.evolve, "open_orchestrator": asyncio_host.open_orchestrator}
-        exec(f"async def example(orchestrator):\n{textwrap.indent(code, '    ')}", names)
+        _define(textwrap.indent(code, "    "), names)
         async with (
             asyncio.timeout(20),
             asyncio_host.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,

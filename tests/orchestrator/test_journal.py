@@ -267,6 +267,54 @@ async def test_records_are_written_while_the_call_goes_on(tmp_path: Path) -> Non
             await eventually(lambda: path.stat().st_size > written)
 
 
+async def test_who_waits_until_everything_is_written_can_read_it_at_once(tmp_path: Path) -> None:
+    path = tmp_path / f"{ABOUT.session_id}.journal"
+    async with open_journals(tmp_path, redacted=False, counts=Counter()) as journals:
+        with journals.of_call(ABOUT) as journal:
+            system = ConversationSystem(ConversationPolicy())
+            journal.begin(ConversationPolicy(), {}, 0.0)
+            journal.add(system.start(0.0))
+            await journal.written()
+            for number in range(3):
+                journal.add(system.handle(LinkWanted(Role.STT)))
+                await journal.written()
+                assert len(read_journal(path).moments) == number + 1
+            await journal.written()
+
+
+async def test_several_calls_may_wait_for_what_is_written(tmp_path: Path) -> None:
+    async def one(journals: Journals, name: str) -> None:
+        with journals.of_call(attrs.evolve(ABOUT, session_id=name)) as journal:
+            system = ConversationSystem(ConversationPolicy())
+            journal.begin(ConversationPolicy(), {}, 0.0)
+            journal.add(system.start(0.0))
+            for number in range(5):
+                journal.add(system.handle(LinkWanted(Role.STT)))
+                await journal.written()
+                assert len(read_journal(tmp_path / f"{name}.journal").moments) == number + 1
+
+    async with (
+        open_journals(tmp_path, redacted=False, counts=Counter()) as journals,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(5):
+            nursery.start_soon(one, journals, str(number))
+
+
+@pytest.mark.parametrize("trouble", ["disk", "room"])
+async def test_where_nothing_can_be_written_nobody_waits_for_it(trouble: str, tmp_path: Path) -> None:
+    if trouble == "disk":
+        (tmp_path / f"{ABOUT.session_id}.journal").mkdir()
+    async with open_journals(tmp_path, redacted=False, counts=Counter()) as journals:
+        if trouble == "room":
+            journals.most_waiting = 1
+        with journals.of_call(ABOUT) as journal:
+            for number in range(3):
+                journal.begin(ConversationPolicy(), {}, float(number))
+                with trio.fail_after(20):
+                    await journal.written()
+
+
 async def test_where_too_much_waits_a_journal_is_incomplete_and_says_so(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     with structlog.testing.capture_logs() as logs:
@@ -361,8 +409,11 @@ async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
 
 # --- redaction --------------------------------------------------------------------------------------------
 
-PLAIN = {"digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"}
-"""Fields with text that nobody said."""
+PLAIN = {
+    *("digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"),
+    *("id", "name"),
+}
+"""Fields with text that nobody said; the last are those of a tool's call."""
 
 
 def texts(kind: type[Any]) -> set[str]:

@@ -118,6 +118,19 @@ async def test_a_turn_is_understood_and_answered_aloud(autojump_clock: MockClock
         assert abs(int(played[-1]) - 2000) < 80
 
 
+async def test_a_stream_without_a_call_cannot_be_transferred(autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {
+        "tools": ("end_call", "transfer_call"),
+        "twilio_transfer_to": "+15005557777",
+        "twilio_account_sid": f"AC{'0' * 32}",
+        "twilio_auth_token": "token",
+    }
+    async with phone_call(**chosen) as call:
+        call.say("hello")
+        await call.answered()
+        assert [spec.name for spec in call.providers.llm.offered[0]] == ["end_call"]
+
+
 async def test_no_audio_is_resampled_on_its_way_to_the_telephone(autojump_clock: MockClock) -> None:
     async with phone_call() as call:
         call.say("hello")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from trio.testing import MockClock
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.telephone import Telephone
 from machines.facts import ErrorClass
+from machines.tools import ToolCall
 from orchestrator.phone_call import PhoneCall
 from orchestrator.simulation import Answer, Fails
 from orchestrator.simulation.speech import spoken
@@ -117,6 +119,33 @@ async def test_a_model_that_keeps_failing_hands_the_caller_over_if_there_is_some
         handed_over = then == "hand_over" and transfer_to is not None
         assert call.report()["outcome"] == ("handed_over" if handed_over else "completed")
         assert there.dialled == ([COLLEAGUE] if handed_over else [])
+
+
+async def test_the_model_hands_the_caller_over_after_its_announcement(autojump_clock: MockClock) -> None:
+    arguments = json.dumps({"announcement": LAST_WORDS})
+    wanted = Answer(calls=(ToolCall("id", "transfer_call", arguments),))
+    chosen: dict[str, Any] = {"tools": ("end_call", "transfer_call"), "twilio_transfer_to": COLLEAGUE}
+    async with a_line(says("hello"), answer=wanted, **chosen) as line:
+        call = await line.order()
+        await call.over.wait()
+        there = await line.in_network(call)
+        telephone = await line.talking(there)
+        assert telephone.heard_seconds() == pytest.approx(len(LAST_WORDS) * CHAR_S)
+        await there.over.wait()
+        assert (call.report()["outcome"], call.report()["endReason"]) == ("handed_over", "handed_over")
+        assert there.dialled == [COLLEAGUE]
+
+
+async def test_the_model_hangs_up_after_its_farewell(autojump_clock: MockClock) -> None:
+    wanted = Answer(calls=(ToolCall("id", "end_call", json.dumps({"farewell": "Goodbye!"})),))
+    async with a_line(says("hello"), answer=wanted, tools=("end_call",)) as line:
+        call = await line.order()
+        await call.over.wait()
+        there = await line.in_network(call)
+        assert (await line.talking(there)).heard_seconds() == pytest.approx(len("Goodbye!") * CHAR_S)
+        await there.over.wait()
+        assert (call.report()["outcome"], call.report()["endReason"]) == ("completed", "agent_hung_up")
+        assert [spec.name for spec in line.providers.llm.offered[0]] == ["end_call"]
 
 
 async def test_whoever_is_called_may_be_busy_and_the_call_is_over(autojump_clock: MockClock) -> None:

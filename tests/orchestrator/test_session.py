@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog
 import trio
-from attrs import define
+from attrs import define, evolve
 from trio.testing import (
     MockClock,
     lockstep_stream_pair,
@@ -20,7 +21,9 @@ from trio_websocket import WebSocketConnection, wrap_client_stream, wrap_server_
 
 from machines.facts import EndReason, TurnMode
 from machines.policy import ConversationPolicy
+from machines.tools import ToolCall
 from orchestrator.audio import pcm_to_bytes
+from orchestrator.builtin_tools import end_call, transfer_call
 from orchestrator.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
 from orchestrator.outbox import SEND_TIMEOUT_S
 from orchestrator.session import EARLY_AGE_S, Session
@@ -148,6 +151,21 @@ async def test_an_answer_that_is_being_spoken_puts_the_idle_limit_off(autojump_c
         assert await held.lasted() > IDLE_S + 100
         assert held.client.named("audio.output.complete")
         assert await held.client.is_closed() == 1000
+
+
+async def test_the_model_may_hang_up_on_a_browser_and_cannot_transfer_it(autojump_clock: MockClock) -> None:
+    farewell = ToolCall("id", "end_call", json.dumps({"farewell": "Goodbye!"}))
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer(calls=(farewell,)))))
+    async with a_session(providers, settings=evolve(SETTINGS, tools=(end_call, transfer_call))) as held:
+        await held.client.send("audio.input.start", {"turnMode": "manual"})
+        await held.client.send("audio.input.chunk", {"audio": pcm_to_bytes(spoken("hello"))})
+        await held.client.send("audio.input.stop")
+        await held.lasted()
+        assert await held.client.is_closed() == 1000
+        [goodbye] = held.client.named("connection.lifecycle.disconnect")
+        assert goodbye["payload"]["reason"] == "agent_hung_up"
+        assert held.client.named("audio.output.complete")
+    assert [spec.name for spec in providers.llm.offered[0]] == ["end_call"]
 
 
 async def test_no_session_grows_older_than_the_limit(autojump_clock: MockClock) -> None:

@@ -469,6 +469,38 @@ def test_a_telephone_that_is_half_or_wrongly_set_up_is_an_error(
     assert "hunter2" not in text
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("end_call", ("end_call",)), (" End_Call ,transfer_call", ("end_call", "transfer_call")), (",", ())],
+)
+def test_built_in_tools_are_named_and_divided_by_commas(
+    given: str, read: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "TOOLS": given,
+        "TWILIO_TRANSFER_TO": "+15005550006",
+        "TWILIO_ACCOUNT_SID": SID,
+        "TWILIO_AUTH_TOKEN": "token",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().tools == read
+
+
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        ("hang_up", "'hang_up', but must be none, or one or more of end_call, transfer_call, each once"),
+        ("end_call,end_call", "but must be none, or one or more of end_call"),
+        ("end_call,transfer_call", "but TWILIO_TRANSFER_TO is not set: transfer_call needs somebody"),
+    ],
+)
+def test_tools_that_cannot_be_are_an_error(tools: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLS", tools)
+    text = complaint()
+    assert text.startswith("TOOLS")
+    assert told in text
+
+
 def test_the_telephone_is_reached_at_its_address_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_PUBLIC_URL", "https://vantum.example/phone/")
     assert load_settings().twilio_public_url == "https://vantum.example/phone"
