@@ -17,8 +17,6 @@ from machines.history import Message, Speaker, with_result
 from machines.tools import CallRecord, OnInterruption
 from machines.turns import TurnActions
 
-NOT_CALLED = "It was not called: the conversation went on before its turn came."
-
 
 class CallActions(TurnActions):
     """What is done about calls of tools."""
@@ -78,9 +76,11 @@ class CallActions(TurnActions):
         self._cancel(awaited_only=False)
 
     def _drop_waiting(self) -> None:
-        for record in self.context.calls_waiting():
-            history = with_result(self.context.history, record.number, NOT_CALLED, failed=True)
-            self.context.history = history
+        context = self.context
+        for record in context.calls_waiting():
+            context.history = with_result(
+                context.history, record.number, context.policy.tool_not_called, failed=True
+            )
 
     def _cancel(self, *, awaited_only: bool) -> None:
         """Those that the newest message asks for; or, of all, those that are to be cancelled then."""
