@@ -52,6 +52,11 @@ class CallActions(TurnActions):
             context.ask(do.RunTool(record.number, record.call, timeout_ms))
 
     @causes()
+    def note_failure(self, fact: facts.ToolFinished) -> None:
+        """A call that should have been all the answer was none: the model must say something after all."""
+        self.context.results_owed = self.reply_owed(fact)
+
+    @causes()
     def note_result(self, fact: facts.ToolFinished) -> None:
         """Whatever was decided about the call meanwhile, this is what became of it."""
         context = self.context

@@ -15,7 +15,6 @@ from hashlib import blake2b
 
 from attrs import Factory, define
 
-from machines.calls import NOT_CALLED
 from machines.phrases import BACKCHANNELS, GOING_ON, words_of
 from orchestrator.records import Plain
 
@@ -35,8 +34,6 @@ KEPT = frozenset(
 )
 """Words that a pause or an interruption depends on (`machines/phrases.py`): they stay, and nothing else
 becomes one of them."""
-OWN = frozenset({NOT_CALLED})
-"""What the machines say by themselves, in every call the same: a replay says it again, so it stays."""
 _RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
 """What is replaced as one: neither blanks nor ASCII punctuation."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
@@ -61,7 +58,7 @@ class Redactor:
 
     def words(self, text: str) -> str:
         """A text with its words replaced."""
-        return text if text in OWN else _RUN.sub(self._word, text)
+        return _RUN.sub(self._word, text)
 
     def _field(self, name: str, value: Plain) -> Plain:
         if name in SPOKEN and isinstance(value, list | tuple):
