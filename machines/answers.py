@@ -243,7 +243,7 @@ class AnswerActions(CallActions):
 
     def _say_for_host(self, wanted: facts.SayRequested, at_ms: float) -> None:
         self.context.end_after_answer = wanted.then
-        self._say_instead(wanted.text, at_ms, protected=not wanted.interruptible)
+        self._say_instead(wanted.text, at_ms, protected=not wanted.interruptible, tones=wanted.tones)
 
     @causes()
     def answer_later(self) -> None:
@@ -253,13 +253,19 @@ class AnswerActions(CallActions):
             self.context.caller_words = ""
 
     def _say_instead(
-        self, text: str, at_ms: float, *, replying: bool = False, protected: bool = False
+        self,
+        text: str,
+        at_ms: float,
+        *,
+        replying: bool = False,
+        protected: bool = False,
+        tones: bool = False,
     ) -> None:
         """A whole answer of our own."""
         self.context.generation += 1
         self._open_speech(at_ms, replying=replying)
         self.context.protected = protected
-        self._say(text)
+        self._say(text, tones=tones)
         self._finish_speech()
 
     def _cancel_generation(self) -> None:
@@ -285,11 +291,12 @@ class AnswerActions(CallActions):
         self.context.times.first_segment = at_ms
         self.context.answer_times = self.context.times
 
-    def _say(self, text: str, markup: str = "") -> None:
+    def _say(self, text: str, markup: str = "", *, tones: bool = False) -> None:
         number = self.context.speech_open
         if number is not None:
             segment = self.context.ledger.add(text)
-            self.context.ask(do.TellSegment(number, segment, text), do.Speak(number, segment, markup or text))
+            speak = do.Speak(number, segment, markup or text, tones)
+            self.context.ask(do.TellSegment(number, segment, text), speak)
 
     @causes(do.TellTrouble)
     def tell_model_failed(self, fact: facts.GenerationFailed) -> None:

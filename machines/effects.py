@@ -172,11 +172,15 @@ class CancelTool(Effect):
 
 @frozen
 class Speak(Effect):
-    """Say one segment of an answer, after those before it. `text` may hold speech markup."""
+    """Say one segment of an answer, after those before it. `text` may hold speech markup.
+
+    With `tones` it is keys of a telephone, and the whole answer is their tones.
+    """
 
     generation: int
     segment: int
     text: str
+    tones: bool = False
 
 
 @frozen

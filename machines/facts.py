@@ -157,6 +157,8 @@ class SayRequested(Fact):
     """The caller's voice may cut it off."""
     then: EndReason | None = None
     """What follows when it was heard: the end of the call, for this reason. None: the call goes on."""
+    tones: bool = False
+    """`text` is keys of a telephone, and what is heard is their tones."""
 
 
 # --- voice activity ---------------------------------------------------------------------------------------

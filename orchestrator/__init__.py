@@ -32,7 +32,7 @@ _HOMES = {
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
     "machines.tools": ("CallRecord", "OnInterruption", "ToolCall", "ToolPolicy"),
-    "orchestrator.builtin_tools": ("end_call", "transfer_call"),
+    "orchestrator.builtin_tools": ("end_call", "send_digits", "transfer_call"),
     "orchestrator.events": (
         "AnswerEnded",
         "AnswerInterrupted",
@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.builtin_tools import (
         end_call as end_call,
+        send_digits as send_digits,
         transfer_call as transfer_call,
     )
     from orchestrator.events import (

@@ -22,7 +22,7 @@ from orchestrator.asyncio_border import Border, Over
 from orchestrator.events import Event, EventLog
 from orchestrator.outcome import ConversationOutcome
 from orchestrator.providers import Providers
-from orchestrator.saying import require_words
+from orchestrator.saying import require_keys, require_words
 from orchestrator.settings import Settings
 from orchestrator.speaking import Pacing
 from orchestrator.tools import Run, Tool
@@ -108,6 +108,11 @@ class Conversation:
         """As `orchestrator.Conversation.say`. Raises `ValueError` for a text without words."""
         require_words(text)
         self._border.tell(partial(self._held.say, text, mode, interruptible=interruptible, then=then))
+
+    def send_digits(self, digits: str) -> None:
+        """As `orchestrator.Conversation.send_digits`. Raises `ValueError` for what is no key."""
+        require_keys(digits)
+        self._border.tell(partial(self._held.send_digits, digits))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from machines.facts import EndReason
 from orchestrator.saying import has_words
-from orchestrator.tools import Tool, ToolContext, tool
+from orchestrator.tools import Tool, ToolContext, ToolError, tool
 
 TRANSFER = "transfer_call"
 """The one that needs somebody to transfer to."""
@@ -60,7 +60,24 @@ async def transfer_call(
     return "The announcement is said, and then the caller is connected with a person."
 
 
-BUILT_IN = {each.name: each for each in (end_call, transfer_call)}
+@tool(reply=False)
+async def send_digits(
+    digits: Annotated[str, Field(description="The keys in their order: 0 to 9, *, #, such as: 42#")],
+    context: ToolContext,
+) -> str:
+    """Press keys of the telephone, as a menu at the other end asks for.
+
+    Use it when you are connected to an automatic menu ("for opening hours press 2") or asked to type a
+    number. Never use it to tell digits to a person: say them instead.
+    """
+    try:
+        context.send_digits(digits)
+    except ValueError as error:
+        raise ToolError(f"{error}.") from None
+    return "The keys are pressed."
+
+
+BUILT_IN = {each.name: each for each in (end_call, transfer_call, send_digits)}
 """By their names in `TOOLS`."""
 
 

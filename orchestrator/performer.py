@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import trio
 from attrs import Factory, define, evolve, frozen
 
+from adapters.dtmf import ToneStream
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
 from machines import effects as do
 from machines import facts
@@ -160,8 +161,8 @@ class Performer:
                 self._start_tool(call, asked, timeout_ms)
             case do.CancelTool(call=call):
                 self._tasks.cancel(f"tool {call}")
-            case do.Speak(generation=generation, segment=segment, text=text):
-                self._speaking(generation).say(segment, text)
+            case do.Speak(generation=generation, segment=segment, text=text, tones=tones):
+                self._speaking(generation, tones=tones).say(segment, text)
             case do.FinishSpeech(generation=generation):
                 self._speaking(generation).finish()
             case do.RestartSpeech(generation=generation, take=take):
@@ -316,22 +317,26 @@ class Performer:
 
     # --- speaking ------------------------------------------------------------------------------------------
 
-    def _speaking(self, generation: int) -> Utterance:
+    def _speaking(self, generation: int, *, tones: bool = False) -> Utterance:
         """The utterance that speaks this answer; it begins with the answer's first effect."""
         if self._utterance is None or self._utterance.number != generation:
-            self._utterance = self._begin_utterance(generation)
+            self._utterance = self._begin_utterance(generation, tones=tones)
         return self._utterance
 
-    def _begin_utterance(self, generation: int) -> Utterance:
+    def _begin_utterance(self, generation: int, *, tones: bool) -> Utterance:
         provider = 0
         asked_over: int | None = None
 
         def emit(fact: Fact) -> None:
-            if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0:
+            if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0 and not tones:
                 self._report_answered(Role.TTS, provider)
             elif isinstance(fact, facts.SynthesisFailed):
                 fact = evolve(fact, attempt=asked_over)
             self._emit(fact)
+
+        @asynccontextmanager
+        async def open_tones(rate: int) -> AsyncIterator[SpeechStream]:
+            yield ToneStream(rate)
 
         @asynccontextmanager
         async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
@@ -345,7 +350,7 @@ class Performer:
             return facts.SynthesisFailed(generation, failure)
 
         async def work() -> None:
-            await utterance.run(open_stream)
+            await utterance.run(open_tones if tones else open_stream)
 
         utterance = Utterance(generation, self._caller, self._caller.pacing, emit)
         self._start(f"utterance {generation}", work, failed)

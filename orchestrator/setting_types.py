@@ -118,7 +118,7 @@ TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
 
 # --- tools ------------------------------------------------------------------------------------------------
 
-TOOLS = ("end_call", "transfer_call")
+TOOLS = ("end_call", "transfer_call", "send_digits")
 """The built-in ones (`builtin_tools.py`, which a program that only reads settings need not load)."""
 
 

@@ -489,7 +489,10 @@ def test_built_in_tools_are_named_and_divided_by_commas(
 @pytest.mark.parametrize(
     ("tools", "told"),
     [
-        ("hang_up", "'hang_up', but must be none, or one or more of end_call, transfer_call, each once"),
+        (
+            "hang_up",
+            "'hang_up', but must be none, or one or more of end_call, transfer_call, send_digits, each",
+        ),
         ("end_call,end_call", "but must be none, or one or more of end_call"),
         ("end_call,transfer_call", "but TWILIO_TRANSFER_TO is not set: transfer_call needs somebody"),
     ],

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import trio
 from attrs import Factory, define, evolve
@@ -36,6 +37,7 @@ from orchestrator import (
     TurnMode,
     end_call,
     open_orchestrator,
+    send_digits,
     tool,
     transfer_call,
 )
@@ -425,3 +427,57 @@ async def test_the_model_ends_the_call_when_its_last_words_were_heard(
     assert held.heard[-1].duration_ms == pytest.approx(len(words))
     assert len(llm.requests) == 1
     assert kept(outcome).ended is reason
+
+
+def pressed(chunks: list[AudioOut]) -> str:
+    """The keys in a sound, as a telephone network finds them: the two loudest tones of each stretch."""
+    rate = chunks[0].rate
+    samples = np.concatenate([chunk.samples for chunk in chunks]).astype(float)
+    step = rate // 50
+    keys, before = "", ""
+    for start in range(0, len(samples) - step + 1, step):
+        window = samples[start : start + step]
+        spectrum = np.abs(np.fft.rfft(window * np.hanning(step), rate // 10))
+        rows, columns = (
+            [spectrum[round(hz / 10)] for hz in tones]
+            for tones in ((697, 770, 852, 941), (1209, 1336, 1477, 1633))
+        )
+        loud = np.abs(window).max() > 3000
+        key = ("123A", "456B", "789C", "*0#D")[int(np.argmax(rows))][int(np.argmax(columns))] if loud else ""
+        keys += key if key != before else ""
+        before = key
+    return keys
+
+
+async def test_the_model_presses_keys_and_the_other_side_hears_their_tones(
+    autojump_clock: MockClock,
+) -> None:
+    async with talk(asks("send_digits", digits="42*9#"), tools=[send_digits]) as held:
+        await take_turn(held.transport, "hello")
+        await held.until(AnswerText)
+        await held.until(AnswerEnded, times=2)
+    assert pressed([each for each in held.heard if isinstance(each, AudioOut)]) == "42*9#"
+    assert [message.text for message in (await held.conversation.outcome()).history] == [
+        "hello",
+        "",
+    ]
+
+
+async def test_a_host_presses_keys_too_and_nothing_else_than_keys(autojump_clock: MockClock) -> None:
+    async with talk(tools=[]) as held:
+        held.conversation.send_digits("0")
+        with pytest.raises(ValueError, match="'1-2' cannot be pressed"):
+            held.conversation.send_digits("1-2")
+        await held.until(AnswerEnded)
+    assert pressed([each for each in held.heard if isinstance(each, AudioOut)]) == "0"
+
+
+async def test_a_model_that_presses_what_is_no_key_is_told(autojump_clock: MockClock) -> None:
+    async with talk(asks("send_digits", digits="two"), tools=[send_digits]) as held:
+        await take_turn(held.transport, "hello")
+        await held.answered()
+    [returned] = await held.events(ToolReturned)
+    assert (returned.failed, returned.result) == (
+        True,
+        "'two' cannot be pressed: the keys are 0 to 9, *, # and A to D.",
+    )

@@ -1,0 +1,67 @@
+"""The tones of a telephone's keys (DTMF, ITU-T Q.23 and Q.24), spoken like a voice speaks an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import numpy as np
+import trio
+from attrs import Factory, define
+
+from adapters.interfaces import Samples, SegmentEnd, SpokenAudio
+
+KEYS = re.compile(r"[0-9A-D*#]+")
+"""What can be pressed, one key after the other."""
+TONE_MS = 120
+PAUSE_MS = 80
+"""After each tone. A receiver needs 40 ms of each; many are slow."""
+AMPLITUDE = 0.3
+"""Of each of the two tones of a key; 1 is the loudest that there is."""
+_LOW = (697, 770, 852, 941)
+_HIGH = (1209, 1336, 1477, 1633)
+"""Hz: the rows and columns of the keypad."""
+_PAD = ("123A", "456B", "789C", "*0#D")
+_FREQUENCIES = {
+    key: (low, high)
+    for row, low in zip(_PAD, _LOW, strict=True)
+    for key, high in zip(row, _HIGH, strict=True)
+}
+
+
+def tones(keys: str, rate: int) -> Samples:
+    """The sound of keys that are pressed one after the other, at `rate` Hz.
+
+    Raises `KeyError` for what is no key.
+    """
+    seconds = np.arange(rate * TONE_MS // 1000) / rate
+    pause = np.zeros(rate * PAUSE_MS // 1000, np.int16)
+    pieces: list[Samples] = []
+    for key in keys:
+        low, high = _FREQUENCIES[key]
+        sound = np.sin(2 * np.pi * low * seconds) + np.sin(2 * np.pi * high * seconds)
+        pieces += [(sound * AMPLITUDE * np.iinfo(np.int16).max).astype(np.int16), pause]
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+
+
+@define(eq=False)
+class ToneStream:
+    """A `SpeechStream` whose segments are keys, at any rate in Hz."""
+
+    sample_rate: int
+    _texts: tuple[trio.MemorySendChannel[tuple[int, str]], trio.MemoryReceiveChannel[tuple[int, str]]] = (
+        Factory(lambda: trio.open_memory_channel[tuple[int, str]](1))
+    )
+
+    async def say(self, segment: int, text: str) -> None:
+        """As `SpeechStream.say`."""
+        await self._texts[0].send((segment, text))
+
+    async def end(self) -> None:
+        """As `SpeechStream.end`."""
+        await self._texts[0].aclose()
+
+    async def __aiter__(self) -> AsyncIterator[SpokenAudio | SegmentEnd]:
+        async for segment, keys in self._texts[1]:
+            yield SpokenAudio(segment, tones(keys, self.sample_rate))
+            yield SegmentEnd(segment)
