@@ -17,6 +17,7 @@ from orchestrator.transport import (
     HungUp,
     Incoming,
     Interrupted,
+    KeyPressed,
     Outgoing,
     TransportClosed,
     TurnEnded,
@@ -74,6 +75,11 @@ class MemoryTransport:
     async def interrupt(self) -> None:
         """Ask for silence."""
         await self._put(Interrupted())
+
+    async def press(self, keys: str) -> None:
+        """Press keys of a telephone, such as `42#`. Raises `ValueError` for what is no key."""
+        for key in keys:
+            await self._put(KeyPressed(key))
 
     async def hang_up(self) -> None:
         """End the conversation."""

@@ -20,6 +20,7 @@ from adapters.interfaces import Samples
 from machines.effects import StopCause
 from machines.facts import EndReason
 from orchestrator.audio import pcm_from_bytes, pcm_to_bytes
+from orchestrator.saying import require_keys
 from orchestrator.speaking import Pacing
 from protocol import HIGHEST_RATE, LOWEST_RATE
 
@@ -96,13 +97,34 @@ class Interrupted:
 
 
 @frozen
+class KeyPressed:
+    """The caller pressed a key of a telephone: one of `0` to `9`, `*`, `#`, `A` to `D`.
+
+    Keys that follow each other are one string, by the policy's `digits_` settings, and what the caller has
+    said thereby. Raises `ValueError` for what is no key.
+
+    ```python
+    assert KeyPressed("#").key == "#"
+    ```
+    """
+
+    key: str = field()
+
+    @key.validator
+    def _is_one(self, attribute: Attribute[str], value: str) -> None:
+        if len(value) != 1:
+            raise ValueError(f"{value!r} is not one key")
+        require_keys(value)
+
+
+@frozen
 class HungUp:
     """The caller ends the conversation. Nothing is received after it."""
 
     reason: EndReason = EndReason.CALLER_HUNG_UP
 
 
-Incoming = AudioIn | TurnStarted | TurnEnded | Interrupted | HungUp
+Incoming = AudioIn | TurnStarted | TurnEnded | Interrupted | KeyPressed | HungUp
 """What a transport's `receive` returns."""
 
 

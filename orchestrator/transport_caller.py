@@ -32,6 +32,7 @@ from orchestrator.transport import (
     HungUp,
     Incoming,
     Interrupted,
+    KeyPressed,
     Outgoing,
     Transport,
     TransportClosed,
@@ -117,6 +118,8 @@ class TransportCaller:
                 await self.inbox.deliver(facts.RecordingStopped())
             case Interrupted():
                 await self.inbox.deliver(facts.InterruptRequested())
+            case KeyPressed(key=key):
+                await self.inbox.deliver(facts.DigitPressed(key))
             case HungUp(reason=reason):
                 await self.inbox.deliver(facts.HungUp(reason))
             case _:

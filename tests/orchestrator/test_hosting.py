@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from adapters.interfaces import Samples
 from orchestrator import (
+    AnswerEnded,
     AnswerInterrupted,
     AnswerText,
     AudioEnds,
@@ -24,6 +25,7 @@ from orchestrator import (
     EventsMissed,
     HungUp,
     Incoming,
+    KeyPressed,
     LinkChanged,
     MemoryTransport,
     Orchestrator,
@@ -198,6 +200,23 @@ async def test_nothing_cannot_be_said(text: str, autojump_clock: MockClock) -> N
     ):
         with pytest.raises(ValueError, match="nothing to say"):
             conversation.say(text)
+
+
+async def test_keys_that_the_caller_presses_are_what_the_caller_has_said(autojump_clock: MockClock) -> None:
+    transport = MemoryTransport()
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        await transport.press("42#")
+        await until(conversation, AnswerEnded)
+        with pytest.raises(ValueError, match="'x' cannot be pressed"):
+            await transport.press("x")
+        with pytest.raises(ValueError, match="'12' is not one key"):
+            KeyPressed("12")
+        conversation.end()
+        history = (await conversation.outcome()).history
+    assert history[0].text == "I pressed 4 2 on the keypad."
 
 
 @pytest.mark.parametrize("whose", ["host", "caller"])
