@@ -127,6 +127,13 @@ def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
         for interruptible in (True, False):
             yield facts.SayRequested(HOSTS_TEXT, mode, interruptible)
             yield facts.SayRequested(HOSTS_TEXT, mode, interruptible, EndReason.HANDED_OVER)
+    if len(books.calls) + len(context.calls_waiting()) < MOST_CALLS:
+        yield from _calls(context, *((tool.name,) for tool in context.policy.tools))
+    if not books.calls and not context.calls_waiting():
+        yield from _calls(context, ("look", "note"), ("search", "book"))
+    for number in _numbers(*(call.number for call in context.calls_running)):
+        yield facts.ToolFinished(number, "fine")
+        yield facts.ToolFinished(number, "no way", failed=True)
 
 
 def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
@@ -177,6 +184,7 @@ def blocking_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     if not books.calls:
         yield from _calls(context, ("book",))
     if system.conversation.state == "calling":
+        yield from _keys(context)
         yield facts.RecordingStarted(TurnMode.AUTOMATIC)
         for turn in context.turns_queued:
             yield facts.TranscriptionFailed(turn, PASSING)

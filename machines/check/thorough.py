@@ -17,7 +17,7 @@ from machines.check.keys import conversation_key
 from machines.check.offers import all_offers
 from machines.check.order import AtRandom
 from machines.check.report import Planned
-from machines.check.walk import SHORT, Report, Walk
+from machines.check.walk import SHORT, TOOLED, Report, Walk
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem
 
@@ -30,14 +30,20 @@ FULL = attrs.evolve(
     barge_in_false_alarms=1,
     anticipations=2,
     max_sayings=1,
+    tools=TOOLED.tools,
+    max_tool_steps=2,
+    tool_fillers=TOOLED.tool_fillers,
 )
 """Everything that a policy can ask for, where the caller may interrupt everything."""
 UNINTERRUPTED = attrs.evolve(FULL, barge_in=False)
-HALF = attrs.evolve(FULL, barge_in_thinking=False, barge_in_greeting=False, hand_over=True)
-"""Some of what is said can be interrupted, and a person takes over from a model that keeps failing."""
+HALF = attrs.evolve(
+    FULL, barge_in_thinking=False, barge_in_greeting=False, hand_over=True, tools_in_parallel=False
+)
+"""Some of what is said can be interrupted, a person takes over from a model that keeps failing, and calls of
+tools are run one after the other."""
 LEAVES_OUT = (
     "Most combinations: it goes through them at random. More than one turn, text or request waiting;"
-    " more than two segments to an answer."
+    " more than two segments to an answer, and than two calls of tools."
 )
 
 

@@ -85,8 +85,8 @@ def test_no_fact_is_too_much_for_a_machine(reports: tuple[Report, ...]) -> None:
 
 
 def test_the_walk_is_a_walk_over_thousands_of_configurations(reports: tuple[Report, ...]) -> None:
-    answers, turns, queue, host, links, one_link, two_providers, _ = reports
-    for report in (answers, turns, queue, host):
+    answers, turns, queue, host, tools, blocking, links, one_link, two_providers, _ = reports
+    for report in (answers, turns, queue, host, tools, blocking):
         assert report.configurations > 1_000
         assert report.facts > 30_000
         assert report.longest > 10

@@ -14,9 +14,11 @@ from machines.check.memory import restore
 from machines.check.offers import (
     all_offers,
     answer_offers,
+    blocking_offers,
     host_offers,
     link_offers,
     one_link_offers,
+    tool_offers,
     turn_offers,
 )
 from machines.check.walk import SHORT, Node, drivers
@@ -96,5 +98,7 @@ def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield from turn_offers(system, books)
     yield from host_offers(system, books)
     yield from all_offers(system, books)
+    yield from tool_offers(system, books)
+    yield from blocking_offers(system, books)
     yield from link_offers(system, books)
     yield from one_link_offers(system, books)
