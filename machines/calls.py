@@ -17,8 +17,6 @@ from machines.history import Message, Speaker, with_result
 from machines.tools import CallRecord, OnInterruption
 from machines.turns import TurnActions
 
-NOT_CALLED = "It was not called: the conversation went on before its turn came."
-
 
 class CallActions(TurnActions):
     """What is done about calls of tools."""
@@ -54,6 +52,11 @@ class CallActions(TurnActions):
             context.ask(do.RunTool(record.number, record.call, timeout_ms))
 
     @causes()
+    def note_failure(self, fact: facts.ToolFinished) -> None:
+        """A call that should have been all the answer was none: the model must say something after all."""
+        self.context.results_owed = self.reply_owed(fact)
+
+    @causes()
     def note_result(self, fact: facts.ToolFinished) -> None:
         """Whatever was decided about the call meanwhile, this is what became of it."""
         context = self.context
@@ -78,9 +81,11 @@ class CallActions(TurnActions):
         self._cancel(awaited_only=False)
 
     def _drop_waiting(self) -> None:
-        for record in self.context.calls_waiting():
-            history = with_result(self.context.history, record.number, NOT_CALLED, failed=True)
-            self.context.history = history
+        context = self.context
+        for record in context.calls_waiting():
+            context.history = with_result(
+                context.history, record.number, context.policy.tool_not_called, failed=True
+            )
 
     def _cancel(self, *, awaited_only: bool) -> None:
         """Those that the newest message asks for; or, of all, those that are to be cancelled then."""

@@ -313,9 +313,9 @@ class Conversation(AnswerActions):
 
     # --- tools --------------------------------------------------------------------------------------------
     tool_finished = (
-        calling.to(generating, cond="last_result and results_owed", on=["note_result", "generate"])
-        | calling.to(quiet, cond="last_result and not results_owed", on=["note_result"])
-        | stay(calling, speaking, on=["note_result", "run_calls"])
+        calling.to(generating, cond="last_result and reply_owed", on=["note_result", "generate"])
+        | calling.to(quiet, cond="last_result and not reply_owed", on=["note_result"])
+        | stay(calling, speaking, on=["note_failure", "note_result", "run_calls"])
         | stay(*listening, expecting, generating, retrying, *held, closing, parting, on=["note_result"])
     )
 

@@ -259,6 +259,16 @@ class Guards(Chart[Context]):
         """The model is to go on when the results of its calls are known."""
         return self.context.results_owed
 
+    def reply_owed(self, fact: facts.ToolFinished) -> bool:
+        """The same, with a call that should have been the answer, and failed: somebody must say so."""
+        return self.context.results_owed or (fact.failed and self.still_awaited(fact))
+
+    def still_awaited(self, fact: facts.ToolFinished) -> bool:
+        """It is one of the calls that the newest message asks for, and the caller has not gone on."""
+        return not self.context.caller_words and fact.call in {
+            each.number for each in self.context.calls_awaited()
+        }
+
     def calls_pending(self) -> bool:
         """There are such results, or calls that were not begun."""
         return self.context.results_owed or bool(self.context.calls_waiting())

@@ -133,6 +133,8 @@ class ConversationPolicy:
     """Those that the model may call."""
     tools_in_parallel: bool = True
     """Calls that the model asks for at once are run at once; if not, one after the other."""
+    tool_not_called: str = "It was not called: the conversation went on before its turn came."
+    """What the model reads as the result of such a call."""
     max_tool_steps: int = 5
     """How often in one answer the model may ask for calls; then it must speak."""
     tool_filler_after_ms: float = 2_500

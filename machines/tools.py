@@ -31,7 +31,8 @@ class ToolPolicy:
     """A call that takes longer has failed."""
     on_interruption: OnInterruption = OnInterruption.FINISH
     reply: bool = True
-    """The model is asked to speak about the result. If not, the call is all the answer there is."""
+    """The model is asked to speak about the result. If not, the call is all the answer there is, unless it
+    fails."""
     filler: str = ""
     """Said when a call takes long; empty: what the policy says for all tools."""
 

@@ -213,6 +213,9 @@ def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
         yield facts.GenerationFinished(generation)
     for number in _numbers(*(call.number for call in context.calls_running)):
         yield facts.ToolFinished(number, "fine")
+    for call in context.calls_running:
+        if call.name == "note":
+            yield facts.ToolFinished(call.number, "no pencil", failed=True)
     if utterance is not None:
         yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)

@@ -39,6 +39,7 @@ from orchestrator import (
     tool,
     transfer_call,
 )
+from orchestrator.exported_test import source_of_test
 from orchestrator.journal import Journal, read_journal
 from orchestrator.replay import replay
 from orchestrator.simulation import (
@@ -120,10 +121,13 @@ async def talk(
 
 
 def kept(outcome: ConversationOutcome) -> Journal:
-    """The journal of a conversation, which gives the same when it is replayed."""
+    """The journal of a conversation, which gives the same when it is replayed, and as an exported test."""
     assert outcome.journal is not None
     journal = read_journal(outcome.journal)
     assert [moment for moment in replay(journal) if not moment.same] == []
+    names: dict[str, Any] = {}
+    exec(source_of_test(journal), names)
+    names["test_the_call_goes_as_it_went"]()
     return journal
 
 
