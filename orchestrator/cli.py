@@ -340,10 +340,10 @@ def check(report: Path | None, thorough: int, seed: int) -> None:
 @click.option(
     "--faults",
     # The names of `orchestrator.simulation.faults.PROFILES`, which a test compares.
-    type=click.Choice(["none", "light", "hostile", "stt", "llm", "tts"]),
+    type=click.Choice(["none", "light", "hostile", "stt", "llm", "tts", "tool"]),
     default="light",
     show_default=True,
-    help="What goes wrong with the providers: a profile, or all of it in one role.",
+    help="What goes wrong with the providers: a profile, or all of it in one role or in tools.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the same for the same seed.")
 @click.option(

@@ -97,8 +97,8 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
     _print(
         console,
         f"{'calls':<14}{report.calls:,} with faults “{report.faults}” from seed {report.seed}:"
-        f" {report.turns:,} turns, {report.answers:,} answers, {campaign.auditor.moments:,} facts,"
-        f" {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
+        f" {report.turns:,} turns, {report.answers:,} answers, {report.tool_calls:,} calls of tools,"
+        f" {campaign.auditor.moments:,} facts, {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
     )
     _print(console, f"{'callers':<14}{_counts(dict(report.personalities))}")
     _print(console, f"{'ends':<14}{_counts(dict(report.ends))}")

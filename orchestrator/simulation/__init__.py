@@ -32,6 +32,7 @@ from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
 from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
+from orchestrator.simulation.working import Work, simulated_tool
 
 __all__ = [
     "AT_ONCE",
@@ -57,9 +58,11 @@ __all__ = [
     "Stalls",
     "Transcription",
     "TurnDetection",
+    "Work",
     "broken_promises",
     "dice",
     "hold_call",
     "holding",
     "script",
+    "simulated_tool",
 ]

@@ -43,6 +43,8 @@ class Finished:
     turns: int
     """Of the caller, that were over."""
     answers: int
+    tool_calls: int
+    """That were begun."""
     latencies: tuple[TurnLatency, ...]
     """Of the answers that were heard."""
     virtual_ms: float
@@ -108,6 +110,7 @@ class Campaign:
             scenario.policy,
             journal=journal,
             charts=self._charts,
+            tools=scenario.tools,
             block_ms=scenario.block_ms,
             random=Random(seed),
         )
@@ -168,6 +171,7 @@ def _finished(
         trace=trace,
         turns=sum(isinstance(effect, do.FinalizeTurn) for effect in effects),
         answers=len(ended),
+        tool_calls=sum(isinstance(effect, do.RunTool) for effect in effects),
         latencies=tuple(each.latency for each in ended),
         virtual_ms=last,
         reason=closed[0] if closed else None,

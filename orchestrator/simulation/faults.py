@@ -11,6 +11,8 @@ from typing import TypeVar
 from attrs import define, evolve, frozen
 
 from machines.facts import ErrorClass
+from machines.tools import OnInterruption, ToolCall
+from orchestrator.builtin_tools import BUILT_IN
 from orchestrator.simulation.behaviour import Breaks, Delay, Ends, Fails, Fault, Opening, Plan, Stalls
 from orchestrator.simulation.hearing import (
     Scoring,
@@ -23,8 +25,10 @@ from orchestrator.simulation.hearing import (
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
 from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
+from orchestrator.simulation.working import Work, simulated_tool
+from orchestrator.tools import Tool
 
-B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking)
+B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking, Work)
 
 WINDOW = 1024
 """Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
@@ -32,13 +36,24 @@ SECOND_PROVIDER = 0.4
 """How probable it is that a role has one."""
 TURN_MODEL = 0.3
 """How probable it is that a model hears whether a caller who pauses has finished."""
+TOOL_NAMES = ("look", "book", "send")
+ENDS_CALLS = 0.1
+"""How probable it is that the model has a tool that ends the call, of each such tool."""
+LAST_WORDS = {
+    "end_call": '{"farewell": "Goodbye then."}',
+    "transfer_call": '{"announcement": "A colleague is coming."}',
+}
+"""What those are given."""
+ASKS = 0.5
+"""How probable it is that an answer asks for calls, where there are tools."""
 ENDS_TURNS = 0.35
 """How probable it is that a provider of speech to text decides about turns itself."""
 
 
 @frozen
 class Profile:
-    """How probable it is, from 0 to 1, that an occasion goes wrong: an opening, a transcript, an answer.
+    """How probable it is, from 0 to 1, that an occasion goes wrong: an opening, a transcript, an answer, the
+    call of a tool.
 
     In one call this is taken three times, in another not at all; on average over calls it is as said.
     """
@@ -46,26 +61,38 @@ class Profile:
     stt: float = 0.0
     llm: float = 0.0
     tts: float = 0.0
+    tool: float = 0.0
 
 
 PROFILES: Mapping[str, Profile] = {
     "none": Profile(),
-    "light": Profile(0.04, 0.04, 0.04),
-    "hostile": Profile(0.25, 0.25, 0.25),
+    "light": Profile(0.04, 0.04, 0.04, 0.04),
+    "hostile": Profile(0.25, 0.25, 0.25, 0.25),
     "stt": Profile(stt=0.3),
     "llm": Profile(llm=0.3),
     "tts": Profile(tts=0.3),
+    "tool": Profile(tool=0.3),
 }
 _SEVERITIES = (0.0, 0.5, 0.5, 1.0, 3.0)
 """Of one call; their mean is 1."""
 
 
+def drawn_tools(profile: Profile, random: Random, injected: Counter[str]) -> tuple[Tool, ...]:
+    """The tools of one call, some of which may end it. What goes wrong with them is counted in `injected`."""
+    chance = min(0.9, profile.tool * random.choice(_SEVERITIES))
+    drawing = _Dice("tool", chance, random, injected)
+    names = random.sample(TOOL_NAMES, random.randint(1, len(TOOL_NAMES)))
+    ends = [each for each in BUILT_IN.values() if random.random() < ENDS_CALLS]
+    return (*map(drawing.tool, names), *ends)
+
+
 def drawn_providers(
-    profile: Profile, random: Random, injected: Counter[str], rate: int
+    profile: Profile, random: Random, injected: Counter[str], rate: int, tools: Sequence[Tool] = ()
 ) -> SimulatedProviders:
     """The providers of one call. Whatever goes wrong with them is counted in `injected` when it happens.
 
-    `rate` is what the caller plays, in Hz: most voices speak at it, from others it is converted.
+    `rate` is what the caller plays, in Hz: most voices speak at it, from others it is converted. The model
+    asks for calls of these `tools`.
     """
     severity = random.choice(_SEVERITIES)
     stt, llm, tts = (
@@ -74,10 +101,10 @@ def drawn_providers(
     )
     return SimulatedProviders(
         stt.ear(),
-        llm.model(),
+        llm.model(tools),
         tts.voice(rate),
         stt.ear() if random.random() < SECOND_PROVIDER else None,
-        llm.model() if random.random() < SECOND_PROVIDER else None,
+        llm.model(tools) if random.random() < SECOND_PROVIDER else None,
         tts.voice(rate) if random.random() < SECOND_PROVIDER else None,
         stt.turn_model() if random.random() < TURN_MODEL else None,
         SimulatedVoiceActivity(WINDOW),
@@ -123,7 +150,7 @@ class _Dice:
         ]
         return SimulatedTurnModel(self._plan(usual, odd), self.random)
 
-    def model(self) -> SimulatedLanguageModel:
+    def model(self, tools: Sequence[Tool]) -> SimulatedLanguageModel:
         first = Delay(self.random.uniform(50, 500), self.random.uniform(0, 300))
         between = Delay(0, self.random.uniform(1, 40))
         kinds = self._faults("answer")
@@ -144,8 +171,46 @@ class _Dice:
             self._told("answer: unspeakable", lambda: Answer("... !", first)),
             self._told("answer: rambling", lambda: Answer("One, two, three. " * 12, first, Delay(0, 200))),
         ]
-        return SimulatedLanguageModel(
-            self._plan(self.random.choice(usual), odd), self._openings(), self.random
+        plan = self._plan(self.random.choice(usual), odd)
+
+        def next_answer() -> Answer:
+            answer = plan()
+            return self._asking(answer, tools) if tools and self.random.random() < ASKS else answer
+
+        return SimulatedLanguageModel(next_answer, self._openings(), self.random)
+
+    def _asking(self, answer: Answer, tools: Sequence[Tool]) -> Answer:
+        """The answer is to ask for calls, after a word about it or silently."""
+        calls = tuple(self._asked(tools, number) for number in range(self.random.choice((1, 1, 2, 3))))
+        text = self.random.choice((None, None, "Let me see.", answer.text))
+        unasked = self.random.random() < self.chance
+        return evolve(answer, text=text, calls=calls, unasked=unasked)
+
+    def _asked(self, tools: Sequence[Tool], number: int) -> ToolCall:
+        name = self.random.choice(tools).name
+        arguments = LAST_WORDS.get(name, "{}")
+        if self.random.random() < self.chance:
+            name, arguments = self.random.choice((("cook", "{}"), (name, '{"of"'), (name, '{"the": 1}')))
+            self._counting("answer: asks for what cannot be called")()
+        return ToolCall(f"call {number}", name, arguments)
+
+    def tool(self, name: str) -> Tool:
+        takes = self.random.choice((Delay(), Delay(0, 200), Delay(500, 1000), Delay(3000, 4000)))
+        usual = Work(takes, says=self.random.choice(("", "", "I am on it.")))
+        kinds = self._faults("call")
+        odd: list[Callable[[], Work]] = [
+            *(partial(evolve, usual, fault=fault) for fault in kinds),
+            self._told("call: late", lambda: Work(Delay(8000, 4000))),
+            self._told("call: uncancellable", lambda: Work(Delay(1000, 3000), uncancellable=True)),
+        ]
+        return simulated_tool(
+            name,
+            self._plan(usual, odd),
+            self.random,
+            on_interruption=self.random.choice(tuple(OnInterruption)),
+            timeout_s=self.random.choice((0.5, 3, 10)),
+            reply=self.random.random() < 0.8,
+            filler=self.random.choice(("", "I am looking it up.")),
         )
 
     def voice(self, rate: int) -> SimulatedTextToSpeech:

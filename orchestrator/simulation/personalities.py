@@ -16,7 +16,7 @@ from machines.facts import EndReason, SayMode, SayRequested, TurnMode
 from orchestrator.simulation.call import Call
 from orchestrator.simulation.speech import VOCABULARY
 
-NOT_LISTENING = ("generating", "retrying", "speaking", "deciding")
+NOT_LISTENING = ("generating", "retrying", "calling", "speaking", "deciding")
 ANSWER_S = 40
 """Longer than any answer: who waits for this long waits for it to be over."""
 KEYS = "0123456789*ABCD"
@@ -71,8 +71,9 @@ class Person:
         )
 
     async def spoken_to(self, patience_s: float = ANSWER_S) -> bool:
-        """Wait until something is being said; whether it is."""
-        return await self.call.within(patience_s, lambda: self.call.state in ("speaking", "deciding"))
+        """Wait until something is being said, or looked up; whether it is."""
+        going_on = ("speaking", "deciding", "calling")
+        return await self.call.within(patience_s, lambda: self.call.state in going_on)
 
     async def pause(self, *seconds: float) -> None:
         """Do nothing for one of these times, as a client that sends nothing."""
@@ -143,7 +144,8 @@ async def silent(person: Person) -> None:
 
 
 async def interrupting(person: Person) -> None:
-    """Talks over answers: with words, with a mere "yes", with a cough, by button, again and again.
+    """Talks over answers and over tools at work: with words, with a mere "yes", with a cough, by button,
+    again and again.
 
     Or it is the answer itself, which comes back from a loudspeaker.
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from machines import effects as do
 from machines import facts
@@ -18,7 +20,14 @@ HELD_BACK_MS = 8
 
 def broken_promises(call: Call) -> list[str]:
     """Each promise that the call broke, in words; to be asked when it is over."""
-    return [*call.caller.complaints, *_audio(call), *_answers(call), *_history(call), *_end(call)]
+    return [
+        *call.caller.complaints,
+        *_audio(call),
+        *_answers(call),
+        *_history(call),
+        *_calls(call),
+        *_end(call),
+    ]
 
 
 def _audio(call: Call) -> Iterator[str]:
@@ -55,18 +64,25 @@ def _answers(call: Call) -> Iterator[str]:
 def _history(call: Call) -> Iterator[str]:
     """The model is told what was said in turn, and of its own answers what was heard."""
     for messages in (request for model in call.providers.models() for request in model.requests):
-        speakers = [message.speaker for message in messages if message.speaker is not Speaker.SYSTEM]
-        expected = [Speaker.USER, Speaker.ASSISTANT] * len(speakers)
-        if speakers != expected[: len(speakers)]:
-            yield f"speakers do not take turns: {speakers}"
+        told = [message for message in messages if message.speaker is not Speaker.SYSTEM]
+        if not all(_follows(before, after) for before, after in pairwise((None, *told))):
+            yield f"speakers do not take turns: {[message.speaker for message in told]}"
     for model in call.providers.models():
         if model.requests:
             yield from _heard(call, model.requests[-1])
 
 
+def _follows(before: Message | None, after: Message | None) -> bool:
+    """Whether one message may come after the other; the caller begins."""
+    if before is None or after is None or after.speaker is before.speaker is Speaker.USER:
+        return before is None and after is not None and after.speaker is Speaker.USER
+    # What the model makes of the results of its calls is another message of its own.
+    return after.speaker is Speaker.USER or before.speaker is Speaker.USER or bool(before.calls)
+
+
 def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
     # A request that ends with an answer's beginning asks for the rest of it: that is no history yet.
-    told = [message for message in messages[:-1] if message.speaker is Speaker.ASSISTANT]
+    told = [message for message in messages[:-1] if message.speaker is Speaker.ASSISTANT and message.text]
     heard_ms = [
         heard
         for playback in call.caller.playbacks
@@ -76,6 +92,17 @@ def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
     for message in told:
         if not any(abs((message.heard_ms or 0) - heard) < 1 + HELD_BACK_MS * breaks for heard in heard_ms):
             yield f"history says {message.heard_ms} ms were heard, the caller heard {heard_ms}"
+
+
+def _calls(call: Call) -> Iterator[str]:
+    """A call of a tool has one result, whatever became of it."""
+    effects = [effect for step in call.steps for effect in step.effects]
+    finished = Counter(step.fact.call for step in call.steps if isinstance(step.fact, facts.ToolFinished))
+    # What had to be abandoned in the end may have told nobody.
+    least = 0 if any(isinstance(effect, do.AbandonConversation) for effect in effects) else 1
+    for effect in effects:
+        if isinstance(effect, do.RunTool) and not least <= finished[effect.call] <= 1:
+            yield f"call {effect.call} of a tool had {finished[effect.call]} results"
 
 
 def _end(call: Call) -> Iterator[str]:

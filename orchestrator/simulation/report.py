@@ -57,6 +57,7 @@ class Report:
     calls: int = 0
     turns: int = 0
     answers: int = 0
+    tool_calls: int = 0
     virtual_ms: float = 0.0
     personalities: Counter[str] = Factory(Counter)
     ends: Counter[str] = Factory(Counter)
@@ -72,6 +73,7 @@ class Report:
         self.calls += 1
         self.turns += finished.turns
         self.answers += finished.answers
+        self.tool_calls += finished.tool_calls
         self.virtual_ms += finished.virtual_ms
         self.personalities[finished.personality] += 1
         self.ends[finished.reason.value if finished.reason else "none"] += 1
@@ -111,6 +113,7 @@ class Report:
             "failed": len(self.failures),
             "turns": self.turns,
             "answers": self.answers,
+            "toolCalls": self.tool_calls,
             "facts": campaign.auditor.moments,
             "virtualSeconds": round(self.virtual_ms / 1000, 3),
             "personalities": _sorted(self.personalities),

@@ -13,15 +13,20 @@ from machines.phrases import BACKCHANNELS
 from machines.policy import ConversationPolicy, LinkPolicy
 from orchestrator.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.simulation.caller import SimulatedCaller
-from orchestrator.simulation.faults import Profile, drawn_providers
+from orchestrator.simulation.faults import Profile, drawn_providers, drawn_tools
 from orchestrator.simulation.personalities import PERSONALITIES
 from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.tools import Tool
 
 GREETING = "Hello, how can I help you?"
 REPROMPT = "What was that?"
 NUDGE = "Are you there?"
+FILLER = "One moment, please."
+OTHER_FILLER = "Still one moment."
 HOSTED = 0.25
 """How many of the calls are held by a program that wants things said in them."""
+TOOLED = 0.5
+"""In how many of the calls the model has tools."""
 KEYPAD = 0.2
 """In how many of the calls the caller has a telephone's keys under the fingers."""
 PACINGS = (
@@ -41,6 +46,8 @@ class Scenario:
     mode: TurnMode
     policy: ConversationPolicy
     providers: SimulatedProviders
+    tools: tuple[Tool, ...]
+    """Those that the model may call."""
     caller: SimulatedCaller
     breaker: BreakerPolicy | None
     """Of the process that watches the providers, if one does."""
@@ -51,7 +58,7 @@ class Scenario:
     block_ms: int
     random: Random
     injected: Counter[str]
-    """What went wrong with the providers, by kind."""
+    """What went wrong with the providers and the tools, by kind."""
 
     @classmethod
     def drawn(cls, seed: str, profile: Profile) -> Scenario:
@@ -59,11 +66,13 @@ class Scenario:
         random = Random(seed)
         injected: Counter[str] = Counter()
         pacing = random.choice(PACINGS)
+        tools = drawn_tools(profile, random, injected) if random.random() < TOOLED else ()
         return cls(
             personality=random.choice(tuple(PERSONALITIES)),
             mode=random.choice((TurnMode.AUTOMATIC, TurnMode.AUTOMATIC, TurnMode.MANUAL)),
             policy=_policy(random),
-            providers=drawn_providers(profile, random, injected, pacing.rate),
+            providers=drawn_providers(profile, random, injected, pacing.rate, tools),
+            tools=tools,
             caller=SimulatedCaller(
                 pacing=pacing,
                 closing_takes_ms=random.choice((0, 0, 30, 5000)),
@@ -127,6 +136,10 @@ def _policy(random: Random) -> ConversationPolicy:
         max_history_tokens=one_of((0, 0, 30)),
         digits_timeout_ms=one_of((500, 3000)),
         most_digits=one_of((3, 32)),
+        tools_in_parallel=random.random() < 0.7,
+        max_tool_steps=one_of((1, 2, 5)),
+        tool_filler_after_ms=one_of((0, 700, 2500)),
+        tool_fillers=one_of(((), (FILLER,), (FILLER, OTHER_FILLER))),
         hand_over=random.random() < 0.3,
         link=LinkPolicy(
             attempt_timeout_ms=one_of((500, 2500)),

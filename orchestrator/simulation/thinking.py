@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from adapters.interfaces import ToolSpec
 from machines.history import Message
@@ -29,7 +29,9 @@ class Answer:
     after: int = 0
     """Words that come before the fault."""
     calls: tuple[ToolCall, ...] = field(default=(), kw_only=True)
-    """Asked for after the text; with them, no text means none."""
+    """Asked for after the text, if tools are offered; with them, no text means none."""
+    unasked: bool = field(default=False, kw_only=True)
+    """It asks for them though no tools are offered."""
 
 
 class SimulatedLanguageModel:
@@ -79,6 +81,8 @@ class SimulatedLanguageModel:
         self.offered.append(tuple(tools))
         self.running += 1
         answer = self._next_answers.pop(0) if self._next_answers else self._answers()
+        if not (tools or answer.unasked):
+            answer = evolve(answer, calls=())
         pieces = self._pieces(answer, messages)
         try:
             yield pieces

@@ -84,7 +84,8 @@ def test_what_happened_is_counted(campaign: tuple[Result, Result]) -> None:
     assert set(told["personalities"]) == set(PERSONALITIES)
     assert told["turns"] > CALLS / 2
     assert told["answers"] > CALLS / 2
-    assert {kind.split()[0] for kind in told["injected"]} == {"stt", "llm", "tts"}
+    assert told["toolCalls"] > CALLS / 4
+    assert {kind.split()[0] for kind in told["injected"]} == {"stt", "llm", "tts", "tool"}
     assert sum(told["ends"].values()) == CALLS
     assert set(told["invariants"]) == {invariant.__name__ for invariant in INVARIANTS}
     assert all(each["facts"] == told["facts"] > 10 * CALLS for each in told["invariants"].values())

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 
+from machines.check.fast import run_by_tables
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
+from machines.system import Charts, ConversationSystem, Handled
+from machines.tools import CallRecord
+from orchestrator.journal import Head
 from orchestrator.simulation import (
     Answer,
     Call,
@@ -92,3 +97,28 @@ def word_ends(*segments: str) -> list[tuple[str, float]]:
 def heard_words(heard_ms: float, *segments: str) -> str:
     """Those of them that were heard to their end."""
     return " ".join(word for word, end in word_ends(*segments) if end <= heard_ms + 1e-6)
+
+
+def told_calls(call: Call) -> list[CallRecord]:
+    """The calls of tools that the model was told of last."""
+    return [record for message in remembered(call) for record in message.calls]
+
+
+def final_history(call: Call) -> tuple[Message, ...]:
+    """What a call that is over would remember: its facts once more, through the machines."""
+    head, *moments = call.records
+    assert isinstance(head, Head)
+    system = ConversationSystem(head.policy, _tables(), head.line_ups)
+    system.start(head.at_ms)
+    for moment in moments[1:]:
+        assert isinstance(moment, Handled)
+        system.handle(moment.steps[0].fact)
+    return system.conversation.context.history
+
+
+@cache
+def _tables() -> Charts:
+    charts = Charts()
+    run_by_tables(charts.conversation)
+    run_by_tables(charts.link)
+    return charts

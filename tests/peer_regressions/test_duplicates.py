@@ -1,13 +1,14 @@
-"""R20, R21, R23, R24: one turn that is answered twice, or words that end up in another turn."""
+"""R20 to R24: one turn answered twice, a tool that acts twice, or words that end up in another turn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import combinations, pairwise, product
 
 import pytest
 import trio
-from attrs import evolve
+from attrs import define, evolve
 from trio.testing import MockClock
 
 from machines import effects as do
@@ -16,14 +17,14 @@ from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled
+from machines.tools import CallRecord, OnInterruption, ToolCall
 from orchestrator.journal import Head
 from orchestrator.simulation import (
-    Call as WholeCall,
-)
-from orchestrator.simulation import (
+    Answer,
     Delay,
     Fails,
     Opening,
+    SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
@@ -32,8 +33,22 @@ from orchestrator.simulation import (
     hold_call,
     script,
 )
+from orchestrator.simulation import (
+    Call as WholeCall,
+)
+from orchestrator.toolbox import CANCELLED
+from orchestrator.tools import Tool, tool
 from tests.machines.calls import AUTOMATIC, Call, effects_of
-from tests.peer_regressions.scenes import INSTANT, speak_up, storyteller
+from tests.peer_regressions.scenes import (
+    INSTANT,
+    Act,
+    ask_by_voice,
+    final_history,
+    press_stop,
+    speak_up,
+    storyteller,
+    told_calls,
+)
 
 pytestmark = pytest.mark.repeats
 
@@ -113,6 +128,94 @@ def test_r21_answers_in_advance_are_bounded_and_remembered_once(anticipations: i
         call.answers("Yes indeed.")
         call.heard_all()
         assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
+
+
+# --- R22 --------------------------------------------------------------------------------------------------
+
+BOOKS = Answer("Let me see.", Delay(100), calls=(ToolCall("id 1", "book", "{}"),))
+
+
+@define
+class Diary:
+    """What a tool that must not be called twice has done."""
+
+    begun: int = 0
+    booked: int = 0
+    told: int = 0
+
+    def book(self, on_interruption: OnInterruption) -> Tool:
+        """A tool that books in the middle of its work."""
+
+        async def book() -> str:
+            """Book a table."""
+            self.begun += 1
+            await trio.sleep(1.4)
+            self.booked += 1
+            await trio.sleep(0.4)
+            self.told += 1
+            return "booked"
+
+        return tool(on_interruption=on_interruption)(book)
+
+
+async def hang_up(call: WholeCall) -> None:
+    """The caller is gone."""
+    call.hang_up()
+    await call.over.wait()
+
+
+async def speak_up_and_wait(call: WholeCall) -> None:
+    """The caller says something, and listens."""
+    await speak_up(call)
+    await call.keep_quiet(700)
+
+
+@pytest.mark.parametrize("cut_in", [speak_up_and_wait, press_stop, hang_up], ids=["voice", "stop", "hang-up"])
+@pytest.mark.parametrize("on_interruption", OnInterruption)
+async def test_r22_a_tool_that_is_interrupted_at_any_step_acts_once_and_its_result_is_kept(
+    on_interruption: OnInterruption, cut_in: Act, autojump_clock: MockClock
+) -> None:
+    """LiveKit, Pipecat: the results of interrupted tools were lost, and the model booked again."""
+
+    def begin(diary: Diary) -> AbstractAsyncContextManager[WholeCall]:
+        providers = SimulatedProviders(llm=SimulatedLanguageModel(script(BOOKS, then=Answer("Well."))))
+        return hold_call(providers, policy=INSTANT, tools=[diary.book(on_interruption)])
+
+    async with begin(Diary()) as call:
+        await ask_by_voice(call)
+        asked = len(call.records)
+        await call.reaches("calling")
+        await call.reaches("quiet")
+        last = len(call.records)
+    ends = set()
+    for number in range(asked, last):
+        diary = Diary()
+        async with begin(diary) as call:
+            await ask_by_voice(call)
+            await call.until(lambda: len(call.records) > number)  # noqa: B023
+            await cut_in(call)
+            if cut_in is not hang_up:
+                await trio.sleep(5)
+                assert call.state == "quiet", f"fact {number}"
+                await call.say("thanks")
+                await call.keep_quiet(700)
+                await call.reaches("quiet")
+                assert told_calls(call) == _calls(call), f"fact {number}"
+        asked_for = sum(isinstance(each, do.RunTool) for step in call.steps for each in step.effects)
+        assert diary.begun <= asked_for <= 1, f"fact {number}"
+        if on_interruption is not OnInterruption.CANCEL:
+            assert diary.told == diary.booked == asked_for, f"fact {number}"
+        records = [(each.result, each.failed) for each in _calls(call)]
+        kept = ("booked", False) if diary.told else (CANCELLED.text, True)
+        assert records == [kept] * asked_for, f"fact {number}"
+        assert broken_promises(call) == [], f"fact {number}"
+        ends.add((asked_for, diary.begun, diary.booked, diary.told))
+    assert (1, 1, 1, 1) in ends
+    assert ((1, 1, 0, 0) in ends) is (on_interruption is OnInterruption.CANCEL)
+
+
+def _calls(call: WholeCall) -> list[CallRecord]:
+    return [record for message in final_history(call) for record in message.calls]
 
 
 # --- R23 --------------------------------------------------------------------------------------------------
