@@ -192,10 +192,14 @@ class Context:
         """
         system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
         asked = self.caller_words if words is None else words
-        # When it is to go on after calls of tools, the caller's words are in the history already.
-        now = (Message(Speaker.USER, asked),) if asked else ()
+        earlier: tuple[Message, ...] = self.history
+        now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
+        if not asked:
+            # It is to go on after calls of tools: the caller's words are in the history already.
+            first = max(n for n, each in enumerate(self.history) if each.speaker is Speaker.USER)
+            earlier, now = self.history[:first], self.history[first:]
         begun = (Message(Speaker.ASSISTANT, said),) if said else ()
-        history = within_budget(self.history, (*now, *begun), self.policy.max_history_tokens)
+        history = within_budget(earlier, (*now, *begun), self.policy.max_history_tokens)
         return (*system, *history, *now, *begun)
 
     def model_due_at(self) -> float:

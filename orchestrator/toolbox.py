@@ -32,7 +32,9 @@ class Result:
 
 DONE = "done"
 """The result of a tool that returns nothing."""
-CANCELLED = Result("The call was cancelled before it had a result.", failed=True)
+CANCELLED = Result(
+    "The call was cancelled before it had a result; it is not known what it has done.", failed=True
+)
 
 
 def tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:

@@ -330,6 +330,8 @@ def every_result_is_kept(moment: Moment) -> str | None:
 def the_model_knows_what_it_asked_for(moment: Moment) -> str | None:
     """It is asked to go on when its calls are over or given up; one without a result is still running."""
     for books, start in moment.each(do.StartGeneration):
+        if all(message.speaker is not Speaker.USER for message in start.messages):
+            return "the model is asked without any words of the caller's"
         running = {number for number, _ in books.calls}
         for message in start.messages:
             for record in message.calls:

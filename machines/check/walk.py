@@ -436,7 +436,7 @@ def walk_blocking(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
     """The same where nothing interrupts a call, and turns wait meanwhile."""
-    policy = attrs.evolve(TOOLED, max_tool_steps=1)
+    policy = attrs.evolve(TOOLED, max_tool_steps=1, max_history_tokens=1)
     return Walk(blocking_offers, conversation_key, policy, invariants, stop_at_violation).run()
 
 

@@ -291,3 +291,10 @@ def test_history_is_cut_by_whole_exchanges_and_never_in_a_running_call() -> None
     call.answers("It is sunny.")
     call.heard_all()
     assert call.history == []
+
+
+def test_a_model_that_goes_on_after_calls_knows_them_however_small_the_budget_is() -> None:
+    call = asked_for(LOOK, policy=evolve(TOOLED, max_history_tokens=10))
+    [asked] = requests(call.happens(facts.ToolFinished(1, "sunny")))
+    assert [each.text for each in asked.messages] == [SYSTEM.text, "hello", ""]
+    assert [each.result for each in asked.messages[-1].calls] == ["sunny"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from random import Random
 
 import pytest
@@ -15,8 +17,10 @@ from trio.testing import MockClock
 from machines import effects as do
 from machines import facts
 from machines.context import Continuation
-from machines.facts import Role, TurnMode
+from machines.facts import Role, SayMode, TurnMode
 from machines.policy import ConversationPolicy
+from machines.tools import ToolCall
+from orchestrator import ToolContext, tool
 from orchestrator.simulation import (
     Answer,
     Delay,
@@ -29,12 +33,13 @@ from orchestrator.simulation import (
     hold_call,
     script,
 )
+from orchestrator.simulation import Call as WholeCall
 from orchestrator.simulation.caller import Playback
 from tests.faults.network import Network
 from tests.faults.vendors import Vendors
 from tests.machines.calls import AUTOMATIC, Call
 from tests.machines.test_interleavings import AnyCall
-from tests.peer_regressions.scenes import INSTANT, STORY, storyteller
+from tests.peer_regressions.scenes import INSTANT, STORY, ask_by_voice, storyteller
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 
 pytestmark = pytest.mark.repeats
@@ -93,6 +98,50 @@ TestR08NoStateIsForEver.__doc__ = (
 TestR08NoStateIsForEver.settings = settings(max_examples=40, stateful_step_count=20)
 
 
+async def test_r09_what_a_tool_says_holds_nothing_up_whenever_it_is_interrupted(
+    autojump_clock: MockClock,
+) -> None:
+    """LiveKit: what a tool said waited, once interrupted, for a silence that never came."""
+    ends = Counter[bool]()
+
+    def begin() -> AbstractAsyncContextManager[WholeCall]:
+        async def look(context: ToolContext) -> str:
+            """Say something, and look."""
+            context.say("That takes me a moment.", SayMode.INTERRUPT)
+            await trio.sleep(1)
+            context.say("There it is.")
+            ends[True] += 1
+            return "found"
+
+        looks = Answer("Let me see.", Delay(50), calls=(ToolCall("id", "look", "{}"),))
+        providers = SimulatedProviders(llm=SimulatedLanguageModel(script(looks, then=Answer("Well."))))
+        return hold_call(providers, policy=INSTANT, tools=[tool(look)])
+
+    async with begin() as call:
+        await ask_by_voice(call)
+        asked = len(call.records)
+        await trio.sleep(15)
+        assert call.state == "quiet"
+        last = len(call.records)
+        assert "There it is." in call.caller.answers()
+    for number in range(asked, last):
+        async with begin() as call:
+            await ask_by_voice(call)
+            await call.until(lambda: len(call.records) > number)  # noqa: B023
+            await call.say("please stop")
+            await call.keep_quiet(700)
+            await trio.sleep(15)
+            assert call.state == "quiet", f"fact {number}"
+            before = len(call.caller.answers())
+            await call.say("thanks")
+            await call.keep_quiet(700)
+            await trio.sleep(10)
+            assert call.state == "quiet", f"fact {number}"
+            assert len(call.caller.answers()) > before, f"fact {number}"
+        assert broken_promises(call) == [], f"fact {number}"
+    assert ends[True] == last - asked + 1
+
+
 # --- R10 --------------------------------------------------------------------------------------------------
 
 TURNS = 250
@@ -120,6 +169,56 @@ async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_alo
             await call.start_recording()
             assert len(call.providers.llm.requests) == number
     assert broken_promises(call) == []
+
+
+async def test_r10_around_the_results_of_tools_the_next_turn_is_answered_aloud(
+    autojump_clock: MockClock,
+) -> None:
+    """The same where the answer is interrupted before, at and after the result of a call."""
+    random, made = Random(11), Counter[str]()
+
+    def plan() -> Answer:
+        calls = (ToolCall("id", random.choice(("quick", "slow")), "{}"),) if random.random() < 0.6 else ()
+        return Answer(random.choice((None, "", "Let me see.")) if calls else "Well. I see.", calls=calls)
+
+    async def quick() -> str:
+        """Give something at once."""
+        made["quick"] += 1
+        return "something"
+
+    async def slow() -> str:
+        """Give something after a while."""
+        made["slow"] += 1
+        await trio.sleep(0.7)
+        made["slow, to its end"] += 1
+        return "something"
+
+    tools = [tool(quick), tool(on_interruption="cancel")(slow)]
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(plan))
+    async with hold_call(providers, policy=INSTANT, tools=tools) as call:
+        playbacks = call.caller.playbacks
+        await call.start_recording()
+        for _ in range(TURNS):
+            before = playbacks[-1].utterance if playbacks else 0
+            await call.say("yes")
+            await call.stop_recording()
+            if random.random() < 0.5:
+                # Somewhere between the question and the answer.
+                await trio.sleep(random.choice((0, 0.7, random.uniform(0, 1.5))))
+                if random.random() < 0.5:
+                    await call.interrupt()
+            else:
+                with trio.fail_after(15):
+                    await call.until(lambda: _sounds_after(before, playbacks))  # noqa: B023
+            await call.start_recording()
+        before = playbacks[-1].utterance
+        await call.say("yes")
+        await call.stop_recording()
+        with trio.fail_after(15):
+            await call.until(lambda: _sounds_after(before, playbacks))
+    assert broken_promises(call) == []
+    assert made["quick"] > TURNS / 10
+    assert made["slow"] > made["slow, to its end"] > 0
 
 
 def _sounds_after(utterance: int, playbacks: list[Playback]) -> bool:
