@@ -314,7 +314,7 @@ def diagrams(check: bool, output: Path) -> None:
     default=0,
     show_default=True,
     metavar="FACTS",
-    help="Then try so many facts in each of three walks that offer everything at once, at random.",
+    help="Then try so many facts in each of three walks at random, which offer at once what others divide.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides how those go.")
 def check(report: Path | None, thorough: int, seed: int) -> None:

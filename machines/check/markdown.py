@@ -31,10 +31,10 @@ BOUNDS = (
     " endpoint delay (its facts are offered all the same), and none hands a call over after failures."
 )
 BEYOND = (
-    "What these models leave out is tried at random, not exhaustively: by `vantum check --thorough"
-    " 1000000` (three walks that offer everything at once and go deep; another `--seed`, other ways), by"
-    " the tests with calls of any length (`tests/machines/test_interleavings.py`) and by whole calls"
-    " ([simulate](simulate.md))."
+    "What these models leave out is tried at random, not exhaustively: by `vantum check --thorough 1000000`"
+    " (three walks that offer at once what these offer one by one, and say themselves what they leave out;"
+    " another `--seed`, other ways), by the tests with calls of any length"
+    " (`tests/machines/test_interleavings.py`) and by whole calls ([simulate](simulate.md))."
 )
 
 

@@ -114,10 +114,11 @@ def _conversation(
 
 
 def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
-    """Everything at once that the other walks offer one by one, and links of every role that come and go."""
+    """At once what the other walks of the conversation offer one by one; links of every role come and go."""
     context = system.conversation.context
     spares = (False, True) if not context.links_up else None
-    yield from _conversation(system, books, tuple(TurnMode), spares, MOST_SEGMENTS)
+    everything = _conversation(system, books, tuple(TurnMode), spares, MOST_SEGMENTS)
+    yield from dict.fromkeys((*everything, *queue_offers(system, books)))
     for role in (Role.STT, Role.TTS):
         yield facts.LinkUp(role, bool(context.spare))
         yield facts.LinkLost(role, PASSING)

@@ -1,7 +1,7 @@
-"""Walks that offer everything at once, too many to be made whole: what `vantum check --thorough` adds.
+"""Walks that offer at once what others offer one by one: what `vantum check --thorough` adds.
 
-The exhaustive walks are kept short by what each leaves out (`PLAN`). These leave out next to nothing, and go
-through the combinations at random, the invariants held at each fact.
+The exhaustive walks are kept short by what each leaves out (`PLAN`). These are too long to be made whole, and
+go through the combinations at random, the invariants held at each fact.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FULL = attrs.evolve(
     max_tool_steps=2,
     tool_fillers=TOOLED.tool_fillers,
 )
-"""Everything that a policy can ask for, where the caller may interrupt everything."""
+"""A policy that asks for all there is, where the caller may interrupt everything, with words."""
 UNINTERRUPTED = attrs.evolve(FULL, barge_in=False)
 HALF = attrs.evolve(
     FULL, barge_in_thinking=False, barge_in_greeting=False, hand_over=True, tools_in_parallel=False
@@ -42,8 +42,10 @@ HALF = attrs.evolve(
 """Some of what is said can be interrupted, a person takes over from a model that keeps failing, and calls of
 tools are run one after the other."""
 LEAVES_OUT = (
-    "Most combinations: it goes through them at random. More than one turn, text or request waiting;"
-    " more than two segments to an answer, and than two calls of tools."
+    "Most combinations: it goes through them at random. The link machines, whose news are made up. Voice"
+    " that interrupts without words. More than one turn, text or request waiting, more than two segments to"
+    " an answer, and than two calls of tools; longer budgets; a provider of speech to text that ends turns"
+    " by itself."
 )
 
 
