@@ -52,6 +52,7 @@ from orchestrator.simulation import (
     Speaking,
     script,
 )
+from orchestrator.toolbox import CANCELLED
 from tests.orchestrator.host_calls import listen, take_turn
 
 NEVER_MS = 3_600_000
@@ -303,7 +304,7 @@ async def test_what_the_caller_overtakes_is_told_the_model_and_replays_from_any_
     assert [event.call for event in await held.events(ToolCalled)] == [1]
     [message] = [each for each in outcome.history if each.calls]
     assert [each.failed for each in message.calls] == [True, True]
-    assert message.calls[0].result == "The call was cancelled before it had a result."
+    assert message.calls[0].result == CANCELLED.text
 
 
 # --- the end of a conversation ----------------------------------------------------------------------------
