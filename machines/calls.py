@@ -67,7 +67,7 @@ class CallActions(TurnActions):
     def give_up_calls(self) -> None:
         """Calls are overdue: nobody waits for them any more."""
         self._drop_waiting()
-        self._cancel(awaited_only=True)
+        self._cancel(frozenset(record.number for record in self.context.calls_awaited()))
 
     @causes(do.CancelTool)
     def give_up_results(self) -> None:
@@ -78,7 +78,7 @@ class CallActions(TurnActions):
     def _overtake_calls(self) -> None:
         """The conversation goes on without them: what need not be done is not."""
         self._drop_waiting()
-        self._cancel(awaited_only=False)
+        self._cancel(self.context.running(OnInterruption.CANCEL))
 
     def _drop_waiting(self) -> None:
         context = self.context
@@ -87,18 +87,13 @@ class CallActions(TurnActions):
                 context.history, record.number, context.policy.tool_not_called, failed=True
             )
 
-    def _cancel(self, *, awaited_only: bool) -> None:
-        """Those that the newest message asks for; or, of all, those that are to be cancelled then."""
+    def _cancel(self, numbers: frozenset[int]) -> None:
+        """Stop these, which run and were not stopped yet."""
         context = self.context
-        awaited = {record.number for record in context.calls_awaited()}
-        running = []
-        for call in context.calls_running:
-            cancels = context.tool_named(call.name).on_interruption is OnInterruption.CANCEL
-            if not call.cancelled and (call.number in awaited if awaited_only else cancels):
-                context.ask(do.CancelTool(call.number))
-                call = evolve(call, cancelled=True)
-            running.append(call)
-        context.calls_running = tuple(running)
+        context.ask(*(do.CancelTool(each.number) for each in context.calls_running if each.number in numbers))
+        context.calls_running = tuple(
+            evolve(each, cancelled=True) if each.number in numbers else each for each in context.calls_running
+        )
 
     def _tell_never_spoken(self) -> None:
         """A client that was told of the answer's start is told of its end too."""

@@ -13,11 +13,11 @@ from attrs import Factory, define, evolve, frozen
 
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
-from machines.history import Message, Speaker, newest, within_budget
+from machines.history import Message, Speaker, newest, newest_exchange, within_budget
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback import PlaybackLedger
 from machines.policy import ConversationPolicy
-from machines.tools import CallRecord, ToolPolicy
+from machines.tools import CallRecord, OnInterruption, ToolPolicy
 
 
 class Continuation(enum.Enum):
@@ -196,7 +196,7 @@ class Context:
         now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
         if not asked:
             # It is to go on after calls of tools: the caller's words are in the history already.
-            first = max(n for n, each in enumerate(self.history) if each.speaker is Speaker.USER)
+            first = newest_exchange(self.history)
             earlier, now = self.history[:first], self.history[first:]
         begun = (Message(Speaker.ASSISTANT, said),) if said else ()
         history = within_budget(earlier, (*now, *begun), self.policy.max_history_tokens)
@@ -244,7 +244,7 @@ class Context:
         kept = newest(history, self.policy.max_history)
         if not kept and (answer.calls or self.policy.max_history >= 2):
             # The newest exchange is kept however many calls it holds; one that is not over, in any case.
-            kept = history[max(n for n, each in enumerate(history) if each.speaker is Speaker.USER) :]
+            kept = history[newest_exchange(history) :]
         self.history = kept
 
     # --- calls of tools -----------------------------------------------------------------------------------
@@ -271,6 +271,14 @@ class Context:
         cancelled = {call.number for call in self.calls_running if call.cancelled}
         return tuple(
             each for each in self.newest_calls() if each.result is None and each.number not in cancelled
+        )
+
+    def running(self, policy: OnInterruption) -> frozenset[int]:
+        """The numbers of the calls that an interruption does this to; cancelled ones do not count."""
+        return frozenset(
+            call.number
+            for call in self.calls_running
+            if not call.cancelled and self.tool_named(call.name).on_interruption is policy
         )
 
     def filler(self) -> str:

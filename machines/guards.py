@@ -245,11 +245,7 @@ class Guards(Chart[Context]):
 
     def call_blocks(self) -> bool:
         """A call is running during which the caller's voice interrupts nothing."""
-        return any(
-            self.context.tool_named(call.name).on_interruption is OnInterruption.BLOCK
-            for call in self.context.calls_running
-            if not call.cancelled
-        )
+        return bool(self.context.running(OnInterruption.BLOCK))
 
     def last_result(self, fact: facts.ToolFinished) -> bool:
         """No other call is waited for."""

@@ -83,6 +83,11 @@ def _newest(
     return history[end:]
 
 
+def newest_exchange(history: tuple[Message, ...]) -> int:
+    """Where the newest exchange begins: at the caller's last words, which there must be."""
+    return max(place for place, each in enumerate(history) if each.speaker is Speaker.USER)
+
+
 def with_result(
     history: tuple[Message, ...], number: int, result: str, *, failed: bool
 ) -> tuple[Message, ...]:

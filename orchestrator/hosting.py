@@ -36,7 +36,7 @@ from orchestrator.logs import bind_session
 from orchestrator.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.provider_watch import ProviderWatch
 from orchestrator.providers import Providers
-from orchestrator.saying import require_keys, require_words
+from orchestrator.saying import keys_to_press, words_to_say
 from orchestrator.session_settings import policy_of
 from orchestrator.settings import Settings
 from orchestrator.sole_error import sole_error
@@ -108,8 +108,7 @@ class Conversation:
             then: these are the last words: the conversation ends for this reason once they were heard, or
                 could not be spoken. A caller who cuts them off keeps it going.
         """
-        require_words(text)
-        self._caller.inbox.put(facts.SayRequested(text, mode, interruptible, then))
+        self._caller.inbox.put(words_to_say(text, mode, interruptible=interruptible, then=then))
 
     def send_digits(self, digits: str) -> None:
         """Press these keys of a telephone, such as `42#`: the other side hears their tones.
@@ -117,8 +116,7 @@ class Conversation:
         They wait for what is being said and for a caller who speaks, and are not interrupted. Raises
         `ValueError` for what is no key.
         """
-        require_keys(digits)
-        self._caller.inbox.put(facts.SayRequested(digits, interruptible=False, tones=True))
+        self._caller.inbox.put(keys_to_press(digits))
 
     def interrupt(self) -> None:
         """Silence: the answer that is being made or said is cut off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.dtmf import KEYS
+from machines.facts import EndReason, SayMode, SayRequested
 
 
 def has_words(text: str) -> bool:
@@ -20,3 +21,15 @@ def require_words(text: str) -> None:
     """Raise `ValueError` for a text in which there is nothing to say."""
     if not has_words(text):
         raise ValueError(f"there is nothing to say in {text!r}")
+
+
+def words_to_say(text: str, mode: SayMode, *, interruptible: bool, then: EndReason | None) -> SayRequested:
+    """What `Conversation.say` asks for. Raises `ValueError` for a text without words."""
+    require_words(text)
+    return SayRequested(text, mode, interruptible, then)
+
+
+def keys_to_press(digits: str) -> SayRequested:
+    """What `Conversation.send_digits` asks for. Raises `ValueError` for what is no key."""
+    require_keys(digits)
+    return SayRequested(digits, interruptible=False, tones=True)

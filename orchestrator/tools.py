@@ -27,9 +27,9 @@ import trio
 from attrs import define, field, frozen
 
 from adapters.interfaces import Emit, ToolSpec
-from machines.facts import EndReason, Fact, HungUp, SayMode, SayRequested
+from machines.facts import EndReason, Fact, HungUp, SayMode
 from machines.tools import OnInterruption, ToolPolicy
-from orchestrator.saying import require_keys, require_words
+from orchestrator.saying import keys_to_press, require_words, words_to_say
 from orchestrator.tool_arguments import Arguments
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -90,13 +90,11 @@ class ToolContext:
         then: EndReason | None = None,
     ) -> None:
         """As `Conversation.say`. Raises `ValueError` for a text without words."""
-        require_words(text)
-        self._tell(SayRequested(text, mode, interruptible, then))
+        self._tell(words_to_say(text, mode, interruptible=interruptible, then=then))
 
     def send_digits(self, digits: str) -> None:
         """As `Conversation.send_digits`. Raises `ValueError` for what is no key."""
-        require_keys(digits)
-        self._tell(SayRequested(digits, interruptible=False, tones=True))
+        self._tell(keys_to_press(digits))
 
     def end(self, reason: EndReason = EndReason.AGENT_HUNG_UP) -> None:
         """End the conversation, as soon as everything is closed properly."""
