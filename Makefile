@@ -41,7 +41,7 @@ check: .venv/.run ## visit every configuration of the machines, write docs/check
 diagrams: .venv/.run ## draw the machines into diagrams/, list events and public names in docs/
 	@$(BIN)/vantum diagrams
 	@$(BIN)/python -m protocol docs/protocol.md
-	@$(BIN)/python -m orchestrator.interface docs/interface.md
+	@$(BIN)/python -m orchestrator.cli.interface docs/interface.md
 
 requirements: | python ## refresh the pinned packages from pyproject.toml
 	@$(PYTHON) -m venv .venv/resolver

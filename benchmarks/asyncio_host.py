@@ -30,9 +30,9 @@ from orchestrator import (
     Orchestrator,
     Outgoing,
     Pacing,
-    asyncio_host,
     open_orchestrator,
 )
+from orchestrator.hosting import asyncio_host
 from orchestrator.simulation import SimulatedProviders
 
 STREAMS = (1, 20, 50)

@@ -23,7 +23,7 @@ from hibari import Hibari  # type: ignore[import-untyped]
 
 from adapters.interfaces import Samples
 from machines.facts import TurnMode
-from orchestrator.talk_client import Turn, talk_client
+from orchestrator.cli.talk_client import Turn, talk_client
 
 TURNS = 10
 RATE = 24_000

@@ -24,11 +24,11 @@ from hibari import Hibari  # type: ignore[import-untyped]
 from adapters.interfaces import Samples
 from machines.facts import TurnMode
 from machines.system import Handled
-from orchestrator.journal import Journal, frame, read_journal
-from orchestrator.journal_writer import Journals
-from orchestrator.redaction import Redactor
-from orchestrator.replay import replay
-from orchestrator.talk_client import talk_client
+from orchestrator.cli.talk_client import talk_client
+from orchestrator.journal.format import Journal, frame, read_journal
+from orchestrator.journal.redaction import Redactor
+from orchestrator.journal.replay import replay
+from orchestrator.journal.writer import Journals
 
 TURNS = 8
 RATE = 24_000
@@ -48,7 +48,7 @@ async def hold(url: str) -> None:
 def journal_of_a_call(directory: Path) -> Journal:
     """What a server has written of a call."""
     command = [
-        *(sys.executable, "-c", "from orchestrator.cli import main; main()"),
+        *(sys.executable, "-c", "from orchestrator.cli.main import main; main()"),
         *("serve", "--port", "0", "--simulated"),
     ]
     environment = {**os.environ, "LOG_LEVEL": "warning", "JOURNAL_DIR": str(directory)}

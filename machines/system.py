@@ -14,8 +14,8 @@ from functools import partial
 from attrs import frozen
 
 from machines import facts
-from machines.context import Context
-from machines.conversation import Conversation
+from machines.conversation.chart import Conversation
+from machines.conversation.context import Context
 from machines.declarations import Step
 from machines.driver import Driver
 from machines.effects import (

@@ -22,13 +22,13 @@ from statemachine.transition import Transition
 
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
-from machines.call import Call, CallContext, CallPolicy
-from machines.context import Context, RunningCall
-from machines.conversation import Conversation
+from machines.conversation.chart import Conversation
+from machines.conversation.context import Context, RunningCall
 from machines.declarations import declared_effects
 from machines.driver import Chart
 from machines.history import Message, Speaker
 from machines.link import Link, LinkContext
+from machines.phone_call import Call, CallContext, CallPolicy
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.tools import CallRecord, ToolCall
 

@@ -32,8 +32,8 @@ _HOMES = {
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
     "machines.tools": ("CallRecord", "OnInterruption", "ToolCall", "ToolPolicy"),
-    "orchestrator.builtin_tools": ("end_call", "send_digits", "transfer_call"),
-    "orchestrator.events": (
+    "orchestrator.tools.builtin_tools": ("end_call", "send_digits", "transfer_call"),
+    "orchestrator.hosting.events": (
         "AnswerEnded",
         "AnswerInterrupted",
         "AnswerStarted",
@@ -49,20 +49,20 @@ _HOMES = {
         "Transition",
         "TroubleTold",
     ),
-    "orchestrator.hosting": (
+    "orchestrator.hosting.orchestrator": (
         "Conversation",
         "Orchestrator",
         "open_orchestrator",
     ),
-    "orchestrator.memory_transport": ("MemoryTransport",),
-    "orchestrator.outcome": ("ConversationLost", "ConversationOutcome", "OrchestratorBusy"),
-    "orchestrator.providers": ("Providers",),
-    "orchestrator.reading_settings": ("load_settings",),
-    "orchestrator.selection": ("open_providers",),
-    "orchestrator.settings": ("Settings", "SettingsError"),
-    "orchestrator.speaking": ("Pacing",),
-    "orchestrator.tools": ("Tool", "ToolContext", "ToolError", "tool"),
-    "orchestrator.transport": (
+    "orchestrator.hosting.memory_transport": ("MemoryTransport",),
+    "orchestrator.hosting.outcome": ("ConversationLost", "ConversationOutcome", "OrchestratorBusy"),
+    "orchestrator.providers.provider_chain": ("Providers",),
+    "orchestrator.settings.sources": ("load_settings",),
+    "orchestrator.providers.selection": ("open_providers",),
+    "orchestrator.settings.settings": ("Settings", "SettingsError"),
+    "orchestrator.audio.utterance": ("Pacing",),
+    "orchestrator.tools.tool": ("Tool", "ToolContext", "ToolError", "tool"),
+    "orchestrator.hosting.transport": (
         "AudioBegins",
         "AudioEnds",
         "AudioHeld",
@@ -125,12 +125,12 @@ if TYPE_CHECKING:
         ToolCall as ToolCall,
         ToolPolicy as ToolPolicy,
     )
-    from orchestrator.builtin_tools import (
+    from orchestrator.tools.builtin_tools import (
         end_call as end_call,
         send_digits as send_digits,
         transfer_call as transfer_call,
     )
-    from orchestrator.events import (
+    from orchestrator.hosting.events import (
         AnswerEnded as AnswerEnded,
         AnswerInterrupted as AnswerInterrupted,
         AnswerStarted as AnswerStarted,
@@ -146,42 +146,42 @@ if TYPE_CHECKING:
         Transition as Transition,
         TroubleTold as TroubleTold,
     )
-    from orchestrator.hosting import (
+    from orchestrator.hosting.orchestrator import (
         Conversation as Conversation,
         Orchestrator as Orchestrator,
         open_orchestrator as open_orchestrator,
     )
-    from orchestrator.memory_transport import (
+    from orchestrator.hosting.memory_transport import (
         MemoryTransport as MemoryTransport,
     )
-    from orchestrator.outcome import (
+    from orchestrator.hosting.outcome import (
         ConversationLost as ConversationLost,
         ConversationOutcome as ConversationOutcome,
         OrchestratorBusy as OrchestratorBusy,
     )
-    from orchestrator.providers import (
+    from orchestrator.providers.provider_chain import (
         Providers as Providers,
     )
-    from orchestrator.reading_settings import (
+    from orchestrator.settings.sources import (
         load_settings as load_settings,
     )
-    from orchestrator.selection import (
+    from orchestrator.providers.selection import (
         open_providers as open_providers,
     )
-    from orchestrator.settings import (
+    from orchestrator.settings.settings import (
         Settings as Settings,
         SettingsError as SettingsError,
     )
-    from orchestrator.speaking import (
+    from orchestrator.audio.utterance import (
         Pacing as Pacing,
     )
-    from orchestrator.tools import (
+    from orchestrator.tools.tool import (
         Tool as Tool,
         ToolContext as ToolContext,
         ToolError as ToolError,
         tool as tool,
     )
-    from orchestrator.transport import (
+    from orchestrator.hosting.transport import (
         AudioBegins as AudioBegins,
         AudioEnds as AudioEnds,
         AudioHeld as AudioHeld,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from adapters.interfaces import ProviderError
+from adapters.tasks import first_error
 from machines.facts import ErrorClass, ProviderFailure
 
 log = structlog.get_logger(__name__)
@@ -16,7 +17,7 @@ def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailu
     What is no `ProviderError` is a fault of our own or of an SDK; it must end neither the conversation nor
     the server, nor go unheard: it is logged with its traceback.
     """
-    error = _first(group)
+    error = _cause(group)
     if isinstance(error, ProviderError):
         log.warning("provider failed", task=task, error=str(error), error_class=error.failure.error_class)
         return error.failure
@@ -24,10 +25,8 @@ def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailu
     return ProviderFailure(ErrorClass.TRANSIENT, f"{task} broke: internal error")
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+def _cause(group: BaseExceptionGroup[Exception]) -> BaseException:
     """A bug stands above what a provider did: it may be the cause."""
     _, bugs = group.split(ProviderError)
-    error: BaseException = bugs or group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    cause: BaseException = first_error(bugs or group)
+    return cause

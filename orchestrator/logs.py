@@ -22,7 +22,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from orchestrator.settings import Listener
+from orchestrator.settings.settings import Listener
 
 SPOKEN_KEYS = ("transcript", "answer", "prompt")
 MASK = "(a secret)"

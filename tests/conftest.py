@@ -12,8 +12,8 @@ import hypothesis
 import pytest
 import trio
 
-from adapters import models
-from orchestrator.reading_settings import load_settings
+from adapters.embedded import models
+from orchestrator.settings.sources import load_settings
 from tests.leftovers import Census
 
 ON_CI = os.environ.get("CI") == "true"

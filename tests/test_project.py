@@ -29,12 +29,12 @@ TOP_LEVEL = {
     "docs",
 }
 ASYNCIO = {
-    "orchestrator/asyncio_border.py",
+    "orchestrator/hosting/asyncio_border.py",
     "benchmarks/asyncio_host.py",
     "examples/fastapi_host.py",
     "tests/examples/test_examples.py",
-    "tests/orchestrator/test_asyncio_host.py",
-    "tests/orchestrator/test_interface.py",
+    "tests/orchestrator/hosting/test_asyncio_host.py",
+    "tests/orchestrator/cli/test_interface.py",
 }
 """Where asyncio may be imported: the border to hosts that run under it, what measures and what shows it."""
 REQUIREMENTS = {"run": ("local",), "test": ("local", "dev")}
@@ -138,4 +138,4 @@ def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:
     importing = re.compile(r"(?m)^\s*(import|from) asyncio\b")
     rooms = [path for path in tracked_files() if path.suffix == ".py"]
     found = {str(path.relative_to(ROOT)) for path in rooms if importing.search(path.read_text())}
-    assert found <= ASYNCIO, "see orchestrator/asyncio_border.py"
+    assert found <= ASYNCIO, "see orchestrator/hosting/asyncio_border.py"

@@ -12,11 +12,11 @@ for that, a subject takes another one that cannot be reached.
 """
 
 from adapters.conformance.checks import Check, NotConformant
-from adapters.conformance.hearing import SPEECH_TO_TEXT, Hearing
-from adapters.conformance.judging import TURN_MODEL, Judging
-from adapters.conformance.noticing import VOICE_ACTIVITY, Noticing
-from adapters.conformance.speaking import TEXT_TO_SPEECH, Speaking
-from adapters.conformance.thinking import LANGUAGE_MODEL, WEATHER, Thinking
+from adapters.conformance.llm import LANGUAGE_MODEL, WEATHER, Thinking
+from adapters.conformance.stt import SPEECH_TO_TEXT, Hearing
+from adapters.conformance.tts import TEXT_TO_SPEECH, Speaking
+from adapters.conformance.turn_detection import TURN_MODEL, Judging
+from adapters.conformance.vad import VOICE_ACTIVITY, Noticing
 
 __all__ = [
     "LANGUAGE_MODEL",

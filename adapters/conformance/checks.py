@@ -11,6 +11,7 @@ import numpy as np
 import trio
 
 from adapters.interfaces import ProviderError, Samples
+from adapters.tasks import errors_in
 
 S = TypeVar("S")
 
@@ -35,20 +36,12 @@ def checked(check: Check[S]) -> Check[S]:
 
 
 def _sentence(error: BaseException) -> str:
-    leaves = list(_leaves(error))
+    leaves = list(errors_in(error))
     for leaf in leaves:
         if isinstance(leaf, NotConformant):
             return str(leaf)
     leaf = leaves[0]
     return f"raised {type(leaf).__name__}: {leaf}"
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
 
 
 def must(kept: bool, sentence: str) -> None:

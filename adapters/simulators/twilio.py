@@ -26,7 +26,7 @@ from adapters.simulators.script import Latency
 from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.wire import Head, HttpWire, RefusalError
-from adapters.twilio_webhooks import SIGNATURE_HEADER, signature_of
+from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
 from adapters.vendor_socket import OpenStream, tls
 from protocol.twilio import Started
 

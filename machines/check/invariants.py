@@ -10,8 +10,8 @@ from attrs import frozen
 
 from machines import effects as do
 from machines import facts
-from machines.check.books import Books, Entry
-from machines.context import Context, Continuation
+from machines.check.observer import Books, Entry
+from machines.conversation.context import Context, Continuation
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode

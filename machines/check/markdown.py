@@ -34,7 +34,7 @@ BEYOND = (
     "What these models leave out is tried at random, not exhaustively: by `vantum check --thorough 1000000`"
     " (three walks that offer at once what these offer one by one, and say themselves what they leave out;"
     " another `--seed`, other ways), by the tests with calls of any length"
-    " (`tests/machines/test_interleavings.py`) and by whole calls ([simulate](simulate.md))."
+    " (`tests/machines/conversation/test_interleavings.py`) and by whole calls ([simulate](simulate.md))."
 )
 
 
@@ -69,8 +69,8 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
     )
     yield (
         "Facts go through the live guards and actions, along the tables of the live machines instead of"
-        " through the library's engine; `tests/machines/test_walks.py` and `tests/machines/test_fast.py` show"
-        " that both lead to the same steps, effects and memory. The longest path is the number of facts to"
+        " through the library's engine; tests (`test_walks.py`, `test_table_driver.py`) show that both lead"
+        " to the same steps, effects and memory. The longest path is the number of facts to"
         " the configuration farthest from the start, on the shortest way there."
     )
     yield "## What each walk leaves out"
@@ -82,9 +82,9 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
         ((f"`{each.name}`", each.means, each.verdict) for each in findings(visited)),
     )
     yield (
-        "That these would notice an error is tested, too: `tests/machines/test_check.py` seeds faults (a"
-        " guard that always or never holds, an action left out, a deadline never armed, late facts believed)"
-        " and requires for each that the walk finds it, and by which invariant."
+        "That these would notice an error is tested, too: `tests/machines/check/test_check.py` seeds faults"
+        " (a guard that always or never holds, an action left out, a deadline never armed, late facts"
+        " believed) and requires for each that the walk finds it, and by which invariant."
     )
 
 

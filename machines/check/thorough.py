@@ -11,12 +11,12 @@ from functools import partial
 
 import attrs
 
-from machines.check.books import Books
+from machines.check.abstraction import conversation_key
+from machines.check.enabled_facts import all_offers
 from machines.check.invariants import INVARIANTS, Invariant
-from machines.check.keys import conversation_key
-from machines.check.offers import all_offers
-from machines.check.order import AtRandom
+from machines.check.observer import Books
 from machines.check.report import Planned
+from machines.check.search_order import AtRandom
 from machines.check.walk import SHORT, TOOLED, Report, Walk
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem

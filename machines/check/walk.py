@@ -10,12 +10,8 @@ from typing import Any
 import attrs
 from attrs import define, field, frozen
 
-from machines.check.books import Books, entered
-from machines.check.fast import run_by_tables
-from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment, kinds_of
-from machines.check.keys import Key, conversation_key, link_key
-from machines.check.memory import Snapshot, restore, snapshot
-from machines.check.offers import (
+from machines.check.abstraction import Key, conversation_key, link_key
+from machines.check.enabled_facts import (
     Offers,
     answer_offers,
     blocking_offers,
@@ -26,7 +22,11 @@ from machines.check.offers import (
     tool_offers,
     turn_offers,
 )
-from machines.check.order import AtRandom
+from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment, kinds_of
+from machines.check.observer import Books, entered
+from machines.check.search_order import AtRandom
+from machines.check.snapshots import Snapshot, restore, snapshot
+from machines.check.table_driver import run_by_tables
 from machines.declarations import Outcome
 from machines.driver import Driver
 from machines.effects import ArmDeadline, Effect

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from machines.diagrams import markdown, mermaid, svg
 from machines.diagrams.layout import (
     BREAKER_LAYOUT,
@@ -17,13 +15,12 @@ from machines.tables import BREAKER, CALL, CONVERSATION, LINK, MACHINES
 
 __all__ = [
     "LayoutError",
-    "stale",
+    "files",
     "stylesheet",
     "svg_of_breaker",
     "svg_of_call",
     "svg_of_conversation",
     "svg_of_link",
-    "write",
 ]
 
 
@@ -51,28 +48,8 @@ def svg_of_call(highlight: str = "") -> str:
     return svg.draw(CALL, CALL_LAYOUT, highlight)
 
 
-def write(directory: Path) -> list[Path]:
-    """Write all files into `directory`, which is made if need be; returns their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, content in _contents().items():
-        path = directory / name
-        path.write_bytes(content.encode())
-        paths.append(path)
-    return paths
-
-
-def stale(directory: Path) -> list[Path]:
-    """The files in `directory` that are missing, or are not what `write` would write."""
-    found = []
-    for name, content in _contents().items():
-        path = directory / name
-        if not path.is_file() or path.read_bytes() != content.encode():
-            found.append(path)
-    return found
-
-
-def _contents() -> dict[str, str]:
+def files() -> dict[str, str]:
+    """The content of every file in `diagrams/`, by its name."""
     contents = {
         "conversation.svg": svg_of_conversation(),
         "link.svg": svg_of_link(),

@@ -1,8 +1,8 @@
 """Simulated callers and providers, in process and in virtual time.
 
-The doubles implement the interfaces of `adapters/interfaces.py` and `orchestrator/caller.py`. Everything they
-do is decided by plans (`behaviour.py`), which are scripts or dice with a seed: under Trio's `MockClock` and
-with Trio's own scheduling seeded, one seed gives one call.
+The doubles implement the interfaces of `adapters/interfaces.py` and `orchestrator/conversation/caller.py`.
+Everything they do is decided by plans (`behaviour.py`), which are scripts or dice with a seed: under Trio's
+`MockClock` and with Trio's own scheduling seeded, one seed gives one call.
 """
 
 from orchestrator.simulation.behaviour import (
@@ -20,7 +20,10 @@ from orchestrator.simulation.behaviour import (
 )
 from orchestrator.simulation.call import Call, ReplayDiffers, hold_call, holding
 from orchestrator.simulation.caller import SimulatedCaller
-from orchestrator.simulation.hearing import (
+from orchestrator.simulation.llm import Answer, SimulatedLanguageModel
+from orchestrator.simulation.promises import broken_promises
+from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.simulation.stt import (
     Scoring,
     SimulatedSpeechToText,
     SimulatedTurnModel,
@@ -28,11 +31,8 @@ from orchestrator.simulation.hearing import (
     Transcription,
     TurnDetection,
 )
-from orchestrator.simulation.promises import broken_promises
-from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
-from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
-from orchestrator.simulation.working import Work, simulated_tool
+from orchestrator.simulation.tools import Work, simulated_tool
+from orchestrator.simulation.tts import SimulatedTextToSpeech, Speaking
 
 __all__ = [
     "AT_ONCE",

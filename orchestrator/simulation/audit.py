@@ -1,8 +1,9 @@
 """The audit of a call: its journal is run through the machines again, and held against the invariants.
 
-The call ran on the library's engine; here the machines run by their tables (`machines/check/fast.py`), which
-names every transition taken. So each call also shows that both agree in every step and effect. The invariants
-are those of `vantum check`: over facts and effects, as an observer sees them.
+The call ran on the library's engine; here the machines run by their tables
+(`machines/check/table_driver.py`), and every transition that was taken is named. So each call also shows that
+both agree in every step and effect. The invariants are those of `vantum check`: over facts and effects, as an
+observer sees them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Iterator, Sequence
 
 from attrs import Factory, define, field, frozen
 
-from machines.check.books import Books
-from machines.check.fast import run_by_tables
 from machines.check.invariants import INVARIANTS, Invariant
+from machines.check.observer import Books
+from machines.check.table_driver import run_by_tables
 from machines.check.walk import moment_of, started
 from machines.system import Charts, ConversationSystem, Handled
 from machines.tables import Row
-from orchestrator.journal import Broke, End, Head, Record, fact_in
+from orchestrator.journal.format import Broke, End, Head, Record, fact_in
 
 REPLAYED = "replayed"
 """The name under which a difference to the journal is reported, among those of invariants."""

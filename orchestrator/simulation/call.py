@@ -18,17 +18,17 @@ from machines.declarations import Step
 from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.conversation import converse
-from orchestrator.hearing import CallerAudio
-from orchestrator.inbox import Inbox
-from orchestrator.journal import About, CallJournal, End, Record, frame, journal_in
-from orchestrator.provider_watch import ProviderWatch
-from orchestrator.replay import Replayed, replay
+from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.conversation.conversation import converse
+from orchestrator.conversation.inbox import Inbox
+from orchestrator.journal.format import About, CallJournal, End, Record, frame, journal_in
+from orchestrator.journal.replay import Replayed, replay
+from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speech import noise, silence, spoken
-from orchestrator.toolbox import Toolbox
-from orchestrator.tools import Tool
+from orchestrator.tools.tool import Tool
+from orchestrator.tools.tool_runner import Toolbox
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time, if nothing else is said."""

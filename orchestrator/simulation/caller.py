@@ -16,8 +16,8 @@ from adapters.interfaces import Samples
 from machines import effects as do
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason
-from orchestrator.inbox import now_ms
-from orchestrator.speaking import Pacing
+from orchestrator.audio.utterance import Pacing
+from orchestrator.clock import now_ms
 
 E = TypeVar("E", bound=Effect)
 

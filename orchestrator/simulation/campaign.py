@@ -14,14 +14,15 @@ from random import Random
 import trio
 from attrs import Factory, define, field, frozen
 
+from adapters.tasks import errors_in
 from machines import effects as do
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.check.invariants import INVARIANTS, Invariant
 from machines.effects import TurnLatency
 from machines.facts import EndReason, Role
 from machines.system import Charts, Handled
-from orchestrator.journal import About, CallJournal, End, Record, frame
-from orchestrator.provider_watch import ProviderWatch
+from orchestrator.journal.format import About, CallJournal, End, Record, frame
+from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
 from orchestrator.simulation.call import Call, holding
 from orchestrator.simulation.faults import PROFILES
@@ -92,7 +93,7 @@ class Campaign:
         try:
             run(seed, lambda: _to_its_end(call, scenario, self._breaker))
         except Exception as error:
-            complaints = [Complaint("raised", text) for text in _leaves(error)]
+            complaints = [Complaint("raised", text) for text in _described(error)]
             trace = "".join(traceback.format_exception(error))
         else:
             complaints = [Complaint("kept", text) for text in broken_promises(call)]
@@ -144,12 +145,8 @@ async def _until_over(call: Call, others: trio.CancelScope) -> None:
     others.cancel()
 
 
-def _leaves(error: BaseException) -> Iterator[str]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield f"{type(error).__name__}: {error}"
+def _described(error: BaseException) -> list[str]:
+    return [f"{type(each).__name__}: {each}" for each in errors_in(error)]
 
 
 def _finished(

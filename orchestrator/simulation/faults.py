@@ -12,9 +12,10 @@ from attrs import define, evolve, frozen
 
 from machines.facts import ErrorClass
 from machines.tools import OnInterruption, ToolCall
-from orchestrator.builtin_tools import BUILT_IN
 from orchestrator.simulation.behaviour import Breaks, Delay, Ends, Fails, Fault, Opening, Plan, Stalls
-from orchestrator.simulation.hearing import (
+from orchestrator.simulation.llm import Answer, SimulatedLanguageModel
+from orchestrator.simulation.providers import SimulatedProviders
+from orchestrator.simulation.stt import (
     Scoring,
     SimulatedSpeechToText,
     SimulatedTurnModel,
@@ -22,11 +23,10 @@ from orchestrator.simulation.hearing import (
     Transcription,
     TurnDetection,
 )
-from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.simulation.speaking import SimulatedTextToSpeech, Speaking
-from orchestrator.simulation.thinking import Answer, SimulatedLanguageModel
-from orchestrator.simulation.working import Work, simulated_tool
-from orchestrator.tools import Tool
+from orchestrator.simulation.tools import Work, simulated_tool
+from orchestrator.simulation.tts import SimulatedTextToSpeech, Speaking
+from orchestrator.tools.builtin_tools import BUILT_IN
+from orchestrator.tools.tool import Tool
 
 B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking, Work)
 

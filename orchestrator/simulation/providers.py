@@ -6,10 +6,10 @@ from attrs import Factory, frozen
 
 from adapters.at_most import at_most
 from adapters.interfaces import SpeechToText, TextToSpeech
-from orchestrator.providers import Providers
-from orchestrator.simulation.hearing import SimulatedSpeechToText, SimulatedTurnModel, SimulatedVoiceActivity
-from orchestrator.simulation.speaking import SimulatedTextToSpeech
-from orchestrator.simulation.thinking import SimulatedLanguageModel
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.simulation.llm import SimulatedLanguageModel
+from orchestrator.simulation.stt import SimulatedSpeechToText, SimulatedTurnModel, SimulatedVoiceActivity
+from orchestrator.simulation.tts import SimulatedTextToSpeech
 
 
 @frozen

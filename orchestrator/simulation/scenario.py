@@ -11,12 +11,12 @@ from machines.breaker import BreakerPolicy
 from machines.facts import TurnMode
 from machines.phrases import BACKCHANNELS
 from machines.policy import ConversationPolicy, LinkPolicy
-from orchestrator.session import LEGACY_PACING, hierarchical_pacing
+from orchestrator.sessions.session import LEGACY_PACING, hierarchical_pacing
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.faults import Profile, drawn_providers, drawn_tools
 from orchestrator.simulation.personalities import PERSONALITIES
 from orchestrator.simulation.providers import SimulatedProviders
-from orchestrator.tools import Tool
+from orchestrator.tools.tool import Tool
 
 GREETING = "Hello, how can I help you?"
 REPROMPT = "What was that?"

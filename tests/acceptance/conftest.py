@@ -17,8 +17,8 @@ import pytest
 from attrs import frozen
 
 from adapters.interfaces import Samples
-from orchestrator.audio import write_wav
-from tests.orchestrator.journals import replays
+from orchestrator.audio.pcm import write_wav
+from tests.orchestrator.journal.journals import replays
 
 VANTUM = Path(sys.executable).with_name("vantum")
 START_SECONDS = 120

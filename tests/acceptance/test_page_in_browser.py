@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from adapters.interfaces import Samples
-from orchestrator.audio import pcm_to_bytes
+from orchestrator.audio.pcm import pcm_to_bytes
 from tests.acceptance.brain import scripted_brain
 from tests.acceptance.conftest import RunningServer, Say, serving
 from tests.conftest import BROWSERS

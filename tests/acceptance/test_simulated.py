@@ -22,10 +22,10 @@ import trio
 from adapters.interfaces import Samples
 from adapters.simulators import Script, Simulators, simulators
 from machines.facts import TurnMode
-from orchestrator.settings import Settings
-from orchestrator.talk_client import Turn, talk_client
+from orchestrator.cli.talk_client import Turn, talk_client
+from orchestrator.settings.settings import Settings
 from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
-from tests.orchestrator.journals import replays
+from tests.orchestrator.journal.journals import replays
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 

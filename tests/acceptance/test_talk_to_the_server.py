@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import trio
 
+from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY
+from adapters.embedded.moonshine import MoonshineSpeechToText
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.models import SPEECH_TO_TEXT_DIRECTORY
-from adapters.moonshine import MoonshineSpeechToText
 from machines.facts import Fact, TranscriptFinal
-from orchestrator.audio import StreamingResampler, read_wav
-from orchestrator.settings import Settings
+from orchestrator.audio.pcm import StreamingResampler, read_wav
+from orchestrator.settings.settings import Settings
 from tests.acceptance.conftest import VANTUM, RunningServer
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]

@@ -16,12 +16,12 @@ from adapters.mulaw import from_mulaw, to_mulaw
 from adapters.simulators import LocalVoice, Script, SimulatedCall, simulators
 from machines import facts
 from machines.system import Handled
-from orchestrator.journal import read_journal
+from orchestrator.journal.format import read_journal
 from tests.acceptance import test_simulated
 from tests.acceptance.conftest import SPEECH_RATE, VANTUM, RunningServer, Say
 from tests.acceptance.test_talk_to_the_server import transcribe, words
-from tests.orchestrator.journals import replays
-from tests.orchestrator.phone_lines import ACCOUNT, OURS, THEIRS, TOKEN
+from tests.orchestrator.journal.journals import replays
+from tests.orchestrator.phone.phone_lines import ACCOUNT, OURS, THEIRS, TOKEN
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 

@@ -1,4 +1,4 @@
-"""The embedded models, loaded once for all tests that carry the mark `models`."""
+"""Fixtures of all adapters: the embedded models, loaded once; the vendors' adapters and their simulators."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ import pytest
 import samplerate  # type: ignore[import-not-found]
 from hibari import Hibari  # type: ignore[import-untyped]
 
-from adapters.hibari_voice import HibariTextToSpeech
+from adapters.embedded.hibari import HibariTextToSpeech
+from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY, Status, installed
+from adapters.embedded.moonshine import MoonshineSpeechToText
+from adapters.embedded.silero import SileroVoiceActivity
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.models import SPEECH_TO_TEXT_DIRECTORY, Status, installed
-from adapters.moonshine import MoonshineSpeechToText
-from adapters.silero import SileroVoiceActivity
+from tests.adapters.simulated_vendors import (
+    cartesia,
+    flux,
+    heard,
+    listeners,
+    nova,
+    old_cartesia,
+    switchboard,
+    vendors,
+)
+
+__all__ = ["cartesia", "flux", "heard", "listeners", "nova", "old_cartesia", "switchboard", "vendors"]
 
 Speech = Callable[[str], Samples]
 

@@ -11,8 +11,8 @@ from adapters.at_most import at_most
 from adapters.interfaces import ProviderError
 from machines.facts import ErrorClass, Fact
 from orchestrator.simulation.behaviour import Fails, Opening, Plan, script
-from orchestrator.simulation.hearing import SimulatedSpeechToText
-from orchestrator.simulation.speaking import SimulatedTextToSpeech
+from orchestrator.simulation.stt import SimulatedSpeechToText
+from orchestrator.simulation.tts import SimulatedTextToSpeech
 
 Open = Callable[[], AbstractAsyncContextManager[object]]
 

@@ -47,8 +47,8 @@ from orchestrator import (
 from orchestrator.asyncio_host import open_orchestrator as open_in_asyncio
 from orchestrator.simulation import Answer, SimulatedProviders, SimulatedTextToSpeech, Speaking, script
 from orchestrator.simulation.speech import silence, spoken
-from tests.adapters.chat_server import Exchange, chat_server
 from tests.adapters.conftest import Speech
+from tests.adapters.openai.chat_server import Exchange, chat_server
 
 __all__ = ["TestHotline"]
 

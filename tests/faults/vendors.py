@@ -9,13 +9,13 @@ import httpcore2
 import trio
 from attrs import Factory, frozen
 
-from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.cartesia.voice import CartesiaTextToSpeech
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import LanguageModel, SpeechToText
-from adapters.openai_chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
-from orchestrator.providers import Providers
+from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import SimulatedProviders, SimulatedVoiceActivity
 from tests.faults.network import Network, connect_http
 from tests.faults.recorded import RecordedModel

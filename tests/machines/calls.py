@@ -8,7 +8,7 @@ from attrs import evolve
 
 from machines import effects as do
 from machines import facts
-from machines.context import Context
+from machines.conversation.context import Context
 from machines.declarations import Outcome
 from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word

@@ -26,7 +26,7 @@ from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure
 from machines.tables import BREAKER
-from tests.machines.reachable import reachable_steps
+from tests.machines.check.reachable import reachable_steps
 
 PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
 REFUSED = ProviderFailure(ErrorClass.AUTH, "the key was refused")

@@ -53,33 +53,6 @@ def classes(element: ElementTree.Element) -> list[str]:
 # --- the files --------------------------------------------------------------------------------------------
 
 
-def test_the_files_in_the_repository_are_current() -> None:
-    assert diagrams.stale(ROOT / "diagrams") == [], "`make diagrams` draws them anew"
-
-
-def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> None:
-    directory = tmp_path / "new"
-    paths = diagrams.write(directory)
-    assert sorted(path.name for path in paths) == [
-        "breaker.md",
-        "breaker.mmd",
-        "breaker.svg",
-        "call.md",
-        "call.mmd",
-        "call.svg",
-        "conversation.md",
-        "conversation.mmd",
-        "conversation.svg",
-        "link.md",
-        "link.mmd",
-        "link.svg",
-    ]
-    assert diagrams.stale(directory) == []
-    paths[0].write_text("something else")
-    paths[1].unlink()
-    assert diagrams.stale(directory) == paths[:2]
-
-
 def test_the_same_machine_is_drawn_the_same() -> None:
     assert diagrams.svg_of_conversation() == diagrams.svg_of_conversation()
     assert (ROOT / "diagrams" / "conversation.svg").read_text() == diagrams.svg_of_conversation()

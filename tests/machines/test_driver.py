@@ -10,8 +10,8 @@ from statemachine import State
 
 from machines import effects as do
 from machines import facts
-from machines.context import Context
-from machines.conversation import Conversation
+from machines.conversation.chart import Conversation
+from machines.conversation.context import Context
 from machines.declarations import Ignored, Outcome, ignored, stay
 from machines.driver import Chart, Driver
 from machines.effects import Effect

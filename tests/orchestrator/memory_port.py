@@ -12,8 +12,8 @@ import trio
 import trio.testing
 from attrs import define
 
-from orchestrator.server import Server
-from orchestrator.settings import Settings
+from orchestrator.server.server import Server
+from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from orchestrator.server import Server, open_listeners, serve_with
-from orchestrator.settings import Settings
+from orchestrator.server.server import Server, open_listeners, serve_with
+from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
-from tests.orchestrator.journals import replays
+from tests.orchestrator.journal.journals import replays
 
 
 def quick_providers() -> SimulatedProviders:

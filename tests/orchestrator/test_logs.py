@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from orchestrator.logs import bind_session, configure_logs
-from orchestrator.settings import Settings
+from orchestrator.settings.settings import Settings
 
 log = structlog.get_logger("vantum.test")
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Conversation } from '../../orchestrator/page/conversation.js';
+import { Conversation } from '../../orchestrator/server/page/conversation.js';
 
 const told = (conversation, ...messages) => {
   for (const [eventType, payload] of messages) conversation.take({ eventType, eventId: 'e', sessionId: 's', requestType: '', payload });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decode, encode, Extension, MsgpackError } from '../../orchestrator/page/msgpack.js';
+import { decode, encode, Extension, MsgpackError } from '../../orchestrator/server/page/msgpack.js';
 
 const bytes = (hex) => Uint8Array.from(hex.trim().split(/\s+/), (byte) => parseInt(byte, 16));
 const hex = (data) => Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');

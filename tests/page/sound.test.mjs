@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LastSound } from '../../orchestrator/page/last-sound.js';
-import { Blocks, readInt16, writeInt16 } from '../../orchestrator/page/pcm.js';
-import { PlaybackQueue } from '../../orchestrator/page/playback-queue.js';
-import { Utterances } from '../../orchestrator/page/utterances.js';
+import { LastSound } from '../../orchestrator/server/page/last-sound.js';
+import { Blocks, readInt16, writeInt16 } from '../../orchestrator/server/page/pcm.js';
+import { PlaybackQueue } from '../../orchestrator/server/page/playback-queue.js';
+import { Utterances } from '../../orchestrator/server/page/utterances.js';
 
 const QUANTUM = 128;
 const quantum = (queue) => {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "orchestrator" / "page"
+PAGE = HERE.parents[1] / "orchestrator" / "server" / "page"
 CHECKS = sorted(HERE.glob("*.test.mjs"))
 SCRIPTS = sorted(PAGE.glob("*.js"))
 IMPORTED = re.compile(r"(?:from|import|new URL\()\s*'([^']+)'")

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decode, encode } from '../../orchestrator/page/msgpack.js';
-import { uuid7 } from '../../orchestrator/page/uuid.js';
-import { errorIn, frame, isAck, isError, read } from '../../orchestrator/page/wire.js';
+import { decode, encode } from '../../orchestrator/server/page/msgpack.js';
+import { uuid7 } from '../../orchestrator/server/page/uuid.js';
+import { errorIn, frame, isAck, isError, read } from '../../orchestrator/server/page/wire.js';
 
 test('a message is one map of eventType, eventId, sessionId and payload', () => {
   const sent = decode(frame('audio.input.stop', 'e1', 's1', {}));

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { askHealth } from '../../orchestrator/page/health.js';
-import { median, spell, split } from '../../orchestrator/page/latency.js';
-import { ROOMS, stateWords, statusWords } from '../../orchestrator/page/words.js';
+import { askHealth } from '../../orchestrator/server/page/health.js';
+import { median, spell, split } from '../../orchestrator/server/page/latency.js';
+import { ROOMS, stateWords, statusWords } from '../../orchestrator/server/page/words.js';
 
 test('latency is split into the stages that are known', () => {
   const { stages, totalMs } = split({ endpointMs: 500, transcriptMs: null, firstSegmentMs: 300, firstAudioMs: 'odd', totalMs: 950 });

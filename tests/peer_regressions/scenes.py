@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import cache
 
-from machines.check.fast import run_by_tables
+from machines.check.table_driver import run_by_tables
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled
 from machines.tools import CallRecord
-from orchestrator.journal import Head
+from orchestrator.journal.format import Head
 from orchestrator.simulation import (
     Answer,
     Call,

@@ -18,7 +18,7 @@ from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled
 from machines.tools import CallRecord, OnInterruption, ToolCall
-from orchestrator.journal import Head
+from orchestrator.journal.format import Head
 from orchestrator.simulation import (
     Answer,
     Delay,
@@ -36,8 +36,8 @@ from orchestrator.simulation import (
 from orchestrator.simulation import (
     Call as WholeCall,
 )
-from orchestrator.toolbox import CANCELLED
-from orchestrator.tools import Tool, tool
+from orchestrator.tools.tool import Tool, tool
+from orchestrator.tools.tool_runner import CANCELLED
 from tests.machines.calls import AUTOMATIC, Call, effects_of
 from tests.peer_regressions.scenes import (
     INSTANT,

@@ -20,9 +20,10 @@ from machines.declarations import Outcome, Step
 from machines.facts import EndReason
 from machines.policy import ConversationPolicy, FallbackTexts
 from machines.system import Handled
-from orchestrator.journal_writer import GATHER_S
-from orchestrator.performer import Performer
-from orchestrator.session import Session
+from orchestrator.audio.utterance import Utterance
+from orchestrator.conversation.performer import Performer
+from orchestrator.journal.writer import GATHER_S
+from orchestrator.sessions.session import Session
 from orchestrator.simulation import (
     Answer,
     Call,
@@ -40,11 +41,10 @@ from orchestrator.simulation import (
     hold_call,
     script,
 )
-from orchestrator.speaking import Utterance
 from tests.faults.vendors import Vendors
-from tests.machines.test_interleavings import AnyCall
+from tests.machines.conversation.test_interleavings import AnyCall
+from tests.orchestrator.conversation.test_nothing_left import STAGES, cut_the_line
 from tests.orchestrator.real_servers import eventually, serving
-from tests.orchestrator.test_nothing_left import STAGES, cut_the_line
 from tests.orchestrator.wire_clients import Client, connect
 from tests.peer_regressions.scenes import ask_by_voice, speak_up
 from tests.reference_defects.vendor_calls import vendor_call

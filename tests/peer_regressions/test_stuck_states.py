@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from machines import effects as do
 from machines import facts
-from machines.context import Continuation
+from machines.conversation.context import Continuation
 from machines.facts import Role, SayMode, TurnMode
 from machines.policy import ConversationPolicy
 from machines.tools import ToolCall
@@ -38,7 +38,7 @@ from orchestrator.simulation.caller import Playback
 from tests.faults.network import Network
 from tests.faults.vendors import Vendors
 from tests.machines.calls import AUTOMATIC, Call
-from tests.machines.test_interleavings import AnyCall
+from tests.machines.conversation.test_interleavings import AnyCall
 from tests.peer_regressions.scenes import INSTANT, STORY, ask_by_voice, storyteller
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 

@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from adapters import deepgram_nova, deepgram_turns
-from adapters.cartesia_stream import CartesiaSpeechStream
-from adapters.openai_chat import OpenAILanguageModel, http_client
+from adapters.cartesia.stream import CartesiaSpeechStream
+from adapters.deepgram import nova as deepgram_nova
+from adapters.deepgram import turns as deepgram_turns
+from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.simulators import Fault, FaultKind, Script, simulators
 from machines import effects as do
 from machines.facts import EndReason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.simulators import simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
-from orchestrator.audio import pcm_to_bytes
+from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.simulation.speech import spoken
 from tests.faults.vendors import KEY, LineUp, Vendors
 from tests.orchestrator.real_servers import serving

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from adapters.models import ModelsError
-from orchestrator.reading_settings import load_settings
-from orchestrator.selection import open_providers
-from orchestrator.settings import SettingsError
+from adapters.embedded.models import ModelsError
+from orchestrator.providers.selection import open_providers
+from orchestrator.settings.settings import SettingsError
+from orchestrator.settings.sources import load_settings
 
 KEYS = ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "OPENAI_API_KEY", "LLM_API_KEY", "LLM_BASE_URL")
 

@@ -11,7 +11,7 @@ import trio
 
 from adapters.simulators import ScenarioError, Tone, best_voice
 from adapters.simulators.script import Latency
-from orchestrator.simulated import serve_simulators
+from orchestrator.cli.simulators import serve_simulators
 
 
 async def test_the_command_announces_where_everything_is_and_serves_it(tmp_path: Path) -> None:

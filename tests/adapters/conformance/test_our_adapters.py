@@ -10,10 +10,10 @@ from trio.testing import MockClock
 
 from adapters import conformance
 from adapters.conformance import Check, Hearing, Judging, Noticing, Speaking, Thinking
-from adapters.hibari_voice import HibariTextToSpeech
-from adapters.moonshine import MoonshineSpeechToText
-from adapters.silero import SileroVoiceActivity
-from adapters.turn_model import SmartTurn
+from adapters.embedded.hibari import HibariTextToSpeech
+from adapters.embedded.moonshine import MoonshineSpeechToText
+from adapters.embedded.silero import SileroVoiceActivity
+from adapters.embedded.smart_turn import SmartTurn
 from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedSpeechToText,
@@ -30,7 +30,7 @@ from tests.adapters.conformance.subjects import (
     thinking,
 )
 from tests.adapters.conftest import Speech
-from tests.adapters.onnx_files import loudness_of_last_second
+from tests.adapters.embedded.onnx_files import loudness_of_last_second
 
 
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)

@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError
-from adapters.openai_chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.simulators import Fault, FaultKind, simulators
 from machines.history import Message, Speaker
-from tests.adapters.vendors.conftest import KEY
+from tests.adapters.simulated_vendors import KEY
 
 ASKED = [
     Message(Speaker.SYSTEM, "Be short."),

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.cartesia.voice import CartesiaTextToSpeech
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import ProviderError, SegmentEnd, SpeechToText, SpokenAudio
-from adapters.openai_chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.simulators import (
     Fault,
     FaultKind,
@@ -26,7 +26,7 @@ from adapters.simulators import (
 from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
-from tests.adapters.vendors.conftest import KEY, Switchboard, fails_with
+from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
 from tests.adapters.vendors.listening import Heard, be_silent, loud, send, speak
 
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT

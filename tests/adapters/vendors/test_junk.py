@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.cartesia.voice import CartesiaTextToSpeech
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 from adapters.simulators.wire import ByteStream, HangupError, WebSocketWire, read_head
 from machines.facts import ErrorClass
-from tests.adapters.vendors.conftest import Switchboard, fails_with
+from tests.adapters.simulated_vendors import Switchboard, fails_with
 from tests.adapters.vendors.listening import Heard, speak
 
 

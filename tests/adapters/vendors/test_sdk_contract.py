@@ -33,15 +33,16 @@ from deepgram.listen.v2.types import ListenV2Configure
 from openai.types.chat import ChatCompletionMessageParam
 from trio.testing import MockClock
 
-from adapters import cartesia_sdk, deepgram_sdk
-from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux, FluxSettings
-from adapters.deepgram_nova import DeepgramNova
+from adapters.cartesia import sdk as cartesia_sdk
+from adapters.cartesia.voice import CartesiaTextToSpeech
+from adapters.deepgram import sdk as deepgram_sdk
+from adapters.deepgram.flux import DeepgramFlux, FluxSettings
+from adapters.deepgram.nova import DeepgramNova
 from adapters.simulators import Simulators, simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import SocketLimits, open_vendor_socket
-from tests.adapters.vendors.conftest import ADDRESS, KEY
+from tests.adapters.simulated_vendors import ADDRESS, KEY
 from tests.adapters.vendors.listening import Heard, be_silent, speak
 
 LOUD = (b"\x00\x20\x00\xe0" * 80) * 100  # one second at 16 kHz

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
 from adapters.simulators import Fault, FaultKind, Simulators
 from machines.facts import EndOfTurn

@@ -10,13 +10,13 @@ import trio
 from attrs import evolve, frozen
 from trio.testing import MockClock
 
-from adapters.cartesia_voice import CartesiaTextToSpeech
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.cartesia.voice import CartesiaTextToSpeech
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled, Transcriber
 from adapters.simulators import Simulators
 from adapters.simulators.telephone import Telephone
-from orchestrator.providers import Providers
+from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
 from orchestrator.simulation.speech import silence, spoken
 from protocol.twilio import Started

@@ -9,15 +9,15 @@ import pytest
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.cartesia_voice import CartesiaTextToSpeech
+from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.conformance import Check, Hearing, Speaking
-from adapters.deepgram_flux import DeepgramFlux
-from adapters.deepgram_nova import DeepgramNova
+from adapters.deepgram.flux import DeepgramFlux
+from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import SpeechToText
 from adapters.simulators import simulators
 from adapters.simulators.script import Script
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
-from tests.adapters.vendors.conftest import KEY, Switchboard
+from tests.adapters.simulated_vendors import KEY, Switchboard
 
 WORDS = "how is the weather today please"
 SPEECH = np.concatenate([silence(500), spoken(WORDS), silence(500)])

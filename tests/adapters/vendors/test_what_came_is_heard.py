@@ -9,10 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from adapters.cartesia_voice import CartesiaTextToSpeech
+from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.simulators import Fault, FaultKind, Simulators
-from tests.adapters.vendors.conftest import Switchboard
+from tests.adapters.simulated_vendors import Switchboard
 from tests.adapters.vendors.test_junk import CHUNK, FLUSH_DONE, vendor
 
 TEXTS = ("One two three.", "Four five six.", "Seven eight.")

@@ -1,0 +1,162 @@
+"""Text to speech by Cartesia over one warm WebSocket per call, spoken to through Cartesia's SDK.
+
+Every answer is a context of its own (`cartesia_stream.py`). One task reads and deals messages out by context.
+A context that is left early is cancelled at Cartesia, and what still comes for it is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import trio
+
+from adapters import vendor_errors
+from adapters.cartesia import sdk as cartesia_sdk
+from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, reported
+from adapters.interfaces import ProviderError, SpeechStream, Voice
+from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
+from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
+
+SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
+"""Hz. What Cartesia's raw output can have (`RawOutputFormatParam` in SDK 4.2)."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class CartesiaTextToSpeech:
+    """Cartesia's WebSocket interface. Making it takes about a second: construct it in a worker thread.
+
+    `base_url` begins with `https`, `http`, `wss` or `ws`. Raises `ValueError` for another one, and
+    `UnknownSdkError` if the SDK is another one.
+    """
+
+    name = "cartesia"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = cartesia_sdk.PRODUCTION,
+        settings: CartesiaSettings | None = None,
+        limits: SocketLimits | None = None,
+        open_stream: OpenStream = trio.open_tcp_stream,
+    ) -> None:
+        self._key = api_key
+        self._settings = settings or CartesiaSettings()
+        self._limits = limits or SocketLimits()
+        self._open_stream = open_stream
+        self._client = cartesia_sdk.make_client(api_key, base_url)
+        self._url = cartesia_sdk.socket_url(self._client)
+
+    def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
+        """As `TextToSpeech.open`. Without a `language` Cartesia's own default applies."""
+        return self._open(language)
+
+    @asynccontextmanager
+    async def _open(self, language: str) -> AsyncIterator[Voice]:
+        async with AsyncExitStack() as stack:
+            connection = open_vendor_socket(
+                self._url,
+                cartesia_sdk.headers(self._client),
+                limits=self._limits,
+                open_stream=self._open_stream,
+            )
+            try:
+                socket = await stack.enter_async_context(connection)
+            except BROKEN as error:
+                raise vendor_errors.broken(CARTESIA, error, self._key) from None
+            voice = CartesiaVoice(socket, self._settings, language, self._key)
+            async with alive_with(voice.receive_forever):
+                yield voice
+
+
+class CartesiaVoice:
+    """The voice of one conversation."""
+
+    def __init__(self, socket: VendorSocket, settings: CartesiaSettings, language: str, key: str) -> None:
+        self.dropped_messages = 0
+        """Messages of contexts that were left or never begun: late audio, mostly."""
+        self.ignored_messages = 0
+        """Messages that are not what the SDK documents."""
+        self.settings = settings
+        self.language = language.replace("_", "-").split("-")[0].lower()
+        self.key = key
+        self._sdk = cartesia_sdk.connection_over(socket)
+        self._streams: dict[str, CartesiaSpeechStream] = {}
+        """By context."""
+        self._failure: ProviderError | None = None
+
+    @asynccontextmanager
+    async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
+        """As `Voice.speak`: at `sample_rate`, if it is one of `SAMPLE_RATES`, else at the next higher one."""
+        self.check()
+        rate = next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
+        known = voice_id if voice_id and _UUID.fullmatch(voice_id) else self.settings.voice_id
+        stream = CartesiaSpeechStream(self, rate, known)
+        try:
+            yield stream
+        finally:
+            await stream.leave()
+
+    def check(self) -> None:
+        """Raise the failure that ended the connection, if one did."""
+        if self._failure is not None:
+            failure = self._failure.failure
+            raise ProviderError(failure.error_class, failure.message, failure.retry_after_ms)
+
+    def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
+        """Messages of this context go to this stream from now on."""
+        self._streams[context_id] = stream
+
+    def forget(self, context_id: str) -> None:
+        """Messages of this context are dropped from now on."""
+        self._streams.pop(context_id, None)
+
+    async def request(self, event: dict[str, object]) -> None:
+        """Send through the SDK. Raises `ProviderError`."""
+        self.check()
+        try:
+            await self._sdk.send(event)
+        except BROKEN_ON_SENDING as error:
+            raise vendor_errors.broken(CARTESIA, error, self.key) from None
+
+    async def receive_forever(self) -> None:
+        """Deal out what Cartesia says, until the connection ends. Raises `ProviderError`."""
+        try:
+            while True:
+                self._receive(await self._next_event())
+        except BROKEN as error:
+            self._fail(vendor_errors.broken(CARTESIA, error, self.key))
+        except ProviderError as error:
+            self._fail(error)
+        self.check()
+
+    async def _next_event(self) -> object:
+        """Parsed by the SDK; None for what is no JSON object."""
+        data = await self._sdk.recv_bytes()
+        try:
+            return self._sdk.parse_event(data)
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+    def _receive(self, event: object) -> None:
+        context_id, kind = getattr(event, "context_id", None), getattr(event, "type", None)
+        if not isinstance(kind, str):
+            self.ignored_messages += 1
+        elif isinstance(context_id, str):
+            stream = self._streams.get(context_id)
+            if stream is None:
+                self.dropped_messages += 1
+            elif not stream.take(context_id, kind, event):
+                self.ignored_messages += 1
+        elif kind == "error":
+            raise reported(event, self.key)  # it concerns the whole connection
+        else:
+            self.ignored_messages += 1
+
+    def _fail(self, error: ProviderError) -> None:
+        self._failure = error
+        for stream in {id(stream): stream for stream in self._streams.values()}.values():
+            stream.fail(error)

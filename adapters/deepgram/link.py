@@ -1,0 +1,237 @@
+"""What Deepgram's interfaces have in common: opening a link, sending on it, and noticing its death."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from copy import copy
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import trio
+
+from adapters import vendor_errors
+from adapters.deepgram import sdk as deepgram_sdk
+from adapters.deepgram.turns import Turn, TurnClock
+from adapters.interfaces import (
+    LISTENING_RATE,
+    TELEPHONE_RATE,
+    Emit,
+    ProviderError,
+    Samples,
+    Settled,
+    Transcriber,
+)
+from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
+from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
+from machines.facts import TranscriptFinal, TranscriptInterim
+
+QUEUED_MS = 2000
+"""Audio that waits to be sent before `send` blocks."""
+
+S = TypeVar("S")
+
+
+class DeepgramSpeechToText(ABC, Generic[S]):
+    """One of Deepgram's interfaces. Making it takes about a second: construct it in a worker thread.
+
+    Raises `ValueError` for an impossible `base_url`, and `UnknownSdkError` if the SDK is another one.
+    """
+
+    name: str
+    ends_turns: bool
+    version: str
+    """The interface's name in the SDK."""
+    usual: S
+    """The settings if none are given."""
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = deepgram_sdk.PRODUCTION,
+        settings: S | None = None,
+        limits: SocketLimits | None = None,
+        open_stream: OpenStream = trio.open_tcp_stream,
+    ) -> None:
+        self.key = api_key
+        self.rate = LISTENING_RATE
+        """Hz, of the audio that links take."""
+        self.settings: S = settings or self.usual
+        client = deepgram_sdk.make_client(api_key, base_url)
+        self._connect = deepgram_sdk.listen(client, self.version, limits or SocketLimits(), open_stream)
+
+    def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
+        """As `SpeechToText.open`. Without a `language` Deepgram's own default applies."""
+        return self._open(emit, language)
+
+    def for_telephones(self) -> Self:
+        """As `HearsTelephones.for_telephones`."""
+        other = copy(self)
+        other.rate = TELEPHONE_RATE
+        return other
+
+    @asynccontextmanager
+    async def _open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
+        async with AsyncExitStack() as stack:
+            try:
+                sock = await stack.enter_async_context(self._connect(**self._request(language)))
+            except deepgram_sdk.CAUGHT as error:
+                raise deepgram_sdk.as_provider_error(error, self.key) from None
+            link = self._link(sock, emit)
+            async with (
+                alive_with(link.receive_forever),
+                alive_with(link.send_forever),
+                alive_with(link.keep_open_forever),
+            ):
+                yield link
+
+    @abstractmethod
+    def _request(self, language: str) -> dict[str, object]:
+        """The parameters of the SDK's `connect`."""
+
+    @abstractmethod
+    def _link(self, sock: Any, emit: Emit) -> DeepgramTranscriber[Any]:
+        """The speech to text on an open connection."""
+
+
+class TurnWords(Protocol):
+    """What was understood of one turn."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def confidence(self) -> float: ...
+
+
+W = TypeVar("W", bound=TurnWords)
+
+
+class DeepgramTranscriber(ABC, Generic[W]):
+    """The speech to text of one conversation."""
+
+    def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
+        self.rate = rate
+        """As `TelephoneTranscriber.rate`. Positions are samples at `LISTENING_RATE` all the same."""
+        self.ignored_messages = 0
+        """Messages of an unknown type, or without what a message of their type must hold."""
+        self._sock = sock
+        self._emit = emit
+        self._key = key
+        self._silent_after = silent_after_ms / 1000
+        self._clock = TurnClock()
+        self._words: dict[int, W] = {}
+        """By turn; those that have no final transcript yet."""
+        self._outgoing, self._to_send = trio.open_memory_channel[bytes | None](math.inf)
+        """Audio; None ends the turn."""
+        self._queued = 0
+        self._sent = trio.Event()
+        self._last_audio = self._unanswered_since = trio.current_time()
+
+    # --- what the conversation asks for ---
+
+    @abstractmethod
+    def settled(self, turn: int) -> Settled:
+        """As `Transcriber.settled`."""
+
+    @abstractmethod
+    def begin_turn(self, turn: int) -> None:
+        """As `Transcriber.begin_turn`."""
+
+    async def send(self, samples: Samples, speech_probability: float) -> None:
+        """As `Transcriber.send`. Raises `ProviderError` when Deepgram stays silent to seconds of voice."""
+        self._check_answers()
+        self._push(samples, speech_probability)
+        while self._queued * 1000 > QUEUED_MS * self.rate:
+            self._sent = trio.Event()
+            await self._sent.wait()
+        await trio.lowlevel.checkpoint()
+
+    def finalize(self, turn: int) -> None:
+        """As `Transcriber.finalize`. A turn that never began or was dropped has an empty transcript."""
+        ended = self._clock.finalize(turn)
+        if ended is not None and ended.end == ended.start:
+            # Deepgram does not answer when nothing was sent to ask about.
+            self._clock.awaiting.remove(ended)
+            del self._words[turn]
+            self._emit(TranscriptFinal(turn, ""))
+        elif ended is not None:
+            self._end(ended, self._words[turn])
+        elif turn != self._clock.last_ended:
+            self._emit(TranscriptFinal(turn, ""))
+            self._clock.last_ended = turn
+
+    @abstractmethod
+    def _end(self, turn: Turn, words: W) -> None:
+        """The conversation ended this turn: ask Deepgram for what is missing, or report it at once."""
+
+    def _check_answers(self) -> None:
+        """Audio that is sent again comes faster than it can be answered: so time must pass as well."""
+        voice, now = self._clock.unanswered_voice / LISTENING_RATE, trio.current_time()
+        if not voice:
+            self._unanswered_since = now
+        elif min(voice, now - self._unanswered_since) > self._silent_after:
+            raise vendor_errors.late(DEEPGRAM, f"no message for {voice:.1f} s of voice")
+
+    def _push(self, samples: Samples, speech_probability: float) -> None:
+        if len(samples):  # an empty message would make Deepgram close the connection
+            self._clock.send(len(samples) * LISTENING_RATE // self.rate, speech_probability)
+            self._queued += len(samples)
+            self._last_audio = trio.current_time()
+            self._outgoing.send_nowait(samples.astype("<i2").tobytes())
+
+    # --- to Deepgram ---
+
+    async def send_forever(self) -> None:
+        """Audio and ends of turns, in the order in which they were asked for."""
+        async for audio in self._to_send:
+            try:
+                if audio is None:
+                    await self._send_end()
+                else:
+                    await self._sock.send_media(audio)
+                    self._queued -= len(audio) // 2
+                    self._sent.set()
+            except BROKEN_ON_SENDING:
+                return  # receiving says why
+
+    @abstractmethod
+    async def _send_end(self) -> None:
+        """Tell Deepgram that the turn is over."""
+
+    @abstractmethod
+    async def keep_open_forever(self) -> None:
+        """Send what keeps a link open on which nothing is said."""
+
+    # --- from Deepgram ---
+
+    async def receive_forever(self) -> None:
+        """Report what Deepgram says, until the connection ends. Raises `ProviderError`."""
+        try:
+            async with aclosing(aiter(self._sock)) as messages:
+                async for message in messages:
+                    self._clock.unanswered_voice = 0
+                    self._receive(message)
+        except BROKEN as error:
+            raise deepgram_sdk.as_provider_error(error, self._key) from None
+
+    @abstractmethod
+    def _receive(self, message: object) -> None:
+        """A message of Deepgram's as the SDK reads it. Raises `ProviderError`."""
+
+    def _reported(self, code: object, reason: object) -> ProviderError:
+        return vendor_errors.reported(DEEPGRAM, str(code), None, str(reason), self._key)
+
+    def _show(self, turn: Turn, words: W) -> None:
+        """Report what the turn sounds like, if it has changed."""
+        if words.text and words.text != turn.shown:
+            turn.shown = words.text
+            self._emit(TranscriptInterim(turn.number, words.text, words.confidence))
+
+    def _report_finals_until(self, last: Turn) -> None:
+        """Earlier turns than `last` will get no more words either: results come in the order of the audio."""
+        for turn in self._clock.complete_until(last):
+            words = self._words.pop(turn.number)
+            self._emit(TranscriptFinal(turn.number, words.text, words.confidence, turn.speech_ms))

@@ -1,0 +1,1 @@
+"""Language models behind any server with OpenAI's chat interface."""

@@ -1,0 +1,59 @@
+"""What is done around nurseries: tasks that last as long as a block, and errors out of exception groups."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import trio
+
+
+@asynccontextmanager
+async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Run the task beside the block; when the block is left, the task is cancelled and has ended.
+
+    An exception of the block comes out as it is, not inside a group as it would out of a nursery. An
+    exception of the task cancels the block and comes out in a group.
+    """
+    error: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task)
+        try:
+            yield
+        except Exception as raised:
+            error = raised
+        nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+@contextmanager
+def sole_error() -> Iterator[None]:
+    """Around a nursery or task group: of a group of one error, that error is raised; several stay a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        error = group.exceptions[0]
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            # What was being handled when it was first raised, not the group around it.
+            error.__context__ = context
+
+
+def errors_in(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group, however deep in nurseries they were; an error alone is its own."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from errors_in(each)
+    else:
+        yield error
+
+
+def first_error(error: BaseException) -> Any:
+    """The first of them: a task fails for one reason. The caller's `except*` knows its type."""
+    return next(errors_in(error))

@@ -1,0 +1,436 @@
+"""The offers: which facts can happen at a moment, as far as any guard or action tells them apart.
+
+Each event is offered about what is current, about what is not, and about what never was; texts are words or
+nothing; playback stands at nothing, in the middle, or at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from machines import facts
+from machines.check.invariants import HOSTS_TEXT
+from machines.check.observer import Books
+from machines.conversation.context import Context
+from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
+from machines.link import LinkContext
+from machines.system import ConversationSystem
+from machines.tools import ToolCall
+
+Offers = Callable[[ConversationSystem, Books], Iterator[Fact]]
+
+UNKNOWN = 10**6
+"""A number that nothing bears."""
+PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
+FATAL = ProviderFailure(ErrorClass.FATAL, "no such model")
+WORDS = "well"
+"""What the caller says; see `MURMUR`."""
+MURMUR = "mhm"
+"""What says nothing but "go on"."""
+SEGMENT_MS = 1000.0
+"""How long a segment's audio is."""
+MOST_SEGMENTS = 2
+MOST_WAITING = 1
+"""How many requests may wait for an answer."""
+MOST_CALLS = 2
+"""How many calls of tools may be running."""
+MOST_QUEUED = 1
+"""How many turns may wait for their words while another is answered."""
+
+
+def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything about answers, to a caller who ends turns by hand.
+
+    The model may call a tool at first. Everything is offered while the call is waited for; once the caller
+    goes on, and in the answer that follows, little: that is for other walks.
+    """
+    state, context = system.conversation.state, system.conversation.context
+    if state == "generating" and context.attempts == 1 and not (context.failures or context.calls_made):
+        yield from _calls(context, ("look",))
+    if context.calls_made and state not in ("calling", "closing", "ended"):
+        yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+        yield facts.DigitPressed("5")
+        if context.calls_running:
+            yield facts.DeadlinePassed(context.deadline_armed or UNKNOWN)
+            yield facts.TranscriptFinal(context.turn_awaited or UNKNOWN, WORDS)
+        if context.calls_running and context.generation_open is not None:
+            yield facts.GenerationFailed(context.generation_open, PASSING)
+    else:
+        spares = (False, True) if not context.links_up else None
+        yield from _conversation(system, books, (TurnMode.MANUAL,), spares, MOST_SEGMENTS)
+    for call in context.calls_running:
+        yield facts.ToolFinished(call.number, "fine")
+
+
+def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything about turns; every answer is one segment, and nobody has another provider.
+
+    The model begins every answer, at the second request: what follows if not has nothing to do with turns.
+    """
+    # One that is held goes on being generated.
+    segments = MOST_SEGMENTS if books.held else 1
+    offers = _conversation(system, books, tuple(TurnMode), (False,), segments)
+    yield from _with_few_failures(system, offers)
+
+
+def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> Iterator[Fact]:
+    """Facts without those by which an answer fails, but for one request, and for one that is held.
+
+    That request fails where nothing waits: what waits does not know of requests.
+    """
+    state, context = system.conversation.state, system.conversation.context
+    waiting = context.sayings or context.queue or context.turns_queued
+    first_request = None
+    if context.attempts == 1 and not waiting:
+        first_request = facts.GenerationFailed(context.generation, PASSING)
+    left_out: tuple[type[Fact], ...] = ()
+    if state == "generating":
+        left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
+    elif state == "speaking":
+        left_out = (facts.SynthesisFailed, facts.DeadlinePassed)
+    for fact in offers:
+        if not isinstance(fact, left_out) or fact == first_request:
+            yield fact
+
+
+def _conversation(
+    system: ConversationSystem,
+    books: Books,
+    modes: tuple[TurnMode, ...],
+    spares: tuple[bool, ...] | None,
+    most_segments: int,
+) -> Iterator[Fact]:
+    """Everything that the conversation machine can be told, its links' news included."""
+    context = system.conversation.context
+    yield from _links(context, spares, connecting=system.conversation.state == "connecting")
+    yield from _hands(context, books, modes, asking=True)
+    yield from _voice(context, books)
+    yield from _keys(context)
+    yield from _words(context)
+    yield from _model(context, most_segments)
+    yield from _playback(context)
+    yield from _time(context)
+    yield facts.SayRequested(HOSTS_TEXT)
+
+
+def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """At once what the other walks of the conversation offer one by one; links of every role come and go."""
+    context = system.conversation.context
+    spares = (False, True) if not context.links_up else None
+    everything = _conversation(system, books, tuple(TurnMode), spares, MOST_SEGMENTS)
+    yield from dict.fromkeys((*everything, *queue_offers(system, books)))
+    for role in (Role.STT, Role.TTS):
+        yield facts.LinkUp(role, bool(context.spare))
+        yield facts.LinkLost(role, PASSING)
+    yield facts.LinkDown(Role.LLM, PASSING)
+    yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
+    for mode in SayMode:
+        for interruptible in (True, False):
+            yield facts.SayRequested(HOSTS_TEXT, mode, interruptible)
+            yield facts.SayRequested(HOSTS_TEXT, mode, interruptible, EndReason.HANDED_OVER)
+    if len(books.calls) + len(context.calls_waiting()) < MOST_CALLS:
+        yield from _calls(context, *((tool.name,) for tool in context.policy.tools))
+    if not books.calls and not context.calls_waiting():
+        yield from _calls(context, ("look", "note"), ("search", "book"))
+    for number in _numbers(*(call.number for call in context.calls_running)):
+        yield facts.ToolFinished(number, "fine")
+        yield facts.ToolFinished(number, "no way", failed=True)
+
+
+def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on what a host wants said, and on answers of which some can be interrupted."""
+    yield from _with_few_failures(system, queue_offers(system, books))
+    context = system.conversation.context
+    if system.conversation.state == "expecting":
+        yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
+    if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
+        # What waits first, a text of the host or a turn of the caller, makes no difference later.
+        return
+    if system.conversation.state == "quiet":
+        yield facts.SayRequested(HOSTS_TEXT, SayMode.WHEN_IDLE)
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.QUEUE)
+    handed_over = EndReason.HANDED_OVER
+    yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False, then=handed_over)
+
+
+def tool_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on calls of tools that can be overtaken: by the caller's voice or hand, or by a host.
+
+    The caller's turns begin by voice and end when they have lasted too long; every answer is one segment.
+    The model asks for one call, or for two; behind one that was overtaken only another of the same tool.
+    Hosts cut in on calls of one tool, while nothing else was said. Links stay up or are lost for good.
+    """
+    state, context = system.conversation.state, system.conversation.context
+    yield from _around_calls(system)
+    running = {name for _, name in books.calls}
+    if state == "hearing" and running == {"look"} and len(books.calls) < MOST_CALLS:
+        yield facts.EagerEndOfTurn(context.turn, WORDS)
+    if not books.calls:
+        yield from _calls(context, ("look",), ("search",), ("note",), ("look", "note"))
+    elif running == {"look"} and len(books.calls) < MOST_CALLS:
+        yield from _calls(context, ("look",))
+    if state == "calling" and not context.fillers and not context.sayings and running <= {"note"}:
+        yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT)
+
+
+def blocking_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on calls during which voice interrupts nothing, and the turns that wait meanwhile.
+
+    Otherwise as for `tool_offers`, with one call at a time.
+    """
+    context = system.conversation.context
+    yield from _around_calls(system)
+    if _room_for_a_turn(context):
+        yield facts.SpeechStopped(speech_ms=300)
+    if not books.calls:
+        yield from _calls(context, ("book",))
+    if system.conversation.state == "calling":
+        yield from _keys(context)
+        yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        for turn in context.turns_queued:
+            yield facts.TranscriptionFailed(turn, PASSING)
+        if context.said_at is None and not context.turns_queued:
+            yield facts.RecordingStopped()
+            yield facts.SayRequested(HOSTS_TEXT)
+
+
+def _calls(context: Context, *asked: tuple[str, ...]) -> Iterator[Fact]:
+    if context.generation_open is not None:
+        for names in asked:
+            calls = tuple(ToolCall(name, name, "{}") for name in names)
+            yield facts.GenerationFinished(context.generation_open, calls)
+
+
+def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
+    context = system.conversation.context
+    if system.conversation.state == "connecting":
+        yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        for role in Role:
+            yield facts.LinkUp(role)
+    yield facts.LinkDown(Role.STT, PASSING)
+    yield facts.InterruptRequested()
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield facts.SpeechStarted()
+    for turn in _numbers(context.turn_awaited, *context.turns_queued):
+        for text in (WORDS, ""):
+            yield facts.TranscriptFinal(turn, text)
+    generation, utterance = context.generation_open, context.speech_open
+    if generation is not None:
+        if utterance is None:
+            yield facts.SegmentReady(generation, 0, "yes indeed.")
+        yield facts.GenerationFailed(generation, FATAL)
+        yield facts.GenerationFinished(generation)
+    for number in _numbers(*(call.number for call in context.calls_running)):
+        yield facts.ToolFinished(number, "fine")
+    for call in context.calls_running:
+        if call.name == "note":
+            yield facts.ToolFinished(call.number, "no pencil", failed=True)
+    if utterance is not None:
+        yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
+        yield facts.PlaybackFinished(utterance)
+    if context.deadline_armed is not None:
+        yield facts.DeadlinePassed(context.deadline_armed)
+    yield facts.EverythingClosed()
+
+
+def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """What bears on turns that wait for an answer to end. The rest is offered where none wait.
+
+    Links stay up or are lost for good; the caller keeps to one turn mode, the automatic one where a host has
+    something to say; every answer is one segment, heard or not; the voice fails only for good.
+    """
+    context = system.conversation.context
+    connecting = system.conversation.state == "connecting"
+    if connecting:
+        for role in Role:
+            yield facts.LinkUp(role)
+    yield facts.LinkDown(Role.STT, PASSING)
+    yield from _keys(context)
+    modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
+    # Hosts do without requests, to keep the walk short.
+    asking = context.policy.max_sayings == 0
+    yield from _hands(context, books, modes if connecting else (context.turn_mode,), asking=asking)
+    yield from _voice(context, books)
+    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
+        for text in _texts(context, turn):
+            yield facts.TranscriptFinal(turn, text)
+            yield facts.TranscriptFinal(turn, text, speech_ms=800)
+            yield facts.EndOfTurn(turn, text)
+            if context.speech_open is not None:
+                yield facts.TranscriptInterim(turn, text)
+                yield facts.EagerEndOfTurn(turn, text)
+        yield facts.TranscriptInterim(turn, WORDS)
+        yield facts.TranscriptionFailed(turn, PASSING)
+    if not (context.queue or context.sayings or context.unanswered):
+        yield facts.EagerEndOfTurn(context.turn, WORDS)
+    generation, utterance = context.generation_open, context.speech_open
+    if generation is not None:
+        if utterance is None and not context.foreseen:
+            yield facts.SegmentReady(generation, 0, "yes indeed.")
+        yield facts.GenerationFinished(generation)
+        yield facts.GenerationFailed(generation, PASSING)
+    if utterance is not None:
+        yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
+        yield facts.PlaybackFinished(utterance)
+        yield facts.SynthesisFailed(utterance, FATAL, take=context.take)
+    if context.deadline_armed is not None:
+        yield facts.DeadlinePassed(context.deadline_armed)
+    yield facts.EverythingClosed()
+
+
+def _links(context: Context, spares: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
+    """Either every role has another provider or none has: as it has been, without `spares`."""
+    spares = spares or (bool(context.spare),)
+    # Whether the caller can be told of a loss is told apart by the role that is lost.
+    for role in tuple(Role) if connecting else (Role.LLM,):
+        for spare in spares:
+            yield facts.LinkUp(role, spare)
+        yield facts.LinkLost(role, PASSING)
+    for role in tuple(Role) if connecting else (Role.STT, Role.TTS):
+        yield facts.LinkDown(role, PASSING)
+    yield facts.BetterProvider(Role.STT, 0)
+
+
+def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...], *, asking: bool) -> Iterator[Fact]:
+    request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
+    # When the call is over nobody reads requests any more.
+    asking = asking and len(books.waiting) < MOST_WAITING and not books.over
+    requests = (None, request) if asking else (None,)
+    for each in requests:
+        for mode in modes:
+            yield facts.RecordingStarted(mode, each)
+        if _room_for_a_turn(context):
+            yield facts.RecordingStopped(each)
+    yield facts.InterruptRequested()
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+
+
+def _room_for_a_turn(context: Context) -> bool:
+    """Another one may wait while an answer is given; not behind a text of the host, which waits by itself."""
+    waits = context.sayings and context.speech_open is not None
+    return len(context.turns_queued) < MOST_QUEUED and not waits
+
+
+def _keys(context: Context) -> Iterator[Fact]:
+    """Of the telephone."""
+    yield facts.DigitPressed("5")
+    if context.digits:
+        yield facts.DigitPressed("#")
+
+
+def _voice(context: Context, books: Books) -> Iterator[Fact]:
+    yield facts.SpeechStarted()
+    if _room_for_a_turn(context):
+        yield facts.SpeechStopped(speech_ms=300)
+    if books.held:
+        yield facts.SpeechStopped(speech_ms=100)
+
+
+def _words(context: Context) -> Iterator[Fact]:
+    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
+        for text in _texts(context, turn):
+            yield facts.TranscriptInterim(turn, text)
+            yield facts.TranscriptFinal(turn, text)
+            yield facts.TranscriptFinal(turn, text, speech_ms=800)
+            yield facts.EndOfTurn(turn, text)
+        yield facts.EagerEndOfTurn(turn, WORDS)
+        yield facts.TurnResumed(turn)
+        yield facts.TurnScored(turn, completeness=0.9)
+        yield facts.TranscriptionFailed(turn, PASSING)
+
+
+def _texts(context: Context, turn: int) -> tuple[str, ...]:
+    """Where words interrupt an answer, it matters whether they say anything."""
+    if turn == UNKNOWN:
+        return (WORDS,)
+    weighed = context.speech_open is not None and context.policy.barge_in_min_words > 0
+    return (WORDS, MURMUR, "") if weighed else (WORDS, "")
+
+
+def _model(context: Context, most_segments: int) -> Iterator[Fact]:
+    for generation in _numbers(context.generation_open):
+        segment = len(context.foreseen)
+        if context.speech_open is not None:
+            segment = len(context.ledger.segments)
+        if segment < most_segments:
+            for text in dict.fromkeys(("yes indeed.", "no, never.")[: 1 + segment]):
+                yield facts.SegmentReady(generation, segment, text)
+        yield facts.GenerationAlive(generation)
+        yield facts.GenerationFinished(generation)
+        yield facts.GenerationFailed(generation, PASSING)
+        yield facts.GenerationFailed(generation, FATAL)
+
+
+def _playback(context: Context) -> Iterator[Fact]:
+    for utterance in _numbers(context.speech_open):
+        silent = [n for n, segment in enumerate(context.ledger.segments) if segment.duration_ms is None]
+        if silent or utterance == UNKNOWN:
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=context.take)
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=UNKNOWN)
+        yield facts.PlaybackAt(utterance, 0, playing=True)
+        if utterance == UNKNOWN:
+            yield facts.PlaybackFinished(utterance)
+            yield facts.SynthesisFailed(utterance, PASSING)
+            continue
+        yield facts.PlaybackAt(utterance, 0.6 * SEGMENT_MS, playing=True)
+        yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
+        yield facts.PlaybackFinished(utterance)
+        for failure in (PASSING, FATAL):
+            yield facts.SynthesisFailed(utterance, failure, 0.6 * SEGMENT_MS, take=context.take)
+
+
+def _time(context: Context) -> Iterator[Fact]:
+    for number in _numbers(context.deadline_armed):
+        yield facts.DeadlinePassed(number)
+    if context.deadline_armed is not None and context.generation_open is not None:
+        # Late enough for the model to be what everybody waits for, and for the whole answer to be too long.
+        yield facts.DeadlinePassed(context.deadline_armed, at_ms=context.model_due_at())
+        over = context.thinking_began + context.policy.answer_timeout_ms
+        yield facts.DeadlinePassed(context.deadline_armed, at_ms=over)
+    yield facts.EverythingClosed()
+
+
+def _numbers(*current: int | None) -> tuple[int, ...]:
+    return (*dict.fromkeys(number for number in current if number is not None), UNKNOWN)
+
+
+def link_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Everything that the links can be told, and what of the conversation bears on them."""
+    for role, driver in system.links.items():
+        yield from _link(role, driver.context)
+    conversation = system.conversation
+    if conversation.state == "connecting":
+        request = Request("request", str(len(books.waiting)))
+        if not books.waiting:
+            yield facts.RecordingStarted(TurnMode.MANUAL, request)
+        yield facts.RecordingStopped()
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield from _time(conversation.context)
+
+
+def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
+    """Everything that the speech-to-text link can be told, and the end."""
+    context = system.links[Role.STT].context
+    yield from _link(Role.STT, context)
+    for provider in range(context.providers):
+        yield facts.ProviderDown(Role.STT, provider)
+        yield facts.ProviderRecovered(Role.STT, provider)
+        yield facts.LinkReturnWanted(Role.STT, provider)
+    for failure in (PASSING, FATAL):
+        yield facts.LinkDistrusted(Role.STT, failure)
+        yield facts.LinkDistrusted(Role.STT, failure, at_ms=context.policy.least_up_ms)
+    yield facts.LinkReleased(Role.STT)
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield from _time(system.conversation.context)
+
+
+def _link(role: Role, context: LinkContext) -> Iterator[Fact]:
+    for attempt in _numbers(context.attempt):
+        yield facts.LinkOpened(role, attempt)
+        yield facts.LinkFailed(role, attempt, PASSING)
+        yield facts.LinkFailed(role, attempt, FATAL)
+    if role is Role.LLM:
+        yield facts.LinkDistrusted(role, PASSING)
+    for number in _numbers(context.deadline_armed):
+        yield facts.LinkDeadlinePassed(role, number)
+    yield facts.LinkWanted(role)

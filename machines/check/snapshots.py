@@ -1,0 +1,86 @@
+"""Keeping the memory of a machine and putting it back, a million times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from typing import Any, cast
+
+import attrs
+from attrs import frozen
+
+from machines.conversation.context import TurnTimes
+from machines.driver import Driver
+from machines.playback import PlaybackLedger, SpokenSegment
+
+
+@frozen
+class Snapshot:
+    """The memory of one machine."""
+
+    fixed: tuple[Any, ...]
+    """The fields that hold immutable values."""
+    changing: tuple[Any, ...]
+    """Copies of those whose values change in place; nobody changes the copies."""
+
+
+@frozen
+class Fields:
+    """How the memory of one kind is read: the names of its fields, and all values at once."""
+
+    fixed: tuple[str, ...]
+    fixed_values: Callable[[Any], tuple[Any, ...]]
+    changing: tuple[str, ...]
+    changing_values: Callable[[Any], tuple[Any, ...]]
+
+
+def snapshot(driver: Driver[Any]) -> Snapshot:
+    """Keep a machine's memory."""
+    fields = _fields(driver.context.__class__)
+    changing = fields.changing_values(driver.context)
+    return Snapshot(fields.fixed_values(driver.context), tuple(COPY[type(each)](each) for each in changing))
+
+
+def restore(driver: Driver[Any], kept: Snapshot) -> None:
+    """Put a machine's memory back."""
+    context = driver.context
+    fields = _fields(context.__class__)
+    for name, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
+        if now is not value:
+            setattr(context, name, value)
+    for name, value in zip(fields.changing, kept.changing, strict=True):
+        setattr(context, name, COPY[type(value)](value))
+
+
+_ledger_values = attrgetter(*(field.name for field in attrs.fields(PlaybackLedger)))
+
+
+@cache
+def _fields(kind: type[attrs.AttrsInstance]) -> Fields:
+    """What changes in place has a default that is made anew for each memory."""
+    made = {field.name: isinstance(field.default, cast(type, attrs.Factory)) for field in attrs.fields(kind)}
+    fixed = tuple(name for name, anew in made.items() if not anew)
+    changing = tuple(name for name, anew in made.items() if anew)
+    return Fields(fixed, attrgetter(*fixed), changing, attrgetter(*changing))
+
+
+def _copied_ledger(ledger: PlaybackLedger) -> PlaybackLedger:
+    segments, *others = _ledger_values(ledger)
+    return PlaybackLedger([_copied_segment(each) for each in segments], *others)
+
+
+def _copied_segment(segment: SpokenSegment) -> SpokenSegment:
+    return SpokenSegment(segment.text, segment.duration_ms, segment.words)
+
+
+def _copied_times(times: TurnTimes) -> TurnTimes:
+    return TurnTimes(times.voice_ended, times.turn_over, times.words_known, times.first_segment)
+
+
+COPY: dict[type, Callable[[Any], Any]] = {
+    list: list.copy,
+    PlaybackLedger: _copied_ledger,
+    TurnTimes: _copied_times,
+}
+"""What memory holds that changes in place, and how it is copied. No two fields share one."""

@@ -1,0 +1,1 @@
+"""The conversation machine: its chart, what it ignores, its deadlines, guards, actions and memory."""

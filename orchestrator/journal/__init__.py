@@ -1,0 +1,1 @@
+"""The journal of a call: its format, how it is written, redacted and replayed."""

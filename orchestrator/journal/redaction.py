@@ -1,0 +1,100 @@
+"""Redaction: words are replaced so that nobody can read them, and the machines still do the same with them.
+
+What the machines ask of a text is kept: whether it is empty, how long it is and of how many words, what is
+equal to what, and that joining and cutting at blanks gives the same as before. So each word becomes letters
+by chance, as many as before, the same for the same word within a call: by a key that is never written down.
+Punctuation, blanks and capitals stay.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from hashlib import blake2b
+
+from attrs import Factory, define
+
+from machines.phrases import BACKCHANNELS, GOING_ON, words_of
+from orchestrator.journal.records import Plain
+
+SPOKEN = frozenset(
+    {
+        *("text", "markup", "heard", "unheard", "digit", "digits_words"),
+        *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
+        "backchannels",
+        *("arguments", "result", "tool_fillers", "filler", "tool_not_called"),
+    }
+)
+"""The fields of facts, effects, messages and policies that hold words of the caller, the model, its tools or
+the operator. Of the arguments of a tool, which are a text here, the names are replaced too."""
+
+KEPT = frozenset(
+    part for phrase in (*GOING_ON, *BACKCHANNELS) for word in words_of(phrase) for part in word.split("'")
+)
+"""Words that a pause or an interruption depends on (`machines/phrases.py`): they stay, and nothing else
+becomes one of them."""
+_RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
+"""What is replaced as one: neither blanks nor ASCII punctuation."""
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+_OTHER = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
+"""For letters outside of ASCII, which count as more tokens."""
+
+
+@define(eq=False)
+class Redactor:
+    """Replaces words, consistently within one call."""
+
+    _key: bytes = Factory(lambda: secrets.token_bytes(32))
+    _known: dict[str, str] = Factory(dict)
+
+    def redacted(self, data: Plain) -> Plain:
+        """Plain data with its spoken fields replaced."""
+        if isinstance(data, dict):
+            return {name: self._field(name, value) for name, value in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.redacted(each) for each in data]
+        return data
+
+    def words(self, text: str) -> str:
+        """A text with its words replaced."""
+        return _RUN.sub(self._word, text)
+
+    def _field(self, name: str, value: Plain) -> Plain:
+        if name in SPOKEN and isinstance(value, list | tuple):
+            return [self._field(name, each) for each in value]
+        return self.words(value) if name in SPOKEN and isinstance(value, str) else self.redacted(value)
+
+    def _word(self, found: re.Match[str]) -> str:
+        word = found[0]
+        if word.casefold() in KEPT:
+            return word
+        if word not in self._known:
+            self._known[word] = self._replacement(word)
+        return self._known[word]
+
+    def _replacement(self, word: str) -> str:
+        replaced = word
+        for attempt in range(256):
+            source = f"{attempt} {word.casefold()}".encode(errors="surrogatepass")
+            digest = blake2b(source, key=self._key).digest()
+            letters = (_replaced(each, digest[place % len(digest)]) for place, each in enumerate(word))
+            replaced = "".join(letters)
+            if replaced.casefold() not in KEPT:
+                break
+        return replaced
+
+
+def _replaced(character: str, by: int) -> str:
+    """A character of the same kind, chosen by a number."""
+    if character.isascii():
+        if character.isdigit():
+            return str(by % 10)
+        return _as_case(_LATIN[by % len(_LATIN)], character)
+    if unicodedata.category(character)[0] in "LMN":
+        return _as_case(_OTHER[by % len(_OTHER)], character)
+    return character
+
+
+def _as_case(letter: str, like: str) -> str:
+    return letter.upper() if like.isupper() else letter

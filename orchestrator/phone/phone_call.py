@@ -1,0 +1,250 @@
+"""One telephone call: its machine, what the machine asks for, and what is told of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+import trio
+from attrs import define, evolve, field
+
+from adapters.interfaces import ProviderError
+from machines import phone_call as phone
+from machines.driver import Driver
+from machines.effects import Effect
+from machines.facts import EndReason, Fact, SayMode, SayRequested
+from machines.phone_call import Call, CallContext, CallOutcome
+from orchestrator.clock import now_ms
+from orchestrator.phone.call_options import CallOptions
+from orchestrator.phone.media_stream import MediaStream
+from orchestrator.sessions.held_session import epoch_ms
+
+log = structlog.get_logger(__name__)
+
+CARRIER_STATUSES: dict[str, Fact] = {
+    "ringing": phone.CallRinging(),
+    "in-progress": phone.CallAnswered(),
+    "answered": phone.CallAnswered(),
+    "completed": phone.CarrierEnded(CallOutcome.COMPLETED),
+    "busy": phone.CarrierEnded(CallOutcome.BUSY),
+    "no-answer": phone.CarrierEnded(CallOutcome.NO_ANSWER),
+    "failed": phone.CarrierEnded(CallOutcome.FAILED),
+    "canceled": phone.CarrierEnded(CallOutcome.CANCELLED),
+}
+"""What Twilio's `CallStatus` says; `queued` and `initiated` say nothing new."""
+
+
+class Direction(enum.Enum):
+    """Who dials."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Carrier(Protocol):
+    """Who makes, moves and ends calls in the telephone network. All of it raises `ProviderError`."""
+
+    async def place(self, call: PhoneCall) -> str:
+        """Dial; returns the carrier's name for the call."""
+        ...
+
+    async def transfer(self, call: PhoneCall, to: str) -> bool:
+        """Connect the caller to `to`, and with us no longer; False if the call was over already."""
+        ...
+
+    async def hang_up(self, call_sid: str) -> str | None:
+        """End it; returns its status then, None if it was over already."""
+        ...
+
+
+@define(eq=False)
+class PhoneCall:
+    """One call. `take` facts of it; what its machine asks for is done in `nursery`."""
+
+    call_id: str
+    direction: Direction
+    to: str
+    from_: str
+    options: CallOptions
+    machine_detection: bool
+    carrier: Carrier
+    nursery: trio.Nursery
+    chart: Call
+    on_over: Callable[[PhoneCall], None]
+    """Called once, when the outcome is recorded."""
+    transfer_to: str = ""
+    """Who takes over when the conversation wants a person by itself; none: nobody."""
+
+    call_sid: str | None = None
+    outcome: CallOutcome | None = field(default=None, init=False)
+    reason: str = field(default="", init=False)
+    session_id: str | None = field(default=None, init=False)
+    end_reason: EndReason | None = field(default=None, init=False)
+    """Why the conversation ended."""
+    began_at: float = field(factory=epoch_ms, init=False)
+    ended_at: float | None = field(default=None, init=False)
+    """Both in ms since the Unix epoch."""
+    over: trio.Event = field(factory=trio.Event, init=False)
+    _transferred: trio.Event = field(factory=trio.Event, init=False)
+    """The carrier has been asked to connect the caller elsewhere, whatever it said, or need not be."""
+    _session: MediaStream | None = field(default=None, init=False)
+    _deadline: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _driver: Driver[CallContext] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        context = CallContext(transfer_to=self.transfer_to)
+        self._driver = Driver("call", self.chart, context, phone.ArmCallDeadline, phone.DisarmCallDeadline)
+
+    # --- facts and effects --------------------------------------------------------------------------------
+
+    def take(self, fact: Fact) -> tuple[Effect, ...]:
+        """Something happened to the call; returns what its machine asked for, which is under way."""
+        step = self._driver.handle(evolve(fact, at_ms=now_ms()))
+        log.debug(
+            "call",
+            call=self.call_id,
+            fact=fact.name,
+            source=step.source,
+            target=step.target,
+            outcome=step.outcome.value,
+        )
+        for effect in step.effects:
+            self._perform(effect)
+        return step.effects
+
+    def carrier_says(self, status: str) -> None:
+        """Twilio's word for how the call goes."""
+        fact = CARRIER_STATUSES.get(status)
+        if fact is not None:
+            self.take(fact)
+
+    async def converse(self, session: MediaStream, hold: Callable[[], Awaitable[None]]) -> bool:
+        """Hold the conversation of this call by `hold`; False if the call wants none (any more)."""
+        if phone.BeginConversation() not in self.take(phone.StreamOpened()):
+            return False
+        self._session, self.session_id = session, session.session_id
+        try:
+            await hold()
+        finally:
+            self._session = None
+            self.end_reason = session.ended_for
+            broken = session.ended_for in (None, EndReason.INTERNAL_ERROR)
+            handed_over = session.ended_for is EndReason.HANDED_OVER
+            wanted = self.take(phone.ConversationEnded(broken, handed_over))
+            if not any(isinstance(effect, phone.TransferCall) for effect in wanted):
+                self._transferred.set()
+        if handed_over:
+            # A stream that closes ends the call, unless the carrier knows how to go on with it.
+            await session.let_go(self._transferred)
+        return True
+
+    def say(self, wanted: SayRequested) -> bool:
+        """Have something said to the caller, who is talked to; False if nobody is."""
+        if self._session is None:
+            return False
+        self._session.say(wanted)
+        return True
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case phone.PlaceCall():
+                self.nursery.start_soon(self._place)
+            case phone.HangUpCall():
+                self.nursery.start_soon(self._hang_up)
+            case phone.SayLastWords(text=text):
+                then = EndReason.HANDED_OVER
+                self.say(SayRequested(text, SayMode.INTERRUPT, interruptible=False, then=then))
+            case phone.TransferCall(to=to):
+                self.nursery.start_soon(self._transfer, to)
+            case phone.EndConversation():
+                self._end_conversation()
+            case phone.ArmCallDeadline(number=number, delay_ms=delay_ms):
+                self._deadline.cancel()
+                self._deadline = trio.CancelScope()
+                self.nursery.start_soon(self._wait, self._deadline, number, delay_ms)
+            case phone.DisarmCallDeadline():
+                self._deadline.cancel()
+            case phone.RecordOutcome(outcome=outcome, reason=reason):
+                self._record(outcome, reason)
+
+    async def _place(self) -> None:
+        try:
+            self.call_sid = await self.carrier.place(self)
+        except ProviderError as error:
+            log.warning("call not placed", call=self.call_id, error=error.failure.message)
+            self.take(phone.PlacingFailed(error.failure.message))
+        else:
+            log.info("call placed", call=self.call_id, sid=self.call_sid)
+            self.take(phone.CallPlaced())
+
+    async def _transfer(self, to: str) -> None:
+        try:
+            connected = await self.carrier.transfer(self, to)
+        except ProviderError as error:
+            log.warning("call not transferred", call=self.call_id, error=error.failure.message)
+            self.take(phone.TransferFailed(error.failure.message))
+        else:
+            log.info("call transferred", call=self.call_id, connected=connected)
+            over = phone.CarrierEnded(CallOutcome.COMPLETED)
+            self.take(phone.CallTransferred() if connected else over)
+        finally:
+            self._transferred.set()
+
+    async def _hang_up(self) -> None:
+        """Closing the stream ends the call, too; but a call may have none, or another thing to do after."""
+        if self.call_sid is None:
+            return
+        try:
+            status = await self.carrier.hang_up(self.call_sid)
+        except ProviderError as error:
+            log.warning("call not hung up", call=self.call_id, error=error.failure.message)
+            return
+        self.carrier_says("completed" if status is None else status)
+
+    def _end_conversation(self) -> None:
+        if self._session is not None:
+            gone = self._driver.context.carrier_over
+            self._session.hang_up(EndReason.CALLER_HUNG_UP if gone else EndReason.OPERATOR_HUNG_UP)
+
+    async def _wait(self, scope: trio.CancelScope, number: int, delay_ms: float) -> None:
+        with scope:
+            await trio.sleep(delay_ms / 1000)
+            self.take(phone.CallDeadlinePassed(number))
+
+    def _record(self, outcome: CallOutcome, reason: str) -> None:
+        self.outcome, self.reason, self.ended_at = outcome, reason, epoch_ms()
+        seconds = round((self.ended_at - self.began_at) / 1000, 1)
+        log.info("call over", call=self.call_id, outcome=outcome.value, reason=reason, seconds=seconds)
+        self.over.set()
+        self.on_over(self)
+
+    # --- what is told of it -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """The call machine's state."""
+        return self._driver.state
+
+    def report(self) -> dict[str, Any]:
+        """For whoever asks over HTTP."""
+        return {
+            "id": self.call_id,
+            "direction": self.direction.value,
+            "to": self.to,
+            "from": self.from_,
+            "state": self.state,
+            "outcome": self.outcome.value if self.outcome else None,
+            "reason": self.reason,
+            "callSid": self.call_sid,
+            "sessionId": self.session_id,
+            "endReason": self.end_reason.value if self.end_reason else None,
+            "beganAt": _iso(self.began_at),
+            "endedAt": _iso(self.ended_at) if self.ended_at is not None else None,
+        }
+
+
+def _iso(epoch_milliseconds: float) -> str:
+    return datetime.fromtimestamp(epoch_milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

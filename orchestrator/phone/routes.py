@@ -1,0 +1,247 @@
+"""The telephone over HTTP: what Twilio asks, with its signature; and calls, for whoever makes them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Annotated, TypeVar
+from urllib.parse import parse_qsl
+
+import structlog
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
+from machines.facts import SayMode, SayRequested
+from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from orchestrator.phone.call_options import CallOptions, OptionError, complaints
+from orchestrator.phone.phone_call import PhoneCall
+from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
+from orchestrator.sessions.local_peer import is_local
+from orchestrator.settings.types import PhoneNumber
+from orchestrator.tools.host_utterances import require_words
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY_BYTES = 256 * 1024
+"""Of any request: Twilio's are some kilobytes."""
+NEWS = {"cache-control": "no-store"}
+
+MAX_TEXT = 4096
+"""Characters that can be said at once."""
+
+Body = TypeVar("Body", bound=BaseModel)
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _with_words(text: str) -> str:
+    require_words(text)
+    return text
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_with_words)]
+"""What is to be said."""
+
+
+class CallOrder(CallOptions):
+    """The body of `POST /calls`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: PhoneNumber
+    machine_detection: bool | None = None
+
+
+class SayOrder(BaseModel):
+    """The body of `POST /calls/ID/say`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Text
+    mode: Annotated[SayMode, Field(strict=False)] = SayMode.QUEUE
+    interruptible: bool = True
+
+
+class TransferOrder(BaseModel):
+    """The body of `POST /calls/ID/transfer`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: PhoneNumber
+    text: Text
+
+
+def phone_routes(phone: Phone) -> list[Route]:
+    """The routes of a server's telephone."""
+
+    async def voice(request: Request) -> Response:
+        url, form = await _signed(request, phone)
+        try:
+            document = phone.voice(url, form, request.query_params)
+        except OptionError as error:
+            raise HTTPException(400, str(error)) from None
+        return Response(document, media_type=TWIML_TYPE)
+
+    async def status(request: Request) -> Response:
+        _, form = await _signed(request, phone)
+        phone.status(form, request.query_params)
+        return Response(status_code=204)
+
+    async def dial(request: Request) -> Response:
+        _permit(request, phone)
+        order = await _order(request, CallOrder)
+        try:
+            call = phone.dial(order.to, order, machine_detection=order.machine_detection)
+        except CannotDial as error:
+            raise HTTPException(503, str(error)) from None
+        where = {"location": request.url_for("call", call_id=call.call_id).path}
+        return JSONResponse(call.report(), 201, headers={**NEWS, **where})
+
+    async def reports(request: Request) -> Response:
+        _permit(request, phone)
+        return JSONResponse(
+            {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=NEWS
+        )
+
+    async def report(request: Request) -> Response:
+        _permit(request, phone)
+        return JSONResponse(_call(request, phone).report(), headers=NEWS)
+
+    async def hang_up(request: Request) -> Response:
+        _permit(request, phone)
+        call = _call(request, phone)
+        call.take(HangUpWanted())
+        return JSONResponse(call.report(), 202, headers=NEWS)
+
+    async def say(request: Request) -> Response:
+        _permit(request, phone)
+        call = _call(request, phone)
+        order = await _order(request, SayOrder)
+        if not call.say(SayRequested(order.text, order.mode, order.interruptible)):
+            raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
+        return JSONResponse(call.report(), 202, headers=NEWS)
+
+    async def transfer(request: Request) -> Response:
+        _permit(request, phone)
+        call = _call(request, phone)
+        order = await _order(request, TransferOrder)
+        if SayLastWords(order.text) not in call.take(TransferWanted(order.to, order.text)):
+            raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
+        return JSONResponse(call.report(), 202, headers=NEWS)
+
+    def route(path: str, method: str, endpoint: Endpoint, name: str) -> Route:
+        return Route(path, _with_reasons(endpoint), methods=[method], name=name)
+
+    return [
+        route(VOICE_PATH, "POST", voice, "voice"),
+        route(STATUS_PATH, "POST", status, "status"),
+        route("/calls", "POST", dial, "calls"),
+        route("/calls", "GET", reports, "all calls"),
+        route("/calls/{call_id}", "GET", report, "call"),
+        route("/calls/{call_id}", "DELETE", hang_up, "hang up"),
+        route("/calls/{call_id}/say", "POST", say, "say"),
+        route("/calls/{call_id}/transfer", "POST", transfer, "transfer"),
+    ]
+
+
+def _with_reasons(endpoint: Endpoint) -> Endpoint:
+    """Refusals as JSON."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except HTTPException as refusal:
+            return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=NEWS)
+
+    return answered
+
+
+# --- Twilio -----------------------------------------------------------------------------------------------
+
+
+async def _signed(request: Request, phone: Phone) -> tuple[str, ImmutableMultiDict[str, str]]:
+    """The address that Twilio has asked, and its form. Raises `HTTPException` for anybody else."""
+    settings = phone.server.settings
+    if settings.twilio_auth_token is None:
+        raise HTTPException(
+            404, "there is no telephone: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"
+        )
+    body = await _body(request)
+    fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    form = ImmutableMultiDict(fields)
+    url = asked_url(request, phone)
+    signature = request.headers.get(SIGNATURE_HEADER)
+    if not is_signed(url, form, signature, settings.twilio_auth_token.get_secret_value()):
+        phone.server.counts["bad signatures"] += 1
+        log.warning("bad signature", url=url, path=request.url.path, signed=signature is not None)
+        raise HTTPException(
+            403, "the signature does not fit: is TWILIO_PUBLIC_URL what Twilio is told to ask?"
+        )
+    return url, form
+
+
+def asked_url(request: Request, phone: Phone) -> str:
+    """The address that the request was sent to, as the outside knows it: what Twilio signs."""
+    settings = phone.server.settings
+    query = f"?{request.url.query}" if request.url.query else ""
+    rest = f"{request.url.path}{query}"
+    if settings.twilio_public_url is not None:
+        return f"{settings.twilio_public_url}{rest}"
+    scheme, host = request.url.scheme, request.headers.get("host", "")
+    if settings.twilio_trust_proxy:
+        scheme = _first(request, "x-forwarded-proto") or scheme
+        host = _first(request, "x-forwarded-host") or host
+    return f"{scheme}://{host}{rest}"
+
+
+def _first(request: Request, name: str) -> str:
+    return request.headers.get(name, "").split(",")[0].strip()
+
+
+# --- whoever makes calls ----------------------------------------------------------------------------------
+
+
+def _permit(request: Request, phone: Phone) -> None:
+    """Raises `HTTPException` for whoever may not make calls: they cost money."""
+    token = phone.server.settings.api_token
+    if token is None:
+        peer = request.client.host if request.client is not None else None
+        if not is_local(peer, request.headers):
+            raise HTTPException(403, "without API_TOKEN, calls are made from this machine only")
+        return
+    given = request.headers.get("authorization", "").partition(" ")
+    wanted = token.get_secret_value()
+    if given[0].lower() != "bearer" or not hmac.compare_digest(given[2].encode(), wanted.encode()):
+        raise HTTPException(401, "API_TOKEN is needed as bearer token")
+
+
+async def _order(request: Request, kind: type[Body]) -> Body:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "what is wanted of a call is said in JSON")
+    try:
+        return kind.model_validate_json(await _body(request))
+    except ValidationError as error:
+        raise HTTPException(400, complaints(error)) from None
+
+
+def _call(request: Request, phone: Phone) -> PhoneCall:
+    call = phone.calls.get(request.path_params["call_id"])
+    if call is None:
+        raise HTTPException(404, "there is no such call")
+    return call
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body. Raises `HTTPException` if it is too large."""
+    body = bytearray()
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise HTTPException(413, f"a request may have {MAX_BODY_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,343 @@
+"""The telephone of a server: its calls, inbound and outbound, and who may open a media stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+import structlog
+import trio
+from attrs import Factory, define, field
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
+
+from adapters.twilio import webhooks as twiml
+from machines import phone_call as machine
+from machines.phone_call import Call, CallContext
+from orchestrator.logs import bind_session
+from orchestrator.phone.call_options import CallOptions, OptionError, read_options
+from orchestrator.phone.media_stream import MediaStream
+from orchestrator.phone.phone_call import Direction, PhoneCall
+from orchestrator.phone.stream_tokens import StreamTokens
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.sessions.held_session import ServedSession, new_id
+from orchestrator.sessions.local_peer import is_loopback
+from orchestrator.sessions.session_settings import SessionSettings
+from orchestrator.settings.settings import Settings
+from protocol import ProtocolError
+from protocol.twilio import Connected, Started, read_stream_message
+
+if TYPE_CHECKING:
+    from adapters.twilio.account import TwilioAccount
+
+log = structlog.get_logger(__name__)
+
+MEDIA_PATH = "/twilio/media"
+VOICE_PATH = "/twilio/voice"
+STATUS_PATH = "/twilio/status"
+START_TIMEOUT_S = 10
+"""A media stream says whose it is within this."""
+TOKEN = "token"
+"""The custom parameter that holds a stream's token."""
+MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
+"""What Twilio's `AnsweredBy` says of whom nobody wants to talk to."""
+
+
+class StreamRefused(Exception):  # noqa: N818 (it says what happened)
+    """A media stream may not be opened; the text says why, and is not for the peer."""
+
+
+class CannotDial(Exception):  # noqa: N818 (it says what happened)
+    """No call can be made now; the text says why, for whoever wants one."""
+
+
+class Host(Protocol):
+    """The server, as its telephone sees it."""
+
+    settings: Settings
+    counts: Counter[str]
+
+    @property
+    def session_settings(self) -> SessionSettings:
+        """What sessions need of the settings."""
+        ...
+
+    def no_room(self, promised: int = 0) -> str | None:
+        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        ...
+
+    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """Run a session until it is over; there must be room for it."""
+        ...
+
+
+@define(eq=False)
+class Phone:
+    """All telephone calls of a server."""
+
+    server: Host
+    http: httpx2.AsyncClient | None = None
+    """For Twilio's REST interface; without, one is made when it is needed."""
+    own_url: str | None = None
+    """The server's address on this machine, once it listens."""
+    calls: dict[str, PhoneCall] = Factory(dict)
+    """By their ids, in the order in which they began."""
+    most_remembered: int = 1000
+    """Calls that are over and can still be asked about."""
+    _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
+    _account: TwilioAccount | None = field(default=None, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    _chart: Call = field(factory=lambda: Call(CallContext()), init=False)
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Calls can be made and taken while the block runs; none is left, and none without an outcome."""
+        async with AsyncExitStack() as stack:
+            self._account = await self._open_account(stack)
+            async with trio.open_nursery() as self._nursery:
+                try:
+                    yield
+                finally:
+                    for call in self.unfinished():
+                        call.take(machine.CallAbandoned())
+                    self._nursery.cancel_scope.cancel()
+                    self._nursery = self._account = None
+
+    async def _open_account(self, stack: AsyncExitStack) -> TwilioAccount | None:
+        """The Twilio account, if there is one; its SDK is loaded only then."""
+        settings = self.server.settings
+        if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
+            return None
+
+        from adapters.twilio.account import TwilioAccount, http_client
+
+        http = self.http if self.http is not None else await stack.enter_async_context(http_client())
+        token = settings.twilio_auth_token.get_secret_value()
+        return TwilioAccount(http, settings.twilio_account_sid, token, settings.twilio_base_url)
+
+    def unfinished(self) -> list[PhoneCall]:
+        """The calls without an outcome."""
+        return [call for call in self.calls.values() if call.outcome is None]
+
+    async def drain(self) -> None:
+        """End all calls; returns when they are over."""
+        calls = self.unfinished()
+        for call in calls:
+            call.take(machine.HangUpWanted())
+        for call in calls:
+            await call.over.wait()
+
+    @property
+    def public_url(self) -> str | None:
+        """How Twilio reaches this server; a Twilio on this machine (the simulators) does so directly."""
+        settings = self.server.settings
+        here = is_loopback(urlsplit(settings.twilio_base_url).hostname or "")
+        return settings.twilio_public_url or (self.own_url if here else None)
+
+    # --- outbound ------------------------------------------------------------------------------------------
+
+    def dial(self, to: str, options: CallOptions, *, machine_detection: bool | None = None) -> PhoneCall:
+        """Make a call. Raises `CannotDial`."""
+        settings = self.server.settings
+        needed = {
+            "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+            "TWILIO_FROM_NUMBER": settings.twilio_from_number,
+            "TWILIO_PUBLIC_URL": self.public_url,
+        }
+        for name, value in needed.items():
+            if value is None:
+                raise CannotDial(f"{name} is not set: it is needed to make calls")
+        reason = self.server.no_room(self._promised())
+        if reason is not None:
+            raise CannotDial(reason)
+        detects = settings.twilio_machine_detection if machine_detection is None else machine_detection
+        call = self._new_call(Direction.OUTBOUND, to, settings.twilio_from_number or "", options, detects)
+        call.take(machine.DialWanted())
+        return call
+
+    async def place(self, call: PhoneCall) -> str:
+        """As `Carrier.place`."""
+        from adapters.twilio.account import Order
+
+        assert self._account is not None
+        settings = self.server.settings
+        base, query = self.public_url, f"?call={call.call_id}"
+        order = Order(
+            call.to,
+            call.from_,
+            f"{base}{VOICE_PATH}{query}",
+            f"{base}{STATUS_PATH}{query}",
+            settings.twilio_ring_timeout_s,
+            call.machine_detection,
+        )
+        return await self._account.place(order)
+
+    async def transfer(self, call: PhoneCall, to: str) -> bool:
+        """As `Carrier.transfer`."""
+        assert self._account is not None
+        assert call.call_sid is not None
+        # Whoever is called is shown the caller's number, or the number of ours that the call was made from.
+        ours = call.from_ if call.direction is Direction.OUTBOUND else None
+        return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
+
+    async def hang_up(self, call_sid: str) -> str | None:
+        """As `Carrier.hang_up`."""
+        assert self._account is not None
+        return await self._account.hang_up(call_sid)
+
+    # --- what Twilio asks ----------------------------------------------------------------------------------
+
+    def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """TwiML for a call that is put through; `url` is what Twilio has asked. Raises `OptionError`."""
+        call_sid = form.get("CallSid", "")
+        call = self._asked_about(form, query)
+        if call is None and "call" not in query:
+            options = read_options(query)
+            reason = self.server.no_room(self._promised())
+            if reason is not None:
+                self.server.counts["calls turned away"] += 1
+                log.info("call turned away", reason=reason)
+                return twiml.reject_as_busy()
+            call = self._new_call(
+                Direction.INBOUND, form.get("To", ""), form.get("From", ""), options, detects=False
+            )
+            call.take(machine.CallOffered())
+        if call is None or call.outcome is not None or not call_sid:
+            return twiml.hang_up()
+        call.call_sid = call_sid
+        call.take(machine.CallAnswered())
+        return twiml.connect_stream(_media_url(url), {TOKEN: self._tokens.issue(call, call_sid)})
+
+    def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Twilio says how a call goes, or who has answered it."""
+        call = self._asked_about(form, query)
+        if call is None:
+            self.server.counts["unknown calls"] += 1
+            return
+        call.call_sid = call.call_sid or form.get("CallSid")
+        if form.get("AnsweredBy") in MACHINES:
+            call.take(machine.MachineAnswered())
+        call.carrier_says(form.get("CallStatus", ""))
+
+    def _asked_about(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
+        if "call" in query:
+            call = self.calls.get(query["call"])
+            return call if call is not None and call.call_sid in (None, form.get("CallSid")) else None
+        sid = form.get("CallSid")
+        return next((each for each in reversed(self.calls.values()) if sid and each.call_sid == sid), None)
+
+    # --- media streams -------------------------------------------------------------------------------------
+
+    async def serve_stream(
+        self, request: WebSocketRequest, connection: WebSocketConnection, *, local: bool
+    ) -> None:
+        """One media stream, from its first message to its close. `local`: a program on this machine asks."""
+        del request
+        try:
+            with trio.fail_after(START_TIMEOUT_S):
+                started = await _read_start(connection)
+            await self._converse(connection, started, local)
+        except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
+            self.server.counts["media streams refused"] += 1
+            log.warning("media stream refused", reason=str(refusal) or "it did not begin in time")
+            with trio.move_on_after(CLOSE_HANDSHAKE_S):
+                await connection.aclose(CloseCode.POLICY_VIOLATION, "refused")
+
+    async def _converse(self, connection: WebSocketConnection, started: Started, local: bool) -> None:
+        call = self._admitted(started, local)
+        try:
+            options = read_options(started.parameters)
+        except OptionError as error:
+            raise StreamRefused(str(error)) from None
+        reason = self.server.no_room()
+        if reason is not None:
+            raise StreamRefused(reason)
+        session = MediaStream(
+            connection,
+            self.server.session_settings,
+            started,
+            options if call is None else options.over(call.options),
+            self.server.settings.stt_language,
+            of_a_call=call is not None,
+        )
+        hold = partial(self.server.hold, connection, session)
+        with bind_session(session.session_id):
+            if call is None:
+                await hold()
+                # No call that anybody could be handed over in.
+                with trio.move_on_after(CLOSE_HANDSHAKE_S):
+                    await connection.aclose(CloseCode.NORMAL)
+            elif not await call.converse(session, hold):
+                raise StreamRefused("the call is over")
+
+    def _admitted(self, started: Started, local: bool) -> PhoneCall | None:
+        """The call that this is the stream of; None for one without a call, from this machine."""
+        token = started.parameters.get(TOKEN)
+        if token is None:
+            if local and self.server.settings.twilio_open_streams:
+                return None
+            raise StreamRefused("it has no token")
+        call = self._tokens.redeem(token, started.call_sid)
+        if call is None:
+            raise StreamRefused("its token is unknown, used, too old or another call's")
+        return call
+
+    # --- the calls -----------------------------------------------------------------------------------------
+
+    def _new_call(
+        self, direction: Direction, to: str, from_: str, options: CallOptions, detects: bool
+    ) -> PhoneCall:
+        assert self._nursery is not None
+        call = PhoneCall(
+            new_id(),
+            direction,
+            to,
+            from_,
+            options,
+            detects,
+            self,
+            self._nursery,
+            self._chart,
+            self._is_over,
+            self.server.settings.twilio_transfer_to or "",
+        )
+        self.calls[call.call_id] = call
+        log.info("call begins", call=call.call_id, direction=direction.value)
+        return call
+
+    def _promised(self) -> int:
+        """Calls that will want a session, and have none yet."""
+        return sum(call.session_id is None for call in self.unfinished())
+
+    def _is_over(self, call: PhoneCall) -> None:
+        assert call.outcome is not None
+        self.server.counts[f"calls {call.outcome.value}"] += 1
+        finished = [each.call_id for each in self.calls.values() if each.outcome is not None]
+        for call_id in finished[: max(0, len(finished) - self.most_remembered)]:
+            del self.calls[call_id]
+
+
+def _media_url(url: str) -> str:
+    """The media stream's address, by the address that Twilio has reached us at."""
+    parts = urlsplit(url)
+    path = parts.path.removesuffix(VOICE_PATH) + MEDIA_PATH
+    return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
+
+
+async def _read_start(connection: WebSocketConnection) -> Started:
+    """What the stream is about. Raises `StreamRefused` or `ProtocolError` if it does not say so."""
+    try:
+        message = read_stream_message(await connection.get_message())
+        if isinstance(message, Connected):
+            message = read_stream_message(await connection.get_message())
+    except ConnectionClosed:
+        raise StreamRefused("it was closed before it began") from None
+    if not isinstance(message, Started):
+        raise StreamRefused(f"it began with {type(message).__name__}")
+    return message

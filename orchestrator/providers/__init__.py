@@ -1,0 +1,1 @@
+"""The providers of a process: how they are chosen, and which of them work."""

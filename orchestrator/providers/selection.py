@@ -1,0 +1,195 @@
+"""Chooses and opens the providers that the settings ask for: one set a process, shared by all its calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+import trio
+from pydantic import SecretStr
+
+from adapters.at_most import at_most
+from adapters.embedded import models
+from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.openai.chat import OpenAILanguageModel, http_client
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.settings.providers import FLUX, LOCAL, Choice, LanguageModelEndpoint
+from orchestrator.settings.settings import Settings, SettingsError, shown
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SMOKE_TEST = "smoke-test"
+"""How `/health` names a brain that nobody should judge this server by."""
+
+
+def brain(settings: Settings) -> str:
+    """Which language model is the first choice: `smoke-test` for the embedded default, else its name."""
+    if settings.llm_choice.first != LOCAL and settings.llm_endpoint is not None:
+        return settings.llm_endpoint.model
+    return settings.local_llm_path.name if settings.local_llm_path else SMOKE_TEST
+
+
+@asynccontextmanager
+async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
+    """Load what is embedded and prepare what is not; closes everything when the block is left.
+
+    Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), `SettingsError` when
+    TURN_MODEL names none that can be used, and `UnknownSdkError` when a vendor's SDK is another one than the
+    adapter knows. No vendor is asked for anything yet.
+    """
+    for choice in settings.choices:
+        _tell(choice)
+    async with AsyncExitStack() as stack:
+        yield Providers(
+            turn_model=await _turn_model(settings),
+            stt=tuple([await _speech_to_text(name, settings) for name in settings.stt_choice.names]),
+            tts=tuple([await _text_to_speech(name, settings) for name in settings.tts_choice.names]),
+            voice_activity=await _timed("voice activity", lambda: _voice_activity(settings)),
+            llm=tuple([await _language_model(name, settings, stack) for name in settings.llm_choice.names]),
+        )
+
+
+def _tell(choice: Choice) -> None:
+    log.info("providers", role=choice.role.value, providers=choice.names)
+    for name, setting in choice.lacking.items():
+        log.warning("provider left out", role=choice.role.value, provider=name, not_set=setting)
+
+
+async def _timed(what: str, load: Callable[[], T]) -> T:
+    started = time.perf_counter()
+    loaded = await trio.to_thread.run_sync(load)
+    log.info("provider ready", role=what, seconds=round(time.perf_counter() - started, 2))
+    return loaded
+
+
+# The embedded models' packages are an extra, and vendors' SDKs take long to load: each is imported only where
+# it is used, in the worker thread.
+
+
+async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
+    flux = name == FLUX or (name != LOCAL and settings.stt_model == FLUX)
+    load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
+    provider = await _timed("speech to text", lambda: load(settings))
+    stands_in = name == LOCAL and settings.stt_choice.first != LOCAL
+    return at_most(provider, settings.local_max_calls) if stands_in else provider
+
+
+def _nova(settings: Settings) -> SpeechToText:
+    from adapters.deepgram.nova import DeepgramNova, NovaSettings
+
+    return DeepgramNova(
+        _secret(settings.deepgram_api_key),
+        base_url=settings.deepgram_base_url,
+        settings=NovaSettings(model=settings.stt_model),
+    )
+
+
+def _flux(settings: Settings) -> SpeechToText:
+    from adapters.deepgram.flux import DeepgramFlux
+
+    return DeepgramFlux(_secret(settings.deepgram_api_key), base_url=settings.deepgram_base_url)
+
+
+def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
+    from adapters.embedded.moonshine import MoonshineSpeechToText
+
+    directory = settings.local_stt_dir or settings.local_models_dir / models.SPEECH_TO_TEXT_DIRECTORY
+    return MoonshineSpeechToText(directory, settings.local_threads)
+
+
+async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
+    load = _embedded_text_to_speech if name == LOCAL else _cartesia
+    provider = await _timed("text to speech", lambda: load(settings))
+    stands_in = name == LOCAL and settings.tts_choice.first != LOCAL
+    return at_most(provider, settings.local_max_calls) if stands_in else provider
+
+
+def _cartesia(settings: Settings) -> TextToSpeech:
+    from adapters.cartesia.stream import CartesiaSettings
+    from adapters.cartesia.voice import CartesiaTextToSpeech
+
+    return CartesiaTextToSpeech(
+        _secret(settings.cartesia_api_key),
+        base_url=settings.cartesia_base_url,
+        settings=CartesiaSettings(model=settings.tts_model, voice_id=settings.cartesia_voice_id),
+    )
+
+
+def _embedded_text_to_speech(settings: Settings) -> TextToSpeech:
+    from adapters.embedded.hibari import HibariTextToSpeech
+
+    return HibariTextToSpeech(settings.local_tts_model, settings.local_threads)
+
+
+def _voice_activity(settings: Settings) -> VoiceActivity:
+    from adapters.embedded.silero import SileroVoiceActivity
+
+    path = settings.local_vad_path or settings.local_models_dir / models.VOICE_ACTIVITY_MODEL.path
+    return SileroVoiceActivity(path)
+
+
+async def _turn_model(settings: Settings) -> TurnModel | None:
+    if (path := settings.turn_model) is None:
+        return None
+    try:
+        return await _timed("turn model", lambda: _smart_turn(path))
+    except models.ModelsError as error:
+        raise SettingsError(
+            f"TURN_MODEL is {shown('turn_model', path)}, but must be the ONNX file of a Smart-Turn v3 model: "
+            f"{error}."
+        ) from error
+
+
+def _smart_turn(path: Path) -> TurnModel:
+    from adapters.embedded.smart_turn import SmartTurn
+
+    return SmartTurn(path)
+
+
+async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) -> LanguageModel:
+    endpoint = settings.llm_endpoint
+    if name != LOCAL and endpoint is not None:
+        return await _remote_language_model(settings, endpoint, stack)
+    from adapters.embedded.llm import embedded_language_model
+
+    path = settings.local_llm_path or settings.local_models_dir / models.LANGUAGE_MODEL.path
+    started = time.perf_counter()
+    model = await stack.enter_async_context(
+        embedded_language_model(
+            path,
+            settings.llm_system_prompt,
+            parallel=settings.local_max_calls,
+            threads=settings.local_threads,
+        )
+    )
+    log.info("provider ready", role="language model", seconds=round(time.perf_counter() - started, 2))
+    return model
+
+
+async def _remote_language_model(
+    settings: Settings, endpoint: LanguageModelEndpoint, stack: AsyncExitStack
+) -> LanguageModel:
+    http = await stack.enter_async_context(http_client())
+    return OpenAILanguageModel(
+        http,
+        endpoint.base_url,
+        endpoint.model,
+        _secret(endpoint.api_key),
+        organization=endpoint.organization,
+        temperature=settings.llm_temperature,
+        max_tokens=settings.llm_max_tokens,
+        top_p=settings.llm_top_p,
+        frequency_penalty=settings.llm_frequency_penalty,
+        presence_penalty=settings.llm_presence_penalty,
+        name=endpoint.model,
+    )
+
+
+def _secret(key: SecretStr | None) -> str:
+    return key.get_secret_value() if key else ""

@@ -1,0 +1,1 @@
+"""The server: one port for WebSocket and HTTP, and the page."""

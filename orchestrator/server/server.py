@@ -1,0 +1,431 @@
+"""The server: one port, and every connection's conversation in a nursery of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any, cast
+
+import structlog
+import trio
+from attrs import Factory, define, frozen
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from starlette.applications import Starlette
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
+from wsproto.utilities import LocalProtocolError
+
+from machines.facts import EndReason, Role
+from machines.system import Charts
+from orchestrator.conversation.charts import charts_of_this_thread
+from orchestrator.journal.writer import Journals, check_directory, open_journals
+from orchestrator.logs import bind_session
+from orchestrator.phone.routes import phone_routes
+from orchestrator.phone.telephone import MEDIA_PATH, Phone
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.providers.provider_health import ProviderWatch
+from orchestrator.providers.selection import brain, open_providers
+from orchestrator.server import port, web
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.sessions.held_session import Means, ServedSession, SessionState, epoch_ms, new_id
+from orchestrator.sessions.local_peer import is_local
+from orchestrator.sessions.session import Session
+from orchestrator.sessions.session_settings import SessionSettings, session_settings
+from orchestrator.settings.settings import Settings
+from protocol import (
+    HIERARCHICAL_SUBPROTOCOL,
+    MAX_MESSAGE_BYTES,
+    ConnectionFailure,
+    SystemBusy,
+    dialect_for_subprotocol,
+)
+
+log = structlog.get_logger(__name__)
+
+WEBSOCKET_PATH = "/ws"
+ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
+"""Serves an accepted WebSocket until it is over."""
+MESSAGE_QUEUE = 64
+"""Messages that trio-websocket reads ahead, so that pings are answered while one is being handled."""
+RECEIVE_BYTES = 64 * 1024
+SEND_BUFFER_BYTES = 32 * 1024
+"""What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
+BACKLOG = 512
+
+
+@define(eq=False)
+class Server:
+    """The conversations of one process."""
+
+    settings: Settings
+    providers: Providers | None = None
+    """None as long as they are being loaded."""
+    watch: ProviderWatch | None = None
+    """Knows which of them work."""
+    ready: bool = False
+    """It takes calls: the providers were loaded, and every role had one that works."""
+    sessions: set[ServedSession] = Factory(set)
+    counts: Counter[str] = Factory(Counter)
+    """Over all ended sessions."""
+    started_at: float = Factory(trio.current_time)
+    draining: bool = False
+    _journals: Journals | None = None
+    _charts: Charts = Factory(charts_of_this_thread)
+    phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
+    """Its telephone calls."""
+    _app: Starlette = Factory(
+        lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
+    )
+    _session_over: trio.Event = Factory(trio.Event)
+    _calls: set[trio.CancelScope] = Factory(set)
+    """Of the running conversations."""
+
+    @asynccontextmanager
+    async def taking_calls(
+        self, providers: Providers, watch: ProviderWatch | None = None
+    ) -> AsyncIterator[None]:
+        """Take calls while the block runs; calls that still run when it is left are cancelled.
+
+        The block begins when the server is ready: with a `watch`, when it has probed all providers and each
+        role has a usable one, however long that takes.
+        """
+        self.providers, self.watch = providers, watch
+        async with trio.open_nursery() as nursery:
+            if watch is not None:
+                await nursery.start(watch.run)
+                if self._unserved():
+                    log.warning("not ready", waiting=self.waiting())
+                await watch.until_usable()
+            async with self._keeping_journals(), self.phone.running():
+                self.ready = True
+                try:
+                    yield
+                finally:
+                    self.ready = False
+                    # The connections are served elsewhere, and what they use goes with the block.
+                    for call in self._calls:
+                        call.cancel()
+                    with trio.CancelScope(shield=True):
+                        await self._all_over()
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _keeping_journals(self) -> AsyncIterator[None]:
+        """Within the block, calls are journalled if the settings say where."""
+        directory = self.settings.journal_dir
+        if directory is None:
+            yield
+            return
+        redacted = self.settings.journal_transcripts == "redacted"
+        async with open_journals(directory, redacted=redacted, counts=self.counts) as self._journals:
+            yield
+
+    def waiting(self) -> str | None:
+        """What must happen before a call is taken, in words; None when nothing must."""
+        if self.draining:
+            return "the server is stopping"
+        if self.ready:
+            return None
+        if self.providers is None:
+            return "the providers are being loaded"
+        unserved = ", ".join(role.value for role in self._unserved())
+        return (
+            f"no provider is known to work for {unserved}" if unserved else "the providers are being probed"
+        )
+
+    def _unserved(self) -> list[Role]:
+        return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
+
+    @property
+    def capacity(self) -> int:
+        """Conversations at once."""
+        return self.settings.capacity
+
+    # --- connections ---------------------------------------------------------------------------------------
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """One TCP connection, from its first byte to its close. Nothing of it can disturb another."""
+        async with stream:
+            try:
+                await self._route(stream)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                log.debug("connection broke")
+            except* Exception as group:
+                log.exception("connection failed", exc_info=group)
+
+    async def _route(self, stream: trio.SocketStream) -> None:
+        try:
+            await self._dispatch(stream)
+        except port.HeadError as error:
+            log.info("bad request", status=error.status, error=str(error))
+            await port.refuse(stream, error)
+
+    async def _dispatch(self, stream: trio.SocketStream) -> None:
+        head = await port.read_head(stream)
+        if head is None:
+            return
+        replayed = port.ReplayedStream(stream, head.received)
+        if head.kind is port.Kind.HTTP:
+            await self._serve_http(replayed)
+        elif head.path == WEBSOCKET_PATH:
+            await self._serve_websocket(replayed, self._converse)
+        elif head.path == MEDIA_PATH:
+            local = is_local(port.peer_of(replayed), head.headers)
+            await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
+        else:
+            paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
+            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
+
+    async def _serve_http(self, stream: port.ReplayedStream) -> None:
+        config = HypercornConfig()
+        config.include_server_header = False
+        app = cast(Any, ASGIWrapper(cast(Any, self._app)))
+        # TCPServer asks of the stream what ReplayedStream has.
+        await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
+
+    async def _serve_websocket(self, stream: port.ReplayedStream, serve: ServeSocket) -> None:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(port.HEAD_TIMEOUT_S):
+                    request = await wrap_server_stream(
+                        nursery, stream, MESSAGE_QUEUE, MAX_MESSAGE_BYTES, RECEIVE_BYTES
+                    )
+                    offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
+                    connection = await request.accept(
+                        subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
+                    )
+                await serve(request, connection)
+                nursery.cancel_scope.cancel()
+        except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
+            log.info("handshake failed")
+        except* LocalProtocolError:
+            # trio-websocket wants to answer a frame that came after our close.
+            log.debug("a frame came too late")
+
+    # --- conversations -------------------------------------------------------------------------------------
+
+    async def _converse(self, request: WebSocketRequest, connection: WebSocketConnection) -> None:
+        offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
+        session = Session(
+            connection,
+            self.session_settings,
+            dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
+            offered,
+            language=self.settings.stt_language,
+        )
+        with bind_session(session.session_id):
+            if self.draining or len(self.sessions) >= self.capacity:
+                await self._turn_away(connection, session)
+            elif self.providers is None or not self.ready:
+                await self._turn_away_early(connection, session)
+            else:
+                await self.hold(connection, session)
+
+    @property
+    def session_settings(self) -> SessionSettings:
+        """What sessions need of the settings."""
+        return session_settings(self.settings)
+
+    def no_room(self, promised: int = 0) -> str | None:
+        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        if len(self.sessions) + promised >= self.capacity:
+            return "all lines are busy"
+        return self.waiting()
+
+    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """Run a session until it is over; there must be room for it."""
+        assert self.providers is not None
+        self.sessions.add(session)
+        log.info("session begins", kind=session.kind, sessions=len(self.sessions))
+        try:
+            with trio.CancelScope() as call:
+                self._calls.add(call)
+                await session.run(Means(self.providers, self._charts, self.watch, self._journals))
+        except* Exception as group:
+            log.exception("session broke", exc_info=group)
+            await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
+        finally:
+            self._calls.discard(call)
+            self.sessions.discard(session)
+            self._session_over.set()
+            self.counts.update(session.counts)
+            seconds = round(trio.current_time() - session.started_at, 1)
+            log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+
+    async def _turn_away_early(self, connection: WebSocketConnection, session: Session) -> None:
+        """Tell a client that came before the server is ready."""
+        log.info("not ready", waiting=self.waiting())
+        await self._refuse(connection, session, "the server is starting, please try again in a moment")
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, "starting")
+
+    async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
+        """Tell a client that there is no room, in words that it shows, and close."""
+        log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
+        busy = SystemBusy(len(self.sessions), self.capacity)
+        frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
+        await self._refuse(connection, session, "the server is busy, please try again later", frame)
+        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
+        await _close(connection, code, "busy")
+
+    async def _refuse(
+        self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
+    ) -> None:
+        """Send `frame`, or where there is none an error with these words."""
+        self.counts["turned away"] += 1
+        if frame is None:
+            error = ConnectionFailure(message)
+            frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+        with trio.move_on_after(CLOSE_HANDSHAKE_S):
+            if frame is not None:
+                await connection.send_message(frame)
+
+    # --- health --------------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """The body of `/health`: the reference server's fields, and ours."""
+        ages = [trio.current_time() - session.started_at for session in self.sessions]
+        states = Counter(session.state for session in self.sessions)
+        return {
+            "status": "draining" if self.draining else "ok" if self.ready else "starting",
+            "message": "Vantum is listening",
+            "uptime": round(trio.current_time() - self.started_at, 3),
+            "sessions": {
+                "total": len(self.sessions),
+                "idle": states[SessionState.IDLE],
+                "active": states[SessionState.ACTIVE],
+                "ended": states[SessionState.ENDED],
+                "avgDuration": round(1000 * sum(ages) / len(ages)) if ages else 0,
+            },
+            "websocketServer": {
+                "healthy": not self.draining,
+                "totalConnections": len(self.sessions),
+                "activeSessions": len(self.sessions),
+            },
+            "capacity": self.capacity,
+            "brain": brain(self.settings),
+            "providers": _first_choices(self.providers) if self.providers else {},
+            "providerStates": self.watch.report() if self.watch else {},
+            "counts": dict(sorted(self.counts.items())),
+        }
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """End all conversations; returns when they are over."""
+        self.draining = True
+        log.info("draining", sessions=len(self.sessions))
+        for session in self.sessions:
+            session.hang_up(EndReason.SHUTDOWN)
+        await self.phone.drain()
+        await self._all_over()
+
+    async def _all_over(self) -> None:
+        while self.sessions:
+            self._session_over = trio.Event()
+            await self._session_over.wait()
+
+
+def _first_choices(providers: Providers) -> dict[str, str]:
+    names = {role.value: providers.of(role)[0].name for role in Role}
+    return {**names, "vad": providers.voice_activity.name}
+
+
+async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
+    """Load the providers and serve until SIGTERM, SIGINT or cancellation; signals drain within the budget.
+
+    The port answers at once; calls are taken, and the port is announced, when the server is ready. Raises
+    `JournalError` when journals cannot be written where they should, `ModelsError` when a model file is
+    missing, `SettingsError` when TURN_MODEL is no turn model, and `OSError` when the address cannot be
+    listened on.
+    """
+    if settings.journal_dir is not None:
+        await trio.to_thread.run_sync(check_directory, settings.journal_dir)
+    listeners = await open_listeners(settings)
+    server = Server(settings)
+    async with AsyncExitStack() as stack:
+        for listener in listeners:
+            await stack.enter_async_context(listener)
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        await nursery.start(trio.serve_listeners, server.handle, listeners)
+        await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
+        port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
+        log.info("listening", host=settings.host, port=port)
+        async with open_providers(settings) as providers:
+            watch = ProviderWatch(providers, Random(), language=settings.stt_language)
+            async with server.taking_calls(providers, watch):
+                log.info("ready", host=settings.host, port=port)
+                announce(port)
+                await trio.sleep_forever()
+
+
+async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
+    """Listen where the settings say. Raises `OSError` when that is not possible."""
+    return await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
+
+
+@frozen
+class Bound:
+    """A server that listens, and the port it listens on."""
+
+    server: Server
+    port: int
+
+
+async def serve_with(
+    settings: Settings,
+    providers: Providers,
+    listeners: list[trio.SocketListener],
+    watch: ProviderWatch | None = None,
+    task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve on these listeners, with these providers, until cancelled.
+
+    Reports when it listens; without a `watch`, it is ready by then.
+    """
+    server = Server(settings)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, server.handle, listeners)
+        port = _port_of(listeners)
+        server.phone.own_url = f"http://127.0.0.1:{port}"
+        task_status.started(Bound(server, port))
+        async with server.taking_calls(providers, watch):
+            await trio.sleep_forever()
+
+
+def _port_of(listeners: list[trio.SocketListener]) -> int:
+    return int(listeners[0].socket.getsockname()[1])
+
+
+async def _drain_on_signal(
+    server: Server,
+    everything: trio.CancelScope,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            with trio.move_on_after(server.settings.shutdown_budget_ms / 1000):
+                await server.drain()
+            everything.cancel()
+            return
+
+
+async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:
+    with trio.move_on_after(CLOSE_HANDSHAKE_S):
+        await connection.aclose(code, reason)

@@ -1,0 +1,1 @@
+"""WebSocket clients: one connection is one conversation."""

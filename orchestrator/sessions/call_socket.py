@@ -1,0 +1,162 @@
+"""The WebSocket of one conversation, whatever is spoken over it: frames, signs of life, limits and the close.
+
+What the frames mean is for sessions to know: `session.py` for clients, `media_stream.py` for telephones.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+import trio
+from attrs import Factory, define, field
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from machines.facts import EndReason
+from orchestrator.conversation.idle_and_age_limits import watch_limits
+from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
+
+log = structlog.get_logger(__name__)
+
+PING_INTERVAL_S = 20
+PONG_TIMEOUT_S = 20
+CLOSE_HANDSHAKE_S = 1
+
+TakeFrame = Callable[[bytes | str], Awaitable[None]]
+"""Handles one message of the peer; the next is read when it returns."""
+
+
+class CloseCode(enum.IntEnum):
+    """WebSocket close codes. All but NORMAL make the shipped client reconnect."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    POLICY_VIOLATION = 1008
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+
+
+CLOSE_CODES = {
+    EndReason.CALLER_HUNG_UP: CloseCode.NORMAL,
+    EndReason.CALLER_DISCONNECTED: CloseCode.NORMAL,
+    EndReason.OPERATOR_HUNG_UP: CloseCode.NORMAL,
+    EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
+    EndReason.IDLE: CloseCode.NORMAL,
+    EndReason.TOO_OLD: CloseCode.GOING_AWAY,
+    EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
+    EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
+    EndReason.AGENT_HUNG_UP: CloseCode.NORMAL,
+    EndReason.HANDED_OVER: CloseCode.NORMAL,
+    EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
+}
+
+
+@define(eq=False)
+class CallSocket:
+    """A socket that is read strictly in order and written from a bounded queue; `run` it.
+
+    Why the conversation must end (the peer closed, fell silent or does not read; a limit was reached) is said
+    to `hang_up`, once or more.
+    """
+
+    socket: WebSocketConnection
+    hang_up: Callable[[EndReason], None]
+    idle_timeout_s: float
+    max_duration_s: float
+    started_at: float = Factory(trio.current_time)
+    gone: bool = field(default=False, init=False)
+    """The socket is dead: nothing more can be said."""
+    _outbox: Outbox = field(factory=Outbox, init=False)
+    _last_activity: float = field(factory=trio.current_time, init=False)
+
+    async def run(self, take: TakeFrame) -> None:
+        """Serve the socket until cancelled; `take` gets the peer's messages."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._read, take)
+            nursery.start_soon(self._ping)
+            nursery.start_soon(self._watch_limits)
+
+    def note_activity(self) -> None:
+        """The call is not idle: somebody speaks."""
+        self._last_activity = trio.current_time()
+
+    def send(self, data: bytes | str, utterance: int | None = None) -> None:
+        """Queue a message, if the socket lives; with an `utterance`, `drop_audio` may take it back."""
+        if not self.gone:
+            self._outbox.put(Frame(data, utterance))
+
+    def drop_audio(self, utterance: int) -> None:
+        """Forget the messages of an answer that were not sent yet."""
+        self._outbox.drop_audio(utterance)
+
+    async def discard(self) -> None:
+        """Take what the peer still sends, and do nothing with it; returns when it has closed."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self.socket.get_message()
+
+    async def flush(self) -> None:
+        """Return when what waits to be sent was sent, or takes too long."""
+        if not self.gone:
+            with trio.move_on_after(FLUSH_TIMEOUT_S):
+                await self._outbox.flushed()
+
+    async def close(self, reason: EndReason) -> None:
+        """Send what waits to be sent, then close with the code for `reason`."""
+        if self.gone:
+            return
+        await self.flush()
+        with trio.move_on_after(CLOSE_HANDSHAKE_S):
+            await self.socket.aclose(CLOSE_CODES[reason], reason.value)
+
+    async def _read(self, take: TakeFrame) -> None:
+        """Messages until the socket closes."""
+        try:
+            while True:
+                frame = await self.socket.get_message()
+                self.note_activity()
+                await take(frame)
+        except ConnectionClosed as closed:
+            self.gone = True
+            code = closed.reason.code if closed.reason else None
+            log.info("socket closed", code=code)
+            normal = code == CloseCode.NORMAL
+            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+
+    async def _write(self) -> None:
+        """Frames out, one after the other; a send is never cancelled while the socket lives."""
+        try:
+            await self._outbox.send_each(lambda frame: self.socket.send_message(frame.data))
+        except Stalled as stalled:
+            self.gone = True
+            log.warning("client does not read", reason=str(stalled))
+            self.hang_up(EndReason.CALLER_STOPPED_READING)
+        except ConnectionClosed:
+            self.gone = True
+
+    async def _ping(self) -> None:
+        """A half-open connection is found by a missing pong."""
+        try:
+            while True:
+                await trio.sleep(PING_INTERVAL_S)
+                with trio.move_on_after(PONG_TIMEOUT_S) as waiting:
+                    await self.socket.ping()
+                if waiting.cancelled_caught:
+                    log.info("no pong", seconds=PONG_TIMEOUT_S)
+                    self.gone = True
+                    self.hang_up(EndReason.CALLER_DISCONNECTED)
+        except ConnectionClosed:
+            return  # the reader reports it
+
+    async def _watch_limits(self) -> None:
+        """Idle and age limits run the same teardown as any hang-up."""
+        await watch_limits(
+            self.hang_up,
+            lambda: self._last_activity,
+            idle_timeout_s=self.idle_timeout_s,
+            ends_at=self.started_at + self.max_duration_s,
+        )

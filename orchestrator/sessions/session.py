@@ -1,0 +1,361 @@
+"""One WebSocket connection as one conversation: messages in become facts and audio, effects become messages.
+
+A session is created by the server, never by a client, and is as long as its socket. It reads strictly in
+order: a request was handled by the machine before the next message is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+import structlog
+import trio
+from attrs import Factory, define, field, frozen
+from trio_websocket import WebSocketConnection
+
+from adapters.interfaces import Samples
+from machines import effects as do
+from machines import facts
+from machines.effects import Effect, StopCause
+from machines.facts import EndReason, Request, Role, TurnMode
+from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.utterance import Pacing
+from orchestrator.conversation.inbox import Inbox
+from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
+from orchestrator.sessions.client_messages import Moment, error_of, payloads_of
+from orchestrator.sessions.held_session import Means, SessionState, epoch_ms, hold, new_id
+from orchestrator.sessions.session_settings import SessionSettings
+from protocol import (
+    DEFAULT_RATE,
+    HIERARCHICAL,
+    INTERRUPTED,
+    LEGACY,
+    AudioInputChunk,
+    AudioInputStart,
+    AudioInputStop,
+    AudioOutputCancel,
+    AudioOutputChunk,
+    AudioOutputComplete,
+    AudioOutputStart,
+    ConnectionAck,
+    Dialect,
+    Disconnect,
+    Heartbeat,
+    InternalFailure,
+    MissingEventId,
+    Payload,
+    ProtocolError,
+    Received,
+    UserEndCall,
+    UserInterrupt,
+    UserMute,
+    UserUnmute,
+    dialect_of,
+    receive,
+)
+
+log = structlog.get_logger(__name__)
+
+EARLY_MS = 10_000
+"""Audio that came before `audio.input.start` is kept up to this length, since its rate is not known yet."""
+EARLY_CHUNKS = 1000
+"""And in no more chunks than these, however small they are."""
+EARLY_AGE_S = 3
+"""Audio older than this when the recording starts is not part of it."""
+
+LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
+"""The shipped client plays chunk after chunk with a gap between, so it gets few large ones; and it needs a
+moment after whatever stops its playback (reference sheet, 1.6: 50 ms was enough)."""
+DEFAULT_OUTPUT_RATE = 24_000
+"""Hz, for clients of the hierarchical dialect that do not ask for another; the voices' own rate."""
+
+
+def hierarchical_pacing(rate: int) -> Pacing:
+    """Small chunks, little ahead: an interruption leaves at most 200 ms behind."""
+    return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
+
+
+@frozen
+class EarlyChunk:
+    """Audio that came before its rate was known."""
+
+    audio: bytes
+    at: float
+
+
+@define(eq=False)
+class Session:
+    """One client. `run` it; it is the conversation's `Caller`."""
+
+    socket: WebSocketConnection
+    settings: SessionSettings
+    dialect: Dialect
+    offered: bool
+    """The client chose its dialect by subprotocol; otherwise its first message may."""
+    session_id: str = Factory(new_id)
+    started_at: float = Factory(trio.current_time)
+    state: SessionState = SessionState.IDLE
+    language: str = "en-US"
+    voice_id: str | None = None
+    counts: Counter[str] = Factory(Counter)
+    """What happened that an operator may want to know: malformed messages, refused facts, dropped bytes."""
+
+    _inbox: Inbox = Factory(Inbox)
+    _audio: CallerAudio = Factory(CallerAudio)
+    _rate: int = DEFAULT_RATE
+    _output_rate: int = DEFAULT_OUTPUT_RATE
+    _recording: bool = False
+    _muted: bool = False
+    _early: deque[EarlyChunk] = Factory(deque)
+    _early_bytes: int = 0
+    _utterance_ids: dict[int, str] = Factory(dict)
+    _turn: int = 0
+    _generation: int = 0
+    _room: str = "INITIALIZING"
+    _substate: str = "connecting"
+    _names: dict[Role, list[str]] = Factory(dict)
+    """Of the providers, in order of preference."""
+    _link: CallSocket = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        self._link = CallSocket(
+            self.socket, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+        )
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """The dialect's name."""
+        return self.dialect.name
+
+    async def run(self, means: Means) -> None:
+        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+        self._names = means.names()
+        self._say(ConnectionAck(self.session_id))
+        policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
+        await hold(self, self, self._link, self._take, self._audio, self._inbox, policy, tools, means)
+
+    def hang_up(self, reason: EndReason) -> None:
+        """End the conversation from outside."""
+        self._inbox.put(facts.HungUp(reason))
+
+    # --- messages in ---------------------------------------------------------------------------------------
+
+    async def _take(self, frame: bytes | str) -> None:
+        """One message: carried out, or answered with the error it deserves."""
+        try:
+            received = receive(frame)
+        except ProtocolError as error:
+            self._adopt(dialect_of(error.wire_type))
+            self._complain(error)
+        else:
+            self._adopt(received.dialect)
+            await self._take_received(received)
+
+    async def _take_received(self, received: Received) -> None:
+        try:
+            if received.session_id not in (None, self.session_id):
+                # The socket's own session is the one that counts: the shipped client goes on with its old
+                # id after a reconnection.
+                self.counts["wrong session ids"] += 1
+            await self._act(received)
+        except ProtocolError as error:
+            self._complain(error)
+        except Exception as bug:
+            log.exception("message not handled", event_type=received.wire_type, exc_info=bug)
+            self._complain(
+                InternalFailure(
+                    f"{received.wire_type} could not be handled",
+                    wire_type=received.wire_type,
+                    event_id=received.event_id,
+                    session_id=received.session_id,
+                )
+            )
+
+    def _complain(self, error: ProtocolError) -> None:
+        self.counts[f"{type(error).__name__} errors"] += 1
+        log.info("bad message", error=error.message, code=error.code.value)
+        self._refuse(error)
+
+    def _adopt(self, dialect: Dialect | None) -> None:
+        """Answer a client in the names it uses, though it did not offer them."""
+        if not self.offered and dialect is HIERARCHICAL:
+            self.dialect = HIERARCHICAL
+
+    async def _act(self, received: Received) -> None:
+        match received.payload:
+            case AudioInputChunk() as chunk:
+                await self._take_audio(chunk)
+            case AudioInputStart() as start:
+                await self._start_recording(received, start)
+            case AudioInputStop():
+                await self._stop_recording(received)
+            case UserInterrupt():
+                await self._inbox.deliver(facts.InterruptRequested())
+            case UserEndCall() | Disconnect():
+                await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
+            case UserMute():
+                self._muted = True
+            case UserUnmute():
+                self._muted = False
+            case Heartbeat():
+                self._say(Heartbeat(epoch_ms()))
+            case other:
+                log.info("feedback", payload=other)
+
+    async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        self._rate = start.sampling_rate
+        self.language = start.language or self.language
+        self.voice_id = start.voice_id
+        if start.output_sampling_rate is not None:
+            self._output_rate = start.output_sampling_rate
+        self._recording = True
+        self.state = SessionState.ACTIVE
+        mode = TurnMode(start.turn_mode) if start.turn_mode else self._default_mode()
+        await self._inbox.deliver(facts.RecordingStarted(mode, _request(received)))
+        self._take_early(trio.current_time() - EARLY_AGE_S)
+        _require_event_id(received)
+
+    async def _stop_recording(self, received: Received) -> None:
+        # Audio that no start ever announced (the shipped client after a reconnection) is heard at last.
+        self._take_early(0)
+        self._recording = False
+        self.state = SessionState.ENDED
+        await self._inbox.deliver(facts.RecordingStopped(_request(received)))
+        _require_event_id(received)
+
+    def _default_mode(self) -> TurnMode:
+        return self.settings.default_turn_mode if self.dialect is HIERARCHICAL else TurnMode.MANUAL
+
+    # --- audio in ------------------------------------------------------------------------------------------
+
+    async def _take_audio(self, chunk: AudioInputChunk) -> None:
+        audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
+        if self._recording:
+            self._hear(audio)
+        else:
+            self._keep_early(audio)
+        # Reading goes on at the pace of everything else, however fast chunks come.
+        await trio.lowlevel.checkpoint()
+
+    def _hear(self, audio: bytes) -> None:
+        samples, dropped = pcm_from_bytes(audio)
+        self.counts["odd bytes"] += dropped
+        if len(samples):
+            self._audio.push(samples, self._rate)
+
+    def _keep_early(self, audio: bytes) -> None:
+        self._early.append(EarlyChunk(audio, trio.current_time()))
+        self._early_bytes += len(audio)
+        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000 or len(self._early) > EARLY_CHUNKS:
+            self._early_bytes -= len(self._early.popleft().audio)
+            self.counts["early chunks dropped"] += 1
+
+    def _take_early(self, since: float) -> None:
+        for chunk in self._early:
+            if chunk.at >= since:
+                self._hear(chunk.audio)
+        self._early.clear()
+        self._early_bytes = 0
+
+    # --- the caller's side, for the performer --------------------------------------------------------------
+
+    @property
+    def pacing(self) -> Pacing:
+        """As the client plays: see `LEGACY_PACING` and `hierarchical_pacing`."""
+        return LEGACY_PACING if self.dialect is LEGACY else hierarchical_pacing(self._output_rate)
+
+    def tell(self, effect: Effect) -> None:
+        """Put what the machine has to say into the client's words."""
+        match effect:
+            case do.Acknowledge(request=request):
+                frame = self.dialect.acknowledge(request.event_type, request.event_id, self.session_id)
+                self._link.send(frame)
+                return
+            case do.TellAnswerStarted(generation=generation):
+                self._generation = generation
+            case do.TellState(target=room, substate=substate):
+                self._room, self._substate = room, substate
+            case do.TellTranscript(turn=turn, text=text, is_final=is_final):
+                self._turn = turn
+                if is_final or self.settings.log_interim_transcripts:
+                    log.debug("understood", turn=turn, transcript=text, final=is_final)
+        error = error_of(effect)
+        if error is not None:
+            self._refuse(error)
+        utterance_id = self._utterance_ids.get(self._generation)
+        moment = Moment(
+            epoch_ms(),
+            utterance_id,
+            self._turn,
+            self._generation,
+            self._room,
+            self._substate,
+            self._names[effect.role][effect.provider] if isinstance(effect, do.TellLink) else "",
+        )
+        for payload in payloads_of(effect, moment):
+            self._say(payload)
+
+    def begin_audio(self, utterance: int, rate: int) -> None:
+        """All messages of one answer share one utterance id."""
+        self._utterance_ids = {utterance: new_id()}
+        self._generation = utterance
+        self._say(AudioOutputStart(self._utterance_ids[utterance], rate, epoch_ms()))
+
+    def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
+        """A chunk, as Int16 little-endian."""
+        utterance_id = self._utterance_ids[utterance]
+        chunk = AudioOutputChunk(pcm_to_bytes(samples), utterance_id, rate, epoch_ms())
+        self._say(chunk, utterance)
+        # A call in which only the server speaks is not idle.
+        self._link.note_activity()
+
+    def end_audio(self, utterance: int, duration_ms: float) -> None:
+        """The last chunk was sent; it need not have been played."""
+        self._say(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
+
+    def hold_audio(self, utterance: int) -> float:
+        """The clients know no such message: they play the little that they have."""
+        del utterance
+        return 0.0
+
+    def stop_audio(self, utterance: int, cause: StopCause) -> None:
+        """Nothing of this answer is sent after this."""
+        self._link.drop_audio(utterance)
+        utterance_id = self._utterance_ids.get(utterance)
+        if utterance_id is not None:
+            reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
+            self._say(AudioOutputCancel(utterance_id, reason, epoch_ms()))
+
+    async def close(self, reason: EndReason) -> None:
+        """Say what waits to be said, then close with the code for `reason`."""
+        if self.dialect is HIERARCHICAL and not self._link.gone:
+            self._say(Disconnect(reason.value, CLOSE_CODES[reason]))
+        await self._link.close(reason)
+
+    # --- messages out --------------------------------------------------------------------------------------
+
+    def _say(self, payload: Payload, utterance: int | None = None) -> None:
+        frame = self.dialect.encode(payload, session_id=self.session_id, event_id=new_id())
+        if frame is not None:
+            self._link.send(frame, utterance)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        frame = self.dialect.refuse(
+            error, event_id=new_id(), session_id=self.session_id, timestamp=epoch_ms()
+        )
+        if frame is not None:
+            self._link.send(frame)
+
+
+def _request(received: Received) -> Request | None:
+    return Request(received.wire_type, received.event_id) if received.event_id is not None else None
+
+
+def _require_event_id(received: Received) -> None:
+    """A request without an event id was carried out, and cannot be acknowledged."""
+    if received.event_id is None:
+        raise MissingEventId(received.wire_type, received.session_id)

@@ -1,0 +1,42 @@
+"""What an operator's settings mean for the sessions that hold conversations."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from machines.facts import TurnMode
+from machines.policy import ConversationPolicy
+from orchestrator.settings.policy import policy_of
+from orchestrator.settings.settings import Settings
+from orchestrator.tools.builtin_tools import TRANSFER, built_in
+from orchestrator.tools.tool import Tool
+
+
+@frozen
+class SessionSettings:
+    """What an operator chose about sessions. Times in seconds."""
+
+    policy: ConversationPolicy
+    default_turn_mode: TurnMode
+    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
+    idle_timeout_s: float
+    max_duration_s: float
+    log_interim_transcripts: bool = False
+    tools: tuple[Tool, ...] = ()
+    """That the model may call, where they are possible."""
+
+    def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
+        """Those that are possible: only a telephone call can be transferred."""
+        return tuple(each for each in self.tools if telephone or each.name != TRANSFER)
+
+
+def session_settings(settings: Settings) -> SessionSettings:
+    """What sessions need of the settings."""
+    return SessionSettings(
+        policy=policy_of(settings),
+        default_turn_mode=settings.turn_mode,
+        idle_timeout_s=settings.session_idle_timeout_ms / 1000,
+        max_duration_s=settings.session_max_duration_ms / 1000,
+        log_interim_transcripts=settings.log_interim_transcripts,
+        tools=built_in(settings.tools),
+    )

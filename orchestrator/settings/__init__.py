@@ -1,0 +1,1 @@
+"""Settings: everything an operator can choose."""

@@ -1,0 +1,59 @@
+"""Settings of the telephone: the Twilio account, how Twilio reaches this server, and who may dial."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from orchestrator.settings.types import Key, Lowercase, PhoneNumber, TwilioAccount, WebAddress
+
+TWILIO_URL = "https://api.twilio.com"
+
+
+class Telephone(BaseModel):
+    """Calls over Twilio, both ways."""
+
+    twilio_account_sid: TwilioAccount | None = Field(default=None, description="Twilio account: AC…")
+    twilio_auth_token: Key = Field(
+        default=None, description="Its auth token: signs what Twilio sends, and lets us dial"
+    )
+    twilio_from_number: PhoneNumber | None = Field(
+        default=None, description="The number that calls are made from, such as +15005550006"
+    )
+    twilio_public_url: WebAddress | None = Field(
+        default=None, description="How Twilio reaches this server from outside: https://…, no path needed"
+    )
+    twilio_trust_proxy: bool = Field(
+        default=False,
+        description="Without TWILIO_PUBLIC_URL: believe a proxy's X-Forwarded-Proto and X-Forwarded-Host",
+    )
+    twilio_ring_timeout_s: int = Field(
+        default=60, ge=5, le=600, description="An outbound call that nobody answers is given up after this"
+    )
+    twilio_machine_detection: bool = Field(
+        default=False, description="Outbound calls that an answering machine takes are hung up"
+    )
+    twilio_transfer_to: PhoneNumber | None = Field(
+        default=None, description="Calls that are handed over to a person are connected to this number"
+    )
+    twilio_open_streams: bool = Field(
+        default=False,
+        description="Programs on this machine may call at /twilio/media without a token: for load tests",
+    )
+    twilio_base_url: WebAddress = Field(
+        default=TWILIO_URL, description="Twilio's REST interface, or a proxy's"
+    )
+    dtmf_timeout_ms: int = Field(
+        default=3000,
+        ge=500,
+        le=60_000,
+        description="Keys that a caller presses are one string until this long after the last one",
+    )
+    dtmf_terminator: Annotated[Literal["#", "*", "none"], Lowercase] = Field(
+        default="#", description="Or until this key, which is no part of it"
+    )
+    api_token: Key = Field(
+        default=None,
+        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only",
+    )

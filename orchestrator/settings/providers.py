@@ -1,0 +1,280 @@
+"""Settings of the providers: who listens, thinks and speaks, where they are, and what is asked of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from attrs import frozen
+from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr
+
+from machines.facts import Role
+from orchestrator.settings.types import (
+    AUTO,
+    CartesiaVoiceId,
+    Key,
+    Language,
+    LlmProviders,
+    Lowercase,
+    Organization,
+    SttProviders,
+    TokenBudget,
+    TtsProviders,
+    UserPath,
+    VendorAddress,
+    WebAddress,
+)
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_MODEL = "gpt-4.1-2025-04-14"
+"""The reference server's model, used when OpenAI is chosen by a key alone."""
+DEEPGRAM_URL = "wss://api.deepgram.com"
+DEEPGRAM_MODEL = "nova-2"
+"""The reference server's."""
+FLUX = "flux"
+"""Deepgram's models that hear turns: in the settings they have one name."""
+CARTESIA_URL = "https://api.cartesia.ai"
+CARTESIA_MODEL = "sonic-3"
+CARTESIA_VOICE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
+"""The reference server's default: Kyle."""
+LOCAL = "local"
+"""The embedded model of a role, in a list of providers."""
+
+
+@frozen
+class LanguageModelEndpoint:
+    """A language model server with OpenAI's interface."""
+
+    base_url: str
+    model: str
+    api_key: SecretStr | None
+    organization: str | None
+
+
+@frozen
+class Choice:
+    """Who serves a role, in order of preference."""
+
+    role: Role
+    wanted: tuple[str, ...]
+    """All that the settings name."""
+    lacking: Mapping[str, str]
+    """Those among them that cannot be used, each with the setting that it lacks."""
+    automatic: bool
+    """Nobody named them: the keys decided."""
+
+    @property
+    def setting(self) -> str:
+        """The setting that says it."""
+        return f"{self.role.value}_providers".upper()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that can be used. Never empty in settings that were loaded."""
+        return tuple(name for name in self.wanted if name not in self.lacking)
+
+    @property
+    def first(self) -> str:
+        """Who serves a call as long as nothing goes wrong."""
+        return self.names[0]
+
+
+def _choice(role: Role, wanted: tuple[str, ...], cloud: str, lacks: Mapping[str, str]) -> Choice:
+    if wanted == (AUTO,):
+        return Choice(role, (LOCAL if cloud in lacks else cloud,), {}, True)
+    return Choice(role, wanted, {name: lacks[name] for name in wanted if name in lacks}, False)
+
+
+class LanguageModels(BaseModel):
+    """The language model: a server with OpenAI's interface, or the embedded one where nothing is set."""
+
+    llm_providers: LlmProviders = Field(
+        default=(AUTO,),
+        description="Who thinks, in order of preference: openai (the server below), local; auto is openai "
+        "where LLM_BASE_URL or a key is set, else the embedded model",
+    )
+    llm_base_url: WebAddress | None = Field(
+        default=None,
+        description="A server with OpenAI's interface, up to and including its /v1; needs LLM_MODEL",
+    )
+    llm_model: str | None = Field(
+        default=None, min_length=1, description="Model name, as that server knows it"
+    )
+    llm_api_key: Key = Field(default=None, description="Key for that server, or for OpenAI")
+    openai_api_key: Key = Field(
+        default=None, description="Key for OpenAI; never sent to another server than OpenAI's"
+    )
+    openai_organization: Organization = Field(
+        default=None, description="OpenAI's organization that requests are counted for; sent to OpenAI only"
+    )
+    llm_temperature: float = Field(default=0.7, ge=0, le=2, description="Randomness of the wording")
+    llm_max_tokens: int = Field(default=500, ge=1, le=4096, description="Longest answer, in tokens")
+    llm_top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling")
+    llm_frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="Discourages repeated words")
+    llm_presence_penalty: float = Field(default=0.0, ge=-2, le=2, description="Discourages repeated subjects")
+    llm_system_prompt: str = Field(
+        default="You are a friendly voice assistant on a phone call. Answer in one to three short sentences. "
+        "Use plain words: no lists, no markup, no emoji.",
+        min_length=1,
+        description="What the model is told before the conversation",
+    )
+    llm_max_messages: int = Field(
+        default=50, ge=2, le=1000, description="Newest messages that the model is reminded of"
+    )
+    llm_max_context_tokens: TokenBudget = Field(
+        default=0, description="Longest conversation that the model is reminded of, in tokens; 0 for any"
+    )
+    llm_max_queue_size: int = Field(
+        default=10, ge=1, le=100, description="Turns that may wait for an answer before the oldest are joined"
+    )
+    llm_max_retries: int = Field(
+        default=3, ge=0, le=6, description="Further requests for an answer that failed before its first word"
+    )
+    llm_request_timeout: int = Field(
+        default=30_000,
+        ge=100,
+        le=600_000,
+        description="Longest time for one whole answer of the model, in ms",
+    )
+    first_token_timeout_ms: int = Field(
+        default=5000, ge=100, le=60_000, description="Request to the model's first token, in ms"
+    )
+    token_gap_timeout_ms: int = Field(
+        default=5000, ge=100, le=60_000, description="Longest gap between two tokens of an answer, in ms"
+    )
+    llm_fallback_tier1: str = Field(
+        default="Sorry, I did not get that. Could you say it again?",
+        min_length=1,
+        description="Spoken when the model failed once",
+    )
+    llm_fallback_tier2: str = Field(
+        default="I am having some technical trouble. Please try that once more.",
+        min_length=1,
+        description="Spoken when the model failed twice in a row",
+    )
+    llm_fallback_tier3: str = Field(
+        default="I am afraid our connection is not working. Someone will call you back. Goodbye.",
+        min_length=1,
+        description="Spoken when the model failed three times in a row",
+    )
+    llm_fallback_tier3_then: Annotated[Literal["end", "hand_over"], Lowercase] = Field(
+        default="end", description="What follows it: the call ends, or is handed over to a person"
+    )
+
+    @property
+    def llm_endpoint(self) -> LanguageModelEndpoint | None:
+        """The configured language model server; None where there is none."""
+        base_url = self.llm_base_url or OPENAI_URL
+        at_openai = is_openai(base_url)
+        key = self.llm_api_key or (self.openai_api_key if at_openai else None)
+        if key is None and self.llm_base_url is None:
+            return None
+        organization = self.openai_organization if at_openai else None
+        return LanguageModelEndpoint(base_url, self.llm_model or OPENAI_MODEL, key, organization)
+
+    @property
+    def llm_choice(self) -> Choice:
+        """Who thinks."""
+        lacks = {} if self.llm_endpoint else {"openai": "OPENAI_API_KEY"}
+        return _choice(Role.LLM, self.llm_providers, "openai", lacks)
+
+
+class CloudProviders(BaseModel):
+    """Who listens and who speaks: Deepgram and Cartesia where their keys are set, else the embedded models.
+
+    An address is for another region, a host of one's own, or simulators; the vendor's key is sent there.
+    """
+
+    stt_providers: SttProviders = Field(
+        default=(AUTO,),
+        description="Who listens, in order of preference: deepgram, flux (of Deepgram's, too), local; auto "
+        "is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
+    )
+    deepgram_api_key: Key = Field(default=None, description="Key for Deepgram")
+    deepgram_base_url: VendorAddress = Field(
+        default=DEEPGRAM_URL, description="Deepgram's address, without the path"
+    )
+    stt_model: str = Field(
+        default=DEEPGRAM_MODEL,
+        min_length=1,
+        description="Model of the provider deepgram: a nova one, or flux (its language follows the caller's)",
+    )
+    stt_language: Language = Field(
+        default="en-US", description="Language of callers who state none, also for the voice"
+    )
+    stt_fallback: str = Field(
+        default="Sorry, I could not hear you. Could you say that again?",
+        min_length=1,
+        description="Spoken when the caller was not understood for technical reasons",
+    )
+    tts_providers: TtsProviders = Field(
+        default=(AUTO,),
+        description="Who speaks, in order of preference: cartesia, local; auto is cartesia where "
+        "CARTESIA_API_KEY is set, else the embedded voice",
+    )
+    cartesia_api_key: Key = Field(default=None, description="Key for Cartesia")
+    cartesia_base_url: VendorAddress = Field(
+        default=CARTESIA_URL, description="Cartesia's address, without the path"
+    )
+    tts_model: str = Field(default=CARTESIA_MODEL, min_length=1, description="Cartesia's model")
+    cartesia_voice_id: CartesiaVoiceId = Field(
+        default=CARTESIA_VOICE, description="Cartesia's voice for callers who choose none"
+    )
+
+    @property
+    def stt_choice(self) -> Choice:
+        """Who listens."""
+        lacks = {} if self.deepgram_api_key else dict.fromkeys(("deepgram", "flux"), "DEEPGRAM_API_KEY")
+        return _choice(Role.STT, self.stt_providers, "deepgram", lacks)
+
+    @property
+    def tts_choice(self) -> Choice:
+        """Who speaks."""
+        lacks = {} if self.cartesia_api_key else {"cartesia": "CARTESIA_API_KEY"}
+        return _choice(Role.TTS, self.tts_providers, "cartesia", lacks)
+
+
+def _models_directory() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "vantum" / "models"
+
+
+class LocalModels(BaseModel):
+    """The embedded models, used for each role that names them or has nothing else configured."""
+
+    local_models_dir: UserPath = Field(
+        default_factory=_models_directory, description="Folder that `vantum models fetch` fills"
+    )
+    local_stt_dir: UserPath | None = Field(
+        default=None, description="Folder of another Moonshine speech-to-text model"
+    )
+    local_llm_path: UserPath | None = Field(default=None, description="GGUF file of another language model")
+    local_tts_model: UserPath | None = Field(default=None, description="ONNX file of another hibari voice")
+    local_vad_path: UserPath | None = Field(
+        default=None, description="ONNX file of another Silero voice activity model"
+    )
+    turn_model: UserPath | None = Field(
+        default=None,
+        description="ONNX file of a Smart-Turn v3 model, which hears whether a caller who pauses has "
+        "finished; unset: voice activity and the words so far decide",
+    )
+    local_threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Threads of each embedded model; more than 1 needs that many free cores",
+    )
+    local_max_calls: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Calls at once that an embedded model serves; where one is a role's first choice, calls "
+        "that the server takes",
+    )
+
+
+def is_openai(address: str) -> bool:
+    """Whether an address is OpenAI's own."""
+    return AnyHttpUrl(address).host == AnyHttpUrl(OPENAI_URL).host

@@ -1,0 +1,291 @@
+"""Settings: everything an operator can choose, read once at the start and never changed.
+
+Units: `_ms` is milliseconds. The numbers come from the reference server where it has the setting.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from machines.facts import TurnMode
+from machines.phrases import BACKCHANNELS
+from orchestrator.settings.phone import Telephone
+from orchestrator.settings.providers import (
+    FLUX,
+    LOCAL,
+    Choice,
+    CloudProviders,
+    LanguageModels,
+    LocalModels,
+    is_openai,
+)
+from orchestrator.settings.types import LevelName, Lowercase, Phrases, ToolNames, UserPath
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used. The text is one sentence: the setting, its value, what is allowed."""
+
+
+class Listener(BaseModel):
+    """Where the server listens and how it logs."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4"
+    )
+    port: int = Field(default=3001, ge=0, le=65_535, description="TCP port; 0 lets the system choose one")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LevelName, Lowercase] = Field(
+        default="info", description="Least severe level that is logged; transcripts appear at debug only"
+    )
+    log_interim_transcripts: bool = Field(
+        default=False, description="At debug level, log interim transcripts too, not only final ones"
+    )
+    log_format: Annotated[Literal["console", "json"], Lowercase] = Field(
+        default="console", description="Log lines for people or, as JSON, for machines"
+    )
+
+
+class Sessions(BaseModel):
+    """How many conversations there may be, and for how long."""
+
+    max_sessions: int = Field(default=1000, ge=1, le=100_000, description="Connections at once")
+    session_idle_timeout_ms: int = Field(
+        default=1_800_000, ge=1000, le=86_400_000, description="A silent session is ended after this, in ms"
+    )
+    session_max_duration_ms: int = Field(
+        default=7_200_000, ge=1000, le=86_400_000, description="Any session is ended after this, in ms"
+    )
+    shutdown_budget_ms: int = Field(
+        default=10_000,
+        ge=0,
+        le=300_000,
+        description="Time for running calls to end when the server stops, in ms",
+    )
+
+
+class TurnTaking(BaseModel):
+    """When the caller's turn is over, and what counts as an interruption."""
+
+    turn_mode: Annotated[TurnMode, Lowercase] = Field(
+        default=TurnMode.AUTOMATIC,
+        description="Who ends the caller's turn where a vantum.v2 client does not say; legacy clients do",
+    )
+    vad_silence_threshold_ms: int = Field(
+        default=500, ge=100, le=5000, description="Silence after which the caller's turn is over, in ms"
+    )
+    barge_in: bool = Field(
+        default=True,
+        description="The caller's voice interrupts an answer; if not, it is answered afterwards",
+    )
+    barge_in_thinking: bool = Field(
+        default=True, description="And an answer that is still being prepared; if not, it comes first"
+    )
+    barge_in_greeting: bool = Field(default=True, description="And the greeting")
+    barge_in_min_ms: int = Field(
+        default=200,
+        ge=0,
+        le=5000,
+        description="Speech over an answer, which is held meanwhile, that may be an interruption, in ms",
+    )
+    barge_in_min_words: int = Field(
+        default=1,
+        ge=0,
+        le=10,
+        description="Words that make it one, echo and backchannels not counted; 0: speech alone does",
+    )
+    backchannels: Phrases = Field(
+        default=BACKCHANNELS,
+        description="Words that never interrupt, divided by commas",
+    )
+    unfinished_delay_ms: int = Field(
+        default=1000,
+        ge=0,
+        le=10_000,
+        description="So much more silence is needed where the words so far sound unfinished, in ms",
+    )
+    llm_anticipations: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Requests to the model in each turn before its end, when Deepgram Flux expects the end",
+    )
+    greeting: str = Field(default="", description="Said as soon as a call is connected; empty: nothing")
+    reprompt: str = Field(
+        default="", description="Said after speech in which no words were found; empty: nothing"
+    )
+    idle_nudge_ms: int = Field(
+        default=0,
+        ge=0,
+        le=3_600_000,
+        description="A quiet caller in automatic turns is spoken to after this, in ms; 0: never",
+    )
+    idle_nudge_1: str = Field(default="Are you still there?", min_length=1, description="Said then")
+    idle_nudge_2: str = Field(
+        default="I am still here, if there is anything else.", min_length=1, description="Said the next time"
+    )
+    idle_goodbye: str = Field(
+        default="It seems that you are busy. Goodbye for now.",
+        min_length=1,
+        description="Said the third time, before the call is ended",
+    )
+
+
+class Deadlines(BaseModel):
+    """How long each thing that is waited for may take before the conversation does something else."""
+
+    connect_timeout_ms: int = Field(
+        default=5000, ge=100, le=60_000, description="All providers are connected within this, in ms"
+    )
+    final_transcript_timeout_ms: int = Field(
+        default=4000, ge=100, le=60_000, description="End of turn to final transcript, in ms"
+    )
+    first_segment_timeout_ms: int = Field(
+        default=10_000, ge=100, le=60_000, description="Question to first speakable text of the answer, in ms"
+    )
+    speech_stall_timeout_ms: int = Field(
+        default=5000, ge=1000, le=60_000, description="Longest wait for the next audio of an answer, in ms"
+    )
+    close_timeout_ms: int = Field(
+        default=2000, ge=0, le=60_000, description="Closing everything at the end of a conversation, in ms"
+    )
+    max_turn_ms: int = Field(
+        default=60_000, ge=1000, le=600_000, description="Longest turn of the caller, in ms"
+    )
+
+
+class Journalling(BaseModel):
+    """What is kept of each call."""
+
+    journal_dir: UserPath | None = Field(
+        default=None, description="Directory for a journal of each call, for `vantum replay`; unset for none"
+    )
+    journal_transcripts: Annotated[Literal["full", "redacted"], Lowercase] = Field(
+        default="full", description="What was said, in journals: as it was, or made unreadable"
+    )
+
+
+class Tools(BaseModel):
+    """What the language model can do beside speaking."""
+
+    tools: ToolNames = Field(
+        default=(), description="Built-in tools that the language model may call, divided by commas"
+    )
+
+
+class Settings(
+    Listener,
+    LanguageModels,
+    CloudProviders,
+    LocalModels,
+    Sessions,
+    TurnTaking,
+    Deadlines,
+    Journalling,
+    Tools,
+    Telephone,
+):
+    """All settings, checked and frozen. It knows no source; `reading_settings.load_settings` reads those."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _the_language_model_is_whole(self) -> Self:
+        if self.llm_base_url and not self.llm_model and not is_openai(self.llm_base_url):
+            raise ValueError(
+                f"LLM_BASE_URL is {shown('llm_base_url', self.llm_base_url)}, but LLM_MODEL is not set: "
+                "it must name a model of that server"
+            )
+        if self.llm_model and self.llm_endpoint is None and self.llm_choice.automatic:
+            raise ValueError(
+                f"LLM_MODEL is {self.llm_model!r}, but nothing says where to find it: "
+                "set LLM_BASE_URL, LLM_API_KEY or OPENAI_API_KEY too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _deepgrams_model_is_one(self) -> Self:
+        if self.stt_model != FLUX and self.stt_model.lower().startswith(FLUX):
+            raise ValueError(
+                f"STT_MODEL is {self.stt_model!r}, but must be {FLUX!r}, since the caller's language "
+                "decides which of Deepgram's flux models listens"
+            )
+        if self.stt_model == FLUX and {"deepgram", FLUX} <= set(self.stt_providers):
+            raise ValueError(
+                f"STT_PROVIDERS is {shown('stt_providers', self.stt_providers)}, but with STT_MODEL "
+                f"{FLUX!r} deepgram and flux are the same: leave one out, or set a nova model"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_telephone_is_whole(self) -> Self:
+        for name, other in (
+            ("twilio_account_sid", "twilio_auth_token"),
+            ("twilio_auth_token", "twilio_account_sid"),
+            ("twilio_from_number", "twilio_account_sid"),
+            ("twilio_transfer_to", "twilio_account_sid"),
+        ):
+            if getattr(self, name) is not None and getattr(self, other) is None:
+                value = shown(name, getattr(self, name))
+                raise ValueError(
+                    f"{name.upper()} is {value}, but {other.upper()} is not set: calls need both"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _tools_are_possible(self) -> Self:
+        if "transfer_call" in self.tools and self.twilio_transfer_to is None:
+            raise ValueError(
+                f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
+                "transfer_call needs somebody to transfer to"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_role_has_a_provider(self) -> Self:
+        for choice in self.choices:
+            if not choice.names:
+                name = choice.setting.lower()
+                keys = " and ".join(dict.fromkeys(choice.lacking.values()))
+                raise ValueError(
+                    f"{choice.setting} is {shown(name, choice.wanted)}, but {keys} is not set: "
+                    f"set it, or add {LOCAL} to {choice.setting}"
+                )
+        return self
+
+    @property
+    def choices(self) -> tuple[Choice, Choice, Choice]:
+        """Who listens, thinks and speaks."""
+        return self.stt_choice, self.llm_choice, self.tts_choice
+
+    @property
+    def embedded(self) -> bool:
+        """Whether an embedded model is the first choice of a role. Voice activity is embedded always."""
+        return any(choice.first == LOCAL for choice in self.choices)
+
+    @property
+    def capacity(self) -> int:
+        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
+        return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
+
+
+def shown(name: str, value: object) -> str:
+    """A setting's value as it may be printed: never a secret, nor a password inside an address."""
+    if is_secret(name):
+        return "(a secret)"
+    plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
+    if isinstance(plain, list | tuple):
+        plain = ",".join(map(str, plain))
+    return without_password(repr(plain))
+
+
+def without_password(address: str) -> str:
+    """An address as it may be printed."""
+    return re.sub(r"//[^/@]*@", "//(a secret)@", address)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the setting's value may never be printed."""
+    return SecretStr in getattr(Settings.model_fields[name].annotation, "__args__", ())

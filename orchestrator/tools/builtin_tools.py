@@ -1,0 +1,94 @@
+"""The built-in tools. `TOOLS` names those that the model may call; a host gives them like tools of its own.
+
+They ask for what a host may ask for too, and the machine decides: so last words are heard before the call
+ends, and a caller who cuts a farewell off keeps the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from machines.facts import EndReason
+from orchestrator.tools.host_utterances import has_words
+from orchestrator.tools.tool import Tool, ToolContext, ToolError, tool
+
+TRANSFER = "transfer_call"
+"""The one that needs somebody to transfer to."""
+
+
+@tool(reply=False)
+async def end_call(
+    farewell: Annotated[
+        str,
+        Field(
+            description="The last words to the caller, one short sentence in the caller's language, "
+            "such as: Thank you for calling, goodbye!"
+        ),
+    ],
+    context: ToolContext,
+) -> str:
+    """Say goodbye and hang up.
+
+    Use it when the caller says goodbye or wants to hang up, or when everything is settled and the caller
+    needs nothing more. Do not use it while a question is open. The farewell is spoken for you before the call
+    ends: do not say goodbye in your own text too.
+    """
+    _say_last(farewell, EndReason.AGENT_HUNG_UP, context, interruptible=True)
+    return "The farewell is said, and then the call ends."
+
+
+@tool(reply=False)
+async def transfer_call(
+    announcement: Annotated[
+        str,
+        Field(
+            description="What the caller hears before, one short sentence in the caller's language, "
+            "such as: I am connecting you with a colleague, one moment please."
+        ),
+    ],
+    context: ToolContext,
+) -> str:
+    """Hand the caller over to a person, which ends your part in the call.
+
+    Use it when the caller asks for a person, or needs what you cannot do. The announcement is spoken for you
+    before the caller is connected: do not announce it in your own text too.
+    """
+    _say_last(announcement, EndReason.HANDED_OVER, context, interruptible=False)
+    return "The announcement is said, and then the caller is connected with a person."
+
+
+@tool(reply=False)
+async def send_digits(
+    digits: Annotated[str, Field(description="The keys in their order: 0 to 9, *, #, such as: 42#")],
+    context: ToolContext,
+) -> str:
+    """Press keys of the telephone, as a menu at the other end asks for.
+
+    Use it when you are connected to an automatic menu ("for opening hours press 2") or asked to type a
+    number. Never use it to tell digits to a person: say them instead.
+    """
+    try:
+        context.send_digits(digits)
+    except ValueError as error:
+        raise ToolError(f"{error}.") from None
+    return "The keys are pressed."
+
+
+BUILT_IN = {each.name: each for each in (end_call, transfer_call, send_digits)}
+"""By their names in `TOOLS`."""
+
+
+def built_in(names: Iterable[str]) -> tuple[Tool, ...]:
+    """Those of these names."""
+    return tuple(BUILT_IN[name] for name in names)
+
+
+def _say_last(text: str, then: EndReason, context: ToolContext, *, interruptible: bool) -> None:
+    """What is without words needs no time."""
+    if has_words(text):
+        context.say(text, interruptible=interruptible, then=then)
+    else:
+        context.end(then)

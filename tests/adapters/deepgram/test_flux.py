@@ -1,0 +1,245 @@
+"""Deepgram's v2 interface: Flux decides about turns, and its turns fit into ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from adapters.deepgram.flux import DeepgramFlux, FluxSettings
+from adapters.simulators import Fault, FaultKind, Simulators
+from adapters.simulators.script import CALLER_SAYS
+from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
+from tests.adapters.simulated_vendors import ADDRESS, KEY, Switchboard
+from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.test_junk import turn_info, vendor
+
+
+def decisions(heard: Heard) -> list[object]:
+    return [fact for fact in heard.facts if isinstance(fact, EagerEndOfTurn | TurnResumed | EndOfTurn)]
+
+
+async def test_flux_decides_that_a_turn_is_over(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.6)
+    eager, end = decisions(heard)
+    assert eager == EagerEndOfTurn(1, CALLER_SAYS[0], 0.4)
+    assert isinstance(end, EndOfTurn)
+    assert (end.turn, end.text, end.confidence) == (1, CALLER_SAYS[0], 0.7)
+    assert end.speech_ms == pytest.approx(1000, abs=40)
+
+
+async def test_an_eager_end_is_taken_back_when_the_caller_goes_on(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.3)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.6)
+    assert [type(one) for one in decisions(heard)] == [EagerEndOfTurn, TurnResumed, EagerEndOfTurn, EndOfTurn]
+
+
+async def test_a_turn_that_flux_ended_is_final_at_once(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.6)
+        await wait_all_tasks_blocked()
+        transcriber.finalize(1)
+        (final,) = heard.finals(1)
+    assert final.text == CALLER_SAYS[0]
+    assert vendors.requests[0].of_type("ForceEndTurn") == []
+
+
+async def test_the_callers_hand_ends_a_turn_that_goes_on(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        for turn in (1, 2):
+            transcriber.begin_turn(turn)
+            await speak(transcriber, 1)
+            transcriber.finalize(turn)
+            final = await heard.final(turn)
+            assert final.text == CALLER_SAYS[turn - 1]
+            assert 900 < final.speech_ms < 1100
+    assert len(vendors.requests[0].of_type("ForceEndTurn")) == 2
+    assert [one for one in decisions(heard) if isinstance(one, EndOfTurn)] == []
+
+
+async def test_one_of_our_turns_takes_in_several_of_flux(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 1)
+        await speak(transcriber, 1)
+        transcriber.finalize(1)
+        assert (await heard.final(1)).text == f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"
+
+
+async def test_a_turn_without_a_word_is_final_and_empty(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await be_silent(transcriber, 1)
+        await wait_all_tasks_blocked()
+        transcriber.finalize(1)
+        assert [final.text for final in heard.finals(1)] == [""]
+        transcriber.finalize(9)
+        assert [final.text for final in heard.finals(9)] == [""]
+
+
+async def test_an_end_forced_before_flux_noticed_the_turn_is_forced_again(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    """Flux ignores `ForceEndTurn` when it knows of no turn."""
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 0.05)  # too short for Flux to notice yet
+        transcriber.finalize(1)
+        await trio.sleep(0.1)
+        assert heard.finals(1) == []
+        await speak(transcriber, 0.2)
+        assert (await heard.final(1)).text
+    assert len(vendors.requests[0].of_type("ForceEndTurn")) >= 2
+
+
+async def test_a_dropped_turn_leaves_what_goes_on_to_the_next(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 0.4)
+        transcriber.begin_turn(2)
+        await speak(transcriber, 1)
+        transcriber.finalize(2)
+        assert (await heard.final(2)).text.endswith("speaking to?")
+    assert heard.finals(1) == []
+
+
+async def test_a_turn_that_follows_a_decision_has_all_that_was_said_since(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.5)
+        await speak(transcriber, 0.7)
+        transcriber.begin_turn(2)  # the conversation was slow
+        await speak(transcriber, 0.3)
+        await be_silent(transcriber, 0.6)
+    ends = [one for one in decisions(heard) if isinstance(one, EndOfTurn)]
+    assert [(one.turn, one.text) for one in ends] == [(1, CALLER_SAYS[0]), (2, CALLER_SAYS[1])]
+    assert ends[1].speech_ms == pytest.approx(1000, abs=40)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DUPLICATE, FaultKind.REORDER])
+async def test_a_turn_that_follows_a_decision_has_none_of_its_words(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard, kind: FaultKind
+) -> None:
+    """However short the turn was, and though its messages come twice or late."""
+    vendors.fail(Fault(kind, "deepgram", count=0))
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 0.1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(be_silent, transcriber, 2)
+            await heard.until(lambda: [one for one in decisions(heard) if isinstance(one, EndOfTurn)])
+            transcriber.begin_turn(2)
+        await speak(transcriber, 1)
+        transcriber.finalize(2)
+        await be_silent(transcriber, 1)
+        assert (await heard.final(2)).text == CALLER_SAYS[1]
+    assert CALLER_SAYS[0] not in " ".join(heard.interims(2))
+
+
+async def test_a_decision_that_nobody_acts_upon_costs_no_words(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        for _ in range(2):
+            await speak(transcriber, 1)
+            await be_silent(transcriber, 1)
+        transcriber.finalize(1)
+        transcriber.begin_turn(2)
+        await speak(transcriber, 1)
+        transcriber.finalize(2)
+        assert (await heard.final(1)).text == f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"
+        assert (await heard.final(2)).text == CALLER_SAYS[2]
+    ends = [one.text for one in decisions(heard) if isinstance(one, EndOfTurn)]
+    assert ends == [CALLER_SAYS[0], f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"]
+
+
+async def test_noise_that_flux_takes_for_silence_is_an_empty_turn(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "en-US") as transcriber:
+        transcriber.begin_turn(1)
+        for _ in range(2):
+            await transcriber.send(np.zeros(512, np.int16), 0.9)
+        transcriber.finalize(1)
+        assert heard.finals(1) == []
+        await be_silent(transcriber, 1)
+        assert (await heard.final(1)).text == ""
+
+
+async def test_an_end_that_was_forced_for_an_earlier_turn_is_no_decision_about_this_one(
+    switchboard: Switchboard, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    forced = turn_info("EndOfTurn", trigger="manual")
+    async with vendor(switchboard, [forced]), flux.open(heard, "en") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        transcriber.finalize(1)
+        await trio.sleep(1)
+    assert heard.interims(1) == ["good"]
+    assert decisions(heard) == []
+
+
+async def test_silence_is_sent_when_no_audio_comes(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    """v2 has no `KeepAlive`, and closes connections that bring nothing."""
+    async with flux.open(heard, "en-US"):
+        await trio.sleep(31)
+    (exchange,) = vendors.requests
+    assert exchange.messages == []
+    assert exchange.audio_bytes > 0
+
+
+async def test_another_language_goes_to_the_multilingual_model(
+    vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
+) -> None:
+    async with flux.open(heard, "de-DE"):
+        pass
+    query = vendors.requests[0].query
+    assert (query["model"], query["language_hint"]) == (["flux-general-multi"], ["de"])
+
+
+async def test_without_eagerness_only_the_end_is_reported(
+    vendors: Simulators, autojump_clock: MockClock, heard: Heard
+) -> None:
+    calm = DeepgramFlux(
+        KEY,
+        base_url=ADDRESS,
+        open_stream=vendors.connect,
+        settings=FluxSettings(eager_eot_threshold=None),
+    )
+    async with calm.open(heard, "en") as transcriber:
+        transcriber.begin_turn(1)
+        await speak(transcriber, 1)
+        await be_silent(transcriber, 0.6)
+    assert "eager_eot_threshold" not in vendors.requests[0].query
+    assert [type(one) for one in decisions(heard)] == [EndOfTurn]

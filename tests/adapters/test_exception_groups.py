@@ -1,0 +1,30 @@
+"""What comes out of a block whose nursery is nobody's business."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.tasks import sole_error
+
+
+def test_an_error_that_is_alone_comes_out_as_it_went_in() -> None:
+    error = KeyError("alone")
+    error.__context__ = ValueError("what was being handled")
+    with pytest.raises(KeyError) as caught, sole_error():
+        raise BaseExceptionGroup("of a nursery", [error])
+    assert caught.value is error
+    assert isinstance(error.__context__, ValueError)
+
+
+def test_several_errors_stay_a_group() -> None:
+    with pytest.raises(ExceptionGroup) as caught, sole_error():
+        raise ExceptionGroup("of a nursery", [KeyError(), ValueError()])
+    assert len(caught.value.exceptions) == 2
+
+
+def test_only_the_outermost_group_is_ours() -> None:
+    """A group that a host raises is the host's, of however few errors."""
+    inner = ExceptionGroup("the host's", [KeyError()])
+    with pytest.raises(ExceptionGroup) as caught, sole_error():
+        raise ExceptionGroup("of a nursery", [inner])
+    assert caught.value is inner

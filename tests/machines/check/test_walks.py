@@ -1,0 +1,188 @@
+"""What the walks of `vantum check` show together, and that what they were walked by is true to the engine."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner
+
+from machines.check import Report
+from machines.check.invariants import INVARIANTS
+from machines.check.markdown import markdown
+from machines.check.report import PLAN, Visited, complaints, visit_everything
+from machines.check.walk import Taken
+from machines.declarations import Outcome
+from machines.facts import Role
+from machines.system import LineUp
+from machines.tables import CONVERSATION, LINK, Kind, Row, rows
+from orchestrator.cli import check as checking
+from orchestrator.cli.main import main
+from tests.machines.check.twins import Tables, Twins, offered
+
+# One file, since one process runs it: the walks are made once.
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
+BESIDE_THE_MODEL = {
+    "TellState",
+    "ReturnLink",
+    "ArmDeadline",
+    "DisarmDeadline",
+    "ArmLinkDeadline",
+    "DisarmLinkDeadline",
+}
+"""What the driver, or the entry to a state, and not an action asks for."""
+LINKS = ("stt link", "llm link", "tts link")
+REPORT = Path(__file__).parents[3] / "docs" / "check.md"
+SAMPLE = 40
+"""Configurations of each walk that are tried beside those that take every transition between them."""
+
+
+@pytest.fixture(scope="module")
+def visited() -> tuple[Visited, ...]:
+    """Every walk of `vantum check`."""
+    return tuple(visit_everything())
+
+
+def test_nothing_is_found_wrong(visited: tuple[Visited, ...]) -> None:
+    assert complaints(visited) == ()
+
+
+def test_the_command_succeeds(visited: tuple[Visited, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {one.name: one.report for one in visited}
+    plan = (evolve(planned, walk=lambda *_, report=made[planned.name], **__: report) for planned in PLAN)
+    monkeypatch.setattr(checking, "PLAN", tuple(plan))
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0
+    assert result.output.endswith(": nothing found wrong.\n")
+
+
+def test_the_committed_report_is_current(visited: tuple[Visited, ...]) -> None:
+    assert REPORT.read_text(encoding="utf-8") == markdown(visited, "../diagrams"), (
+        "docs/check.md is out of date: `vantum check --report docs/check.md` writes it"
+    )
+
+
+# --- what the walks saw ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reports(visited: tuple[Visited, ...]) -> tuple[Report, ...]:
+    """All walks."""
+    return tuple(one.report for one in visited)
+
+
+@pytest.mark.parametrize("invariant", [*(each.__name__ for each in INVARIANTS), "the_end_can_be_reached"])
+def test_every_reachable_configuration_keeps(reports: tuple[Report, ...], invariant: str) -> None:
+    broken = [each for report in reports for each in report.violations if each.invariant == invariant]
+    assert not broken, str(broken[0])
+
+
+def test_no_fact_is_too_much_for_a_machine(reports: tuple[Report, ...]) -> None:
+    known = {"the_end_can_be_reached", *(each.__name__ for each in INVARIANTS)}
+    assert [each for report in reports for each in report.violations if each.invariant not in known] == []
+
+
+def test_the_walk_is_a_walk_over_thousands_of_configurations(reports: tuple[Report, ...]) -> None:
+    answers, turns, queue, host, tools, blocking, links, one_link, two_providers, _ = reports
+    for report in (answers, turns, queue, host, tools, blocking):
+        assert report.configurations > 1_000
+        assert report.facts > 30_000
+        assert report.longest > 10
+    assert links.configurations > 500
+    assert one_link.configurations > 100
+    assert two_providers.configurations > 1_000
+
+
+def test_every_transition_is_taken(reports: tuple[Report, ...]) -> None:
+    taken = {each for report in reports for each in report.taken}
+    missing = [
+        row
+        for machine in (CONVERSATION, LINK)
+        for row in rows(machine.chart)
+        if row.kind is not Kind.IGNORED
+        and Taken(row.machine, row.state, row.event, row.guard, row.target) not in taken
+    ]
+    # A link is wanted when the call starts: nothing is told to it before.
+    assert {(row.state, row.event) for row in missing} <= {
+        ("idle", event) for event in ("link_released", "provider_down", "provider_recovered")
+    }
+
+
+def test_every_ignored_pair_is_ignored_or_refused_before(reports: tuple[Report, ...]) -> None:
+    outcomes = {outcome for report in reports for outcome in report.outcomes}
+
+    def met(row: Row) -> bool:
+        names = ("conversation",) if row.machine == "Conversation" else LINKS
+        return any(
+            (name, row.state, row.event, outcome) in outcomes
+            for name in names
+            for outcome in (Outcome.IGNORED, Outcome.REFUSED)
+        )
+
+    missing = [
+        (row.state, row.event)
+        for machine in (CONVERSATION, LINK)
+        for row in rows(machine.chart)
+        if row.kind is Kind.IGNORED and not met(row)
+    ]
+    # Before the link is wanted no attempt is made, no deadline armed, and nobody complains.
+    idle = {
+        ("idle", event)
+        for event in (
+            "link_opened",
+            "link_failed",
+            "link_deadline_passed",
+            "link_distrusted",
+            "link_return_wanted",
+        )
+    }
+    assert set(missing) <= idle
+
+
+def test_actions_ask_for_nothing_but_what_they_declare(reports: tuple[Report, ...]) -> None:
+    declared = {
+        (row.machine, row.state, row.event, row.target, effect)
+        for machine in (CONVERSATION, LINK)
+        for row in rows(machine.chart)
+        for effect in row.effects
+    }
+    for report in reports:
+        for machine, state, event, target, effect in report.asked:
+            chart = "Conversation" if machine == "conversation" else "Link"
+            if effect not in BESIDE_THE_MODEL:
+                assert (chart, state, event, target, effect) in declared
+
+
+def test_every_declared_effect_is_asked_for_somewhere(reports: tuple[Report, ...]) -> None:
+    asked = {effect for report in reports for *_, effect in report.asked}
+    declared = {
+        effect for machine in (CONVERSATION, LINK) for row in rows(machine.chart) for effect in row.effects
+    }
+    assert declared <= asked
+
+
+# --- the tables and the engine ----------------------------------------------------------------------------
+
+
+def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple[Visited, ...]) -> None:
+    tables, tried = Tables(), 0
+    twins = Twins(tables)
+    beginnings = (Twins(tables), Twins(tables, line_ups={Role.STT: LineUp(1, frozenset({0}))}))
+    for each in beginnings:
+        each.start()
+    draw = random.Random(4)
+    for one in visited:
+        numbers = draw.sample(range(len(one.report.nodes)), min(SAMPLE, len(one.report.nodes)))
+        for number in sorted({*numbers, *one.report.examples}):
+            node = one.report.nodes[number]
+            twins.go_to(node)
+            for fact in dict.fromkeys(offered(twins.tables, node.books)):
+                handled = twins.handle(fact)
+                tried += 1
+                if any(step.outcome is Outcome.TAKEN for step in handled.steps):
+                    twins.go_to(node)
+    taken = {Taken(row.machine, row.state, row.event, row.guard, row.target) for row in tables.rows}
+    assert taken >= {transition for one in visited for transition in one.report.taken}
+    assert tried > 10_000

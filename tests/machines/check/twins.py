@@ -1,0 +1,104 @@
+"""The same call twice: by the library's engine and by the tables, compared after every fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import fields
+from statemachine.orderedset import OrderedSet
+
+from machines.check.enabled_facts import (
+    all_offers,
+    answer_offers,
+    blocking_offers,
+    host_offers,
+    link_offers,
+    one_link_offers,
+    tool_offers,
+    turn_offers,
+)
+from machines.check.observer import Books
+from machines.check.snapshots import restore
+from machines.check.table_driver import run_by_tables
+from machines.check.walk import SHORT, Node, drivers
+from machines.driver import Driver
+from machines.facts import Fact, Role
+from machines.policy import ConversationPolicy
+from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.tables import Row
+from tests.machines.calls import CHARTS
+
+ONE_EACH: Mapping[Role, LineUp] = {}
+
+
+class Tables:
+    """Charts that are run by their tables; making them takes longer than most calls."""
+
+    def __init__(self) -> None:
+        self.rows: set[Row] = set()
+        """The transitions that they took."""
+        self.charts = Charts()
+        run_by_tables(self.charts.conversation, self.rows.add)
+        run_by_tables(self.charts.link, self.rows.add)
+
+
+class Twins:
+    """The same call twice: by the engine and by the tables."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        policy: ConversationPolicy = SHORT,
+        line_ups: Mapping[Role, LineUp] = ONE_EACH,
+    ) -> None:
+        self.engine = ConversationSystem(policy, CHARTS, line_ups)
+        self.tables = ConversationSystem(policy, tables.charts, line_ups)
+
+    def start(self) -> Handled:
+        """Begin both calls."""
+        by_engine, by_tables = self.engine.start(0.0), self.tables.start(0.0)
+        assert by_tables == by_engine
+        return by_tables
+
+    def go_to(self, node: Node) -> None:
+        """Both are in this configuration."""
+        for system in (self.engine, self.tables):
+            for driver, kept in zip(drivers(system), node.machines, strict=True):
+                restore(driver, kept)
+        for driver in drivers(self.engine):
+            state = nesting(driver)
+            driver.context.state = OrderedSet(state) if len(state) > 1 else state[0]
+
+    def handle(self, fact: Fact) -> Handled:
+        """Both take the fact in, with the same steps, effects and memory."""
+        by_engine, by_tables = self.engine.handle(fact), self.tables.handle(fact)
+        assert by_tables == by_engine
+        for engine, tables in zip(drivers(self.engine), drivers(self.tables), strict=True):
+            assert nesting(tables) == nesting(engine)
+            assert memory(tables) == memory(engine)
+        return by_tables
+
+
+def nesting(driver: Driver[Any]) -> tuple[str, ...]:
+    """The active states, outermost first: each has its own form for them."""
+    state = driver.context.state
+    return (state,) if isinstance(state, str) else tuple(state)
+
+
+def memory(driver: Driver[Any]) -> tuple[Any, ...]:
+    """All that a machine remembers beside its state."""
+    context = driver.context
+    return tuple(getattr(context, each.name) for each in fields(type(context)) if each.name != "state")
+
+
+def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+    """Every fact that any walk would offer."""
+    yield from answer_offers(system, books)
+    yield from turn_offers(system, books)
+    yield from host_offers(system, books)
+    yield from all_offers(system, books)
+    yield from tool_offers(system, books)
+    yield from blocking_offers(system, books)
+    yield from link_offers(system, books)
+    yield from one_link_offers(system, books)

@@ -1,0 +1,318 @@
+"""The call: who hears of what, which outcome is recorded, and that it is recorded exactly once."""
+
+from __future__ import annotations
+
+import pytest
+
+from machines.declarations import Outcome, Step
+from machines.driver import Driver
+from machines.effects import Effect
+from machines.facts import Fact
+from machines.phone_call import (
+    ArmCallDeadline,
+    BeginConversation,
+    Call,
+    CallAbandoned,
+    CallAnswered,
+    CallContext,
+    CallDeadlinePassed,
+    CallOffered,
+    CallOutcome,
+    CallPlaced,
+    CallRinging,
+    CallTransferred,
+    CarrierEnded,
+    ConversationEnded,
+    DialWanted,
+    DisarmCallDeadline,
+    EndConversation,
+    HangUpCall,
+    HangUpWanted,
+    MachineAnswered,
+    PlaceCall,
+    PlacingFailed,
+    RecordOutcome,
+    SayLastWords,
+    StreamOpened,
+    TransferCall,
+    TransferFailed,
+    TransferWanted,
+)
+from machines.tables import CALL
+from tests.machines.check.reachable import reachable_steps
+
+CHART = Call(CallContext())
+
+
+class Story:
+    """One call, and what became of it."""
+
+    def __init__(self, context: CallContext | None = None) -> None:
+        self.driver = Driver("call", CHART, context or CallContext(), ArmCallDeadline, DisarmCallDeadline)
+
+    @property
+    def state(self) -> str:
+        return self.driver.state
+
+    def happens(self, *facts: Fact) -> tuple[Effect, ...]:
+        """The effects of the last one, without those about deadlines."""
+        effects = [self.step(fact) for fact in facts][-1].effects
+        return tuple(each for each in effects if not isinstance(each, ArmCallDeadline | DisarmCallDeadline))
+
+    def step(self, fact: Fact) -> Step:
+        return self.driver.handle(fact)
+
+    def time_passes(self) -> tuple[Effect, ...]:
+        number = self.driver.context.deadline_armed
+        assert number is not None
+        return self.happens(CallDeadlinePassed(number))
+
+
+RINGS = (DialWanted(), CallPlaced(), CallRinging())
+TALKS = (*RINGS, CallAnswered(), StreamOpened())
+
+
+# --- outbound ---------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_is_answered_has_a_conversation_and_hangs_up_after_it() -> None:
+    story = Story()
+    assert story.happens(DialWanted()) == (PlaceCall(),)
+    assert story.happens(CallPlaced(), CallRinging(), CallAnswered()) == ()
+    assert story.happens(StreamOpened()) == (BeginConversation(),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.COMPLETED)) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
+    assert story.state == "ENDED"
+
+
+@pytest.mark.parametrize(
+    "outcome", [CallOutcome.BUSY, CallOutcome.NO_ANSWER, CallOutcome.FAILED, CallOutcome.CANCELLED]
+)
+def test_a_call_that_nobody_takes_ends_as_the_carrier_says(outcome: CallOutcome) -> None:
+    assert Story().happens(*RINGS, CarrierEnded(outcome)) == (RecordOutcome(outcome, ""),)
+
+
+def test_a_call_that_cannot_be_placed_has_failed_and_says_why() -> None:
+    [effect] = Story().happens(DialWanted(), PlacingFailed("no such number"))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "no such number")
+
+
+def test_a_stream_may_open_before_the_carrier_says_that_somebody_answered() -> None:
+    story = Story()
+    assert story.happens(*RINGS, StreamOpened()) == (BeginConversation(),)
+    assert story.step(CallAnswered()).outcome is Outcome.IGNORED
+    assert story.state == "TALKING"
+
+
+def test_what_the_carrier_reports_may_come_before_its_answer_to_the_order() -> None:
+    story = Story()
+    story.happens(DialWanted(), CallRinging(), CallPlaced())
+    assert story.state == "ringing"
+
+
+def test_a_call_that_is_put_through_and_never_heard_of_has_failed() -> None:
+    story = Story()
+    story.happens(*RINGS, CallAnswered())
+    assert story.time_passes() == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "the media stream was not opened in time")
+
+
+def test_a_caller_who_hangs_up_before_the_stream_opens_has_had_no_conversation() -> None:
+    [effect] = Story().happens(CallOffered(), CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "the call ended before there was a conversation")
+
+
+# --- hanging up -------------------------------------------------------------------------------------------
+
+
+def test_clearing_while_it_rings_cancels() -> None:
+    story = Story()
+    assert story.happens(*RINGS, HangUpWanted()) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.NO_ANSWER)) == (RecordOutcome(CallOutcome.CANCELLED, ""),)
+
+
+def test_clearing_while_the_order_is_under_way_waits_for_the_calls_name() -> None:
+    story = Story()
+    assert story.happens(DialWanted(), HangUpWanted()) == ()
+    assert story.state == "revoking"
+    assert story.happens(CallPlaced()) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.CANCELLED)) == (RecordOutcome(CallOutcome.CANCELLED, ""),)
+
+
+def test_clearing_on_a_conversation_lets_it_say_goodbye() -> None:
+    story = Story()
+    assert story.happens(*TALKS, HangUpWanted()) == (EndConversation(),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    assert story.time_passes() == (RecordOutcome(CallOutcome.COMPLETED, ""),)
+
+
+def test_a_conversation_that_does_not_end_is_hung_up_on() -> None:
+    story = Story()
+    story.happens(*TALKS, HangUpWanted())
+    assert story.time_passes() == (HangUpCall(),)
+
+
+def test_a_caller_who_hangs_up_ends_the_conversation_and_nobody_need_hang_up_on_them() -> None:
+    story = Story()
+    assert story.happens(*TALKS, CarrierEnded(CallOutcome.COMPLETED)) == (EndConversation(),)
+    assert story.happens(ConversationEnded()) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
+
+
+def test_a_conversation_that_breaks_makes_a_failed_call() -> None:
+    story = Story()
+    story.happens(*TALKS, ConversationEnded(broken=True))
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "the conversation broke")
+
+
+@pytest.mark.parametrize("before", [RINGS, (*RINGS, CallAnswered())])
+def test_a_machine_is_hung_up_on_before_there_is_a_conversation(before: tuple[Fact, ...]) -> None:
+    story = Story()
+    assert story.happens(*before, MachineAnswered()) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.COMPLETED)) == (
+        RecordOutcome(CallOutcome.MACHINE_ANSWERED, ""),
+    )
+
+
+def test_a_machine_that_is_found_out_late_ends_the_conversation() -> None:
+    story = Story()
+    assert story.happens(*TALKS, MachineAnswered()) == (EndConversation(),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    assert story.time_passes() == (RecordOutcome(CallOutcome.MACHINE_ANSWERED, ""),)
+
+
+def test_a_silent_carrier_ends_as_no_answer() -> None:
+    story = Story()
+    story.happens(*RINGS)
+    assert story.time_passes() == (HangUpCall(),)
+    [effect] = story.time_passes()
+    assert isinstance(effect, RecordOutcome)
+    assert effect.outcome is CallOutcome.NO_ANSWER
+
+
+# --- handing over -----------------------------------------------------------------------------------------
+
+THEM = "+15005557777"
+WANTED = TransferWanted(THEM, "I connect you.")
+HANDED_OVER = ConversationEnded(handed_over=True)
+
+
+def test_a_transfer_says_its_last_words_and_then_connects_the_caller() -> None:
+    story = Story()
+    assert story.happens(*TALKS, WANTED) == (SayLastWords("I connect you."),)
+    assert story.state == "TALKING"
+    assert story.happens(HANDED_OVER) == (TransferCall(THEM),)
+    assert story.happens(CallTransferred()) == (RecordOutcome(CallOutcome.HANDED_OVER, ""),)
+    assert story.step(CarrierEnded(CallOutcome.COMPLETED)).outcome is Outcome.IGNORED
+
+
+def test_a_conversation_that_wants_a_person_by_itself_gets_whoever_is_there_for_that() -> None:
+    assert Story(CallContext(transfer_to=THEM)).happens(*TALKS, HANDED_OVER) == (TransferCall(THEM),)
+
+
+def test_where_nobody_is_there_the_call_ends() -> None:
+    story = Story()
+    assert story.happens(*TALKS, HANDED_OVER) == (HangUpCall(),)
+    assert story.happens(CarrierEnded(CallOutcome.COMPLETED)) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
+
+
+@pytest.mark.parametrize("ended", [ConversationEnded(), ConversationEnded(broken=True)])
+def test_a_conversation_that_ends_otherwise_is_hung_up_on(ended: ConversationEnded) -> None:
+    assert Story(CallContext(transfer_to=THEM)).happens(*TALKS, ended) == (HangUpCall(),)
+
+
+def test_a_transfer_that_the_carrier_refuses_ends_the_call_and_says_why() -> None:
+    story = Story()
+    assert story.happens(*TALKS, WANTED, HANDED_OVER, TransferFailed("no")) == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.FAILED, "the caller could not be handed over: no")
+
+
+def test_a_transfer_that_the_carrier_does_not_answer_ends_the_call() -> None:
+    story = Story()
+    story.happens(*TALKS, WANTED, HANDED_OVER)
+    assert story.time_passes() == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert isinstance(effect, RecordOutcome)
+    assert effect.outcome is CallOutcome.FAILED
+
+
+def test_a_caller_who_hangs_up_while_being_connected_has_had_a_conversation() -> None:
+    story = Story()
+    [effect] = story.happens(*TALKS, WANTED, HANDED_OVER, CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.COMPLETED, "")
+
+
+@pytest.mark.parametrize("before", [(), RINGS, (*TALKS, HangUpWanted())])
+def test_nobody_is_handed_over_who_is_not_talked_to(before: tuple[Fact, ...]) -> None:
+    story = Story()
+    for fact in before:
+        story.step(fact)
+    assert story.step(WANTED).outcome is Outcome.IGNORED
+
+
+# --- everything -------------------------------------------------------------------------------------------
+
+
+def offers(context: CallContext) -> list[Fact]:
+    """What can happen to a call now, late facts included."""
+    return [
+        DialWanted(),
+        CallOffered(),
+        CallPlaced(),
+        PlacingFailed("no"),
+        CallRinging(),
+        CallAnswered(),
+        MachineAnswered(),
+        StreamOpened(),
+        *(ConversationEnded(broken) for broken in (False, True)),
+        ConversationEnded(handed_over=True),
+        TransferWanted(THEM, "One moment."),
+        CallTransferred(),
+        TransferFailed("no"),
+        HangUpWanted(),
+        *(CarrierEnded(outcome) for outcome in CallOutcome),
+        CallAbandoned(),
+        *(CallDeadlinePassed((context.deadline_armed or 0) - late) for late in (0, 1)),
+    ]
+
+
+def key(context: CallContext) -> tuple[object, ...]:
+    """Contexts of the same key behave the same."""
+    armed = context.deadline_armed is not None
+    return (str(context.state), context.outcome, context.transfer_to, context.carrier_over, armed)
+
+
+def test_every_reachable_configuration_keeps_its_promises() -> None:
+    def handle(context: CallContext, fact: Fact) -> Step:
+        return Story(context).step(fact)
+
+    for step, after in reachable_steps(CALL, Story().driver.context, handle, offers, key):
+        # The outcome is recorded on the one way to the end, exactly then.
+        recorded = [each for each in step.effects if isinstance(each, RecordOutcome)]
+        assert len(recorded) == (step.target == "ENDED" != step.source)
+        # A conversation begins exactly with TALKING, and is told to end before its call is.
+        began = step.target == "TALKING" != step.source
+        assert (BeginConversation() in step.effects) == began
+        leaves = step.source == "TALKING" and step.target == "parting"
+        assert (EndConversation() in step.effects) == leaves
+        assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)
+        hangs_up = step.target == "clearing" != step.source
+        assert (HangUpCall() in step.effects) == hangs_up
+        # Whoever is to take over is called exactly then, and only if there is somebody.
+        hands_over = step.target == "handover" != step.source
+        assert (TransferCall(THEM) in step.effects) == hands_over
+        # Nobody is waited for without end, but the conversation.
+        assert (after.deadline_armed is not None) == (step.target not in ("idle", "TALKING", "ENDED"))
+
+
+def test_from_everywhere_deadlines_alone_lead_to_the_end() -> None:
+    """But from a conversation, which ends by itself, and from a call that was never begun."""
+    for begins in (DialWanted(), CallOffered()):
+        story = Story()
+        story.happens(begins)
+        for _ in range(5):
+            if story.state != "ENDED":
+                story.time_passes()
+        assert story.state == "ENDED"

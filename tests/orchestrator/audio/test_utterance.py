@@ -1,0 +1,443 @@
+"""Speaking in virtual time: how audio is cut, how far it runs ahead, what is reported, and how it stops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+import trio
+from attrs import define
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from adapters.interfaces import Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
+from machines.effects import StopCause
+from machines.facts import (
+    Fact,
+    PlaybackAt,
+    PlaybackFinished,
+    SegmentVoiced,
+    SynthesisFailed,
+)
+from orchestrator.audio.playback import PlaybackClock, SampleBuffer
+from orchestrator.audio.utterance import (
+    RUNNING_OUT_S,
+    SHORTEST_CHUNK_MS,
+    OpenSpeech,
+    Pacing,
+    Utterance,
+)
+from orchestrator.sessions.session import LEGACY_PACING, hierarchical_pacing
+from orchestrator.simulation import (
+    Delay,
+    Ends,
+    Fails,
+    SimulatedCaller,
+    SimulatedTextToSpeech,
+    Speaking,
+    Stalls,
+    script,
+)
+from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
+
+TEXT = "x" * 50
+"""Three seconds of speech."""
+
+
+async def speak(
+    caller: SimulatedCaller, speaking: Speaking, *texts: str, gap_s: float = 0
+) -> tuple[Playback, list[Fact]]:
+    """One answer from its first segment to its end."""
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with (
+        SimulatedTextToSpeech(script(then=speaking)).open("en-US") as voice,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(utterance.run, streams_of(voice))
+        for number, text in enumerate(texts):
+            utterance.say(number, text)
+            await trio.sleep(gap_s)
+        utterance.finish()
+    return caller.playbacks[0], facts
+
+
+def streams_of(voice: Voice) -> OpenSpeech:
+    """What an utterance opens its streams with."""
+    return lambda rate: voice.speak(rate, None)
+
+
+def durations(playback: Playback) -> list[float]:
+    return [round(chunk.duration_ms, 3) for chunk in playback.chunks]
+
+
+@pytest.mark.parametrize("pacing", [LEGACY_PACING, hierarchical_pacing(24_000), hierarchical_pacing(8000)])
+async def test_audio_is_sent_in_full_chunks_and_only_a_little_ahead(
+    pacing: Pacing, autojump_clock: MockClock
+) -> None:
+    playback, _ = await speak(SimulatedCaller(pacing=pacing), Speaking(), TEXT)
+    assert set(durations(playback)[:-1]) == {pacing.chunk_ms}
+    assert pacing.lead_ms < playback.ahead_ms() <= pacing.lead_ms + pacing.chunk_ms + 1e-6
+    assert playback.sent_ms() == playback.ended_with_ms == pytest.approx(3000)
+
+
+async def test_the_shipped_client_gets_a_pause_before_the_first_chunk(autojump_clock: MockClock) -> None:
+    playback, _ = await speak(SimulatedCaller(pacing=LEGACY_PACING), Speaking(), TEXT)
+    assert playback.chunks[0].at_ms - playback.begun_at_ms == pytest.approx(50)
+
+
+@pytest.mark.parametrize("voice_rate", [16_000, 22_050, 24_000, 44_100, 48_000])
+async def test_resampling_to_the_wire_loses_and_adds_nothing(
+    voice_rate: int, autojump_clock: MockClock
+) -> None:
+    caller = SimulatedCaller(pacing=LEGACY_PACING)
+    playback, facts = await speak(caller, Speaking(rate=voice_rate), TEXT, "y" * 17, "z" * 31)
+    assert sum(len(chunk.samples) for chunk in playback.chunks) == 48 * 60 * (50 + 17 + 31)
+    assert [fact.duration_ms for fact in facts if isinstance(fact, SegmentVoiced)] == [3000, 1020, 1860]
+
+
+async def test_a_slow_voice_is_sent_as_it_comes(autojump_clock: MockClock) -> None:
+    """Audio that comes slower than it is played is not held back for a full chunk."""
+    playback, facts = await speak(SimulatedCaller(), Speaking(between=Delay(130)), TEXT)
+    assert min(durations(playback)[:-1]) >= SHORTEST_CHUNK_MS
+    assert playback.sent_ms() == pytest.approx(3000)
+    started = [fact for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
+    assert len(started) > 10
+
+
+async def test_a_caller_who_runs_out_between_segments_is_known_to(autojump_clock: MockClock) -> None:
+    caller = SimulatedCaller()
+    playback, facts = await speak(caller, Speaking(), "x" * 10, "y" * 10, gap_s=2)
+    told = [fact for fact in facts if isinstance(fact, PlaybackAt)]
+    assert [fact.position_ms for fact in told if not fact.playing] == pytest.approx([600, 1200])
+    [dry] = [place for place, fact in enumerate(told[:-1]) if not fact.playing]
+    assert told[0].position_ms == 0
+    assert told[dry + 1].playing
+    assert told[dry + 1].position_ms == pytest.approx(600)
+    assert isinstance(facts[-1], PlaybackFinished)
+    assert playback.heard_ms(1e12) == pytest.approx(1200)
+
+
+async def test_the_end_is_reported_when_everything_was_played_not_when_it_was_sent(
+    autojump_clock: MockClock,
+) -> None:
+    began = trio.current_time()
+    await speak(SimulatedCaller(), Speaking(), TEXT)
+    assert trio.current_time() - began == pytest.approx(3.0)
+
+
+async def test_a_caller_who_acknowledges_playback_is_not_spoken_for(autojump_clock: MockClock) -> None:
+    pacing = Pacing(rate=8000, chunk_ms=100, lead_ms=100, acknowledged=True)
+    slow = Speaking(between=Delay(130))
+    playback, facts = await speak(SimulatedCaller(pacing=pacing), slow, TEXT)
+    assert playback.ended_with_ms == pytest.approx(3000)
+    assert [type(fact) for fact in facts] == [SegmentVoiced]
+
+
+async def test_a_voice_is_not_heard_ahead_without_limit(autojump_clock: MockClock) -> None:
+    """Half a minute of audio waits here, more waits at the voice."""
+    caller = SimulatedCaller()
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with (
+        SimulatedTextToSpeech().open("en-US") as voice,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(utterance.run, streams_of(voice))
+        for number in range(100):
+            utterance.say(number, TEXT)
+        await wait_all_tasks_blocked()
+        voiced = sum(fact.duration_ms for fact in facts if isinstance(fact, SegmentVoiced))
+        assert 30_000 <= voiced <= 33_000
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("chunks", [0, 1, 5])
+async def test_no_audio_follows_a_stop_at_the_very_moment_a_chunk_is_due(
+    seed: int, chunks: int, autojump_clock: MockClock
+) -> None:
+    trio._core._run._r.seed(seed)
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        await wait_all_tasks_blocked()
+        # The sender's own sums, so that both wake up in the same instant.
+        clock = PlaybackClock()
+        for _ in range(3 + chunks):
+            clock.sent(caller.pacing.chunk_ms)
+        await clock.wait_until_left(caller.pacing.lead_ms)
+        nursery.cancel_scope.cancel()
+        caller.stop_audio(1, StopCause.INTERRUPTED)
+    assert caller.complaints == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("checkpoints", range(4))
+async def test_no_audio_follows_a_stop_at_the_very_moment_audio_arrives_from_the_voice(
+    seed: int, checkpoints: int, autojump_clock: MockClock
+) -> None:
+    trio._core._run._r.seed(seed)
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+    slow = SimulatedTextToSpeech(script(then=Speaking(first=Delay(1000), between=Delay(1000))))
+    async with slow.open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        await trio.sleep(2)
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+        caller.stop_audio(1, StopCause.INTERRUPTED)
+    assert caller.complaints == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_an_answer_that_is_stopped_at_once_never_begins(seed: int, autojump_clock: MockClock) -> None:
+    trio._core._run._r.seed(seed)
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        nursery.cancel_scope.cancel()
+        caller.stop_audio(1, StopCause.INTERRUPTED)
+    assert caller.complaints == []
+
+
+@pytest.mark.parametrize(
+    "speaking",
+    [
+        Speaking(ms_per_character=0),
+        Speaking(fault=Ends()),
+        Speaking(fault=Ends(), after=7),
+        Speaking(fault=Fails(), after=7),
+        Speaking(misnumbered=True),
+    ],
+    ids=["no audio", "ends before any audio", "ends in a segment", "fails in a segment", "wrong segment"],
+)
+async def test_a_voice_that_does_not_say_everything_has_failed(
+    speaking: Speaking, autojump_clock: MockClock
+) -> None:
+    facts: list[Fact] = []
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with SimulatedTextToSpeech(script(then=speaking)).open("en-US") as voice:
+        utterance.say(0, TEXT)
+        utterance.say(1, TEXT)
+        utterance.finish()
+        with trio.move_on_after(60):
+            await utterance.run(streams_of(voice))
+    [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
+    assert (failed.utterance, failed.take) == (1, 1)
+    assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
+
+
+async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_without_a_seam(
+    autojump_clock: MockClock,
+) -> None:
+    """The first voice dies after 700 ms of the second segment; the machine asks for the rest."""
+    facts: list[Fact] = []
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    provider = SimulatedTextToSpeech(script(Speaking(fault=Fails(), after=37), then=Speaking()))
+    async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        utterance.say(1, TEXT)
+        utterance.finish()
+        await wait_all_tasks_blocked()
+        [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
+        assert failed.voiced_ms == pytest.approx(700)
+        utterance.restart(2)
+        utterance.say(2, "x" * 10)
+        utterance.finish()
+    [playback] = caller.playbacks
+    assert playback.sent_ms() == playback.ended_with_ms == pytest.approx(3000 + 700 + 600)
+    assert playback.heard_ms(playback.begun_at_ms + 4300) == pytest.approx(4300), "there is no gap"
+    voiced = [(fact.segment, fact.take) for fact in facts if isinstance(fact, SegmentVoiced)]
+    assert voiced == [(0, 1), (2, 2)]
+    assert isinstance(facts[-1], PlaybackFinished)
+
+
+async def test_a_take_that_is_given_up_leaves_nothing_of_it_behind(autojump_clock: MockClock) -> None:
+    """A voice that stalls: what it was given goes to the next take, and its stream is closed."""
+    caller = SimulatedCaller()
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    provider = SimulatedTextToSpeech(script(Speaking(fault=Stalls()), then=Speaking()))
+    async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await trio.sleep(5)
+        assert provider.running == 1
+        utterance.restart(2)
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await wait_all_tasks_blocked()
+        assert provider.running == 0
+    assert caller.playbacks[0].sent_ms() == pytest.approx(3000)
+    assert not any(isinstance(fact, SynthesisFailed) for fact in facts)
+
+
+async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_clock: MockClock) -> None:
+    """Its end is known only when all of it came; until then whoever waits must know that it goes on."""
+    _, facts = await speak(SimulatedCaller(), Speaking(between=Delay(80)), "x" * 100)
+    heard = [fact.position_ms for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
+    assert heard == sorted(heard)
+    assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
+
+
+# --- held -------------------------------------------------------------------------------------------------
+
+
+@define
+class Counting:
+    """A voice whose samples are numbered throughout, so that none can be missed, doubled or out of order."""
+
+    samples: int
+    sample_rate: int = SMALL_CHUNKS.rate
+
+    @asynccontextmanager
+    async def speak(self, rate: int) -> AsyncIterator[SpeechStream]:
+        """The one stream."""
+        assert rate == self.sample_rate
+        yield self
+
+    async def say(self, segment: int, text: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def end(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def __aiter__(self) -> AsyncIterator[SpokenAudio | SegmentEnd]:
+        for start in range(0, self.samples, 2000):
+            await trio.sleep(0.02)
+            yield SpokenAudio(0, numbered(min(2000, self.samples - start), start))
+        yield SegmentEnd(0)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("hold_at_ms", [0, 10, 59.99, 60, 123.4567, 333, 1000, 1180, 1220, 1290])
+@pytest.mark.parametrize("for_ms", [0, 5, 37, 250, 2000])
+async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
+    for_ms: float, hold_at_ms: float, drops: bool, autojump_clock: MockClock
+) -> None:
+    voice = Counting(samples=24 * 1300)
+    caller = SimulatedCaller(drops_when_held=drops)
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, voice.speak)
+        utterance.say(0, TEXT)
+        utterance.finish()
+        await trio.sleep(hold_at_ms / 1000)
+        utterance.hold()
+        held_ms = trio.current_time() * 1000
+        await trio.sleep(for_ms / 1000)
+        utterance.resume()
+    [playback] = caller.playbacks
+    heard = np.concatenate([chunk.samples for chunk in playback.chunks])
+    assert np.array_equal(heard, numbered(24 * 1300))
+    assert [each for each in playback.chunks if 1e-6 < each.at_ms - held_ms < for_ms - 1e-6] == []
+    assert caller.complaints == []
+    # A sample is 0.04 ms, and holds are not as long as a number of them.
+    assert playback.ahead_ms() <= caller.pacing.lead_ms + caller.pacing.chunk_ms + 0.05
+    assert isinstance(facts[-1], PlaybackFinished)
+
+
+async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
+    autojump_clock: MockClock,
+) -> None:
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        utterance.say(0, TEXT)
+        utterance.finish()
+        utterance.hold()
+        nursery.start_soon(utterance.run, streams_of(voice))
+        await trio.sleep(10)
+        assert caller.playbacks == []
+        utterance.resume()
+    assert caller.playbacks[0].sent_ms() == pytest.approx(3000)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
+    drops: bool, autojump_clock: MockClock
+) -> None:
+    caller = SimulatedCaller(drops_when_held=drops)
+    facts: list[Fact] = []
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(voice))
+        utterance.say(0, TEXT)
+        await trio.sleep(1)
+        utterance.hold()
+        await trio.sleep(1)
+        last = [fact for fact in facts if isinstance(fact, PlaybackAt)][-1]
+        assert not last.playing
+        assert last.position_ms == pytest.approx(caller.playbacks[0].heard_ms(1e12))
+        assert (last.position_ms == pytest.approx(1000)) is drops
+        nursery.cancel_scope.cancel()
+
+
+# --- the parts --------------------------------------------------------------------------------------------
+
+
+def numbered(count: int, start: int = 0) -> Samples:
+    return np.arange(start, start + count, dtype=np.int16)
+
+
+async def test_a_buffer_gives_what_was_put_in_in_order_however_it_is_cut() -> None:
+    buffer = SampleBuffer(1000)
+    for start in (0, 7, 14):
+        await buffer.put(numbered(7, start))
+    buffer.close()
+    taken: Sequence[Samples] = [await buffer.take(5, 5) for _ in range(5)]
+    assert [len(piece) for piece in taken] == [5, 5, 5, 5, 1]
+    assert np.array_equal(np.concatenate(taken), numbered(21))
+    assert len(await buffer.take(5, 5)) == 0
+
+
+async def test_a_buffer_waits_for_enough(autojump_clock: MockClock) -> None:
+    buffer = SampleBuffer(1000)
+    await buffer.put(numbered(3))
+    with trio.move_on_after(1) as waiting:
+        await buffer.take(10, 4)
+    assert waiting.cancelled_caught
+    assert len(await buffer.take(10, 3)) == 3
+
+
+async def test_a_full_buffer_holds_its_filler_up(autojump_clock: MockClock) -> None:
+    buffer = SampleBuffer(10)
+    await buffer.put(numbered(10))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(buffer.put, numbered(5, 10))
+        await wait_all_tasks_blocked()
+        assert len(await buffer.take(20, 1)) == 10
+    assert np.array_equal(await buffer.take(20, 1), numbered(5, 10))
+
+
+async def test_a_playback_clock_follows_chunks_and_gaps(autojump_clock: MockClock) -> None:
+    clock = PlaybackClock()
+    began = trio.current_time()
+    clock.sent(100)
+    clock.sent(100)
+    assert clock.plays_out_at - began == pytest.approx(0.2)
+    await clock.wait_until_left(50)
+    assert trio.current_time() - began == pytest.approx(0.15)
+    await trio.sleep(1)
+    clock.stop()
+    clock.sent(100)
+    assert clock.plays_out_at - trio.current_time() == pytest.approx(0.1)
+    assert clock.sent_ms == 300
+
+
+def test_the_caller_is_served_before_running_out() -> None:
+    for pacing in (LEGACY_PACING, hierarchical_pacing(24_000)):
+        assert pacing.lead_ms / 1000 > RUNNING_OUT_S

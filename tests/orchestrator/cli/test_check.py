@@ -1,0 +1,125 @@
+"""`vantum check`: what is told of the walks, and with which exit code it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from machines.check.report import PLAN
+from machines.link import Link
+from orchestrator.cli import check as checking
+from orchestrator.cli.main import main
+
+ONE_LINK = tuple(planned for planned in PLAN if planned.name in ("one link", "known down"))
+
+
+@pytest.fixture(autouse=True)
+def short_walks_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checking, "PLAN", ONE_LINK)
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ("check", *arguments))
+
+
+@pytest.fixture
+def links_are_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Link, "close", lambda self: None)
+
+
+def test_each_walk_is_told_with_its_counts() -> None:
+    first = check().output.splitlines()[0]
+    assert first.startswith("one link ")
+    for told in ("configurations", "facts", "transitions", "longest path", " s "):
+        assert told in first
+
+
+def test_each_invariant_is_told_with_its_meaning() -> None:
+    lines = check().output.splitlines()
+    line = next(line for line in lines if " one_attempt_per_link " in line)
+    assert line.startswith("held ")
+    assert line.endswith("A link is opened again only when its last attempt was closed or failed.")
+
+
+def test_what_no_walk_meets_is_told_and_fails() -> None:
+    result = check()
+    assert result.exit_code == 1
+    assert "conversation: recording_started in quiet is declared, and no walk meets it" in result.output
+    assert "link: link_released in idle" not in result.output
+
+
+@pytest.mark.usefixtures("links_are_left_open")
+def test_a_violation_is_shown_with_the_shortest_way_to_it() -> None:
+    result = check()
+    assert result.exit_code == 1
+    assert "In the walk “one link”, no_link_is_left_at_the_end: left open: " in result.output
+    trace = result.output.split("no_link_is_left_at_the_end: left open")[1]
+    assert "  stt link: idle → opening, taken: link_wanted(stt)\n" in trace
+    assert "  stt link: opening → DOWN, taken: link_failed(stt, 1, fatal, 0.5)\n" in trace
+    assert "  conversation: connecting → closing, taken: link_down(stt, fatal)\n" in trace
+    assert "held       one_attempt_per_link " in result.output
+    assert "broken     no_link_is_left_at_the_end " in result.output
+    assert "not known  the_end_can_be_reached " in result.output
+
+
+def test_walks_at_random_are_added_if_wanted() -> None:
+    once, again, other = (
+        [line.split(" s   ")[0].rsplit(maxsplit=1)[0] for line in check(*arguments).output.splitlines()[2:5]]
+        for arguments in (
+            ("--thorough", "2000"),
+            ("--thorough", "2000", "--seed", "1"),
+            ("--thorough", "2000", "--seed", "2"),
+        )
+    )
+    assert [line.split()[0] for line in once] == ["interruptible", "uninterrupted", "half"]
+    assert once == again != other
+    assert all(2_000 <= int(line.split()[3].replace(",", "")) < 2_200 for line in once)
+
+
+def test_the_report_is_of_the_exhaustive_walks_only(tmp_path: Path) -> None:
+    check("--report", "short.md")
+    check("--report", "long.md", "--thorough", "500")
+    assert (tmp_path / "long.md").read_text() == (tmp_path / "short.md").read_text()
+
+
+def test_the_report_says_what_each_walk_leaves_out(tmp_path: Path) -> None:
+    check("--report", "check.md")
+    written = (tmp_path / "check.md").read_text(encoding="utf-8")
+    for planned in ONE_LINK:
+        assert f"- **{planned.name}**: {planned.leaves_out}" in written
+
+
+def test_the_report_is_written_with_links_to_the_diagrams(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    result = check("--report", "docs/check.md")
+    assert result.output.endswith("The report is in docs/check.md.\n")
+    written = (tmp_path / "docs" / "check.md").read_text(encoding="utf-8")
+    assert "](../diagrams/conversation.svg)" in written
+    assert "| one link | " in written
+    assert "| `one_attempt_per_link` |" in written
+
+
+@pytest.mark.usefixtures("links_are_left_open")
+def test_a_violation_is_in_the_report(tmp_path: Path) -> None:
+    assert check("--report", "check.md").exit_code == 1
+    written = (tmp_path / "check.md").read_text(encoding="utf-8")
+    assert "no_link_is_left_at_the_end: left open" in written
+    assert "](diagrams/link.svg)" in written
+
+
+def test_the_same_walks_give_the_same_report(tmp_path: Path) -> None:
+    for name in ("one.md", "two.md"):
+        check("--report", name)
+    assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_told_at_once() -> None:
+    result = check("--report", "no/such/directory/check.md")
+    assert result.exit_code == 1
+    assert (
+        result.output
+        == "Error: Cannot write the report to no/such/directory/check.md: No such file or directory.\n"
+    )

@@ -1,0 +1,57 @@
+"""Journals for tests: of simulated calls, kept in memory or in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from machines.facts import Role, SegmentVoiced
+from machines.system import Charts
+from orchestrator.conversation.charts import charts_of_this_thread
+from orchestrator.journal.format import SUFFIX, About, CallJournal, End, Journal, Record, frame, read_journal
+from orchestrator.journal.redaction import Redactor
+from orchestrator.journal.replay import Replayed, replay
+from orchestrator.simulation import hold_call
+
+ABOUT = About("0198-call", "vantum.v2", 1_790_000_000_000.0, dict.fromkeys(Role, ("simulated",)))
+
+
+def kept_in(records: list[Record]) -> CallJournal:
+    """A journal that puts its records into a list."""
+    return CallJournal(ABOUT, records.append)
+
+
+async def broken_call() -> list[Record]:
+    """The records of a call in which a fact makes a machine raise IndexError."""
+    records: list[Record] = []
+    with pytest.RaisesGroup(IndexError, flatten_subgroups=True):
+        async with hold_call(journal=kept_in(records)) as call:
+            await call.take_turn("hello")
+            await call.reaches("speaking")
+            call.inbox.put(SegmentVoiced(utterance=1, segment=99, duration_ms=5))
+            await call.over.wait()
+    return records
+
+
+def write(path: Path, records: list[Record], redactor: Redactor | None = None) -> Path:
+    """The file that the records of an ended call make."""
+    path.write_bytes(b"".join(frame(record, redactor) for record in [*records, End()]))
+    return path
+
+
+def journal_of(path: Path, records: list[Record], redactor: Redactor | None = None) -> Journal:
+    """The same, read back."""
+    return read_journal(write(path, records, redactor))
+
+
+def differences(journal: Journal, charts: Charts | None = None) -> list[Replayed]:
+    """Where a replay gives anything else than what is recorded."""
+    return [moment for moment in replay(journal, charts) if not moment.same]
+
+
+def replays(directory: Path) -> None:
+    """Every journal in the directory, run through the machines again, gives what it holds."""
+    charts = charts_of_this_thread()
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        assert differences(read_journal(path), charts) == [], path
