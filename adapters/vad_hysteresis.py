@@ -29,7 +29,7 @@ class VoiceGateSettings:
 
 
 @define
-class VoiceGate:
+class VadHysteresis:
     """The speech of one caller."""
 
     settings: VoiceGateSettings = field(factory=VoiceGateSettings)

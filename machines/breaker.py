@@ -2,7 +2,7 @@
 
 Its facts and effects concern no single conversation, so they are declared here, beside the chart. What the
 process learns about a provider (failures and answers of calls, probes) comes in; what running conversations
-should know (`TellDown`, `TellRecovered`) goes out.
+should know (`NotifyDown`, `NotifyRecovered`) goes out.
 """
 
 from __future__ import annotations
@@ -106,12 +106,12 @@ class DisarmBreakerDeadline(Effect):
 
 
 @frozen
-class TellDown(Effect):
+class NotifyDown(Effect):
     """Tell all running conversations that the provider should not be tried."""
 
 
 @frozen
-class TellRecovered(Effect):
+class NotifyRecovered(Effect):
     """Tell all running conversations that the provider works again."""
 
 
@@ -162,18 +162,18 @@ class Breaker(Chart[BreakerContext]):
     # Until the first probe nobody knows that the provider works: calls should prefer another.
     watch_began = idle.to(reprobing, on=["ask"])
     provider_failed = (
-        CLOSED.to(pausing, cond="hopeless", on=["note", "tell_down"])
+        CLOSED.to(pausing, cond="hopeless", on=["note", "notify_down"])
         | CLOSED.to(resting, unless="hopeless", on=["note"])
-        | resting.to(pausing, cond="hopeless", on=["note", "tell_down"])
-        | probing.to(reprobing, cond="hopeless", on=["note", "tell_down"])
+        | resting.to(pausing, cond="hopeless", on=["note", "notify_down"])
+        | probing.to(reprobing, cond="hopeless", on=["note", "notify_down"])
         | stay(resting, probing, unless="hopeless", on=["note"])
     )
-    provider_answered = CLOSED.from_(*waiting, *asking, on=["trust", "tell_recovered"]) | stay(
+    provider_answered = CLOSED.from_(*waiting, *asking, on=["trust", "notify_recovered"]) | stay(
         CLOSED, on=["trust"]
     )
-    probe_succeeded = CLOSED.from_(*asking, on=["tell_recovered"])
+    probe_succeeded = CLOSED.from_(*asking, on=["notify_recovered"])
     probe_failed = (
-        probing.to(pausing, cond="hopeless", on=["note", "tell_down"])
+        probing.to(pausing, cond="hopeless", on=["note", "notify_down"])
         | probing.to(resting, unless="hopeless", on=["note"])
         | reprobing.to(pausing, on=["note"])
     )
@@ -221,13 +221,13 @@ class Breaker(Chart[BreakerContext]):
         self.context.failures = 0
         self.context.rests = 0
 
-    @causes(TellDown)
-    def tell_down(self) -> None:
-        self.context.effects.append(TellDown())
+    @causes(NotifyDown)
+    def notify_down(self) -> None:
+        self.context.effects.append(NotifyDown())
 
-    @causes(TellRecovered)
-    def tell_recovered(self) -> None:
-        self.context.effects.append(TellRecovered())
+    @causes(NotifyRecovered)
+    def notify_recovered(self) -> None:
+        self.context.effects.append(NotifyRecovered())
 
     # --- what the driver asks -----------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class ReleaseLink(Effect):
 
 
 @frozen
-class DistrustLink(Effect):
+class ReplaceLink(Effect):
     """From the conversation to the link machine of `role`: what goes over the open link fails or stalls.
 
     `attempt` names the link that is meant, if it is known.
@@ -99,7 +99,7 @@ class DistrustLink(Effect):
 
 
 @frozen
-class BlameProvider(Effect):
+class ReportProviderFailure(Effect):
     """Let the process know that the role's provider number `provider` failed."""
 
     role: Role
@@ -185,14 +185,14 @@ class Speak(Effect):
 
 @frozen
 class RestartSpeech(Effect):
-    """Take the answer up again with a new stream of the voice: number `take`.
+    """Take the answer up again with a new stream of the voice: number `attempt`.
 
     Audio that the voice gave before is still played. Segments that were not voiced are dropped; those to say
     instead follow as `Speak`.
     """
 
     generation: int
-    take: int
+    attempt: int
 
 
 @frozen
@@ -203,7 +203,7 @@ class FinishSpeech(Effect):
 
 
 @frozen
-class HoldSpeech(Effect):
+class PauseSpeech(Effect):
     """Silence for the moment: nothing more is sent, and nothing is dropped that was not heard."""
 
     generation: int
@@ -211,7 +211,7 @@ class HoldSpeech(Effect):
 
 @frozen
 class ResumeSpeech(Effect):
-    """Go on where `HoldSpeech` broke off, at the same word."""
+    """Go on where `PauseSpeech` broke off, at the same word."""
 
     generation: int
 
@@ -251,7 +251,7 @@ class Refuse(Effect):
 
 
 @frozen
-class TellState(Effect):
+class NotifyState(Effect):
     """The conversation moved: from room `source` to room `target` (they may be the same), in `substate`."""
 
     source: str
@@ -272,7 +272,7 @@ class LinkNews(enum.Enum):
 
 
 @frozen
-class TellLink(Effect):
+class NotifyLink(Effect):
     """The link of `role`, to its provider number `provider`, is retried, moved, up again or lost."""
 
     role: Role
@@ -282,7 +282,7 @@ class TellLink(Effect):
 
 
 @frozen
-class TellTranscript(Effect):
+class NotifyTranscript(Effect):
     """What the caller was understood to say in `turn`."""
 
     turn: int
@@ -293,14 +293,14 @@ class TellTranscript(Effect):
 
 
 @frozen
-class TellAnswerStarted(Effect):
+class NotifyAnswerStarted(Effect):
     """The model was asked."""
 
     generation: int
 
 
 @frozen
-class TellSegment(Effect):
+class NotifySegment(Effect):
     """One segment of the answer's text, about to be spoken."""
 
     generation: int
@@ -325,7 +325,7 @@ class TurnLatency:
 
 
 @frozen
-class TellAnswerEnded(Effect):
+class NotifyAnswerEnded(Effect):
     """The answer is over. `text` is all that was generated, whether heard or not."""
 
     generation: int
@@ -336,7 +336,7 @@ class TellAnswerEnded(Effect):
 
 
 @frozen
-class TellInterrupted(Effect):
+class NotifyInterrupted(Effect):
     """The caller cut the answer off after `heard`."""
 
     generation: int
@@ -345,8 +345,8 @@ class TellInterrupted(Effect):
     heard_ms: float
 
 
-class Trouble(enum.Enum):
-    """What a client is told went wrong; named after the error events of the protocol."""
+class ClientError(enum.Enum):
+    """What a client is told went wrong, named after the error events of the protocol."""
 
     TRANSCRIPTION_FAILED = "transcription_failed"
     MODEL_FAILED = "model_failed"
@@ -358,10 +358,10 @@ class Trouble(enum.Enum):
 
 
 @frozen
-class TellTrouble(Effect):
+class NotifyClientError(Effect):
     """Something went wrong that the caller's side should show. `retryable`: trying again may help."""
 
-    trouble: Trouble
+    error: ClientError
     message: str
     retryable: bool
 

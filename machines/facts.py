@@ -281,11 +281,11 @@ class GenerationFinished(Fact):
 
 @frozen
 class GenerationFailed(Fact):
-    """The model refused, died or broke off. `attempt` names the link that it was asked over, if any."""
+    """The model refused, died or broke off. `link_attempt` names the link that it was asked over, if any."""
 
     generation: int
     failure: ProviderFailure
-    attempt: int | None = None
+    link_attempt: int | None = None
 
 
 # --- tools ------------------------------------------------------------------------------------------------
@@ -319,14 +319,14 @@ class Word:
 class SegmentVoiced(Fact):
     """All audio of one segment was synthesized. `words` is empty where the voice reports no times.
 
-    `take` counts how often the voice has taken up the answer: 1 until a `RestartSpeech`.
+    `attempt` counts how often the voice was asked to say the answer: 1 until a `RestartSpeech`.
     """
 
     utterance: int
     segment: int
     duration_ms: float
     words: tuple[Word, ...] = ()
-    take: int = field(default=1, kw_only=True)
+    attempt: int = field(default=1, kw_only=True)
 
 
 @frozen
@@ -358,8 +358,8 @@ class SynthesisFailed(Fact):
     utterance: int
     failure: ProviderFailure
     voiced_ms: float = 0.0
-    take: int = field(default=1, kw_only=True)
-    attempt: int | None = field(default=None, kw_only=True)
+    attempt: int = field(default=1, kw_only=True)
+    link_attempt: int | None = field(default=None, kw_only=True)
     """The link that the voice was asked over, if any."""
 
 
@@ -403,7 +403,7 @@ class LinkFailed(Fact):
 
 
 @frozen
-class LinkDistrusted(Fact):
+class LinkReplacementWanted(Fact):
     """Told by the conversation to a link machine: the link is open, but what goes over it fails or stalls.
 
     `attempt` names the link that is meant; None is the one that is open.
@@ -427,7 +427,7 @@ class LinkUp(Fact):
     """Told by a link machine to the conversation: the role can be used (again)."""
 
     role: Role
-    spare: bool = False
+    fallback_ready: bool = False
     """Another provider stands ready, should this one fail."""
     ends_turns: bool = False
     """As in `LinkOpened`."""
@@ -450,7 +450,7 @@ class LinkDown(Fact):
 
 
 @frozen
-class BetterProvider(Fact):
+class PreferredProviderRecovered(Fact):
     """Told by a link machine to the conversation: one that is preferred to the one in use is well again."""
 
     role: Role

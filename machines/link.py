@@ -43,7 +43,7 @@ class LinkContext:
     """Those that failed in this round."""
     refused: frozenset[int] = NONE
     """Those that will fail again, in this call at least."""
-    mute: frozenset[int] = NONE
+    stt_silent: frozenset[int] = NONE
     """Those that were open and silent. No health check can tell that they speak again, so this call may need
     them, but does not prefer them any more."""
     attempt: int = 0
@@ -103,17 +103,17 @@ class Link(Chart[LinkContext]):
     final = (DOWN, RELEASED)
 
     link_wanted = idle.to(opening, cond="any_ready", on=["attempt"]) | idle.to(
-        DOWN, unless="any_ready", on=["tell_none"]
+        DOWN, unless="any_ready", on=["notify_none"]
     )
-    link_opened = UP.from_(*trying, on=["tell_up"])
+    link_opened = UP.from_(*trying, on=["notify_up"])
     link_failed = (
         stay(*trying, cond="another_ready", on=["blame", "note_failure", "attempt"])
         | opening.to(waiting, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
         | reopening.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["blame", "tell_down"])
-        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "tell_lost", "attempt"])
-        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "tell_lost", "begin_wait"])
-        | UP.to(DOWN, on=["blame", "tell_down"])
+        | DOWN.from_(*trying, on=["blame", "notify_down"])
+        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "notify_lost", "attempt"])
+        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "notify_lost", "begin_wait"])
+        | UP.to(DOWN, on=["blame", "notify_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
@@ -121,24 +121,32 @@ class Link(Chart[LinkContext]):
         | stay(*trying, cond="another_ready", on=["close", "blame", "note_failure", "attempt"])
         | opening.to(waiting, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
         | reopening.to(pausing, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["close", "blame", "tell_down"])
+        | DOWN.from_(*trying, on=["close", "blame", "notify_down"])
     )
-    link_distrusted = (
-        UP.to(reopening, cond="another_ready", on=["close", "blame", "note_failure", "tell_lost", "attempt"])
-        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "tell_lost", "attempt_again"])
+    link_replacement_wanted = (
+        UP.to(
+            reopening, cond="another_ready", on=["close", "blame", "note_failure", "notify_lost", "attempt"]
+        )
+        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "notify_lost", "attempt_again"])
         | UP.to(
             pausing,
             cond="is_connection and worth_waiting",
-            on=["close", "blame", "note_failure", "tell_lost", "begin_wait"],
+            on=["close", "blame", "note_failure", "notify_lost", "begin_wait"],
         )
         | stay(UP, on=["blame"])
     )
-    link_return_wanted = UP.to(reopening, cond="still_better", on=["close", "tell_lost", "go_back"])
-    provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(UP, on=["note_down", "tell_spare"])
+    link_return_wanted = UP.to(reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"])
+    provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(
+        UP, on=["note_down", "notify_fallback_ready"]
+    )
     provider_recovered = (
         stay(idle, *trying, *resting, on=["note_recovered"])
-        | stay(UP, cond="is_better", on=["note_recovered", "tell_spare", "tell_better"])
-        | stay(UP, unless="is_better", on=["note_recovered", "tell_spare"])
+        | stay(
+            UP,
+            cond="is_preferred",
+            on=["note_recovered", "notify_fallback_ready", "notify_preferred_recovered"],
+        )
+        | stay(UP, unless="is_preferred", on=["note_recovered", "notify_fallback_ready"])
     )
     link_released = RELEASED.from_(idle, *resting) | RELEASED.from_(*trying, UP, on=["close"])
 
@@ -148,14 +156,14 @@ class Link(Chart[LinkContext]):
         *ignored("link_opened", (UP,), because="the link is up already"),
         *ignored("link_deadline_passed", (idle, UP), because="no deadline is armed"),
         *ignored(
-            "link_distrusted link_return_wanted",
+            "link_replacement_wanted link_return_wanted",
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
         *ignored("link_return_wanted", (UP,), because="nothing better works"),
         *ignored(
-            "link_wanted link_opened link_failed link_deadline_passed link_distrusted link_return_wanted"
-            " provider_down provider_recovered link_released",
+            "link_wanted link_opened link_failed link_deadline_passed link_replacement_wanted"
+            " link_return_wanted provider_down provider_recovered link_released",
             final,
             because="the link is not needed any more",
         ),
@@ -189,17 +197,17 @@ class Link(Chart[LinkContext]):
         lasted = up_since is not None and fact.at_ms - up_since >= self.context.policy.least_up_ms
         return lasted and self.is_connection()
 
-    def is_better(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
+    def is_preferred(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
         """The provider that is well again is preferred to the one in use."""
-        return fact.provider < self.context.provider and fact.provider not in self.context.mute
+        return fact.provider < self.context.provider and fact.provider not in self.context.stt_silent
 
-    def still_better(self, fact: facts.LinkReturnWanted) -> bool:
+    def still_preferred(self, fact: facts.LinkReturnWanted) -> bool:
         """The same, and it has not failed again meanwhile."""
-        return self.is_better(fact) and fact.provider in self._ready(NONE, self.context.refused)
+        return self.is_preferred(fact) and fact.provider in self._ready(NONE, self.context.refused)
 
     # --- actions ------------------------------------------------------------------------------------------
 
-    @causes(do.OpenLink, do.TellLink)
+    @causes(do.OpenLink, do.NotifyLink)
     def attempt(self, fact: Fact) -> None:
         """Try the best provider that stands ready; when a round begins, one that is known to be down too."""
         context = self.context
@@ -208,12 +216,12 @@ class Link(Chart[LinkContext]):
         context.provider = (ready or left)[0]
         self._open(fact)
 
-    @causes(do.OpenLink, do.TellLink)
+    @causes(do.OpenLink, do.NotifyLink)
     def attempt_again(self, fact: Fact) -> None:
         """The same provider, by another connection."""
         self._open(fact)
 
-    @causes(do.OpenLink, do.TellLink)
+    @causes(do.OpenLink, do.NotifyLink)
     def go_back(self, fact: facts.LinkReturnWanted) -> None:
         self.context.provider = fact.provider
         self._open(fact)
@@ -229,13 +237,13 @@ class Link(Chart[LinkContext]):
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
-    @causes(do.BlameProvider)
+    @causes(do.ReportProviderFailure)
     def blame(self, fact: Fact) -> None:
         """The process should know; and whoever fell silent over an open link is remembered for it."""
         context, failure = self.context, _failure_of(fact)
-        context.ask(do.BlameProvider(context.role, context.provider, failure))
+        context.ask(do.ReportProviderFailure(context.role, context.provider, failure))
         if failure.error_class is ErrorClass.TIMEOUT and context.up_since is not None:
-            context.mute |= {context.provider}
+            context.stt_silent |= {context.provider}
 
     @causes()
     def note_failure(self, fact: Fact) -> None:
@@ -243,7 +251,7 @@ class Link(Chart[LinkContext]):
         self.context.tried, self.context.refused = outage.tried, outage.refused
         self.context.rounds, self.context.failing_since = outage.rounds, outage.since
 
-    @causes(do.TellLink)
+    @causes(do.NotifyLink)
     def begin_wait(self, fact: Fact) -> None:
         """Every provider was tried: the next round follows after a while."""
         self.context.wait_ms = self._wait_ms(fact, self._outage(fact))
@@ -251,8 +259,8 @@ class Link(Chart[LinkContext]):
         self.context.tried = NONE
         self._tell(LinkNews.WAITING, fact)
 
-    @causes(do.TellLink)
-    def tell_up(self, fact: facts.LinkOpened) -> None:
+    @causes(do.NotifyLink)
+    def notify_up(self, fact: facts.LinkOpened) -> None:
         self.context.up_since = fact.at_ms
         self.context.ends_turns = fact.ends_turns
         if self.context.attempt > 1:
@@ -260,29 +268,29 @@ class Link(Chart[LinkContext]):
         self._tell_conversation(fact)
 
     @causes()
-    def tell_spare(self, fact: Fact) -> None:
+    def notify_fallback_ready(self, fact: Fact) -> None:
         """Whether another provider stands ready may have changed."""
         self._tell_conversation(fact)
 
     @causes()
-    def tell_better(self, fact: facts.ProviderRecovered) -> None:
+    def notify_preferred_recovered(self, fact: facts.ProviderRecovered) -> None:
         """When to go back is for the conversation to say."""
-        better = facts.BetterProvider(self.context.role, fact.provider, at_ms=fact.at_ms)
-        self.context.told.append(better)
+        recovered = facts.PreferredProviderRecovered(self.context.role, fact.provider, at_ms=fact.at_ms)
+        self.context.told.append(recovered)
 
     @causes()
-    def tell_lost(self, fact: Fact) -> None:
+    def notify_lost(self, fact: Fact) -> None:
         lost = facts.LinkLost(self.context.role, _failure_of(fact), at_ms=fact.at_ms)
         self.context.told.append(lost)
 
-    @causes(do.TellLink)
-    def tell_down(self, fact: Fact) -> None:
+    @causes(do.NotifyLink)
+    def notify_down(self, fact: Fact) -> None:
         self._tell(LinkNews.DOWN, fact)
         down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
         self.context.told.append(down)
 
-    @causes(do.TellLink)
-    def tell_none(self, fact: Fact) -> None:
+    @causes(do.NotifyLink)
+    def notify_none(self, fact: Fact) -> None:
         """A new call does not try what is known not to work."""
         self._tell(LinkNews.DOWN, fact)
         failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
@@ -300,7 +308,7 @@ class Link(Chart[LinkContext]):
         self.context.refused -= well
 
     def _tell(self, news: LinkNews, fact: Fact) -> None:
-        self.context.ask(do.TellLink(self.context.role, news, self.context.provider, fact.name))
+        self.context.ask(do.NotifyLink(self.context.role, news, self.context.provider, fact.name))
 
     def _tell_conversation(self, fact: Fact) -> None:
         context = self.context
@@ -353,7 +361,7 @@ class Link(Chart[LinkContext]):
                 attempt != self.context.attempt
             ):
                 return f"attempt {attempt} is over"
-            case facts.LinkDistrusted(attempt=int(attempt)) if attempt != self.context.attempt:
+            case facts.LinkReplacementWanted(attempt=int(attempt)) if attempt != self.context.attempt:
                 return f"attempt {attempt} is over"
             case facts.LinkDeadlinePassed(number=number) if number != self.context.deadline_armed:
                 return f"deadline {number} is not armed"
@@ -377,7 +385,7 @@ class Link(Chart[LinkContext]):
 
 def _failure_of(fact: Fact) -> ProviderFailure:
     match fact:
-        case facts.LinkFailed(failure=failure) | facts.LinkDistrusted(failure=failure):
+        case facts.LinkFailed(failure=failure) | facts.LinkReplacementWanted(failure=failure):
             return failure
         case facts.LinkReturnWanted():
             return ProviderFailure(ErrorClass.CONNECTION, "a preferred provider is well again")

@@ -67,7 +67,7 @@ class ConversationPolicy:
     """So much longer where the words so far sound unfinished ("I would like to")."""
     complete_delay_ms: float = 200
     """Silence that is enough where a model that listened took the turn for complete."""
-    anticipations: int = 0
+    speculations: int = 0
     """How often in a turn the model may be asked before the turn's end, when speech to text expects it
     (`EagerEndOfTurn`); what was asked in vain is thrown away."""
     provider_endpoint_delay_ms: float = 2_500
@@ -80,7 +80,7 @@ class ConversationPolicy:
     """And the greeting."""
     max_queue: int = 10
     """Turns that wait to be answered; beyond it the oldest two are joined."""
-    max_sayings: int = 10
+    max_host_utterances: int = 10
     """Texts of the host that wait to be said; beyond it further ones are not taken."""
     barge_in_min_ms: float = 200
     """Voice must go on for this long over an answer to interrupt it; the answer is held meanwhile."""

@@ -23,9 +23,9 @@ from machines.effects import (
     ArmLinkDeadline,
     DisarmDeadline,
     DisarmLinkDeadline,
-    DistrustLink,
     Effect,
     ReleaseLink,
+    ReplaceLink,
     ReturnLink,
 )
 from machines.facts import Fact, Role
@@ -34,7 +34,7 @@ from machines.policy import ConversationPolicy, LinkPolicy
 
 
 @frozen
-class LineUp:
+class ProviderChain:
     """The providers of a role, when a call begins."""
 
     providers: int = 1
@@ -43,7 +43,7 @@ class LineUp:
     """Those that the process knows not to work, by their places in that order."""
 
 
-ALONE = LineUp()
+ALONE = ProviderChain()
 
 
 @frozen
@@ -73,7 +73,7 @@ class ConversationSystem:
         self,
         policy: ConversationPolicy,
         charts: Charts | None = None,
-        line_ups: Mapping[Role, LineUp] | None = None,
+        line_ups: Mapping[Role, ProviderChain] | None = None,
     ) -> None:
         charts = charts or Charts()
         ups = line_ups or {}
@@ -137,7 +137,7 @@ class ConversationSystem:
                 | facts.LinkOpened(role=role)
                 | facts.LinkFailed(role=role)
                 | facts.LinkDeadlinePassed(role=role)
-                | facts.LinkDistrusted(role=role)
+                | facts.LinkReplacementWanted(role=role)
                 | facts.LinkReturnWanted(role=role)
                 | facts.ProviderDown(role=role)
                 | facts.ProviderRecovered(role=role)
@@ -159,8 +159,8 @@ def _to_link(effect: Effect, at_ms: float) -> Fact | None:
     match effect:
         case ReleaseLink(role=role):
             return facts.LinkReleased(role, at_ms=at_ms)
-        case DistrustLink(role=role, failure=failure, attempt=attempt):
-            return facts.LinkDistrusted(role, failure, attempt, at_ms=at_ms)
+        case ReplaceLink(role=role, failure=failure, attempt=attempt):
+            return facts.LinkReplacementWanted(role, failure, attempt, at_ms=at_ms)
         case ReturnLink(role=role, provider=provider):
             return facts.LinkReturnWanted(role, provider, at_ms=at_ms)
     return None

@@ -27,7 +27,7 @@ _HOMES = {
         "TurnModel",
         "VoiceActivity",
     ),
-    "machines.effects": ("LinkNews", "StopCause", "Trouble", "TurnLatency"),
+    "machines.effects": ("LinkNews", "StopCause", "ClientError", "TurnLatency"),
     "machines.facts": ("EndReason", "ErrorClass", "Fact", "ProviderFailure", "Role", "SayMode", "TurnMode"),
     "machines.history": ("Message", "Speaker"),
     "machines.policy": ("ConversationPolicy", "FallbackTexts", "LinkPolicy"),
@@ -47,7 +47,7 @@ _HOMES = {
         "ToolReturned",
         "Transcript",
         "Transition",
-        "TroubleTold",
+        "ClientErrorReported",
     ),
     "orchestrator.hosting.orchestrator": (
         "Conversation",
@@ -81,7 +81,10 @@ _HOMES = {
     ),
 }
 
-__all__ = sorted(chain.from_iterable(_HOMES.values()))
+_EARLIER_NAMES = {"Trouble": "ClientError", "TroubleTold": "ClientErrorReported"}
+"""What hosts written for version 0.1.0 import, and its name today."""
+
+__all__ = sorted([*chain.from_iterable(_HOMES.values()), *_EARLIER_NAMES])
 
 if TYPE_CHECKING:
     # isort: off
@@ -98,7 +101,8 @@ if TYPE_CHECKING:
     from machines.effects import (
         LinkNews as LinkNews,
         StopCause as StopCause,
-        Trouble as Trouble,
+        ClientError as ClientError,
+        ClientError as Trouble,  # noqa: F401 (an earlier name)
         TurnLatency as TurnLatency,
     )
     from machines.facts import (
@@ -144,7 +148,8 @@ if TYPE_CHECKING:
         ToolReturned as ToolReturned,
         Transcript as Transcript,
         Transition as Transition,
-        TroubleTold as TroubleTold,
+        ClientErrorReported as ClientErrorReported,
+        ClientErrorReported as TroubleTold,  # noqa: F401 (an earlier name)
     )
     from orchestrator.hosting.orchestrator import (
         Conversation as Conversation,
@@ -201,6 +206,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
+        name = _EARLIER_NAMES.get(name, name)
         for home, names in _HOMES.items():
             if name in names:
                 return getattr(import_module(home), name)

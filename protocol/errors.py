@@ -187,7 +187,7 @@ class InternalFailure(ProtocolError):
 
 
 class ConnectionFailure(ProtocolError):
-    """Trouble with the socket."""
+    """ClientError with the socket."""
 
     code = ErrorCode.CONNECTION_ERROR
     hierarchical_name = EVENTS.connection.error.GENERAL

@@ -110,7 +110,7 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _HIGH,
         ErrorPayload,
-        "Trouble with the connection or session.",
+        "ClientError with the connection or session.",
         ("error.error",),
     )
     yield EventSpec(trouble.TIMEOUT, _OUT, _HIGH, ErrorPayload, "No heartbeat was seen.")

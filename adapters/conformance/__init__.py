@@ -5,18 +5,18 @@ nothing else; with pytest (and pytest-trio), all of a role are
 
     @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
     async def test_my_voice_conforms(check):
-        await check(conformance.Speaking(MyVoice()))
+        await check(conformance.TtsUnderTest(MyVoice()))
 
 A check uses the provider as conversations do, a few answers' or turns' worth. It cannot make a provider fail:
 for that, a subject takes another one that cannot be reached.
 """
 
 from adapters.conformance.checks import Check, NotConformant
-from adapters.conformance.llm import LANGUAGE_MODEL, WEATHER, Thinking
-from adapters.conformance.stt import SPEECH_TO_TEXT, Hearing
-from adapters.conformance.tts import TEXT_TO_SPEECH, Speaking
-from adapters.conformance.turn_detection import TURN_MODEL, Judging
-from adapters.conformance.vad import VOICE_ACTIVITY, Noticing
+from adapters.conformance.llm import LANGUAGE_MODEL, WEATHER, LlmUnderTest
+from adapters.conformance.stt import SPEECH_TO_TEXT, SttUnderTest
+from adapters.conformance.tts import TEXT_TO_SPEECH, TtsUnderTest
+from adapters.conformance.turn_detection import TURN_MODEL, TurnModelUnderTest
+from adapters.conformance.vad import VOICE_ACTIVITY, VadUnderTest
 
 __all__ = [
     "LANGUAGE_MODEL",
@@ -26,10 +26,10 @@ __all__ = [
     "VOICE_ACTIVITY",
     "WEATHER",
     "Check",
-    "Hearing",
-    "Judging",
+    "LlmUnderTest",
     "NotConformant",
-    "Noticing",
-    "Speaking",
-    "Thinking",
+    "SttUnderTest",
+    "TtsUnderTest",
+    "TurnModelUnderTest",
+    "VadUnderTest",
 ]

@@ -25,7 +25,7 @@ _RESULT = "Sunny, 21 degrees Celsius."
 
 
 @frozen(eq=False)
-class Thinking:
+class LlmUnderTest:
     """A provider."""
 
     provider: LanguageModel
@@ -54,7 +54,9 @@ class _Answer:
     calls: list[ToolCall] = field(factory=list)
 
 
-async def _answer(subject: Thinking, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> _Answer:
+async def _answer(
+    subject: LlmUnderTest, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+) -> _Answer:
     pieces: list[str] = []
     calls: list[ToolCall] = []
     with within(subject.patience_s, "an answer"):
@@ -75,7 +77,7 @@ async def _answer(subject: Thinking, messages: Sequence[Message], tools: Sequenc
 
 
 @checked
-async def it_says_what_it_is_and_that_it_works(subject: Thinking) -> None:
+async def it_says_what_it_is_and_that_it_works(subject: LlmUnderTest) -> None:
     """A name; `check` returns."""
     must_have_a_name(subject.provider)
     with within(subject.patience_s, "check()"):
@@ -83,14 +85,14 @@ async def it_says_what_it_is_and_that_it_works(subject: Thinking) -> None:
 
 
 @checked
-async def questions_are_answered(subject: Thinking) -> None:
+async def questions_are_answered(subject: LlmUnderTest) -> None:
     """With words, and an end."""
     answer = await _answer(subject, subject.messages)
     must(bool(answer.text.strip()), "the answer is empty")
 
 
 @checked
-async def every_form_of_history_is_taken(subject: Thinking) -> None:
+async def every_form_of_history_is_taken(subject: LlmUnderTest) -> None:
     """With and without a system message, after exchanges, and with an answer's beginning to go on with.
 
     Also with calls of tools in it, whether these are offered any more or not.
@@ -121,14 +123,14 @@ def _asking(text: str, *calls: CallRecord) -> Message:
 
 
 @checked
-async def tools_may_be_offered(subject: Thinking) -> None:
+async def tools_may_be_offered(subject: LlmUnderTest) -> None:
     """With an answer in words or in calls, or in both."""
     answer = await _answer(subject, subject.messages, (WEATHER,))
     must(bool(answer.text.strip() or answer.calls), "the answer is empty when a tool is offered")
 
 
 @checked
-async def tools_are_called(subject: Thinking) -> None:
+async def tools_are_called(subject: LlmUnderTest) -> None:
     """With arguments, under ids that tell calls apart; and what they give is answered with words."""
     if subject.tool_question is None:
         return
@@ -152,7 +154,7 @@ def _is_object(arguments: str) -> bool:
 
 
 @checked
-async def an_answer_can_be_left_early(subject: Thinking) -> None:
+async def an_answer_can_be_left_early(subject: LlmUnderTest) -> None:
     """In time, again and again, and the next one is answered."""
     for _ in range(LEFT):
         with within(subject.patience_s, "leaving an answer early"):
@@ -164,7 +166,7 @@ async def an_answer_can_be_left_early(subject: Thinking) -> None:
 
 
 @checked
-async def cancellation_comes_out(subject: Thinking) -> None:
+async def cancellation_comes_out(subject: LlmUnderTest) -> None:
     """A cancelled answer ends at once and as a cancelled one: not as an error, and not as if it were over."""
     gone_on = False
     for begun in (False, True):
@@ -179,7 +181,7 @@ async def cancellation_comes_out(subject: Thinking) -> None:
 
 
 @checked
-async def callers_are_answered_at_the_same_time(subject: Thinking) -> None:
+async def callers_are_answered_at_the_same_time(subject: LlmUnderTest) -> None:
     """Each with an answer."""
     answers: list[str] = []
 
@@ -193,7 +195,7 @@ async def callers_are_answered_at_the_same_time(subject: Thinking) -> None:
 
 
 @checked
-async def one_that_cannot_be_reached_raises_provider_error(subject: Thinking) -> None:
+async def one_that_cannot_be_reached_raises_provider_error(subject: LlmUnderTest) -> None:
     """And in time: the next provider waits for it."""
     unreachable = subject.unreachable
     if unreachable is None:
@@ -208,7 +210,7 @@ async def one_that_cannot_be_reached_raises_provider_error(subject: Thinking) ->
     await must_fail(subject.patience_s, "asking what cannot be reached", ask)
 
 
-LANGUAGE_MODEL: tuple[Check[Thinking], ...] = (
+LANGUAGE_MODEL: tuple[Check[LlmUnderTest], ...] = (
     it_says_what_it_is_and_that_it_works,
     questions_are_answered,
     every_form_of_history_is_taken,

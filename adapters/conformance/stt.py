@@ -35,7 +35,7 @@ LATE_S = 0.2
 
 
 @frozen(eq=False)
-class Hearing:
+class SttUnderTest:
     """A provider, and speech that it understands."""
 
     provider: SpeechToText
@@ -96,7 +96,7 @@ class _Link:
 
 
 @asynccontextmanager
-async def _open(subject: Hearing) -> AsyncIterator[_Link]:
+async def _open(subject: SttUnderTest) -> AsyncIterator[_Link]:
     """A link, which is opened and closed in time, and tells nothing that it may not."""
     link = _Link(subject.patience_s, subject.speed)
     with trio.CancelScope(deadline=trio.current_time() + subject.patience_s) as patience:
@@ -112,7 +112,7 @@ async def _open(subject: Hearing) -> AsyncIterator[_Link]:
     must(not link.faults, "".join(link.faults[:1]))
 
 
-def _share(subject: Hearing, text: str) -> float:
+def _share(subject: SttUnderTest, text: str) -> float:
     """How many of the words are in a text."""
     wanted, found = (re.findall(r"\w+", each.lower()) for each in (subject.words, text))
     return sum(word in found for word in wanted) / len(wanted)
@@ -126,7 +126,7 @@ def _silence(ms: int) -> Samples:
 
 
 @checked
-async def it_says_what_it_is(subject: Hearing) -> None:
+async def it_says_what_it_is(subject: SttUnderTest) -> None:
     """A name, and whether it decides about ends of turns."""
     must_have_a_name(subject.provider)
     ends_turns = getattr(subject.provider, "ends_turns", None)
@@ -135,7 +135,7 @@ async def it_says_what_it_is(subject: Hearing) -> None:
 
 
 @checked
-async def links_open_and_close(subject: Hearing) -> None:
+async def links_open_and_close(subject: SttUnderTest) -> None:
     """One after the other, and several at once, without a word."""
     for _ in range(2):
         async with _open(subject):
@@ -145,7 +145,7 @@ async def links_open_and_close(subject: Hearing) -> None:
 
 
 @checked
-async def a_turn_is_understood_and_reported_once(subject: Hearing) -> None:
+async def a_turn_is_understood_and_reported_once(subject: SttUnderTest) -> None:
     """Its words come once after `finalize`; everything names the turn."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(7)
@@ -169,7 +169,7 @@ async def _nothing_more(link: _Link) -> None:
 
 
 @checked
-async def turns_follow_each_other(subject: Hearing) -> None:
+async def turns_follow_each_other(subject: SttUnderTest) -> None:
     """Each gets its own words, also when the next one begins before they are known."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(1)
@@ -189,7 +189,7 @@ async def turns_follow_each_other(subject: Hearing) -> None:
 
 
 @checked
-async def a_turn_without_words_is_reported_empty(subject: Hearing) -> None:
+async def a_turn_without_words_is_reported_empty(subject: SttUnderTest) -> None:
     """A conversation waits for each turn that it finalized: silence, or no audio at all, is an answer."""
     async with _open(subject) as link:
         for turn, audio in ((1, _silence(1000)), (2, _silence(0))):
@@ -201,7 +201,7 @@ async def a_turn_without_words_is_reported_empty(subject: Hearing) -> None:
 
 
 @checked
-async def a_turn_that_is_begun_anew_is_forgotten(subject: Hearing) -> None:
+async def a_turn_that_is_begun_anew_is_forgotten(subject: SttUnderTest) -> None:
     """What was heard of a turn that was not finalized is dropped when the next one begins."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(1)
@@ -214,7 +214,7 @@ async def a_turn_that_is_begun_anew_is_forgotten(subject: Hearing) -> None:
 
 
 @checked
-async def what_is_settled_can_be_asked_at_any_time(subject: Hearing) -> None:
+async def what_is_settled_can_be_asked_at_any_time(subject: SttUnderTest) -> None:
     """Before, during and after the link; of a turn it does not know, nothing is settled."""
     async with _open(subject) as link:
         ask: Callable[[int], Settled] = link.transcriber.settled
@@ -232,7 +232,7 @@ async def what_is_settled_can_be_asked_at_any_time(subject: Hearing) -> None:
 
 
 @checked
-async def callers_are_not_mixed_up(subject: Hearing) -> None:
+async def callers_are_not_mixed_up(subject: SttUnderTest) -> None:
     """Two links at once: what one caller says, the other one's transcript does not hold."""
     async with _open(subject) as talking, _open(subject) as silent:
         for link in (talking, silent):
@@ -248,7 +248,7 @@ async def callers_are_not_mixed_up(subject: Hearing) -> None:
 
 
 @checked
-async def a_link_can_be_left_in_the_midst_of_a_turn(subject: Hearing) -> None:
+async def a_link_can_be_left_in_the_midst_of_a_turn(subject: SttUnderTest) -> None:
     """It is closed in time, whatever is under way, and tells nothing after."""
     for finalized in (False, True):
         async with _open(subject) as link:
@@ -259,7 +259,7 @@ async def a_link_can_be_left_in_the_midst_of_a_turn(subject: Hearing) -> None:
 
 
 @checked
-async def one_that_cannot_be_reached_raises_provider_error(subject: Hearing) -> None:
+async def one_that_cannot_be_reached_raises_provider_error(subject: SttUnderTest) -> None:
     """And in time: the next provider waits for it."""
     if subject.unreachable is None:
         return
@@ -275,7 +275,7 @@ async def one_that_cannot_be_reached_raises_provider_error(subject: Hearing) -> 
     await must_fail(subject.patience_s, "opening what cannot be reached", use)
 
 
-SPEECH_TO_TEXT: tuple[Check[Hearing], ...] = (
+SPEECH_TO_TEXT: tuple[Check[SttUnderTest], ...] = (
     it_says_what_it_is,
     links_open_and_close,
     a_turn_is_understood_and_reported_once,

@@ -30,7 +30,7 @@ SLACK_MS = 50
 
 
 @frozen(eq=False)
-class Speaking:
+class TtsUnderTest:
     """A provider."""
 
     provider: TextToSpeech
@@ -81,7 +81,7 @@ async def _stream(
 
 
 async def _answer(
-    subject: Speaking, voice: Voice, *segments: str, rate: int = 24_000, voice_id: str | None = None
+    subject: TtsUnderTest, voice: Voice, *segments: str, rate: int = 24_000, voice_id: str | None = None
 ) -> _Spoken:
     """A whole answer."""
     with within(subject.patience_s, "an answer"):
@@ -104,14 +104,14 @@ async def _say(stream: SpeechStream, segments: tuple[str, ...]) -> None:
 
 
 @checked
-async def it_says_what_it_is(subject: Speaking) -> None:
+async def it_says_what_it_is(subject: TtsUnderTest) -> None:
     """A name."""
     must_have_a_name(subject.provider)
     await trio.lowlevel.checkpoint()
 
 
 @checked
-async def links_open_and_close(subject: Speaking) -> None:
+async def links_open_and_close(subject: TtsUnderTest) -> None:
     """One after the other, and several at once, without a word."""
     with within(subject.patience_s, "opening and closing links"):
         for _ in range(2):
@@ -122,7 +122,7 @@ async def links_open_and_close(subject: Speaking) -> None:
 
 
 @checked
-async def segments_are_spoken_in_order_each_with_its_end(subject: Speaking) -> None:
+async def segments_are_spoken_in_order_each_with_its_end(subject: TtsUnderTest) -> None:
     """Audio that can be heard, one segment after the other, then the end; the next answer likewise."""
     async with subject.provider.open(subject.language) as voice:
         for _ in range(2):
@@ -135,7 +135,7 @@ async def segments_are_spoken_in_order_each_with_its_end(subject: Speaking) -> N
 
 
 @checked
-async def the_first_segment_is_spoken_before_the_next_is_known(subject: Speaking) -> None:
+async def the_first_segment_is_spoken_before_the_next_is_known(subject: TtsUnderTest) -> None:
     """A voice that waits for the whole answer makes the caller wait too."""
     async with subject.provider.open(subject.language) as voice, _stream(voice) as stream:
         await stream.say(0, FIRST)
@@ -146,7 +146,7 @@ async def the_first_segment_is_spoken_before_the_next_is_known(subject: Speaking
 
 
 @checked
-async def words_lie_within_their_segment(subject: Speaking) -> None:
+async def words_lie_within_their_segment(subject: TtsUnderTest) -> None:
     """Where times are reported, they go upwards and end with the audio."""
     async with subject.provider.open(subject.language) as voice:
         spoken = await _answer(subject, voice, FIRST, SECOND)
@@ -161,7 +161,7 @@ async def words_lie_within_their_segment(subject: Speaking) -> None:
 
 
 @checked
-async def what_cannot_be_spoken_ends_as_well(subject: Speaking) -> None:
+async def what_cannot_be_spoken_ends_as_well(subject: TtsUnderTest) -> None:
     """Text without a word has an end without audio, or with little; it fails nobody."""
     async with subject.provider.open(subject.language) as voice:
         for text in NOT_SPEAKABLE:
@@ -169,14 +169,14 @@ async def what_cannot_be_spoken_ends_as_well(subject: Speaking) -> None:
 
 
 @checked
-async def an_answer_without_segments_ends(subject: Speaking) -> None:
+async def an_answer_without_segments_ends(subject: TtsUnderTest) -> None:
     """`end` alone ends the iteration."""
     async with subject.provider.open(subject.language) as voice:
         await _answer(subject, voice)
 
 
 @checked
-async def an_answer_can_be_left_early(subject: Speaking) -> None:
+async def an_answer_can_be_left_early(subject: TtsUnderTest) -> None:
     """In time, and the same link speaks the next one: only that one."""
     async with subject.provider.open(subject.language) as voice:
         for _ in range(3):
@@ -191,7 +191,7 @@ async def an_answer_can_be_left_early(subject: Speaking) -> None:
 
 
 @checked
-async def the_sample_rate_is_what_it_says(subject: Speaking) -> None:
+async def the_sample_rate_is_what_it_says(subject: TtsUnderTest) -> None:
     """A text takes about as long at whatever rate was asked for."""
     async with subject.provider.open(subject.language) as voice:
         lengths = [
@@ -203,7 +203,7 @@ async def the_sample_rate_is_what_it_says(subject: Speaking) -> None:
 
 
 @checked
-async def an_unknown_voice_is_the_default_one(subject: Speaking) -> None:
+async def an_unknown_voice_is_the_default_one(subject: TtsUnderTest) -> None:
     """A caller may name a voice that another provider has."""
     async with subject.provider.open(subject.language) as voice:
         spoken = await _answer(subject, voice, FIRST, voice_id="no such voice")
@@ -211,7 +211,7 @@ async def an_unknown_voice_is_the_default_one(subject: Speaking) -> None:
 
 
 @checked
-async def callers_are_spoken_to_at_the_same_time(subject: Speaking) -> None:
+async def callers_are_spoken_to_at_the_same_time(subject: TtsUnderTest) -> None:
     """Over links of their own."""
     spoken: list[_Spoken] = []
 
@@ -226,7 +226,7 @@ async def callers_are_spoken_to_at_the_same_time(subject: Speaking) -> None:
 
 
 @checked
-async def one_that_cannot_be_reached_raises_provider_error(subject: Speaking) -> None:
+async def one_that_cannot_be_reached_raises_provider_error(subject: TtsUnderTest) -> None:
     """And in time: the next provider waits for it."""
     unreachable = subject.unreachable
     if unreachable is None:
@@ -239,7 +239,7 @@ async def one_that_cannot_be_reached_raises_provider_error(subject: Speaking) ->
     await must_fail(subject.patience_s, "opening what cannot be reached", use)
 
 
-TEXT_TO_SPEECH: tuple[Check[Speaking], ...] = (
+TEXT_TO_SPEECH: tuple[Check[TtsUnderTest], ...] = (
     it_says_what_it_is,
     links_open_and_close,
     segments_are_spoken_in_order_each_with_its_end,

@@ -20,7 +20,7 @@ SOON_S = 0.001
 
 
 @frozen(eq=False)
-class Judging:
+class TurnModelUnderTest:
     """A provider."""
 
     provider: TurnModel
@@ -36,7 +36,7 @@ def _turns() -> Iterator[Samples]:
         yield np.zeros(count, np.int16)
 
 
-async def _completeness(subject: Judging, samples: Samples) -> float:
+async def _completeness(subject: TurnModelUnderTest, samples: Samples) -> float:
     with within(subject.patience_s, f"a turn of {len(samples) * 1000 // LISTENING_RATE} ms"):
         found = await subject.provider.completeness(samples)
     must(0 <= found <= 1, f"a probability is {found}, but must be from 0 to 1")
@@ -44,21 +44,21 @@ async def _completeness(subject: Judging, samples: Samples) -> float:
 
 
 @checked
-async def it_says_what_it_is(subject: Judging) -> None:
+async def it_says_what_it_is(subject: TurnModelUnderTest) -> None:
     """A name."""
     must_have_a_name(subject.provider)
     await trio.lowlevel.checkpoint()
 
 
 @checked
-async def turns_of_every_length_have_a_probability(subject: Judging) -> None:
+async def turns_of_every_length_have_a_probability(subject: TurnModelUnderTest) -> None:
     """Very short ones too, and those of which only the end is heard."""
     for samples in _turns():
         await _completeness(subject, samples)
 
 
 @checked
-async def callers_are_not_mixed_up(subject: Judging) -> None:
+async def callers_are_not_mixed_up(subject: TurnModelUnderTest) -> None:
     """Asked about several turns at once, it says of each what it says of it alone."""
     turns = list(_turns())
     alone = [await _completeness(subject, samples) for samples in turns]
@@ -75,7 +75,7 @@ async def callers_are_not_mixed_up(subject: Judging) -> None:
 
 
 @checked
-async def it_can_be_left(subject: Judging) -> None:
+async def it_can_be_left(subject: TurnModelUnderTest) -> None:
     """A caller who goes on is not asked about any more; the next question is answered."""
     samples = list(_turns())[-2]
     for after_s in (0, SOON_S):
@@ -84,7 +84,7 @@ async def it_can_be_left(subject: Judging) -> None:
         await _completeness(subject, samples)
 
 
-TURN_MODEL: tuple[Check[Judging], ...] = (
+TURN_MODEL: tuple[Check[TurnModelUnderTest], ...] = (
     it_says_what_it_is,
     turns_of_every_length_have_a_probability,
     callers_are_not_mixed_up,

@@ -16,7 +16,7 @@ CLOSE = 0.02
 
 
 @frozen(eq=False)
-class Noticing:
+class VadUnderTest:
     """A provider, and speech."""
 
     provider: VoiceActivity
@@ -25,7 +25,7 @@ class Noticing:
     patience_s: float = 10
 
 
-async def _probabilities(subject: Noticing, samples: Samples, block: int) -> list[float]:
+async def _probabilities(subject: VadUnderTest, samples: Samples, block: int) -> list[float]:
     """Of the windows that samples have, given block by block; the windows must be the samples."""
     detector = subject.provider.open()
     windows: list[Samples] = []
@@ -48,7 +48,7 @@ async def _probabilities(subject: Noticing, samples: Samples, block: int) -> lis
 
 
 @checked
-async def it_says_what_it_is(subject: Noticing) -> None:
+async def it_says_what_it_is(subject: VadUnderTest) -> None:
     """A name, and the length of its windows."""
     must_have_a_name(subject.provider)
     window_ms = getattr(subject.provider, "window_ms", None)
@@ -58,14 +58,14 @@ async def it_says_what_it_is(subject: Noticing) -> None:
 
 
 @checked
-async def nothing_is_lost_or_returned_twice(subject: Noticing) -> None:
+async def nothing_is_lost_or_returned_twice(subject: VadUnderTest) -> None:
     """However the audio is cut, the windows are its samples."""
     for block in BLOCKS:
         await _probabilities(subject, subject.speech[: LISTENING_RATE // 2], block)
 
 
 @checked
-async def how_audio_is_cut_makes_no_difference(subject: Noticing) -> None:
+async def how_audio_is_cut_makes_no_difference(subject: VadUnderTest) -> None:
     """The same probabilities come of the same samples."""
     first, *others = [await _probabilities(subject, subject.speech, block) for block in BLOCKS[1:]]
     for other in others:
@@ -74,7 +74,7 @@ async def how_audio_is_cut_makes_no_difference(subject: Noticing) -> None:
 
 
 @checked
-async def speech_is_told_from_silence(subject: Noticing) -> None:
+async def speech_is_told_from_silence(subject: VadUnderTest) -> None:
     """At a threshold of one half."""
     speech = await _probabilities(subject, subject.speech, 320)
     silence = await _probabilities(subject, np.zeros(LISTENING_RATE, np.int16), 320)
@@ -84,7 +84,7 @@ async def speech_is_told_from_silence(subject: Noticing) -> None:
 
 
 @checked
-async def callers_are_not_mixed_up(subject: Noticing) -> None:
+async def callers_are_not_mixed_up(subject: VadUnderTest) -> None:
     """Detectors hold their own caller's state: one beside another gives what it gives alone."""
     alone = await _probabilities(subject, subject.speech, 320)
     one, other = subject.provider.open(), subject.provider.open()
@@ -102,7 +102,7 @@ async def _detect(detector: VoiceDetector, samples: Samples) -> list[tuple[Sampl
     return await detector.detect(samples)
 
 
-VOICE_ACTIVITY: tuple[Check[Noticing], ...] = (
+VOICE_ACTIVITY: tuple[Check[VadUnderTest], ...] = (
     it_says_what_it_is,
     nothing_is_lost_or_returned_twice,
     how_audio_is_cut_makes_no_difference,

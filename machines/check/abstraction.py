@@ -6,35 +6,41 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 from machines.check.enabled_facts import WORDS
-from machines.check.observer import Books
+from machines.check.observer import ObservedState
 from machines.conversation.context import Context, Continuation
 from machines.facts import Role, SayMode, TurnMode
 from machines.playback import PlaybackLedger
 from machines.system import ConversationSystem
 
-Key = Callable[[ConversationSystem, Books], Hashable]
+Key = Callable[[ConversationSystem, ObservedState], Hashable]
 
 MOST_FAILURES = 3
 """Failed answers in a row, beyond which more make no difference."""
 
 
-def conversation_key(system: ConversationSystem, books: Books) -> Hashable:
+def conversation_key(system: ConversationSystem, observed: ObservedState) -> Hashable:
     """The conversation machine alone: its links can be up or down at any time. No guard reads the history."""
     context = system.conversation.context
     if system.conversation.state in ("closing", "ended"):
-        return system.conversation.state, context.end_reason, _books(books)
-    if system.conversation.state == "parting":
-        return "parting", context.end_reason, context.take, _playback(context.ledger), _books(books)
+        return system.conversation.state, context.end_reason, _observed(observed)
+    if system.conversation.state == "saying_goodbye":
+        return (
+            "saying_goodbye",
+            context.end_reason,
+            context.speech_attempt,
+            _playback(context.ledger),
+            _observed(observed),
+        )
     return (
         system.conversation.state,
         context.links_up if system.conversation.state == "connecting" else None,
-        bool(context.spare),
+        bool(context.fallbacks_ready),
         system.conversation.state == "connecting" and context.stop_pending,
         _turn(context),
         _answer(context),
         context.deadline_armed is None,
         context.end_reason,
-        _books(books),
+        _observed(observed),
     )
 
 
@@ -49,7 +55,7 @@ def _turn(context: Context) -> Hashable:
         bool(context.caller_words),
         _continuation(context),
         context.waits if awaited else None,
-        _anticipation(context),
+        _speculation(context),
         len(context.digits),
         len(context.queue),
         len(context.turns_queued),
@@ -63,10 +69,10 @@ def _continuation(context: Context) -> Hashable:
     return context.continuation is Continuation.SPEAKING
 
 
-def _anticipation(context: Context) -> Hashable:
+def _speculation(context: Context) -> Hashable:
     """What was asked in advance; the offers have one wording for whole turns."""
-    same = context.join(WORDS) == context.anticipated
-    return context.anticipations, same, bool(context.foreseen)
+    same = context.join(WORDS) == context.speculated_words
+    return context.speculations, same, bool(context.speculative_segments)
 
 
 def _answer(context: Context) -> Hashable:
@@ -79,11 +85,14 @@ def _answer(context: Context) -> Hashable:
         context.nudges,
         context.greeted,
         context.end_after_answer,
-        context.take if spoken else None,
+        context.speech_attempt if spoken else None,
         spoken and context.protected,
         spoken and context.replying,
         context.false_alarms < context.policy.barge_in_false_alarms,
-        tuple((each.mode is SayMode.WHEN_IDLE, each.interruptible, each.then) for each in context.sayings),
+        tuple(
+            (each.mode is SayMode.WHEN_IDLE, each.interruptible, each.then)
+            for each in context.host_utterances
+        ),
         spoken and context.speech_open == context.generation_open,
         None if context.speech_open is None else _playback(context.ledger),
         spoken and _nearly_said(context),
@@ -120,12 +129,12 @@ def _playback(ledger: PlaybackLedger) -> Hashable:
     return len(ledger.segments), ledger.every_segment_voiced(), bool(heard), bool(unheard)
 
 
-def _books(books: Books) -> Hashable:
-    lengths = tuple(map(len, (books.generating, books.speaking, books.waiting, books.calls)))
-    return lengths, books.held, books.over
+def _observed(observed: ObservedState) -> Hashable:
+    lengths = tuple(map(len, (observed.generating, observed.speaking, observed.waiting, observed.calls)))
+    return lengths, observed.held, observed.over
 
 
-def link_key(system: ConversationSystem, books: Books) -> Hashable:
+def link_key(system: ConversationSystem, observed: ObservedState) -> Hashable:
     """The conversation's coming up and going down, with all its links. Model and voice are alike."""
     context = system.conversation.context
     stt, llm, tts = (_link(system, role) for role in (Role.STT, Role.LLM, Role.TTS))
@@ -135,7 +144,7 @@ def link_key(system: ConversationSystem, books: Books) -> Hashable:
         context.end_reason,
         stt,
         frozenset(Counter((llm, tts)).items()),
-        _books(books),
+        _observed(observed),
     )
 
 
@@ -149,7 +158,7 @@ def _link(system: ConversationSystem, role: Role) -> Hashable:
         context.provider,
         context.tried,
         context.refused,
-        context.mute,
+        context.stt_silent,
         context.known_down,
         context.deadline_armed is None,
         was_up,

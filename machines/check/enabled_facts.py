@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 from machines import facts
 from machines.check.invariants import HOSTS_TEXT
-from machines.check.observer import Books
+from machines.check.observer import ObservedState
 from machines.conversation.context import Context
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
 from machines.link import LinkContext
 from machines.system import ConversationSystem
 from machines.tools import ToolCall
 
-Offers = Callable[[ConversationSystem, Books], Iterator[Fact]]
+EnabledFacts = Callable[[ConversationSystem, ObservedState], Iterator[Fact]]
 
 UNKNOWN = 10**6
 """A number that nothing bears."""
@@ -38,7 +38,7 @@ MOST_QUEUED = 1
 """How many turns may wait for their words while another is answered."""
 
 
-def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """Everything about answers, to a caller who ends turns by hand.
 
     The model may call a tool at first. Everything is offered while the call is waited for; once the caller
@@ -47,7 +47,7 @@ def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     state, context = system.conversation.state, system.conversation.context
     if state == "generating" and context.attempts == 1 and not (context.failures or context.calls_made):
         yield from _calls(context, ("look",))
-    if context.calls_made and state not in ("calling", "closing", "ended"):
+    if context.calls_made and state not in ("running_tools", "closing", "ended"):
         yield facts.HungUp(EndReason.CALLER_HUNG_UP)
         yield facts.DigitPressed("5")
         if context.calls_running:
@@ -56,20 +56,20 @@ def answer_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
         if context.calls_running and context.generation_open is not None:
             yield facts.GenerationFailed(context.generation_open, PASSING)
     else:
-        spares = (False, True) if not context.links_up else None
-        yield from _conversation(system, books, (TurnMode.MANUAL,), spares, MOST_SEGMENTS)
+        fallbacks = (False, True) if not context.links_up else None
+        yield from _conversation(system, observed, (TurnMode.MANUAL,), fallbacks, MOST_SEGMENTS)
     for call in context.calls_running:
         yield facts.ToolFinished(call.number, "fine")
 
 
-def turn_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def turn_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """Everything about turns; every answer is one segment, and nobody has another provider.
 
     The model begins every answer, at the second request: what follows if not has nothing to do with turns.
     """
     # One that is held goes on being generated.
-    segments = MOST_SEGMENTS if books.held else 1
-    offers = _conversation(system, books, tuple(TurnMode), (False,), segments)
+    segments = MOST_SEGMENTS if observed.held else 1
+    offers = _conversation(system, observed, tuple(TurnMode), (False,), segments)
     yield from _with_few_failures(system, offers)
 
 
@@ -79,7 +79,7 @@ def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> It
     That request fails where nothing waits: what waits does not know of requests.
     """
     state, context = system.conversation.state, system.conversation.context
-    waiting = context.sayings or context.queue or context.turns_queued
+    waiting = context.host_utterances or context.queue or context.turns_queued
     first_request = None
     if context.attempts == 1 and not waiting:
         first_request = facts.GenerationFailed(context.generation, PASSING)
@@ -95,16 +95,16 @@ def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> It
 
 def _conversation(
     system: ConversationSystem,
-    books: Books,
+    observed: ObservedState,
     modes: tuple[TurnMode, ...],
-    spares: tuple[bool, ...] | None,
+    fallbacks: tuple[bool, ...] | None,
     most_segments: int,
 ) -> Iterator[Fact]:
     """Everything that the conversation machine can be told, its links' news included."""
     context = system.conversation.context
-    yield from _links(context, spares, connecting=system.conversation.state == "connecting")
-    yield from _hands(context, books, modes, asking=True)
-    yield from _voice(context, books)
+    yield from _links(context, fallbacks, connecting=system.conversation.state == "connecting")
+    yield from _hands(context, observed, modes, asking=True)
+    yield from _voice(context, observed)
     yield from _keys(context)
     yield from _words(context)
     yield from _model(context, most_segments)
@@ -113,14 +113,14 @@ def _conversation(
     yield facts.SayRequested(HOSTS_TEXT)
 
 
-def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """At once what the other walks of the conversation offer one by one; links of every role come and go."""
     context = system.conversation.context
-    spares = (False, True) if not context.links_up else None
-    everything = _conversation(system, books, tuple(TurnMode), spares, MOST_SEGMENTS)
-    yield from dict.fromkeys((*everything, *queue_offers(system, books)))
+    fallbacks = (False, True) if not context.links_up else None
+    everything = _conversation(system, observed, tuple(TurnMode), fallbacks, MOST_SEGMENTS)
+    yield from dict.fromkeys((*everything, *queue_enabled_facts(system, observed)))
     for role in (Role.STT, Role.TTS):
-        yield facts.LinkUp(role, bool(context.spare))
+        yield facts.LinkUp(role, bool(context.fallbacks_ready))
         yield facts.LinkLost(role, PASSING)
     yield facts.LinkDown(Role.LLM, PASSING)
     yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
@@ -128,20 +128,20 @@ def all_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
         for interruptible in (True, False):
             yield facts.SayRequested(HOSTS_TEXT, mode, interruptible)
             yield facts.SayRequested(HOSTS_TEXT, mode, interruptible, EndReason.HANDED_OVER)
-    if len(books.calls) + len(context.calls_waiting()) < MOST_CALLS:
+    if len(observed.calls) + len(context.calls_waiting()) < MOST_CALLS:
         yield from _calls(context, *((tool.name,) for tool in context.policy.tools))
-    if not books.calls and not context.calls_waiting():
+    if not observed.calls and not context.calls_waiting():
         yield from _calls(context, ("look", "note"), ("search", "book"))
     for number in _numbers(*(call.number for call in context.calls_running)):
         yield facts.ToolFinished(number, "fine")
         yield facts.ToolFinished(number, "no way", failed=True)
 
 
-def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def host_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """What bears on what a host wants said, and on answers of which some can be interrupted."""
-    yield from _with_few_failures(system, queue_offers(system, books))
+    yield from _with_few_failures(system, queue_enabled_facts(system, observed))
     context = system.conversation.context
-    if system.conversation.state == "expecting":
+    if system.conversation.state == "speculating":
         yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
     if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
         # What waits first, a text of the host or a turn of the caller, makes no difference later.
@@ -153,7 +153,7 @@ def host_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT, interruptible=False, then=handed_over)
 
 
-def tool_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def tool_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """What bears on calls of tools that can be overtaken: by the caller's voice or hand, or by a host.
 
     The caller's turns begin by voice and end when they have lasted too long; every answer is one segment.
@@ -162,29 +162,34 @@ def tool_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
     """
     state, context = system.conversation.state, system.conversation.context
     yield from _around_calls(system)
-    running = {name for _, name in books.calls}
-    if state == "hearing" and running == {"look"} and len(books.calls) < MOST_CALLS:
+    running = {name for _, name in observed.calls}
+    if state == "hearing" and running == {"look"} and len(observed.calls) < MOST_CALLS:
         yield facts.EagerEndOfTurn(context.turn, WORDS)
-    if not books.calls:
+    if not observed.calls:
         yield from _calls(context, ("look",), ("search",), ("note",), ("look", "note"))
-    elif running == {"look"} and len(books.calls) < MOST_CALLS:
+    elif running == {"look"} and len(observed.calls) < MOST_CALLS:
         yield from _calls(context, ("look",))
-    if state == "calling" and not context.fillers and not context.sayings and running <= {"note"}:
+    if (
+        state == "running_tools"
+        and not context.fillers
+        and not context.host_utterances
+        and running <= {"note"}
+    ):
         yield facts.SayRequested(HOSTS_TEXT, SayMode.INTERRUPT)
 
 
-def blocking_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def blocking_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """What bears on calls during which voice interrupts nothing, and the turns that wait meanwhile.
 
-    Otherwise as for `tool_offers`, with one call at a time.
+    Otherwise as for `tool_enabled_facts`, with one call at a time.
     """
     context = system.conversation.context
     yield from _around_calls(system)
     if _room_for_a_turn(context):
         yield facts.SpeechStopped(speech_ms=300)
-    if not books.calls:
+    if not observed.calls:
         yield from _calls(context, ("book",))
-    if system.conversation.state == "calling":
+    if system.conversation.state == "running_tools":
         yield from _keys(context)
         yield facts.RecordingStarted(TurnMode.AUTOMATIC)
         for turn in context.turns_queued:
@@ -233,7 +238,7 @@ def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
     yield facts.EverythingClosed()
 
 
-def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """What bears on turns that wait for an answer to end. The rest is offered where none wait.
 
     Links stay up or are lost for good; the caller keeps to one turn mode, the automatic one where a host has
@@ -246,11 +251,11 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
             yield facts.LinkUp(role)
     yield facts.LinkDown(Role.STT, PASSING)
     yield from _keys(context)
-    modes = tuple(TurnMode) if context.policy.max_sayings == 0 else (TurnMode.AUTOMATIC,)
+    modes = tuple(TurnMode) if context.policy.max_host_utterances == 0 else (TurnMode.AUTOMATIC,)
     # Hosts do without requests, to keep the walk short.
-    asking = context.policy.max_sayings == 0
-    yield from _hands(context, books, modes if connecting else (context.turn_mode,), asking=asking)
-    yield from _voice(context, books)
+    asking = context.policy.max_host_utterances == 0
+    yield from _hands(context, observed, modes if connecting else (context.turn_mode,), asking=asking)
+    yield from _voice(context, observed)
     for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
         for text in _texts(context, turn):
             yield facts.TranscriptFinal(turn, text)
@@ -261,40 +266,42 @@ def queue_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
                 yield facts.EagerEndOfTurn(turn, text)
         yield facts.TranscriptInterim(turn, WORDS)
         yield facts.TranscriptionFailed(turn, PASSING)
-    if not (context.queue or context.sayings or context.unanswered):
+    if not (context.queue or context.host_utterances or context.unanswered):
         yield facts.EagerEndOfTurn(context.turn, WORDS)
     generation, utterance = context.generation_open, context.speech_open
     if generation is not None:
-        if utterance is None and not context.foreseen:
+        if utterance is None and not context.speculative_segments:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
         yield facts.GenerationFinished(generation)
         yield facts.GenerationFailed(generation, PASSING)
     if utterance is not None:
         yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
-        yield facts.SynthesisFailed(utterance, FATAL, take=context.take)
+        yield facts.SynthesisFailed(utterance, FATAL, attempt=context.speech_attempt)
     if context.deadline_armed is not None:
         yield facts.DeadlinePassed(context.deadline_armed)
     yield facts.EverythingClosed()
 
 
-def _links(context: Context, spares: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
-    """Either every role has another provider or none has: as it has been, without `spares`."""
-    spares = spares or (bool(context.spare),)
+def _links(context: Context, fallbacks: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
+    """Either every role has another provider or none has: as it has been, without `fallbacks`."""
+    fallbacks = fallbacks or (bool(context.fallbacks_ready),)
     # Whether the caller can be told of a loss is told apart by the role that is lost.
     for role in tuple(Role) if connecting else (Role.LLM,):
-        for spare in spares:
-            yield facts.LinkUp(role, spare)
+        for fallback_ready in fallbacks:
+            yield facts.LinkUp(role, fallback_ready)
         yield facts.LinkLost(role, PASSING)
     for role in tuple(Role) if connecting else (Role.STT, Role.TTS):
         yield facts.LinkDown(role, PASSING)
-    yield facts.BetterProvider(Role.STT, 0)
+    yield facts.PreferredProviderRecovered(Role.STT, 0)
 
 
-def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...], *, asking: bool) -> Iterator[Fact]:
-    request = Request("request", f"after {len(books.asked)} answers, {len(books.waiting)} waiting")
+def _hands(
+    context: Context, observed: ObservedState, modes: tuple[TurnMode, ...], *, asking: bool
+) -> Iterator[Fact]:
+    request = Request("request", f"after {len(observed.asked)} answers, {len(observed.waiting)} waiting")
     # When the call is over nobody reads requests any more.
-    asking = asking and len(books.waiting) < MOST_WAITING and not books.over
+    asking = asking and len(observed.waiting) < MOST_WAITING and not observed.over
     requests = (None, request) if asking else (None,)
     for each in requests:
         for mode in modes:
@@ -307,7 +314,7 @@ def _hands(context: Context, books: Books, modes: tuple[TurnMode, ...], *, askin
 
 def _room_for_a_turn(context: Context) -> bool:
     """Another one may wait while an answer is given; not behind a text of the host, which waits by itself."""
-    waits = context.sayings and context.speech_open is not None
+    waits = context.host_utterances and context.speech_open is not None
     return len(context.turns_queued) < MOST_QUEUED and not waits
 
 
@@ -318,11 +325,11 @@ def _keys(context: Context) -> Iterator[Fact]:
         yield facts.DigitPressed("#")
 
 
-def _voice(context: Context, books: Books) -> Iterator[Fact]:
+def _voice(context: Context, observed: ObservedState) -> Iterator[Fact]:
     yield facts.SpeechStarted()
     if _room_for_a_turn(context):
         yield facts.SpeechStopped(speech_ms=300)
-    if books.held:
+    if observed.held:
         yield facts.SpeechStopped(speech_ms=100)
 
 
@@ -349,7 +356,7 @@ def _texts(context: Context, turn: int) -> tuple[str, ...]:
 
 def _model(context: Context, most_segments: int) -> Iterator[Fact]:
     for generation in _numbers(context.generation_open):
-        segment = len(context.foreseen)
+        segment = len(context.speculative_segments)
         if context.speech_open is not None:
             segment = len(context.ledger.segments)
         if segment < most_segments:
@@ -365,8 +372,10 @@ def _playback(context: Context) -> Iterator[Fact]:
     for utterance in _numbers(context.speech_open):
         silent = [n for n, segment in enumerate(context.ledger.segments) if segment.duration_ms is None]
         if silent or utterance == UNKNOWN:
-            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=context.take)
-            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, take=UNKNOWN)
+            yield facts.SegmentVoiced(
+                utterance, next(iter(silent), 0), SEGMENT_MS, attempt=context.speech_attempt
+            )
+            yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, attempt=UNKNOWN)
         yield facts.PlaybackAt(utterance, 0, playing=True)
         if utterance == UNKNOWN:
             yield facts.PlaybackFinished(utterance)
@@ -376,7 +385,7 @@ def _playback(context: Context) -> Iterator[Fact]:
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
         for failure in (PASSING, FATAL):
-            yield facts.SynthesisFailed(utterance, failure, 0.6 * SEGMENT_MS, take=context.take)
+            yield facts.SynthesisFailed(utterance, failure, 0.6 * SEGMENT_MS, attempt=context.speech_attempt)
 
 
 def _time(context: Context) -> Iterator[Fact]:
@@ -394,21 +403,21 @@ def _numbers(*current: int | None) -> tuple[int, ...]:
     return (*dict.fromkeys(number for number in current if number is not None), UNKNOWN)
 
 
-def link_offers(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def link_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """Everything that the links can be told, and what of the conversation bears on them."""
     for role, driver in system.links.items():
         yield from _link(role, driver.context)
     conversation = system.conversation
     if conversation.state == "connecting":
-        request = Request("request", str(len(books.waiting)))
-        if not books.waiting:
+        request = Request("request", str(len(observed.waiting)))
+        if not observed.waiting:
             yield facts.RecordingStarted(TurnMode.MANUAL, request)
         yield facts.RecordingStopped()
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
     yield from _time(conversation.context)
 
 
-def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
+def one_link_enabled_facts(system: ConversationSystem, _: ObservedState) -> Iterator[Fact]:
     """Everything that the speech-to-text link can be told, and the end."""
     context = system.links[Role.STT].context
     yield from _link(Role.STT, context)
@@ -417,8 +426,8 @@ def one_link_offers(system: ConversationSystem, _: Books) -> Iterator[Fact]:
         yield facts.ProviderRecovered(Role.STT, provider)
         yield facts.LinkReturnWanted(Role.STT, provider)
     for failure in (PASSING, FATAL):
-        yield facts.LinkDistrusted(Role.STT, failure)
-        yield facts.LinkDistrusted(Role.STT, failure, at_ms=context.policy.least_up_ms)
+        yield facts.LinkReplacementWanted(Role.STT, failure)
+        yield facts.LinkReplacementWanted(Role.STT, failure, at_ms=context.policy.least_up_ms)
     yield facts.LinkReleased(Role.STT)
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
     yield from _time(system.conversation.context)
@@ -430,7 +439,7 @@ def _link(role: Role, context: LinkContext) -> Iterator[Fact]:
         yield facts.LinkFailed(role, attempt, PASSING)
         yield facts.LinkFailed(role, attempt, FATAL)
     if role is Role.LLM:
-        yield facts.LinkDistrusted(role, PASSING)
+        yield facts.LinkReplacementWanted(role, PASSING)
     for number in _numbers(context.deadline_armed):
         yield facts.LinkDeadlinePassed(role, number)
     yield facts.LinkWanted(role)

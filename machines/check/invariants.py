@@ -10,7 +10,7 @@ from attrs import frozen
 
 from machines import effects as do
 from machines import facts
-from machines.check.observer import Books, Entry
+from machines.check.observer import Entry, ObservedState
 from machines.conversation.context import Context, Continuation
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
@@ -19,7 +19,7 @@ from machines.history import Message, Speaker
 from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
-LISTENING = frozenset({"quiet", "hearing", "pausing", "expecting", "keying", "finalizing"})
+LISTENING = frozenset({"quiet", "hearing", "endpointing", "speculating", "keypad", "finalizing"})
 HOSTS_TEXT = "By the way."
 """What hosts want said, where the check plays one."""
 BY_HAND = facts.InterruptRequested | facts.SayRequested
@@ -30,13 +30,13 @@ E = TypeVar("E", bound=do.Effect)
 
 
 @frozen
-class Moment:
+class CheckedStep:
     """One fact handled: the steps it led to, line by line in the books, and where the call is now."""
 
     steps: tuple[Step, ...]
     lines: tuple[Entry, ...]
-    before: Books
-    after: Books
+    before: ObservedState
+    after: ObservedState
     state: str
     room: str
     context: Context
@@ -44,22 +44,22 @@ class Moment:
     kinds: frozenset[type[Fact | Effect]]
     """Of the lines: most invariants are about something that did not happen."""
 
-    def each(self, kind: type[E]) -> Iterator[tuple[Books, E]]:
+    def each(self, kind: type[E]) -> Iterator[tuple[ObservedState, E]]:
         """The effects of a kind, each with the books as they stood before it."""
         if kind in self.kinds:
             for line in self.lines:
                 if isinstance(line.item, kind):
-                    yield line.books, line.item
+                    yield line.observed, line.item
 
-    def each_step(self) -> Iterator[tuple[Books, Step]]:
+    def each_step(self) -> Iterator[tuple[ObservedState, Step]]:
         """The steps, each with the books as they stood before its fact."""
         line = 0
         for step in self.steps:
-            yield self.lines[line].books, step
+            yield self.lines[line].observed, step
             line += 1 + len(step.effects)
 
 
-Invariant = Callable[[Moment], str | None]
+Invariant = Callable[[CheckedStep], str | None]
 
 
 def about(*kinds: type[Fact | Effect]) -> Callable[[Invariant], Invariant]:
@@ -77,7 +77,7 @@ def kinds_of(invariant: Invariant) -> frozenset[type[Fact | Effect]] | None:
     return getattr(invariant, "kinds", None)
 
 
-def every_pair_is_declared(moment: Moment) -> str | None:
+def every_pair_is_declared(moment: CheckedStep) -> str | None:
     """No fact may meet a state in which nobody said what it means."""
     for step in moment.steps:
         if step.outcome is Outcome.UNDECLARED:
@@ -85,7 +85,7 @@ def every_pair_is_declared(moment: Moment) -> str | None:
     return None
 
 
-def every_state_but_quiet_has_a_deadline(moment: Moment) -> str | None:
+def every_state_but_quiet_has_a_deadline(moment: CheckedStep) -> str | None:
     """A deadline is armed unless only the caller is waited for, or everything is over."""
     armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
     wanted = moment.state != "ended" and (moment.state != "quiet" or _something_is_due(moment.context))
@@ -98,13 +98,13 @@ def _something_is_due(context: Context) -> bool:
     speaks = context.continuation is Continuation.SPEAKING
     greets = bool(context.policy.greeting) and not context.greeted
     # While the caller has the word nobody thinks of saying something of their own.
-    wanted = greets or bool(context.sayings) or context.results_owed or bool(context.calls_waiting())
+    wanted = greets or bool(context.host_utterances) or context.results_owed or bool(context.calls_waiting())
     own = wanted and not speaks and (automatic or not context.recording)
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
     return bool(context.queue or context.turns_queued) or own or by_time
 
 
-def no_refused_deadline_is_waited_for(moment: Moment) -> str | None:
+def no_refused_deadline_is_waited_for(moment: CheckedStep) -> str | None:
     """The deadline that is armed outside is the one that the machine will accept."""
     armed = {number for machine, number in moment.after.deadlines if machine == CONVERSATION}
     known = set() if moment.context.deadline_armed is None else {moment.context.deadline_armed}
@@ -112,30 +112,30 @@ def no_refused_deadline_is_waited_for(moment: Moment) -> str | None:
 
 
 @about(do.StartGeneration, do.Speak)
-def one_generation_and_one_utterance_at_most(moment: Moment) -> str | None:
+def one_generation_and_one_utterance_at_most(moment: CheckedStep) -> str | None:
     """The model is asked for one answer at a time, and one voice speaks."""
-    for books, _ in moment.each(do.StartGeneration):
-        if books.generating:
-            return f"asked again while generation {set(books.generating)} is open"
-    for books, speak in moment.each(do.Speak):
-        if books.speaking - {speak.generation}:
-            return f"speaks while utterance {set(books.speaking)} is open"
+    for observed, _ in moment.each(do.StartGeneration):
+        if observed.generating:
+            return f"asked again while generation {set(observed.generating)} is open"
+    for observed, speak in moment.each(do.Speak):
+        if observed.speaking - {speak.generation}:
+            return f"speaks while utterance {set(observed.speaking)} is open"
     return None
 
 
-def nothing_is_generated_outside_answering(moment: Moment) -> str | None:
+def nothing_is_generated_outside_answering(moment: CheckedStep) -> str | None:
     """Whoever leaves THINKING and RESPONDING has stopped the model and the voice, or both have ended."""
     if moment.room in ("THINKING", "RESPONDING"):
         return None
-    if moment.after.generating and moment.state != "expecting":
+    if moment.after.generating and moment.state != "speculating":
         return f"generation {set(moment.after.generating)} goes on in {moment.state}"
-    if moment.after.speaking and moment.state != "parting":
+    if moment.after.speaking and moment.state != "saying_goodbye":
         return f"utterance {set(moment.after.speaking)} goes on in {moment.state}"
     return None
 
 
 @about(do.Speak)
-def nothing_is_said_while_the_caller_has_the_word(moment: Moment) -> str | None:
+def nothing_is_said_while_the_caller_has_the_word(moment: CheckedStep) -> str | None:
     """What the model answers in advance is not heard before the turn is over."""
     for step in moment.steps:
         said = any(isinstance(effect, do.Speak) for effect in step.effects)
@@ -145,111 +145,111 @@ def nothing_is_said_while_the_caller_has_the_word(moment: Moment) -> str | None:
 
 
 @about(facts.EagerEndOfTurn)
-def the_model_is_asked_in_advance_within_bounds(moment: Moment) -> str | None:
+def the_model_is_asked_in_advance_within_bounds(moment: CheckedStep) -> str | None:
     """Answers that may be thrown away are bounded in number, turn by turn."""
-    allowed = moment.context.policy.anticipations
+    allowed = moment.context.policy.speculations
     if moment.after.in_advance > allowed:
         return f"asked {moment.after.in_advance} times before the end of a turn, {allowed} allowed"
     return None
 
 
-@about(do.TellAnswerEnded)
-def whose_end_is_told_was_begun(moment: Moment) -> str | None:
+@about(do.NotifyAnswerEnded)
+def ended_answers_were_started(moment: CheckedStep) -> str | None:
     """Clients are told of the end of an answer once, and only if they know of it."""
-    for books, ended in moment.each(do.TellAnswerEnded):
-        if ended.generation not in books.begun:
+    for observed, ended in moment.each(do.NotifyAnswerEnded):
+        if ended.generation not in observed.begun:
             return f"the end of answer {ended.generation} is told, which nobody knows of"
     return None
 
 
-def what_is_held_is_decided_upon(moment: Moment) -> str | None:
+def what_is_held_is_decided_upon(moment: CheckedStep) -> str | None:
     """An answer is silent only while it is being found out whether it was interrupted."""
-    if moment.after.held != (moment.state in ("deciding", "weighing")):
+    if moment.after.held != (moment.state in ("paused", "confirming")):
         return f"the answer is {'held' if moment.after.held else 'not held'} in {moment.state}"
     return None
 
 
-@about(do.TellInterrupted)
-def what_may_not_be_interrupted_is_not(moment: Moment) -> str | None:
+@about(do.NotifyInterrupted)
+def what_may_not_be_interrupted_is_not(moment: CheckedStep) -> str | None:
     """The caller's voice cuts off nothing that is to be heard to its end."""
     for step in moment.steps:
         by_hand = isinstance(step.fact, BY_HAND)
-        cut = any(isinstance(effect, do.TellInterrupted) for effect in step.effects)
+        cut = any(isinstance(effect, do.NotifyInterrupted) for effect in step.effects)
         if cut and not by_hand and moment.context.protected and not moment.after.speaking:
             return f"{step.fact.name} cut off what may not be interrupted"
     return None
 
 
-def something_is_said_in_responding(moment: Moment) -> str | None:
+def something_is_said_in_responding(moment: CheckedStep) -> str | None:
     """RESPONDING holds an utterance that can end."""
-    if (moment.room == "RESPONDING" or moment.state == "parting") and not moment.after.speaking:
+    if (moment.room == "RESPONDING" or moment.state == "saying_goodbye") and not moment.after.speaking:
         return f"nothing is being said in {moment.state}"
     return None
 
 
 @about(do.Speak, do.StartGeneration, facts.SegmentReady)
-def nothing_is_said_for_a_voided_generation(moment: Moment) -> str | None:
+def nothing_is_said_for_a_voided_generation(moment: CheckedStep) -> str | None:
     """What was cancelled or stopped is never spoken, finished or generated again."""
-    for books, speak in moment.each(do.Speak):
-        if speak.generation in books.voided:
+    for observed, speak in moment.each(do.Speak):
+        if speak.generation in observed.voided:
             return f"speaks for generation {speak.generation}, which was voided"
-    for books, start in moment.each(do.StartGeneration):
-        if start.generation in books.asked | books.voided:
+    for observed, start in moment.each(do.StartGeneration):
+        if start.generation in observed.asked | observed.voided:
             return f"generation number {start.generation} is used twice"
-    for books, step in moment.each_step():
+    for observed, step in moment.each_step():
         if isinstance(step.fact, facts.SegmentReady) and step.outcome is Outcome.TAKEN:
-            late = step.fact.generation not in books.generating
+            late = step.fact.generation not in observed.generating
             if late and any(isinstance(effect, do.Speak) for effect in step.effects):
                 return f"a segment of generation {step.fact.generation} is spoken, which is over"
     return None
 
 
 @about(do.StopSpeech, do.FinishSpeech, do.CloseLink)
-def only_what_is_open_is_stopped(moment: Moment) -> str | None:
+def only_what_is_open_is_stopped(moment: CheckedStep) -> str | None:
     """StopSpeech and FinishSpeech name the utterance being spoken, CloseLink a link that is open."""
-    for books, stop in moment.each(do.StopSpeech):
-        if stop.generation not in books.speaking:
+    for observed, stop in moment.each(do.StopSpeech):
+        if stop.generation not in observed.speaking:
             return f"stops utterance {stop.generation}, which is not being spoken"
-    for books, finish in moment.each(do.FinishSpeech):
-        if finish.generation not in books.speaking:
+    for observed, finish in moment.each(do.FinishSpeech):
+        if finish.generation not in observed.speaking:
             return f"finishes utterance {finish.generation}, which is not being spoken"
-    for books, close in moment.each(do.CloseLink):
-        if (close.role, close.attempt) not in books.links:
+    for observed, close in moment.each(do.CloseLink):
+        if (close.role, close.attempt) not in observed.links:
             return f"closes the {close.role.value} link's attempt {close.attempt}, which is not open"
     return None
 
 
 @about(do.OpenLink)
-def one_attempt_per_link(moment: Moment) -> str | None:
+def one_attempt_per_link(moment: CheckedStep) -> str | None:
     """A link is opened again only when its last attempt was closed or failed."""
-    for books, attempt in moment.each(do.OpenLink):
-        if any(role is attempt.role for role, _ in books.links):
+    for observed, attempt in moment.each(do.OpenLink):
+        if any(role is attempt.role for role, _ in observed.links):
             return f"opens the {attempt.role.value} link, which is open already"
     return None
 
 
-def no_link_is_left_at_the_end(moment: Moment) -> str | None:
+def no_link_is_left_at_the_end(moment: CheckedStep) -> str | None:
     """When the conversation was told to close, every link attempt was closed or had failed."""
     if moment.after.over and moment.after.links:
         return f"left open: {sorted((role.value, attempt) for role, attempt in moment.after.links)}"
     return None
 
 
-def every_request_is_answered_once(moment: Moment) -> str | None:
+def every_request_is_answered_once(moment: CheckedStep) -> str | None:
     """Each request gets exactly one of Acknowledge and Refuse, at the latest when the call is over."""
-    answers: tuple[tuple[Books, do.Acknowledge | do.Refuse], ...] = (
+    answers: tuple[tuple[ObservedState, do.Acknowledge | do.Refuse], ...] = (
         *moment.each(do.Acknowledge),
         *moment.each(do.Refuse),
     )
-    for books, answer in answers:
-        if answer.request not in books.waiting:
+    for observed, answer in answers:
+        if answer.request not in observed.waiting:
             return f"answers {answer.request.event_type}, which does not wait"
     if moment.after.over and moment.after.waiting:
         return f"{len(moment.after.waiting)} request(s) without an answer in {moment.state}"
     return None
 
 
-def history_alternates(moment: Moment) -> str | None:
+def history_alternates(moment: CheckedStep) -> str | None:
     """The history is a sequence of exchanges: the caller's words, calls, what was heard of the answer."""
     history = moment.context.history
     if history is moment.history_before:
@@ -267,31 +267,31 @@ def history_alternates(moment: Moment) -> str | None:
     return None
 
 
-def history_holds_only_heard_words(moment: Moment) -> str | None:
+def history_holds_only_heard_words(moment: CheckedStep) -> str | None:
     """A new answer in the history begins like what was said, and goes no further than what was heard."""
     history = moment.context.history
     if history == moment.history_before or not history[-1].text or _only_results_came(moment):
         return None
     # After an answer that was stopped, another may have begun within the same step.
-    books = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
+    observed = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
     at_ms = moment.steps[-1].fact.at_ms
-    answer, whole = history[-1].text, " ".join(text for text in books.said if text)
-    if books.heard_all:
+    answer, whole = history[-1].text, " ".join(text for text in observed.said if text)
+    if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
         return f"history holds {answer!r}, said was {whole!r}"
-    if books.heard_ms(at_ms) <= 0:
+    if observed.heard_ms(at_ms) <= 0:
         return f"nothing was heard, history holds {answer!r}"
     return None
 
 
-def _only_results_came(moment: Moment) -> bool:
+def _only_results_came(moment: CheckedStep) -> bool:
     """What was said of the newest message was known before."""
     before = moment.history_before
     return bool(before) and moment.context.history[-1].text == before[-1].text
 
 
-def history_holds_what_was_asked_for(moment: Moment) -> str | None:
+def history_holds_what_was_asked_for(moment: CheckedStep) -> str | None:
     """A greeting, a nudge or a text of the host is nobody's answer."""
     policy = moment.context.policy
     own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
@@ -302,24 +302,24 @@ def history_holds_what_was_asked_for(moment: Moment) -> str | None:
 
 
 @about(do.RunTool, do.CancelTool)
-def a_call_is_run_once(moment: Moment) -> str | None:
+def a_call_is_run_once(moment: CheckedStep) -> str | None:
     """What a tool does is done once; and only what runs is cancelled, once."""
-    for books, run in moment.each(do.RunTool):
-        if run.call in books.calls_made:
+    for observed, run in moment.each(do.RunTool):
+        if run.call in observed.calls_made:
             return f"call {run.call} is run again"
-    for books, cancel in moment.each(do.CancelTool):
-        running = cancel.call in {number for number, _ in books.calls}
-        if not running or cancel.call in books.calls_cancelled:
+    for observed, cancel in moment.each(do.CancelTool):
+        running = cancel.call in {number for number, _ in observed.calls}
+        if not running or cancel.call in observed.calls_cancelled:
             return f"call {cancel.call} is cancelled, which does not run or was cancelled"
     return None
 
 
 @about(facts.ToolFinished)
-def every_result_is_kept(moment: Moment) -> str | None:
+def every_result_is_kept(moment: CheckedStep) -> str | None:
     """Whatever happened meanwhile, the result of a call enters the history that holds the call."""
-    for books, step in moment.each_step():
+    for observed, step in moment.each_step():
         fact = step.fact
-        if isinstance(fact, facts.ToolFinished) and fact.call in {number for number, _ in books.calls}:
+        if isinstance(fact, facts.ToolFinished) and fact.call in {number for number, _ in observed.calls}:
             records = [each for message in moment.context.history for each in message.calls]
             if any(each.number == fact.call and each.result != fact.result for each in records):
                 return f"the result of call {fact.call} was lost"
@@ -327,22 +327,22 @@ def every_result_is_kept(moment: Moment) -> str | None:
 
 
 @about(do.StartGeneration)
-def the_model_knows_what_it_asked_for(moment: Moment) -> str | None:
+def the_model_knows_what_it_asked_for(moment: CheckedStep) -> str | None:
     """It is asked to go on when its calls are over or given up; one without a result is still running."""
-    for books, start in moment.each(do.StartGeneration):
+    for observed, start in moment.each(do.StartGeneration):
         if all(message.speaker is not Speaker.USER for message in start.messages):
             return "the model is asked without any words of the caller's"
-        running = {number for number, _ in books.calls}
+        running = {number for number, _ in observed.calls}
         for message in start.messages:
             for record in message.calls:
-                waited_for = message is start.messages[-1] and record.number not in books.calls_cancelled
+                waited_for = message is start.messages[-1] and record.number not in observed.calls_cancelled
                 if record.result is None and (waited_for or record.number not in running):
                     return f"the model is asked without the result of call {record.number}"
     return None
 
 
 @about(do.StartGeneration)
-def calls_are_bounded(moment: Moment) -> str | None:
+def calls_are_bounded(moment: CheckedStep) -> str | None:
     """A model that asks for calls again and again must speak in the end."""
     policy = moment.context.policy
     for _, start in moment.each(do.StartGeneration):
@@ -355,35 +355,37 @@ def calls_are_bounded(moment: Moment) -> str | None:
 
 
 @about(do.RunTool)
-def no_call_begins_while_the_caller_may_cut_in(moment: Moment) -> str | None:
+def no_call_begins_while_the_caller_may_cut_in(moment: CheckedStep) -> str | None:
     """Whoever objects to what is announced can prevent it."""
     for _, step in moment.each_step():
         runs = any(isinstance(effect, do.RunTool) for effect in step.effects)
-        if runs and step.target not in ("calling", "speaking"):
+        if runs and step.target not in ("running_tools", "speaking"):
             return f"a call is begun in {step.target}"
     return None
 
 
-@about(do.TellInterrupted, do.CancelGeneration, do.CancelTool)
-def nothing_interrupts_a_blocking_call(moment: Moment) -> str | None:
+@about(do.NotifyInterrupted, do.CancelGeneration, do.CancelTool)
+def nothing_interrupts_a_blocking_call(moment: CheckedStep) -> str | None:
     """As long as such a call runs, the caller's voice voids nothing."""
     blocking = {
         tool.name for tool in moment.context.policy.tools if tool.on_interruption is OnInterruption.BLOCK
     }
-    for books, step in moment.each_step():
-        runs = any(name in blocking for number, name in books.calls if number not in books.calls_cancelled)
-        voided = any(isinstance(effect, do.TellInterrupted) for effect in step.effects)
+    for observed, step in moment.each_step():
+        runs = any(
+            name in blocking for number, name in observed.calls if number not in observed.calls_cancelled
+        )
+        voided = any(isinstance(effect, do.NotifyInterrupted) for effect in step.effects)
         if runs and voided and not isinstance(step.fact, BY_HAND) and step.target in LISTENING:
             return f"{step.fact.name} interrupted what is said during a blocking call"
-        if runs and step.source in ("generating", "retrying", "calling") and step.target == "hearing":
+        if runs and step.source in ("generating", "retrying", "running_tools") and step.target == "hearing":
             return f"{step.fact.name} took the word during a blocking call"
     return None
 
 
-def state_changes_are_told(moment: Moment) -> str | None:
+def state_changes_are_told(moment: CheckedStep) -> str | None:
     """Every change of the state is told to the client, and nothing else is told as one."""
     for step in moment.steps:
-        told = [effect for effect in step.effects if isinstance(effect, do.TellState)]
+        told = [effect for effect in step.effects if isinstance(effect, do.NotifyState)]
         moved = step.machine == CONVERSATION and step.source != step.target
         if [effect.substate for effect in told] != [step.target] * moved:
             return f"{step.source} to {step.target} was told as {told}"
@@ -394,18 +396,18 @@ def state_changes_are_told(moment: Moment) -> str | None:
 
 
 @about(facts.DeadlinePassed, facts.LinkDeadlinePassed)
-def no_deadline_passes_in_vain(moment: Moment) -> str | None:
+def no_deadline_passes_in_vain(moment: CheckedStep) -> str | None:
     """An armed deadline means something when it passes: after one that does not, nobody would wait."""
-    for books, step in moment.each_step():
+    for observed, step in moment.each_step():
         if isinstance(step.fact, facts.DeadlinePassed | facts.LinkDeadlinePassed):
-            armed = (step.machine, step.fact.number) in books.deadlines
+            armed = (step.machine, step.fact.number) in observed.deadlines
             if armed and step.outcome is not Outcome.TAKEN:
                 return f"the deadline of {step.source} is {step.outcome.value}: {step.reason}"
     return None
 
 
 @about(facts.DeadlinePassed)
-def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
+def turns_that_wait_are_answered_first(moment: CheckedStep) -> str | None:
     """Nobody is spoken to about something else while words wait for an answer, but where a host wants it."""
     policy = moment.context.policy
     ours = {policy.greeting, *policy.nudges, policy.idle_goodbye, policy.fallback.unheard}
@@ -418,54 +420,54 @@ def turns_that_wait_are_answered_first(moment: Moment) -> str | None:
 
 
 @about(do.Speak, facts.SynthesisFailed)
-def what_was_voiced_is_not_said_again(moment: Moment) -> str | None:
+def what_was_voiced_is_not_said_again(moment: CheckedStep) -> str | None:
     """A voice that takes an answer up again says only what it had not given before."""
-    for books, speak in moment.each(do.Speak):
-        if speak.generation in books.speaking and speak.segment in books.voiced:
+    for observed, speak in moment.each(do.Speak):
+        if speak.generation in observed.speaking and speak.segment in observed.voiced:
             return f"segment {speak.segment} of utterance {speak.generation} was voiced already"
-    for books, step in moment.each_step():
+    for observed, step in moment.each_step():
         if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms >= FIRST_WORD_MS:
             again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
-            if books.said and " ".join(again) == " ".join(books.said):
+            if observed.said and " ".join(again) == " ".join(observed.said):
                 return f"all of {again} is said again, after {step.fact.voiced_ms:.0f} ms of it"
     return None
 
 
 @about(facts.SegmentVoiced, facts.SynthesisFailed)
-def no_other_take_is_believed(moment: Moment) -> str | None:
+def no_other_attempt_is_believed(moment: CheckedStep) -> str | None:
     """What a voice says of an answer that it was relieved of changes nothing."""
-    for books, step in moment.each_step():
+    for observed, step in moment.each_step():
         if isinstance(step.fact, facts.SegmentVoiced | facts.SynthesisFailed):
-            other = step.fact.take != books.take
+            other = step.fact.attempt != observed.attempt
             if step.outcome is Outcome.TAKEN and other:
-                return f"take {step.fact.take} is believed, while take {books.take} is spoken"
+                return f"attempt {step.fact.attempt} is believed, while attempt {observed.attempt} is spoken"
     return None
 
 
 @about(facts.SegmentReady)
-def a_continued_answer_repeats_nothing(moment: Moment) -> str | None:
+def a_continued_answer_repeats_nothing(moment: CheckedStep) -> str | None:
     """A model that was to go on with an answer is not heard saying the same again."""
-    for books, step in moment.each_step():
-        if isinstance(step.fact, facts.SegmentReady) and step.fact.generation not in books.speaking:
-            again = step.outcome is Outcome.TAKEN and books.speaking and step.fact.text in books.said
+    for observed, step in moment.each_step():
+        if isinstance(step.fact, facts.SegmentReady) and step.fact.generation not in observed.speaking:
+            again = step.outcome is Outcome.TAKEN and observed.speaking and step.fact.text in observed.said
             if again:
                 return f"{step.fact.text!r} is said again"
     return None
 
 
 @about(do.OpenLink)
-def no_failed_provider_is_tried_twice_in_a_round(moment: Moment) -> str | None:
+def no_failed_provider_is_tried_twice_in_a_round(moment: CheckedStep) -> str | None:
     """A provider that failed is left for the others, and left for good if it will fail again."""
-    for books, opened in moment.each(do.OpenLink):
-        if (opened.role, opened.provider) in books.failed:
+    for observed, opened in moment.each(do.OpenLink):
+        if (opened.role, opened.provider) in observed.failed:
             return f"{opened.role.value} provider {opened.provider} is tried twice in a round"
-        if (opened.role, opened.provider) in books.refused:
+        if (opened.role, opened.provider) in observed.refused:
             return f"{opened.role.value} provider {opened.provider} is tried, though it will fail again"
     return None
 
 
 @about(do.ReturnLink)
-def a_link_is_moved_back_only_in_quiet(moment: Moment) -> str | None:
+def a_link_is_moved_back_only_in_quiet(moment: CheckedStep) -> str | None:
     """A provider that works is not left for a better one while somebody speaks."""
     for step in moment.steps:
         moved = any(isinstance(effect, do.ReturnLink) for effect in step.effects)
@@ -475,18 +477,22 @@ def a_link_is_moved_back_only_in_quiet(moment: Moment) -> str | None:
 
 
 @about(facts.DeadlinePassed)
-def a_mute_ear_is_doubted(moment: Moment) -> str | None:
+def a_mute_ear_is_doubted(moment: CheckedStep) -> str | None:
     """Before a wait for words ends with none at all, another link was given the same audio."""
-    for books, step in moment.each_step():
-        if isinstance(step.fact, facts.DeadlinePassed) and step.source == "finalizing" and not books.doubted:
-            told = [effect for effect in step.effects if isinstance(effect, do.TellTranscript)]
-            if any(each.turn != books.heard_words for each in told):
+    for observed, step in moment.each_step():
+        if (
+            isinstance(step.fact, facts.DeadlinePassed)
+            and step.source == "finalizing"
+            and not observed.doubted
+        ):
+            told = [effect for effect in step.effects if isinstance(effect, do.NotifyTranscript)]
+            if any(each.turn != observed.heard_words for each in told):
                 return "no words came, and speech to text was never doubted"
     return None
 
 
 @about(facts.DeadlinePassed, facts.TranscriptionFailed)
-def whoever_was_not_understood_hears_so(moment: Moment) -> str | None:
+def whoever_was_not_understood_hears_so(moment: CheckedStep) -> str | None:
     """For technical reasons nobody is left in silence, unless the recording goes on."""
     for step in moment.steps:
         broken = isinstance(step.fact, facts.DeadlinePassed | facts.TranscriptionFailed)
@@ -496,11 +502,11 @@ def whoever_was_not_understood_hears_so(moment: Moment) -> str | None:
     return None
 
 
-def nothing_happens_after_the_end(moment: Moment) -> str | None:
+def nothing_happens_after_the_end(moment: CheckedStep) -> str | None:
     """Once closing has begun, only abandoning what is left remains to be asked for."""
-    allowed = (do.AbandonConversation, do.TellState, do.ArmDeadline, do.DisarmDeadline, do.Refuse)
+    allowed = (do.AbandonConversation, do.NotifyState, do.ArmDeadline, do.DisarmDeadline, do.Refuse)
     for line in moment.lines:
-        late = line.books.over and line.machine == CONVERSATION and isinstance(line.item, do.Effect)
+        late = line.observed.over and line.machine == CONVERSATION and isinstance(line.item, do.Effect)
         if late and not isinstance(line.item, allowed):
             return f"{line.item.name} after the conversation was told to close"
     return None
@@ -514,7 +520,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     nothing_is_generated_outside_answering,
     nothing_is_said_while_the_caller_has_the_word,
     the_model_is_asked_in_advance_within_bounds,
-    whose_end_is_told_was_begun,
+    ended_answers_were_started,
     what_is_held_is_decided_upon,
     what_may_not_be_interrupted_is_not,
     something_is_said_in_responding,
@@ -537,7 +543,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_deadline_passes_in_vain,
     turns_that_wait_are_answered_first,
     what_was_voiced_is_not_said_again,
-    no_other_take_is_believed,
+    no_other_attempt_is_believed,
     a_continued_answer_repeats_nothing,
     no_failed_provider_is_tried_twice_in_a_round,
     a_link_is_moved_back_only_in_quiet,

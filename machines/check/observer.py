@@ -19,7 +19,7 @@ NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
 
 
 @frozen
-class Books:
+class ObservedState:
     """What is open at a moment. Numbers are those that facts and effects bear."""
 
     generating: frozenset[int] = frozenset()
@@ -46,7 +46,7 @@ class Books:
     """How often the model was asked in this turn before its end was known."""
     taken_up: bool = False
     """The voice broke off; what it says next may begin in the middle of a segment."""
-    take: int = 1
+    attempt: int = 1
     """How often the voice was asked to take the newest utterance up, the first time included."""
     voiced: frozenset[int] = frozenset()
     """Segments of the newest utterance whose audio is complete."""
@@ -79,7 +79,7 @@ class Books:
         """How much of the newest utterance can have been heard by `at_ms`."""
         return self.position_ms + (max(0.0, at_ms - self.position_at_ms) if self.playing else 0.0)
 
-    def after_fact(self, step: Step) -> Books:
+    def after_fact(self, step: Step) -> ObservedState:
         """What the fact of a step says by itself."""
         fact = step.fact
         if isinstance(fact, facts.RecordingStarted | facts.RecordingStopped) and fact.request is not None:
@@ -119,7 +119,7 @@ class Books:
 
     def _after_link(
         self, machine: str, fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened
-    ) -> Books:
+    ) -> ObservedState:
         """A link that was up begins a new round when it is lost, as far as can be seen from here."""
         others = frozenset(each for each in self.failed if each[0] is not fact.role)
         tried = frozenset(each for each in self.providers if each[0] is fact.role)
@@ -139,14 +139,14 @@ class Books:
             failed=self.failed | tried if trying else self.failed,
         )
 
-    def after_effect(self, machine: str, effect: Effect) -> Books:
+    def after_effect(self, machine: str, effect: Effect) -> ObservedState:
         """What an effect changes."""
         match effect:
             case do.StartGeneration(generation=number):
                 return self._with(generating=self.generating | {number}, asked=self.asked | {number})
-            case do.TellAnswerStarted(generation=number):
+            case do.NotifyAnswerStarted(generation=number):
                 return self._with(begun=self.begun | {number})
-            case do.TellAnswerEnded(generation=number):
+            case do.NotifyAnswerEnded(generation=number):
                 return self._with(begun=self.begun - {number})
             case do.RunTool(call=number, asked=asked):
                 return self._with(
@@ -156,7 +156,7 @@ class Books:
                 return self._with(calls_cancelled=self.calls_cancelled | {number})
             case do.BeginTurn():
                 return self._with(in_advance=0)
-            case do.HoldSpeech():
+            case do.PauseSpeech():
                 return self._with(held=True)
             case do.ResumeSpeech():
                 return self._with(held=False)
@@ -164,8 +164,8 @@ class Books:
                 # An answer whose beginning is being spoken may be continued by another generation.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return self._with(generating=self.generating - {number}, voided=void)
-            case do.RestartSpeech(take=take):
-                return self._with(taken_up=True, take=take)
+            case do.RestartSpeech(attempt=attempt):
+                return self._with(taken_up=True, attempt=attempt)
             case do.Speak(generation=number, segment=segment, text=text):
                 if number in self.speaking:
                     said = self._said_before(segment, text) if self.taken_up else self.said
@@ -179,7 +179,7 @@ class Books:
                     playing=False,
                     heard_all=False,
                     taken_up=False,
-                    take=1,
+                    attempt=1,
                     voiced=frozenset(),
                 )
             case do.StopSpeech(generation=number):
@@ -188,14 +188,14 @@ class Books:
                 )
             case do.FinalizeTurn():
                 return self._with(doubted=False)
-            case do.DistrustLink(role=Role.STT):
+            case do.ReplaceLink(role=Role.STT):
                 return self._with(doubted=True)
-            case do.TellTranscript(turn=turn, text=text, is_final=False) if text:
+            case do.NotifyTranscript(turn=turn, text=text, is_final=False) if text:
                 return self._with(heard_words=turn)
             case do.OpenLink(role=role, attempt=attempt, provider=provider):
                 others = frozenset(each for each in self.providers if each[0] is not role)
                 return self._with(links=self.links | {(role, attempt)}, providers=others | {(role, provider)})
-            case do.TellLink(role=role, news=do.LinkNews.WAITING):
+            case do.NotifyLink(role=role, news=do.LinkNews.WAITING):
                 return self._with(failed=frozenset(each for each in self.failed if each[0] is not role))
             case do.CloseLink(role=role, attempt=attempt):
                 return self._with(links=self.links - {(role, attempt)})
@@ -209,9 +209,9 @@ class Books:
                 return self._with(over=True)
         return self
 
-    def _with(self, **changes: Any) -> Books:
+    def _with(self, **changes: Any) -> ObservedState:
         """A copy with some entries changed: as `attrs.evolve`, which takes three times as long."""
-        copy = object.__new__(Books)
+        copy = object.__new__(ObservedState)
         for name in ENTRIES:
             object.__setattr__(copy, name, changes[name] if name in changes else getattr(self, name))
         return copy
@@ -227,25 +227,25 @@ class Books:
         return frozenset(entry for entry in self.deadlines if entry[0] != machine)
 
 
-ENTRIES = tuple(entry.name for entry in fields(Books))
+ENTRIES = tuple(entry.name for entry in fields(ObservedState))
 
 
 @frozen
 class Entry:
     """One line: the books as they stood, and what then happened (a fact taken in, or an effect)."""
 
-    books: Books
+    observed: ObservedState
     machine: str
     item: Fact | Effect
 
 
-def entered(books: Books, steps: tuple[Step, ...]) -> tuple[tuple[Entry, ...], Books]:
+def entered(observed: ObservedState, steps: tuple[Step, ...]) -> tuple[tuple[Entry, ...], ObservedState]:
     """Enter steps into the books; returns the lines, and the books afterwards."""
     lines: list[Entry] = []
     for step in steps:
-        lines.append(Entry(books, step.machine, step.fact))
-        books = books.after_fact(step)
+        lines.append(Entry(observed, step.machine, step.fact))
+        observed = observed.after_fact(step)
         for effect in step.effects:
-            lines.append(Entry(books, step.machine, effect))
-            books = books.after_effect(step.machine, effect)
-    return tuple(lines), books
+            lines.append(Entry(observed, step.machine, effect))
+            observed = observed.after_effect(step.machine, effect)
+    return tuple(lines), observed

@@ -12,9 +12,9 @@ from functools import partial
 import attrs
 
 from machines.check.abstraction import conversation_key
-from machines.check.enabled_facts import all_offers
+from machines.check.enabled_facts import all_enabled_facts
 from machines.check.invariants import INVARIANTS, Invariant
-from machines.check.observer import Books
+from machines.check.observer import ObservedState
 from machines.check.report import Planned
 from machines.check.search_order import AtRandom
 from machines.check.walk import SHORT, TOOLED, Report, Walk
@@ -28,8 +28,8 @@ FULL = attrs.evolve(
     nudges=("Hello?",),
     barge_in_min_words=1,
     barge_in_false_alarms=1,
-    anticipations=2,
-    max_sayings=1,
+    speculations=2,
+    max_host_utterances=1,
     tools=TOOLED.tools,
     max_tool_steps=2,
     tool_fillers=TOOLED.tool_fillers,
@@ -69,9 +69,9 @@ def _walk(
     *,
     stop_at_violation: bool = False,
 ) -> Report:
-    return Walk(all_offers, _key, policy, invariants, stop_at_violation, order=order).run()
+    return Walk(all_enabled_facts, _key, policy, invariants, stop_at_violation, order=order).run()
 
 
-def _key(system: ConversationSystem, books: Books) -> Hashable:
+def _key(system: ConversationSystem, observed: ObservedState) -> Hashable:
     """Links that are lost in the middle of a call are told apart, too."""
-    return conversation_key(system, books), system.conversation.context.links_up
+    return conversation_key(system, observed), system.conversation.context.links_up

@@ -12,18 +12,18 @@ from attrs import define, field, frozen
 
 from machines.check.abstraction import Key, conversation_key, link_key
 from machines.check.enabled_facts import (
-    Offers,
-    answer_offers,
-    blocking_offers,
-    host_offers,
-    link_offers,
-    one_link_offers,
-    queue_offers,
-    tool_offers,
-    turn_offers,
+    EnabledFacts,
+    answer_enabled_facts,
+    blocking_enabled_facts,
+    host_enabled_facts,
+    link_enabled_facts,
+    one_link_enabled_facts,
+    queue_enabled_facts,
+    tool_enabled_facts,
+    turn_enabled_facts,
 )
-from machines.check.invariants import CONVERSATION, INVARIANTS, Invariant, Moment, kinds_of
-from machines.check.observer import Books, entered
+from machines.check.invariants import CONVERSATION, INVARIANTS, CheckedStep, Invariant, kinds_of
+from machines.check.observer import ObservedState, entered
 from machines.check.search_order import AtRandom
 from machines.check.snapshots import Snapshot, restore, snapshot
 from machines.check.table_driver import run_by_tables
@@ -33,7 +33,7 @@ from machines.effects import ArmDeadline, Effect
 from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, ProviderFailure, Role
 from machines.history import Message
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.system import Charts, ConversationSystem, Handled, ProviderChain
 from machines.tables import Row
 from machines.tools import OnInterruption, ToolPolicy
 
@@ -47,8 +47,8 @@ SHORT = ConversationPolicy(
     nudges=(),
     barge_in_min_words=0,
     barge_in_false_alarms=1_000_000,
-    anticipations=1,
-    max_sayings=0,
+    speculations=1,
+    max_host_utterances=0,
     most_digits=3,
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
@@ -69,13 +69,13 @@ HOSTED = attrs.evolve(
     nudges=(),
     idle_after_ms=0,
     reprompt="",
-    anticipations=2,
+    speculations=2,
     barge_in=True,
     barge_in_min_words=1,
     barge_in_false_alarms=1,
     barge_in_thinking=False,
     barge_in_greeting=False,
-    max_sayings=1,
+    max_host_utterances=1,
 )
 """Some of what is said can be interrupted, and a host has something to say too."""
 TOOLED = attrs.evolve(
@@ -91,7 +91,7 @@ TOOLED = attrs.evolve(
     ),
     max_tool_steps=2,
     tool_fillers=("One moment.",),
-    max_sayings=1,
+    max_host_utterances=1,
 )
 """The model calls tools, in parallel."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
@@ -148,7 +148,7 @@ class Node:
     """A configuration that was reached, and how."""
 
     machines: tuple[Snapshot, ...]
-    books: Books
+    observed: ObservedState
     parent: int | None
     handled: Handled
     depth: int
@@ -192,12 +192,12 @@ NONE: frozenset[str] = frozenset()
 class Walk:
     """A walk over one view of a call: the facts that are offered, and what is told apart."""
 
-    offers: Offers
+    offers: EnabledFacts
     key: Key
     policy: ConversationPolicy = SHORT
     invariants: tuple[Invariant, ...] = INVARIANTS
     stop_at_violation: bool = False
-    line_ups: Mapping[Role, LineUp] = field(factory=dict)
+    line_ups: Mapping[Role, ProviderChain] = field(factory=dict)
     order: AtRandom | None = None
     """None: breadth first, to the end."""
 
@@ -251,8 +251,8 @@ class Walk:
 
     def _begin(self, system: ConversationSystem) -> None:
         handled = system.start(at_ms=0.0)
-        _, books = entered(started(handled), handled.steps)
-        self._keep(system, books, None, handled)
+        _, observed = entered(started(handled), handled.steps)
+        self._keep(system, observed, None, handled)
 
     def _go_on_from(self, system: ConversationSystem, number: int) -> None:
         """Offer everything to one configuration."""
@@ -261,7 +261,7 @@ class Walk:
         self._return_to(system, node, ALL)
         history = system.conversation.context.history
         moved: frozenset[str] = NONE
-        for fact in tuple(self.offers(system, node.books)):
+        for fact in tuple(self.offers(system, node.observed)):
             self._facts += 1
             self._return_to(system, node, moved)
             try:
@@ -272,10 +272,10 @@ class Walk:
                 continue
             self._note_outcomes(handled)
             moved = _moved(handled)
-            if not moved and not _matters(handled, node.books):
+            if not moved and not _matters(handled, node.observed):
                 continue
-            books = self._check(system, node.books, history, handled, number)
-            arrived = self._keep(system, books, number, handled)
+            observed = self._check(system, node.observed, history, handled, number)
+            arrived = self._keep(system, observed, number, handled)
             self._comes_from.setdefault(arrived, set()).add(number)
 
     def _return_to(self, system: ConversationSystem, node: Node, moved: frozenset[str]) -> None:
@@ -298,11 +298,11 @@ class Walk:
     def _check(
         self,
         system: ConversationSystem,
-        before: Books,
+        before: ObservedState,
         history: tuple[Message, ...],
         handled: Handled,
         number: int,
-    ) -> Books:
+    ) -> ObservedState:
         """Hold what one fact led to against the invariants; returns the books afterwards."""
         moment = moment_of(system, before, history, handled)
         for invariant, kinds in self._due:
@@ -313,16 +313,18 @@ class Walk:
                 self._complain(invariant.__name__, complaint, number, handled)
         return moment.after
 
-    def _keep(self, system: ConversationSystem, books: Books, parent: int | None, handled: Handled) -> int:
+    def _keep(
+        self, system: ConversationSystem, observed: ObservedState, parent: int | None, handled: Handled
+    ) -> int:
         """Keep the configuration if it is new; returns its number."""
-        key = self.key(system, books)
+        key = self.key(system, observed)
         if key not in self._known:
             self._known[key] = len(self._nodes)
             depth = 0 if parent is None else self._nodes[parent].depth + 1
             kept = tuple(snapshot(driver) for driver in drivers(system))
             if self.order is None or depth < self.order.deepest:
                 self._pending.append(len(self._nodes))
-            self._nodes.append(Node(kept, books, parent, handled, depth, system.ended))
+            self._nodes.append(Node(kept, observed, parent, handled, depth, system.ended))
         return self._known[key]
 
     def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
@@ -354,12 +356,12 @@ def way_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
     return tuple(reversed(way))
 
 
-def _matters(handled: Handled, books: Books) -> bool:
+def _matters(handled: Handled, observed: ObservedState) -> bool:
     """Whether facts that moved no machine still say something: an undeclared pair, a request, a deadline."""
     return any(
         step.outcome is Outcome.UNDECLARED
         or (step.outcome is Outcome.IGNORED and isinstance(step.fact, DeadlinePassed | LinkDeadlinePassed))
-        or books.after_fact(step) is not books
+        or observed.after_fact(step) is not observed
         for step in handled.steps
     )
 
@@ -376,22 +378,22 @@ def drivers(system: ConversationSystem) -> tuple[Driver[Any], ...]:
     return (system.conversation, *system.links.values())
 
 
-def started(handled: Handled) -> Books:
+def started(handled: Handled) -> ObservedState:
     """The books once a call has been started: the conversation's own first effects are in no step."""
-    books = Books()
+    observed = ObservedState()
     for effect in handled.effects:
         if isinstance(effect, ArmDeadline):
-            books = books.after_effect(CONVERSATION, effect)
-    return books
+            observed = observed.after_effect(CONVERSATION, effect)
+    return observed
 
 
 def moment_of(
-    system: ConversationSystem, before: Books, history: tuple[Message, ...], handled: Handled
-) -> Moment:
+    system: ConversationSystem, before: ObservedState, history: tuple[Message, ...], handled: Handled
+) -> CheckedStep:
     """What the invariants look at, after `handled`."""
     lines, after = entered(before, handled.steps)
     conversation = system.conversation
-    return Moment(
+    return CheckedStep(
         handled.steps,
         lines,
         before,
@@ -409,27 +411,27 @@ def walk_answers(
 ) -> Report:
     """The conversation machine, its links coming and going, with a caller who ends turns by hand."""
     policy = attrs.evolve(SHORT, tools=(ToolPolicy("look"),), tool_fillers=())
-    return Walk(answer_offers, conversation_key, policy, invariants, stop_at_violation).run()
+    return Walk(answer_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_turns(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same with a caller whose voice decides, and answers of one segment."""
-    return Walk(turn_offers, conversation_key, IDLE, invariants, stop_at_violation).run()
+    return Walk(turn_enabled_facts, conversation_key, IDLE, invariants, stop_at_violation).run()
 
 
 def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where answers cannot be interrupted by voice, and turns wait instead."""
-    return Walk(queue_offers, conversation_key, QUEUEING, invariants, stop_at_violation).run()
+    return Walk(queue_enabled_facts, conversation_key, QUEUEING, invariants, stop_at_violation).run()
 
 
 def walk_host(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where some answers can be interrupted, and a host program wants things said."""
-    return Walk(host_offers, conversation_key, HOSTED, invariants, stop_at_violation).run()
+    return Walk(host_enabled_facts, conversation_key, HOSTED, invariants, stop_at_violation).run()
 
 
 def walk_tools(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """The same where the model calls tools, whose calls can be overtaken."""
-    return Walk(tool_offers, conversation_key, TOOLED, invariants, stop_at_violation).run()
+    return Walk(tool_enabled_facts, conversation_key, TOOLED, invariants, stop_at_violation).run()
 
 
 def walk_blocking(
@@ -437,25 +439,25 @@ def walk_blocking(
 ) -> Report:
     """The same where nothing interrupts a call, and turns wait meanwhile."""
     policy = attrs.evolve(TOOLED, max_tool_steps=1, max_history_tokens=1)
-    return Walk(blocking_offers, conversation_key, policy, invariants, stop_at_violation).run()
+    return Walk(blocking_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
     """All machines of a call together, while it comes up and goes down, with one retry for each link."""
-    return Walk(link_offers, link_key, SHORT, invariants, stop_at_violation).run()
+    return Walk(link_enabled_facts, link_key, SHORT, invariants, stop_at_violation).run()
 
 
 def walk_one_link(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False, providers: int = 1
 ) -> Report:
     """One link with its whole schedule of retries, while the others never answer."""
-    line_ups = {Role.STT: LineUp(providers)}
-    return Walk(one_link_offers, link_key, PATIENT, invariants, stop_at_violation, line_ups).run()
+    line_ups = {Role.STT: ProviderChain(providers)}
+    return Walk(one_link_enabled_facts, link_key, PATIENT, invariants, stop_at_violation, line_ups).run()
 
 
 def walk_known_down(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
     """A call that begins while the only provider of a role is known to be down."""
-    line_ups = {Role.STT: LineUp(1, frozenset({0}))}
-    return Walk(one_link_offers, link_key, SHORT, invariants, stop_at_violation, line_ups).run()
+    line_ups = {Role.STT: ProviderChain(1, frozenset({0}))}
+    return Walk(one_link_enabled_facts, link_key, SHORT, invariants, stop_at_violation, line_ups).run()

@@ -15,7 +15,7 @@ class AnswerActions(CallActions):
 
     # --- actions: answers ---------------------------------------------------------------------------------
 
-    @causes(do.StartGeneration, do.TellAnswerStarted, do.CancelTool)
+    @causes(do.StartGeneration, do.NotifyAnswerStarted, do.CancelTool)
     def generate(self, fact: Fact) -> None:
         """Ask the model; each request is a generation of its own."""
         self._go_on_from_calls(fact.at_ms)
@@ -24,7 +24,7 @@ class AnswerActions(CallActions):
             # What is said from now on is no echo of the last answer.
             self.context.ledger = PlaybackLedger()
         self._request(fact.at_ms, said="")
-        self.context.ask(do.TellAnswerStarted(self.context.generation))
+        self.context.ask(do.NotifyAnswerStarted(self.context.generation))
 
     def _request(self, at_ms: float, said: str, words: str | None = None) -> None:
         self.context.generation_began = at_ms
@@ -46,54 +46,54 @@ class AnswerActions(CallActions):
     # --- actions: an answer before the turn is over -------------------------------------------------------
 
     @causes(do.StartGeneration)
-    def anticipate(self, fact: facts.EagerEndOfTurn) -> None:
+    def speculate(self, fact: facts.EagerEndOfTurn) -> None:
         """The turn is probably over with these words: ask the model now, and keep what it says."""
-        self.context.anticipated = self.context.join(fact.text)
-        self.context.anticipations += 1
-        self._request(fact.at_ms, said="", words=self.context.anticipated)
+        self.context.speculated_words = self.context.join(fact.text)
+        self.context.speculations += 1
+        self._request(fact.at_ms, said="", words=self.context.speculated_words)
 
     @causes()
-    def keep_foreseen(self, fact: facts.SegmentReady) -> None:
+    def keep_speculative_segment(self, fact: facts.SegmentReady) -> None:
         self.context.alive_at = fact.at_ms
-        self.context.foreseen += (fact,)
+        self.context.speculative_segments += (fact,)
 
     @causes()
-    def note_foreseen_whole(self) -> None:
+    def note_speculation_complete(self) -> None:
         self.context.generation_open = None
 
     @causes(do.CancelGeneration)
-    def drop_foreseen(self) -> None:
+    def drop_speculation(self) -> None:
         """The caller goes on, or said something else in the end: nobody was told of an answer."""
         self._cancel_generation()
-        self.forget_foreseen()
+        self.forget_speculation()
 
     @causes()
-    def forget_foreseen(self) -> None:
+    def forget_speculation(self) -> None:
         self.context.generation_open = None
         self.context.attempts = 0
-        self._close_foreseen()
+        self._close_speculation()
 
-    @causes(do.TellAnswerStarted, do.CancelTool)
-    def await_foreseen(self, fact: Fact) -> None:
+    @causes(do.NotifyAnswerStarted, do.CancelTool)
+    def adopt_speculation(self, fact: Fact) -> None:
         """The words were the right ones: from now on it is an answer like any other."""
         self._go_on_from_calls(fact.at_ms)
         self.context.thinking_began = fact.at_ms
-        self.context.ask(do.TellAnswerStarted(self.context.generation))
-        self._close_foreseen()
+        self.context.ask(do.NotifyAnswerStarted(self.context.generation))
+        self._close_speculation()
 
-    @causes(do.TellAnswerStarted, do.CancelTool, do.Speak, do.TellSegment, do.FinishSpeech)
-    def say_foreseen(self, fact: Fact) -> None:
+    @causes(do.NotifyAnswerStarted, do.CancelTool, do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_speculation(self, fact: Fact) -> None:
         """And what is there of it is said at once."""
-        foreseen = self.context.foreseen
-        self.await_foreseen(fact)
+        speculative_segments = self.context.speculative_segments
+        self.adopt_speculation(fact)
         self._begin_reply(fact.at_ms)
-        for segment in foreseen:
+        for segment in speculative_segments:
             self._say(segment.text, segment.markup)
         if not self.still_generating():
             self._finish_speech()
 
-    def _close_foreseen(self) -> None:
-        self.context.anticipated, self.context.foreseen = "", ()
+    def _close_speculation(self) -> None:
+        self.context.speculated_words, self.context.speculative_segments = "", ()
 
     # --- actions: what is said ----------------------------------------------------------------------------
 
@@ -101,22 +101,22 @@ class AnswerActions(CallActions):
     def note_alive(self, fact: facts.GenerationAlive) -> None:
         self.context.alive_at = fact.at_ms
 
-    @causes(do.DistrustLink)
-    def doubt_model(self, fact: Fact) -> None:
+    @causes(do.ReplaceLink)
+    def suspect_llm(self, fact: Fact) -> None:
         """Whoever comes next in order of preference shall be asked from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the language model did not go on in time")
         if isinstance(fact, facts.GenerationFailed):
-            self.context.ask(do.DistrustLink(Role.LLM, fact.failure, fact.attempt))
+            self.context.ask(do.ReplaceLink(Role.LLM, fact.failure, fact.link_attempt))
         else:
-            self.context.ask(do.DistrustLink(Role.LLM, late))
+            self.context.ask(do.ReplaceLink(Role.LLM, late))
 
-    @causes(do.TellAnswerEnded)
+    @causes(do.NotifyAnswerEnded)
     def prepare_retry(self, fact: facts.GenerationFailed) -> None:
         self.context.retry_after_ms = fact.failure.retry_after_ms or 0
         self.context.generation_open = None
-        self._tell_never_spoken()
+        self._notify_never_spoken()
 
-    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def give_up_request(self) -> None:
         """The model is silent: another request follows."""
         self.context.retry_after_ms = 0
@@ -129,7 +129,7 @@ class AnswerActions(CallActions):
             self._cancel_generation()
         self._request(fact.at_ms, self.context.ledger.text())
 
-    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def void_answer(self) -> None:
         """The caller goes on before anything was said: the words so far stay, to be joined with the next."""
         self._void_generation()
@@ -144,7 +144,7 @@ class AnswerActions(CallActions):
         self._open_speech(at_ms, replying=True)
         self.context.failures = 0
 
-    @causes(do.Speak, do.TellSegment)
+    @causes(do.Speak, do.NotifySegment)
     def speak(self, fact: facts.SegmentReady) -> None:
         self.context.alive_at = fact.at_ms
         self._say(fact.text, fact.markup)
@@ -165,7 +165,7 @@ class AnswerActions(CallActions):
         self.context.failures += 1
         self._finish_speech()
 
-    @causes(do.CancelGeneration, do.TellAnswerEnded, do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
         """The model gave no answer: say one of our own, by how often that has happened in a row."""
         self._void_generation()
@@ -178,12 +178,12 @@ class AnswerActions(CallActions):
             )
         self._say_instead(text, fact.at_ms, replying=True)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
         """Nothing was understood, for technical reasons: the caller must not be left in silence."""
         self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def greet(self, fact: Fact) -> None:
         """It is no part of the history, which begins with the caller."""
         self.context.greeted = True
@@ -191,31 +191,31 @@ class AnswerActions(CallActions):
             self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
         )
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def ask_again(self, fact: Fact) -> None:
         """The caller spoke, and speech to text found no words in it."""
         self._say_instead(self.context.policy.reprompt, fact.at_ms)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def nudge(self, fact: Fact) -> None:
         text = self.context.policy.nudges[self.context.nudges]
         self.context.nudges += 1
         self._say_instead(text, fact.at_ms)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def take_leave(self, fact: Fact) -> None:
         """The caller has been quiet for too long: these are the last words, unless there is an objection."""
         self.context.end_after_answer = EndReason.IDLE
         self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def fill(self, fact: Fact) -> None:
         """Calls take long: the caller is told that somebody is still there."""
         text = self.context.filler()
         self.context.fillers += 1
         self._say_instead(text, fact.at_ms)
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech, do.CancelTool)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech, do.CancelTool)
     def part(self, fact: Fact) -> None:
         """What the call cannot do without is lost: say so, then close."""
         self._overtake_calls()
@@ -223,22 +223,22 @@ class AnswerActions(CallActions):
 
     # --- actions: what the host wants said ----------------------------------------------------------------
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say(self, fact: facts.SayRequested) -> None:
         self._say_for_host(fact, fact.at_ms)
 
     @causes()
-    def keep_saying(self, fact: facts.SayRequested) -> None:
+    def queue_host_utterance(self, fact: facts.SayRequested) -> None:
         """It waits; what is urgent goes before what is not, and what has time after everything else."""
         order = (facts.SayMode.INTERRUPT, facts.SayMode.QUEUE, facts.SayMode.WHEN_IDLE)
-        waiting = (*self.context.sayings, fact)
-        self.context.sayings = tuple(sorted(waiting, key=lambda each: order.index(each.mode)))
+        waiting = (*self.context.host_utterances, fact)
+        self.context.host_utterances = tuple(sorted(waiting, key=lambda each: order.index(each.mode)))
 
-    @causes(do.Speak, do.TellSegment, do.FinishSpeech)
-    def say_next(self, fact: Fact) -> None:
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_next_host_utterance(self, fact: Fact) -> None:
         """What waits first is said."""
-        first, *others = self.context.sayings
-        self.context.sayings = tuple(others)
+        first, *others = self.context.host_utterances
+        self.context.host_utterances = tuple(others)
         self._say_for_host(first, fact.at_ms)
 
     def _say_for_host(self, wanted: facts.SayRequested, at_ms: float) -> None:
@@ -277,11 +277,11 @@ class AnswerActions(CallActions):
         """Give up an answer of which nothing was said."""
         if self.context.generation_open is not None:
             self._cancel_generation()
-            self._tell_never_spoken()
+            self._notify_never_spoken()
 
     def _open_speech(self, at_ms: float, *, replying: bool) -> None:
         self.context.ledger = PlaybackLedger()
-        self.context.take = 1
+        self.context.speech_attempt = 1
         self.context.replying = replying
         self.context.answer_entered = False
         if replying:
@@ -296,32 +296,32 @@ class AnswerActions(CallActions):
         if number is not None:
             segment = self.context.ledger.add(text)
             speak = do.Speak(number, segment, markup or text, tones)
-            self.context.ask(do.TellSegment(number, segment, text), speak)
+            self.context.ask(do.NotifySegment(number, segment, text), speak)
 
-    @causes(do.TellTrouble)
-    def tell_model_failed(self, fact: facts.GenerationFailed) -> None:
-        self._tell_trouble(do.Trouble.MODEL_FAILED, fact.failure)
+    @causes(do.NotifyClientError)
+    def report_llm_failed(self, fact: facts.GenerationFailed) -> None:
+        self._notify_client_error(do.ClientError.MODEL_FAILED, fact.failure)
 
-    @causes(do.TellTrouble)
-    def tell_model_empty(self) -> None:
+    @causes(do.NotifyClientError)
+    def report_llm_empty(self) -> None:
         message = "the language model gave an empty answer"
-        self.context.ask(do.TellTrouble(do.Trouble.MODEL_FAILED, message, retryable=True))
+        self.context.ask(do.NotifyClientError(do.ClientError.MODEL_FAILED, message, retryable=True))
 
-    @causes(do.TellTrouble)
-    def tell_model_late(self) -> None:
+    @causes(do.NotifyClientError)
+    def report_llm_late(self) -> None:
         message = "the language model did not go on in time"
-        self.context.ask(do.TellTrouble(do.Trouble.MODEL_LATE, message, retryable=True))
+        self.context.ask(do.NotifyClientError(do.ClientError.MODEL_LATE, message, retryable=True))
 
     # --- actions: the voice -------------------------------------------------------------------------------
 
-    @causes(do.DistrustLink)
-    def doubt_voice(self, fact: Fact) -> None:
+    @causes(do.ReplaceLink)
+    def suspect_tts(self, fact: Fact) -> None:
         """Whoever comes next in order of preference shall speak from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
         if isinstance(fact, facts.SynthesisFailed):
-            self.context.ask(do.DistrustLink(Role.TTS, fact.failure, fact.attempt))
+            self.context.ask(do.ReplaceLink(Role.TTS, fact.failure, fact.link_attempt))
         else:
-            self.context.ask(do.DistrustLink(Role.TTS, late))
+            self.context.ask(do.ReplaceLink(Role.TTS, late))
 
     @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
     def restart_speech(self, fact: Fact) -> None:
@@ -329,23 +329,23 @@ class AnswerActions(CallActions):
         context, number = self.context, self.context.speech_open
         if number is None:
             return
-        context.take += 1
+        context.speech_attempt += 1
         beyond_segments = context.ledger.heard_ms(fact.at_ms) - context.ledger.known_ms()
         voiced_ms = fact.voiced_ms if isinstance(fact, facts.SynthesisFailed) else max(0.0, beyond_segments)
         again = context.ledger.cut(voiced_ms)
-        context.ask(do.RestartSpeech(number, context.take))
+        context.ask(do.RestartSpeech(number, context.speech_attempt))
         context.ask(*(do.Speak(number, segment, text) for segment, text in again))
         if context.generation_open is None:
             self._finish_speech()
 
     # --- actions: interruptions ---------------------------------------------------------------------------
 
-    @causes(do.HoldSpeech)
-    def hold_speech(self) -> None:
+    @causes(do.PauseSpeech)
+    def pause_speech(self) -> None:
         """Somebody seems to cut in: silence, until it is known whether they do."""
         number = self.context.speech_open
         assert number is not None, "only what is being said is held"
-        self.context.ask(do.HoldSpeech(number))
+        self.context.ask(do.PauseSpeech(number))
 
     @causes(do.ResumeSpeech, do.RunTool)
     def resume_speech(self, fact: Fact) -> None:
@@ -370,34 +370,34 @@ class AnswerActions(CallActions):
     def note_all_heard(self) -> None:
         self.context.ledger.all_heard = True
 
-    @causes(do.CancelGeneration, do.TellAnswerEnded)
+    @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def complete_answer(self, fact: Fact) -> None:
         """Everything was heard: it becomes history."""
         self._end_speech(fact.at_ms)
 
-    @causes(do.CancelGeneration, do.StopSpeech, do.TellInterrupted, do.TellAnswerEnded)
+    @causes(do.CancelGeneration, do.StopSpeech, do.NotifyInterrupted, do.NotifyAnswerEnded)
     def interrupt_answer(self, fact: Fact) -> None:
         """The caller cuts in: silence, and history keeps what was heard."""
         number = self._stop_speech(do.StopCause.INTERRUPTED)
         heard_ms = self.context.ledger.heard_ms(fact.at_ms)
         heard, unheard = self.context.ledger.split(fact.at_ms)
-        self.context.ask(do.TellInterrupted(number, heard, unheard, heard_ms))
+        self.context.ask(do.NotifyInterrupted(number, heard, unheard, heard_ms))
         self.context.end_after_answer = None
         self.context.false_alarms = 0
         self._end_speech(fact.at_ms)
 
-    @causes(do.CancelGeneration, do.StopSpeech, do.TellTrouble, do.TellAnswerEnded)
-    def lose_voice(self, fact: Fact) -> None:
+    @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded)
+    def give_up_voice(self, fact: Fact) -> None:
         """The voice failed or stalled: the client has the text, and history what was heard."""
         self._stop_speech(do.StopCause.FAILED)
         if isinstance(fact, facts.SynthesisFailed):
-            self._tell_trouble(do.Trouble.VOICE_FAILED, fact.failure)
+            self._notify_client_error(do.ClientError.VOICE_FAILED, fact.failure)
         else:
             message = "the voice did not go on in time"
-            self.context.ask(do.TellTrouble(do.Trouble.VOICE_FAILED, message, retryable=True))
+            self.context.ask(do.NotifyClientError(do.ClientError.VOICE_FAILED, message, retryable=True))
         self._end_speech(fact.at_ms)
 
-    @causes(do.CancelGeneration, do.StopSpeech, do.TellAnswerEnded)
+    @causes(do.CancelGeneration, do.StopSpeech, do.NotifyAnswerEnded)
     def end_answer(self, fact: Fact) -> None:
         """The conversation ends during an answer."""
         if self.context.speech_open is None:
@@ -420,7 +420,7 @@ class AnswerActions(CallActions):
         self.context.commit(at_ms)
         latency = self.context.answer_times.latency(ledger.started_at)
         self.context.ask(
-            do.TellAnswerEnded(number, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency)
+            do.NotifyAnswerEnded(number, ledger.text(), len(ledger.segments), ledger.heard_ms(at_ms), latency)
         )
         self.context.speech_open = None
         self.context.said_at = at_ms

@@ -27,41 +27,49 @@ class Conversation(AnswerActions):
     class LISTENING(State.Compound):
         quiet = State(initial=True)
         hearing = State()
-        pausing = State()
-        expecting = State()
-        keying = State()
+        endpointing = State()
+        speculating = State()
+        keypad = State()
         finalizing = State()
 
     class THINKING(State.Compound):
         generating = State(initial=True)
         retrying = State()
-        calling = State()
+        running_tools = State()
 
     class RESPONDING(State.Compound):
         speaking = State(initial=True)
-        deciding = State()
-        weighing = State()
+        paused = State()
+        confirming = State()
 
     class ENDING(State.Compound):
         closing = State(initial=True)
-        parting = State()
+        saying_goodbye = State()
         ended = State(final=True)
 
     connecting = INITIALIZING.connecting
-    quiet, hearing, pausing = LISTENING.quiet, LISTENING.hearing, LISTENING.pausing
-    expecting, keying, finalizing = LISTENING.expecting, LISTENING.keying, LISTENING.finalizing
-    generating, retrying, calling = THINKING.generating, THINKING.retrying, THINKING.calling
-    speaking, deciding, weighing = RESPONDING.speaking, RESPONDING.deciding, RESPONDING.weighing
-    closing, parting, ended = ENDING.closing, ENDING.parting, ENDING.ended
+    quiet, hearing, endpointing = LISTENING.quiet, LISTENING.hearing, LISTENING.endpointing
+    speculating, keypad, finalizing = (
+        LISTENING.speculating,
+        LISTENING.keypad,
+        LISTENING.finalizing,
+    )
+    generating, retrying, running_tools = THINKING.generating, THINKING.retrying, THINKING.running_tools
+    speaking, paused, confirming = (
+        RESPONDING.speaking,
+        RESPONDING.paused,
+        RESPONDING.confirming,
+    )
+    closing, saying_goodbye, ended = ENDING.closing, ENDING.saying_goodbye, ENDING.ended
 
-    turn_is_open = (quiet, hearing, pausing)
-    listening = (*turn_is_open, keying, finalizing)
-    thinking = (generating, retrying, calling)
-    held = (deciding, weighing)
-    responding = (speaking, *held)
+    turn_is_open = (quiet, hearing, endpointing)
+    listening = (*turn_is_open, keypad, finalizing)
+    thinking = (generating, retrying, running_tools)
+    silenced = (paused, confirming)
+    responding = (speaking, *silenced)
     answering = (*thinking, *responding)
-    in_conversation = (*listening, expecting, *answering)
-    ending = (closing, parting, ended)
+    in_conversation = (*listening, speculating, *answering)
+    ending = (closing, saying_goodbye, ended)
 
     # --- links --------------------------------------------------------------------------------------------
     link_up = (
@@ -78,26 +86,37 @@ class Conversation(AnswerActions):
     )
     link_lost = stay(connecting, *in_conversation, on=["note_link_lost"])
     link_down = (
-        closing.from_(connecting, on=["tell_link_lost", "leave"])
-        | parting.from_(*listening, cond="can_say_so", on=["tell_link_lost", "part"])
-        | parting.from_(expecting, cond="can_say_so", on=["tell_link_lost", "drop_foreseen", "part"])
-        | parting.from_(*answering, cond="can_say_so", on=["tell_link_lost", "end_answer", "part"])
-        | closing.from_(*listening, unless="can_say_so", on=["tell_link_lost", "leave"])
-        | closing.from_(expecting, unless="can_say_so", on=["tell_link_lost", "drop_foreseen", "leave"])
-        | closing.from_(*answering, unless="can_say_so", on=["tell_link_lost", "end_answer", "leave"])
-        | parting.to(closing, cond="about_voice", on=["end_answer", "leave"])
+        closing.from_(connecting, on=["report_link_lost", "leave"])
+        | saying_goodbye.from_(*listening, cond="can_say_so", on=["report_link_lost", "part"])
+        | saying_goodbye.from_(
+            speculating, cond="can_say_so", on=["report_link_lost", "drop_speculation", "part"]
+        )
+        | saying_goodbye.from_(*answering, cond="can_say_so", on=["report_link_lost", "end_answer", "part"])
+        | closing.from_(*listening, unless="can_say_so", on=["report_link_lost", "leave"])
+        | closing.from_(
+            speculating, unless="can_say_so", on=["report_link_lost", "drop_speculation", "leave"]
+        )
+        | closing.from_(*answering, unless="can_say_so", on=["report_link_lost", "end_answer", "leave"])
+        | saying_goodbye.to(closing, cond="about_voice", on=["end_answer", "leave"])
     )
-    better_provider = stay(quiet, on=["return_to"]) | stay(
-        connecting, hearing, pausing, expecting, keying, finalizing, *answering, on=["note_better"]
+    preferred_provider_recovered = stay(quiet, on=["return_to"]) | stay(
+        connecting,
+        hearing,
+        endpointing,
+        speculating,
+        keypad,
+        finalizing,
+        *answering,
+        on=["note_recovered"],
     )
 
     # --- the caller's hands -------------------------------------------------------------------------------
     recording_started = (
         stay(connecting, on=["note_recording"])
-        | pausing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
-        | expecting.to(quiet, cond="by_hand", on=["drop_foreseen", "note_recording", "acknowledge"])
-        | stay(pausing, expecting, unless="by_hand", on=["note_recording", "acknowledge"])
-        | stay(quiet, hearing, keying, on=["note_recording", "acknowledge"])
+        | endpointing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
+        | speculating.to(quiet, cond="by_hand", on=["drop_speculation", "note_recording", "acknowledge"])
+        | stay(endpointing, speculating, unless="by_hand", on=["note_recording", "acknowledge"])
+        | stay(quiet, hearing, keypad, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(*thinking, cond="voidable", on=["void_answer", "note_recording", "acknowledge"])
         | speaking.to(
@@ -107,97 +126,101 @@ class Conversation(AnswerActions):
         )
         | stay(*thinking, unless="voidable", on=["note_recording_meanwhile", "acknowledge_start"])
         | stay(speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"])
-        | deciding.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
-        | weighing.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
-        | stay(closing, parting, on=["refuse_start"])
+        | paused.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
+        | confirming.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
+        | stay(closing, saying_goodbye, on=["refuse_start"])
     )
     recording_stopped = (
         stay(connecting, on=["note_early_stop"])
         | finalizing.from_(*turn_is_open, on=["await_words", "end_turn"])
-        | expecting.to(finalizing, on=["drop_foreseen", "await_words", "end_turn"])
-        | stay(keying, on=["acknowledge_stop"])
+        | speculating.to(finalizing, on=["drop_speculation", "await_words", "end_turn"])
+        | stay(keypad, on=["acknowledge_stop"])
         | stay(finalizing, on=["await_words"])
         | stay(*thinking, unless="voidable", on=["queue_turn", "acknowledge_stop"])
         | stay(*thinking, cond="voidable", on=["acknowledge_stop"])
         | stay(speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
         | stay(speaking, cond="interruptible", on=["acknowledge_stop"])
-        | deciding.to(weighing, on=["end_turn", "acknowledge_stop"])
-        | stay(weighing, on=["acknowledge_stop"])
-        | stay(closing, parting, on=["refuse_stop"])
+        | paused.to(confirming, on=["end_turn", "acknowledge_stop"])
+        | stay(confirming, on=["acknowledge_stop"])
+        | stay(closing, saying_goodbye, on=["refuse_stop"])
     )
     digit_pressed = (
-        keying.from_(quiet, hearing, pausing, on=["note_digit"])
-        | expecting.to(keying, on=["drop_foreseen", "note_digit"])
-        | finalizing.to(keying, on=["keep_interim", "acknowledge", "note_digit"])
-        | keying.from_(*thinking, cond="voidable", on=["void_answer", "note_digit"])
-        | speaking.to(keying, cond="interruptible", on=["interrupt_answer", "begin_turn", "note_digit"])
-        | deciding.to(keying, on=["interrupt_answer", "note_digit"])
-        | weighing.to(keying, on=["interrupt_answer", "give_up_words", "note_digit"])
-        | keying.to(generating, cond="ends_digits", on=["take_digits", "generate"])
-        | stay(keying, on=["note_digit"])
+        keypad.from_(quiet, hearing, endpointing, on=["note_digit"])
+        | speculating.to(keypad, on=["drop_speculation", "note_digit"])
+        | finalizing.to(keypad, on=["keep_interim", "acknowledge", "note_digit"])
+        | keypad.from_(*thinking, cond="voidable", on=["void_answer", "note_digit"])
+        | speaking.to(keypad, cond="interruptible", on=["interrupt_answer", "begin_turn", "note_digit"])
+        | paused.to(keypad, on=["interrupt_answer", "note_digit"])
+        | confirming.to(keypad, on=["interrupt_answer", "give_up_words", "note_digit"])
+        | keypad.to(generating, cond="ends_digits", on=["take_digits", "generate"])
+        | stay(keypad, on=["note_digit"])
     )
     interrupt_requested = (
         quiet.from_(*thinking, on=["void_answer", "give_up_results"])
         | speaking.to(quiet, on=["interrupt_answer", "give_up_results", "listen_anew"])
-        | deciding.to(hearing, on=["interrupt_answer", "give_up_results"])
-        | weighing.to(finalizing, on=["interrupt_answer", "give_up_results"])
+        | paused.to(hearing, on=["interrupt_answer", "give_up_results"])
+        | confirming.to(finalizing, on=["interrupt_answer", "give_up_results"])
     )
     hung_up = (
         closing.from_(connecting, *listening, on=["leave"])
-        | closing.from_(expecting, on=["drop_foreseen", "leave"])
-        | closing.from_(*answering, parting, on=["end_answer", "leave"])
+        | closing.from_(speculating, on=["drop_speculation", "leave"])
+        | closing.from_(*answering, saying_goodbye, on=["end_answer", "leave"])
     )
     say_requested = (
-        quiet.to(speaking, cond="may_be_said", on=["say"])
+        quiet.to(speaking, cond="can_say_now", on=["say"])
         | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say"])
         | stay(speaking, cond="urgent", on=["interrupt_answer", "answer_later", "say"])
-        | stay(connecting, *in_conversation, cond="room_to_say", on=["keep_saying"])
+        | stay(connecting, *in_conversation, cond="room_for_host_utterance", on=["queue_host_utterance"])
     )
 
     # --- the caller's voice -------------------------------------------------------------------------------
     speech_started = (
         quiet.to(hearing, on=["note_voice", "note_voice_after_answer"])
-        | pausing.to(hearing, on=["note_voice"])
-        | expecting.to(hearing, on=["drop_foreseen", "note_voice"])
+        | endpointing.to(hearing, on=["note_voice"])
+        | speculating.to(hearing, on=["drop_speculation", "note_voice"])
         | stay(finalizing, cond="automatic", on=["note_speaking_on"])
         | hearing.from_(*thinking, cond="automatic and voidable", on=["void_answer", "note_voice"])
         | speaking.to(
-            deciding,
-            cond="automatic and interruptible and holds_at_voice",
-            on=["hold_speech", "begin_turn"],
+            paused,
+            cond="automatic and interruptible and pauses_on_voice",
+            on=["pause_speech", "begin_turn"],
         )
         | stay(speaking, cond="automatic and interruptible", on=["begin_turn", "note_speaking_on"])
         | stay(*thinking, speaking, cond="automatic", on=["note_speaking_on"])
-        | stay(weighing, on=["note_speaking_on"])
+        | stay(confirming, on=["note_speaking_on"])
     )
     speech_stopped = (
-        hearing.to(pausing, cond="automatic", on=["note_voice_end"])
+        hearing.to(endpointing, cond="automatic", on=["note_voice_end"])
         | hearing.to(quiet, unless="automatic", on=["note_voice_end"])
-        | quiet.to(pausing, cond="speaking_on and automatic", on=["note_voice_end"])
+        | quiet.to(endpointing, cond="speaking_on and automatic", on=["note_voice_end"])
         | stay(finalizing, cond="speaking_on", on=["note_pausing_again"])
         | stay(*thinking, speaking, cond="speaking_on", on=["queue_turn"])
-        | deciding.to(speaking, cond="brief", on=["resume_speech", "begin_turn"])
-        | deciding.to(weighing, unless="brief", on=["note_voice_end", "end_turn"])
-        | stay(weighing, cond="speaking_on", on=["note_pausing_again"])
+        | paused.to(speaking, cond="brief", on=["resume_speech", "begin_turn"])
+        | paused.to(confirming, unless="brief", on=["note_voice_end", "end_turn"])
+        | stay(confirming, cond="speaking_on", on=["note_pausing_again"])
     )
 
     # --- the caller's words -------------------------------------------------------------------------------
     transcript_interim = (
-        stay(*listening, expecting, on=["note_interim"])
-        | deciding.to(hearing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
-        | weighing.to(finalizing, cond="cuts_in and about_this_turn", on=["interrupt_answer", "note_interim"])
+        stay(*listening, speculating, on=["note_interim"])
+        | paused.to(
+            hearing, cond="is_interruption and about_this_turn", on=["interrupt_answer", "note_interim"]
+        )
+        | confirming.to(
+            finalizing, cond="is_interruption and about_this_turn", on=["interrupt_answer", "note_interim"]
+        )
         | speaking.to(
             hearing,
-            cond="automatic and interruptible and speaking_on and cuts_in and about_this_turn",
+            cond="automatic and interruptible and speaking_on and is_interruption and about_this_turn",
             on=["interrupt_answer", "note_interim", "note_voice"],
         )
-        | stay(*held, on=["note_interim"])
+        | stay(*silenced, on=["note_interim"])
     )
     transcript_final = (
         stay(
             *in_conversation,
-            cond="automatic and about_queued_turn and not cuts_in",
-            on=["forget_queued_turn", "tell_words"],
+            cond="automatic and about_queued_turn and not is_interruption",
+            on=["forget_queued_turn", "notify_words"],
         )
         | speaking.to(
             generating,
@@ -205,207 +228,245 @@ class Conversation(AnswerActions):
             on=["forget_queued_turn", "interrupt_answer", "keep_words", "generate"],
         )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
-        | weighing.to(hearing, cond="cuts_in and speaking_on", on=["interrupt_answer", "keep_words"])
-        | weighing.to(pausing, cond="cuts_in and pausing_again", on=["interrupt_answer", "keep_words"])
-        | weighing.to(generating, cond="cuts_in", on=["interrupt_answer", "keep_words", "generate"])
-        | stay(weighing, cond="pausing_again", on=["overhear", "end_turn"])
-        | weighing.to(speaking, on=["overhear", "resume_speech"])
+        | confirming.to(
+            hearing, cond="is_interruption and speaking_on", on=["interrupt_answer", "keep_words"]
+        )
+        | confirming.to(
+            endpointing, cond="is_interruption and pausing_again", on=["interrupt_answer", "keep_words"]
+        )
+        | confirming.to(generating, cond="is_interruption", on=["interrupt_answer", "keep_words", "generate"])
+        | stay(confirming, cond="pausing_again", on=["overhear", "end_turn"])
+        | confirming.to(speaking, on=["overhear", "resume_speech"])
         | finalizing.to(hearing, cond="speaking_on", on=["keep_words", "acknowledge"])
-        | finalizing.to(pausing, cond="pausing_again", on=["keep_words", "acknowledge"])
+        | finalizing.to(endpointing, cond="pausing_again", on=["keep_words", "acknowledge"])
         | finalizing.to(quiet, cond="recording_on", on=["keep_words", "acknowledge"])
         | finalizing.to(generating, cond="understood", on=["keep_words", "acknowledge", "generate"])
         | finalizing.to(speaking, cond="voice_without_words", on=["keep_words", "acknowledge", "ask_again"])
         | finalizing.to(quiet, on=["keep_words", "acknowledge"])
     )
     transcription_failed = (
-        stay(*in_conversation, cond="about_queued_turn", on=["tell_deaf", "doubt_ears"])
-        | stay(finalizing, unless="about_awaited_turn", on=["tell_deaf"])
+        stay(*in_conversation, cond="about_queued_turn", on=["report_stt_failed", "suspect_stt"])
+        | stay(finalizing, unless="about_awaited_turn", on=["report_stt_failed"])
         | stay(
-            weighing,
+            confirming,
             cond="about_awaited_turn and pausing_again",
-            on=["tell_deaf", "doubt_ears", "give_up_words", "end_turn"],
+            on=["report_stt_failed", "suspect_stt", "give_up_words", "end_turn"],
         )
-        | weighing.to(
+        | confirming.to(
             speaking,
             cond="about_awaited_turn",
-            on=["tell_deaf", "doubt_ears", "give_up_words", "resume_speech"],
+            on=["report_stt_failed", "suspect_stt", "give_up_words", "resume_speech"],
         )
-        | stay(finalizing, cond="other_ears", on=["tell_deaf", "doubt_ears"])
-        | finalizing.to(hearing, cond="speaking_on", on=["tell_deaf", "keep_interim", "acknowledge"])
-        | finalizing.to(pausing, cond="pausing_again", on=["tell_deaf", "keep_interim", "acknowledge"])
-        | finalizing.to(quiet, cond="recording_on", on=["tell_deaf", "keep_interim", "acknowledge"])
+        | stay(finalizing, cond="fallback_stt_ready", on=["report_stt_failed", "suspect_stt"])
+        | finalizing.to(hearing, cond="speaking_on", on=["report_stt_failed", "keep_interim", "acknowledge"])
         | finalizing.to(
-            generating, cond="understood_so_far", on=["tell_deaf", "keep_interim", "acknowledge", "generate"]
+            endpointing, cond="pausing_again", on=["report_stt_failed", "keep_interim", "acknowledge"]
+        )
+        | finalizing.to(quiet, cond="recording_on", on=["report_stt_failed", "keep_interim", "acknowledge"])
+        | finalizing.to(
+            generating,
+            cond="understood_so_far",
+            on=["report_stt_failed", "keep_interim", "acknowledge", "generate"],
         )
         | finalizing.to(
-            speaking, unless="understood_so_far", on=["tell_deaf", "keep_interim", "refuse", "apologise"]
+            speaking,
+            unless="understood_so_far",
+            on=["report_stt_failed", "keep_interim", "refuse", "apologise"],
         )
-        | stay(*turn_is_open, expecting, keying, *thinking, *responding, on=["tell_deaf", "doubt_ears"])
+        | stay(
+            *turn_is_open,
+            speculating,
+            keypad,
+            *thinking,
+            *responding,
+            on=["report_stt_failed", "suspect_stt"],
+        )
     )
-    turn_scored = stay(pausing, on=["note_score"])
+    turn_scored = stay(endpointing, on=["note_score"])
     eager_end_of_turn = (
-        expecting.from_(*turn_is_open, cond="automatic and may_anticipate", on=["note_interim", "anticipate"])
-        | stay(expecting, cond="as_anticipated", on=["note_interim"])
-        | stay(expecting, cond="may_anticipate", on=["drop_foreseen", "note_interim", "anticipate"])
-        | expecting.to(pausing, on=["drop_foreseen", "note_interim"])
-        | pausing.from_(quiet, hearing, cond="automatic", on=["note_interim"])
+        speculating.from_(*turn_is_open, cond="automatic and can_speculate", on=["note_interim", "speculate"])
+        | stay(speculating, cond="as_speculated", on=["note_interim"])
+        | stay(speculating, cond="can_speculate", on=["drop_speculation", "note_interim", "speculate"])
+        | speculating.to(endpointing, on=["drop_speculation", "note_interim"])
+        | endpointing.from_(quiet, hearing, cond="automatic", on=["note_interim"])
         | stay(*turn_is_open, on=["note_interim"])
-        | deciding.to(hearing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
-        | weighing.to(finalizing, cond="cuts_in", on=["interrupt_answer", "note_interim"])
-        | stay(*held, on=["note_interim"])
+        | paused.to(hearing, cond="is_interruption", on=["interrupt_answer", "note_interim"])
+        | confirming.to(finalizing, cond="is_interruption", on=["interrupt_answer", "note_interim"])
+        | stay(*silenced, on=["note_interim"])
     )
-    turn_resumed = pausing.to(hearing, cond="automatic", on=["note_voice"]) | expecting.to(
-        hearing, on=["drop_foreseen", "note_voice"]
+    turn_resumed = endpointing.to(hearing, cond="automatic", on=["note_voice"]) | speculating.to(
+        hearing, on=["drop_speculation", "note_voice"]
     )
     end_of_turn = (
         generating.from_(
             *turn_is_open, cond="automatic and understood", on=["take_turn", "acknowledge", "generate"]
         )
-        | quiet.from_(hearing, pausing, cond="automatic", on=["begin_turn"])
-        | expecting.to(
+        | quiet.from_(hearing, endpointing, cond="automatic", on=["begin_turn"])
+        | speculating.to(
             speaking,
-            cond="as_anticipated and answer_foreseen",
-            on=["take_turn", "acknowledge", "say_foreseen"],
+            cond="as_speculated and speculation_has_text",
+            on=["take_turn", "acknowledge", "say_speculation"],
         )
-        | expecting.to(generating, cond="as_anticipated", on=["take_turn", "acknowledge", "await_foreseen"])
-        | expecting.to(
-            generating, cond="understood", on=["drop_foreseen", "take_turn", "acknowledge", "generate"]
+        | speculating.to(
+            generating, cond="as_speculated", on=["take_turn", "acknowledge", "adopt_speculation"]
         )
-        | expecting.to(quiet, on=["drop_foreseen", "begin_turn"])
-        | deciding.to(
-            generating, cond="cuts_in", on=["interrupt_answer", "take_turn", "acknowledge", "generate"]
+        | speculating.to(
+            generating, cond="understood", on=["drop_speculation", "take_turn", "acknowledge", "generate"]
         )
-        | deciding.to(speaking, on=["resume_speech", "begin_turn"])
+        | speculating.to(quiet, on=["drop_speculation", "begin_turn"])
+        | paused.to(
+            generating,
+            cond="is_interruption",
+            on=["interrupt_answer", "take_turn", "acknowledge", "generate"],
+        )
+        | paused.to(speaking, on=["resume_speech", "begin_turn"])
     )
 
     # --- the model's words --------------------------------------------------------------------------------
     segment_ready = (
         generating.to(
-            deciding,
-            cond="speaking_on and barge_in_allowed and holds_at_voice",
-            on=["begin_answer", "speak", "hold_speech"],
+            paused,
+            cond="speaking_on and barge_in_allowed and pauses_on_voice",
+            on=["begin_answer", "speak", "pause_speech"],
         )
         | generating.to(speaking, on=["begin_answer", "speak"])
         | stay(*responding, unless="said_already", on=["speak"])
-        | stay(expecting, on=["keep_foreseen"])
+        | stay(speculating, on=["keep_speculative_segment"])
     )
-    generation_alive = stay(expecting, generating, *responding, on=["note_alive"])
+    generation_alive = stay(speculating, generating, *responding, on=["note_alive"])
     generation_finished = (
-        generating.to(calling, cond="asks_for_calls", on=["enter_calls", "run_calls"])
-        | generating.to(speaking, on=["tell_model_empty", "fall_back"])
+        generating.to(running_tools, cond="asks_for_calls", on=["enter_calls", "run_calls"])
+        | generating.to(speaking, on=["report_llm_empty", "fall_back"])
         | stay(speaking, cond="asks_for_calls", on=["finish_answer", "enter_calls", "run_calls"])
-        | stay(*held, cond="asks_for_calls", on=["finish_answer", "enter_calls"])
+        | stay(*silenced, cond="asks_for_calls", on=["finish_answer", "enter_calls"])
         | stay(*responding, unless="asks_for_calls", on=["finish_answer"])
-        | stay(expecting, cond="answer_foreseen and not asks_for_calls", on=["note_foreseen_whole"])
-        | expecting.to(pausing, on=["forget_foreseen"])
+        | stay(
+            speculating, cond="speculation_has_text and not asks_for_calls", on=["note_speculation_complete"]
+        )
+        | speculating.to(endpointing, on=["forget_speculation"])
     )
     generation_failed = (
-        expecting.to(pausing, on=["doubt_model", "forget_foreseen"])
-        | generating.to(retrying, cond="worth_retrying", on=["doubt_model", "prepare_retry"])
+        speculating.to(endpointing, on=["suspect_llm", "forget_speculation"])
+        | generating.to(retrying, cond="worth_retrying", on=["suspect_llm", "prepare_retry"])
         | generating.to(
-            speaking, unless="worth_retrying", on=["doubt_model", "tell_model_failed", "fall_back"]
+            speaking, unless="worth_retrying", on=["suspect_llm", "report_llm_failed", "fall_back"]
         )
-        | stay(*responding, cond="worth_continuing", on=["doubt_model", "continue_answer"])
+        | stay(*responding, cond="worth_continuing", on=["suspect_llm", "continue_answer"])
         | stay(
-            *responding, unless="worth_continuing", on=["doubt_model", "tell_model_failed", "finish_early"]
+            *responding, unless="worth_continuing", on=["suspect_llm", "report_llm_failed", "finish_early"]
         )
     )
 
     # --- tools --------------------------------------------------------------------------------------------
     tool_finished = (
-        calling.to(generating, cond="last_result and reply_owed", on=["note_result", "generate"])
-        | calling.to(quiet, cond="last_result and not reply_owed", on=["note_result"])
-        | stay(calling, speaking, on=["note_failure", "note_result", "run_calls"])
-        | stay(*listening, expecting, generating, retrying, *held, closing, parting, on=["note_result"])
+        running_tools.to(generating, cond="last_result and reply_owed", on=["note_result", "generate"])
+        | running_tools.to(quiet, cond="last_result and not reply_owed", on=["note_result"])
+        | stay(running_tools, speaking, on=["note_failure", "note_result", "run_calls"])
+        | stay(
+            *listening,
+            speculating,
+            generating,
+            retrying,
+            *silenced,
+            closing,
+            saying_goodbye,
+            on=["note_result"],
+        )
     )
 
     # --- our voice ----------------------------------------------------------------------------------------
-    segment_voiced = stay(*responding, parting, on=["note_voiced"])
-    playback_at = stay(*responding, parting, on=["note_position"])
+    segment_voiced = stay(*responding, saying_goodbye, on=["note_voiced"])
+    playback_at = stay(*responding, saying_goodbye, on=["note_position"])
     playback_finished = (
         closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "leave"])
-        | parting.to(closing, on=["note_all_heard", "complete_answer", "leave"])
+        | saying_goodbye.to(closing, on=["note_all_heard", "complete_answer", "leave"])
         | speaking.to(
-            calling,
+            running_tools,
             cond="calls_pending and not goodbye",
             on=["note_all_heard", "complete_answer", "listen_anew", "run_calls"],
         )
         | speaking.to(quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "listen_anew"])
-        | deciding.to(
-            hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"]
-        )
-        | weighing.to(
+        | paused.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"])
+        | confirming.to(
             finalizing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_words"]
         )
     )
     synthesis_failed = (
-        stay(*responding, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
-        | closing.from_(*responding, cond="goodbye", on=["lose_voice", "leave"])
-        | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
-        | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
-        | deciding.to(hearing, unless="goodbye", on=["doubt_voice", "lose_voice"])
-        | weighing.to(finalizing, unless="goodbye", on=["doubt_voice", "lose_voice"])
+        stay(*responding, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
+        | closing.from_(*responding, cond="goodbye", on=["give_up_voice", "leave"])
+        | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "leave"])
+        | speaking.to(quiet, unless="goodbye", on=["suspect_tts", "give_up_voice", "listen_anew"])
+        | paused.to(hearing, unless="goodbye", on=["suspect_tts", "give_up_voice"])
+        | confirming.to(finalizing, unless="goodbye", on=["suspect_tts", "give_up_voice"])
     )
 
     # --- time ---------------------------------------------------------------------------------------------
     deadline_passed = (
-        connecting.to(closing, on=["tell_links_late", "leave"])
+        connecting.to(closing, on=["report_links_late", "leave"])
         | quiet.to(speaking, cond="greets", on=["greet"])
-        | quiet.to(speaking, cond="saying_due", on=["say_next"])
-        | quiet.to(calling, cond="calls_due", on=["run_calls"])
+        | quiet.to(speaking, cond="host_utterance_due", on=["say_next_host_utterance"])
+        | quiet.to(running_tools, cond="calls_due", on=["run_calls"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])
         | quiet.to(
-            speaking, cond="words_owed", on=["doubt_ears", "tell_unheard", "forget_queued_turns", "apologise"]
+            speaking,
+            cond="words_owed",
+            on=["suspect_stt", "report_no_transcript", "forget_queued_turns", "apologise"],
         )
-        | quiet.to(speaking, cond="saying_has_time", on=["say_next"])
+        | quiet.to(speaking, cond="idle_host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(finalizing, cond="automatic and speaking_on", on=["end_turn"])
         | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
         | quiet.to(speaking, cond="idle", on=["take_leave"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
-        | finalizing.from_(pausing, on=["end_turn"])
-        | expecting.to(finalizing, on=["drop_foreseen", "end_turn"])
-        | keying.to(generating, on=["take_digits", "generate"])
-        | stay(finalizing, cond="mute or other_ears", on=["doubt_ears"])
+        | finalizing.from_(endpointing, on=["end_turn"])
+        | speculating.to(finalizing, on=["drop_speculation", "end_turn"])
+        | keypad.to(generating, on=["take_digits", "generate"])
+        | stay(finalizing, cond="stt_silent or fallback_stt_ready", on=["suspect_stt"])
         | stay(finalizing, cond="first_wait", on=["wait_on"])
-        | finalizing.to(hearing, cond="speaking_on", on=["doubt_ears", "keep_interim", "acknowledge"])
-        | finalizing.to(pausing, cond="pausing_again", on=["doubt_ears", "keep_interim", "acknowledge"])
-        | finalizing.to(quiet, cond="recording_on", on=["doubt_ears", "keep_interim", "acknowledge"])
+        | finalizing.to(hearing, cond="speaking_on", on=["suspect_stt", "keep_interim", "acknowledge"])
+        | finalizing.to(endpointing, cond="pausing_again", on=["suspect_stt", "keep_interim", "acknowledge"])
+        | finalizing.to(quiet, cond="recording_on", on=["suspect_stt", "keep_interim", "acknowledge"])
         | finalizing.to(
-            generating, cond="understood_so_far", on=["doubt_ears", "keep_interim", "acknowledge", "generate"]
+            generating,
+            cond="understood_so_far",
+            on=["suspect_stt", "keep_interim", "acknowledge", "generate"],
         )
         | finalizing.to(
             speaking,
             unless="understood_so_far",
-            on=["doubt_ears", "tell_unheard", "keep_interim", "acknowledge", "apologise"],
+            on=["suspect_stt", "report_no_transcript", "keep_interim", "acknowledge", "apologise"],
         )
-        | generating.to(retrying, cond="worth_asking_again", on=["doubt_model", "give_up_request"])
+        | generating.to(retrying, cond="worth_asking_again", on=["suspect_llm", "give_up_request"])
         | generating.to(
-            speaking, unless="worth_asking_again", on=["doubt_model", "tell_model_late", "fall_back"]
+            speaking, unless="worth_asking_again", on=["suspect_llm", "report_llm_late", "fall_back"]
         )
         | retrying.to(generating, on=["generate"])
-        | calling.to(generating, cond="results_owed and not calls_awaited", on=["generate"])
-        | calling.to(speaking, cond="time_for_filler", on=["fill"])
-        | calling.to(generating, cond="results_owed", on=["give_up_calls", "generate"])
-        | calling.to(quiet, on=["give_up_calls"])
-        | stay(speaking, cond="answer_too_long", on=["tell_model_late", "finish_early"])
-        | stay(speaking, cond="model_stalled and worth_continuing", on=["doubt_model", "continue_answer"])
-        | stay(speaking, cond="model_stalled", on=["doubt_model", "tell_model_late", "finish_early"])
-        | stay(speaking, parting, cond="voice_worth_retrying", on=["doubt_voice", "restart_speech"])
-        | speaking.to(closing, cond="goodbye", on=["lose_voice", "leave"])
-        | speaking.to(quiet, unless="goodbye", on=["doubt_voice", "lose_voice", "listen_anew"])
-        | parting.to(closing, unless="voice_worth_retrying", on=["lose_voice", "leave"])
-        | deciding.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
-        | deciding.to(weighing, unless="voice_interrupts", on=["end_turn", "note_speaking_on", "note_noise"])
-        | stay(weighing, cond="pausing_again", on=["doubt_ears", "give_up_words", "end_turn"])
-        | weighing.to(speaking, on=["doubt_ears", "give_up_words", "resume_speech"])
+        | running_tools.to(generating, cond="results_owed and not calls_awaited", on=["generate"])
+        | running_tools.to(speaking, cond="time_for_filler", on=["fill"])
+        | running_tools.to(generating, cond="results_owed", on=["give_up_calls", "generate"])
+        | running_tools.to(quiet, on=["give_up_calls"])
+        | stay(speaking, cond="answer_too_long", on=["report_llm_late", "finish_early"])
+        | stay(speaking, cond="model_stalled and worth_continuing", on=["suspect_llm", "continue_answer"])
+        | stay(speaking, cond="model_stalled", on=["suspect_llm", "report_llm_late", "finish_early"])
+        | stay(speaking, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
+        | speaking.to(closing, cond="goodbye", on=["give_up_voice", "leave"])
+        | speaking.to(quiet, unless="goodbye", on=["suspect_tts", "give_up_voice", "listen_anew"])
+        | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "leave"])
+        | paused.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
+        | paused.to(
+            confirming,
+            unless="voice_interrupts",
+            on=["end_turn", "note_speaking_on", "note_noise"],
+        )
+        | stay(confirming, cond="pausing_again", on=["suspect_stt", "give_up_words", "end_turn"])
+        | confirming.to(speaking, on=["suspect_stt", "give_up_words", "resume_speech"])
         | closing.to(ended, on=["abandon"])
     )
     everything_closed = closing.to(ended)
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored(
-            "link_up link_lost better_provider interrupt_requested speech_started speech_stopped"
+            "link_up link_lost preferred_provider_recovered interrupt_requested speech_started speech_stopped"
             " transcript_interim transcript_final transcription_failed eager_end_of_turn turn_resumed"
             " say_requested digit_pressed turn_scored end_of_turn segment_ready generation_alive"
             " generation_finished generation_failed",
@@ -424,11 +485,15 @@ class Conversation(AnswerActions):
             (ended,),
             because="the conversation is over",
         ),
-        *ignored("link_down", (parting,), because="only the voice is needed for the last words"),
+        *ignored("link_down", (saying_goodbye,), because="only the voice is needed for the last words"),
         *ignored(
-            "everything_closed", (connecting, *in_conversation, parting), because="nobody asked to close"
+            "everything_closed",
+            (connecting, *in_conversation, saying_goodbye),
+            because="nobody asked to close",
         ),
-        *ignored("interrupt_requested", (connecting, *listening, expecting), because="nothing is being said"),
+        *ignored(
+            "interrupt_requested", (connecting, *listening, speculating), because="nothing is being said"
+        ),
         *ignored(
             "say_requested", (connecting, *in_conversation), because="too much waits to be said already"
         ),
@@ -439,11 +504,11 @@ class Conversation(AnswerActions):
         ),
         *ignored(
             "speech_started speech_stopped eager_end_of_turn turn_resumed end_of_turn turn_scored",
-            (keying,),
+            (keypad,),
             because="the caller presses keys, and what is said meanwhile is not listened to",
         ),
         *ignored("digit_pressed", (*thinking, speaking), because="what is said now may not be cut off"),
-        *ignored("speech_started", (hearing, deciding), because="the caller is known to be speaking"),
+        *ignored("speech_started", (hearing, paused), because="the caller is known to be speaking"),
         *ignored(
             "speech_started",
             (finalizing, *thinking, speaking),
@@ -451,7 +516,7 @@ class Conversation(AnswerActions):
         ),
         *ignored(
             "speech_stopped",
-            (quiet, pausing, expecting, finalizing, weighing),
+            (quiet, endpointing, speculating, finalizing, confirming),
             because="the caller is known to be silent",
         ),
         *ignored(
@@ -470,30 +535,34 @@ class Conversation(AnswerActions):
         *ignored("turn_resumed", answering, because="nobody took the turn for over"),
         *ignored(
             "turn_scored",
-            (quiet, hearing, expecting, finalizing, *answering),
+            (quiet, hearing, speculating, finalizing, *answering),
             because="no pause is waited out",
         ),
         *ignored("eager_end_of_turn turn_resumed", (finalizing,), because="the turn is over already"),
         *ignored("turn_resumed", (quiet, hearing), because="nobody took the turn for over"),
-        *ignored("turn_resumed", (pausing,), because="in manual mode the caller's hand decides"),
-        *ignored("end_of_turn", (finalizing, weighing), because="the final transcript of the turn follows"),
+        *ignored("turn_resumed", (endpointing,), because="in manual mode the caller's hand decides"),
+        *ignored(
+            "end_of_turn",
+            (finalizing, confirming),
+            because="the final transcript of the turn follows",
+        ),
         *ignored("end_of_turn", (quiet,), because="nothing was said, or the caller's hand decides"),
-        *ignored("end_of_turn", (hearing, pausing), because="in manual mode the caller's hand decides"),
+        *ignored("end_of_turn", (hearing, endpointing), because="in manual mode the caller's hand decides"),
         *ignored(
             "transcript_final",
-            (connecting, *turn_is_open, expecting, keying, *thinking, speaking, deciding),
+            (connecting, *turn_is_open, speculating, keypad, *thinking, speaking, paused),
             because="no final transcript is awaited",
         ),
         *ignored("transcription_failed", (connecting,), because="no turn has begun"),
         *ignored(
             "segment_ready generation_alive generation_finished generation_failed",
-            (connecting, *listening, retrying, calling),
+            (connecting, *listening, retrying, running_tools),
             because="nothing is being generated",
         ),
         *ignored("segment_ready", responding, because="it was said already"),
         *ignored(
             "segment_voiced playback_at playback_finished synthesis_failed",
-            (connecting, *listening, expecting, *thinking),
+            (connecting, *listening, speculating, *thinking),
             because="nothing is being said",
         ),
         *ignored("deadline_passed", (quiet,), because="this caller is waited for as long as it takes"),
@@ -532,8 +601,10 @@ class Conversation(AnswerActions):
                 return f"utterance {utterance} is not being spoken"
             case facts.ToolFinished(call=call) if all(call != each.number for each in model.calls_running):
                 return f"call {call} is not running"
-            case facts.SegmentVoiced(take=take) | facts.SynthesisFailed(take=take) if take != model.take:
-                return f"take {take} of the answer is over"
+            case facts.SegmentVoiced(attempt=attempt) | facts.SynthesisFailed(attempt=attempt) if (
+                attempt != model.speech_attempt
+            ):
+                return f"attempt {attempt} of the answer is over"
             case facts.DeadlinePassed(number=number) if number != model.deadline_armed:
                 return f"deadline {number} is not armed"
         return None
@@ -549,11 +620,11 @@ class Conversation(AnswerActions):
 
     def entered(self, source_room: str, room: str, state: str, fact: Fact) -> None:
         """Tell the client about every change, of the substate too; in quiet, go back to better ones."""
-        self.context.ask(do.TellState(source_room, room, state, fact.name))
+        self.context.ask(do.NotifyState(source_room, room, state, fact.name))
         if state == "quiet":
-            better = sorted(self.context.better, key=lambda each: (each[0].value, each[1]))
-            self.context.better = frozenset()
-            self.context.ask(*(do.ReturnLink(role, provider) for role, provider in better))
+            recovered = sorted(self.context.recovered, key=lambda each: (each[0].value, each[1]))
+            self.context.recovered = frozenset()
+            self.context.ask(*(do.ReturnLink(role, provider) for role, provider in recovered))
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
         """How long `state` may last from now on; None where only the caller is waited for."""
@@ -563,7 +634,7 @@ class Conversation(AnswerActions):
                 return policy.connect_timeout_ms
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
-                waits = context.queue or self.saying_due() or self.saying_has_time()
+                waits = context.queue or self.host_utterance_due() or self.idle_host_utterance_due()
                 if waits or self.greets() or self.calls_due():
                     return 0.0
                 if context.turns_queued:
@@ -573,10 +644,10 @@ class Conversation(AnswerActions):
                 return policy.idle_after_ms if self.idle() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
-            case "pausing" | "expecting":
+            case "endpointing" | "speculating":
                 voice_ended = at_ms if context.times.voice_ended is None else context.times.voice_ended
                 return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
-            case "keying":
+            case "keypad":
                 return policy.digits_timeout_ms
             case "finalizing":
                 return policy.final_transcript_timeout_ms / 2
@@ -586,7 +657,7 @@ class Conversation(AnswerActions):
                 return max(0.0, min(budget, context.model_due_at() - at_ms))
             case "retrying":
                 return self.wait_for_model_ms(context.retry_after_ms)
-            case "calling":
+            case "running_tools":
                 return self.calls_wait_ms(at_ms)
             case "speaking":
                 quiet_after = context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
@@ -594,11 +665,11 @@ class Conversation(AnswerActions):
                     return quiet_after
                 answer_over = context.thinking_began + policy.answer_timeout_ms
                 return max(0.0, min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms))
-            case "deciding":
+            case "paused":
                 return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
-            case "weighing":
+            case "confirming":
                 return policy.final_transcript_timeout_ms / 2
-            case "parting":
+            case "saying_goodbye":
                 return context.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
             case "closing":
                 return policy.close_timeout_ms
@@ -607,12 +678,12 @@ class Conversation(AnswerActions):
 
 SIGNS_OF_LIFE = {
     "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
-    "pausing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
-    "expecting": frozenset({"transcript_interim", "eager_end_of_turn"}),
-    "keying": frozenset({"digit_pressed"}),
+    "endpointing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
+    "speculating": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "keypad": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive"}),
-    "calling": frozenset({"tool_finished"}),
+    "running_tools": frozenset({"tool_finished"}),
     "speaking": frozenset(
         {
             "say_requested",
@@ -626,7 +697,7 @@ SIGNS_OF_LIFE = {
             "deadline_passed",
         }
     ),
-    "weighing": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
-    "parting": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
+    "confirming": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
+    "saying_goodbye": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
 """In which state which facts say that what is awaited is on its way, or begins anew."""

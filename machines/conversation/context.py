@@ -76,11 +76,11 @@ class Context:
     effects: list[Effect] = Factory(list)
 
     links_up: frozenset[Role] = frozenset()
-    spare: frozenset[Role] = frozenset()
+    fallbacks_ready: frozenset[Role] = frozenset()
     """Roles for which another provider stands ready."""
     ends_turns: bool = False
     """The speech-to-text provider decides about ends of turns."""
-    better: frozenset[tuple[Role, int]] = frozenset()
+    recovered: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that are well again, and that no moment was good for yet."""
     turn_mode: TurnMode = TurnMode.MANUAL
     recording: bool = False
@@ -112,11 +112,11 @@ class Context:
     """The keys of the telephone that were pressed one after the other."""
     completeness: float | None = None
     """How probable it is that the caller has finished, by a model that listened to the turn."""
-    anticipated: str = ""
+    speculated_words: str = ""
     """What the model was asked to answer before the turn was over."""
-    foreseen: tuple[SegmentReady, ...] = ()
+    speculative_segments: tuple[SegmentReady, ...] = ()
     """What it has answered to that; all of it, once `generation_open` is None."""
-    anticipations: int = 0
+    speculations: int = 0
     """How often it was asked so in this turn."""
     continuation: Continuation = Continuation.NONE
     times: TurnTimes = Factory(TurnTimes)
@@ -138,7 +138,7 @@ class Context:
     """How long it asked to be left alone for."""
     speech_open: int | None = None
     """The answer that is being spoken: the number of the generation that it began with."""
-    take: int = 1
+    speech_attempt: int = 1
     """How often the voice has taken it up."""
     replying: bool = False
     """It answers the caller's words, and becomes history with them."""
@@ -148,7 +148,7 @@ class Context:
     """When the last answer was over, in the conversation's ms."""
     false_alarms: int = 0
     """How often in a row an answer was held for nothing."""
-    sayings: tuple[SayRequested, ...] = ()
+    host_utterances: tuple[SayRequested, ...] = ()
     """What the host wants said and has not been yet."""
     attempts: int = 0
     """Requests made for the current answer."""

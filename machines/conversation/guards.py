@@ -134,33 +134,33 @@ class Guards(Chart[Context]):
         policy, digits = self.context.policy, self.context.digits
         return fact.digit == policy.digits_terminator or len(digits) + 1 >= policy.most_digits
 
-    def mute(self) -> bool:
+    def stt_silent(self) -> bool:
         """Half the time is over without a single word: speech to text may be open and silent."""
         return self.context.waits == 0 and not self.context.interim
 
-    def other_ears(self) -> bool:
+    def fallback_stt_ready(self) -> bool:
         """Another provider of speech to text stands ready, and there is time for it."""
-        return self.context.waits == 0 and Role.STT in self.context.spare
+        return self.context.waits == 0 and Role.STT in self.context.fallbacks_ready
 
     # --- the answer before the end of the turn -------------------------------------------------------------
 
-    def may_anticipate(self, fact: facts.EagerEndOfTurn) -> bool:
+    def can_speculate(self, fact: facts.EagerEndOfTurn) -> bool:
         """The model may be asked now, for the case that the turn ends with these words.
 
         Not while calls that it asked for are open: what becomes of them depends on how the turn goes on.
         """
         if self.calls_awaited():
             return False
-        left = self.context.anticipations < self.context.policy.anticipations
+        left = self.context.speculations < self.context.policy.speculations
         return left and bool(self.context.join(fact.text)) and Role.LLM in self.context.links_up
 
-    def as_anticipated(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
+    def as_speculated(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
         """These are the words that the model was asked to answer."""
-        return words_of(self.context.join(fact.text)) == words_of(self.context.anticipated)
+        return words_of(self.context.join(fact.text)) == words_of(self.context.speculated_words)
 
-    def answer_foreseen(self) -> bool:
+    def speculation_has_text(self) -> bool:
         """Something of the answer is there."""
-        return bool(self.context.foreseen)
+        return bool(self.context.speculative_segments)
 
     # --- interruptions ------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Guards(Chart[Context]):
         """So it will be with an answer that begins now."""
         return self.context.policy.barge_in and not self.call_blocks()
 
-    def holds_at_voice(self) -> bool:
+    def pauses_on_voice(self) -> bool:
         """Voice holds the answer at once; if it was in vain too often, only words do."""
         return self.context.false_alarms < self.context.policy.barge_in_false_alarms
 
@@ -188,7 +188,7 @@ class Guards(Chart[Context]):
         """It is no turn that waits to be answered afterwards."""
         return fact.turn in (self.context.turn, self.context.turn_awaited)
 
-    def cuts_in(self, fact: Words) -> bool:
+    def is_interruption(self, fact: Words) -> bool:
         """The caller says something of their own, not what was said to them, nor a mere "go on"."""
         policy, ends = self.context.policy, self.nearly_said(fact)
         heard, unheard = self.context.ledger.split(fact.at_ms)
@@ -213,24 +213,24 @@ class Guards(Chart[Context]):
         """It is said instead of an answer."""
         return fact.mode is SayMode.INTERRUPT and not self.goodbye()
 
-    def may_be_said(self, fact: facts.SayRequested) -> bool:
+    def can_say_now(self, fact: facts.SayRequested) -> bool:
         """The caller does not speak, and what has time waits for nothing else."""
-        if self.caller_has_word() or self.greets() or self.context.sayings:
+        if self.caller_has_word() or self.greets() or self.context.host_utterances:
             return False
         return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
 
-    def saying_due(self) -> bool:
+    def host_utterance_due(self) -> bool:
         """The host wants something said next."""
-        first = next(iter(self.context.sayings), None)
+        first = next(iter(self.context.host_utterances), None)
         return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.caller_has_word()
 
-    def saying_has_time(self) -> bool:
+    def idle_host_utterance_due(self) -> bool:
         """The host wants something said, and nothing else waits any more."""
-        return bool(self.context.sayings) and not (self.words_owed() or self.caller_has_word())
+        return bool(self.context.host_utterances) and not (self.words_owed() or self.caller_has_word())
 
-    def room_to_say(self) -> bool:
+    def room_for_host_utterance(self) -> bool:
         """Not too much waits already."""
-        return len(self.context.sayings) < self.context.policy.max_sayings
+        return len(self.context.host_utterances) < self.context.policy.max_host_utterances
 
     # --- calls of tools -----------------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class Guards(Chart[Context]):
             not isinstance(fact, facts.GenerationFailed) or self._may_succeed(fact, Role.LLM)
         )
         asked_to_wait = isinstance(fact, facts.GenerationFailed) and bool(fact.failure.retry_after_ms)
-        at_once = Role.LLM in self.context.spare or not asked_to_wait
+        at_once = Role.LLM in self.context.fallbacks_ready or not asked_to_wait
         return may_succeed and at_once and not self._over_budget(fact)
 
     def answer_too_long(self, fact: Fact) -> bool:
@@ -318,7 +318,10 @@ class Guards(Chart[Context]):
 
     def voice_worth_retrying(self, fact: Fact) -> bool:
         """The voice may do better at the next take; what seems fatal may be the connection's fault, once."""
-        first, left = self.context.take == 1, self.context.take <= self.context.policy.voice_retries
+        first, left = (
+            self.context.speech_attempt == 1,
+            self.context.speech_attempt <= self.context.policy.voice_retries,
+        )
         hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
         return left and (first or not hopeless)
 
@@ -363,7 +366,7 @@ class Guards(Chart[Context]):
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """Until the next request: none where another provider takes it, else by schedule or as asked for."""
         schedule = self.context.policy.llm_retry_delays_ms
-        if Role.LLM in self.context.spare or not schedule or not self._requests_left():
+        if Role.LLM in self.context.fallbacks_ready or not schedule or not self._requests_left():
             return 0.0
         return max(schedule[self.context.attempts - 1], asked_ms)
 
@@ -373,7 +376,7 @@ class Guards(Chart[Context]):
     def _may_succeed(self, fact: facts.GenerationFailed | facts.SynthesisFailed, role: Role) -> bool:
         """Not what will fail again, unless somebody else tries; and a request must be left."""
         left = role is not Role.LLM or self._requests_left()
-        return left and (fact.failure.error_class.retryable or role in self.context.spare)
+        return left and (fact.failure.error_class.retryable or role in self.context.fallbacks_ready)
 
     def _time_for_request(self, fact: Fact, wait_ms: float) -> bool:
         over = self.context.thinking_began + self.context.policy.first_segment_timeout_ms

@@ -21,7 +21,7 @@ from machines.tools import CallRecord, OnInterruption
 class CallActions(TurnActions):
     """What is done about calls of tools."""
 
-    @causes(do.TellAnswerEnded)
+    @causes(do.NotifyAnswerEnded)
     def enter_calls(self, fact: facts.GenerationFinished) -> None:
         """The model wants to know, or do, something before it goes on."""
         context = self.context
@@ -35,7 +35,7 @@ class CallActions(TurnActions):
         context.results_owed = any(context.tool(record).reply for record in records)
         context.enter(Message(Speaker.ASSISTANT, "", calls=records))
         if context.speech_open is None:
-            self._tell_never_spoken()
+            self._notify_never_spoken()
         else:
             # What was said before the calls belongs to the same message, once it is known what was heard.
             context.answer_entered = True
@@ -95,6 +95,6 @@ class CallActions(TurnActions):
             evolve(each, cancelled=True) if each.number in numbers else each for each in context.calls_running
         )
 
-    def _tell_never_spoken(self) -> None:
+    def _notify_never_spoken(self) -> None:
         """A client that was told of the answer's start is told of its end too."""
-        self.context.ask(do.TellAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
+        self.context.ask(do.NotifyAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))

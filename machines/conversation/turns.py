@@ -19,7 +19,9 @@ class TurnActions(Guards):
     def note_link(self, fact: facts.LinkUp) -> None:
         context, role = self.context, frozenset({fact.role})
         context.links_up |= role
-        context.spare = context.spare | role if fact.spare else context.spare - role
+        context.fallbacks_ready = (
+            context.fallbacks_ready | role if fact.fallback_ready else context.fallbacks_ready - role
+        )
         if fact.role is Role.STT:
             context.ends_turns = fact.ends_turns
 
@@ -27,28 +29,28 @@ class TurnActions(Guards):
     def note_link_lost(self, fact: facts.LinkLost) -> None:
         """It is being replaced, by another provider if one stands ready."""
         self.context.links_up -= {fact.role}
-        self.context.better -= {each for each in self.context.better if each[0] is fact.role}
+        self.context.recovered -= {each for each in self.context.recovered if each[0] is fact.role}
 
     @causes()
-    def note_better(self, fact: facts.BetterProvider) -> None:
+    def note_recovered(self, fact: facts.PreferredProviderRecovered) -> None:
         """Going back must wait until nobody speaks."""
-        self.context.better |= {(fact.role, fact.provider)}
+        self.context.recovered |= {(fact.role, fact.provider)}
 
     @causes(do.ReturnLink)
-    def return_to(self, fact: facts.BetterProvider) -> None:
+    def return_to(self, fact: facts.PreferredProviderRecovered) -> None:
         self.context.ask(do.ReturnLink(fact.role, fact.provider))
 
-    @causes(do.TellTrouble)
-    def tell_link_lost(self, fact: facts.LinkDown) -> None:
-        self.context.ask(do.TellTrouble(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
+    @causes(do.NotifyClientError)
+    def report_link_lost(self, fact: facts.LinkDown) -> None:
+        self.context.ask(do.NotifyClientError(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
-    @causes(do.TellTrouble)
-    def tell_links_late(self) -> None:
+    @causes(do.NotifyClientError)
+    def report_links_late(self) -> None:
         for role in Role:
             if role not in self.context.links_up:
                 message = f"{role.name} was not ready within {self.context.policy.connect_timeout_ms:.0f} ms"
-                self.context.ask(do.TellTrouble(UNAVAILABLE[role], message, retryable=True))
+                self.context.ask(do.NotifyClientError(UNAVAILABLE[role], message, retryable=True))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
     # --- actions: requests --------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class TurnActions(Guards):
         self.context.turn += 1
         self.context.interim = ""
         self.context.completeness = None
-        self.context.anticipations = 0
+        self.context.speculations = 0
         self.context.continuation = Continuation.NONE
         self.context.times = TurnTimes()
         self.context.ask(do.BeginTurn(self.context.turn))
@@ -193,7 +195,7 @@ class TurnActions(Guards):
         self.context.interim = interim
         self.context.times.turn_over = fact.at_ms
 
-    @causes(do.TellTranscript, do.BeginTurn)
+    @causes(do.NotifyTranscript, do.BeginTurn)
     def take_turn(self, fact: facts.EndOfTurn) -> None:
         """The speech-to-text provider ended the turn and gave its words in one."""
         self.context.times.turn_over = fact.at_ms
@@ -208,11 +210,11 @@ class TurnActions(Guards):
         self.context.ask(do.FinalizeTurn(self.context.turn))
         self._begin_next_turn()
 
-    @causes(do.TellTranscript)
+    @causes(do.NotifyTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
         """The words of such a turn; when too many wait, the oldest two become one."""
         self.forget_queued_turn(fact)
-        self.tell_words(fact)
+        self.notify_words(fact)
         queue = (*self.context.queue, fact.text) if fact.text else self.context.queue
         if len(queue) > self.context.policy.max_queue:
             queue = (f"{queue[0]} {queue[1]}", *queue[2:])
@@ -251,7 +253,7 @@ class TurnActions(Guards):
     def note_voice_after_answer(self, fact: facts.SpeechStarted) -> None:
         """Where there is an echo, its end comes a little later than what it is of."""
         said_at = self.context.said_at
-        if not self.holds_at_voice() and said_at is not None and fact.at_ms - said_at <= LATE_ECHO_MS:
+        if not self.pauses_on_voice() and said_at is not None and fact.at_ms - said_at <= LATE_ECHO_MS:
             self.note_echoing_turn()
 
     @causes()
@@ -279,24 +281,24 @@ class TurnActions(Guards):
         self.context.times.voice_ended = fact.at_ms
         self.context.continuation = Continuation.PAUSED
 
-    @causes(do.TellTranscript)
+    @causes(do.NotifyTranscript)
     def note_interim(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
         """Interim words of the turn in question; those of the turn after it are told in their time."""
         if fact.turn == (
             self.context.turn if self.context.turn_awaited is None else self.context.turn_awaited
         ):
             self.context.interim = fact.text
-            self._tell_words(fact.turn, fact.text, fact.confidence, is_final=False)
+            self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
 
-    @causes(do.TellTranscript)
-    def tell_words(self, fact: facts.TranscriptFinal) -> None:
+    @causes(do.NotifyTranscript)
+    def notify_words(self, fact: facts.TranscriptFinal) -> None:
         """What becomes of them is for others to say."""
-        self._tell_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
+        self._notify_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
 
-    @causes(do.TellTranscript)
+    @causes(do.NotifyTranscript)
     def overhear(self, fact: facts.TranscriptFinal) -> None:
         """What was said over an answer needs none, and is forgotten."""
-        self.tell_words(fact)
+        self.notify_words(fact)
         self.give_up_words()
 
     @causes()
@@ -305,18 +307,18 @@ class TurnActions(Guards):
         self.context.turn_awaited = None
         self.context.interim = ""
 
-    @causes(do.TellTranscript)
+    @causes(do.NotifyTranscript)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:
         self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
 
-    @causes(do.TellTranscript)
+    @causes(do.NotifyTranscript)
     def keep_interim(self, fact: Fact) -> None:
         """No final transcript will come: the interim one is what the caller said."""
         turn = self.context.turn_awaited or self.context.turn
         self._keep(turn, self.context.interim, 0.0, 0.0, fact.at_ms)
 
     def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
-        self._tell_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
+        self._notify_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
         text = self.context.own_words(turn, text)
         if text:
             self.context.nudges = 0
@@ -326,10 +328,10 @@ class TurnActions(Guards):
         self.context.interim = ""
         self.context.times.words_known = at_ms
 
-    def _tell_words(
+    def _notify_words(
         self, turn: int, text: str, confidence: float, *, is_final: bool, speech_ms: float = 0.0
     ) -> None:
-        self.context.ask(do.TellTranscript(turn, text, confidence, is_final, speech_ms))
+        self.context.ask(do.NotifyTranscript(turn, text, confidence, is_final, speech_ms))
 
     # --- actions: the telephone's keys --------------------------------------------------------------------
 
@@ -338,7 +340,7 @@ class TurnActions(Guards):
         self.context.greeted = True
         self.context.digits += fact.digit
 
-    @causes(do.TellTranscript, do.BeginTurn)
+    @causes(do.NotifyTranscript, do.BeginTurn)
     def take_digits(self, fact: Fact) -> None:
         """The string is complete, and is what the caller has said; nothing that was heard meanwhile is."""
         policy, digits = self.context.policy, self.context.digits
@@ -355,33 +357,32 @@ class TurnActions(Guards):
     def wait_on(self) -> None:
         self.context.waits += 1
 
-    @causes(do.DistrustLink)
-    def doubt_ears(self, fact: Fact) -> None:
+    @causes(do.ReplaceLink)
+    def suspect_stt(self, fact: Fact) -> None:
         """Speech to text owes words and does not give them: another link may, with the same audio."""
         if not isinstance(fact, facts.TranscriptionFailed) or fact.turn == self.context.turn_awaited:
             self.context.waits += 1
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "no transcript came in time")
         failure = fact.failure if isinstance(fact, facts.TranscriptionFailed) else late
-        self.context.ask(do.DistrustLink(Role.STT, failure))
+        self.context.ask(do.ReplaceLink(Role.STT, failure))
 
-    @causes(do.TellTrouble)
-    def tell_unheard(self) -> None:
+    @causes(do.NotifyClientError)
+    def report_no_transcript(self) -> None:
         message = "speech to text gave no transcript in time"
-        self.context.ask(do.TellTrouble(do.Trouble.TRANSCRIPTION_FAILED, message, retryable=True))
+        self.context.ask(do.NotifyClientError(do.ClientError.TRANSCRIPTION_FAILED, message, retryable=True))
 
-    @causes(do.TellTrouble)
-    def tell_deaf(self, fact: facts.TranscriptionFailed) -> None:
-        trouble = do.Trouble.TRANSCRIPTION_FAILED
-        self._tell_trouble(trouble, fact.failure)
+    @causes(do.NotifyClientError)
+    def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
+        self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)
 
-    def _tell_trouble(self, trouble: do.Trouble, failure: facts.ProviderFailure) -> None:
-        self.context.ask(do.TellTrouble(trouble, failure.message, failure.error_class.retryable))
+    def _notify_client_error(self, error: do.ClientError, failure: facts.ProviderFailure) -> None:
+        self.context.ask(do.NotifyClientError(error, failure.message, failure.error_class.retryable))
 
 
 LATE_ECHO_MS = 600
 """Voice that begins so long after an answer may be its echo: 400 ms of delay, and that of the voice gate."""
 UNAVAILABLE = {
-    Role.STT: do.Trouble.STT_UNAVAILABLE,
-    Role.LLM: do.Trouble.LLM_UNAVAILABLE,
-    Role.TTS: do.Trouble.TTS_UNAVAILABLE,
+    Role.STT: do.ClientError.STT_UNAVAILABLE,
+    Role.LLM: do.ClientError.LLM_UNAVAILABLE,
+    Role.TTS: do.ClientError.TTS_UNAVAILABLE,
 }

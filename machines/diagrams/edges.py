@@ -40,7 +40,7 @@ def substate_edges(machine: Machine, room: str) -> tuple[Edge, ...]:
 def _tries_again(row: Row) -> bool:
     """The state stays, and what failed is tried by another provider, or once more by the same."""
     retried = set(row.effects) & {"OpenLink", "StartGeneration", "RestartSpeech"}
-    return row.kind is Kind.INTERNAL and (bool(retried) or row.effects == ("DistrustLink",))
+    return row.kind is Kind.INTERNAL and (bool(retried) or row.effects == ("ReplaceLink",))
 
 
 def _gathered(moves: Iterable[tuple[str, str, Row]]) -> tuple[Edge, ...]:

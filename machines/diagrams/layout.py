@@ -37,6 +37,8 @@ class RoomPlace:
     height: float
     substates: tuple[str, ...]
     heading: Heading = Heading.ABOVE
+    chip_width: float = 128
+    """Of each substate: room for the longest name and its time."""
 
 
 @frozen
@@ -69,8 +71,8 @@ class Layout:
 
 CONVERSATION_LAYOUT = Layout(
     title="The conversation machine",
-    width=1280,
-    height=1570,
+    width=1360,
+    height=1662,
     rooms=(
         RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
         RoomPlace(
@@ -78,26 +80,29 @@ CONVERSATION_LAYOUT = Layout(
             48,
             392,
             534,
-            948,
-            ("quiet", "hearing", "pausing", "expecting", "keying", "finalizing"),
+            1010,
+            ("quiet", "hearing", "endpointing", "speculating", "keypad", "finalizing"),
+            chip_width=140,
         ),
-        RoomPlace("THINKING", 830, 28, 402, 288, ("generating", "retrying", "calling")),
-        RoomPlace("RESPONDING", 830, 476, 402, 700, ("speaking", "deciding", "weighing")),
-        RoomPlace("ENDING", 160, 1390, 1072, 176, ("parting", "closing", "ended"), Heading.BESIDE),
+        RoomPlace("THINKING", 830, 28, 482, 288, ("generating", "retrying", "running_tools"), chip_width=158),
+        RoomPlace("RESPONDING", 830, 476, 482, 590, ("speaking", "paused", "confirming")),
+        RoomPlace(
+            "ENDING", 160, 1456, 1152, 200, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 160
+        ),
     ),
     routes=(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 392)), (162, 162), 260, 2),
         Route("LISTENING", "THINKING", ((470, 392), (470, 46), (830, 46)), (484, 50), 340, 6),
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
-        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 190, 8),
-        Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 156, 9),
+        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 196, 8),
+        Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
         Route("LISTENING", "RESPONDING", ((582, 620), (830, 620)), (596, 400), 230, 13),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 642), 230, 18),
-        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 1478), (160, 1478)), (36, 1415), 110, 3),
-        Route("LISTENING", "ENDING", ((582, 1244), (700, 1244), (700, 1390)), (712, 1304), 100, 2),
-        Route("RESPONDING", "ENDING", ((880, 1176), (880, 1390)), (892, 1184), 200, 5),
+        Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 1546), (160, 1546)), (36, 1480), 110, 3),
+        Route("LISTENING", "ENDING", ((582, 1244), (700, 1244), (700, 1456)), (712, 1370), 100, 2),
+        Route("RESPONDING", "ENDING", ((880, 1066), (880, 1456)), (892, 1074), 200, 5),
         Route(
-            "THINKING", "ENDING", ((1232, 94), (1258, 94), (1258, 1478), (1232, 1478)), (1172, 1348), 80, 2
+            "THINKING", "ENDING", ((1312, 94), (1338, 94), (1338, 1546), (1312, 1546)), (1252, 1414), 80, 2
         ),
     ),
     entry=((14, 48), (48, 48)),
@@ -121,10 +126,10 @@ LINK_LAYOUT = Layout(
         Route("idle", "CONNECTING", ((126, 298), (220, 298)), (134, 256), 84, 2),
         Route("idle", "DOWN", ((81, 266), (81, 42), (623, 42)), (93, 48), 150, 2),
         Route("CONNECTING", "UP", ((574, 298), (668, 298)), (584, 272), 84, 1),
-        Route("UP", "DEGRADED", ((758, 284), (900, 284)), (766, 122), 126, 10),
+        Route("UP", "DEGRADED", ((758, 284), (900, 284)), (766, 106), 126, 11),
         Route("DEGRADED", "UP", ((900, 312), (758, 312)), (790, 314), 84, 1),
         Route("CONNECTING", "DOWN", ((397, 190), (397, 70), (623, 70)), (409, 78), 200, 4),
-        Route("UP", "DOWN", ((713, 266), (713, 84)), (725, 104), 150, 2),
+        Route("UP", "DOWN", ((713, 266), (713, 84)), (632, 134), 74, 2),
         Route("DEGRADED", "DOWN", ((1077, 190), (1077, 56), (803, 56)), (905, 64), 160, 4),
         Route("idle", "RELEASED", ((81, 330), (81, 642), (623, 642)), (93, 616), 90, 1),
         Route("CONNECTING", "RELEASED", ((397, 520), (397, 614), (623, 614)), (409, 588), 90, 1),

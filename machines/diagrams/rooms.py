@@ -8,12 +8,12 @@ from html import escape
 
 from attrs import frozen
 
-from machines.diagrams.edges import Edge, substate_edges
+from machines.diagrams.edges import Edge, substate_edges, words
 from machines.diagrams.layout import Heading, LayoutError, Point, RoomPlace
 from machines.diagrams.text import CHARACTER, INDENT, LINE, in_lines, tooltip_of_state
 from machines.tables import Machine, deadlines
 
-CHIP_WIDTH, CHIP_HEIGHT = 128.0, 26.0
+CHIP_HEIGHT = 26.0
 BASELINE = 17.5
 """From the top of a chip to the baseline of its text."""
 MARGIN = 16.0
@@ -22,6 +22,8 @@ NAME_HEIGHT, NAME_WIDTH = 44.0, 110.0
 GAP = 14.0
 MOST_GAP = 13.0
 """The widest gap between the substates."""
+AGAIN = "again"
+"""Where a move leads that stays."""
 BOLD_CHARACTER = 7.7
 """Width of an average character of a substate's name."""
 
@@ -41,6 +43,7 @@ class Chip:
     substate: str
     x: float
     y: float
+    width: float
     moves: tuple[Move, ...]
     target_width: float
     """The column that says where a move leads."""
@@ -103,7 +106,7 @@ def _chips(place: RoomPlace, edges: tuple[Edge, ...]) -> tuple[Chip, ...]:
 def _one_below_the_other(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
     x = place.x + MARGIN
     column = _target_width(edges)
-    width = place.width - 2 * MARGIN - CHIP_WIDTH - GAP - column
+    width = place.width - 2 * MARGIN - place.chip_width - GAP - column
     moves = [_moves(substate, edges, width) for substate in place.substates]
     heights = [max(CHIP_HEIGHT, LINE * len(each) + 6) for each in moves]
     free = place.height - NAME_HEIGHT - MARGIN / 2 - sum(heights)
@@ -111,7 +114,7 @@ def _one_below_the_other(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[
         raise LayoutError(f"{place.room} is {-free:g} px too low for its substates")
     y = place.y + NAME_HEIGHT
     for substate, lines, height in zip(place.substates, moves, heights, strict=True):
-        yield Chip(substate, x, y, lines, column)
+        yield Chip(substate, x, y, place.chip_width, lines, column)
         y += height + min(MOST_GAP, free / max(1, len(heights) - 1))
 
 
@@ -120,7 +123,7 @@ def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
     x, column = place.x + MARGIN + NAME_WIDTH, _target_width(edges)
     y = place.y + (place.height - CHIP_HEIGHT) / 2
     going = [substate for substate in place.substates if _moves(substate, edges, math.inf)]
-    space = place.x + place.width - MARGIN - x - CHIP_WIDTH * len(place.substates)
+    space = place.x + place.width - MARGIN - x - place.chip_width * len(place.substates)
     free = space - len(going) * (2 * GAP + column)
     needs = {substate: _narrowest(substate, edges, free) for substate in going}
     for substate in place.substates:
@@ -128,8 +131,8 @@ def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
         moves = _moves(substate, edges, width)
         if LINE * len(moves) > place.height:
             raise LayoutError(f"{place.room} is too low for the moves from {substate}")
-        yield Chip(substate, x, y, moves, column, -LINE * max(0, len(moves) - 1) / 2)
-        x += CHIP_WIDTH + (width + 2 * GAP + column if moves else 0.0)
+        yield Chip(substate, x, y, place.chip_width, moves, column, -LINE * max(0, len(moves) - 1) / 2)
+        x += place.chip_width + (width + 2 * GAP + column if moves else 0.0)
 
 
 def _narrowest(substate: str, edges: tuple[Edge, ...], width: float) -> float:
@@ -140,7 +143,8 @@ def _narrowest(substate: str, edges: tuple[Edge, ...], width: float) -> float:
 
 
 def _target_width(edges: tuple[Edge, ...]) -> float:
-    return 26 + BOLD_CHARACTER * max((len(edge.target) for edge in edges), default=0)
+    elsewhere = (edge.target for edge in edges if edge.source != edge.target)
+    return 26 + BOLD_CHARACTER * max(map(len, (AGAIN, *elsewhere)))
 
 
 def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, ...]:
@@ -148,7 +152,7 @@ def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, 
     for edge in edges:
         if edge.source == substate:
             texts = [text for label in edge.labels for text in in_lines(label, width)]
-            where = "↻ again" if edge.target == substate else f"→ {edge.target}"
+            where = f"↻ {AGAIN}" if edge.target == substate else f"→ {words(edge.target)}"
             targets = [where, *[""] * (len(texts) - 1)]
             moves.extend(map(Move, targets, texts))
     return tuple(moves)
@@ -158,13 +162,13 @@ def _wide_chip(chip: Chip, limit_ms: float | None) -> Iterator[str]:
     base = chip.y + BASELINE
     yield '<g class="wide">'
     yield (
-        f'<rect class="chip" x="{chip.x:g}" y="{chip.y:g}" width="{CHIP_WIDTH:g}" height="{CHIP_HEIGHT:g}"'
+        f'<rect class="chip" x="{chip.x:g}" y="{chip.y:g}" width="{chip.width:g}" height="{CHIP_HEIGHT:g}"'
         ' rx="13"/>'
     )
-    yield _text("substate-name", (chip.x + 12, base), chip.substate)
+    yield _text("substate-name", (chip.x + 12, base), words(chip.substate))
     if limit_ms is not None:
-        yield _text("deadline", (chip.x + CHIP_WIDTH - 10, base), f"{limit_ms / 1000:g} s", "end")
-    x = chip.x + CHIP_WIDTH + GAP
+        yield _text("deadline", (chip.x + chip.width - 10, base), f"{limit_ms / 1000:g} s", "end")
+    x = chip.x + chip.width + GAP
     for number, move in enumerate(chip.moves):
         y = base + chip.lift + LINE * number
         if move.target:
@@ -193,5 +197,5 @@ def _compact_chip(place: RoomPlace, number: int, substate: str) -> str:
     middle = (x + width / 2, y + height / 2 + 10)
     return (
         f'<g class="compact"><rect class="chip" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-        f' rx="{height / 2:g}"/>{_text("substate-name", middle, substate, "middle")}</g>'
+        f' rx="{height / 2:g}"/>{_text("substate-name", middle, words(substate), "middle")}</g>'
     )

@@ -1,10 +1,10 @@
 """The caller's audio on its way to voice activity and speech to text.
 
-`CallerAudio` is the queue between the socket and the ear: bounded, oldest audio dropped first and counted.
-Turn marks travel in the same queue, so that a turn holds exactly the audio that came before its mark. An
-`Ear` empties it for as long as the call lasts, whether there is a speech-to-text link or not: it tells speech
-from silence at once, and keeps what was said (`recall.py`) for the link that is open, or the next one. Where
-there is a turn model, it listens to the pauses (`turn_scoring.py`).
+`CallerAudio` is the queue between the socket and speech to text: bounded, oldest audio dropped first and
+counted. Turn marks travel in the same queue, so that a turn holds exactly the audio that came before its
+mark. The `SttFeed` empties it for as long as the call lasts, whether there is a speech-to-text link or not:
+it tells speech from silence at once, and keeps what was said (`stt_replay_buffer.py`) for the link that is
+open, or the next one. Where there is a turn model, that model scores the pauses (`turn_detection.py`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,17 @@ from adapters.interfaces import (
     VoiceActivity,
 )
 from adapters.tasks import running
-from adapters.vad_hysteresis import VoiceGate
+from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact
 from orchestrator.audio.pcm import StreamingResampler
-from orchestrator.audio.stt_replay_buffer import HearingCounts, Recall, TurnBegins, TurnEnds, Window
-from orchestrator.audio.turn_detection import TurnScoring
+from orchestrator.audio.stt_replay_buffer import (
+    CallerAudioCounts,
+    SttReplayBuffer,
+    TurnBegins,
+    TurnEnds,
+    Window,
+)
+from orchestrator.audio.turn_detection import PauseScoring
 
 MAX_QUEUED_MS = 10_000
 """Audio kept while nobody takes it (before the first turn begins); older audio is dropped."""
@@ -66,7 +72,7 @@ class CallerAudio:
     def __init__(self, *, telephone: bool = False) -> None:
         """`telephone`: all audio will be pushed at `TELEPHONE_RATE`."""
         self.telephone = telephone
-        self.counts = HearingCounts()
+        self.counts = CallerAudioCounts()
         self._items: deque[Item] = deque()
         self._queued_ms = 0.0
         self._begun = False
@@ -131,7 +137,7 @@ class CallerAudio:
                 return
 
 
-class Ear:
+class SttFeed:
     """The hearing of one caller, kept over the links to speech to text.
 
     `run` is its work for the whole conversation, `listen` that of one link. What links report goes through
@@ -148,11 +154,11 @@ class Ear:
         """Counts what it drops and replays in the counts of `audio`."""
         self._audio = audio
         self._emit = emit
-        self._recall = Recall(audio.counts)
+        self._replay_buffer = SttReplayBuffer(audio.counts)
         self._window_ms = voice_activity.window_ms
         self._detector = voice_activity.open()
-        self._gate = VoiceGate()
-        self._scoring = TurnScoring(turn_model, emit) if turn_model is not None else None
+        self._gate = VadHysteresis()
+        self._scoring = PauseScoring(turn_model, emit) if turn_model is not None else None
         self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
         self._as_it_came: Samples | None = np.empty(0, np.int16) if audio.telephone else None
         """From a telephone: what is not in a window yet."""
@@ -166,11 +172,11 @@ class Ear:
                 match await self._next_item():
                     case TurnBegins(turn=turn):
                         self._end_pause()
-                        self._recall.begin_turn(turn)
+                        self._replay_buffer.begin_turn(turn)
                     case TurnEnds(turn=turn):
                         self._end_pause()
                         self._announce(self._gate.end())
-                        self._recall.end_turn(turn)
+                        self._replay_buffer.end_turn(turn)
                     case Block(samples=samples, rate=rate):
                         if self._as_it_came is not None:
                             self._as_it_came = np.concatenate([self._as_it_came, samples])
@@ -195,7 +201,7 @@ class Ear:
 
     async def _hear(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
-            self._recall.add(window, probability, self._take_as_it_came(len(window)))
+            self._replay_buffer.add(window, probability, self._take_as_it_came(len(window)))
             changes = self._gate.take(probability, self._window_ms)
             self._announce(changes)
             if changes and self._gate.speaking:
@@ -216,7 +222,7 @@ class Ear:
             self._emit(fact)
 
     def _begin_pause(self) -> None:
-        if self._scoring is not None and (so_far := self._recall.open_turn(TURN_MODEL_MS)) is not None:
+        if self._scoring is not None and (so_far := self._replay_buffer.open_turn(TURN_MODEL_MS)) is not None:
             self._scoring.begin_pause(*so_far)
 
     def _end_pause(self) -> None:
@@ -230,11 +236,11 @@ class Ear:
 
         Goes on until cancelled, or until the link fails: whatever it raises comes out.
         """
-        line = self._recall.open_line()
+        cursor = self._replay_buffer.open_cursor()
         telephone = isinstance(transcriber, TelephoneTranscriber) and transcriber.rate == TELEPHONE_RATE
         try:
             while True:
-                match await self._recall.take(line):
+                match await self._replay_buffer.take(cursor):
                     case TurnBegins(turn=turn):
                         transcriber.begin_turn(turn)
                     case TurnEnds(turn=turn):
@@ -245,8 +251,8 @@ class Ear:
                             samples = as_it_came
                         await transcriber.send(samples, probability)
         finally:
-            self._recall.close_line(line, transcriber.settled)
+            self._replay_buffer.close_cursor(cursor, transcriber.settled)
 
     def report(self, fact: Fact) -> None:
         """A link reports this: passed on, with what earlier links had settled of the turn put before it."""
-        self._emit(self._recall.complete(fact))
+        self._emit(self._replay_buffer.complete(fact))

@@ -1,8 +1,9 @@
-"""What the caller said and no transcript has told yet: kept, so that it can be said again to another link.
+"""The replay buffer of speech to text: the caller's audio that has no final transcript yet.
 
-A `Recall` holds the last 10 s of the caller's audio with the turns in it. Links read it through a `Line`
-each: a new line begins with all that is kept of turns without a final transcript, and goes on live. What a
-dying link had settled of a turn is not said again; it is put before what the next link understands.
+An `SttReplayBuffer` holds the last 10 s of the caller's audio with the turns in it, so that it can be
+replayed to a new speech-to-text link. Each link reads it through a `Cursor` of its own: a new cursor begins
+with all that is kept of turns without a final transcript, and goes on live. What a dying link had settled
+of a turn is not replayed; it is put before what the next link understands.
 
 Positions are samples at `LISTENING_RATE` since the call began. Turns are numbered upwards. No I/O in here.
 """
@@ -56,7 +57,7 @@ class Window:
 
 
 @define
-class HearingCounts:
+class CallerAudioCounts:
     """What happened to the caller's audio."""
 
     received_ms: float = 0.0
@@ -104,7 +105,7 @@ class _Turn:
     settled: Words = Words()
     """What links that ended had settled."""
     prefix: Words = Words()
-    """What was settled when the newest line was opened: all that its link will not hear."""
+    """What was settled when the newest cursor was opened: all that its link will not hear."""
     decided_until: int | None = None
     """The provider, having been sent the audio up to here, decided that the turn was over."""
 
@@ -115,15 +116,15 @@ class _Turn:
 
 
 @define(eq=False)
-class Line:
-    """How far one link has been told. Made by `Recall.open_line`."""
+class Cursor:
+    """How far one link has been told. Made by `SttReplayBuffer.open_cursor`."""
 
     position: int = 0
     """All audio before this was sent on it, or need not be."""
     turn: int = 0
     """The turn it was told last, 0 for none."""
     in_turn: bool = False
-    """That turn has begun on this line, and not ended."""
+    """That turn has begun on this cursor, and not ended."""
     overtaken: bool = False
     """That turn was reported by another link: no more of it needs to be said."""
     _sent: int = 0
@@ -131,7 +132,7 @@ class Line:
     """Each unbroken stretch of audio: (samples sent before it, its position)."""
 
     def position_of(self, samples: int) -> int:
-        """The position behind the first `samples` samples that were sent on this line; 0 for none."""
+        """The position behind the first `samples` samples that were sent on this cursor; 0 for none."""
         for sent_before, start in reversed(self._stretches):
             if samples > sent_before:
                 return start + min(samples, self._sent) - sent_before
@@ -154,10 +155,10 @@ class Line:
 Told = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
-class Recall:
+class SttReplayBuffer:
     """The memory of one conversation."""
 
-    def __init__(self, counts: HearingCounts) -> None:
+    def __init__(self, counts: CallerAudioCounts) -> None:
         """Of `counts`, it counts what is dropped and replayed."""
         self._counts = counts
         self._windows: list[_Kept] = []
@@ -170,8 +171,8 @@ class Recall:
         """In order; all but the last one are over."""
         self._told_until = 0
         """Audio before this belongs to turns that are over: no later turn may take it in."""
-        self._lines: list[Line] = []
-        self._newest_line: Line | None = None
+        self._cursors: list[Cursor] = []
+        self._newest_cursor: Cursor | None = None
         self._changed = trio.Event()
 
     # --- what comes in ------------------------------------------------------------------------------------
@@ -211,13 +212,15 @@ class Recall:
 
     def _abandon(self, turn: _Turn) -> int:
         """The turn will have no final transcript; returns where the next one begins."""
-        if turn.decided_until is None or self._newest_line is None:
+        if turn.decided_until is None or self._newest_cursor is None:
             return self._end
-        for line in self._lines:
+        for cursor in self._cursors:
             # Another link than the one that decided is in the midst of what is told now.
-            line.overtaken |= line.in_turn and line.turn == turn.number and line.position < turn.decided_until
+            cursor.overtaken |= (
+                cursor.in_turn and cursor.turn == turn.number and cursor.position < turn.decided_until
+            )
         self._told_until = max(self._told_until, turn.decided_until)
-        return max(turn.decided_until, self._newest_line.position)
+        return max(turn.decided_until, self._newest_cursor.position)
 
     def end_turn(self, turn: int) -> None:
         """The turn, which is open, ends here."""
@@ -238,46 +241,46 @@ class Recall:
 
     # --- what goes out ------------------------------------------------------------------------------------
 
-    def open_line(self) -> Line:
-        """A line for a new link, which knows nothing yet."""
-        line = Line()
-        self._lines.append(line)
-        self._newest_line = line
+    def open_cursor(self) -> Cursor:
+        """A cursor for a new link, which knows nothing yet."""
+        cursor = Cursor()
+        self._cursors.append(cursor)
+        self._newest_cursor = cursor
         for turn in self._turns:
             turn.prefix = turn.settled
-        return line
+        return cursor
 
-    async def take(self, line: Line) -> Window | TurnBegins | TurnEnds:
-        """What the line's link must be told next; waits for it."""
+    async def take(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds:
+        """What the cursor's link must be told next; waits for it."""
         # A replay of seconds must leave others their turn.
         await trio.lowlevel.checkpoint()
-        while (item := self.take_nowait(line)) is None:
+        while (item := self.take_nowait(cursor)) is None:
             await self._changed.wait()
         return item
 
-    def take_nowait(self, line: Line) -> Window | TurnBegins | TurnEnds | None:
+    def take_nowait(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:
         """As `take`, None if there is nothing yet."""
-        item = self._next(line)
+        item = self._next(cursor)
         if item is not None:
-            line.note(item)
+            cursor.note(item)
         return item
 
-    def _next(self, line: Line) -> Window | TurnBegins | TurnEnds | None:
-        if line.overtaken:
-            return TurnEnds(line.turn)
-        current = self._find(line.turn) if line.in_turn else None
+    def _next(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:
+        if cursor.overtaken:
+            return TurnEnds(cursor.turn)
+        current = self._find(cursor.turn) if cursor.in_turn else None
         if current is not None:
-            window = self._window(line, current.untold_from, current.ends_at)
+            window = self._window(cursor, current.untold_from, current.ends_at)
             ends = TurnEnds(current.number) if current.ends_at is not None else None
             return window or ends
-        coming = next((turn for turn in self._turns if turn.number > line.turn), None)
+        coming = next((turn for turn in self._turns if turn.number > cursor.turn), None)
         if coming is None:
-            return self._window(line, max(self._told_until, self._end - PRE_ROLL), None)
-        return self._window(line, coming.untold_from, coming.begins_at) or TurnBegins(coming.number)
+            return self._window(cursor, max(self._told_until, self._end - PRE_ROLL), None)
+        return self._window(cursor, coming.untold_from, coming.begins_at) or TurnBegins(coming.number)
 
-    def _window(self, line: Line, start: int, stop: int | None) -> Window | None:
-        """The first audio from `start` to `stop` that the line has not been sent, at most one window."""
-        start = max(start, line.position)
+    def _window(self, cursor: Cursor, start: int, stop: int | None) -> Window | None:
+        """The first audio from `start` to `stop` that the cursor has not been sent, at most one window."""
+        start = max(start, cursor.position)
         index = bisect_right(self._windows, start, key=lambda kept: kept.window.end)
         if index == len(self._windows):
             return None
@@ -290,14 +293,14 @@ class Recall:
         kept.sent = True
         return window
 
-    def close_line(self, line: Line, settled: Callable[[int], Settled]) -> None:
-        """The line's link is told no more; `settled` says what it has settled of a turn."""
-        self._lines.remove(line)
-        if line is not self._newest_line:
+    def close_cursor(self, cursor: Cursor, settled: Callable[[int], Settled]) -> None:
+        """The cursor's link is told no more; `settled` says what it has settled of a turn."""
+        self._cursors.remove(cursor)
+        if cursor is not self._newest_cursor:
             return  # a newer link is being told all of it again already
         for turn in self._turns:
             known = settled(turn.number)
-            turn.settled_until = max(turn.settled_until, line.position_of(known.samples))
+            turn.settled_until = max(turn.settled_until, cursor.position_of(known.samples))
             turn.settled += Words(known.text, known.confidence)
 
     # --- what links report --------------------------------------------------------------------------------
@@ -329,8 +332,8 @@ class Recall:
     def _note_decision(self, number: int) -> None:
         """Only the beginning of another turn shows that the decision is followed."""
         turn = self._find(number)
-        if turn is not None and self._newest_line is not None:
-            turn.decided_until = self._newest_line.position
+        if turn is not None and self._newest_cursor is not None:
+            turn.decided_until = self._newest_cursor.position
 
     def _forget(self, number: int) -> None:
         """All of this turn was told, and of those before it nothing will be."""
@@ -339,8 +342,8 @@ class Recall:
             return
         self._turns = [later for later in self._turns if later.number > number]
         self._let_go(0, turn.ends_at)
-        for line in self._lines:
-            line.overtaken |= line.in_turn and line.turn <= number
+        for cursor in self._cursors:
+            cursor.overtaken |= cursor.in_turn and cursor.turn <= number
         self._announce()
 
     # --- the rest -----------------------------------------------------------------------------------------

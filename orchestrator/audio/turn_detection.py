@@ -25,7 +25,7 @@ class _Pause:
 
 
 @define(eq=False)
-class TurnScoring:
+class PauseScoring:
     """The scoring of one caller's pauses."""
 
     _model: TurnModel

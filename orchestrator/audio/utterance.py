@@ -3,7 +3,7 @@
 Three tasks work side by side: texts go to the voice, its audio is gathered, and chunks are sent in real time,
 a little ahead of what the caller hears, so that an interruption leaves little behind. What was sent and
 played is reported as facts; nothing here decides. When the voice fails, what it gave before is still sent,
-and whoever decides may take the answer up with another stream of the voice: the next take.
+and whoever decides may have the rest said over another stream of the voice: the next attempt.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class AudioSink(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """Nothing more is sent for the moment.
 
         Returns how many ms the caller's side has dropped, which will be sent again; `UNPLAYED`: those that it
@@ -98,7 +98,7 @@ class Utterance:
         self._pacing = pacing
         self._emit = emit
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
-        self._take = Take(1)
+        self._attempt = Attempt(1)
         self._restarted = trio.Event()
         self._clock = PlaybackClock()
         self._unplayed = Unplayed(pacing.rate)
@@ -109,23 +109,23 @@ class Utterance:
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
-        self._take.say(segment, text)
+        self._attempt.say(segment, text)
 
     def finish(self) -> None:
         """No segment will follow."""
-        self._take.finish()
+        self._attempt.finish()
 
-    def restart(self, take: int) -> None:
+    def restart(self, attempt: int) -> None:
         """Give up the stream of the voice; what is said from now on goes to another one."""
-        self._take.scope.cancel()
-        self._take = Take(take)
+        self._attempt.scope.cancel()
+        self._attempt = Attempt(attempt)
         self._restarted.set()
 
     def hold(self) -> None:
         """Send nothing more until `resume`, and nothing else than what follows what was heard."""
         self._held = True
         self._resumed = trio.Event()
-        dropped_ms = self._clock.rewind(self._sink.hold_audio(self.number))
+        dropped_ms = self._clock.rewind(self._sink.pause_audio(self.number))
         if dropped_ms > 0:
             if self._in_hand is not None:
                 self._buffer.put_back(self._in_hand)
@@ -145,26 +145,28 @@ class Utterance:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            while not await self._speak(self._take, open_stream):
+            while not await self._speak(self._attempt, open_stream):
                 await self._restarted.wait()
                 self._restarted = trio.Event()
             self._buffer.close()
 
-    async def _speak(self, take: Take, open_stream: OpenSpeech) -> bool:
-        """One take; whether the answer was spoken to its end."""
+    async def _speak(self, attempt: Attempt, open_stream: OpenSpeech) -> bool:
+        """One attempt; whether the answer was spoken to its end."""
         try:
-            with take.scope:
-                if await take.begun():
+            with attempt.scope:
+                if await attempt.begun():
                     async with open_stream(self._pacing.rate) as stream, trio.open_nursery() as nursery:
-                        nursery.start_soon(take.feed, stream)
-                        nursery.start_soon(self._gather, take, stream)
+                        nursery.start_soon(attempt.feed, stream)
+                        nursery.start_soon(self._gather, attempt, stream)
         except* Exception as group:
-            if not take.complete:
+            if not attempt.complete:
                 failure = failure_of(group, f"utterance {self.number}")
-                self._emit(SynthesisFailed(self.number, failure, take.unreported_ms, take=take.number))
-        return take.complete and take is self._take
+                self._emit(
+                    SynthesisFailed(self.number, failure, attempt.unreported_ms, attempt=attempt.number)
+                )
+        return attempt.complete and attempt is self._attempt
 
-    async def _gather(self, take: Take, stream: SpeechStream) -> None:
+    async def _gather(self, attempt: Attempt, stream: SpeechStream) -> None:
         """Audio from the voice, at the wire's rate, into the buffer; a fact for each whole segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
         anything = False
@@ -172,7 +174,7 @@ class Utterance:
         async for piece in stream:
             match piece:
                 case SpokenAudio(samples=samples):
-                    take.unreported_ms += len(samples) * 1000 / stream.sample_rate
+                    attempt.unreported_ms += len(samples) * 1000 / stream.sample_rate
                     await self._buffer.put(resampler.push(samples))
                 case SegmentEnd(segment=segment, words=words):
                     # The filter's tail must not wait for a next segment that may take long.
@@ -180,26 +182,26 @@ class Utterance:
                     if self._pacing.acknowledged:
                         # Each chunk is, and so is the end of each segment.
                         self._buffer.end_segment()
-                    silent.append(self._voiced(take, segment, words))
-            anything = anything or take.unreported_ms > 0 or any(each.duration_ms for each in silent)
+                    silent.append(self._voiced(attempt, segment, words))
+            anything = anything or attempt.unreported_ms > 0 or any(each.duration_ms for each in silent)
             if anything:
                 # Segments without any sound are told with the first that has one: they must not count alone.
                 for fact in silent:
                     self._emit(fact)
                 silent.clear()
         # What was never voiced must not count as heard.
-        if not take.complete:
+        if not attempt.complete:
             raise ProviderError(ErrorClass.TRANSIENT, "the voice ended before the answer did")
         if not anything:
-            take.fail()
+            attempt.fail()
             raise ProviderError(ErrorClass.TRANSIENT, "the voice gave no audio")
 
-    def _voiced(self, take: Take, segment: int, words: tuple[Word, ...]) -> SegmentVoiced:
-        if not take.unvoiced or take.unvoiced.popleft() != segment:
-            take.fail()
+    def _voiced(self, attempt: Attempt, segment: int, words: tuple[Word, ...]) -> SegmentVoiced:
+        if not attempt.unvoiced or attempt.unvoiced.popleft() != segment:
+            attempt.fail()
             raise ProviderError(ErrorClass.TRANSIENT, f"the voice ended segment {segment} out of turn")
-        duration_ms, take.unreported_ms = take.unreported_ms, 0.0
-        return SegmentVoiced(self.number, segment, duration_ms, words, take=take.number)
+        duration_ms, attempt.unreported_ms = attempt.unreported_ms, 0.0
+        return SegmentVoiced(self.number, segment, duration_ms, words, attempt=attempt.number)
 
     async def _send(self) -> None:
         """Chunks out in real time, and facts about where the caller is.
@@ -247,7 +249,7 @@ class Utterance:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _next_chunk(self) -> None:
-        """Take a full chunk into the hand if it comes in time, else what there is before the caller runs out.
+        """Take a full chunk in hand if it comes in time, else what there is before the caller runs out.
 
         An empty one after the last. Reports when the caller does run out of audio.
         """
@@ -273,7 +275,7 @@ class Utterance:
             self._emit(fact)
 
 
-class Take:
+class Attempt:
     """The texts of an answer on their way to one stream of the voice."""
 
     def __init__(self, number: int) -> None:

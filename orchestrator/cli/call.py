@@ -17,7 +17,7 @@ _TOLD = {
     "ringing": "ringing",
     "ANSWERED": "answered",
     "TALKING": "talking",
-    "parting": "saying goodbye",
+    "saying_goodbye": "saying goodbye",
     "handover": "connecting to somebody else",
     "revoking": "hanging up",
     "clearing": "hanging up",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.tasks import first_error
 
 if TYPE_CHECKING:
     from orchestrator.settings.settings import Settings
@@ -54,6 +53,7 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
     import trio
 
     from adapters.embedded.models import ModelsError
+    from adapters.tasks import first_error
     from adapters.vendor_errors import UnknownSdkError
     from orchestrator.journal.format import JournalError
     from orchestrator.logs import configure_logs
@@ -150,6 +150,7 @@ def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
     import trio
 
     from adapters.simulators import ScenarioError
+    from adapters.tasks import first_error
     from orchestrator.cli.simulators import serve_simulators
 
     complaint = ""
@@ -250,6 +251,7 @@ def call(number: str, url: str | None, **options: Any) -> None:
 
     import trio
 
+    from adapters.tasks import first_error
     from orchestrator.cli import call as dialling
 
     token = settings.api_token.get_secret_value() if settings.api_token is not None else None

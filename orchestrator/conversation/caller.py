@@ -31,8 +31,8 @@ class Caller(Protocol):
         """How the caller's side wants its audio."""
         ...
 
-    def tell(self, effect: Effect) -> None:
-        """Carry out `Acknowledge`, `Refuse` or one of the `Tell...` effects."""
+    def notify(self, effect: Effect) -> None:
+        """Carry out `Acknowledge`, `Refuse` or one of the `Notify...` effects."""
         ...
 
     def begin_audio(self, utterance: int, rate: int) -> None:
@@ -47,7 +47,7 @@ class Caller(Protocol):
         """All audio of `utterance` was sent."""
         ...
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """Nothing more is sent for the moment, perhaps for good.
 
         Returns how many ms the caller's side was made to drop because it had not played them: 0 for one that

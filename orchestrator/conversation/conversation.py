@@ -17,7 +17,7 @@ from machines.declarations import Outcome, Step
 from machines.facts import Fact, Role
 from machines.history import Message
 from machines.policy import ConversationPolicy
-from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.system import Charts, ConversationSystem, Handled, ProviderChain
 from orchestrator.audio.stt_feed import CallerAudio
 from orchestrator.clock import now_ms
 from orchestrator.conversation.caller import Caller
@@ -27,7 +27,7 @@ from orchestrator.conversation.performer import Performer
 from orchestrator.journal.format import CallJournal
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
-from orchestrator.tools.tool_runner import Toolbox
+from orchestrator.tools.tool_runner import ToolRunner
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ async def converse(
     watch: ProviderWatch | None = None,
     random: Random | None = None,
     journal: CallJournal | None = None,
-    tools: Toolbox | None = None,
+    tools: ToolRunner | None = None,
 ) -> tuple[Message, ...]:
     """Run a conversation from INITIALIZING to the end of ENDING; returns its history, as it was heard.
 
@@ -63,7 +63,7 @@ async def converse(
         journal: is told everything that a replay needs.
         tools: those that the model may call; without, there are none.
     """
-    tools = tools or Toolbox()
+    tools = tools or ToolRunner()
     policy = evolve(policy, tools=tools.policies)
     line_ups = _line_ups(providers, watch)
     system = ConversationSystem(policy, charts, line_ups)
@@ -96,10 +96,10 @@ async def converse(
     return system.conversation.context.history
 
 
-def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, LineUp]:
+def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, ProviderChain]:
     """What the machines know of the providers when the call begins."""
     return {
-        role: LineUp(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
+        role: ProviderChain(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
         for role in Role
     }
 

@@ -21,7 +21,7 @@ from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
 from machines.segments import Segment, Segmenter
 from machines.tools import ToolCall
-from orchestrator.audio.stt_feed import CallerAudio, Ear
+from orchestrator.audio.stt_feed import CallerAudio, SttFeed
 from orchestrator.audio.utterance import Utterance
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.deadlines import Deadlines
@@ -30,7 +30,7 @@ from orchestrator.failures import failure_of
 from orchestrator.journal.format import CallJournal
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
-from orchestrator.tools.tool_runner import CANCELLED, Toolbox
+from orchestrator.tools.tool_runner import CANCELLED, ToolRunner
 
 ALIVE_EVERY_S = 0.5
 """The model's signs of life are reported no more often than this."""
@@ -112,7 +112,7 @@ class Performer:
         emit: Emit,
         watch: ProviderWatch | None,
         draw: Callable[[], float],
-        tools: Toolbox,
+        tools: ToolRunner,
         journal: CallJournal | None,
     ) -> None:
         self._nursery = nursery
@@ -125,7 +125,7 @@ class Performer:
         self._draw = draw
         self._tools = tools
         self._journal = journal
-        self._ear = Ear(audio, providers.voice_activity, emit, providers.turn_model)
+        self._ear = SttFeed(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
         self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
         self._voices: RoleLink[Reached[Voice]] = RoleLink()
@@ -147,7 +147,7 @@ class Performer:
                 self._open_link(role, attempt, provider)
             case do.CloseLink(role=role, attempt=attempt):
                 self._close_link(role, attempt)
-            case do.BlameProvider(role=role, provider=provider, failure=failure):
+            case do.ReportProviderFailure(role=role, provider=provider, failure=failure):
                 self._report_failed(role, provider, failure)
             case do.BeginTurn(turn=turn):
                 self._audio.begin_turn(turn)
@@ -165,9 +165,9 @@ class Performer:
                 self._speaking(generation, tones=tones).say(segment, text)
             case do.FinishSpeech(generation=generation):
                 self._speaking(generation).finish()
-            case do.RestartSpeech(generation=generation, take=take):
-                self._speaking(generation).restart(take)
-            case do.HoldSpeech(generation=generation):
+            case do.RestartSpeech(generation=generation, attempt=attempt):
+                self._speaking(generation).restart(attempt)
+            case do.PauseSpeech(generation=generation):
                 self._speaking(generation).hold()
             case do.ResumeSpeech(generation=generation):
                 self._speaking(generation).resume()
@@ -179,7 +179,7 @@ class Performer:
             case do.AbandonConversation():
                 self._tasks.cancel_all()
             case _:
-                self._caller.tell(effect)
+                self._caller.notify(effect)
 
     # --- links ---------------------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ class Performer:
             if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0 and not tones:
                 self._report_answered(Role.TTS, provider)
             elif isinstance(fact, facts.SynthesisFailed):
-                fact = evolve(fact, attempt=asked_over)
+                fact = evolve(fact, link_attempt=asked_over)
             self._emit(fact)
 
         @asynccontextmanager

@@ -18,7 +18,7 @@ from attrs import Factory, define, frozen
 
 from machines import effects as do
 from machines.declarations import Outcome
-from machines.effects import Effect, LinkNews, Trouble, TurnLatency
+from machines.effects import ClientError, Effect, LinkNews, TurnLatency
 from machines.facts import Fact, Role, ToolFinished
 from machines.system import Handled
 from orchestrator.providers.provider_chain import Providers
@@ -161,11 +161,11 @@ class ToolReturned:
 
 
 @frozen
-class TroubleTold:
+class ClientErrorReported:
     """Something went wrong that the caller's side should show; `retryable`: trying again may help."""
 
     at_ms: float
-    trouble: Trouble
+    error: ClientError
     message: str
     retryable: bool
 
@@ -188,7 +188,7 @@ HappenedEvent = (
     | LinkChanged
     | ToolCalled
     | ToolReturned
-    | TroubleTold
+    | ClientErrorReported
 )
 Event = HappenedEvent | EventsMissed
 """What `Events` gives."""
@@ -228,24 +228,24 @@ class EventSource:
 
 def _told(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent | None:
     match effect:
-        case do.TellState(source=source, target=target, substate=substate, cause=cause):
+        case do.NotifyState(source=source, target=target, substate=substate, cause=cause):
             return StateChanged(at_ms, source, target, substate, cause)
-        case do.TellTranscript(turn=turn, text=text, confidence=confidence, is_final=is_final):
+        case do.NotifyTranscript(turn=turn, text=text, confidence=confidence, is_final=is_final):
             return Transcript(at_ms, turn, text, confidence, is_final)
-        case do.TellAnswerStarted(generation=generation):
+        case do.NotifyAnswerStarted(generation=generation):
             return AnswerStarted(at_ms, generation)
-        case do.TellSegment(generation=generation, segment=segment, text=text):
+        case do.NotifySegment(generation=generation, segment=segment, text=text):
             return AnswerText(at_ms, generation, segment, text)
-        case do.TellAnswerEnded(generation=generation, text=text, duration_ms=duration_ms, latency=latency):
+        case do.NotifyAnswerEnded(generation=generation, text=text, duration_ms=duration_ms, latency=latency):
             return AnswerEnded(at_ms, generation, text, duration_ms, latency)
-        case do.TellInterrupted(generation=generation, heard=heard, unheard=unheard, heard_ms=heard_ms):
+        case do.NotifyInterrupted(generation=generation, heard=heard, unheard=unheard, heard_ms=heard_ms):
             return AnswerInterrupted(at_ms, generation, heard, unheard, heard_ms)
-        case do.TellLink(role=role, news=news, provider=provider, cause=cause):
+        case do.NotifyLink(role=role, news=news, provider=provider, cause=cause):
             return LinkChanged(at_ms, role, providers.of(role)[provider].name, news, cause)
         case do.RunTool(call=call, asked=asked):
             return ToolCalled(at_ms, call, asked.name, asked.arguments)
-        case do.TellTrouble(trouble=trouble, message=message, retryable=retryable):
-            return TroubleTold(at_ms, trouble, message, retryable)
+        case do.NotifyClientError(error=error, message=message, retryable=retryable):
+            return ClientErrorReported(at_ms, error, message, retryable)
     return None
 
 

@@ -43,7 +43,7 @@ from orchestrator.settings.settings import Settings
 from orchestrator.tools.builtin_tools import built_in
 from orchestrator.tools.host_utterances import keys_to_press, words_to_say
 from orchestrator.tools.tool import Tool
-from orchestrator.tools.tool_runner import MOST_THREADS, Toolbox, tools_by_name
+from orchestrator.tools.tool_runner import MOST_THREADS, ToolRunner, tools_by_name
 
 DIALECT = "host"
 """How journals call the caller's side of a host's conversations."""
@@ -98,8 +98,8 @@ class Conversation:
         """Say this to the caller, when `mode` says; in a conversation that is over, nothing is said.
 
         What is said comes as `AnswerText`, and is no part of the history. When more wait than
-        `ConversationPolicy.max_sayings`, further ones are refused, which the log tells. Raises `ValueError`
-        for a text without words.
+        `ConversationPolicy.max_host_utterances`, further ones are refused, which the log tells. Raises
+        `ValueError` for a text without words.
 
         Args:
             text: what to say.
@@ -136,7 +136,7 @@ class Conversation:
     async def _run(
         self,
         policy: ConversationPolicy,
-        tools: Toolbox,
+        tools: ToolRunner,
         charts: Charts,
         watch: ProviderWatch,
         settings: Settings,
@@ -183,7 +183,7 @@ class Conversation:
         self._counts.update(type(effect) for effect in handled.effects)
         for effect in handled.effects:
             match effect:
-                case do.TellState(target=state, substate=substate):
+                case do.NotifyState(target=state, substate=substate):
                     self.state, self.substate = state, substate
                 case do.CloseConversation(reason=reason):
                     self._reason = reason
@@ -204,9 +204,9 @@ class Conversation:
             self._reason,
             now_ms() - self._began_ms,
             history,
-            self._counts[do.TellAnswerStarted],
-            self._counts[do.TellInterrupted],
-            self._counts[do.TellTrouble],
+            self._counts[do.NotifyAnswerStarted],
+            self._counts[do.NotifyInterrupted],
+            self._counts[do.NotifyClientError],
             self._counts[Outcome.REFUSED],
             hearing.received_ms,
             hearing.dropped_ms,
@@ -273,7 +273,7 @@ class Orchestrator:
         self._admit()
         caller = TransportCaller(transport, turn_mode, language or self.settings.stt_language, voice_id)
         conversation = Conversation(str(uuid_utils.uuid7()), caller, self.providers, self._journals)
-        toolbox = Toolbox(self.tools if tools is None else tools, conversation.id, self._tool_threads)
+        toolbox = ToolRunner(self.tools if tools is None else tools, conversation.id, self._tool_threads)
         self._held.add(conversation)
         try:
             with sole_error():

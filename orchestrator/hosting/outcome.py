@@ -31,8 +31,8 @@ class ConversationOutcome:
     """Answers that were begun, whoever's the words."""
     interruptions: int
     """Those of them that the caller cut off."""
-    troubles: int
-    """What went wrong and was told (`TroubleTold`)."""
+    client_errors: int
+    """What went wrong and was told (`ClientErrorReported`)."""
     refused_facts: int
     """What came too late to matter: normal, in small numbers."""
     audio_received_ms: float

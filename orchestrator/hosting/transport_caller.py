@@ -152,7 +152,7 @@ class TransportCaller:
         """The transport's."""
         return self.transport.pacing
 
-    def tell(self, effect: Effect) -> None:
+    def notify(self, effect: Effect) -> None:
         """Nothing is told here: a host learns of it by the conversation's events."""
 
     def begin_audio(self, utterance: int, rate: int) -> None:
@@ -169,7 +169,7 @@ class TransportCaller:
         """The last chunk was sent."""
         self._put(AudioEnds(utterance, duration_ms))
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """Nothing more for the moment; what was not played is dropped, here and there."""
         self._queue.drop_audio(utterance)
         self._put(AudioHeld(utterance))

@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from machines.declarations import Outcome, Step
 from machines.system import Handled
 from orchestrator.journal.format import Broke, Journal, fact_in
-from orchestrator.journal.replay import Moment, system_of
+from orchestrator.journal.replay import CheckedStep, system_of
 
 TEMPLATE = '''"""A call repeated in virtual time: {session}, {ended}.
 
@@ -38,7 +38,7 @@ from machines.facts import Fact
 # fmt: off
 POLICY = {policy}
 
-LINE_UPS: dict[facts.Role, system.LineUp] = {line_ups}
+LINE_UPS: dict[facts.Role, system.ProviderChain] = {line_ups}
 
 BEGINNING: tuple[Effect, ...] = {beginning}
 
@@ -152,7 +152,7 @@ def _with_plain_times(journal: Journal) -> Call | None:
     return Call(0.0, beginning, tuple(moments)) if _alike(beginning, journal.beginning) else None
 
 
-def _handled(moments: Iterable[Moment]) -> Iterator[Handled]:
+def _handled(moments: Iterable[CheckedStep]) -> Iterator[Handled]:
     return (each for each in moments if not isinstance(each, Broke))
 
 

@@ -24,7 +24,7 @@ from machines.declarations import Outcome
 from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
 from machines.policy import ConversationPolicy
-from machines.system import Handled, LineUp
+from machines.system import Handled, ProviderChain
 from orchestrator.journal.records import (
     Plain,
     RecordError,
@@ -72,7 +72,7 @@ class Head:
 
     about: About
     policy: ConversationPolicy
-    line_ups: Mapping[Role, LineUp]
+    line_ups: Mapping[Role, ProviderChain]
     at_ms: float
     """The beginning, in the conversation's time."""
     redacted: bool = False
@@ -120,7 +120,7 @@ class CallJournal:
     written: Callable[[], Awaitable[None]] = _at_once
     """Returns when every record that was kept so far is in the file, or never will be."""
 
-    def begin(self, policy: ConversationPolicy, line_ups: Mapping[Role, LineUp], at_ms: float) -> None:
+    def begin(self, policy: ConversationPolicy, line_ups: Mapping[Role, ProviderChain], at_ms: float) -> None:
         """The machines are about to start."""
         self.keep(Head(self.about, policy, line_ups, at_ms))
 

@@ -12,7 +12,7 @@ from machines.facts import Fact
 from machines.system import Charts, ConversationSystem, Handled
 from orchestrator.journal.format import Broke, Head, Journal, fact_in
 
-Moment = Handled | Broke
+CheckedStep = Handled | Broke
 
 
 @frozen
@@ -22,8 +22,8 @@ class Replayed:
     number: int
     """From 1; 0 is the beginning of the call."""
     fact: Fact
-    recorded: Moment
-    now: Moment
+    recorded: CheckedStep
+    now: CheckedStep
     states: tuple[tuple[str, str], ...]
     """The machines and the states that they are in now, after it."""
 
@@ -52,7 +52,7 @@ def system_of(head: Head, charts: Charts | None = None) -> ConversationSystem:
     return ConversationSystem(head.policy, charts, head.line_ups)
 
 
-def _handle(system: ConversationSystem, fact: Fact) -> Moment:
+def _handle(system: ConversationSystem, fact: Fact) -> CheckedStep:
     try:
         return system.handle(fact)
     except Exception as error:

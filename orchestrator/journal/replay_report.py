@@ -15,7 +15,7 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact
 from orchestrator.journal.format import Broke, Journal
-from orchestrator.journal.replay import Moment, Replayed, replay
+from orchestrator.journal.replay import CheckedStep, Replayed, replay
 
 CONTEXT = 5
 """So many facts are shown before a difference."""
@@ -60,8 +60,8 @@ def told_of(journal: Journal) -> Iterator[str]:
     began = datetime.datetime.fromtimestamp(head.about.began_at / 1000, datetime.UTC)
     yield f"call {head.about.session_id}, {began:%Y-%m-%d %H:%M:%S} UTC, dialect {head.about.dialect}"
     for role, names in head.about.providers.items():
-        line_up = head.line_ups.get(role)
-        down = [names[each] for each in sorted(line_up.known_down)] if line_up else []
+        provider_chain = head.line_ups.get(role)
+        down = [names[each] for each in sorted(provider_chain.known_down)] if provider_chain else []
         yield f"  {role.value}: {', '.join(names)}" + (
             f" (known to be down: {', '.join(down)})" if down else ""
         )
@@ -160,7 +160,7 @@ def _title(moment: Replayed, began_ms: float) -> str:
     return f"#{moment.number} {seconds:+.3f} s: {in_words(moment.fact)}"
 
 
-def _came_of(moment: Moment) -> Iterator[str]:
+def _came_of(moment: CheckedStep) -> Iterator[str]:
     """Steps, each with its effects; then those effects that no step asked for."""
     if isinstance(moment, Broke):
         yield from _steps_of(moment)
@@ -174,7 +174,7 @@ def _came_of(moment: Moment) -> Iterator[str]:
     yield from (in_words(effect) for effect in moment.effects if effect not in asked)
 
 
-def _steps_of(moment: Moment) -> Iterator[str]:
+def _steps_of(moment: CheckedStep) -> Iterator[str]:
     if isinstance(moment, Broke):
         yield f"a machine raised {moment.error}"
     else:

@@ -181,10 +181,10 @@ class MediaStream:
         """See `PHONE_PACING`."""
         return PHONE_PACING
 
-    def tell(self, effect: Effect) -> None:
+    def notify(self, effect: Effect) -> None:
         """A telephone shows nothing; what was understood goes to the log."""
         match effect:
-            case do.TellTranscript(turn=turn, text=text, is_final=is_final):
+            case do.NotifyTranscript(turn=turn, text=text, is_final=is_final):
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
 
@@ -212,7 +212,7 @@ class MediaStream:
         self._mark(self._end_mark, utterance)
         self._ending.set()
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""
         if self._marks.ending:
             return 0.0

@@ -190,10 +190,10 @@ class ProviderWatch:
             case breaker.Probe(probe=number):
                 if self._nursery is not None:
                     self._nursery.start_soon(self._probe, watched, number)
-            case breaker.TellDown():
+            case breaker.NotifyDown():
                 self._log(watched, "provider is down")
                 self._tell(ProviderDown(watched.role, watched.place))
-            case breaker.TellRecovered():
+            case breaker.NotifyRecovered():
                 self._log(watched, "provider works")
                 self._recovered.set()
                 self._tell(ProviderRecovered(watched.role, watched.place))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from machines import effects as do
-from machines.effects import Effect, Trouble
+from machines.effects import ClientError, Effect
 from protocol import (
     ConversationResponseComplete,
     ConversationResponseStart,
@@ -28,7 +28,7 @@ from protocol import (
 
 
 @frozen
-class Moment:
+class CheckedStep:
     """What the translation needs beside the effect."""
 
     timestamp: float
@@ -44,24 +44,26 @@ class Moment:
     """The name of the provider that a link's news are about."""
 
 
-def payloads_of(effect: Effect, moment: Moment) -> list[Payload]:
-    """What a client is told because of a `Tell...` effect; nothing for one that is an error."""
+def payloads_of(effect: Effect, moment: CheckedStep) -> list[Payload]:
+    """What a client is told because of a `Notify...` effect; nothing for one that is an error."""
     match effect:
-        case do.TellState():
+        case do.NotifyState():
             return _state(effect, moment)
-        case do.TellLink():
+        case do.NotifyLink():
             return [_link(effect, moment)]
-        case do.TellTranscript():
+        case do.NotifyTranscript():
             duration = effect.speech_ms if effect.is_final else None
             return [TranscriptResult(effect.text, effect.confidence, effect.is_final, duration, effect.turn)]
-        case do.TellAnswerStarted(generation=generation):
+        case do.NotifyAnswerStarted(generation=generation):
             return [ConversationResponseStart(moment.timestamp, generation)]
-        case do.TellSegment(generation=generation, segment=segment, text=text):
+        case do.NotifySegment(generation=generation, segment=segment, text=text):
             return [ConversationResponseToken(text, segment, generation)]
-        case do.TellAnswerEnded(generation=generation, text=text, segments=segments, duration_ms=duration_ms):
+        case do.NotifyAnswerEnded(
+            generation=generation, text=text, segments=segments, duration_ms=duration_ms
+        ):
             latency = _latency(effect.latency)
             return [ConversationResponseComplete(text, segments, duration_ms, generation, latency)]
-        case do.TellInterrupted(heard=heard, unheard=unheard, heard_ms=heard_ms):
+        case do.NotifyInterrupted(heard=heard, unheard=unheard, heard_ms=heard_ms):
             return [
                 ConversationStateInterrupted(heard, moment.timestamp, unheard, moment.utterance_id, heard_ms)
             ]
@@ -73,12 +75,12 @@ def error_of(effect: Effect) -> ProtocolError | None:
     match effect:
         case do.Refuse(request=request, message=message):
             return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
-        case do.TellTrouble(trouble=trouble, message=message, retryable=retryable):
-            return _trouble(trouble, message, retryable)
+        case do.NotifyClientError(error=error, message=message, retryable=retryable):
+            return _protocol_error(error, message, retryable)
     return None
 
 
-def _state(effect: do.TellState, moment: Moment) -> list[Payload]:
+def _state(effect: do.NotifyState, moment: CheckedStep) -> list[Payload]:
     changed = ConversationStateChanged(
         effect.source,
         effect.target,
@@ -92,7 +94,7 @@ def _state(effect: do.TellState, moment: Moment) -> list[Payload]:
     return [changed, SystemReady(moment.timestamp)] if ready else [changed]
 
 
-def _link(effect: do.TellLink, moment: Moment) -> Payload:
+def _link(effect: do.NotifyLink, moment: CheckedStep) -> Payload:
     return ConversationStateChanged(
         moment.room,
         moment.room,
@@ -115,19 +117,19 @@ def _latency(latency: do.TurnLatency) -> Latency:
     )
 
 
-def _trouble(trouble: Trouble, message: str, retryable: bool) -> ProtocolError:
-    match trouble:
-        case Trouble.TRANSCRIPTION_FAILED:
+def _protocol_error(error: ClientError, message: str, retryable: bool) -> ProtocolError:
+    match error:
+        case ClientError.TRANSCRIPTION_FAILED:
             return SttFailed(message)
-        case Trouble.MODEL_FAILED:
+        case ClientError.MODEL_FAILED:
             return LlmFailed(message)
-        case Trouble.MODEL_LATE:
+        case ClientError.MODEL_LATE:
             return LlmTimeout(message)
-        case Trouble.STT_UNAVAILABLE:
+        case ClientError.STT_UNAVAILABLE:
             return SttUnavailable(message)
-        case Trouble.LLM_UNAVAILABLE:
+        case ClientError.LLM_UNAVAILABLE:
             return LlmUnavailable(message)
-        case Trouble.VOICE_FAILED:
+        case ClientError.VOICE_FAILED:
             return TtsUnavailable(message, error_type="synthesis", retryable=retryable)
-        case Trouble.TTS_UNAVAILABLE:
+        case ClientError.TTS_UNAVAILABLE:
             return TtsUnavailable(message, error_type="connection", retryable=retryable)

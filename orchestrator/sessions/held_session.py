@@ -27,7 +27,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.sessions.call_socket import CallSocket, TakeFrame
 from orchestrator.tools.tool import Tool
-from orchestrator.tools.tool_runner import Toolbox
+from orchestrator.tools.tool_runner import ToolRunner
 
 
 class SessionState(enum.Enum):
@@ -114,7 +114,7 @@ async def hold(
                 means.charts,
                 means.watch,
                 journal=journal,
-                tools=Toolbox(tools, session.session_id),
+                tools=ToolRunner(tools, session.session_id),
             )
             nursery.cancel_scope.cancel()
 

@@ -23,7 +23,7 @@ from orchestrator.audio.stt_feed import CallerAudio
 from orchestrator.audio.utterance import Pacing
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
-from orchestrator.sessions.client_messages import Moment, error_of, payloads_of
+from orchestrator.sessions.client_messages import CheckedStep, error_of, payloads_of
 from orchestrator.sessions.held_session import Means, SessionState, epoch_ms, hold, new_id
 from orchestrator.sessions.session_settings import SessionSettings
 from protocol import (
@@ -268,18 +268,18 @@ class Session:
         """As the client plays: see `LEGACY_PACING` and `hierarchical_pacing`."""
         return LEGACY_PACING if self.dialect is LEGACY else hierarchical_pacing(self._output_rate)
 
-    def tell(self, effect: Effect) -> None:
+    def notify(self, effect: Effect) -> None:
         """Put what the machine has to say into the client's words."""
         match effect:
             case do.Acknowledge(request=request):
                 frame = self.dialect.acknowledge(request.event_type, request.event_id, self.session_id)
                 self._link.send(frame)
                 return
-            case do.TellAnswerStarted(generation=generation):
+            case do.NotifyAnswerStarted(generation=generation):
                 self._generation = generation
-            case do.TellState(target=room, substate=substate):
+            case do.NotifyState(target=room, substate=substate):
                 self._room, self._substate = room, substate
-            case do.TellTranscript(turn=turn, text=text, is_final=is_final):
+            case do.NotifyTranscript(turn=turn, text=text, is_final=is_final):
                 self._turn = turn
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
@@ -287,14 +287,14 @@ class Session:
         if error is not None:
             self._refuse(error)
         utterance_id = self._utterance_ids.get(self._generation)
-        moment = Moment(
+        moment = CheckedStep(
             epoch_ms(),
             utterance_id,
             self._turn,
             self._generation,
             self._room,
             self._substate,
-            self._names[effect.role][effect.provider] if isinstance(effect, do.TellLink) else "",
+            self._names[effect.role][effect.provider] if isinstance(effect, do.NotifyLink) else "",
         )
         for payload in payloads_of(effect, moment):
             self._say(payload)
@@ -317,7 +317,7 @@ class Session:
         """The last chunk was sent; it need not have been played."""
         self._say(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """The clients know no such message: they play the little that they have."""
         del utterance
         return 0.0

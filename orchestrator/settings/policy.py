@@ -21,7 +21,7 @@ def policy_of(settings: Settings) -> ConversationPolicy:
         barge_in_greeting=settings.barge_in_greeting,
         barge_in_min_words=settings.barge_in_min_words,
         backchannels=settings.backchannels,
-        anticipations=settings.llm_anticipations,
+        speculations=settings.llm_anticipations,
         unfinished_delay_ms=settings.unfinished_delay_ms,
         greeting=settings.greeting,
         reprompt=settings.reprompt,

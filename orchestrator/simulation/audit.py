@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from attrs import Factory, define, field, frozen
 
 from machines.check.invariants import INVARIANTS, Invariant
-from machines.check.observer import Books
+from machines.check.observer import ObservedState
 from machines.check.table_driver import run_by_tables
 from machines.check.walk import moment_of, started
 from machines.system import Charts, ConversationSystem, Handled
@@ -76,7 +76,7 @@ class Auditor:
         head, *moments = records
         assert isinstance(head, Head)
         system = ConversationSystem(head.policy, self._charts, head.line_ups)
-        books = Books()
+        observed = ObservedState()
         for number, recorded in enumerate(moments):
             if isinstance(recorded, Head | End):
                 return
@@ -86,8 +86,8 @@ class Auditor:
                 yield _difference(number, recorded, handled)
             if isinstance(handled, Broke):
                 return
-            moment = moment_of(system, started(handled) if number == 0 else books, history, handled)
-            books = moment.after
+            moment = moment_of(system, started(handled) if number == 0 else observed, history, handled)
+            observed = moment.after
             self.moments += 1
             for invariant in self.invariants:
                 text = invariant(moment)

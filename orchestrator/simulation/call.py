@@ -28,7 +28,7 @@ from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.speech import noise, silence, spoken
 from orchestrator.tools.tool import Tool
-from orchestrator.tools.tool_runner import Toolbox
+from orchestrator.tools.tool_runner import ToolRunner
 
 BLOCK_MS = 20
 """A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
@@ -176,7 +176,7 @@ class Call:
             watch=self.watch,
             charts=self.charts,
             random=self.random,
-            tools=Toolbox(self.tools, ABOUT.session_id),
+            tools=ToolRunner(self.tools, ABOUT.session_id),
             journal=CallJournal(ABOUT if self.journal is None else self.journal.about, self._keep),
         )
         self.over.set()
@@ -187,7 +187,7 @@ class Call:
         for step in handled.steps:
             if step.machine == "conversation":
                 self.state = step.target
-                self.answers += sum(isinstance(effect, do.TellAnswerEnded) for effect in step.effects)
+                self.answers += sum(isinstance(effect, do.NotifyAnswerEnded) for effect in step.effects)
         self._announce()
 
     def _keep(self, record: Record) -> None:

@@ -122,7 +122,7 @@ class SimulatedCaller:
 
     # --- the side of the conversation --------------------------------------------------------------------
 
-    def tell(self, effect: Effect) -> None:
+    def notify(self, effect: Effect) -> None:
         """Keep it."""
         self.told.append(effect)
 
@@ -153,7 +153,7 @@ class SimulatedCaller:
             return
         playback.ended_with_ms = duration_ms
 
-    def hold_audio(self, utterance: int) -> float:
+    def pause_audio(self, utterance: int) -> float:
         """Silence for the moment: what was not played is dropped, if this caller's side can do that."""
         self.held.append((utterance, now_ms()))
         playback = self._playback(utterance)
@@ -181,23 +181,23 @@ class SimulatedCaller:
 
     def understood(self) -> list[str]:
         """The final transcripts."""
-        return [effect.text for effect in self.told_of(do.TellTranscript) if effect.is_final]
+        return [effect.text for effect in self.told_of(do.NotifyTranscript) if effect.is_final]
 
     def answers(self) -> list[str]:
         """The texts of the answers that are over, heard or not, without those that never began."""
-        return [effect.text for effect in self.told_of(do.TellAnswerEnded) if effect.text]
+        return [effect.text for effect in self.told_of(do.NotifyAnswerEnded) if effect.text]
 
-    def interruptions(self) -> list[do.TellInterrupted]:
+    def interruptions(self) -> list[do.NotifyInterrupted]:
         """What was heard of the answers that were cut off."""
-        return self.told_of(do.TellInterrupted)
+        return self.told_of(do.NotifyInterrupted)
 
-    def troubles(self) -> list[do.Trouble]:
+    def client_errors(self) -> list[do.ClientError]:
         """What was said to have gone wrong."""
-        return [effect.trouble for effect in self.told_of(do.TellTrouble)]
+        return [effect.error for effect in self.told_of(do.NotifyClientError)]
 
     def states(self) -> list[str]:
         """The rooms that were entered, without repetitions."""
-        return [effect.target for effect in self.told_of(do.TellState) if effect.source != effect.target]
+        return [effect.target for effect in self.told_of(do.NotifyState) if effect.source != effect.target]
 
     def _playback(self, utterance: int) -> Playback | None:
         return next((each for each in self.playbacks if each.utterance == utterance), None)

@@ -158,7 +158,7 @@ def _finished(
     trace: str,
 ) -> Finished:
     effects = [effect for each in records if isinstance(each, Handled) for effect in each.effects]
-    ended = [effect for effect in effects if isinstance(effect, do.TellAnswerEnded)]
+    ended = [effect for effect in effects if isinstance(effect, do.NotifyAnswerEnded)]
     closed = [effect.reason for effect in effects if isinstance(effect, do.CloseConversation)]
     last = call.steps[-1].fact.at_ms if call.steps else 0.0
     return Finished(

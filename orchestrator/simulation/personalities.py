@@ -16,7 +16,7 @@ from machines.facts import EndReason, SayMode, SayRequested, TurnMode
 from orchestrator.simulation.call import Call
 from orchestrator.simulation.speech import VOCABULARY
 
-NOT_LISTENING = ("generating", "retrying", "calling", "speaking", "deciding")
+NOT_LISTENING = ("generating", "retrying", "running_tools", "speaking", "paused")
 ANSWER_S = 40
 """Longer than any answer: who waits for this long waits for it to be over."""
 KEYS = "0123456789*ABCD"
@@ -72,7 +72,7 @@ class Person:
 
     async def spoken_to(self, patience_s: float = ANSWER_S) -> bool:
         """Wait until something is being said, or looked up; whether it is."""
-        going_on = ("speaking", "deciding", "calling")
+        going_on = ("speaking", "paused", "running_tools")
         return await self.call.within(patience_s, lambda: self.call.state in going_on)
 
     async def pause(self, *seconds: float) -> None:

@@ -48,7 +48,7 @@ def tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
 
 
 @define(eq=False)
-class Toolbox:
+class ToolRunner:
     """The tools that the model may call in one conversation."""
 
     _tools: dict[str, Tool] = field(converter=tools_by_name, factory=tuple)

@@ -335,13 +335,15 @@ async def test_the_adapter_knows_tools() -> None:
 
 
 @pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
-async def test_the_adapter_conforms(check: conformance.Check[conformance.Thinking]) -> None:
+async def test_the_adapter_conforms(check: conformance.Check[conformance.LlmUnderTest]) -> None:
     async with chat_server(answers) as gone:
         pass
     async with chat_server(answers) as server, httpx2.AsyncClient() as http:
         address = server.base_url.removesuffix("/v1")
         nowhere = OllamaLanguageModel(http, "llama3.2", gone.base_url)
-        subject = conformance.Thinking(OllamaLanguageModel(http, "llama3.2", address), unreachable=nowhere)
+        subject = conformance.LlmUnderTest(
+            OllamaLanguageModel(http, "llama3.2", address), unreachable=nowhere
+        )
         await check(subject)
 
 

@@ -22,7 +22,7 @@ from orchestrator.simulation.call import BLOCK_MS
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.faults.cells import Cell, Role, Strike
 from tests.faults.network import Network
-from tests.faults.vendors import KEY, LineUp, Vendors, vendors
+from tests.faults.vendors import KEY, ProviderChain, Vendors, vendors
 
 SEED = 1
 FIRST_WORDS, NEXT_WORDS = "how is the weather", "what is today please"
@@ -84,7 +84,7 @@ async def _hold(cell: Cell, made: tuple[Vendors, ...]) -> Held:
             side.made.network.attach(side.running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = LineUp(vendors=made, flux=cell.role is Role.FLUX)
+        providers = ProviderChain(vendors=made, flux=cell.role is Role.FLUX)
         async with hold_call(providers) as call, trio.open_nursery() as nursery:
             caller = _CallerInACell(cell, call, made[0].network)
             nursery.start_soon(caller.use_microphone)

@@ -66,7 +66,7 @@ class CallOutcome:
     turns: tuple[TurnOutcome, ...]
     paths: tuple[str, ...]
     """What the machines went through that they do not in a call without faults."""
-    troubles: tuple[str, ...]
+    client_errors: tuple[str, ...]
     ended_because: str
     closing: float
     """Seconds from the caller's hanging up to the end of everything."""
@@ -78,7 +78,7 @@ def outcome_of(held: Held) -> CallOutcome:
     return CallOutcome(
         tuple(_turn_outcome(held, turn) for turn in held.turns),
         tuple(_paths(held)),
-        tuple(trouble.value for trouble in caller.troubles()),
+        tuple(trouble.value for trouble in caller.client_errors()),
         ", ".join(reason.value for reason in caller.closed_for),
         held.ended_at - held.hung_up_at,
     )
@@ -135,7 +135,7 @@ def _heard(held: Held, playback: Playback) -> str:
 
 
 def _text_of(held: Held, utterance: int) -> str:
-    told = held.call.caller.told_of(do.TellSegment)
+    told = held.call.caller.told_of(do.NotifySegment)
     return " ".join(segment.text for segment in told if segment.generation == utterance)
 
 
@@ -167,7 +167,7 @@ def _came(held: Held, turn: Turn, playbacks: list[Playback]) -> Came:
 
 
 def _was_told(turn: Turn) -> bool:
-    return any(isinstance(effect, do.TellTrouble) for effect in turn.told)
+    return any(isinstance(effect, do.NotifyClientError) for effect in turn.told)
 
 
 def _opened(steps: Iterable[Step]) -> Iterator[int]:
@@ -179,14 +179,14 @@ def _opened(steps: Iterable[Step]) -> Iterator[int]:
 # --- transitions ------------------------------------------------------------------------------------------
 
 _LINKS = ("stt link", "llm link", "tts link")
-_AGAIN = ("waiting", "pausing", "reopening")
+_AGAIN = ("waiting", "endpointing", "reopening")
 _USUAL_TURNS = (
-    ("hearing", "pausing", "finalizing", "generating", "speaking", "quiet"),
+    ("hearing", "endpointing", "finalizing", "generating", "speaking", "quiet"),
     ("hearing", "generating", "speaking", "quiet"),
-    ("hearing", "pausing", "generating", "speaking", "quiet"),
+    ("hearing", "endpointing", "generating", "speaking", "quiet"),
 )
 """The second and third where Flux decides."""
-_EXPECTED_DEADLINES = ("waiting", "pausing", "retrying")
+_EXPECTED_DEADLINES = ("waiting", "endpointing", "retrying")
 """States that their deadline ends when all goes well, or when it is time for another attempt."""
 
 

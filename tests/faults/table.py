@@ -111,7 +111,7 @@ def _worst(outcome: CallOutcome) -> Came:
 def _row(cell: Cell, outcome: CallOutcome) -> str:
     first, second, *_ = (*outcome.turns, None, None)
     told = [
-        *outcome.troubles,
+        *outcome.client_errors,
         *([outcome.ended_because] if outcome.ended_because != "caller_hung_up" else []),
     ]
     columns = (

@@ -65,7 +65,7 @@ def test_with_a_second_provider_every_turn_is_answered(cell: Cell) -> None:
     outcome = result_of(cell).outcome
     assert len(outcome.turns) == 2
     assert all(turn.came in ANSWERED for turn in outcome.turns)
-    assert outcome.troubles == ()
+    assert outcome.client_errors == ()
 
 
 def first_wait(turn: TurnOutcome) -> float:
@@ -95,7 +95,7 @@ def test_without_faults_both_turns_are_answered() -> None:
     outcome = result_of(UNDISTURBED).outcome
     assert [turn.came for turn in outcome.turns] == [Came.ANSWER, Came.ANSWER]
     assert outcome.paths == ()
-    assert outcome.troubles == ()
+    assert outcome.client_errors == ()
 
 
 def test_the_document_is_what_a_run_gives() -> None:

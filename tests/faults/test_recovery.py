@@ -26,20 +26,20 @@ def flux(request: pytest.FixtureRequest) -> bool:
 async def test_a_mute_link_is_replaced_and_hears_what_the_mute_one_was_told(
     made: Vendors, autojump_clock: MockClock, flux: bool
 ) -> None:
-    mute = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0)
-    async with vendor_call(made, mute, flux=flux, script=VERBATIM) as held:
+    stt_silent = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0)
+    async with vendor_call(made, stt_silent, flux=flux, script=VERBATIM) as held:
         await held.exchange("how is the weather", 1)
         await held.exchange("what is today", 2)
         assert held.caller.understood() == ["how is the weather", "what is today"]
-        assert held.caller.troubles() == []
-        assert len(held.at(mute.at)) == 2
+        assert held.caller.client_errors() == []
+        assert len(held.at(stt_silent.at)) == 2
 
 
 async def test_with_nothing_but_mute_links_the_caller_gets_an_apology_for_every_turn(
     made: Vendors, autojump_clock: MockClock, flux: bool
 ) -> None:
-    mute = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0, times=0)
-    async with vendor_call(made, mute, flux=flux) as held:
+    stt_silent = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0, times=0)
+    async with vendor_call(made, stt_silent, flux=flux) as held:
         for number in (1, 2):
             await held.exchange("how is the weather", number)
         assert held.caller.answers() == [ConversationPolicy().fallback.unheard] * 2
@@ -79,7 +79,7 @@ async def test_a_model_that_is_silent_is_asked_again_before_the_budget_is_over(
 ) -> None:
     async with vendor_call(made, Fault(FaultKind.STALL, MODEL)) as held:
         await held.exchange("how is the weather", 1)
-        assert held.caller.troubles() == []
+        assert held.caller.client_errors() == []
         assert len(held.at(MODEL)) == 2
 
 

@@ -66,7 +66,7 @@ async def _warm_up(made: Vendors) -> None:
 
 
 @frozen
-class LineUp(SimulatedProviders):
+class ProviderChain(SimulatedProviders):
     """The vendors' adapters in the place of simulated providers, whose `llm` keeps the requests."""
 
     vendors: tuple[Vendors, ...] = Factory(lambda: (vendors(),))

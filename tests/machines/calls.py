@@ -14,7 +14,7 @@ from machines.effects import Effect
 from machines.facts import ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
-from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.system import Charts, ConversationSystem, Handled, ProviderChain
 
 MANUAL, AUTOMATIC = TurnMode.MANUAL, TurnMode.AUTOMATIC
 START = Request("audio.input.start", "start")
@@ -30,16 +30,16 @@ BOOKKEEPING = (
     do.DisarmDeadline,
     do.ArmLinkDeadline,
     do.DisarmLinkDeadline,
-    do.TellState,
-    do.TellLink,
-    do.BlameProvider,
-    do.TellAnswerEnded,
+    do.NotifyState,
+    do.NotifyLink,
+    do.ReportProviderFailure,
+    do.NotifyAnswerEnded,
 )
 """What almost every step asks for, left out where effects are compared; it has tests of its own."""
 
 CHARTS = Charts()
 """Made once: making them takes longer than most calls."""
-TWO_EACH = {role: LineUp(2) for role in Role}
+TWO_EACH = {role: ProviderChain(2) for role in Role}
 """Another provider stands ready for every role."""
 
 
@@ -54,7 +54,7 @@ class Call:
     def __init__(
         self,
         policy: ConversationPolicy = POLICY,
-        line_ups: Mapping[Role, LineUp] | None = None,
+        line_ups: Mapping[Role, ProviderChain] | None = None,
         charts: Charts | None = None,
     ) -> None:
         self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
@@ -175,7 +175,7 @@ class Call:
         times = tuple(Word(word, n * word_ms, (n + 1) * word_ms) for n, word in enumerate(words))
         self.handle(
             facts.SegmentVoiced(
-                self.utterance, segment, word_ms * len(words), words=times, take=self.memory.take
+                self.utterance, segment, word_ms * len(words), words=times, attempt=self.memory.speech_attempt
             )
         )
 
@@ -185,7 +185,7 @@ class Call:
 
     def voice_fails(self, failure: ProviderFailure = PASSING, voiced_ms: float = 0.0) -> list[Effect]:
         """The voice breaks off."""
-        fact = facts.SynthesisFailed(self.utterance, failure, voiced_ms, take=self.memory.take)
+        fact = facts.SynthesisFailed(self.utterance, failure, voiced_ms, attempt=self.memory.speech_attempt)
         return self.happens(fact)
 
     def heard_all(self) -> list[Effect]:

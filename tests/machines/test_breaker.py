@@ -12,13 +12,13 @@ from machines.breaker import (
     BreakerDeadlinePassed,
     BreakerPolicy,
     DisarmBreakerDeadline,
+    NotifyDown,
+    NotifyRecovered,
     Probe,
     ProbeFailed,
     ProbeSucceeded,
     ProviderAnswered,
     ProviderFailed,
-    TellDown,
-    TellRecovered,
     WatchBegan,
 )
 from machines.declarations import Outcome, Step
@@ -82,7 +82,7 @@ def test_a_provider_counts_as_down_until_its_first_probe_succeeded() -> None:
     story = Story()
     assert story.happens(WatchBegan()) == (Probe(1),)
     assert story.state == "reprobing"
-    assert story.probe_succeeds() == (TellRecovered(),)
+    assert story.probe_succeeds() == (NotifyRecovered(),)
     assert story.state == "CLOSED"
 
 
@@ -91,7 +91,7 @@ def test_one_failure_makes_a_provider_suspect_and_calls_still_try_it() -> None:
     assert story.happens(ProviderFailed(PASSING)) == (ArmBreakerDeadline(1, 1_000),)
     assert story.state == "resting"
     assert story.time_passes() == (Probe(2), DisarmBreakerDeadline())
-    assert story.probe_succeeds() == (TellRecovered(),)
+    assert story.probe_succeeds() == (NotifyRecovered(),)
     assert story.state == "CLOSED"
 
 
@@ -99,14 +99,14 @@ def test_failures_in_a_row_open_it() -> None:
     story = Story().closed()
     story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
     assert story.state == "resting"
-    assert TellDown() in story.happens(ProviderFailed(PASSING))
+    assert NotifyDown() in story.happens(ProviderFailed(PASSING))
     assert story.state == "pausing"
 
 
 def test_an_answer_between_failures_starts_the_count_anew() -> None:
     story = Story().closed()
     story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
-    assert TellRecovered() in story.happens(ProviderAnswered())
+    assert NotifyRecovered() in story.happens(ProviderAnswered())
     story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
     assert story.state == "resting"
 
@@ -126,7 +126,7 @@ def test_a_failed_probe_counts_like_a_failed_call() -> None:
         assert story.state == "resting"
         story.time_passes()
         effects = story.probe_fails()
-    assert TellDown() in effects
+    assert NotifyDown() in effects
     assert story.state == "pausing"
 
 
@@ -178,7 +178,7 @@ def test_a_call_that_fails_while_it_is_probed_can_open_it_without_another_probe(
     story = Story().closed()
     story.happens(ProviderFailed(PASSING))
     story.time_passes()
-    assert story.happens(ProviderFailed(REFUSED)) == (TellDown(),)
+    assert story.happens(ProviderFailed(REFUSED)) == (NotifyDown(),)
     assert story.state == "reprobing"
     story.probe_fails()
     assert story.state == "pausing"
@@ -189,7 +189,7 @@ def test_a_call_that_is_answered_closes_it_whatever_the_probe_says_later() -> No
     story.happens(WatchBegan())
     story.probe_fails()
     story.time_passes()
-    assert TellRecovered() in story.happens(ProviderAnswered())
+    assert NotifyRecovered() in story.happens(ProviderAnswered())
     story.probe_fails()
     assert story.state == "CLOSED"
 
@@ -244,6 +244,6 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         assert any(isinstance(effect, Probe) for effect in step.effects) == asked
         # Running calls hear of every way into OPEN but the first, and of every way to CLOSED.
         opened = step.target in DOWN and step.source not in (*DOWN, "idle")
-        assert (TellDown() in step.effects) == opened
+        assert (NotifyDown() in step.effects) == opened
         closed = step.target == "CLOSED" != step.source
-        assert (TellRecovered() in step.effects) == closed
+        assert (NotifyRecovered() in step.effects) == closed

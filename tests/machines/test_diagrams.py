@@ -233,7 +233,7 @@ def with_a_last_room_too_low(layout: Layout) -> Layout:
         (with_a_way_too_many, "the machine has no way ENDING to LISTENING"),
         (with_no_space_for_labels, "1 lines of labels from INITIALIZING to LISTENING: 0 fit"),
         (with_a_room_too_low, "px too low for its substates"),
-        (with_a_last_room_too_low, "ENDING is too low for the moves from parting"),
+        (with_a_last_room_too_low, "ENDING is too low for the moves from saying_goodbye"),
     ],
 )
 def test_a_layout_that_does_not_fit_the_machine_is_not_drawn(change: object, complaint: str) -> None:

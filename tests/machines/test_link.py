@@ -34,7 +34,7 @@ def deadline_of_link(call: Call) -> facts.LinkDeadlinePassed:
 
 def handled(call: Call, fact: facts.Fact) -> tuple[Effect, ...]:
     """What `fact` leads to, but for what the client and the process are told of it."""
-    told = (do.TellLink, do.BlameProvider)
+    told = (do.NotifyLink, do.ReportProviderFailure)
     return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, told))
 
 
@@ -93,7 +93,7 @@ def test_a_lost_link_that_cannot_be_reopened_ends_the_call_with_a_word() -> None
     handled(trying, facts.LinkFailed(STT, 1, PASSING))
     handled(trying, deadline_of_link(trying))
     handled(trying, facts.LinkFailed(STT, 2, FATAL))
-    assert (link_state(trying), trying.state) == ("DOWN", "parting")
+    assert (link_state(trying), trying.state) == ("DOWN", "saying_goodbye")
 
 
 @pytest.mark.parametrize(("up_ms", "delay_ms"), [(9_999, 200), (10_000, 100)])
@@ -156,5 +156,5 @@ def test_a_link_that_opens_and_dies_at_once_is_not_reopened_without_end() -> Non
             trying.handle(deadline_of_link(trying), after_ms=waits[0].delay_ms)
             attempt += 1
             handled(trying, facts.LinkOpened(STT, attempt))
-    assert (link_state(trying), trying.state) == ("DOWN", "parting")
+    assert (link_state(trying), trying.state) == ("DOWN", "saying_goodbye")
     assert attempt < 12

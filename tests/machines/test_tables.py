@@ -112,7 +112,7 @@ def test_a_row_says_all_about_a_transition() -> None:
         "CONNECTING",
         "worth_waiting",
         ("close", "blame", "note_failure", "begin_wait"),
-        ("CloseLink", "BlameProvider", "TellLink"),
+        ("CloseLink", "ReportProviderFailure", "NotifyLink"),
         "waiting",
         "CONNECTING",
     )

@@ -106,7 +106,7 @@ SECRETS = [
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_secrets_are_masked_wherever_they_stand(facts: dict[str, Any], log_format: str) -> None:
     logs = Lines(log_format=log_format)
-    log.info("calling", **facts)
+    log.info("running_tools", **facts)
     assert "a secret" in logs.text()
     assert "hunter2" not in logs.text()
 

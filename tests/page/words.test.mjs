@@ -29,7 +29,7 @@ test('milliseconds read well', () => {
 
 test('every room and every substate has its words', () => {
   const open = { call: 'open', status: 'connected', mode: 'automatic', recording: true };
-  const substates = ['connecting', 'quiet', 'hearing', 'pausing', 'expecting', 'keying', 'finalizing', 'generating', 'retrying', 'calling', 'speaking', 'deciding', 'weighing', 'parting', 'closing', 'ended'];
+  const substates = ['connecting', 'quiet', 'hearing', 'endpointing', 'speculating', 'keypad', 'finalizing', 'generating', 'retrying', 'running_tools', 'speaking', 'paused', 'confirming', 'saying_goodbye', 'closing', 'ended'];
   const headlines = substates.map((substate) => stateWords({ ...open, state: 'LISTENING', substate })[0]);
   assert.equal(new Set(headlines).size, substates.length);
   for (const state of ROOMS) assert.notEqual(stateWords({ ...open, state, substate: '' })[0], 'Connected');

@@ -70,12 +70,12 @@ async def test_r01_no_audio_of_an_answer_follows_its_interruption_whenever_it_co
         async with hold_call(slow, policy=INSTANT) as call:
             await ask_first(call)
             await call.reaches("generating")
-            generation = call.caller.told_of(do.TellAnswerStarted)[-1].generation
+            generation = call.caller.told_of(do.NotifyAnswerStarted)[-1].generation
             began_ms = trio.current_time() * 1000
             await trio.sleep(offset_ms / 1000)
             states.add(call.state)
             await cut_in(call)
-            await call.until(lambda: call.state not in ("generating", "speaking", "deciding"))
+            await call.until(lambda: call.state not in ("generating", "speaking", "paused"))
             given_up_at = next(step.fact.at_ms for step in reversed(call.steps) if _gives_up(step.effects))
             await trio.sleep(2)
             sent = [
@@ -119,7 +119,7 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
         told = len(call.caller.told)
         await trio.sleep(60)
         assert playback.cause is StopCause.INTERRUPTED
-        later = [each for each in call.caller.told[told:] if isinstance(each, do.TellSegment)]
+        later = [each for each in call.caller.told[told:] if isinstance(each, do.NotifySegment)]
         assert all(each.generation > playback.utterance for each in later), "of the next answer"
     assert broken_promises(call) == []
 
@@ -190,11 +190,11 @@ def test_r04_an_answer_ends_once_and_in_the_way_that_came_first(after_ms: float)
         call.segment(0, "Yes indeed.")
         for fact in order:
             call.handle(fact, after_ms)
-        [ended] = effects_of(call, do.TellAnswerEnded)
-        assert isinstance(ended, do.TellAnswerEnded)
+        [ended] = effects_of(call, do.NotifyAnswerEnded)
+        assert isinstance(ended, do.NotifyAnswerEnded)
         interrupted = order.index(InterruptRequested()) < order.index(facts.PlaybackFinished(1))
         assert effects_of(call, do.StopSpeech) == [do.StopSpeech(1, StopCause.INTERRUPTED)] * interrupted
-        assert len(effects_of(call, do.TellInterrupted)) == interrupted
+        assert len(effects_of(call, do.NotifyInterrupted)) == interrupted
         if not interrupted:
             assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
         assert call.state == "quiet"
@@ -233,7 +233,7 @@ async def test_r05_an_interrupted_answer_is_remembered_as_it_was_heard(
 # --- R06 --------------------------------------------------------------------------------------------------
 
 
-def mute(after: int, second: bool) -> SimulatedProviders:
+def stt_silent(after: int, second: bool) -> SimulatedProviders:
     """A voice that takes all texts and stops giving audio after so many pieces of 100 ms."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(Answer(STORY), then=Answer())),
@@ -248,7 +248,7 @@ async def test_r06_a_voice_that_takes_texts_and_stays_silent_is_left_for_another
 ) -> None:
     """Pipecat: on a dead socket to the voice there were 66 s of silence, and unspoken text was remembered."""
     policy = ConversationPolicy()
-    async with hold_call(mute(after, second=True), policy=policy) as call:
+    async with hold_call(stt_silent(after, second=True), policy=policy) as call:
         await ask(call)
         await call.answered()
         [playback] = call.caller.playbacks
@@ -268,7 +268,7 @@ async def test_r06_text_that_a_silent_voice_was_given_is_not_remembered(
     after: int, autojump_clock: MockClock
 ) -> None:
     """The same in the silence, when the caller cuts it short: what was sent is not what was heard."""
-    async with hold_call(mute(after, second=False)) as call:
+    async with hold_call(stt_silent(after, second=False)) as call:
         await ask(call)
         await call.reaches("speaking")
         await trio.sleep(after * 0.1 + 2)

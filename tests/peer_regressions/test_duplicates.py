@@ -83,7 +83,7 @@ def test_r20_whatever_is_reported_twice_one_turn_has_one_answer() -> None:
             for each in (*EXCHANGE[:again], fact, *EXCHANGE[again:]):
                 call.handle(each, after_ms=10)
             assert len(effects_of(call, do.StartGeneration)) == 1, f"{fact.name} once more, as number {again}"
-            assert len(effects_of(call, do.TellAnswerEnded)) == 1
+            assert len(effects_of(call, do.NotifyAnswerEnded)) == 1
             assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
 
 
@@ -109,20 +109,20 @@ OTHER = facts.EagerEndOfTurn(1, "hello there")
 RESUMED = facts.TurnResumed(1)
 
 
-@pytest.mark.parametrize("anticipations", [0, 1, 2])
+@pytest.mark.parametrize("speculations", [0, 1, 2])
 @pytest.mark.parametrize("length", range(5))
-def test_r21_answers_in_advance_are_bounded_and_remembered_once(anticipations: int, length: int) -> None:
+def test_r21_answers_in_advance_are_bounded_and_remembered_once(speculations: int, length: int) -> None:
     """LiveKit: speculation was billed twice, and the caller's words were remembered twice."""
     charts = Charts()
     for before in product((EAGER, OTHER, RESUMED), repeat=length):
-        call = Call(ConversationPolicy(anticipations=anticipations), charts=charts).listening(AUTOMATIC)
+        call = Call(ConversationPolicy(speculations=speculations), charts=charts).listening(AUTOMATIC)
         call.handle(facts.SpeechStarted())
         for fact in before:
             call.handle(fact, after_ms=100)
         call.handle(facts.EndOfTurn(1, "hello"), after_ms=100)
         assert call.state == "generating"
         requests = effects_of(call, do.StartGeneration)
-        assert len(requests) <= anticipations + 1, before
+        assert len(requests) <= speculations + 1, before
         stopped = effects_of(call, do.CancelGeneration)
         assert len(stopped) == len(requests) - 1, "each that was in vain was stopped"
         call.answers("Yes indeed.")
@@ -184,7 +184,7 @@ async def test_r22_a_tool_that_is_interrupted_at_any_step_acts_once_and_its_resu
     async with begin(Diary()) as call:
         await ask_by_voice(call)
         asked = len(call.records)
-        await call.reaches("calling")
+        await call.reaches("running_tools")
         await call.reaches("quiet")
         last = len(call.records)
     ends = set()
@@ -240,7 +240,7 @@ def test_r23_late_words_are_those_of_their_own_turn() -> None:
         call = Call(charts=charts).finalizing(AUTOMATIC)
         for fact in order:
             call.handle(fact, after_ms=20)
-        while call.state in ("pausing", "hearing"):
+        while call.state in ("endpointing", "hearing"):
             call.deadline_passes()
         call.final("three four")
         asked = [each.messages[-1].text for each in call.all_effects if isinstance(each, do.StartGeneration)]
@@ -314,7 +314,7 @@ async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeti
                 await speak_up(call)
                 await call.keep_quiet(700)
         await call.until(lambda: call.state == "quiet")
-        greetings = [each for each in call.caller.told_of(do.TellSegment) if each.text == GREETING]
+        greetings = [each for each in call.caller.told_of(do.NotifySegment) if each.text == GREETING]
         assert len(greetings) == 1
         histories = commits(call)
         assert len(histories) > 2

@@ -107,10 +107,10 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
         facts_in_all = len(whole.records)
     assert {step.target for step in whole.steps} >= {
         "hearing",
-        "pausing",
+        "endpointing",
         "finalizing",
         "retrying",
-        "deciding",
+        "paused",
     }
     for number in range(facts_in_all):
         providers, caller = slow(), SimulatedCaller(closing_takes_ms=60_000)

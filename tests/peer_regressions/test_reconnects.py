@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from machines import effects as do
-from machines.effects import Trouble
+from machines.effects import ClientError
 from machines.facts import EndReason, ErrorClass, TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.simulation import (
@@ -45,7 +45,7 @@ PASSING = {
     "reset": Fails(ErrorClass.CONNECTION),
 }
 REFUSED = Fails(ErrorClass.AUTH, "401")
-STATES = ("quiet", "hearing", "pausing", "finalizing", "generating", "speaking")
+STATES = ("quiet", "hearing", "endpointing", "finalizing", "generating", "speaking")
 OPENS_AFTER_MS = 200.0
 WORDS = "how is the weather"
 
@@ -113,7 +113,7 @@ async def test_r25_a_link_that_is_lost_in_any_state_is_opened_again_and_no_word_
         assert call.caller.understood() == [WORDS, WORDS]
         assert call.caller.answers() == [f"You said {WORDS}. That was all."] * 2
         assert len(call.caller.playbacks) == 2
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
         link = call.providers.stt if role == "stt" else call.providers.tts
         assert link.open_links == 1
     assert broken_promises(call) == []
@@ -130,7 +130,7 @@ async def test_r25_a_key_that_is_refused_in_any_state_is_not_tried_again(
         await call.over.wait()
         opened = [each for each in call.records if _opens(each, role)]
         assert len(opened) == 1
-        assert call.caller.troubles()[-1] is Trouble(f"{role}_unavailable")
+        assert call.caller.client_errors()[-1] is ClientError(f"{role}_unavailable")
         assert trio.current_time() * 1000 < moments()[state] + 10_000
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
     assert broken_promises(call) == []
@@ -159,7 +159,7 @@ async def test_r25_a_provider_that_is_never_there_again_is_not_waited_for_for_ev
         await call.over.wait()
         most_ms = policy.link.budget_ms + policy.link.slow_delay_most_ms * 1.5 + 10_000
         assert trio.current_time() * 1000 < moments()["speaking"] + most_ms
-        assert call.caller.troubles()[-1] is Trouble(f"{role}_unavailable")
+        assert call.caller.client_errors()[-1] is ClientError(f"{role}_unavailable")
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
     assert broken_promises(call) == []
 
@@ -176,8 +176,8 @@ async def test_r25_a_model_that_refuses_or_breaks_off_is_asked_again_or_covered_
         await converse(call)
         assert len(call.caller.answers()) == 2
         assert len(llm.requests) == (2 if fault == "401" else 3)
-        told = [Trouble.MODEL_FAILED] if fault == "401" else []
-        assert call.caller.troubles() == told
+        told = [ClientError.MODEL_FAILED] if fault == "401" else []
+        assert call.caller.client_errors() == told
         assert call.caller.answers()[1] == f"You said {WORDS}. That was all."
     assert broken_promises(call) == []
 

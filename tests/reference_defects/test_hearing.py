@@ -28,7 +28,7 @@ async def test_04_states_and_interim_transcripts_are_told_while_the_caller_waits
 ) -> None:
     async with vendor_call(made, flux=flux) as held:
         await held.exchange("how is the weather", 1)
-        transcripts = held.caller.told_of(do.TellTranscript)
+        transcripts = held.caller.told_of(do.NotifyTranscript)
         assert [transcript.is_final for transcript in transcripts][:2] == [False, False]
         assert held.caller.states()[-4:] == ["LISTENING", "THINKING", "RESPONDING", "LISTENING"]
 
@@ -90,9 +90,9 @@ async def test_20_after_a_reconnection_nothing_is_told_twice(
         await held.exchange("one two", 1)
         held.network.cut(route)
         await trio.sleep(1)
-        before = len(held.caller.told_of(do.TellTranscript))
+        before = len(held.caller.told_of(do.NotifyTranscript))
         await held.exchange("one two", 2)
-        after_loss = len(held.caller.told_of(do.TellTranscript)) - before
+        after_loss = len(held.caller.told_of(do.NotifyTranscript)) - before
         await held.exchange("one two", 3)
         assert held.caller.understood() == ["One apple.", "One apple.", "Two pears."]
         assert after_loss <= before, "as many as before the loss, and not twice as many"

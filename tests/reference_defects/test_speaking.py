@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from adapters.simulators import Fault, FaultKind, Latencies, Latency, Tone
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from machines import effects as do
-from machines.effects import StopCause, Trouble
+from machines.effects import ClientError, StopCause
 from machines.policy import ConversationPolicy
 from orchestrator.simulation import SimulatedCaller
 from tests.faults.vendors import Vendors
@@ -64,7 +64,7 @@ async def test_06_a_voice_that_hangs_is_replaced_within_its_deadline(
         assert 2 <= trio.current_time() - started < 3
         await held.call.answered()
         assert held.caller.answers() == [ANSWER]
-        assert held.caller.troubles() == []
+        assert held.caller.client_errors() == []
 
 
 async def test_06_a_voice_that_hangs_again_and_again_is_given_up(
@@ -77,7 +77,7 @@ async def test_06_a_voice_that_hangs_again_and_again_is_given_up(
         started = trio.current_time()
         await held.call.reaches("quiet")
         assert 4 <= trio.current_time() - started < 5
-        assert held.caller.troubles() == [Trouble.VOICE_FAILED]
+        assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
 
 
 async def test_24_a_synthesis_without_audio_does_not_leave_the_call_stuck(
@@ -86,7 +86,7 @@ async def test_24_a_synthesis_without_audio_does_not_leave_the_call_stuck(
     policy = ConversationPolicy(voice_retries=0)
     async with vendor_call(made, Fault(FaultKind.TRUNCATE, VOICE, count=35), policy=policy) as held:
         await held.exchange("how is the weather", 1)
-        assert held.caller.troubles() == [Trouble.VOICE_FAILED]
+        assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
         await held.exchange("how is the weather", 2)
         assert held.caller.playbacks[-1].ended_with_ms is not None, "later speech is not skipped"
 
@@ -97,8 +97,8 @@ async def test_24_an_error_of_the_vendor_is_told_and_does_not_leave_the_call_stu
     caller = SimulatedCaller(voice_id=UNKNOWN_VOICE)
     async with vendor_call(made, caller=caller) as held:
         await held.exchange("how is the weather", 1)
-        assert held.caller.troubles() == [Trouble.VOICE_FAILED]
-        assert "voice_not_found" in held.caller.told_of(do.TellTrouble)[0].message
+        assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
+        assert "voice_not_found" in held.caller.told_of(do.NotifyClientError)[0].message
         caller.voice_id = None
         await held.exchange("how is the weather", 2)
         assert held.caller.playbacks[-1].ended_with_ms is not None, "later speech is not skipped"
@@ -139,7 +139,7 @@ async def test_27_an_answer_of_several_segments_is_one_utterance_without_gaps(
 ) -> None:
     async with vendor_call(made) as held:
         await held.exchange("how is the weather", 1)
-        assert len(held.caller.told_of(do.TellSegment)) == 3
+        assert len(held.caller.told_of(do.NotifySegment)) == 3
         (playback,) = held.caller.playbacks
         assert playback.cause is None, "nothing stopped its playback"
         sounds_for = playback.chunks[-1].at_ms - playback.chunks[0].at_ms

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from adapters.simulators import Answer, Fault, FaultKind, Latencies, Latency, Script
 from machines import effects as do
-from machines.effects import Trouble
+from machines.effects import ClientError
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from orchestrator.simulation.speech import VOCABULARY
@@ -92,7 +92,7 @@ async def test_06_a_model_that_hangs_in_mid_answer_is_asked_for_the_rest_within_
         assert (said.speaker, said.text) == (Speaker.ASSISTANT, "Hello! This is Alex.")
         await held.call.answered()
         assert held.caller.answers() == [ANSWER]
-        assert held.caller.troubles() == []
+        assert held.caller.client_errors() == []
         assert len(held.at(MODEL)) == 2
 
 
@@ -105,7 +105,7 @@ async def test_06_a_model_that_hangs_in_mid_answer_and_is_not_asked_again_is_giv
         await held.call.reaches("speaking")
         started = trio.current_time()
         await held.call.answered()
-        assert held.caller.troubles() == [Trouble.MODEL_LATE]
+        assert held.caller.client_errors() == [ClientError.MODEL_LATE]
         assert trio.current_time() - started == pytest.approx(2, abs=0.2)
         assert held.caller.answers() == ["Hello! This is Alex."]
         (playback,) = held.caller.playbacks
@@ -134,7 +134,7 @@ async def test_28_the_answer_is_spoken_while_it_is_still_being_generated(
         await held.call.until(lambda: any(playback.chunks for playback in held.caller.playbacks))
         (request,) = held.at(MODEL)
         assert not request.closed
-        assert held.caller.told_of(do.TellSegment)[0].text == "Hello!"
+        assert held.caller.told_of(do.NotifySegment)[0].text == "Hello!"
         await held.call.answered()
 
 
@@ -142,7 +142,7 @@ async def test_28_every_call_counts_its_own_segments(made: Vendors, autojump_clo
     for _ in range(2):
         async with vendor_call(made) as held:
             await held.exchange("how is the weather", 1)
-            assert [told.segment for told in held.caller.told_of(do.TellSegment)] == [0, 1, 2]
+            assert [told.segment for told in held.caller.told_of(do.NotifySegment)] == [0, 1, 2]
 
 
 SAYS = Script(("One.", "Two.", "Three.", "Four."), answers=(Answer("", "You said {heard}"),))
@@ -195,11 +195,11 @@ async def test_29_history_beyond_the_budget_of_tokens_is_not_sent_and_the_system
 
 async def test_37_an_answer_that_nobody_heard_is_no_answer(made: Vendors, autojump_clock: MockClock) -> None:
     policy = ConversationPolicy(voice_retries=1)
-    mute = Fault(FaultKind.TRUNCATE, VOICE, count=0, times=0)
-    async with vendor_call(made, mute, policy=policy) as held:
+    stt_silent = Fault(FaultKind.TRUNCATE, VOICE, count=0, times=0)
+    async with vendor_call(made, stt_silent, policy=policy) as held:
         await held.exchange("how is the weather", 1)
-        assert held.caller.troubles() == [Trouble.VOICE_FAILED]
-        (told,) = held.caller.told_of(do.TellAnswerEnded)
+        assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
+        (told,) = held.caller.told_of(do.NotifyAnswerEnded)
         assert told.duration_ms == 0
         await held.exchange("how is the weather", 2)
         assert [message.speaker for message in held.requests()[-1]] == [Speaker.USER]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.conformance import Check, Hearing, Noticing, Speaking, Thinking
+from adapters.conformance import Check, LlmUnderTest, SttUnderTest, TtsUnderTest, VadUnderTest
 from adapters.interfaces import (
     LanguageModel,
     ProviderError,
@@ -36,20 +36,20 @@ DOWN = script(then=Opening(fault=Fails(ErrorClass.CONNECTION)))
 QUICK_VOICE = script(then=SpokenHow(ms_per_character=20))
 
 
-def hearing(provider: SpeechToText) -> Hearing:
-    return Hearing(provider, SPEECH, WORDS, unreachable=SimulatedSpeechToText(openings=DOWN))
+def hearing(provider: SpeechToText) -> SttUnderTest:
+    return SttUnderTest(provider, SPEECH, WORDS, unreachable=SimulatedSpeechToText(openings=DOWN))
 
 
-def speaking(provider: TextToSpeech) -> Speaking:
-    return Speaking(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
+def speaking(provider: TextToSpeech) -> TtsUnderTest:
+    return TtsUnderTest(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
 
 
-def thinking(provider: LanguageModel, tool_question: str | None = None) -> Thinking:
-    return Thinking(provider, unreachable=Down(), tool_question=tool_question)
+def thinking(provider: LanguageModel, tool_question: str | None = None) -> LlmUnderTest:
+    return LlmUnderTest(provider, unreachable=Down(), tool_question=tool_question)
 
 
-def noticing(provider: VoiceActivity) -> Noticing:
-    return Noticing(provider, SPEECH)
+def noticing(provider: VoiceActivity) -> VadUnderTest:
+    return VadUnderTest(provider, SPEECH)
 
 
 class Down:

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.conformance import NotConformant, Thinking
+from adapters.conformance import LlmUnderTest, NotConformant
 from adapters.interfaces import (
     LanguageModel,
     ProviderError,
@@ -228,5 +228,5 @@ async def test_one_that_cannot_be_reached_and_does_not_say_so_is_found(
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
         await named(conformance.LANGUAGE_MODEL, "one_that_cannot_be_reached_raises_provider_error")(
-            Thinking(Model(), unreachable=unreachable)
+            LlmUnderTest(Model(), unreachable=unreachable)
         )

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.conformance import Check, NotConformant, Speaking
+from adapters.conformance import Check, NotConformant, TtsUnderTest
 from adapters.interfaces import (
     ProviderError,
     SegmentEnd,
@@ -168,9 +168,9 @@ BROKEN_VOICES: list[tuple[str, TextToSpeech, str]] = [
 
 @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
 async def test_the_voice_whose_faults_are_tested_conforms_without_them(
-    check: Check[Speaking], autojump_clock: MockClock
+    check: Check[TtsUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(Speaking(Mouth()))
+    await check(TtsUnderTest(Mouth()))
 
 
 @pytest.mark.parametrize(("check", "broken", "complaint"), BROKEN_VOICES)

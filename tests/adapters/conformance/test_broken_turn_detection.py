@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.conformance import Judging, NotConformant
+from adapters.conformance import NotConformant, TurnModelUnderTest
 from adapters.interfaces import Samples, TurnModel
 from tests.adapters.conformance.subjects import named
 
@@ -70,9 +70,9 @@ BROKEN: list[tuple[str, TurnModel, str]] = [
 
 @pytest.mark.parametrize("check", conformance.TURN_MODEL)
 async def test_the_turn_model_whose_faults_are_tested_conforms_without_them(
-    check: conformance.Check[Judging], autojump_clock: MockClock
+    check: conformance.Check[TurnModelUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(Judging(Judge()))
+    await check(TurnModelUnderTest(Judge()))
 
 
 @pytest.mark.parametrize(("check", "broken", "complaint"), BROKEN)
@@ -80,4 +80,4 @@ async def test_a_broken_turn_model_is_found(
     check: str, broken: TurnModel, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.TURN_MODEL, check)(Judging(broken))
+        await named(conformance.TURN_MODEL, check)(TurnModelUnderTest(broken))

@@ -9,7 +9,14 @@ import pytest
 from trio.testing import MockClock
 
 from adapters import conformance
-from adapters.conformance import Check, Hearing, Judging, Noticing, Speaking, Thinking
+from adapters.conformance import (
+    Check,
+    LlmUnderTest,
+    SttUnderTest,
+    TtsUnderTest,
+    TurnModelUnderTest,
+    VadUnderTest,
+)
 from adapters.embedded.hibari import HibariTextToSpeech
 from adapters.embedded.moonshine import MoonshineSpeechToText
 from adapters.embedded.silero import SileroVoiceActivity
@@ -34,24 +41,28 @@ from tests.adapters.embedded.onnx_files import loudness_of_last_second
 
 
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
-async def test_simulated_speech_to_text_conforms(check: Check[Hearing], autojump_clock: MockClock) -> None:
+async def test_simulated_speech_to_text_conforms(
+    check: Check[SttUnderTest], autojump_clock: MockClock
+) -> None:
     await check(hearing(SimulatedSpeechToText()))
 
 
 @pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
 async def test_the_simulated_language_model_conforms(
-    check: Check[Thinking], autojump_clock: MockClock
+    check: Check[LlmUnderTest], autojump_clock: MockClock
 ) -> None:
     await check(thinking(SimulatedLanguageModel()))
 
 
 @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
-async def test_the_simulated_voice_conforms(check: Check[Speaking], autojump_clock: MockClock) -> None:
+async def test_the_simulated_voice_conforms(check: Check[TtsUnderTest], autojump_clock: MockClock) -> None:
     await check(speaking(SimulatedTextToSpeech(QUICK_VOICE)))
 
 
 @pytest.mark.parametrize("check", conformance.VOICE_ACTIVITY)
-async def test_simulated_voice_activity_conforms(check: Check[Noticing], autojump_clock: MockClock) -> None:
+async def test_simulated_voice_activity_conforms(
+    check: Check[VadUnderTest], autojump_clock: MockClock
+) -> None:
     await check(noticing(SimulatedVoiceActivity()))
 
 
@@ -61,36 +72,40 @@ QUESTION = "What time do you open on Saturday morning?"
 @pytest.mark.models
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
 async def test_embedded_speech_to_text_conforms(
-    check: Check[Hearing], moonshine: MoonshineSpeechToText, speech: Speech
+    check: Check[SttUnderTest], moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
-    await check(Hearing(moonshine, np.concatenate([silence(500), speech(QUESTION), silence(500)]), QUESTION))
+    await check(
+        SttUnderTest(moonshine, np.concatenate([silence(500), speech(QUESTION), silence(500)]), QUESTION)
+    )
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
-async def test_the_embedded_voice_conforms(check: Check[Speaking], hibari: HibariTextToSpeech) -> None:
-    await check(Speaking(hibari))
+async def test_the_embedded_voice_conforms(check: Check[TtsUnderTest], hibari: HibariTextToSpeech) -> None:
+    await check(TtsUnderTest(hibari))
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("check", conformance.VOICE_ACTIVITY)
 async def test_embedded_voice_activity_conforms(
-    check: Check[Noticing], silero: SileroVoiceActivity, speech: Speech
+    check: Check[VadUnderTest], silero: SileroVoiceActivity, speech: Speech
 ) -> None:
-    await check(Noticing(silero, speech(QUESTION)))
+    await check(VadUnderTest(silero, speech(QUESTION)))
 
 
 # --- turn models ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("check", conformance.TURN_MODEL)
-async def test_the_simulated_turn_model_conforms(check: Check[Judging], autojump_clock: MockClock) -> None:
-    await check(Judging(SimulatedTurnModel()))
+async def test_the_simulated_turn_model_conforms(
+    check: Check[TurnModelUnderTest], autojump_clock: MockClock
+) -> None:
+    await check(TurnModelUnderTest(SimulatedTurnModel()))
 
 
 @pytest.mark.parametrize("check", conformance.TURN_MODEL)
-async def test_the_turn_models_adapter_conforms(check: Check[Judging], tmp_path: Path) -> None:
+async def test_the_turn_models_adapter_conforms(check: Check[TurnModelUnderTest], tmp_path: Path) -> None:
     """With a small network in the place of Smart-Turn."""
     network = tmp_path / "turn.onnx"
     network.write_bytes(loudness_of_last_second())
-    await check(Judging(SmartTurn(network)))
+    await check(TurnModelUnderTest(SmartTurn(network)))

@@ -11,7 +11,7 @@ from adapters.embedded.models import SPEECH_TO_TEXT_MODEL, ModelsError
 from adapters.embedded.silero import SileroVoiceActivity
 from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.vad_hysteresis import VoiceGate
+from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact, SpeechStarted, SpeechStopped
 from tests.adapters.conftest import Speech
 
@@ -32,7 +32,7 @@ def noise(ms: int, loudness: float) -> Samples:
 
 async def gate(model: SileroVoiceActivity, samples: Samples) -> list[tuple[float, Fact]]:
     """The facts about the samples, each with the ms of audio after which it was told."""
-    detector, gate, heard_ms = model.open(), VoiceGate(), 0.0
+    detector, gate, heard_ms = model.open(), VadHysteresis(), 0.0
     facts: list[tuple[float, Fact]] = []
     for start in range(0, len(samples), PACKET):
         for _, probability in await detector.detect(samples[start : start + PACKET]):

@@ -19,7 +19,7 @@ from openai.types.chat import (
 from pydantic import TypeAdapter
 
 from adapters import conformance
-from adapters.conformance import Check, Thinking
+from adapters.conformance import Check, LlmUnderTest
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.openai.tools import STILL_RUNNING, StreamedCalls, message_params
@@ -198,7 +198,7 @@ async def test_an_answer_to_a_result_that_broke_off_is_gone_on_with() -> None:
 
 
 @pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
-async def test_the_adapter_conforms(check: Check[Thinking], http: httpx2.AsyncClient) -> None:
+async def test_the_adapter_conforms(check: Check[LlmUnderTest], http: httpx2.AsyncClient) -> None:
     name = conformance.WEATHER.name
     script = Script(answers=(Scripted("weather", "I look.", (Call(name, PARIS),)), Scripted("", "One, two.")))
     async with simulators(keys=[KEY]) as gone:
@@ -207,7 +207,7 @@ async def test_the_adapter_conforms(check: Check[Thinking], http: httpx2.AsyncCl
         model, nowhere = (
             OpenAILanguageModel(http, each.openai_url, "gpt-4.1", KEY) for each in (running, gone)
         )
-        await check(Thinking(model, unreachable=nowhere, tool_question="What is the weather in Paris?"))
+        await check(LlmUnderTest(model, unreachable=nowhere, tool_question="What is the weather in Paris?"))
 
 
 # --- other servers ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from adapters import conformance
 from adapters.cartesia.voice import CartesiaTextToSpeech
-from adapters.conformance import Check, Hearing, Speaking
+from adapters.conformance import Check, SttUnderTest, TtsUnderTest
 from adapters.deepgram.flux import DeepgramFlux
 from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import SpeechToText
@@ -39,16 +39,16 @@ def listener(request: pytest.FixtureRequest, nova: DeepgramNova, flux: DeepgramF
 
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
 async def test_deepgrams_adapters_conform(
-    check: Check[Hearing], listener: SpeechToText, vendors_that_hear: None, autojump_clock: MockClock
+    check: Check[SttUnderTest], listener: SpeechToText, vendors_that_hear: None, autojump_clock: MockClock
 ) -> None:
-    await check(Hearing(listener, SPEECH, WORDS, speed=1))
+    await check(SttUnderTest(listener, SPEECH, WORDS, speed=1))
 
 
 @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
 async def test_cartesias_adapter_conforms(
-    check: Check[Speaking],
+    check: Check[TtsUnderTest],
     cartesia: CartesiaTextToSpeech,
     vendors_that_hear: None,
     autojump_clock: MockClock,
 ) -> None:
-    await check(Speaking(cartesia))
+    await check(TtsUnderTest(cartesia))

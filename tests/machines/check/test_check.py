@@ -17,7 +17,7 @@ from machines.check import (
     walk_queue,
     walk_turns,
 )
-from machines.check.invariants import INVARIANTS, Moment, every_request_is_answered_once
+from machines.check.invariants import INVARIANTS, CheckedStep, every_request_is_answered_once
 from machines.conversation.chart import Conversation
 from machines.conversation.context import Context
 from machines.facts import Fact
@@ -115,12 +115,12 @@ def a_guard_breaks(patch: Patch) -> None:
     patch.setattr(Conversation, "understood", lambda self, fact: fact.no_such_thing)
 
 
-def a_take_that_is_over_is_believed(patch: Patch) -> None:
+def an_attempt_that_is_over_is_believed(patch: Patch) -> None:
     patched = Conversation.stale
 
     def stale(self: Conversation, fact: Fact) -> str | None:
         reason = patched(self, fact)
-        return None if reason is not None and reason.startswith("take") else reason
+        return None if reason is not None and reason.startswith("attempt") else reason
 
     patch.setattr(Conversation, "stale", stale)
 
@@ -142,7 +142,7 @@ def a_continued_answer_begins_anew(patch: Patch) -> None:
 
 
 def mute_ears_are_trusted(patch: Patch) -> None:
-    patch.setattr(Conversation, "mute", lambda self: False)
+    patch.setattr(Conversation, "stt_silent", lambda self: False)
 
 
 def the_apology_is_forgotten(patch: Patch) -> None:
@@ -153,16 +153,16 @@ def parting_lasts_for_ever(patch: Patch) -> None:
     patched = Conversation.deadline_ms
 
     def deadline_ms(self: Conversation, state: str, at_ms: float) -> float | None:
-        return None if state == "parting" else patched(self, state, at_ms)
+        return None if state == "saying_goodbye" else patched(self, state, at_ms)
 
     patch.setattr(Conversation, "deadline_ms", deadline_ms)
 
 
 def links_are_moved_at_once(patch: Patch) -> None:
-    def note_better(self: Conversation, fact: facts.BetterProvider) -> None:
+    def note_recovered(self: Conversation, fact: facts.PreferredProviderRecovered) -> None:
         self.context.ask(do.ReturnLink(fact.role, fact.provider))
 
-    patch.setattr(Conversation, "note_better", note_better)
+    patch.setattr(Conversation, "note_recovered", note_recovered)
 
 
 def the_held_answer_is_forgotten(patch: Patch) -> None:
@@ -170,22 +170,22 @@ def the_held_answer_is_forgotten(patch: Patch) -> None:
 
 
 def an_answer_in_advance_is_said_at_once(patch: Patch) -> None:
-    def keep_foreseen(self: Conversation, fact: facts.SegmentReady) -> None:
+    def keep_speculative_segment(self: Conversation, fact: facts.SegmentReady) -> None:
         self.context.ask(do.Speak(fact.generation, fact.segment, fact.text))
 
-    patch.setattr(Conversation, "keep_foreseen", keep_foreseen)
+    patch.setattr(Conversation, "keep_speculative_segment", keep_speculative_segment)
 
 
 def the_model_is_asked_in_advance_again_and_again(patch: Patch) -> None:
-    patch.setattr(Conversation, "may_anticipate", lambda self, fact: True)
+    patch.setattr(Conversation, "can_speculate", lambda self, fact: True)
 
 
 def the_end_of_an_answer_in_advance_is_told(patch: Patch) -> None:
-    def drop_foreseen(self: Conversation) -> None:
+    def drop_speculation(self: Conversation) -> None:
         self._void_generation()
-        self.forget_foreseen()
+        self.forget_speculation()
 
-    patch.setattr(Conversation, "drop_foreseen", drop_foreseen)
+    patch.setattr(Conversation, "drop_speculation", drop_speculation)
 
 
 def what_is_protected_is_cut_off(patch: Patch) -> None:
@@ -217,11 +217,11 @@ def failures_of_providers_are_forgotten(patch: Patch) -> None:
 
 
 def a_provider_that_fails_again_is_returned_to(patch: Patch) -> None:
-    patch.setattr(Link, "still_better", Link.is_better)
+    patch.setattr(Link, "still_preferred", Link.is_preferred)
 
 
 @functools.wraps(every_request_is_answered_once)
-def every_timely_request_is_answered_once(moment: Moment) -> str | None:
+def every_timely_request_is_answered_once(moment: CheckedStep) -> str | None:
     """The same but for the known weakness."""
     return None if moment.before.over else every_request_is_answered_once(moment)
 
@@ -242,7 +242,7 @@ OF_ANSWERS: dict[Fault, str] = {
     the_model_is_asked_while_it_answers: "one_generation_and_one_utterance_at_most",
     a_silent_change_of_state: "state_changes_are_told",
     a_guard_breaks: "no_fact_raises",
-    a_take_that_is_over_is_believed: "no_other_take_is_believed",
+    an_attempt_that_is_over_is_believed: "no_other_attempt_is_believed",
     everything_is_said_again: "what_was_voiced_is_not_said_again",
     a_broken_segment_is_said_again_from_its_start: "what_was_voiced_is_not_said_again",
     a_continued_answer_begins_anew: "a_continued_answer_repeats_nothing",
@@ -255,7 +255,7 @@ OF_TURNS: dict[Fault, str] = {
     the_held_answer_is_forgotten: "what_is_held_is_decided_upon",
     an_answer_in_advance_is_said_at_once: "nothing_is_said_while_the_caller_has_the_word",
     the_model_is_asked_in_advance_again_and_again: "the_model_is_asked_in_advance_within_bounds",
-    the_end_of_an_answer_in_advance_is_told: "whose_end_is_told_was_begun",
+    the_end_of_an_answer_in_advance_is_told: "ended_answers_were_started",
 }
 OF_QUEUES: dict[Fault, str] = {
     turns_that_wait_are_never_answered: "turns_that_wait_are_answered_first",

@@ -19,7 +19,7 @@ from machines.declarations import Outcome
 from machines.driver import Chart, Driver
 from machines.facts import Fact, Role, TurnMode
 from machines.policy import ConversationPolicy
-from machines.system import LineUp
+from machines.system import ProviderChain
 from tests.machines.calls import HUNG_UP, TWO_EACH
 from tests.machines.check.twins import ONE_EACH, Tables, Twins, offered
 from tests.machines.test_driver import Lamp, Memory
@@ -40,23 +40,23 @@ WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 def test_tables_and_engine_agree_on_whole_calls(
     data: st.DataObject,
     policy: ConversationPolicy,
-    line_ups: Mapping[Role, LineUp],
+    line_ups: Mapping[Role, ProviderChain],
     mode: TurnMode,
     length: int,
 ) -> None:
     twins, now = Twins(TABLES, policy, line_ups), 0.0
     beginning = twins.start()
-    _, books = entered(started(beginning), beginning.steps)
+    _, observed = entered(started(beginning), beginning.steps)
     opening: list[Fact] = [facts.RecordingStarted(mode), *(facts.LinkOpened(role, 1) for role in Role)]
     for number in range(length):
         if number < len(opening):
             fact = opening[number]
         else:
-            offers = tuple(offered(twins.tables, books))
+            offers = tuple(offered(twins.tables, observed))
             fact, wait = offers[data.draw(st.integers(0, len(offers) - 1))], data.draw(WAITS)
             now += wait
         handled = twins.handle(evolve(fact, at_ms=now))
-        _, books = entered(books, handled.steps)
+        _, observed = entered(observed, handled.steps)
 
 
 # --- the tables by themselves -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from machines.check.report import PLAN, Visited, complaints, visit_everything
 from machines.check.walk import Taken
 from machines.declarations import Outcome
 from machines.facts import Role
-from machines.system import LineUp
+from machines.system import ProviderChain
 from machines.tables import CONVERSATION, LINK, Kind, Row, rows
 from orchestrator.cli import check as checking
 from orchestrator.cli.main import main
@@ -25,7 +25,7 @@ from tests.machines.check.twins import Tables, Twins, offered
 # One file, since one process runs it: the walks are made once.
 pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 BESIDE_THE_MODEL = {
-    "TellState",
+    "NotifyState",
     "ReturnLink",
     "ArmDeadline",
     "DisarmDeadline",
@@ -134,7 +134,7 @@ def test_every_ignored_pair_is_ignored_or_refused_before(reports: tuple[Report, 
             "link_opened",
             "link_failed",
             "link_deadline_passed",
-            "link_distrusted",
+            "link_replacement_wanted",
             "link_return_wanted",
         )
     }
@@ -169,7 +169,7 @@ def test_every_declared_effect_is_asked_for_somewhere(reports: tuple[Report, ...
 def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple[Visited, ...]) -> None:
     tables, tried = Tables(), 0
     twins = Twins(tables)
-    beginnings = (Twins(tables), Twins(tables, line_ups={Role.STT: LineUp(1, frozenset({0}))}))
+    beginnings = (Twins(tables), Twins(tables, line_ups={Role.STT: ProviderChain(1, frozenset({0}))}))
     for each in beginnings:
         each.start()
     draw = random.Random(4)
@@ -178,7 +178,7 @@ def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple
         for number in sorted({*numbers, *one.report.examples}):
             node = one.report.nodes[number]
             twins.go_to(node)
-            for fact in dict.fromkeys(offered(twins.tables, node.books)):
+            for fact in dict.fromkeys(offered(twins.tables, node.observed)):
                 handled = twins.handle(fact)
                 tried += 1
                 if any(step.outcome is Outcome.TAKEN for step in handled.steps):

@@ -9,27 +9,27 @@ from attrs import fields
 from statemachine.orderedset import OrderedSet
 
 from machines.check.enabled_facts import (
-    all_offers,
-    answer_offers,
-    blocking_offers,
-    host_offers,
-    link_offers,
-    one_link_offers,
-    tool_offers,
-    turn_offers,
+    all_enabled_facts,
+    answer_enabled_facts,
+    blocking_enabled_facts,
+    host_enabled_facts,
+    link_enabled_facts,
+    one_link_enabled_facts,
+    tool_enabled_facts,
+    turn_enabled_facts,
 )
-from machines.check.observer import Books
+from machines.check.observer import ObservedState
 from machines.check.snapshots import restore
 from machines.check.table_driver import run_by_tables
 from machines.check.walk import SHORT, Node, drivers
 from machines.driver import Driver
 from machines.facts import Fact, Role
 from machines.policy import ConversationPolicy
-from machines.system import Charts, ConversationSystem, Handled, LineUp
+from machines.system import Charts, ConversationSystem, Handled, ProviderChain
 from machines.tables import Row
 from tests.machines.calls import CHARTS
 
-ONE_EACH: Mapping[Role, LineUp] = {}
+ONE_EACH: Mapping[Role, ProviderChain] = {}
 
 
 class Tables:
@@ -50,7 +50,7 @@ class Twins:
         self,
         tables: Tables,
         policy: ConversationPolicy = SHORT,
-        line_ups: Mapping[Role, LineUp] = ONE_EACH,
+        line_ups: Mapping[Role, ProviderChain] = ONE_EACH,
     ) -> None:
         self.engine = ConversationSystem(policy, CHARTS, line_ups)
         self.tables = ConversationSystem(policy, tables.charts, line_ups)
@@ -92,13 +92,13 @@ def memory(driver: Driver[Any]) -> tuple[Any, ...]:
     return tuple(getattr(context, each.name) for each in fields(type(context)) if each.name != "state")
 
 
-def offered(system: ConversationSystem, books: Books) -> Iterator[Fact]:
+def offered(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """Every fact that any walk would offer."""
-    yield from answer_offers(system, books)
-    yield from turn_offers(system, books)
-    yield from host_offers(system, books)
-    yield from all_offers(system, books)
-    yield from tool_offers(system, books)
-    yield from blocking_offers(system, books)
-    yield from link_offers(system, books)
-    yield from one_link_offers(system, books)
+    yield from answer_enabled_facts(system, observed)
+    yield from turn_enabled_facts(system, observed)
+    yield from host_enabled_facts(system, observed)
+    yield from all_enabled_facts(system, observed)
+    yield from tool_enabled_facts(system, observed)
+    yield from blocking_enabled_facts(system, observed)
+    yield from link_enabled_facts(system, observed)
+    yield from one_link_enabled_facts(system, observed)

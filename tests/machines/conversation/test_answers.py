@@ -8,7 +8,7 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import StopCause, Trouble
+from machines.effects import ClientError, StopCause
 from machines.facts import EndReason, Role
 from tests.machines.calls import (
     AUTOMATIC,
@@ -35,12 +35,12 @@ def test_a_model_that_fails_is_asked_again_within_its_budget() -> None:
         assert do.ArmDeadline(call.memory.deadline_number, delay) in call.last.effects
         assert call.deadline_passes() == [
             do.StartGeneration(attempt + 1, (SYSTEM, user("hello"))),
-            do.TellAnswerStarted(attempt + 1),
+            do.NotifyAnswerStarted(attempt + 1),
         ]
     last = len(POLICY.llm_retry_delays_ms) + 1
     effects = call.happens(facts.GenerationFailed(last, PASSING))
     assert do.Speak(last + 1, 0, POLICY.fallback.first) in effects
-    assert do.TellTrouble(Trouble.MODEL_FAILED, "connection lost", retryable=True) in effects
+    assert do.NotifyClientError(ClientError.MODEL_FAILED, "connection lost", retryable=True) in effects
     assert call.state == "speaking"
 
 
@@ -58,7 +58,9 @@ def test_a_late_model_is_cancelled_and_answered_for() -> None:
     call.deadline_passes()
     effects = call.deadline_passes()
     assert effects[:2] == [
-        do.TellTrouble(Trouble.MODEL_LATE, "the language model did not go on in time", retryable=True),
+        do.NotifyClientError(
+            ClientError.MODEL_LATE, "the language model did not go on in time", retryable=True
+        ),
         do.CancelGeneration(2),
     ]
     assert effects[-2:] == [do.Speak(3, 0, POLICY.fallback.first), do.FinishSpeech(3)]
@@ -123,7 +125,7 @@ def test_a_model_that_breaks_off_for_good_is_heard_as_far_as_it_came() -> None:
     call = Call().thinking()
     call.segment(0, "Yes indeed.")
     assert call.happens(facts.GenerationFailed(1, FATAL)) == [
-        do.TellTrouble(Trouble.MODEL_FAILED, "no such model", retryable=False),
+        do.NotifyClientError(ClientError.MODEL_FAILED, "no such model", retryable=False),
         do.CancelGeneration(1),
         do.FinishSpeech(1),
     ]
@@ -150,7 +152,7 @@ def test_when_the_voice_fails_for_good_the_text_was_told_and_the_call_goes_on() 
     reopened(call, Role.TTS)
     assert call.voice_fails(FATAL)[:3] == [
         do.StopSpeech(1, StopCause.FAILED),
-        do.TellTrouble(Trouble.VOICE_FAILED, "no such model", retryable=False),
+        do.NotifyClientError(ClientError.VOICE_FAILED, "no such model", retryable=False),
         do.BeginTurn(3),
     ]
     assert call.state == "quiet"
@@ -173,7 +175,7 @@ def test_a_voice_that_stalls_again_and_again_is_given_up() -> None:
     effects = call.deadline_passes()
     assert effects[:2] == [
         do.StopSpeech(1, StopCause.FAILED),
-        do.TellTrouble(Trouble.VOICE_FAILED, "the voice did not go on in time", retryable=True),
+        do.NotifyClientError(ClientError.VOICE_FAILED, "the voice did not go on in time", retryable=True),
     ]
 
 
@@ -203,7 +205,7 @@ def test_the_time_between_speech_and_answer_is_split_by_stage() -> None:
     call.handle(facts.PlaybackAt(1, 0, playing=True), after_ms=200)
     call.handle(facts.GenerationFinished(1))
     call.handle(facts.PlaybackFinished(1), after_ms=400)
-    ended = [effect for effect in call.last.effects if isinstance(effect, do.TellAnswerEnded)]
+    ended = [effect for effect in call.last.effects if isinstance(effect, do.NotifyAnswerEnded)]
     latency = do.TurnLatency(
         endpoint_ms=500, transcript_ms=100, first_segment_ms=50, first_audio_ms=200, total_ms=850
     )

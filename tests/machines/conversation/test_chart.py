@@ -9,7 +9,7 @@ import pytest
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import StopCause, Trouble
+from machines.effects import ClientError, StopCause
 from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy
 from tests.machines.calls import (
@@ -48,9 +48,9 @@ def test_a_recording_is_acknowledged_when_the_last_link_is_up() -> None:
 
 def test_the_client_is_told_every_change_of_state() -> None:
     call = Call().listening()
-    assert do.TellState("INITIALIZING", "LISTENING", "quiet", "link_up") in call.last.effects
+    assert do.NotifyState("INITIALIZING", "LISTENING", "quiet", "link_up") in call.last.effects
     call.handle(facts.SpeechStarted())
-    assert do.TellState("LISTENING", "LISTENING", "hearing", "speech_started") in call.last.effects
+    assert do.NotifyState("LISTENING", "LISTENING", "hearing", "speech_started") in call.last.effects
 
 
 def test_a_recording_that_ends_before_the_links_are_up_is_still_a_turn() -> None:
@@ -65,7 +65,7 @@ def test_a_recording_that_ends_before_the_links_are_up_is_still_a_turn() -> None
     ]
     assert call.state == "finalizing"
     assert call.final("hello")[:2] == [
-        do.TellTranscript(1, "hello", 0.9, is_final=True, speech_ms=800),
+        do.NotifyTranscript(1, "hello", 0.9, is_final=True, speech_ms=800),
         do.Acknowledge(STOP),
     ]
     assert call.state == "generating"
@@ -85,8 +85,8 @@ def test_links_that_are_late_end_the_call_with_each_missing_one_named() -> None:
     call.handle(facts.LinkOpened(Role.LLM, 1))
     effects = call.deadline_passes()
     assert effects == [
-        do.TellTrouble(Trouble.STT_UNAVAILABLE, "STT was not ready within 5000 ms", retryable=True),
-        do.TellTrouble(Trouble.TTS_UNAVAILABLE, "TTS was not ready within 5000 ms", retryable=True),
+        do.NotifyClientError(ClientError.STT_UNAVAILABLE, "STT was not ready within 5000 ms", retryable=True),
+        do.NotifyClientError(ClientError.TTS_UNAVAILABLE, "TTS was not ready within 5000 ms", retryable=True),
         do.Refuse(START, "the conversation ended: provider_unavailable"),
         do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE),
         *(do.CloseLink(role, 1) for role in Role),
@@ -99,9 +99,9 @@ def test_a_link_that_fails_for_good_ends_the_call(role: Role) -> None:
     call = Call()
     call.handle(facts.RecordingStarted(MANUAL, START))
     effects = call.happens(facts.LinkFailed(role, 1, FATAL))
-    trouble = Trouble(f"{role.value}_unavailable")
+    trouble = ClientError(f"{role.value}_unavailable")
     assert effects[:3] == [
-        do.TellTrouble(trouble, "no such model", retryable=False),
+        do.NotifyClientError(trouble, "no such model", retryable=False),
         do.Refuse(START, "the conversation ended: provider_unavailable"),
         do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE),
     ]
@@ -114,13 +114,13 @@ def test_a_manual_turn_from_recording_to_quiet() -> None:
     call = Call().listening()
     assert call.happens(facts.RecordingStopped(STOP)) == [do.FinalizeTurn(1), do.BeginTurn(2)]
     assert call.final("hello there") == [
-        do.TellTranscript(1, "hello there", 0.9, is_final=True, speech_ms=800),
+        do.NotifyTranscript(1, "hello there", 0.9, is_final=True, speech_ms=800),
         do.Acknowledge(STOP),
         do.StartGeneration(1, (SYSTEM, user("hello there"))),
-        do.TellAnswerStarted(1),
+        do.NotifyAnswerStarted(1),
     ]
     assert call.segment(0, "Yes indeed.") == [
-        do.TellSegment(1, 0, "Yes indeed."),
+        do.NotifySegment(1, 0, "Yes indeed."),
         do.Speak(1, 0, "Yes indeed."),
     ]
     assert call.state == "speaking"
@@ -157,7 +157,7 @@ def test_voice_alone_never_ends_a_manual_turn() -> None:
 def test_a_turn_without_words_is_acknowledged_and_answered_by_nothing() -> None:
     call = Call().finalizing()
     assert call.final("") == [
-        do.TellTranscript(1, "", 0.9, is_final=True, speech_ms=800),
+        do.NotifyTranscript(1, "", 0.9, is_final=True, speech_ms=800),
         do.Acknowledge(STOP),
     ]
     assert call.state == "quiet"
@@ -184,7 +184,7 @@ def test_start_twice_is_acknowledged_twice_and_begins_nothing_new() -> None:
 def test_interim_words_are_told_as_they_come() -> None:
     call = Call().listening()
     assert call.happens(facts.TranscriptInterim(1, "hel", 0.4)) == [
-        do.TellTranscript(1, "hel", 0.4, is_final=False)
+        do.NotifyTranscript(1, "hel", 0.4, is_final=False)
     ]
 
 
@@ -207,7 +207,7 @@ def test_silence_after_speech_ends_an_automatic_turn() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(speech_ms=700), after_ms=700)
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     assert call.last.effects[-1] == do.ArmDeadline(call.memory.deadline_number, POLICY.endpoint_delay_ms)
     assert call.deadline_passes() == [do.FinalizeTurn(1), do.BeginTurn(2)]
     call.final("hello")
@@ -240,7 +240,7 @@ def test_a_pause_while_the_transcript_is_awaited_is_a_pause() -> None:
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(300))
     call.final("I would like")
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
 
 
 def test_a_caller_who_goes_on_before_the_answer_gets_one_answer_to_all_words() -> None:
@@ -277,10 +277,10 @@ def test_interim_words_are_taken_when_the_final_ones_are_late() -> None:
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert call.deadline_passes() == []
     assert call.deadline_passes()[:4] == [
-        do.TellTranscript(1, "hello", 0.0, is_final=True),
+        do.NotifyTranscript(1, "hello", 0.0, is_final=True),
         do.Acknowledge(STOP),
         do.StartGeneration(1, (SYSTEM, user("hello"))),
-        do.TellAnswerStarted(1),
+        do.NotifyAnswerStarted(1),
     ]
     call.handle(facts.TranscriptFinal(1, "hello there"))
     assert (call.outcome(), call.state) == (Outcome.REFUSED, "generating")
@@ -292,12 +292,12 @@ def test_without_any_words_the_wait_ends_in_an_apology() -> None:
     assert call.now == 1000 + POLICY.final_transcript_timeout_ms / 2
     assert call.state == "finalizing"
     assert call.deadline_passes() == [
-        do.TellTrouble(
-            Trouble.TRANSCRIPTION_FAILED, "speech to text gave no transcript in time", retryable=True
+        do.NotifyClientError(
+            ClientError.TRANSCRIPTION_FAILED, "speech to text gave no transcript in time", retryable=True
         ),
-        do.TellTranscript(1, "", 0.0, is_final=True),
+        do.NotifyTranscript(1, "", 0.0, is_final=True),
         do.Acknowledge(STOP),
-        do.TellSegment(1, 0, POLICY.fallback.unheard),
+        do.NotifySegment(1, 0, POLICY.fallback.unheard),
         do.Speak(1, 0, POLICY.fallback.unheard),
         do.FinishSpeech(1),
     ]
@@ -310,8 +310,8 @@ def test_without_any_words_the_wait_ends_in_an_apology() -> None:
 def test_a_failed_transcription_takes_what_was_understood_so_far() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
-    assert call.happens(facts.TranscriptionFailed(1, PASSING))[0] == do.TellTrouble(
-        Trouble.TRANSCRIPTION_FAILED, "connection lost", retryable=True
+    assert call.happens(facts.TranscriptionFailed(1, PASSING))[0] == do.NotifyClientError(
+        ClientError.TRANSCRIPTION_FAILED, "connection lost", retryable=True
     )
     assert call.state == "generating"
 
@@ -339,7 +339,7 @@ def test_a_recording_made_while_words_are_awaited_is_a_turn_of_its_own() -> None
     call.handle(facts.RecordingStarted(MANUAL))
     call.handle(facts.RecordingStopped())
     call.final("I would like")
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     assert call.deadline_passes() == [do.FinalizeTurn(2), do.BeginTurn(3)]
 
 
@@ -349,12 +349,14 @@ SITUATIONS: dict[str, Callable[[], Call]] = {
     "connecting": Call,
     "quiet": lambda: Call().listening(),
     "hearing": lambda: after(Call().listening(), facts.SpeechStarted()),
-    "pausing": lambda: after(Call().listening(AUTOMATIC), facts.SpeechStarted(), facts.SpeechStopped(300)),
+    "endpointing": lambda: after(
+        Call().listening(AUTOMATIC), facts.SpeechStarted(), facts.SpeechStopped(300)
+    ),
     "finalizing": lambda: Call().finalizing(),
     "generating": lambda: Call().thinking(),
     "retrying": lambda: after(Call().thinking(), facts.GenerationFailed(1, PASSING)),
     "speaking": lambda: Call().speaking("Yes indeed."),
-    "deciding": lambda: after(Call().speaking("Yes indeed.", mode=AUTOMATIC), facts.SpeechStarted()),
+    "paused": lambda: after(Call().speaking("Yes indeed.", mode=AUTOMATIC), facts.SpeechStarted()),
 }
 
 
@@ -378,7 +380,7 @@ def test_hanging_up_ends_the_call_from_every_state(state: str) -> None:
     expected: dict[str, list[do.Effect]] = {
         "generating": [do.CancelGeneration(1)],
         "speaking": [do.StopSpeech(1, StopCause.ENDED)],
-        "deciding": [do.StopSpeech(1, StopCause.ENDED)],
+        "paused": [do.StopSpeech(1, StopCause.ENDED)],
     }
     assert stopped == expected.get(state, [])
     assert call.state == "closing"
@@ -447,7 +449,7 @@ def test_a_recording_begun_meanwhile_is_not_lost_when_the_words_before_are_late(
     assert call.state == "quiet"
 
 
-@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, FATAL, take=2), facts.InterruptRequested()])
+@pytest.mark.parametrize("fact", [facts.SynthesisFailed(1, FATAL, attempt=2), facts.InterruptRequested()])
 def test_a_caller_who_speaks_while_the_answer_breaks_off_is_heard(fact: facts.Fact) -> None:
     call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
     call.voice_fails(FATAL)
@@ -465,7 +467,7 @@ def test_a_failure_of_the_next_turn_does_not_end_the_wait_for_this_one() -> None
 def test_every_answer_that_the_client_was_told_of_is_told_to_be_over() -> None:
     call = Call().thinking("hello", AUTOMATIC)
     call.handle(facts.SpeechStarted())
-    assert len(effects_of(call, do.TellAnswerStarted)) == len(effects_of(call, do.TellAnswerEnded))
+    assert len(effects_of(call, do.NotifyAnswerStarted)) == len(effects_of(call, do.NotifyAnswerEnded))
 
 
 def test_latency_counts_from_the_last_end_of_voice() -> None:

@@ -21,7 +21,7 @@ def pausing(words: str, policy: ConversationPolicy = POLICY) -> Call:
     call.handle(facts.SpeechStarted())
     call.handle(facts.TranscriptInterim(1, words), after_ms=1000)
     call.handle(facts.SpeechStopped(1000))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     return call
 
 

@@ -8,11 +8,11 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import Effect, StopCause, Trouble
+from machines.effects import ClientError, Effect, StopCause
 from machines.facts import EndReason, ErrorClass, ProviderFailure, Role
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import LineUp
+from machines.system import ProviderChain
 from tests.machines.calls import (
     AUTOMATIC,
     FATAL,
@@ -72,9 +72,9 @@ def test_a_lost_provider_is_left_at_once_for_the_next(role: Role, failure: Provi
 def test_a_lost_link_is_told_and_so_is_its_return() -> None:
     call = Call(line_ups=TWO_EACH).listening()
     fails(call, STT)
-    assert do.TellLink(STT, do.LinkNews.TRYING, 1, "link_failed") in call.last.effects
+    assert do.NotifyLink(STT, do.LinkNews.TRYING, 1, "link_failed") in call.last.effects
     opens(call, STT)
-    assert do.TellLink(STT, do.LinkNews.UP, 1, "link_opened") in call.last.effects
+    assert do.NotifyLink(STT, do.LinkNews.UP, 1, "link_opened") in call.last.effects
 
 
 def test_when_all_providers_failed_a_round_later_the_preferred_is_tried_first() -> None:
@@ -116,12 +116,12 @@ def test_later_rounds_are_slow_and_vary_by_chance(draw: float, delays: tuple[flo
 
 
 def test_a_new_call_does_not_try_a_provider_that_is_known_to_be_down() -> None:
-    call = Call(line_ups={STT: LineUp(2, frozenset({0}))})
+    call = Call(line_ups={STT: ProviderChain(2, frozenset({0}))})
     assert do.OpenLink(STT, 1, 1) in call.beginning.effects
 
 
 def test_a_new_call_ends_at_once_when_no_provider_of_a_role_works() -> None:
-    call = Call(line_ups={STT: LineUp(2, frozenset({0, 1}))})
+    call = Call(line_ups={STT: ProviderChain(2, frozenset({0, 1}))})
     assert call.state == "closing"
     assert do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE) in call.beginning.effects
 
@@ -171,7 +171,7 @@ def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
     opens(call, STT)
     call.final("hello")
     assert (call.state, call.history) == ("generating", [])
-    assert do.TellTranscript(1, "hello", 0.9, is_final=True, speech_ms=800) in call.all_effects
+    assert do.NotifyTranscript(1, "hello", 0.9, is_final=True, speech_ms=800) in call.all_effects
 
 
 def test_speech_to_text_that_gave_words_is_not_doubted_at_half_time() -> None:
@@ -254,7 +254,10 @@ def test_a_model_that_breaks_off_is_continued_with_what_it_said() -> None:
     effects = broken_off(call)
     assert effects[0] == do.StartGeneration(2, (SYSTEM, user("hello"), said))
     assert opened(effects) == [(LLM, 1)]
-    assert call.segment(1, "Four five.") == [do.TellSegment(1, 1, "Four five."), do.Speak(1, 1, "Four five.")]
+    assert call.segment(1, "Four five.") == [
+        do.NotifySegment(1, 1, "Four five."),
+        do.Speak(1, 1, "Four five."),
+    ]
     assert call.happens(facts.GenerationFinished(2)) == [do.FinishSpeech(1)]
     call.heard_all()
     assert call.history == [("user", "hello"), ("assistant", "One two three. Four five.")]
@@ -322,7 +325,7 @@ def test_an_answer_that_is_still_generated_is_not_finished_when_it_is_taken_up()
 def test_what_the_voice_says_of_the_take_before_is_refused() -> None:
     call = Call().speaking("Yes indeed.")
     call.voice_fails()
-    for fact in (facts.SegmentVoiced(1, 0, 500, take=1), facts.SynthesisFailed(1, PASSING, take=1)):
+    for fact in (facts.SegmentVoiced(1, 0, 500, attempt=1), facts.SynthesisFailed(1, PASSING, attempt=1)):
         assert call.happens(fact) == []
         assert call.outcome() is Outcome.REFUSED
 
@@ -338,7 +341,7 @@ def test_speech_markup_is_spoken_and_neither_told_nor_remembered() -> None:
     call = Call().thinking()
     markup = '<emotion value="glad"/> Yes.'
     assert call.happens(facts.SegmentReady(1, 0, "Yes.", markup)) == [
-        do.TellSegment(1, 0, "Yes."),
+        do.NotifySegment(1, 0, "Yes."),
         do.Speak(1, 0, markup),
     ]
     call.handle(facts.GenerationFinished(1))
@@ -353,9 +356,9 @@ def parting() -> Call:
     """A call whose speech to text is lost for good."""
     call = Call().listening()
     effects = fails(call, STT, FATAL)
-    assert do.TellTrouble(Trouble.STT_UNAVAILABLE, "no such model", retryable=False) in effects
+    assert do.NotifyClientError(ClientError.STT_UNAVAILABLE, "no such model", retryable=False) in effects
     assert effects[-2:] == [do.Speak(1, 0, POLICY.fallback.third), do.FinishSpeech(1)]
-    assert call.state == "parting"
+    assert call.state == "saying_goodbye"
     return call
 
 
@@ -383,7 +386,7 @@ def test_last_words_that_are_never_heard_end_at_their_deadline() -> None:
     for _ in range(POLICY.voice_retries):
         call.deadline_passes()
         opens(call, TTS)
-        assert call.state == "parting"
+        assert call.state == "saying_goodbye"
     call.deadline_passes()
     assert call.state == "closing"
 
@@ -406,8 +409,8 @@ def test_a_recording_during_the_last_words_is_refused() -> None:
 def test_a_provider_that_is_moderately_sure_makes_a_pause() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(facts.SpeechStarted())
-    assert call.happens(facts.EagerEndOfTurn(1, "hello")) == [do.TellTranscript(1, "hello", 0.0, False)]
-    assert call.state == "pausing"
+    assert call.happens(facts.EagerEndOfTurn(1, "hello")) == [do.NotifyTranscript(1, "hello", 0.0, False)]
+    assert call.state == "endpointing"
     call.handle(facts.TurnResumed(1))
     assert call.state == "hearing"
 
@@ -417,7 +420,7 @@ def test_a_provider_that_ends_the_turn_has_it_answered() -> None:
     call.handle(facts.SpeechStarted())
     effects = call.happens(facts.EndOfTurn(1, "hello", 0.9))
     assert effects[:3] == [
-        do.TellTranscript(1, "hello", 0.9, is_final=True),
+        do.NotifyTranscript(1, "hello", 0.9, is_final=True),
         do.BeginTurn(2),
         do.StartGeneration(1, (SYSTEM, user("hello"))),
     ]

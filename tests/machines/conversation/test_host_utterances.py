@@ -49,7 +49,7 @@ def quiet(mode: facts.TurnMode = MANUAL) -> Call:
 def test_to_a_quiet_caller_it_is_said_at_once(mode: SayMode, turn_mode: facts.TurnMode) -> None:
     call = quiet(turn_mode)
     assert call.happens(say(mode=mode)) == [
-        do.TellSegment(1, 0, "By the way."),
+        do.NotifySegment(1, 0, "By the way."),
         do.Speak(1, 0, "By the way."),
         do.FinishSpeech(1),
     ]
@@ -86,7 +86,7 @@ def test_what_is_urgent_cuts_an_answer_off_where_it_was_heard() -> None:
     effects = call.happens(say(mode=SayMode.INTERRUPT), after_ms=250)
     assert effects[:2] == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one two", "three.", 250),
+        do.NotifyInterrupted(1, "one two", "three.", 250),
     ]
     assert spoken(effects) == ["By the way."]
     assert call.state == "speaking"
@@ -129,22 +129,22 @@ def test_what_is_not_urgent_waits_for_the_answer(state: str, mode: SayMode) -> N
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("state", ["hearing", "pausing", "finalizing", "deciding", "weighing"])
+@pytest.mark.parametrize("state", ["hearing", "endpointing", "finalizing", "paused", "confirming"])
 def test_a_caller_who_speaks_is_never_talked_over(state: str, mode: SayMode) -> None:
     call = Call().speaking("Yes indeed.", mode=AUTOMATIC)
-    if state in ("hearing", "pausing", "finalizing"):
+    if state in ("hearing", "endpointing", "finalizing"):
         call.heard_all()
     call.handle(facts.SpeechStarted())
-    if state in ("pausing", "finalizing", "weighing"):
+    if state in ("endpointing", "finalizing", "confirming"):
         call.handle(facts.SpeechStopped(700))
     if state == "finalizing":
         call.deadline_passes()
     assert call.state == state
     assert call.happens(say(mode=mode)) == []
     assert call.state == state
-    if state in ("hearing", "deciding"):
+    if state in ("hearing", "paused"):
         call.handle(facts.SpeechStopped(700))
-    if call.state == "pausing":
+    if call.state == "endpointing":
         call.deadline_passes()
     call.final("what else")
     call.answers("Nothing.")
@@ -221,7 +221,7 @@ def test_what_waits_is_said_by_urgency_and_then_in_order() -> None:
 
 
 def test_no_more_waits_than_an_operator_allows() -> None:
-    call = Call(evolve(POLICY, max_sayings=2)).thinking()
+    call = Call(evolve(POLICY, max_host_utterances=2)).thinking()
     for text in ("one", "two", "three"):
         call.handle(say(text))
     assert call.outcome() is Outcome.IGNORED
@@ -242,7 +242,7 @@ def test_the_caller_can_talk_over_it() -> None:
     call = Call().listening(AUTOMATIC)
     call.handle(say())
     call.handle(facts.SpeechStarted())
-    assert call.state == "deciding"
+    assert call.state == "paused"
     call.handle(facts.SpeechStopped(700))
     call.final("please stop")
     assert (call.state, call.history) == ("generating", [])
@@ -257,7 +257,7 @@ def test_unless_the_host_protects_it(mode: SayMode) -> None:
     call.handle(facts.SpeechStopped(700))
     call.handle(facts.TranscriptFinal(1, "please stop"))
     call.heard_all()
-    assert effects_of(call, do.HoldSpeech) == effects_of(call, do.StopSpeech) == []
+    assert effects_of(call, do.PauseSpeech) == effects_of(call, do.StopSpeech) == []
     assert asked(call.deadline_passes()) == ["please stop"]
 
 
@@ -276,7 +276,7 @@ def test_what_follows_is_not_protected_by_it() -> None:
     call.heard_all()
     call.handle(say("Another."))
     call.handle(facts.SpeechStarted())
-    assert call.state == "deciding"
+    assert call.state == "paused"
 
 
 def test_the_callers_button_stops_even_what_is_protected() -> None:

@@ -14,7 +14,7 @@ from machines.check.walk import moment_of, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.system import ConversationSystem, Handled, LineUp
+from machines.system import ConversationSystem, Handled, ProviderChain
 from tests.machines.calls import CHARTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.repeats]
@@ -46,7 +46,7 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
         self.policy = self.usual
-        self.line_ups: dict[Role, LineUp] = {}
+        self.line_ups: dict[Role, ProviderChain] = {}
         self.begins()
 
     @initialize(
@@ -60,7 +60,7 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = flaky
         self.mode = mode
         self.policy = evolve(self.usual, barge_in=barge_in)
-        self.line_ups = {role: LineUp(providers) for role in Role}
+        self.line_ups = {role: ProviderChain(providers) for role in Role}
         self.begins()
         self.answers_the_phone()
 
@@ -70,7 +70,7 @@ class AnyCall(RuleBasedStateMachine):
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
-        self.books = moment_of(self.system, started(beginning), (), beginning).after
+        self.observed = moment_of(self.system, started(beginning), (), beginning).after
         self.told: list[tuple[Fact | None, Handled]] = [(None, beginning)]
 
     def answers_the_phone(self) -> None:
@@ -85,11 +85,11 @@ class AnyCall(RuleBasedStateMachine):
         self.now += wait
         fact = evolve(fact, at_ms=self.now)
         history = self.system.conversation.context.history
-        before, had_ended = self.books, self.system.ended
+        before, had_ended = self.observed, self.system.ended
         handled = self.system.handle(fact)
         self.told.append((fact, handled))
         moment = moment_of(self.system, before, history, handled)
-        self.books = moment.after
+        self.observed = moment.after
         for each in INVARIANTS:
             # After the end nobody is there to be answered.
             if not (each is every_request_is_answered_once and had_ended):
@@ -233,8 +233,8 @@ class AnyCall(RuleBasedStateMachine):
         texts = segments[number].text.split() if timed else []
         each = duration / max(1, len(texts))
         words = tuple(Word(text, n * each, (n + 1) * each) for n, text in enumerate(texts))
-        take = self.system.conversation.context.take + data.draw(offs)
-        self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words, take=take))
+        attempt = self.system.conversation.context.speech_attempt + data.draw(offs)
+        self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words, attempt=attempt))
 
     @rule(off=offs, position=durations, playing=st.booleans(), wait=waits)
     def playback_is_at(self, off: int, position: float, playing: bool, wait: float) -> None:
@@ -246,8 +246,8 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(off=offs, failure=failures, voiced_ms=st.sampled_from([0.0, 300.0, 5_000.0]))
     def the_voice_fails(self, off: int, failure: ProviderFailure, voiced_ms: float) -> None:
-        take = self.system.conversation.context.take
-        self.happens(facts.SynthesisFailed(self.utterance(off), failure, voiced_ms, take=take))
+        attempt = self.system.conversation.context.speech_attempt
+        self.happens(facts.SynthesisFailed(self.utterance(off), failure, voiced_ms, attempt=attempt))
 
     # --- time and ends ------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class AnyCall(RuleBasedStateMachine):
     def the_caller_hangs_up(self, reason: EndReason) -> None:
         self.happens(facts.HungUp(reason))
 
-    @precondition(lambda self: self.books.over)
+    @precondition(lambda self: self.observed.over)
     @rule()
     def everything_is_closed(self) -> None:
         self.happens(facts.EverythingClosed())

@@ -8,7 +8,7 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import StopCause, Trouble
+from machines.effects import ClientError, StopCause
 from machines.facts import EndReason, Role
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
@@ -50,7 +50,7 @@ def deciding(policy: ConversationPolicy = POLICY, *, after_ms: float = 850) -> C
     call.handle(facts.SpeechStarted())
     call.now += 50
     call.plays(after_ms + 50, playing=False)
-    assert call.state == "deciding"
+    assert call.state == "paused"
     return call
 
 
@@ -58,7 +58,7 @@ def weighing(policy: ConversationPolicy = POLICY) -> Call:
     """And the voice has ended; its words are awaited."""
     call = deciding(policy)
     call.handle(facts.SpeechStopped(LONG_VOICE_MS), after_ms=LONG_VOICE_MS)
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     return call
 
 
@@ -66,7 +66,7 @@ def weighing_speech(policy: ConversationPolicy = POLICY) -> Call:
     """The voice goes on and on; the words of its beginning are awaited."""
     call = deciding(policy)
     call.deadline_passes()
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     return call
 
 
@@ -91,7 +91,7 @@ def of_kinds(effects: list[do.Effect], *kinds: type[do.Effect]) -> list[do.Effec
 
 
 HEARD = [("user", "hello"), ("assistant", "one two")]
-"""The history, when the answer was cut off where `deciding` holds it."""
+"""The history, when the answer was cut off where `paused` holds it."""
 
 
 # --- voice ------------------------------------------------------------------------------------------------
@@ -99,8 +99,8 @@ HEARD = [("user", "hello"), ("assistant", "one two")]
 
 def test_voice_over_an_answer_holds_it_at_once() -> None:
     call = speaking()
-    assert call.happens(facts.SpeechStarted()) == [do.HoldSpeech(1), do.BeginTurn(3)]
-    assert call.state == "deciding"
+    assert call.happens(facts.SpeechStarted()) == [do.PauseSpeech(1), do.BeginTurn(3)]
+    assert call.state == "paused"
 
 
 def test_after_a_cough_the_answer_goes_on() -> None:
@@ -122,7 +122,7 @@ def test_a_longer_voice_is_waited_for_to_be_understood() -> None:
         do.FinalizeTurn(3),
         do.BeginTurn(4),
     ]
-    assert call.state == "weighing"
+    assert call.state == "confirming"
 
 
 def test_a_voice_that_goes_on_without_words_is_asked_about_in_the_end() -> None:
@@ -131,7 +131,7 @@ def test_a_voice_that_goes_on_without_words_is_asked_about_in_the_end() -> None:
     held_at = call.now
     assert call.deadline_passes() == [do.FinalizeTurn(3), do.BeginTurn(4)]
     assert call.now - held_at == POLICY.barge_in_patience_ms
-    assert call.state == "weighing"
+    assert call.state == "confirming"
 
 
 def test_where_voice_alone_interrupts_no_words_are_needed() -> None:
@@ -139,7 +139,7 @@ def test_where_voice_alone_interrupts_no_words_are_needed() -> None:
     call.handle(facts.SpeechStarted())
     assert call.deadline_passes() == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one two", "three four five six seven eight nine ten", 1050),
+        do.NotifyInterrupted(1, "one two", "three four five six seven eight nine ten", 1050),
     ]
     assert call.state == "hearing"
     assert call.history == HEARD
@@ -172,8 +172,8 @@ def test_words_interrupt_as_soon_as_they_are_understood() -> None:
     call = deciding()
     assert interim(call, "please stop") == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
-        do.TellTranscript(3, "please stop", 0.0, is_final=False, speech_ms=0.0),
+        do.NotifyInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
+        do.NotifyTranscript(3, "please stop", 0.0, is_final=False, speech_ms=0.0),
     ]
     assert call.state == "hearing"
     assert call.history == HEARD
@@ -184,15 +184,15 @@ def test_neither_backchannels_nor_the_answers_echo_interrupt(words: str) -> None
     call = deciding()
     armed = call.memory.deadline_armed
     [told] = interim(call, words)
-    assert isinstance(told, do.TellTranscript)
-    assert call.state == "deciding"
+    assert isinstance(told, do.NotifyTranscript)
+    assert call.state == "paused"
     assert call.memory.deadline_armed == armed, "the patience with them has an end"
 
 
 def test_so_many_words_interrupt_as_are_asked_for() -> None:
     call = deciding(evolve(POLICY, barge_in_min_words=3))
     interim(call, "yeah please stop")
-    assert call.state == "deciding"
+    assert call.state == "paused"
     interim(call, "yeah please stop it")
     assert call.state == "hearing"
 
@@ -204,15 +204,15 @@ def test_words_of_a_turn_that_waits_do_not_interrupt_the_next_answer() -> None:
     assert call.memory.turns_queued == (2,)
     call.segment(0, SAID)
     call.handle(facts.SpeechStarted())
-    assert call.state == "deciding"
+    assert call.state == "paused"
     interim(call, "and the weather", turn=2)
-    assert call.state == "deciding"
+    assert call.state == "paused"
 
 
 def test_a_provider_that_expects_the_end_of_the_turn_interrupts_with_its_words() -> None:
     call = deciding()
     call.handle(facts.EagerEndOfTurn(3, "okay"))
-    assert call.state == "deciding"
+    assert call.state == "paused"
     call.handle(facts.EagerEndOfTurn(3, "okay stop"))
     assert (call.state, call.history) == ("hearing", HEARD)
 
@@ -241,10 +241,10 @@ def test_words_interrupt_and_are_answered() -> None:
     call = weighing()
     assert call.final("please stop") == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
-        do.TellTranscript(3, "please stop", 0.9, is_final=True, speech_ms=800),
+        do.NotifyInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
+        do.NotifyTranscript(3, "please stop", 0.9, is_final=True, speech_ms=800),
         do.StartGeneration(2, (SYSTEM, *call.memory.history, user("please stop"))),
-        do.TellAnswerStarted(2),
+        do.NotifyAnswerStarted(2),
     ]
     assert (call.state, call.history) == ("generating", HEARD)
 
@@ -261,7 +261,7 @@ def test_words_over_an_answer_of_which_nothing_was_heard_go_on_with_the_question
 def test_without_words_that_count_the_answer_goes_on(words: str) -> None:
     call = weighing()
     assert call.final(words) == [
-        do.TellTranscript(3, words, 0.9, is_final=True, speech_ms=800),
+        do.NotifyTranscript(3, words, 0.9, is_final=True, speech_ms=800),
         do.ResumeSpeech(1),
     ]
     assert call.state == "speaking"
@@ -288,7 +288,7 @@ def test_interim_words_that_come_late_interrupt_and_the_final_ones_are_answered(
 def test_an_eager_end_of_turn_that_comes_late_interrupts_too() -> None:
     call = weighing()
     call.handle(facts.EagerEndOfTurn(3, "right"))
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     call.handle(facts.EagerEndOfTurn(3, "right stop"))
     assert call.state == "finalizing"
 
@@ -309,7 +309,7 @@ def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(300), after_ms=300)
     call.final("please stop")
-    assert (call.state, call.history) == ("pausing", HEARD)
+    assert (call.state, call.history) == ("endpointing", HEARD)
     call.deadline_passes()
     call.final("it now")
     assert call.memory.caller_words == "please stop it now"
@@ -321,7 +321,7 @@ def test_words_that_follow_a_backchannel_are_weighed_as_well() -> None:
     call.handle(facts.SpeechStopped(300), after_ms=300)
     effects = call.final("uh-huh")
     assert of_kinds(effects, do.FinalizeTurn, do.ResumeSpeech) == [do.FinalizeTurn(4)]
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     call.final("please stop")
     assert (call.state, call.history) == ("generating", HEARD)
 
@@ -365,7 +365,9 @@ def test_words_that_never_come_are_not_waited_for_for_long() -> None:
 def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
     call = weighing()
     effects = call.happens(facts.TranscriptionFailed(3, PASSING))
-    assert effects[0] == do.TellTrouble(Trouble.TRANSCRIPTION_FAILED, "connection lost", retryable=True)
+    assert effects[0] == do.NotifyClientError(
+        ClientError.TRANSCRIPTION_FAILED, "connection lost", retryable=True
+    )
     assert do.ResumeSpeech(1) in effects
     assert call.state == "speaking"
 
@@ -373,20 +375,20 @@ def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
 def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> None:
     call = weighing_speech()
     call.happens(facts.TranscriptionFailed(call.memory.turn, PASSING))
-    assert call.state == "weighing"
+    assert call.state == "confirming"
 
 
 # --- what goes on meanwhile -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_the_model_goes_on_while_the_answer_is_held(state: str) -> None:
     call = Call().thinking(mode=AUTOMATIC)
     call.segment(0, "Yes.")
     call.handle(facts.SpeechStarted())
-    if state == "weighing":
+    if state == "confirming":
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    assert call.segment(1, "Indeed.") == [do.TellSegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
+    assert call.segment(1, "Indeed.") == [do.NotifySegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
     call.handle(facts.GenerationAlive(1))
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]
     assert call.state == state
@@ -411,7 +413,7 @@ def test_a_model_that_breaks_off_while_the_answer_is_held_is_dealt_with(
     assert of_kinds(effects, do.StartGeneration, do.FinishSpeech) == [
         do.StartGeneration(2, (SYSTEM, user("hello"), begun)) if failure is PASSING else do.FinishSpeech(1)
     ]
-    assert call.state == "deciding"
+    assert call.state == "paused"
 
 
 def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_on() -> None:
@@ -421,7 +423,7 @@ def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_o
     call.plays()
     call.handle(facts.SpeechStarted())
     call.deadline_passes()
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     call.handle(facts.SpeechStopped(10_000))
     call.final("")
     call.final("")
@@ -433,12 +435,12 @@ def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_o
     assert any(isinstance(effect, do.StartGeneration) for effect in effects)
 
 
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_the_callers_button_interrupts_an_answer_that_is_held(state: str) -> None:
-    call = deciding() if state == "deciding" else weighing()
+    call = deciding() if state == "paused" else weighing()
     effects = call.happens(facts.InterruptRequested())
     assert of_kinds(effects, do.StopSpeech, do.BeginTurn) == [do.StopSpeech(1, StopCause.INTERRUPTED)]
-    assert call.state == ("hearing" if state == "deciding" else "finalizing")
+    assert call.state == ("hearing" if state == "paused" else "finalizing")
     assert call.history == HEARD
 
 
@@ -472,7 +474,7 @@ def test_a_recording_that_ends_ends_what_is_being_said(words: str) -> None:
         do.BeginTurn(4),
         do.Acknowledge(STOP),
     ]
-    assert call.state == "weighing"
+    assert call.state == "confirming"
     call.final(words)
     assert call.state == ("generating" if words else "speaking")
 
@@ -480,25 +482,25 @@ def test_a_recording_that_ends_ends_what_is_being_said(words: str) -> None:
 def test_a_recording_that_ends_while_words_are_weighed_is_acknowledged() -> None:
     call = weighing()
     assert call.happens(facts.RecordingStopped(STOP)) == [do.Acknowledge(STOP)]
-    assert call.state == "weighing"
+    assert call.state == "confirming"
 
 
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_an_answer_that_ends_while_it_is_held_was_heard_whole(state: str) -> None:
-    call = deciding() if state == "deciding" else weighing()
+    call = deciding() if state == "paused" else weighing()
     assert call.heard_all() == []
     assert call.history == [("user", "hello"), ("assistant", SAID)]
-    assert call.state == ("hearing" if state == "deciding" else "finalizing")
-    if state == "weighing":
+    assert call.state == ("hearing" if state == "paused" else "finalizing")
+    if state == "confirming":
         call.final("yes")
         assert call.state == "generating", "after the answer it is a reply"
 
 
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: str) -> None:
     call = Call().speaking(SAID, mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
-    if state == "weighing":
+    if state == "confirming":
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     effects = call.voice_fails()
     assert of_kinds(effects, do.RestartSpeech, do.Speak, do.ResumeSpeech) == [
@@ -508,25 +510,25 @@ def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: st
     assert call.state == state
     reopened(call, Role.TTS)
     call.voice_fails(FATAL)
-    assert call.state == ("hearing" if state == "deciding" else "finalizing")
+    assert call.state == ("hearing" if state == "paused" else "finalizing")
     assert call.history == []
     assert call.memory.caller_words == "hello"
 
 
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_the_end_of_the_call_ends_an_answer_that_is_held(state: str) -> None:
-    call = deciding() if state == "deciding" else weighing()
+    call = deciding() if state == "paused" else weighing()
     effects = call.happens(HUNG_UP)
     assert do.StopSpeech(1, StopCause.ENDED) in effects
     assert (call.state, call.history) == ("closing", HEARD)
 
 
 @pytest.mark.parametrize("role", [Role.STT, Role.LLM, Role.TTS])
-@pytest.mark.parametrize("state", ["deciding", "weighing"])
+@pytest.mark.parametrize("state", ["paused", "confirming"])
 def test_a_provider_lost_for_good_ends_an_answer_that_is_held(state: str, role: Role) -> None:
-    call = deciding() if state == "deciding" else weighing()
+    call = deciding() if state == "paused" else weighing()
     call.system.conversation.handle(facts.LinkDown(role, FATAL, at_ms=call.now))
-    assert call.state == ("closing" if role is Role.TTS else "parting")
+    assert call.state == ("closing" if role is Role.TTS else "saying_goodbye")
     assert call.history == HEARD
 
 
@@ -536,7 +538,7 @@ def leaving() -> Call:
     call.voiced(0, *POLICY.fallback.third.split())
     call.plays()
     call.handle(facts.SpeechStarted())
-    assert call.state == "deciding"
+    assert call.state == "paused"
     return call
 
 
@@ -603,7 +605,7 @@ def test_after_an_interruption_voice_holds_answers_again() -> None:
     call.deadline_passes()
     call.final("please stop")
     call.answers("Yes indeed.")
-    assert do.HoldSpeech(call.utterance) in call.happens(facts.SpeechStarted())
+    assert do.PauseSpeech(call.utterance) in call.happens(facts.SpeechStarted())
 
 
 def test_a_voice_that_ends_then_is_understood_while_the_answer_goes_on() -> None:
@@ -612,7 +614,7 @@ def test_a_voice_that_ends_then_is_understood_while_the_answer_goes_on() -> None
     turn = call.memory.turn
     assert call.happens(facts.SpeechStopped(LONG_VOICE_MS)) == [do.FinalizeTurn(turn), do.BeginTurn(turn + 1)]
     assert call.happens(facts.TranscriptFinal(turn, "two three")) == [
-        do.TellTranscript(turn, "two three", 0.0, is_final=True, speech_ms=0.0)
+        do.NotifyTranscript(turn, "two three", 0.0, is_final=True, speech_ms=0.0)
     ]
     call.heard_all()
     assert (call.state, call.memory.deadline_armed) == ("quiet", None), "nothing waits to be answered"
@@ -648,7 +650,7 @@ def test_a_caller_who_speaks_on_after_the_answer_is_not_hurried() -> None:
     call.handle(facts.SpeechStarted())
     call.heard_all()
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     call.deadline_passes()
     call.final("how is the weather")
     assert call.state == "generating"
@@ -690,11 +692,11 @@ def test_what_is_said_while_nothing_is_being_said_is_neither_echo_nor_backchanne
 def test_an_answer_that_begins_while_the_caller_speaks_is_held_before_its_first_word() -> None:
     call = Call(evolve(POLICY, barge_in_thinking=False)).thinking(mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
-    assert of_kinds(call.segment(0, "Yes."), do.Speak, do.HoldSpeech) == [
+    assert of_kinds(call.segment(0, "Yes."), do.Speak, do.PauseSpeech) == [
         do.Speak(1, 0, "Yes."),
-        do.HoldSpeech(1),
+        do.PauseSpeech(1),
     ]
-    assert call.state == "deciding"
+    assert call.state == "paused"
     call.handle(facts.SpeechStopped(100))
     assert call.state == "speaking"
 
@@ -715,7 +717,7 @@ def test_a_greeting_that_may_not_be_interrupted_is_heard_whole() -> None:
     call.handle(facts.RecordingStarted(AUTOMATIC))
     call.links_come_up()
     call.deadline_passes()
-    assert of_kinds(call.happens(facts.SpeechStarted()), do.HoldSpeech, do.StopSpeech) == []
+    assert of_kinds(call.happens(facts.SpeechStarted()), do.PauseSpeech, do.StopSpeech) == []
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     call.handle(facts.TranscriptFinal(1, "I need help"))
     assert call.state == "speaking"
@@ -734,7 +736,7 @@ def test_the_answers_after_a_protected_greeting_can_be_interrupted() -> None:
     call.deadline_passes()
     call.final("hello")
     call.answers("Yes indeed.")
-    assert do.HoldSpeech in map(type, call.happens(facts.SpeechStarted()))
+    assert do.PauseSpeech in map(type, call.happens(facts.SpeechStarted()))
 
 
 # --- history ----------------------------------------------------------------------------------------------
@@ -768,7 +770,7 @@ def test_the_callers_hand_interrupts_at_once(heard: int, fact: facts.Fact) -> No
     said, words = min(1000, 100 * heard + 50), SAID.split()
     assert effects[:3] == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
-        do.TellInterrupted(1, " ".join(words[:heard]), " ".join(words[heard:]), said),
+        do.NotifyInterrupted(1, " ".join(words[:heard]), " ".join(words[heard:]), said),
         do.BeginTurn(3),
     ]
     assert call.state == "quiet"
@@ -830,7 +832,7 @@ def test_near_the_end_of_the_answer_a_backchannel_is_a_reply(words: str, way: st
 def test_before_that_it_is_none() -> None:
     call = deciding(after_ms=LENGTH_MS - POLICY.backchannel_end_ms - 100)
     interim(call, "yes")
-    assert call.state == "deciding"
+    assert call.state == "paused"
 
 
 def test_where_more_of_the_answer_may_come_it_is_none() -> None:
@@ -841,7 +843,7 @@ def test_where_more_of_the_answer_may_come_it_is_none() -> None:
     call.now += 150
     call.handle(facts.SpeechStarted())
     interim(call, "yes")
-    assert call.state == "deciding"
+    assert call.state == "paused"
 
 
 def test_an_echo_is_no_reply_at_the_end_either() -> None:
@@ -849,7 +851,7 @@ def test_an_echo_is_no_reply_at_the_end_either() -> None:
     call.handle(facts.SpeechStopped(100))
     call.handle(facts.SpeechStarted(), after_ms=300)
     interim(call, "seven eight")
-    assert call.state == "deciding", "where there was a false alarm there may be an echo"
+    assert call.state == "paused", "where there was a false alarm there may be an echo"
 
 
 def test_a_reply_may_take_up_the_last_words() -> None:

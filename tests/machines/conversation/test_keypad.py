@@ -25,7 +25,7 @@ from tests.machines.calls import (
 )
 
 BUSY = facts.ProviderFailure(ErrorClass.TRANSIENT, "busy")
-ANTICIPATING = evolve(POLICY, anticipations=1)
+ANTICIPATING = evolve(POLICY, speculations=1)
 PROTECTED = evolve(POLICY, barge_in=False)
 
 
@@ -36,7 +36,7 @@ def asked(effects: list[do.Effect]) -> list[str]:
 
 def told(call: Call) -> list[str]:
     """The final transcripts that the caller's side was shown."""
-    return [each.text for each in effects_of(call, do.TellTranscript) if each.is_final]  # type: ignore[attr-defined]
+    return [each.text for each in effects_of(call, do.NotifyTranscript) if each.is_final]  # type: ignore[attr-defined]
 
 
 def press(call: Call, keys: str) -> list[do.Effect]:
@@ -49,14 +49,14 @@ def press(call: Call, keys: str) -> list[do.Effect]:
 
 def in_state(state: str) -> Call:
     """A call in automatic mode, in this state; what was said before it is "hello"."""
-    if state in ("speaking", "deciding", "weighing"):
+    if state in ("speaking", "paused", "confirming"):
         call = Call().speaking("one two three.", mode=AUTOMATIC)
         call.voiced(0, "one", "two", "three.")
         call.plays()
         call.now += 50
         if state != "speaking":
             call.handle(facts.SpeechStarted())
-        if state == "weighing":
+        if state == "confirming":
             call.handle(facts.SpeechStopped(700))
     elif state in ("generating", "retrying"):
         call = Call(evolve(POLICY, llm_retry_delays_ms=(500,))).thinking(mode=AUTOMATIC)
@@ -67,9 +67,9 @@ def in_state(state: str) -> Call:
         if state != "quiet":
             call.handle(facts.SpeechStarted())
             call.handle(facts.TranscriptInterim(1, "hello"))
-        if state in ("pausing", "finalizing"):
+        if state in ("endpointing", "finalizing"):
             call.handle(facts.SpeechStopped(700))
-        if state == "expecting":
+        if state == "speculating":
             call.handle(facts.EagerEndOfTurn(1, "hello"))
         if state == "finalizing":
             call.deadline_passes()
@@ -82,14 +82,14 @@ def in_state(state: str) -> Call:
     [
         ("quiet", "", []),
         ("hearing", "", []),
-        ("pausing", "", []),
-        ("expecting", "", []),
+        ("endpointing", "", []),
+        ("speculating", "", []),
         ("finalizing", "hello ", []),
         ("generating", "hello ", []),
         ("retrying", "hello ", []),
         ("speaking", "", [("user", "hello"), ("assistant", "one two")]),
-        ("deciding", "", [("user", "hello"), ("assistant", "one two")]),
-        ("weighing", "", [("user", "hello"), ("assistant", "one two")]),
+        ("paused", "", [("user", "hello"), ("assistant", "one two")]),
+        ("confirming", "", [("user", "hello"), ("assistant", "one two")]),
     ],
 )
 def test_keys_are_the_callers_words_whatever_the_call_is_doing(
@@ -97,9 +97,9 @@ def test_keys_are_the_callers_words_whatever_the_call_is_doing(
 ) -> None:
     call = in_state(state)
     press(call, "1")
-    assert call.state == "keying"
+    assert call.state == "keypad"
     press(call, "23")
-    assert call.state == "keying"
+    assert call.state == "keypad"
     assert asked(call.deadline_passes()) == [f"{said}I pressed 1 2 3 on the keypad."]
     assert (call.state, call.history) == ("generating", history)
     call.answers("Thanks.")
@@ -111,15 +111,15 @@ def test_keys_are_the_callers_words_whatever_the_call_is_doing(
     ]
 
 
-@pytest.mark.parametrize("state", ["speaking", "deciding", "weighing"])
+@pytest.mark.parametrize("state", ["speaking", "paused", "confirming"])
 def test_a_key_cuts_an_answer_off_where_it_was_heard(state: str) -> None:
     effects = press(in_state(state), "1")
     assert do.StopSpeech(1, StopCause.INTERRUPTED) in effects
-    [interrupted] = [each for each in effects if isinstance(each, do.TellInterrupted)]
+    [interrupted] = [each for each in effects if isinstance(each, do.NotifyInterrupted)]
     assert (interrupted.heard, interrupted.unheard) == ("one two", "three.")
 
 
-@pytest.mark.parametrize("state", ["generating", "expecting"])
+@pytest.mark.parametrize("state", ["generating", "speculating"])
 def test_a_key_cancels_the_answer_that_is_prepared(state: str) -> None:
     assert do.CancelGeneration(1) in press(in_state(state), "1")
 
@@ -167,7 +167,7 @@ def test_the_terminator_ends_the_string_at_once_and_is_no_part_of_it() -> None:
 def test_a_terminator_that_ends_nothing_is_a_key_like_any_other() -> None:
     call = in_state("quiet")
     press(call, "#")
-    assert call.state == "keying"
+    assert call.state == "keypad"
     assert asked(call.deadline_passes()) == ["I pressed # on the keypad."]
 
 
@@ -179,7 +179,7 @@ def test_another_key_can_be_the_terminator() -> None:
 def test_without_a_terminator_only_time_ends_the_string() -> None:
     call = Call(evolve(POLICY, digits_terminator="")).listening(AUTOMATIC)
     press(call, "1#")
-    assert call.state == "keying"
+    assert call.state == "keypad"
     assert asked(call.deadline_passes()) == ["I pressed 1 # on the keypad."]
 
 
@@ -190,7 +190,7 @@ def test_every_key_is_waited_after_anew() -> None:
     assert first is not None
     call.handle(facts.DigitPressed("2"), after_ms=2_900)
     call.handle(facts.DeadlinePassed(first), after_ms=100)
-    assert (call.outcome(), call.state) == (Outcome.REFUSED, "keying")
+    assert (call.outcome(), call.state) == (Outcome.REFUSED, "keypad")
     [*_, arming] = [each for each in call.all_effects if isinstance(each, do.ArmDeadline)]
     assert arming.delay_ms == POLICY.digits_timeout_ms
     assert asked(call.deadline_passes()) == ["I pressed 1 2 on the keypad."]
@@ -240,7 +240,7 @@ def test_a_voice_does_not_end_the_string(fact: facts.Fact) -> None:
     call = in_state("quiet")
     press(call, "1")
     call.handle(fact)
-    assert (call.outcome(), call.state) == (Outcome.IGNORED, "keying")
+    assert (call.outcome(), call.state) == (Outcome.IGNORED, "keypad")
     assert asked(press(call, "2#")) == ["I pressed 1 2 on the keypad."]
 
 
@@ -248,7 +248,7 @@ def test_what_is_said_meanwhile_is_shown_and_not_answered() -> None:
     call = in_state("quiet")
     press(call, "1")
     assert call.happens(facts.TranscriptInterim(1, "let me see")) == [
-        do.TellTranscript(1, "let me see", 0.0, is_final=False, speech_ms=0.0)
+        do.NotifyTranscript(1, "let me see", 0.0, is_final=False, speech_ms=0.0)
     ]
     assert asked(call.deadline_passes()) == ["I pressed 1 on the keypad."]
     call.handle(facts.TranscriptFinal(1, "let me see"))
@@ -269,7 +269,7 @@ def test_what_the_host_wants_said_waits_until_the_keys_are_answered() -> None:
     call = in_state("quiet")
     press(call, "1")
     assert call.happens(facts.SayRequested("Fire!", facts.SayMode.INTERRUPT)) == []
-    assert call.state == "keying"
+    assert call.state == "keypad"
     call.deadline_passes()
     call.answers("Thanks.")
     call.heard_all()
@@ -327,13 +327,13 @@ def test_a_link_that_is_lost_and_comes_back_does_not_touch_the_string(role: Role
     call = in_state("quiet")
     press(call, "1")
     call.handle(facts.LinkFailed(role, 1, PASSING))
-    assert call.state == "keying"
+    assert call.state == "keypad"
     reopened(call, role)
     assert asked(press(call, "2#")) == ["I pressed 1 2 on the keypad."]
 
 
 @pytest.mark.parametrize(
-    ("role", "state"), [(Role.STT, "parting"), (Role.LLM, "parting"), (Role.TTS, "closing")]
+    ("role", "state"), [(Role.STT, "saying_goodbye"), (Role.LLM, "saying_goodbye"), (Role.TTS, "closing")]
 )
 def test_a_link_that_is_gone_ends_the_call_as_ever(role: Role, state: str) -> None:
     call = in_state("quiet")

@@ -125,7 +125,7 @@ def test_interim_words_of_a_turn_that_waits_are_not_the_next_turns() -> None:
     call.handle(facts.RecordingStopped())
     call.deadline_passes()
     effects = call.deadline_passes()
-    assert [each.text for each in effects if isinstance(each, do.TellTranscript)] == [""]
+    assert [each.text for each in effects if isinstance(each, do.NotifyTranscript)] == [""]
 
 
 def test_a_turn_said_in_full_is_answered_together_with_those_that_wait() -> None:

@@ -25,7 +25,7 @@ from tests.machines.calls import (
     user,
 )
 
-EAGER = evolve(POLICY, anticipations=2)
+EAGER = evolve(POLICY, speculations=2)
 WORDS = "tell me a joke"
 
 
@@ -44,13 +44,13 @@ def expecting(policy: ConversationPolicy = EAGER) -> Call:
     """The turn is probably over, and the model was asked."""
     call = listening(policy)
     call.handle(facts.EagerEndOfTurn(1, WORDS), after_ms=200)
-    assert call.state == "expecting"
+    assert call.state == "speculating"
     return call
 
 
 def told_of_answers(call: Call) -> list[do.Effect]:
     """What the caller's side knows of answers."""
-    kinds = (do.TellAnswerStarted, do.TellAnswerEnded, do.TellSegment, do.Speak, do.StopSpeech)
+    kinds = (do.NotifyAnswerStarted, do.NotifyAnswerEnded, do.NotifySegment, do.Speak, do.StopSpeech)
     return [effect for effect in call.all_effects if isinstance(effect, kinds)]
 
 
@@ -65,18 +65,18 @@ def asked(call: Call) -> list[str]:
 def test_the_model_is_asked_when_the_turn_is_probably_over() -> None:
     call = listening()
     assert call.happens(facts.EagerEndOfTurn(1, WORDS, 0.7)) == [
-        do.TellTranscript(1, WORDS, 0.7, is_final=False, speech_ms=0.0),
+        do.NotifyTranscript(1, WORDS, 0.7, is_final=False, speech_ms=0.0),
         do.StartGeneration(1, (SYSTEM, user(WORDS))),
     ]
-    assert call.state == "expecting"
+    assert call.state == "speculating"
     assert told_of_answers(call) == []
 
 
-@pytest.mark.parametrize("policy", [POLICY, evolve(EAGER, anticipations=0)])
+@pytest.mark.parametrize("policy", [POLICY, evolve(EAGER, speculations=0)])
 def test_unless_an_operator_wants_it_it_is_not(policy: ConversationPolicy) -> None:
     call = listening(policy)
     call.handle(facts.EagerEndOfTurn(1, WORDS))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     assert asked(call) == []
 
 
@@ -114,7 +114,7 @@ def test_what_the_model_says_is_kept_and_not_said() -> None:
     assert call.happens(facts.GenerationAlive(1)) == []
     assert call.segment(1, "Who is there?") == []
     assert call.happens(facts.GenerationFinished(1)) == []
-    assert call.state == "expecting"
+    assert call.state == "speculating"
     assert told_of_answers(call) == []
 
 
@@ -125,15 +125,15 @@ def test_at_the_end_of_the_turn_what_is_there_is_said_and_the_rest_when_it_comes
     call = expecting()
     call.segment(0, "Knock knock.")
     assert call.happens(facts.EndOfTurn(1, WORDS, 0.9, 900)) == [
-        do.TellTranscript(1, WORDS, 0.9, is_final=True, speech_ms=900),
+        do.NotifyTranscript(1, WORDS, 0.9, is_final=True, speech_ms=900),
         do.BeginTurn(2),
-        do.TellAnswerStarted(1),
-        do.TellSegment(1, 0, "Knock knock."),
+        do.NotifyAnswerStarted(1),
+        do.NotifySegment(1, 0, "Knock knock."),
         do.Speak(1, 0, "Knock knock."),
     ]
     assert call.state == "speaking"
     assert call.segment(1, "Who is there?") == [
-        do.TellSegment(1, 1, "Who is there?"),
+        do.NotifySegment(1, 1, "Who is there?"),
         do.Speak(1, 1, "Who is there?"),
     ]
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]
@@ -156,7 +156,7 @@ def test_an_answer_that_is_there_as_a_whole_is_said_as_a_whole() -> None:
 def test_an_answer_of_which_nothing_is_there_is_waited_for() -> None:
     call = expecting()
     effects = call.happens(facts.EndOfTurn(1, WORDS))
-    assert effects[-1] == do.TellAnswerStarted(1)
+    assert effects[-1] == do.NotifyAnswerStarted(1)
     assert call.state == "generating"
     assert do.Speak(1, 0, "Knock knock.") in call.segment(0, "Knock knock.")
     assert asked(call) == [WORDS]
@@ -186,7 +186,7 @@ def test_the_time_it_saved_shows_in_the_latency() -> None:
     call.handle(facts.PlaybackAt(1, 0, playing=True), after_ms=80)
     call.handle(facts.GenerationFinished(1))
     call.handle(facts.PlaybackFinished(1))
-    [ended] = [effect for effect in call.all_effects if isinstance(effect, do.TellAnswerEnded)]
+    [ended] = [effect for effect in call.all_effects if isinstance(effect, do.NotifyAnswerEnded)]
     assert ended.latency == do.TurnLatency(
         endpoint_ms=550, transcript_ms=0, first_segment_ms=0, first_audio_ms=80, total_ms=630
     )
@@ -211,7 +211,7 @@ def test_other_words_at_the_end_of_the_turn_are_answered_instead() -> None:
     assert effects[0] == do.CancelGeneration(1)
     assert effects[-2:] == [
         do.StartGeneration(2, (SYSTEM, user("tell me a joke please"))),
-        do.TellAnswerStarted(2),
+        do.NotifyAnswerStarted(2),
     ]
     assert call.state == "generating"
     call.segment(0, "No.")
@@ -250,9 +250,9 @@ def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants(
     effects = call.happens(facts.EagerEndOfTurn(1, "tell me a joke please"))
     assert effects[0] == do.CancelGeneration(1)
     assert asked(call) == [WORDS, "tell me a joke please"]
-    assert call.state == "expecting"
+    assert call.state == "speculating"
     assert do.CancelGeneration(2) in call.happens(facts.EagerEndOfTurn(1, "tell me a joke please now"))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     call.handle(facts.TurnResumed(1))
     call.handle(facts.EagerEndOfTurn(1, "tell me a joke please now or"))
     assert asked(call) == [WORDS, "tell me a joke please"]
@@ -266,7 +266,7 @@ def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants(
 def test_interim_words_do_not_drop_it() -> None:
     call = expecting()
     call.handle(facts.TranscriptInterim(1, "tell me a joke please"))
-    assert call.state == "expecting"
+    assert call.state == "speculating"
 
 
 # --- what else may happen ---------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_a_model_that_fails_is_asked_once_more_at_the_end(failure: facts.Provide
     call = expecting()
     call.segment(0, "Knock knock.")
     call.handle(facts.GenerationFailed(1, failure))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     assert told_of_answers(call) == []
     call.handle(facts.EndOfTurn(1, WORDS))
     assert call.state == "generating"
@@ -312,7 +312,7 @@ def test_a_model_that_fails_then_has_all_its_retries() -> None:
 def test_an_empty_answer_is_none() -> None:
     call = expecting()
     call.handle(facts.GenerationFinished(1))
-    assert call.state == "pausing"
+    assert call.state == "endpointing"
     call.handle(facts.EndOfTurn(1, WORDS))
     assert call.state == "generating"
 
@@ -335,7 +335,7 @@ def test_an_answer_that_was_adopted_can_be_interrupted() -> None:
     call.plays()
     call.handle(facts.SpeechStarted(), after_ms=150)
     effects = call.happens(facts.TranscriptInterim(call.memory.turn, "please stop"))
-    assert do.TellInterrupted(1, "Knock", "knock.", 150) in effects
+    assert do.NotifyInterrupted(1, "Knock", "knock.", 150) in effects
     assert do.CancelGeneration(1) in effects
 
 
@@ -345,7 +345,7 @@ def test_a_recording_by_hand_drops_it_and_another_does_not(mode: facts.TurnMode)
     effects = call.happens(facts.RecordingStarted(mode, START))
     assert do.Acknowledge(START) in effects
     assert (do.CancelGeneration(1) in effects) is (mode is MANUAL)
-    assert call.state == ("quiet" if mode is MANUAL else "expecting")
+    assert call.state == ("quiet" if mode is MANUAL else "speculating")
 
 
 def test_a_recording_that_ends_ends_the_turn() -> None:
@@ -376,13 +376,13 @@ def test_so_does_a_provider_that_is_lost_for_good(role: Role) -> None:
     call = expecting()
     effects = call.system.conversation.handle(facts.LinkDown(role, FATAL, at_ms=call.now)).effects
     assert do.CancelGeneration(1) in effects
-    assert call.state == ("closing" if role is Role.TTS else "parting")
+    assert call.state == ("closing" if role is Role.TTS else "saying_goodbye")
 
 
 def test_what_the_host_wants_said_waits() -> None:
     call = expecting()
     call.handle(facts.SayRequested("By the way.", facts.SayMode.INTERRUPT))
-    assert call.state == "expecting"
+    assert call.state == "speculating"
     call.segment(0, "Knock knock.")
     call.handle(facts.EndOfTurn(1, WORDS))
     call.answers()
@@ -393,4 +393,4 @@ def test_what_the_host_wants_said_waits() -> None:
 def test_trouble_with_speech_to_text_does_not_disturb_it() -> None:
     call = expecting()
     call.happens(facts.TranscriptionFailed(1, PASSING))
-    assert call.state == "expecting"
+    assert call.state == "speculating"

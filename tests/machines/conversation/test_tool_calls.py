@@ -29,7 +29,7 @@ def asked_for(*calls: ToolCall, policy: ConversationPolicy = TOOLED) -> Call:
     """The model wants these called before it says anything."""
     call = Call(policy).thinking(mode=AUTOMATIC)
     call.handle(facts.GenerationFinished(call.memory.generation, calls))
-    assert call.state == "calling"
+    assert call.state == "running_tools"
     return call
 
 
@@ -112,7 +112,7 @@ def test_what_is_said_before_a_call_is_heard_while_it_runs() -> None:
     assert (call.state, run(call.last.effects)) == ("speaking", [1])
     call.happens(facts.ToolFinished(1, "sunny"))
     call.heard_all()
-    assert call.state == "calling"
+    assert call.state == "running_tools"
     assert len(requests(call.deadline_passes())) == 1
     assert call.memory.history[1] == Message(
         Speaker.ASSISTANT, "Let me look.", heard_ms=0.0, calls=(CallRecord(1, LOOK, "sunny"),)
@@ -189,7 +189,7 @@ def test_a_cough_costs_nothing() -> None:
     call.happens(facts.TranscriptFinal(call.memory.turn_awaited or 0, ""))
     assert call.state == "quiet"
     call.deadline_passes()
-    assert call.state == "calling"
+    assert call.state == "running_tools"
     [request] = requests(call.deadline_passes())
     assert request.messages[-1].calls[0].result == "found"
 
@@ -198,7 +198,7 @@ def test_nothing_interrupts_a_call_that_blocks_and_what_is_said_is_answered_afte
     call = asked_for(BOOK)
     call.handle(facts.SpeechStarted(), after_ms=100)
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
-    assert call.state == "calling"
+    assert call.state == "running_tools"
     call.happens(facts.TranscriptFinal(call.memory.turns_queued[0], "and a window seat"))
     call.happens(facts.ToolFinished(1, "booked"))
     call.answers("It is booked.")
@@ -213,7 +213,7 @@ def test_who_objects_to_what_is_announced_prevents_it() -> None:
     call.voiced(0, *["I", "will", "book", "that", "table", "for", "you."])
     call.plays(0)
     call.handle(facts.SpeechStarted(), after_ms=150)
-    assert call.state == "deciding"
+    assert call.state == "paused"
     call.handle(facts.GenerationFinished(1, (BOOK,)))
     assert run(call.last.effects) == []
     call.happens(facts.TranscriptInterim(call.memory.turn, "no wait stop"))
@@ -249,7 +249,7 @@ def test_a_host_that_cuts_in_delays_the_answer_only() -> None:
     call.handle(facts.SayRequested("A storm is coming.", SayMode.INTERRUPT))
     call.happens(facts.ToolFinished(1, "sunny"))
     call.heard_all()
-    assert call.state == "calling"
+    assert call.state == "running_tools"
     assert len(requests(call.deadline_passes())) == 1
 
 

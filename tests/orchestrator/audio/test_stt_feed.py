@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
-from orchestrator.audio.stt_feed import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, Ear
+from orchestrator.audio.stt_feed import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, SttFeed
 from orchestrator.audio.stt_replay_buffer import TurnBegins, TurnEnds
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
@@ -88,7 +88,7 @@ async def test_tiny_blocks_cost_no_more_memory_than_large_ones(autojump_clock: M
     assert np.array_equal(np.concatenate(heard), np.arange(5000))
 
 
-# --- the ear ----------------------------------------------------------------------------------------------
+# --- the feed ----------------------------------------------------------------------------------------------
 
 
 @define
@@ -124,7 +124,7 @@ class TelephoneNotebook(Notebook):
 async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None]) -> list[Fact]:
     """Let an ear listen until everything was heard that `do` sent."""
     facts: list[Fact] = []
-    ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
+    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
@@ -200,7 +200,7 @@ async def test_the_end_of_a_turn_is_the_end_of_its_speech() -> None:
 
 async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_clock: MockClock) -> None:
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
-    ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
+    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
@@ -218,7 +218,7 @@ async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_cl
 
 async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockClock) -> None:
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
-    ear = Ear(queue, SimulatedVoiceActivity(), facts.append)
+    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ear.run)
         nursery.start_soon(ear.listen, notebook)
@@ -233,7 +233,7 @@ async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockCloc
 
 async def test_ten_seconds_are_said_again_without_holding_up_others() -> None:
     queue, notebook = CallerAudio(), Notebook()
-    ear = Ear(queue, SimulatedVoiceActivity(), lambda fact: None)
+    ear = SttFeed(queue, SimulatedVoiceActivity(), lambda fact: None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ear.run)
         queue.begin_turn(1)

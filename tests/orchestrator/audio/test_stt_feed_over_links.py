@@ -21,7 +21,7 @@ from machines.facts import (
     TranscriptFinal,
     TranscriptInterim,
 )
-from orchestrator.audio.stt_feed import CallerAudio, Ear
+from orchestrator.audio.stt_feed import CallerAudio, SttFeed
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
 
@@ -69,7 +69,7 @@ class Link:
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
         if self.breaks_after is not None and self.sent >= self.breaks_after:
-            raise ProviderError(ErrorClass.CONNECTION, "the line is cut")
+            raise ProviderError(ErrorClass.CONNECTION, "the cursor is cut")
         self.sent += len(samples)
         self._recent = np.concatenate([self._recent, samples])[-CARRIED:]
         if self._turn is not None:
@@ -128,13 +128,13 @@ class Phone:
     interims: bool = False
     audio: CallerAudio = field(factory=CallerAudio)
     facts: list[Fact] = field(factory=list)
-    ear: Ear = field(init=False)
+    ear: SttFeed = field(init=False)
     link: Link | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     link_ended: trio.Event = field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
-        self.ear = Ear(self.audio, SimulatedVoiceActivity(), self.facts.append)
+        self.ear = SttFeed(self.audio, SimulatedVoiceActivity(), self.facts.append)
 
     async def open_link(self, send_takes_s: float = 0.0, breaks_after: int | None = None) -> None:
         """Returns when the link has heard everything."""

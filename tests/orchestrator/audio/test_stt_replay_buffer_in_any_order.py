@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from adapters.interfaces import Settled
 from machines.facts import TranscriptFinal
-from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Line, TurnBegins, TurnEnds, Window
+from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, TurnBegins, TurnEnds, Window
 from tests.orchestrator.audio.test_stt_replay_buffer import MOST_WINDOWS, WINDOW, Said, number_of
 
 
@@ -19,7 +19,7 @@ from tests.orchestrator.audio.test_stt_replay_buffer import MOST_WINDOWS, WINDOW
 class Link:
     """A link, and what it was sent: (turn or None, first position, position behind)."""
 
-    line: Line
+    cursor: Cursor
     settled_before: dict[int, int]
     """By turn: the position from which it must be sent audio."""
     audio: list[tuple[int | None, int, int]] = field(factory=list)
@@ -70,7 +70,7 @@ class AnyCall(RuleBasedStateMachine):
         if self.begins and self.turn not in self.ends:
             self.over.add(self.turn)
         self.begins[self.turn + 1] = self.now
-        self.said.recall.begin_turn(self.turn)
+        self.said.replay_buffer.begin_turn(self.turn)
 
     @rule(windows=st.integers(1, 40))
     def the_caller_talks(self, windows: int) -> None:
@@ -79,7 +79,7 @@ class AnyCall(RuleBasedStateMachine):
     @rule()
     def the_turn_ends(self) -> None:
         self.ends[self.turn] = self.now
-        self.said.recall.end_turn(self.turn)
+        self.said.replay_buffer.end_turn(self.turn)
         self.begin_turn()
 
     @rule()
@@ -89,14 +89,14 @@ class AnyCall(RuleBasedStateMachine):
     @precondition(lambda self: self.link is None)
     @rule()
     def a_link_opens(self) -> None:
-        self.link = Link(self.said.recall.open_line(), dict(self.settled))
+        self.link = Link(self.said.replay_buffer.open_cursor(), dict(self.settled))
 
     @precondition(lambda self: self.link is not None)
     @rule(items=st.integers(1, 100))
     def the_link_is_told(self, items: int) -> None:
         assert self.link is not None
         for _ in range(items):
-            item = self.said.recall.take_nowait(self.link.line)
+            item = self.said.replay_buffer.take_nowait(self.link.cursor)
             if item is None:
                 assert {turn for turn in self.begins if turn not in self.over} <= set(self.link.begun)
                 return
@@ -107,7 +107,7 @@ class AnyCall(RuleBasedStateMachine):
     def the_link_reports(self) -> None:
         assert self.link is not None
         turn = min(set(self.link.ended) - self.over)
-        self.said.recall.complete(TranscriptFinal(turn, "words"))
+        self.said.replay_buffer.complete(TranscriptFinal(turn, "words"))
         self.over |= set(range(1, turn + 1))
 
     @precondition(lambda self: self.link is not None)
@@ -116,7 +116,7 @@ class AnyCall(RuleBasedStateMachine):
         """It has settled some of what it was sent."""
         assert self.link is not None
         link, self.link = self.link, None
-        self.said.recall.close_line(link.line, lambda turn: self.settle(link, turn, share))
+        self.said.replay_buffer.close_cursor(link.cursor, lambda turn: self.settle(link, turn, share))
 
     def settle(self, link: Link, turn: int, share: float) -> Settled:
         count = round(len(link.sent_in(turn)) * share)
@@ -161,7 +161,7 @@ class AnyCall(RuleBasedStateMachine):
     @invariant()
     def what_is_kept_is_bounded(self) -> None:
         if hasattr(self, "said"):
-            assert len(self.said.recall._windows) <= MOST_WINDOWS
+            assert len(self.said.replay_buffer._windows) <= MOST_WINDOWS
 
 
 TestAnyCall = AnyCall.TestCase

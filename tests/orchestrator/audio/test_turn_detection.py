@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from adapters.interfaces import LISTENING_RATE, Samples, TurnModel
 from machines.facts import Fact, TurnMode, TurnScored
-from orchestrator.audio.stt_feed import CallerAudio, Ear
+from orchestrator.audio.stt_feed import CallerAudio, SttFeed
 from orchestrator.simulation import (
     Breaks,
     Delay,
@@ -65,7 +65,7 @@ class Talker:
 async def talking(model: TurnModel | None) -> AsyncIterator[Talker]:
     """A caller in the first turn of a call."""
     talker = Talker()
-    ear = Ear(talker.audio, SimulatedVoiceActivity(), talker.facts.append, model)
+    ear = SttFeed(talker.audio, SimulatedVoiceActivity(), talker.facts.append, model)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ear.run)
         talker.audio.begin_turn(1)
@@ -241,9 +241,9 @@ async def test_a_model_that_fails_is_logged_once_and_the_call_goes_on_without_it
     assert caller.names.count("speech_stopped") == 4
     assert caller.scores == [TurnScored(1, 0.7)]
     assert model.heard == ["hello", "hello hello"], "a model that failed is not asked again"
-    (line,) = logs
-    assert (line["log_level"], line["model"]) == ("error", "simulated turn model")
-    assert line["exc_info"]
+    (cursor,) = logs
+    assert (cursor["log_level"], cursor["model"]) == ("error", "simulated turn model")
+    assert cursor["exc_info"]
 
 
 async def test_a_model_that_fails_in_one_call_is_asked_in_the_next(autojump_clock: MockClock) -> None:
@@ -296,9 +296,9 @@ async def test_a_turn_that_sounds_complete_is_over_sooner_and_one_that_does_not_
         await call.say("hello")
         # Silence is noticed after three windows, and counts from then on.
         await call.keep_quiet(over_after_ms + 60)
-        assert call.state == "pausing"
+        assert call.state == "endpointing"
         await call.keep_quiet(120)
-        assert call.state not in ("hearing", "pausing")
+        assert call.state not in ("hearing", "endpointing")
 
 
 async def test_nothing_of_a_scoring_is_left_when_the_call_ends(autojump_clock: MockClock) -> None:

@@ -232,7 +232,7 @@ async def test_a_voice_that_does_not_say_everything_has_failed(
         with trio.move_on_after(60):
             await utterance.run(streams_of(voice))
     [failed] = [fact for fact in facts if isinstance(fact, SynthesisFailed)]
-    assert (failed.utterance, failed.take) == (1, 1)
+    assert (failed.utterance, failed.attempt) == (1, 1)
     assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
 
 
@@ -258,7 +258,7 @@ async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_with
     [playback] = caller.playbacks
     assert playback.sent_ms() == playback.ended_with_ms == pytest.approx(3000 + 700 + 600)
     assert playback.heard_ms(playback.begun_at_ms + 4300) == pytest.approx(4300), "there is no gap"
-    voiced = [(fact.segment, fact.take) for fact in facts if isinstance(fact, SegmentVoiced)]
+    voiced = [(fact.segment, fact.attempt) for fact in facts if isinstance(fact, SegmentVoiced)]
     assert voiced == [(0, 1), (2, 2)]
     assert isinstance(facts[-1], PlaybackFinished)
 

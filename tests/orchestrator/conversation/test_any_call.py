@@ -234,7 +234,7 @@ class AnyWholeCall(RuleBasedStateMachine):
     def one_answer_sounds_at_most(self) -> None:
         sounding = [each.utterance for each in self.call.caller.playbacks if not each.over]
         assert len(sounding) <= 1
-        assert not sounding or self.call.state not in ("quiet", "hearing", "pausing", "generating")
+        assert not sounding or self.call.state not in ("quiet", "hearing", "endpointing", "generating")
 
     @invariant()
     def the_model_is_asked_one_thing_at_a_time(self) -> None:
@@ -266,7 +266,7 @@ def check_history(call: Call) -> None:
         user, answer = after[-2:]
         assert after[:-2] == before[len(before) - len(after) + 2 :], "what was remembered stays as it was"
         assert (user.speaker, answer.speaker) == (Speaker.USER, Speaker.ASSISTANT)
-        [ended, *_] = [each for each in handled.effects if isinstance(each, do.TellAnswerEnded)]
+        [ended, *_] = [each for each in handled.effects if isinstance(each, do.NotifyAnswerEnded)]
         assert ended.text.startswith(answer.text)
         [playback] = [each for each in call.caller.playbacks if each.utterance == ended.generation]
         played_ms = playback.heard_ms(handled.steps[0].fact.at_ms)
@@ -303,7 +303,7 @@ def _check_words(call: Call, generation: int, text: str, played_ms: float) -> No
     if any(isinstance(each, do.RestartSpeech) and each.generation == generation for each in effects):
         return
     segments = [
-        each.text for each in effects if isinstance(each, do.TellSegment) and each.generation == generation
+        each.text for each in effects if isinstance(each, do.NotifySegment) and each.generation == generation
     ]
     start, ends = 0.0, []
     for segment in segments:

@@ -131,7 +131,7 @@ async def test_interim_transcripts_come_word_by_word(autojump_clock: MockClock) 
     async with hold_call() as call:
         await call.take_turn("one two three")
         await call.answered()
-        interims = [effect.text for effect in call.caller.told_of(do.TellTranscript) if not effect.is_final]
+        interims = [effect.text for effect in call.caller.told_of(do.NotifyTranscript) if not effect.is_final]
         assert interims == ["one", "one two", "one two three"]
 
 
@@ -191,7 +191,7 @@ async def test_latency_is_told_stage_by_stage(autojump_clock: MockClock) -> None
     async with hold_call(providers) as call:
         await call.take_turn("hello")
         await call.answered()
-        [ended] = call.caller.told_of(do.TellAnswerEnded)
+        [ended] = call.caller.told_of(do.NotifyAnswerEnded)
         assert ended.latency.transcript_ms == pytest.approx(80)
         assert ended.latency.first_segment_ms == pytest.approx(250)
         assert ended.latency.first_audio_ms == pytest.approx(70)

@@ -34,13 +34,13 @@ STATES = [
     "connecting",
     "quiet",
     "hearing",
-    "pausing",
+    "endpointing",
     "finalizing",
     "generating",
     "retrying",
     "speaking",
-    "deciding",
-    "weighing",
+    "paused",
+    "confirming",
 ]
 
 
@@ -69,9 +69,9 @@ async def go_to(call: Call, state: str) -> None:
         return
     await call.keep_quiet(200)
     await call.reaches(state, "speaking")
-    if state in ("deciding", "weighing"):
+    if state in ("paused", "confirming"):
         await call.make_noise(320)
-    if state == "weighing":
+    if state == "confirming":
         await call.keep_quiet(200)
 
 

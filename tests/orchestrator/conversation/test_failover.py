@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from machines import effects as do
-from machines.effects import LinkNews, Trouble
+from machines.effects import ClientError, LinkNews
 from machines.facts import EndReason, ErrorClass, Role, TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
@@ -54,11 +54,13 @@ def second_of(role: str, first: Opening) -> SimulatedProviders:
 
 def news(call: Call) -> list[tuple[Role, LinkNews, int]]:
     """What was told of links."""
-    return [(told.role, told.news, told.provider) for told in call.caller.told_of(do.TellLink)]
+    return [(told.role, told.news, told.provider) for told in call.caller.told_of(do.NotifyLink)]
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("first", [REFUSED, DEAD, Opening(fault=Stalls())], ids=["refused", "dead", "mute"])
+@pytest.mark.parametrize(
+    "first", [REFUSED, DEAD, Opening(fault=Stalls())], ids=["refused", "dead", "stt_silent"]
+)
 async def test_a_provider_that_cannot_be_reached_is_left_for_the_next(
     role: str, first: Opening, autojump_clock: MockClock
 ) -> None:
@@ -66,7 +68,7 @@ async def test_a_provider_that_cannot_be_reached_is_left_for_the_next(
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
         assert news(call) == [(Role(role), LinkNews.TRYING, 1), (Role(role), LinkNews.UP, 1)]
     assert broken_promises(call) == []
 
@@ -180,7 +182,7 @@ async def test_words_that_never_come_are_asked_for_once_more(autojump_clock: Moc
         assert trio.current_time() - began <= policy.final_transcript_timeout_ms / 1000 + 0.1
         await call.answered()
         assert call.caller.answers() == [policy.fallback.unheard]
-        assert call.caller.troubles() == [Trouble.TRANSCRIPTION_FAILED]
+        assert call.caller.client_errors() == [ClientError.TRANSCRIPTION_FAILED]
         assert call.providers.llm.requests == []
     assert broken_promises(call) == []
 
@@ -202,7 +204,7 @@ async def test_when_no_provider_is_left_the_caller_is_told_before_the_call_ends(
         await call.over.wait()
         assert call.caller.answers()[-1] == ConversationPolicy().fallback.third
         assert call.caller.playbacks[-1].ended_with_ms
-        assert Trouble(f"{role}_unavailable") in call.caller.troubles()
+        assert ClientError(f"{role}_unavailable") in call.caller.client_errors()
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
     assert broken_promises(call) == []
 
@@ -274,7 +276,7 @@ async def test_where_nothing_works_a_new_call_is_told_at_once(autojump_clock: Mo
         async with hold_call(providers, watch=watch) as call:
             await call.over.wait()
         assert trio.current_time() - began < 0.1
-    assert call.caller.troubles() == [Trouble.TTS_UNAVAILABLE]
+    assert call.caller.client_errors() == [ClientError.TTS_UNAVAILABLE]
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
 
 

@@ -109,7 +109,7 @@ async def test_a_cough_does_not_interrupt_there(autojump_clock: MockClock) -> No
         await call.keep_quiet(300)
         await call.make_noise(300)
         await call.keep_quiet(1000)
-        assert "deciding" in [step.target for step in call.steps]
+        assert "paused" in [step.target for step in call.steps]
         await call.answered()
         assert call.caller.answers() == [LONG]
         assert call.caller.interruptions() == []
@@ -179,5 +179,5 @@ async def test_the_shipped_clients_large_chunks_are_stopped_too(autojump_clock: 
         [playback] = call.caller.playbacks
         assert 1900 <= playback.heard_ms(playback.stopped_at_ms or 0) <= 2000
         assert playback.sent_ms() <= 2000 + 640
-        assert call.caller.told_of(do.TellInterrupted)[0].heard.startswith("This is the first sentence")
+        assert call.caller.told_of(do.NotifyInterrupted)[0].heard.startswith("This is the first sentence")
     assert broken_promises(call) == []

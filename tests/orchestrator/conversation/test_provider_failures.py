@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from machines import effects as do
-from machines.effects import Trouble
+from machines.effects import ClientError
 from machines.facts import EndReason, ErrorClass, TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
@@ -57,7 +57,7 @@ async def test_a_model_that_fails_is_asked_again(failures: int, autojump_clock: 
         await call.answered()
         assert len(call.providers.llm.requests) == failures + 1
         assert call.caller.answers() == ["You said hello. That was all."]
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
     assert broken_promises(call) == []
 
 
@@ -70,7 +70,7 @@ async def test_a_model_that_will_fail_again_is_not_asked_again(
         await call.answered()
         assert len(call.providers.llm.requests) == 1
         assert call.caller.answers() == ["First try."]
-        assert call.caller.troubles() == [Trouble.MODEL_FAILED]
+        assert call.caller.client_errors() == [ClientError.MODEL_FAILED]
     assert broken_promises(call) == []
 
 
@@ -104,7 +104,7 @@ async def test_a_model_without_an_answer_is_covered_for(fault: Fault, autojump_c
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["First try."]
-        assert call.caller.troubles()
+        assert call.caller.client_errors()
         await call.take_turn("how is the weather")
     assert broken_promises(call) == []
 
@@ -118,7 +118,7 @@ async def test_a_model_that_breaks_off_goes_on_from_what_it_said(
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers()[0] == "Well, one moment. Here we are."
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
         asked = [(message.speaker, message.text) for message in call.providers.llm.requests[1]]
         assert asked == [(Speaker.USER, "hello"), (Speaker.ASSISTANT, "Well, one moment.")]
         await call.take_turn("thanks")
@@ -135,7 +135,7 @@ async def test_what_a_model_said_is_all_there_is_when_it_breaks_off_again_and_ag
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers()[0] == "Well, one moment."
-        assert call.caller.troubles()[0] in (Trouble.MODEL_FAILED, Trouble.MODEL_LATE)
+        assert call.caller.client_errors()[0] in (ClientError.MODEL_FAILED, ClientError.MODEL_LATE)
         await call.take_turn("thanks")
         await call.answered(2)
     assert broken_promises(call) == []
@@ -174,7 +174,7 @@ async def test_a_voice_that_breaks_off_is_taken_up_again_and_nothing_heard_is_re
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
         [playback] = call.caller.playbacks
         # Of the word in which it broke, a part may be said twice.
         whole_ms, word_ms = 60 * len("You said hello. That was all."), 60 * len("hello. ") + 150
@@ -206,7 +206,7 @@ async def test_a_voice_that_never_goes_on_leaves_the_text_and_the_call(
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
-        assert call.caller.troubles() == [Trouble.VOICE_FAILED]
+        assert call.caller.client_errors() == [ClientError.VOICE_FAILED]
         await call.reaches("quiet")
         await call.take_turn("one two")
         await call.answered(2)
@@ -227,8 +227,8 @@ async def test_a_voice_that_fails_while_a_cough_is_judged_leaves_the_call(autoju
         await call.keep_quiet(1000)
         await call.say("one two three four")
         await call.answered()
-        assert "deciding" in [step.target for step in call.steps]
-        assert call.caller.troubles() == []
+        assert "paused" in [step.target for step in call.steps]
+        assert call.caller.client_errors() == []
     assert broken_promises(call) == []
 
 
@@ -267,7 +267,7 @@ async def test_a_transcription_that_fails_is_replaced_by_the_interim_one(autojum
         await call.take_turn("what is your name")
         await call.answered()
         assert call.caller.understood() == ["what is your name"]
-        assert call.caller.troubles() == [Trouble.TRANSCRIPTION_FAILED]
+        assert call.caller.client_errors() == [ClientError.TRANSCRIPTION_FAILED]
     assert broken_promises(call) == []
 
 
@@ -356,7 +356,7 @@ async def test_a_link_that_never_opens_ends_the_call_and_says_why(
     async with hold_call(linked(role, then=Opening(fault=fault)), policy=LINKS) as call:
         await call.start_recording()
         await call.over.wait()
-        assert Trouble(f"{role}_unavailable") in call.caller.troubles()
+        assert ClientError(f"{role}_unavailable") in call.caller.client_errors()
         [refused] = call.caller.told_of(do.Refuse)
         assert refused.request.event_type == "audio.input.start"
     assert trio.current_time() - began < 10, "the shipped client waits no longer"
@@ -419,7 +419,7 @@ async def test_an_attempt_that_is_late_takes_nothing_away_from_the_next(
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.understood() == ["hello"]
-        assert call.caller.troubles() == []
+        assert call.caller.client_errors() == []
         assert call.caller.playbacks[-1].ended_with_ms
     assert broken_promises(call) == []
 

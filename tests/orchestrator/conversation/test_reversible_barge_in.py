@@ -96,7 +96,7 @@ def silences(call: Call) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     for step in call.steps:
         for effect in step.effects:
-            if isinstance(effect, do.HoldSpeech):
+            if isinstance(effect, do.PauseSpeech):
                 begun.append(step.fact.at_ms)
             elif isinstance(effect, do.ResumeSpeech | do.StopSpeech) and begun:
                 found.append((begun.pop(), step.fact.at_ms))
@@ -266,7 +266,7 @@ async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_o
         # 64 ms of voice are its onset, within windows of 32 ms and blocks of 20 ms.
         assert held_at - began_ms <= 64 + 32 + 20
         assert all(chunk.at_ms <= held_at for chunk in call.caller.playbacks[0].chunks)
-        assert call.state == "deciding"
+        assert call.state == "paused"
         await call.keep_quiet(1000)
         await call.answered()
     assert broken_promises(call) == []
@@ -322,7 +322,7 @@ async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
         await begin_story(call, offset_ms)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.make_noise, 600)
-            await call.reaches("deciding")
+            await call.reaches("paused")
             await trio.sleep(after_ms / 1000)
             await call.interrupt()
         [cut] = call.caller.interruptions()

@@ -51,10 +51,10 @@ async def test_asking_early_saves_the_models_time_up_to_the_end_of_the_turn(
     model_ms: float, saved_ms: float, autojump_clock: MockClock
 ) -> None:
     took: dict[int, float] = {}
-    for anticipations in (0, 1):
-        policy = ConversationPolicy(anticipations=anticipations)
+    for speculations in (0, 1):
+        policy = ConversationPolicy(speculations=speculations)
         async with hold_call(eager(model_ms), policy=policy) as call:
-            took[anticipations] = await time_to_answer_ms(call)
+            took[speculations] = await time_to_answer_ms(call)
             assert call.caller.answers() == ["You said tell me a joke. That was all."]
             assert len(call.providers.llm.requests) == 1
         assert broken_promises(call) == []
@@ -65,7 +65,7 @@ async def test_asking_early_saves_the_models_time_up_to_the_end_of_the_turn(
 async def test_the_answer_that_was_asked_for_early_becomes_history_like_any_other(
     autojump_clock: MockClock,
 ) -> None:
-    async with hold_call(eager(400), policy=ConversationPolicy(anticipations=1)) as call:
+    async with hold_call(eager(400), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_answer_ms(call)
         await call.say("thanks bye")
         await call.keep_quiet(1500)
@@ -79,11 +79,11 @@ async def test_the_answer_that_was_asked_for_early_becomes_history_like_any_othe
 
 
 @pytest.mark.parametrize("model_ms", [0, 100, 1000])
-@pytest.mark.parametrize("anticipations", [1, 2])
+@pytest.mark.parametrize("speculations", [1, 2])
 async def test_a_caller_who_goes_on_costs_one_request_and_hears_nothing_of_it(
-    anticipations: int, model_ms: float, autojump_clock: MockClock
+    speculations: int, model_ms: float, autojump_clock: MockClock
 ) -> None:
-    policy = ConversationPolicy(anticipations=anticipations)
+    policy = ConversationPolicy(speculations=speculations)
     async with hold_call(eager(model_ms), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me")
@@ -93,16 +93,16 @@ async def test_a_caller_who_goes_on_costs_one_request_and_hears_nothing_of_it(
         await call.answered()
         assert [request[-1].text for request in call.providers.llm.requests] == ["tell me", "tell me a joke"]
         assert call.caller.answers() == ["You said tell me a joke. That was all."]
-        assert len(call.caller.told_of(do.TellAnswerStarted)) == 1
+        assert len(call.caller.told_of(do.NotifyAnswerStarted)) == 1
         assert call.providers.llm.running == 0
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("anticipations", [0, 1, 2])
+@pytest.mark.parametrize("speculations", [0, 1, 2])
 async def test_a_caller_who_hesitates_often_costs_no_more_requests_than_allowed(
-    anticipations: int, autojump_clock: MockClock
+    speculations: int, autojump_clock: MockClock
 ) -> None:
-    policy = ConversationPolicy(anticipations=anticipations)
+    policy = ConversationPolicy(speculations=speculations)
     async with hold_call(eager(100), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         for word in ["one", "two", "three", "four", "five"]:
@@ -110,14 +110,14 @@ async def test_a_caller_who_hesitates_often_costs_no_more_requests_than_allowed(
             await call.keep_quiet(500)
         await call.keep_quiet(1500)
         await call.answered()
-        assert len(call.providers.llm.requests) <= anticipations + 1
+        assert len(call.providers.llm.requests) <= speculations + 1
         assert call.providers.llm.requests[-1][-1].text == "one two three four five"
         assert call.caller.understood() == ["one two three four five"]
     assert broken_promises(call) == []
 
 
 async def test_real_words_interrupt_where_speech_to_text_ends_turns_too(autojump_clock: MockClock) -> None:
-    async with hold_call(eager(100), policy=ConversationPolicy(anticipations=1)) as call:
+    async with hold_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_first_sound(call)
         await call.say("please stop")
         await call.keep_quiet(1500)
@@ -133,7 +133,7 @@ async def test_real_words_interrupt_where_speech_to_text_ends_turns_too(autojump
 async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
     disturbance_ms: float, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(eager(100), policy=ConversationPolicy(anticipations=1)) as call:
+    async with hold_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_first_sound(call)
         await call.make_noise(disturbance_ms)
         await call.keep_quiet(1500)

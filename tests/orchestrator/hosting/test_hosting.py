@@ -21,6 +21,7 @@ from orchestrator import (
     AudioIn,
     AudioOut,
     AudioStopped,
+    ClientErrorReported,
     EndReason,
     EventsMissed,
     HungUp,
@@ -37,7 +38,6 @@ from orchestrator import (
     StopCause,
     Transcript,
     Transition,
-    TroubleTold,
     TurnMode,
     open_orchestrator,
 )
@@ -79,7 +79,7 @@ async def test_a_caller_is_heard_and_answered_and_the_outcome_says_what_was_said
         outcome = await conversation.outcome()
     assert outcome.reason is EndReason.CALLER_HUNG_UP
     assert [message.text for message in outcome.history] == ["hello", "You said hello. That was all."]
-    assert (outcome.answers, outcome.interruptions, outcome.troubles) == (1, 0, 0)
+    assert (outcome.answers, outcome.interruptions, outcome.client_errors) == (1, 0, 0)
     assert outcome.audio_received_ms > 2000 and outcome.audio_dropped_ms == 0
     assert outcome.journal is None
     assert transport.closed_for is EndReason.CALLER_HUNG_UP
@@ -362,9 +362,9 @@ async def test_trouble_with_providers_is_seen_by_name(autojump_clock: MockClock)
     ):
         await take_turn(transport, "hello")
         changed = await until(conversation, LinkChanged)
-        await until(conversation, TroubleTold)
+        await until(conversation, ClientErrorReported)
         await transport.hang_up()
-        assert (await conversation.outcome()).troubles == 1
+        assert (await conversation.outcome()).client_errors == 1
     assert isinstance(changed, LinkChanged)
     assert (changed.role, changed.provider) == (Role.STT, "simulated speech to text")
 

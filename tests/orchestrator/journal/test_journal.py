@@ -25,7 +25,7 @@ from trio.testing import MockClock
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, LinkWanted, Role, SegmentReady, TranscriptFinal
 from machines.policy import ConversationPolicy
-from machines.system import ConversationSystem, Handled, LineUp
+from machines.system import ConversationSystem, Handled, ProviderChain
 from orchestrator.journal import writer as journal_writer
 from orchestrator.journal.format import Broke, Head, JournalError, Record, frame, read_journal
 from orchestrator.journal.records import (
@@ -111,7 +111,7 @@ def test_what_a_fact_led_to_comes_back_in_its_order() -> None:
 
 def test_the_head_comes_back_in_full(tmp_path: Path) -> None:
     policy = ConversationPolicy(system_prompt="Be brief.", llm_retry_delays_ms=(0, 1.5), barge_in=False)
-    line_ups = {role: LineUp(2, frozenset({1})) for role in Role}
+    line_ups = {role: ProviderChain(2, frozenset({1})) for role in Role}
     head = Head(ABOUT, policy, line_ups, 12.5)
     beginning = ConversationSystem(policy, line_ups=line_ups).start(12.5)
     journal = journal_of(tmp_path / "a.journal", [head, beginning])

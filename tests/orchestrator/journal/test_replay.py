@@ -101,7 +101,7 @@ def test_a_changed_guard_is_found_and_shown_in_its_context(
     assert result.exit_code == 1
     assert ": a difference at fact " in result.output
     assert "Before it:" in result.output
-    assert "  - conversation: speech_started: speaking -> deciding\n" in result.output
+    assert "  - conversation: speech_started: speaking -> paused\n" in result.output
     assert "  + conversation: speech_started: stays speaking\n" in result.output
 
 
@@ -313,9 +313,9 @@ def test_literals_are_what_they_were() -> None:
     names = {"facts": facts, "do": do, "history": history, "policy": policy, "system": system}
     for value in (
         SpeechStarted(at_ms=0.1),
-        SegmentVoiced(1, 2, 3.5, (facts.Word('"it\'s"\n', 1, 2.5),), take=2),
+        SegmentVoiced(1, 2, 3.5, (facts.Word('"it\'s"\n', 1, 2.5),), attempt=2),
         do.StartGeneration(1, (history.Message(history.Speaker.USER, "hi"),)),
-        {Role.STT: system.LineUp(2, frozenset({1, 0}))},
+        {Role.STT: system.ProviderChain(2, frozenset({1, 0}))},
         policy.ConversationPolicy(llm_retry_delays_ms=(1,)),
     ):
         assert eval(literal(value), names) == value

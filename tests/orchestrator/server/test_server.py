@@ -486,7 +486,7 @@ async def test_missing_models_are_an_error_that_leaves_nothing(leaves_nothing: W
 
 SERVER = """
 import sys, trio
-from orchestrator import server
+from orchestrator.server import server
 from orchestrator.settings.settings import Settings
 from tests.orchestrator.real_servers import quick_providers
 from contextlib import asynccontextmanager
@@ -587,7 +587,7 @@ def test_what_an_operator_chose_reaches_the_calls() -> None:
     assert (policy.barge_in, policy.hand_over) == (False, True)
     assert (policy.barge_in_thinking, policy.barge_in_greeting) == (False, False)
     assert (policy.barge_in_min_words, policy.backchannels) == (2, ("aha", "go on"))
-    assert policy.anticipations == 2
+    assert policy.speculations == 2
     assert (policy.digits_timeout_ms, policy.digits_terminator) == (1500, "")
     assert policy.fallback == FallbackTexts("one", "two", "three", "what?")
 

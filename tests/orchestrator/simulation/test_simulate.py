@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from adapters.interfaces import Voice
-from machines.check.invariants import INVARIANTS, Moment
+from machines.check.invariants import INVARIANTS, CheckedStep
 from machines.conversation.answers import AnswerActions
 from machines.facts import DigitPressed, EndReason, Fact, SayRequested
 from machines.link import Link
@@ -126,7 +126,7 @@ def test_keys_are_pressed_and_hosts_say_last_words() -> None:
         for call, steps in zip(calls, taken, strict=True)
         if any(isinstance(step.fact, SayRequested) and step.fact.then for step in steps)
     ]
-    assert {"keying", "generating"} <= set(typed)
+    assert {"keypad", "generating"} <= set(typed)
     assert {EndReason.HANDED_OVER, EndReason.OPERATOR_HUNG_UP} & set(ended)
     assert not any(call.complaints for call in calls)
 
@@ -252,7 +252,7 @@ def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
 def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as kept:
 
-        def opens_a_socket_each_time(moment: Moment) -> str | None:
+        def opens_a_socket_each_time(moment: CheckedStep) -> str | None:
             if moment.state == "ended":
                 kept.enter_context(socket())
                 kept.enter_context(Path("a file").open("w"))
@@ -264,7 +264,7 @@ def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.Captu
 
 
 def test_an_invariant_that_does_not_hold_is_told_once_for_a_call(capsys: pytest.CaptureFixture[str]) -> None:
-    def nothing_is_ever_refused(moment: Moment) -> str | None:
+    def nothing_is_ever_refused(moment: CheckedStep) -> str | None:
         return "something was" if any(step.reason for step in moment.steps) else None
 
     campaign = Campaign(1, "none", invariants=(nothing_is_ever_refused,))

@@ -20,7 +20,7 @@ from machines.tools import OnInterruption, ToolCall, ToolPolicy
 from orchestrator import Tool, ToolContext, ToolError, end_call, tool, transfer_call
 from orchestrator.settings.types import TOOLS
 from orchestrator.tools.builtin_tools import BUILT_IN
-from orchestrator.tools.tool_runner import Result, Toolbox
+from orchestrator.tools.tool_runner import Result, ToolRunner
 
 
 class Address(BaseModel):
@@ -227,7 +227,7 @@ def nobody(fact: Fact) -> None:
 
 async def call(of: Tool, arguments: str, *, name: str | None = None, put: Emit | None = None) -> Result:
     asked = ToolCall("id 1", name or of.name, arguments)
-    return await Toolbox([of], "conversation").run(1, asked, of.policy.timeout_ms, put or nobody)
+    return await ToolRunner([of], "conversation").run(1, asked, of.policy.timeout_ms, put or nobody)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ async def test_threads_are_bounded_and_waiting_for_one_counts() -> None:
         """Wait."""
         let_go.wait()
 
-    box = Toolbox([wait], threads=trio.CapacityLimiter(1))
+    box = ToolRunner([wait], threads=trio.CapacityLimiter(1))
     try:
         for number in (1, 2):
             assert (await box.run(number, ToolCall("id", "wait", ""), 50, nobody)).failed
@@ -422,7 +422,7 @@ def test_what_a_tool_wants_after_everything_is_over_is_nothing() -> None:
 
 def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="there are two tools named book: give one of them another name"):
-        Toolbox([book, give, tool(name="book")(give.function)])
+        ToolRunner([book, give, tool(name="book")(give.function)])
 
 
 # --- built in ---------------------------------------------------------------------------------------------
