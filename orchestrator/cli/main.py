@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-
 if TYPE_CHECKING:
     from orchestrator.settings.settings import Settings
 

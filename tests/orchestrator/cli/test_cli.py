@@ -37,7 +37,10 @@ def test_the_version_is_told() -> None:
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
-    program = "import sys, orchestrator.cli.main as c; c.main(['--help'], standalone_mode=False); print(*sys.modules)"
+    program = (
+        "import sys; from orchestrator.cli.main import main;"
+        " main(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     for command in (
         "call",
