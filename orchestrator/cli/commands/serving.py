@@ -55,13 +55,14 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
 
 def _simulated_choices() -> dict[str, str]:
     from orchestrator.cli.simulators import CHOICES
+    from orchestrator.settings.types import CARTESIA, DEEPGRAM, OPENAI
 
     return {
         **CHOICES,
         "twilio_open_streams": "true",
-        "stt_providers": "deepgram",
-        "llm_providers": "openai",
-        "tts_providers": "cartesia",
+        "stt_providers": DEEPGRAM,
+        "llm_providers": OPENAI,
+        "tts_providers": CARTESIA,
     }
 
 
