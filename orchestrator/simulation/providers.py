@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import Factory, frozen
 
-from adapters.at_most import at_most
 from adapters.interfaces import SpeechToText, TextToSpeech
+from adapters.link_limit import with_link_limit
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation.llm import SimulatedLanguageModel
 from orchestrator.simulation.stt import SimulatedSpeechToText, SimulatedTurnModel, SimulatedVoiceActivity
@@ -32,9 +32,9 @@ class SimulatedProviders:
         stt: list[SpeechToText] = [self.stt]
         tts: list[TextToSpeech] = [self.tts]
         if self.second_stt is not None:
-            stt.append(at_most(self.second_stt, self.places) if self.places else self.second_stt)
+            stt.append(with_link_limit(self.second_stt, self.places) if self.places else self.second_stt)
         if self.second_tts is not None:
-            tts.append(at_most(self.second_tts, self.places) if self.places else self.second_tts)
+            tts.append(with_link_limit(self.second_tts, self.places) if self.places else self.second_tts)
         return Providers(tuple(stt), tuple(self.models()), tuple(tts), self.voice_activity, self.turn_model)
 
     def in_use(self) -> int:
