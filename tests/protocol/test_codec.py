@@ -104,12 +104,12 @@ def test_a_lone_surrogate_from_a_model_does_not_break_the_message() -> None:
     assert unpack(pack("a\ud83db")) == "a?b"
 
 
-def test_what_has_no_wire_form_is_a_mistake_of_ours() -> None:
+def test_a_value_without_a_wire_form_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="cannot be put on the wire: a set"):
         pack({"payload": {1, 2}})
 
 
-def test_undefined_is_absent_wherever_it_stands() -> None:
+def test_undefined_is_absent_everywhere() -> None:
     assert unpack(bytes.fromhex("d40000")) is None
     assert unpack(bytes.fromhex("de0001a161d40000")) == {"a": None}
 

@@ -123,7 +123,7 @@ MESSAGES = st.one_of(
 
 
 @given(MESSAGES, st.integers(1, 10**6))
-def test_what_is_written_is_read_as_it_was_meant(message: StreamMessage, sequence: int) -> None:
+def test_a_written_message_is_read_the_same(message: StreamMessage, sequence: int) -> None:
     assert read_stream_message(write_stream_message(message, STREAM, sequence)) == message
 
 
@@ -157,7 +157,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("frame", "error", "said"), WRONG)
-def test_what_cannot_be_read_is_refused_with_the_reason(
+def test_a_malformed_message_is_refused_with_the_reason(
     frame: str | bytes, error: type[ProtocolError], said: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -196,7 +196,7 @@ def test_audio_of_another_kind_is_refused(field: str, value: object, said: str) 
         ),
     )
 )
-def test_whatever_comes_is_a_message_or_a_documented_error(content: object) -> None:
+def test_any_frame_is_a_message_or_a_documented_error(content: object) -> None:
     try:
         assert isinstance(read_stream_message(json.dumps(content)), StreamMessage)
     except ProtocolError as error:

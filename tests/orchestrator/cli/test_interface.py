@@ -106,7 +106,7 @@ def test_the_examples_for_asyncio_hosts_work(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), list(documented()))
-def test_what_does_something_has_an_example(name: str, value: object) -> None:
+def test_everything_that_does_something_has_an_example(name: str, value: object) -> None:
     if getattr(value, "__module__", None) in LIBRARY and _does_something(value):
         assert examples(value), f"{name} has no example in its docstring"
 
@@ -121,7 +121,7 @@ def test_every_public_name_is_documented() -> None:
     assert [name for name, value in documented() if not inspect.getdoc(value)] == []
 
 
-def test_the_public_interface_is_the_one_that_is_written_down() -> None:
+def test_the_public_interface_is_as_documented() -> None:
     """If this fails, the interface was changed: `make diagrams` writes it down, for everybody to see."""
     path = ROOT / "docs" / "interface.md"
     text = path.read_text(encoding="utf-8")
