@@ -1,4 +1,4 @@
-"""The examples do what they say."""
+"""The examples run and do what they say."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ BOOKING = {"name": "Ada", "guests": 4, "at": "19:00"}
 
 
 def asks(name: str, /, **arguments: object) -> Answer:
-    """The model wants a tool called."""
+    """An answer that calls a tool."""
     return Answer(calls=(ToolCall("id", name, json.dumps(arguments)),))
 
 
@@ -237,7 +237,7 @@ def test_a_call_of_the_fastapi_host_that_breaks_off_leaves_nothing(who: str, lea
         clients.append(client)
         if who == "the client":
             client.transport.abort()
-            while providers.in_use():  # noqa: ASYNC110 (nobody tells a client that is gone)
+            while providers.in_use():  # noqa: ASYNC110 (a client that is gone is not told)
                 await asyncio.sleep(0.01)
 
     clients: list[Any] = []

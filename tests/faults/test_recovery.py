@@ -1,4 +1,4 @@
-"""How a call gets over a fault of its only provider: what is replaced, asked again, and waited for."""
+"""Recovery from a fault of the only provider: which links are replaced, and which requests repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
 
 VERBATIM = Script(words_by_level=VOCABULARY)
-"""What is understood is what the vendor was sent."""
+"""Transcripts are exactly the words that the vendor was sent."""
 
 
 @pytest.fixture(params=["nova", "flux"])
@@ -101,8 +101,8 @@ def test_half_a_marker_at_which_a_model_breaks_off_is_not_spoken(length: int) ->
 async def test_a_model_that_was_failed_over_is_not_asked_for_the_rest(
     made: Vendors, autojump_clock: MockClock, order: int
 ) -> None:
-    """In whatever order Trio runs the tasks of both links and of the request."""
-    del order  # every test has its own
+    """Whatever the order in which Trio runs the tasks of both links and of the request."""
+    del order  # each test runs in another order
     second = SimulatedLanguageModel()
     always = Fault(FaultKind.RESET, MODEL, after=9, times=0)
     async with vendor_call(made, always, second=second) as held:

@@ -1,4 +1,4 @@
-"""The codec: MessagePack as msgpackr's users need it, and bounds on what a peer can make us build."""
+"""The MessagePack codec, and bounds on what a peer can have us decode."""
 
 import math
 from itertools import starmap
@@ -86,7 +86,7 @@ def test_what_is_sent_is_read_again(value: object) -> None:
 
 
 def _alike(back: object, value: object) -> bool:
-    """Equal, but for wide integers, which lose precision above 2^53 on purpose."""
+    """Whether two values are equal; integers above 2^53 lose precision on purpose."""
     match value:
         case list():
             return isinstance(back, list) and all(starmap(_alike, zip(back, value, strict=True)))

@@ -1,4 +1,4 @@
-"""Conformance with the reference's real MessagePack library, msgpackr, under Node.js: both ways."""
+"""Conformance with the reference's real MessagePack library, msgpackr, under Node.js, in both directions."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ EVERY_MESSAGE: list[Payload] = [
 
 
 def sent_frames() -> list[bytes]:
-    """Everything we ever send, in both dialects."""
+    """A frame of everything that we send, in both dialects."""
     encoded = [
         dialect.encode(payload, session_id=SESSION_ID, event_id=FRESH_ID)
         for payload in EVERY_MESSAGE

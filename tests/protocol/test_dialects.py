@@ -1,4 +1,4 @@
-"""The two dialects: how the same thing is said in each, and how both are understood."""
+"""The two dialects: how each writes the same payloads, and that both are read."""
 
 from typing import Any
 

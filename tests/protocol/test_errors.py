@@ -1,4 +1,4 @@
-"""Error events: the reference's rules for legacy clients, and the right name and payload for the others."""
+"""Error events: the reference's rules for legacy clients, and event names and payloads for `vantum.v2`."""
 
 from typing import Any
 

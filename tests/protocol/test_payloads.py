@@ -1,4 +1,4 @@
-"""Payloads: what is on the wire for each, what is accepted, and what is said about what is not."""
+"""Payloads: their wire forms, what is accepted, and the error messages."""
 
 import math
 from typing import Any

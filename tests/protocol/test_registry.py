@@ -1,4 +1,4 @@
-"""The registry of events holds the event-system document's 44 events as that document states them."""
+"""The registry of events has the 44 events of the event-system document."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Media Streams: messages as Twilio's documentation shows them, and all that can be wrong with one."""
+"""Twilio's Media Streams: messages as in Twilio's documentation, and malformed ones."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ FROM_TWILIO = [
 def test_messages_are_read_as_twilio_documents_them(
     shown: dict[str, Any], meant: StreamMessage | None
 ) -> None:
-    if meant is None:  # the documentation's own payload is cut off, and so no base64
+    if meant is None:  # the payload in the documentation is cut off, so it is not valid base64
         with pytest.raises(InvalidPayload, match="payload of media must be base64"):
             read_stream_message(json.dumps(shown))
     else:
@@ -204,5 +204,5 @@ def test_any_frame_is_a_message_or_a_documented_error(content: object) -> None:
 
 
 def test_only_messages_can_be_written() -> None:
-    with pytest.raises(TypeError, match="StreamMessage is no message"):
+    with pytest.raises(TypeError, match="StreamMessage is not a message"):
         write_stream_message(StreamMessage(), STREAM)

@@ -1,4 +1,4 @@
-"""Scenarios: what a file may say, and which connections are struck."""
+"""Scenarios of faults: reading the file, and which connections have a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated vendors are as strict as the real ones, and speak as they do, on any client's wire."""
+"""The simulators are as strict as the real vendors and answer like them, with any client."""
 
 from __future__ import annotations
 

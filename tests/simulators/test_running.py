@@ -1,4 +1,4 @@
-"""Running the simulators, and the voice they speak with."""
+"""Running the simulators, and their voice and latencies."""
 
 from __future__ import annotations
 

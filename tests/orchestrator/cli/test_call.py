@@ -1,4 +1,4 @@
-"""`vantum call`: what it tells of a call, and how it ends."""
+"""`vantum call`: what it prints of a call, and its exit code."""
 
 from __future__ import annotations
 

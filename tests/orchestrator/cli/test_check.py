@@ -1,4 +1,4 @@
-"""`vantum check`: what is told of the walks, and with which exit code it ends."""
+"""`vantum check`: what it prints of the walks, and its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what is printed, and with which exit code it ends."""
+"""The command line: help, output, errors and exit codes of every command."""
 
 from __future__ import annotations
 

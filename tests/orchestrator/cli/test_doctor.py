@@ -1,4 +1,4 @@
-"""`vantum doctor`: what it finds, what it advises, and that it keeps secrets."""
+"""`vantum doctor`: its findings, its advice, and that it shows no secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.settings.sources import load_settings
 
 @pytest.fixture(autouse=True)
 def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting but a free port, and an empty models directory."""
+    """No settings except a free port, and an empty models directory."""
     monkeypatch.chdir(tmp_path)
     for name in (*Settings.model_fields, "vantum_config"):
         monkeypatch.delenv(name.upper(), raising=False)
@@ -28,7 +28,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A TCP port that is taken and answers."""
+    """A TCP port on which something listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
 

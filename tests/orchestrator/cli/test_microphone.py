@@ -1,4 +1,4 @@
-"""A call with microphone and loudspeaker, on a sound library that records and plays as we say."""
+"""`vantum talk --microphone`, with a fake sound library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PortAudioError(Exception):
 
 
 class Stream:
-    """A stream of the sound library, which calls back from a thread of its own while it is recording."""
+    """A stream of the sound library, which calls back from its own thread while it records."""
 
     def __init__(self, callback: Callable[..., None], **options: Any) -> None:
         self.callback = callback

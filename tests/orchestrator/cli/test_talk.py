@@ -1,4 +1,4 @@
-"""The terminal client, against a peer that follows a script: what it sends, what it tells."""
+"""`vantum talk`: the client against a server that follows a script; what it sends and prints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ANSWER = (9000 * np.sin(np.arange(4800) / 7)).astype(np.int16)
 
 @define
 class Peer:
-    """The server's side of one connection."""
+    """The server's end of one connection."""
 
     socket: trio_websocket.WebSocketConnection
     recordings: list[protocol.AudioInputStart] = Factory(list)
@@ -47,7 +47,7 @@ class Peer:
             await self.socket.send_message(frame)
 
     async def hear(self, kind: type[P]) -> P:
-        """Take in messages up to and including the next one of this kind."""
+        """Receive messages up to and including the next one of this kind."""
         while True:
             payload = protocol.receive(await self.socket.get_message()).payload
             if isinstance(payload, protocol.AudioInputStart):
@@ -65,7 +65,7 @@ class Peer:
         await self.tell(protocol.ConnectionAck("s"), state("LISTENING", "quiet"))
 
     async def answer(self, text: str, generation: int) -> None:
-        """Understand the caller and begin to speak."""
+        """Send a transcript and begin an answer."""
         await self.tell(
             protocol.TranscriptResult(f"said {generation}", 0.9, is_final=True, turn=generation),
             state("THINKING", "generating"),
@@ -93,7 +93,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def following(script: Script) -> AsyncIterator[str]:
-    """A server whose every connection follows the script; yields its URL."""
+    """A server whose connections all follow the script; yields its URL."""
 
     async def converse(request: trio_websocket.WebSocketRequest) -> None:
         peer = Peer(await request.accept(subprotocol="vantum.v2"))
@@ -208,7 +208,7 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async def script(peer: Peer) -> None:
         await peer.listen()
         await peer.hear(protocol.AudioInputStop)
-        error = protocol.SttFailed("the ear is broken")
+        error = protocol.SttFailed("the model is broken")
         frame = protocol.HIERARCHICAL.refuse(error, event_id="e", session_id="s", timestamp=0.0)
         assert frame is not None
         await peer.socket.send_message(frame)
@@ -217,7 +217,7 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async with following(script) as url, talk_client(url, TurnMode.MANUAL) as client:
         turn = await client.say(SPEECH, RATE)
     (complaint,) = turn.complaints
-    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the ear is broken")
+    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the model is broken")
 
 
 async def test_a_server_that_never_answers_is_given_up(

@@ -1,4 +1,5 @@
-"""The journal: every fact and effect comes back as it was, whatever tears the file; no call is disturbed."""
+"""The journal: records are read as they were written, torn files are read as far as possible, calls do not
+wait."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ CALLS = 15
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Everything that a field of this type may hold, NaN left out, which equals nothing."""
+    """Everything that a field of this type may hold, except NaN, which does not equal itself."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return st.one_of(*map(values, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
@@ -226,7 +227,7 @@ def test_a_foreign_file_is_an_error_of_one_sentence(data: bytes, complaint: str,
 
 
 def call_of(journals: Journals, name: str, facts: int = 3) -> None:
-    """A call with so many facts."""
+    """The journal of a call with so many facts."""
     with journals.of_call(attrs.evolve(ABOUT, session_id=name)) as journal:
         system = ConversationSystem(ConversationPolicy())
         journal.begin(ConversationPolicy(), {}, 0.0)
@@ -413,11 +414,11 @@ PLAIN = {
     *("digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"),
     *("id", "name"),
 }
-"""Fields with text that nobody said; the last are those of a tool's call."""
+"""Fields with text that nobody said. The last two are those of a tool call."""
 
 
 def texts(kind: type[Any]) -> set[str]:
-    """The names of all fields with text, in the classes of fields too."""
+    """The names of all fields with text, also inside of fields."""
     found: set[str] = set()
     hints = typing.get_type_hints(kind)
     for each in attrs.fields(kind):

@@ -1,4 +1,4 @@
-"""Replay: differences are found and shown, a call can be walked through, drawn, and turned into a test."""
+"""Replay: differences are found and shown; a call can be stepped through, drawn, and exported as a test."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def vantum(*arguments: str | Path, typed: str = "") -> Result:
 
 
 async def a_call() -> list[Record]:
-    """Two turns, the second over the first answer."""
+    """The records of a call with two turns, the second of which interrupts the first answer."""
     records: list[Record] = []
     async with hold_call(
         policy=ConversationPolicy(system_prompt="Be brief."), journal=kept_in(records)

@@ -1,4 +1,4 @@
-"""Settings: where they are read from, which one wins, and what is said about a bad one."""
+"""Settings: their sources and precedence, and the errors for bad ones."""
 
 from __future__ import annotations
 

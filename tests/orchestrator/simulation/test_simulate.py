@@ -1,4 +1,4 @@
-"""`vantum simulate`: campaigns repeat to the byte, find what is wrong, and say how to hold a call again."""
+"""`vantum simulate`: the same seed gives the same bytes, failures are found, and calls can be repeated."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_a_failing_call_is_reported_with_its_journal_and_how_to_repeat_it() -> N
 
 
 def told_of_call(number: int, output: str) -> str:
-    """Its paragraph, without the line that names the journal."""
+    """The paragraph of the failing call, without the line that names the journal."""
     paragraph = next(each for each in output.split("\n\n") if each.startswith(f"Call {number} ("))
     return "\n".join(line for line in paragraph.splitlines() if "journal:" not in line)
 
@@ -227,8 +227,8 @@ def test_an_exception_of_a_machine_is_reported_with_its_traceback(monkeypatch: p
 
 
 @pytest.fixture
-def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links of the voice are opened, and neither they nor a task of theirs are ever closed."""
+def tts_links_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links of text to speech are opened and never closed, nor are their tasks."""
     properly = SimulatedTextToSpeech.open
 
     @asynccontextmanager
@@ -241,7 +241,7 @@ def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedTextToSpeech, "open", leaking)
 
 
-@pytest.mark.usefixtures("voices_leak")
+@pytest.mark.usefixtures("tts_links_leak")
 def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     result = simulate("--calls", "1", "--faults", "none")
     assert result.exit_code == 1
