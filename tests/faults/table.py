@@ -37,28 +37,31 @@ _INTRODUCTION = """\
 
 Written by `python -m tests.faults`, which takes a minute. A test fails if this is not what a run gives.
 
-Every row is a whole call in virtual time: the real orchestrator, the vendors' adapters with the vendors' SDKs,
-and simulators with realistic latencies, which recognise the words that reach them. The caller says “{first}”,
-hears the answer and says “{next}”; the model says “{answer}”
+Every row is a whole call in virtual time: the real orchestrator, the vendors' adapters with the vendors'
+SDKs, and simulators with realistic latencies, which recognise the words that reach them. The caller says
+“{first}”, hears the answer and says “{next}”; the model says “{answer}”
 
-One provider has one fault, in the state that is named: INITIALIZING (the links are opened, and the caller speaks
-at once), LISTENING (the caller speaks), THINKING (the caller has spoken; in the rows of speech to text, the final
-transcript is awaited) or RESPONDING (the answer is heard). “Once” means that one connection or request has the
-fault, “every time” that all of them have it.
+One provider has one fault, in the state that is named: INITIALIZING (the links are opened, and the caller
+speaks at once), LISTENING (the caller speaks), THINKING (the caller has spoken; in the rows of speech to
+text, the final transcript is awaited) or RESPONDING (the answer is heard). “Once” means that one connection
+or request has the fault, “every time” that all of them have it.
 
-* **First turn**, **second turn**: the result, with the words that were understood if they are not all words.
+* **First turn**, **second turn**: the result, with the words that were understood if they are not all
+  words.
 * **Heard**: the answer, if it is not the whole answer to all of the caller's words.
 * **First sound**: the time from the caller's last word. Without a fault it is {usual:.2f} s.
-* **Silence**: the longest silence from the caller's last word until it is the caller's turn or the call is over.
+* **Silence**: the longest silence from the caller's last word until it is the caller's turn or the call is
+  over.
 * **What ran**: the states of a [link](../diagrams/link.md) to a provider, or of the
-  [conversation](../diagrams/conversation.md), if they differ from a call without a fault. In parentheses stands
-  what caused a step: the class of a failure, or a deadline. “Opening 2” is a link to the second provider, “[…] × 4”
-  happens four times.
+  [conversation](../diagrams/conversation.md), if they differ from a call without a fault. In parentheses
+  stands what caused a step: the class of a failure, or a deadline. “Opening 2” is a link to the second
+  provider, “[…] × 4” happens four times.
 * **Client told**: the error events, and why the call ended if the caller did not end it.
 
-The tests check in every row: the caller hears an answer, a fallback or an apology, or the call ends and the client
-is told why; no wait is longer than the deadlines allow; no words are understood twice; no task, socket or synthesis
-is left behind, neither here nor at the vendor. With a second provider, every turn is answered.
+The tests check in every row: the caller hears an answer, a fallback or an apology, or the call ends and the
+client is told why; no wait is longer than the deadlines allow; no words are understood twice; no task,
+socket or synthesis is left behind, neither here nor at the vendor. With a second provider, every turn is
+answered.
 """
 
 
