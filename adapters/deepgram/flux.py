@@ -19,6 +19,7 @@ from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from adapters.languages import primary_language
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 
 SILENCE_AFTER_SECONDS = 5.0
@@ -57,7 +58,7 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
     usual = FluxSettings()
 
     def _request(self, language: str) -> dict[str, object]:
-        spoken = language.replace("_", "-").split("-")[0].lower()
+        spoken = primary_language(language)
         english = spoken in ("", "en")
         return {
             "model": "flux-general-en" if english else "flux-general-multi",

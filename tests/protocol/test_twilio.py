@@ -132,7 +132,7 @@ WRONG = [
     ("{", MalformedMessage, "not JSON"),
     ("[]", MalformedMessage, "must be a JSON object, got an array of 0"),
     ("[" * 20_000, MalformedMessage, "not JSON"),
-    ("x" * (MAX_STREAM_MESSAGE_BYTES + 1), MalformedMessage, "none of Twilio's"),
+    ("x" * (MAX_STREAM_MESSAGE_BYTES + 1), MalformedMessage, "not one of Twilio's"),
     ("{}", UnknownEvent, "event must be one of connected, start, media"),
     ('{"event": ["media"]}', UnknownEvent, "got an array of 1"),
     ('{"event": "future"}', UnknownEvent, "got 'future'"),
