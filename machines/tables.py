@@ -22,12 +22,13 @@ from statemachine.transition import Transition
 
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
-from machines.conversation.chart import Conversation
 from machines.conversation.context import Context, RunningCall
+from machines.conversation.machine import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
+from machines.failover import LinkContext
 from machines.history import Message, Speaker
-from machines.link import Link, LinkContext
+from machines.link import Link
 from machines.phone_call import Call, CallContext, CallPolicy
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.tools import CallRecord, ToolCall
@@ -49,7 +50,7 @@ def _in_a_call(policy: ConversationPolicy) -> Context:
     """A conversation in which a tool is running: how long that may last cannot be said of one without."""
     record = CallRecord(1, ToolCall("call", "tool", "{}"))
     context = Context(policy, history=(Message(Speaker.ASSISTANT, "", calls=(record,)),))
-    context.calls_running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
+    context.tools.running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
     return context
 
 
@@ -128,8 +129,11 @@ def rooms(chart: type[AnyChart]) -> tuple[str, ...]:
 
 def events(chart: type[AnyChart]) -> tuple[str, ...]:
     """All events, in the order they are written."""
-    written: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
-    return tuple(str(event) for event in written)
+    declared: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
+    names = {str(event) for event in declared}
+    # A chart that inherits its events has them in another order.
+    written = (name for kind in reversed(chart.__mro__) for name in vars(kind))
+    return tuple(dict.fromkeys(name for name in written if name in names))
 
 
 def rows(chart: type[AnyChart]) -> tuple[Row, ...]:

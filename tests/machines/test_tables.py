@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from statemachine import State
 
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 from machines.declarations import Ignored, declared_effects, ignored
 from machines.driver import Chart
 from machines.link import Link

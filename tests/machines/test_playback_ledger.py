@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machines.facts import PlaybackAt, SegmentVoiced, Word
-from machines.playback import SPEAKING_RATE, PlaybackLedger
+from machines.playback_ledger import SPEAKING_RATE, PlaybackLedger
 
 
 def ledger(*texts: str) -> PlaybackLedger:
