@@ -14,6 +14,7 @@ from attrs import field, frozen
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from adapters.interfaces import ProviderError
+from adapters.printable import printable
 from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
@@ -118,10 +119,6 @@ _BY_OUR_CLOSE_CODE: Mapping[int, ErrorClass] = {1011: ErrorClass.TIMEOUT}
 """`websockets` closes with 1011 when no pong came, and with other codes when it cannot read what it gets."""
 
 _CODE = re.compile(r"[A-Z]+-\d{4}")
-_KEY = re.compile(r"\b(?:sk|pk|key|Token|Bearer)[-_ =:]+[\w*.-]{6,}", re.IGNORECASE)
-_LONGEST_REASON = 200
-_SHORTEST_KEY = 6
-"""Shorter ones are no keys, and part of many words."""
 _ABNORMAL = 1006
 
 
@@ -183,9 +180,3 @@ def _closed_by_either(table: ErrorTable, error: ConnectionClosed, key: str) -> P
 def late(table: ErrorTable, what: str) -> ProviderError:
     """The vendor did not do `what` in time."""
     return ProviderError(ErrorClass.TIMEOUT, f"{table.vendor}: {what}")
-
-
-def printable(text: str, key: str) -> str:
-    """Short, on one line, and without anything that looks like a key: servers like to repeat keys."""
-    without_key = text.replace(key, "(key)") if len(key) >= _SHORTEST_KEY else text
-    return " ".join(_KEY.sub("(key)", without_key).split())[:_LONGEST_REASON] or "no reason given"

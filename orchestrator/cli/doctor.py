@@ -23,10 +23,10 @@ from rich.text import Text
 
 from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
-from machines.facts import Role
-from orchestrator.settings.providers import FLUX, LOCAL, Choice
+from orchestrator.settings.providers import Choice
 from orchestrator.settings.settings import Settings, shown, without_password
 from orchestrator.settings.sources import setting_origins
+from orchestrator.settings.types import FLUX, LOCAL
 
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
@@ -143,15 +143,7 @@ def _providers(choice: Choice, examine_one: Callable[[str, str], RoleFinding]) -
 
 
 def _why(choice: Choice, name: str) -> str:
-    embedded = "embedded: " if name == LOCAL else ""
-    if not choice.automatic:
-        return f"{embedded}{choice.setting} says so"
-    missing, found = {
-        Role.STT: ("DEEPGRAM_API_KEY is not set", "DEEPGRAM_API_KEY is set"),
-        Role.LLM: ("neither LLM_BASE_URL nor a key is set", "LLM_BASE_URL or a key is set"),
-        Role.TTS: ("CARTESIA_API_KEY is not set", "CARTESIA_API_KEY is set"),
-    }[choice.role]
-    return embedded + (missing if name == LOCAL else found)
+    return f"embedded: {choice.reason}" if name == LOCAL else choice.reason
 
 
 def _speech_to_text(name: str, settings: Settings, files: Inventory, why: str) -> RoleFinding:

@@ -1,4 +1,4 @@
-"""`python -m orchestrator.interface FILE` renews the list of public names at the end of a Markdown file.
+"""`python -m orchestrator.cli.interface FILE` renews the list of public names at the end of a Markdown file.
 
 The list is what `__all__` of each public module names (or, where there is none, what it defines), with
 signatures; a test compares it with the code, so that a change to the interface is a change to that file.

@@ -1,11 +1,15 @@
-"""Telling how the fetching of model files goes: progress bars on a terminal, else a line now and then."""
+"""The bodies of `vantum models fetch`, `list` and `verify`: the files of the embedded models.
+
+How a fetch goes is shown by progress bars on a terminal, else by a line now and then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
@@ -24,6 +28,20 @@ def fetch_with_progress(directory: Path, console: Console | None = None) -> None
     _print(console, f"Fetching the speech models into {directory} ({megabytes:.0f} MB, once) ...")
     with telling(console) as report:
         models.fetch(directory, report)
+
+
+Inventory = Sequence[tuple[models.ModelFile, Status]]
+
+
+def list_files(directory: Path, examine: Callable[[Path], Inventory]) -> list[Status]:
+    """Print a line for each model file, with the status that `examine` gives it; returns all of these."""
+    click.echo(f"{directory}:")
+    found = examine(directory)
+    for file, status in found:
+        click.echo(
+            f"  {status.value:8} {file.size / 1e6:6.1f} MB  {file.path}  {file.purpose}, {file.licence}"
+        )
+    return [status for _, status in found]
 
 
 @contextmanager

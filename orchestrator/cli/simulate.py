@@ -98,7 +98,7 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
         console,
         f"{'calls':<14}{report.calls:,} with faults “{report.faults}” from seed {report.seed}:"
         f" {report.turns:,} turns, {report.answers:,} answers, {report.tool_calls:,} calls of tools,"
-        f" {campaign.auditor.moments:,} facts, {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
+        f" {campaign.auditor.facts:,} facts, {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
     )
     _print(console, f"{'callers':<14}{_counts(dict(report.personalities))}")
     _print(console, f"{'ends':<14}{_counts(dict(report.ends))}")
@@ -119,7 +119,7 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
     _print(
         console,
         f"{'invariants':<14}{len(held)} of {len(campaign.invariants)} held at each of"
-        f" {campaign.auditor.moments:,} facts",
+        f" {campaign.auditor.facts:,} facts",
     )
     for promise, count in sorted(report.broken.items()):
         _print(console, f"{'':<14}broken in {count:,} call(s): {promise}")

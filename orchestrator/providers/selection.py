@@ -17,8 +17,9 @@ from adapters.embedded import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from orchestrator.providers.provider_chain import Providers
-from orchestrator.settings.providers import FLUX, LOCAL, Choice, LanguageModelEndpoint
+from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown
+from orchestrator.settings.types import FLUX, LOCAL
 
 log = structlog.get_logger(__name__)
 

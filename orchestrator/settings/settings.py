@@ -15,15 +15,23 @@ from machines.facts import TurnMode
 from machines.phrases import BACKCHANNELS
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.providers import (
-    FLUX,
-    LOCAL,
     Choice,
     CloudProviders,
     LanguageModels,
     LocalModels,
     is_openai,
 )
-from orchestrator.settings.types import LevelName, Lowercase, Phrases, ToolNames, UserPath
+from orchestrator.settings.types import (
+    DEEPGRAM,
+    FLUX,
+    LOCAL,
+    TRANSFER_CALL,
+    LevelName,
+    Lowercase,
+    Phrases,
+    ToolNames,
+    UserPath,
+)
 
 
 class SettingsError(Exception):
@@ -187,7 +195,7 @@ class Settings(
     Tools,
     Telephone,
 ):
-    """All settings, checked and frozen. It knows no source; `reading_settings.load_settings` reads those."""
+    """All settings, checked and frozen. It knows no source; `sources.load_settings` reads those."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -212,7 +220,7 @@ class Settings(
                 f"STT_MODEL is {self.stt_model!r}, but must be {FLUX!r}, since the caller's language "
                 "decides which of Deepgram's flux models listens"
             )
-        if self.stt_model == FLUX and {"deepgram", FLUX} <= set(self.stt_providers):
+        if self.stt_model == FLUX and {DEEPGRAM, FLUX} <= set(self.stt_providers):
             raise ValueError(
                 f"STT_PROVIDERS is {shown('stt_providers', self.stt_providers)}, but with STT_MODEL "
                 f"{FLUX!r} deepgram and flux are the same: leave one out, or set a nova model"
@@ -236,10 +244,10 @@ class Settings(
 
     @model_validator(mode="after")
     def _tools_are_possible(self) -> Self:
-        if "transfer_call" in self.tools and self.twilio_transfer_to is None:
+        if TRANSFER_CALL in self.tools and self.twilio_transfer_to is None:
             raise ValueError(
                 f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
-                "transfer_call needs somebody to transfer to"
+                f"{TRANSFER_CALL} needs somebody to transfer to"
             )
         return self
 

@@ -25,7 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from orchestrator.settings.providers import CARTESIA_VOICE, DEEPGRAM_URL
+from adapters import cartesia, deepgram
 from orchestrator.settings.settings import Settings, SettingsError, shown
 from orchestrator.settings.types import AUTO, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
@@ -136,8 +136,8 @@ def allowed(name: str) -> str:
     return {
         "password": "a key of printable ASCII characters",
         "uri": "an address that starts with http:// or https://, such as http://localhost:11434/v1",
-        "vendor address": f"an address that starts with {_listed(VENDOR_SCHEMES)}, such as {DEEPGRAM_URL}",
-        "uuid": f"the id of a voice of Cartesia's, such as {CARTESIA_VOICE}",
+        "vendor address": f"an address that starts with {_schemes()}, such as {deepgram.BASE_URL}",
+        "uuid": f"the id of a voice of Cartesia's, such as {cartesia.DEFAULT_VOICE_ID}",
         "language": "a language's code, such as en-US",
         "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
         "phrases": "words or phrases divided by commas, such as uh-huh,I see",
@@ -148,6 +148,6 @@ def allowed(name: str) -> str:
     }.get(kind.get("format", ""), "text that is not empty")
 
 
-def _listed(schemes: list[str]) -> str:
-    addresses = [f"{scheme}://" for scheme in schemes]
+def _schemes() -> str:
+    addresses = [f"{scheme}://" for scheme in VENDOR_SCHEMES]
     return f"{', '.join(addresses[:-1])} or {addresses[-1]}"

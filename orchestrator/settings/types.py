@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the type's JSON schema, what is allowed.
 
-Each validator raises `ValueError` for what it does not take; `reading_settings.py` says it in sentences.
+Each validator raises `ValueError` for what it does not take; `sources.py` says it in sentences.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
+DEEPGRAM, OPENAI, CARTESIA = "deepgram", "openai", "cartesia"
+"""Providers, as lists of providers name them."""
+FLUX = "flux"
+"""Deepgram's models that hear turns: in the settings they have one name."""
+LOCAL = "local"
+"""The embedded model of a role, in a list of providers."""
 AUTO = "auto"
 """A list of providers that the keys decide about."""
 VENDOR_SCHEMES = ["wss", "ws", "https", "http"]
@@ -111,15 +117,17 @@ def _names(*known: str) -> tuple[Any, ...]:
     )
 
 
-SttProviders = Annotated[tuple[str, ...], *_names("deepgram", "flux", "local")]
-LlmProviders = Annotated[tuple[str, ...], *_names("openai", "local")]
-TtsProviders = Annotated[tuple[str, ...], *_names("cartesia", "local")]
+SttProviders = Annotated[tuple[str, ...], *_names(DEEPGRAM, FLUX, LOCAL)]
+LlmProviders = Annotated[tuple[str, ...], *_names(OPENAI, LOCAL)]
+TtsProviders = Annotated[tuple[str, ...], *_names(CARTESIA, LOCAL)]
 
 
 # --- tools ------------------------------------------------------------------------------------------------
 
-TOOLS = ("end_call", "transfer_call", "send_digits")
-"""The built-in ones (`builtin_tools.py`, which a program that only reads settings need not load)."""
+TRANSFER_CALL = "transfer_call"
+"""The one that needs somebody to transfer to."""
+TOOLS = ("end_call", TRANSFER_CALL, "send_digits")
+"""The built-in ones (`tools/builtin_tools.py`, which a program that only reads settings need not load)."""
 
 
 def _tool_names(value: object) -> object:

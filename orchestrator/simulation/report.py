@@ -114,14 +114,14 @@ class Report:
             "turns": self.turns,
             "answers": self.answers,
             "toolCalls": self.tool_calls,
-            "facts": campaign.auditor.moments,
+            "facts": campaign.auditor.facts,
             "virtualSeconds": round(self.virtual_ms / 1000, 3),
             "personalities": _sorted(self.personalities),
             "ends": _sorted(self.ends),
             "injected": _sorted(self.injected),
             "coverage": [attrs.asdict(each) for each in coverage(campaign.auditor.rows)],
             "invariants": {
-                name: {"facts": campaign.auditor.moments, "brokenInCalls": self.broken[name]}
+                name: {"facts": campaign.auditor.facts, "brokenInCalls": self.broken[name]}
                 for name in names(campaign.invariants)
             },
             "latencyMs": {

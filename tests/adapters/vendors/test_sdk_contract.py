@@ -33,6 +33,7 @@ from deepgram.listen.v2.types import ListenV2Configure
 from openai.types.chat import ChatCompletionMessageParam
 from trio.testing import MockClock
 
+from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.deepgram import sdk as deepgram_sdk
@@ -290,7 +291,7 @@ def test_a_cartesia_sdk_that_has_moved_a_name_is_recognized(monkeypatch: pytest.
 
 
 def test_cartesias_address_is_the_one_that_was_given() -> None:
-    assert cartesia_sdk.socket_url(cartesia_sdk.make_client(KEY, cartesia_sdk.PRODUCTION)) == (
+    assert cartesia_sdk.socket_url(cartesia_sdk.make_client(KEY, BASE_URL)) == (
         "wss://api.cartesia.ai/tts/websocket"
     )
     client = cartesia_sdk.make_client(KEY, "http://127.0.0.1:9100/")

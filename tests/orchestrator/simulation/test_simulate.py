@@ -222,7 +222,7 @@ def test_what_a_machine_raises_is_told_with_its_trace(monkeypatch: pytest.Monkey
     assert result.exit_code == 1
     assert "  raised: ZeroDivisionError: seeded\n" in result.output
     journals = list(Path("found").glob("*.journal"))
-    assert isinstance(read_journal(journals[0]).moments[-1], Broke)
+    assert isinstance(read_journal(journals[0]).handled[-1], Broke)
     assert "ZeroDivisionError: seeded" in journals[0].with_suffix(".txt").read_text()
 
 
