@@ -127,7 +127,7 @@ class BreakerContext:
     effects: list[Effect] = Factory(list)
     failures: int = 0
     """Since the provider last answered a call."""
-    rests: int = 0
+    waits: int = 0
     """Waits before a probe that are over, since then."""
     probe: int = 0
     """The number of the newest probe."""
@@ -160,24 +160,26 @@ class Breaker(Chart[BreakerContext]):
     asking = (probing, reprobing)
 
     # Until the first probe nobody knows that the provider works: calls should prefer another.
-    watch_began = idle.to(reprobing, on=["ask"])
+    watch_began = idle.to(reprobing, on=["probe"])
     provider_failed = (
-        CLOSED.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | CLOSED.to(resting, unless="hopeless", on=["note"])
-        | resting.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | probing.to(reprobing, cond="hopeless", on=["note", "notify_down"])
-        | stay(resting, probing, unless="hopeless", on=["note"])
+        CLOSED.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | CLOSED.to(resting, unless="should_open", on=["note_failure"])
+        | resting.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | probing.to(reprobing, cond="should_open", on=["note_failure", "notify_down"])
+        | stay(resting, probing, unless="should_open", on=["note_failure"])
     )
-    provider_answered = CLOSED.from_(*waiting, *asking, on=["trust", "notify_recovered"]) | stay(
-        CLOSED, on=["trust"]
+    provider_answered = CLOSED.from_(*waiting, *asking, on=["reset_failures", "notify_recovered"]) | stay(
+        CLOSED, on=["reset_failures"]
     )
     probe_succeeded = CLOSED.from_(*asking, on=["notify_recovered"])
     probe_failed = (
-        probing.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | probing.to(resting, unless="hopeless", on=["note"])
-        | reprobing.to(pausing, on=["note"])
+        probing.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | probing.to(resting, unless="should_open", on=["note_failure"])
+        | reprobing.to(pausing, on=["note_failure"])
     )
-    breaker_deadline_passed = resting.to(probing, on=["ask_again"]) | pausing.to(reprobing, on=["ask_again"])
+    breaker_deadline_passed = resting.to(probing, on=["probe_again"]) | pausing.to(
+        reprobing, on=["probe_again"]
+    )
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored("provider_failed provider_answered", (idle,), because="it is not watched yet"),
@@ -190,7 +192,7 @@ class Breaker(Chart[BreakerContext]):
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def hopeless(self, fact: ProviderFailed | ProbeFailed) -> bool:
+    def should_open(self, fact: ProviderFailed | ProbeFailed) -> bool:
         """It will fail again (a refused key, an unknown model), or has failed too often in a row."""
         return (
             not fact.failure.error_class.retryable
@@ -200,26 +202,26 @@ class Breaker(Chart[BreakerContext]):
     # --- actions ------------------------------------------------------------------------------------------
 
     @causes(Probe)
-    def ask(self) -> None:
+    def probe(self) -> None:
         self.context.probe += 1
         self.context.effects.append(Probe(self.context.probe))
 
     @causes(Probe)
-    def ask_again(self) -> None:
-        self.context.rests += 1
-        self.ask()
+    def probe_again(self) -> None:
+        self.context.waits += 1
+        self.probe()
 
     @causes()
-    def note(self, fact: ProviderFailed | ProbeFailed) -> None:
+    def note_failure(self, fact: ProviderFailed | ProbeFailed) -> None:
         self.context.failures += 1
         self.context.last_failure = fact.failure
         self.context.draw = fact.draw
 
     @causes()
-    def trust(self) -> None:
+    def reset_failures(self) -> None:
         """Only an answer wipes the slate: a provider that accepts links and stays mute passes every probe."""
         self.context.failures = 0
-        self.context.rests = 0
+        self.context.waits = 0
 
     @causes(NotifyDown)
     def notify_down(self) -> None:
@@ -249,5 +251,5 @@ class Breaker(Chart[BreakerContext]):
         delays = context.policy.probe_delays_ms
         scattered = 1 + context.policy.jitter * (2 * context.draw - 1)
         asked_for = (context.last_failure and context.last_failure.retry_after_ms) or 0
-        usual = delays[min(context.rests, len(delays) - 1)] * scattered
+        usual = delays[min(context.waits, len(delays) - 1)] * scattered
         return max(usual, min(asked_for, context.policy.longest_wait_ms))

@@ -21,7 +21,7 @@ NONE: frozenset[int] = frozenset()
 
 @define
 class LinkContext:
-    """The link machine's memory. `told` are facts for the conversation machine."""
+    """The link machine's memory. `for_conversation` are facts for the conversation machine."""
 
     role: Role
     policy: LinkPolicy
@@ -31,7 +31,7 @@ class LinkContext:
     """Those that the process knows not to work."""
     state: Any = None
     effects: list[Effect] = Factory(list)
-    told: list[Fact] = Factory(list)
+    for_conversation: list[Fact] = Factory(list)
     provider: int = 0
     """The one that is tried, or that the open link leads to."""
     tried: frozenset[int] = NONE

@@ -51,33 +51,61 @@ class Link(Failover):
     )
     link_opened = UP.from_(*trying, on=["notify_up"])
     link_failed = (
-        stay(*trying, cond="another_ready", on=["blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["blame", "notify_down"])
-        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "notify_lost", "attempt"])
-        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "notify_lost", "begin_wait"])
-        | UP.to(DOWN, on=["blame", "notify_down"])
+        stay(*trying, cond="another_ready", on=["report_provider_failure", "note_failure", "attempt"])
+        | opening.to(
+            waiting, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | reopening.to(
+            pausing, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | DOWN.from_(*trying, on=["report_provider_failure", "notify_down"])
+        | UP.to(
+            reopening,
+            cond="another_ready",
+            on=["report_provider_failure", "note_failure", "notify_lost", "attempt"],
+        )
+        | UP.to(
+            pausing,
+            cond="worth_waiting",
+            on=["report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
+        )
+        | UP.to(DOWN, on=["report_provider_failure", "notify_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
-        | stay(*trying, cond="another_ready", on=["close", "blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["close", "blame", "notify_down"])
+        | stay(
+            *trying, cond="another_ready", on=["close", "report_provider_failure", "note_failure", "attempt"]
+        )
+        | opening.to(
+            waiting,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | reopening.to(
+            pausing,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | DOWN.from_(*trying, on=["close", "report_provider_failure", "notify_down"])
     )
     link_replacement_wanted = (
         UP.to(
-            reopening, cond="another_ready", on=["close", "blame", "note_failure", "notify_lost", "attempt"]
+            reopening,
+            cond="another_ready",
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "attempt"],
         )
-        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "notify_lost", "attempt_again"])
+        | UP.to(
+            reopening,
+            cond="has_lasted",
+            on=["close", "report_provider_failure", "notify_lost", "attempt_again"],
+        )
         | UP.to(
             pausing,
             cond="is_connection and worth_waiting",
-            on=["close", "blame", "note_failure", "notify_lost", "begin_wait"],
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
         )
-        | stay(UP, on=["blame"])
+        | stay(UP, on=["report_provider_failure"])
     )
     link_return_wanted = UP.to(reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(
@@ -139,14 +167,14 @@ class Link(Failover):
         self.context.attempt += 1
         self.context.ask(do.OpenLink(self.context.role, self.context.attempt, self.context.provider))
         if self.context.attempt > 1:
-            self._tell(LinkNews.TRYING, fact)
+            self._notify(LinkNews.TRYING, fact)
 
     @causes(do.CloseLink)
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes(do.ReportProviderFailure)
-    def blame(self, fact: Fact) -> None:
+    def report_provider_failure(self, fact: Fact) -> None:
         """The process should know; and whoever fell silent over an open link is remembered for it."""
         context, failure = self.context, failure_of(fact)
         context.ask(do.ReportProviderFailure(context.role, context.provider, failure))
@@ -165,44 +193,44 @@ class Link(Failover):
         self.context.wait_ms = self.next_wait_ms(fact, self.outage(fact))
         self.context.rounds += 1
         self.context.tried = NONE
-        self._tell(LinkNews.WAITING, fact)
+        self._notify(LinkNews.WAITING, fact)
 
     @causes(do.NotifyLink)
     def notify_up(self, fact: facts.LinkOpened) -> None:
         self.context.up_since = fact.at_ms
         self.context.ends_turns = fact.ends_turns
         if self.context.attempt > 1:
-            self._tell(LinkNews.UP, fact)
-        self._tell_conversation(fact)
+            self._notify(LinkNews.UP, fact)
+        self._notify_conversation(fact)
 
     @causes()
     def notify_fallback_ready(self, fact: Fact) -> None:
         """Whether another provider stands ready may have changed."""
-        self._tell_conversation(fact)
+        self._notify_conversation(fact)
 
     @causes()
     def notify_preferred_recovered(self, fact: facts.ProviderRecovered) -> None:
         """When to go back is for the conversation to say."""
         recovered = facts.PreferredProviderRecovered(self.context.role, fact.provider, at_ms=fact.at_ms)
-        self.context.told.append(recovered)
+        self.context.for_conversation.append(recovered)
 
     @causes()
     def notify_lost(self, fact: Fact) -> None:
         lost = facts.LinkLost(self.context.role, failure_of(fact), at_ms=fact.at_ms)
-        self.context.told.append(lost)
+        self.context.for_conversation.append(lost)
 
     @causes(do.NotifyLink)
     def notify_down(self, fact: Fact) -> None:
-        self._tell(LinkNews.DOWN, fact)
+        self._notify(LinkNews.DOWN, fact)
         down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
-        self.context.told.append(down)
+        self.context.for_conversation.append(down)
 
     @causes(do.NotifyLink)
     def notify_none(self, fact: Fact) -> None:
         """A new call does not try what is known not to work."""
-        self._tell(LinkNews.DOWN, fact)
+        self._notify(LinkNews.DOWN, fact)
         failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
-        self.context.told.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
+        self.context.for_conversation.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     @causes()
     def note_down(self, fact: facts.ProviderDown) -> None:
@@ -215,14 +243,14 @@ class Link(Failover):
         self.context.tried -= well
         self.context.refused -= well
 
-    def _tell(self, news: LinkNews, fact: Fact) -> None:
+    def _notify(self, news: LinkNews, fact: Fact) -> None:
         self.context.ask(do.NotifyLink(self.context.role, news, self.context.provider, fact.name))
 
-    def _tell_conversation(self, fact: Fact) -> None:
+    def _notify_conversation(self, fact: Fact) -> None:
         context = self.context
         others = self.ready(context.tried | {context.provider}, context.refused)
         up = facts.LinkUp(context.role, bool(others), context.ends_turns, at_ms=fact.at_ms)
-        context.told.append(up)
+        context.for_conversation.append(up)
 
     def _last_failure(self, fact: Fact) -> ProviderFailure:
         failure = failure_of(fact)

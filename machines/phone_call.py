@@ -230,7 +230,7 @@ class CallContext:
     """More about it, for people."""
     transfer_to: str = ""
     """The number of whoever takes over from the conversation; none: nobody."""
-    carrier_over: bool = False
+    ended_by_carrier: bool = False
     """The carrier has ended it; the conversation has not."""
     deadline_number: int = 0
     deadline_armed: int | None = None
@@ -250,7 +250,7 @@ class Call(Chart[CallContext]):
     TALKING = State()
 
     class ENDING(State.Compound):
-        parting = State(initial=True)
+        saying_goodbye = State(initial=True)
         handover = State()
         revoking = State()
         clearing = State()
@@ -258,13 +258,13 @@ class Call(Chart[CallContext]):
     ENDED = State(final=True)
 
     placing, placed, ringing = DIALLING.placing, DIALLING.placed, DIALLING.ringing
-    parting, handover = ENDING.parting, ENDING.handover
+    saying_goodbye, handover = ENDING.saying_goodbye, ENDING.handover
     revoking, clearing = ENDING.revoking, ENDING.clearing
 
     dialling = (placing, placed, ringing)
-    unheard = (*dialling, ANSWERED)
+    before_conversation = (*dialling, ANSWERED)
     """Nobody has been talked to."""
-    ending = (parting, handover, revoking, clearing)
+    ending = (saying_goodbye, handover, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
     dial_wanted = idle.to(placing, on=["place"])
@@ -276,42 +276,42 @@ class Call(Chart[CallContext]):
     )
     call_ringing = ringing.from_(placing, placed)
     call_answered = ANSWERED.from_(*dialling)
-    machine_answered = clearing.from_(*unheard, on=["note_machine", "hang_up"]) | TALKING.to(
-        parting, on=["note_machine", "end_conversation"]
+    machine_answered = clearing.from_(*before_conversation, on=["note_machine", "hang_up"]) | TALKING.to(
+        saying_goodbye, on=["note_machine", "end_conversation"]
     )
-    stream_opened = TALKING.from_(*unheard, on=["begin_conversation"])
+    stream_opened = TALKING.from_(*before_conversation, on=["begin_conversation"])
 
     # --- the end ------------------------------------------------------------------------------------------
     transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
     conversation_ended = (
         TALKING.to(handover, cond="somebody_takes_over", on=["transfer"])
         | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
-        | parting.to(ENDED, cond="carrier_is_over", on=["note_end", "record"])
-        | parting.to(clearing, unless="carrier_is_over", on=["note_end", "hang_up"])
+        | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_end", "record"])
+        | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_end", "hang_up"])
     )
     call_transferred = handover.to(ENDED, on=["note_handed_over", "record"])
     transfer_failed = handover.to(clearing, on=["note_failed_to_transfer", "hang_up"])
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
         | clearing.from_(placed, ringing, ANSWERED, on=["note_cancelled", "hang_up"])
-        | TALKING.to(parting, on=["end_conversation"])
+        | TALKING.to(saying_goodbye, on=["end_conversation"])
     )
     carrier_ended = (
-        ENDED.from_(*unheard, revoking, clearing, on=["note_carriers", "record"])
-        | TALKING.to(parting, on=["note_carrier_over", "end_conversation"])
-        | stay(parting, on=["note_carrier_over"])
-        | handover.to(ENDED, on=["note_talked", "record"])
+        ENDED.from_(*before_conversation, revoking, clearing, on=["note_carrier_outcome", "record"])
+        | TALKING.to(saying_goodbye, on=["note_carrier_ended", "end_conversation"])
+        | stay(saying_goodbye, on=["note_carrier_ended"])
+        | handover.to(ENDED, on=["note_completed", "record"])
     )
-    call_abandoned = ENDED.from_(*unheard, on=["note_cancelled", "record"]) | ENDED.from_(
-        TALKING, *ending, on=["note_talked", "record"]
+    call_abandoned = ENDED.from_(*before_conversation, on=["note_cancelled", "record"]) | ENDED.from_(
+        TALKING, *ending, on=["note_completed", "record"]
     )
     call_deadline_passed = (
-        placing.to(revoking, on=["note_silent_carrier"])
+        placing.to(revoking, on=["note_placing_late"])
         | clearing.from_(placed, ringing, on=["note_no_answer", "hang_up"])
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
-        | parting.to(ENDED, cond="carrier_is_over", on=["note_talked", "record"])
-        | parting.to(clearing, unless="carrier_is_over", on=["note_talked", "hang_up"])
-        | handover.to(clearing, on=["note_silent_transfer", "hang_up"])
+        | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_completed", "record"])
+        | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_completed", "hang_up"])
+        | handover.to(clearing, on=["note_transfer_late", "hang_up"])
         | ENDED.from_(revoking, clearing, on=["record"])
     )
 
@@ -330,7 +330,7 @@ class Call(Chart[CallContext]):
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, TALKING, parting, handover, clearing),
+            (placed, ringing, ANSWERED, TALKING, saying_goodbye, handover, clearing),
             because="the carrier is known to have it",
         ),
         *ignored(
@@ -341,13 +341,13 @@ class Call(Chart[CallContext]):
         *ignored("stream_opened", (TALKING,), because="there is one stream"),
         *ignored(
             "conversation_ended",
-            (*unheard, handover, revoking, clearing),
+            (*before_conversation, handover, revoking, clearing),
             because="there is no conversation",
         ),
-        *ignored("transfer_wanted", (*unheard, *ending), because="there is nobody to hand over"),
+        *ignored("transfer_wanted", (*before_conversation, *ending), because="there is nobody to hand over"),
         *ignored(
             "call_transferred transfer_failed",
-            (*unheard, TALKING, parting, revoking, clearing),
+            (*before_conversation, TALKING, saying_goodbye, revoking, clearing),
             because="nobody is being handed over (any more)",
         ),
         *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
@@ -362,9 +362,9 @@ class Call(Chart[CallContext]):
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def carrier_is_over(self) -> bool:
+    def ended_by_carrier(self) -> bool:
         """The carrier has ended the call already."""
-        return self.context.carrier_over
+        return self.context.ended_by_carrier
 
     def somebody_takes_over(self, fact: ConversationEnded) -> bool:
         """It is a person's turn, and there is one."""
@@ -406,7 +406,7 @@ class Call(Chart[CallContext]):
         self._note(CallOutcome.FAILED, fact.message)
 
     @causes()
-    def note_silent_carrier(self) -> None:
+    def note_placing_late(self) -> None:
         self._note(CallOutcome.FAILED, "the carrier did not take the call in time")
 
     @causes()
@@ -429,10 +429,10 @@ class Call(Chart[CallContext]):
     def note_end(self, fact: ConversationEnded) -> None:
         if fact.broken:
             self._note(CallOutcome.FAILED, "the conversation broke")
-        self.note_talked()
+        self.note_completed()
 
     @causes()
-    def note_talked(self) -> None:
+    def note_completed(self) -> None:
         self._note(CallOutcome.COMPLETED)
 
     @causes()
@@ -448,11 +448,11 @@ class Call(Chart[CallContext]):
         self._note(CallOutcome.FAILED, f"the caller could not be handed over: {fact.message}")
 
     @causes()
-    def note_silent_transfer(self) -> None:
+    def note_transfer_late(self) -> None:
         self._note(CallOutcome.FAILED, "the carrier did not connect the caller elsewhere in time")
 
     @causes()
-    def note_carriers(self, fact: CarrierEnded) -> None:
+    def note_carrier_outcome(self, fact: CarrierEnded) -> None:
         """What the carrier says, unless we know better; it calls a call completed that it put through."""
         put_through = fact.outcome is CallOutcome.COMPLETED
         if put_through and self.context.outcome is None:
@@ -460,8 +460,8 @@ class Call(Chart[CallContext]):
         self._note(fact.outcome)
 
     @causes()
-    def note_carrier_over(self) -> None:
-        self.context.carrier_over = True
+    def note_carrier_ended(self) -> None:
+        self.context.ended_by_carrier = True
 
     def _note(self, outcome: CallOutcome, reason: str = "") -> None:
         if self.context.outcome is None:
@@ -484,7 +484,7 @@ class Call(Chart[CallContext]):
             "placed": policy.ringing_timeout_ms,
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
-            "parting": policy.goodbye_timeout_ms,
+            "saying_goodbye": policy.goodbye_timeout_ms,
             "handover": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,
             "clearing": policy.hang_up_timeout_ms,

@@ -72,17 +72,17 @@ class Segmenter:
         self._text += piece
         segments: list[Segment] = []
         while (end := self._next_end()) is not None:
-            self._take(end, segments)
+            self._cut(end, segments)
         return segments
 
     def finish(self) -> list[Segment]:
         """No more pieces: what is left is the last segment."""
         self._text = _HALF_MARKER.sub("", self._text)
         segments: list[Segment] = []
-        self._take(len(self._text), segments)
+        self._cut(len(self._text), segments)
         return segments
 
-    def _take(self, end: int, segments: list[Segment]) -> None:
+    def _cut(self, end: int, segments: list[Segment]) -> None:
         raw, self._text = self._text[:end], self._text[end:]
         text = clean(raw)
         # Text without a letter or digit has no sound.

@@ -67,17 +67,17 @@ class ConversationSystem:
     """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox.
 
     `charts` may be shared with other conversations of the same thread: without, this one makes its own.
-    A role that is not in `line_ups` has one provider.
+    A role that is not in `provider_chains` has one provider.
     """
 
     def __init__(
         self,
         policy: ConversationPolicy,
         charts: Charts | None = None,
-        line_ups: Mapping[Role, ProviderChain] | None = None,
+        provider_chains: Mapping[Role, ProviderChain] | None = None,
     ) -> None:
         charts = charts or Charts()
-        ups = line_ups or {}
+        ups = provider_chains or {}
         self.conversation: Driver[Context] = Driver(
             "conversation", charts.conversation, Context(policy), ArmDeadline, DisarmDeadline
         )
@@ -123,12 +123,12 @@ class ConversationSystem:
             step = driver.handle(current)
             steps.append(step)
             for effect in step.effects:
-                told = _to_link(effect, current.at_ms)
-                if told is None:
+                link_fact = _to_link(effect, current.at_ms)
+                if link_fact is None:
                     effects.append(effect)
                 else:
-                    pending.append(told)
-            pending.extend(self._told(driver))
+                    pending.append(link_fact)
+            pending.extend(self._facts_for_conversation(driver))
 
     def _addressee(self, fact: Fact) -> Driver[Context] | Driver[LinkContext]:
         match fact:
@@ -146,13 +146,13 @@ class ConversationSystem:
                 return self.links[role]
         return self.conversation
 
-    def _told(self, driver: Driver[Context] | Driver[LinkContext]) -> list[Fact]:
+    def _facts_for_conversation(self, driver: Driver[Context] | Driver[LinkContext]) -> list[Fact]:
         """The facts that a link machine has for the conversation."""
         context = driver.context
         if not isinstance(context, LinkContext):
             return []
-        told, context.told = context.told, []
-        return told
+        found, context.for_conversation = context.for_conversation, []
+        return found
 
 
 def _to_link(effect: Effect, at_ms: float) -> Fact | None:

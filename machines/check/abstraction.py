@@ -131,7 +131,7 @@ def _playback(ledger: PlaybackLedger) -> Hashable:
 
 def _observed(observed: ObservedState) -> Hashable:
     lengths = tuple(map(len, (observed.generating, observed.speaking, observed.waiting, observed.calls)))
-    return lengths, observed.held, observed.over
+    return lengths, observed.paused, observed.over
 
 
 def link_key(system: ConversationSystem, observed: ObservedState) -> Hashable:

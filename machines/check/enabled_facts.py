@@ -72,7 +72,7 @@ def turn_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     The model begins every answer, at the second request: what follows if not has nothing to do with turns.
     """
     # One that is held goes on being generated.
-    segments = MOST_SEGMENTS if observed.held else 1
+    segments = MOST_SEGMENTS if observed.paused else 1
     offers = _conversation(system, observed, tuple(TurnMode), (False,), segments)
     yield from _with_few_failures(system, offers)
 
@@ -333,7 +333,7 @@ def _voice(context: Context, observed: ObservedState) -> Iterator[Fact]:
     yield facts.SpeechStarted()
     if _room_for_a_turn(context):
         yield facts.SpeechStopped(speech_ms=300)
-    if observed.held:
+    if observed.paused:
         yield facts.SpeechStopped(speech_ms=100)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from machines.check.report import Visited, complaints, coverage, findings, outcomes
-from machines.check.walk import way_to
+from machines.check.walk import path_to
 from machines.declarations import Outcome
 from machines.facts import Fact, ProviderFailure, Request
 from machines.system import Handled
@@ -134,7 +134,7 @@ SIGNS = ((Outcome.TAKEN, "T"), (Outcome.IGNORED, "i"), (Outcome.REFUSED, "r"), (
 
 def _story(visited: Sequence[Visited], diagrams: str) -> Iterator[str]:
     one = max(visited, key=lambda each: each.report.longest)
-    way = way_to(one.report.nodes, one.report.farthest())
+    way = path_to(one.report.nodes, one.report.farthest())
     yield "## The longest path"
     yield (
         f"{one.report.longest} facts, in the walk “{one.name}”: the configuration that is hardest to reach,"

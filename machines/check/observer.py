@@ -20,7 +20,7 @@ NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
 
 @frozen
 class ObservedState:
-    """What is open at a moment. Numbers are those that facts and effects bear."""
+    """What is open at a step. Numbers are those that facts and effects bear."""
 
     generating: frozenset[int] = frozenset()
     """Generations that the model was asked for and that have not ended."""
@@ -38,13 +38,13 @@ class ObservedState:
     playing: bool = False
     """Whether the caller has gone on hearing it since."""
     heard_all: bool = False
-    held: bool = False
-    """The newest utterance was told to be silent for the moment."""
-    begun: frozenset[int] = frozenset()
+    paused: bool = False
+    """The newest utterance was told to be silent for the step."""
+    started: frozenset[int] = frozenset()
     """Answers whose beginning was told or spoken, and whose end was not told."""
-    in_advance: int = 0
+    speculations: int = 0
     """How often the model was asked in this turn before its end was known."""
-    taken_up: bool = False
+    restarted: bool = False
     """The voice broke off; what it says next may begin in the middle of a segment."""
     attempt: int = 1
     """How often the voice was asked to take the newest utterance up, the first time included."""
@@ -52,7 +52,7 @@ class ObservedState:
     """Segments of the newest utterance whose audio is complete."""
     heard_words: int = 0
     """The turn of which interim words were told last."""
-    doubted: bool = False
+    stt_replaced: bool = False
     """Speech to text was doubted since the last turn's words were asked for."""
     links: frozenset[tuple[Role, int]] = NO_LINKS
     """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
@@ -91,7 +91,7 @@ class ObservedState:
         match fact:
             case facts.EagerEndOfTurn():
                 asked = any(isinstance(effect, do.StartGeneration) for effect in step.effects)
-                return self._with(in_advance=self.in_advance + asked)
+                return self._with(speculations=self.speculations + asked)
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return self._with(generating=self.generating - {number})
             case facts.ToolFinished(call=number):
@@ -106,7 +106,7 @@ class ObservedState:
                     speaking=self.speaking - {number},
                     voided=self.voided | {number},
                     heard_all=True,
-                    held=False,
+                    paused=False,
                 )
             case facts.SegmentVoiced(segment=segment):
                 return self._with(voiced=self.voiced | {segment})
@@ -145,9 +145,9 @@ class ObservedState:
             case do.StartGeneration(generation=number):
                 return self._with(generating=self.generating | {number}, asked=self.asked | {number})
             case do.NotifyAnswerStarted(generation=number):
-                return self._with(begun=self.begun | {number})
+                return self._with(started=self.started | {number})
             case do.NotifyAnswerEnded(generation=number):
-                return self._with(begun=self.begun - {number})
+                return self._with(started=self.started - {number})
             case do.RunTool(call=number, asked=asked):
                 return self._with(
                     calls=self.calls | {(number, asked.name)}, calls_made=self.calls_made | {number}
@@ -155,41 +155,41 @@ class ObservedState:
             case do.CancelTool(call=number):
                 return self._with(calls_cancelled=self.calls_cancelled | {number})
             case do.BeginTurn():
-                return self._with(in_advance=0)
+                return self._with(speculations=0)
             case do.PauseSpeech():
-                return self._with(held=True)
+                return self._with(paused=True)
             case do.ResumeSpeech():
-                return self._with(held=False)
+                return self._with(paused=False)
             case do.CancelGeneration(generation=number):
                 # An answer whose beginning is being spoken may be continued by another generation.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return self._with(generating=self.generating - {number}, voided=void)
             case do.RestartSpeech(attempt=attempt):
-                return self._with(taken_up=True, attempt=attempt)
+                return self._with(restarted=True, attempt=attempt)
             case do.Speak(generation=number, segment=segment, text=text):
                 if number in self.speaking:
-                    said = self._said_before(segment, text) if self.taken_up else self.said
-                    return self._with(said=(*said, text), taken_up=False)
+                    said = self._said_before(segment, text) if self.restarted else self.said
+                    return self._with(said=(*said, text), restarted=False)
                 return self._with(
                     speaking=self.speaking | {number},
-                    begun=self.begun | {number},
-                    held=False,
+                    started=self.started | {number},
+                    paused=False,
                     said=(text,),
                     position_ms=0.0,
                     playing=False,
                     heard_all=False,
-                    taken_up=False,
+                    restarted=False,
                     attempt=1,
                     voiced=frozenset(),
                 )
             case do.StopSpeech(generation=number):
                 return self._with(
-                    speaking=self.speaking - {number}, voided=self.voided | {number}, held=False
+                    speaking=self.speaking - {number}, voided=self.voided | {number}, paused=False
                 )
             case do.FinalizeTurn():
-                return self._with(doubted=False)
+                return self._with(stt_replaced=False)
             case do.ReplaceLink(role=Role.STT):
-                return self._with(doubted=True)
+                return self._with(stt_replaced=True)
             case do.NotifyTranscript(turn=turn, text=text, is_final=False) if text:
                 return self._with(heard_words=turn)
             case do.OpenLink(role=role, attempt=attempt, provider=provider):

@@ -24,7 +24,7 @@ class AtRandom:
     deepest: int = 60
     """A configuration so many facts from the start is not gone on from: ways stay short enough to be read."""
 
-    def take(self, pending: deque[int]) -> int:
+    def pop_next(self, pending: deque[int]) -> int:
         """The next of those that are known and were not gone on from; it is pending no more."""
         among = len(pending) if self.draw(ANYWHERE) == 0 else min(LATEST, len(pending))
         place = len(pending) - 1 - self.draw(among)

@@ -24,7 +24,7 @@ Note = Callable[[Row], None]
 
 
 @frozen
-class Way:
+class ReadyRow:
     """A row of the table, ready to be gone."""
 
     row: Row
@@ -47,37 +47,37 @@ def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
     Raises:
         ValueError: a guard is no boolean expression, or a method wants to know more than the fact.
     """
-    ways = _ways(chart)
+    ready_rows = _ready_rows(chart)
 
     def send(event: str, *, fact: Fact) -> None:
         context = chart.context
         state = context.state
-        for way in ways.get((state if isinstance(state, str) else tuple(state)[-1], event), ()):
-            if way.guard is None or way.guard(fact):
-                for action in way.actions:
+        for ready_row in ready_rows.get((state if isinstance(state, str) else tuple(state)[-1], event), ()):
+            if ready_row.guard is None or ready_row.guard(fact):
+                for action in ready_row.actions:
                     action(fact)
-                if way.arrival is not None:
-                    context.state = way.arrival
+                if ready_row.arrival is not None:
+                    context.state = ready_row.arrival
                 chart.transition_taken = True
                 if note is not None:
-                    note(way.row)
+                    note(ready_row.row)
                 return
 
     chart.send = send  # type: ignore[method-assign, assignment]  # the one way into the engine
 
 
-def _ways(chart: Chart[Any]) -> dict[tuple[str, str], tuple[Way, ...]]:
+def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]]:
     """What can happen in each state at each event, in the order of trial."""
-    found: dict[tuple[str, str], tuple[Way, ...]] = {}
+    found: dict[tuple[str, str], tuple[ReadyRow, ...]] = {}
     for row in rows(type(chart)):
         if row.kind is not Kind.IGNORED:
-            way = Way(
+            ready_row = ReadyRow(
                 row=row,
                 guard=_guard(chart, ast.parse(row.guard, mode="eval").body) if row.guard else None,
-                actions=tuple(_told_the_fact(getattr(chart, name)) for name in row.actions),
+                actions=tuple(_taking_fact(getattr(chart, name)) for name in row.actions),
                 arrival=None if row.kind is Kind.INTERNAL else _nesting(row),
             )
-            found[row.state, row.event] = (*found.get((row.state, row.event), ()), way)
+            found[row.state, row.event] = (*found.get((row.state, row.event), ()), ready_row)
     return found
 
 
@@ -89,7 +89,7 @@ def _guard(chart: Chart[Any], node: ast.expr) -> Guard:
     """A boolean expression over the chart's guards as one function of the fact."""
     match node:
         case ast.Name(id=name):
-            return _told_the_fact(getattr(chart, name))
+            return _taking_fact(getattr(chart, name))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             denied = _guard(chart, operand)
             return lambda fact: not denied(fact)
@@ -102,7 +102,7 @@ def _guard(chart: Chart[Any], node: ast.expr) -> Guard:
     raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
 
 
-def _told_the_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:
+def _taking_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:
     """A guard or an action that may, or may not, take the fact."""
     wanted = tuple(inspect.signature(method).parameters)
     if wanted == ("fact",):

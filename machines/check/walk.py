@@ -90,7 +90,7 @@ TOOLED = attrs.evolve(
         ToolPolicy("note", reply=False),
     ),
     max_tool_steps=2,
-    tool_fillers=("One moment.",),
+    tool_fillers=("One step.",),
     max_host_utterances=1,
 )
 """The model calls tools, in parallel."""
@@ -192,12 +192,12 @@ NONE: frozenset[str] = frozenset()
 class Walk:
     """A walk over one view of a call: the facts that are offered, and what is told apart."""
 
-    offers: EnabledFacts
+    enabled_facts: EnabledFacts
     key: Key
     policy: ConversationPolicy = SHORT
     invariants: tuple[Invariant, ...] = INVARIANTS
     stop_at_violation: bool = False
-    line_ups: Mapping[Role, ProviderChain] = field(factory=dict)
+    provider_chains: Mapping[Role, ProviderChain] = field(factory=dict)
     order: AtRandom | None = None
     """None: breadth first, to the end."""
 
@@ -223,11 +223,11 @@ class Walk:
         charts = Charts()
         run_by_tables(charts.conversation, self._note_row)
         run_by_tables(charts.link, self._note_row)
-        system = ConversationSystem(self.policy, charts, self.line_ups)
+        system = ConversationSystem(self.policy, charts, self.provider_chains)
         self._begin(system)
         while self._pending and not self._enough():
-            self._go_on_from(
-                system, self.order.take(self._pending) if self.order else self._pending.popleft()
+            self._expand(
+                system, self.order.pop_next(self._pending) if self.order else self._pending.popleft()
             )
         if not self._pending and not self.order:
             self._require_an_end()
@@ -254,14 +254,14 @@ class Walk:
         _, observed = entered(started(handled), handled.steps)
         self._keep(system, observed, None, handled)
 
-    def _go_on_from(self, system: ConversationSystem, number: int) -> None:
+    def _expand(self, system: ConversationSystem, number: int) -> None:
         """Offer everything to one configuration."""
         node = self._nodes[number]
         self._number = number
         self._return_to(system, node, ALL)
         history = system.conversation.context.history
         moved: frozenset[str] = NONE
-        for fact in tuple(self.offers(system, node.observed)):
+        for fact in tuple(self.enabled_facts(system, node.observed)):
             self._facts += 1
             self._return_to(system, node, moved)
             try:
@@ -304,14 +304,14 @@ class Walk:
         number: int,
     ) -> ObservedState:
         """Hold what one fact led to against the invariants; returns the books afterwards."""
-        moment = moment_of(system, before, history, handled)
+        checked = checked_step(system, before, history, handled)
         for invariant, kinds in self._due:
-            if kinds is not None and kinds.isdisjoint(moment.kinds):
+            if kinds is not None and kinds.isdisjoint(checked.kinds):
                 continue
-            complaint = invariant(moment)
+            complaint = invariant(checked)
             if complaint is not None:
                 self._complain(invariant.__name__, complaint, number, handled)
-        return moment.after
+        return checked.after
 
     def _keep(
         self, system: ConversationSystem, observed: ObservedState, parent: int | None, handled: Handled
@@ -332,7 +332,9 @@ class Walk:
         step = handled.steps[0] if handled.steps else None
         about = (invariant, complaint, step and (step.source, step.fact.name))
         if about not in self._violations:
-            self._violations[about] = Violation(invariant, complaint, (*way_to(self._nodes, number), handled))
+            self._violations[about] = Violation(
+                invariant, complaint, (*path_to(self._nodes, number), handled)
+            )
 
     def _require_an_end(self) -> None:
         """From every configuration a way must lead to the end."""
@@ -347,7 +349,7 @@ class Walk:
                 self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
 
 
-def way_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
+def path_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
     """How a configuration was reached first, which is the shortest way there is."""
     way: list[Handled] = []
     while number is not None:
@@ -387,7 +389,7 @@ def started(handled: Handled) -> ObservedState:
     return observed
 
 
-def moment_of(
+def checked_step(
     system: ConversationSystem, before: ObservedState, history: tuple[Message, ...], handled: Handled
 ) -> CheckedStep:
     """What the invariants look at, after `handled`."""
@@ -451,13 +453,15 @@ def walk_one_link(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False, providers: int = 1
 ) -> Report:
     """One link with its whole schedule of retries, while the others never answer."""
-    line_ups = {Role.STT: ProviderChain(providers)}
-    return Walk(one_link_enabled_facts, link_key, PATIENT, invariants, stop_at_violation, line_ups).run()
+    provider_chains = {Role.STT: ProviderChain(providers)}
+    return Walk(
+        one_link_enabled_facts, link_key, PATIENT, invariants, stop_at_violation, provider_chains
+    ).run()
 
 
 def walk_known_down(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
     """A call that begins while the only provider of a role is known to be down."""
-    line_ups = {Role.STT: ProviderChain(1, frozenset({0}))}
-    return Walk(one_link_enabled_facts, link_key, SHORT, invariants, stop_at_violation, line_ups).run()
+    provider_chains = {Role.STT: ProviderChain(1, frozenset({0}))}
+    return Walk(one_link_enabled_facts, link_key, SHORT, invariants, stop_at_violation, provider_chains).run()

@@ -21,12 +21,12 @@ class Answers(ToolCalls):
         """The model has not ended this answer."""
         return self.context.answer.generation_open is not None
 
-    def said_already(self, fact: facts.SegmentReady) -> bool:
+    def already_said(self, fact: facts.SegmentReady) -> bool:
         """A model that was to go on with its answer says something of it again."""
         continued = fact.generation != self.context.answer.speech_open
         return continued and any(fact.text == segment.text for segment in self.context.answer.ledger.segments)
 
-    def goodbye(self) -> bool:
+    def is_goodbye(self) -> bool:
         """The answer being spoken is the last one."""
         return self.context.answer.end_after is not None
 

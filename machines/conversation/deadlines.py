@@ -56,13 +56,13 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
             case "quiet":
                 # Turns that wait are answered at once, once their words are known.
                 waits = context.turns.queue or self.host_utterance_due() or self.idle_host_utterance_due()
-                if waits or self.greets() or self.calls_due():
+                if waits or self.greeting_due() or self.calls_due():
                     return 0.0
                 if context.turns.queued:
                     return policy.final_transcript_timeout_ms
                 if self.automatic() and self.speaking_on():
                     return policy.max_turn_ms
-                return policy.idle_after_ms if self.idle() and self.automatic() else None
+                return policy.idle_after_ms if self.idle_limit_set() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
             case "endpointing" | "speculating":

@@ -14,7 +14,7 @@ class FallbackTexts(Answers):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def greets(self) -> bool:
+    def greeting_due(self) -> bool:
         """We speak first, and have not yet."""
         return (
             bool(self.context.policy.greeting)
@@ -22,7 +22,7 @@ class FallbackTexts(Answers):
             and not self.caller_has_word()
         )
 
-    def idle(self) -> bool:
+    def idle_limit_set(self) -> bool:
         """A quiet caller is not waited for for ever."""
         return self.context.policy.idle_after_ms > 0
 

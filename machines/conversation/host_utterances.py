@@ -14,15 +14,15 @@ class HostUtterances(FallbackTexts):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def urgent(self, fact: facts.SayRequested) -> bool:
+    def replaces_answer(self, fact: facts.SayRequested) -> bool:
         """It is said instead of an answer."""
-        return fact.mode is SayMode.INTERRUPT and not self.goodbye()
+        return fact.mode is SayMode.INTERRUPT and not self.is_goodbye()
 
     def can_say_now(self, fact: facts.SayRequested) -> bool:
         """The caller does not speak, and what has time waits for nothing else."""
-        if self.caller_has_word() or self.greets() or self.context.host_utterances:
+        if self.caller_has_word() or self.greeting_due() or self.context.host_utterances:
             return False
-        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
+        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.transcripts_pending())
 
     def host_utterance_due(self) -> bool:
         """The host wants something said next."""
@@ -31,7 +31,9 @@ class HostUtterances(FallbackTexts):
 
     def idle_host_utterance_due(self) -> bool:
         """The host wants something said, and nothing else waits any more."""
-        return bool(self.context.host_utterances) and not (self.words_owed() or self.caller_has_word())
+        return bool(self.context.host_utterances) and not (
+            self.transcripts_pending() or self.caller_has_word()
+        )
 
     def room_for_host_utterance(self) -> bool:
         """Not too much waits already."""

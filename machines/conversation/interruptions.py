@@ -21,7 +21,7 @@ class Interruptions(Answers):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def voidable(self) -> bool:
+    def can_void_answer(self) -> bool:
         """Who speaks while an answer is prepared takes up the word again."""
         policy = self.context.policy
         return policy.barge_in and policy.barge_in_thinking and not self.call_blocks()
@@ -42,7 +42,7 @@ class Interruptions(Answers):
         """No words are needed."""
         return self.context.policy.barge_in_min_words == 0
 
-    def brief(self, fact: facts.SpeechStopped) -> bool:
+    def too_short_for_words(self, fact: facts.SpeechStopped) -> bool:
         """A cough or a click, too short to say anything."""
         return fact.speech_ms < self.context.policy.barge_in_min_ms
 

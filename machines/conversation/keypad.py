@@ -27,7 +27,7 @@ class Keypad(Turns):
         self.context.turns.digits += fact.digit
 
     @causes(do.NotifyTranscript, do.BeginTurn)
-    def take_digits(self, fact: Fact) -> None:
+    def end_digits(self, fact: Fact) -> None:
         """The string is complete, and is what the caller has said; nothing that was heard meanwhile is."""
         policy, digits = self.context.policy, self.context.turns.digits
         if isinstance(fact, facts.DigitPressed) and fact.digit != policy.digits_terminator:

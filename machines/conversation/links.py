@@ -25,11 +25,11 @@ class Links(Chart[Context]):
         """Every other role can be used already."""
         return self.context.links.up | {fact.role} == frozenset(Role)
 
-    def can_say_so(self, fact: facts.LinkDown) -> bool:
+    def can_say_goodbye(self, fact: facts.LinkDown) -> bool:
         """What is lost is not the voice, so that the caller can be told."""
         return fact.role is not Role.TTS and Role.TTS in self.context.links.up
 
-    def about_voice(self, fact: facts.LinkDown) -> bool:
+    def tts_lost(self, fact: facts.LinkDown) -> bool:
         """The voice is lost."""
         return fact.role is Role.TTS
 

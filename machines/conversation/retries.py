@@ -47,8 +47,8 @@ class Retries(Answers):
             self.context.answer.speech_attempt == 1,
             self.context.answer.speech_attempt <= self.context.policy.voice_retries,
         )
-        hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
-        return left and (first or not hopeless)
+        should_open = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
+        return left and (first or not should_open)
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """Until the next request: none where another provider takes it, else by schedule or as asked for."""

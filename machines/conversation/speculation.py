@@ -25,7 +25,7 @@ class Speculation(Answers):
         left = self.context.speculation.count < self.context.policy.speculations
         return left and bool(self.context.turns.join(fact.text)) and Role.LLM in self.context.links.up
 
-    def as_speculated(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
+    def matches_speculation(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
         """These are the words that the model was asked to answer."""
         return words_of(self.context.turns.join(fact.text)) == words_of(self.context.speculation.words)
 

@@ -36,7 +36,7 @@ class Turns(Transcripts):
         """Such a turn's words wait to be answered."""
         return bool(self.context.turns.queue)
 
-    def words_owed(self) -> bool:
+    def transcripts_pending(self) -> bool:
         """Such a turn's words are not known yet."""
         return bool(self.context.turns.queued)
 
@@ -71,7 +71,7 @@ class Turns(Transcripts):
         self.context.turns.times.turn_over = fact.at_ms
 
     @causes(do.NotifyTranscript, do.BeginTurn)
-    def take_turn(self, fact: facts.EndOfTurn) -> None:
+    def end_turn_with_words(self, fact: facts.EndOfTurn) -> None:
         """The speech-to-text provider ended the turn and gave its words in one."""
         self.context.turns.times.turn_over = fact.at_ms
         self.context.turns.greeted = True

@@ -54,10 +54,10 @@ class Call:
     def __init__(
         self,
         policy: ConversationPolicy = POLICY,
-        line_ups: Mapping[Role, ProviderChain] | None = None,
+        provider_chains: Mapping[Role, ProviderChain] | None = None,
         charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, provider_chains)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning

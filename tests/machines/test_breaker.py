@@ -228,7 +228,7 @@ def key(context: BreakerContext) -> tuple[object, ...]:
     failures = min(context.failures, POLICY.failures_to_open)
     patience = context.last_failure and context.last_failure.retry_after_ms
     armed = context.deadline_armed is not None
-    return (str(context.state), failures, min(context.rests, 1), context.probe > 0, armed, patience)
+    return (str(context.state), failures, min(context.waits, 1), context.probe > 0, armed, patience)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:

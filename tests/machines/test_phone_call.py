@@ -268,7 +268,7 @@ def offers(context: CallContext) -> list[Fact]:
         StreamOpened(),
         *(ConversationEnded(broken) for broken in (False, True)),
         ConversationEnded(handed_over=True),
-        TransferWanted(THEM, "One moment."),
+        TransferWanted(THEM, "One step."),
         CallTransferred(),
         TransferFailed("no"),
         HangUpWanted(),
@@ -281,7 +281,7 @@ def offers(context: CallContext) -> list[Fact]:
 def key(context: CallContext) -> tuple[object, ...]:
     """Contexts of the same key behave the same."""
     armed = context.deadline_armed is not None
-    return (str(context.state), context.outcome, context.transfer_to, context.carrier_over, armed)
+    return (str(context.state), context.outcome, context.transfer_to, context.ended_by_carrier, armed)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
@@ -295,7 +295,7 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         # A conversation begins exactly with TALKING, and is told to end before its call is.
         began = step.target == "TALKING" != step.source
         assert (BeginConversation() in step.effects) == began
-        leaves = step.source == "TALKING" and step.target == "parting"
+        leaves = step.source == "TALKING" and step.target == "saying_goodbye"
         assert (EndConversation() in step.effects) == leaves
         assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)
         hangs_up = step.target == "clearing" != step.source

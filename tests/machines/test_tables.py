@@ -111,7 +111,7 @@ def test_a_row_says_all_about_a_transition() -> None:
     assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
         "CONNECTING",
         "worth_waiting",
-        ("close", "blame", "note_failure", "begin_wait"),
+        ("close", "report_provider_failure", "note_failure", "begin_wait"),
         ("CloseLink", "ReportProviderFailure", "NotifyLink"),
         "waiting",
         "CONNECTING",

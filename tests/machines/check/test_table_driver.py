@@ -32,7 +32,7 @@ WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 @given(
     data=st.data(),
     policy=st.sampled_from([SHORT, QUEUEING, ConversationPolicy()]),
-    line_ups=st.sampled_from([ONE_EACH, TWO_EACH]),
+    provider_chains=st.sampled_from([ONE_EACH, TWO_EACH]),
     mode=st.sampled_from(TurnMode),
     length=st.integers(1, 40),
 )
@@ -40,11 +40,11 @@ WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 def test_tables_and_engine_agree_on_whole_calls(
     data: st.DataObject,
     policy: ConversationPolicy,
-    line_ups: Mapping[Role, ProviderChain],
+    provider_chains: Mapping[Role, ProviderChain],
     mode: TurnMode,
     length: int,
 ) -> None:
-    twins, now = Twins(TABLES, policy, line_ups), 0.0
+    twins, now = Twins(TABLES, policy, provider_chains), 0.0
     beginning = twins.start()
     _, observed = entered(started(beginning), beginning.steps)
     opening: list[Fact] = [facts.RecordingStarted(mode), *(facts.LinkOpened(role, 1) for role in Role)]

@@ -169,7 +169,7 @@ def test_every_declared_effect_is_asked_for_somewhere(reports: tuple[Report, ...
 def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple[Visited, ...]) -> None:
     tables, tried = Tables(), 0
     twins = Twins(tables)
-    beginnings = (Twins(tables), Twins(tables, line_ups={Role.STT: ProviderChain(1, frozenset({0}))}))
+    beginnings = (Twins(tables), Twins(tables, provider_chains={Role.STT: ProviderChain(1, frozenset({0}))}))
     for each in beginnings:
         each.start()
     draw = random.Random(4)

@@ -50,10 +50,10 @@ class Twins:
         self,
         tables: Tables,
         policy: ConversationPolicy = SHORT,
-        line_ups: Mapping[Role, ProviderChain] = ONE_EACH,
+        provider_chains: Mapping[Role, ProviderChain] = ONE_EACH,
     ) -> None:
-        self.engine = ConversationSystem(policy, CHARTS, line_ups)
-        self.tables = ConversationSystem(policy, tables.charts, line_ups)
+        self.engine = ConversationSystem(policy, CHARTS, provider_chains)
+        self.tables = ConversationSystem(policy, tables.charts, provider_chains)
 
     def start(self) -> Handled:
         """Begin both calls."""

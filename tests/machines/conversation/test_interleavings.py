@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from machines import facts
 from machines.check.invariants import INVARIANTS, every_request_is_answered_once
-from machines.check.walk import moment_of, started
+from machines.check.walk import checked_step, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
@@ -46,7 +46,7 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
         self.policy = self.usual
-        self.line_ups: dict[Role, ProviderChain] = {}
+        self.provider_chains: dict[Role, ProviderChain] = {}
         self.begins()
 
     @initialize(
@@ -60,17 +60,17 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = flaky
         self.mode = mode
         self.policy = evolve(self.usual, barge_in=barge_in)
-        self.line_ups = {role: ProviderChain(providers) for role in Role}
+        self.provider_chains = {role: ProviderChain(providers) for role in Role}
         self.begins()
         self.answers_the_phone()
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        self.system = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
-        self.observed = moment_of(self.system, started(beginning), (), beginning).after
+        self.observed = checked_step(self.system, started(beginning), (), beginning).after
         self.told: list[tuple[Fact | None, Handled]] = [(None, beginning)]
 
     def answers_the_phone(self) -> None:
@@ -88,12 +88,12 @@ class AnyCall(RuleBasedStateMachine):
         before, had_ended = self.observed, self.system.ended
         handled = self.system.handle(fact)
         self.told.append((fact, handled))
-        moment = moment_of(self.system, before, history, handled)
-        self.observed = moment.after
+        checked = checked_step(self.system, before, history, handled)
+        self.observed = checked.after
         for each in INVARIANTS:
             # After the end nobody is there to be answered.
             if not (each is every_request_is_answered_once and had_ended):
-                assert each(moment) is None, f"{each.__name__}: {each(moment)}"
+                assert each(checked) is None, f"{each.__name__}: {each(checked)}"
         if self.system.ended:
             self.facts_after_the_end += 1
             if self.facts_after_the_end > 3:
@@ -286,7 +286,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        again = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 
