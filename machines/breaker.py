@@ -1,8 +1,9 @@
-"""The breaker: one per provider of the process. It knows whether a provider works, and has it probed if not.
+"""The breaker: one for each provider of the process. It knows whether the provider works, and has it probed
+if not.
 
-Its facts and effects concern no single conversation, so they are declared here, beside the chart. What the
-process learns about a provider (failures and answers of calls, probes) comes in; what running conversations
-should know (`NotifyDown`, `NotifyRecovered`) goes out.
+Its facts and effects are declared here, beside the chart, since they do not belong to a single conversation.
+Facts are what the process learns about a provider: failures and answers in calls, and probes. Effects tell
+the running conversations (`NotifyDown`, `NotifyRecovered`).
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from machines.facts import Fact, ProviderFailure
 
 @frozen
 class BreakerPolicy:
-    """When a provider counts as down, and how often it is probed then. Times in ms."""
+    """When a provider counts as down, and how often it is probed. Times in ms."""
 
     failures_to_open: int = 3
-    """Failures in a row, of calls and probes together, after which a provider is not tried any more."""
+    """After this many failures in a row, of calls and probes together, a provider is not tried any more."""
     probe_delays_ms: tuple[float, ...] = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000)
-    """The wait before each probe since the provider last answered a call; the last one is repeated."""
+    """The waits before the probes that follow the provider's last answer in a call. The last one is
+    repeated."""
     jitter: float = 0.2
-    """Each wait is this part shorter or longer at most, so that processes do not probe in step."""
+    """Each wait is changed at random by up to this fraction, so that processes do not probe in step."""
     longest_wait_ms: float = 300_000
-    """A provider that asks for a longer pause (`Retry-After`) is probed after this."""
+    """The longest pause that a provider may ask for (`Retry-After`). A longer one is cut to this."""
     probe_timeout_ms: float = 5_000
     """A probe that takes longer has failed."""
 
@@ -55,24 +57,24 @@ class ProviderFailed(Fact):
 
 @frozen
 class ProviderAnswered(Fact):
-    """A call has got what it wants of the provider: a transcript, a first token, a voiced segment."""
+    """A call got what it wants from the provider: a transcript, a first token or a voiced segment."""
 
 
 @frozen
 class ProbeSucceeded(Fact):
-    """Probe number `probe` found that the provider can be reached and takes us."""
+    """Probe number `probe` reached the provider, and the provider accepted us."""
 
     probe: int
 
 
 @frozen
 class ProbeFailed(Fact):
-    """Probe number `probe` found that it does not."""
+    """Probe number `probe` did not reach the provider, or the provider refused us."""
 
     probe: int
     failure: ProviderFailure
     draw: float = 0.5
-    """As in `ProviderFailed`."""
+    """A random number from 0 to 1, for the jitter of the wait that may follow."""
 
 
 @frozen
@@ -87,14 +89,14 @@ class BreakerDeadlinePassed(Fact):
 
 @frozen
 class Probe(Effect):
-    """Make probe number `probe`, and report how it went."""
+    """Make probe number `probe`, and report its result."""
 
     probe: int
 
 
 @frozen
 class ArmBreakerDeadline(Effect):
-    """Report `BreakerDeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+    """Report `BreakerDeadlinePassed(number)` in `delay_ms`. The deadline armed before is forgotten."""
 
     number: int
     delay_ms: float
@@ -126,15 +128,15 @@ class BreakerContext:
     state: Any = None
     effects: list[Effect] = Factory(list)
     failures: int = 0
-    """Since the provider last answered a call."""
+    """Failures since the provider last answered a call."""
     waits: int = 0
-    """Waits before a probe that are over, since then."""
+    """Waits before probes that have passed since the provider last answered a call."""
     probe: int = 0
     """The number of the newest probe."""
     last_failure: ProviderFailure | None = None
-    """The newest one, kept also when the provider works again: whoever looks wants to know."""
+    """The newest failure. It is kept when the provider works again, for people who look at the breaker."""
     draw: float = 0.5
-    """Of the newest failure."""
+    """The random number of the newest failure."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
@@ -159,7 +161,7 @@ class Breaker(Chart[BreakerContext]):
     waiting = (resting, pausing)
     asking = (probing, reprobing)
 
-    # Until the first probe nobody knows that the provider works: calls should prefer another.
+    # Until the first probe succeeds nobody knows that the provider works: calls should prefer another one.
     watch_began = idle.to(reprobing, on=["probe"])
     provider_failed = (
         CLOSED.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
@@ -182,18 +184,18 @@ class Breaker(Chart[BreakerContext]):
     )
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
-        *ignored("provider_failed provider_answered", (idle,), because="it is not watched yet"),
-        *ignored("provider_failed", (pausing, reprobing), because="it is known to be down"),
-        *ignored("watch_began", (CLOSED, *waiting, *asking), because="it is watched already"),
+        *ignored("provider_failed provider_answered", (idle,), because="the provider is not watched yet"),
+        *ignored("provider_failed", (pausing, reprobing), because="the provider is known to be down"),
+        *ignored("watch_began", (CLOSED, *waiting, *asking), because="the provider is watched already"),
         *ignored("probe_succeeded probe_failed", (idle, *waiting), because="no probe is under way"),
-        *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call had an answer meanwhile"),
+        *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call was answered during the probe"),
         *ignored("breaker_deadline_passed", (idle, CLOSED, *asking), because="no deadline is armed"),
     )
 
     # --- guards -------------------------------------------------------------------------------------------
 
     def should_open(self, fact: ProviderFailed | ProbeFailed) -> bool:
-        """It will fail again (a refused key, an unknown model), or has failed too often in a row."""
+        """The failure will not pass (a refused key, an unknown model), or there were too many in a row."""
         return (
             not fact.failure.error_class.retryable
             or self.context.failures + 1 >= self.context.policy.failures_to_open
@@ -219,7 +221,7 @@ class Breaker(Chart[BreakerContext]):
 
     @causes()
     def reset_failures(self) -> None:
-        """Only an answer wipes the slate: a provider that accepts links and stays mute passes every probe."""
+        """Forget the failures. Only an answer does that: a provider that stays silent passes every probe."""
         self.context.failures = 0
         self.context.waits = 0
 
@@ -234,7 +236,7 @@ class Breaker(Chart[BreakerContext]):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         match fact:
             case ProbeSucceeded(probe=probe) | ProbeFailed(probe=probe) if probe != self.context.probe:
                 return f"probe {probe} is over"

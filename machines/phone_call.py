@@ -1,9 +1,10 @@
-"""The telephone call: from dialling, or from its offer, to its one outcome.
+"""The telephone call: from dialling, or from an incoming call, to its one outcome.
 
-It is coupled to the conversation by facts only: a stream that opens begins one (`BeginConversation`), the end
-of the conversation hangs up, or has a person go on (`TransferCall`), and a call that the carrier ends, or
-somebody wants ended, ends the conversation first (`EndConversation`). Its facts and effects concern no
-conversation's machine, so they are declared here, beside the chart.
+It is coupled to the conversation by facts only. When the media stream opens, a conversation begins
+(`BeginConversation`). When the conversation ends, the call is hung up, or transferred to a person
+(`TransferCall`). When the carrier ends the call, or somebody wants it ended, the conversation is ended first
+(`EndConversation`). The facts and effects are declared here, beside the chart, since no conversation machine
+uses them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from machines.facts import Fact
 
 @frozen
 class CallPolicy:
-    """How long each part of a call that is no conversation may last. Times in ms."""
+    """How long each part of a call may last, except the conversation. Times in ms."""
 
     placing_timeout_ms: float = 15_000
-    """The carrier takes the order to dial within this; its adapter gives up sooner."""
+    """How long the carrier may take to accept the order to dial. Its adapter gives up sooner."""
     ringing_timeout_ms: float = 75_000
-    """The carrier reports an answer, or that there is none, within this: it gives up sooner by itself."""
+    """How long it may ring. The carrier gives up sooner by itself and reports it."""
     stream_timeout_ms: float = 15_000
-    """The media stream of a call that was answered is opened within this."""
+    """How long the media stream may take to open after the call was answered."""
     goodbye_timeout_ms: float = 10_000
-    """A conversation that was told to end has ended within this."""
+    """How long a conversation may take to end after it was told to."""
     transfer_timeout_ms: float = 15_000
-    """The carrier connects the caller elsewhere within this; its adapter gives up sooner."""
+    """How long the carrier may take to connect the caller elsewhere. Its adapter gives up sooner."""
     hang_up_timeout_ms: float = 10_000
-    """The carrier says that the call is over within this after it was told to hang up."""
+    """How long the carrier may take to report the end after it was told to hang up."""
 
 
 class CallOutcome(enum.Enum):
@@ -48,12 +49,12 @@ class CallOutcome(enum.Enum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     FAILED = "failed"
-    """It could not be placed, or its conversation broke."""
+    """The call could not be placed, or its conversation broke."""
     CANCELLED = "cancelled"
-    """Whoever placed it hung up before there was a conversation."""
+    """Whoever placed the call hung up before there was a conversation."""
     MACHINE_ANSWERED = "machine_answered"
     HANDED_OVER = "handed_over"
-    """There was a conversation, and the carrier connects the caller to somebody else after it."""
+    """There was a conversation, and then the carrier connected the caller to somebody else."""
 
 
 # --- facts ------------------------------------------------------------------------------------------------
@@ -61,60 +62,60 @@ class CallOutcome(enum.Enum):
 
 @frozen
 class DialWanted(Fact):
-    """A call to somebody is to be made."""
+    """The server is asked to call somebody."""
 
 
 @frozen
 class CallOffered(Fact):
-    """Somebody calls, and is put through."""
+    """Somebody calls the server."""
 
 
 @frozen
 class CallPlaced(Fact):
-    """The carrier has taken the order to dial, and has given the call a name."""
+    """The carrier has accepted the order to dial, and has given the call an id."""
 
 
 @frozen
 class PlacingFailed(Fact):
-    """The carrier has not taken it, or could not be asked."""
+    """The carrier has refused the order to dial, or could not be asked."""
 
     message: str
 
 
 @frozen
 class CallRinging(Fact):
-    """It rings at the other side."""
+    """The other side's telephone rings."""
 
 
 @frozen
 class CallAnswered(Fact):
-    """Somebody, or something, has picked up."""
+    """Somebody, or an answering machine, has picked up."""
 
 
 @frozen
 class MachineAnswered(Fact):
-    """The carrier takes what picked up for an answering machine, and nobody wants to talk to one."""
+    """The carrier reports that an answering machine picked up, and the call is not for one."""
 
 
 @frozen
 class StreamOpened(Fact):
-    """The call's media stream is open: there can be a conversation."""
+    """The call's media stream is open: a conversation can begin."""
 
 
 @frozen
 class ConversationEnded(Fact):
-    """The conversation is over, to the last mark, and its media stream is closed."""
+    """The conversation is over, all its audio was played, and its media stream is closed."""
 
     broken: bool = False
-    """By a fault of ours, or because there was no room for it."""
+    """The conversation ended by a fault of ours, or could not begin because the server is full."""
     handed_over: bool = False
-    """A person is to go on with it. Its media stream is still open: the carrier closes it when it connects
-    the caller elsewhere."""
+    """A person is to take over. The media stream is still open: the carrier closes it when it connects the
+    caller elsewhere."""
 
 
 @frozen
 class TransferWanted(Fact):
-    """Whoever runs the server wants the caller connected to `to`, after these last words."""
+    """Whoever runs the server wants the caller connected to `to`, after the conversation has said `text`."""
 
     to: str
     text: str
@@ -127,26 +128,26 @@ class CallTransferred(Fact):
 
 @frozen
 class TransferFailed(Fact):
-    """It does not, or could not be asked."""
+    """The carrier has not connected the caller elsewhere, or could not be asked."""
 
     message: str
 
 
 @frozen
 class HangUpWanted(Fact):
-    """Whoever placed the call, or the server that stops, wants it ended."""
+    """Whoever placed the call, or the server that is stopping, wants it ended."""
 
 
 @frozen
 class CarrierEnded(Fact):
-    """The carrier says that the call is over."""
+    """The carrier reports that the call is over."""
 
     outcome: CallOutcome
 
 
 @frozen
 class CallAbandoned(Fact):
-    """The server goes: nobody will be there to hear more of the call."""
+    """The server stops, and will hear nothing more of the call."""
 
 
 @frozen
@@ -161,22 +162,22 @@ class CallDeadlinePassed(Fact):
 
 @frozen
 class PlaceCall(Effect):
-    """Have the carrier dial."""
+    """Order the carrier to dial."""
 
 
 @frozen
 class BeginConversation(Effect):
-    """Converse over the stream that has been opened."""
+    """Begin a conversation over the open media stream."""
 
 
 @frozen
 class EndConversation(Effect):
-    """Let the conversation say what is being said, and end."""
+    """End the conversation, once it has said what it is saying."""
 
 
 @frozen
 class SayLastWords(Effect):
-    """Have the conversation say this, then end as handed over."""
+    """Have the conversation say `text` and then end as handed over."""
 
     text: str
 
@@ -195,7 +196,7 @@ class HangUpCall(Effect):
 
 @frozen
 class RecordOutcome(Effect):
-    """The call is over: keep how it ended. Asked for exactly once."""
+    """Keep how the call ended. This effect is asked for exactly once."""
 
     outcome: CallOutcome
     reason: str
@@ -203,7 +204,7 @@ class RecordOutcome(Effect):
 
 @frozen
 class ArmCallDeadline(Effect):
-    """Report `CallDeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+    """Report `CallDeadlinePassed(number)` in `delay_ms`. The deadline armed before is forgotten."""
 
     number: int
     delay_ms: float
@@ -225,13 +226,13 @@ class CallContext:
     state: Any = None
     effects: list[Effect] = Factory(list)
     outcome: CallOutcome | None = None
-    """What the call will have been, as far as that is known: the first that is noted counts."""
+    """The call's outcome, as soon as it is known. The first one that is noted counts."""
     reason: str = ""
-    """More about it, for people."""
+    """More about the outcome, for people."""
     transfer_to: str = ""
-    """The number of whoever takes over from the conversation; none: nobody."""
+    """The telephone number that takes over after the conversation; empty: none does."""
     ended_by_carrier: bool = False
-    """The carrier has ended it; the conversation has not."""
+    """The carrier has ended the call. The conversation may not have ended yet."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
@@ -263,13 +264,13 @@ class Call(Chart[CallContext]):
 
     dialling = (placing, placed, ringing)
     before_conversation = (*dialling, ANSWERED)
-    """Nobody has been talked to."""
+    """The states in which there has been no conversation yet."""
     ending = (saying_goodbye, handover, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
     dial_wanted = idle.to(placing, on=["place"])
     call_offered = idle.to(ANSWERED)
-    # What the carrier reports may come before its answer to the order.
+    # The carrier's reports may come before its answer to the order.
     call_placed = placing.to(placed) | revoking.to(clearing, on=["hang_up"])
     placing_failed = ENDED.from_(placing, on=["note_failed_to_place", "record"]) | revoking.to(
         ENDED, on=["record"]
@@ -331,24 +332,24 @@ class Call(Chart[CallContext]):
         *ignored(
             "call_placed placing_failed",
             (placed, ringing, ANSWERED, TALKING, saying_goodbye, handover, clearing),
-            because="the carrier is known to have it",
+            because="the carrier has accepted the order already",
         ),
         *ignored(
             "call_ringing", (ringing, ANSWERED, TALKING, *ending), because="the call is further than that"
         ),
         *ignored("call_answered", (ANSWERED, TALKING, *ending), because="the call is further than that"),
         *ignored("machine_answered stream_opened hang_up_wanted", ending, because="the call is being ended"),
-        *ignored("stream_opened", (TALKING,), because="there is one stream"),
+        *ignored("stream_opened", (TALKING,), because="the call has its stream already"),
         *ignored(
             "conversation_ended",
             (*before_conversation, handover, revoking, clearing),
-            because="there is no conversation",
+            because="no conversation is under way",
         ),
-        *ignored("transfer_wanted", (*before_conversation, *ending), because="there is nobody to hand over"),
+        *ignored("transfer_wanted", (*before_conversation, *ending), because="no conversation is under way"),
         *ignored(
             "call_transferred transfer_failed",
             (*before_conversation, TALKING, saying_goodbye, revoking, clearing),
-            because="nobody is being handed over (any more)",
+            because="no transfer is under way",
         ),
         *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
         *ignored(
@@ -367,7 +368,7 @@ class Call(Chart[CallContext]):
         return self.context.ended_by_carrier
 
     def somebody_takes_over(self, fact: ConversationEnded) -> bool:
-        """It is a person's turn, and there is one."""
+        """The conversation ended as handed over, and there is a number to transfer the caller to."""
         return fact.handed_over and bool(self.context.transfer_to)
 
     # --- actions ------------------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ class Call(Chart[CallContext]):
 
     @causes(RecordOutcome)
     def record(self) -> None:
-        assert self.context.outcome is not None, "every way to the end notes what it was"
+        assert self.context.outcome is not None, "every path to the end notes the outcome"
         self.context.effects.append(RecordOutcome(self.context.outcome, self.context.reason))
 
     @causes()
@@ -453,7 +454,11 @@ class Call(Chart[CallContext]):
 
     @causes()
     def note_carrier_outcome(self, fact: CarrierEnded) -> None:
-        """What the carrier says, unless we know better; it calls a call completed that it put through."""
+        """Note the carrier's outcome, unless another one was noted before.
+
+        The carrier says `completed` of every call that was answered. Without a conversation such a call
+        failed.
+        """
         put_through = fact.outcome is CallOutcome.COMPLETED
         if put_through and self.context.outcome is None:
             self._note(CallOutcome.FAILED, "the call ended before there was a conversation")
@@ -470,13 +475,13 @@ class Call(Chart[CallContext]):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         if isinstance(fact, CallDeadlinePassed) and fact.number != self.context.deadline_armed:
             return f"deadline {fact.number} is not armed"
         return None
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
-        """How long `state` may last; None for a conversation, which has limits of its own."""
+        """How long `state` may last; None for the conversation, which has limits of its own."""
         del at_ms
         policy = self.context.policy
         return {

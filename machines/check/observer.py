@@ -1,6 +1,7 @@
-"""The books: what an observer of facts and effects knows about a call, without looking into the machines.
+"""The observed state: what an observer of facts and effects knows about a call.
 
-The invariants are stated over these books, so that a machine cannot hide an error in its own memory.
+The observer does not look into the machines. The invariants are stated over the observed state, so that a
+machine cannot hide an error in its own memory.
 """
 
 from __future__ import annotations
@@ -20,56 +21,58 @@ NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
 
 @frozen
 class ObservedState:
-    """What is open at a step. Numbers are those that facts and effects bear."""
+    """What is open at one moment. Numbers are those of facts and effects."""
 
     generating: frozenset[int] = frozenset()
-    """Generations that the model was asked for and that have not ended."""
+    """Generations that were started and have not ended."""
     voided: frozenset[int] = frozenset()
-    """Generations that nothing may be said for any more: cancelled, stopped, or heard to the end."""
+    """Generations of which nothing may be said any more: cancelled, stopped, or heard to the end."""
     asked: frozenset[int] = frozenset()
-    """All generations that the model was ever asked for."""
+    """All generations that were ever started."""
     speaking: frozenset[int] = frozenset()
-    """Utterances that were begun and neither stopped nor heard to their end."""
+    """Utterances that were begun, and neither stopped nor heard to their end."""
     said: tuple[str, ...] = ()
     """The segments of the newest utterance."""
     position_ms: float = 0.0
     """How far the newest utterance was heard at `position_at_ms`."""
     position_at_ms: float = 0.0
     playing: bool = False
-    """Whether the caller has gone on hearing it since."""
+    """Whether the newest utterance has gone on playing since."""
     heard_all: bool = False
+    """The newest utterance was heard to its end."""
     paused: bool = False
-    """The newest utterance was told to be silent for the step."""
+    """The newest utterance is paused."""
     started: frozenset[int] = frozenset()
-    """Answers whose beginning was told or spoken, and whose end was not told."""
+    """Answers whose beginning the client knows of, by `NotifyAnswerStarted` or `Speak`, and whose end it does
+    not."""
     speculations: int = 0
-    """How often the model was asked in this turn before its end was known."""
+    """How many speculative answers were asked for in this turn."""
     restarted: bool = False
-    """The voice broke off; what it says next may begin in the middle of a segment."""
+    """The newest utterance was restarted, and the next segment may begin in the middle of an earlier one."""
     attempt: int = 1
-    """How often the voice was asked to take the newest utterance up, the first time included."""
+    """The number of attempts at saying the newest utterance."""
     voiced: frozenset[int] = frozenset()
     """Segments of the newest utterance whose audio is complete."""
     heard_words: int = 0
-    """The turn of which interim words were told last."""
+    """The newest turn of which the client got interim words."""
     stt_replaced: bool = False
-    """Speech to text was doubted since the last turn's words were asked for."""
+    """The speech-to-text link was replaced since the last turn was finalized."""
     links: frozenset[tuple[Role, int]] = NO_LINKS
-    """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
+    """Attempts to open a link that were neither closed nor failed, and the links that they opened."""
     providers: frozenset[tuple[Role, int]] = NO_LINKS
     """The provider that each role tried last."""
     failed: frozenset[tuple[Role, int]] = NO_LINKS
-    """Providers that failed in this round of their role's attempts."""
+    """Providers that failed in the current round of their role."""
     refused: frozenset[tuple[Role, int]] = NO_LINKS
-    """Providers that said they will fail again, and did not recover since."""
+    """Providers whose failure will not pass, and that did not recover since."""
     waiting: frozenset[Request] = frozenset()
-    """Requests that were taken in and not answered."""
+    """Requests that came in and were not answered yet."""
     calls: frozenset[tuple[int, str]] = frozenset()
-    """Calls of tools that were begun and are not over, by number and tool."""
+    """Tool calls that were begun and are not over, by number and tool."""
     calls_made: frozenset[int] = frozenset()
-    """All that were ever begun."""
+    """The numbers of all tool calls that were ever begun."""
     calls_cancelled: frozenset[int] = frozenset()
-    """Those among `calls` that were told to stop."""
+    """The numbers of those among `calls` that were cancelled."""
     deadlines: frozenset[tuple[str, int]] = frozenset()
     """Armed deadlines, by machine and number."""
     over: bool = False
@@ -80,7 +83,7 @@ class ObservedState:
         return self.position_ms + (max(0.0, at_ms - self.position_at_ms) if self.playing else 0.0)
 
     def after_fact(self, step: Step) -> ObservedState:
-        """What the fact of a step says by itself."""
+        """The observed state after the fact of a step, before its effects."""
         fact = step.fact
         if isinstance(fact, facts.RecordingStarted | facts.RecordingStopped) and fact.request is not None:
             return self._with(waiting=self.waiting | {fact.request})
@@ -120,7 +123,7 @@ class ObservedState:
     def _after_link(
         self, machine: str, fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened
     ) -> ObservedState:
-        """A link that was up begins a new round when it is lost, as far as can be seen from here."""
+        """The observed state after news of a link. A link that opened begins a new round when it is lost."""
         others = frozenset(each for each in self.failed if each[0] is not fact.role)
         tried = frozenset(each for each in self.providers if each[0] is fact.role)
         match fact:
@@ -140,7 +143,7 @@ class ObservedState:
         )
 
     def after_effect(self, machine: str, effect: Effect) -> ObservedState:
-        """What an effect changes."""
+        """The observed state after an effect."""
         match effect:
             case do.StartGeneration(generation=number):
                 return self._with(generating=self.generating | {number}, asked=self.asked | {number})
@@ -161,7 +164,7 @@ class ObservedState:
             case do.ResumeSpeech():
                 return self._with(paused=False)
             case do.CancelGeneration(generation=number):
-                # An answer whose beginning is being spoken may be continued by another generation.
+                # Another generation may continue an answer whose beginning is being spoken.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return self._with(generating=self.generating - {number}, voided=void)
             case do.RestartSpeech(attempt=attempt):
@@ -210,14 +213,14 @@ class ObservedState:
         return self
 
     def _with(self, **changes: Any) -> ObservedState:
-        """A copy with some entries changed: as `attrs.evolve`, which takes three times as long."""
+        """A copy with some entries changed, like `attrs.evolve`, which takes three times as long."""
         copy = object.__new__(ObservedState)
         for name in ENTRIES:
             object.__setattr__(copy, name, changes[name] if name in changes else getattr(self, name))
         return copy
 
     def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
-        """What was said before a segment with which the voice takes the answer up again."""
+        """What was said before the segment with which the voice continues the answer."""
         broken = () if segment - 1 in self.voiced else self.said[segment - 1 : segment]
         if broken and broken[0].endswith(text) and segment <= len(self.said):
             return (*self.said[: segment - 1], broken[0].removesuffix(text).strip())
@@ -232,7 +235,7 @@ ENTRIES = tuple(entry.name for entry in fields(ObservedState))
 
 @frozen
 class Entry:
-    """One line: the books as they stood, and what then happened (a fact taken in, or an effect)."""
+    """One line of the record: a fact or an effect, with the observed state before it."""
 
     observed: ObservedState
     machine: str
@@ -240,7 +243,7 @@ class Entry:
 
 
 def entered(observed: ObservedState, steps: tuple[Step, ...]) -> tuple[tuple[Entry, ...], ObservedState]:
-    """Enter steps into the books; returns the lines, and the books afterwards."""
+    """Let an observer see these steps. Returns the lines of the record, and the observed state afterwards."""
     lines: list[Entry] = []
     for step in steps:
         lines.append(Entry(observed, step.machine, step.fact))

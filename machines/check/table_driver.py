@@ -1,7 +1,7 @@
-"""Charts run by their tables: the same steps as by the library's engine, at a tenth of the time.
+"""Runs charts by their tables: the same steps as by the library's engine, in a tenth of the time.
 
-The engine finds out anew at every fact what the tables know once and for all: which transitions a state has
-for an event, in which order, and where they lead. Guards and actions remain the chart's own methods, called
+For every fact the engine works out again which transitions the state has for the event, in which order, and
+where they lead. The tables hold this once and for all. Guards and actions are the chart's own methods, called
 in the same order on the same memory. `tests/machines/check/test_table_driver.py` compares both, step by step.
 """
 
@@ -25,27 +25,27 @@ Note = Callable[[Row], None]
 
 @frozen
 class ReadyRow:
-    """A row of the table, ready to be gone."""
+    """A row of the table with its guard and actions as functions of the fact."""
 
     row: Row
     guard: Guard | None
-    """None where nothing is asked."""
+    """None for a row without a guard."""
     actions: tuple[Action, ...]
     arrival: tuple[str, ...] | None
-    """The states around the target and itself, outermost first; None where the state stays."""
+    """The target's state and the states around it, outermost first; None where the state stays."""
 
 
 def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
-    """Let `chart` take transitions by its tables from now on, and never by the engine.
+    """Have `chart` take transitions by its tables from now on, not by the engine.
 
-    The tables are read here and now: a class that is changed later needs another chart.
+    The tables are read once, here: if the class is changed later, another chart is needed.
 
     Args:
-        chart: made for this; its drivers cannot be told from others.
+        chart: a chart made for this purpose. Its drivers do not notice a difference.
         note: called with the row of every transition that is taken.
 
     Raises:
-        ValueError: a guard is no boolean expression, or a method wants to know more than the fact.
+        ValueError: a guard is not a boolean expression, or a method has other parameters than `fact`.
     """
     ready_rows = _ready_rows(chart)
 
@@ -67,7 +67,7 @@ def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
 
 
 def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]]:
-    """What can happen in each state at each event, in the order of trial."""
+    """The rows of each pair of a state and an event, in the order of trial."""
     found: dict[tuple[str, str], tuple[ReadyRow, ...]] = {}
     for row in rows(type(chart)):
         if row.kind is not Kind.IGNORED:
@@ -97,13 +97,13 @@ def _guard(chart: Chart[Any], node: ast.expr) -> Guard:
             needed = tuple(_guard(chart, value) for value in values)
             return lambda fact: all(guard(fact) for guard in needed)
         case ast.BoolOp(op=ast.Or(), values=values):
-            offered = tuple(_guard(chart, value) for value in values)
-            return lambda fact: any(guard(fact) for guard in offered)
+            alternatives = tuple(_guard(chart, value) for value in values)
+            return lambda fact: any(guard(fact) for guard in alternatives)
     raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
 
 
 def _taking_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:
-    """A guard or an action that may, or may not, take the fact."""
+    """A guard or an action as a function of the fact, whether it takes the fact or not."""
     wanted = tuple(inspect.signature(method).parameters)
     if wanted == ("fact",):
         return method

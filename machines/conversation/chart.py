@@ -31,10 +31,10 @@ from machines.driver import Chart
 
 
 def words_settled(listening: Any, generating: State, understood: str, on: list[str]) -> TransitionList:
-    """The words of a turn that is over are known, or will not come any more: how the call goes on.
+    """Where the call goes once the words of a finished turn are known, or will not come any more.
 
-    The caller may have gone on meanwhile. If not, and something was `understood`, it is answered. The rows
-    that follow say what happens when nothing was understood.
+    If the caller has gone on speaking or recording, the call goes back to them. If not, and the guard
+    `understood` holds, the words are answered. The rows after these say what happens otherwise.
     """
     finalizing, on = listening.finalizing, [*on, "acknowledge"]
     goes_on: TransitionList = (
@@ -47,7 +47,7 @@ def words_settled(listening: Any, generating: State, understood: str, on: list[s
 
 
 class ConversationChart(Chart[Context]):
-    """Five states with their substates; then, event by event, what happens in them."""
+    """Five states with their substates, and what happens in them, event by event."""
 
     class INITIALIZING(State.Compound):
         connecting = State(initial=True)

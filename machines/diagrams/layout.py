@@ -1,4 +1,4 @@
-"""Layouts: where the parts of each machine's picture are. Drawn by hand, checked against the live machine.
+"""Layouts: where the parts of each diagram are. They are made by hand, and checked against the live machine.
 
 Lengths are in the picture's own pixels, `x` to the right and `y` downwards.
 """
@@ -16,11 +16,11 @@ Point = tuple[float, float]
 
 
 class LayoutError(ValueError):
-    """The live machine and its layout differ: the picture would lie. The message says what has no place."""
+    """The live machine and its layout differ. The message says what has no place."""
 
 
 class Heading(enum.Enum):
-    """Where a room's name stands."""
+    """Where the name of a room is written."""
 
     ABOVE = "above"
     BESIDE = "beside"
@@ -28,7 +28,7 @@ class Heading(enum.Enum):
 
 @frozen
 class RoomPlace:
-    """The box of a room, and its substates in the order they are drawn."""
+    """The box of a room, with its substates in the order in which they are drawn."""
 
     room: str
     x: float
@@ -38,12 +38,12 @@ class RoomPlace:
     substates: tuple[str, ...]
     heading: Heading = Heading.ABOVE
     chip_width: float = 128
-    """Of each substate: room for the longest name and its time."""
+    """The width of each substate's box. It must hold the longest name and its deadline."""
 
 
 @frozen
 class Route:
-    """The way of an arrow from room to room, and the box that its labels must fit into."""
+    """The path of an arrow from room to room, and the box of its labels."""
 
     source: str
     target: str
@@ -56,7 +56,7 @@ class Route:
 
 @frozen
 class Layout:
-    """A whole picture."""
+    """The layout of a whole diagram."""
 
     title: str
     width: float
@@ -64,7 +64,7 @@ class Layout:
     rooms: tuple[RoomPlace, ...]
     routes: tuple[Route, ...]
     entry: tuple[Point, ...]
-    """The way of the arrow that says where it begins."""
+    """The path of the arrow that points to the initial state."""
     note: str
     note_at: Point
 
@@ -208,7 +208,7 @@ def check(machine: Machine, layout: Layout) -> None:
     """Compare the layout with the live machine.
 
     Raises:
-        LayoutError: if a room, a substate or a way from room to room is in one of them only.
+        LayoutError: a room, a substate or a path from room to room is in only one of them.
     """
     _same("room", set(rooms(machine.chart)), {place.room for place in layout.rooms})
     drawn = {(place.room, substate) for place in layout.rooms for substate in place.substates}

@@ -210,7 +210,7 @@ DOWN = ("pausing", "reprobing")
 POLICY = BreakerPolicy(probe_delays_ms=(1_000, 2_000))
 
 
-def offers(context: BreakerContext) -> list[Fact]:
+def enabled_facts(context: BreakerContext) -> list[Fact]:
     """What can happen to a breaker now, late facts included."""
     failures = (PASSING, REFUSED, BUSY)
     return [
@@ -236,7 +236,7 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         return Story(context).step(fact)
 
     for step, after in reachable_steps(
-        BREAKER, Story(BreakerContext(POLICY)).driver.context, handle, offers, key
+        BREAKER, Story(BreakerContext(POLICY)).driver.context, handle, enabled_facts, key
     ):
         # Whoever rests is waited for, and whoever is probed was asked.
         assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))

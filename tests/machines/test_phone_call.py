@@ -255,7 +255,7 @@ def test_nobody_is_handed_over_who_is_not_talked_to(before: tuple[Fact, ...]) ->
 # --- everything -------------------------------------------------------------------------------------------
 
 
-def offers(context: CallContext) -> list[Fact]:
+def enabled_facts(context: CallContext) -> list[Fact]:
     """What can happen to a call now, late facts included."""
     return [
         DialWanted(),
@@ -288,7 +288,7 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
     def handle(context: CallContext, fact: Fact) -> Step:
         return Story(context).step(fact)
 
-    for step, after in reachable_steps(CALL, Story().driver.context, handle, offers, key):
+    for step, after in reachable_steps(CALL, Story().driver.context, handle, enabled_facts, key):
         # The outcome is recorded on the one way to the end, exactly then.
         recorded = [each for each in step.effects if isinstance(each, RecordOutcome)]
         assert len(recorded) == (step.target == "ENDED" != step.source)

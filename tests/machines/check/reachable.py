@@ -21,7 +21,7 @@ def reachable_steps(
     machine: Machine,
     beginning: C,
     handle: Callable[[C, Fact], Step],
-    offers: Callable[[C], list[Fact]],
+    enabled_facts: Callable[[C], list[Fact]],
     key: Callable[[C], tuple[object, ...]],
 ) -> Iterator[tuple[Step, C]]:
     """Every fact that is offered, in every configuration, with the context after it.
@@ -33,7 +33,7 @@ def reachable_steps(
     taken = set()
     while waiting:
         before = waiting.popleft()
-        for fact in offers(before):
+        for fact in enabled_facts(before):
             after = _copy(before)
             step = handle(after, fact)
             assert step.outcome is not Outcome.UNDECLARED

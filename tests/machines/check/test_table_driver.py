@@ -21,7 +21,7 @@ from machines.facts import Fact, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import ProviderChain
 from tests.machines.calls import HUNG_UP, TWO_EACH
-from tests.machines.check.twins import ONE_EACH, Tables, Twins, offered
+from tests.machines.check.both_drivers import ONE_EACH, Tables, BothDrivers, every_enabled_fact
 from tests.machines.test_driver import Lamp, Memory
 
 TABLES = Tables()
@@ -44,18 +44,18 @@ def test_tables_and_engine_agree_on_whole_calls(
     mode: TurnMode,
     length: int,
 ) -> None:
-    twins, now = Twins(TABLES, policy, provider_chains), 0.0
-    beginning = twins.start()
+    both, now = BothDrivers(TABLES, policy, provider_chains), 0.0
+    beginning = both.start()
     _, observed = entered(started(beginning), beginning.steps)
     opening: list[Fact] = [facts.RecordingStarted(mode), *(facts.LinkOpened(role, 1) for role in Role)]
     for number in range(length):
         if number < len(opening):
             fact = opening[number]
         else:
-            offers = tuple(offered(twins.tables, observed))
-            fact, wait = offers[data.draw(st.integers(0, len(offers) - 1))], data.draw(WAITS)
+            enabled = tuple(every_enabled_fact(both.tables, observed))
+            fact, wait = enabled[data.draw(st.integers(0, len(enabled) - 1))], data.draw(WAITS)
             now += wait
-        handled = twins.handle(evolve(fact, at_ms=now))
+        handled = both.handle(evolve(fact, at_ms=now))
         _, observed = entered(observed, handled.steps)
 
 

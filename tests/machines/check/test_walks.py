@@ -20,7 +20,7 @@ from machines.system import ProviderChain
 from machines.tables import CONVERSATION, LINK, Kind, Row, rows
 from orchestrator.cli import check as checking
 from orchestrator.cli.main import main
-from tests.machines.check.twins import Tables, Twins, offered
+from tests.machines.check.both_drivers import Tables, BothDrivers, every_enabled_fact
 
 # One file, since one process runs it: the walks are made once.
 pytestmark = [pytest.mark.slow, pytest.mark.repeats]
@@ -168,8 +168,11 @@ def test_every_declared_effect_is_asked_for_somewhere(reports: tuple[Report, ...
 
 def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple[Visited, ...]) -> None:
     tables, tried = Tables(), 0
-    twins = Twins(tables)
-    beginnings = (Twins(tables), Twins(tables, provider_chains={Role.STT: ProviderChain(1, frozenset({0}))}))
+    both = BothDrivers(tables)
+    beginnings = (
+        BothDrivers(tables),
+        BothDrivers(tables, provider_chains={Role.STT: ProviderChain(1, frozenset({0}))}),
+    )
     for each in beginnings:
         each.start()
     draw = random.Random(4)
@@ -177,12 +180,12 @@ def test_tables_and_engine_agree_on_every_transition_of_the_walks(visited: tuple
         numbers = draw.sample(range(len(one.report.nodes)), min(SAMPLE, len(one.report.nodes)))
         for number in sorted({*numbers, *one.report.examples}):
             node = one.report.nodes[number]
-            twins.go_to(node)
-            for fact in dict.fromkeys(offered(twins.tables, node.observed)):
-                handled = twins.handle(fact)
+            both.go_to(node)
+            for fact in dict.fromkeys(every_enabled_fact(both.tables, node.observed)):
+                handled = both.handle(fact)
                 tried += 1
                 if any(step.outcome is Outcome.TAKEN for step in handled.steps):
-                    twins.go_to(node)
+                    both.go_to(node)
     taken = {Taken(row.machine, row.state, row.event, row.guard, row.target) for row in tables.rows}
     assert taken >= {transition for one in visited for transition in one.report.taken}
     assert tried > 10_000

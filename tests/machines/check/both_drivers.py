@@ -43,7 +43,7 @@ class Tables:
         run_by_tables(self.charts.link, self.rows.add)
 
 
-class Twins:
+class BothDrivers:
     """The same call twice: by the engine and by the tables."""
 
     def __init__(
@@ -92,7 +92,7 @@ def memory(driver: Driver[Any]) -> tuple[Any, ...]:
     return tuple(getattr(context, each.name) for each in fields(type(context)) if each.name != "state")
 
 
-def offered(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
+def every_enabled_fact(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """Every fact that any walk would offer."""
     yield from answer_enabled_facts(system, observed)
     yield from turn_enabled_facts(system, observed)
