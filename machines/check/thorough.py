@@ -44,8 +44,8 @@ run one after the other."""
 LEAVES_OUT = (
     "Most combinations: they are drawn at random. The link machines: their facts for the conversation are"
     " made up. Voice that interrupts without words. More than one turn, text or request waiting, more than"
-    " two segments in an answer, more than two tool calls; longer budgets; a speech-to-text provider that ends"
-    " turns by itself."
+    " two segments in an answer, more than two tool calls; longer budgets; a speech-to-text provider that"
+    " ends turns by itself."
 )
 
 

@@ -1,4 +1,4 @@
-"""The exhaustive check finds faults: some are seeded, and each breaks the invariant that is about it."""
+"""The exhaustive check finds seeded faults: each breaks the invariant that is about it."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def a_provider_that_fails_again_is_returned_to(patch: Patch) -> None:
 
 @functools.wraps(every_request_is_answered_once)
 def every_timely_request_is_answered_once(checked: CheckedStep) -> str | None:
-    """The same but for the known weakness."""
+    """`every_request_is_answered_once`, except for requests after the end, where it is known to fail."""
     return None if checked.before.over else every_request_is_answered_once(checked)
 
 

@@ -21,7 +21,7 @@ from machines.facts import Fact, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import ProviderChain
 from tests.machines.calls import HUNG_UP, TWO_EACH
-from tests.machines.check.both_drivers import ONE_EACH, Tables, BothDrivers, every_enabled_fact
+from tests.machines.check.both_drivers import ONE_EACH, BothDrivers, Tables, every_enabled_fact
 from tests.machines.test_driver import Lamp, Memory
 
 TABLES = Tables()
@@ -63,19 +63,19 @@ def test_tables_and_engine_agree_on_whole_calls(
 
 
 class Curious(Chart[Memory]):
-    """A chart with a guard that wants to know more than the fact."""
+    """A chart with a guard that has another parameter than the fact."""
 
     off = State(initial=True)
     on = State()
     hung_up = off.to(on, cond="known") | on.to(off)
 
     def known(self, source: State) -> bool:
-        """Never asked."""
+        """Never called."""
         return source is not None
 
 
 class Calculating(Chart[Memory]):
-    """A chart with a guard that is no boolean expression."""
+    """A chart with a guard that is not a boolean expression."""
 
     off = State(initial=True)
     on = State()

@@ -1,4 +1,4 @@
-"""Failover as the machines decide it: which provider is tried, what is taken up again, and what is told."""
+"""Failover: which provider is tried, what is said again, and what the client is told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_of_link(call: Call) -> float:
 
 
 def link_waits(call: Call, role: Role = STT, draw: float = 0.5) -> list[Effect]:
-    """The link's deadline passes, when it is due."""
+    """The link's deadline passes when it is due."""
     number = call.system.links[role].context.deadline_armed
     assert number is not None
     return call.happens(facts.LinkDeadlinePassed(role, number, draw), after_ms=wait_of_link(call))
@@ -69,7 +69,7 @@ def test_a_lost_provider_is_left_at_once_for_the_next(role: Role, failure: Provi
     assert call.state == "quiet"
 
 
-def test_a_lost_link_is_told_and_so_is_its_return() -> None:
+def test_clients_are_told_of_a_lost_link_and_of_its_return() -> None:
     call = Call(provider_chains=TWO_EACH).listening()
     fails(call, STT)
     assert do.NotifyLink(STT, do.LinkNews.TRYING, 1, "link_failed") in call.last.effects
@@ -164,7 +164,7 @@ def test_a_preferred_provider_that_failed_again_is_not_returned_to() -> None:
 # --- speech to text ---------------------------------------------------------------------------------------
 
 
-def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
+def test_speech_to_text_without_a_word_is_replaced_at_half_time() -> None:
     call = Call(provider_chains=TWO_EACH).finalizing()
     effects = call.deadline_passes()
     assert (opened(effects), call.state) == ([(STT, 1)], "finalizing")
@@ -174,13 +174,13 @@ def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
     assert do.NotifyTranscript(1, "hello", 0.9, is_final=True, speech_ms=800) in call.all_effects
 
 
-def test_speech_to_text_that_gave_words_is_not_doubted_at_half_time() -> None:
+def test_speech_to_text_that_gave_words_is_not_replaced_at_half_time() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert call.deadline_passes() == []
 
 
-def test_speech_to_text_that_owes_the_rest_of_a_turn_is_doubted_where_another_stands_ready() -> None:
+def test_speech_to_text_that_owes_the_rest_of_a_turn_is_replaced_if_a_fallback_is_ready() -> None:
     call = Call(provider_chains=TWO_EACH).finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert opened(call.deadline_passes()) == [(STT, 1)]
@@ -297,7 +297,7 @@ def test_the_model_is_asked_with_no_more_history_than_its_budget() -> None:
 # --- the voice --------------------------------------------------------------------------------------------
 
 
-def test_a_voice_that_breaks_off_is_taken_up_by_the_next_without_what_was_voiced() -> None:
+def test_a_voice_that_breaks_off_is_continued_by_the_next_without_what_was_voiced() -> None:
     call = Call(provider_chains=TWO_EACH).speaking("One two.", "Three four.")
     call.voiced(0, "One", "two.")
     effects = call.voice_fails()
@@ -308,7 +308,7 @@ def test_a_voice_that_breaks_off_is_taken_up_by_the_next_without_what_was_voiced
 
 def test_half_a_segment_is_not_said_again() -> None:
     call = Call().speaking("One two three four five six.")
-    # At 15 characters a second, of which four fifths are trusted: "One two three" takes 1170 ms.
+    # At 15 characters a second, of which four fifths count, "One two three" takes 1170 ms.
     effects = call.voice_fails(voiced_ms=1_250)
     assert do.Speak(1, 1, "four five six.") in effects
     call.voiced(1, "four", "five", "six.")
@@ -316,7 +316,7 @@ def test_half_a_segment_is_not_said_again() -> None:
     assert call.history[-1] == ("assistant", "One two three four five six.")
 
 
-def test_an_answer_that_is_still_generated_is_not_finished_when_it_is_taken_up() -> None:
+def test_an_answer_that_is_still_generated_is_not_finished_when_it_is_restarted() -> None:
     call = Call().thinking()
     call.segment(0, "Yes indeed.")
     assert not any(isinstance(effect, do.FinishSpeech) for effect in call.voice_fails())

@@ -28,7 +28,7 @@ waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 200.0, 5_000.0])
 modes = st.sampled_from(TurnMode)
 roles = st.sampled_from(Role)
 offs = st.sampled_from([0, 0, 0, 0, -1, 1, -2])
-"""How far a number is from the current one: mostly not at all."""
+"""How far a number is from the current one: mostly 0."""
 texts = st.sampled_from(["", "well", "tell me more", "and then?"])
 answers = st.sampled_from(["Yes.", "I think so.", "It is a long story, really."])
 failures = st.sampled_from(ErrorClass).map(lambda each: ProviderFailure(each, "no"))
@@ -74,7 +74,7 @@ class AnyCall(RuleBasedStateMachine):
         self.told: list[tuple[Fact | None, Handled]] = [(None, beginning)]
 
     def answers_the_phone(self) -> None:
-        """The caller records; somebody listens at once, unless links are flaky."""
+        """The caller records. The links are up at once, unless they are flaky."""
         self.happens(facts.RecordingStarted(self.mode, self.request()))
         if not self.links_are_flaky:
             for role in Role:
@@ -91,7 +91,7 @@ class AnyCall(RuleBasedStateMachine):
         checked = checked_step(self.system, before, history, handled)
         self.observed = checked.after
         for each in INVARIANTS:
-            # After the end nobody is there to be answered.
+            # After the end no request is answered any more.
             if not (each is every_request_is_answered_once and had_ended):
                 assert each(checked) is None, f"{each.__name__}: {each(checked)}"
         if self.system.ended:
@@ -227,7 +227,7 @@ class AnyCall(RuleBasedStateMachine):
     @rule(data=st.data(), duration=durations, timed=st.booleans())
     def a_segment_is_voiced(self, data: st.DataObject, duration: float, timed: bool) -> None:
         segments = self.system.conversation.context.answer.ledger.segments
-        # Voices voice segments in their order, and each once.
+        # Text to speech voices the segments in their order, and each only once.
         silent = [n for n, segment in enumerate(segments) if segment.duration_ms is None]
         if not silent:
             return

@@ -1,4 +1,4 @@
-"""Voice over an answer: silence at once, and then either the caller's words or the answer's next word."""
+"""Voice over an answer: the answer pauses, and then is interrupted or goes on at the next word."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.machines.calls import (
 )
 
 SAID = "one two three four five six seven eight nine ten"
-"""What is being answered, a word in 400 ms."""
+"""The answer, with a word every 400 ms."""
 WORD_MS = 400
 VOICE_ALONE = evolve(POLICY, barge_in_min_words=0)
 LONG_VOICE_MS = 700
 
 
 def speaking(policy: ConversationPolicy = POLICY, *, after_ms: float = 0) -> Call:
-    """`SAID` is being heard, since `after_ms`."""
+    """`SAID` has been playing for `after_ms`."""
     call = Call(policy).speaking(SAID, mode=AUTOMATIC)
     call.voiced(0, *SAID.split(), word_ms=WORD_MS)
     call.plays()
@@ -45,7 +45,7 @@ def speaking(policy: ConversationPolicy = POLICY, *, after_ms: float = 0) -> Cal
 
 
 def paused_on_voice(policy: ConversationPolicy = POLICY, *, after_ms: float = 850) -> Call:
-    """And the caller's voice has held it; the two words of the lead are played nevertheless."""
+    """The caller's voice has paused `SAID`. The two words of the lead are played nevertheless."""
     call = speaking(policy, after_ms=after_ms)
     call.handle(facts.SpeechStarted())
     call.now += 50
@@ -55,7 +55,7 @@ def paused_on_voice(policy: ConversationPolicy = POLICY, *, after_ms: float = 85
 
 
 def confirming_interruption(policy: ConversationPolicy = POLICY) -> Call:
-    """And the voice has ended; its words are awaited."""
+    """The voice over `SAID` has ended, and its words are awaited."""
     call = paused_on_voice(policy)
     call.handle(facts.SpeechStopped(LONG_VOICE_MS), after_ms=LONG_VOICE_MS)
     assert call.state == "confirming"
@@ -63,7 +63,7 @@ def confirming_interruption(policy: ConversationPolicy = POLICY) -> Call:
 
 
 def weighing_speech(policy: ConversationPolicy = POLICY) -> Call:
-    """The voice goes on and on; the words of its beginning are awaited."""
+    """The voice over `SAID` goes on, and the words of its beginning are awaited."""
     call = paused_on_voice(policy)
     call.deadline_passes()
     assert call.state == "confirming"
@@ -71,7 +71,7 @@ def weighing_speech(policy: ConversationPolicy = POLICY) -> Call:
 
 
 def reluctant() -> Call:
-    """Voice has held the answer in vain so often that it does no longer."""
+    """There were so many false alarms that voice does not pause the answer any more."""
     call = speaking(after_ms=850)
     for _ in range(POLICY.barge_in_false_alarms):
         call.handle(facts.SpeechStarted())
@@ -81,7 +81,7 @@ def reluctant() -> Call:
 
 
 def interim(call: Call, words: str, turn: int | None = None) -> list[do.Effect]:
-    """What the turn that is decided about sounds like."""
+    """Interim words of the turn over the answer."""
     awaited = call.memory.turns.current if call.memory.turns.awaited is None else call.memory.turns.awaited
     return call.happens(facts.TranscriptInterim(awaited if turn is None else turn, words))
 
@@ -91,7 +91,7 @@ def of_kinds(effects: list[do.Effect], *kinds: type[do.Effect]) -> list[do.Effec
 
 
 HEARD = [("user", "hello"), ("assistant", "one two")]
-"""The history, when the answer was cut off where `paused` holds it."""
+"""The history when the answer was interrupted where `paused_on_voice` pauses it."""
 
 
 # --- voice ------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_an_eager_end_of_turn_that_comes_late_interrupts_too() -> None:
     assert call.state == "finalizing"
 
 
-def test_who_speaks_on_while_the_words_are_weighed_is_heard_to_the_end() -> None:
+def test_a_caller_who_speaks_on_while_the_words_are_confirmed_is_heard_to_the_end() -> None:
     call = confirming_interruption()
     call.handle(facts.SpeechStarted())
     call.final("please stop")
@@ -315,7 +315,7 @@ def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
     assert call.memory.turns.caller_words == "please stop it now"
 
 
-def test_words_that_follow_a_backchannel_are_weighed_as_well() -> None:
+def test_words_that_follow_a_backchannel_are_confirmed_as_well() -> None:
     call = confirming_interruption()
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(300), after_ms=300)
@@ -372,7 +372,7 @@ def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
     assert call.state == "speaking"
 
 
-def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> None:
+def test_a_failure_of_the_turn_that_follows_is_reported_and_decides_nothing() -> None:
     call = weighing_speech()
     call.happens(facts.TranscriptionFailed(call.memory.turns.current, PASSING))
     assert call.state == "confirming"
@@ -382,7 +382,7 @@ def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> Non
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_model_goes_on_while_the_answer_is_held(state: str) -> None:
+def test_the_model_goes_on_while_the_answer_is_paused(state: str) -> None:
     call = Call().thinking(mode=AUTOMATIC)
     call.segment(0, "Yes.")
     call.handle(facts.SpeechStarted())
@@ -402,7 +402,7 @@ def test_an_interruption_stops_a_model_that_is_still_generating() -> None:
 
 
 @pytest.mark.parametrize("failure", [PASSING, FATAL])
-def test_a_model_that_breaks_off_while_the_answer_is_held_is_dealt_with(
+def test_a_model_that_breaks_off_while_the_answer_is_paused_is_dealt_with(
     failure: facts.ProviderFailure,
 ) -> None:
     call = Call().thinking(mode=AUTOMATIC)
@@ -416,7 +416,7 @@ def test_a_model_that_breaks_off_while_the_answer_is_held_is_dealt_with(
     assert call.state == "paused"
 
 
-def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_on() -> None:
+def test_a_model_that_stalls_while_the_answer_is_paused_is_given_up_when_it_goes_on() -> None:
     call = Call(evolve(POLICY, barge_in_patience_ms=10_000)).thinking(mode=AUTOMATIC)
     call.segment(0, "Yes indeed.")
     call.voiced(0, "Yes", "indeed.")
@@ -436,7 +436,7 @@ def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_o
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_callers_button_interrupts_an_answer_that_is_held(state: str) -> None:
+def test_the_callers_button_interrupts_an_answer_that_is_paused(state: str) -> None:
     call = paused_on_voice() if state == "paused" else confirming_interruption()
     effects = call.happens(facts.InterruptRequested())
     assert of_kinds(effects, do.StopSpeech, do.BeginTurn) == [do.StopSpeech(1, StopCause.INTERRUPTED)]
@@ -453,7 +453,7 @@ def test_a_recording_that_begins_while_it_is_decided_interrupts(mode: facts.Turn
     assert (call.state, call.history) == ("hearing", HEARD)
 
 
-def test_a_recording_that_begins_while_words_are_weighed_is_joined_with_them() -> None:
+def test_a_recording_that_begins_while_words_are_confirmed_is_joined_with_them() -> None:
     call = confirming_interruption()
     effects = call.happens(facts.RecordingStarted(MANUAL, START))
     assert do.Acknowledge(START) in effects
@@ -479,14 +479,14 @@ def test_a_recording_that_ends_ends_what_is_being_said(words: str) -> None:
     assert call.state == ("generating" if words else "speaking")
 
 
-def test_a_recording_that_ends_while_words_are_weighed_is_acknowledged() -> None:
+def test_a_recording_that_ends_while_words_are_confirmed_is_acknowledged() -> None:
     call = confirming_interruption()
     assert call.happens(facts.RecordingStopped(STOP)) == [do.Acknowledge(STOP)]
     assert call.state == "confirming"
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_an_answer_that_ends_while_it_is_held_was_heard_whole(state: str) -> None:
+def test_an_answer_that_ends_while_it_is_paused_was_heard_whole(state: str) -> None:
     call = paused_on_voice() if state == "paused" else confirming_interruption()
     assert call.heard_all() == []
     assert call.history == [("user", "hello"), ("assistant", SAID)]
@@ -497,7 +497,7 @@ def test_an_answer_that_ends_while_it_is_held_was_heard_whole(state: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: str) -> None:
+def test_a_voice_that_fails_while_the_answer_is_paused_is_restarted(state: str) -> None:
     call = Call().speaking(SAID, mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     if state == "confirming":
@@ -516,7 +516,7 @@ def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: st
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_end_of_the_call_ends_an_answer_that_is_held(state: str) -> None:
+def test_the_end_of_the_call_ends_an_answer_that_is_paused(state: str) -> None:
     call = paused_on_voice() if state == "paused" else confirming_interruption()
     effects = call.happens(HUNG_UP)
     assert do.StopSpeech(1, StopCause.ENDED) in effects
@@ -525,7 +525,7 @@ def test_the_end_of_the_call_ends_an_answer_that_is_held(state: str) -> None:
 
 @pytest.mark.parametrize("role", [Role.STT, Role.LLM, Role.TTS])
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_a_provider_lost_for_good_ends_an_answer_that_is_held(state: str, role: Role) -> None:
+def test_a_provider_lost_for_good_ends_an_answer_that_is_paused(state: str, role: Role) -> None:
     call = paused_on_voice() if state == "paused" else confirming_interruption()
     call.system.conversation.handle(facts.LinkDown(role, FATAL, at_ms=call.now))
     assert call.state == ("closing" if role is Role.TTS else "saying_goodbye")
@@ -533,7 +533,7 @@ def test_a_provider_lost_for_good_ends_an_answer_that_is_held(state: str, role: 
 
 
 def leaving() -> Call:
-    """The third failure in a row: goodbye is being said."""
+    """The model has failed for the third time in a row, and goodbye is being said."""
     call = Call().saying_goodbye(AUTOMATIC)
     call.voiced(0, *POLICY.fallback.third.split())
     call.plays()
@@ -548,11 +548,11 @@ def test_a_cough_over_the_goodbye_does_not_keep_the_call() -> None:
     assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in call.heard_all()
 
 
-@pytest.mark.parametrize("weighed", [True, False])
+@pytest.mark.parametrize("confirming", [True, False])
 @pytest.mark.parametrize("ending", ["heard", "voice fails"])
-def test_a_goodbye_that_ends_while_it_is_held_ends_the_call(weighed: bool, ending: str) -> None:
+def test_a_goodbye_that_ends_while_it_is_paused_ends_the_call(confirming: bool, ending: str) -> None:
     call = leaving()
-    if weighed:
+    if confirming:
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     if ending == "heard":
         call.heard_all()
@@ -689,7 +689,7 @@ def test_what_is_said_while_nothing_is_being_said_is_neither_echo_nor_backchanne
     assert call.memory.turns.queue == (words,)
 
 
-def test_an_answer_that_begins_while_the_caller_speaks_is_held_before_its_first_word() -> None:
+def test_an_answer_that_begins_while_the_caller_speaks_is_paused_before_its_first_word() -> None:
     call = Call(evolve(POLICY, barge_in_thinking=False)).thinking(mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     assert of_kinds(call.segment(0, "Yes."), do.Speak, do.PauseSpeech) == [

@@ -1,4 +1,4 @@
-"""An answer before the end of the turn: asked for early, and used only if the caller said just that."""
+"""Speculative answers: asked for before the end of the turn, and used only if the words were the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def listening(policy: ConversationPolicy = EAGER, mode: facts.TurnMode = AUTOMAT
 
 
 def speculating(policy: ConversationPolicy = EAGER) -> Call:
-    """The turn is probably over, and the model was asked."""
+    """The turn is probably over, and the model was asked for a speculative answer."""
     call = listening(policy)
     call.handle(facts.EagerEndOfTurn(1, WORDS), after_ms=200)
     assert call.state == "speculating"
