@@ -185,10 +185,15 @@ def broken_links(name: str, text: str) -> list[str]:
 
 
 def missing_paths(text: str) -> list[str]:
-    """The paths in backticks, from the root of the repository on, that do not exist."""
+    """The paths in backticks, from the root of the repository on, that do not exist; and names of modules
+    without a folder that no module has."""
     tops = "|".join(re.escape(name) for name in sorted(TOP_LEVEL))
     named = re.findall(rf"`((?:{tops})/[\w./-]*)`", prose(text))
-    return [path for path in named if not (ROOT / path).exists()]
+    modules = {path.name for path in tracked_files()}
+    bare = re.findall(r"`(\w+\.(?:py|js))`", prose(text))
+    return [path for path in named if not (ROOT / path).exists()] + [
+        name for name in bare if name not in modules
+    ]
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -202,9 +207,9 @@ def test_every_path_in_a_document_exists(name: str) -> None:
 
 
 def test_a_link_or_a_path_that_leads_nowhere_is_found() -> None:
-    text = "[a](docs/gone.md) [b](README.md#no-such-heading) [c](README.md#limits) `machines/gone.py` `docs/`"
-    assert broken_links("README.md", text) == ["docs/gone.md", "README.md#no-such-heading"]
-    assert missing_paths(text) == ["machines/gone.py"]
+    text = "[a](docs/gone.md) [b](README.md#none) [c](README.md#limits) `machines/gone.py` `gone.js` `docs/`"
+    assert broken_links("README.md", text) == ["docs/gone.md", "README.md#none"]
+    assert missing_paths(text) == ["machines/gone.py", "gone.js"]
 
 
 def test_every_document_is_linked_from_the_readme_or_an_index() -> None:
