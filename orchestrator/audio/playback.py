@@ -9,6 +9,7 @@ import numpy as np
 import trio
 
 from adapters.interfaces import Samples
+from adapters.tasks import Signal
 
 MOST_UNPLAYED_S = 3.0
 """More than any caller's side has waiting to be played, or is late to say that it was."""
@@ -23,7 +24,7 @@ class PlaybackClock:
         self.sent_ms = 0.0
         self.playing = False
         self.plays_out_at = 0.0
-        self._rewound = trio.Event()
+        self._rewound = Signal()
 
     @property
     def heard_ms(self) -> float:
@@ -50,8 +51,7 @@ class PlaybackClock:
             self.sent_ms -= dropped_ms
             self.plays_out_at = trio.current_time()
             self.playing = False
-            self._rewound.set()
-            self._rewound = trio.Event()
+            self._rewound.wake_all()
         return dropped_ms
 
     async def wait_until_left(self, ms: float) -> None:
@@ -95,7 +95,7 @@ class SampleBuffer:
         self._ends: list[int] = []
         """Of segments, in samples since the first."""
         self._closed = False
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     async def put(self, samples: Samples) -> None:
         """Add samples; waits while the buffer is full."""
@@ -160,5 +160,4 @@ class SampleBuffer:
         await self._changed.wait()
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()

@@ -28,7 +28,7 @@ from adapters.interfaces import (
     TurnModel,
     VoiceActivity,
 )
-from adapters.tasks import running
+from adapters.tasks import Signal, running
 from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact
 from orchestrator.audio.pcm import StreamingResampler
@@ -76,7 +76,7 @@ class CallerAudio:
         self._items: deque[Item] = deque()
         self._queued_ms = 0.0
         self._begun = False
-        self._arrived = trio.Event()
+        self._arrived = Signal()
 
     def push(self, samples: Samples, rate: int) -> None:
         """Add audio at `rate` Hz. Never blocks; drops the oldest audio beyond `MAX_QUEUED_MS`."""
@@ -112,7 +112,6 @@ class CallerAudio:
     async def take(self) -> Item:
         """The next item in order."""
         while not (self._begun and self._items):
-            self._arrived = trio.Event()
             await self._arrived.wait()
         item = self._items.popleft()
         if isinstance(item, Block):
@@ -120,7 +119,7 @@ class CallerAudio:
         return item
 
     def _announce(self) -> None:
-        self._arrived.set()
+        self._arrived.wake_all()
 
     def _drop_oldest(self) -> None:
         """Drop as much as is too much, at most one block."""

@@ -18,6 +18,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
+from adapters.tasks import Signal
 from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
 
 KEPT_MS = 10_000
@@ -173,7 +174,7 @@ class SttReplayBuffer:
         """Audio before this belongs to turns that are over: no later turn may take it in."""
         self._cursors: list[Cursor] = []
         self._newest_cursor: Cursor | None = None
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     # --- what comes in ------------------------------------------------------------------------------------
 
@@ -359,8 +360,7 @@ class SttReplayBuffer:
         del self._windows[first:last]
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
 
 def _cut(window: Window, start: int, stop: int | None) -> Window:

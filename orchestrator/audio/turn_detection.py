@@ -12,6 +12,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import Emit, Samples, TurnModel
+from adapters.tasks import Signal
 from machines.facts import TurnScored
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ class PauseScoring:
     _pause: _Pause | None = None
     """The newest one, until it is scored or over."""
     _failed: bool = False
-    _begun: trio.Event = Factory(trio.Event)
+    _begun: Signal = Factory(Signal)
 
     async def run(self) -> None:
         """Score one pause after the other; until cancelled, or until the model fails."""
@@ -47,7 +48,6 @@ class PauseScoring:
 
     async def _next(self) -> _Pause:
         while self._pause is None:
-            self._begun = trio.Event()
             await self._begun.wait()
         return self._pause
 
@@ -64,7 +64,7 @@ class PauseScoring:
         self.end_pause()
         if not self._failed:
             self._pause = _Pause(turn, samples)
-            self._begun.set()
+            self._begun.wake_all()
 
     def end_pause(self) -> None:
         """Voice began again, or the turn is over."""

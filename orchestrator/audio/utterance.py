@@ -17,6 +17,7 @@ import trio
 from attrs import frozen
 
 from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
+from adapters.tasks import Signal
 from machines.facts import (
     ErrorClass,
     PlaybackAt,
@@ -99,13 +100,13 @@ class Utterance:
         self._emit = emit
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
         self._attempt = Attempt(1)
-        self._restarted = trio.Event()
+        self._restarted = Signal()
         self._clock = PlaybackClock()
         self._unplayed = Unplayed(pacing.rate)
         self._in_hand: Samples | None = None
         """Taken from the buffer, and not sent yet."""
         self._held = False
-        self._resumed = trio.Event()
+        self._resumed = Signal()
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
@@ -119,12 +120,11 @@ class Utterance:
         """Give up the stream of the voice; what is said from now on goes to another one."""
         self._attempt.scope.cancel()
         self._attempt = Attempt(attempt)
-        self._restarted.set()
+        self._restarted.wake_all()
 
     def hold(self) -> None:
         """Send nothing more until `resume`, and nothing else than what follows what was heard."""
         self._held = True
-        self._resumed = trio.Event()
         dropped_ms = self._clock.rewind(self._sink.pause_audio(self.number))
         if dropped_ms > 0:
             if self._in_hand is not None:
@@ -136,7 +136,7 @@ class Utterance:
     def resume(self) -> None:
         """Go on."""
         self._held = False
-        self._resumed.set()
+        self._resumed.wake_all()
 
     async def run(self, open_stream: OpenSpeech) -> None:
         """Speak until everything was heard; cancelling it is silence.
@@ -145,9 +145,11 @@ class Utterance:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            while not await self._speak(self._attempt, open_stream):
-                await self._restarted.wait()
-                self._restarted = trio.Event()
+            attempt = self._attempt
+            while not await self._speak(attempt, open_stream):
+                while attempt is self._attempt:
+                    await self._restarted.wait()
+                attempt = self._attempt
             self._buffer.close()
 
     async def _speak(self, attempt: Attempt, open_stream: OpenSpeech) -> bool:
@@ -288,7 +290,7 @@ class Attempt:
         self._texts: deque[tuple[int, str]] = deque()
         self._finished = False
         self._failed = False
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     @property
     def complete(self) -> bool:
@@ -324,5 +326,4 @@ class Attempt:
         await stream.end()
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()

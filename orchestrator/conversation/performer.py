@@ -14,6 +14,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
+from adapters.tasks import Signal
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
 from machines import facts
@@ -61,7 +62,7 @@ class RunningTasks:
     """The tasks of one conversation, each under its name."""
 
     _scopes: dict[str, trio.CancelScope] = Factory(dict)
-    _none_left: trio.Event = Factory(trio.Event)
+    _none_left: Signal = Factory(Signal)
 
     def enter(self, name: str) -> None:
         """Make the scope of a task before the task runs, so that it can be cancelled at once."""
@@ -86,12 +87,11 @@ class RunningTasks:
         finally:
             del self._scopes[name]
             if not self._scopes:
-                self._none_left.set()
+                self._none_left.wake_all()
 
     async def wait_until_none(self) -> None:
         """Return when no task runs."""
         while self._scopes:
-            self._none_left = trio.Event()
             await self._none_left.wait()
 
 
