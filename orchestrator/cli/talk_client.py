@@ -27,7 +27,8 @@ import protocol
 from adapters.interfaces import Samples
 from adapters.tasks import Signal
 from machines.facts import TurnMode
-from orchestrator.audio.pcm import StreamingResampler, pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.resampling import StreamingResampler
 from protocol import Payload, Received
 
 CHUNK_MS = 20

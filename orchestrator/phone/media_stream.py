@@ -21,8 +21,8 @@ from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
-from orchestrator.audio.playback import UNPLAYED
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.playback_clock import UNPLAYED
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox

@@ -19,7 +19,7 @@ from machines.declarations import Step
 from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.journal.format import About, CallJournal, End, Record, frame, journal_in
