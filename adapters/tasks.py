@@ -1,4 +1,4 @@
-"""What is done around nurseries: tasks that last as long as a block, and errors out of exception groups."""
+"""Helpers for Trio tasks: waking those that wait, tasks as long as a block, errors out of groups."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import trio
+from attrs import Factory, define
+
+
+@define(eq=False)
+class Signal:
+    """Wakes the tasks that wait for a change. It remembers nothing: wake-ups without a waiter are lost.
+
+    A waiter checks what it waits for before and after, with no checkpoint between the check and `wait`:
+
+        while not self._items:
+            await self._arrived.wait()
+    """
+
+    _waiting: trio.lowlevel.ParkingLot = Factory(trio.lowlevel.ParkingLot)
+
+    async def wait(self) -> None:
+        """Return at the next `wake_all`."""
+        await self._waiting.park()
+
+    def wake_all(self) -> None:
+        """Wake all tasks that wait now."""
+        self._waiting.unpark_all()
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from machines.facts import Fact, Role
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled, ProviderChain
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.clock import now_ms
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.deadlines import Deadlines

@@ -7,6 +7,7 @@ from collections import deque
 import trio
 from attrs import evolve
 
+from adapters.tasks import Signal
 from machines.facts import Fact
 from orchestrator.clock import now_ms
 
@@ -21,7 +22,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._facts: deque[tuple[Fact, trio.Event | None]] = deque()
-        self._arrived = trio.Event()
+        self._arrived = Signal()
         self._handled: trio.Event | None = None
         self._closed = False
 
@@ -42,7 +43,6 @@ class Inbox:
         """
         self._settle()
         while not (self._facts and self._facts[0][0].at_ms <= before):
-            self._arrived = trio.Event()
             await self._arrived.wait()
         fact, self._handled = self._facts.popleft()
         return fact
@@ -62,7 +62,7 @@ class Inbox:
                 handled.set()
             return
         self._facts.append((evolve(fact, at_ms=now_ms()), handled))
-        self._arrived.set()
+        self._arrived.wake_all()
 
     def _settle(self) -> None:
         if self._handled is not None:

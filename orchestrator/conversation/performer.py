@@ -14,6 +14,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
+from adapters.tasks import Signal
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
 from machines import facts
@@ -21,7 +22,8 @@ from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
 from machines.segments import Segment, Segmenter
 from machines.tools import ToolCall
-from orchestrator.audio.stt_feed import CallerAudio, SttFeed
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.stt_feed import SttFeed
 from orchestrator.audio.utterance import Utterance
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.deadlines import Deadlines
@@ -61,7 +63,7 @@ class RunningTasks:
     """The tasks of one conversation, each under its name."""
 
     _scopes: dict[str, trio.CancelScope] = Factory(dict)
-    _none_left: trio.Event = Factory(trio.Event)
+    _none_left: Signal = Factory(Signal)
 
     def enter(self, name: str) -> None:
         """Make the scope of a task before the task runs, so that it can be cancelled at once."""
@@ -86,12 +88,11 @@ class RunningTasks:
         finally:
             del self._scopes[name]
             if not self._scopes:
-                self._none_left.set()
+                self._none_left.wake_all()
 
     async def wait_until_none(self) -> None:
         """Return when no task runs."""
         while self._scopes:
-            self._none_left = trio.Event()
             await self._none_left.wait()
 
 
@@ -125,7 +126,7 @@ class Performer:
         self._draw = draw
         self._tools = tools
         self._journal = journal
-        self._ear = SttFeed(audio, providers.voice_activity, emit, providers.turn_model)
+        self._stt_feed = SttFeed(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
         self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
         self._voices: RoleLink[Reached[Voice]] = RoleLink()
@@ -168,7 +169,7 @@ class Performer:
             case do.RestartSpeech(generation=generation, attempt=attempt):
                 self._speaking(generation).restart(attempt)
             case do.PauseSpeech(generation=generation):
-                self._speaking(generation).hold()
+                self._speaking(generation).pause()
             case do.ResumeSpeech(generation=generation):
                 self._speaking(generation).resume()
             case do.StopSpeech(generation=generation, cause=cause):
@@ -215,11 +216,11 @@ class Performer:
         def report(fact: Fact) -> None:
             if isinstance(fact, facts.TranscriptFinal | facts.TranscriptInterim | facts.EndOfTurn):
                 self._report_answered(Role.STT, provider)
-            self._ear.report(fact)
+            self._stt_feed.report(fact)
 
         async with stt.open(report, self._caller.language) as transcriber:
             await opened(stt.ends_turns)
-            await self._ear.listen(transcriber)
+            await self._stt_feed.feed(transcriber)
 
     async def _hold_llm(self, attempt: int, provider: int, opened: Opened) -> None:
         model = self._providers.llm[provider]
@@ -250,7 +251,7 @@ class Performer:
         def failed(failure: ProviderFailure) -> Fact:
             return facts.LinkDown(Role.STT, failure)
 
-        await self._report_failure("ear", self._ear.run, failed)
+        await self._report_failure("ear", self._stt_feed.run, failed)
 
     # --- thinking ------------------------------------------------------------------------------------------
 

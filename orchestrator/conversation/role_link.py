@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-import trio
+from adapters.tasks import Signal
 
 T = TypeVar("T")
 
@@ -17,14 +17,14 @@ class RoleLink(Generic[T]):
     def __init__(self) -> None:
         self._open: tuple[int, T] | None = None
         """With the number of the attempt that opened it."""
-        self._connected = trio.Event()
+        self._connected = Signal()
 
     @contextmanager
     def is_open(self, attempt: int, link: T) -> Iterator[None]:
         """While the block runs, and until it is given up, this is the open link."""
         opened = (attempt, link)
         self._open = opened
-        self._connected.set()
+        self._connected.wake_all()
         try:
             yield
         finally:
@@ -34,7 +34,6 @@ class RoleLink(Generic[T]):
         """Nobody shall be led to this attempt's link any more. The next one may have taken over already."""
         if self._open is not None and self._open[0] == attempt:
             self._open = None
-            self._connected = trio.Event()
 
     async def get(self) -> tuple[int, T]:
         """The attempt and the link, as soon as there is one. How long to wait is for others to say."""

@@ -13,6 +13,8 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 import trio
 from attrs import frozen
 
+from adapters.tasks import Signal
+
 MAX_WAITING_BYTES = 1024 * 1024
 """Ten seconds of 48 kHz audio."""
 SEND_TIMEOUT_S = 10
@@ -61,7 +63,7 @@ class SendQueue(Generic[S]):
     def __init__(self) -> None:
         self._frames: deque[S] = deque()
         self._waiting_bytes = 0
-        self._changed = trio.Event()
+        self._changed = Signal()
         self._idle = True
         self.overflown = False
 
@@ -112,8 +114,7 @@ class SendQueue(Generic[S]):
             await self._changed.wait()
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
 
 class Outbox(SendQueue[Frame]):

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import trio
 from attrs import Factory, define, frozen
 
+from adapters.tasks import Signal
 from machines import effects as do
 from machines.declarations import Outcome
 from machines.effects import ClientError, Effect, LinkNews, TurnLatency
@@ -260,7 +261,7 @@ class EventLog:
         self._end = 0
         """Events so far."""
         self._closed = False
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     def add(self, event: HappenedEvent) -> None:
         """Add an event; the oldest is let go beyond `EVENTS_KEPT`."""
@@ -293,8 +294,7 @@ class EventLog:
         return self._events[position - first], position + 1
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
 
 class Events:

@@ -242,7 +242,6 @@ class Orchestrator:
     _charts: Charts = Factory(charts_of_this_thread)
     _tool_threads: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MOST_THREADS))
     _held: set[Conversation] = Factory(set)
-    _one_less: trio.Event = Factory(trio.Event)
     _closed: bool = False
 
     @asynccontextmanager
@@ -290,7 +289,6 @@ class Orchestrator:
                     conversation.end()
         finally:
             self._held.remove(conversation)
-            self._one_less.set()
 
     async def until_usable(self) -> None:
         """Return when every role has a provider that is known to work.

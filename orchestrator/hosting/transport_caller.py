@@ -17,8 +17,8 @@ from adapters.tasks import sole_error
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
-from orchestrator.audio.playback import UNPLAYED
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.playback_clock import UNPLAYED
 from orchestrator.audio.utterance import Pacing
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, SendQueue, Stalled

@@ -16,12 +16,13 @@ from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.mulaw import from_mulaw, to_mulaw
+from adapters.tasks import Signal
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
-from orchestrator.audio.playback import UNPLAYED
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.playback_clock import UNPLAYED
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
@@ -82,7 +83,7 @@ class MediaStream:
     """A mark has come back."""
     _end_mark: str = field(default="", init=False)
     """The last that will say of an answer that it was heard."""
-    _ending: trio.Event = field(factory=trio.Event, init=False)
+    _ending: Signal = field(factory=Signal, init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
@@ -118,9 +119,10 @@ class MediaStream:
 
     async def _miss_marks(self) -> None:
         """A mark that does not come back must not keep the caller waiting."""
+        ending = ""
         while True:
-            await self._ending.wait()
-            self._ending = trio.Event()
+            while self._end_mark == ending:
+                await self._ending.wait()
             ending = self._end_mark
             played_at = trio.current_time() + (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
             await trio.sleep_until(max(played_at, self._first_mark_at + MARK_GRACE_S))
@@ -210,7 +212,7 @@ class MediaStream:
         del duration_ms
         self._end_mark = self._marks.at_end()
         self._mark(self._end_mark, utterance)
-        self._ending.set()
+        self._ending.wake_all()
 
     def pause_audio(self, utterance: int) -> float:
         """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""

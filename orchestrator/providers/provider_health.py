@@ -16,7 +16,7 @@ import trio
 from attrs import Factory, define, evolve
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechToText, TextToSpeech
-from adapters.tasks import first_error
+from adapters.tasks import Signal, first_error
 from machines import breaker
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.driver import Driver
@@ -90,8 +90,8 @@ class ProviderWatch:
         }
         self._listeners: set[_Listener] = set()
         self._nursery: trio.Nursery | None = None
-        self._deadlines_changed = trio.Event()
-        self._recovered = trio.Event()
+        self._deadlines_changed = Signal()
+        self._recovered = Signal()
 
     def _breaker(self, chart: Breaker, role: Role, place: int) -> Driver[BreakerContext]:
         name = f"{role.value} breaker {place}"
@@ -131,7 +131,6 @@ class ProviderWatch:
     async def until_usable(self) -> None:
         """Return when every role has a usable provider."""
         while not all(self.usable(role) for role in Role):
-            self._recovered = trio.Event()
             await self._recovered.wait()
 
     def report(self) -> dict[str, list[dict[str, Any]]]:
@@ -184,7 +183,7 @@ class ProviderWatch:
         match effect:
             case breaker.ArmBreakerDeadline(number=number, delay_ms=delay_ms):
                 watched.deadline = (number, trio.current_time() + delay_ms / 1000)
-                self._deadlines_changed.set()
+                self._deadlines_changed.wake_all()
             case breaker.DisarmBreakerDeadline():
                 watched.deadline = None
             case breaker.Probe(probe=number):
@@ -195,7 +194,7 @@ class ProviderWatch:
                 self._tell(ProviderDown(watched.role, watched.place))
             case breaker.NotifyRecovered():
                 self._log(watched, "provider works")
-                self._recovered.set()
+                self._recovered.wake_all()
                 self._tell(ProviderRecovered(watched.role, watched.place))
 
     def _tell(self, fact: Fact) -> None:
@@ -207,7 +206,6 @@ class ProviderWatch:
 
     async def _keep_time(self, every: list[_Watched]) -> None:
         while True:
-            self._deadlines_changed = trio.Event()
             with trio.CancelScope(deadline=min(map(_passes_at, every))):
                 await self._deadlines_changed.wait()
             for watched in every:

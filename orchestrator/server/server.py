@@ -28,6 +28,7 @@ from trio_websocket import (
 )
 from wsproto.utilities import LocalProtocolError
 
+from adapters.tasks import Signal
 from machines.facts import EndReason, Role
 from machines.system import Charts
 from orchestrator.conversation.charts import charts_of_this_thread
@@ -89,7 +90,7 @@ class Server:
     _app: Starlette = Factory(
         lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
     )
-    _session_over: trio.Event = Factory(trio.Event)
+    _session_over: Signal = Factory(Signal)
     _calls: set[trio.CancelScope] = Factory(set)
     """Of the running conversations."""
 
@@ -261,7 +262,7 @@ class Server:
         finally:
             self._calls.discard(call)
             self.sessions.discard(session)
-            self._session_over.set()
+            self._session_over.wake_all()
             self.counts.update(session.counts)
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
@@ -335,7 +336,6 @@ class Server:
 
     async def _all_over(self) -> None:
         while self.sessions:
-            self._session_over = trio.Event()
             await self._session_over.wait()
 
 

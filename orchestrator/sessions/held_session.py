@@ -17,7 +17,7 @@ from machines.declarations import Outcome
 from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.inbox import Inbox

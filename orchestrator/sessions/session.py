@@ -18,8 +18,8 @@ from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
-from orchestrator.audio.stt_feed import CallerAudio
 from orchestrator.audio.utterance import Pacing
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket

@@ -12,8 +12,8 @@ import pytest
 import trio
 from attrs import frozen
 
+from orchestrator.audio.caller_audio import MAX_QUEUED_MS
 from orchestrator.audio.pcm import pcm_to_bytes
-from orchestrator.audio.stt_feed import MAX_QUEUED_MS
 from orchestrator.conversation import send_queue as outbox
 from orchestrator.sessions import session
 from orchestrator.sessions.session import Session
