@@ -9,15 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import trio
 from attrs import Factory, define, frozen
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
 from trio_websocket import (
     ConnectionClosed,
@@ -40,6 +36,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import port, web
+from orchestrator.server.asgi import serve_request
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.held_session import Means, ServedSession, SessionState, epoch_ms, new_id
 from orchestrator.sessions.local_peer import is_local
@@ -170,7 +167,7 @@ class Server:
     async def _route(self, stream: trio.SocketStream) -> None:
         try:
             await self._dispatch(stream)
-        except port.HeadError as error:
+        except port.RequestError as error:
             log.info("bad request", status=error.status, error=str(error))
             await port.refuse(stream, error)
 
@@ -180,22 +177,15 @@ class Server:
             return
         replayed = port.ReplayedStream(stream, head.received)
         if head.kind is port.Kind.HTTP:
-            await self._serve_http(replayed)
+            await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
             await self._serve_websocket(replayed, self._converse)
         elif head.path == MEDIA_PATH:
-            local = is_local(port.peer_of(replayed), head.headers)
+            local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
             await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
-            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
-
-    async def _serve_http(self, stream: port.ReplayedStream) -> None:
-        config = HypercornConfig()
-        config.include_server_header = False
-        app = cast(Any, ASGIWrapper(cast(Any, self._app)))
-        # TCPServer asks of the stream what ReplayedStream has.
-        await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
+            raise port.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
     async def _serve_websocket(self, stream: port.ReplayedStream, serve: ServeSocket) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -24,8 +24,6 @@ SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # An upgrade as the second request of a kept-alive connection would not be seen by the port.
-    "connection": "close",
 }
 
 NEWS_HEADERS = {"cache-control": "no-store", "access-control-allow-origin": "*"}
