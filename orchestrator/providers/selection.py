@@ -12,9 +12,9 @@ import structlog
 import trio
 from pydantic import SecretStr
 
-from adapters.at_most import at_most
 from adapters.embedded import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.link_limit import with_link_limit
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
@@ -78,7 +78,7 @@ async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
     load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
     provider = await _timed("speech to text", lambda: load(settings))
     stands_in = name == LOCAL and settings.stt_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if stands_in else provider
+    return with_link_limit(provider, settings.local_max_calls) if stands_in else provider
 
 
 def _nova(settings: Settings) -> SpeechToText:
@@ -108,7 +108,7 @@ async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
     load = _embedded_text_to_speech if name == LOCAL else _cartesia
     provider = await _timed("text to speech", lambda: load(settings))
     stands_in = name == LOCAL and settings.tts_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if stands_in else provider
+    return with_link_limit(provider, settings.local_max_calls) if stands_in else provider
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:

@@ -30,7 +30,7 @@ _SECONDS_PER_WORD = 0.3
 
 
 @frozen
-class HeardWord:
+class RecognizedWord:
     """A word with its times in seconds of audio."""
 
     text: str
@@ -38,7 +38,7 @@ class HeardWord:
     end: float
 
 
-class Hearing(enum.Enum):
+class SpeechEvent(enum.Enum):
     """What can be noticed."""
 
     BEGAN = enum.auto()
@@ -52,7 +52,7 @@ class Hearing(enum.Enum):
 
 
 @define
-class Listener:
+class Recognizer:
     """Hears one stream of 16-bit PCM. An utterance is open from `BEGAN` until `end_utterance`."""
 
     rate: int
@@ -72,8 +72,8 @@ class Listener:
     _levels_from: float = field(default=0.0, init=False)
     _rest: bytes = field(default=b"", init=False)
 
-    def hear(self, data: bytes) -> Iterator[Hearing]:
-        """Take in audio; each occurrence is to be acted upon before the next is asked for."""
+    def feed(self, data: bytes) -> Iterator[SpeechEvent]:
+        """Take in audio; each event is to be acted upon before the next is asked for."""
         size = round(self.rate * _WINDOW_SECONDS) * 2
         self._rest += data
         while len(self._rest) >= size:
@@ -82,34 +82,34 @@ class Listener:
             samples = np.frombuffer(window, "<i2")
             if self.script.words_by_level:
                 self._levels.append(round(float(np.median(samples)) / LEVEL))
-            yield from self._notice(_is_loud(samples))
+            yield from self._events_of(_is_loud(samples))
 
-    def _notice(self, loud: bool) -> Iterator[Hearing]:
+    def _events_of(self, loud: bool) -> Iterator[SpeechEvent]:
         self._loud_windows = self._loud_windows + 1 if loud else 0
         if loud and self.began is not None:
             self._voiced_until, self.silence = self.now, 0.0
             if self._paused:
                 self._paused = False
-                yield Hearing.RESUMED
+                yield SpeechEvent.RESUMED
         elif self._loud_windows >= _ONSET_WINDOWS:
             self.began = self.now - _ONSET_WINDOWS * _WINDOW_SECONDS
             self._voiced_until, self.silence, self._paused = self.now, 0.0, False
-            yield Hearing.BEGAN
+            yield SpeechEvent.BEGAN
         elif not loud:
             self.silence += _WINDOW_SECONDS
             if self.began is not None and not self._paused:
                 self._paused = True
-                yield Hearing.PAUSED
-        yield Hearing.GOES_ON
+                yield SpeechEvent.PAUSED
+        yield SpeechEvent.GOES_ON
 
-    def words_so_far(self) -> tuple[HeardWord, ...]:
+    def words_so_far(self) -> tuple[RecognizedWord, ...]:
         """What of the open utterance can be understood by now: at least its first word."""
         whole = self.all_words()
         if self.began is None or self.script.words_by_level:
             return whole
         return whole[: max(1, int((self._voiced_until - self.began) / _SECONDS_PER_WORD))]
 
-    def all_words(self) -> tuple[HeardWord, ...]:
+    def all_words(self) -> tuple[RecognizedWord, ...]:
         """All that the script has the caller say in the open utterance, spread over the voice so far."""
         if self.began is None:
             return ()
@@ -118,11 +118,11 @@ class Listener:
         texts = self.script.utterance(self._number).split()
         length = (self._voiced_until - self.began) / max(1, len(texts))
         return tuple(
-            HeardWord(text, self.began + index * length, self.began + (index + 1) * length)
+            RecognizedWord(text, self.began + index * length, self.began + (index + 1) * length)
             for index, text in enumerate(texts)
         )
 
-    def _words_of_levels(self) -> Iterator[HeardWord]:
+    def _words_of_levels(self) -> Iterator[RecognizedWord]:
         """Of a word that is cut, more than half must be there."""
         at, known = self._levels_from, self.script.words_by_level
         for level, run in groupby(self._levels):
@@ -130,7 +130,7 @@ class Listener:
             count = round((at - start) / WORD_SECONDS) if 1 <= level <= len(known) else 0
             for index in range(count):
                 length = (at - start) / count
-                yield HeardWord(known[level - 1], start + index * length, start + (index + 1) * length)
+                yield RecognizedWord(known[level - 1], start + index * length, start + (index + 1) * length)
 
     def end_utterance(self) -> None:
         """The open utterance is over; the next one says what comes next in the script."""
