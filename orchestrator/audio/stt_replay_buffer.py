@@ -307,7 +307,7 @@ class SttReplayBuffer:
         return evolve(fact, text=words.text, confidence=words.confidence)
 
     def _note_decision(self, number: int) -> None:
-        """Remember how much it had been sent; `begin_turn` follows if the decision is acted upon."""
+        """The provider decided that a turn was over: note how much of it had been sent by then."""
         turn = self._find(number)
         if turn is not None and self._newest_cursor is not None:
             turn.decided_until = self._newest_cursor.position

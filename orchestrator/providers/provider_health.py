@@ -122,10 +122,10 @@ class ProviderWatch:
         finally:
             self._listeners.remove(listener)
 
-    # --- for whoever runs the server ----------------------------------------------------------------------
+    # --- for the server -----------------------------------------------------------------------------------
 
     def usable(self, role: Role) -> bool:
-        """Whether a provider of the role is known to work, or at least to have worked until lately."""
+        """Whether a provider of the role is known to work, or did until recently."""
         return any(each.driver.room in USABLE for each in self._watched[role])
 
     async def until_usable(self) -> None:
