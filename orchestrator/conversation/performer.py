@@ -221,7 +221,7 @@ class Performer:
 
         async with stt.open(report, self._caller.language) as transcriber:
             await opened(stt.ends_turns)
-            await self._stt_feed.feed(transcriber)
+            await self._stt_feed.send_to(transcriber)
 
     async def _run_llm_link(self, attempt: int, provider: int, opened: Opened) -> None:
         model = self._providers.llm[provider]

@@ -21,7 +21,7 @@ from machines.facts import SayMode, SayRequested
 from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
-from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
+from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.settings.types import PhoneNumber
 from orchestrator.tools.host_utterances import require_words
@@ -76,7 +76,7 @@ class TransferBody(BaseModel):
     text: Text
 
 
-def phone_routes(phone: Phone) -> list[Route]:
+def phone_routes(phone: Telephone) -> list[Route]:
     """The routes of a server's telephone."""
 
     async def voice(request: Request) -> Response:
@@ -164,7 +164,7 @@ def _with_json_errors(endpoint: Endpoint) -> Endpoint:
 # --- Twilio -----------------------------------------------------------------------------------------------
 
 
-async def _signed(request: Request, phone: Phone) -> tuple[str, ImmutableMultiDict[str, str]]:
+async def _signed(request: Request, phone: Telephone) -> tuple[str, ImmutableMultiDict[str, str]]:
     """The URL and the form of a request that Twilio signed. Raises `HTTPException` for any other."""
     settings = phone.server.settings
     if settings.twilio_auth_token is None:
@@ -185,7 +185,7 @@ async def _signed(request: Request, phone: Phone) -> tuple[str, ImmutableMultiDi
     return url, form
 
 
-def asked_url(request: Request, phone: Phone) -> str:
+def asked_url(request: Request, phone: Telephone) -> str:
     """The URL of the request as it is known outside, which Twilio signs."""
     settings = phone.server.settings
     query = f"?{request.url.query}" if request.url.query else ""
@@ -206,7 +206,7 @@ def _first(request: Request, name: str) -> str:
 # --- the interface to calls -------------------------------------------------------------------------------
 
 
-def _permit(request: Request, phone: Phone) -> None:
+def _permit(request: Request, phone: Telephone) -> None:
     """Raise `HTTPException` unless the request may make calls, which cost money."""
     token = phone.server.settings.api_token
     if token is None:
@@ -229,7 +229,7 @@ async def _body(request: Request, kind: type[Body]) -> Body:
         raise HTTPException(400, complaints(error)) from None
 
 
-def _call(request: Request, phone: Phone) -> PhoneCall:
+def _call(request: Request, phone: Telephone) -> PhoneCall:
     call = phone.calls.get(request.path_params["call_id"])
     if call is None:
         raise HTTPException(404, "there is no such call")

@@ -77,7 +77,7 @@ class PhoneServer(Protocol):
 
 
 @define(eq=False)
-class Phone:
+class Telephone:
     """All telephone calls of a server."""
 
     server: PhoneServer

@@ -37,7 +37,7 @@ from orchestrator.ids import new_id
 from orchestrator.journal.writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.phone.routes import phone_routes
-from orchestrator.phone.telephone import MEDIA_PATH, Phone
+from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
@@ -87,7 +87,7 @@ class Server:
     draining: bool = False
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
-    phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
+    phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(
         lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
