@@ -14,7 +14,13 @@ import h11
 from attrs import define
 from starlette.types import ASGIApp, Message, Scope
 
-from orchestrator.server.port import MAX_HEAD_BYTES, ReplayedStream, RequestError, finish, receive_to_end
+from orchestrator.server.request_head import (
+    MAX_HEAD_BYTES,
+    ReplayedStream,
+    RequestError,
+    finish,
+    receive_to_end,
+)
 
 _CHUNK = 64 * 1024
 

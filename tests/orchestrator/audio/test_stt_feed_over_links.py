@@ -153,7 +153,7 @@ class Phone:
                         nursery, self.feed.report, self.settles, self.interims, send_takes_s, breaks_after
                     )
                     self.link = link
-                    await self.feed.feed(link)
+                    await self.feed.send_to(link)
             except* ProviderError:
                 pass
         ended.set()

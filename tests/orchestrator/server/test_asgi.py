@@ -11,7 +11,7 @@ import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.server.asgi import serve_request
-from orchestrator.server.port import ReplayedStream, read_head
+from orchestrator.server.request_head import ReplayedStream, read_head
 from tests.orchestrator.real_servers import serving
 
 

@@ -1,4 +1,7 @@
-"""One TCP port for WebSocket and HTTP: a connection's head is read, then replayed to whoever it is for."""
+"""The head of a connection's first request tells whether it is WebSocket or HTTP, which share one port.
+
+The head is read here and then replayed to the library that serves the connection.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class RequestError(Exception):
 
 
 class Kind(enum.Enum):
-    """Who a connection is for."""
+    """What a connection is used for."""
 
     WEBSOCKET = "websocket"
     HTTP = "http"
@@ -41,16 +44,16 @@ class Head:
     path: str
     """Without the query."""
     received: bytes
-    """Everything that was read so far, which may be more than the head."""
+    """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
-    """By names in lower case; `received` holds them, too."""
+    """By names in lower case."""
 
 
 async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
     """Read the first request's head; None if the peer closed without sending anything.
 
-    Raises `RequestError`: 408 when it does not come within `HEAD_TIMEOUT_S`, 431 when it is too large, 400
-    when it is not HTTP.
+    Raises `RequestError`: 408 if it does not come within `HEAD_TIMEOUT_S`, 431 if it is too large, 400 if it
+    is not HTTP.
     """
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     received = bytearray()
@@ -84,9 +87,9 @@ def _head(request: h11.Request, received: bytes) -> Head:
 
 
 class ReplayedStream(trio.abc.HalfCloseableStream):
-    """A socket's stream that gives what was read of it already once more.
+    """A socket's stream that first returns again the bytes that were read already.
 
-    It passes on what HTTP and WebSocket libraries ask of a `trio.SocketStream`: its `socket`.
+    Like `trio.SocketStream`, it has the `socket` that HTTP and WebSocket libraries use.
     """
 
     def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
@@ -110,7 +113,7 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
         return host, port
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What was read first, then what comes."""
+        """The bytes that were read already, then what comes."""
         if not self._received:
             return await self._stream.receive_some(max_bytes)
         await trio.lowlevel.checkpoint()

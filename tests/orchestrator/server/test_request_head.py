@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from adapters.tasks import running
-from orchestrator.server.port import (
+from orchestrator.server.request_head import (
     HEAD_TIMEOUT_S,
     MAX_HEAD_BYTES,
     Head,
