@@ -13,6 +13,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from adapters.conformance.checks import Check, checked, must, must_fail, must_have_a_name, within
 from adapters.interfaces import LISTENING_RATE, Samples, Settled, SpeechToText, Transcriber
+from adapters.tasks import Signal
 from machines.facts import (
     EagerEndOfTurn,
     EndOfTurn,
@@ -63,7 +64,7 @@ class _Link:
     faults: list[str] = Factory(list)
     """What it told and should not have: an exception would be the adapter's to handle."""
     closed: bool = False
-    _changed: trio.Event = Factory(trio.Event)
+    _changed: Signal = Factory(Signal)
 
     def take(self, fact: Fact) -> None:
         if self.closed:
@@ -71,8 +72,7 @@ class _Link:
         if not isinstance(fact, REPORTS):
             self.faults.append(f"it told {fact.name}, which is not for speech to text to tell")
         self.told.append(fact)
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
     async def hear(self, samples: Samples) -> None:
         for start in range(0, len(samples), WINDOW):

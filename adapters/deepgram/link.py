@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import trio
 
 from adapters import vendor_errors
+from adapters.deepgram import BASE_URL
 from adapters.deepgram import sdk as deepgram_sdk
 from adapters.deepgram.turns import Turn, TurnClock
 from adapters.interfaces import (
@@ -23,6 +24,7 @@ from adapters.interfaces import (
     Settled,
     Transcriber,
 )
+from adapters.tasks import Signal
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
 from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
 from machines.facts import TranscriptFinal, TranscriptInterim
@@ -50,7 +52,7 @@ class DeepgramSpeechToText(ABC, Generic[S]):
         self,
         api_key: str,
         *,
-        base_url: str = deepgram_sdk.PRODUCTION,
+        base_url: str = BASE_URL,
         settings: S | None = None,
         limits: SocketLimits | None = None,
         open_stream: OpenStream = trio.open_tcp_stream,
@@ -127,7 +129,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
         self._outgoing, self._to_send = trio.open_memory_channel[bytes | None](math.inf)
         """Audio; None ends the turn."""
         self._queued = 0
-        self._sent = trio.Event()
+        self._sent = Signal()
         self._last_audio = self._unanswered_since = trio.current_time()
 
     # --- what the conversation asks for ---
@@ -145,7 +147,6 @@ class DeepgramTranscriber(ABC, Generic[W]):
         self._check_answers()
         self._push(samples, speech_probability)
         while self._queued * 1000 > QUEUED_MS * self.rate:
-            self._sent = trio.Event()
             await self._sent.wait()
         await trio.lowlevel.checkpoint()
 
@@ -193,7 +194,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
                 else:
                     await self._sock.send_media(audio)
                     self._queued -= len(audio) // 2
-                    self._sent.set()
+                    self._sent.wake_all()
             except BROKEN_ON_SENDING:
                 return  # receiving says why
 
