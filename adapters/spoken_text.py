@@ -1,4 +1,4 @@
-"""Text as it is spoken: without the marks that language models put in for eyes or for other voices."""
+"""Text as it is spoken: without the Markdown and speech markup that language models put in."""
 
 from __future__ import annotations
 
@@ -16,8 +16,22 @@ _RULES = (
 )
 
 
-def spoken_text(text: str) -> str:
-    """The text without tags, break markers and Markdown marks; empty if nothing is left to say."""
+def spoken_text(text: str, keep: re.Pattern[str] | None = None) -> str:
+    """The text without tags, break markers and Markdown marks; empty if nothing is left to say.
+
+    Tags that `keep` matches stay, for a voice that knows them; it must not have groups.
+    """
+    if keep is None:
+        return _without_marks(text)
+    tags = keep.findall(text)
+    spoken = [_without_marks(part) for part in keep.split(text)]
+    if not any(spoken):
+        return ""
+    alternating = [part for pair in zip(spoken, [*tags, ""], strict=True) for part in pair]
+    return " ".join(part for part in alternating if part)
+
+
+def _without_marks(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     text = text.strip()

@@ -65,9 +65,9 @@ def journal_of_a_call(directory: Path) -> Journal:
 def microseconds(journal: Journal, redactor: Redactor | None) -> float:
     """To turn what one fact led to into bytes, in the worker thread."""
     started = time.perf_counter()
-    for moment in journal.moments:
-        frame(moment, redactor)
-    return (time.perf_counter() - started) / len(journal.moments) * 1e6
+    for each in journal.handled:
+        frame(each, redactor)
+    return (time.perf_counter() - started) / len(journal.handled) * 1e6
 
 
 def microseconds_of_the_call(journal: Journal) -> float:
@@ -75,10 +75,10 @@ def microseconds_of_the_call(journal: Journal) -> float:
     journals = Journals(Path(), redacted=False, counts=Counter(), most_waiting=10**9)
     with journals.of_call(journal.head.about) as kept:
         started = time.perf_counter()
-        for moment in journal.moments:
-            if isinstance(moment, Handled):
-                kept.add(moment)
-        return (time.perf_counter() - started) / len(journal.moments) * 1e6
+        for each in journal.handled:
+            if isinstance(each, Handled):
+                kept.add(each)
+        return (time.perf_counter() - started) / len(journal.handled) * 1e6
 
 
 def main() -> None:
@@ -92,13 +92,13 @@ def main() -> None:
     framed = statistics.median(microseconds(journal, None) for _ in range(TIMES))
     redacted = statistics.median(microseconds(journal, redactor) for _ in range(TIMES))
     started = time.perf_counter()
-    same = all(moment.same for moment in replay(journal))
+    same = all(each.same for each in replay(journal))
     seconds = time.perf_counter() - started
-    print(f"  a call of {minutes * 60:.0f} s       {size / 1024:6.1f} KiB, {len(journal.moments)} facts")
+    print(f"  a call of {minutes * 60:.0f} s       {size / 1024:6.1f} KiB, {len(journal.handled)} facts")
     print(f"  a minute of a call   {size / minutes / 1024:6.1f} KiB")
     print(f"  the call hands over  {handed_over:6.1f} µs a fact")
     print(f"  the thread writes    {framed:6.1f} µs a fact, {redacted:.1f} µs if redacted")
-    print(f"  replay               {len(journal.moments) / seconds:6.0f} facts a second, the same: {same}")
+    print(f"  replay               {len(journal.handled) / seconds:6.0f} facts a second, the same: {same}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from machines.declarations import Ignored, Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact
 
+SLACK_MS = 1.0
+"""Deadlines are armed in floating point and may pass this much early."""
+
 
 class ChartContext(Protocol):
     """What every chart's memory has."""

@@ -14,8 +14,8 @@ from functools import partial
 from attrs import frozen
 
 from machines import facts
-from machines.conversation.chart import Conversation
 from machines.conversation.context import Context
+from machines.conversation.machine import Conversation
 from machines.declarations import Step
 from machines.driver import Driver
 from machines.effects import (
@@ -29,7 +29,8 @@ from machines.effects import (
     ReturnLink,
 )
 from machines.facts import Fact, Role
-from machines.link import Link, LinkContext
+from machines.failover import LinkContext
+from machines.link import Link
 from machines.policy import ConversationPolicy, LinkPolicy
 
 

@@ -6,13 +6,12 @@ events can come too late, `deadlines` how long a state may last, `faults` what i
 
 from __future__ import annotations
 
-import ast
 import enum
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -22,12 +21,14 @@ from statemachine.transition import Transition
 
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
-from machines.conversation.chart import Conversation
 from machines.conversation.context import Context, RunningCall
+from machines.conversation.machine import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
+from machines.failover import LinkContext
+from machines.guard_expressions import compiled, guard_names
 from machines.history import Message, Speaker
-from machines.link import Link, LinkContext
+from machines.link import Link
 from machines.phone_call import Call, CallContext, CallPolicy
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.tools import CallRecord, ToolCall
@@ -49,7 +50,7 @@ def _in_a_call(policy: ConversationPolicy) -> Context:
     """A conversation in which a tool is running: how long that may last cannot be said of one without."""
     record = CallRecord(1, ToolCall("call", "tool", "{}"))
     context = Context(policy, history=(Message(Speaker.ASSISTANT, "", calls=(record,)),))
-    context.calls_running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
+    context.tools.running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
     return context
 
 
@@ -128,8 +129,11 @@ def rooms(chart: type[AnyChart]) -> tuple[str, ...]:
 
 def events(chart: type[AnyChart]) -> tuple[str, ...]:
     """All events, in the order they are written."""
-    written: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
-    return tuple(str(event) for event in written)
+    declared: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
+    names = {str(event) for event in declared}
+    # A chart that inherits its events has them in another order.
+    written = (name for kind in reversed(chart.__mro__) for name in vars(kind))
+    return tuple(dict.fromkeys(name for name in written if name in names))
 
 
 def rows(chart: type[AnyChart]) -> tuple[Row, ...]:
@@ -336,24 +340,11 @@ def _described(truth: Mapping[str, bool]) -> str:
     return " and ".join(name if value else f"not {name}" for name, value in truth.items()) or "no guard"
 
 
-def guard_names(guard: str) -> tuple[str, ...]:
-    """The guards that a boolean expression speaks of, in its order."""
-    return tuple(dict.fromkeys(re.findall(r"\b(?!and\b|or\b|not\b)\w+", guard)))
-
-
 def holds(guard: str, truth: Mapping[str, bool]) -> bool:
     """Whether a boolean expression over guards holds, given the truth of each."""
-    return not guard or _evaluate(ast.parse(guard, mode="eval").body, truth)
+    return bool(_of_truth(guard)(truth))
 
 
-def _evaluate(node: ast.expr, truth: Mapping[str, bool]) -> bool:
-    match node:
-        case ast.Name(id=name):
-            return truth[name]
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not _evaluate(operand, truth)
-        case ast.BoolOp(op=ast.And(), values=values):
-            return all(_evaluate(value, truth) for value in values)
-        case ast.BoolOp(op=ast.Or(), values=values):
-            return any(_evaluate(value, truth) for value in values)
-    raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
+@cache
+def _of_truth(guard: str) -> Callable[[Mapping[str, bool]], Any]:
+    return compiled(guard, itemgetter)

@@ -41,7 +41,7 @@ _SECRET_TEXT = re.compile(
     | \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}
     """
 )
-_QUIET = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "hypercorn", "trio-websocket", "statemachine")
+_QUIET = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "trio-websocket", "statemachine")
 """Libraries whose info lines repeat ours. Their warnings are kept."""
 
 

@@ -14,8 +14,6 @@ from cartesia.lib import _tts as sockets
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import VendorSocket, tls
 
-PRODUCTION = "https://api.cartesia.ai"
-
 
 def require_known_sdk() -> None:
     """Raise `UnknownSdkError` unless the SDK still has the private names that are used here."""

@@ -18,14 +18,13 @@ import trio
 from attrs import define, field, frozen
 
 from adapters import vendor_errors
+from adapters.cartesia import DEFAULT_MODEL, DEFAULT_VOICE_ID
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
 from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
 from machines.facts import ErrorClass, Word
 
-KYLE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
-"""The reference's default voice."""
 CONTEXT_LIVES_SECONDS = 0.5
 """Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
 later than this begins a new one; the rest of the second is for the way there and back."""
@@ -33,7 +32,7 @@ AHEAD_SECONDS = 20.0
 """Audio that waits to be taken before `say` blocks."""
 
 _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
-_MARKUP = re.compile(r"(<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>)", re.IGNORECASE)
+_MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
@@ -43,8 +42,8 @@ _EARLY = 0.1
 class CartesiaSettings:
     """What is asked of Cartesia."""
 
-    model: str = "sonic-3"
-    voice_id: str = KYLE
+    model: str = DEFAULT_MODEL
+    voice_id: str = DEFAULT_VOICE_ID
     """For answers without a voice, or with one that cannot be a voice of Cartesia's."""
     silent_after_ms: float = 5000
     """A segment without any sign of life for so long, and the link is stalled."""
@@ -372,13 +371,7 @@ class CartesiaSpeechStream:
 
 def _speakable(text: str, model: str) -> str:
     """What of a text the model can speak; empty if there is nothing to say."""
-    if not _SPEAKS_MARKUP.match(model):
-        return spoken_text(text)
-    parts = _MARKUP.split(text)
-    spoken = [part if index % 2 else spoken_text(part) for index, part in enumerate(parts)]
-    if not any(spoken[::2]):
-        return ""
-    return " ".join(part for part in spoken if part)
+    return spoken_text(text, keep=_MARKUP if _SPEAKS_MARKUP.match(model) else None)
 
 
 def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> list[Word]:

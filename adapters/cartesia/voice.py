@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import trio
 
 from adapters import vendor_errors
+from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, reported
 from adapters.interfaces import ProviderError, SpeechStream, Voice
@@ -38,7 +39,7 @@ class CartesiaTextToSpeech:
         self,
         api_key: str,
         *,
-        base_url: str = cartesia_sdk.PRODUCTION,
+        base_url: str = BASE_URL,
         settings: CartesiaSettings | None = None,
         limits: SocketLimits | None = None,
         open_stream: OpenStream = trio.open_tcp_stream,

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import trio
 
 from adapters import vendor_errors
+from adapters.deepgram import BASE_URL
 from adapters.deepgram import sdk as deepgram_sdk
 from adapters.deepgram.turns import Turn, TurnClock
 from adapters.interfaces import (
@@ -51,7 +52,7 @@ class DeepgramSpeechToText(ABC, Generic[S]):
         self,
         api_key: str,
         *,
-        base_url: str = deepgram_sdk.PRODUCTION,
+        base_url: str = BASE_URL,
         settings: S | None = None,
         limits: SocketLimits | None = None,
         open_stream: OpenStream = trio.open_tcp_stream,

@@ -14,6 +14,7 @@ import trio
 from attrs import define, field, frozen
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Results, ListenV1UtteranceEnd
 
+from adapters.deepgram import DEFAULT_MODEL
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
@@ -32,7 +33,7 @@ _FLUSHED_UP_TO = LISTENING_RATE // 4
 class NovaSettings:
     """What is asked of Deepgram: the reference's options, those it failed to send included."""
 
-    model: str = "nova-2"
+    model: str = DEFAULT_MODEL
     endpointing_ms: int = 300
     utterance_end_ms: int = 1000
     """At least 1000; needs interim results."""

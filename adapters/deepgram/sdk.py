@@ -33,8 +33,6 @@ with warnings.catch_warnings():
     from deepgram.core.api_error import ApiError
     from deepgram.environment import DeepgramClientEnvironment
 
-PRODUCTION = "wss://api.deepgram.com"
-
 _LOOKED_UP = {"websockets_client_connect", "InvalidWebSocketStatus", "get_status_code"}
 """The names inside the SDK's `connect()` that are exchanged."""
 

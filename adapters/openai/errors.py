@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import httpx2
 import openai
 
 from adapters.interfaces import ProviderError
+from adapters.printable import printable
 from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
@@ -58,9 +58,6 @@ BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
 CAUGHT = (openai.OpenAIError, httpx2.TransportError)
 """What the SDK and its HTTP client raise."""
 
-_LONGEST_REASON = 200
-_KEY = re.compile(r"\b(sk|pk|gsk|key|Bearer)[-_ ][\w*.-]{6,}")
-
 
 def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
     """Translate an exception of the SDK or its HTTP client. `key` is kept out of the message."""
@@ -69,7 +66,7 @@ def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
     error_class = next(
         (kind for type_, kind in BY_EXCEPTION if isinstance(error, type_)), ErrorClass.TRANSIENT
     )
-    return ProviderError(error_class, f"{provider}: {type(error).__name__}: {_safe(str(error), key)}")
+    return ProviderError(error_class, f"{provider}: {type(error).__name__}: {printable(str(error), key)}")
 
 
 def error_body(provider: str, body: object, key: str) -> ProviderError:
@@ -97,10 +94,4 @@ def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
 
 def _reason(fields: Mapping[str, object], key: str) -> str:
     said = [str(fields[name]) for name in ("type", "code", "message") if fields.get(name) is not None]
-    return _safe(" / ".join(said) or "no reason given", key)
-
-
-def _safe(text: str, key: str) -> str:
-    """Short, on one line, and without anything that looks like a key: servers like to repeat keys."""
-    without_key = text.replace(key, "(key)") if key else text
-    return " ".join(_KEY.sub("(key)", without_key).split())[:_LONGEST_REASON]
+    return printable(" / ".join(said), key)

@@ -75,7 +75,8 @@ class Script:
     caller_says: tuple[str, ...] = CALLER_SAYS
     """What speech to text understands, utterance by utterance, again from the start after the last."""
     words_by_level: tuple[str, ...] = ()
-    """If given, speech to text understands the audio itself instead: see `adapters.simulators.listening`."""
+    """If given, speech to text understands the audio itself instead: see
+    `adapters.simulators.recognition`."""
     answers: tuple[Answer, ...] = ANSWERS
     """The first that matches counts."""
 

@@ -21,10 +21,10 @@ import trio
 from attrs import Factory, define, field, frozen
 from websockets.exceptions import InvalidHandshake
 
-from adapters.simulators.people import Behaviour, Person, person_at, talk
 from adapters.simulators.script import Latency
 from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
+from adapters.simulators.telephone_people import Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 from adapters.tasks import Signal
 from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of

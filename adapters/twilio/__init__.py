@@ -1,1 +1,3 @@
 """Twilio: the account that places calls, its webhooks, and the tones of keys."""
+
+BASE_URL = "https://api.twilio.com"

@@ -20,11 +20,11 @@ from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from adapters.interfaces import ProviderError
+from adapters.printable import printable
 from machines.facts import ErrorClass
 
 TIMEOUT_S = 10.0
 """For a whole request; Twilio answers within a second."""
-_LONGEST_REASON = 200
 _BY_STATUS: Mapping[int, ErrorClass] = {
     401: ErrorClass.AUTH,
     403: ErrorClass.AUTH,
@@ -123,16 +123,15 @@ class TwilioAccount:
             usual = ErrorClass.FATAL if 400 <= error.status < 500 else ErrorClass.TRANSIENT
             kind = _BY_STATUS.get(error.status, usual)
             code = f", code {error.code}" if error.code else ""
-            return ProviderError(kind, f"twilio: HTTP {error.status}{code}: {self._safe(error.msg)}")
+            return ProviderError(
+                kind, f"twilio: HTTP {error.status}{code}: {printable(error.msg, self._token)}"
+            )
         kind = ErrorClass.TRANSIENT
         if isinstance(error, httpx2.TimeoutException):
             kind = ErrorClass.TIMEOUT
         elif isinstance(error, httpx2.TransportError):
             kind = ErrorClass.CONNECTION
-        return ProviderError(kind, f"twilio: {type(error).__name__}: {self._safe(str(error))}")
-
-    def _safe(self, text: str) -> str:
-        return " ".join(text.replace(self._token, "(token)").split())[:_LONGEST_REASON]
+        return ProviderError(kind, f"twilio: {type(error).__name__}: {printable(str(error), self._token)}")
 
 
 class _TrioHttpClient(AsyncHttpClient):  # type: ignore[misc]

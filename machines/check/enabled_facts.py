@@ -13,7 +13,7 @@ from machines.check.invariants import HOSTS_TEXT
 from machines.check.observer import ObservedState
 from machines.conversation.context import Context
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
-from machines.link import LinkContext
+from machines.failover import LinkContext
 from machines.system import ConversationSystem
 from machines.tools import ToolCall
 
@@ -45,20 +45,24 @@ def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) ->
     goes on, and in the answer that follows, little: that is for other walks.
     """
     state, context = system.conversation.state, system.conversation.context
-    if state == "generating" and context.attempts == 1 and not (context.failures or context.calls_made):
+    if (
+        state == "generating"
+        and context.answer.requests == 1
+        and not (context.answer.failures or context.tools.calls_made)
+    ):
         yield from _calls(context, ("look",))
-    if context.calls_made and state not in ("running_tools", "closing", "ended"):
+    if context.tools.calls_made and state not in ("running_tools", "closing", "ended"):
         yield facts.HungUp(EndReason.CALLER_HUNG_UP)
         yield facts.DigitPressed("5")
-        if context.calls_running:
+        if context.tools.running:
             yield facts.DeadlinePassed(context.deadline_armed or UNKNOWN)
-            yield facts.TranscriptFinal(context.turn_awaited or UNKNOWN, WORDS)
-        if context.calls_running and context.generation_open is not None:
-            yield facts.GenerationFailed(context.generation_open, PASSING)
+            yield facts.TranscriptFinal(context.turns.awaited or UNKNOWN, WORDS)
+        if context.tools.running and context.answer.generation_open is not None:
+            yield facts.GenerationFailed(context.answer.generation_open, PASSING)
     else:
-        fallbacks = (False, True) if not context.links_up else None
+        fallbacks = (False, True) if not context.links.up else None
         yield from _conversation(system, observed, (TurnMode.MANUAL,), fallbacks, MOST_SEGMENTS)
-    for call in context.calls_running:
+    for call in context.tools.running:
         yield facts.ToolFinished(call.number, "fine")
 
 
@@ -79,10 +83,10 @@ def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> It
     That request fails where nothing waits: what waits does not know of requests.
     """
     state, context = system.conversation.state, system.conversation.context
-    waiting = context.host_utterances or context.queue or context.turns_queued
+    waiting = context.host_utterances or context.turns.queue or context.turns.queued
     first_request = None
-    if context.attempts == 1 and not waiting:
-        first_request = facts.GenerationFailed(context.generation, PASSING)
+    if context.answer.requests == 1 and not waiting:
+        first_request = facts.GenerationFailed(context.answer.generation, PASSING)
     left_out: tuple[type[Fact], ...] = ()
     if state == "generating":
         left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
@@ -116,14 +120,14 @@ def _conversation(
 def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """At once what the other walks of the conversation offer one by one; links of every role come and go."""
     context = system.conversation.context
-    fallbacks = (False, True) if not context.links_up else None
+    fallbacks = (False, True) if not context.links.up else None
     everything = _conversation(system, observed, tuple(TurnMode), fallbacks, MOST_SEGMENTS)
     yield from dict.fromkeys((*everything, *queue_enabled_facts(system, observed)))
     for role in (Role.STT, Role.TTS):
-        yield facts.LinkUp(role, bool(context.fallbacks_ready))
+        yield facts.LinkUp(role, bool(context.links.fallbacks_ready))
         yield facts.LinkLost(role, PASSING)
     yield facts.LinkDown(Role.LLM, PASSING)
-    yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
+    yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
     for mode in SayMode:
         for interruptible in (True, False):
             yield facts.SayRequested(HOSTS_TEXT, mode, interruptible)
@@ -132,7 +136,7 @@ def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> It
         yield from _calls(context, *((tool.name,) for tool in context.policy.tools))
     if not observed.calls and not context.calls_waiting():
         yield from _calls(context, ("look", "note"), ("search", "book"))
-    for number in _numbers(*(call.number for call in context.calls_running)):
+    for number in _numbers(*(call.number for call in context.tools.running)):
         yield facts.ToolFinished(number, "fine")
         yield facts.ToolFinished(number, "no way", failed=True)
 
@@ -142,8 +146,8 @@ def host_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     yield from _with_few_failures(system, queue_enabled_facts(system, observed))
     context = system.conversation.context
     if system.conversation.state == "speculating":
-        yield facts.EagerEndOfTurn(context.turn, f"{WORDS} {WORDS} {WORDS}")
-    if (context.queue or context.turns_queued) and system.conversation.state != "quiet":
+        yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
+    if (context.turns.queue or context.turns.queued) and system.conversation.state != "quiet":
         # What waits first, a text of the host or a turn of the caller, makes no difference later.
         return
     if system.conversation.state == "quiet":
@@ -164,14 +168,14 @@ def tool_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     yield from _around_calls(system)
     running = {name for _, name in observed.calls}
     if state == "hearing" and running == {"look"} and len(observed.calls) < MOST_CALLS:
-        yield facts.EagerEndOfTurn(context.turn, WORDS)
+        yield facts.EagerEndOfTurn(context.turns.current, WORDS)
     if not observed.calls:
         yield from _calls(context, ("look",), ("search",), ("note",), ("look", "note"))
     elif running == {"look"} and len(observed.calls) < MOST_CALLS:
         yield from _calls(context, ("look",))
     if (
         state == "running_tools"
-        and not context.fillers
+        and not context.tools.fillers
         and not context.host_utterances
         and running <= {"note"}
     ):
@@ -192,18 +196,18 @@ def blocking_enabled_facts(system: ConversationSystem, observed: ObservedState) 
     if system.conversation.state == "running_tools":
         yield from _keys(context)
         yield facts.RecordingStarted(TurnMode.AUTOMATIC)
-        for turn in context.turns_queued:
+        for turn in context.turns.queued:
             yield facts.TranscriptionFailed(turn, PASSING)
-        if context.said_at is None and not context.turns_queued:
+        if context.answer.said_at is None and not context.turns.queued:
             yield facts.RecordingStopped()
             yield facts.SayRequested(HOSTS_TEXT)
 
 
 def _calls(context: Context, *asked: tuple[str, ...]) -> Iterator[Fact]:
-    if context.generation_open is not None:
+    if context.answer.generation_open is not None:
         for names in asked:
             calls = tuple(ToolCall(name, name, "{}") for name in names)
-            yield facts.GenerationFinished(context.generation_open, calls)
+            yield facts.GenerationFinished(context.answer.generation_open, calls)
 
 
 def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
@@ -216,18 +220,18 @@ def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
     yield facts.InterruptRequested()
     yield facts.HungUp(EndReason.CALLER_HUNG_UP)
     yield facts.SpeechStarted()
-    for turn in _numbers(context.turn_awaited, *context.turns_queued):
+    for turn in _numbers(context.turns.awaited, *context.turns.queued):
         for text in (WORDS, ""):
             yield facts.TranscriptFinal(turn, text)
-    generation, utterance = context.generation_open, context.speech_open
+    generation, utterance = context.answer.generation_open, context.answer.speech_open
     if generation is not None:
         if utterance is None:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
         yield facts.GenerationFailed(generation, FATAL)
         yield facts.GenerationFinished(generation)
-    for number in _numbers(*(call.number for call in context.calls_running)):
+    for number in _numbers(*(call.number for call in context.tools.running)):
         yield facts.ToolFinished(number, "fine")
-    for call in context.calls_running:
+    for call in context.tools.running:
         if call.name == "note":
             yield facts.ToolFinished(call.number, "no pencil", failed=True)
     if utterance is not None:
@@ -254,30 +258,30 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
     modes = tuple(TurnMode) if context.policy.max_host_utterances == 0 else (TurnMode.AUTOMATIC,)
     # Hosts do without requests, to keep the walk short.
     asking = context.policy.max_host_utterances == 0
-    yield from _hands(context, observed, modes if connecting else (context.turn_mode,), asking=asking)
+    yield from _hands(context, observed, modes if connecting else (context.recording.mode,), asking=asking)
     yield from _voice(context, observed)
-    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
+    for turn in _numbers(context.turns.current, context.turns.awaited, *context.turns.queued):
         for text in _texts(context, turn):
             yield facts.TranscriptFinal(turn, text)
             yield facts.TranscriptFinal(turn, text, speech_ms=800)
             yield facts.EndOfTurn(turn, text)
-            if context.speech_open is not None:
+            if context.answer.speech_open is not None:
                 yield facts.TranscriptInterim(turn, text)
                 yield facts.EagerEndOfTurn(turn, text)
         yield facts.TranscriptInterim(turn, WORDS)
         yield facts.TranscriptionFailed(turn, PASSING)
-    if not (context.queue or context.host_utterances or context.unanswered):
-        yield facts.EagerEndOfTurn(context.turn, WORDS)
-    generation, utterance = context.generation_open, context.speech_open
+    if not (context.turns.queue or context.host_utterances or context.recording.unanswered):
+        yield facts.EagerEndOfTurn(context.turns.current, WORDS)
+    generation, utterance = context.answer.generation_open, context.answer.speech_open
     if generation is not None:
-        if utterance is None and not context.speculative_segments:
+        if utterance is None and not context.speculation.segments:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
         yield facts.GenerationFinished(generation)
         yield facts.GenerationFailed(generation, PASSING)
     if utterance is not None:
         yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
-        yield facts.SynthesisFailed(utterance, FATAL, attempt=context.speech_attempt)
+        yield facts.SynthesisFailed(utterance, FATAL, attempt=context.answer.speech_attempt)
     if context.deadline_armed is not None:
         yield facts.DeadlinePassed(context.deadline_armed)
     yield facts.EverythingClosed()
@@ -285,7 +289,7 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
 
 def _links(context: Context, fallbacks: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
     """Either every role has another provider or none has: as it has been, without `fallbacks`."""
-    fallbacks = fallbacks or (bool(context.fallbacks_ready),)
+    fallbacks = fallbacks or (bool(context.links.fallbacks_ready),)
     # Whether the caller can be told of a loss is told apart by the role that is lost.
     for role in tuple(Role) if connecting else (Role.LLM,):
         for fallback_ready in fallbacks:
@@ -314,14 +318,14 @@ def _hands(
 
 def _room_for_a_turn(context: Context) -> bool:
     """Another one may wait while an answer is given; not behind a text of the host, which waits by itself."""
-    waits = context.host_utterances and context.speech_open is not None
-    return len(context.turns_queued) < MOST_QUEUED and not waits
+    waits = context.host_utterances and context.answer.speech_open is not None
+    return len(context.turns.queued) < MOST_QUEUED and not waits
 
 
 def _keys(context: Context) -> Iterator[Fact]:
     """Of the telephone."""
     yield facts.DigitPressed("5")
-    if context.digits:
+    if context.turns.digits:
         yield facts.DigitPressed("#")
 
 
@@ -334,7 +338,7 @@ def _voice(context: Context, observed: ObservedState) -> Iterator[Fact]:
 
 
 def _words(context: Context) -> Iterator[Fact]:
-    for turn in _numbers(context.turn, context.turn_awaited, *context.turns_queued):
+    for turn in _numbers(context.turns.current, context.turns.awaited, *context.turns.queued):
         for text in _texts(context, turn):
             yield facts.TranscriptInterim(turn, text)
             yield facts.TranscriptFinal(turn, text)
@@ -350,15 +354,15 @@ def _texts(context: Context, turn: int) -> tuple[str, ...]:
     """Where words interrupt an answer, it matters whether they say anything."""
     if turn == UNKNOWN:
         return (WORDS,)
-    weighed = context.speech_open is not None and context.policy.barge_in_min_words > 0
+    weighed = context.answer.speech_open is not None and context.policy.barge_in_min_words > 0
     return (WORDS, MURMUR, "") if weighed else (WORDS, "")
 
 
 def _model(context: Context, most_segments: int) -> Iterator[Fact]:
-    for generation in _numbers(context.generation_open):
-        segment = len(context.speculative_segments)
-        if context.speech_open is not None:
-            segment = len(context.ledger.segments)
+    for generation in _numbers(context.answer.generation_open):
+        segment = len(context.speculation.segments)
+        if context.answer.speech_open is not None:
+            segment = len(context.answer.ledger.segments)
         if segment < most_segments:
             for text in dict.fromkeys(("yes indeed.", "no, never.")[: 1 + segment]):
                 yield facts.SegmentReady(generation, segment, text)
@@ -369,11 +373,13 @@ def _model(context: Context, most_segments: int) -> Iterator[Fact]:
 
 
 def _playback(context: Context) -> Iterator[Fact]:
-    for utterance in _numbers(context.speech_open):
-        silent = [n for n, segment in enumerate(context.ledger.segments) if segment.duration_ms is None]
+    for utterance in _numbers(context.answer.speech_open):
+        silent = [
+            n for n, segment in enumerate(context.answer.ledger.segments) if segment.duration_ms is None
+        ]
         if silent or utterance == UNKNOWN:
             yield facts.SegmentVoiced(
-                utterance, next(iter(silent), 0), SEGMENT_MS, attempt=context.speech_attempt
+                utterance, next(iter(silent), 0), SEGMENT_MS, attempt=context.answer.speech_attempt
             )
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, attempt=UNKNOWN)
         yield facts.PlaybackAt(utterance, 0, playing=True)
@@ -385,16 +391,18 @@ def _playback(context: Context) -> Iterator[Fact]:
         yield facts.PlaybackAt(utterance, MOST_SEGMENTS * SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
         for failure in (PASSING, FATAL):
-            yield facts.SynthesisFailed(utterance, failure, 0.6 * SEGMENT_MS, attempt=context.speech_attempt)
+            yield facts.SynthesisFailed(
+                utterance, failure, 0.6 * SEGMENT_MS, attempt=context.answer.speech_attempt
+            )
 
 
 def _time(context: Context) -> Iterator[Fact]:
     for number in _numbers(context.deadline_armed):
         yield facts.DeadlinePassed(number)
-    if context.deadline_armed is not None and context.generation_open is not None:
+    if context.deadline_armed is not None and context.answer.generation_open is not None:
         # Late enough for the model to be what everybody waits for, and for the whole answer to be too long.
         yield facts.DeadlinePassed(context.deadline_armed, at_ms=context.model_due_at())
-        over = context.thinking_began + context.policy.answer_timeout_ms
+        over = context.answer.thinking_began + context.policy.answer_timeout_ms
         yield facts.DeadlinePassed(context.deadline_armed, at_ms=over)
     yield facts.EverythingClosed()
 

@@ -94,14 +94,16 @@ def every_state_but_quiet_has_a_deadline(moment: CheckedStep) -> str | None:
 
 def _something_is_due(context: Context) -> bool:
     """Whether a quiet caller will be spoken to."""
-    automatic = context.turn_mode is TurnMode.AUTOMATIC
-    speaks = context.continuation is Continuation.SPEAKING
-    greets = bool(context.policy.greeting) and not context.greeted
+    automatic = context.recording.mode is TurnMode.AUTOMATIC
+    speaks = context.turns.continuation is Continuation.SPEAKING
+    greets = bool(context.policy.greeting) and not context.turns.greeted
     # While the caller has the word nobody thinks of saying something of their own.
-    wanted = greets or bool(context.host_utterances) or context.results_owed or bool(context.calls_waiting())
-    own = wanted and not speaks and (automatic or not context.recording)
+    wanted = (
+        greets or bool(context.host_utterances) or context.tools.results_owed or bool(context.calls_waiting())
+    )
+    own = wanted and not speaks and (automatic or not context.recording.on)
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
-    return bool(context.queue or context.turns_queued) or own or by_time
+    return bool(context.turns.queue or context.turns.queued) or own or by_time
 
 
 def no_refused_deadline_is_waited_for(moment: CheckedStep) -> str | None:
@@ -175,7 +177,7 @@ def what_may_not_be_interrupted_is_not(moment: CheckedStep) -> str | None:
     for step in moment.steps:
         by_hand = isinstance(step.fact, BY_HAND)
         cut = any(isinstance(effect, do.NotifyInterrupted) for effect in step.effects)
-        if cut and not by_hand and moment.context.protected and not moment.after.speaking:
+        if cut and not by_hand and moment.context.answer.protected and not moment.after.speaking:
             return f"{step.fact.name} cut off what may not be interrupted"
     return None
 
@@ -414,8 +416,8 @@ def turns_that_wait_are_answered_first(moment: CheckedStep) -> str | None:
     for _, step in moment.each_step():
         passed = isinstance(step.fact, facts.DeadlinePassed) and step.outcome is Outcome.TAKEN
         said = any(isinstance(effect, do.Speak) and effect.text in ours for effect in step.effects)
-        if passed and step.source == "quiet" and said and moment.context.queue:
-            return f"quiet went to {step.target}, while {len(moment.context.queue)} turn(s) wait"
+        if passed and step.source == "quiet" and said and moment.context.turns.queue:
+            return f"quiet went to {step.target}, while {len(moment.context.turns.queue)} turn(s) wait"
     return None
 
 
@@ -496,7 +498,7 @@ def whoever_was_not_understood_hears_so(moment: CheckedStep) -> str | None:
     """For technical reasons nobody is left in silence, unless the recording goes on."""
     for step in moment.steps:
         broken = isinstance(step.fact, facts.DeadlinePassed | facts.TranscriptionFailed)
-        goes_on = moment.context.continuation is Continuation.RECORDING
+        goes_on = moment.context.turns.continuation is Continuation.RECORDING
         if broken and (step.source, step.target) == ("finalizing", "quiet") and not goes_on:
             return "the wait for words ended without any, in silence"
     return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from attrs import frozen
 
 from machines.conversation.context import TurnTimes
 from machines.driver import Driver
-from machines.playback import PlaybackLedger, SpokenSegment
+from machines.playback_ledger import PlaybackLedger, SpokenSegment
 
 
 @frozen
@@ -27,7 +27,7 @@ class Snapshot:
 
 @frozen
 class Fields:
-    """How the memory of one kind is read: the names of its fields, and all values at once."""
+    """How the memory of one kind is read: the paths of its fields (`turns.queue`), and all values at once."""
 
     fixed: tuple[str, ...]
     fixed_values: Callable[[Any], tuple[Any, ...]]
@@ -46,11 +46,16 @@ def restore(driver: Driver[Any], kept: Snapshot) -> None:
     """Put a machine's memory back."""
     context = driver.context
     fields = _fields(context.__class__)
-    for name, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
+    for path, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
         if now is not value:
-            setattr(context, name, value)
-    for name, value in zip(fields.changing, kept.changing, strict=True):
-        setattr(context, name, COPY[type(value)](value))
+            _set(context, path, value)
+    for path, value in zip(fields.changing, kept.changing, strict=True):
+        _set(context, path, COPY[type(value)](value))
+
+
+def _set(context: Any, path: str, value: object) -> None:
+    part, _, name = path.rpartition(".")
+    setattr(getattr(context, part) if part else context, name, value)
 
 
 _ledger_values = attrgetter(*(field.name for field in attrs.fields(PlaybackLedger)))
@@ -58,11 +63,29 @@ _ledger_values = attrgetter(*(field.name for field in attrs.fields(PlaybackLedge
 
 @cache
 def _fields(kind: type[attrs.AttrsInstance]) -> Fields:
-    """What changes in place has a default that is made anew for each memory."""
-    made = {field.name: isinstance(field.default, cast(type, attrs.Factory)) for field in attrs.fields(kind)}
-    fixed = tuple(name for name, anew in made.items() if not anew)
-    changing = tuple(name for name, anew in made.items() if anew)
+    fixed, changing = _paths(kind)
     return Fields(fixed, attrgetter(*fixed), changing, attrgetter(*changing))
+
+
+def _paths(kind: type[attrs.AttrsInstance], above: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of the fields that hold immutable values, and of those whose values change in place.
+
+    A value that changes in place has a default that is made anew for each memory. Parts of a memory are made
+    anew, too, and read field by field.
+    """
+    fixed: tuple[str, ...] = ()
+    changing: tuple[str, ...] = ()
+    for field in attrs.fields(kind):
+        default, path = field.default, f"{above}{field.name}"
+        made: Any = getattr(default, "factory", None)
+        if made is None:
+            fixed += (path,)
+        elif made in COPY:
+            changing += (path,)
+        else:
+            part_fixed, part_changing = _paths(made, f"{path}.")
+            fixed, changing = fixed + part_fixed, changing + part_changing
+    return fixed, changing
 
 
 def _copied_ledger(ledger: PlaybackLedger) -> PlaybackLedger:

@@ -74,4 +74,4 @@ def _walk(
 
 def _key(system: ConversationSystem, observed: ObservedState) -> Hashable:
     """Links that are lost in the middle of a call are told apart, too."""
-    return conversation_key(system, observed), system.conversation.context.links_up
+    return conversation_key(system, observed), system.conversation.context.links.up

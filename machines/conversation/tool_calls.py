@@ -11,56 +11,114 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.conversation.context import RunningCall, TurnTimes
-from machines.conversation.turns import TurnActions
+from machines.conversation.heard_history import enter
+from machines.conversation.turns import Turns
 from machines.declarations import causes
 from machines.facts import Fact
 from machines.history import Message, Speaker, with_result
 from machines.tools import CallRecord, OnInterruption
 
+CALL_GRACE_MS = 1_000
+"""Calls end in time by themselves; one that cannot be stopped is given up so long afterwards."""
 
-class CallActions(TurnActions):
-    """What is done about calls of tools."""
+
+class ToolCalls(Turns):
+    """Guards and actions on tool calls."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def asks_for_calls(self, fact: facts.GenerationFinished) -> bool:
+        """The model wants tools called, and may."""
+        return bool(fact.calls) and self.tools_offered()
+
+    def tools_offered(self) -> bool:
+        """There are tools, and the model has not asked for calls too often instead of speaking."""
+        policy = self.context.policy
+        return bool(policy.tools) and self.context.tools.steps < policy.max_tool_steps
+
+    def call_blocks(self) -> bool:
+        """A call is running during which the caller's voice interrupts nothing."""
+        return bool(self.context.running_calls(OnInterruption.BLOCK))
+
+    def last_result(self, fact: facts.ToolFinished) -> bool:
+        """No other call is waited for."""
+        return all(each.number == fact.call for each in self.context.calls_awaited())
+
+    def results_owed(self) -> bool:
+        """The model is to go on when the results of its calls are known."""
+        return self.context.tools.results_owed
+
+    def reply_owed(self, fact: facts.ToolFinished) -> bool:
+        """The same, with a call that should have been the answer, and failed: somebody must say so."""
+        return self.context.tools.results_owed or (fact.failed and self.still_awaited(fact))
+
+    def still_awaited(self, fact: facts.ToolFinished) -> bool:
+        """It is one of the calls that the newest message asks for, and the caller has not gone on."""
+        return not self.context.turns.caller_words and fact.call in {
+            each.number for each in self.context.calls_awaited()
+        }
+
+    def calls_pending(self) -> bool:
+        """There are such results, or calls that were not begun."""
+        return self.context.tools.results_owed or bool(self.context.calls_waiting())
+
+    def calls_due(self) -> bool:
+        """And now is the time for them."""
+        return self.calls_pending() and not self.caller_has_word()
+
+    def calls_awaited(self) -> bool:
+        """They are not known yet."""
+        return bool(self.context.calls_awaited())
+
+    def calls_overdue_at(self) -> float:
+        """When calls that do not end when they must are not waited for any more, in the conversation's ms."""
+        awaited = {each.number for each in self.context.calls_awaited()}
+        due = [call.due_at for call in self.context.tools.running if call.number in awaited]
+        return max(due, default=0.0) + CALL_GRACE_MS
+
+    # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.NotifyAnswerEnded)
     def enter_calls(self, fact: facts.GenerationFinished) -> None:
         """The model wants to know, or do, something before it goes on."""
         context = self.context
-        context.generation_open = None
-        context.attempts = 0
-        context.tool_steps += 1
+        context.answer.generation_open = None
+        context.answer.requests = 0
+        context.tools.steps += 1
         records = tuple(
-            CallRecord(context.calls_made + place, call) for place, call in enumerate(fact.calls, start=1)
+            CallRecord(context.tools.calls_made + place, call)
+            for place, call in enumerate(fact.calls, start=1)
         )
-        context.calls_made += len(records)
-        context.results_owed = any(context.tool(record).reply for record in records)
-        context.enter(Message(Speaker.ASSISTANT, "", calls=records))
-        if context.speech_open is None:
+        context.tools.calls_made += len(records)
+        context.tools.results_owed = any(context.tool(record).reply for record in records)
+        enter(context, Message(Speaker.ASSISTANT, "", calls=records))
+        if context.answer.speech_open is None:
             self._notify_never_spoken()
         else:
             # What was said before the calls belongs to the same message, once it is known what was heard.
-            context.answer_entered = True
+            context.answer.in_history = True
 
     @causes(do.RunTool)
     def run_calls(self, fact: Fact) -> None:
         """Run the calls that the newest message asks for: all of them, or the next one."""
         context = self.context
         for record in context.calls_waiting():
-            if context.calls_running and not context.policy.tools_in_parallel:
+            if context.tools.running and not context.policy.tools_in_parallel:
                 break
             timeout_ms = context.tool(record).timeout_ms
-            context.calls_running += (RunningCall(record.number, record.call.name, fact.at_ms + timeout_ms),)
+            context.tools.running += (RunningCall(record.number, record.call.name, fact.at_ms + timeout_ms),)
             context.ask(do.RunTool(record.number, record.call, timeout_ms))
 
     @causes()
     def note_failure(self, fact: facts.ToolFinished) -> None:
         """A call that should have been all the answer was none: the model must say something after all."""
-        self.context.results_owed = self.reply_owed(fact)
+        self.context.tools.results_owed = self.reply_owed(fact)
 
     @causes()
     def note_result(self, fact: facts.ToolFinished) -> None:
         """Whatever was decided about the call meanwhile, this is what became of it."""
         context = self.context
-        context.calls_running = tuple(each for each in context.calls_running if each.number != fact.call)
+        context.tools.running = tuple(each for each in context.tools.running if each.number != fact.call)
         context.history = with_result(context.history, fact.call, fact.result, failed=fact.failed)
 
     @causes(do.CancelTool)
@@ -72,13 +130,13 @@ class CallActions(TurnActions):
     @causes(do.CancelTool)
     def give_up_results(self) -> None:
         """The caller does not want to hear of them."""
-        self.context.results_owed = False
+        self.context.tools.results_owed = False
         self._overtake_calls()
 
     def _overtake_calls(self) -> None:
         """The conversation goes on without them: what need not be done is not."""
         self._drop_waiting()
-        self._cancel(self.context.running(OnInterruption.CANCEL))
+        self._cancel(self.context.running_calls(OnInterruption.CANCEL))
 
     def _drop_waiting(self) -> None:
         context = self.context
@@ -90,11 +148,13 @@ class CallActions(TurnActions):
     def _cancel(self, numbers: frozenset[int]) -> None:
         """Stop these, which run and were not stopped yet."""
         context = self.context
-        context.ask(*(do.CancelTool(each.number) for each in context.calls_running if each.number in numbers))
-        context.calls_running = tuple(
-            evolve(each, cancelled=True) if each.number in numbers else each for each in context.calls_running
+        context.ask(*(do.CancelTool(each.number) for each in context.tools.running if each.number in numbers))
+        context.tools.running = tuple(
+            evolve(each, cancelled=True) if each.number in numbers else each for each in context.tools.running
         )
 
     def _notify_never_spoken(self) -> None:
         """A client that was told of the answer's start is told of its end too."""
-        self.context.ask(do.NotifyAnswerEnded(self.context.generation, "", 0, 0.0, TurnTimes().latency(None)))
+        self.context.ask(
+            do.NotifyAnswerEnded(self.context.answer.generation, "", 0, 0.0, TurnTimes().latency(None))
+        )

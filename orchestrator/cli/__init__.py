@@ -1,1 +1,1 @@
-"""The command line: `vantum`, one module for each group of commands."""
+"""The command line: `vantum`. `commands/` holds its commands, the modules beside it what they do."""

@@ -1,11 +1,15 @@
-"""Telling how the fetching of model files goes: progress bars on a terminal, else a line now and then."""
+"""The bodies of `vantum models fetch`, `list` and `verify`: the files of the embedded models.
+
+How a fetch goes is shown by progress bars on a terminal, else by a line now and then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
@@ -26,9 +30,23 @@ def fetch_with_progress(directory: Path, console: Console | None = None) -> None
         models.fetch(directory, report)
 
 
+Inventory = Sequence[tuple[models.ModelFile, Status]]
+
+
+def list_files(directory: Path, examine: Callable[[Path], Inventory]) -> list[Status]:
+    """Print a line for each model file, with the status that `examine` gives it; returns all of these."""
+    click.echo(f"{directory}:")
+    found = examine(directory)
+    for file, status in found:
+        click.echo(
+            f"  {status.value:8} {file.size / 1e6:6.1f} MB  {file.path}  {file.purpose}, {file.licence}"
+        )
+    return [status for _, status in found]
+
+
 @contextmanager
 def telling(console: Console) -> Iterator[Report]:
-    """What to call with each step of the fetching, so that `console` shows it."""
+    """A function to be called with each step of a fetch, which is shown on `console`."""
     if not console.is_terminal:
         yield _Lines(console).report
         return
@@ -37,7 +55,7 @@ def telling(console: Console) -> Iterator[Report]:
 
 
 class _Bars:
-    """A bar for each package."""
+    """A progress bar for each package."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -52,7 +70,7 @@ class _Bars:
 
 
 class _Lines:
-    """A line for each quarter of a package, and for each file that is in place."""
+    """Prints a line for each quarter of a package, and for each file that is in place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,7 +1,7 @@
-"""Writes a test out of a journal: the same call in virtual time, with what it must lead to.
+"""Exports a journal as a Python test, which repeats the call in virtual time and compares what it leads to.
 
-Facts, steps and effects are written as Python. The facts come first, one a line, so that the call can be read
-from top to bottom, shortened, or bent into another one. Times count from the call's beginning, in whole
+Facts, steps and effects are written as Python source. The facts come first, one a line, so that the call can
+be read from top to bottom, shortened or changed. Times count from the call's beginning, in whole
 microseconds, unless that would change what the machines do.
 """
 
@@ -17,8 +17,8 @@ from attrs import evolve, frozen
 
 from machines.declarations import Outcome, Step
 from machines.system import Handled
-from orchestrator.journal.format import Broke, Journal, fact_in
-from orchestrator.journal.replay import CheckedStep, system_of
+from orchestrator.journal.format import Broke, HandledFact, Journal, fact_in
+from orchestrator.journal.replay import system_of
 
 TEMPLATE = '''"""A call repeated in virtual time: {session}, {ended}.
 
@@ -38,16 +38,16 @@ from machines.facts import Fact
 # fmt: off
 POLICY = {policy}
 
-LINE_UPS: dict[facts.Role, system.ProviderChain] = {line_ups}
+PROVIDER_CHAINS: dict[facts.Role, system.ProviderChain] = {provider_chains}
 
 BEGINNING: tuple[Effect, ...] = {beginning}
 
-# What happened, and the state that the conversation was in then.
+# What happened, each with the state that the conversation was in afterwards.
 FACTS: tuple[Fact, ...] = (
 {facts}
 )
 
-# The way that each machine went because of it, and what was to be performed.
+# For each of them: the way that each machine took, and the effects to be performed.
 OUTCOMES: tuple[tuple[tuple[str, ...], tuple[Effect, ...]], ...] = (
 {outcomes}
 )
@@ -55,14 +55,14 @@ OUTCOMES: tuple[tuple[tuple[str, ...], tuple[Effect, ...]], ...] = (
 
 
 def way(step: Step) -> str:
-    """Where a step led; `=` where the machine stayed, and what became of a fact that was not taken."""
+    """Where a step led; `=` if the machine stayed, and the outcome of a fact that was not taken."""
     if step.outcome is not Outcome.TAKEN:
         return f"{{step.source}} {{step.outcome.value}}"
     return f"{{step.source}} > {{step.target}}" if step.source != step.target else f"{{step.source}} ="
 
 
 def test_the_call_goes_as_it_went() -> None:
-    call = system.ConversationSystem(POLICY, line_ups=LINE_UPS)
+    call = system.ConversationSystem(POLICY, None, PROVIDER_CHAINS)
     assert call.start({at_ms}).effects == BEGINNING
     for number, (fact, (ways, effects)) in enumerate(zip(FACTS, OUTCOMES, strict=True), 1):
         told = f"fact {{number}}: {{fact}}"
@@ -83,30 +83,30 @@ MODULES = {
     "machines.system": "system",
     "machines.tools": "tools",
 }
-"""Under which name the test knows the modules that classes come from."""
+"""The modules that classes come from, and the name under which the test imports each."""
 TOOLS = re.compile(r"\btools\.[A-Z]")
 
 
 @frozen
 class Call:
-    """A call as it is written down."""
+    """A call as the test has it."""
 
     at_ms: float
     beginning: Handled
-    moments: tuple[Handled, ...]
+    handled: tuple[Handled, ...]
 
 
 def source_of_test(journal: Journal) -> str:
-    """The test as a module's source.
+    """The source of the test module.
 
-    A fact that made a machine raise comes last, and the test fails until it no longer does.
+    A fact that made a machine raise comes last; the test fails until the machine no longer raises.
     """
     call = _with_plain_times(journal) or _as_recorded(journal)
-    broke = [each for each in journal.moments if isinstance(each, Broke)]
+    broke = [each for each in journal.handled if isinstance(each, Broke)]
     ended = journal.ended
     policy = _in_full(journal.head.policy)
-    told = list(map(_fact_line, range(1, len(call.moments) + 1), call.moments))
-    outcomes = list(map(_outcome_line, range(1, len(call.moments) + 1), call.moments))
+    told = list(map(_fact_line, range(1, len(call.handled) + 1), call.handled))
+    outcomes = list(map(_outcome_line, range(1, len(call.handled) + 1), call.handled))
     return TEMPLATE.format(
         session=journal.head.about.session_id,
         ended=f"ended: {ended.value}" if ended else "whose end is not in the journal",
@@ -114,7 +114,7 @@ def source_of_test(journal: Journal) -> str:
         history=", history" if any("history." in line for line in outcomes) else "",
         tools=", tools" if any(TOOLS.search(text) for text in (policy, *told, *outcomes)) else "",
         policy=policy,
-        line_ups=literal(dict(journal.head.line_ups)),
+        provider_chains=literal(dict(journal.head.provider_chains)),
         beginning=literal(call.beginning.effects),
         facts="\n".join(told),
         outcomes="\n".join(outcomes),
@@ -132,37 +132,38 @@ def _breaking(broke: Broke, later_ms: float) -> str:
 
 
 def _as_recorded(journal: Journal) -> Call:
-    return Call(journal.head.at_ms, journal.beginning, tuple(_handled(journal.moments)))
+    return Call(journal.head.at_ms, journal.beginning, tuple(_handled(journal.handled)))
 
 
 def _with_plain_times(journal: Journal) -> Call | None:
-    """The call from 0 ms on, in whole microseconds; None if that changes what the machines do.
+    """The call from 0 ms on, in whole microseconds; None if the machines then do something else than
+    recorded.
 
-    It also changes nothing where they no longer do what they did: then the recorded times are needed.
+    The recorded times are needed then, also if the machines have changed since the recording.
     """
     began = journal.head.at_ms
     system = system_of(journal.head)
     beginning = system.start(0.0)
-    moments = []
-    for recorded in _handled(journal.moments):
+    handled = []
+    for recorded in _handled(journal.handled):
         fact = fact_in(recorded)
-        moments.append(system.handle(evolve(fact, at_ms=round(fact.at_ms - began, 3))))
-        if not _alike(moments[-1], recorded):
+        handled.append(system.handle(evolve(fact, at_ms=round(fact.at_ms - began, 3))))
+        if not _alike(handled[-1], recorded):
             return None
-    return Call(0.0, beginning, tuple(moments)) if _alike(beginning, journal.beginning) else None
+    return Call(0.0, beginning, tuple(handled)) if _alike(beginning, journal.beginning) else None
 
 
-def _handled(moments: Iterable[CheckedStep]) -> Iterator[Handled]:
-    return (each for each in moments if not isinstance(each, Broke))
+def _handled(facts: Iterable[HandledFact]) -> Iterator[Handled]:
+    return (each for each in facts if not isinstance(each, Broke))
 
 
 def _alike(one: Handled, other: Handled) -> bool:
-    """The same steps and effects, but for the last digits of times."""
+    """Whether steps and effects are the same, but for the last digits of times."""
     return bool(_without_times(one) == _without_times(other))
 
 
 def _without_times(thing: Any) -> Any:
-    """The same with numbers rounded, and objects as their class and fields."""
+    """A value with its numbers rounded, and its objects as (class name, fields without `at_ms`)."""
     if isinstance(thing, float | int) and not isinstance(thing, bool | enum.Enum):
         return round(thing)
     if isinstance(thing, tuple):
@@ -180,29 +181,29 @@ def _without_times(thing: Any) -> Any:
 # --- Python source ----------------------------------------------------------------------------------------
 
 
-def _fact_line(number: int, moment: Handled) -> str:
-    """A fact, with the state of the conversation after it, or of the link that it is about."""
-    told = [step for step in moment.steps if step.machine == "conversation"]
-    last = told[-1] if told else moment.steps[-1]
+def _fact_line(number: int, handled: Handled) -> str:
+    """The line of a fact, with the state of the conversation, or of the link, that it led to as a comment."""
+    told = [step for step in handled.steps if step.machine == "conversation"]
+    last = told[-1] if told else handled.steps[-1]
     reached = last.target if told else f"{last.machine} {last.target}"
-    return f"    {literal(fact_in(moment))},  # {number}: {reached}"
+    return f"    {literal(fact_in(handled))},  # {number}: {reached}"
 
 
-def _outcome_line(number: int, moment: Handled) -> str:
-    """What a fact led to."""
-    ways = tuple(_way(step) for step in moment.steps)
-    return f"    ({literal(ways)}, {literal(moment.effects)}),  # {number}: {fact_in(moment).name}"
+def _outcome_line(number: int, handled: Handled) -> str:
+    """The line of what a fact led to: (ways of the machines, effects)."""
+    ways = tuple(_way(step) for step in handled.steps)
+    return f"    ({literal(ways)}, {literal(handled.effects)}),  # {number}: {fact_in(handled).name}"
 
 
 def _way(step: Step) -> str:
-    """As `way` in the test."""
+    """As `way` does it in the test."""
     if step.outcome is not Outcome.TAKEN:
         return f"{step.source} {step.outcome.value}"
     return f"{step.source} > {step.target}" if step.source != step.target else f"{step.source} ="
 
 
 def _in_full(thing: Any) -> str:
-    """An object on several lines, its defaults included: they may be other ones some day."""
+    """An object as source on several lines. Defaults are included, since they may change."""
     fields = "".join(
         f"    {each.alias}={literal(getattr(thing, each.name))},\n" for each in attrs.fields(type(thing))
     )
@@ -210,7 +211,7 @@ def _in_full(thing: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as Python source on one line; fields that have their default are left out, but for times."""
+    """A value as Python source on one line. Fields that have their default are left out, except times."""
     if isinstance(value, enum.Enum):
         return f"{_name(type(value))}.{value.name}"
     if attrs.has(type(value)):

@@ -1,10 +1,10 @@
-"""The journal of a call: its records, and the bytes they are kept as.
+"""The journal of a call: its records, and the format of the file that they are written to and read from.
 
-A journal is a file that is only ever added to: a line that says what it is, then records. The first record is
-the head, the second what the machines did when the call began, then comes one for each fact, and one for the
-end. Each is framed by its length and a CRC-32 of length and content, which is MessagePack: times keep all
-their bits, and a record that a crash has torn is recognised whatever the tear left. (JSON lines would be as
-safe, and longer.) Everything up to the torn record can be read.
+A journal is an append-only file: a line that says what it is, then records. The first record is the head, the
+second what the machines did when the call began; one for each fact and one for the end follow. Each record is
+framed by its length and a CRC-32 of length and content. The content is MessagePack, so times keep all their
+bits. A record that a crash has torn is recognised whatever the crash left of it, and everything before it can
+be read. (JSON lines would be as safe, and longer.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ from orchestrator.journal.records import (
 )
 from orchestrator.journal.redaction import Redactor
 
-FORMAT = 1
+FORMAT = 2
+"""Grows whenever names of facts, effects or policies change, so that older journals cannot be read."""
+READERS = {1: "0.1"}
+"""The last version of Vantum that reads each older format."""
 SUFFIX = ".journal"
 MAGIC = b"Vantum journal\n"
 _FRAME = struct.Struct("<II")
@@ -50,7 +53,7 @@ class JournalError(Exception):
 
 @frozen
 class About:
-    """What a call is, beside what the machines know of it."""
+    """What a call is, besides what the machines know of it."""
 
     session_id: str
     dialect: str
@@ -62,19 +65,19 @@ class About:
 
 @cache
 def _version(package: str) -> str:
-    """Of an installed package; read from its files once."""
+    """The version of an installed package; read from its files once."""
     return version(package)
 
 
 @frozen
 class Head:
-    """Everything that a replay needs beside the facts, and what a reader wants to know first."""
+    """Everything that a replay needs besides the facts, and what a reader wants to know first."""
 
     about: About
     policy: ConversationPolicy
-    line_ups: Mapping[Role, ProviderChain]
+    provider_chains: Mapping[Role, ProviderChain]
     at_ms: float
-    """The beginning, in the conversation's time."""
+    """When the call began, in the conversation's time."""
     redacted: bool = False
     vantum: str = Factory(lambda: _version("vantum"))
     statemachine: str = Factory(lambda: _version("python-statemachine"))
@@ -95,41 +98,45 @@ class Broke:
 
 @frozen
 class End:
-    """The call is over. `lost` counts the records that there was no room for: none follows a lost one."""
+    """The call is over. `lost` counts the last records, which there was no room for."""
 
     lost: int = 0
 
 
-Record = Head | Handled | Broke | End
+HandledFact = Handled | Broke
+"""What became of a fact."""
+Record = Head | HandledFact | End
 
 
 # --- while a call runs ------------------------------------------------------------------------------------
 
 
 async def _at_once() -> None:
-    """Whoever keeps records where nothing can be lost has written them."""
+    """For records that are kept in memory: they are written as soon as they are kept."""
     await trio.lowlevel.checkpoint()
 
 
 @define(eq=False)
 class CallJournal:
-    """The journal of a running call, as the call sees it: `keep` takes each record and must not block."""
+    """The journal of a running call, as the call sees it. `keep` takes each record; it must not block."""
 
     about: About
     keep: Callable[[Record], None]
     written: Callable[[], Awaitable[None]] = _at_once
-    """Returns when every record that was kept so far is in the file, or never will be."""
+    """Returns when every record that was kept so far is in the file, or has been given up."""
 
-    def begin(self, policy: ConversationPolicy, line_ups: Mapping[Role, ProviderChain], at_ms: float) -> None:
-        """The machines are about to start."""
-        self.keep(Head(self.about, policy, line_ups, at_ms))
+    def begin(
+        self, policy: ConversationPolicy, provider_chains: Mapping[Role, ProviderChain], at_ms: float
+    ) -> None:
+        """Keep the head: the machines are about to start."""
+        self.keep(Head(self.about, policy, provider_chains, at_ms))
 
     def add(self, handled: Handled) -> None:
-        """A fact was handled."""
+        """Keep what a fact led to."""
         self.keep(handled)
 
     def broke(self, fact: Fact, error: Exception) -> None:
-        """A fact could not be handled: a machine raised `error`."""
+        """Keep a fact that could not be handled: a machine raised `error`."""
         self.keep(Broke.by(fact, error))
 
 
@@ -137,7 +144,7 @@ class CallJournal:
 
 
 def frame(record: Record, redactor: Redactor | None = None) -> bytes:
-    """A record as it is added to the file; a head is preceded by what makes the file a journal."""
+    """The bytes of a record, as they are added to the file; a head comes with the file's first line."""
     if redactor is not None and isinstance(record, Head):
         record = evolve(record, redacted=True)
     data = _plain(record)
@@ -174,7 +181,7 @@ def _record_of(data: Plain) -> Record:
             return Broke(fact_of(fact), error)
         case ["end", int(lost)]:
             return End(lost)
-    raise RecordError(f"{data!r} is no record")
+    raise RecordError(f"{data!r} is not a record")
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -187,44 +194,44 @@ class Journal:
     path: Path
     head: Head
     beginning: Handled
-    moments: tuple[Handled | Broke, ...]
+    handled: tuple[HandledFact, ...]
     """What each fact led to, in order."""
     end: End | None
-    """None if nobody lived to write it."""
+    """None if the process ended before it was written."""
     torn_bytes: int
-    """At the end of the file, of a record that is not whole."""
+    """Bytes of a record at the end of the file that is not whole."""
 
     @property
     def ended(self) -> EndReason | None:
         """Why the call ended; None if the journal does not say."""
-        for moment in (self.beginning, *self.moments):
-            if isinstance(moment, Handled):
-                for effect in moment.effects:
+        for each in (self.beginning, *self.handled):
+            if isinstance(each, Handled):
+                for effect in each.effects:
                     if isinstance(effect, CloseConversation):
                         return effect.reason
         return None
 
     @property
     def last_ms(self) -> float:
-        """The conversation's time at the last fact."""
-        return fact_in(self.moments[-1]).at_ms if self.moments else self.head.at_ms
+        """The time of the last fact, in the conversation's time."""
+        return fact_in(self.handled[-1]).at_ms if self.handled else self.head.at_ms
 
     @property
     def transitions(self) -> int:
-        """How many all machines took, those that stay where they are included."""
-        handled = [each for each in (self.beginning, *self.moments) if isinstance(each, Handled)]
-        return sum(step.outcome is Outcome.TAKEN for each in handled for step in each.steps)
+        """The number of transitions of all machines, those to the same state included."""
+        everything = [each for each in (self.beginning, *self.handled) if isinstance(each, Handled)]
+        return sum(step.outcome is Outcome.TAKEN for each in everything for step in each.steps)
 
 
-def fact_in(moment: Handled | Broke) -> Fact:
-    """The fact from outside that led to all of it."""
-    return moment.fact if isinstance(moment, Broke) else moment.steps[0].fact
+def fact_in(handled: HandledFact) -> Fact:
+    """The fact that the machines were given."""
+    return handled.fact if isinstance(handled, Broke) else handled.steps[0].fact
 
 
 def read_journal(path: Path) -> Journal:
     """Read a journal, up to the last whole record.
 
-    Raises `JournalError` for a file that cannot be read, is no journal, or is one of another format.
+    Raises `JournalError` for a file that cannot be read, is not a journal, or has another format.
     """
     try:
         data = path.read_bytes()
@@ -234,9 +241,9 @@ def read_journal(path: Path) -> Journal:
 
 
 def journal_in(data: bytes, path: Path) -> Journal:
-    """The same from bytes; `path` names where they are from.
+    """The journal in `data`, up to the last whole record; error messages name `path`.
 
-    Raises `JournalError` for what is no journal, or is one of another format.
+    Raises `JournalError` for data that is not a journal, or has another format.
     """
     if not data.startswith(MAGIC[: len(data)]):
         raise JournalError(f"{path} is not a journal of Vantum.")
@@ -249,14 +256,16 @@ def journal_in(data: bytes, path: Path) -> Journal:
     end = others[-1] if others and isinstance(others[-1], End) else None
     if end is not None:
         others.pop()
-    moments = [each for each in others if isinstance(each, Handled | Broke)]
-    if not isinstance(head, Head) or not isinstance(beginning, Handled) or len(moments) < len(others):
-        raise JournalError(f"{path} is not one journal: its records are in no order that Vantum writes.")
-    return Journal(path, head, beginning, tuple(moments), end, max(0, len(data) - read))
+    handled = [each for each in others if isinstance(each, Handled | Broke)]
+    if not isinstance(head, Head) or not isinstance(beginning, Handled) or len(handled) < len(others):
+        raise JournalError(
+            f"{path} is not one journal: its records are in an order that Vantum never writes."
+        )
+    return Journal(path, head, beginning, tuple(handled), end, max(0, len(data) - read))
 
 
 def _contents(data: bytes) -> Iterator[bytes]:
-    """The contents of the whole frames, up to the first that is not."""
+    """The contents of the frames, up to the first that is not whole."""
     place = len(MAGIC)
     while len(data) - place >= _FRAME.size:
         length, checksum = _FRAME.unpack_from(data, place)
@@ -272,7 +281,10 @@ def _records(path: Path, contents: list[bytes]) -> list[Record]:
     plain_records = [msgpack.unpackb(content, unicode_errors="surrogatepass") for content in contents]
     match plain_records[:1]:
         case [["head", int(number), *_]] if number != FORMAT:
-            raise JournalError(f"{path} has format {number}; this version of Vantum reads format {FORMAT}.")
+            reader = f", which Vantum {READERS[number]} reads" if number in READERS else ""
+            raise JournalError(
+                f"{path} has format {number}{reader}; this version of Vantum reads format {FORMAT}."
+            )
     try:
         return [_record_of(each) for each in plain_records]
     except RecordError as error:

@@ -1,8 +1,8 @@
-"""Facts, effects and policies as plain data and back, exactly: what the records of a journal are made of.
+"""Journal records as plain data: facts, effects, steps and policies are taken apart and rebuilt exactly.
 
-Plain data is what MessagePack knows. A fact or an effect is its class's name and its fields by their names;
-fields that have their default are left out. So a journal can still be read when a field with a default was
-added, and a class or a field that is not known here is an error.
+Plain data is what MessagePack can hold. A fact or an effect is the name of its class, and its fields by name;
+fields that have their default are left out. So a journal can still be read after a field with a default was
+added. A class or a field that this version does not know is an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RecordError(ValueError):
 
 
 def _number(value: object, kind: object) -> int | float:
-    """A number as it is: a whole one in a field for ms stays whole, as the policy's are."""
+    """A number as it was written: a whole number of ms stays an `int`, also in a field declared `float`."""
     del kind
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
@@ -47,20 +47,20 @@ _BRIEF, _FULL = _converter(in_full=False), _converter(in_full=True)
 FACTS: Mapping[str, type[Fact]] = {
     each.__name__: each for each in Fact.__subclasses__() if each.__module__ == Fact.__module__
 }
-"""Those of a conversation, by name."""
+"""The facts of a conversation, by the name of their class."""
 EFFECTS: Mapping[str, type[Effect]] = {
     each.__name__: each for each in Effect.__subclasses__() if each.__module__ == Effect.__module__
 }
-"""Likewise."""
+"""The effects of a conversation, by the name of their class."""
 
 
 def plain(value: Any, *, in_full: bool = False) -> Plain:
-    """Any attrs object as plain data; `in_full`: with the fields that have their default."""
+    """Any attrs object as plain data; with `in_full`, fields that have their default are included."""
     return (_FULL if in_full else _BRIEF).unstructure(value)
 
 
 def structured(data: Plain, kind: type[T]) -> T:
-    """The object of this class that `plain` made the data of. Raises `RecordError`."""
+    """The object of class `kind` that `plain` took apart. Raises `RecordError`."""
     try:
         return _BRIEF.structure(data, kind)
     except (cattrs.BaseValidationError, TypeError, ValueError) as error:
@@ -72,22 +72,22 @@ def structured(data: Plain, kind: type[T]) -> T:
 
 
 def plain_fact(fact: Fact) -> Plain:
-    """A fact, with its class's name."""
+    """A fact as plain data: `[class name, fields]`."""
     return [type(fact).__name__, plain(fact)]
 
 
 def fact_of(data: Plain) -> Fact:
-    """The fact that `plain_fact` made the data of. Raises `RecordError`."""
+    """The fact that `plain_fact` took apart. Raises `RecordError`."""
     return _named(data, FACTS)
 
 
 def plain_effect(effect: Effect) -> Plain:
-    """An effect, with its class's name."""
+    """An effect as plain data: `[class name, fields]`."""
     return [type(effect).__name__, plain(effect)]
 
 
 def effect_of(data: Plain) -> Effect:
-    """The effect that `plain_effect` made the data of. Raises `RecordError`."""
+    """The effect that `plain_effect` took apart. Raises `RecordError`."""
     return _named(data, EFFECTS)
 
 
@@ -99,7 +99,8 @@ def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
 
 
 def plain_handled(handled: Handled) -> Plain:
-    """What one fact led to. The effects of a step are written there; among those to perform, their places."""
+    """What one fact led to, as `[steps, effects]`. An effect that a step holds is written as its place
+    there."""
     asked = (effect for step in handled.steps for effect in step.effects)
     places = {id(effect): place for place, effect in enumerate(asked)}
     performed = [
@@ -109,7 +110,7 @@ def plain_handled(handled: Handled) -> Plain:
 
 
 def handled_of(data: Plain) -> Handled:
-    """What `plain_handled` made the data of. Raises `RecordError`."""
+    """What one fact led to, out of what `plain_handled` made of it. Raises `RecordError`."""
     plain_steps, performed = _parts(data, 2)
     steps = tuple(map(_step_of, plain_steps))
     effects = [effect for step in steps for effect in step.effects]

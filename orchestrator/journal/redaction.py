@@ -1,9 +1,9 @@
-"""Redaction: words are replaced so that nobody can read them, and the machines still do the same with them.
+"""Redaction of journals: the words of a call become unreadable, and a replay still takes the same way.
 
-What the machines ask of a text is kept: whether it is empty, how long it is and of how many words, what is
-equal to what, and that joining and cutting at blanks gives the same as before. So each word becomes letters
-by chance, as many as before, the same for the same word within a call: by a key that is never written down.
-Punctuation, blanks and capitals stay.
+The machines ask whether a text is empty, how long it is, how many words it has, and whether two are equal;
+they join texts and cut them at blanks. All of that must come out as before. So each word is replaced by as
+many other letters, the same letters for the same word within a call. They depend on a random key that is
+never written down. Punctuation, blanks and capitals stay.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ SPOKEN = frozenset(
     }
 )
 """The fields of facts, effects, messages and policies that hold words of the caller, the model, its tools or
-the operator. Of the arguments of a tool, which are a text here, the names are replaced too."""
+the operator. The arguments of a tool are one text, so the arguments' names are replaced too."""
 
 KEPT = frozenset(
     part for phrase in (*GOING_ON, *BACKCHANNELS) for word in words_of(phrase) for part in word.split("'")
 )
-"""Words that a pause or an interruption depends on (`machines/phrases.py`): they stay, and nothing else
-becomes one of them."""
+"""Words that the end of a turn or an interruption depends on (`machines/phrases.py`). They stay, and no other
+word is replaced by one of them."""
 _RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
-"""What is replaced as one: neither blanks nor ASCII punctuation."""
+"""What is replaced as one word: a run without blanks and ASCII punctuation."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _OTHER = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
-"""For letters outside of ASCII, which count as more tokens."""
+"""Replace letters outside of ASCII, which count as more tokens."""
 
 
 @define(eq=False)
@@ -86,7 +86,7 @@ class Redactor:
 
 
 def _replaced(character: str, by: int) -> str:
-    """A character of the same kind, chosen by a number."""
+    """A character of the same kind as `character`, chosen by the number `by`."""
     if character.isascii():
         if character.isdigit():
             return str(by % 10)

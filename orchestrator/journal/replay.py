@@ -1,4 +1,4 @@
-"""Runs a journal through the machines again and compares every step and every effect."""
+"""Replay of a journal: its facts run through the machines again, and every step and effect is compared."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from attrs import frozen
 
 from machines.driver import Driver
 from machines.facts import Fact
-from machines.system import Charts, ConversationSystem, Handled
-from orchestrator.journal.format import Broke, Head, Journal, fact_in
-
-CheckedStep = Handled | Broke
+from machines.system import Charts, ConversationSystem
+from orchestrator.journal.format import Broke, HandledFact, Head, Journal, fact_in
 
 
 @frozen
 class Replayed:
-    """One fact of a journal: what came of it then, and what comes of it now."""
+    """One fact of a journal: what it led to when it was recorded, and what it leads to now."""
 
     number: int
-    """From 1; 0 is the beginning of the call."""
+    """Counts from 1; 0 is the beginning of the call."""
     fact: Fact
-    recorded: CheckedStep
-    now: CheckedStep
+    recorded: HandledFact
+    now: HandledFact
     states: tuple[tuple[str, str], ...]
-    """The machines and the states that they are in now, after it."""
+    """After the fact, now: (machine, its state)."""
 
     @property
     def same(self) -> bool:
-        """Every step and every effect is what it was."""
+        """Whether every step and every effect is as recorded."""
         return self.recorded == self.now
 
 
 def replay(journal: Journal, charts: Charts | None = None) -> Iterator[Replayed]:
-    """Every fact of the journal, one after the other. Goes on after a difference, as long as facts come.
+    """Handle each fact of the journal again, in order; a difference does not end the replay.
 
-    `charts` may be shared with conversations of the same thread: without, the replay makes its own.
+    `charts` may be shared with conversations of the same thread; without them the replay makes its own.
     """
     system = system_of(journal.head, charts)
     beginning = system.start(journal.head.at_ms)
     yield Replayed(0, fact_in(journal.beginning), journal.beginning, beginning, _states(system))
-    for number, recorded in enumerate(journal.moments, 1):
+    for number, recorded in enumerate(journal.handled, 1):
         fact = fact_in(recorded)
         now = _handle(system, fact)
         yield Replayed(number, fact, recorded, now, _states(system))
@@ -49,10 +47,10 @@ def replay(journal: Journal, charts: Charts | None = None) -> Iterator[Replayed]
 
 def system_of(head: Head, charts: Charts | None = None) -> ConversationSystem:
     """The machines of a call, as they were before it began."""
-    return ConversationSystem(head.policy, charts, head.line_ups)
+    return ConversationSystem(head.policy, charts, head.provider_chains)
 
 
-def _handle(system: ConversationSystem, fact: Fact) -> CheckedStep:
+def _handle(system: ConversationSystem, fact: Fact) -> HandledFact:
     try:
         return system.handle(fact)
     except Exception as error:

@@ -1,8 +1,8 @@
-"""Draws the way that a call took onto the picture of the conversation machine.
+"""Draws the way that a call took onto the diagram of the conversation machine.
 
-Arrows and moves that were taken are lit and bear how often; the substates say how often and how long they
-were stayed in. All times are in the table below, and in what is shown on hovering. The picture itself is the
-one of `machines/diagrams`; it is only written on.
+Arrows and moves that were taken are highlighted and show how often; each substate says how often and how long
+the call was in it. All times are in a table below the diagram, and in the tooltips. The diagram itself is the
+one of `machines/diagrams`; marks are added to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROW = 18.0
 """Height of a row of the table."""
 MARGIN = 48.0
 COLUMNS = (("from", 48.0), ("to", 190.0), ("because of", 332.0), ("times", 590.0), ("stayed before", 650.0))
-"""The table's columns, by where each begins."""
+"""The table's columns: (heading, x at which it begins)."""
 TIMES_AT = 780.0
 TIMES_WIDTH = 452.0
 CHARACTER = 6.6
@@ -50,14 +50,15 @@ STYLE = """
 
 @define
 class Passage:
-    """One way from a state to another (or back to itself), as a call took it. Times in ms of the call."""
+    """One way from a state to another (or back to itself), as a call took it. Times are ms since its
+    start."""
 
     source: str
     target: str
     event: str
     at: list[float] = Factory(list)
     stayed: list[float] = Factory(list)
-    """In the source, each time."""
+    """How long the call had been in the source, each time."""
 
 
 @define
@@ -70,14 +71,14 @@ class Stay:
 
 @frozen
 class Traffic:
-    """What a call did, as the picture shows it."""
+    """What a call did, as the diagram shows it."""
 
     passages: tuple[Passage, ...]
-    """Changes of state, by where, where to and why, in the order they were taken first."""
+    """One for each (source, target, event), in the order in which they were first taken."""
     stays: dict[str, Stay]
 
     def between(self, sources: Iterable[str], targets: Iterable[str]) -> list[Passage]:
-        """Those from one of some states to one of others."""
+        """The passages from one of `sources` to one of `targets`."""
         return [each for each in self.passages if each.source in sources and each.target in targets]
 
 
@@ -103,9 +104,9 @@ def traffic_of(journal: Journal) -> Traffic:
 
 
 def _moves(journal: Journal) -> Iterator[Step]:
-    for moment in (journal.beginning, *journal.moments):
-        if isinstance(moment, Handled):
-            for step in moment.steps:
+    for each in (journal.beginning, *journal.handled):
+        if isinstance(each, Handled):
+            for step in each.steps:
                 if (
                     step.machine == CONVERSATION.name
                     and step.outcome is Outcome.TAKEN
@@ -114,11 +115,11 @@ def _moves(journal: Journal) -> Iterator[Step]:
                     yield step
 
 
-# --- writing on the picture -------------------------------------------------------------------------------
+# --- marks on the diagram -------------------------------------------------------------------------------
 
 
 def draw(journal: Journal) -> str:
-    """The picture of a call, as SVG."""
+    """The diagram of a call, as SVG."""
     ET.register_namespace("", SVG)
     picture = ET.fromstring(svg_of_conversation())
     traffic = traffic_of(journal)
@@ -132,7 +133,7 @@ def draw(journal: Journal) -> str:
 
 
 def _rules() -> Iterator[str]:
-    """Each selector of the style with a rule of its own, so that all can be bound to the picture's class."""
+    """A rule for each selector of the style, so that every one can be bound to the diagram's class."""
     for line in STYLE.strip().splitlines():
         selectors, _, body = line.partition("{")
         yield from (f"{selector.strip()} {{{body}" for selector in selectors.split(","))
@@ -152,7 +153,7 @@ def _light_arrows(picture: ET.Element, traffic: Traffic) -> None:
 
 
 def _light_moves(picture: ET.Element, traffic: Traffic) -> None:
-    """The lines beside a substate that say where one can go from it within the room."""
+    """Highlight the lines beside a substate that name its targets within the same state."""
     for substate in (state.id for state in leaves(CONVERSATION.chart)):
         group = _found(picture, f"substate-{substate}")
         for line in group.iter(f"{{{SVG}}}text"):
@@ -161,13 +162,13 @@ def _light_moves(picture: ET.Element, traffic: Traffic) -> None:
             taken = traffic.between([substate], [(line.text or "").removeprefix("→ ")])
             if taken:
                 line.set("class", "target taken")
-                # In place of the arrow, since there is no more room than that.
+                # In place of the arrow, since there is no room beside it.
                 line.text = f"{sum(len(each.at) for each in taken)}× {taken[0].target}"
                 _put_before_tooltip(group, taken)
 
 
 def _write_stays(picture: ET.Element, traffic: Traffic) -> None:
-    """Beside each chip's deadline, or under it: how often and how long it was stayed in."""
+    """Write how often and how long the call was in each substate, beside its deadline or under it."""
     for substate in (state.id for state in leaves(CONVERSATION.chart)):
         group = _found(picture, f"substate-{substate}")
         stay = traffic.stays.get(substate)
@@ -181,7 +182,7 @@ def _write_stays(picture: ET.Element, traffic: Traffic) -> None:
 
 
 def _badge(picture: ET.Element, route: Route, count: int) -> None:
-    """A number on an arrow, half way along it, pushed aside from the arrow's labels."""
+    """Put a number on an arrow, half way along it and away from the arrow's labels."""
     text = f"{count}×"
     width = 14 + 7 * len(text)
     x, y, across = _middle(route.points)
@@ -202,7 +203,7 @@ def _badge(picture: ET.Element, route: Route, count: int) -> None:
 
 
 def _middle(points: tuple[Point, ...]) -> tuple[float, float, bool]:
-    """Half way along a route, and whether it runs across there rather than down."""
+    """The point half way along a route as (x, y), and whether the route is horizontal there."""
     pieces = list(pairwise(points))
     left = sum(_length(*piece) for piece in pieces) / 2
     for start, end in pieces:
@@ -233,7 +234,7 @@ def _found(picture: ET.Element, name: str) -> ET.Element:
 
 
 def _write_table(picture: ET.Element, journal: Journal, traffic: Traffic) -> None:
-    """Below the picture: every way that was taken, with its times."""
+    """Write the table below the diagram: every way that was taken, with its times."""
     top = CONVERSATION_LAYOUT.height
     height = top + ROW * (len(traffic.passages) + 4)
     picture.set("viewBox", f"0 0 {CONVERSATION_LAYOUT.width:g} {height:g}")
@@ -242,7 +243,7 @@ def _write_table(picture: ET.Element, journal: Journal, traffic: Traffic) -> Non
     ended = journal.ended
     seconds = (journal.last_ms - journal.head.at_ms) / 1000
     caption = (
-        f"Call {journal.head.about.session_id}: {len(journal.moments)} facts in {seconds:.1f} s,"
+        f"Call {journal.head.about.session_id}: {len(journal.handled)} facts in {seconds:.1f} s,"
         f" ended: {ended.value if ended else 'not within the journal'}"
     )
     _text(picture, "caption", MARGIN, top + ROW, caption)
@@ -258,7 +259,7 @@ def _write_table(picture: ET.Element, journal: Journal, traffic: Traffic) -> Non
 
 
 def _times_that_fit(passage: Passage) -> str:
-    """As many of the times as the column has room for."""
+    """As many of the times as fit into the column."""
     times = _all_times(passage)
     most = int(TIMES_WIDTH / CHARACTER)
     return times if len(times) <= most else times[: most - 1].rpartition(" ")[0] + " …"

@@ -1,4 +1,4 @@
-"""What a replay says: the summary, the first difference in its context, and one fact after the other."""
+"""Reports of a replay as text: the summary, the first difference with what led to it, and step by step."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import statemachine
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact
-from orchestrator.journal.format import Broke, Journal
-from orchestrator.journal.replay import CheckedStep, Replayed, replay
+from orchestrator.journal.format import Broke, HandledFact, Journal
+from orchestrator.journal.replay import Replayed, replay
 
 CONTEXT = 5
-"""So many facts are shown before a difference."""
+"""Facts that are shown before a difference."""
 
 Say = Callable[[str], None]
 Ask = Callable[[], str]
-"""Reads a line; an empty text is the end of what can be read."""
+"""Reads a line; an empty text means that the input has ended."""
 
 
 def tell_replay(journal: Journal, say: Say) -> bool:
-    """Replay, and say how it went; whether everything was the same."""
+    """Replay, and print the summary or the first difference; returns whether everything was the same."""
     before: deque[Replayed] = deque(maxlen=CONTEXT)
-    for moment in replay(journal):
-        if not moment.same:
-            for line in _difference(journal, moment, before):
+    for replayed in replay(journal):
+        if not replayed.same:
+            for line in _difference(journal, replayed, before):
                 say(line)
             return False
-        before.append(moment)
+        before.append(replayed)
     for line in _summary(journal):
         say(line)
     return True
@@ -47,20 +47,19 @@ def _summary(journal: Journal) -> Iterator[str]:
     ended = journal.ended
     yield f"{journal.path}: the same in every step and every effect."
     yield (
-        f"{len(journal.moments)} facts, {journal.transitions} transitions, {seconds:.1f} s,"
+        f"{len(journal.handled)} facts, {journal.transitions} transitions, {seconds:.1f} s,"
         f" ended: {ended.value if ended else 'not within the journal'}"
     )
     yield from told_of(journal)
 
 
 def told_of(journal: Journal) -> Iterator[str]:
-    """What call it was, and what is wrong with its journal."""
+    """The call's id, time, dialect and providers, and what is wrong with its journal."""
     head = journal.head
-    # A timestamp that no calendar has would be a strange journal, but not one that cannot be replayed.
     began = datetime.datetime.fromtimestamp(head.about.began_at / 1000, datetime.UTC)
     yield f"call {head.about.session_id}, {began:%Y-%m-%d %H:%M:%S} UTC, dialect {head.about.dialect}"
     for role, names in head.about.providers.items():
-        provider_chain = head.line_ups.get(role)
+        provider_chain = head.provider_chains.get(role)
         down = [names[each] for each in sorted(provider_chain.known_down)] if provider_chain else []
         yield f"  {role.value}: {', '.join(names)}" + (
             f" (known to be down: {', '.join(down)})" if down else ""
@@ -81,25 +80,25 @@ def told_of(journal: Journal) -> Iterator[str]:
 # --- a difference -----------------------------------------------------------------------------------------
 
 
-def _difference(journal: Journal, moment: Replayed, before: Iterable[Replayed]) -> Iterator[str]:
-    yield f"{journal.path}: a difference at fact {moment.number} of {len(journal.moments)}."
+def _difference(journal: Journal, replayed: Replayed, before: Iterable[Replayed]) -> Iterator[str]:
+    yield f"{journal.path}: a difference at fact {replayed.number} of {len(journal.handled)}."
     yield from told_of(journal)
     yield ""
     yield "Before it:"
     for earlier in before:
         yield from _lines_of(earlier, journal.head.at_ms, brief=True)
     yield ""
-    yield _title(moment, journal.head.at_ms)
-    then, now = list(_came_of(moment.recorded)), list(_came_of(moment.now))
+    yield _title(replayed, journal.head.at_ms)
+    then, now = list(_came_of(replayed.recorded)), list(_came_of(replayed.now))
     for what, a, b, c, d in SequenceMatcher(a=then, b=now, autojunk=False).get_opcodes():
         if what == "equal":
             yield from (f"    {line}" for line in then[a:b])
         else:
             yield from (f"  - {line}" for line in then[a:b])
             yield from (f"  + {line}" for line in now[c:d])
-    if then == now:  # in words the same, such as the same effects to be performed in another order
-        yield f"  - {moment.recorded}"
-        yield f"  + {moment.now}"
+    if then == now:  # such as the same effects, to be performed in another order
+        yield f"  - {replayed.recorded}"
+        yield f"  + {replayed.now}"
     yield ""
     yield "- as recorded; + as it happens now"
 
@@ -110,25 +109,25 @@ def _difference(journal: Journal, moment: Replayed, before: Iterable[Replayed]) 
 def walk(journal: Journal, ask: Ask, say: Say) -> bool:
     """Show one fact after the other: Enter for the next, a number to go there, q to end.
 
-    Returns whether everything that was shown or passed was the same.
+    Returns whether every fact up to the furthest that was shown led to the same.
     """
     for line in told_of(journal):
         say(line)
-    moments = list(replay(journal))
+    facts = list(replay(journal))
     place, furthest = 0, 0
     while True:
-        for line in _lines_of(moments[place], journal.head.at_ms, brief=False):
+        for line in _lines_of(facts[place], journal.head.at_ms, brief=False):
             say(line)
-        say(f"[{place}/{len(moments) - 1}] Enter: next, number: go there, q: end")
-        wanted = _next_place(ask, say, place, len(moments) - 1)
+        say(f"[{place}/{len(facts) - 1}] Enter: next, number: go there, q: end")
+        wanted = _next_place(ask, say, place, len(facts) - 1)
         if wanted is None:
-            return all(moment.same for moment in moments[: furthest + 1])
+            return all(replayed.same for replayed in facts[: furthest + 1])
         place = wanted
         furthest = max(furthest, place)
 
 
 def _next_place(ask: Ask, say: Say, place: int, last: int) -> int | None:
-    """Where to go; None to end."""
+    """The number of the fact to show next; None to end."""
     while line := ask():
         answer = line.strip().lower()
         if answer == "q" or (not answer and place == last):
@@ -141,48 +140,48 @@ def _next_place(ask: Ask, say: Say, place: int, last: int) -> int | None:
     return None
 
 
-def _lines_of(moment: Replayed, began_ms: float, *, brief: bool) -> Iterator[str]:
-    yield _title(moment, began_ms)
+def _lines_of(replayed: Replayed, began_ms: float, *, brief: bool) -> Iterator[str]:
+    yield _title(replayed, began_ms)
     if brief:
-        yield from (f"    {line}" for line in _steps_of(moment.recorded))
+        yield from (f"    {line}" for line in _steps_of(replayed.recorded))
         return
-    yield from (f"    {line}" for line in _came_of(moment.recorded))
-    yield "  states: " + ", ".join(f"{machine} {state}" for machine, state in moment.states)
-    if not moment.same:
+    yield from (f"    {line}" for line in _came_of(replayed.recorded))
+    yield "  states: " + ", ".join(f"{machine} {state}" for machine, state in replayed.states)
+    if not replayed.same:
         yield "  NOT the same now:"
-        yield from (f"  + {line}" for line in _came_of(moment.now))
+        yield from (f"  + {line}" for line in _came_of(replayed.now))
 
 
-def _title(moment: Replayed, began_ms: float) -> str:
-    seconds = (moment.fact.at_ms - began_ms) / 1000
-    if moment.number == 0:
+def _title(replayed: Replayed, began_ms: float) -> str:
+    seconds = (replayed.fact.at_ms - began_ms) / 1000
+    if replayed.number == 0:
         return f"#0 {seconds:+.3f} s: the call begins"
-    return f"#{moment.number} {seconds:+.3f} s: {in_words(moment.fact)}"
+    return f"#{replayed.number} {seconds:+.3f} s: {in_words(replayed.fact)}"
 
 
-def _came_of(moment: CheckedStep) -> Iterator[str]:
-    """Steps, each with its effects; then those effects that no step asked for."""
-    if isinstance(moment, Broke):
-        yield from _steps_of(moment)
+def _came_of(replayed: HandledFact) -> Iterator[str]:
+    """A line for each step, with its effects below it; then the effects that no step asked for."""
+    if isinstance(replayed, Broke):
+        yield from _steps_of(replayed)
         return
     asked = []
-    for step in moment.steps:
+    for step in replayed.steps:
         yield step_in_words(step)
         for effect in step.effects:
             yield f"  {in_words(effect)}"
             asked.append(effect)
-    yield from (in_words(effect) for effect in moment.effects if effect not in asked)
+    yield from (in_words(effect) for effect in replayed.effects if effect not in asked)
 
 
-def _steps_of(moment: CheckedStep) -> Iterator[str]:
-    if isinstance(moment, Broke):
-        yield f"a machine raised {moment.error}"
+def _steps_of(replayed: HandledFact) -> Iterator[str]:
+    if isinstance(replayed, Broke):
+        yield f"a machine raised {replayed.error}"
     else:
-        yield from map(step_in_words, moment.steps)
+        yield from map(step_in_words, replayed.steps)
 
 
 def step_in_words(step: Step) -> str:
-    """A step on one line."""
+    """A step as one line of text."""
     told = f"{step.machine}: {step.fact.name}: "
     if step.outcome is Outcome.TAKEN:
         moved = f"{step.source} -> {step.target}" if step.source != step.target else f"stays {step.source}"
@@ -191,7 +190,7 @@ def step_in_words(step: Step) -> str:
 
 
 def in_words(thing: Fact | Effect) -> str:
-    """A fact or an effect on one line, without its time."""
+    """A fact or an effect as one line of text, without its time."""
     fields = [
         f"{field.name}={_shown(getattr(thing, field.name))}"
         for field in attrs.fields(type(thing))

@@ -1,8 +1,8 @@
-"""Writes the journals of all calls of a process, off the hot path.
+"""Writes the journals of all calls of a process to disk, in one worker thread.
 
-A call hands over records and goes on: turning them into bytes, and all of the disk's time, happens in one
-worker thread, some tens of milliseconds' worth at a time. Whatever the disk does, no call waits for it; where
-records cannot be kept, the journal of that call ends, which is logged and counted.
+A call hands over its records and goes on. The worker thread turns them into bytes and writes them, those of
+some tens of milliseconds at a time, so no call waits for the disk. If the records of a call cannot be kept,
+its journal ends there, which is logged and counted.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from orchestrator.journal.redaction import Redactor
 log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
-"""Records of all calls that may wait to be written: some seconds' worth of a hundred calls."""
+"""Records of all calls that may wait to be written: those of a hundred calls for some seconds."""
 GATHER_S = 0.05
-"""How long records are gathered before they are written: what the kill of a process can cost."""
+"""How long records are gathered before they are written. They are lost if the process is killed."""
 INCOMPLETE = "incomplete journals"
-"""How they are counted."""
+"""The name under which incomplete journals are counted."""
 append = os.write
 MODE = 0o600
-"""A journal may hold what was said: it is its owner's to read."""
+"""Only the owner may read a journal, since it may hold what was said."""
 
 
 @define(eq=False)
 class JournalFile:
-    """One call's file. Only the worker thread uses it; it is open only while something is added."""
+    """The file of one call's journal. Only the worker thread uses it, and opens it only to add records."""
 
     path: Path
     redactor: Redactor | None
@@ -44,7 +44,7 @@ class JournalFile:
     _failed: bool = False
 
     def add(self, records: Sequence[Record]) -> Exception | None:
-        """Add records; returns why that is not possible, the first time. After it, nothing is added."""
+        """Add records. Returns the first error; after it nothing is added."""
         if self._failed:
             return None
         try:
@@ -55,7 +55,7 @@ class JournalFile:
         return None
 
     def _write(self, data: bytes, records: Sequence[Record]) -> None:
-        # The first time it must not exist; later it must: who moved it away does not want half a journal.
+        # At first the file must not exist; later it must: whoever moved it away does not want half a journal.
         new = 0 if self._began else os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | new, MODE)
         self._began = True
@@ -75,7 +75,7 @@ class Journals:
     directory: Path
     redacted: bool
     counts: Counter[str]
-    """Where those that are incomplete are counted."""
+    """Counts journals that are incomplete, under `INCOMPLETE`."""
     most_waiting: int = MOST_WAITING
     _waiting: deque[tuple[JournalFile, Record]] = Factory(deque)
     _arrived: Signal = Factory(Signal)
@@ -94,7 +94,7 @@ class Journals:
 
     @contextmanager
     def of_call(self, about: About) -> Iterator[CallJournal]:
-        """The journal of a call that lasts as long as the block."""
+        """The journal of a call, for as long as the block lasts."""
         file = JournalFile(self.path_of(about.session_id), Redactor() if self.redacted else None)
         lost = 0
 
@@ -127,7 +127,7 @@ class Journals:
             await self._progress.wait()
 
     async def run(self) -> None:
-        """Write until `close`, and then what is left. Not cancellable: a file that is begun is finished."""
+        """Write until `close`, and then what is left. Not cancellable, so that every journal is finished."""
         limiter = trio.CapacityLimiter(1)
         with trio.CancelScope(shield=True):
             while self._waiting or not self._closing:
@@ -141,7 +141,7 @@ class Journals:
                 self._progress.wake_all()
 
     async def _gather(self) -> None:
-        """Return when there is enough to write, or somebody waits for it, or everything is over."""
+        """Wait for a record, then for `GATHER_S`; return at once if somebody waits or `close` was called."""
         if not self._waiting and not self._closing:
             await self._arrived.wait()
         with trio.move_on_after(GATHER_S):
@@ -149,14 +149,14 @@ class Journals:
                 await self._awaited.wait()
 
     def close(self) -> None:
-        """No call will begin any more."""
+        """Say that no further call will begin."""
         self._closing = True
         self._awaited.wake_all()
         self._arrived.wake_all()
 
 
 def _write(batch: Sequence[tuple[JournalFile, Record]]) -> list[tuple[JournalFile, Exception]]:
-    """In the worker thread: one write for each file. Returns the files that failed."""
+    """In the worker thread: one write for each file. Returns the files that failed, with the errors."""
     by_file: dict[JournalFile, list[Record]] = {}
     for file, record in batch:
         by_file.setdefault(file, []).append(record)
@@ -184,7 +184,7 @@ async def open_journals(directory: Path, *, redacted: bool, counts: Counter[str]
 
 
 def check_directory(directory: Path) -> None:
-    """Make the directory, if need be, and a file in it. Raises `JournalError`."""
+    """Make the directory if need be, and try to write a file into it. Raises `JournalError`."""
     trial = directory / f".trial-{os.getpid()}"
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,14 @@ import structlog
 import trio
 from pydantic import SecretStr
 
-from adapters.at_most import at_most
 from adapters.embedded import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.link_limit import with_link_limit
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from orchestrator.providers.provider_chain import Providers
-from orchestrator.settings.providers import FLUX, LOCAL, Choice, LanguageModelEndpoint
+from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown
+from orchestrator.settings.types import FLUX, LOCAL
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
     load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
     provider = await _timed("speech to text", lambda: load(settings))
     is_fallback = name == LOCAL and settings.stt_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if is_fallback else provider
+    return with_link_limit(provider, settings.local_max_calls) if is_fallback else provider
 
 
 def _nova(settings: Settings) -> SpeechToText:
@@ -107,7 +108,7 @@ async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
     load = _embedded_text_to_speech if name == LOCAL else _cartesia
     provider = await _timed("text to speech", lambda: load(settings))
     is_fallback = name == LOCAL and settings.tts_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if is_fallback else provider
+    return with_link_limit(provider, settings.local_max_calls) if is_fallback else provider
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:

@@ -9,15 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import trio
 from attrs import Factory, define, frozen
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
 from trio_websocket import (
     ConnectionClosed,
@@ -42,6 +38,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
+from orchestrator.server.asgi import serve_request
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -171,7 +168,7 @@ class Server:
     async def _route(self, stream: trio.SocketStream) -> None:
         try:
             await self._dispatch(stream)
-        except request_head.HeadError as error:
+        except request_head.RequestError as error:
             log.info("bad request", status=error.status, error=str(error))
             await request_head.refuse(stream, error)
 
@@ -181,22 +178,15 @@ class Server:
             return
         replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
-            await self._serve_http(replayed)
+            await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
             await self._serve_websocket(replayed, self._converse)
         elif head.path == MEDIA_PATH:
-            local = is_local(request_head.peer_of(replayed), head.headers)
+            local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
             await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
-            raise request_head.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
-
-    async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
-        config = HypercornConfig()
-        config.include_server_header = False
-        app = cast(Any, ASGIWrapper(cast(Any, self._app)))
-        # ReplayedStream has everything that TCPServer uses of a stream.
-        await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
+            raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
     async def _serve_websocket(self, stream: request_head.ReplayedStream, serve: ServeSocket) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -24,8 +24,6 @@ SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # Only the first request of a connection can be an upgrade to WebSocket, so none is kept alive.
-    "connection": "close",
 }
 
 UNCACHED = {"cache-control": "no-store", "access-control-allow-origin": "*"}

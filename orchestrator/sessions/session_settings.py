@@ -8,7 +8,8 @@ from machines.facts import TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings
-from orchestrator.tools.builtin_tools import TRANSFER, built_in
+from orchestrator.settings.types import TRANSFER_CALL
+from orchestrator.tools.builtin_tools import built_in
 from orchestrator.tools.tool import Tool
 
 
@@ -27,7 +28,7 @@ class SessionSettings:
 
     def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
         """The tools that work on this kind of call: only a telephone call can be transferred."""
-        return tuple(each for each in self.tools if telephone or each.name != TRANSFER)
+        return tuple(each for each in self.tools if telephone or each.name != TRANSFER_CALL)
 
 
 def session_settings(settings: Settings) -> SessionSettings:

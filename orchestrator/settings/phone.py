@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from adapters import twilio
 from orchestrator.settings.types import Key, Lowercase, PhoneNumber, TwilioAccount, WebAddress
-
-TWILIO_URL = "https://api.twilio.com"
 
 
 class Telephone(BaseModel):
@@ -42,7 +41,7 @@ class Telephone(BaseModel):
         description="Programs on this machine may call at /twilio/media without a token: for load tests",
     )
     twilio_base_url: WebAddress = Field(
-        default=TWILIO_URL, description="Twilio's REST interface, or a proxy's"
+        default=twilio.BASE_URL, description="Twilio's REST interface, or a proxy's"
     )
     dtmf_timeout_ms: int = Field(
         default=3000,

@@ -1,4 +1,4 @@
-"""Settings of the providers: who listens, thinks and speaks, where they are, and what is asked of them."""
+"""Settings of the providers: speech to text, language model, text to speech, and the embedded models."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from typing import Annotated, Literal
 from attrs import frozen
 from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr
 
+from adapters import cartesia, deepgram, openai
 from machines.facts import Role
 from orchestrator.settings.types import (
     AUTO,
+    CARTESIA,
+    DEEPGRAM,
+    FLUX,
+    LOCAL,
+    OPENAI,
     CartesiaVoiceId,
     Key,
     Language,
@@ -27,21 +33,6 @@ from orchestrator.settings.types import (
     WebAddress,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
-OPENAI_MODEL = "gpt-4.1-2025-04-14"
-"""The reference server's model, used when OpenAI is chosen by a key alone."""
-DEEPGRAM_URL = "wss://api.deepgram.com"
-DEEPGRAM_MODEL = "nova-2"
-"""The reference server's."""
-FLUX = "flux"
-"""Deepgram's models that hear turns: in the settings they have one name."""
-CARTESIA_URL = "https://api.cartesia.ai"
-CARTESIA_MODEL = "sonic-3"
-CARTESIA_VOICE = "c961b81c-a935-4c17-bfb3-ba2239de8c2f"
-"""The reference server's default: Kyle."""
-LOCAL = "local"
-"""The embedded model of a role, in a list of providers."""
-
 
 @frozen
 class LanguageModelEndpoint:
@@ -55,45 +46,58 @@ class LanguageModelEndpoint:
 
 @frozen
 class Choice:
-    """Who serves a role, in order of preference."""
+    """The providers of a role, in order of preference."""
 
     role: Role
     wanted: tuple[str, ...]
-    """All that the settings name."""
+    """The providers that the settings name."""
     lacking: Mapping[str, str]
-    """Those among them that cannot be used, each with the setting that it lacks."""
+    """The providers among them that cannot be used, each with the setting that it lacks."""
     automatic: bool
-    """Nobody named them: the keys decided."""
+    """Whether the list is `auto`, so that the keys decided."""
+    reason: str
+    """Why these providers, in words."""
 
     @property
     def setting(self) -> str:
-        """The setting that says it."""
-        return f"{self.role.value}_providers".upper()
+        """The setting that lists the providers of the role."""
+        return _setting(self.role)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that can be used. Never empty in settings that were loaded."""
+        """The providers that can be used. Never empty in settings that were loaded."""
         return tuple(name for name in self.wanted if name not in self.lacking)
 
     @property
     def first(self) -> str:
-        """Who serves a call as long as nothing goes wrong."""
+        """The provider of a call as long as it does not fail."""
         return self.names[0]
 
 
-def _choice(role: Role, wanted: tuple[str, ...], cloud: str, lacks: Mapping[str, str]) -> Choice:
+def _choice(role: Role, wanted: tuple[str, ...], cloud: str, lacks: Mapping[str, str], reason: str) -> Choice:
+    """The choice for a role. `reason` says why the keys decide so if the list is `auto`."""
     if wanted == (AUTO,):
-        return Choice(role, (LOCAL if cloud in lacks else cloud,), {}, True)
-    return Choice(role, wanted, {name: lacks[name] for name in wanted if name in lacks}, False)
+        return Choice(role, (LOCAL if cloud in lacks else cloud,), {}, True, reason)
+    lacking = {name: lacks[name] for name in wanted if name in lacks}
+    return Choice(role, wanted, lacking, False, f"{_setting(role)} says so")
+
+
+def _setting(role: Role) -> str:
+    """The setting that lists a role's providers."""
+    return f"{role.value}_providers".upper()
+
+
+def _is_set(setting: str, value: object) -> str:
+    return f"{setting} is set" if value else f"{setting} is not set"
 
 
 class LanguageModels(BaseModel):
-    """The language model: a server with OpenAI's interface, or the embedded one where nothing is set."""
+    """The language model: a server with OpenAI's interface, or the embedded one if nothing is set."""
 
     llm_providers: LlmProviders = Field(
         default=(AUTO,),
-        description="Who thinks, in order of preference: openai (the server below), local; auto is openai "
-        "where LLM_BASE_URL or a key is set, else the embedded model",
+        description="Language models, in order of preference: openai (the server below), local; auto is "
+        "openai where LLM_BASE_URL or a key is set, else the embedded model",
     )
     llm_base_url: WebAddress | None = Field(
         default=None,
@@ -166,38 +170,40 @@ class LanguageModels(BaseModel):
     @property
     def llm_endpoint(self) -> LanguageModelEndpoint | None:
         """The configured language model server; None where there is none."""
-        base_url = self.llm_base_url or OPENAI_URL
+        base_url = self.llm_base_url or openai.BASE_URL
         at_openai = is_openai(base_url)
         key = self.llm_api_key or (self.openai_api_key if at_openai else None)
         if key is None and self.llm_base_url is None:
             return None
         organization = self.openai_organization if at_openai else None
-        return LanguageModelEndpoint(base_url, self.llm_model or OPENAI_MODEL, key, organization)
+        return LanguageModelEndpoint(base_url, self.llm_model or openai.DEFAULT_MODEL, key, organization)
 
     @property
     def llm_choice(self) -> Choice:
-        """Who thinks."""
-        lacks = {} if self.llm_endpoint else {"openai": "OPENAI_API_KEY"}
-        return _choice(Role.LLM, self.llm_providers, "openai", lacks)
+        """The language models of a call."""
+        if self.llm_endpoint:
+            return _choice(Role.LLM, self.llm_providers, OPENAI, {}, "LLM_BASE_URL or a key is set")
+        lacks = {OPENAI: "OPENAI_API_KEY"}
+        return _choice(Role.LLM, self.llm_providers, OPENAI, lacks, "neither LLM_BASE_URL nor a key is set")
 
 
 class CloudProviders(BaseModel):
-    """Who listens and who speaks: Deepgram and Cartesia where their keys are set, else the embedded models.
+    """Speech to text and text to speech: Deepgram and Cartesia if their keys are set, else embedded models.
 
     An address is for another region, a host of one's own, or simulators; the vendor's key is sent there.
     """
 
     stt_providers: SttProviders = Field(
         default=(AUTO,),
-        description="Who listens, in order of preference: deepgram, flux (of Deepgram's, too), local; auto "
-        "is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
+        description="Speech to text, in order of preference: deepgram, flux (of Deepgram's, too), local; "
+        "auto is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
     )
     deepgram_api_key: Key = Field(default=None, description="Key for Deepgram")
     deepgram_base_url: VendorAddress = Field(
-        default=DEEPGRAM_URL, description="Deepgram's address, without the path"
+        default=deepgram.BASE_URL, description="Deepgram's address, without the path"
     )
     stt_model: str = Field(
-        default=DEEPGRAM_MODEL,
+        default=deepgram.DEFAULT_MODEL,
         min_length=1,
         description="Model of the provider deepgram: a nova one, or flux (its language follows the caller's)",
     )
@@ -211,29 +217,31 @@ class CloudProviders(BaseModel):
     )
     tts_providers: TtsProviders = Field(
         default=(AUTO,),
-        description="Who speaks, in order of preference: cartesia, local; auto is cartesia where "
+        description="Text to speech, in order of preference: cartesia, local; auto is cartesia where "
         "CARTESIA_API_KEY is set, else the embedded voice",
     )
     cartesia_api_key: Key = Field(default=None, description="Key for Cartesia")
     cartesia_base_url: VendorAddress = Field(
-        default=CARTESIA_URL, description="Cartesia's address, without the path"
+        default=cartesia.BASE_URL, description="Cartesia's address, without the path"
     )
-    tts_model: str = Field(default=CARTESIA_MODEL, min_length=1, description="Cartesia's model")
+    tts_model: str = Field(default=cartesia.DEFAULT_MODEL, min_length=1, description="Cartesia's model")
     cartesia_voice_id: CartesiaVoiceId = Field(
-        default=CARTESIA_VOICE, description="Cartesia's voice for callers who choose none"
+        default=cartesia.DEFAULT_VOICE_ID, description="Cartesia's voice for callers who choose none"
     )
 
     @property
     def stt_choice(self) -> Choice:
-        """Who listens."""
-        lacks = {} if self.deepgram_api_key else dict.fromkeys(("deepgram", "flux"), "DEEPGRAM_API_KEY")
-        return _choice(Role.STT, self.stt_providers, "deepgram", lacks)
+        """Speech to text of a call."""
+        lacks = {} if self.deepgram_api_key else dict.fromkeys((DEEPGRAM, FLUX), "DEEPGRAM_API_KEY")
+        reason = _is_set("DEEPGRAM_API_KEY", self.deepgram_api_key)
+        return _choice(Role.STT, self.stt_providers, DEEPGRAM, lacks, reason)
 
     @property
     def tts_choice(self) -> Choice:
-        """Who speaks."""
-        lacks = {} if self.cartesia_api_key else {"cartesia": "CARTESIA_API_KEY"}
-        return _choice(Role.TTS, self.tts_providers, "cartesia", lacks)
+        """Text to speech of a call."""
+        lacks = {} if self.cartesia_api_key else {CARTESIA: "CARTESIA_API_KEY"}
+        reason = _is_set("CARTESIA_API_KEY", self.cartesia_api_key)
+        return _choice(Role.TTS, self.tts_providers, CARTESIA, lacks, reason)
 
 
 def _models_directory() -> Path:
@@ -242,7 +250,7 @@ def _models_directory() -> Path:
 
 
 class LocalModels(BaseModel):
-    """The embedded models, used for each role that names them or has nothing else configured."""
+    """The embedded models, used for each role that names `local` or has nothing else configured."""
 
     local_models_dir: UserPath = Field(
         default_factory=_models_directory, description="Folder that `vantum models fetch` fills"
@@ -276,5 +284,5 @@ class LocalModels(BaseModel):
 
 
 def is_openai(address: str) -> bool:
-    """Whether an address is OpenAI's own."""
-    return AnyHttpUrl(address).host == AnyHttpUrl(OPENAI_URL).host
+    """Whether an address is on OpenAI's own host."""
+    return AnyHttpUrl(address).host == AnyHttpUrl(openai.BASE_URL).host

@@ -15,15 +15,23 @@ from machines.facts import TurnMode
 from machines.phrases import BACKCHANNELS
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.providers import (
-    FLUX,
-    LOCAL,
     Choice,
     CloudProviders,
     LanguageModels,
     LocalModels,
     is_openai,
 )
-from orchestrator.settings.types import LevelName, Lowercase, Phrases, ToolNames, UserPath
+from orchestrator.settings.types import (
+    DEEPGRAM,
+    FLUX,
+    LOCAL,
+    TRANSFER_CALL,
+    LevelName,
+    Lowercase,
+    Phrases,
+    ToolNames,
+    UserPath,
+)
 
 
 class SettingsError(Exception):
@@ -88,7 +96,7 @@ class TurnTaking(BaseModel):
         default=200,
         ge=0,
         le=5000,
-        description="Speech over an answer, which is held meanwhile, that may be an interruption, in ms",
+        description="Speech over an answer, which is paused meanwhile, that may be an interruption, in ms",
     )
     barge_in_min_words: int = Field(
         default=1,
@@ -104,7 +112,7 @@ class TurnTaking(BaseModel):
         default=1000,
         ge=0,
         le=10_000,
-        description="So much more silence is needed where the words so far sound unfinished, in ms",
+        description="Further silence that is needed if the words so far sound unfinished, in ms",
     )
     llm_anticipations: int = Field(
         default=0,
@@ -134,7 +142,7 @@ class TurnTaking(BaseModel):
 
 
 class Deadlines(BaseModel):
-    """How long each thing that is waited for may take before the conversation does something else."""
+    """How long the conversation waits for each thing before it does something else."""
 
     connect_timeout_ms: int = Field(
         default=5000, ge=100, le=60_000, description="All providers are connected within this, in ms"
@@ -168,7 +176,7 @@ class Journalling(BaseModel):
 
 
 class Tools(BaseModel):
-    """What the language model can do beside speaking."""
+    """What the language model can do besides speaking."""
 
     tools: ToolNames = Field(
         default=(), description="Built-in tools that the language model may call, divided by commas"
@@ -187,7 +195,7 @@ class Settings(
     Tools,
     Telephone,
 ):
-    """All settings, checked and frozen. It knows no source; `reading_settings.load_settings` reads those."""
+    """All settings, checked and frozen. `sources.load_settings` reads them from their sources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -212,7 +220,7 @@ class Settings(
                 f"STT_MODEL is {self.stt_model!r}, but must be {FLUX!r}, since the caller's language "
                 "decides which of Deepgram's flux models listens"
             )
-        if self.stt_model == FLUX and {"deepgram", FLUX} <= set(self.stt_providers):
+        if self.stt_model == FLUX and {DEEPGRAM, FLUX} <= set(self.stt_providers):
             raise ValueError(
                 f"STT_PROVIDERS is {shown('stt_providers', self.stt_providers)}, but with STT_MODEL "
                 f"{FLUX!r} deepgram and flux are the same: leave one out, or set a nova model"
@@ -236,10 +244,10 @@ class Settings(
 
     @model_validator(mode="after")
     def _tools_are_possible(self) -> Self:
-        if "transfer_call" in self.tools and self.twilio_transfer_to is None:
+        if TRANSFER_CALL in self.tools and self.twilio_transfer_to is None:
             raise ValueError(
                 f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
-                "transfer_call needs somebody to transfer to"
+                f"{TRANSFER_CALL} needs somebody to transfer to"
             )
         return self
 
@@ -257,22 +265,23 @@ class Settings(
 
     @property
     def choices(self) -> tuple[Choice, Choice, Choice]:
-        """Who listens, thinks and speaks."""
+        """The providers of speech to text, language model and text to speech."""
         return self.stt_choice, self.llm_choice, self.tts_choice
 
     @property
     def embedded(self) -> bool:
-        """Whether an embedded model is the first choice of a role. Voice activity is embedded always."""
+        """Whether an embedded model is the first choice of a role. Voice activity, always embedded, is left
+        out."""
         return any(choice.first == LOCAL for choice in self.choices)
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
+        """Conversations at once. An embedded model that is the first choice of a role lowers the bound."""
         return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
 
 
 def shown(name: str, value: object) -> str:
-    """A setting's value as it may be printed: never a secret, nor a password inside an address."""
+    """A setting's value as it may be printed, without secrets and passwords inside addresses."""
     if is_secret(name):
         return "(a secret)"
     plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
@@ -282,7 +291,7 @@ def shown(name: str, value: object) -> str:
 
 
 def without_password(address: str) -> str:
-    """An address as it may be printed."""
+    """An address as it may be printed, with its password replaced."""
     return re.sub(r"//[^/@]*@", "//(a secret)@", address)
 
 

@@ -1,9 +1,9 @@
-"""The audit of a call: its journal is run through the machines again, and held against the invariants.
+"""The audit of a simulated call: its journal is replayed by tables, and the invariants are checked.
 
-The call ran on the library's engine; here the machines run by their tables
-(`machines/check/table_driver.py`), and every transition that was taken is named. So each call also shows that
-both agree in every step and effect. The invariants are those of `vantum check`: over facts and effects, as an
-observer sees them.
+The call itself ran on the state machine library's engine. The replay runs the machines by their transition
+tables (`machines/check/table_driver.py`), so each call also shows that both agree in every step and effect,
+and every transition that was taken is counted. The invariants are those of `vantum check`: statements about
+facts and effects, as an observer sees them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from machines.check.invariants import INVARIANTS, Invariant
 from machines.check.observer import ObservedState
 from machines.check.table_driver import run_by_tables
 from machines.check.walk import moment_of, started
-from machines.system import Charts, ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem
 from machines.tables import Row
-from orchestrator.journal.format import Broke, End, Head, Record, fact_in
+from orchestrator.journal.format import Broke, End, HandledFact, Head, Record, fact_in
 
 REPLAYED = "replayed"
-"""The name under which a difference to the journal is reported, among those of invariants."""
+"""Stands for an invariant's name where the replay differs from the journal."""
 
 
 @frozen
 class Complaint:
-    """A promise that a call broke."""
+    """A check that a call failed."""
 
-    promise: str
-    """The name of the invariant, or which other promise."""
+    check: str
+    """The name of the invariant, or which other check."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.promise}: {self.text}"
+        return f"{self.check}: {self.text}"
 
 
 def _charts(rows: Counter[Row]) -> Charts:
@@ -50,11 +50,11 @@ def _charts(rows: Counter[Row]) -> Charts:
 
 @define
 class Auditor:
-    """Holds journals against the invariants, one after the other, and counts what they exercised."""
+    """Checks the invariants on journal after journal, and counts the transitions that these took."""
 
     invariants: tuple[Invariant, ...] = INVARIANTS
-    moments: int = 0
-    """Facts that the invariants were held against."""
+    facts: int = 0
+    """Facts after which the invariants were checked."""
     rows: Counter[Row] = Factory(Counter)
     """The transitions that were taken, and how often."""
     _charts: Charts = field(init=False)
@@ -63,21 +63,21 @@ class Auditor:
         self._charts = _charts(self.rows)
 
     def complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
-        """What is wrong with a call: each promise once, where it was broken first."""
+        """The checks that a call failed, each once, where it first failed."""
         told: set[str] = set()
         for complaint in self._complaints(records):
-            if complaint.promise not in told:
-                told.add(complaint.promise)
+            if complaint.check not in told:
+                told.add(complaint.check)
                 yield complaint
 
     def _complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
         if not records:
             return
-        head, *moments = records
+        head, *others = records
         assert isinstance(head, Head)
-        system = ConversationSystem(head.policy, self._charts, head.line_ups)
+        system = ConversationSystem(head.policy, self._charts, head.provider_chains)
         observed = ObservedState()
-        for number, recorded in enumerate(moments):
+        for number, recorded in enumerate(others):
             if isinstance(recorded, Head | End):
                 return
             history = system.conversation.context.history
@@ -86,17 +86,18 @@ class Auditor:
                 yield _difference(number, recorded, handled)
             if isinstance(handled, Broke):
                 return
-            moment = moment_of(system, started(handled) if number == 0 else observed, history, handled)
-            observed = moment.after
-            self.moments += 1
+            before = started(handled) if number == 0 else observed
+            checked = moment_of(system, before, history, handled)
+            observed = checked.after
+            self.facts += 1
             for invariant in self.invariants:
-                text = invariant(moment)
+                text = invariant(checked)
                 if text is not None:
                     yield Complaint(invariant.__name__, f"{text} (fact {number})")
 
     def _again(
-        self, system: ConversationSystem, head: Head, recorded: Handled | Broke, *, first: bool
-    ) -> Handled | Broke:
+        self, system: ConversationSystem, head: Head, recorded: HandledFact, *, first: bool
+    ) -> HandledFact:
         if first:
             return system.start(head.at_ms)
         fact = fact_in(recorded)
@@ -106,5 +107,5 @@ class Auditor:
             return Broke.by(fact, error)
 
 
-def _difference(number: int, recorded: Handled | Broke, now: Handled | Broke) -> Complaint:
+def _difference(number: int, recorded: HandledFact, now: HandledFact) -> Complaint:
     return Complaint(REPLAYED, f"fact {number} leads elsewhere by the tables: {now}, recorded is {recorded}")

@@ -15,9 +15,6 @@ from machines.facts import EndReason
 from orchestrator.tools.host_utterances import has_words
 from orchestrator.tools.tool import Tool, ToolContext, ToolError, tool
 
-TRANSFER = "transfer_call"
-"""The tool that needs a telephone call and a number to transfer to."""
-
 
 @tool(reply=False)
 async def end_call(

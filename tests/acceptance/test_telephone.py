@@ -69,8 +69,8 @@ async def test_calls_both_ways_in_real_speech_are_understood_and_answered_aloud(
         heard = [words(await heard_of(call)) for call in (inbound, outbound)]
 
     for path in journals.iterdir():
-        moments = [moment for moment in read_journal(path).moments if isinstance(moment, Handled)]
-        happened = [step.fact for moment in moments for step in moment.steps]
+        handled = [each for each in read_journal(path).handled if isinstance(each, Handled)]
+        happened = [step.fact for each in handled for step in each.steps]
         understood = " ".join(fact.text for fact in happened if isinstance(fact, facts.TranscriptFinal))
         answer = " ".join(fact.text for fact in happened if isinstance(fact, facts.SegmentReady))
         assert len(words(understood) & words(QUESTION)) >= len(words(QUESTION)) - 1, understood

@@ -179,14 +179,14 @@ def _opened(steps: Iterable[Step]) -> Iterator[int]:
 # --- transitions ------------------------------------------------------------------------------------------
 
 _LINKS = ("stt link", "llm link", "tts link")
-_AGAIN = ("waiting", "endpointing", "reopening")
+_AGAIN = ("waiting", "pausing", "reopening")
 _USUAL_TURNS = (
     ("hearing", "endpointing", "finalizing", "generating", "speaking", "quiet"),
     ("hearing", "generating", "speaking", "quiet"),
     ("hearing", "endpointing", "generating", "speaking", "quiet"),
 )
 """The second and third where Flux decides."""
-_EXPECTED_DEADLINES = ("waiting", "endpointing", "retrying")
+_EXPECTED_DEADLINES = ("waiting", "pausing", "endpointing", "retrying")
 """States that their deadline ends when all goes well, or when it is time for another attempt."""
 
 

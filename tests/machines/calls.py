@@ -140,17 +140,17 @@ class Call:
         """The model failed for the third time in a row: the last words are being said, nothing heard yet."""
         self.thinking(mode=mode)
         for _ in range(2):
-            self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+            self.handle(facts.GenerationFailed(self.memory.answer.generation, FATAL))
             self.heard_all()
             self.handle(facts.RecordingStopped())
             self.final("again")
-        self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+        self.handle(facts.GenerationFailed(self.memory.answer.generation, FATAL))
         assert self.state == "speaking"
         return self
 
     def final(self, words: str) -> list[Effect]:
         """The awaited words arrive."""
-        turn = self.memory.turn_awaited
+        turn = self.memory.turns.awaited
         assert turn is not None
         return self.happens(facts.TranscriptFinal(turn, words, confidence=0.9, speech_ms=800), after_ms=100)
 
@@ -158,24 +158,28 @@ class Call:
         """The model generates a whole answer."""
         for number, text in enumerate(segments):
             self.segment(number, text)
-        self.handle(facts.GenerationFinished(self.memory.generation))
+        self.handle(facts.GenerationFinished(self.memory.answer.generation))
 
     def segment(self, number: int, text: str) -> list[Effect]:
         """The model has another segment."""
-        return self.happens(facts.SegmentReady(self.memory.generation, number, text), after_ms=50)
+        return self.happens(facts.SegmentReady(self.memory.answer.generation, number, text), after_ms=50)
 
     @property
     def utterance(self) -> int:
         """The answer that is being spoken."""
-        assert self.memory.speech_open is not None
-        return self.memory.speech_open
+        assert self.memory.answer.speech_open is not None
+        return self.memory.answer.speech_open
 
     def voiced(self, segment: int, *words: str, word_ms: float = 100) -> None:
         """A segment's audio is there, with each word as long as the others."""
         times = tuple(Word(word, n * word_ms, (n + 1) * word_ms) for n, word in enumerate(words))
         self.handle(
             facts.SegmentVoiced(
-                self.utterance, segment, word_ms * len(words), words=times, attempt=self.memory.speech_attempt
+                self.utterance,
+                segment,
+                word_ms * len(words),
+                words=times,
+                attempt=self.memory.answer.speech_attempt,
             )
         )
 
@@ -185,7 +189,9 @@ class Call:
 
     def voice_fails(self, failure: ProviderFailure = PASSING, voiced_ms: float = 0.0) -> list[Effect]:
         """The voice breaks off."""
-        fact = facts.SynthesisFailed(self.utterance, failure, voiced_ms, attempt=self.memory.speech_attempt)
+        fact = facts.SynthesisFailed(
+            self.utterance, failure, voiced_ms, attempt=self.memory.answer.speech_attempt
+        )
         return self.happens(fact)
 
     def heard_all(self) -> list[Effect]:
@@ -194,7 +200,7 @@ class Call:
 
     def exchange(self, words: str, answer: str) -> None:
         """From a quiet caller to a quiet caller: words and an answer that was heard."""
-        self.handle(facts.RecordingStarted(self.memory.turn_mode))
+        self.handle(facts.RecordingStarted(self.memory.recording.mode))
         self.handle(facts.RecordingStopped())
         self.final(words)
         self.answers(answer)

@@ -10,12 +10,13 @@ from statemachine import State
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.chart import Conversation
 from machines.conversation.context import Context
+from machines.conversation.machine import Conversation
 from machines.declarations import Ignored, Outcome, ignored, stay
 from machines.driver import Chart, Driver
 from machines.effects import Effect
-from machines.link import Link, LinkContext
+from machines.failover import LinkContext
+from machines.link import Link
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import ConversationSystem
 from tests.machines.calls import AUTOMATIC, HUNG_UP, POLICY, START, STOP

@@ -106,13 +106,13 @@ def told_calls(call: Call) -> list[CallRecord]:
 
 def final_history(call: Call) -> tuple[Message, ...]:
     """What a call that is over would remember: its facts once more, through the machines."""
-    head, *moments = call.records
+    head, *handled = call.records
     assert isinstance(head, Head)
-    system = ConversationSystem(head.policy, _tables(), head.line_ups)
+    system = ConversationSystem(head.policy, _tables(), head.provider_chains)
     system.start(head.at_ms)
-    for moment in moments[1:]:
-        assert isinstance(moment, Handled)
-        system.handle(moment.steps[0].fact)
+    for each in handled[1:]:
+        assert isinstance(each, Handled)
+        system.handle(each.steps[0].fact)
     return system.conversation.context.history
 
 

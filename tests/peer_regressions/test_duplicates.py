@@ -278,7 +278,7 @@ def commits(call: WholeCall) -> list[tuple[Message, ...]]:
     """The history after each fact of the call's journal that changed it."""
     head, *others = call.records
     assert isinstance(head, Head)
-    system = ConversationSystem(head.policy, line_ups=head.line_ups)
+    system = ConversationSystem(head.policy, line_ups=head.provider_chains)
     system.start(head.at_ms)
     histories: list[tuple[Message, ...]] = [()]
     for record in others[1:]:

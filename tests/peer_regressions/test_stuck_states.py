@@ -61,7 +61,7 @@ class FrozenProviders(AnyCall):
         answers = 3 + policy.max_queue + policy.max_host_utterances
         an_answer = policy.answer_timeout_ms + (1 + policy.voice_retries) * policy.speech_stall_timeout_ms
         longest = policy.max_turn_ms + answers * (an_answer + policy.final_transcript_timeout_ms)
-        assert self.now - began <= longest + context.ledger.known_ms() * (1 + policy.voice_retries)
+        assert self.now - began <= longest + context.answer.ledger.known_ms() * (1 + policy.voice_retries)
 
     def _something_is_owed(self) -> bool:
         return self.system.conversation.context.deadline_armed is not None
@@ -337,9 +337,9 @@ class IdleCaller(AnyCall):
         """No flag anywhere: it is the deadline of quiet, and of nothing else."""
         conversation = self.system.conversation
         context = conversation.context
-        owed = context.queue or context.turns_queued or context.host_utterances
-        waits = conversation.state == "quiet" and context.turn_mode is TurnMode.AUTOMATIC and not owed
-        speaking_on = context.continuation is Continuation.SPEAKING
+        owed = context.turns.queue or context.turns.queued or context.host_utterances
+        waits = conversation.state == "quiet" and context.recording.mode is TurnMode.AUTOMATIC and not owed
+        speaking_on = context.turns.continuation is Continuation.SPEAKING
         assert self._idle_timer_runs() is (waits and not speaking_on)
 
     def _idle_timer_runs(self) -> bool:

@@ -7,7 +7,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from adapters.cartesia.stream import KYLE
+from adapters.cartesia import DEFAULT_VOICE_ID as KYLE
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.simulators import Fault, FaultKind, Simulators

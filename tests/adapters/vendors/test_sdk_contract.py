@@ -33,6 +33,7 @@ from deepgram.listen.v2.types import ListenV2Configure
 from openai.types.chat import ChatCompletionMessageParam
 from trio.testing import MockClock
 
+from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.deepgram import sdk as deepgram_sdk
@@ -43,7 +44,7 @@ from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import SocketLimits, open_vendor_socket
 from tests.adapters.simulated_vendors import ADDRESS, KEY
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 
 LOUD = (b"\x00\x20\x00\xe0" * 80) * 100  # one second at 16 kHz
 SILENT = bytes(32_000)
@@ -290,7 +291,7 @@ def test_a_cartesia_sdk_that_has_moved_a_name_is_recognized(monkeypatch: pytest.
 
 
 def test_cartesias_address_is_the_one_that_was_given() -> None:
-    assert cartesia_sdk.socket_url(cartesia_sdk.make_client(KEY, cartesia_sdk.PRODUCTION)) == (
+    assert cartesia_sdk.socket_url(cartesia_sdk.make_client(KEY, BASE_URL)) == (
         "wss://api.cartesia.ai/tts/websocket"
     )
     client = cartesia_sdk.make_client(KEY, "http://127.0.0.1:9100/")

@@ -20,7 +20,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
 from orchestrator.simulation.speech import silence, spoken
 from protocol.twilio import Started
-from tests.adapters.vendors.listening import Heard
+from tests.adapters.vendors.stt_links import Heard
 from tests.orchestrator.memory_port import memory_port
 
 SAID = ("one two three", "four five", "six seven eight nine")

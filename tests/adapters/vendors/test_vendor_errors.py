@@ -79,23 +79,3 @@ def test_a_reported_code_stands_above_its_status() -> None:
 )
 def test_a_broken_connection_is_classed_by_its_exception(error: Exception, error_class: ErrorClass) -> None:
     assert vendor_errors.broken(DEEPGRAM, error, "").failure.error_class is error_class
-
-
-@pytest.mark.parametrize(
-    "said",
-    [f"key {KEY} is wrong", "Token abcdef0123456789", "Bearer sk-abcdef-0123456789", f"?api_key={KEY}"],
-)
-def test_no_key_gets_into_a_message(said: str) -> None:
-    printed = vendor_errors.printable(said, KEY)
-    assert KEY not in printed
-    assert "0123456789" not in printed
-
-
-def test_a_message_is_short_and_on_one_line() -> None:
-    printed = vendor_errors.printable("line\nline\n" * 200, "")
-    assert len(printed) == 200
-    assert "\n" not in printed
-
-
-def test_a_short_key_is_no_reason_to_garble_words() -> None:
-    assert vendor_errors.printable("handshake", "k") == "handshake"

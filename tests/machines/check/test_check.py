@@ -18,11 +18,12 @@ from machines.check import (
     walk_turns,
 )
 from machines.check.invariants import INVARIANTS, CheckedStep, every_request_is_answered_once
-from machines.conversation.chart import Conversation
+from machines.conversation import answers, heard_history
 from machines.conversation.context import Context
+from machines.conversation.machine import Conversation
 from machines.facts import Fact
 from machines.link import Link
-from machines.playback import PlaybackLedger
+from machines.playback_ledger import PlaybackLedger
 
 
 def test_the_same_walk_sees_the_same() -> None:
@@ -41,7 +42,7 @@ def an_ignored_pair_is_forgotten(patch: Patch) -> None:
 
 def the_voided_generation_goes_on(patch: Patch) -> None:
     def keep(self: Conversation) -> None:
-        self.context.attempts = 0
+        self.context.answer.requests = 0
 
     patch.setattr(Conversation, "void_answer", keep)
 
@@ -70,13 +71,13 @@ def closing_lasts_for_ever(patch: Patch) -> None:
 
 
 def history_keeps_what_was_said(patch: Patch) -> None:
-    patched = Context.commit
+    patched = heard_history.commit
 
-    def commit(self: Context, at_ms: float) -> tuple[str, str]:
-        self.ledger.all_heard = True
-        return patched(self, at_ms)
+    def commit(context: Context, at_ms: float) -> None:
+        context.answer.ledger.all_heard = True
+        patched(context, at_ms)
 
-    patch.setattr(Context, "commit", commit)
+    patch.setattr(answers, "commit", commit)
 
 
 def late_segments_are_spoken(patch: Patch) -> None:
@@ -90,7 +91,7 @@ def late_segments_are_spoken(patch: Patch) -> None:
 
 def the_stop_is_acknowledged_twice(patch: Patch) -> None:
     def acknowledge(self: Conversation) -> None:
-        self.context.ask(*(do.Acknowledge(request) for request in self.context.unanswered))
+        self.context.ask(*(do.Acknowledge(request) for request in self.context.recording.unanswered))
 
     patch.setattr(Conversation, "acknowledge", acknowledge)
 
@@ -98,7 +99,7 @@ def the_stop_is_acknowledged_twice(patch: Patch) -> None:
 def the_model_is_asked_while_it_answers(patch: Patch) -> None:
     def begin_answer(self: Conversation, fact: facts.SegmentReady) -> None:
         self._open_speech(fact.at_ms, replying=True)
-        self.context.ask(do.StartGeneration(self.context.generation + 100, ()))
+        self.context.ask(do.StartGeneration(self.context.answer.generation + 100, ()))
 
     patch.setattr(Conversation, "begin_answer", begin_answer)
 
@@ -146,7 +147,7 @@ def mute_ears_are_trusted(patch: Patch) -> None:
 
 
 def the_apology_is_forgotten(patch: Patch) -> None:
-    patch.setattr(Conversation, "recording_on", lambda self: not self.context.interim)
+    patch.setattr(Conversation, "recording_on", lambda self: not self.context.turns.interim)
 
 
 def parting_lasts_for_ever(patch: Patch) -> None:

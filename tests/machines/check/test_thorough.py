@@ -9,7 +9,7 @@ import pytest
 from machines import facts
 from machines.check.report import Planned, Visited, violations
 from machines.check.thorough import thorough
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 
 FACTS = 15_000
 WALKS = thorough(FACTS, Random(3).randrange)
@@ -22,7 +22,7 @@ def a_voice_that_fails_while_a_turn_waits_is_not_coped_with(monkeypatch: pytest.
 
     def voice_worth_retrying(self: Conversation, fact: facts.Fact) -> bool:
         passing = isinstance(fact, facts.SynthesisFailed) and fact.failure.error_class.retryable
-        if passing and (self.context.queue or self.context.turns_queued):
+        if passing and (self.context.turns.queue or self.context.turns.queued):
             raise ValueError("nobody thought of it")
         return patched(self, fact)
 

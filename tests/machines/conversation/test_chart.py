@@ -479,7 +479,7 @@ def test_latency_counts_from_the_last_end_of_voice() -> None:
     call.handle(facts.SpeechStopped(300), after_ms=1000)
     ended_at = call.now
     call.final("hello")
-    assert call.memory.times.voice_ended == ended_at
+    assert call.memory.turns.times.voice_ended == ended_at
 
 
 def test_history_of_odd_length_still_begins_with_the_caller() -> None:

@@ -162,51 +162,53 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(off=offs, text=texts, wait=waits)
     def interim_words(self, off: int, text: str, wait: float) -> None:
-        self.happens(facts.TranscriptInterim(self.system.conversation.context.turn + off, text), wait)
+        self.happens(
+            facts.TranscriptInterim(self.system.conversation.context.turns.current + off, text), wait
+        )
 
     @rule(off=offs, text=texts, wait=waits)
     def final_words(self, off: int, text: str, wait: float) -> None:
-        awaited = self.system.conversation.context.turn_awaited or 0
+        awaited = self.system.conversation.context.turns.awaited or 0
         self.happens(facts.TranscriptFinal(awaited + off, text), wait)
 
     @rule(off=offs, failure=failures)
     def transcription_fails(self, off: int, failure: ProviderFailure) -> None:
-        awaited = self.system.conversation.context.turn_awaited or 0
+        awaited = self.system.conversation.context.turns.awaited or 0
         self.happens(facts.TranscriptionFailed(awaited + off, failure))
 
-    @precondition(lambda self: self.system.conversation.context.turns_queued)
+    @precondition(lambda self: self.system.conversation.context.turns.queued)
     @rule(text=texts, wait=waits)
     def words_of_a_turn_that_waits(self, text: str, wait: float) -> None:
-        turn = self.system.conversation.context.turns_queued[0]
+        turn = self.system.conversation.context.turns.queued[0]
         self.happens(facts.TranscriptFinal(turn, text), wait)
 
     @rule(off=offs, text=texts, wait=waits)
     def the_provider_ends_the_turn(self, off: int, text: str, wait: float) -> None:
-        turn = self.system.conversation.context.turn + off
+        turn = self.system.conversation.context.turns.current + off
         self.happens(facts.EagerEndOfTurn(turn, text))
         self.happens(facts.EndOfTurn(turn, text), wait)
 
     @rule(off=offs)
     def the_provider_resumes_the_turn(self, off: int) -> None:
-        self.happens(facts.TurnResumed(self.system.conversation.context.turn + off))
+        self.happens(facts.TurnResumed(self.system.conversation.context.turns.current + off))
 
     @precondition(lambda self: self.system.conversation.room == "LISTENING")
     @rule(text=texts)
     def the_caller_says(self, text: str) -> None:
         self.happens(facts.RecordingStopped())
-        self.happens(facts.TranscriptFinal(self.system.conversation.context.turn_awaited or 0, text), 20.0)
+        self.happens(facts.TranscriptFinal(self.system.conversation.context.turns.awaited or 0, text), 20.0)
 
     # --- the answer ---------------------------------------------------------------------------------------
 
     def generation(self, off: int) -> int:
-        return (self.system.conversation.context.generation_open or 0) + off
+        return (self.system.conversation.context.answer.generation_open or 0) + off
 
     def utterance(self, off: int) -> int:
-        return (self.system.conversation.context.speech_open or 0) + off
+        return (self.system.conversation.context.answer.speech_open or 0) + off
 
     @rule(off=offs, text=answers, wait=waits)
     def a_segment_is_ready(self, off: int, text: str, wait: float) -> None:
-        segment = len(self.system.conversation.context.ledger.segments)
+        segment = len(self.system.conversation.context.answer.ledger.segments)
         self.happens(facts.SegmentReady(self.generation(off), segment, text), wait)
 
     @rule(off=offs, wait=waits)
@@ -221,10 +223,10 @@ class AnyCall(RuleBasedStateMachine):
     def the_model_fails(self, off: int, failure: ProviderFailure) -> None:
         self.happens(facts.GenerationFailed(self.generation(off), failure))
 
-    @precondition(lambda self: self.system.conversation.context.speech_open is not None)
+    @precondition(lambda self: self.system.conversation.context.answer.speech_open is not None)
     @rule(data=st.data(), duration=durations, timed=st.booleans())
     def a_segment_is_voiced(self, data: st.DataObject, duration: float, timed: bool) -> None:
-        segments = self.system.conversation.context.ledger.segments
+        segments = self.system.conversation.context.answer.ledger.segments
         # Voices voice segments in their order, and each once.
         silent = [n for n, segment in enumerate(segments) if segment.duration_ms is None]
         if not silent:
@@ -233,7 +235,7 @@ class AnyCall(RuleBasedStateMachine):
         texts = segments[number].text.split() if timed else []
         each = duration / max(1, len(texts))
         words = tuple(Word(text, n * each, (n + 1) * each) for n, text in enumerate(texts))
-        attempt = self.system.conversation.context.speech_attempt + data.draw(offs)
+        attempt = self.system.conversation.context.answer.speech_attempt + data.draw(offs)
         self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words, attempt=attempt))
 
     @rule(off=offs, position=durations, playing=st.booleans(), wait=waits)
@@ -246,7 +248,7 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(off=offs, failure=failures, voiced_ms=st.sampled_from([0.0, 300.0, 5_000.0]))
     def the_voice_fails(self, off: int, failure: ProviderFailure, voiced_ms: float) -> None:
-        attempt = self.system.conversation.context.speech_attempt
+        attempt = self.system.conversation.context.answer.speech_attempt
         self.happens(facts.SynthesisFailed(self.utterance(off), failure, voiced_ms, attempt=attempt))
 
     # --- time and ends ------------------------------------------------------------------------------------

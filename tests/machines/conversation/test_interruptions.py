@@ -82,7 +82,7 @@ def reluctant() -> Call:
 
 def interim(call: Call, words: str, turn: int | None = None) -> list[do.Effect]:
     """What the turn that is decided about sounds like."""
-    awaited = call.memory.turn if call.memory.turn_awaited is None else call.memory.turn_awaited
+    awaited = call.memory.turns.current if call.memory.turns.awaited is None else call.memory.turns.awaited
     return call.happens(facts.TranscriptInterim(awaited if turn is None else turn, words))
 
 
@@ -201,7 +201,7 @@ def test_words_of_a_turn_that_waits_do_not_interrupt_the_next_answer() -> None:
     call = Call(evolve(POLICY, barge_in_thinking=False)).thinking(mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    assert call.memory.turns_queued == (2,)
+    assert call.memory.turns.queued == (2,)
     call.segment(0, SAID)
     call.handle(facts.SpeechStarted())
     assert call.state == "paused"
@@ -282,7 +282,7 @@ def test_interim_words_that_come_late_interrupt_and_the_final_ones_are_answered(
     assert (call.state, call.history) == ("finalizing", HEARD)
     call.final("please stop now")
     assert call.state == "generating"
-    assert call.memory.caller_words == "please stop now"
+    assert call.memory.turns.caller_words == "please stop now"
 
 
 def test_an_eager_end_of_turn_that_comes_late_interrupts_too() -> None:
@@ -301,7 +301,7 @@ def test_who_speaks_on_while_the_words_are_weighed_is_heard_to_the_end() -> None
     call.handle(facts.SpeechStopped(300))
     call.deadline_passes()
     call.final("it now")
-    assert call.memory.caller_words == "please stop it now"
+    assert call.memory.turns.caller_words == "please stop it now"
 
 
 def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
@@ -312,7 +312,7 @@ def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
     assert (call.state, call.history) == ("endpointing", HEARD)
     call.deadline_passes()
     call.final("it now")
-    assert call.memory.caller_words == "please stop it now"
+    assert call.memory.turns.caller_words == "please stop it now"
 
 
 def test_words_that_follow_a_backchannel_are_weighed_as_well() -> None:
@@ -341,12 +341,12 @@ def test_words_of_a_voice_that_goes_on_interrupt_it_and_are_kept() -> None:
     call.handle(facts.SpeechStopped(3000))
     call.deadline_passes()
     call.final("and listen")
-    assert call.memory.caller_words == "please stop and listen"
+    assert call.memory.turns.caller_words == "please stop and listen"
 
 
 def test_interim_words_of_what_follows_interrupt_though_those_before_are_still_awaited() -> None:
     call = weighing_speech()
-    interim(call, "please stop", turn=call.memory.turn)
+    interim(call, "please stop", turn=call.memory.turns.current)
     assert (call.state, call.history) == ("finalizing", HEARD)
 
 
@@ -374,7 +374,7 @@ def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
 
 def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> None:
     call = weighing_speech()
-    call.happens(facts.TranscriptionFailed(call.memory.turn, PASSING))
+    call.happens(facts.TranscriptionFailed(call.memory.turns.current, PASSING))
     assert call.state == "confirming"
 
 
@@ -463,7 +463,7 @@ def test_a_recording_that_begins_while_words_are_weighed_is_joined_with_them() -
     call.handle(facts.RecordingStopped(STOP))
     effects = call.final("stop")
     assert do.Acknowledge(STOP) in effects
-    assert call.memory.caller_words == "please stop"
+    assert call.memory.turns.caller_words == "please stop"
 
 
 @pytest.mark.parametrize("words", ["please stop", ""])
@@ -512,7 +512,7 @@ def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: st
     call.voice_fails(FATAL)
     assert call.state == ("hearing" if state == "paused" else "finalizing")
     assert call.history == []
-    assert call.memory.caller_words == "hello"
+    assert call.memory.turns.caller_words == "hello"
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
@@ -567,7 +567,7 @@ def test_words_over_the_goodbye_keep_the_call() -> None:
     call = leaving()
     interim(call, "wait please")
     assert call.state == "hearing"
-    assert call.memory.end_after_answer is None
+    assert call.memory.answer.end_after is None
 
 
 # --- many false alarms ------------------------------------------------------------------------------------
@@ -575,7 +575,7 @@ def test_words_over_the_goodbye_keep_the_call() -> None:
 
 def test_voice_that_was_a_false_alarm_too_often_does_not_hold_the_answer() -> None:
     call = reluctant()
-    turn = call.memory.turn
+    turn = call.memory.turns.current
     assert call.happens(facts.SpeechStarted()) == [do.BeginTurn(turn + 1)]
     assert call.state == "speaking"
 
@@ -611,7 +611,7 @@ def test_after_an_interruption_voice_holds_answers_again() -> None:
 def test_a_voice_that_ends_then_is_understood_while_the_answer_goes_on() -> None:
     call = reluctant()
     call.handle(facts.SpeechStarted())
-    turn = call.memory.turn
+    turn = call.memory.turns.current
     assert call.happens(facts.SpeechStopped(LONG_VOICE_MS)) == [do.FinalizeTurn(turn), do.BeginTurn(turn + 1)]
     assert call.happens(facts.TranscriptFinal(turn, "two three")) == [
         do.NotifyTranscript(turn, "two three", 0.0, is_final=True, speech_ms=0.0)
@@ -623,7 +623,7 @@ def test_a_voice_that_ends_then_is_understood_while_the_answer_goes_on() -> None
 def test_words_understood_only_at_the_end_interrupt_it() -> None:
     call = reluctant()
     call.handle(facts.SpeechStarted())
-    turn = call.memory.turn
+    turn = call.memory.turns.current
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     effects = call.happens(facts.TranscriptFinal(turn, "please stop"))
     assert isinstance(effects[0], do.StopSpeech)
@@ -637,7 +637,7 @@ def test_noise_that_outlasts_the_answer_does_not_keep_the_callers_words_for_ever
     call.heard_all()
     assert call.state == "quiet"
     interim(call, "how is the weather")
-    began, turn = call.now, call.memory.turn
+    began, turn = call.now, call.memory.turns.current
     assert call.deadline_passes() == [do.FinalizeTurn(turn), do.BeginTurn(turn + 1)]
     assert call.now - began == POLICY.max_turn_ms
     assert call.state == "finalizing"
@@ -683,10 +683,10 @@ def test_what_is_said_while_nothing_is_being_said_is_neither_echo_nor_backchanne
     call.final("well let me think")
     assert call.state == "generating"
     call.handle(facts.SpeechStarted())
-    turn = call.memory.turn
+    turn = call.memory.turns.current
     call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     call.handle(facts.TranscriptFinal(turn, words))
-    assert call.memory.queue == (words,)
+    assert call.memory.turns.queue == (words,)
 
 
 def test_an_answer_that_begins_while_the_caller_speaks_is_held_before_its_first_word() -> None:

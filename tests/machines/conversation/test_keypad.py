@@ -311,7 +311,7 @@ def test_a_protected_greeting_is_heard_to_its_end() -> None:
 def test_a_key_during_goodbye_keeps_the_call() -> None:
     call = Call(evolve(POLICY, idle_after_ms=1_000, nudges=())).listening(AUTOMATIC)
     call.deadline_passes()
-    assert call.memory.end_after_answer is facts.EndReason.IDLE
+    assert call.memory.answer.end_after is facts.EndReason.IDLE
     press(call, "1")
     assert asked(call.deadline_passes()) == ["I pressed 1 on the keypad."]
     call.answers("Thanks.")

@@ -242,7 +242,7 @@ def test_an_answer_that_is_there_as_a_whole_need_not_be_cancelled() -> None:
     call.segment(0, "Knock knock.")
     call.handle(facts.GenerationFinished(1))
     assert call.happens(facts.TurnResumed(1)) == []
-    assert call.memory.generation_open is None
+    assert call.memory.answer.generation_open is None
 
 
 def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants() -> None:
@@ -259,7 +259,7 @@ def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants(
     call.handle(facts.EndOfTurn(1, "tell me a joke please now or never"))
     call.answers("No.")
     call.heard_all()
-    call.handle(facts.EagerEndOfTurn(call.memory.turn, "thanks"))
+    call.handle(facts.EagerEndOfTurn(call.memory.turns.current, "thanks"))
     assert asked(call)[-1] == "thanks", "the next turn has all its own"
 
 
@@ -302,10 +302,10 @@ def test_a_model_that_fails_then_has_all_its_retries() -> None:
     call.handle(facts.GenerationFailed(1, PASSING))
     call.handle(facts.EndOfTurn(1, WORDS))
     for _ in POLICY.llm_retry_delays_ms:
-        call.handle(facts.GenerationFailed(call.memory.generation, PASSING))
+        call.handle(facts.GenerationFailed(call.memory.answer.generation, PASSING))
         assert call.state == "retrying"
         call.deadline_passes()
-    call.handle(facts.GenerationFailed(call.memory.generation, PASSING))
+    call.handle(facts.GenerationFailed(call.memory.answer.generation, PASSING))
     assert call.state == "speaking"
 
 
@@ -334,7 +334,7 @@ def test_an_answer_that_was_adopted_can_be_interrupted() -> None:
     call.voiced(0, "Knock", "knock.")
     call.plays()
     call.handle(facts.SpeechStarted(), after_ms=150)
-    effects = call.happens(facts.TranscriptInterim(call.memory.turn, "please stop"))
+    effects = call.happens(facts.TranscriptInterim(call.memory.turns.current, "please stop"))
     assert do.NotifyInterrupted(1, "Knock", "knock.", 150) in effects
     assert do.CancelGeneration(1) in effects
 

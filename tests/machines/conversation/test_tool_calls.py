@@ -28,7 +28,7 @@ STEPWISE = evolve(TOOLED, tools_in_parallel=False)
 def asked_for(*calls: ToolCall, policy: ConversationPolicy = TOOLED) -> Call:
     """The model wants these called before it says anything."""
     call = Call(policy).thinking(mode=AUTOMATIC)
-    call.handle(facts.GenerationFinished(call.memory.generation, calls))
+    call.handle(facts.GenerationFinished(call.memory.answer.generation, calls))
     assert call.state == "running_tools"
     return call
 
@@ -186,7 +186,7 @@ def test_a_cough_costs_nothing() -> None:
     call.handle(facts.ToolFinished(1, "found"))
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     call.deadline_passes()
-    call.happens(facts.TranscriptFinal(call.memory.turn_awaited or 0, ""))
+    call.happens(facts.TranscriptFinal(call.memory.turns.awaited or 0, ""))
     assert call.state == "quiet"
     call.deadline_passes()
     assert call.state == "running_tools"
@@ -199,7 +199,7 @@ def test_nothing_interrupts_a_call_that_blocks_and_what_is_said_is_answered_afte
     call.handle(facts.SpeechStarted(), after_ms=100)
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     assert call.state == "running_tools"
-    call.happens(facts.TranscriptFinal(call.memory.turns_queued[0], "and a window seat"))
+    call.happens(facts.TranscriptFinal(call.memory.turns.queued[0], "and a window seat"))
     call.happens(facts.ToolFinished(1, "booked"))
     call.answers("It is booked.")
     call.heard_all()
@@ -216,7 +216,7 @@ def test_who_objects_to_what_is_announced_prevents_it() -> None:
     assert call.state == "paused"
     call.handle(facts.GenerationFinished(1, (BOOK,)))
     assert run(call.last.effects) == []
-    call.happens(facts.TranscriptInterim(call.memory.turn, "no wait stop"))
+    call.happens(facts.TranscriptInterim(call.memory.turns.current, "no wait stop"))
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     call.deadline_passes()
     call.final("no wait stop")

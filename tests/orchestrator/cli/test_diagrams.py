@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.cli import diagrams
+from orchestrator.cli.commands.machines import stale_diagrams, write_diagrams
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_files_in_the_repository_are_current() -> None:
-    assert diagrams.stale(ROOT / "diagrams") == [], "`make diagrams` draws them anew"
+    assert stale_diagrams(ROOT / "diagrams") == [], "`make diagrams` draws them anew"
 
 
 def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> None:
     directory = tmp_path / "new"
-    paths = diagrams.write(directory)
+    paths = write_diagrams(directory)
     assert sorted(path.name for path in paths) == [
         "breaker.md",
         "breaker.mmd",
@@ -30,7 +30,7 @@ def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> Non
         "link.mmd",
         "link.svg",
     ]
-    assert diagrams.stale(directory) == []
+    assert stale_diagrams(directory) == []
     paths[0].write_text("something else")
     paths[1].unlink()
-    assert diagrams.stale(directory) == paths[:2]
+    assert stale_diagrams(directory) == paths[:2]

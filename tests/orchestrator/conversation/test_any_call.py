@@ -281,7 +281,7 @@ def _histories(call: Call) -> list[tuple[Handled, tuple[Message, ...], tuple[Mes
     """The facts that changed the history, with what it was before and after."""
     head, _, *others = call.records
     assert isinstance(head, Head)
-    system = ConversationSystem(head.policy, call.charts, head.line_ups)
+    system = ConversationSystem(head.policy, call.charts, head.provider_chains)
     system.start(head.at_ms)
     found, before = [], system.conversation.context.history
     for record in others:

@@ -244,8 +244,8 @@ async def test_a_tool_that_runs_is_in_its_journal_and_then_its_result_is(tmp_pat
         """Look into the journal."""
         [path] = list(tmp_path.iterdir())  # noqa: ASYNC240
         assert path.stem == context.conversation_id
-        moments = read_journal(path).moments
-        effects = [effect for each in moments if isinstance(each, Handled) for effect in each.effects]
+        handled = read_journal(path).handled
+        effects = [effect for each in handled if isinstance(each, Handled) for effect in each.effects]
         return str([effect.call for effect in effects if isinstance(effect, RunTool)])
 
     async with talk(asks("look"), tools=[look], settings=Settings(journal_dir=tmp_path)) as held:
@@ -255,7 +255,7 @@ async def test_a_tool_that_runs_is_in_its_journal_and_then_its_result_is(tmp_pat
     assert returned.result == "[1]"
     journal = kept(await held.conversation.outcome())
     assert journal.head.policy.tools == (look.policy,)
-    steps = [step for each in journal.moments if isinstance(each, Handled) for step in each.steps]
+    steps = [step for each in journal.handled if isinstance(each, Handled) for step in each.steps]
     assert [step.fact.result for step in steps if isinstance(step.fact, ToolFinished)] == ["[1]"]
 
 

@@ -47,7 +47,7 @@ def journal_of(path: Path, records: list[Record], redactor: Redactor | None = No
 
 def differences(journal: Journal, charts: Charts | None = None) -> list[Replayed]:
     """Where a replay gives anything else than what is recorded."""
-    return [moment for moment in replay(journal, charts) if not moment.same]
+    return [fact for fact in replay(journal, charts) if not fact.same]
 
 
 def replays(directory: Path) -> None:

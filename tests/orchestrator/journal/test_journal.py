@@ -111,9 +111,9 @@ def test_what_a_fact_led_to_comes_back_in_its_order() -> None:
 
 def test_the_head_comes_back_in_full(tmp_path: Path) -> None:
     policy = ConversationPolicy(system_prompt="Be brief.", llm_retry_delays_ms=(0, 1.5), barge_in=False)
-    line_ups = {role: ProviderChain(2, frozenset({1})) for role in Role}
-    head = Head(ABOUT, policy, line_ups, 12.5)
-    beginning = ConversationSystem(policy, line_ups=line_ups).start(12.5)
+    provider_chains = {role: ProviderChain(2, frozenset({1})) for role in Role}
+    head = Head(ABOUT, policy, provider_chains, 12.5)
+    beginning = ConversationSystem(policy, line_ups=provider_chains).start(12.5)
     journal = journal_of(tmp_path / "a.journal", [head, beginning])
     assert journal.head == head
     assert journal.head.vantum
@@ -149,7 +149,7 @@ async def test_the_journal_of_every_call_is_replayed_without_a_difference(
 ) -> None:
     records = await random_call(seed)
     journal = journal_of(tmp_path / "a.journal", records)
-    assert len(journal.moments) == len(records) - 2
+    assert len(journal.handled) == len(records) - 2
     assert (journal.torn_bytes, journal.ended is not None) == (0, True)
     assert differences(journal) == []
 
@@ -187,7 +187,7 @@ async def test_a_journal_torn_at_any_byte_is_read_up_to_the_last_whole_record(
                 read_journal(torn)
             continue
         journal = read_journal(torn)
-        assert len(journal.moments) == whole - 2
+        assert len(journal.handled) == whole - 2
         assert journal.torn_bytes == length - ends[whole - 1]
         assert journal.end is None
 
@@ -202,7 +202,7 @@ def test_whatever_a_crash_leaves_at_the_end_is_no_record(
     beginning = ConversationSystem(ConversationPolicy()).start(0.0)
     path.write_bytes(frame(head) + frame(beginning) + rest)
     journal = read_journal(path)
-    assert journal.moments == ()
+    assert journal.handled == ()
     assert journal.torn_bytes == len(rest)
 
 
@@ -248,7 +248,7 @@ async def test_each_call_has_a_file_of_its_own(tmp_path: Path) -> None:
         path = tmp_path / "new" / "directory" / f"{name}.journal"
         assert path.stat().st_mode & 0o077 == 0
         journal = read_journal(path)
-        assert (journal.head.about.session_id, len(journal.moments)) == (name, facts)
+        assert (journal.head.about.session_id, len(journal.handled)) == (name, facts)
         assert journal.end is not None
         assert differences(journal) == []
 
@@ -278,7 +278,7 @@ async def test_who_waits_until_everything_is_written_can_read_it_at_once(tmp_pat
             for number in range(3):
                 journal.add(system.handle(LinkWanted(Role.STT)))
                 await journal.written()
-                assert len(read_journal(path).moments) == number + 1
+                assert len(read_journal(path).handled) == number + 1
             await journal.written()
 
 
@@ -291,7 +291,7 @@ async def test_several_calls_may_wait_for_what_is_written(tmp_path: Path) -> Non
             for number in range(5):
                 journal.add(system.handle(LinkWanted(Role.STT)))
                 await journal.written()
-                assert len(read_journal(tmp_path / f"{name}.journal").moments) == number + 1
+                assert len(read_journal(tmp_path / f"{name}.journal").handled) == number + 1
 
     async with (
         open_journals(tmp_path, redacted=False, counts=Counter()) as journals,
@@ -322,7 +322,7 @@ async def test_where_too_much_waits_a_journal_is_incomplete_and_says_so(tmp_path
             journals.most_waiting = 5
             call_of(journals, "one", facts=10)
     journal = read_journal(tmp_path / "one.journal")
-    assert len(journal.moments) == 3
+    assert len(journal.handled) == 3
     assert journal.end is not None
     assert journal.end.lost == 7
     assert counts[INCOMPLETE] == logged(logs, "journal incomplete") == 1
@@ -361,7 +361,7 @@ async def test_a_full_disk_leaves_a_journal_that_can_be_read(
     assert logged(logs, "journal cannot be written") == 1
     journal = read_journal(tmp_path / "one.journal")
     assert journal.torn_bytes > 0
-    assert len(journal.moments) > 0
+    assert len(journal.handled) > 0
     assert differences(journal) == []
 
 
@@ -376,7 +376,7 @@ async def test_a_fact_that_breaks_a_machine_is_in_the_journal_and_breaks_it_agai
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     journal = journal_of(tmp_path / "a.journal", await broken_call())
-    broke = journal.moments[-1]
+    broke = journal.handled[-1]
     assert isinstance(broke, Broke)
     assert broke.error.startswith("IndexError")
     assert differences(journal) == []

@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from machines import effects as do
 from machines import facts, history, policy, system
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 from machines.facts import Role, SegmentVoiced, SpeechStarted, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Handled
@@ -138,24 +138,27 @@ async def test_a_simulated_call_that_is_not_replayed_the_same_fails(autojump_clo
 # --- what cannot be replayed ------------------------------------------------------------------------------
 
 
-def another_format(journal: Path) -> None:
-    """Change the number in the head's content, and the checksum with it."""
+def set_format(journal: Path, number: int) -> None:
+    """Change the format in the head's content, and the checksum with it."""
     data = journal.read_bytes()
     at = data.index(b"\xa4head") + len(b"\xa4head")
     assert data[at] == FORMAT
     length = int.from_bytes(data[15:19], "little")
     content = bytearray(data[23 : 23 + length])
-    content[at - 23] = FORMAT + 1
+    content[at - 23] = number
     checksum = zlib.crc32(content, zlib.crc32(length.to_bytes(4, "little")))
     journal.write_bytes(data[:19] + checksum.to_bytes(4, "little") + bytes(content) + data[23 + length :])
 
 
-def test_another_format_is_told_in_one_sentence(journal: Path) -> None:
-    another_format(journal)
+@pytest.mark.parametrize(("number", "reader"), [(1, ", which Vantum 0.1 reads"), (FORMAT + 1, "")])
+def test_another_format_is_told_in_one_sentence_with_the_version_that_reads_it(
+    number: int, reader: str, journal: Path
+) -> None:
+    set_format(journal, number)
     result = vantum("replay", journal)
     assert result.exit_code == 2
     assert result.output == (
-        f"Error: {journal} has format {FORMAT + 1}; this version of Vantum reads format {FORMAT}.\n"
+        f"Error: {journal} has format {number}{reader}; this version of Vantum reads format {FORMAT}.\n"
     )
 
 
@@ -196,7 +199,7 @@ def test_stepping_shows_fact_state_and_effects(journal: Path) -> None:
 
 def test_stepping_ends_with_its_input_and_at_the_last_fact(journal: Path) -> None:
     assert vantum("replay", journal, "--step").exit_code == 0
-    last = len(read_journal(journal).moments)
+    last = len(read_journal(journal).handled)
     result = vantum("replay", journal, "--step", typed=f"{last}\n\n")
     assert result.exit_code == 0
     assert f"[{last}/{last}]" in result.output
@@ -250,7 +253,7 @@ def run_test(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 PATCH = """
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 
 Conversation.interruptible = lambda self: False
 """
@@ -283,7 +286,7 @@ def test_the_exported_test_is_clean_source(journal: Path, tmp_path: Path) -> Non
 def test_the_exported_test_tells_the_call_fact_by_fact(journal: Path) -> None:
     source = vantum("export-test", journal).output
     told = [line.strip() for line in source.splitlines() if line.startswith("    facts.")]
-    assert len(told) == len(read_journal(journal).moments)
+    assert len(told) == len(read_journal(journal).handled)
     assert any(line.startswith("facts.SpeechStarted(at_ms=") and line.endswith(": hearing") for line in told)
 
 

@@ -256,8 +256,8 @@ async def test_marks_that_do_not_come_back_do_not_keep_anybody_waiting(
 def facts_in(journals: Path, kind: type[F]) -> list[F]:
     """The facts of this kind in the only journal there."""
     [path] = journals.iterdir()
-    moments = [moment for moment in read_journal(path).moments if isinstance(moment, Handled)]
-    return [step.fact for moment in moments for step in moment.steps if isinstance(step.fact, kind)]
+    handled = [each for each in read_journal(path).handled if isinstance(each, Handled)]
+    return [step.fact for each in handled for step in each.steps if isinstance(step.fact, kind)]
 
 
 async def test_keys_reach_the_conversation_as_facts(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from adapters.deepgram.flux import DeepgramFlux
 from adapters.deepgram.nova import DeepgramNova
 from adapters.embedded.models import VOICE_ACTIVITY_MODEL, ModelsError
+from adapters.openai import DEFAULT_MODEL
 from adapters.simulators import Simulators, simulators
 from machines.facts import Fact, Role, TranscriptFinal
 from machines.history import Message, Speaker
 from orchestrator.providers.selection import SMOKE_TEST, brain, open_providers
-from orchestrator.settings.providers import OPENAI_MODEL
 from orchestrator.settings.settings import Settings, SettingsError
 from tests.adapters.embedded.onnx_files import loudness_of_last_second
 
@@ -27,7 +27,7 @@ from tests.adapters.embedded.onnx_files import loudness_of_last_second
         (Settings(), SMOKE_TEST),
         (Settings(local_llm_path=Path("/models/better.gguf")), "better.gguf"),
         (Settings(llm_base_url="http://localhost:11434/v1", llm_model="gemma"), "gemma"),
-        (Settings(openai_api_key=SecretStr("x")), OPENAI_MODEL),
+        (Settings(openai_api_key=SecretStr("x")), DEFAULT_MODEL),
     ],
     ids=["nothing", "another file", "another server", "a key"],
 )

@@ -333,7 +333,7 @@ async def test_muted_audio_is_not_understood(names: Names) -> None:
 async def test_a_muted_microphone_is_not_understood_until_it_is_live_again() -> None:
     async with a_call(V2) as (client, running):
         await acknowledged(client, await client.send(V2.start, {"turnMode": "manual"}))
-        await client.send("user.action.stt_silent", {"timestamp": 1.0})
+        await client.send("user.action.mute", {"timestamp": 1.0})
         await say(client, V2, "stop wait")
         await client.send("user.action.unmute", {"timestamp": 2.0})
         await say(client, V2)

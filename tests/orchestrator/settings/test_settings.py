@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pydantic
 import pytest
+from attrs import evolve
 
-from adapters.cartesia import sdk as cartesia_sdk
+from adapters import openai
 from adapters.cartesia.stream import CartesiaSettings
-from adapters.deepgram import sdk as deepgram_sdk
 from adapters.deepgram.nova import NovaSettings
 from machines.facts import TurnMode
-from orchestrator.settings.providers import CARTESIA_URL, DEEPGRAM_URL, OPENAI_MODEL, OPENAI_URL
+from machines.policy import ConversationPolicy
+from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.settings.sources import load_settings, setting_origins
 
@@ -40,6 +42,50 @@ def complaint() -> str:
 def test_every_setting_is_in_the_documents(name: str) -> None:
     documents = (Path(__file__).resolve().parents[3] / "docs").glob("*.md")
     assert any(f"`{name}`" in each.read_text(encoding="utf-8") for each in documents)
+
+
+def documented_defaults() -> list[tuple[str, str]]:
+    """Of the documents' tables of settings: each name with its default, where there are as many of both."""
+    rows: list[tuple[str, str]] = []
+    for document in (Path(__file__).resolve().parents[3] / "docs").glob("*.md"):
+        for line in document.read_text(encoding="utf-8").splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            names = re.findall(r"`([A-Z][A-Z0-9_]+)`", cells[0])
+            if (
+                len(cells) != 3
+                or not names
+                or not {name.lower() for name in names} <= set(Settings.model_fields)
+            ):
+                continue
+            defaults = [each.strip("`") for each in cells[1].split(", ")]
+            if len(defaults) == 1:
+                defaults *= len(names)
+            if len(defaults) == len(names):
+                rows += zip(names, defaults, strict=True)
+    return rows
+
+
+def test_the_defaults_in_the_documents_are_the_declared_ones() -> None:
+    compared = 0
+    for name, told in documented_defaults():
+        default = Settings.model_fields[name.lower()].default
+        if isinstance(default, bool):
+            assert told == str(default).lower(), name
+        elif isinstance(default, int | float):
+            unit = {"min": 60_000, "h": 3_600_000}
+            number, _, of = told.partition(" ")
+            assert float(number) * unit.get(of, 1) == default, name
+        elif isinstance(default, str) and told and " " not in told and not told.isdigit():
+            assert told.strip('"') in (default, "Kyle"), name
+        else:
+            continue
+        compared += 1
+    assert compared > 50, "the tables have another form now"
+
+
+def test_conversations_have_the_same_defaults_without_settings() -> None:
+    made = policy_of(Settings())
+    assert evolve(ConversationPolicy(), system_prompt=made.system_prompt, fallback=made.fallback) == made
 
 
 def test_the_defaults_are_the_reference_servers() -> None:
@@ -212,7 +258,7 @@ def test_a_key_alone_chooses_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     endpoint = load_settings().llm_endpoint
     assert endpoint is not None
-    assert (endpoint.base_url, endpoint.model) == (OPENAI_URL, OPENAI_MODEL)
+    assert (endpoint.base_url, endpoint.model) == (openai.BASE_URL, openai.DEFAULT_MODEL)
     assert endpoint.api_key is not None
     assert endpoint.api_key.get_secret_value() == "key"
 
@@ -228,7 +274,7 @@ def test_openais_key_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPat
         "llama",
         None,
     )
-    monkeypatch.setenv("LLM_BASE_URL", OPENAI_URL)
+    monkeypatch.setenv("LLM_BASE_URL", openai.BASE_URL)
     endpoint = load_settings().llm_endpoint
     assert endpoint is not None
     assert endpoint.api_key is not None
@@ -401,8 +447,6 @@ def test_what_no_vendor_could_take_is_an_error(
 
 def test_vendors_are_asked_for_the_same_as_their_adapters_would_by_themselves() -> None:
     settings = load_settings()
-    assert settings.deepgram_base_url == DEEPGRAM_URL == deepgram_sdk.PRODUCTION
-    assert settings.cartesia_base_url == CARTESIA_URL == cartesia_sdk.PRODUCTION
     assert settings.stt_model == NovaSettings().model
     assert CartesiaSettings(settings.tts_model, settings.cartesia_voice_id) == CartesiaSettings()
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from adapters.interfaces import Voice
 from machines.check.invariants import INVARIANTS, CheckedStep
-from machines.conversation.answers import AnswerActions
+from machines.conversation.recording import Recording
 from machines.facts import DigitPressed, EndReason, Fact, SayRequested
 from machines.link import Link
 from machines.system import Handled
@@ -214,15 +214,15 @@ def test_failing_calls_are_in_the_object_too() -> None:
 
 
 def test_what_a_machine_raises_is_told_with_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    def acknowledge(self: AnswerActions) -> None:
+    def acknowledge(self: Recording) -> None:
         raise ZeroDivisionError("seeded")
 
-    monkeypatch.setattr(AnswerActions, "acknowledge", acknowledge)
+    monkeypatch.setattr(Recording, "acknowledge", acknowledge)
     result = simulate("--calls", "10", "--faults", "none", "--journals", "found")
     assert result.exit_code == 1
     assert "  raised: ZeroDivisionError: seeded\n" in result.output
     journals = list(Path("found").glob("*.journal"))
-    assert isinstance(read_journal(journals[0]).moments[-1], Broke)
+    assert isinstance(read_journal(journals[0]).handled[-1], Broke)
     assert "ZeroDivisionError: seeded" in journals[0].with_suffix(".txt").read_text()
 
 
@@ -245,8 +245,8 @@ def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     result = simulate("--calls", "1", "--faults", "none")
     assert result.exit_code == 1
-    assert re.search(r"^  kept: \d task\(s\) are left$", result.output, re.M)
-    assert re.search(r"^  kept: \d links or streams are still open$", result.output, re.M)
+    assert re.search(r"^  call: \d task\(s\) are left$", result.output, re.M)
+    assert re.search(r"^  call: \d links or streams are still open$", result.output, re.M)
 
 
 def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.CaptureFixture[str]) -> None:

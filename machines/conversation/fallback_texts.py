@@ -1,0 +1,104 @@
+"""Texts of our own: greeting, re-prompt, nudges, fillers, fallback sentences and goodbyes."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines.conversation.answers import Answers
+from machines.declarations import causes
+from machines.driver import SLACK_MS
+from machines.facts import EndReason, Fact
+
+
+class FallbackTexts(Answers):
+    """Guards and actions on fallback texts."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def greets(self) -> bool:
+        """We speak first, and have not yet."""
+        return (
+            bool(self.context.policy.greeting)
+            and not self.context.turns.greeted
+            and not self.caller_has_word()
+        )
+
+    def idle(self) -> bool:
+        """A quiet caller is not waited for for ever."""
+        return self.context.policy.idle_after_ms > 0
+
+    def nudges_left(self) -> bool:
+        """There is something left to say to a quiet caller, before goodbye."""
+        return self.context.turns.nudges < len(self.context.policy.nudges)
+
+    def time_for_filler(self, fact: Fact) -> bool:
+        """The caller has waited in silence for some time, and there is time left."""
+        has_text = bool(self.context.filler()) and not self.caller_has_word()
+        return has_text and fact.at_ms + SLACK_MS < self.calls_overdue_at()
+
+    def calls_wait_ms(self, at_ms: float) -> float:
+        """Until something is to be said, or done without the calls' results."""
+        if not self.calls_awaited():
+            return 0.0
+        due_at = self.calls_overdue_at()
+        if self.context.filler():
+            silent_since = max(self.context.tools.asked_at, self.context.answer.said_at or 0.0)
+            due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
+        return max(0.0, due_at - at_ms)
+
+    # --- actions -----------------------------------------------------------------------------------------
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def greet(self, fact: Fact) -> None:
+        """It is no part of the history, which begins with the caller."""
+        self.context.turns.greeted = True
+        self._say_instead(
+            self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
+        )
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def reprompt(self, fact: Fact) -> None:
+        """The caller spoke, and speech to text found no words in it."""
+        self._say_instead(self.context.policy.reprompt, fact.at_ms)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def nudge(self, fact: Fact) -> None:
+        text = self.context.policy.nudges[self.context.turns.nudges]
+        self.context.turns.nudges += 1
+        self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_filler(self, fact: Fact) -> None:
+        """Calls take long: the caller is told that somebody is still there."""
+        text = self.context.filler()
+        self.context.tools.fillers += 1
+        self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def apologise(self, fact: Fact) -> None:
+        """Nothing was understood, for technical reasons: the caller must not be left in silence."""
+        self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
+
+    @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
+    def fall_back(self, fact: Fact) -> None:
+        """The model gave no answer: say one of our own, by how often that has happened in a row."""
+        self._void_generation()
+        self.context.answer.failures += 1
+        texts = self.context.policy.fallback
+        text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)
+        if self.context.answer.failures >= 3:
+            self.context.answer.end_after = (
+                EndReason.HANDED_OVER if self.context.policy.hand_over else EndReason.MODEL_KEPT_FAILING
+            )
+        self._say_instead(text, fact.at_ms, replying=True)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_idle_goodbye(self, fact: Fact) -> None:
+        """The caller has been quiet for too long: these are the last words, unless there is an objection."""
+        self.context.answer.end_after = EndReason.IDLE
+        self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech, do.CancelTool)
+    def say_goodbye(self, fact: Fact) -> None:
+        """What the call cannot do without is lost: say so, then close."""
+        self._overtake_calls()
+        self._say_instead(self.context.policy.fallback.third, fact.at_ms)

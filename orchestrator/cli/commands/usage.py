@@ -1,0 +1,56 @@
+"""What several commands share: reading the settings, and the sentences for what cannot be used."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.settings.settings import Settings
+
+
+class BadSetting(click.ClickException):
+    """The configuration cannot be used."""
+
+    exit_code = 2
+    """The same as click's own for a wrong command line."""
+
+
+class UnreadableFile(click.ClickException):
+    """A file that was named cannot be used."""
+
+    exit_code = 2
+    """Unlike that of a journal that differs."""
+
+
+def read_settings(**chosen: object) -> Settings:
+    """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`."""
+    from orchestrator.settings.settings import SettingsError
+    from orchestrator.settings.sources import load_settings
+
+    try:
+        return load_settings(**chosen)
+    except SettingsError as error:
+        raise BadSetting(str(error)) from None
+
+
+def listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:
+    """The sentence for an address that cannot be listened on; `or_setting`: settings choose it, too.
+
+    Raises `error` itself if it is about something else.
+    """
+    import socket
+
+    other_port = "--port or PORT" if or_setting else "--port"
+    other_host = "--host or HOST" if or_setting else "--host"
+    reasons = {
+        errno.EADDRINUSE: f"another program listens there; choose another port with {other_port}",
+        errno.EACCES: f"that needs more rights; choose a port above 1023 with {other_port}",
+        errno.EADDRNOTAVAIL: f"this machine has no such address; choose another with {other_host}",
+    }
+    if error.errno not in reasons and not isinstance(error, socket.gaierror):
+        raise error
+    reason = reasons.get(error.errno or 0, f"there is no such host; choose another with {other_host}")
+    return f"Cannot listen on {host}, port {port}: {reason}."
