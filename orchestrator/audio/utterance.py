@@ -33,13 +33,13 @@ from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.failures import failure_of
 
 SHORTEST_CHUNK_MS = 20
-"""A chunk is at least this long, except at the end."""
+"""A chunk is at least this long, except at the end of a segment or of the answer."""
 RUNNING_OUT_S = 0.04
 """When the caller has less than this left to play, the next chunk is sent even if it is not full."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; beyond it, text to speech has to wait."""
 REPORTED_EVERY_MS = 500
-"""The caller's position is reported at least once per so much sent audio, as a sign of life."""
+"""The caller's position is reported again after this much sent audio, as a sign of life."""
 
 OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
 """Waits for a text-to-speech link and opens a stream on it, at a rate in Hz. Raises `ProviderError`."""

@@ -121,7 +121,7 @@ class PhoneCall:
             self.take(fact)
 
     async def converse(self, session: MediaStream, run: Callable[[], Awaitable[None]]) -> bool:
-        """Run the conversation of this call by `run`. False if the call is over or has one already."""
+        """Run the conversation of this call by `run`. False if the call's machine wants none (any more)."""
         if phone.BeginConversation() not in self.take(phone.StreamOpened()):
             return False
         self._session, self.session_id = session, session.session_id

@@ -1,7 +1,7 @@
-"""HTTP/1.1 for an ASGI application: the one request of a connection, and its answer.
+"""Serves an ASGI application over HTTP/1.1: one request of a connection, and its answer.
 
-h11 reads and writes the bytes; the application is called as the ASGI specification says (3.0, HTTP 2.3).
-A connection carries one request, because the port looks for an upgrade to WebSocket in the first head only.
+h11 parses and makes the bytes; the application is called by the ASGI specification (3.0, HTTP 2.3). A
+connection carries one request, because an upgrade to WebSocket is recognised only in its first head.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CHUNK = 64 * 1024
 
 
 async def serve_request(app: ASGIApp, stream: ReplayedStream) -> None:
-    """Let `app` answer the request whose head `stream` begins with, and end the connection.
+    """Read a request from `stream`, let `app` answer it, and end the connection.
 
-    Raises what `app` raises, `RequestError` when the request's body is malformed or cut short, and
-    `trio.BrokenResourceError` when the client is gone before it has the answer.
+    Raises what `app` raises, `RequestError` if the request's body is malformed or cut short, and
+    `trio.BrokenResourceError` if the client is gone before the answer was sent.
     """
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     request = await _next_event(http, stream)
@@ -41,17 +41,17 @@ async def serve_request(app: ASGIApp, stream: ReplayedStream) -> None:
 
 @define
 class _Exchange:
-    """The rest of a request, and its answer, as an ASGI application receives and sends them."""
+    """The `receive` and `send` of an ASGI application, for one request."""
 
     _stream: ReplayedStream
     _http: h11.Connection
     without_body: bool
-    """The client wants to know the answer's head only."""
+    """The client wants only the head of the answer."""
     failure: RequestError | None = None
-    """Why the request cannot be read to its end."""
+    """Why the request's body cannot be read to its end."""
 
     async def receive(self) -> Message:
-        """The next piece of the body. After its end: that the client is gone, when it is."""
+        """The next piece of the body. After its end, wait until the client is gone and report that."""
         if self._http.their_state is h11.SEND_BODY:
             try:
                 event = await _next_event(self._http, self._stream)
@@ -66,7 +66,7 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """The answer's head or a piece of its body. Raises `RequestError` if the request was not whole."""
+        """Send the head or a piece of the answer. Raises `RequestError` if the request's body was bad."""
         if self.failure is not None:
             raise self.failure
         if message["type"] == "http.response.start":
@@ -82,7 +82,7 @@ class _Exchange:
 
 
 async def _next_event(http: h11.Connection, stream: ReplayedStream) -> Any:
-    """The next of h11's events. Raises `h11.RemoteProtocolError` for what is not HTTP or is cut short."""
+    """The next event of h11. Raises `h11.RemoteProtocolError` if it is not HTTP or is cut short."""
     while (event := http.next_event()) is h11.NEED_DATA:
         if http.they_are_waiting_for_100_continue:
             await _write(http, stream, h11.InformationalResponse(status_code=100, headers=[]))
@@ -101,7 +101,7 @@ def _date() -> bytes:
 
 
 def _scope(request: h11.Request, stream: ReplayedStream) -> Scope:
-    """What the application is told of the request. Who asks is unknown once the socket is gone."""
+    """The ASGI scope of the request. The client's address is unknown once the socket is gone."""
     raw_path, _, query = request.target.partition(b"?")
     return {
         "type": "http",

@@ -1,6 +1,7 @@
 """The head of a connection's first request tells whether it is WebSocket or HTTP, which share one port.
 
-The head is read here and then replayed to the library that serves the connection.
+The head is read here and then replayed to the code that serves the connection. Here is also how a connection
+is ended, and how a bad request is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from attrs import field, frozen
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
 FINISH_TIMEOUT_S = 2
-"""How long a peer that was answered may go on sending."""
+"""How long a peer may go on sending after it was answered."""
 _CHUNK = 4096
 
 
@@ -139,10 +140,10 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
 
 
 async def finish(stream: trio.abc.HalfCloseableStream) -> None:
-    """Say that nothing more comes, and wait a moment for the peer to end, too.
+    """Send the end of the stream, and wait up to `FINISH_TIMEOUT_S` for the end of the peer's.
 
-    Closing a socket resets the connection if the peer has sent what nobody read, and a reset makes the peer
-    lose what it has not read yet.
+    Closing a socket resets the connection if received bytes were not read, and a reset makes the peer lose
+    what it has not read yet.
     """
     await stream.send_eof()
     with trio.move_on_after(FINISH_TIMEOUT_S):
@@ -150,7 +151,7 @@ async def finish(stream: trio.abc.HalfCloseableStream) -> None:
 
 
 async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
-    """Drop what the peer sends, until it ends or is gone."""
+    """Read and drop what the peer sends, until it ends or is gone."""
     with suppress(trio.BrokenResourceError):
         while await stream.receive_some(_CHUNK):
             pass

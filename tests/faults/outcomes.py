@@ -135,7 +135,7 @@ def _heard(held: Held, playback: Playback) -> str:
 
 
 def _text_of(held: Held, utterance: int) -> str:
-    told = held.call.caller.told_of(do.NotifySegment)
+    told = held.call.caller.notified_of(do.NotifySegment)
     return " ".join(segment.text for segment in told if segment.generation == utterance)
 
 
