@@ -88,7 +88,7 @@ class Telephone:
     _outgoing: deque[tuple[float, StreamMessage]] = field(factory=deque, init=False)
     _to_send: Signal = field(factory=Signal, init=False)
     _sequence: int = field(default=0, init=False)
-    _cut: trio.Event = field(factory=Signal, init=False)
+    _cut: trio.Event = field(factory=trio.Event, init=False)
     _stream: trio.abc.Stream | None = field(default=None, init=False)
     _random: random.Random = field(init=False)
     _began_at: float = field(factory=trio.current_time, init=False)
