@@ -6,13 +6,12 @@ come too late, `deadlines` how long each state may last, and `faults` what is wr
 
 from __future__ import annotations
 
-import ast
 import enum
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -27,6 +26,7 @@ from machines.conversation.machine import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
 from machines.failover import LinkContext
+from machines.guard_expressions import compiled, guard_names
 from machines.history import Message, Speaker
 from machines.link import Link
 from machines.phone_call import Call, CallContext, CallPolicy
@@ -340,24 +340,11 @@ def _described(truth: Mapping[str, bool]) -> str:
     return " and ".join(name if value else f"not {name}" for name, value in truth.items()) or "no guard"
 
 
-def guard_names(guard: str) -> tuple[str, ...]:
-    """The guards that a boolean expression speaks of, in its order."""
-    return tuple(dict.fromkeys(re.findall(r"\b(?!and\b|or\b|not\b)\w+", guard)))
-
-
 def holds(guard: str, truth: Mapping[str, bool]) -> bool:
     """Whether a boolean expression over guards holds, given the truth of each."""
-    return not guard or _evaluate(ast.parse(guard, mode="eval").body, truth)
+    return bool(_of_truth(guard)(truth))
 
 
-def _evaluate(node: ast.expr, truth: Mapping[str, bool]) -> bool:
-    match node:
-        case ast.Name(id=name):
-            return truth[name]
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not _evaluate(operand, truth)
-        case ast.BoolOp(op=ast.And(), values=values):
-            return all(_evaluate(value, truth) for value in values)
-        case ast.BoolOp(op=ast.Or(), values=values):
-            return any(_evaluate(value, truth) for value in values)
-    raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
+@cache
+def _of_truth(guard: str) -> Callable[[Mapping[str, bool]], Any]:
+    return compiled(guard, itemgetter)

@@ -7,7 +7,6 @@ in the same order on the same memory. `tests/machines/check/test_table_driver.py
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from attrs import frozen
 
 from machines.driver import C, Chart
 from machines.facts import Fact
+from machines.guard_expressions import compiled
 from machines.tables import Kind, Row, rows
 
 Guard = Callable[[Fact], bool]
@@ -68,12 +68,16 @@ def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
 
 def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]]:
     """The rows of each pair of a state and an event, in the order of trial."""
+
+    def question_of(name: str) -> Guard:
+        return _taking_fact(getattr(chart, name))
+
     found: dict[tuple[str, str], tuple[ReadyRow, ...]] = {}
     for row in rows(type(chart)):
         if row.kind is not Kind.IGNORED:
             ready_row = ReadyRow(
                 row=row,
-                guard=_guard(chart, ast.parse(row.guard, mode="eval").body) if row.guard else None,
+                guard=compiled(row.guard, question_of) if row.guard else None,
                 actions=tuple(_taking_fact(getattr(chart, name)) for name in row.actions),
                 arrival=None if row.kind is Kind.INTERNAL else _nesting(row),
             )
@@ -83,23 +87,6 @@ def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]
 
 def _nesting(row: Row) -> tuple[str, ...]:
     return (row.target,) if row.target == row.target_room else (row.target_room, row.target)
-
-
-def _guard(chart: Chart[Any], node: ast.expr) -> Guard:
-    """A boolean expression over the chart's guards as one function of the fact."""
-    match node:
-        case ast.Name(id=name):
-            return _taking_fact(getattr(chart, name))
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            denied = _guard(chart, operand)
-            return lambda fact: not denied(fact)
-        case ast.BoolOp(op=ast.And(), values=values):
-            needed = tuple(_guard(chart, value) for value in values)
-            return lambda fact: all(guard(fact) for guard in needed)
-        case ast.BoolOp(op=ast.Or(), values=values):
-            alternatives = tuple(_guard(chart, value) for value in values)
-            return lambda fact: any(guard(fact) for guard in alternatives)
-    raise ValueError(f"a guard may use names, and, or, not; this does not: {ast.unparse(node)}")
 
 
 def _taking_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 
 from machines.diagrams.edges import words
+from machines.guard_expressions import guard_names
 from machines.tables import (
     Kind,
     Machine,
@@ -13,7 +14,6 @@ from machines.tables import (
     deadlines,
     events,
     fact_classes,
-    guard_names,
     leaves,
     refusals,
     room_of,

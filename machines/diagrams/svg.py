@@ -9,7 +9,7 @@ from machines.diagrams.edges import Edge, room_edges
 from machines.diagrams.layout import Layout, LayoutError, Point, Route, check
 from machines.diagrams.rooms import draw_room
 from machines.diagrams.style import SCOPE, stylesheet
-from machines.diagrams.text import LINE, in_lines, tooltip_of_edge
+from machines.diagrams.text import INDENT, LINE, in_lines, tooltip_of_edge
 from machines.tables import Machine
 
 CORNER = 12.0
@@ -59,7 +59,7 @@ def _edge(edge: Edge, route: Route, layout: Layout) -> str:
     """An arrow with its labels and, as a tooltip, all its transitions."""
     is_last = edge.target == layout.rooms[-1].room
     x, y = route.label
-    lines = [line for label in edge.labels for line in in_lines(label, route.label_width)]
+    lines = [line for label in edge.labels for line in _marked(in_lines(label, route.label_width))]
     if len(lines) > route.label_lines:
         raise LayoutError(
             f"{len(lines)} lines of labels from {edge.source} to {edge.target}: {route.label_lines} fit"
@@ -70,7 +70,7 @@ def _edge(edge: Edge, route: Route, layout: Layout) -> str:
             f"<title>{escape(tooltip_of_edge(edge))}</title>",
             f'<path class="way" d="{_path(route.points)}"/>{_head(route.points)}',
             '<g class="wide">',
-            *(_label(line, x, y + LINE * number) for number, line in enumerate(lines, 1)),
+            *(_label(line, x, y + LINE * number, style) for number, (line, style) in enumerate(lines, 1)),
             "</g>",
             "</g>",
         ]
@@ -101,9 +101,19 @@ def _head(points: tuple[Point, ...]) -> str:
     return f'<polygon class="head" points="{" ".join(f"{px:g},{py:g}" for px, py in corners)}"/>'
 
 
-def _label(line: str, x: float, y: float) -> str:
-    event, bracket, guard = line.partition("[")
-    if line.startswith("  ") or not event:
-        return f'<text class="guard" x="{x + 10:g}" y="{y:g}">{escape(line.strip())}</text>'
-    rest = f'<tspan class="guard"> {escape(bracket + guard)}</tspan>' if bracket else ""
-    return f'<text class="label" x="{x:g}" y="{y:g}">{escape(event.strip())}{rest}</text>'
+def _marked(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Each line of a label with its style: an event, which its guard may follow, or the rest of a guard."""
+    style = "label"
+    for line in lines:
+        style = "guard" if line.lstrip().startswith("[") else style
+        yield line, style
+        style = "guard" if "[" in line else style
+
+
+def _label(line: str, x: float, y: float, style: str) -> str:
+    left = x + 10 if line.startswith(INDENT) else x
+    event, bracket, guard = line.strip().partition("[")
+    if style == "guard" or not bracket:
+        return f'<text class="{style}" x="{left:g}" y="{y:g}">{escape(line.strip())}</text>'
+    rest = f'<tspan class="guard"> {escape(bracket + guard)}</tspan>'
+    return f'<text class="label" x="{left:g}" y="{y:g}">{escape(event.strip())}{rest}</text>'

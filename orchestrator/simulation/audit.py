@@ -27,14 +27,14 @@ REPLAYED = "replayed"
 
 @frozen
 class Complaint:
-    """A promise that a call broke."""
+    """A check that a call failed."""
 
-    promise: str
-    """The name of the invariant, or which other promise."""
+    check: str
+    """The name of the invariant, or which other check."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.promise}: {self.text}"
+        return f"{self.check}: {self.text}"
 
 
 def _charts(rows: Counter[Row]) -> Charts:
@@ -63,11 +63,11 @@ class Auditor:
         self._charts = _charts(self.rows)
 
     def complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
-        """What is wrong with a call: each promise once, where it was broken first."""
+        """The checks that a call failed, each once, where it first failed."""
         told: set[str] = set()
         for complaint in self._complaints(records):
-            if complaint.promise not in told:
-                told.add(complaint.promise)
+            if complaint.check not in told:
+                told.add(complaint.check)
                 yield complaint
 
     def _complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:

@@ -21,7 +21,7 @@ from adapters.simulators import Latencies, Latency, Script, Simulators, simulato
 from adapters.vendor_socket import SocketLimits
 from machines.facts import ErrorClass
 from orchestrator.simulation.speech import VOCABULARY
-from tests.adapters.vendors.listening import Heard
+from tests.adapters.vendors.stt_links import Heard
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "ws://simulated.invalid:1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.vad_hysteresis import VadHysteresis, VoiceGateSettings
+from adapters.vad_hysteresis import VadHysteresis, VadSettings
 from machines.facts import Fact, SpeechStarted, SpeechStopped
 
 WINDOW_MS = 32
@@ -60,7 +60,7 @@ def test_audio_that_ends_while_somebody_speaks_ends_the_speech() -> None:
 
 
 def test_a_longer_onset_can_be_asked_for() -> None:
-    gate = VadHysteresis(VoiceGateSettings(onset_ms=160))
+    gate = VadHysteresis(VadSettings(onset_ms=160))
     assert run(gate, *[0.9] * 5) == [(160, SpeechStarted())]
 
 

@@ -78,7 +78,7 @@ def outcome_of(held: Held) -> CallOutcome:
     return CallOutcome(
         tuple(_turn_outcome(held, turn) for turn in held.turns),
         tuple(_paths(held)),
-        tuple(trouble.value for trouble in caller.client_errors()),
+        tuple(error.value for error in caller.client_errors()),
         ", ".join(reason.value for reason in caller.closed_for),
         held.ended_at - held.hung_up_at,
     )
@@ -135,7 +135,7 @@ def _heard(held: Held, playback: Playback) -> str:
 
 
 def _text_of(held: Held, utterance: int) -> str:
-    told = held.call.caller.told_of(do.NotifySegment)
+    told = held.call.caller.notified_of(do.NotifySegment)
     return " ".join(segment.text for segment in told if segment.generation == utterance)
 
 

@@ -246,3 +246,17 @@ def test_long_labels_are_broken_before_their_guards() -> None:
     assert in_lines("link failed [worth retrying]", 1000) == ["link failed [worth retrying]"]
     assert in_lines("link failed [worth retrying]", 110) == ["link failed", "  [worth retrying]"]
     assert in_lines("link deadline passed", 100) == ["link deadline", "  passed"]
+
+
+def test_a_broken_label_shows_as_guard_only_what_is_a_guard() -> None:
+    """Guards are grey and italic: the second line of a long event must not look like one."""
+    picture = diagrams.svg_of_link()
+    for line, style in [
+        ("link replacement", "label"),
+        ("wanted", "label"),
+        ("[another ready or", "guard"),
+        ("worth waiting]", "guard"),
+    ]:
+        assert set(re.findall(rf'<text class="(label|guard)"[^>]*>{re.escape(line)}</text>', picture)) == {
+            style
+        }

@@ -10,6 +10,7 @@ from statemachine import State
 from machines.conversation.machine import Conversation
 from machines.declarations import Ignored, declared_effects, ignored
 from machines.driver import Chart
+from machines.guard_expressions import guard_names
 from machines.link import Link
 from machines.tables import (
     LINK,
@@ -19,7 +20,6 @@ from machines.tables import (
     deadlines,
     events,
     faults,
-    guard_names,
     holds,
     leaves,
     refusals,

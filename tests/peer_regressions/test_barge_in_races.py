@@ -70,7 +70,7 @@ async def test_r01_no_audio_of_an_answer_follows_its_interruption_whenever_it_co
         async with hold_call(slow, policy=INSTANT) as call:
             await ask_first(call)
             await call.reaches("generating")
-            generation = call.caller.told_of(do.NotifyAnswerStarted)[-1].generation
+            generation = call.caller.notified_of(do.NotifyAnswerStarted)[-1].generation
             began_ms = trio.current_time() * 1000
             await trio.sleep(offset_ms / 1000)
             states.add(call.state)
@@ -116,10 +116,10 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
         await trio.sleep(0.05)
         assert (call.providers.llm.running, call.providers.tts.running) == (0, 0)
         [playback] = call.caller.playbacks
-        told = len(call.caller.told)
+        told = len(call.caller.notified)
         await trio.sleep(60)
         assert playback.cause is StopCause.INTERRUPTED
-        later = [each for each in call.caller.told[told:] if isinstance(each, do.NotifySegment)]
+        later = [each for each in call.caller.notified[told:] if isinstance(each, do.NotifySegment)]
         assert all(each.generation > playback.utterance for each in later), "of the next answer"
     assert broken_promises(call) == []
 

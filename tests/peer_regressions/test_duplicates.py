@@ -314,7 +314,7 @@ async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeti
                 await speak_up(call)
                 await call.keep_quiet(700)
         await call.until(lambda: call.state == "quiet")
-        greetings = [each for each in call.caller.told_of(do.NotifySegment) if each.text == GREETING]
+        greetings = [each for each in call.caller.notified_of(do.NotifySegment) if each.text == GREETING]
         assert len(greetings) == 1
         histories = commits(call)
         assert len(histories) > 2

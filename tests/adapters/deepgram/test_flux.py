@@ -12,7 +12,7 @@ from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from tests.adapters.simulated_vendors import ADDRESS, KEY, Switchboard
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 from tests.adapters.vendors.test_junk import turn_info, vendor
 
 

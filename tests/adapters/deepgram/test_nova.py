@@ -15,7 +15,7 @@ from adapters.simulators import Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import fails_with
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 
 
 async def test_a_finalized_turn_gets_all_its_words(

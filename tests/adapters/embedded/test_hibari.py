@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from adapters.embedded.hibari import SAMPLE_RATE, HibariTextToSpeech
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import ModelsError
-from adapters.embedded.timing import Timing
 from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 
 

@@ -12,9 +12,9 @@ import pytest
 import trio
 from attrs import define, field
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY, ModelsError
 from adapters.embedded.moonshine import MoonshineSpeechToText
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
 from machines.facts import ErrorClass, Fact, TranscriptFinal, TranscriptInterim, TranscriptionFailed
 from tests.adapters.conftest import Speech

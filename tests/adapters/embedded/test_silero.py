@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import SPEECH_TO_TEXT_MODEL, ModelsError
 from adapters.embedded.silero import SileroVoiceActivity
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, Samples
 from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact, SpeechStarted, SpeechStopped

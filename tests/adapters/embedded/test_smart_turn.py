@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trio
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import VOICE_ACTIVITY_MODEL, ModelsError
 from adapters.embedded.smart_turn import SmartTurn
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, Samples
 from tests.adapters.embedded.onnx_files import loudness_of_last_second
 

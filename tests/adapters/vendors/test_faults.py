@@ -27,7 +27,7 @@ from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
-from tests.adapters.vendors.listening import Heard, be_silent, loud, send, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak
 
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT
 TRANSIENT, CONNECTION, TIMEOUT = ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT

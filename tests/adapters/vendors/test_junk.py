@@ -21,7 +21,7 @@ from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 from adapters.simulators.wire import ByteStream, HangupError, WebSocketWire, read_head
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import Switchboard, fails_with
-from tests.adapters.vendors.listening import Heard, speak
+from tests.adapters.vendors.stt_links import Heard, speak
 
 
 class Vendor:

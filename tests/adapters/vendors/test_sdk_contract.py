@@ -44,7 +44,7 @@ from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import SocketLimits, open_vendor_socket
 from tests.adapters.simulated_vendors import ADDRESS, KEY
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 
 LOUD = (b"\x00\x20\x00\xe0" * 80) * 100  # one second at 16 kHz
 SILENT = bytes(32_000)

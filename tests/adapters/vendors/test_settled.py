@@ -13,7 +13,7 @@ from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled,
 from adapters.simulators import Fault, FaultKind, Simulators
 from machines.facts import EndOfTurn
 from orchestrator.simulation.speech import silence, spoken
-from tests.adapters.vendors.listening import Heard, be_silent, loud, send
+from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send
 
 SAID = ("one two three", "four five", "six seven eight nine")
 ALL_WORDS = " ".join(SAID)

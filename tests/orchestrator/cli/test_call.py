@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from machines.phone_call import Call
 from machines.tables import leaves
-from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, hold
+from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
 
@@ -32,7 +32,7 @@ async def http_to(line: Line, token: str | None = None) -> AsyncIterator[httpx2.
 
 async def call(line: Line, told: list[str], number: str = THEIRS, token: str | None = None) -> bool:
     async with http_to(line, token) as http:
-        return await hold(http, {"to": number, "greeting": "Good morning."}, told.append)
+        return await place_call(http, {"to": number, "greeting": "Good morning."}, told.append)
 
 
 async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
@@ -86,4 +86,4 @@ async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
 async def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
     async with client("http://127.0.0.1:1", None) as http:
         with pytest.raises(CallError, match=r"^The server at http://127.0.0.1:1 cannot be asked"):
-            await hold(http, {"to": THEIRS}, print)
+            await place_call(http, {"to": THEIRS}, print)

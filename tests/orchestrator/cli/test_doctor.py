@@ -82,7 +82,7 @@ def test_a_configured_model_that_is_not_there_is_a_problem(monkeypatch: pytest.M
     monkeypatch.setenv("LOCAL_STT_DIR", "nowhere")
     findings = examine(load_settings())
     assert problem(findings, "llm") == "there is no file nowhere.gguf"
-    assert "nowhere holds no encoder_model.ort" in problem(findings, "stt")
+    assert "nowhere lacks encoder_model.ort" in problem(findings, "stt")
 
 
 def test_a_turn_model_is_examined_only_where_one_is_named(

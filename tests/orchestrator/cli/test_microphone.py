@@ -103,20 +103,20 @@ def test_the_loudspeaker_plays_what_arrives_and_falls_silent_when_told(
     sounds: Sounds, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Loudspeaker(sounds) as loudspeaker:
-        loudspeaker.overhear(protocol.AudioOutputStart("u", 24_000, 0.0))
-        loudspeaker.overhear(protocol.AudioOutputChunk(b"abcdef", "u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputStart("u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputChunk(b"abcdef", "u", 24_000, 0.0))
         (stream,) = sounds.opened
         assert stream.options["samplerate"] == 24_000
         assert stream.heard(4) == b"abcd"
         assert stream.heard(4) == b"ef\0\0"
-        loudspeaker.overhear(protocol.AudioOutputChunk(b"ghij", "u", 24_000, 0.0))
-        loudspeaker.overhear(protocol.AudioOutputCancel("u", "interrupted", 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputChunk(b"ghij", "u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputCancel("u", "interrupted", 0.0))
         assert stream.heard(4) == bytes(4)
-        loudspeaker.overhear(protocol.AudioOutputStart("v", 48_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputStart("v", 48_000, 0.0))
         assert stream.closed
-        loudspeaker.overhear(protocol.TranscriptResult("hello", 1.0, is_final=True))
-        loudspeaker.overhear(protocol.ConversationResponseToken("Hi.", 0))
-        loudspeaker.overhear(protocol.ConversationStateInterrupted("", 0.0))
+        loudspeaker.on_payload(protocol.TranscriptResult("hello", 1.0, is_final=True))
+        loudspeaker.on_payload(protocol.ConversationResponseToken("Hi.", 0))
+        loudspeaker.on_payload(protocol.ConversationStateInterrupted("", 0.0))
     assert all(stream.closed for stream in sounds.opened)
     assert capsys.readouterr().out.splitlines() == [
         "You:    hello",

@@ -21,7 +21,7 @@ from adapters.interfaces import Samples
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes, read_wav, write_wav
 from orchestrator.cli import talk_client as client_module
-from orchestrator.cli.talk import Call, as_lines, as_map, hold
+from orchestrator.cli.talk import Call, as_lines, as_map, run_call
 from orchestrator.cli.talk_client import TalkError, talk_client
 from protocol import Payload
 
@@ -274,7 +274,7 @@ async def refusal(peer: Peer) -> None:
     [
         (busy, "The server is busy: 4 of 4 calls are going on."),
         (closing, r"The server closed the call \(code 1001: going away\)."),
-        (nonsense, "The server said something unreadable"),
+        (nonsense, "The server sent something unreadable"),
         (refusal, "The server refuses: no brain today"),
     ],
 )
@@ -326,7 +326,7 @@ async def test_a_server_of_another_kind_is_recognized(reply: bytes, monkeypatch:
         (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         with pytest.raises(
-            TalkError, match=r"is no WebSocket of a Vantum server|did not open a WebSocket within 0\.3 s"
+            TalkError, match=r"is not a WebSocket of a Vantum server|did not open a WebSocket within 0\.3 s"
         ):
             async with talk_client(f"ws://127.0.0.1:{port}/ws") as client:
                 await client.ready()
@@ -359,7 +359,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
 ) -> None:
     async with following(two_answers) as url:
         out = tmp_path / "out.wav"
-        assert await hold(
+        assert await run_call(
             Call(url, (spoken, spoken), TurnMode.MANUAL, out, as_json=True, interrupt_after=None)
         )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
@@ -390,7 +390,9 @@ async def test_a_single_file_is_said_twice_to_interrupt_and_told_for_people(
         await peer.finish("Yes?", 2)
 
     async with following(script) as url:
-        assert await hold(Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01))
+        assert await run_call(
+            Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01)
+        )
     shown = capsys.readouterr().out
     assert "interrupted after 640 ms; heard: A long\n" in shown
     assert "Turn 2:" in shown
@@ -409,7 +411,7 @@ async def test_what_was_said_before_the_call_broke_is_still_told(
     out = tmp_path / "out.wav"
     async with following(script) as url:
         with pytest.raises(TalkError, match="1011"):
-            await hold(Call(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
+            await run_call(Call(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
     assert json.loads(capsys.readouterr().out)["understood"] == "half a"
     assert len(read_wav(out)[0]) == 0
 
@@ -420,7 +422,7 @@ async def test_a_turn_with_an_error_makes_the_call_a_failure(
     monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.05)
     async with following(Peer.listen) as url:
         call = Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=None)
-        assert not await hold(call)
+        assert not await run_call(call)
 
 
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -429,7 +431,7 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         "ws://localhost:1", (tmp_path / "x.wav",), TurnMode.MANUAL, None, as_json=False, interrupt_after=None
     )
     with pytest.raises(TalkError, match=r"x\.wav is not a PCM WAV file"):
-        await hold(call)
+        await run_call(call)
 
 
 def test_a_turn_without_an_answer_can_be_told() -> None:

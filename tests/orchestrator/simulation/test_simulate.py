@@ -245,8 +245,8 @@ def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     result = simulate("--calls", "1", "--faults", "none")
     assert result.exit_code == 1
-    assert re.search(r"^  kept: \d task\(s\) are left$", result.output, re.M)
-    assert re.search(r"^  kept: \d links or streams are still open$", result.output, re.M)
+    assert re.search(r"^  call: \d task\(s\) are left$", result.output, re.M)
+    assert re.search(r"^  call: \d links or streams are still open$", result.output, re.M)
 
 
 def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
-from adapters.at_most import at_most
 from adapters.interfaces import ProviderError
+from adapters.link_limit import with_link_limit
 from machines.facts import ErrorClass, Fact
 from orchestrator.simulation.behaviour import Fails, Opening, Plan, script
 from orchestrator.simulation.stt import SimulatedSpeechToText
@@ -22,12 +22,12 @@ def nobody_listens(fact: Fact) -> None:
 
 
 def speech_to_text(limit: int, openings: Plan[Opening] | None = None) -> Open:
-    provider = at_most(SimulatedSpeechToText(openings=openings), limit)
+    provider = with_link_limit(SimulatedSpeechToText(openings=openings), limit)
     return lambda: provider.open(nobody_listens, "en")
 
 
 def text_to_speech(limit: int, openings: Plan[Opening] | None = None) -> Open:
-    provider = at_most(SimulatedTextToSpeech(openings=openings), limit)
+    provider = with_link_limit(SimulatedTextToSpeech(openings=openings), limit)
     return lambda: provider.open("en")
 
 
@@ -62,8 +62,8 @@ async def test_a_link_that_cannot_be_opened_or_ends_badly_takes_no_place(
 
 def test_it_goes_by_the_same_name_and_says_the_same_of_itself() -> None:
     provider = SimulatedSpeechToText()
-    assert at_most(provider, 1).name == provider.name
-    assert not at_most(provider, 1).ends_turns
+    assert with_link_limit(provider, 1).name == provider.name
+    assert not with_link_limit(provider, 1).ends_turns
     provider.ends_turns = True
-    assert at_most(provider, 1).ends_turns
-    assert at_most(SimulatedTextToSpeech(), 1).name == SimulatedTextToSpeech.name
+    assert with_link_limit(provider, 1).ends_turns
+    assert with_link_limit(SimulatedTextToSpeech(), 1).name == SimulatedTextToSpeech.name

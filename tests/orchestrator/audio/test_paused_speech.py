@@ -1,4 +1,4 @@
-"""An answer that is held and resumed, for a caller whose side drops what it has not played."""
+"""An answer that is paused and resumed, for a caller whose side drops what it has not played."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Spoken:
 
 @asynccontextmanager
 async def speaking(pacing: Pacing) -> AsyncIterator[Spoken]:
-    """The answer is spoken to its end, unless the block holds it."""
+    """The answer is spoken to its end, unless the block pauses it."""
     facts: list[Fact] = []
-    caller = SimulatedCaller(pacing=pacing, drops_when_held=True)
+    caller = SimulatedCaller(pacing=pacing, drops_when_paused=True)
     utterance = Utterance(1, caller, pacing, facts.append)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, lambda rate: voice.speak(rate, None))
@@ -60,7 +60,7 @@ async def test_that_the_caller_hears_nothing_more_is_told_at_once(
 ) -> None:
     async with speaking(pacing) as spoken:
         await trio.sleep(0.5)
-        spoken.utterance.hold()
+        spoken.utterance.pause()
         heard_ms = 500 - pacing.settle_ms
         assert spoken.position().position_ms == pytest.approx(heard_ms)
         assert not spoken.position().playing
@@ -70,15 +70,15 @@ async def test_that_the_caller_hears_nothing_more_is_told_at_once(
 
 
 @PACINGS
-@pytest.mark.parametrize("held_s", [0, 0.01, 0.1, 1])
+@pytest.mark.parametrize("paused_s", [0, 0.01, 0.1, 1])
 async def test_whatever_the_pause_all_is_heard_once_and_sent_only_a_little_ahead(
-    pacing: Pacing, held_s: float, autojump_clock: MockClock
+    pacing: Pacing, paused_s: float, autojump_clock: MockClock
 ) -> None:
     async with speaking(pacing) as spoken:
         for _ in range(3):
             await trio.sleep(0.43)
-            spoken.utterance.hold()
-            await trio.sleep(held_s)
+            spoken.utterance.pause()
+            await trio.sleep(paused_s)
             spoken.utterance.resume()
     assert spoken.caller.complaints == []
     assert spoken.playback.heard_ms(1e9) == pytest.approx(3000, abs=1)
@@ -93,7 +93,7 @@ async def test_the_end_is_announced_again_when_it_was_dropped_too(
     async with speaking(pacing) as spoken:
         await trio.sleep(2.9)
         assert spoken.playback.over
-        spoken.utterance.hold()
+        spoken.utterance.pause()
         assert not spoken.playback.over
         await trio.sleep(1)
         spoken.utterance.resume()
@@ -101,9 +101,20 @@ async def test_the_end_is_announced_again_when_it_was_dropped_too(
     assert spoken.playback.ended_with_ms == pytest.approx(3000, abs=1)
 
 
+async def test_an_answer_that_is_paused_twice_goes_on_when_it_is_resumed(autojump_clock: MockClock) -> None:
+    with trio.fail_after(60):
+        async with speaking(LEGACY_PACING) as spoken:
+            for _ in range(2):
+                await trio.sleep(0.5)
+                spoken.utterance.pause()
+            await trio.sleep(0.5)
+            spoken.utterance.resume()
+    assert spoken.playback.ended_with_ms == pytest.approx(3000, abs=1)
+
+
 @define
 class Numbered:
-    """A voice whose pieces come just before the caller runs out; each has its number as its level."""
+    """A stream whose pieces come just before they are needed; the level of each is its number."""
 
     given: trio.Event = Factory(trio.Event)
     """Set when a piece was taken."""
@@ -125,11 +136,11 @@ class Numbered:
 
 
 @pytest.mark.parametrize("ticks", range(7))
-async def test_a_hold_while_a_chunk_is_on_its_way_changes_no_order(
+async def test_a_pause_while_a_chunk_is_on_its_way_changes_no_order(
     ticks: int, autojump_clock: MockClock
 ) -> None:
     voice = Numbered()
-    caller = SimulatedCaller(drops_when_held=True)
+    caller = SimulatedCaller(drops_when_paused=True)
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
 
     @asynccontextmanager
@@ -144,7 +155,7 @@ async def test_a_hold_while_a_chunk_is_on_its_way_changes_no_order(
             await voice.given.wait()
             for _ in range(ticks):
                 await trio.lowlevel.checkpoint()
-            utterance.hold()
+            utterance.pause()
             utterance.resume()
     heard = np.concatenate([chunk.samples for chunk in caller.playbacks[0].chunks])
     assert np.all(np.diff(heard) >= 0)
