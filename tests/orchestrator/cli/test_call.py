@@ -1,4 +1,4 @@
-"""`vantum call`: what it tells of a call, and how it ends."""
+"""`vantum call`: what it prints of a call, and its exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def call(line: Line, told: list[str], number: str = THEIRS, token: str | N
         return await place_call(http, {"to": number, "greeting": "Good morning."}, told.append)
 
 
-async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
+async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> None:
     told: list[str] = []
     async with a_line() as line:
         assert await call(line, told)
@@ -83,7 +83,7 @@ async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
             await call(line, [], token="wrong")
 
 
-async def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
+async def test_a_server_that_cannot_be_reached_is_an_error_of_one_sentence() -> None:
     async with client("http://127.0.0.1:1", None) as http:
         with pytest.raises(CallError, match=r"^The server at http://127.0.0.1:1 cannot be asked"):
             await place_call(http, {"to": THEIRS}, print)
