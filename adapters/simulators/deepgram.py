@@ -1,4 +1,4 @@
-"""Deepgram, simulated: the v1 (Nova) and v2 (Flux) interfaces of streaming speech to text.
+"""The simulated Deepgram: the v1 (Nova) and v2 (Flux) interfaces of streaming speech to text.
 
 Sources: developers.deepgram.com (finalize, audio-keep-alive, endpointing, utterance-end, flux/state,
 flux/force-end-turn, stt-troubleshooting-websocket-data-and-net-errors) and the types of deepgram-sdk 7.17.
@@ -91,17 +91,17 @@ _TIMEOUT_SECONDS = 10.0
 """Without audio or `KeepAlive` for this long, the connection is closed with 1011 (NET-0001)."""
 _V1_INTERIM_EVERY = 0.3
 _V1_SILENCE_EVERY = 3.0
-"""Silence is transcribed, too: as an empty final result, every so many seconds."""
+"""In silence an empty final result is sent every so many seconds."""
 _V1_WORTH_FLUSHING = 0.1
-"""With less audio than this since the last final result, `Finalize` gets no answer, as documented."""
+"""`Finalize` is not answered with less audio than this since the last final result, as documented."""
 _V2_UPDATE_EVERY = 0.24
 _V2_EAGER_SILENCE = 0.24
 _V2_SILENCE = 0.48
-"""Silence after which Flux is sure enough, at any usual threshold."""
+"""Silence after which the confidence of Flux is above every usual threshold."""
 
 
 def refuse(status: int, reason: str, session: Session) -> RefusalError:
-    """The way in which Deepgram turns a request away: with the reason in a header and in the body."""
+    """A refusal as Deepgram sends it, with the reason in a header and in the body."""
     body = json.dumps({"err_code": _ERROR_CODES.get(status, "ERROR"), "err_msg": reason})
     return RefusalError(
         status,
@@ -174,7 +174,7 @@ def _require(condition: bool, otherwise: str) -> None:
 
 @define
 class _Stream:
-    """What both interfaces have in common."""
+    """The part that both interfaces share."""
 
     session: Session
     sender: Sender
@@ -193,11 +193,11 @@ class _Stream:
         return self.query.get(name) == ["true"]
 
     def say(self, message: Mapping[str, Any]) -> None:
-        """Send it, as late as transcripts are."""
+        """Send a message, with the latency of transcripts."""
         self.sender.say(message, self.session.world.latencies.transcript.draw(self.session.randomness))
 
     async def watch(self) -> None:
-        """Close the connection when the client is silent for too long."""
+        """Close the connection if the client is silent for too long."""
         remaining = _TIMEOUT_SECONDS
         while remaining > 0:
             await trio.sleep(remaining)
@@ -212,10 +212,10 @@ class NovaStream(_Stream):
     _final_until: float = field(init=False, default=0.0)
     _last_interim: float = field(init=False, default=0.0)
     _utterance_end: float | None = field(init=False, default=None)
-    """The end of the last word, until `UtteranceEnd` was sent for it."""
+    """The end of the last word; None when `UtteranceEnd` was sent for it."""
 
-    def take(self, message: dict[str, Any] | bytes | str) -> None:
-        """A message of the client's."""
+    def process(self, message: dict[str, Any] | bytes | str) -> None:
+        """Process a message of the client."""
         self.last_sign = trio.current_time()
         match message:
             case bytes() if not message:
@@ -377,14 +377,14 @@ class FluxStream(_Stream):
     _window_start: float = field(init=False, default=0.0)
     _last_update: float = field(init=False, default=0.0)
     _eager: bool = field(init=False, default=False)
-    """`EagerEndOfTurn` was sent, and neither of its sequels."""
+    """Whether `EagerEndOfTurn` was the last message about the end of the turn."""
 
     def begin(self) -> None:
-        """The first message of a connection."""
+        """Send the first message of a connection."""
         self._say("Connected")
 
-    def take(self, message: dict[str, Any] | bytes | str) -> None:
-        """A message of the client's."""
+    def process(self, message: dict[str, Any] | bytes | str) -> None:
+        """Process a message of the client."""
         self.last_sign = trio.current_time()
         match message:
             case bytes():

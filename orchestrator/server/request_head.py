@@ -23,7 +23,7 @@ _CHUNK = 4096
 
 
 class RequestError(Exception):
-    """A request cannot be used. `status` is the HTTP status for the answer."""
+    """A request cannot be used. `status` is the HTTP status that says so."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

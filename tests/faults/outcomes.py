@@ -78,7 +78,7 @@ def outcome_of(held: Held) -> CallOutcome:
     return CallOutcome(
         tuple(_turn_outcome(held, turn) for turn in held.turns),
         tuple(_paths(held)),
-        tuple(trouble.value for trouble in caller.client_errors()),
+        tuple(error.value for error in caller.client_errors()),
         ", ".join(reason.value for reason in caller.closed_for),
         held.ended_at - held.hung_up_at,
     )

@@ -224,7 +224,7 @@ def test_a_request_that_failed_on_our_side_is_answered_under_its_type(
     assert (answer["eventId"], answer["sessionId"]) == (EVENT_ID, SESSION_ID)
 
 
-def test_trouble_with_the_socket_is_answered_under_its_placeholder() -> None:
+def test_an_error_of_the_socket_is_answered_under_its_placeholder() -> None:
     error = ConnectionFailure("broken pipe")
     assert error.code == "CONNECTION_ERROR"
     assert (legacy(error)["eventType"], legacy(error)["requestType"]) == ("error.error", "error.connection")
@@ -285,7 +285,7 @@ HIERARCHICAL_ERRORS: list[tuple[ProtocolError, str, str]] = [
 
 
 @pytest.mark.parametrize(("error", "name", "code"), HIERARCHICAL_ERRORS)
-def test_unrequested_trouble_has_its_own_event(error: ProtocolError, name: str, code: str) -> None:
+def test_an_error_without_a_request_has_its_own_event(error: ProtocolError, name: str, code: str) -> None:
     sent = hierarchical(error)
     assert (sent["eventType"], sent["eventId"], sent["sessionId"]) == (name, FRESH_ID, OWN_SESSION)
     assert sent["payload"]["error"] == {"message": "x", "code": code, "timestamp": NOW}

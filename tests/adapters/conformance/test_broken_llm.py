@@ -21,8 +21,8 @@ from machines.facts import ErrorClass
 from machines.history import Message
 from machines.tools import ToolCall
 from tests.adapters.conformance.subjects import (
+    llm_subject,
     named,
-    thinking,
 )
 
 
@@ -206,7 +206,7 @@ async def test_a_broken_language_model_is_found(
     check: str, broken: LanguageModel, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.LANGUAGE_MODEL, check)(thinking(broken, "What is the weather in Paris?"))
+        await named(conformance.LANGUAGE_MODEL, check)(llm_subject(broken, "What is the weather in Paris?"))
 
 
 class RefusedSocket(Model):

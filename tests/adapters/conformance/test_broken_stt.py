@@ -31,8 +31,8 @@ from orchestrator.simulation import (
     script,
 )
 from tests.adapters.conformance.subjects import (
-    hearing,
     named,
+    stt_subject,
 )
 
 
@@ -143,8 +143,8 @@ BROKEN_EARS: list[tuple[str, SpeechToText, str]] = [
     ("a_turn_is_understood_and_reported_once", simulated(times=2), "turn 7 has 2 final transcripts"),
     ("a_turn_is_understood_and_reported_once", simulated(words="bye"), "only 0% was understood"),
     ("a_turn_is_understood_and_reported_once", simulated(fault=Fails()), "the transcription failed"),
-    ("a_turn_is_understood_and_reported_once", Altered(tell_turn_zero), r"it told of turns \[0\]"),
-    ("a_turn_is_understood_and_reported_once", Altered(tell_of_voice), "it told speech_started"),
+    ("a_turn_is_understood_and_reported_once", Altered(tell_turn_zero), r"it emitted facts of turns \[0\]"),
+    ("a_turn_is_understood_and_reported_once", Altered(tell_of_voice), "it emitted speech_started"),
     (
         "a_turn_without_words_is_reported_empty",
         Altered(tell_nothing_of_silence),
@@ -169,4 +169,4 @@ async def test_broken_speech_to_text_is_found(
     check: str, broken: SpeechToText, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.SPEECH_TO_TEXT, check)(hearing(broken))
+        await named(conformance.SPEECH_TO_TEXT, check)(stt_subject(broken))

@@ -28,7 +28,7 @@ from orchestrator.simulation import (
 from orchestrator.simulation import Speaking as SpokenHow
 from tests.adapters.conformance.subjects import (
     named,
-    speaking,
+    tts_subject,
 )
 
 Items = AsyncGenerator[SpokenAudio | SegmentEnd, None]
@@ -178,4 +178,4 @@ async def test_a_broken_voice_is_found(
     check: str, broken: TextToSpeech, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.TEXT_TO_SPEECH, check)(speaking(broken))
+        await named(conformance.TEXT_TO_SPEECH, check)(tts_subject(broken))

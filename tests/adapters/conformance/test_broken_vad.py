@@ -16,7 +16,7 @@ from adapters.interfaces import (
 )
 from tests.adapters.conformance.subjects import (
     named,
-    noticing,
+    vad_subject,
 )
 
 
@@ -98,4 +98,4 @@ async def test_broken_voice_activity_is_found(
     check: str, broken: VoiceActivity, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.VOICE_ACTIVITY, check)(noticing(broken))
+        await named(conformance.VOICE_ACTIVITY, check)(vad_subject(broken))

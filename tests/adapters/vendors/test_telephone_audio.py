@@ -99,8 +99,8 @@ async def test_a_call_is_carried_at_8_khz_from_end_to_end(
             with trio.fail_after(60):
                 await telephone.until(lambda: telephone.heard_seconds() > 0.5)
             telephone.hang_up()
-    [hearing] = listeners.records.at("deepgram.v1")
-    assert (hearing.query["sample_rate"], hearing.query["encoding"]) == (["8000"], ["linear16"])
-    [speaking] = listeners.records.at("cartesia.websocket")
-    formats = [message["output_format"] for message in speaking.messages if "output_format" in message]
+    [stt] = listeners.records.at("deepgram.v1")
+    assert (stt.query["sample_rate"], stt.query["encoding"]) == (["8000"], ["linear16"])
+    [tts] = listeners.records.at("cartesia.websocket")
+    formats = [message["output_format"] for message in tts.messages if "output_format" in message]
     assert {(each["encoding"], each["sample_rate"]) for each in formats} == {("pcm_s16le", 8000)}

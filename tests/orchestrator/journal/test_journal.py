@@ -301,12 +301,12 @@ async def test_several_calls_may_wait_for_what_is_written(tmp_path: Path) -> Non
             nursery.start_soon(one, journals, str(number))
 
 
-@pytest.mark.parametrize("trouble", ["disk", "room"])
-async def test_where_nothing_can_be_written_nobody_waits_for_it(trouble: str, tmp_path: Path) -> None:
-    if trouble == "disk":
+@pytest.mark.parametrize("lacking", ["disk", "room"])
+async def test_where_nothing_can_be_written_nobody_waits_for_it(lacking: str, tmp_path: Path) -> None:
+    if lacking == "disk":
         (tmp_path / f"{ABOUT.session_id}.journal").mkdir()
     async with open_journals(tmp_path, redacted=False, counts=Counter()) as journals:
-        if trouble == "room":
+        if lacking == "room":
             journals.most_waiting = 1
         with journals.of_call(ABOUT) as journal:
             for number in range(3):
