@@ -1,4 +1,4 @@
-"""What is done around nurseries: tasks that last as long as a block, and errors out of exception groups."""
+"""Helpers for Trio tasks: waking those that wait, tasks as long as a block, errors out of groups."""
 
 from __future__ import annotations
 
@@ -7,14 +7,36 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import trio
+from attrs import Factory, define
+
+
+@define(eq=False)
+class Signal:
+    """Wakes the tasks that wait for a change. It remembers nothing: wake-ups without a waiter are lost.
+
+    A waiter checks what it waits for before and after, with no checkpoint between the check and `wait`:
+
+        while not self._items:
+            await self._arrived.wait()
+    """
+
+    _waiting: trio.lowlevel.ParkingLot = Factory(trio.lowlevel.ParkingLot)
+
+    async def wait(self) -> None:
+        """Return at the next `wake_all`."""
+        await self._waiting.park()
+
+    def wake_all(self) -> None:
+        """Wake all tasks that wait now."""
+        self._waiting.unpark_all()
 
 
 @asynccontextmanager
 async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run the task beside the block; when the block is left, the task is cancelled and has ended.
+    """Run the task beside the block. When the block is left, the task is cancelled, and has ended.
 
-    An exception of the block comes out as it is, not inside a group as it would out of a nursery. An
-    exception of the task cancels the block and comes out in a group.
+    An exception of the block comes out as it is, not in a group as from a nursery. An exception of the task
+    cancels the block and comes out in a group.
     """
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -30,7 +52,10 @@ async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 @contextmanager
 def sole_error() -> Iterator[None]:
-    """Around a nursery or task group: of a group of one error, that error is raised; several stay a group."""
+    """Unwrap a group of one error that comes out of the block; a group of several stays as it is.
+
+    For a nursery or task group that is an implementation detail of the code in the block.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
@@ -41,12 +66,12 @@ def sole_error() -> Iterator[None]:
         try:
             raise error
         finally:
-            # What was being handled when it was first raised, not the group around it.
+            # The context with which it was first raised, not the group.
             error.__context__ = context
 
 
 def errors_in(error: BaseException) -> Iterator[BaseException]:
-    """The errors of a group, however deep in nurseries they were; an error alone is its own."""
+    """All errors of a group and of the groups in it; of an error alone, that error."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from errors_in(each)
@@ -55,5 +80,5 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_error(error: BaseException) -> Any:
-    """The first of them: a task fails for one reason. The caller's `except*` knows its type."""
+    """The first of `errors_in`: a task fails for one reason. The caller's `except*` knows its type."""
     return next(errors_in(error))

@@ -28,29 +28,29 @@ def turn(system: ConversationSystem) -> list[Callable[[], Fact]]:
         return facts.DeadlinePassed(context.deadline_armed or 0)
 
     def final() -> Fact:
-        return facts.TranscriptFinal(context.turn_awaited or 0, "What time is it?", 0.9)
+        return facts.TranscriptFinal(context.turns.awaited or 0, "What time is it?", 0.9)
 
     def segment(number: int) -> Callable[[], Fact]:
-        return lambda: facts.SegmentReady(context.generation, number, "It is noon.")
+        return lambda: facts.SegmentReady(context.answer.generation, number, "It is noon.")
 
     def voiced(number: int) -> Callable[[], Fact]:
-        return lambda: facts.SegmentVoiced(context.generation, number, 900.0)
+        return lambda: facts.SegmentVoiced(context.answer.generation, number, 900.0)
 
     return [
         facts.SpeechStarted,
-        lambda: facts.TranscriptInterim(context.turn, "What time", 0.5),
+        lambda: facts.TranscriptInterim(context.turns.current, "What time", 0.5),
         lambda: facts.SpeechStopped(900.0),
         deadline,
         final,
         segment(0),
-        lambda: facts.PlaybackAt(context.generation, 0.0, playing=True),
+        lambda: facts.PlaybackAt(context.answer.generation, 0.0, playing=True),
         voiced(0),
         segment(1),
         voiced(1),
         segment(2),
-        lambda: facts.GenerationFinished(context.generation),
+        lambda: facts.GenerationFinished(context.answer.generation),
         voiced(2),
-        lambda: facts.PlaybackFinished(context.generation),
+        lambda: facts.PlaybackFinished(context.answer.generation),
     ]
 
 

@@ -1,83 +1,27 @@
-"""The link machine: one per role of a conversation, from the first attempt to its release.
+"""The link machine: one for each role of a conversation, from the first attempt to its release.
 
-A role may have several providers, in order of preference. The machine decides whether, when and with which of
-them another attempt is made: one that failed is left at once for the next; when all were tried, it waits and
-begins anew. The conversation machine hears only that a role can be used (`LinkUp`), cannot be used for now
+A role may have several providers, in order of preference. The machine decides whether, when and to which of
+them another attempt is made: after a failure it tries the next one at once; when all were tried, it waits and
+begins anew. It tells the conversation machine only that a role can be used (`LinkUp`), cannot be used for now
 (`LinkLost`), or never will be again (`LinkDown`).
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from attrs import Factory, define, frozen
 from statemachine import State
 
 from machines import effects as do
 from machines import facts
 from machines.declarations import Ignored, causes, ignored, stay
-from machines.driver import Chart
-from machines.effects import Effect, LinkNews
-from machines.facts import ErrorClass, Fact, ProviderFailure, Role
-from machines.policy import LinkPolicy
-
-NONE: frozenset[int] = frozenset()
+from machines.effects import LinkNews
+from machines.facts import ErrorClass, Fact, ProviderFailure
+from machines.failover import NONE, Failover, failure_of
 
 
-@define
-class LinkContext:
-    """The link machine's memory. `told` are facts for the conversation machine."""
-
-    role: Role
-    policy: LinkPolicy
-    providers: int = 1
-    """How many there are."""
-    known_down: frozenset[int] = NONE
-    """Those that the process knows not to work."""
-    state: Any = None
-    effects: list[Effect] = Factory(list)
-    told: list[Fact] = Factory(list)
-    provider: int = 0
-    """The one that is tried, or that the open link leads to."""
-    tried: frozenset[int] = NONE
-    """Those that failed in this round."""
-    refused: frozenset[int] = NONE
-    """Those that will fail again, in this call at least."""
-    stt_silent: frozenset[int] = NONE
-    """Those that were open and silent. No health check can tell that they speak again, so this call may need
-    them, but does not prefer them any more."""
-    attempt: int = 0
-    """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
-    rounds: int = 0
-    """Rounds in a row that failed, or led to a link that did not last."""
-    failing_since: float | None = None
-    """When the first of them failed."""
-    wait_ms: float = 0.0
-    """Until the next round."""
-    up_since: float | None = None
-    """When the open link came up."""
-    ends_turns: bool = False
-    """The open link's provider decides about ends of turns."""
-    deadline_number: int = 0
-    deadline_armed: int | None = None
-
-    def ask(self, *effects: Effect) -> None:
-        """Add to the effects of the current step."""
-        self.effects.extend(effects)
-
-
-@frozen
-class Outage:
-    """What is known once a failure is taken into account."""
-
-    tried: frozenset[int]
-    refused: frozenset[int]
-    rounds: int
-    since: float
-
-
-class Link(Chart[LinkContext]):
-    """CONNECTING for the first time, UP, DEGRADED while it is being reopened, DOWN for good, or RELEASED."""
+class Link(Failover):
+    """CONNECTING: first attempts. UP: open. DEGRADED: being reopened. DOWN: lost for good. RELEASED: over."""
 
     idle = State(initial=True)
 
@@ -107,33 +51,61 @@ class Link(Chart[LinkContext]):
     )
     link_opened = UP.from_(*trying, on=["notify_up"])
     link_failed = (
-        stay(*trying, cond="another_ready", on=["blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["blame", "notify_down"])
-        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "notify_lost", "attempt"])
-        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "notify_lost", "begin_wait"])
-        | UP.to(DOWN, on=["blame", "notify_down"])
+        stay(*trying, cond="another_ready", on=["report_provider_failure", "note_failure", "attempt"])
+        | opening.to(
+            waiting, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | reopening.to(
+            pausing, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | DOWN.from_(*trying, on=["report_provider_failure", "notify_down"])
+        | UP.to(
+            reopening,
+            cond="another_ready",
+            on=["report_provider_failure", "note_failure", "notify_lost", "attempt"],
+        )
+        | UP.to(
+            pausing,
+            cond="worth_waiting",
+            on=["report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
+        )
+        | UP.to(DOWN, on=["report_provider_failure", "notify_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
-        | stay(*trying, cond="another_ready", on=["close", "blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["close", "blame", "notify_down"])
+        | stay(
+            *trying, cond="another_ready", on=["close", "report_provider_failure", "note_failure", "attempt"]
+        )
+        | opening.to(
+            waiting,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | reopening.to(
+            pausing,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | DOWN.from_(*trying, on=["close", "report_provider_failure", "notify_down"])
     )
     link_replacement_wanted = (
         UP.to(
-            reopening, cond="another_ready", on=["close", "blame", "note_failure", "notify_lost", "attempt"]
+            reopening,
+            cond="another_ready",
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "attempt"],
         )
-        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "notify_lost", "attempt_again"])
+        | UP.to(
+            reopening,
+            cond="has_lasted",
+            on=["close", "report_provider_failure", "notify_lost", "attempt_again"],
+        )
         | UP.to(
             pausing,
             cond="is_connection and worth_waiting",
-            on=["close", "blame", "note_failure", "notify_lost", "begin_wait"],
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
         )
-        | stay(UP, on=["blame"])
+        | stay(UP, on=["report_provider_failure"])
     )
     link_return_wanted = UP.to(reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(
@@ -151,7 +123,7 @@ class Link(Chart[LinkContext]):
     link_released = RELEASED.from_(idle, *resting) | RELEASED.from_(*trying, UP, on=["close"])
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
-        *ignored("link_wanted", in_use, because="the link is on its way already"),
+        *ignored("link_wanted", in_use, because="the link was wanted before"),
         *ignored("link_opened link_failed", (idle, *resting), because="no attempt is under way"),
         *ignored("link_opened", (UP,), because="the link is up already"),
         *ignored("link_deadline_passed", (idle, UP), because="no deadline is armed"),
@@ -160,7 +132,7 @@ class Link(Chart[LinkContext]):
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
-        *ignored("link_return_wanted", (UP,), because="nothing better works"),
+        *ignored("link_return_wanted", (UP,), because="that provider is not preferred, or has failed again"),
         *ignored(
             "link_wanted link_opened link_failed link_deadline_passed link_replacement_wanted"
             " link_return_wanted provider_down provider_recovered link_released",
@@ -169,56 +141,20 @@ class Link(Chart[LinkContext]):
         ),
     )
 
-    # --- guards -------------------------------------------------------------------------------------------
-
-    def any_ready(self) -> bool:
-        """A provider is not known to be down."""
-        return bool(self._ready(NONE, NONE))
-
-    def another_ready(self, fact: Fact) -> bool:
-        """A provider stands ready that was not tried in this round."""
-        outage = self._outage(fact)
-        return bool(self._ready(outage.tried, outage.refused))
-
-    def worth_waiting(self, fact: Fact) -> bool:
-        """Another round may succeed, and the budget has time for it."""
-        outage = self._outage(fact)
-        may_succeed = len(outage.refused) < self.context.providers
-        begins = fact.at_ms + self._wait_ms(fact, outage)
-        return may_succeed and begins <= outage.since + self.context.policy.budget_ms
-
-    def is_connection(self) -> bool:
-        """There is a connection that can be replaced by another to the same provider."""
-        return self.context.role is not Role.LLM
-
-    def has_lasted(self, fact: Fact) -> bool:
-        """It is a connection that has worked for a while, so that another one at once is no hammering."""
-        up_since = self.context.up_since
-        lasted = up_since is not None and fact.at_ms - up_since >= self.context.policy.least_up_ms
-        return lasted and self.is_connection()
-
-    def is_preferred(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
-        """The provider that is well again is preferred to the one in use."""
-        return fact.provider < self.context.provider and fact.provider not in self.context.stt_silent
-
-    def still_preferred(self, fact: facts.LinkReturnWanted) -> bool:
-        """The same, and it has not failed again meanwhile."""
-        return self.is_preferred(fact) and fact.provider in self._ready(NONE, self.context.refused)
-
     # --- actions ------------------------------------------------------------------------------------------
 
     @causes(do.OpenLink, do.NotifyLink)
     def attempt(self, fact: Fact) -> None:
-        """Try the best provider that stands ready; when a round begins, one that is known to be down too."""
+        """Try the preferred provider that is ready; if none is, one that is known to be down."""
         context = self.context
-        ready = self._ready(context.tried, context.refused)
+        ready = self.ready(context.tried, context.refused)
         left = [each for each in range(context.providers) if each not in context.refused]
         context.provider = (ready or left)[0]
         self._open(fact)
 
     @causes(do.OpenLink, do.NotifyLink)
     def attempt_again(self, fact: Fact) -> None:
-        """The same provider, by another connection."""
+        """Open another connection to the same provider."""
         self._open(fact)
 
     @causes(do.OpenLink, do.NotifyLink)
@@ -231,70 +167,70 @@ class Link(Chart[LinkContext]):
         self.context.attempt += 1
         self.context.ask(do.OpenLink(self.context.role, self.context.attempt, self.context.provider))
         if self.context.attempt > 1:
-            self._tell(LinkNews.TRYING, fact)
+            self._notify(LinkNews.TRYING, fact)
 
     @causes(do.CloseLink)
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes(do.ReportProviderFailure)
-    def blame(self, fact: Fact) -> None:
-        """The process should know; and whoever fell silent over an open link is remembered for it."""
-        context, failure = self.context, _failure_of(fact)
+    def report_provider_failure(self, fact: Fact) -> None:
+        """Report the failure to the process, and remember a provider that fell silent over an open link."""
+        context, failure = self.context, failure_of(fact)
         context.ask(do.ReportProviderFailure(context.role, context.provider, failure))
         if failure.error_class is ErrorClass.TIMEOUT and context.up_since is not None:
-            context.stt_silent |= {context.provider}
+            context.silent |= {context.provider}
 
     @causes()
     def note_failure(self, fact: Fact) -> None:
-        outage = self._outage(fact)
+        outage = self.outage(fact)
         self.context.tried, self.context.refused = outage.tried, outage.refused
         self.context.rounds, self.context.failing_since = outage.rounds, outage.since
 
     @causes(do.NotifyLink)
     def begin_wait(self, fact: Fact) -> None:
-        """Every provider was tried: the next round follows after a while."""
-        self.context.wait_ms = self._wait_ms(fact, self._outage(fact))
+        """Wait before the next round: every provider was tried."""
+        self.context.wait_ms = self.next_wait_ms(fact, self.outage(fact))
         self.context.rounds += 1
         self.context.tried = NONE
-        self._tell(LinkNews.WAITING, fact)
+        self._notify(LinkNews.WAITING, fact)
 
     @causes(do.NotifyLink)
     def notify_up(self, fact: facts.LinkOpened) -> None:
         self.context.up_since = fact.at_ms
         self.context.ends_turns = fact.ends_turns
         if self.context.attempt > 1:
-            self._tell(LinkNews.UP, fact)
-        self._tell_conversation(fact)
+            self._notify(LinkNews.UP, fact)
+        self._notify_conversation(fact)
 
     @causes()
     def notify_fallback_ready(self, fact: Fact) -> None:
-        """Whether another provider stands ready may have changed."""
-        self._tell_conversation(fact)
+        """Tell the conversation whether another provider is ready now."""
+        self._notify_conversation(fact)
 
     @causes()
     def notify_preferred_recovered(self, fact: facts.ProviderRecovered) -> None:
-        """When to go back is for the conversation to say."""
+        """Tell the conversation that a preferred provider works again. It decides when to return."""
         recovered = facts.PreferredProviderRecovered(self.context.role, fact.provider, at_ms=fact.at_ms)
-        self.context.told.append(recovered)
+        self.context.for_conversation.append(recovered)
 
     @causes()
     def notify_lost(self, fact: Fact) -> None:
-        lost = facts.LinkLost(self.context.role, _failure_of(fact), at_ms=fact.at_ms)
-        self.context.told.append(lost)
+        lost = facts.LinkLost(self.context.role, failure_of(fact), at_ms=fact.at_ms)
+        self.context.for_conversation.append(lost)
 
     @causes(do.NotifyLink)
     def notify_down(self, fact: Fact) -> None:
-        self._tell(LinkNews.DOWN, fact)
+        self._notify(LinkNews.DOWN, fact)
         down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
-        self.context.told.append(down)
+        self.context.for_conversation.append(down)
 
     @causes(do.NotifyLink)
     def notify_none(self, fact: Fact) -> None:
-        """A new call does not try what is known not to work."""
-        self._tell(LinkNews.DOWN, fact)
+        """Give up: all providers are known to be down, and a new call does not try them."""
+        self._notify(LinkNews.DOWN, fact)
         failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
-        self.context.told.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
+        self.context.for_conversation.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     @causes()
     def note_down(self, fact: facts.ProviderDown) -> None:
@@ -302,51 +238,22 @@ class Link(Chart[LinkContext]):
 
     @causes()
     def note_recovered(self, fact: facts.ProviderRecovered) -> None:
-        well = frozenset({fact.provider})
-        self.context.known_down -= well
-        self.context.tried -= well
-        self.context.refused -= well
+        recovered = frozenset({fact.provider})
+        self.context.known_down -= recovered
+        self.context.tried -= recovered
+        self.context.refused -= recovered
 
-    def _tell(self, news: LinkNews, fact: Fact) -> None:
+    def _notify(self, news: LinkNews, fact: Fact) -> None:
         self.context.ask(do.NotifyLink(self.context.role, news, self.context.provider, fact.name))
 
-    def _tell_conversation(self, fact: Fact) -> None:
+    def _notify_conversation(self, fact: Fact) -> None:
         context = self.context
-        others = self._ready(context.tried | {context.provider}, context.refused)
+        others = self.ready(context.tried | {context.provider}, context.refused)
         up = facts.LinkUp(context.role, bool(others), context.ends_turns, at_ms=fact.at_ms)
-        context.told.append(up)
-
-    # --- what is known --------------------------------------------------------------------------------------
-
-    def _ready(self, tried: frozenset[int], refused: frozenset[int]) -> list[int]:
-        """Providers that can be tried at once, the preferred first."""
-        out = tried | refused | self.context.known_down
-        return [each for each in range(self.context.providers) if each not in out]
-
-    def _outage(self, fact: Fact) -> Outage:
-        """With the failure that `fact` reports; all starts anew once a link was up for long enough."""
-        context, failed = self.context, frozenset({self.context.provider})
-        stable = context.up_since is not None and fact.at_ms - context.up_since >= context.policy.stable_ms
-        retryable = _failure_of(fact).error_class.retryable
-        tried, since = (NONE, None) if stable else (context.tried, context.failing_since)
-        return Outage(
-            tried=tried | failed if retryable else tried,
-            refused=context.refused if retryable else context.refused | failed,
-            rounds=0 if stable else context.rounds,
-            since=fact.at_ms if since is None else since,
-        )
-
-    def _wait_ms(self, fact: Fact, outage: Outage) -> float:
-        """Until the next round: by schedule, or as long as the provider asks for."""
-        policy, slow = self.context.policy, outage.rounds - len(self.context.policy.retry_delays_ms)
-        if slow < 0:
-            delay = policy.retry_delays_ms[outage.rounds]
-        else:
-            delay = min(policy.slow_delay_ms * 2**slow, policy.slow_delay_most_ms) * (0.5 + _draw_of(fact))
-        return max(delay, _failure_of(fact).retry_after_ms or 0)
+        context.for_conversation.append(up)
 
     def _last_failure(self, fact: Fact) -> ProviderFailure:
-        failure = _failure_of(fact)
+        failure = failure_of(fact)
         if isinstance(fact, facts.LinkDeadlinePassed):
             message = f"no connection within {self.context.policy.attempt_timeout_ms:.0f} ms, too often"
             return ProviderFailure(failure.error_class, message)
@@ -355,7 +262,7 @@ class Link(Chart[LinkContext]):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         match fact:
             case facts.LinkOpened(attempt=attempt) | facts.LinkFailed(attempt=attempt) if (
                 attempt != self.context.attempt
@@ -368,7 +275,7 @@ class Link(Chart[LinkContext]):
         return None
 
     def is_progress(self, fact: Fact) -> bool:
-        """The next provider has as long as the one before it."""
+        """Whether `fact` begins another attempt, which gets a deadline of its own."""
         return fact.name in ("link_failed", "link_deadline_passed")
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
@@ -381,16 +288,3 @@ class Link(Chart[LinkContext]):
             scheduled = schedule[min(self.context.rounds, len(schedule)) - 1] if schedule else 0.0
             return max(self.context.wait_ms, scheduled)
         return None
-
-
-def _failure_of(fact: Fact) -> ProviderFailure:
-    match fact:
-        case facts.LinkFailed(failure=failure) | facts.LinkReplacementWanted(failure=failure):
-            return failure
-        case facts.LinkReturnWanted():
-            return ProviderFailure(ErrorClass.CONNECTION, "a preferred provider is well again")
-    return ProviderFailure(ErrorClass.TIMEOUT, "no connection in time")
-
-
-def _draw_of(fact: Fact) -> float:
-    return fact.draw if isinstance(fact, facts.LinkFailed | facts.LinkDeadlinePassed) else 0.5

@@ -72,7 +72,7 @@ class _User:
     class action:
         INTERRUPT: Final = "user.action.interrupt"
         END_CALL: Final = "user.action.end_call"
-        MUTE: Final = "user.action.stt_silent"
+        MUTE: Final = "user.action.mute"
         UNMUTE: Final = "user.action.unmute"
 
     class feedback:

@@ -21,6 +21,7 @@ from adapters import vendor_errors
 from adapters.cartesia import DEFAULT_MODEL, DEFAULT_VOICE_ID
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
 from adapters.spoken_text import spoken_text
+from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
 from machines.facts import ErrorClass, Word
 
@@ -112,7 +113,7 @@ class CartesiaSpeechStream:
         """Segments that were not delivered completely yet, in order."""
         self._ended = False
         self._failure: ProviderError | None = None
-        self._changed = trio.Event()
+        self._changed = Signal()
         self._last_message_at = trio.current_time()
         """When the last message for this stream came, or the last request was sent."""
 
@@ -243,17 +244,15 @@ class CartesiaSpeechStream:
     async def _wait(self) -> None:
         """Wait until something changes, but not longer than Cartesia may be silent while a segment is
         pending."""
-        changed = self._changed
         if not self._segments:
-            await changed.wait()
+            await self._changed.wait()
             return
-        with trio.move_on_at(
-            self._last_message_at + self._connection.settings.silent_after_ms / 1000
-        ) as scope:
-            await changed.wait()
-        if scope.cancelled_caught and changed is self._changed:
-            seconds = self._connection.settings.silent_after_ms / 1000
-            self.fail(vendor_errors.late(CARTESIA, f"nothing came for a text within {seconds:.1f} s"))
+        patience_s = self._connection.settings.silent_after_ms / 1000
+        with trio.move_on_at(self._last_message_at + patience_s) as scope:
+            await self._changed.wait()
+        # Something may have come in the very instant in which the time was over.
+        if scope.cancelled_caught and trio.current_time() >= self._last_message_at + patience_s:
+            self.fail(vendor_errors.late(CARTESIA, f"nothing came for a text within {patience_s:.1f} s"))
 
     # --- messages from Cartesia ---
 
@@ -368,8 +367,7 @@ class CartesiaSpeechStream:
         return sum(len(piece) for segment in self._segments for piece in segment.pieces)
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
 
 def _speakable(text: str, model: str) -> str:

@@ -13,6 +13,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from adapters.conformance.checks import Check, checked, must, must_fail, must_have_a_name, within
 from adapters.interfaces import LISTENING_RATE, Samples, Settled, SpeechToText, Transcriber
+from adapters.tasks import Signal
 from machines.facts import (
     EagerEndOfTurn,
     EndOfTurn,
@@ -63,7 +64,7 @@ class _Link:
     faults: list[str] = Factory(list)
     """Facts that it must not emit, in words. (An exception in `emit` might be handled by the adapter.)"""
     closed: bool = False
-    _changed: trio.Event = Factory(trio.Event)
+    _changed: Signal = Factory(Signal)
 
     def emit(self, fact: Fact) -> None:
         if self.closed:
@@ -71,8 +72,7 @@ class _Link:
         if not isinstance(fact, REPORTS):
             self.faults.append(f"it emitted {fact.name}, which speech to text must not emit")
         self.told.append(fact)
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
     async def send(self, samples: Samples) -> None:
         for start in range(0, len(samples), WINDOW):

@@ -25,6 +25,7 @@ from adapters.interfaces import (
     Settled,
     Transcriber,
 )
+from adapters.tasks import Signal
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
 from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
 from machines.facts import TranscriptFinal, TranscriptInterim
@@ -129,7 +130,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
         self._outgoing, self._to_send = trio.open_memory_channel[bytes | None](math.inf)
         """Audio, or None to end the turn."""
         self._queued = 0
-        self._sent = trio.Event()
+        self._sent = Signal()
         self._last_audio = self._unanswered_since = trio.current_time()
 
     # --- what the conversation asks for ---
@@ -147,7 +148,6 @@ class DeepgramTranscriber(ABC, Generic[W]):
         self._check_answers()
         self._push(samples, speech_probability)
         while self._queued * 1000 > QUEUED_MS * self.rate:
-            self._sent = trio.Event()
             await self._sent.wait()
         await trio.lowlevel.checkpoint()
 
@@ -196,7 +196,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
                 else:
                     await self._sock.send_media(audio)
                     self._queued -= len(audio) // 2
-                    self._sent.set()
+                    self._sent.wake_all()
             except BROKEN_ON_SENDING:
                 return  # `receive_forever` raises the reason
 

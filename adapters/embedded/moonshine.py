@@ -20,7 +20,7 @@ from adapters.embedded.english import require_english
 from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.moonshine_model import MoonshineModel
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber
-from adapters.tasks import running
+from adapters.tasks import Signal, running
 from machines.facts import (
     ErrorClass,
     ProviderFailure,
@@ -124,10 +124,10 @@ class MoonshineTranscriber:
         self._last_ended: int | None = None
         """The last turn that was finalized or failed. It gets no further final transcript."""
         self._in_flight: _InFlight | None = None
-        self._changed = trio.Event()
-        """Set when there may be work; replaced when there is none."""
-        self._decoded = trio.Event()
-        """Set, and replaced, when a decode ends."""
+        self._changed = Signal()
+        """There may be work."""
+        self._decoded = Signal()
+        """A decode has ended."""
 
     # --- what the conversation asks for ---
 
@@ -148,7 +148,7 @@ class MoonshineTranscriber:
         for samples, probability in self._pre_roll.windows:
             self._turn.audio.add(samples, probability)
         self._pre_roll.shorten()
-        self._changed.set()
+        self._changed.wake_all()
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
         """As `Transcriber.send`. Waits while 30 s of the turn's audio are not decoded yet."""
@@ -157,7 +157,7 @@ class MoonshineTranscriber:
         self._pre_roll.add(samples, speech_probability, between_turns=turn is None)
         if turn is not None:
             turn.audio.add(samples, speech_probability)
-            self._changed.set()
+            self._changed.wake_all()
             while turn is self._turn and turn.audio.open_ms > _BACKLOG_MS:
                 await self._decoded.wait()
         await trio.lowlevel.checkpoint()
@@ -177,7 +177,7 @@ class MoonshineTranscriber:
         self._ended.append(ended)
         self._cancel_outdated_decode_of(ended)
         self._report_decoded_turns()
-        self._changed.set()
+        self._changed.wake_all()
 
     # --- decoding ---
 
@@ -186,12 +186,10 @@ class MoonshineTranscriber:
         while True:
             work = self._next_work()
             if work is None:
-                self._changed = trio.Event()
                 await self._changed.wait()
             else:
                 await self._decode(*work)
-                self._decoded.set()
-                self._decoded = trio.Event()
+                self._decoded.wake_all()
 
     def _next_work(self) -> tuple[_Turn, Decode] | None:
         turn = self._ended[0] if self._ended else self._turn

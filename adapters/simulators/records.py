@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import trio
 from attrs import define, field
 
 from adapters.simulators.faults import FaultKind
+from adapters.tasks import Signal
 
 
 @define(eq=False)
@@ -58,12 +58,11 @@ class Records:
     contexts: dict[str, SpeechContext] = field(factory=dict)
     open_sockets: int = 0
     accepted_sockets: int = 0
-    _changed: trio.Event = field(factory=trio.Event, init=False)
+    _changed: Signal = field(factory=Signal, init=False)
 
     def change(self) -> None:
         """Wake those who wait. To be called after every change."""
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition is true; it is checked after every change."""

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from adapters.interfaces import Samples
 from adapters.mulaw import SILENCE, from_mulaw, to_mulaw
 from adapters.simulators.script import Latency
+from adapters.tasks import Signal
 from adapters.vendor_socket import OpenStream, VendorSocket, open_vendor_socket
 from protocol.twilio import (
     PHONE_RATE,
@@ -82,10 +83,10 @@ class Telephone:
     _playing_until: float = field(default=0.0, init=False)
     _waiting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Cancelled to end the sound that plays now."""
-    _arrived: trio.Event = field(factory=trio.Event, init=False)
-    _changed: trio.Event = field(factory=trio.Event, init=False)
+    _arrived: Signal = field(factory=Signal, init=False)
+    _changed: Signal = field(factory=Signal, init=False)
     _outgoing: deque[tuple[float, StreamMessage]] = field(factory=deque, init=False)
-    _to_send: trio.Event = field(factory=trio.Event, init=False)
+    _to_send: Signal = field(factory=Signal, init=False)
     _sequence: int = field(default=0, init=False)
     _cut: trio.Event = field(factory=trio.Event, init=False)
     _stream: trio.abc.Stream | None = field(default=None, init=False)
@@ -199,7 +200,6 @@ class Telephone:
         """Write messages in order, none before its time; after `stop` the stream is closed."""
         while True:
             while not self._outgoing:
-                self._to_send = trio.Event()
                 await self._to_send.wait()
             due, message = self._outgoing.popleft()
             await trio.sleep_until(due)
@@ -216,7 +216,7 @@ class Telephone:
         if self._outgoing:
             due = max(due, self._outgoing[-1][0])
         self._outgoing.append((due, message))
-        self._to_send.set()
+        self._to_send.wake_all()
 
     # --- playback -----------------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Telephone:
                 self._clear()
             case _:
                 self.messages.append(message)
-        self._arrived.set()
+        self._arrived.wake_all()
         self._change()
 
     def _clear(self) -> None:
@@ -257,7 +257,6 @@ class Telephone:
     async def _play(self) -> None:
         while True:
             if not self._queue:
-                self._arrived = trio.Event()
                 await self._arrived.wait()
                 if self._playing_until < trio.current_time():
                     self._playing_until = trio.current_time() + self.buffer_s
@@ -276,5 +275,4 @@ class Telephone:
             self._change()
 
     def _change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()

@@ -26,6 +26,7 @@ from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.telephone_people import Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
+from adapters.tasks import Signal
 from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
 from adapters.vendor_socket import OpenStream, tls
 from protocol.twilio import Started
@@ -132,7 +133,7 @@ class TelephoneNetwork:
     talks: Talk | None = None
     """What people do on the telephone, if it is not what the script says."""
     calls: dict[str, SimulatedCall] = Factory(dict)
-    _changed: trio.Event = Factory(trio.Event)
+    _changed: Signal = Factory(Signal)
 
     # --- calls ---
 
@@ -273,8 +274,7 @@ class TelephoneNetwork:
             await self._changed.wait()
 
     def _change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
     # --- requests to the server ---
 

@@ -1,18 +1,18 @@
-"""Keeping the memory of a machine and putting it back, a million times."""
+"""Saves and restores the memory of a machine, fast enough for millions of times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from attrs import frozen
 
 from machines.conversation.context import TurnTimes
 from machines.driver import Driver
-from machines.playback import PlaybackLedger, SpokenSegment
+from machines.playback_ledger import PlaybackLedger, SpokenSegment
 
 
 @frozen
@@ -20,14 +20,14 @@ class Snapshot:
     """The memory of one machine."""
 
     fixed: tuple[Any, ...]
-    """The fields that hold immutable values."""
+    """The values of the fields that are immutable."""
     changing: tuple[Any, ...]
-    """Copies of those whose values change in place; nobody changes the copies."""
+    """Copies of the values that change in place. The copies never change."""
 
 
 @frozen
 class Fields:
-    """How the memory of one kind is read: the names of its fields, and all values at once."""
+    """How a class of memory is read: its fields' paths (`turns.queue`), and getters of all their values."""
 
     fixed: tuple[str, ...]
     fixed_values: Callable[[Any], tuple[Any, ...]]
@@ -36,21 +36,26 @@ class Fields:
 
 
 def snapshot(driver: Driver[Any]) -> Snapshot:
-    """Keep a machine's memory."""
+    """Save a machine's memory."""
     fields = _fields(driver.context.__class__)
     changing = fields.changing_values(driver.context)
     return Snapshot(fields.fixed_values(driver.context), tuple(COPY[type(each)](each) for each in changing))
 
 
 def restore(driver: Driver[Any], kept: Snapshot) -> None:
-    """Put a machine's memory back."""
+    """Restore a machine's memory."""
     context = driver.context
     fields = _fields(context.__class__)
-    for name, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
+    for path, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
         if now is not value:
-            setattr(context, name, value)
-    for name, value in zip(fields.changing, kept.changing, strict=True):
-        setattr(context, name, COPY[type(value)](value))
+            _set(context, path, value)
+    for path, value in zip(fields.changing, kept.changing, strict=True):
+        _set(context, path, COPY[type(value)](value))
+
+
+def _set(context: Any, path: str, value: object) -> None:
+    part, _, name = path.rpartition(".")
+    setattr(getattr(context, part) if part else context, name, value)
 
 
 _ledger_values = attrgetter(*(field.name for field in attrs.fields(PlaybackLedger)))
@@ -58,11 +63,29 @@ _ledger_values = attrgetter(*(field.name for field in attrs.fields(PlaybackLedge
 
 @cache
 def _fields(kind: type[attrs.AttrsInstance]) -> Fields:
-    """What changes in place has a default that is made anew for each memory."""
-    made = {field.name: isinstance(field.default, cast(type, attrs.Factory)) for field in attrs.fields(kind)}
-    fixed = tuple(name for name, anew in made.items() if not anew)
-    changing = tuple(name for name, anew in made.items() if anew)
+    fixed, changing = _paths(kind)
     return Fields(fixed, attrgetter(*fixed), changing, attrgetter(*changing))
+
+
+def _paths(kind: type[attrs.AttrsInstance], above: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of the fields with immutable values, and of those whose values change in place.
+
+    A value that changes in place has a factory as its default. So has a part of the memory, which is read
+    field by field.
+    """
+    fixed: tuple[str, ...] = ()
+    changing: tuple[str, ...] = ()
+    for field in attrs.fields(kind):
+        default, path = field.default, f"{above}{field.name}"
+        made: Any = getattr(default, "factory", None)
+        if made is None:
+            fixed += (path,)
+        elif made in COPY:
+            changing += (path,)
+        else:
+            part_fixed, part_changing = _paths(made, f"{path}.")
+            fixed, changing = fixed + part_fixed, changing + part_changing
+    return fixed, changing
 
 
 def _copied_ledger(ledger: PlaybackLedger) -> PlaybackLedger:
@@ -83,4 +106,4 @@ COPY: dict[type, Callable[[Any], Any]] = {
     PlaybackLedger: _copied_ledger,
     TurnTimes: _copied_times,
 }
-"""What memory holds that changes in place, and how it is copied. No two fields share one."""
+"""How each kind of value that changes in place is copied. No two fields share such a value."""

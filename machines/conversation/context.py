@@ -1,7 +1,7 @@
-"""What the conversation machine remembers beside its state.
+"""What the conversation machine remembers beside its state, in parts by subject.
 
-Numbers name things instead of flags that mirror them: a running generation is `generation_open == 3`, so that
-a fact about generation 2 is recognised as late whatever happened in between.
+Things have numbers instead of flags: the generation that runs is `generation_open == 3`, so a fact about
+generation 2 is recognised as late, whatever happened in between.
 """
 
 from __future__ import annotations
@@ -9,19 +9,47 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, frozen
 
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
-from machines.history import Message, Speaker, newest, newest_exchange, within_budget
+from machines.history import Message
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
-from machines.playback import PlaybackLedger
+from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
 
 
+@define
+class LinkMemory:
+    """Which providers can be used."""
+
+    up: frozenset[Role] = frozenset()
+    fallbacks_ready: frozenset[Role] = frozenset()
+    """Roles that have another provider ready."""
+    ends_turns: bool = False
+    """The speech-to-text provider decides about ends of turns."""
+    recovered: frozenset[tuple[Role, int]] = frozenset()
+    """Preferred providers that work again, and that the call has not returned to yet."""
+
+
+@define
+class RecordingMemory:
+    """What the caller's side asked for: who ends turns, and which requests are still to be answered."""
+
+    mode: TurnMode = TurnMode.MANUAL
+    on: bool = False
+    """The caller began a recording by hand and has not ended it."""
+    stop_pending: bool = False
+    """The caller ended the recording before the links were up."""
+    unanswered: tuple[Request, ...] = ()
+    """Requests that will be acknowledged when the words they wait for are known."""
+    early_stops: tuple[Request, ...] = ()
+    """Requests that ended a recording before the links were up."""
+
+
 class Continuation(enum.Enum):
-    """How the caller went on after the turn was declared over, while its final transcript is awaited."""
+    """What the caller has done since the turn ended, while its final transcript is awaited."""
 
     NONE = "none"
     SPEAKING = "speaking"
@@ -39,7 +67,7 @@ class TurnTimes:
     first_segment: float | None = None
 
     def latency(self, first_audio: float | None) -> TurnLatency:
-        """The differences, where both ends are known."""
+        """How long each stage took, where both of its ends are known."""
 
         def between(start: float | None, end: float | None) -> float | None:
             return None if start is None or end is None else end - start
@@ -54,17 +82,124 @@ class TurnTimes:
         )
 
 
+@define
+class TurnMemory:
+    """The caller's turns and words."""
+
+    current: int = 0
+    """The turn that the caller's audio belongs to now."""
+    awaited: int | None = None
+    """The turn whose final transcript is awaited."""
+    waits: int = 0
+    """Deadlines that passed while the final transcript was awaited."""
+    queued: tuple[int, ...] = ()
+    """Turns that ended while another was answered, and whose words are not known yet."""
+    queue: tuple[str, ...] = ()
+    """The words of turns that ended while another was answered, waiting to be answered."""
+    interim: str = ""
+    """The interim transcript of the awaited turn; of the current one, if none is awaited."""
+    caller_words: str = ""
+    """Words that were understood and are not answered yet. The words that follow are joined to them."""
+    echoing: int | None = None
+    """A turn whose voice began during an answer or just after it: it may hold the answer's echo."""
+    digits: str = ""
+    """The keys of the telephone that were pressed so far, as one string."""
+    completeness: float | None = None
+    """The probability, by the turn model, that the caller has finished the turn."""
+    continuation: Continuation = Continuation.NONE
+    greeted: bool = False
+    """The greeting was said, or the caller has spoken first: the greeting is not due any more."""
+    nudges: int = 0
+    """How many nudges were said since the caller's last words."""
+    times: TurnTimes = Factory(TurnTimes)
+    """The times of the exchange that is beginning."""
+
+    def join(self, text: str) -> str:
+        """All words to answer: the unanswered ones, those of queued turns, and `text`."""
+        return " ".join(words for words in (self.caller_words, *self.queue, text) if words)
+
+
+@define
+class SpeculationMemory:
+    """The speculative answer: asked for before the turn is surely over."""
+
+    words: str = ""
+    """The words that the model was asked to answer."""
+    segments: tuple[SegmentReady, ...] = ()
+    """What the model has answered so far. It is complete once `AnswerMemory.generation_open` is None."""
+    count: int = 0
+    """How many speculative answers were asked for in this turn."""
+
+
+@define
+class AnswerMemory:
+    """The answer that is being generated or spoken. Its text and its audio have the same number."""
+
+    generation: int = 0
+    """The number of the newest answer."""
+    generation_open: int | None = None
+    """The answer that the model is generating."""
+    generation_began: float = 0.0
+    """When the model was last asked."""
+    alive_at: float | None = None
+    """When the model last gave a sign of life."""
+    thinking_began: float = 0.0
+    """When the model was first asked for the current answer."""
+    requests: int = 0
+    """Requests made for the current answer."""
+    retry_after_ms: float = 0.0
+    """How long the model's server asked us to wait before the next request."""
+    failures: int = 0
+    """How many answers in a row have failed."""
+    speech_open: int | None = None
+    """The number of the answer that is being spoken: that of the generation it began with."""
+    speech_attempt: int = 1
+    """How often the voice was asked to say this answer, the first time included."""
+    replying: bool = False
+    """The answer replies to the caller's words and becomes history with them."""
+    protected: bool = False
+    """The caller's voice may not cut the answer off."""
+    in_history: bool = False
+    """The answer has its message in the history already, because tool calls followed it."""
+    said_at: float | None = None
+    """When the last answer was over, in the conversation's ms."""
+    false_alarms: int = 0
+    """How many false alarms there were in a row: an answer was paused and not interrupted."""
+    end_after: EndReason | None = None
+    """Why the conversation ends after this answer; None: it goes on."""
+    ledger: PlaybackLedger = Factory(PlaybackLedger)
+    times: TurnTimes = Factory(TurnTimes)
+    """The times of the exchange that is being answered."""
+
+
 @frozen
 class RunningCall:
-    """A call of a tool that was begun, and whose result is not known."""
+    """A tool call that was begun and whose result is not known yet."""
 
     number: int
     name: str
-    """Of the tool."""
+    """The name of the tool."""
     due_at: float
-    """When it must be over, in the conversation's ms."""
+    """When the call must be over, in the conversation's ms."""
     cancelled: bool = False
-    """It was asked to stop; nobody waits for it."""
+    """The call was told to stop, and its result is not waited for."""
+
+
+@define
+class ToolMemory:
+    """Tool calls."""
+
+    steps: int = 0
+    """How often the model has asked for tool calls since the caller's last words."""
+    calls_made: int = 0
+    """The number of the newest call."""
+    running: tuple[RunningCall, ...] = ()
+    results_owed: bool = False
+    """The model is to be asked again when the results of its tool calls are known."""
+    asked_at: float = 0.0
+    """When the caller's last words began to be answered, in the conversation's ms."""
+    fillers: int = 0
+    """How many fillers the caller has heard since then."""
 
 
 @define
@@ -75,105 +210,14 @@ class Context:
     state: Any = None
     effects: list[Effect] = Factory(list)
 
-    links_up: frozenset[Role] = frozenset()
-    fallbacks_ready: frozenset[Role] = frozenset()
-    """Roles for which another provider stands ready."""
-    ends_turns: bool = False
-    """The speech-to-text provider decides about ends of turns."""
-    recovered: frozenset[tuple[Role, int]] = frozenset()
-    """Preferred providers that are well again, and that no moment was good for yet."""
-    turn_mode: TurnMode = TurnMode.MANUAL
-    recording: bool = False
-    """The caller began a recording by hand and has not ended it."""
-    stop_pending: bool = False
-    """The caller ended the recording before the links were up."""
-    unanswered: tuple[Request, ...] = ()
-    """Requests whose acknowledgement waits for something."""
-    early_stops: tuple[Request, ...] = ()
-    """Those among them that ended a recording before the links were up."""
-
-    turn: int = 0
-    """The turn that the caller's audio belongs to now."""
-    turn_awaited: int | None = None
-    """The turn whose final transcript is awaited."""
-    waits: int = 0
-    """Deadlines that have passed while it was."""
-    turns_queued: tuple[int, ...] = ()
-    """Turns that ended while another was answered, and whose words are not known yet."""
-    queue: tuple[str, ...] = ()
-    """The words of such turns, waiting to be answered."""
-    interim: str = ""
-    """What the turn in question sounds like so far."""
-    caller_words: str = ""
-    """Words that were understood and not yet answered: joined with those that follow."""
-    echoing_turn: int | None = None
-    """A turn whose voice began while we spoke, or just afterwards: it may hold our own echo."""
-    digits: str = ""
-    """The keys of the telephone that were pressed one after the other."""
-    completeness: float | None = None
-    """How probable it is that the caller has finished, by a model that listened to the turn."""
-    speculated_words: str = ""
-    """What the model was asked to answer before the turn was over."""
-    speculative_segments: tuple[SegmentReady, ...] = ()
-    """What it has answered to that; all of it, once `generation_open` is None."""
-    speculations: int = 0
-    """How often it was asked so in this turn."""
-    continuation: Continuation = Continuation.NONE
-    times: TurnTimes = Factory(TurnTimes)
-    """Of the exchange that is beginning."""
-    answer_times: TurnTimes = Factory(TurnTimes)
-    """Of the exchange that is being answered."""
-
-    generation: int = 0
-    """The number of the newest answer."""
-    generation_open: int | None = None
-    """The answer that the model is generating."""
-    generation_began: float = 0.0
-    """When the model was asked for it."""
-    alive_at: float | None = None
-    """When it last gave a sign of life."""
-    thinking_began: float = 0.0
-    """When the model was asked first for the current answer."""
-    retry_after_ms: float = 0.0
-    """How long it asked to be left alone for."""
-    speech_open: int | None = None
-    """The answer that is being spoken: the number of the generation that it began with."""
-    speech_attempt: int = 1
-    """How often the voice has taken it up."""
-    replying: bool = False
-    """It answers the caller's words, and becomes history with them."""
-    protected: bool = False
-    """The caller's voice may not cut it off."""
-    said_at: float | None = None
-    """When the last answer was over, in the conversation's ms."""
-    false_alarms: int = 0
-    """How often in a row an answer was held for nothing."""
+    links: LinkMemory = Factory(LinkMemory)
+    recording: RecordingMemory = Factory(RecordingMemory)
+    turns: TurnMemory = Factory(TurnMemory)
+    speculation: SpeculationMemory = Factory(SpeculationMemory)
+    answer: AnswerMemory = Factory(AnswerMemory)
+    tools: ToolMemory = Factory(ToolMemory)
     host_utterances: tuple[SayRequested, ...] = ()
-    """What the host wants said and has not been yet."""
-    attempts: int = 0
-    """Requests made for the current answer."""
-    tool_steps: int = 0
-    """How often the model has asked for calls of tools since the caller's last words."""
-    calls_made: int = 0
-    """The number of the newest call."""
-    calls_running: tuple[RunningCall, ...] = ()
-    results_owed: bool = False
-    """The model is to go on when the results of its calls are known."""
-    answer_entered: bool = False
-    """What is being said has its message in the history already, since it was followed by calls."""
-    asked_at: float = 0.0
-    """When the caller's last words began to be answered, in the conversation's ms."""
-    fillers: int = 0
-    """How many fillers the caller has heard since then."""
-    ledger: PlaybackLedger = Factory(PlaybackLedger)
-    failures: int = 0
-    """Answers in a row that failed."""
-    greeted: bool = False
-    """The greeting was said, or the caller has taken a turn: it is too late for one."""
-    nudges: int = 0
-    """How often a quiet caller was spoken to since the last words."""
-    end_after_answer: EndReason | None = None
-
+    """Texts of the host that wait to be said."""
     history: tuple[Message, ...] = ()
 
     deadline_number: int = 0
@@ -184,109 +228,58 @@ class Context:
         """Add to the effects of the current step."""
         self.effects.extend(effects)
 
-    def messages(self, said: str = "", words: str | None = None) -> tuple[Message, ...]:
-        """What the model is asked: system message, history, and the caller's unanswered words.
-
-        With `said`, the beginning of an answer that was given already, the model is to go on from there; with
-        `words`, these are what the caller will probably have said.
-        """
-        system = (Message(Speaker.SYSTEM, self.policy.system_prompt),) if self.policy.system_prompt else ()
-        asked = self.caller_words if words is None else words
-        earlier: tuple[Message, ...] = self.history
-        now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
-        if not asked:
-            # It is to go on after calls of tools: the caller's words are in the history already.
-            first = newest_exchange(self.history)
-            earlier, now = self.history[:first], self.history[first:]
-        begun = (Message(Speaker.ASSISTANT, said),) if said else ()
-        history = within_budget(earlier, (*now, *begun), self.policy.max_history_tokens)
-        return (*system, *history, *now, *begun)
-
     def model_due_at(self) -> float:
-        """When the model must have given its next sign of life, in the conversation's ms."""
-        if self.alive_at is None:
-            return self.generation_began + self.policy.first_token_timeout_ms
-        return self.alive_at + self.policy.token_gap_timeout_ms
+        """When the model's next sign of life is due, in the conversation's ms."""
+        if self.answer.alive_at is None:
+            return self.answer.generation_began + self.policy.first_token_timeout_ms
+        return self.answer.alive_at + self.policy.token_gap_timeout_ms
 
     def own_words(self, turn: int, text: str) -> str:
-        """What the caller said, without what is nothing but an echo of the last answer."""
-        long_enough = len(words_of(text)) >= SHORTEST_ECHO or self.false_alarms > 0
-        may_echo = turn == self.echoing_turn and long_enough
-        return "" if may_echo and not without_echo(text, self.ledger.text()) else text
+        """`text`, or nothing if all of it may be an echo of the last answer."""
+        long_enough = len(words_of(text)) >= SHORTEST_ECHO or self.answer.false_alarms > 0
+        may_echo = turn == self.turns.echoing and long_enough
+        return "" if may_echo and not without_echo(text, self.answer.ledger.text()) else text
 
-    def join(self, text: str) -> str:
-        """The unanswered words, those of turns that wait, and `text` after them."""
-        return " ".join(words for words in (self.caller_words, *self.queue, text) if words)
-
-    def commit(self, at_ms: float) -> tuple[str, str]:
-        """Enter the exchange into the history as it was heard; returns the heard and the unheard words.
-
-        When nothing was heard there was no exchange: the caller's words stay unanswered. Nor is there one
-        when nothing was understood, and the caller was told so, or when something else was said to them.
-        """
-        heard, unheard = self.ledger.split(at_ms)
-        if self.replying:
-            heard_ms = round(self.ledger.heard_ms(at_ms), 3)
-            answer = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
-            if self.answer_entered:
-                answer = evolve(answer, calls=self.history[-1].calls)
-                self.history = (*self.history[:-1], answer)
-            elif heard and (self.caller_words or self.newest_calls()):
-                self.enter(answer)
-        self.answer_entered = False
-        return heard, unheard
-
-    def enter(self, answer: Message) -> None:
-        """Enter an answer into the history, after the words that it answers if they are not there yet."""
-        asked = (Message(Speaker.USER, self.caller_words),) if self.caller_words else ()
-        self.caller_words = ""
-        history = (*self.history, *asked, answer)
-        kept = newest(history, self.policy.max_history)
-        if not kept and (answer.calls or self.policy.max_history >= 2):
-            # The newest exchange is kept however many calls it holds; one that is not over, in any case.
-            kept = history[newest_exchange(history) :]
-        self.history = kept
-
-    # --- calls of tools -----------------------------------------------------------------------------------
+    # --- tool calls ---------------------------------------------------------------------------------------
 
     def tool(self, record: CallRecord) -> ToolPolicy:
-        """What is known of the tool that a call is for."""
+        """The policy of the tool that a call is for."""
         return self.tool_named(record.call.name)
 
     def tool_named(self, name: str) -> ToolPolicy:
-        """The same by name; a tool that nobody knows is like any other: its call fails by itself."""
+        """The policy of the tool called `name`. An unknown tool gets the defaults: its call will fail."""
         return next((tool for tool in self.policy.tools if tool.name == name), ToolPolicy(name))
 
     def newest_calls(self) -> tuple[CallRecord, ...]:
-        """The calls that the history ends with: the model has not spoken about them."""
+        """The tool calls that the history ends with. The model has not spoken about them yet."""
         return self.history[-1].calls if self.history else ()
 
     def calls_waiting(self) -> tuple[CallRecord, ...]:
-        """Those of them that were not begun."""
-        begun = {call.number for call in self.calls_running}
+        """The newest tool calls that were not begun yet."""
+        begun = {call.number for call in self.tools.running}
         return tuple(each for each in self.newest_calls() if each.result is None and each.number not in begun)
 
     def calls_awaited(self) -> tuple[CallRecord, ...]:
-        """Those of them whose result will come."""
-        cancelled = {call.number for call in self.calls_running if call.cancelled}
+        """The newest tool calls whose result will still come."""
+        cancelled = {call.number for call in self.tools.running if call.cancelled}
         return tuple(
             each for each in self.newest_calls() if each.result is None and each.number not in cancelled
         )
 
-    def running(self, policy: OnInterruption) -> frozenset[int]:
-        """The numbers of the calls that an interruption does this to; cancelled ones do not count."""
+    def running_calls(self, policy: OnInterruption) -> frozenset[int]:
+        """The numbers of the running tool calls with this `on_interruption`, without the cancelled ones."""
         return frozenset(
             call.number
-            for call in self.calls_running
+            for call in self.tools.running
             if not call.cancelled and self.tool_named(call.name).on_interruption is policy
         )
 
     def filler(self) -> str:
-        """What is said next to a caller who waits for a result; empty: nothing any more."""
+        """The next filler for a caller who waits for a result; empty: there is none."""
         if self.policy.tool_filler_after_ms <= 0:
             return ""
         own = next((text for each in self.calls_awaited() if (text := self.tool(each).filler)), "")
-        if own and self.fillers == 0:
+        if own and self.tools.fillers == 0:
             return own
         fillers = self.policy.tool_fillers
-        return fillers[self.fillers] if self.fillers < len(fillers) else ""
+        return fillers[self.tools.fillers] if self.tools.fillers < len(fillers) else ""

@@ -1,8 +1,8 @@
-"""A model listens to each pause of one caller: has he finished, or will he go on?
+"""Turn detection: at each pause of the caller, a model scores whether the turn is over.
 
-It takes tens of ms in a worker thread, and the hearing goes on meanwhile. One pause is scored at a time; when
-voice begins again, or the turn is over, its score is not wanted any more. Whatever goes wrong with the model
-is logged once and leaves the call as it would be without one: the machine's deadline ends the pause.
+Scoring takes tens of ms in a worker thread, while audio goes on to be processed. One pause is scored at a
+time. When the caller speaks again, or the turn is over, its score is dropped. If the model fails, that is
+logged once and the call goes on without it: the machine's deadline ends each pause.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import Emit, Samples, TurnModel
+from adapters.tasks import Signal
 from machines.facts import TurnScored
 
 log = structlog.get_logger(__name__)
@@ -26,17 +27,17 @@ class _Pause:
 
 @define(eq=False)
 class PauseScoring:
-    """The scoring of one caller's pauses."""
+    """Scores the pauses of one caller."""
 
     _model: TurnModel
     _emit: Emit
     _pause: _Pause | None = None
-    """The newest one, until it is scored or over."""
+    """The current pause, until it is scored or over."""
     _failed: bool = False
-    _begun: trio.Event = Factory(trio.Event)
+    _begun: Signal = Factory(Signal)
 
     async def run(self) -> None:
-        """Score one pause after the other; until cancelled, or until the model fails."""
+        """Score each pause, until cancelled or until the model fails."""
         try:
             while True:
                 await self._score(await self._next())
@@ -47,27 +48,26 @@ class PauseScoring:
 
     async def _next(self) -> _Pause:
         while self._pause is None:
-            self._begun = trio.Event()
             await self._begun.wait()
         return self._pause
 
     async def _score(self, pause: _Pause) -> None:
         with pause.scope:
             completeness = await self._model.completeness(pause.samples)
-            # A worker thread may end after its work was given up.
+            # The worker thread may finish although the pause was cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             self._pause = None
             self._emit(TurnScored(pause.turn, completeness))
 
     def begin_pause(self, turn: int, samples: Samples) -> None:
-        """The caller pauses in `turn`; `samples` are what was heard of it, at `LISTENING_RATE`."""
+        """The caller pauses in `turn`; `samples` are its audio so far, at `LISTENING_RATE`."""
         self.end_pause()
         if not self._failed:
             self._pause = _Pause(turn, samples)
-            self._begun.set()
+            self._begun.wake_all()
 
     def end_pause(self) -> None:
-        """Voice began again, or the turn is over."""
+        """The caller speaks again, or the turn is over."""
         if self._pause is not None:
             self._pause.scope.cancel()
             self._pause = None

@@ -1,9 +1,10 @@
-"""One answer on its way from the voice to the caller, paced by a playback clock.
+"""An utterance: one answer on its way from text to speech to the caller, paced by a playback clock.
 
-Three tasks work side by side: texts go to the voice, its audio is gathered, and chunks are sent in real time,
-a little ahead of what the caller hears, so that an interruption leaves little behind. What was sent and
-played is reported as facts; nothing here decides. When the voice fails, what it gave before is still sent,
-and whoever decides may have the rest said over another stream of the voice: the next attempt.
+Three tasks work side by side: one hands texts to a speech stream, one collects its audio, and one sends
+chunks to the caller in real time, a little ahead of playback, so that little is left to play after an
+interruption. What was sent and played is reported as facts; the machine decides. When text to speech fails,
+the audio that came before is still sent, and the machine may restart the rest on another stream: the next
+attempt.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import trio
 from attrs import frozen
 
 from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
+from adapters.tasks import Signal
 from machines.facts import (
     ErrorClass,
     PlaybackAt,
@@ -25,36 +27,37 @@ from machines.facts import (
     SynthesisFailed,
     Word,
 )
-from orchestrator.audio.pcm import StreamingResampler
-from orchestrator.audio.playback import PlaybackClock, SampleBuffer, Unplayed
+from orchestrator.audio.playback_buffer import SampleBuffer, UnplayedAudio
+from orchestrator.audio.playback_clock import PlaybackClock
+from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.failures import failure_of
 
 SHORTEST_CHUNK_MS = 20
-"""Less than this is not sent by itself, except at the end."""
+"""A chunk is at least this long, except at the end of a segment or of the answer."""
 RUNNING_OUT_S = 0.04
-"""A caller with less than this left to play gets what there is, a full chunk or not."""
+"""When the caller has less than this left to play, the next chunk is sent even if it is not full."""
 MAX_BUFFERED_MS = 30_000
-"""Synthesized audio waiting to be sent; the voice is held up beyond it."""
+"""Synthesized audio waiting to be sent; beyond it, text to speech has to wait."""
 REPORTED_EVERY_MS = 500
-"""How much may be sent before the caller's position is reported again: a sign of life for whoever waits."""
+"""The caller's position is reported again after this much sent audio, as a sign of life."""
 
 OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
-"""Opens a stream of the voice at a rate in Hz, waiting until there is a voice. Raises `ProviderError`."""
+"""Waits for a text-to-speech link and opens a stream on it, at a rate in Hz. Raises `ProviderError`."""
 
 
 @frozen
 class Pacing:
-    """How audio is cut and how far it is sent ahead."""
+    """How audio is cut into chunks, and how far ahead of playback they are sent."""
 
     rate: int
     """Hz on the wire."""
     chunk_ms: float
     lead_ms: float
-    """The next chunk is sent once the caller has less than this left to play."""
+    """The next chunk is sent when the caller has less than this left to play."""
     settle_ms: float = 0
     """Pause between the announcement of an answer and its first chunk."""
     acknowledged: bool = False
-    """The caller's side knows what was played, and reports `PlaybackAt` and `PlaybackFinished` itself."""
+    """The caller's side knows what was played and reports `PlaybackAt` and `PlaybackFinished` itself."""
 
     @property
     def chunk_samples(self) -> int:
@@ -63,14 +66,14 @@ class Pacing:
 
 
 class AudioSink(Protocol):
-    """Where an answer's audio goes: the caller's side."""
+    """The caller's side, as the receiver of an answer's audio."""
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """Audio of `utterance` is about to follow."""
+        """The audio of `utterance` follows."""
         ...
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """The next chunk. Never blocks: a caller's side that does not take it is dropped."""
+        """Send the next chunk. Never blocks: a caller's side that does not take it is dropped."""
         ...
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
@@ -80,16 +83,16 @@ class AudioSink(Protocol):
     def pause_audio(self, utterance: int) -> float:
         """Nothing more is sent for the moment.
 
-        Returns how many ms the caller's side has dropped, which will be sent again; `UNPLAYED`: those that it
-        had not played, by the pacing's clock.
+        Returns how many ms the caller's side has dropped; they will be sent again. `UNPLAYED` means all that
+        it had not played yet, by the playback clock.
         """
         ...
 
 
 class Utterance:
-    """The speaking of one answer.
+    """Speaks one answer.
 
-    `say`, `finish`, `restart`, `hold` and `resume` come from the machine's effects.
+    `say`, `finish`, `restart`, `pause` and `resume` carry out the machine's effects.
     """
 
     def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit) -> None:
@@ -99,13 +102,13 @@ class Utterance:
         self._emit = emit
         self._buffer = SampleBuffer(int(MAX_BUFFERED_MS * pacing.rate / 1000))
         self._attempt = Attempt(1)
-        self._restarted = trio.Event()
+        self._restarted = Signal()
         self._clock = PlaybackClock()
-        self._unplayed = Unplayed(pacing.rate)
-        self._in_hand: Samples | None = None
-        """Taken from the buffer, and not sent yet."""
-        self._held = False
-        self._resumed = trio.Event()
+        self._unplayed = UnplayedAudio(pacing.rate)
+        self._chunk: Samples | None = None
+        """Taken from the buffer and not sent yet."""
+        self._paused = False
+        self._resumed = Signal()
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
@@ -116,48 +119,49 @@ class Utterance:
         self._attempt.finish()
 
     def restart(self, attempt: int) -> None:
-        """Give up the stream of the voice; what is said from now on goes to another one."""
+        """Cancel the stream of text to speech; what is said from now on goes to a new one."""
         self._attempt.scope.cancel()
         self._attempt = Attempt(attempt)
-        self._restarted.set()
+        self._restarted.wake_all()
 
-    def hold(self) -> None:
-        """Send nothing more until `resume`, and nothing else than what follows what was heard."""
-        self._held = True
-        self._resumed = trio.Event()
+    def pause(self) -> None:
+        """Send nothing more until `resume`, which continues after the last sample that was heard."""
+        self._paused = True
         dropped_ms = self._clock.rewind(self._sink.pause_audio(self.number))
         if dropped_ms > 0:
-            if self._in_hand is not None:
-                self._buffer.put_back(self._in_hand)
-                self._in_hand = None
-            self._buffer.put_back(self._unplayed.last(dropped_ms))
+            if self._chunk is not None:
+                self._buffer.put_back(self._chunk)
+                self._chunk = None
+            self._buffer.put_back(self._unplayed.take_last(dropped_ms))
             self._emit(PlaybackAt(self.number, self._clock.heard_ms, playing=False))
 
     def resume(self) -> None:
-        """Go on."""
-        self._held = False
-        self._resumed.set()
+        """Continue after `pause`."""
+        self._paused = False
+        self._resumed.wake_all()
 
     async def run(self, open_stream: OpenSpeech) -> None:
-        """Speak until everything was heard; cancelling it is silence.
+        """Speak until the caller has heard everything. Cancelling this makes silence.
 
-        A failure of the voice is reported as a fact, and what happens then is for others to say.
+        A failure of text to speech is reported as a fact; `run` then waits for `restart`.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            while not await self._speak(self._attempt, open_stream):
-                await self._restarted.wait()
-                self._restarted = trio.Event()
+            attempt = self._attempt
+            while not await self._speak(attempt, open_stream):
+                while attempt is self._attempt:
+                    await self._restarted.wait()
+                attempt = self._attempt
             self._buffer.close()
 
     async def _speak(self, attempt: Attempt, open_stream: OpenSpeech) -> bool:
-        """One attempt; whether the answer was spoken to its end."""
+        """Make one attempt. Returns whether it was synthesized to its end and is still the current one."""
         try:
             with attempt.scope:
-                if await attempt.begun():
+                if await attempt.has_text():
                     async with open_stream(self._pacing.rate) as stream, trio.open_nursery() as nursery:
                         nursery.start_soon(attempt.feed, stream)
-                        nursery.start_soon(self._gather, attempt, stream)
+                        nursery.start_soon(self._collect_audio, attempt, stream)
         except* Exception as group:
             if not attempt.complete:
                 failure = failure_of(group, f"utterance {self.number}")
@@ -166,10 +170,10 @@ class Utterance:
                 )
         return attempt.complete and attempt is self._attempt
 
-    async def _gather(self, attempt: Attempt, stream: SpeechStream) -> None:
-        """Audio from the voice, at the wire's rate, into the buffer; a fact for each whole segment."""
+    async def _collect_audio(self, attempt: Attempt, stream: SpeechStream) -> None:
+        """Put the stream's audio into the buffer, at the wire's rate, and report each complete segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
-        anything = False
+        has_sound = False
         silent: list[SegmentVoiced] = []
         async for piece in stream:
             match piece:
@@ -177,52 +181,52 @@ class Utterance:
                     attempt.unreported_ms += len(samples) * 1000 / stream.sample_rate
                     await self._buffer.put(resampler.push(samples))
                 case SegmentEnd(segment=segment, words=words):
-                    # The filter's tail must not wait for a next segment that may take long.
+                    # The next segment may take long: the filter's tail must not wait for it.
                     await self._buffer.put(resampler.flush())
                     if self._pacing.acknowledged:
-                        # Each chunk is, and so is the end of each segment.
+                        # A chunk is acknowledged as a whole, so it must not hold audio of two segments.
                         self._buffer.end_segment()
                     silent.append(self._voiced(attempt, segment, words))
-            anything = anything or attempt.unreported_ms > 0 or any(each.duration_ms for each in silent)
-            if anything:
-                # Segments without any sound are told with the first that has one: they must not count alone.
+            has_sound = has_sound or attempt.unreported_ms > 0 or any(each.duration_ms for each in silent)
+            if has_sound:
+                # A stream of silent segments only has failed: they are reported once one has sound.
                 for fact in silent:
                     self._emit(fact)
                 silent.clear()
-        # What was never voiced must not count as heard.
+        # What was never synthesized must not count as heard.
         if not attempt.complete:
-            raise ProviderError(ErrorClass.TRANSIENT, "the voice ended before the answer did")
-        if not anything:
+            raise ProviderError(ErrorClass.TRANSIENT, "text to speech ended before the answer did")
+        if not has_sound:
             attempt.fail()
-            raise ProviderError(ErrorClass.TRANSIENT, "the voice gave no audio")
+            raise ProviderError(ErrorClass.TRANSIENT, "text to speech gave no audio")
 
     def _voiced(self, attempt: Attempt, segment: int, words: tuple[Word, ...]) -> SegmentVoiced:
         if not attempt.unvoiced or attempt.unvoiced.popleft() != segment:
             attempt.fail()
-            raise ProviderError(ErrorClass.TRANSIENT, f"the voice ended segment {segment} out of turn")
+            raise ProviderError(ErrorClass.TRANSIENT, f"text to speech ended segment {segment} out of turn")
         duration_ms, attempt.unreported_ms = attempt.unreported_ms, 0.0
         return SegmentVoiced(self.number, segment, duration_ms, words, attempt=attempt.number)
 
     async def _send(self) -> None:
-        """Chunks out in real time, and facts about where the caller is.
+        """Send chunks in real time, and report the caller's position.
 
-        A stop may come in the instant in which this task is already on its way, so each time it asks once
-        more before anything reaches the caller.
+        This task may be cancelled when it is already scheduled to run: hence it checks for cancellation again
+        before it sends anything to the caller.
         """
         clock, reported_ms = self._clock, 0.0
-        await self._while_held()
+        await self._wait_while_paused()
         self._sink.begin_audio(self.number, self._pacing.rate)
         await trio.sleep(self._pacing.settle_ms / 1000)
         while True:
             await self._next_chunk()
             await trio.lowlevel.checkpoint_if_cancelled()
-            chunk, self._in_hand = self._in_hand, None
-            if self._held:
+            chunk, self._chunk = self._chunk, None
+            if self._paused:
                 if chunk is not None:
                     self._buffer.put_back(chunk)
-                await self._while_held()
+                await self._wait_while_paused()
             elif chunk is None:
-                continue  # a hold has put it back, and is over
+                continue  # `pause` put it back, and `resume` has been called
             elif len(chunk):
                 if not clock.playing or clock.sent_ms - reported_ms >= REPORTED_EVERY_MS:
                     reported_ms = clock.sent_ms
@@ -238,45 +242,45 @@ class Utterance:
                     break
         self._report(PlaybackFinished(self.number))
 
-    async def _while_held(self) -> None:
-        """Until the answer may go on. Reports when the caller has played what they had."""
+    async def _wait_while_paused(self) -> None:
+        """Return when the answer may continue. Reports when the caller has played everything until then."""
         async with trio.open_nursery() as nursery:
-            if self._held and self._clock.playing:
-                nursery.start_soon(self._report_dry)
-            while self._held:
+            if self._paused and self._clock.playing:
+                nursery.start_soon(self._report_played_out)
+            while self._paused:
                 await self._resumed.wait()
             nursery.cancel_scope.cancel()
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _next_chunk(self) -> None:
-        """Take a full chunk in hand if it comes in time, else what there is before the caller runs out.
+        """Take a full chunk from the buffer, or a shorter one before the caller has played everything.
 
-        An empty one after the last. Reports when the caller does run out of audio.
+        The chunk is empty after the last one. Reports when the caller has played everything.
         """
         full, some = self._pacing.chunk_samples, int(self._pacing.rate * SHORTEST_CHUNK_MS / 1000)
         if self._clock.playing:
             with trio.move_on_at(self._clock.plays_out_at - RUNNING_OUT_S):
-                self._in_hand = await self._buffer.take(full, full)
+                self._chunk = await self._buffer.take(full, full)
                 return
         async with trio.open_nursery() as nursery:
             if self._clock.playing:
-                nursery.start_soon(self._report_dry)
-            self._in_hand = await self._buffer.take(full, some)
+                nursery.start_soon(self._report_played_out)
+            self._chunk = await self._buffer.take(full, some)
             nursery.cancel_scope.cancel()
 
-    async def _report_dry(self) -> None:
+    async def _report_played_out(self) -> None:
         await self._clock.wait_until_left(0)
         self._clock.stop()
         self._report(PlaybackAt(self.number, self._clock.sent_ms, playing=False))
 
     def _report(self, fact: PlaybackAt | PlaybackFinished) -> None:
-        """What the clock says of the playback, where nobody knows better."""
+        """Report a position of the playback clock, unless the caller's side reports its own."""
         if not self._pacing.acknowledged:
             self._emit(fact)
 
 
 class Attempt:
-    """The texts of an answer on their way to one stream of the voice."""
+    """The texts of an answer on their way to one stream of text to speech."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -284,45 +288,41 @@ class Attempt:
         self.unvoiced: deque[int] = deque()
         """Segments whose audio is not complete, in order."""
         self.unreported_ms = 0.0
-        """Audio of the first of them that has come."""
+        """Audio of the first of them so far."""
         self._texts: deque[tuple[int, str]] = deque()
         self._finished = False
         self._failed = False
-        self._changed = trio.Event()
+        self._changed = Signal()
 
     @property
     def complete(self) -> bool:
-        """Everything was voiced, and nothing more will be said."""
+        """All segments were synthesized, and none will follow."""
         return self._finished and not self.unvoiced and not self._failed
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
         self.unvoiced.append(segment)
         self._texts.append((segment, text))
-        self._announce()
+        self._changed.wake_all()
 
     def finish(self) -> None:
         """No segment will follow."""
         self._finished = True
-        self._announce()
+        self._changed.wake_all()
 
     def fail(self) -> None:
-        """The voice said something that cannot be: whatever it voiced does not count."""
+        """The stream broke its contract: the attempt never counts as complete."""
         self._failed = True
 
-    async def begun(self) -> bool:
-        """Wait until there is something to say; False if there never will be."""
+    async def has_text(self) -> bool:
+        """Wait for a text to synthesize; False if none will follow."""
         while not self._texts and not self._finished:
             await self._changed.wait()
         return bool(self._texts)
 
     async def feed(self, stream: SpeechStream) -> None:
-        """Hand the texts on as they come."""
-        while await self.begun():
+        """Send the texts to the stream as they come."""
+        while await self.has_text():
             segment, text = self._texts.popleft()
             await stream.say(segment, text)
         await stream.end()
-
-    def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()

@@ -11,7 +11,7 @@ import trio
 
 POLL_S = 0.5
 _TIMEOUT_S = 10.0
-_TOLD = {
+STATES_IN_WORDS = {
     "placing": "asking the carrier",
     "placed": "dialling",
     "ringing": "ringing",
@@ -22,7 +22,7 @@ _TOLD = {
     "revoking": "hanging up",
     "clearing": "hanging up",
 }
-"""States of the phone call machine, in words for people."""
+"""What `vantum call` says of a call in each state that it can be seen in (`machines/phone_call.py`)."""
 
 Say = Callable[[str], object]
 
@@ -49,7 +49,7 @@ async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Sa
             nursery.start_soon(_hang_up_on, interrupts, http, path)
             told = ""
             while call["outcome"] is None:
-                news = _TOLD[call["state"]]
+                news = STATES_IN_WORDS[call["state"]]
                 if news != told:
                     say(f"{call['to']}: {news}")
                     told = news

@@ -14,7 +14,8 @@ from attrs import frozen
 
 from adapters.interfaces import Samples
 from machines.facts import TurnMode
-from orchestrator.audio.pcm import StreamingResampler, read_wav, write_wav
+from orchestrator.audio.pcm import read_wav, write_wav
+from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.cli.talk_client import TalkError, Turn, talk_client
 
 __all__ = ["Call", "TalkError", "run_call"]

@@ -25,9 +25,10 @@ from uuid_utils import uuid7
 
 import protocol
 from adapters.interfaces import Samples
-from adapters.tasks import errors_in
+from adapters.tasks import Signal, errors_in
 from machines.facts import TurnMode
-from orchestrator.audio.pcm import StreamingResampler, pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.resampling import StreamingResampler
 from protocol import Payload, Received
 
 CHUNK_MS = 20
@@ -204,7 +205,7 @@ class TalkClient:
         self._rate = 0
         self._due = -math.inf
         self._all_sent = False
-        self._news = trio.Event()
+        self._news = Signal()
         self._failure: str | None = None
         self._answering: Turn | None = None
         self._by_generation: dict[int | None, Turn] = {}
@@ -339,8 +340,7 @@ class TalkClient:
         self._announce()
 
     def _announce(self) -> None:
-        self._news.set()
-        self._news = trio.Event()
+        self._news.wake_all()
 
     def _process(self, received: Received) -> None:
         current = self.turns[-1] if self.turns else None

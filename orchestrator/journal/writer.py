@@ -17,6 +17,7 @@ import structlog
 import trio
 from attrs import Factory, define
 
+from adapters.tasks import Signal
 from orchestrator.journal.format import SUFFIX, About, CallJournal, End, JournalError, Record, frame
 from orchestrator.journal.redaction import Redactor
 
@@ -77,14 +78,15 @@ class Journals:
     """Counts journals that are incomplete, under `INCOMPLETE`."""
     most_waiting: int = MOST_WAITING
     _waiting: deque[tuple[JournalFile, Record]] = Factory(deque)
-    _arrived: trio.Event = Factory(trio.Event)
-    _hurry: trio.Event = Factory(trio.Event)
-    """Set when somebody waits for what is to be written."""
+    _arrived: Signal = Factory(Signal)
+    _awaited: Signal = Factory(Signal)
     _closing: bool = False
     _put_so_far: int = 0
     _written_so_far: int = 0
-    """Records of all calls, those included that could not be written."""
-    _progress: trio.Event = Factory(trio.Event)
+    """Records of all calls; those that could not be written count, for they never will be."""
+    _awaited_until: int = 0
+    """Somebody waits until so many records are written."""
+    _progress: Signal = Factory(Signal)
 
     def path_of(self, session_id: str) -> Path:
         """Where the journal of a call is."""
@@ -114,14 +116,14 @@ class Journals:
     def _put(self, file: JournalFile, record: Record) -> None:
         self._waiting.append((file, record))
         self._put_so_far += 1
-        self._arrived.set()
+        self._arrived.wake_all()
 
     async def _written(self) -> None:
         """Return when everything that was put so far has been written."""
         await trio.lowlevel.checkpoint()
-        last = self._put_so_far
+        self._awaited_until = last = self._put_so_far
+        self._awaited.wake_all()
         while self._written_so_far < last:
-            self._hurry.set()
             await self._progress.wait()
 
     async def run(self) -> None:
@@ -132,28 +134,25 @@ class Journals:
                 await self._gather()
                 batch = list(self._waiting)
                 self._waiting.clear()
-                if not self._closing:
-                    self._hurry = trio.Event()
                 for file, error in await trio.to_thread.run_sync(_write, batch, limiter=limiter):
                     log.error("journal cannot be written", file=str(file.path), exc_info=error)
                     self.counts[INCOMPLETE] += 1
                 self._written_so_far += len(batch)
-                self._progress.set()
-                self._progress = trio.Event()
+                self._progress.wake_all()
 
     async def _gather(self) -> None:
         """Wait for a record, then for `GATHER_S`; return at once if somebody waits or `close` was called."""
         if not self._waiting and not self._closing:
-            self._arrived = trio.Event()
             await self._arrived.wait()
         with trio.move_on_after(GATHER_S):
-            await self._hurry.wait()
+            while self._awaited_until <= self._written_so_far and not self._closing:
+                await self._awaited.wait()
 
     def close(self) -> None:
         """Say that no further call will begin."""
         self._closing = True
-        self._hurry.set()
-        self._arrived.set()
+        self._awaited.wake_all()
+        self._arrived.wake_all()
 
 
 def _write(batch: Sequence[tuple[JournalFile, Record]]) -> list[tuple[JournalFile, Exception]]:

@@ -12,13 +12,14 @@ import trio
 from attrs import Factory, define
 
 from adapters.interfaces import LISTENING_RATE, Samples
+from adapters.tasks import Signal
 from machines import effects as do
 from machines import facts
 from machines.declarations import Step
 from machines.facts import EndReason, Request, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.audio.stt_feed import CallerAudio
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.journal.format import About, CallJournal, End, Record, frame, journal_in
@@ -76,7 +77,7 @@ class Call:
     random: Random = Factory(lambda: Random(0))
     """Gives the jitter of retries."""
     _requests: int = 0
-    _changed: trio.Event = Factory(trio.Event)
+    _changed: Signal = Factory(Signal)
 
     # --- what the caller does -----------------------------------------------------------------------------
 
@@ -201,8 +202,7 @@ class Call:
         return replay(journal_in(data, Path(ABOUT.session_id)), self.charts)
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.wake_all()
 
     async def _send(self, samples: Samples, rate: int) -> None:
         block = rate * self.block_ms // 1000

@@ -51,8 +51,8 @@ def _answers(call: Call) -> Iterator[str]:
         and step.outcome is Outcome.TAKEN
         and step.fact.request
     ]
-    answered = [effect.request for effect in call.caller.told_of(do.Acknowledge)]
-    answered += [effect.request for effect in call.caller.told_of(do.Refuse)]
+    answered = [effect.request for effect in call.caller.notified_of(do.Acknowledge)]
+    answered += [effect.request for effect in call.caller.notified_of(do.Refuse)]
     for request in asked:
         if answered.count(request) != 1:
             yield f"{request.event_type} was answered {answered.count(request)} times"

@@ -108,12 +108,12 @@ class SimulatedCaller:
     closing_takes_ms: float = 0
     """How long `close` takes."""
 
-    told: list[Effect] = Factory(list)
+    notified: list[Effect] = Factory(list)
     playbacks: list[Playback] = Factory(list)
     closed_for: list[EndReason] = Factory(list)
-    drops_when_held: bool = False
+    drops_when_paused: bool = False
     """`pause_audio` drops what was not played, as on the phone, where Twilio holds that audio."""
-    held: list[tuple[int, float]] = Factory(list)
+    pauses: list[tuple[int, float]] = Factory(list)
     """(utterance, ms) of each `pause_audio`."""
     complaints: list[str] = Factory(list)
     """Violations of the `Caller` protocol, in words."""
@@ -124,7 +124,7 @@ class SimulatedCaller:
 
     def notify(self, effect: Effect) -> None:
         """Record the notification."""
-        self.told.append(effect)
+        self.notified.append(effect)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
         """Begin a playback; the one before it must be over."""
@@ -155,9 +155,9 @@ class SimulatedCaller:
 
     def pause_audio(self, utterance: int) -> float:
         """Pause. Returns the ms of audio dropped, 0 if this caller's side drops none."""
-        self.held.append((utterance, now_ms()))
+        self.pauses.append((utterance, now_ms()))
         playback = self._playback(utterance)
-        return playback.drop(now_ms()) if playback is not None and self.drops_when_held else 0.0
+        return playback.drop(now_ms()) if playback is not None and self.drops_when_paused else 0.0
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Stop a playback."""
@@ -175,29 +175,31 @@ class SimulatedCaller:
 
     # --- for tests and checks ----------------------------------------------------------------------------
 
-    def told_of(self, kind: type[E]) -> list[E]:
+    def notified_of(self, kind: type[E]) -> list[E]:
         """The notifications of one kind, in order."""
-        return [effect for effect in self.told if isinstance(effect, kind)]
+        return [effect for effect in self.notified if isinstance(effect, kind)]
 
     def understood(self) -> list[str]:
         """The texts of the final transcripts."""
-        return [effect.text for effect in self.told_of(do.NotifyTranscript) if effect.is_final]
+        return [effect.text for effect in self.notified_of(do.NotifyTranscript) if effect.is_final]
 
     def answers(self) -> list[str]:
         """The texts of the answers that are over, without those that never began."""
-        return [effect.text for effect in self.told_of(do.NotifyAnswerEnded) if effect.text]
+        return [effect.text for effect in self.notified_of(do.NotifyAnswerEnded) if effect.text]
 
     def interruptions(self) -> list[do.NotifyInterrupted]:
         """The notifications of interrupted answers."""
-        return self.told_of(do.NotifyInterrupted)
+        return self.notified_of(do.NotifyInterrupted)
 
     def client_errors(self) -> list[do.ClientError]:
         """The errors that the caller was notified of."""
-        return [effect.error for effect in self.told_of(do.NotifyClientError)]
+        return [effect.error for effect in self.notified_of(do.NotifyClientError)]
 
     def states(self) -> list[str]:
         """The states that were entered, substates left out."""
-        return [effect.target for effect in self.told_of(do.NotifyState) if effect.source != effect.target]
+        return [
+            effect.target for effect in self.notified_of(do.NotifyState) if effect.source != effect.target
+        ]
 
     def _playback(self, utterance: int) -> Playback | None:
         return next((each for each in self.playbacks if each.utterance == utterance), None)

@@ -76,7 +76,7 @@ class Scenario:
             caller=SimulatedCaller(
                 pacing=pacing,
                 closing_takes_ms=random.choice((0, 0, 30, 5000)),
-                drops_when_held=random.random() < 0.5,
+                drops_when_paused=random.random() < 0.5,
             ),
             breaker=_breaker(random) if random.random() < WATCHED else None,
             host=random.random() < HOSTED,

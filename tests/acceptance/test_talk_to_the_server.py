@@ -17,7 +17,8 @@ from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY
 from adapters.embedded.moonshine import MoonshineSpeechToText
 from adapters.interfaces import LISTENING_RATE, Samples
 from machines.facts import Fact, TranscriptFinal
-from orchestrator.audio.pcm import StreamingResampler, read_wav
+from orchestrator.audio.pcm import read_wav
+from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.settings.settings import Settings
 from tests.acceptance.conftest import VANTUM, RunningServer
 

@@ -1,4 +1,4 @@
-"""A task that runs as long as a block."""
+"""Waking the tasks that wait, and a task that runs as long as a block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,31 @@ import pytest
 import trio
 import trio.testing
 
-from adapters.tasks import running
+from adapters.tasks import Signal, running
+
+
+async def test_a_signal_wakes_all_that_wait() -> None:
+    signal, awake = Signal(), []
+
+    async def wait(name: str) -> None:
+        await signal.wait()
+        awake.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, "one")
+        nursery.start_soon(wait, "other")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not awake
+        signal.wake_all()
+    assert sorted(awake) == ["one", "other"]
+
+
+async def test_a_signal_remembers_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    signal = Signal()
+    signal.wake_all()
+    with trio.move_on_after(1) as waiting:
+        await signal.wait()
+    assert waiting.cancelled_caught
 
 
 async def test_leaving_the_block_ends_the_task() -> None:

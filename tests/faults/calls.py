@@ -183,7 +183,7 @@ class _CallerInACell:
 
     async def _take_turn(self, words: str) -> None:
         began_at = trio.current_time()
-        steps, told = len(self.call.steps), len(self.call.caller.told)
+        steps, told = len(self.call.steps), len(self.call.caller.notified)
         requests = len(self.call.providers.llm.requests)
         await self._say(words)
         spoken_until = trio.current_time()
@@ -196,7 +196,7 @@ class _CallerInACell:
                 began_at,
                 spoken_until,
                 trio.current_time(),
-                tuple(self.call.caller.told[told:]),
+                tuple(self.call.caller.notified[told:]),
                 _last_words(self.call.providers.llm.requests[requests:]),
                 len(self.call.providers.llm.requests) - requests,
                 not scope.cancelled_caught,

@@ -135,7 +135,7 @@ def _heard(finished: FinishedCall, playback: Playback) -> str:
 
 
 def _text_of(finished: FinishedCall, utterance: int) -> str:
-    told = finished.call.caller.told_of(do.NotifySegment)
+    told = finished.call.caller.notified_of(do.NotifySegment)
     return " ".join(segment.text for segment in told if segment.generation == utterance)
 
 
@@ -179,14 +179,14 @@ def _opened(steps: Iterable[Step]) -> Iterator[int]:
 # --- transitions ------------------------------------------------------------------------------------------
 
 _LINKS = ("stt link", "llm link", "tts link")
-_AGAIN = ("waiting", "endpointing", "reopening")
+_AGAIN = ("waiting", "pausing", "reopening")
 _USUAL_TURNS = (
     ("hearing", "endpointing", "finalizing", "generating", "speaking", "quiet"),
     ("hearing", "generating", "speaking", "quiet"),
     ("hearing", "endpointing", "generating", "speaking", "quiet"),
 )
 """The second and third are with Flux, which decides about turns."""
-_EXPECTED_DEADLINES = ("waiting", "endpointing", "retrying")
+_EXPECTED_DEADLINES = ("waiting", "pausing", "endpointing", "retrying")
 """States whose deadline passes without any fault, or for another attempt."""
 
 

@@ -1,4 +1,4 @@
-"""A call told in sentences: the machines of one conversation, facts with times, and shortcuts to a state."""
+"""A call in sentences: the machines of one conversation, facts with times, and shortcuts to a state."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ BOOKKEEPING = (
     do.ReportProviderFailure,
     do.NotifyAnswerEnded,
 )
-"""What almost every step asks for, left out where effects are compared; it has tests of its own."""
+"""Effects of almost every step. They are left out where effects are compared, and have tests of their own."""
 
 CHARTS = Charts()
-"""Made once: making them takes longer than most calls."""
+"""The charts of all calls. Making them takes longer than most calls."""
 TWO_EACH = {role: ProviderChain(2) for role in Role}
-"""Another provider stands ready for every role."""
+"""Two providers for every role."""
 
 
 def user(text: str) -> Message:
@@ -54,10 +54,10 @@ class Call:
     def __init__(
         self,
         policy: ConversationPolicy = POLICY,
-        line_ups: Mapping[Role, ProviderChain] | None = None,
+        provider_chains: Mapping[Role, ProviderChain] | None = None,
         charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, provider_chains)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning
@@ -85,12 +85,12 @@ class Call:
         return self.last
 
     def happens(self, fact: Fact, after_ms: float = 0.0) -> list[Effect]:
-        """The same; returns the effects but for bookkeeping."""
+        """`fact` happens `after_ms` after the last one. Returns its effects without `BOOKKEEPING`."""
         effects = self.handle(fact, after_ms).effects
         return [effect for effect in effects if not isinstance(effect, BOOKKEEPING)]
 
     def deadline_passes(self) -> list[Effect]:
-        """The armed deadline passes, when it is due."""
+        """The armed deadline passes when it is due."""
         arming = [effect for effect in self.all_effects if isinstance(effect, do.ArmDeadline)][-1]
         assert arming.number == self.memory.deadline_armed
         return self.happens(facts.DeadlinePassed(arming.number), after_ms=arming.delay_ms)
@@ -109,7 +109,7 @@ class Call:
         return effects
 
     def listening(self, mode: TurnMode = MANUAL) -> Call:
-        """The caller records, and somebody listens."""
+        """All links are up, and the caller records."""
         self.handle(facts.RecordingStarted(mode, START))
         self.links_come_up()
         assert self.state == "quiet"
@@ -140,17 +140,17 @@ class Call:
         """The model failed for the third time in a row: the last words are being said, nothing heard yet."""
         self.thinking(mode=mode)
         for _ in range(2):
-            self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+            self.handle(facts.GenerationFailed(self.memory.answer.generation, FATAL))
             self.heard_all()
             self.handle(facts.RecordingStopped())
             self.final("again")
-        self.handle(facts.GenerationFailed(self.memory.generation, FATAL))
+        self.handle(facts.GenerationFailed(self.memory.answer.generation, FATAL))
         assert self.state == "speaking"
         return self
 
     def final(self, words: str) -> list[Effect]:
         """The awaited words arrive."""
-        turn = self.memory.turn_awaited
+        turn = self.memory.turns.awaited
         assert turn is not None
         return self.happens(facts.TranscriptFinal(turn, words, confidence=0.9, speech_ms=800), after_ms=100)
 
@@ -158,24 +158,28 @@ class Call:
         """The model generates a whole answer."""
         for number, text in enumerate(segments):
             self.segment(number, text)
-        self.handle(facts.GenerationFinished(self.memory.generation))
+        self.handle(facts.GenerationFinished(self.memory.answer.generation))
 
     def segment(self, number: int, text: str) -> list[Effect]:
         """The model has another segment."""
-        return self.happens(facts.SegmentReady(self.memory.generation, number, text), after_ms=50)
+        return self.happens(facts.SegmentReady(self.memory.answer.generation, number, text), after_ms=50)
 
     @property
     def utterance(self) -> int:
         """The answer that is being spoken."""
-        assert self.memory.speech_open is not None
-        return self.memory.speech_open
+        assert self.memory.answer.speech_open is not None
+        return self.memory.answer.speech_open
 
     def voiced(self, segment: int, *words: str, word_ms: float = 100) -> None:
         """A segment's audio is there, with each word as long as the others."""
         times = tuple(Word(word, n * word_ms, (n + 1) * word_ms) for n, word in enumerate(words))
         self.handle(
             facts.SegmentVoiced(
-                self.utterance, segment, word_ms * len(words), words=times, attempt=self.memory.speech_attempt
+                self.utterance,
+                segment,
+                word_ms * len(words),
+                words=times,
+                attempt=self.memory.answer.speech_attempt,
             )
         )
 
@@ -185,7 +189,9 @@ class Call:
 
     def voice_fails(self, failure: ProviderFailure = PASSING, voiced_ms: float = 0.0) -> list[Effect]:
         """The voice breaks off."""
-        fact = facts.SynthesisFailed(self.utterance, failure, voiced_ms, attempt=self.memory.speech_attempt)
+        fact = facts.SynthesisFailed(
+            self.utterance, failure, voiced_ms, attempt=self.memory.answer.speech_attempt
+        )
         return self.happens(fact)
 
     def heard_all(self) -> list[Effect]:
@@ -193,8 +199,8 @@ class Call:
         return self.happens(facts.PlaybackFinished(self.utterance))
 
     def exchange(self, words: str, answer: str) -> None:
-        """From a quiet caller to a quiet caller: words and an answer that was heard."""
-        self.handle(facts.RecordingStarted(self.memory.turn_mode))
+        """A whole exchange: the caller's words, and an answer that is heard to its end."""
+        self.handle(facts.RecordingStarted(self.memory.recording.mode))
         self.handle(facts.RecordingStopped())
         self.final(words)
         self.answers(answer)

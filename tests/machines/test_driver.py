@@ -1,4 +1,4 @@
-"""The driver: synchronous, pure, and whole or not at all."""
+"""The driver: it is synchronous and pure, and a step is taken as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from statemachine import State
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.chart import Conversation
 from machines.conversation.context import Context
+from machines.conversation.machine import Conversation
 from machines.declarations import Ignored, Outcome, ignored, stay
 from machines.driver import Chart, Driver
 from machines.effects import Effect
-from machines.link import Link, LinkContext
+from machines.failover import LinkContext
+from machines.link import Link
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import ConversationSystem
 from tests.machines.calls import AUTOMATIC, HUNG_UP, POLICY, START, STOP
@@ -23,7 +24,7 @@ from tests.machines.calls import AUTOMATIC, HUNG_UP, POLICY, START, STOP
 
 @define
 class Memory:
-    """The least a chart remembers."""
+    """The smallest memory of a chart."""
 
     state: object = None
     effects: list[Effect] = Factory(list)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backOff, Connection, MAX_ATTEMPTS, RequestError } from '../../orchestrator/server/page/connection.js';
-import { decode, encode } from '../../orchestrator/server/page/msgpack.js';
+import { decode, encode } from '../../orchestrator/server/page/vendor/msgpack/index.mjs';
 
 /** A world with a clock of its own; `sockets` are those that were opened, `said` the statuses. */
 function world() {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decode, encode } from '../../orchestrator/server/page/msgpack.js';
+import { decode, encode } from '../../orchestrator/server/page/vendor/msgpack/index.mjs';
 import { uuid7 } from '../../orchestrator/server/page/uuid.js';
 import { errorIn, frame, isAck, isError, read } from '../../orchestrator/server/page/wire.js';
 

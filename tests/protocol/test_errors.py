@@ -300,7 +300,7 @@ def test_an_error_without_a_request_has_its_own_event(error: ProtocolError, name
         (frame("audio.input.start", {"samplingRate": "fast"}), "audio.error.invalid_format"),
         (frame("audio.input.start", {"samplingRate": 96000}), "audio.error.unsupported_rate"),
         (frame("voicechat.audio.chunk", {}), "audio.error.invalid_format"),
-        (frame("user.action.stt_silent", {}), "error.general.unknown"),
+        (frame("user.action.mute", {}), "error.general.unknown"),
         (frame("connection.lifecycle.heartbeat", {}), "connection.error.general"),
     ],
 )

@@ -164,7 +164,7 @@ def test_bidirectional_events_belong_to_both_sides() -> None:
 
 def test_critical_events_are_distinguished_from_others() -> None:
     assert is_critical_event("user.action.end_call")
-    assert not is_critical_event("user.action.stt_silent")
+    assert not is_critical_event("user.action.mute")
 
 
 def test_events_are_found_by_domain() -> None:

@@ -1,4 +1,4 @@
-"""Calls through the vendors' adapters, which keep every promise and leave nothing."""
+"""Calls through the vendors' adapters against simulated vendors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class VendorCall:
         return self.providers.llm.requests
 
     async def exchange(self, words: str, number: int) -> None:
-        """A turn by hand, and its answer, which is the call's answer number `number`."""
+        """A turn by hand and its answer, which is answer number `number` of the call."""
         await self.call.take_turn(words)
         await self.call.answered(number)
         await self.call.reaches("quiet")
@@ -61,7 +61,7 @@ async def vendor_call(
     latencies: Latencies | None = None,
     second: SimulatedLanguageModel | None = None,
 ) -> AsyncIterator[VendorCall]:
-    """A call that lasts as long as the block; `second` stands behind OpenAI's model.
+    """A call that lasts as long as the block. `second` is the fallback provider after OpenAI's model.
 
     Fails if the call broke a promise, or left anything behind.
     """

@@ -1,23 +1,31 @@
 // The envelope of the wire: {eventType, eventId, sessionId, payload} as one MessagePack map in one frame.
 
-import { decode, encode, MsgpackError } from './msgpack.js';
+import { decode, DecodeError, encode } from './vendor/msgpack/index.mjs';
 
 /** Chooses the hierarchical dialect (`domain.category.action`). */
 export const SUBPROTOCOL = 'vantum.v2';
 
+// `undefined` is absent. Numbers follow the server's rule: whole numbers that do not fit 32 bits, such as times in ms,
+// travel as float64. The library does that where BigInt is on, since then only a BigInt is an integer of 64 bits.
+const ENCODING = { ignoreUndefined: true, useBigInt64: true };
+
 /** The frame of one message. `sessionId` may be null before the server has announced one. */
 export function frame(eventType, eventId, sessionId, payload) {
-  return encode({ eventType, eventId, sessionId: sessionId ?? undefined, payload });
+  return encode({ eventType, eventId, sessionId: sessionId ?? undefined, payload }, ENCODING);
 }
 
-/** The message in a frame, or null if there is none to be had; missing parts become '' and {}. */
+/**
+ * The message in a frame, or null if there is none to be had; missing parts become '' and {}. Integers of 64 bits are
+ * read as Number. Binary values are views into the frame.
+ */
 export function read(data) {
   if (!(data instanceof ArrayBuffer) && !ArrayBuffer.isView(data)) return null;
   let value;
   try {
-    value = decode(data);
+    // Each item takes a byte at least. The library makes room for as many as are announced, up to 270 MB, before it looks.
+    value = decode(data, { maxArrayLength: data.byteLength });
   } catch (error) {
-    if (error instanceof MsgpackError) return null;
+    if (error instanceof RangeError || error instanceof DecodeError) return null; // cut short or too long; malformed
     throw error;
   }
   if (!isMap(value) || typeof value.eventType !== 'string' || value.eventType === '') return null;

@@ -82,8 +82,8 @@ def test_the_third_failure_in_a_row_says_goodbye_and_ends() -> None:
         if number:
             call.handle(facts.RecordingStopped())
             call.final("again")
-        effects = call.happens(facts.GenerationFailed(call.memory.generation, FATAL))
-        assert do.Speak(call.memory.generation, 0, text) in effects
+        effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, FATAL))
+        assert do.Speak(call.memory.answer.generation, 0, text) in effects
         effects = call.heard_all()
     assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
     assert call.state == "closing"
@@ -96,8 +96,8 @@ def test_a_good_answer_in_between_starts_the_count_anew() -> None:
         call.exchange("hello", "Yes.")
         call.handle(facts.RecordingStopped())
         call.final("again")
-        effects = call.happens(facts.GenerationFailed(call.memory.generation, FATAL))
-        assert do.Speak(call.memory.generation, 0, POLICY.fallback.first) in effects
+        effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, FATAL))
+        assert do.Speak(call.memory.answer.generation, 0, POLICY.fallback.first) in effects
         call.heard_all()
 
 

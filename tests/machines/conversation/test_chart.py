@@ -361,7 +361,7 @@ SITUATIONS: dict[str, Callable[[], Call]] = {
 
 
 def after(call: Call, *happened: facts.Fact) -> Call:
-    """The call after some facts."""
+    """A call in some state, after some facts."""
     for fact in happened:
         call.handle(fact)
     return call
@@ -479,7 +479,7 @@ def test_latency_counts_from_the_last_end_of_voice() -> None:
     call.handle(facts.SpeechStopped(300), after_ms=1000)
     ended_at = call.now
     call.final("hello")
-    assert call.memory.times.voice_ended == ended_at
+    assert call.memory.turns.times.voice_ended == ended_at
 
 
 def test_history_of_odd_length_still_begins_with_the_caller() -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from machines import facts
 from machines.check.invariants import INVARIANTS, every_request_is_answered_once
-from machines.check.walk import moment_of, started
+from machines.check.walk import checked_step, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
@@ -28,7 +28,7 @@ waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 200.0, 5_000.0])
 modes = st.sampled_from(TurnMode)
 roles = st.sampled_from(Role)
 offs = st.sampled_from([0, 0, 0, 0, -1, 1, -2])
-"""How far a number is from the current one: mostly not at all."""
+"""How far a number is from the current one: mostly 0."""
 texts = st.sampled_from(["", "well", "tell me more", "and then?"])
 answers = st.sampled_from(["Yes.", "I think so.", "It is a long story, really."])
 failures = st.sampled_from(ErrorClass).map(lambda each: ProviderFailure(each, "no"))
@@ -46,7 +46,7 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
         self.policy = self.usual
-        self.line_ups: dict[Role, ProviderChain] = {}
+        self.provider_chains: dict[Role, ProviderChain] = {}
         self.begins()
 
     @initialize(
@@ -60,21 +60,21 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = flaky
         self.mode = mode
         self.policy = evolve(self.usual, barge_in=barge_in)
-        self.line_ups = {role: ProviderChain(providers) for role in Role}
+        self.provider_chains = {role: ProviderChain(providers) for role in Role}
         self.begins()
         self.answers_the_phone()
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        self.system = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
-        self.observed = moment_of(self.system, started(beginning), (), beginning).after
+        self.observed = checked_step(self.system, started(beginning), (), beginning).after
         self.told: list[tuple[Fact | None, Handled]] = [(None, beginning)]
 
     def answers_the_phone(self) -> None:
-        """The caller records; somebody listens at once, unless links are flaky."""
+        """The caller records. The links are up at once, unless they are flaky."""
         self.happens(facts.RecordingStarted(self.mode, self.request()))
         if not self.links_are_flaky:
             for role in Role:
@@ -88,12 +88,12 @@ class AnyCall(RuleBasedStateMachine):
         before, had_ended = self.observed, self.system.ended
         handled = self.system.handle(fact)
         self.told.append((fact, handled))
-        moment = moment_of(self.system, before, history, handled)
-        self.observed = moment.after
+        checked = checked_step(self.system, before, history, handled)
+        self.observed = checked.after
         for each in INVARIANTS:
-            # After the end nobody is there to be answered.
+            # After the end no request is answered any more.
             if not (each is every_request_is_answered_once and had_ended):
-                assert each(moment) is None, f"{each.__name__}: {each(moment)}"
+                assert each(checked) is None, f"{each.__name__}: {each(checked)}"
         if self.system.ended:
             self.facts_after_the_end += 1
             if self.facts_after_the_end > 3:
@@ -162,51 +162,53 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(off=offs, text=texts, wait=waits)
     def interim_words(self, off: int, text: str, wait: float) -> None:
-        self.happens(facts.TranscriptInterim(self.system.conversation.context.turn + off, text), wait)
+        self.happens(
+            facts.TranscriptInterim(self.system.conversation.context.turns.current + off, text), wait
+        )
 
     @rule(off=offs, text=texts, wait=waits)
     def final_words(self, off: int, text: str, wait: float) -> None:
-        awaited = self.system.conversation.context.turn_awaited or 0
+        awaited = self.system.conversation.context.turns.awaited or 0
         self.happens(facts.TranscriptFinal(awaited + off, text), wait)
 
     @rule(off=offs, failure=failures)
     def transcription_fails(self, off: int, failure: ProviderFailure) -> None:
-        awaited = self.system.conversation.context.turn_awaited or 0
+        awaited = self.system.conversation.context.turns.awaited or 0
         self.happens(facts.TranscriptionFailed(awaited + off, failure))
 
-    @precondition(lambda self: self.system.conversation.context.turns_queued)
+    @precondition(lambda self: self.system.conversation.context.turns.queued)
     @rule(text=texts, wait=waits)
     def words_of_a_turn_that_waits(self, text: str, wait: float) -> None:
-        turn = self.system.conversation.context.turns_queued[0]
+        turn = self.system.conversation.context.turns.queued[0]
         self.happens(facts.TranscriptFinal(turn, text), wait)
 
     @rule(off=offs, text=texts, wait=waits)
     def the_provider_ends_the_turn(self, off: int, text: str, wait: float) -> None:
-        turn = self.system.conversation.context.turn + off
+        turn = self.system.conversation.context.turns.current + off
         self.happens(facts.EagerEndOfTurn(turn, text))
         self.happens(facts.EndOfTurn(turn, text), wait)
 
     @rule(off=offs)
     def the_provider_resumes_the_turn(self, off: int) -> None:
-        self.happens(facts.TurnResumed(self.system.conversation.context.turn + off))
+        self.happens(facts.TurnResumed(self.system.conversation.context.turns.current + off))
 
     @precondition(lambda self: self.system.conversation.room == "LISTENING")
     @rule(text=texts)
     def the_caller_says(self, text: str) -> None:
         self.happens(facts.RecordingStopped())
-        self.happens(facts.TranscriptFinal(self.system.conversation.context.turn_awaited or 0, text), 20.0)
+        self.happens(facts.TranscriptFinal(self.system.conversation.context.turns.awaited or 0, text), 20.0)
 
     # --- the answer ---------------------------------------------------------------------------------------
 
     def generation(self, off: int) -> int:
-        return (self.system.conversation.context.generation_open or 0) + off
+        return (self.system.conversation.context.answer.generation_open or 0) + off
 
     def utterance(self, off: int) -> int:
-        return (self.system.conversation.context.speech_open or 0) + off
+        return (self.system.conversation.context.answer.speech_open or 0) + off
 
     @rule(off=offs, text=answers, wait=waits)
     def a_segment_is_ready(self, off: int, text: str, wait: float) -> None:
-        segment = len(self.system.conversation.context.ledger.segments)
+        segment = len(self.system.conversation.context.answer.ledger.segments)
         self.happens(facts.SegmentReady(self.generation(off), segment, text), wait)
 
     @rule(off=offs, wait=waits)
@@ -221,11 +223,11 @@ class AnyCall(RuleBasedStateMachine):
     def the_model_fails(self, off: int, failure: ProviderFailure) -> None:
         self.happens(facts.GenerationFailed(self.generation(off), failure))
 
-    @precondition(lambda self: self.system.conversation.context.speech_open is not None)
+    @precondition(lambda self: self.system.conversation.context.answer.speech_open is not None)
     @rule(data=st.data(), duration=durations, timed=st.booleans())
     def a_segment_is_voiced(self, data: st.DataObject, duration: float, timed: bool) -> None:
-        segments = self.system.conversation.context.ledger.segments
-        # Voices voice segments in their order, and each once.
+        segments = self.system.conversation.context.answer.ledger.segments
+        # Text to speech voices the segments in their order, and each only once.
         silent = [n for n, segment in enumerate(segments) if segment.duration_ms is None]
         if not silent:
             return
@@ -233,7 +235,7 @@ class AnyCall(RuleBasedStateMachine):
         texts = segments[number].text.split() if timed else []
         each = duration / max(1, len(texts))
         words = tuple(Word(text, n * each, (n + 1) * each) for n, text in enumerate(texts))
-        attempt = self.system.conversation.context.speech_attempt + data.draw(offs)
+        attempt = self.system.conversation.context.answer.speech_attempt + data.draw(offs)
         self.happens(facts.SegmentVoiced(self.utterance(0), number, duration, words, attempt=attempt))
 
     @rule(off=offs, position=durations, playing=st.booleans(), wait=waits)
@@ -246,7 +248,7 @@ class AnyCall(RuleBasedStateMachine):
 
     @rule(off=offs, failure=failures, voiced_ms=st.sampled_from([0.0, 300.0, 5_000.0]))
     def the_voice_fails(self, off: int, failure: ProviderFailure, voiced_ms: float) -> None:
-        attempt = self.system.conversation.context.speech_attempt
+        attempt = self.system.conversation.context.answer.speech_attempt
         self.happens(facts.SynthesisFailed(self.utterance(off), failure, voiced_ms, attempt=attempt))
 
     # --- time and ends ------------------------------------------------------------------------------------
@@ -284,7 +286,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        again = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 

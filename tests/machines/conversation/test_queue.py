@@ -1,4 +1,4 @@
-"""Turns that wait: answers that the caller's voice does not interrupt, and what is said meanwhile."""
+"""Queued turns: answers that the caller's voice does not interrupt, and what is said meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def says(call: Call, *turns: str) -> None:
     """The caller makes a recording for each turn, and all are understood."""
     for words in turns:
         call.handle(facts.RecordingStopped())
-        number = call.memory.turns_queued[-1]
+        number = call.memory.turns.queued[-1]
         call.handle(facts.TranscriptFinal(number, words))
 
 
@@ -66,8 +66,8 @@ def test_turns_that_wait_are_answered_in_their_order() -> None:
 def test_when_too_many_turns_wait_the_oldest_two_are_joined() -> None:
     call = answering()
     says(call, *(str(number) for number in range(WAITING.max_queue + 1)))
-    assert call.memory.queue[:2] == ("0 1", "2")
-    assert len(call.memory.queue) == WAITING.max_queue
+    assert call.memory.turns.queue[:2] == ("0 1", "2")
+    assert len(call.memory.turns.queue) == WAITING.max_queue
 
 
 def test_words_that_come_after_the_answer_are_still_answered() -> None:
@@ -110,14 +110,14 @@ def test_failures_of_a_turn_that_waits_do_not_shorten_the_wait_for_another() -> 
     call.handle(facts.RecordingStopped())
     assert call.state == "finalizing"
     call.handle(facts.TranscriptionFailed(2, PASSING))
-    assert call.memory.waits == 0
+    assert call.memory.turns.waits == 0
 
 
 def test_interim_words_of_a_turn_that_waits_are_not_the_next_turns() -> None:
     call = answering()
     says(call, "first")
     call.heard_all()
-    call.handle(facts.TranscriptInterim(call.memory.turn, "second"))
+    call.handle(facts.TranscriptInterim(call.memory.turns.current, "second"))
     call.deadline_passes()
     call.handle(facts.RecordingStopped())
     call.answers("One.")

@@ -1,4 +1,4 @@
-"""Who speaks first, who is asked again, and what a caller hears who says nothing."""
+"""Greeting, reprompt, and nudges for a caller who says nothing."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_who_objects_to_the_goodbye_stays() -> None:
     call.deadline_passes()
     call.plays()
     call.handle(facts.SpeechStarted())
-    call.handle(facts.TranscriptInterim(call.memory.turn, "no wait"))
+    call.handle(facts.TranscriptInterim(call.memory.turns.current, "no wait"))
     assert call.state == "hearing"
-    assert call.memory.end_after_answer is None
+    assert call.memory.answer.end_after is None
 
 
 def test_who_coughs_at_the_goodbye_does_not_object() -> None:

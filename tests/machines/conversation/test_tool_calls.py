@@ -1,4 +1,4 @@
-"""Calls of tools: when they run, what becomes of them when the caller goes on, and what history holds."""
+"""Tool calls: when they run, what becomes of them when the caller goes on, and what history holds."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ STEPWISE = evolve(TOOLED, tools_in_parallel=False)
 
 
 def asked_for(*calls: ToolCall, policy: ConversationPolicy = TOOLED) -> Call:
-    """The model wants these called before it says anything."""
+    """The model asks for these tool calls before it says anything."""
     call = Call(policy).thinking(mode=AUTOMATIC)
-    call.handle(facts.GenerationFinished(call.memory.generation, calls))
+    call.handle(facts.GenerationFinished(call.memory.answer.generation, calls))
     assert call.state == "running_tools"
     return call
 
 
 def run(effects: tuple[do.Effect, ...] | list[do.Effect]) -> list[int]:
-    """The calls that are begun."""
+    """The tool calls that are begun."""
     return [effect.call for effect in effects if isinstance(effect, do.RunTool)]
 
 
@@ -47,7 +47,7 @@ def requests(effects: list[do.Effect]) -> list[do.StartGeneration]:
 
 
 def results(call: Call) -> list[str | None]:
-    """Of all calls in the history."""
+    """The results of all tool calls in the history."""
     return [record.result for message in call.memory.history for record in message.calls]
 
 
@@ -141,7 +141,7 @@ def test_a_result_that_is_late_is_refused() -> None:
 # --- it takes long ----------------------------------------------------------------------------------------
 
 
-def test_a_caller_who_waits_hears_that_somebody_is_there_again_and_again() -> None:
+def test_a_caller_who_waits_hears_fillers_again_and_again() -> None:
     call = asked_for(FIND)
     said = []
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_a_caller_who_waits_hears_that_somebody_is_there_again_and_again() -> No
         if call.state == "speaking":
             call.heard_all()
     assert said == ["Let me search.", TOOLED.tool_fillers[1]]
-    # What the caller heard meanwhile is no part of the history.
+    # Fillers that the caller heard meanwhile are not part of the history.
     assert call.history == [("user", "hello"), ("assistant", "")]
 
 
@@ -186,7 +186,7 @@ def test_a_cough_costs_nothing() -> None:
     call.handle(facts.ToolFinished(1, "found"))
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     call.deadline_passes()
-    call.happens(facts.TranscriptFinal(call.memory.turn_awaited or 0, ""))
+    call.happens(facts.TranscriptFinal(call.memory.turns.awaited or 0, ""))
     assert call.state == "quiet"
     call.deadline_passes()
     assert call.state == "running_tools"
@@ -199,7 +199,7 @@ def test_nothing_interrupts_a_call_that_blocks_and_what_is_said_is_answered_afte
     call.handle(facts.SpeechStarted(), after_ms=100)
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     assert call.state == "running_tools"
-    call.happens(facts.TranscriptFinal(call.memory.turns_queued[0], "and a window seat"))
+    call.happens(facts.TranscriptFinal(call.memory.turns.queued[0], "and a window seat"))
     call.happens(facts.ToolFinished(1, "booked"))
     call.answers("It is booked.")
     call.heard_all()
@@ -216,7 +216,7 @@ def test_who_objects_to_what_is_announced_prevents_it() -> None:
     assert call.state == "paused"
     call.handle(facts.GenerationFinished(1, (BOOK,)))
     assert run(call.last.effects) == []
-    call.happens(facts.TranscriptInterim(call.memory.turn, "no wait stop"))
+    call.happens(facts.TranscriptInterim(call.memory.turns.current, "no wait stop"))
     call.handle(facts.SpeechStopped(speech_ms=600), after_ms=600)
     call.deadline_passes()
     call.final("no wait stop")
@@ -244,7 +244,7 @@ def test_who_wants_silence_gets_it_and_the_result_is_kept() -> None:
     assert requests(list(call.last.effects))[0].messages[2].calls[0].result == "sunny"
 
 
-def test_a_host_that_cuts_in_delays_the_answer_only() -> None:
+def test_a_host_that_interrupts_delays_the_answer_only() -> None:
     call = asked_for(LOOK)
     call.handle(facts.SayRequested("A storm is coming.", SayMode.INTERRUPT))
     call.happens(facts.ToolFinished(1, "sunny"))

@@ -1,4 +1,4 @@
-"""The caller's audio on its way: order, bounds, turns, rates, silence in the place of what does not come."""
+"""The feed of speech to text: turns, rates, silence in place of audio that does not come."""
 
 from __future__ import annotations
 
@@ -12,83 +12,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
-from orchestrator.audio.stt_feed import MAX_QUEUED_MS, SILENCE_AFTER_S, Block, CallerAudio, SttFeed
-from orchestrator.audio.stt_replay_buffer import TurnBegins, TurnEnds
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.stt_feed import SILENCE_AFTER_S, SttFeed
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
-
-
-def audio(ms: float, level: int = 1) -> Samples:
-    return np.full(int(LISTENING_RATE * ms / 1000), level, np.int16)
-
-
-async def take(queue: CallerAudio) -> object:
-    with trio.fail_after(1):
-        return await queue.take()
-
-
-async def taken(queue: CallerAudio, count: int) -> list[object]:
-    items = [await take(queue) for _ in range(count)]
-    return [int(item.samples[0]) if isinstance(item, Block) else item for item in items]
-
-
-async def test_audio_before_the_first_turn_waits_for_it_and_belongs_to_it(autojump_clock: MockClock) -> None:
-    queue = CallerAudio()
-    queue.push(audio(20, 1), LISTENING_RATE)
-    with trio.move_on_after(1) as waiting:
-        await queue.take()
-    assert waiting.cancelled_caught
-    queue.begin_turn(1)
-    queue.push(audio(20, 2), LISTENING_RATE)
-    queue.end_turn(1)
-    queue.begin_turn(2)
-    queue.push(audio(20, 3), LISTENING_RATE)
-    assert await taken(queue, 6) == [TurnBegins(1), 1, 2, TurnEnds(1), TurnBegins(2), 3]
-
-
-async def test_the_oldest_audio_goes_first_when_nobody_takes_it_and_marks_stay(
-    autojump_clock: MockClock,
-) -> None:
-    queue = CallerAudio()
-    queue.begin_turn(1)
-    for number in range(600):
-        queue.push(audio(20, number + 1), LISTENING_RATE)
-        if number == 50:
-            queue.end_turn(1)
-            queue.begin_turn(2)
-    assert queue.counts.received_ms == pytest.approx(12_000)
-    assert queue.counts.dropped_ms == pytest.approx(12_000 - MAX_QUEUED_MS)
-    assert await taken(queue, 4) == [TurnBegins(1), TurnEnds(1), TurnBegins(2), 101]
-
-
-async def test_of_one_block_beyond_the_bound_the_newest_is_kept(autojump_clock: MockClock) -> None:
-    queue = CallerAudio()
-    queue.begin_turn(1)
-    block = np.arange(LISTENING_RATE * 12, dtype=np.int64).astype(np.int16)
-    queue.push(block, LISTENING_RATE)
-    assert await take(queue) == TurnBegins(1)
-    kept = await take(queue)
-    assert isinstance(kept, Block)
-    assert np.array_equal(kept.samples, block[-LISTENING_RATE * 10 :])
-    assert queue.counts.dropped_ms == pytest.approx(2000)
-
-
-async def test_tiny_blocks_cost_no_more_memory_than_large_ones(autojump_clock: MockClock) -> None:
-    queue = CallerAudio()
-    queue.begin_turn(1)
-    for number in range(5000):
-        queue.push(np.array([number], np.int16), LISTENING_RATE)
-    assert len(queue._items) < 100
-    assert await take(queue) == TurnBegins(1)
-    heard: list[Samples] = []
-    while sum(map(len, heard)) < 5000:
-        item = await take(queue)
-        assert isinstance(item, Block)
-        heard.append(item.samples)
-    assert np.array_equal(np.concatenate(heard), np.arange(5000))
-
-
-# --- the feed ----------------------------------------------------------------------------------------------
 
 
 @define
@@ -122,12 +49,12 @@ class TelephoneNotebook(Notebook):
 
 
 async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None]) -> list[Fact]:
-    """Let an ear listen until everything was heard that `do` sent."""
+    """Run a feed until everything that `do` sent has reached the notebook."""
     facts: list[Fact] = []
-    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
+    feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ear.run)
-        nursery.start_soon(ear.listen, notebook)
+        nursery.start_soon(feed.run)
+        nursery.start_soon(feed.send_to, notebook)
         do()
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -148,11 +75,11 @@ async def test_a_telephones_audio_goes_as_it_came_to_whom_can_take_it() -> None:
 
         await listen(queue, notebook, say)
         told.append(notebook.samples())
-    as_it_came, converted = told
-    assert len(as_it_came) >= 9500
-    assert np.array_equal(as_it_came, samples[: len(as_it_came)])
-    assert len(converted) == 2 * len(as_it_came)
-    assert not np.array_equal(converted[::2], as_it_came)
+    telephone_samples, converted = told
+    assert len(telephone_samples) >= 9500
+    assert np.array_equal(telephone_samples, samples[: len(telephone_samples)])
+    assert len(converted) == 2 * len(telephone_samples)
+    assert not np.array_equal(converted[::2], telephone_samples)
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
@@ -200,10 +127,10 @@ async def test_the_end_of_a_turn_is_the_end_of_its_speech() -> None:
 
 async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_clock: MockClock) -> None:
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
-    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
+    feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ear.run)
-        nursery.start_soon(ear.listen, notebook)
+        nursery.start_soon(feed.run)
+        nursery.start_soon(feed.send_to, notebook)
         queue.begin_turn(1)
         queue.push(spoken("one"), LISTENING_RATE)
         await trio.sleep(SILENCE_AFTER_S - 0.01)
@@ -218,10 +145,10 @@ async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_cl
 
 async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockClock) -> None:
     queue, notebook, facts = CallerAudio(), Notebook(), list[Fact]()
-    ear = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
+    feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ear.run)
-        nursery.start_soon(ear.listen, notebook)
+        nursery.start_soon(feed.run)
+        nursery.start_soon(feed.send_to, notebook)
         queue.begin_turn(1)
         speech = spoken("one two three four five six seven eight")
         for start in range(0, len(speech), 4096):
@@ -233,13 +160,13 @@ async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockCloc
 
 async def test_ten_seconds_are_said_again_without_holding_up_others() -> None:
     queue, notebook = CallerAudio(), Notebook()
-    ear = SttFeed(queue, SimulatedVoiceActivity(), lambda fact: None)
+    feed = SttFeed(queue, SimulatedVoiceActivity(), lambda fact: None)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ear.run)
+        nursery.start_soon(feed.run)
         queue.begin_turn(1)
         queue.push(silence(9600), LISTENING_RATE)
         await wait_all_tasks_blocked()
-        nursery.start_soon(ear.listen, notebook)
+        nursery.start_soon(feed.send_to, notebook)
         for _ in range(10):
             await trio.lowlevel.checkpoint()
             assert len(notebook.heard) <= 10

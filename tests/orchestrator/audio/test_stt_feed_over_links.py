@@ -21,7 +21,8 @@ from machines.facts import (
     TranscriptFinal,
     TranscriptInterim,
 )
-from orchestrator.audio.stt_feed import CallerAudio, SttFeed
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.stt_feed import SttFeed
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
 
@@ -121,20 +122,20 @@ def windows(audio: Samples) -> list[Event]:
 
 @define
 class Phone:
-    """A caller whose ear listens, with at most one open link."""
+    """A caller and the feed of their audio, with at most one open link."""
 
     nursery: trio.Nursery
     settles: bool = True
     interims: bool = False
     audio: CallerAudio = field(factory=CallerAudio)
     facts: list[Fact] = field(factory=list)
-    ear: SttFeed = field(init=False)
+    feed: SttFeed = field(init=False)
     link: Link | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     link_ended: trio.Event = field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
-        self.ear = SttFeed(self.audio, SimulatedVoiceActivity(), self.facts.append)
+        self.feed = SttFeed(self.audio, SimulatedVoiceActivity(), self.facts.append)
 
     async def open_link(self, send_takes_s: float = 0.0, breaks_after: int | None = None) -> None:
         """Returns when the link has heard everything."""
@@ -149,10 +150,10 @@ class Phone:
             try:
                 async with trio.open_nursery() as nursery:
                     link = Link(
-                        nursery, self.ear.report, self.settles, self.interims, send_takes_s, breaks_after
+                        nursery, self.feed.report, self.settles, self.interims, send_takes_s, breaks_after
                     )
                     self.link = link
-                    await self.ear.listen(link)
+                    await self.feed.send_to(link)
             except* ProviderError:
                 pass
         ended.set()
@@ -186,7 +187,7 @@ class Phone:
 async def phone(*, settles: bool = True, interims: bool = False) -> AsyncIterator[Phone]:
     async with trio.open_nursery() as nursery:
         one = Phone(nursery, settles, interims)
-        nursery.start_soon(one.ear.run)
+        nursery.start_soon(one.feed.run)
         yield one
         nursery.cancel_scope.cancel()
 

@@ -14,15 +14,8 @@ from machines.facts import (
     TranscriptInterim,
     TurnResumed,
 )
-from orchestrator.audio.stt_replay_buffer import (
-    PRE_ROLL,
-    CallerAudioCounts,
-    Cursor,
-    SttReplayBuffer,
-    TurnBegins,
-    TurnEnds,
-    Window,
-)
+from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
+from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window
 
 WINDOW = 512
 WINDOW_MS = WINDOW * 1000 / LISTENING_RATE
@@ -103,7 +96,7 @@ def test_a_reported_turn_is_never_told_again() -> None:
     said.replay_buffer.begin_turn(2)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete(TranscriptFinal(1, "yes"))
+    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
     said.replay_buffer.close_cursor(cursor, nothing_settled)
     second = said.say(2)
     cursor = said.replay_buffer.open_cursor()
@@ -159,7 +152,7 @@ def test_no_audio_of_a_finished_turn_is_taken_into_the_one_that_replaces_the_nex
     said.replay_buffer.begin_turn(2)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete(TranscriptFinal(1, "yes"))
+    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
     own = said.say(3)
     said.replay_buffer.begin_turn(3)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*own, "begin 3"]
@@ -178,7 +171,9 @@ def test_a_link_that_is_late_and_one_that_is_new_are_each_told_everything() -> N
     said.replay_buffer.close_cursor(new, lambda turn: Settled("one", 1.0, 2 * WINDOW))
     said.replay_buffer.end_turn(1)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", 2, "end 1"]
-    assert said.replay_buffer.complete(TranscriptFinal(1, "two", 1.0)) == TranscriptFinal(1, "one two", 1.0)
+    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "two", 1.0)) == TranscriptFinal(
+        1, "one two", 1.0
+    )
 
 
 def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> None:
@@ -191,7 +186,7 @@ def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> N
     told(said.replay_buffer, late)
     new = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, new, most=6) == ["begin 1", *range(5)]
-    said.replay_buffer.complete(TranscriptFinal(1, "yes"))
+    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
     # Ended, or the last 500 ms of it would be taken into turn 2.
     assert told(said.replay_buffer, new) == ["end 1", "begin 2"]
 
@@ -200,7 +195,7 @@ def test_a_transcript_of_a_turn_that_is_not_over_ends_nothing() -> None:
     said = Said()
     said.replay_buffer.begin_turn(1)
     first = said.say(3)
-    assert said.replay_buffer.complete(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
+    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
     said.replay_buffer.end_turn(1)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", *first, "end 1"]
 
@@ -224,7 +219,7 @@ def test_what_a_link_had_settled_is_put_before_the_next_ones_words_and_not_said_
     said.say(2)
     cursor = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, cursor) == ["begin 1", *range(4, 12)]
-    complete, whole = said.replay_buffer.complete, "how is the weather"
+    complete, whole = said.replay_buffer.complete_fact, "how is the weather"
     # Each word counts as much as any other.
     assert complete(TranscriptInterim(1, "the", 0.0)) == TranscriptInterim(1, "how is the", 0.5)
     assert complete(EagerEndOfTurn(1, "the weather", 0.25)) == EagerEndOfTurn(1, whole, 0.5)
@@ -244,7 +239,7 @@ def test_of_a_turn_that_was_settled_as_a_whole_the_settled_words_are_the_transcr
     said.replay_buffer.begin_turn(2)
     dead_link(said, "how is the weather", 0.9, 10 * WINDOW)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", "end 1", "begin 2"]
-    assert said.replay_buffer.complete(TranscriptFinal(1, "")) == TranscriptFinal(
+    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "")) == TranscriptFinal(
         1, "how is the weather", 0.9
     )
 
@@ -258,7 +253,7 @@ def test_links_that_die_one_after_the_other_each_add_what_they_had_settled() -> 
     dead_link(said, "three", 0.5, 3 * WINDOW)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", *range(7, 10)]
     said.replay_buffer.end_turn(1)
-    words = said.replay_buffer.complete(TranscriptFinal(1, "four", 0.5))
+    words = said.replay_buffer.complete_fact(TranscriptFinal(1, "four", 0.5))
     assert words == TranscriptFinal(1, "one two three four", 0.5)
 
 
@@ -268,7 +263,7 @@ def test_last_words_of_a_dead_link_are_not_put_behind_what_they_hold_already() -
     said.say(10)
     dead_link(said, "one two", 0.9, 4 * WINDOW)
     late = TranscriptInterim(1, "one two three", 0.9)
-    assert said.replay_buffer.complete(late) == late
+    assert said.replay_buffer.complete_fact(late) == late
 
 
 def test_a_part_of_a_window_can_be_settled() -> None:
@@ -295,7 +290,7 @@ def test_positions_of_a_link_that_skipped_audio_are_its_own() -> None:
     known = {2: Settled("stop", 0.9, 11 * WINDOW + 320)}
     said.replay_buffer.close_cursor(cursor, lambda turn: known.get(turn, Settled()))
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*range(46, 60), "begin 2"]
-    assert said.replay_buffer.complete(TranscriptInterim(2, "now")) != TranscriptInterim(2, "now")
+    assert said.replay_buffer.complete_fact(TranscriptInterim(2, "now")) != TranscriptInterim(2, "now")
 
 
 def test_words_settled_of_a_turn_that_is_replaced_are_said_again_to_the_one_that_replaces_it() -> None:
@@ -305,7 +300,7 @@ def test_words_settled_of_a_turn_that_is_replaced_are_said_again_to_the_one_that
     dead_link(said, "stop", 0.9, 10 * WINDOW)
     said.replay_buffer.begin_turn(2)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*range(10), "begin 2"]
-    assert said.replay_buffer.complete(TranscriptInterim(2, "stop")) == TranscriptInterim(2, "stop")
+    assert said.replay_buffer.complete_fact(TranscriptInterim(2, "stop")) == TranscriptInterim(2, "stop")
 
 
 # --- turns that the provider ends -------------------------------------------------------------------------
@@ -317,7 +312,7 @@ def test_what_was_sent_when_the_provider_ended_the_turn_is_let_go_and_the_rest_i
     cursor = said.replay_buffer.open_cursor()
     said.say(8)
     assert told(said.replay_buffer, cursor, most=6) == ["begin 1", *range(5)]
-    said.replay_buffer.complete(EndOfTurn(1, "yes"))
+    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
     assert told(said.replay_buffer, cursor, most=1) == [5]
     said.replay_buffer.begin_turn(2)
     assert told(said.replay_buffer, cursor) == ["begin 2", 6, 7]
@@ -331,7 +326,7 @@ def test_a_turn_that_goes_on_although_the_provider_ended_it_is_kept_as_a_whole()
     cursor = said.replay_buffer.open_cursor()
     said.say(4)
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete(EndOfTurn(1, "yes"))
+    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
     said.say(4)
     said.replay_buffer.end_turn(1)
     told(said.replay_buffer, cursor)
@@ -345,7 +340,7 @@ def test_a_new_link_in_the_midst_of_a_turn_that_the_old_one_ended_does_not_carry
     old = said.replay_buffer.open_cursor()
     said.say(8)
     told(said.replay_buffer, old)
-    said.replay_buffer.complete(EndOfTurn(1, "yes"))
+    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
     said.replay_buffer.close_cursor(old, nothing_settled)
     new = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, new, most=4) == ["begin 1", 0, 1, 2]
@@ -416,7 +411,7 @@ def test_the_audio_of_a_reported_turn_is_not_held() -> None:
     said.replay_buffer.begin_turn(2)
     said.say(1)
     told(said.replay_buffer, said.replay_buffer.open_cursor())
-    said.replay_buffer.complete(TranscriptFinal(1, "yes"))
+    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
     assert len(said.replay_buffer._windows) == 1
 
 
@@ -435,7 +430,7 @@ def test_between_turns_only_what_the_next_turn_may_take_in_is_told_to_a_new_link
     said.replay_buffer.end_turn(1)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete(TranscriptFinal(1, "yes"))
+    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
     between = said.say(40)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*between[-16:]]
     said.replay_buffer.begin_turn(2)
@@ -447,7 +442,7 @@ def test_between_turns_only_what_the_next_turn_may_take_in_is_told_to_a_new_link
 
 def so_far(replay_buffer: SttReplayBuffer, most_ms: int = 8000) -> tuple[int, list[int]] | None:
     """The open turn, and the numbers of the windows in its audio."""
-    opened = replay_buffer.open_turn(most_ms)
+    opened = replay_buffer.current_turn_audio(most_ms)
     return opened and (opened[0], list(dict.fromkeys(opened[1].tolist())))
 
 
@@ -456,7 +451,7 @@ def test_the_open_turn_is_told_with_the_500_ms_before_its_mark() -> None:
     said.say(100)
     said.replay_buffer.begin_turn(1)
     said.say(20)
-    opened = said.replay_buffer.open_turn(8000)
+    opened = said.replay_buffer.current_turn_audio(8000)
     assert opened is not None
     assert len(opened[1]) == LISTENING_RATE // 2 + 20 * WINDOW
     assert so_far(said.replay_buffer) == (1, list(range(84, 120)))
@@ -466,11 +461,11 @@ def test_of_a_long_open_turn_only_the_end_is_told() -> None:
     said = Said()
     said.replay_buffer.begin_turn(1)
     said.say(200)
-    opened = said.replay_buffer.open_turn(1000)
+    opened = said.replay_buffer.current_turn_audio(1000)
     assert opened is not None
     assert len(opened[1]) == LISTENING_RATE
     assert so_far(said.replay_buffer, 1000) == (1, list(range(168, 200)))
-    assert len(opened[1]) < len((said.replay_buffer.open_turn(60_000) or (1, []))[1]) == 200 * WINDOW
+    assert len(opened[1]) < len((said.replay_buffer.current_turn_audio(60_000) or (1, []))[1]) == 200 * WINDOW
 
 
 def test_an_open_turn_holds_nothing_of_the_turn_before_it() -> None:
@@ -499,6 +494,6 @@ def test_a_telephones_audio_is_cut_where_the_turn_begins_as_well() -> None:
     told: list[Samples] = []
     while (item := replay_buffer.take_nowait(cursor)) is not None:
         if isinstance(item, Window):
-            assert item.as_it_came is not None
-            told.append(item.as_it_came)
+            assert item.telephone_samples is not None
+            told.append(item.telephone_samples)
     assert np.array_equal(np.concatenate(told), np.arange(20 * WINDOW - PRE_ROLL, 20 * WINDOW, 2))

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from adapters.interfaces import Settled
 from machines.facts import TranscriptFinal
-from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, TurnBegins, TurnEnds, Window
+from orchestrator.audio.caller_audio import TurnBegins, TurnEnds
+from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, Window
 from tests.orchestrator.audio.test_stt_replay_buffer import MOST_WINDOWS, WINDOW, Said, number_of
 
 
@@ -107,7 +108,7 @@ class AnyCall(RuleBasedStateMachine):
     def the_link_reports(self) -> None:
         assert self.link is not None
         turn = min(set(self.link.ended) - self.over)
-        self.said.replay_buffer.complete(TranscriptFinal(turn, "words"))
+        self.said.replay_buffer.complete_fact(TranscriptFinal(turn, "words"))
         self.over |= set(range(1, turn + 1))
 
     @precondition(lambda self: self.link is not None)

@@ -13,7 +13,8 @@ from trio.testing import MockClock
 
 from adapters.interfaces import LISTENING_RATE, Samples, TurnModel
 from machines.facts import Fact, TurnMode, TurnScored
-from orchestrator.audio.stt_feed import CallerAudio, SttFeed
+from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.stt_feed import SttFeed
 from orchestrator.simulation import (
     Breaks,
     Delay,
@@ -35,7 +36,7 @@ PAUSE_MS = 120
 
 @define
 class Talker:
-    """A caller who speaks in real time into an ear with a turn model, and what comes out."""
+    """A caller who speaks in real time into a feed with a turn model, and what comes out."""
 
     audio: CallerAudio = field(factory=CallerAudio)
     facts: list[Fact] = field(factory=list)
@@ -65,9 +66,9 @@ class Talker:
 async def talking(model: TurnModel | None) -> AsyncIterator[Talker]:
     """A caller in the first turn of a call."""
     talker = Talker()
-    ear = SttFeed(talker.audio, SimulatedVoiceActivity(), talker.facts.append, model)
+    feed = SttFeed(talker.audio, SimulatedVoiceActivity(), talker.facts.append, model)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ear.run)
+        nursery.start_soon(feed.run)
         talker.audio.begin_turn(1)
         yield talker
         nursery.cancel_scope.cancel()

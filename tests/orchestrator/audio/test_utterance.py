@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -21,7 +21,7 @@ from machines.facts import (
     SegmentVoiced,
     SynthesisFailed,
 )
-from orchestrator.audio.playback import PlaybackClock, SampleBuffer
+from orchestrator.audio.playback_clock import PlaybackClock
 from orchestrator.audio.utterance import (
     RUNNING_OUT_S,
     SHORTEST_CHUNK_MS,
@@ -44,6 +44,10 @@ from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
 
 TEXT = "x" * 50
 """Three seconds of speech."""
+
+
+def numbered(count: int, start: int = 0) -> Samples:
+    return np.arange(start, start + count, dtype=np.int16)
 
 
 async def speak(
@@ -292,7 +296,7 @@ async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_cl
     assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
 
 
-# --- held -------------------------------------------------------------------------------------------------
+# --- paused -----------------------------------------------------------------------------------------------
 
 
 @define
@@ -328,7 +332,7 @@ async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
     for_ms: float, hold_at_ms: float, drops: bool, autojump_clock: MockClock
 ) -> None:
     voice = Counting(samples=24 * 1300)
-    caller = SimulatedCaller(drops_when_held=drops)
+    caller = SimulatedCaller(drops_when_paused=drops)
     facts: list[Fact] = []
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     async with trio.open_nursery() as nursery:
@@ -336,7 +340,7 @@ async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
         utterance.say(0, TEXT)
         utterance.finish()
         await trio.sleep(hold_at_ms / 1000)
-        utterance.hold()
+        utterance.pause()
         held_ms = trio.current_time() * 1000
         await trio.sleep(for_ms / 1000)
         utterance.resume()
@@ -358,7 +362,7 @@ async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
         utterance.say(0, TEXT)
         utterance.finish()
-        utterance.hold()
+        utterance.pause()
         nursery.start_soon(utterance.run, streams_of(voice))
         await trio.sleep(10)
         assert caller.playbacks == []
@@ -370,72 +374,20 @@ async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
 async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
     drops: bool, autojump_clock: MockClock
 ) -> None:
-    caller = SimulatedCaller(drops_when_held=drops)
+    caller = SimulatedCaller(drops_when_paused=drops)
     facts: list[Fact] = []
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
         await trio.sleep(1)
-        utterance.hold()
+        utterance.pause()
         await trio.sleep(1)
         last = [fact for fact in facts if isinstance(fact, PlaybackAt)][-1]
         assert not last.playing
         assert last.position_ms == pytest.approx(caller.playbacks[0].heard_ms(1e12))
         assert (last.position_ms == pytest.approx(1000)) is drops
         nursery.cancel_scope.cancel()
-
-
-# --- the parts --------------------------------------------------------------------------------------------
-
-
-def numbered(count: int, start: int = 0) -> Samples:
-    return np.arange(start, start + count, dtype=np.int16)
-
-
-async def test_a_buffer_gives_what_was_put_in_in_order_however_it_is_cut() -> None:
-    buffer = SampleBuffer(1000)
-    for start in (0, 7, 14):
-        await buffer.put(numbered(7, start))
-    buffer.close()
-    taken: Sequence[Samples] = [await buffer.take(5, 5) for _ in range(5)]
-    assert [len(piece) for piece in taken] == [5, 5, 5, 5, 1]
-    assert np.array_equal(np.concatenate(taken), numbered(21))
-    assert len(await buffer.take(5, 5)) == 0
-
-
-async def test_a_buffer_waits_for_enough(autojump_clock: MockClock) -> None:
-    buffer = SampleBuffer(1000)
-    await buffer.put(numbered(3))
-    with trio.move_on_after(1) as waiting:
-        await buffer.take(10, 4)
-    assert waiting.cancelled_caught
-    assert len(await buffer.take(10, 3)) == 3
-
-
-async def test_a_full_buffer_holds_its_filler_up(autojump_clock: MockClock) -> None:
-    buffer = SampleBuffer(10)
-    await buffer.put(numbered(10))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(buffer.put, numbered(5, 10))
-        await wait_all_tasks_blocked()
-        assert len(await buffer.take(20, 1)) == 10
-    assert np.array_equal(await buffer.take(20, 1), numbered(5, 10))
-
-
-async def test_a_playback_clock_follows_chunks_and_gaps(autojump_clock: MockClock) -> None:
-    clock = PlaybackClock()
-    began = trio.current_time()
-    clock.sent(100)
-    clock.sent(100)
-    assert clock.plays_out_at - began == pytest.approx(0.2)
-    await clock.wait_until_left(50)
-    assert trio.current_time() - began == pytest.approx(0.15)
-    await trio.sleep(1)
-    clock.stop()
-    clock.sent(100)
-    assert clock.plays_out_at - trio.current_time() == pytest.approx(0.1)
-    assert clock.sent_ms == 300
 
 
 def test_the_caller_is_served_before_running_out() -> None:

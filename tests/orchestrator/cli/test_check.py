@@ -41,7 +41,7 @@ def test_each_invariant_is_printed_with_its_meaning() -> None:
     lines = check().output.splitlines()
     line = next(line for line in lines if " one_attempt_per_link " in line)
     assert line.startswith("held ")
-    assert line.endswith("A link is opened again only when its last attempt was closed or failed.")
+    assert line.endswith("A link is opened again only after its last attempt was closed or failed.")
 
 
 def test_transitions_that_no_walk_meets_are_printed_and_fail() -> None:

@@ -256,7 +256,7 @@ async def test_a_transcript_that_never_comes_is_replaced_by_the_interim_one(
         await call.take_turn("what is your name")
         await call.answered()
         assert call.caller.understood() == ["what is your name"]
-        assert len(call.caller.told_of(do.Acknowledge)) == 2
+        assert len(call.caller.notified_of(do.Acknowledge)) == 2
     assert broken_promises(call) == []
 
 
@@ -276,8 +276,8 @@ async def test_a_transcription_that_fails_without_any_words_refuses_the_stop(
         await call.start_recording()
         await call.keep_quiet(300)
         stop = await call.stop_recording()
-        await call.until(lambda: len(call.caller.told_of(do.Refuse)) == 1)
-        [refused] = call.caller.told_of(do.Refuse)
+        await call.until(lambda: len(call.caller.notified_of(do.Refuse)) == 1)
+        [refused] = call.caller.notified_of(do.Refuse)
         assert refused.request == stop
     assert broken_promises(call) == []
 
@@ -355,7 +355,7 @@ async def test_a_link_that_never_opens_ends_the_call_and_says_why(
         await call.start_recording()
         await call.over.wait()
         assert ClientError(f"{role}_unavailable") in call.caller.client_errors()
-        [refused] = call.caller.told_of(do.Refuse)
+        [refused] = call.caller.notified_of(do.Refuse)
         assert refused.request.event_type == "audio.input.start"
     assert trio.current_time() - began < 10, "the shipped client waits no longer"
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
@@ -434,4 +434,4 @@ async def test_requests_are_answered_before_the_shipped_client_gives_up(autojump
         await call.say("hello")
         await call.stop_recording()
         with trio.fail_after(10):
-            await call.until(lambda: len(call.caller.told_of(do.Acknowledge)) == 2)
+            await call.until(lambda: len(call.caller.notified_of(do.Acknowledge)) == 2)

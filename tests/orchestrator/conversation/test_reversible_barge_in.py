@@ -134,7 +134,7 @@ async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: Moc
 async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -157,7 +157,7 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
 ) -> None:
     """All audio was sent already, and not all of it heard."""
     policy = ConversationPolicy(backchannel_end_ms=0)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops), policy) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, LONG_MS - before_end_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -174,7 +174,7 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
 async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
-    caller = SimulatedCaller(pacing=LARGE_CHUNKS, drops_when_held=drops)
+    caller = SimulatedCaller(pacing=LARGE_CHUNKS, drops_when_paused=drops)
     async with hold_call(storyteller(), caller) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
@@ -190,7 +190,7 @@ async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     between_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(between_ms=between_ms)
-    async with hold_call(providers, SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, 1000)
         for _ in range(2):
             await disturb(call, "noise")
@@ -205,7 +205,7 @@ async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
     drops: bool, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(barge_in_false_alarms=3)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops), policy) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, 300)
         for _ in range(6):
             await call.make_noise(150)
@@ -257,11 +257,11 @@ async def test_speech_to_text_that_owes_the_words_does_not_keep_the_caller_from_
 async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_out_to_be(
     offset_ms: int, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=True)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, offset_ms)
         began_ms = trio.current_time() * 1000
         await call.make_noise(2000)
-        [(utterance, held_at)] = call.caller.held
+        [(utterance, held_at)] = call.caller.pauses
         assert utterance == call.caller.playbacks[0].utterance
         # 64 ms of voice are its onset, within windows of 32 ms and blocks of 20 ms.
         assert held_at - began_ms <= 64 + 32 + 20
@@ -276,7 +276,7 @@ async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojum
     async with hold_call(storyteller()) as call:
         await begin_story(call, 1000)
         await call.make_noise(1500)
-        [(_, held_at)] = call.caller.held
+        [(_, held_at)] = call.caller.pauses
         [playback] = call.caller.playbacks
         left_ms = playback.heard_ms(held_at + 1000) - playback.heard_ms(held_at)
         assert 0 < left_ms <= SMALL_CHUNKS.lead_ms + SMALL_CHUNKS.chunk_ms
@@ -293,7 +293,7 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
     offset_ms: int, interim: bool, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(stt=SimulatedSpeechToText(interim=interim))
-    async with hold_call(providers, SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await call.say("please stop")
         await call.keep_quiet(700)
@@ -318,7 +318,7 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
 async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
     after_ms: int, offset_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.make_noise, 600)
@@ -332,7 +332,7 @@ async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
 
 
 async def test_words_after_a_cough_interrupt_where_the_caller_is_by_then(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=True)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, 1000)
         await call.make_noise(150)
         await call.keep_quiet(800)
@@ -364,7 +364,7 @@ async def test_words_interrupt_through_a_noise_that_is_not_reacted_to_any_more(
     async with hold_call(storyteller(), policy=policy) as call:
         await begin_story(call, 300)
         await call.make_noise(1000)
-        assert call.caller.held == []
+        assert call.caller.pauses == []
         await call.say("please stop")
         assert call.caller.playbacks[0].cause is StopCause.INTERRUPTED
         await call.keep_quiet(700)
@@ -385,7 +385,7 @@ async def test_what_is_said_over_a_protected_greeting_is_answered_after_it(autoj
         await call.say("tell me a joke")
         await call.keep_quiet(700)
         await call.answered(2)
-        assert call.caller.held == []
+        assert call.caller.pauses == []
         assert call.caller.answers() == [LONG, "You said tell me a joke. That was all."]
     assert broken_promises(call) == []
 

@@ -114,7 +114,7 @@ def test_the_head_comes_back_in_full(tmp_path: Path) -> None:
     policy = ConversationPolicy(system_prompt="Be brief.", llm_retry_delays_ms=(0, 1.5), barge_in=False)
     provider_chains = {role: ProviderChain(2, frozenset({1})) for role in Role}
     head = Head(ABOUT, policy, provider_chains, 12.5)
-    beginning = ConversationSystem(policy, line_ups=provider_chains).start(12.5)
+    beginning = ConversationSystem(policy, provider_chains=provider_chains).start(12.5)
     journal = journal_of(tmp_path / "a.journal", [head, beginning])
     assert journal.head == head
     assert journal.head.vantum

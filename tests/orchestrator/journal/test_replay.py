@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from machines import effects as do
 from machines import facts, history, policy, system
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 from machines.facts import Role, SegmentVoiced, SpeechStarted, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import Handled
@@ -253,7 +253,7 @@ def run_test(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 PATCH = """
-from machines.conversation.chart import Conversation
+from machines.conversation.machine import Conversation
 
 Conversation.interruptible = lambda self: False
 """

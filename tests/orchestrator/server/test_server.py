@@ -41,6 +41,8 @@ from orchestrator.simulation.speech import spoken
 from tests.orchestrator.real_servers import Running, eventually, quick_providers, serving
 from tests.orchestrator.wire_clients import Client, ShippedClient, connect
 
+JAVASCRIPT = ("text/javascript", "application/javascript")
+
 Watch = Callable[[], AbstractContextManager[None]]
 
 
@@ -67,9 +69,11 @@ async def test_the_page_is_served_with_its_parts() -> None:
         assert "text/html" in page.headers["content-type"]
         assert "default-src 'self'" in page.headers["content-security-policy"]
         assert page.headers["connection"] == "close"
-        script_file = await get(running, "/page/app.js")
-        assert script_file.status_code == 200
-        assert "javascript" in script_file.headers["content-type"]
+        for script_file in ("/page/app.js", "/page/vendor/msgpack/index.mjs"):
+            answer = await get(running, script_file)
+            assert answer.status_code == 200
+            # A browser runs a module of no other type.
+            assert answer.headers["content-type"].partition(";")[0] in JAVASCRIPT
         drawing = await get(running, "/diagrams/conversation.svg")
         assert drawing.status_code == 200
         assert "<svg" in drawing.text

@@ -12,8 +12,8 @@ import pytest
 import trio
 from attrs import frozen
 
+from orchestrator.audio.caller_audio import MAX_QUEUED_MS
 from orchestrator.audio.pcm import pcm_to_bytes
-from orchestrator.audio.stt_feed import MAX_QUEUED_MS
 from orchestrator.conversation import send_queue as outbox
 from orchestrator.sessions import session
 from orchestrator.sessions.session import Session
@@ -333,7 +333,7 @@ async def test_muted_audio_is_not_understood(names: Names) -> None:
 async def test_a_muted_microphone_is_not_understood_until_it_is_live_again() -> None:
     async with a_call(V2) as (client, running):
         await acknowledged(client, await client.send(V2.start, {"turnMode": "manual"}))
-        await client.send("user.action.stt_silent", {"timestamp": 1.0})
+        await client.send("user.action.mute", {"timestamp": 1.0})
         await say(client, V2, "stop wait")
         await client.send("user.action.unmute", {"timestamp": 2.0})
         await say(client, V2)
@@ -515,7 +515,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
 
             await eventually(lambda: len(running.server.sessions) == 1)
             assert isinstance(dropped, Session)
-            waiting = dropped._link._outbox
+            waiting = dropped._socket._outbox
             assert waiting.overflown
             assert sum(len(frame.data) for frame in waiting._frames) <= 1024 * 1024
             nursery.cancel_scope.cancel()

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from adapters.interfaces import Voice
 from machines.check.invariants import INVARIANTS, CheckedStep
-from machines.conversation.answers import AnswerActions
+from machines.conversation.recording import Recording
 from machines.facts import DigitPressed, EndReason, Fact, SayRequested
 from machines.link import Link
 from machines.system import Handled
@@ -214,10 +214,10 @@ def test_failing_calls_are_in_the_object_too() -> None:
 
 
 def test_an_exception_of_a_machine_is_reported_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def acknowledge(self: AnswerActions) -> None:
+    def acknowledge(self: Recording) -> None:
         raise ZeroDivisionError("seeded")
 
-    monkeypatch.setattr(AnswerActions, "acknowledge", acknowledge)
+    monkeypatch.setattr(Recording, "acknowledge", acknowledge)
     result = simulate("--calls", "10", "--faults", "none", "--journals", "found")
     assert result.exit_code == 1
     assert "  raised: ZeroDivisionError: seeded\n" in result.output

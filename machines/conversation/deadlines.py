@@ -1,0 +1,102 @@
+"""Deadlines: how long each state of the conversation may last, and which facts re-arm them."""
+
+from __future__ import annotations
+
+from machines.conversation.endpointing import Endpointing
+from machines.conversation.host_utterances import HostUtterances
+from machines.conversation.interruptions import Interruptions
+from machines.conversation.retries import Retries
+from machines.facts import Fact
+
+SIGNS_OF_LIFE = {
+    "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
+    "endpointing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
+    "speculating": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "keypad": frozenset({"digit_pressed"}),
+    "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
+    "generating": frozenset({"generation_alive"}),
+    "running_tools": frozenset({"tool_finished"}),
+    "speaking": frozenset(
+        {
+            "say_requested",
+            "segment_ready",
+            "generation_alive",
+            "generation_finished",
+            "generation_failed",
+            "segment_voiced",
+            "playback_at",
+            "synthesis_failed",
+            "deadline_passed",
+        }
+    ),
+    "confirming": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
+    "saying_goodbye": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
+}
+"""Per state, the facts that re-arm its deadline."""
+
+
+class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
+    """How long each state may last. A state has at most one deadline."""
+
+    @property
+    def state(self) -> str:
+        """The innermost state of the machine that runs."""
+        return str([*self.context.state][-1])
+
+    def is_progress(self, fact: Fact) -> bool:
+        """Whether `fact` re-arms the deadline of a state that stays the same."""
+        return fact.name in SIGNS_OF_LIFE.get(self.state, ())
+
+    def deadline_ms(self, state: str, at_ms: float) -> float | None:
+        """How long `state` may last from `at_ms` on; None where only the caller is waited for."""
+        context, policy = self.context, self.context.policy
+        match state:
+            case "connecting":
+                return policy.connect_timeout_ms
+            case "quiet":
+                # Words that wait are answered at once.
+                waits = context.turns.queue or self.host_utterance_due() or self.idle_host_utterance_due()
+                if waits or self.greeting_due() or self.calls_due():
+                    return 0.0
+                if context.turns.queued:
+                    return policy.final_transcript_timeout_ms
+                if self.automatic() and self.speaking_on():
+                    return policy.max_turn_ms
+                return policy.idle_after_ms if self.idle_limit_set() and self.automatic() else None
+            case "hearing":
+                return policy.max_turn_ms
+            case "endpointing" | "speculating":
+                voice_ended = (
+                    at_ms if context.turns.times.voice_ended is None else context.turns.times.voice_ended
+                )
+                return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
+            case "keypad":
+                return policy.digits_timeout_ms
+            case "finalizing":
+                return policy.final_transcript_timeout_ms / 2
+            case "generating":
+                # All attempts share one budget: the caller must not wait for it several times.
+                budget = context.answer.thinking_began + policy.first_segment_timeout_ms - at_ms
+                return max(0.0, min(budget, context.model_due_at() - at_ms))
+            case "retrying":
+                return self.wait_for_model_ms(context.answer.retry_after_ms)
+            case "running_tools":
+                return self.calls_wait_ms(at_ms)
+            case "speaking":
+                quiet_after = context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+                if context.answer.generation_open is None:
+                    return quiet_after
+                answer_over = context.answer.thinking_began + policy.answer_timeout_ms
+                return max(
+                    0.0,
+                    min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms),
+                )
+            case "paused":
+                return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
+            case "confirming":
+                return policy.final_transcript_timeout_ms / 2
+            case "saying_goodbye":
+                return context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+            case "closing":
+                return policy.close_timeout_ms
+        return None

@@ -1,0 +1,33 @@
+"""Endpointing: how much silence ends a turn."""
+
+from __future__ import annotations
+
+from machines import facts
+from machines.conversation.context import Context
+from machines.declarations import causes
+from machines.driver import Chart
+from machines.phrases import sounds_unfinished
+
+SURELY = 0.5
+"""From this probability on a turn counts as complete. It is the threshold of the model's authors."""
+
+
+class Endpointing(Chart[Context]):
+    """Guards and actions on endpointing."""
+
+    @causes()
+    def note_score(self, fact: facts.TurnScored) -> None:
+        self.context.turns.completeness = fact.completeness
+
+    def endpoint_delay_ms(self) -> float:
+        """How much silence ends the turn, given its words so far and the turn model's score."""
+        policy, completeness = self.context.policy, self.context.turns.completeness
+        unfinished = sounds_unfinished(self.context.turns.interim)
+        if self.context.links.ends_turns:
+            usual = policy.provider_endpoint_delay_ms
+        elif completeness is not None and completeness >= SURELY and not unfinished:
+            usual = min(policy.complete_delay_ms, policy.endpoint_delay_ms)
+        else:
+            usual = policy.endpoint_delay_ms
+        going_on = unfinished or (completeness is not None and completeness < SURELY)
+        return usual + (policy.unfinished_delay_ms if going_on else 0.0)

@@ -1,0 +1,71 @@
+"""Host utterances: texts that the host program wants said."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines import facts
+from machines.conversation.fallback_texts import FallbackTexts
+from machines.declarations import causes
+from machines.facts import Fact, SayMode
+
+
+class HostUtterances(FallbackTexts):
+    """Guards and actions on host utterances."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def replaces_answer(self, fact: facts.SayRequested) -> bool:
+        """The host wants this said instead of the answer, and the answer is not a goodbye."""
+        return fact.mode is SayMode.INTERRUPT and not self.is_goodbye()
+
+    def can_say_now(self, fact: facts.SayRequested) -> bool:
+        """The caller does not have the word, and nothing else is to be said first."""
+        if self.caller_has_word() or self.greeting_due() or self.context.host_utterances:
+            return False
+        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.transcripts_pending())
+
+    def host_utterance_due(self) -> bool:
+        """A text of the host that is not for idle times waits, and the caller does not have the word."""
+        first = next(iter(self.context.host_utterances), None)
+        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.caller_has_word()
+
+    def idle_host_utterance_due(self) -> bool:
+        """A text of the host waits, no transcript is pending, and the caller does not have the word."""
+        return bool(self.context.host_utterances) and not (
+            self.transcripts_pending() or self.caller_has_word()
+        )
+
+    def room_for_host_utterance(self) -> bool:
+        """There is room in the queue for another text of the host."""
+        return len(self.context.host_utterances) < self.context.policy.max_host_utterances
+
+    # --- actions -----------------------------------------------------------------------------------------
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_host_utterance(self, fact: facts.SayRequested) -> None:
+        self._say_for_host(fact, fact.at_ms)
+
+    @causes()
+    def queue_host_utterance(self, fact: facts.SayRequested) -> None:
+        """Queue the text: those that replace an answer first, those for idle times last."""
+        order = (facts.SayMode.INTERRUPT, facts.SayMode.QUEUE, facts.SayMode.WHEN_IDLE)
+        waiting = (*self.context.host_utterances, fact)
+        self.context.host_utterances = tuple(sorted(waiting, key=lambda each: order.index(each.mode)))
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_next_host_utterance(self, fact: Fact) -> None:
+        """Say the first text in the queue."""
+        first, *others = self.context.host_utterances
+        self.context.host_utterances = tuple(others)
+        self._say_for_host(first, fact.at_ms)
+
+    def _say_for_host(self, wanted: facts.SayRequested, at_ms: float) -> None:
+        self.context.answer.end_after = wanted.then
+        self._say_instead(wanted.text, at_ms, protected=not wanted.interruptible, tones=wanted.tones)
+
+    @causes()
+    def answer_later(self) -> None:
+        """Queue the caller's words again: their answer was given up for a text of the host."""
+        if self.context.turns.caller_words:
+            self.context.turns.queue = (self.context.turns.caller_words, *self.context.turns.queue)
+            self.context.turns.caller_words = ""

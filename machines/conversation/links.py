@@ -1,0 +1,78 @@
+"""What the conversation knows of its provider links, and what it tells them."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines import facts
+from machines.conversation.context import Context
+from machines.declarations import causes
+from machines.driver import Chart
+from machines.facts import EndReason, Role
+
+UNAVAILABLE = {
+    Role.STT: do.ClientError.STT_UNAVAILABLE,
+    Role.LLM: do.ClientError.LLM_UNAVAILABLE,
+    Role.TTS: do.ClientError.TTS_UNAVAILABLE,
+}
+
+
+class Links(Chart[Context]):
+    """Guards and actions on links."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def last_link(self, fact: facts.LinkUp) -> bool:
+        """The links of all other roles are up already."""
+        return self.context.links.up | {fact.role} == frozenset(Role)
+
+    def can_say_goodbye(self, fact: facts.LinkDown) -> bool:
+        """Text to speech works, so that the caller can be told that the call ends."""
+        return fact.role is not Role.TTS and Role.TTS in self.context.links.up
+
+    def tts_lost(self, fact: facts.LinkDown) -> bool:
+        """The link that is lost for good is that of text to speech."""
+        return fact.role is Role.TTS
+
+    # --- actions -----------------------------------------------------------------------------------------
+
+    @causes()
+    def note_link(self, fact: facts.LinkUp) -> None:
+        context, role = self.context, frozenset({fact.role})
+        context.links.up |= role
+        context.links.fallbacks_ready = (
+            context.links.fallbacks_ready | role
+            if fact.fallback_ready
+            else context.links.fallbacks_ready - role
+        )
+        if fact.role is Role.STT:
+            context.links.ends_turns = fact.ends_turns
+
+    @causes()
+    def note_link_lost(self, fact: facts.LinkLost) -> None:
+        """Remember that the role cannot be used. The link machine replaces the link."""
+        self.context.links.up -= {fact.role}
+        self.context.links.recovered -= {
+            each for each in self.context.links.recovered if each[0] is fact.role
+        }
+
+    @causes()
+    def note_recovered(self, fact: facts.PreferredProviderRecovered) -> None:
+        """Remember that a preferred provider works again. Returning to it must wait until nobody speaks."""
+        self.context.links.recovered |= {(fact.role, fact.provider)}
+
+    @causes(do.ReturnLink)
+    def return_to_preferred(self, fact: facts.PreferredProviderRecovered) -> None:
+        self.context.ask(do.ReturnLink(fact.role, fact.provider))
+
+    @causes(do.NotifyClientError)
+    def report_link_lost(self, fact: facts.LinkDown) -> None:
+        self.context.ask(do.NotifyClientError(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
+        self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
+
+    @causes(do.NotifyClientError)
+    def report_links_late(self) -> None:
+        for role in Role:
+            if role not in self.context.links.up:
+                message = f"{role.name} was not ready within {self.context.policy.connect_timeout_ms:.0f} ms"
+                self.context.ask(do.NotifyClientError(UNAVAILABLE[role], message, retryable=True))
+        self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE

@@ -1,0 +1,28 @@
+"""The prompt: what the language model is asked to answer."""
+
+from __future__ import annotations
+
+from machines.conversation.context import Context
+from machines.history import Message, Speaker, newest_exchange, within_budget
+
+
+def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
+    """System message, history as far as the token budget allows, and the caller's unanswered words.
+
+    Args:
+        context: the conversation's memory.
+        said: the beginning of an answer that the model is to continue; empty: it begins a new one.
+        words: what the caller will probably have said; None: the words that are unanswered.
+    """
+    policy = context.policy
+    system = (Message(Speaker.SYSTEM, policy.system_prompt),) if policy.system_prompt else ()
+    asked = context.turns.caller_words if words is None else words
+    earlier: tuple[Message, ...] = context.history
+    now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
+    if not asked:
+        # The model goes on after tool calls: the caller's words are in the history already.
+        first = newest_exchange(context.history)
+        earlier, now = context.history[:first], context.history[first:]
+    begun = (Message(Speaker.ASSISTANT, said),) if said else ()
+    history = within_budget(earlier, (*now, *begun), policy.max_history_tokens)
+    return (*system, *history, *now, *begun)

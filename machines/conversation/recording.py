@@ -1,0 +1,127 @@
+"""Recordings that the caller's side starts and stops, and the answers to its requests."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines import facts
+from machines.conversation.context import Context, Continuation
+from machines.declarations import causes
+from machines.driver import Chart
+from machines.facts import TurnMode
+
+
+class Recording(Chart[Context]):
+    """Guards and actions on recording."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def stop_pending(self) -> bool:
+        """The caller ended the recording before the links were up."""
+        return self.context.recording.stop_pending
+
+    def by_hand(self, fact: facts.RecordingStarted) -> bool:
+        """The caller will end the turn by stopping the recording."""
+        return fact.turn_mode is TurnMode.MANUAL
+
+    def recording_on(self) -> bool:
+        """The caller has begun another recording since the turn ended."""
+        return self.context.turns.continuation is Continuation.RECORDING
+
+    # --- actions -----------------------------------------------------------------------------------------
+
+    @causes()
+    def note_recording(self, fact: facts.RecordingStarted) -> None:
+        """Begin a recording. The request is acknowledged later, by `acknowledge`."""
+        self.context.recording.mode = fact.turn_mode
+        self.context.recording.on = True
+        if fact.turn_mode is TurnMode.MANUAL:
+            # In manual mode the caller's voice decides nothing.
+            self.context.turns.continuation = Continuation.NONE
+        self.context.recording.stop_pending = False
+        self._await_answer(fact.request)
+
+    @causes()
+    def note_recording_meanwhile(self, fact: facts.RecordingStarted) -> None:
+        """Begin a recording during an answer that cannot be interrupted."""
+        self.context.recording.mode = fact.turn_mode
+        self.context.recording.on = True
+
+    @causes()
+    def note_recording_again(self, fact: facts.RecordingStarted) -> None:
+        """Begin a recording while the words of the last one are awaited: both will be joined."""
+        self.context.recording.mode = fact.turn_mode
+        self.context.recording.on = True
+        self.note_recording_on()
+
+    @causes()
+    def note_recording_on(self) -> None:
+        """Remember that the recording goes on: the words so far are not all."""
+        self.context.turns.continuation = Continuation.RECORDING
+
+    @causes()
+    def note_early_stop(self, fact: facts.RecordingStopped) -> None:
+        self.context.recording.stop_pending = True
+        self.context.recording.on = False
+        if fact.request is not None:
+            self.context.recording.early_stops += (fact.request,)
+
+    @causes()
+    def await_early_words(self) -> None:
+        """Let requests that came before the links were up wait for the words, like later ones."""
+        self.context.recording.unanswered += self.context.recording.early_stops
+        self.context.recording.early_stops = ()
+
+    @causes()
+    def await_words(self, fact: facts.RecordingStopped) -> None:
+        """Acknowledge the stop when the final transcript is known."""
+        self.context.recording.on = False
+        self._await_answer(fact.request)
+        if self.context.turns.continuation is Continuation.RECORDING:
+            # The caller recorded and stopped again in finalizing: await these words like those of a pause.
+            self.context.turns.continuation = Continuation.PAUSED
+
+    @causes(do.Acknowledge)
+    def acknowledge_start(self, fact: facts.RecordingStarted) -> None:
+        self._acknowledge_now(fact.request)
+
+    @causes(do.Acknowledge)
+    def acknowledge_stop(self, fact: facts.RecordingStopped) -> None:
+        self.context.recording.on = False
+        self._acknowledge_now(fact.request)
+
+    @causes(do.Acknowledge)
+    def acknowledge(self) -> None:
+        """Acknowledge every request that waits."""
+        self.context.ask(*(do.Acknowledge(request) for request in self.context.recording.unanswered))
+        self.context.recording.unanswered = ()
+
+    @causes(do.Refuse)
+    def refuse_start(self, fact: facts.RecordingStarted) -> None:
+        self._refuse_now(fact.request)
+
+    @causes(do.Refuse)
+    def refuse_stop(self, fact: facts.RecordingStopped) -> None:
+        self._refuse_now(fact.request)
+
+    @causes(do.Refuse)
+    def refuse(self, fact: facts.TranscriptionFailed) -> None:
+        """Refuse every request that waits. A request is never both acknowledged and refused."""
+        self._refuse_all(fact.failure.message)
+
+    def _await_answer(self, request: facts.Request | None) -> None:
+        if request is not None:
+            self.context.recording.unanswered += (request,)
+
+    def _acknowledge_now(self, request: facts.Request | None) -> None:
+        if request is not None:
+            self.context.ask(do.Acknowledge(request))
+
+    def _refuse_now(self, request: facts.Request | None) -> None:
+        """Refuse a request because the conversation is being closed."""
+        if request is not None:
+            self.context.ask(do.Refuse(request, "the conversation is ending"))
+
+    def _refuse_all(self, message: str) -> None:
+        self.await_early_words()
+        self.context.ask(*(do.Refuse(request, message) for request in self.context.recording.unanswered))
+        self.context.recording.unanswered = ()

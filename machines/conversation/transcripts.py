@@ -1,0 +1,133 @@
+"""What the caller was understood to say, and what happens if speech to text does not give the words."""
+
+from __future__ import annotations
+
+from machines import effects as do
+from machines import facts
+from machines.conversation.context import Context
+from machines.declarations import causes
+from machines.driver import Chart
+from machines.facts import Fact, Role
+
+LEAST_SPEECH_MS = 300
+"""Less voice than this is a cough or a click. The embedded speech to text has the same limit."""
+
+
+class Transcripts(Chart[Context]):
+    """Guards and actions on transcripts."""
+
+    # --- guards ------------------------------------------------------------------------------------------
+
+    def about_awaited_turn(self, fact: facts.TranscriptionFailed) -> bool:
+        """The failure is about the turn whose final transcript is awaited, not about the one after it."""
+        return fact.turn == self.context.turns.awaited
+
+    def about_queued_turn(self, fact: facts.TranscriptFinal | facts.TranscriptionFailed) -> bool:
+        """The fact is about a turn that ended while another one was being answered."""
+        return fact.turn in self.context.turns.queued
+
+    def understood(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
+        """There are words to answer: in this transcript, or unanswered ones from before."""
+        return bool(self.context.turns.join(self.context.own_words(fact.turn, fact.text)))
+
+    def understood_so_far(self) -> bool:
+        """There are words to answer: in the interim transcript, or unanswered ones from before."""
+        context = self.context
+        turn = context.turns.awaited or context.turns.current
+        return bool(context.turns.join(context.own_words(turn, context.turns.interim)))
+
+    def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
+        """The caller spoke and was not understood, and the policy has a reprompt."""
+        echo = bool(fact.text)
+        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt) and not echo
+
+    def first_wait(self) -> bool:
+        """Only the first half of the time for the final transcript is over."""
+        return self.context.turns.waits == 0
+
+    def stt_silent(self) -> bool:
+        """The first half of the time is over without a single word: speech to text may have stalled."""
+        return self.context.turns.waits == 0 and not self.context.turns.interim
+
+    def fallback_stt_ready(self) -> bool:
+        """Another speech-to-text provider is ready, and the second half of the time is left for it."""
+        return self.context.turns.waits == 0 and Role.STT in self.context.links.fallbacks_ready
+
+    # --- actions -----------------------------------------------------------------------------------------
+
+    @causes(do.NotifyTranscript)
+    def note_interim(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
+        """Note interim words, and tell the client, if they are of the turn that matters now."""
+        if fact.turn == (
+            self.context.turns.current if self.context.turns.awaited is None else self.context.turns.awaited
+        ):
+            self.context.turns.interim = fact.text
+            self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
+
+    @causes(do.NotifyTranscript)
+    def notify_words(self, fact: facts.TranscriptFinal) -> None:
+        """Tell the client the final words."""
+        self._notify_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
+
+    @causes(do.NotifyTranscript)
+    def discard_words(self, fact: facts.TranscriptFinal) -> None:
+        """Tell the client the words, and forget them: they did not interrupt the answer."""
+        self.notify_words(fact)
+        self.give_up_words()
+
+    @causes()
+    def give_up_words(self) -> None:
+        """Stop waiting for the final transcript."""
+        self.context.turns.awaited = None
+        self.context.turns.interim = ""
+
+    @causes(do.NotifyTranscript)
+    def keep_words(self, fact: facts.TranscriptFinal) -> None:
+        self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
+
+    @causes(do.NotifyTranscript)
+    def keep_interim(self, fact: Fact) -> None:
+        """Use the interim transcript as the caller's words: no final one will come."""
+        turn = self.context.turns.awaited or self.context.turns.current
+        self._keep(turn, self.context.turns.interim, 0.0, 0.0, fact.at_ms)
+
+    def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
+        self._notify_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
+        text = self.context.own_words(turn, text)
+        if text:
+            self.context.turns.nudges = 0
+        self.context.turns.caller_words = self.context.turns.join(text)
+        self.context.turns.queue = ()
+        self.context.turns.awaited = None
+        self.context.turns.interim = ""
+        self.context.turns.times.words_known = at_ms
+
+    def _notify_words(
+        self, turn: int, text: str, confidence: float, *, is_final: bool, speech_ms: float = 0.0
+    ) -> None:
+        self.context.ask(do.NotifyTranscript(turn, text, confidence, is_final, speech_ms))
+
+    @causes()
+    def wait_longer(self) -> None:
+        self.context.turns.waits += 1
+
+    @causes(do.ReplaceLink)
+    def suspect_stt(self, fact: Fact) -> None:
+        """Have the link machine replace the speech-to-text link. The new one gets the same audio."""
+        if not isinstance(fact, facts.TranscriptionFailed) or fact.turn == self.context.turns.awaited:
+            self.context.turns.waits += 1
+        late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "no transcript came in time")
+        failure = fact.failure if isinstance(fact, facts.TranscriptionFailed) else late
+        self.context.ask(do.ReplaceLink(Role.STT, failure))
+
+    @causes(do.NotifyClientError)
+    def report_no_transcript(self) -> None:
+        message = "speech to text gave no transcript in time"
+        self.context.ask(do.NotifyClientError(do.ClientError.TRANSCRIPTION_FAILED, message, retryable=True))
+
+    @causes(do.NotifyClientError)
+    def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
+        self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)
+
+    def _notify_client_error(self, error: do.ClientError, failure: facts.ProviderFailure) -> None:
+        self.context.ask(do.NotifyClientError(error, failure.message, failure.error_class.retryable))
