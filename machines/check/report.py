@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -137,12 +137,6 @@ PLAN = (
         walk_known_down,
     ),
 )
-
-
-def visit_everything() -> Iterator[Visited]:
-    """Make all walks, whatever they find."""
-    for planned in PLAN:
-        yield planned.run()
 
 
 # --- what they found together -----------------------------------------------------------------------------

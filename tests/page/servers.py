@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 import trio
 from attrs import frozen
-from orchestrator.server.port import read_head
 
+from orchestrator.server.request_head import read_head
 from orchestrator.server.server import Server, open_listeners
 from orchestrator.settings.settings import Settings
 from tests.orchestrator.real_servers import quick_providers

@@ -80,8 +80,7 @@ async def test_silence_that_keeps_a_link_open_is_not_the_callers_audio(
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize("after", range(1, 40, 3))
-@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.STALL])
+@pytest.mark.grid(after=range(1, 40, 3), kind=[FaultKind.RESET, FaultKind.STALL])
 async def test_no_word_is_lost_or_doubled_whatever_message_was_the_last(
     listeners: Simulators,
     autojump_clock: MockClock,
@@ -102,8 +101,7 @@ async def test_no_word_is_lost_or_doubled_whatever_message_was_the_last(
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize("after", range(1, 30))
-@pytest.mark.parametrize("kind", [FaultKind.TRUNCATE, FaultKind.REORDER, FaultKind.DUPLICATE])
+@pytest.mark.grid(after=range(1, 30), kind=[FaultKind.TRUNCATE, FaultKind.REORDER, FaultKind.DUPLICATE])
 async def test_a_message_that_was_lost_or_came_late_or_twice_settles_nothing_wrong(
     listeners: Simulators,
     autojump_clock: MockClock,
