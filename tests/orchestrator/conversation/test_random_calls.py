@@ -26,12 +26,12 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
-    broken_promises,
     dice,
-    hold_call,
+    failed_checks,
+    simulated_call,
 )
 from orchestrator.simulation.speech import VOCABULARY
 
@@ -75,10 +75,13 @@ def unreliable(random: Random) -> SimulatedProviders:
             dice(
                 random,
                 [
-                    (8, Speaking(Delay(20, 100), Delay(1, 5))),
-                    (2, Speaking(between=Delay(50, 100), rate=22_050, words=False)),
-                    (0.5, Speaking(ms_per_character=0)),
-                    *((0.4, Speaking(between=Delay(5), fault=fault, after=count)) for fault, count in faulty),
+                    (8, Synthesis(Delay(20, 100), Delay(1, 5))),
+                    (2, Synthesis(between=Delay(50, 100), rate=22_050, words=False)),
+                    (0.5, Synthesis(ms_per_character=0)),
+                    *(
+                        (0.4, Synthesis(between=Delay(5), fault=fault, after=count))
+                        for fault, count in faulty
+                    ),
                 ],
             ),
             dice(random, openings),
@@ -115,14 +118,14 @@ async def test_every_call_keeps_its_promises(seed: int, autojump_clock: MockCloc
     trio._core._run._r.seed(seed)
     before = trio.lowlevel.current_statistics().tasks_living
     policy = ConversationPolicy(barge_in_min_ms=random.choice((0, 200, 600)))
-    async with hold_call(unreliable(random), policy=policy) as call:
+    async with simulated_call(unreliable(random), policy=policy) as call:
         for _ in range(random.randint(1, 40)):
             if call.over.is_set():
                 break
             await do_something(call, random)
         call.hang_up(random.choice(list(EndReason)))
         await call.over.wait()
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
     assert trio.lowlevel.current_statistics().tasks_living == before
 
 
@@ -130,7 +133,7 @@ async def test_one_seed_gives_one_call(autojump_clock: MockClock) -> None:
     async def hold(seed: int) -> list[tuple[str, str]]:
         random = Random(seed)
         trio._core._run._r.seed(seed)
-        async with hold_call(unreliable(random)) as call:
+        async with simulated_call(unreliable(random)) as call:
             for _ in range(15):
                 await do_something(call, random)
         return [(step.fact.name, step.target) for step in call.steps]

@@ -48,7 +48,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -64,7 +64,7 @@ def quick(text: str | None = None, ms_per_character: float = 1) -> SimulatedProv
     """Providers that take no time, and a voice that speaks fast: time is real here."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer(text))),
-        tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=ms_per_character))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=ms_per_character))),
     )
 
 

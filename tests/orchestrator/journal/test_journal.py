@@ -41,7 +41,7 @@ from orchestrator.journal.records import (
 )
 from orchestrator.journal.redaction import KEPT, SPOKEN, Redactor
 from orchestrator.journal.writer import INCOMPLETE, Journals, check_directory, open_journals
-from orchestrator.simulation import hold_call
+from orchestrator.simulation import simulated_call
 from tests.orchestrator.conversation.test_random_calls import do_something, unreliable
 from tests.orchestrator.journal.journals import ABOUT, broken_call, differences, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
@@ -134,7 +134,7 @@ async def random_call(seed: int) -> list[Record]:
         barge_in=random.random() < 0.8,
         system_prompt="Be brief.",
     )
-    async with hold_call(unreliable(random), policy=policy, journal=kept_in(records)) as call:
+    async with simulated_call(unreliable(random), policy=policy, journal=kept_in(records)) as call:
         for _ in range(random.randint(1, 40)):
             if call.over.is_set():
                 break
@@ -166,7 +166,7 @@ async def test_a_redacted_journal_is_replayed_without_a_difference_too(
 
 async def short_call() -> list[Record]:
     records: list[Record] = []
-    async with hold_call(journal=kept_in(records)) as call:
+    async with simulated_call(journal=kept_in(records)) as call:
         await call.take_turn("hello please")
         await call.reaches("speaking")
     return records

@@ -27,7 +27,7 @@ from orchestrator.journal.format import FORMAT, Head, Record, read_journal
 from orchestrator.journal.records import FACTS
 from orchestrator.journal.redaction import Redactor
 from orchestrator.journal.replay_diagram import draw, traffic_of
-from orchestrator.simulation import ReplayDiffers, hold_call
+from orchestrator.simulation import ReplayDiffers, simulated_call
 from tests.orchestrator.journal.journals import broken_call, kept_in, write
 from tests.orchestrator.journal.test_journal import random_call
 
@@ -41,7 +41,7 @@ def vantum(*arguments: str | Path, typed: str = "") -> Result:
 async def a_call() -> list[Record]:
     """The records of a call with two turns, the second of which interrupts the first answer."""
     records: list[Record] = []
-    async with hold_call(
+    async with simulated_call(
         policy=ConversationPolicy(system_prompt="Be brief."), journal=kept_in(records)
     ) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
@@ -128,7 +128,7 @@ async def test_a_simulated_call_that_is_not_replayed_the_same_fails(autojump_clo
     with pytest.raises(
         ReplayDiffers, match=r"^fact \d+ led to .*delay_ms=2000.*, it leads to .*delay_ms=3000"
     ):
-        async with hold_call() as call:
+        async with simulated_call() as call:
             await call.reaches("quiet")
             head = call.records[0]
             assert isinstance(head, Head)

@@ -29,7 +29,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -77,7 +77,7 @@ def _silent_for(telephone: Telephone) -> float:
 def simulated(**how: Any) -> SimulatedProviders:
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=how.pop("answer", Answer()))),
-        tts=SimulatedTextToSpeech(script(then=Speaking(rate=RATE, **how))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(rate=RATE, **how))),
     )
 
 

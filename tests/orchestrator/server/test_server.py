@@ -34,7 +34,7 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -399,7 +399,7 @@ async def speaking(port: int, nursery: trio.Nursery) -> Client:
 
 
 async def test_a_drain_says_goodbye_with_1001_to_everybody_and_takes_nobody_new() -> None:
-    slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=100))))
+    slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=100))))
     async with (
         serving(slow) as running,
         connect(running.port, v2=True) as quiet,
