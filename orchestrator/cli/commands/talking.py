@@ -17,7 +17,7 @@ from orchestrator.cli.commands.usage import read_settings
     "files",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="A 16-bit WAV file to say; one turn each. May be given several times.",
+    help="A 16-bit WAV file to speak; one turn each. May be given several times.",
 )
 @click.option("--mode", type=click.Choice(["manual", "automatic"]), default="automatic", show_default=True)
 @click.option(
@@ -30,7 +30,7 @@ from orchestrator.cli.commands.usage import read_settings
     "--interrupt-after",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Talk over each answer but the last, this long after its first audio; a single file is said twice.",
+    help="Talk over each answer but the last, this long after its first audio; one file is spoken twice.",
 )
 @click.option("--microphone", is_flag=True, help="Talk with the microphone and loudspeaker, until Ctrl-C.")
 def talk(
@@ -82,7 +82,7 @@ def talk(
     help="Hang up on an answering machine; overrides TWILIO_MACHINE_DETECTION.",
 )
 def call(number: str, url: str | None, **options: Any) -> None:
-    """Have a running server call NUMBER (such as +15005550006), and tell how it goes; Ctrl-C hangs up.
+    """Have a running server call NUMBER (such as +15005550006), and print how it goes; Ctrl-C hangs up.
 
     Fails if there was no conversation.
     """

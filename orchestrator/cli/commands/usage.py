@@ -1,4 +1,4 @@
-"""What several commands share: reading the settings, and the sentences for what cannot be used."""
+"""Helpers of several commands: reading the settings, and errors for what cannot be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UnreadableFile(click.ClickException):
     """A file that was named cannot be used."""
 
     exit_code = 2
-    """Unlike that of a journal that differs."""
+    """Unlike 1, which means that a replay differs."""
 
 
 def read_settings(**chosen: object) -> Settings:
@@ -37,7 +37,7 @@ def read_settings(**chosen: object) -> Settings:
 
 
 def listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:
-    """The sentence for an address that cannot be listened on; `or_setting`: settings choose it, too.
+    """The sentence for an address that cannot be listened on. `or_setting`: a setting may choose it, too.
 
     Raises `error` itself if it is about something else.
     """
