@@ -1,5 +1,5 @@
-"""The interfaces of providers, one for each role: voice activity, turn detection, speech to text, language
-model, text to speech.
+"""The interfaces of providers: voice activity, turn detection, speech to text, language model, text to
+speech.
 
 An adapter translates our calls into the vendor's requests, and the vendor's messages into our facts. It
 decides nothing: it does not retry, does not fall back, and keeps no state of the conversation. Whatever goes

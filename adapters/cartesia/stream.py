@@ -242,8 +242,7 @@ class CartesiaSpeechStream:
         return SegmentEnd(segment.number, tuple(segment.words))
 
     async def _wait(self) -> None:
-        """Wait until something changes, but not longer than Cartesia may be silent while a segment is
-        pending."""
+        """Wait until something changes, at most as long as Cartesia may be silent about a pending segment."""
         if not self._segments:
             await self._changed.wait()
             return

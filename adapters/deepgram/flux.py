@@ -272,8 +272,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
             self._report_finals_until(turn)
 
     def _report_what_was_passed(self) -> None:
-        """Report turns beyond whose end Flux has reported without any words in them: no answer comes for
-        them."""
+        """Report turns without words whose end Flux has passed, since no answer comes for them."""
         while self._clock.awaiting:
             turn = self._clock.awaiting[0]
             passed = turn.end is not None and self._heard_until >= turn.end + _OUTDATED

@@ -139,8 +139,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         self._unbroken_until = 0.0
         """The position up to which final results cover all audio, so none was lost on the way."""
         self._endpoint = 0.0
-        """The position at which Deepgram found the speaker silent, with final results for all audio before
-        it."""
+        """Where Deepgram found the speaker silent, with final results for all audio before it."""
 
     def settled(self, turn: int) -> Settled:
         """As `Transcriber.settled`: the words of final results, up to the first that is missing."""

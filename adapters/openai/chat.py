@@ -200,8 +200,7 @@ class _Pieces:
         raise StopAsyncIteration
 
     async def drain(self) -> None:
-        """Read what the server sends after a complete answer, for a moment, so the connection can be
-        reused."""
+        """Read the rest after a complete answer, for a moment, so that the connection can be reused."""
         if not self._done:
             return
         with trio.move_on_after(_DRAIN_SECONDS):
@@ -251,8 +250,7 @@ class _Pieces:
         return self._take(delta.content, bool(delta.tool_calls), chunk.choices[0].finish_reason)
 
     def _read_leniently(self, payload: str) -> str | None:
-        """Read a message that OpenAI's types do not accept: an error, or a chunk with other irrelevant
-        fields.
+        """Read a message that OpenAI's types do not accept: an error, or a chunk with odd extra fields.
 
         A well-formed message that is neither is ignored. A chunk that cannot be read is an error, because it
         may hold text or a call, without which the answer would not be the model's.

@@ -84,8 +84,8 @@ def _from_status(provider: str, error: openai.APIStatusError, key: str) -> Provi
 
 
 def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
-    """By `code`, `type` and status, in this order. With a refused key, `type` often says nothing, so it is
-    ignored."""
+    """By `code`, `type` and status, in this order. For a refused key `type` is ignored: it often says
+    nothing."""
     by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
     by_status = BY_STATUS.get(status) if status is not None else None
     if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:

@@ -1,5 +1,4 @@
-"""Tools in OpenAI's chat interface: offers, calls and results in requests, and calls assembled from a
-stream."""
+"""Tools in OpenAI's chat interface: in requests, and calls assembled from the fragments of a stream."""
 
 from __future__ import annotations
 
@@ -44,8 +43,7 @@ def tool_params(tools: Sequence[ToolSpec]) -> list[ChatCompletionFunctionToolPar
 
 
 def message_params(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
-    """The `messages` of a request. Results of calls are messages of their own, after the message with the
-    calls."""
+    """The `messages` of a request. Results of calls are messages after the one with the calls."""
     return [param for message in messages for param in _params(message)]
 
 

@@ -1,5 +1,4 @@
-"""Simulators of Deepgram, OpenAI, Cartesia and Twilio on one loopback port: no keys, no cost, faults on
-demand.
+"""Simulators of Deepgram, OpenAI, Cartesia and Twilio on one loopback port, with faults on demand.
 
     async with simulators(faults=[Fault(FaultKind.STALL, "cartesia", after=3)]) as running:
         ...  # point any client at running.deepgram_url, running.openai_url or running.cartesia_url

@@ -267,8 +267,7 @@ def as_json(findings: Findings) -> str:
 
 
 def show(findings: Findings, console: Console | None = None) -> None:
-    """Print tables for people; if the output is not a terminal, as plain text with a line for each
-    finding."""
+    """Print tables for people; not on a terminal, as plain text with a line for each finding."""
     console = console or Console()
     if not console.is_terminal:
         console.width = _NEVER_WRAPPED

@@ -93,8 +93,7 @@ class Loudspeaker:
             self._stream.start()
 
     def _play(self, pcm: Any, frames: int, time: Any, status: Any) -> None:
-        """Called by the sound library, in its own thread: fill its buffer, with silence if audio is
-        lacking."""
+        """Called by the sound library in its own thread: fill its buffer, if need be with silence."""
         with self._lock:
             piece = bytes(self._waiting[: len(pcm)])
             del self._waiting[: len(pcm)]

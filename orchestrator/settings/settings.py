@@ -270,8 +270,8 @@ class Settings(
 
     @property
     def embedded(self) -> bool:
-        """Whether an embedded model is the first choice of a role. Voice activity, always embedded, is left
-        out."""
+        """Whether an embedded model is the first choice of a role (other than voice activity, which always
+        is)."""
         return any(choice.first == LOCAL for choice in self.choices)
 
     @property

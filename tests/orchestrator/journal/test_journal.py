@@ -1,5 +1,4 @@
-"""The journal: records are read as they were written, torn files are read as far as possible, calls do not
-wait."""
+"""The journal: records come back as written, torn files are read as far as possible, calls do not wait."""
 
 from __future__ import annotations
 
