@@ -396,6 +396,7 @@ async def test_a_vendor_that_cannot_be_reached_is_a_lost_connection() -> None:
 # --- the model of a policy --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_model_finds_a_policy_that_violates_an_invariant() -> None:
     class Careless(HotlineCalls):
         policy = evolve(HOTLINE, idle_after_ms=0)

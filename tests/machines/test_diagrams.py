@@ -53,6 +53,7 @@ def classes(element: ElementTree.Element) -> list[str]:
 # --- the files --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_machine_is_drawn_the_same() -> None:
     assert diagrams.svg_of_conversation() == diagrams.svg_of_conversation()
     assert (ROOT / "diagrams" / "conversation.svg").read_text() == diagrams.svg_of_conversation()
@@ -104,6 +105,7 @@ def test_every_room_substate_and_way_is_drawn_with_its_transitions(machine: Mach
             assert f"{row.state}: {row.event.replace('_', ' ')}" in (edge.findtext(f"{SVG}title") or "")
 
 
+@pytest.mark.slow
 @pictures
 def test_a_state_can_be_lit(machine: Machine, layout: Layout) -> None:
     for state in leaves(machine.chart):

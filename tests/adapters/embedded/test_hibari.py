@@ -77,6 +77,7 @@ async def test_the_same_text_sounds_the_same(hibari: HibariTextToSpeech) -> None
         assert np.array_equal(one.samples, other.samples)
 
 
+@pytest.mark.slow
 async def test_a_very_long_sentence_without_any_mark_is_spoken_in_bounded_steps() -> None:
     timings: list[Timing] = []
     model = HibariTextToSpeech(seed=1, report=timings.append)

@@ -23,6 +23,8 @@ from adapters.embedded.models import (
     verify,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTENTS = {"tiny_model/a.onnx": b"weights" * 1000, "tiny_model/b.bin": b"words"}
 
 

@@ -298,6 +298,7 @@ async def reports_a_turn_at_most_once(
     assert len(heard.finals(1)) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(messages=changed([result(), {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0}]))
 async def test_no_message_breaks_nova(
@@ -306,6 +307,7 @@ async def test_no_message_breaks_nova(
     await reports_a_turn_at_most_once(switchboard, nova, messages)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(messages=changed([turn_info("StartOfTurn"), turn_info("EndOfTurn"), turn_info("EagerEndOfTurn")]))
 async def test_no_message_breaks_flux(

@@ -86,6 +86,7 @@ class ByVendors:
         return evolve(others, stt=(self.nova,), tts=(self.cartesia,))
 
 
+@pytest.mark.slow
 async def test_a_call_is_carried_at_8_khz_from_end_to_end(
     listeners: Simulators, autojump_clock: MockClock, nova: DeepgramNova, cartesia: CartesiaTextToSpeech
 ) -> None:

@@ -26,6 +26,7 @@ from machines.link import Link
 from machines.playback_ledger import PlaybackLedger
 
 
+@pytest.mark.slow
 def test_the_same_walk_sees_the_same() -> None:
     assert walk_one_link() == walk_one_link()
 
@@ -282,6 +283,7 @@ SEEDED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "invariant", "walk"), SEEDED, ids=[str(each[0].__name__) for each in SEEDED]
 )
@@ -294,6 +296,7 @@ def test_a_seeded_fault_is_found(
     assert str(report.violations[0]).startswith(report.violations[0].invariant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", LINK_MUTANTS, ids=lambda fault: str(fault.__name__))
 def test_a_seeded_fault_of_links_and_endings_is_found(fault: Fault, monkeypatch: Patch) -> None:
     fault(monkeypatch)

@@ -11,6 +11,8 @@ from machines.check.report import Planned, Visited, violations
 from machines.check.thorough import thorough
 from machines.conversation.machine import Conversation
 
+pytestmark = pytest.mark.slow
+
 FACTS = 15_000
 WALKS = thorough(FACTS, Random(3).randrange)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from attrs import define, field
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from machines.facts import TranscriptFinal
 from orchestrator.audio.caller_audio import TurnBegins, TurnEnds
 from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, Window
 from tests.orchestrator.audio.test_stt_replay_buffer import MOST_WINDOWS, WINDOW, Said, number_of
+
+pytestmark = pytest.mark.slow
 
 
 @define

@@ -12,6 +12,8 @@ from machines.link import Link
 from orchestrator.cli import check as checking
 from orchestrator.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 ONE_LINK = tuple(planned for planned in PLAN if planned.name in ("one link", "known down"))
 
 

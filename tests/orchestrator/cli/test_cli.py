@@ -90,6 +90,7 @@ def test_a_directory_for_journals_that_cannot_be_used_stops_the_server(
     )
 
 
+@pytest.mark.slow
 def test_diagrams_are_written_and_then_found_current(tmp_path: Path) -> None:
     missing = vantum("diagrams", "--check")
     assert missing.exit_code == 1
@@ -152,6 +153,7 @@ def in_a_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
+@pytest.mark.slow
 def test_serving_without_model_files_says_which_are_missing_and_how_to_get_them() -> None:
     done = in_a_process("serve", "--port", "0")
     assert done.returncode == 1
@@ -159,6 +161,7 @@ def test_serving_without_model_files_says_which_are_missing_and_how_to_get_them(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_turn_model_that_is_not_there_stops_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +182,7 @@ def test_a_chosen_vendor_without_its_key_stops_the_start(monkeypatch: pytest.Mon
     assert "DEEPGRAM_API_KEY is not set" in result.output
 
 
+@pytest.mark.slow
 def test_serving_with_simulated_vendors_still_needs_the_voice_activity_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -227,6 +231,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 # --- simulators -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_simulators_say_how_to_use_them_and_answer() -> None:
     program = "from orchestrator.cli.main import main; main()"
     command = [sys.executable, "-c", program, "simulators", "--port", "0", "--seed", "7"]

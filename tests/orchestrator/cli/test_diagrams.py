@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from orchestrator.cli.commands.machines import stale_diagrams, write_diagrams
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 

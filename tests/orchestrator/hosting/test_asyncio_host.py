@@ -53,6 +53,8 @@ from orchestrator.simulation import (
 )
 from orchestrator.simulation.speech import spoken
 
+pytestmark = pytest.mark.slow
+
 Watch = Callable[[], AbstractContextManager[None]]
 RATE = 16_000
 PATIENCE_S = 20

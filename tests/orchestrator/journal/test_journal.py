@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import attrs
@@ -23,7 +22,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from machines.effects import Effect
-from machines.facts import EndReason, Fact, LinkWanted, Role, SegmentReady, TranscriptFinal
+from machines.facts import Fact, LinkWanted, Role, SegmentReady, TranscriptFinal
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled, ProviderChain
 from orchestrator.journal import writer as journal_writer
@@ -41,7 +40,7 @@ from orchestrator.journal.records import (
 from orchestrator.journal.redaction import KEPT, SPOKEN, Redactor
 from orchestrator.journal.writer import INCOMPLETE, Journals, check_directory, open_journals
 from orchestrator.simulation import simulated_call
-from tests.orchestrator.conversation.test_random_calls import do_something, unreliable
+from orchestrator.simulation.campaign import Campaign
 from tests.orchestrator.journal.journals import ABOUT, broken_call, differences, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
 from tests.orchestrator.wire_clients import connect
@@ -123,42 +122,28 @@ def test_the_head_comes_back_in_full(tmp_path: Path) -> None:
 # --- whole calls ------------------------------------------------------------------------------------------
 
 
-async def random_call(seed: int) -> list[Record]:
-    """The records of one of the random calls."""
-    random = Random(seed)
-    trio._core._run._r.seed(seed)
-    records: list[Record] = []
-    policy = ConversationPolicy(
-        barge_in_min_ms=random.choice((0, 200, 600)),
-        barge_in=random.random() < 0.8,
-        system_prompt="Be brief.",
-    )
-    async with simulated_call(unreliable(random), policy=policy, journal=kept_in(records)) as call:
-        for _ in range(random.randint(1, 40)):
-            if call.over.is_set():
-                break
-            await do_something(call, random)
-        call.hang_up(random.choice(list(EndReason)))
-        await call.over.wait()
-    return records
+@pytest.fixture(scope="module")
+def calls() -> list[list[Record]]:
+    """The records of calls in which much goes wrong, without their ends."""
+    return [list(call.records[:-1]) for call in Campaign(3, "hostile").calls(CALLS)]
 
 
-@pytest.mark.parametrize("seed", range(CALLS))
-async def test_the_journal_of_every_call_is_replayed_without_a_difference(
-    seed: int, tmp_path: Path, autojump_clock: MockClock
+@pytest.mark.parametrize("number", range(CALLS))
+def test_the_journal_of_every_call_is_replayed_without_a_difference(
+    number: int, calls: list[list[Record]], tmp_path: Path
 ) -> None:
-    records = await random_call(seed)
+    records = calls[number]
     journal = journal_of(tmp_path / "a.journal", records)
     assert len(journal.handled) == len(records) - 2
     assert (journal.torn_bytes, journal.ended is not None) == (0, True)
     assert differences(journal) == []
 
 
-@pytest.mark.parametrize("seed", range(CALLS))
-async def test_a_redacted_journal_is_replayed_without_a_difference_too(
-    seed: int, tmp_path: Path, autojump_clock: MockClock
+@pytest.mark.parametrize("number", range(CALLS))
+def test_a_redacted_journal_is_replayed_without_a_difference_too(
+    number: int, calls: list[list[Record]], tmp_path: Path
 ) -> None:
-    journal = journal_of(tmp_path / "a.journal", await random_call(seed), Redactor())
+    journal = journal_of(tmp_path / "a.journal", calls[number], Redactor())
     assert journal.head.redacted
     assert differences(journal) == []
 
