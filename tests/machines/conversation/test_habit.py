@@ -1,4 +1,4 @@
-"""What a client sends by habit interrupts nothing: only the caller's voice does, or a button that is pressed."""
+"""What a client sends by habit interrupts nothing: the caller's voice does, or a button that is pressed."""
 
 from __future__ import annotations
 

@@ -550,7 +550,7 @@ def leaving() -> Call:
 def test_a_cough_over_the_goodbye_does_not_keep_the_call() -> None:
     call = leaving()
     call.handle(facts.SpeechStopped(100))
-    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in call.heard_all()
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING, after_goodbye=True) in call.heard_all()
 
 
 @pytest.mark.parametrize("confirming", [True, False])
