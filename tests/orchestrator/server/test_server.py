@@ -406,7 +406,6 @@ async def test_an_answer_is_finished_and_a_goodbye_said_before_the_server_stops(
             await running.server.drain(patience_s=50)
         assert await busy.is_closed() == 1000
         assert busy.named("voicechat.response.stop") == []
-        assert Settings().shutdown_goodbye in str(busy.messages)
 
 
 async def test_a_drain_without_patience_closes_with_1001_for_everybody_and_takes_nobody_new() -> None:
