@@ -372,9 +372,13 @@ class NotifyClientError(Effect):
 
 @frozen
 class CloseConversation(Effect):
-    """Close the client's side as `reason` calls for, and report `EverythingClosed`."""
+    """Close the client's side as `reason` calls for, and report `EverythingClosed`.
+
+    `after_goodbye`: the caller has heard last words, and shall not call again by itself.
+    """
 
     reason: EndReason
+    after_goodbye: bool = False
 
 
 @frozen

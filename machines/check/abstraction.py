@@ -39,6 +39,8 @@ def conversation_key(system: ConversationSystem, observed: ObservedState) -> Has
         context.links.up if system.conversation.state == "connecting" else None,
         bool(context.links.fallbacks_ready),
         system.conversation.state == "connecting" and context.recording.stop_pending,
+        context.recording.begun_before,
+        context.recording.on and context.recording.habitual,
         _turn(context),
         _answer(context),
         context.deadline_armed is None,

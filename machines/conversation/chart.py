@@ -149,16 +149,23 @@ class ConversationChart(Chart[Context]):
         | stay(endpointing, speculating, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, keypad, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
-        | quiet.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_recording", "acknowledge"])
+        | quiet.from_(
+            *thinking,
+            cond="by_deed and can_void_answer",
+            on=["void_answer", "note_recording", "acknowledge"],
+        )
         | speaking.to(
             quiet,
-            cond="interruptible",
+            cond="by_deed and interruptible",
             on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"],
         )
-        | stay(*thinking, unless="can_void_answer", on=["note_recording_meanwhile", "acknowledge_start"])
-        | stay(speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"])
-        | paused.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
-        | confirming.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
+        | paused.to(hearing, cond="by_deed", on=["interrupt_answer", "note_recording", "acknowledge"])
+        | confirming.to(
+            finalizing,
+            cond="by_deed",
+            on=["interrupt_answer", "note_recording_again", "acknowledge_start"],
+        )
+        | stay(*thinking, *responding, on=["note_recording_meanwhile", "acknowledge_start"])
         | stay(closing, saying_goodbye, on=["refuse_start"])
     )
     recording_stopped = (
@@ -167,10 +174,18 @@ class ConversationChart(Chart[Context]):
         | speculating.to(finalizing, on=["drop_speculation", "await_words", "end_turn"])
         | stay(keypad, on=["acknowledge_stop"])
         | stay(finalizing, on=["await_words"])
-        | stay(*thinking, unless="can_void_answer", on=["queue_turn", "acknowledge_stop"])
-        | stay(*thinking, cond="can_void_answer", on=["acknowledge_stop"])
-        | stay(speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
-        | stay(speaking, cond="interruptible", on=["acknowledge_stop"])
+        | stay(
+            *thinking,
+            cond="recorded_by_habit or not can_void_answer",
+            on=["queue_turn", "acknowledge_stop"],
+        )
+        | stay(*thinking, on=["acknowledge_stop"])
+        | stay(
+            speaking,
+            cond="recorded_by_habit or not interruptible",
+            on=["queue_turn", "acknowledge_stop"],
+        )
+        | stay(speaking, on=["acknowledge_stop"])
         | paused.to(confirming, on=["end_turn", "acknowledge_stop"])
         | stay(confirming, on=["acknowledge_stop"])
         | stay(closing, saying_goodbye, on=["refuse_stop"])

@@ -40,6 +40,10 @@ class RecordingMemory:
     mode: TurnMode = TurnMode.MANUAL
     on: bool = False
     """The caller began a recording by hand and has not ended it."""
+    begun_before: bool = False
+    """A recording was begun in this conversation."""
+    habitual: bool = False
+    """The recording was the first by hand: clients begin it when they connect, whatever their user does."""
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()

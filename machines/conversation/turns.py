@@ -28,9 +28,17 @@ class Turns(Transcripts):
         return self.context.turns.continuation is Continuation.PAUSED
 
     def caller_has_word(self) -> bool:
-        """The caller is speaking, or a recording that they began by hand goes on."""
-        by_hand = self.context.recording.mode is TurnMode.MANUAL and self.context.recording.on
-        return by_hand or self.speaking_on()
+        """The caller speaks, or has pressed a button and not ended the recording."""
+        return self.recorded_by_deed() or self.speaking_on()
+
+    def recorded_by_deed(self) -> bool:
+        """The caller has pressed a button to record, and has not ended the recording."""
+        recording = self.context.recording
+        return recording.mode is TurnMode.MANUAL and recording.on and not recording.habitual
+
+    def recorded_by_habit(self) -> bool:
+        """A client's first recording goes on: it interrupts nothing, and what is said in it counts."""
+        return self.context.recording.on and self.context.recording.habitual
 
     def turns_wait(self) -> bool:
         """The words of a queued turn are known and wait to be answered."""

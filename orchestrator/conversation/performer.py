@@ -176,8 +176,8 @@ class Performer:
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)
-            case do.CloseConversation(reason=reason):
-                self._nursery.start_soon(self._close, reason)
+            case do.CloseConversation(reason=reason, after_goodbye=after_goodbye):
+                self._nursery.start_soon(self._close, reason, after_goodbye)
             case do.AbandonConversation():
                 self._tasks.cancel_all()
             case _:
@@ -360,8 +360,8 @@ class Performer:
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    async def _close(self, reason: EndReason) -> None:
-        await self._caller.close(reason)
+    async def _close(self, reason: EndReason, after_goodbye: bool) -> None:
+        await self._caller.close(reason, after_goodbye=after_goodbye)
         await self._tasks.wait_until_none()
         self._emit(facts.EverythingClosed())
 

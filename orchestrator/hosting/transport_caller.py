@@ -181,7 +181,7 @@ class TransportCaller:
         self._queue.drop_audio(utterance)
         self._put(AudioStopped(utterance, cause))
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, stop receiving, then close the transport."""
         if not self._gone:
             with trio.move_on_after(FLUSH_TIMEOUT_S):

@@ -112,6 +112,10 @@ class MediaStream:
             )
             nursery.cancel_scope.cancel()
 
+    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+        """End the conversation with last words, once what is being said and answered is over."""
+        self._inbox.put(goodbye)
+
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
@@ -230,7 +234,7 @@ class MediaStream:
         del cause
         self._drop(utterance)
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, then close. Twilio continues in its TwiML, where nothing follows.
 
         If the caller is handed over, the stream stays open until `close_after_transfer`.
@@ -239,7 +243,7 @@ class MediaStream:
         if reason is EndReason.HANDED_OVER:
             await self._socket.flush()
         else:
-            await self._socket.close(reason)
+            await self._socket.close(reason, after_goodbye=after_goodbye)
 
     async def close_after_transfer(self, transferred: trio.Event) -> None:
         """Close the stream of a caller who is handed over, once Twilio has been told whom to connect."""
@@ -247,7 +251,7 @@ class MediaStream:
             nursery.start_soon(self._socket.discard)
             await transferred.wait()
             nursery.cancel_scope.cancel()
-        await self._socket.close(EndReason.HANDED_OVER)
+        await self._socket.close(EndReason.HANDED_OVER, after_goodbye=True)
 
     def _drop(self, utterance: int) -> float:
         """Drop what was not played. Returns how many ms of what was sent that is."""

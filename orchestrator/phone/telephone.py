@@ -126,6 +126,12 @@ class Telephone:
         """The calls without an outcome."""
         return [call for call in self.calls.values() if call.outcome is None]
 
+    def hang_up_unanswered(self) -> None:
+        """End the calls in which no conversation has begun."""
+        for call in self.unfinished():
+            if call.state != "TALKING":
+                call.take(machine.HangUpWanted())
+
     async def drain(self) -> None:
         """End all calls, and return when they are over."""
         calls = self.unfinished()

@@ -54,6 +54,11 @@ CLOSE_CODES = {
 }
 
 
+def close_code(reason: EndReason, *, after_goodbye: bool) -> CloseCode:
+    """The code for the end of a conversation. After a goodbye no client calls again by itself."""
+    return CloseCode.NORMAL if after_goodbye else CLOSE_CODES[reason]
+
+
 @define(eq=False)
 class CallSocket:
     """A socket that is read strictly in order and written from a bounded queue; `run` it.
@@ -105,13 +110,13 @@ class CallSocket:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 await self._outbox.flushed()
 
-    async def close(self, reason: EndReason) -> None:
-        """Send the queued messages, then close with the code for `reason`."""
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
+        """Send the queued messages, then close with the code for the reason."""
         if self.gone:
             return
         await self.flush()
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
-            await self.socket.aclose(CLOSE_CODES[reason], reason.value)
+            await self.socket.aclose(close_code(reason, after_goodbye=after_goodbye), reason.value)
 
     async def _read(self, take: TakeFrame) -> None:
         """Handle messages until the socket closes."""

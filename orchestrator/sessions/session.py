@@ -24,7 +24,7 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
-from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
+from orchestrator.sessions.call_socket import CallSocket, close_code
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
@@ -141,6 +141,10 @@ class Session:
         await run_conversation(
             self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
         )
+
+    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+        """End the conversation with last words, once what is being said and answered is over."""
+        self._inbox.put(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
@@ -333,11 +337,11 @@ class Session:
             reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
             self._send(AudioOutputCancel(utterance_id, reason, epoch_ms()))
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, then close with the code for `reason`."""
         if self.dialect is HIERARCHICAL and not self._socket.gone:
-            self._send(Disconnect(reason.value, CLOSE_CODES[reason]))
-        await self._socket.close(reason)
+            self._send(Disconnect(reason.value, close_code(reason, after_goodbye=after_goodbye)))
+        await self._socket.close(reason, after_goodbye=after_goodbye)
 
     # --- messages out -------------------------------------------------------------------------------------
 

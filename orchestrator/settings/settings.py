@@ -72,6 +72,10 @@ class Sessions(BaseModel):
         le=300_000,
         description="Time for running calls to end when the server stops, in ms",
     )
+    shutdown_goodbye: str = Field(
+        default="I have to end this call now. Please call again in a moment. Goodbye.",
+        description="Said to running calls when the server stops; empty: they are hung up on",
+    )
 
 
 class TurnTaking(BaseModel):

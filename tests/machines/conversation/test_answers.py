@@ -85,7 +85,7 @@ def test_the_third_failure_in_a_row_says_goodbye_and_ends() -> None:
         effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, FATAL))
         assert do.Speak(call.memory.answer.generation, 0, text) in effects
         effects = call.heard_all()
-    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING, after_goodbye=True) in effects
     assert call.state == "closing"
     assert call.history[-1] == ("assistant", POLICY.fallback.third)
 

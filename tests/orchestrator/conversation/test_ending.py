@@ -163,7 +163,7 @@ async def test_a_caller_side_that_breaks_ends_this_conversation_with_its_error(
         def send_audio(self, *chunk: object) -> None:
             raise ZeroDivisionError("simulated bug")
 
-        async def close(self, reason: EndReason) -> None:
+        async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
             raise Breaks().error("simulated bug")
 
     with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
