@@ -133,7 +133,7 @@ class _Conversation:
 
     @classmethod
     def read(cls, messages: Sequence[Mapping[str, Any]]) -> _Conversation:
-        users = [index for index, message in enumerate(messages) if message["role"] == "user"]
+        users = [index for index, message in enumerate(messages) if _is_said_by_user(message)]
         heard = _content(messages[users[-1]]) if users else ""
         called: list[Called] = []
         said: list[str] = []
@@ -146,6 +146,11 @@ class _Conversation:
             elif message["role"] == "assistant":
                 said.append(_content(message))
         return cls(heard, tuple(called), " ".join(said))
+
+
+def _is_said_by_user(message: Mapping[str, Any]) -> bool:
+    """What a user is made to say in brackets, like "(Please go on.)", is an instruction: nobody said it."""
+    return message["role"] == "user" and not re.fullmatch(r"\(.*\)", _content(message), re.DOTALL)
 
 
 def _offered(body: Mapping[str, Any]) -> frozenset[str]:
