@@ -87,7 +87,8 @@ class Filtered:
 
 
 class MarkupFilter:
-    """Takes the text of one answer in pieces cut anywhere; what it gives does not depend on where.
+    """Takes the text of one answer in pieces cut anywhere; what it gives does not depend on where, but for
+    blanks at its beginning.
 
     `begins_in_thought`: hold everything back until a thought ends. If none does, it was the answer.
     """
@@ -149,7 +150,7 @@ class MarkupFilter:
     def _without_blanks_after_thought(self, text: str) -> str:
         if self._thought_over and not self._said:
             text = text.lstrip()
-        self._said = self._said or bool(text)
+        self._said = self._said or bool(text.strip())
         return text
 
     # --- outside of tags ----------------------------------------------------------------------------------
