@@ -21,6 +21,8 @@ class FallbackTexts:
     """Also said when a provider that the call cannot do without is lost for good."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text owed the words of a turn and never gave them."""
+    refused: str = "I'm sorry, I can't talk about that. Is there anything else I can help you with?"
+    """Said when what the caller said was refused by the model's filter."""
 
 
 @frozen

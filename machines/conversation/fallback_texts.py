@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from machines import effects as do
+from machines import facts
 from machines.conversation.answers import Answers
+from machines.conversation.heard_history import withhold
 from machines.declarations import causes
 from machines.driver import SLACK_MS
 from machines.facts import EndReason, Fact
+
+
+def _refuses_text(fact: Fact) -> bool:
+    return (
+        isinstance(fact, facts.GenerationFailed) and fact.failure.error_class is facts.ErrorClass.REFUSED_TEXT
+    )
 
 
 class FallbackTexts(Answers):
@@ -80,8 +88,15 @@ class FallbackTexts(Answers):
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
-        """The model gave no answer: say one of our own, by how often that has happened in a row."""
+        """The model gave no answer: say one of our own, by how often that has happened in a row.
+
+        Where what the caller said was refused, nobody has failed: that is said, and it is not sent again.
+        """
         self._void_generation()
+        if _refuses_text(fact):
+            withhold(self.context)
+            self._say_instead(self.context.policy.fallback.refused, fact.at_ms)
+            return
         self.context.answer.failures += 1
         texts = self.context.policy.fallback
         text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)

@@ -236,9 +236,10 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        # What is wrong with a request may be this call's own doing (its language, the length of its history):
-        # it says nothing about the provider to others.
-        if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
+        # What is wrong with a request may be this call's own doing (its language, the length of its history,
+        # what was said in it): it says nothing about the provider to others.
+        own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
+        if self._watch is not None and not own:
             self._watch.failed(role, provider, failure)
 
     def _report_answered(self, role: Role, provider: int) -> None:
