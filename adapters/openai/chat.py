@@ -37,6 +37,8 @@ _LOAD_SECONDS = 60.0
 """For the first question after the start: some servers load a model when it is first asked for."""
 _CHECK_TOKENS = 16
 """The least that OpenAI takes for its current models."""
+_REHEARSAL_TOKENS = 256
+"""At most: enough to see a model's thought end, which shows whether its template has begun it."""
 _CHECK_EVERY_SECONDS = 60.0
 """No more than one question in this time, where a server has no list of models that could be asked for."""
 _AFTER_END_SECONDS = 0.1
@@ -177,11 +179,11 @@ class OpenAILanguageModel:
         minute at most. That takes 5 s at most.
         """
         if self._rehearsal is not None and self._answered_at is None:
-            await self._ask_a_little(_LOAD_SECONDS)
+            await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
         elif not await self._models_listed():
             at = self._answered_at
             if at is None or trio.current_time() - at >= _CHECK_EVERY_SECONDS:
-                await self._ask_a_little(_CHECK_SECONDS)
+                await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
 
     async def _models_listed(self) -> bool:
         """False: there is no list for us. One that is no list is one all the same: it is not read."""
@@ -197,11 +199,11 @@ class OpenAILanguageModel:
             return True
         raise self._late(_CHECK_SECONDS)
 
-    async def _ask_a_little(self, seconds: float) -> None:
+    async def _ask_a_little(self, seconds: float, tokens: int) -> None:
         asked = self._rehearsal or Rehearsal()
         with trio.move_on_after(seconds):
             try:
-                await self._read_little(asked.messages, asked.tools, _CHECK_TOKENS, self._extra_body)
+                await self._read_little(asked.messages, asked.tools, tokens, self._extra_body)
             except ProviderError as error:
                 refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
                 if not refused and _LIMIT_REACHED not in error.failure.message:

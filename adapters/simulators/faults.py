@@ -1,7 +1,8 @@
 """What a simulated vendor does wrong, and when: as data, from a scenario file or drawn at random from a seed.
 
 A scenario is a TOML or JSON file: `[[fault]]` tables with the fields of `Fault`, and optionally `[random]`
-with the fields of `RandomFaults`. An example, in which the first two calls of Deepgram are turned away and
+with the fields of `RandomFaults`, and `llm_dialect`, in which the language model's server speaks.
+An example, in which the first two calls of Deepgram are turned away and
 every voice stops after its third message:
 
     [[fault]]
@@ -118,6 +119,8 @@ class Scenario:
 
     fault: tuple[Fault, ...] = ()
     random: RandomFaults = RandomFaults()
+    llm_dialect: str = "openai"
+    """How the language model's server differs from OpenAI: a name of `openai_dialects.DIALECTS`."""
 
     @classmethod
     def read(cls, path: Path) -> Scenario:

@@ -44,13 +44,14 @@ def addresses(host: str, port: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
+async def simulated_vendors(settings: Settings, llm_dialect: str | None = None) -> AsyncIterator[Settings]:
     """The same settings, but with every vendor's address that of a simulator inside this process.
 
-    The simulators take as long as the vendors do, on a free port of loopback.
+    The simulators take as long as the vendors do, on a free port of loopback. Raises `ScenarioError` for an
+    unknown dialect of the language model's server.
     """
     voice = await trio.to_thread.run_sync(best_voice)
-    async with simulators(latencies=Latencies(), voice=voice) as running:
+    async with simulators(latencies=Latencies(), voice=voice, llm_dialect=llm_dialect) as running:
         where = addresses(_LOOPBACK, running.port)
         log.info("vendors are simulated", **where)
         # At debug level the simulators' sockets would log every message of every call.
@@ -67,17 +68,28 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
 
 
 async def serve_simulators(
-    host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
+    host: str,
+    port: int,
+    seed: int,
+    faults: Path | None,
+    announce: Callable[[str], None],
+    llm_dialect: str | None = None,
 ) -> None:
     """Simulators for any client, until SIGTERM, SIGINT or cancellation.
 
-    Announces line by line how Vantum is pointed at them. Raises `ScenarioError` for a file of faults that
-    cannot be used, and `OSError` for an address that cannot be listened on.
+    Announces line by line how Vantum is pointed at them. Raises `ScenarioError` for a file of faults or
+    a dialect that cannot be used, and `OSError` for an address that cannot be listened on.
     """
     scenario = Scenario.read(faults) if faults else Scenario()
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(
-        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
+        seed=seed,
+        faults=scenario,
+        latencies=Latencies(),
+        voice=voice,
+        llm_dialect=llm_dialect,
+        host=host,
+        port=port,
     ) as running:
         # A shell has SIGINT ignored for what runs in its background, unless somebody asks for it.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

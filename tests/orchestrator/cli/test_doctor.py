@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import queue
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio
 from rich.console import Console
 
+from adapters.simulators import simulators
 from orchestrator.cli.doctor import Findings, as_json, examine, show
 from orchestrator.settings.settings import Settings
 from orchestrator.settings.sources import load_settings
