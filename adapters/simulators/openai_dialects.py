@@ -283,7 +283,7 @@ class OpenAIReasoning(Dialect):
 
 
 class LiteLlm(Dialect):
-    """Claude behind LiteLLM: one of two samplings, tools named as long as there are calls, empty beginnings."""
+    """Claude behind LiteLLM: one sampling parameter, tools named while there are calls, empty beginnings."""
 
     def check(self, body: Body) -> None:
         if "temperature" in body and "top_p" in body:

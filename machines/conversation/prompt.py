@@ -9,10 +9,12 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
     """System message, history as far as the token budget allows, and the caller's unanswered words.
 
-    What a filter has refused is left out.
+    What a content filter has refused is left out.
 
-    With `said`, the beginning of an answer that was given already, the model is to go on from there; with
-    `words`, these are what the caller will probably have said.
+    Args:
+        context: the conversation's memory.
+        said: the beginning of an answer that the model is to continue; empty: it begins a new one.
+        words: what the caller will probably have said; None: the words that are unanswered.
     """
     policy = context.policy
     system = (Message(Speaker.SYSTEM, policy.system_prompt),) if policy.system_prompt else ()
@@ -21,7 +23,7 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
     earlier: tuple[Message, ...] = known
     now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
     if not asked:
-        # It is to go on after calls of tools: the caller's words are in the history already.
+        # The model goes on after tool calls: the caller's words are in the history already.
         first = newest_exchange(known)
         earlier, now = known[:first], known[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()

@@ -216,8 +216,8 @@ _INTRODUCTION = """\
 Written by `python -m tests.dialects`; a test fails when this is not what a run gives.
 
 Each row is a simulated server (`vantum simulators --llm-dialect NAME`) that was asked through the adapter and
-OpenAI's SDK, with `temperature`, `top_p` and `max_tokens` set. “✓” is what OpenAI's own answer comes to; where
-it is something else, it is said. A request whose failure may pass was repeated once, as calls do.
+OpenAI's SDK, with `temperature`, `top_p` and `max_tokens` set. “✓” is what OpenAI's own answer comes to;
+where it is something else, it is said. A request whose failure may pass was repeated once, as calls do.
 
 | feature | what is asked | right |
 |---|---|---|
