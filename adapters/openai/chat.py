@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.answer import Answer
 from adapters.openai.dialect import Amendment, Dialect, amend
-from adapters.openai.errors import CAUGHT, is_too_long, provider_error
+from adapters.openai.errors import CAUGHT, LIMIT_REACHED, is_too_long, provider_error
 from adapters.openai.messages import Form, called_tools, message_params, tool_params
 from adapters.openai.tools import MadeCall
 from machines.facts import ErrorClass
@@ -49,8 +49,6 @@ _MOST_AMENDMENTS = 4
 """Of one request."""
 _REMEMBERED = 1024
 """Calls with something attached, and offers of tools."""
-_LIMIT_REACHED = "output limit was reached"
-"""OpenAI's refusal of a limit that leaves no room for an answer: all else was well."""
 
 Prepare = Callable[[Sequence[Message]], Sequence[Message]]
 """Makes what the model is sent out of the conversation, as far as the model itself requires it. Messages that
@@ -206,7 +204,7 @@ class OpenAILanguageModel:
                 await self._read_little(asked.messages, asked.tools, tokens, self._extra_body)
             except ProviderError as error:
                 refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
-                if not refused and _LIMIT_REACHED not in error.failure.message:
+                if not refused and LIMIT_REACHED not in error.failure.message:
                     raise
             self._answered_at = trio.current_time()
             return
@@ -287,18 +285,19 @@ class OpenAILanguageModel:
             except openai.APIStatusError as error:
                 if attempt == _MOST_AMENDMENTS:
                     raise
-                amended = amend(dialect, {**request, "messages": told}, error.status_code, error.body)
-                if amended is not None:
-                    self._learn(amended)
-                elif is_too_long(error) and len(shorter := _halved(sent)) < len(sent):
+                # First, since such a refusal often names `max_tokens` too.
+                if is_too_long(error) and len(shorter := _halved(sent)) < len(sent):
                     log.warning(
                         "history is too long for the model",
                         provider=self.name,
                         left_out=len(sent) - len(shorter),
                     )
                     sent = shorter
-                else:
+                    continue
+                amended = amend(dialect, {**request, "messages": told}, error.status_code, error.body)
+                if amended is None:
                     raise
+                self._learn(amended)
         raise AssertionError("the last attempt returns or raises")
 
     def _request(

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Factory, evolve, frozen
 
-from adapters.openai.errors import error_fields, words_of
+from adapters.openai.errors import LIMIT_REACHED, error_fields, words_of
 from adapters.openai.messages import Form
 
 _STATUSES = frozenset((400, 404, 415, 422, 500, 501))
@@ -78,6 +78,8 @@ def amend(dialect: Dialect, request: Mapping[str, Any], status: int, body: objec
         return None
     fields = error_fields(body)
     said = words_of(fields)
+    if LIMIT_REACHED in said:
+        return None
     return (
         _in_form(dialect, request, said)
         or _in_parameters(dialect, request, said, _named(fields))

@@ -61,6 +61,8 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+LIMIT_REACHED = "output limit was reached"
+"""In OpenAI's refusal of a limit that leaves no room for an answer: all else was well."""
 _WAIT = re.compile(
     r"(?:try again|retry(?: after)?|wait)\D{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec)", re.IGNORECASE
 )

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError, ToolSpec
-from adapters.openai.chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import CallRecord, ToolCall
@@ -645,22 +645,34 @@ async def test_the_wait_in_a_body_is_read(http: httpx2.AsyncClient) -> None:
     assert failed.failure.retry_after_ms == 7_660
 
 
-async def test_a_history_that_is_too_long_is_halved_until_it_fits(http: httpx2.AsyncClient) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        openai_error("This model's maximum context length is 4096 tokens.", code="context_length_exceeded"),
+        openai_error(
+            "'max_tokens' is too large: 500. This model's maximum context length is 4096 tokens and your "
+            "request has 3700 input tokens.",
+            param="max_tokens",
+        ),
+    ],
+)
+async def test_a_history_that_is_too_long_is_halved_until_it_fits(
+    http: httpx2.AsyncClient, reason: dict[str, Any]
+) -> None:
     """A44."""
     long = [QUESTION[0]]
     for number in range(8):
         long += [Message(Speaker.USER, f"Question {number}"), Message(Speaker.ASSISTANT, f"Answer {number}")]
     long.append(QUESTION[1])
-    reason = openai_error(
-        "This model's maximum context length is 4096 tokens.", code="context_length_exceeded"
-    )
     answer = refusing(reason, unless=lambda body: len(body["messages"]) <= 6)
     async with chat_server(answer) as server:
-        assert text_of(await ask(OpenAILanguageModel(http, server.base_url, "m"), long)) == NOON
+        model = OpenAILanguageModel(http, server.base_url, "m", max_tokens=500)
+        assert text_of(await ask(model, long)) == NOON
     sent = server.exchanges[-1].body["messages"]
     assert sent[0]["role"] == "system"
     assert sent[-1]["content"] == QUESTION[1].text
     assert sent[1]["role"] == "user"
+    assert model.learnt == ()
 
 
 # --- the order of messages --------------------------------------------------------------------------------
@@ -758,3 +770,103 @@ async def test_a_tool_without_arguments_is_offered_without_a_schema(http: httpx2
     ended, sent = (each["function"] for each in server.exchanges[0].body["tools"])
     assert "parameters" not in ended
     assert sent["parameters"] == SEND_DIGITS.parameters
+
+
+# --- the probe --------------------------------------------------------------------------------------------
+
+
+REHEARSAL = Rehearsal(QUESTION, TOOLS)
+
+
+def listing(status: int, body: str = "{}", chat: tuple[int, Any] | None = None) -> Answer:
+    """Answers the list of models with `status`, and questions as `chat` says, or well."""
+
+    async def answer(exchange: Exchange) -> None:
+        if exchange.path == "/v1/models":
+            await exchange.reply(body, status=status, headers=JSON)
+        elif chat is not None:
+            await exchange.reply(json.dumps(chat[1]), status=chat[0], headers=JSON)
+        else:
+            await exchange.reply(say(NOON), STOP, DONE)
+
+    return answer
+
+
+async def test_the_first_probe_asks_what_a_call_asks_and_later_ones_list_the_models(
+    http: httpx2.AsyncClient,
+) -> None:
+    """A9."""
+    async with chat_server(listing(200)) as server:
+        model = OpenAILanguageModel(
+            http, server.base_url, "m", temperature=0.3, max_tokens=500, rehearsal=REHEARSAL
+        )
+        await model.check()
+        await model.check()
+    first, second = server.exchanges
+    assert first.body["temperature"] == 0.3
+    assert [message["role"] for message in first.body["messages"]] == ["system", "user"]
+    assert len(first.body["tools"]) == 2
+    assert second.path == "/v1/models"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_key_that_may_not_list_models_is_asked_a_question_and_not_at_every_call(
+    http: httpx2.AsyncClient, status: int
+) -> None:
+    """A15."""
+    async with chat_server(listing(status)) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m")
+        for _ in range(3):
+            await model.check()
+    paths = [exchange.path for exchange in server.exchanges]
+    assert paths.count("/v1/chat/completions") == 1
+
+
+async def test_a_list_that_is_none_is_no_failure(http: httpx2.AsyncClient) -> None:
+    """A40."""
+    async with chat_server(listing(200, "<html>Welcome</html>")) as server:
+        await OpenAILanguageModel(http, server.base_url, "m").check()
+
+
+async def test_a_refused_model_fails_the_probe(http: httpx2.AsyncClient) -> None:
+    refused = openai_error("The model `m` does not exist.", code="model_not_found")
+    async with chat_server(listing(200, chat=(404, refused))) as server:
+        with pytest.raises(ProviderError) as raised:
+            await OpenAILanguageModel(http, server.base_url, "m", rehearsal=REHEARSAL).check()
+    assert raised.value.failure.error_class is ErrorClass.FATAL
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        openai_error("Could not finish the message because max_tokens or model output limit was reached."),
+        openai_error("Your input was flagged.", code="content_filter"),
+    ],
+)
+async def test_a_refusal_that_says_that_all_else_is_well_passes_the_probe(
+    http: httpx2.AsyncClient, refused: dict[str, Any]
+) -> None:
+    """A42."""
+    async with chat_server(listing(200, chat=(400, refused))) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m", max_tokens=500, rehearsal=REHEARSAL)
+        await model.check()
+    assert model.learnt == ()
+
+
+async def test_parameters_can_be_left_out_and_renamed_by_settings(http: httpx2.AsyncClient) -> None:
+    async with chat_server(replying(say(NOON), STOP)) as server:
+        model = OpenAILanguageModel(
+            http,
+            server.base_url,
+            "m",
+            temperature=0.3,
+            max_tokens=500,
+            reasoning_effort="low",
+            omit=["temperature"],
+            rename={"max_tokens": "max_completion_tokens"},
+        )
+        await ask(model)
+    body = server.exchanges[0].body
+    assert "temperature" not in body
+    assert "max_tokens" not in body
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (500, "low")
