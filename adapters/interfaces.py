@@ -200,8 +200,8 @@ class LanguageModel(Protocol):
         """Stream the answer to `messages` (system message first), in pieces of text as they arrive.
 
         The model may ask for calls of `tools`. Each is yielded as a `ToolCall` when it is complete, after all
-        text; empty pieces mean that a call is being written. `Message.calls` holds earlier calls with their
-        results; a result that is None is not known yet.
+        text; empty pieces mean that the model thinks or writes a call. `Message.calls` holds earlier calls
+        with their results; a result that is None is not known yet.
 
         Leaving the context stops the generation at the provider. Entering and iterating may raise
         `ProviderError`.

@@ -21,6 +21,8 @@ class FallbackTexts:
     """Also said when a provider that the call cannot do without is lost for good."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text did not give the words of a turn."""
+    refused: str = "I'm sorry, I can't talk about that. Is there anything else I can help you with?"
+    """Said when a content filter refused what the caller said."""
 
 
 @frozen

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from machines import effects as do
+from machines import facts
 from machines.conversation.answers import Answers
+from machines.conversation.heard_history import withhold
 from machines.declarations import causes
 from machines.driver import SLACK_MS
 from machines.facts import EndReason, Fact
+
+
+def _refuses_text(fact: Fact) -> bool:
+    return (
+        isinstance(fact, facts.GenerationFailed) and fact.failure.error_class is facts.ErrorClass.REFUSED_TEXT
+    )
 
 
 class FallbackTexts(Answers):
@@ -80,8 +88,16 @@ class FallbackTexts(Answers):
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
-        """Say a fallback text instead of the model's answer. The third failure in a row ends the call."""
+        """Say a fallback text instead of the model's answer. The third failure in a row ends the call.
+
+        If the words were refused by a content filter, nobody has failed: the caller is told, and the words
+        are withheld from later requests.
+        """
         self._void_generation()
+        if _refuses_text(fact):
+            withhold(self.context)
+            self._say_instead(self.context.policy.fallback.refused, fact.at_ms)
+            return
         self.context.answer.failures += 1
         texts = self.context.policy.fallback
         text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)

@@ -238,8 +238,9 @@ class Performer:
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
         # A fatal error may be due to this conversation's own request (its language, the length of its
-        # history): it says nothing about the provider for other conversations.
-        if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
+        # history), and a refused text is: they say nothing about the provider for other conversations.
+        own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
+        if self._watch is not None and not own:
             self._watch.failed(role, provider, failure)
 
     def _report_answered(self, role: Role, provider: int) -> None:

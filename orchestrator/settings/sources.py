@@ -141,6 +141,8 @@ def allowed(name: str) -> str:
         "language": "a language's code, such as en-US",
         "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
         "phrases": "words or phrases divided by commas, such as uh-huh,I see",
+        "parameters": "names of parameters divided by commas, such as temperature,top_p",
+        "renamings": "pairs of names divided by commas, such as max_tokens=max_completion_tokens",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": "a telephone number in E.164 form, such as +15005550006",
         "header": "text of printable ASCII characters",

@@ -5,6 +5,7 @@ Each validator raises `ValueError` for a value that is not allowed; `sources.py`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -147,6 +148,36 @@ ToolNames = Annotated[
     NoDecode,
     BeforeValidator(_tool_names),
     Field(json_schema_extra={"format": "tools"}),
+]
+
+
+# --- what is asked of a language model -------------------------------------------------------------------
+
+
+def _parameter_names(value: object) -> object:
+    """Names from a text divided by commas, or from a list; none at all is allowed."""
+    names = _phrases(value)
+    if not isinstance(names, tuple) or not all(re.fullmatch(r"\w+", name) for name in names):
+        raise ValueError("no names of parameters")
+    return names
+
+
+def _renamings(value: object) -> object:
+    """`old=new` from a text divided by commas, or from a list; none at all is allowed."""
+    pairs = _phrases(value)
+    if not isinstance(pairs, tuple) or not all(re.fullmatch(r"\w+ *= *\w+", pair) for pair in pairs):
+        raise ValueError("no pairs of names")
+    return tuple(pair.replace(" ", "") for pair in pairs)
+
+
+ParameterNames = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_parameter_names),
+    Field(json_schema_extra={"format": "parameters"}),
+]
+Renamings = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_renamings), Field(json_schema_extra={"format": "renamings"})
 ]
 
 

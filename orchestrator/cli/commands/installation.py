@@ -15,7 +15,7 @@ def doctor(as_json: bool) -> None:
 
     from orchestrator.cli import doctor as examination
 
-    findings = examination.examine(settings)
+    findings = examination.examine(settings, ask=True)
     if as_json:
         click.echo(examination.as_json(findings), nl=False)
     else:

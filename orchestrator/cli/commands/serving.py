@@ -13,6 +13,13 @@ from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_s
 if TYPE_CHECKING:
     from orchestrator.settings.settings import Settings
 
+_llm_dialect = click.option(
+    "--llm-dialect",
+    metavar="NAME",
+    help="How the simulated language model's server differs from OpenAI: azure, mistral, gemini, groq, "
+    "ollama-thinking, openai-reasoning, litellm and others.",
+)
+
 
 @click.command()
 @click.option("--host", help="Address to listen on; overrides HOST.")
@@ -22,13 +29,17 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With simulated Deepgram, OpenAI, Cartesia and Twilio: no keys, no network.",
 )
-def serve(host: str | None, port: int | None, simulated: bool) -> None:
+@_llm_dialect
+def serve(host: str | None, port: int | None, simulated: bool, llm_dialect: str | None) -> None:
     """Serve the page, the WebSocket, /health and /ready on one port, until Ctrl-C or SIGTERM."""
+    if llm_dialect and not simulated:
+        raise click.UsageError("--llm-dialect needs --simulated")
     settings = read_settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
 
     import trio
 
     from adapters.embedded.models import ModelsError
+    from adapters.simulators.faults import ScenarioError
     from adapters.tasks import first_error
     from adapters.vendor_errors import UnknownSdkError
     from orchestrator.journal.format import JournalError
@@ -38,10 +49,10 @@ def serve(host: str | None, port: int | None, simulated: bool) -> None:
     configure_logs(settings)
     complaint = bad_setting = ""
     try:
-        trio.run(_serve_until_stopped, settings, simulated)
+        trio.run(_serve_until_stopped, settings, simulated, llm_dialect)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    except* (ModelsError, UnknownSdkError) as group:
+    except* (ModelsError, UnknownSdkError, ScenarioError) as group:
         complaint = str(first_error(group))
     except* (JournalError, SettingsError) as group:
         bad_setting = str(first_error(group))
@@ -66,14 +77,14 @@ def _simulated_choices() -> dict[str, str]:
     }
 
 
-async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
+async def _serve_until_stopped(settings: Settings, simulated: bool, llm_dialect: str | None) -> None:
     from orchestrator.server.server import serve
 
     async with AsyncExitStack() as stack:
         if simulated:
             from orchestrator.cli.simulators import simulated_vendors
 
-            settings = await stack.enter_async_context(simulated_vendors(settings))
+            settings = await stack.enter_async_context(simulated_vendors(settings, llm_dialect))
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
         told = " (Deepgram, OpenAI, Cartesia and Twilio are simulated)" if simulated else ""
 
@@ -98,7 +109,8 @@ async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML or JSON file that says what goes wrong.",
 )
-def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
+@_llm_dialect
+def simulators(host: str, port: int, seed: int, faults: Path | None, llm_dialect: str | None) -> None:
     """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
 
@@ -108,7 +120,7 @@ def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
 
     complaint = ""
     try:
-        trio.run(serve_simulators, host, port, seed, faults, click.echo)
+        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect)
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{first_error(group)}."

@@ -9,7 +9,8 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import ClientError, StopCause
-from machines.facts import EndReason, Role
+from machines.facts import EndReason, ErrorClass, ProviderFailure, Role
+from machines.tools import ToolCall, ToolPolicy
 from tests.machines.calls import (
     AUTOMATIC,
     FATAL,
@@ -48,6 +49,45 @@ def test_a_model_that_cannot_succeed_is_not_asked_again() -> None:
     call = Call().thinking()
     call.handle(facts.GenerationFailed(1, FATAL))
     assert call.state == "speaking"
+
+
+REFUSED = ProviderFailure(ErrorClass.REFUSED_TEXT, "content_filter")
+
+
+def test_words_that_a_filter_refused_are_answered_and_never_sent_again() -> None:
+    call = Call().thinking("something dreadful")
+    for _ in range(4):
+        effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, REFUSED))
+        assert do.Speak(call.memory.answer.generation, 0, POLICY.fallback.refused) in effects
+        assert call.memory.answer.failures == 0, "nobody has failed"
+        call.heard_all()
+        call.handle(facts.RecordingStopped())
+        effects = call.final("what time is it?")
+        (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+        assert asked.messages == (SYSTEM, user("what time is it?"))
+    assert call.history[0] == ("user", "something dreadful")
+
+
+def test_refused_words_are_not_joined_with_the_next_ones_when_the_reply_to_them_is_interrupted() -> None:
+    call = Call().thinking("something dreadful")
+    call.handle(facts.GenerationFailed(1, REFUSED))
+    call.handle(facts.InterruptRequested())
+    call.handle(facts.RecordingStopped())
+    effects = call.final("hello again")
+    (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+    assert asked.messages == (SYSTEM, user("hello again"))
+
+
+def test_a_refusal_after_a_tools_result_withholds_the_whole_exchange() -> None:
+    call = Call(evolve(POLICY, tools=(ToolPolicy("read"),))).thinking("read me the page")
+    call.handle(facts.GenerationFinished(1, (ToolCall("a", "read", "{}"),)))
+    call.handle(facts.ToolFinished(1, "a dreadful page"))
+    call.handle(facts.GenerationFailed(call.memory.answer.generation, REFUSED))
+    call.heard_all()
+    call.handle(facts.RecordingStopped())
+    effects = call.final("what time is it?")
+    (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+    assert asked.messages == (SYSTEM, user("what time is it?"))
 
 
 def test_a_late_model_is_cancelled_and_answered_for() -> None:
