@@ -5,8 +5,9 @@ All times are milliseconds.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
+from machines.checked_fields import check_fields
 from machines.phrases import BACKCHANNELS
 from machines.tools import ToolPolicy
 
@@ -21,6 +22,9 @@ class FallbackTexts:
     """Also said when a provider that the call cannot do without is lost for good."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text owed the words of a turn and never gave them."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 @frozen
@@ -43,10 +47,16 @@ class LinkPolicy:
     """A link that was up for this long starts the schedule anew when it is lost; one that dies sooner has
     not recovered."""
 
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
 
 @frozen
 class ConversationPolicy:
-    """Deadlines of the states, and what is said."""
+    """Deadlines of the states, and what is said.
+
+    Raises `TypeError` or `ValueError`, as `LinkPolicy` and `FallbackTexts` do, for what a field cannot be.
+    """
 
     system_prompt: str = ""
     greeting: str = ""
@@ -78,7 +88,7 @@ class ConversationPolicy:
     """It voids one that is being prepared, too."""
     barge_in_greeting: bool = True
     """And the greeting."""
-    max_queue: int = 10
+    max_queue: int = field(default=10, metadata={"least": 1})
     """Turns that wait to be answered; beyond it the oldest two are joined."""
     max_host_utterances: int = 10
     """Texts of the host that wait to be said; beyond it further ones are not taken."""
@@ -125,7 +135,7 @@ class ConversationPolicy:
     """Keys that are pressed on a telephone are one string until this long after the last one,"""
     digits_terminator: str = "#"
     """or until this key, which is no part of it,"""
-    most_digits: int = 32
+    most_digits: int = field(default=32, metadata={"least": 1})
     """or until there are so many."""
     digits_words: str = "I pressed {} on the keypad."
     """What the caller has said thereby; {} stands for the keys, one by one."""
@@ -145,3 +155,19 @@ class ConversationPolicy:
     """After the third failure in a row the call is handed over to a person, instead of just ended."""
     fallback: FallbackTexts = FallbackTexts()
     link: LinkPolicy = LinkPolicy()
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+        try:
+            with_keys = self.digits_words.format("4 2")
+        except (LookupError, ValueError):
+            with_keys = ""
+        if "4 2" not in with_keys:
+            raise ValueError(
+                f"digits_words of ConversationPolicy is {self.digits_words!r}, but must be a text with {{}} where "
+                "the keys go, and no other braces"
+            )
+        if len(self.digits_terminator) > 1:
+            raise ValueError(
+                f"digits_terminator of ConversationPolicy is {self.digits_terminator!r}, but must be one key or empty"
+            )
