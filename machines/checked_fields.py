@@ -24,7 +24,7 @@ def check_fields(made: Any) -> None:
     FallbackTexts(first=5)  # first of FallbackTexts is 5, but must be a text
     ```
     """
-    for name, kind, least in _declared(type(made)):
+    for name, kind, least in _declared(cast(Hashable, type(made))):
         value = getattr(made, name)
         told = f"{name} of {type(made).__name__} is {value!r}, but must be"
         if not _is(value, kind):

@@ -164,10 +164,11 @@ class ConversationPolicy:
             with_keys = ""
         if "4 2" not in with_keys:
             raise ValueError(
-                f"digits_words of ConversationPolicy is {self.digits_words!r}, but must be a text with {{}} where "
-                "the keys go, and no other braces"
+                f"digits_words of ConversationPolicy is {self.digits_words!r}, but must be a text with {{}} "
+                "where the keys go, and no other braces"
             )
         if len(self.digits_terminator) > 1:
             raise ValueError(
-                f"digits_terminator of ConversationPolicy is {self.digits_terminator!r}, but must be one key or empty"
+                f"digits_terminator of ConversationPolicy is {self.digits_terminator!r}, "
+                "but must be one key or empty"
             )

@@ -81,7 +81,8 @@ class Pacing:
             )
         if not LEAST_CHUNK_MS <= self.chunk_ms <= MOST_CHUNK_MS:
             raise ValueError(
-                f"chunk_ms of Pacing is {self.chunk_ms:g}, but must be from {LEAST_CHUNK_MS} to {MOST_CHUNK_MS}"
+                f"chunk_ms of Pacing is {self.chunk_ms:g}, "
+                f"but must be from {LEAST_CHUNK_MS} to {MOST_CHUNK_MS}"
             )
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
-from attrs import define
+from attrs import define, evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
@@ -404,8 +405,8 @@ def test_the_caller_is_served_before_running_out() -> None:
     ],
 )
 def test_what_no_caller_can_play_is_refused_when_the_pacing_is_made(
-    fields: dict[str, int], told: str
+    fields: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(ValueError) as caught:
-        Pacing(**{"rate": 8000, "chunk_ms": 20, "lead_ms": 100, **fields})
+        evolve(Pacing(rate=8000, chunk_ms=20, lead_ms=100), **fields)
     assert str(caught.value) == told

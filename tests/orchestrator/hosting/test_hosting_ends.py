@@ -206,8 +206,8 @@ async def test_what_no_transport_may_receive_is_told_in_one_sentence(
             async with orchestrator.conversation(Wrong()) as conversation:
                 await conversation.outcome()
     assert str(caught.value) == (
-        f"Wrong.receive() returned {told}, but must return one of AudioIn, TurnStarted, TurnEnded, Interrupted, "
-        "KeyPressed, HungUp, or raise TransportClosed"
+        f"Wrong.receive() returned {told}, but must return one of AudioIn, TurnStarted, TurnEnded, "
+        "Interrupted, KeyPressed, HungUp, or raise TransportClosed"
     )
 
 
