@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for a value that is not allowed; `sources.py` words the error.
+Each validator raises `ValueError` for a value that is not allowed; `sentences.py` words the error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pydantic import (
     TypeAdapter,
     UrlConstraints,
 )
-from pydantic_settings import NoDecode
 
 DEEPGRAM, OPENAI, CARTESIA = "deepgram", "openai", "cartesia"
 """Providers, as lists of providers name them."""
@@ -111,7 +110,6 @@ def _provider_names(known: tuple[str, ...]) -> Callable[[object], object]:
 
 def _names(*known: str) -> tuple[Any, ...]:
     return (
-        NoDecode,  # in the environment it is not JSON
         BeforeValidator(_provider_names(known)),
         Field(json_schema_extra={"names": list(known)}),
     )
@@ -144,7 +142,6 @@ def _tool_names(value: object) -> object:
 
 ToolNames = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_tool_names),
     Field(json_schema_extra={"format": "tools"}),
 ]
@@ -164,7 +161,6 @@ def _phrases(value: object) -> object:
 
 Phrases = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_phrases),
     Field(json_schema_extra={"format": "phrases"}),
 ]

@@ -26,14 +26,20 @@ class UnreadableFile(click.ClickException):
 
 
 def read_settings(**chosen: object) -> Settings:
-    """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`."""
+    """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`.
+
+    What is odd about the sources is told on standard error.
+    """
     from orchestrator.settings.settings import SettingsError
-    from orchestrator.settings.sources import load_settings
+    from orchestrator.settings.sources import load_settings, source_doubts
 
     try:
-        return load_settings(**chosen)
+        settings = load_settings(**chosen)
+        for doubt in source_doubts():
+            click.echo(f"Warning: {doubt}", err=True)
     except SettingsError as error:
         raise BadSetting(str(error)) from None
+    return settings
 
 
 def listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:
