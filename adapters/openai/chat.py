@@ -17,6 +17,7 @@ import trio
 from openai.types.chat import ChatCompletionChunk
 from pydantic import ValidationError
 
+from adapters import http_clients
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.errors import CAUGHT, error_body, provider_error
 from adapters.openai.tools import StreamedCalls, message_params, tool_params
@@ -41,7 +42,7 @@ Prepare = Callable[[Sequence[Message]], Sequence[Message]]
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
     """The HTTP client for all language models of a process. Whoever makes it closes it (`async with`)."""
     idle_connections = 50 if reuse_connections else 0
-    return httpx2.AsyncClient(
+    return http_clients.http_client(
         limits=httpx2.Limits(
             max_connections=200, max_keepalive_connections=idle_connections, keepalive_expiry=30
         ),
