@@ -1,8 +1,8 @@
 """The playback ledger: how much of an answer was heard, in time and in words.
 
-It is fed by facts only: segments as they are handed to the voice, their durations as they are synthesized,
-and playback positions from the best source the transport has. Between two positions it extrapolates, since
-audio plays in real time.
+It is filled by facts only: segments when they are handed to text to speech, their durations when they are
+synthesized, and playback positions from the best source that the transport has. Between two positions it
+extrapolates, since audio plays in real time.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from attrs import Factory, define, field
 from machines.facts import PlaybackAt, SegmentVoiced, Word
 
 SPEAKING_RATE = 15 / 1000
-"""Characters per millisecond: how fast a segment is assumed to be spoken until its duration is known.
+"""Characters per millisecond at which a segment is assumed to be spoken until its duration is known.
 Typical English speech is 150 words a minute of about 6 characters; synthesized voices are a little faster."""
 
 CAUTION = 0.8
-"""How much of a broken segment's audio is trusted to hold words at the assumed pace."""
+"""The share of a broken segment's audio that is assumed to hold words at that rate."""
 
 
 @define
@@ -28,11 +28,11 @@ class SpokenSegment:
     words: tuple[Word, ...] = ()
 
     def expected_ms(self) -> float:
-        """The duration, or an estimate of it."""
+        """The duration, or an estimate if it is not known yet."""
         return len(self.text) / SPEAKING_RATE if self.duration_ms is None else self.duration_ms
 
     def word_ends(self) -> list[tuple[str, float]]:
-        """Each word with the time its sound ends: the voice's own, else in proportion to its letters."""
+        """Each word with the time at which its sound ends: the voice's own times, or by number of letters."""
         if self.words:
             return [(word.text, word.end_ms) for word in self.words]
         words = self.text.split()
@@ -46,7 +46,7 @@ class SpokenSegment:
 
 @define
 class PlaybackLedger:
-    """What is known of the playback of one answer."""
+    """What is known about the playback of one answer."""
 
     segments: list[SpokenSegment] = Factory(list)
     started_at: float | None = None
@@ -57,21 +57,21 @@ class PlaybackLedger:
     _playing: bool = field(default=False, alias="playing")
 
     def add(self, text: str) -> int:
-        """Enter the next segment; returns its number."""
+        """Enter the next segment. Returns its number."""
         self.segments.append(SpokenSegment(text))
         return len(self.segments) - 1
 
     def voiced(self, fact: SegmentVoiced) -> None:
-        """A segment's audio is complete."""
+        """Note the duration and word times of a segment whose audio is complete."""
         segment = self.segments[fact.segment]
         segment.duration_ms = fact.duration_ms
         segment.words = fact.words
 
     def cut(self, voiced_ms: float) -> tuple[tuple[int, str], ...]:
-        """The voice broke off: what of it must be said again, as numbered segments.
+        """Cut the answer where the voice broke off. Returns what must be said again, as numbered segments.
 
-        All complete segments are still heard, and `voiced_ms` of the first that is not. It is cut there, by
-        the pace that is assumed for it; a word too many is better said twice than left out.
+        All complete segments are still played, and `voiced_ms` of the first incomplete one. That one is cut
+        there, at the assumed rate. It is better to say a word twice than to leave it out.
         """
         first = next((n for n, each in enumerate(self.segments) if each.duration_ms is None), None)
         if first is None:
@@ -89,7 +89,7 @@ class PlaybackLedger:
         return tuple((number, self.segments[number].text) for number in again)
 
     def moved(self, fact: PlaybackAt) -> None:
-        """The playback position became known."""
+        """Note a playback position."""
         if self.started_at is None and fact.playing:
             self.started_at = fact.at_ms
         self._at_ms, self._position_ms, self._playing = fact.at_ms, fact.position_ms, fact.playing
@@ -103,19 +103,19 @@ class PlaybackLedger:
         return min(heard, self.known_ms()) if self.every_segment_voiced() else heard
 
     def known_ms(self) -> float:
-        """Duration of all audio that is known to exist."""
+        """The duration of all segments whose audio is complete."""
         return sum(segment.duration_ms or 0.0 for segment in self.segments)
 
     def remaining_ms(self, at_ms: float) -> float:
-        """How long the audio known of will go on playing."""
+        """How long the audio that is known of will go on playing."""
         return max(0.0, self.known_ms() - self.heard_ms(at_ms))
 
     def every_segment_voiced(self) -> bool:
-        """Whether no segment's synthesis is outstanding."""
+        """Whether the audio of all segments is complete."""
         return all(segment.duration_ms is not None for segment in self.segments)
 
     def text(self) -> str:
-        """All text entered."""
+        """The text of all segments."""
         return " ".join(segment.text for segment in self.segments if segment.text)
 
     def split(self, at_ms: float) -> tuple[str, str]:
@@ -131,8 +131,8 @@ class PlaybackLedger:
             for word, end in segment.word_ends():
                 soundless.append(word)
                 if segment.expected_ms() > 0:
-                    # Once a word is unheard, all after it are: word times of a voice need not be monotonic.
-                    # Words without any sound go with the next that has one.
+                    # After an unheard word all words are unheard: the word times of a voice may go backwards.
+                    # Words without sound count like the next word that has one.
                     (heard if not unheard and start + end <= position else unheard).extend(soundless)
                     soundless = []
             start += segment.expected_ms()

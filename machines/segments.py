@@ -1,9 +1,9 @@
 """Cuts a stream of generated text into segments that can be spoken, as early as they sound natural.
 
-A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence; that
-knows abbreviations, initials and decimals. The first segment may end at a clause already, so that the caller
-hears something soon; no segment is longer than `MAX_SEGMENT`. Markup and markers are neither spoken nor
-remembered.
+A segment ends at the marker `||BREAK||` if the model sets one, otherwise at the end of a sentence. A period
+after an abbreviation or initial, or in a decimal, does not end one. The first segment may end at a clause, so
+that the caller hears something soon. No segment is longer than `MAX_SEGMENT`. Markup and markers are neither
+spoken nor remembered.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from attrs import frozen
 
 BREAK = "||BREAK||"
 FIRST_CLAUSE = 25
-"""Characters that the first segment must have to end at a comma (measured: shorter ones sound chopped)."""
+"""Characters that the first segment must have to end at a comma. Measured: shorter ones sound chopped."""
 MAX_SEGMENT = 300
-"""Characters; the reference server's bound. A longer run is cut at the last clause or blank before it."""
+"""The most characters of a segment, as in the reference server. A longer run is cut at the last clause or
+blank before this."""
 
 _MARKUP = re.compile(r"<[^<>]{0,80}>|[*_`#]+")
 _HALF_MARKER = re.compile(r"\|\|?(?:B(?:R(?:E(?:A(?:K\|?)?)?)?)?)?\s*$")
-"""What is left of a marker when the text ends within it."""
+"""The beginning of a marker, where the text ends within it."""
 _BLANKS = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s)|\n")
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)")
@@ -34,7 +35,7 @@ _LIST_NUMBER = re.compile(r"(?:^|\s)\d{1,2}\.$")
 
 
 _SPEECH_TAG = re.compile(r"(</?(?:emotion|speed|volume|break|spell)\b[^<>]{0,80}>)", re.IGNORECASE)
-"""Markup that some voices take; the others leave it out."""
+"""Markup that some voices understand. For others it is left out."""
 
 
 @frozen
@@ -47,12 +48,12 @@ class Segment:
 
 
 def clean(text: str) -> str:
-    """Text without markup and markers, with single blanks."""
+    """`text` without markup and markers, with single blanks."""
     return _BLANKS.sub(" ", _MARKUP.sub("", text.replace(BREAK, " "))).strip()
 
 
 def marked(text: str) -> str:
-    """Text with its speech markup and without any other; empty if it has no speech markup."""
+    """`text` with its speech markup and without any other; empty if it has no speech markup."""
     parts = _SPEECH_TAG.split(text)
     if len(parts) == 1:
         return ""
@@ -61,37 +62,37 @@ def marked(text: str) -> str:
 
 
 class Segmenter:
-    """Takes text in pieces of any size; gives segments in order. One per answer."""
+    """Takes text in pieces of any size, and gives segments in order. Use one for each answer."""
 
     def __init__(self) -> None:
         self._text = ""
         self._given = 0
 
     def push(self, piece: str) -> list[Segment]:
-        """Add a piece; returns the segments it completes, cleaned, never empty."""
+        """Add a piece. Returns the segments that it completes: cleaned, and never empty."""
         self._text += piece
         segments: list[Segment] = []
         while (end := self._next_end()) is not None:
-            self._take(end, segments)
+            self._cut(end, segments)
         return segments
 
     def finish(self) -> list[Segment]:
-        """No more pieces: what is left is the last segment."""
+        """End the text. Returns what is left as the last segment, if it has any sound."""
         self._text = _HALF_MARKER.sub("", self._text)
         segments: list[Segment] = []
-        self._take(len(self._text), segments)
+        self._cut(len(self._text), segments)
         return segments
 
-    def _take(self, end: int, segments: list[Segment]) -> None:
+    def _cut(self, end: int, segments: list[Segment]) -> None:
         raw, self._text = self._text[:end], self._text[end:]
         text = clean(raw)
-        # Text without a letter or digit has no sound.
+        # Text without letters and digits has no sound.
         if any(character.isalnum() for character in text):
             segments.append(Segment(text, marked(raw)))
             self._given += 1
 
     def _next_end(self) -> int | None:
-        """Where the text can be cut now, or None if more must be seen first."""
+        """Where the text can be cut now; None if more text is needed to know."""
         marker = self._text.find(BREAK)
         text = self._text if marker < 0 else self._text[:marker]
         end = self._sentence_end(text)

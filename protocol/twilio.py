@@ -254,7 +254,7 @@ def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int 
         case Stopped(call_sid=call_sid):
             content = {"event": "stop", "stop": {"callSid": call_sid}}
         case _:
-            raise TypeError(f"{type(message).__name__} is no message of Media Streams")
+            raise TypeError(f"{type(message).__name__} is not a message of Media Streams")
     if sequence is not None:
         content["sequenceNumber"] = str(sequence)
     return json.dumps({**content, "streamSid": stream_sid})

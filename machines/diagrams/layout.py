@@ -1,4 +1,4 @@
-"""Layouts: where the parts of each machine's picture are. Drawn by hand, checked against the live machine.
+"""Layouts: where the parts of each diagram are. They are made by hand, and checked against the live machine.
 
 Lengths are in the picture's own pixels, `x` to the right and `y` downwards.
 """
@@ -16,11 +16,11 @@ Point = tuple[float, float]
 
 
 class LayoutError(ValueError):
-    """The live machine and its layout differ: the picture would lie. The message says what has no place."""
+    """The live machine and its layout differ. The message says what has no place."""
 
 
 class Heading(enum.Enum):
-    """Where a room's name stands."""
+    """Where the name of a room is written."""
 
     ABOVE = "above"
     BESIDE = "beside"
@@ -28,7 +28,7 @@ class Heading(enum.Enum):
 
 @frozen
 class RoomPlace:
-    """The box of a room, and its substates in the order they are drawn."""
+    """The box of a room, with its substates in the order in which they are drawn."""
 
     room: str
     x: float
@@ -38,12 +38,12 @@ class RoomPlace:
     substates: tuple[str, ...]
     heading: Heading = Heading.ABOVE
     chip_width: float = 128
-    """Of each substate: room for the longest name and its time."""
+    """The width of each substate's box. It must hold the longest name and its deadline."""
 
 
 @frozen
 class Route:
-    """The way of an arrow from room to room, and the box that its labels must fit into."""
+    """The path of an arrow from room to room, and the box of its labels."""
 
     source: str
     target: str
@@ -56,7 +56,7 @@ class Route:
 
 @frozen
 class Layout:
-    """A whole picture."""
+    """The layout of a whole diagram."""
 
     title: str
     width: float
@@ -64,7 +64,7 @@ class Layout:
     rooms: tuple[RoomPlace, ...]
     routes: tuple[Route, ...]
     entry: tuple[Point, ...]
-    """The way of the arrow that says where it begins."""
+    """The path of the arrow that points to the initial state."""
     note: str
     note_at: Point
 
@@ -94,7 +94,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 392)), (162, 162), 260, 2),
         Route("LISTENING", "THINKING", ((470, 392), (470, 46), (830, 46)), (484, 50), 340, 6),
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
-        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 196, 8),
+        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 8),
         Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
         Route("LISTENING", "RESPONDING", ((582, 620), (830, 620)), (596, 400), 230, 13),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 642), 230, 18),
@@ -173,7 +173,15 @@ CALL_LAYOUT = Layout(
         RoomPlace("DIALLING", 216, 90, 334, 190, ("placing", "placed", "ringing")),
         RoomPlace("ANSWERED", 690, 150, 200, 70, ()),
         RoomPlace("TALKING", 1070, 150, 130, 70, ()),
-        RoomPlace("ENDING", 400, 360, 560, 200, ("parting", "handover", "revoking", "clearing")),
+        RoomPlace(
+            "ENDING",
+            400,
+            360,
+            560,
+            200,
+            ("saying_goodbye", "handover", "revoking", "clearing"),
+            chip_width=142,
+        ),
         RoomPlace("ENDED", 240, 670, 1000, 56, ()),
     ),
     routes=(
@@ -188,7 +196,7 @@ CALL_LAYOUT = Layout(
         Route("DIALLING", "ENDED", ((260, 280), (260, 670)), (272, 400), 120, 3),
         Route("ANSWERED", "ENDED", ((870, 220), (870, 330), (985, 330), (985, 670)), (997, 550), 110, 2),
         Route("TALKING", "ENDED", ((1165, 220), (1165, 670)), (1173, 400), 100, 1),
-        Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 240, 6),
+        Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
     note="Times: the longest stay. TALKING is as long as its conversation. Dashed: the outcome is recorded.",
@@ -200,7 +208,7 @@ def check(machine: Machine, layout: Layout) -> None:
     """Compare the layout with the live machine.
 
     Raises:
-        LayoutError: if a room, a substate or a way from room to room is in one of them only.
+        LayoutError: a room, a substate or a path from room to room is in only one of them.
     """
     _same("room", set(rooms(machine.chart)), {place.room for place in layout.rooms})
     drawn = {(place.room, substate) for place in layout.rooms for substate in place.substates}

@@ -1,4 +1,4 @@
-"""Draws a machine as SVG, with nothing but string formatting: the same machine gives the same bytes."""
+"""Draws a machine as SVG, by string formatting only: the same machine gives the same bytes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from machines.tables import Machine
 
 CORNER = 12.0
 HEAD = 9.0
-"""Length of an arrow's head."""
+"""The length of an arrow's head."""
 
 
 def draw(machine: Machine, layout: Layout, highlight: str = "") -> str:
-    """The picture of a machine, with the state `highlight` (a substate, or a state without any) lit.
+    """The diagram of a machine, with the state `highlight` (a substate, or a state without any) lit.
 
     Raises:
-        LayoutError: if the live machine has something that the layout has no place for, or the reverse, or a
-            text that does not fit where it belongs.
+        LayoutError: the live machine and the layout differ, or a text does not fit its box.
     """
     check(machine, layout)
     edges = {(edge.source, edge.target): edge for edge in room_edges(machine)}
@@ -57,7 +56,7 @@ def _note(layout: Layout) -> str:
 
 
 def _edge(edge: Edge, route: Route, layout: Layout) -> str:
-    """An arrow with its labels and, on hovering, everything that moves along it."""
+    """An arrow with its labels and, as a tooltip, all its transitions."""
     is_last = edge.target == layout.rooms[-1].room
     x, y = route.label
     lines = [line for label in edge.labels for line in _marked(in_lines(label, route.label_width))]
@@ -79,7 +78,7 @@ def _edge(edge: Edge, route: Route, layout: Layout) -> str:
 
 
 def _path(points: tuple[Point, ...]) -> str:
-    """Straight pieces with round corners, up to where the head begins."""
+    """Straight lines with round corners, up to the arrow's head."""
     stop = _before(points[-2], points[-1], HEAD - 1)
     steps = [f"M{points[0][0]:g} {points[0][1]:g}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -89,7 +88,7 @@ def _path(points: tuple[Point, ...]) -> str:
 
 
 def _before(start: Point, end: Point, distance: float) -> Point:
-    """The point `distance` before `end` on the way from `start`."""
+    """The point at `distance` before `end`, coming from `start`."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = (dx * dx + dy * dy) ** 0.5
     return end[0] - dx / length * distance, end[1] - dy / length * distance

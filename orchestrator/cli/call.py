@@ -25,20 +25,18 @@ SIGNALS = tuple(
 )
 """Each hangs up. The second one leaves without waiting for the end of the call."""
 _TIMEOUT_S = 10.0
-TOLD = {
-    "idle": "asking the carrier",
+STATES_IN_WORDS = {
     "placing": "asking the carrier",
     "placed": "dialling",
     "ringing": "ringing",
     "ANSWERED": "answered",
     "TALKING": "talking",
-    "parting": "saying goodbye",
+    "saying_goodbye": "saying goodbye",
     "handover": "connecting to somebody else",
     "revoking": "hanging up",
     "clearing": "hanging up",
-    "ENDED": "over",
 }
-"""States of the phone call machine, in words for people."""
+"""What `vantum call` says of a call in each state that it can be seen in (`machines/phone_call.py`)."""
 
 Say = Callable[[str], object]
 
@@ -84,7 +82,7 @@ async def _followed(http: httpx2.AsyncClient, path: str, call: dict[str, Any], s
     """Tell each state of the call; returns what is known of it at its end."""
     told, unanswered = "", 0
     while call["outcome"] is None:
-        news = TOLD.get(call["state"], call["state"])
+        news = STATES_IN_WORDS.get(call["state"], call["state"])
         if news != told:
             say(f"{call['to']}: {news}")
             told = news

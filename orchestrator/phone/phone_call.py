@@ -205,7 +205,7 @@ class PhoneCall:
 
     def _end_conversation(self) -> None:
         if self._session is not None:
-            gone = self._driver.context.carrier_over
+            gone = self._driver.context.ended_by_carrier
             self._session.hang_up(EndReason.CALLER_HUNG_UP if gone else EndReason.OPERATOR_HUNG_UP)
 
     async def _wait(self, scope: trio.CancelScope, number: int, delay_ms: float) -> None:

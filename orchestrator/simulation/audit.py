@@ -16,7 +16,7 @@ from attrs import Factory, define, field, frozen
 from machines.check.invariants import INVARIANTS, Invariant
 from machines.check.observer import ObservedState
 from machines.check.table_driver import run_by_tables
-from machines.check.walk import moment_of, started
+from machines.check.walk import checked_step, started
 from machines.system import Charts, ConversationSystem
 from machines.tables import Row
 from orchestrator.journal.format import Broke, End, HandledFact, Head, Record, fact_in
@@ -87,7 +87,7 @@ class Auditor:
             if isinstance(handled, Broke):
                 return
             before = started(handled) if number == 0 else observed
-            checked = moment_of(system, before, history, handled)
+            checked = checked_step(system, before, history, handled)
             observed = checked.after
             self.facts += 1
             for invariant in self.invariants:

@@ -1,4 +1,4 @@
-"""The drawings are current, complete, legible, and keep to themselves."""
+"""The diagrams are current, complete and legible, and their styles stay inside."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_styles_of_a_picture_touch_nothing_outside_it(machine: Machine, layo
 
 @frozen
 class Box:
-    """The place of a text, estimated."""
+    """The estimated place of a text."""
 
     text: str
     left: float

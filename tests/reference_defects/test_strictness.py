@@ -1,4 +1,4 @@
-"""What simulated vendors and our own logs are held to: 35, 36."""
+"""Simulated vendors are as strict as the real ones, and logs hold no secrets: 35, 36."""
 
 from __future__ import annotations
 

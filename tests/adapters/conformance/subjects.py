@@ -1,4 +1,4 @@
-"""What the kit's tests check: simulated providers as subjects, and checks by their names."""
+"""Subjects for tests of the conformance kit: simulated providers, and checks by their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own adapters do what every adapter must."""
+"""Our own adapters pass the conformance kit."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_the_simulated_turn_model_conforms(
 
 @pytest.mark.parametrize("check", conformance.TURN_MODEL)
 async def test_the_turn_models_adapter_conforms(check: Check[TurnModelUnderTest], tmp_path: Path) -> None:
-    """With a small network in the place of Smart-Turn."""
+    """With a small network instead of Smart-Turn."""
     network = tmp_path / "turn.onnx"
     network.write_bytes(loudness_of_last_second())
     await check(TurnModelUnderTest(SmartTurn(network)))

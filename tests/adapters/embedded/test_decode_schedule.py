@@ -1,4 +1,4 @@
-"""What of a turn's audio is decoded, and when."""
+"""The decode schedule of a turn: which audio is decoded, and when."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_pause_is_decoded_at_once_and_then_nothing_is_left_to_do_for_the_final
     assert turn.decoded.text == "yes"
 
 
-def test_too_little_voice_is_no_speech() -> None:
+def test_too_little_voice_is_not_decoded() -> None:
     turn = DecodeSchedule()
     add(turn, 288, VOICE)
     add(turn, 500, SILENCE)
@@ -136,7 +136,7 @@ def test_confidence_is_the_mean_over_all_words() -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([VOICE, SILENCE]), st.integers(1, 60)), max_size=40))
-def test_any_turn_is_decoded_in_bounded_pieces_and_fully_understood(runs: list[tuple[float, int]]) -> None:
+def test_any_turn_is_decoded_completely_in_bounded_pieces(runs: list[tuple[float, int]]) -> None:
     turn = DecodeSchedule()
     for probability, windows in runs:
         for _ in range(windows):
@@ -151,7 +151,7 @@ def test_any_turn_is_decoded_in_bounded_pieces_and_fully_understood(runs: list[t
     assert bool(turn.decoded.text) == (turn.voice_ms >= 300)
 
 
-def test_what_is_settled_says_up_to_where_the_turn_need_not_be_heard_again() -> None:
+def test_settled_samples_say_up_to_where_the_turn_need_not_be_sent_again() -> None:
     turn = DecodeSchedule()
     add(turn, 4992, SILENCE)
     add(turn, 4800, VOICE)

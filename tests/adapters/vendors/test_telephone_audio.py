@@ -1,4 +1,4 @@
-"""The audio of a telephone call goes to the vendors and comes from them at the telephone's own rate."""
+"""Telephone audio is sent to the vendors, and comes from them, at the telephone's own sample rate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def provider(request: pytest.FixtureRequest) -> DeepgramNova | DeepgramFlux:
 
 
 async def say(transcriber: Transcriber, samples: Samples) -> None:
-    """In real time."""
+    """Send the audio in real time."""
     for start in range(0, len(samples), WINDOW):
         window = samples[start : start + WINDOW]
         await transcriber.send(window, 0.9 if np.abs(window).max() > 300 else 0.0)
@@ -75,7 +75,7 @@ async def test_no_word_is_lost_or_doubled_when_a_telephones_link_is_cut(
 
 @frozen
 class ByVendors:
-    """Deepgram listens, Cartesia speaks."""
+    """Providers: speech to text by Deepgram, text to speech by Cartesia."""
 
     nova: DeepgramNova
     cartesia: CartesiaTextToSpeech

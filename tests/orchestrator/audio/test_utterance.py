@@ -297,7 +297,7 @@ async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_cl
     assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
 
 
-# --- held -------------------------------------------------------------------------------------------------
+# --- paused -----------------------------------------------------------------------------------------------
 
 
 @define

@@ -1,4 +1,4 @@
-"""`vantum call`: what it tells of a call, and how it ends."""
+"""`vantum call`: what it prints of a call, and its exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from machines.phone_call import Call
-from orchestrator.cli.call import TOLD, CallError, client, place_call
+from machines.tables import leaves
+from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
 
@@ -34,7 +35,7 @@ async def call(line: Line, told: list[str], number: str = THEIRS, token: str | N
         return await place_call(http, {"to": number, "greeting": "Good morning."}, told.append)
 
 
-async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
+async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> None:
     told: list[str] = []
     async with a_line() as line:
         assert await call(line, told)
@@ -45,6 +46,10 @@ async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
         "talking",
         "completed",
     ]
+
+
+def test_every_state_of_a_call_that_is_under_way_has_words() -> None:
+    assert set(STATES_IN_WORDS) == {state.id for state in leaves(Call)} - {"idle", "ENDED"}
 
 
 async def test_a_call_that_nobody_takes_has_failed_for_the_shell(autojump_clock: MockClock) -> None:
@@ -78,7 +83,7 @@ async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
             await call(line, [], token="wrong")
 
 
-async def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
+async def test_a_server_that_cannot_be_reached_is_an_error_of_one_sentence() -> None:
     async with client("http://127.0.0.1:1", None) as http:
         with pytest.raises(CallError, match=r"^The server at http://127.0.0.1:1 cannot be asked"):
             await place_call(http, {"to": THEIRS}, print)
@@ -171,8 +176,3 @@ async def test_that_a_call_could_not_be_hung_up_is_said() -> None:
     assert told[-1].startswith(
         "The call may go on, since it could not be hung up: The server at http://vantum"
     )
-
-
-def test_every_state_of_a_call_has_words() -> None:
-    states = {state.id for state in Call.states_map.values() if not getattr(state, "states", None)}
-    assert states <= TOLD.keys()

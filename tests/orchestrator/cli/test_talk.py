@@ -1,4 +1,4 @@
-"""The terminal client, against a peer that follows a script: what it sends, what it tells."""
+"""`vantum talk`: the client against a server that follows a script; what it sends and prints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ANSWER = (9000 * np.sin(np.arange(4800) / 7)).astype(np.int16)
 
 @define
 class Peer:
-    """The server's side of one connection."""
+    """The server's end of one connection."""
 
     socket: trio_websocket.WebSocketConnection
     recordings: list[protocol.AudioInputStart] = Factory(list)
@@ -47,7 +47,7 @@ class Peer:
             await self.socket.send_message(frame)
 
     async def hear(self, kind: type[P]) -> P:
-        """Take in messages up to and including the next one of this kind."""
+        """Receive messages up to and including the next one of this kind."""
         while True:
             payload = protocol.receive(await self.socket.get_message()).payload
             if isinstance(payload, protocol.AudioInputStart):
@@ -65,7 +65,7 @@ class Peer:
         await self.tell(protocol.ConnectionAck("s"), state("LISTENING", "quiet"))
 
     async def answer(self, text: str, generation: int) -> None:
-        """Understand the caller and begin to speak."""
+        """Send a transcript and begin an answer."""
         await self.tell(
             protocol.TranscriptResult(f"said {generation}", 0.9, is_final=True, turn=generation),
             state("THINKING", "generating"),
@@ -93,7 +93,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def following(script: Script) -> AsyncIterator[str]:
-    """A server whose every connection follows the script; yields its URL."""
+    """A server whose connections all follow the script; yields its URL."""
 
     async def converse(request: trio_websocket.WebSocketRequest) -> None:
         peer = Peer(await request.accept(subprotocol="vantum.v2"))
@@ -117,7 +117,7 @@ async def two_answers(peer: Peer) -> None:
         await peer.finish("Hello there.", generation)
 
 
-async def test_a_manual_turn_is_one_recording_and_brings_back_everything_the_server_told() -> None:
+async def test_a_manual_turn_is_one_recording_and_collects_all_that_the_server_sends() -> None:
     heard: list[Peer] = []
 
     async def script(peer: Peer) -> None:
@@ -208,7 +208,7 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async def script(peer: Peer) -> None:
         await peer.listen()
         await peer.hear(protocol.AudioInputStop)
-        error = protocol.SttFailed("the ear is broken")
+        error = protocol.SttFailed("the model is broken")
         frame = protocol.HIERARCHICAL.refuse(error, event_id="e", session_id="s", timestamp=0.0)
         assert frame is not None
         await peer.socket.send_message(frame)
@@ -217,10 +217,10 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async with following(script) as url, talk_client(url, TurnMode.MANUAL) as client:
         turn = await client.say(SPEECH, RATE)
     (complaint,) = turn.complaints
-    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the ear is broken")
+    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the model is broken")
 
 
-async def test_a_server_that_never_answers_is_not_waited_for_for_ever(
+async def test_a_server_that_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.05)
@@ -230,7 +230,7 @@ async def test_a_server_that_never_answers_is_not_waited_for_for_ever(
         assert [complaint.code for complaint in turn.complaints] == ["NO_ANSWER"]
 
 
-async def test_silence_can_be_asked_for() -> None:
+async def test_an_answer_can_be_interrupted_without_speaking() -> None:
     asked = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -278,7 +278,7 @@ async def refusal(peer: Peer) -> None:
         (refusal, "The server refuses: no brain today"),
     ],
 )
-async def test_the_end_of_a_call_is_told_in_one_sentence(script: Script, words: str) -> None:
+async def test_the_end_of_a_call_is_reported_in_one_sentence(script: Script, words: str) -> None:
     async with following(script) as url:
         with pytest.raises(TalkError, match=words):
             async with talk_client(url, TurnMode.MANUAL) as client:
@@ -297,7 +297,7 @@ async def test_a_server_that_does_not_begin_to_listen_is_given_up(monkeypatch: p
 
 
 @pytest.mark.parametrize("url", ["http://localhost/ws", "localhost:3001", "ws://", "ws://localhost:port/ws"])
-async def test_what_is_no_websocket_address_is_refused(url: str) -> None:
+async def test_an_address_that_is_not_a_websocket_address_is_refused(url: str) -> None:
     with pytest.raises(TalkError, match="is no"):
         async with talk_client(url):
             raise AssertionError("connected")
@@ -333,7 +333,7 @@ async def test_a_server_of_another_kind_is_recognized(reply: bytes, monkeypatch:
         nursery.cancel_scope.cancel()
 
 
-async def test_an_error_of_ours_comes_out_as_it_is_and_nothing_is_left(
+async def test_an_error_in_the_block_is_raised_as_it_is_and_nothing_is_left(
     leaves_nothing: Callable[[], AbstractContextManager[None]],
 ) -> None:
     with leaves_nothing():
@@ -373,7 +373,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
     assert rate == 24_000
 
 
-async def test_a_single_file_is_said_twice_to_interrupt_and_told_for_people(
+async def test_a_single_file_is_spoken_twice_to_interrupt_and_printed_for_people(
     spoken: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -399,7 +399,7 @@ async def test_a_single_file_is_said_twice_to_interrupt_and_told_for_people(
     assert "(server: total 321)" in shown
 
 
-async def test_what_was_said_before_the_call_broke_is_still_told(
+async def test_turns_before_the_call_broke_are_still_printed(
     spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -434,7 +434,7 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         await run_call(call)
 
 
-def test_a_turn_without_an_answer_can_be_told() -> None:
+def test_a_turn_without_an_answer_can_be_printed() -> None:
     turn = client_module.Turn("x", speech_ended_at=0.0)
     turn.complaints.append(client_module.Complaint("", "NO_ANSWER", "no answer within 60 s"))
     assert as_map(1, turn)["firstAudioMs"] is None

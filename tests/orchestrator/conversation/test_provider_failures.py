@@ -110,9 +110,7 @@ async def test_a_model_without_an_answer_is_covered_for(fault: Fault, autojump_c
 
 
 @pytest.mark.parametrize("fault", [Fails(), Stalls(), Breaks(KeyError)], ids=["fails", "stalls", "breaks"])
-async def test_a_model_that_breaks_off_goes_on_from_what_it_said(
-    fault: Fault, autojump_clock: MockClock
-) -> None:
+async def test_a_model_that_breaks_off_continues_its_answer(fault: Fault, autojump_clock: MockClock) -> None:
     broken = Answer("Well, one moment. And then it", fault=fault, after=3)
     async with hold_call(brain(broken, Answer("Here we are."))) as call:
         await call.take_turn("hello")

@@ -43,6 +43,8 @@ SENTENCES = (
 LONG = " ".join(SENTENCES)
 LONG_MS = sum(Speaking().duration_ms(each) for each in SENTENCES)
 OFFSETS_MS = [*range(0, 320, 20), 777, 1500, 3333, 3600]
+DROPS = [False, True]
+"""Whether the caller's side drops what it has not played when it is told to hold."""
 DISTURBANCES = ["cough", "noise", "yes"]
 LARGE_CHUNKS = evolve(LEGACY_PACING, rate=SMALL_CHUNKS.rate)
 
@@ -128,9 +130,7 @@ async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: Moc
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True], ids=["plays what it has", "drops what it has"])
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
-@pytest.mark.parametrize("offset_ms", OFFSETS_MS)
+@pytest.mark.grid(offset_ms=OFFSETS_MS, disturbance=DISTURBANCES, drops=DROPS)
 async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
@@ -149,9 +149,7 @@ async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("disturbance", ["noise", "yes"])
-@pytest.mark.parametrize("before_end_ms", range(-60, 420, 20))
+@pytest.mark.grid(before_end_ms=range(-60, 420, 20), disturbance=["noise", "yes"], drops=DROPS)
 async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
     before_end_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
@@ -168,9 +166,7 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
-@pytest.mark.parametrize("offset_ms", [0, 50, 1000, 1100, 1200])
+@pytest.mark.grid(offset_ms=[0, 50, 1000, 1100, 1200], disturbance=DISTURBANCES, drops=DROPS)
 async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
@@ -184,7 +180,7 @@ async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("drops", DROPS)
 @pytest.mark.parametrize("between_ms", [0, 80, 130])
 async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     between_ms: int, drops: bool, autojump_clock: MockClock
@@ -200,7 +196,7 @@ async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("drops", DROPS)
 async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
     drops: bool, autojump_clock: MockClock
 ) -> None:
@@ -286,9 +282,7 @@ async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojum
 # --- what is one ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("interim", [False, True], ids=["words at the end", "words at once"])
-@pytest.mark.parametrize("offset_ms", OFFSETS_MS)
+@pytest.mark.grid(offset_ms=OFFSETS_MS, interim=[False, True], drops=DROPS)
 async def test_real_words_interrupt_and_history_is_what_was_heard(
     offset_ms: int, interim: bool, drops: bool, autojump_clock: MockClock
 ) -> None:
@@ -312,9 +306,7 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("offset_ms", [1000, 1020, 1040])
-@pytest.mark.parametrize("after_ms", range(0, 200, 20))
+@pytest.mark.grid(after_ms=range(0, 200, 20), offset_ms=[1000, 1020, 1040], drops=DROPS)
 async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
     after_ms: int, offset_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
