@@ -23,6 +23,8 @@ from rich.text import Text
 
 from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
+from orchestrator.cli.installing import install_command
+from orchestrator.settings.advice import advice
 from orchestrator.settings.providers import Choice
 from orchestrator.settings.settings import Settings, shown, without_password
 from orchestrator.settings.sources import setting_origins
@@ -31,7 +33,6 @@ from orchestrator.settings.types import FLUX, LOCAL
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
 """Columns of output that is not a terminal."""
-INSTALL_LOCAL = "`pip install 'vantum[local]'` brings it"
 
 
 @frozen
@@ -41,6 +42,8 @@ class Finding:
     subject: str
     detail: str
     problem: str = ""
+    hinders: bool = attrs.field(default=True, kw_only=True)
+    """Whether no call can be made before the problem is solved."""
 
     @property
     def well(self) -> bool:
@@ -77,7 +80,7 @@ class Findings:
         """The subjects whose problems must be solved before a call can be made."""
         served = {finding.subject for finding in self.roles if finding.well}
         wrong = [
-            *(finding for finding in self.platform if not finding.well),
+            *(finding for finding in self.platform if not finding.well and finding.hinders),
             *(finding for finding in self.roles if not finding.well and finding.indispensable),
             *(finding for finding in self.roles if finding.subject not in served),
         ]
@@ -88,7 +91,7 @@ def examine(settings: Settings) -> Findings:
     """Examine everything. Blocks for about half a second, longer if a server is slow."""
     files = models.verify(settings.local_models_dir)
     return Findings(
-        platform=(_python(), _listening(settings)),
+        platform=(_python(), _listening(settings), *_advice(settings)),
         roles=(
             *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
             *_providers(settings.llm_choice, lambda name, why: _language_model(name, settings, files, why)),
@@ -122,8 +125,17 @@ def _listening(settings: Settings) -> Finding:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        return Finding("listening", detail, f"cannot be listened on ({error.strerror}): set HOST or PORT")
+        return Finding(
+            "listening", detail, f"cannot be listened on ({error.strerror}): set VANTUM_HOST or VANTUM_PORT"
+        )
     return Finding("listening", detail)
+
+
+def _advice(settings: Settings) -> Iterator[Finding]:
+    """What will probably not work, though the server starts."""
+    for sentence in advice(settings):
+        setting, _, rest = sentence.rstrip(".").partition(" ")
+        yield Finding(setting, "to be considered", f"it {rest}", hinders=False)
 
 
 # --- the roles --------------------------------------------------------------------------------------------
@@ -206,7 +218,7 @@ def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
 
 def _missing_package(module: str) -> str:
     found = importlib.util.find_spec(module)
-    return "" if found else f"the package {module} is not installed; {INSTALL_LOCAL}"
+    return "" if found else f"the package {module} is not installed; `{install_command('local')}` brings it"
 
 
 def _missing_path(path: Path) -> str:

@@ -32,8 +32,9 @@ from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, 
 from orchestrator.hosting.transport import Transport
 from orchestrator.hosting.transport_caller import TransportCaller
 from orchestrator.ids import new_id
+from orchestrator.journal.directory import check_directory
 from orchestrator.journal.format import About
-from orchestrator.journal.writer import Journals, check_directory, open_journals
+from orchestrator.journal.writer import Journals, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch

@@ -26,6 +26,7 @@ from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
 from machines.policy import ConversationPolicy
 from machines.system import Handled, ProviderChain
+from orchestrator.journal.directory import JournalError as JournalError
 from orchestrator.journal.records import (
     Plain,
     RecordError,
@@ -48,10 +49,6 @@ _FRAME = struct.Struct("<II")
 """Length of the content in bytes, and the checksum."""
 _FIRST_BYTES = range(0x91, 0xA0)
 """What the content of a record begins with: in MessagePack, an array of 1 to 15 values."""
-
-
-class JournalError(Exception):
-    """A journal cannot be read. The text is one sentence."""
 
 
 @frozen

@@ -28,6 +28,7 @@ from machines.facts import EndReason, Fact, LinkWanted, Role, SegmentReady, Tran
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled, ProviderChain
 from orchestrator.journal import writer as journal_writer
+from orchestrator.journal.directory import check_directory
 from orchestrator.journal.format import MAGIC, Broke, End, Head, JournalError, Record, frame, read_journal
 from orchestrator.journal.records import (
     EFFECTS,
@@ -40,7 +41,7 @@ from orchestrator.journal.records import (
     plain_handled,
 )
 from orchestrator.journal.redaction import KEPT, SPOKEN, Redactor
-from orchestrator.journal.writer import INCOMPLETE, Journals, check_directory, open_journals
+from orchestrator.journal.writer import INCOMPLETE, Journals, open_journals
 from orchestrator.simulation import hold_call
 from tests.orchestrator.conversation.test_random_calls import do_something, unreliable
 from tests.orchestrator.journal.journals import ABOUT, broken_call, differences, journal_of, kept_in, write

@@ -183,5 +183,5 @@ def test_a_program_is_told_in_one_sentence_too() -> None:
         ({"llm_api_key": 5}, "LLM_API_KEY is (a secret), but must be a key of printable ASCII characters."),
     ):
         with pytest.raises(SettingsError) as caught:
-            Settings(**wrong)  # type: ignore[arg-type]
+            Settings(**wrong)
         assert str(caught.value).startswith(told)
