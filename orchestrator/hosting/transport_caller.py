@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import get_args
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 
@@ -40,8 +39,9 @@ from orchestrator.hosting.transport import (
     TurnEnded,
     TurnStarted,
 )
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 
 def _no_incoming(transport: object, received: object) -> str:

@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import structlog
 import trio
 from attrs import Factory, define
 
 from adapters.tasks import Signal
 from orchestrator.journal.format import SUFFIX, About, CallJournal, End, Record, frame
 from orchestrator.journal.redaction import Redactor
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MOST_WAITING = 10_000
 """Records of all calls that may wait to be written: those of a hundred calls for some seconds."""

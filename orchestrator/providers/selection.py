@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
 import trio
 from pydantic import SecretStr
 
@@ -16,12 +15,13 @@ from adapters.embedded import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
 from adapters.link_limit import with_link_limit
 from adapters.openai.chat import OpenAILanguageModel, http_client
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown
 from orchestrator.settings.types import FLUX, LOCAL
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from functools import partial
 from random import Random
 from typing import Any
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 from starlette.applications import Starlette
@@ -32,7 +31,7 @@ from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
 from orchestrator.journal.directory import check_directory
 from orchestrator.journal.writer import Journals, open_journals
-from orchestrator.logs import bind_session
+from orchestrator.logs import bind_session, library_logger
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
@@ -55,7 +54,7 @@ from protocol import (
     dialect_for_subprotocol,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
 ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from functools import partial
 from types import FunctionType
 
-import structlog
 import trio
 from attrs import Factory, define, field, frozen
 from pydantic_core import to_json
@@ -14,10 +13,11 @@ from pydantic_core import to_json
 from adapters.interfaces import Emit, ToolSpec
 from adapters.tasks import sole_error
 from machines.tools import ToolCall, ToolPolicy
+from orchestrator.logs import library_logger
 from orchestrator.tools.tool import Tool, ToolContext, ToolError
 from orchestrator.tools.tool_arguments import BadArguments
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MOST_THREADS = 40
 """Synchronous tools that run at the same time, including abandoned ones. Trio's own default."""
