@@ -145,7 +145,8 @@ def test_a_fetch_that_fails_says_why(tmp_path: Path) -> None:
 def test_talk_needs_something_to_say() -> None:
     result = vantum("talk")
     assert result.exit_code == 2
-    assert "--wav FILE, or --microphone" in result.output
+    assert "--say TEXT, --wav FILE, or --microphone" in result.output
+    assert vantum("talk", "--say", "Hello", "--microphone").exit_code == 2
 
 
 def in_a_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
