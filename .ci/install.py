@@ -30,8 +30,8 @@ REASONS = (
     (r"No space left on device|Errno 28", "The disk is full: the packages need about 1 GB."),
     (
         r"Temporary failure in name resolution|Name or service not known|nodename nor servname"
-        r"|getaddrinfo failed|NewConnectionError|Network is unreachable|Connection refused|ConnectTimeoutError|ReadTimeoutError"
-        r"|No route to host",
+        r"|getaddrinfo failed|NewConnectionError|Network is unreachable|Connection refused"
+        r"|ConnectTimeoutError|ReadTimeoutError|No route to host",
         "The package registry cannot be reached: is there a network? Behind a proxy, set HTTPS_PROXY; with a "
         "registry of your own, set PIP_INDEX_URL.",
     ),
