@@ -17,6 +17,7 @@ import structlog
 import trio
 from attrs import evolve, frozen
 
+from adapters import http_clients
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.answer import Answer
 from adapters.openai.dialect import Amendment, Dialect, amend
@@ -58,7 +59,7 @@ are kept are kept with their calls."""
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
     """The HTTP client for all language models of a process. Whoever makes it closes it (`async with`)."""
     idle_connections = 50 if reuse_connections else 0
-    return httpx2.AsyncClient(
+    return http_clients.http_client(
         limits=httpx2.Limits(
             max_connections=200, max_keepalive_connections=idle_connections, keepalive_expiry=30
         ),

@@ -30,6 +30,7 @@ BY_STATUS: Mapping[int, ErrorClass] = {
 }
 """HTTP statuses; all others are transient."""
 
+_NOT_FOUND = 404
 _UNPAID = "insufficient_quota"
 
 BY_CODE: Mapping[str, ErrorClass] = {
@@ -90,7 +91,21 @@ def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
     error_class = next(
         (kind for type_, kind in BY_EXCEPTION if isinstance(error, type_)), ErrorClass.TRANSIENT
     )
+    if isinstance(error, openai.APIConnectionError):
+        return ProviderError(error_class, f"{provider}: {_unreached(error, key)}")
     return ProviderError(error_class, f"{provider}: {type(error).__name__}: {printable(str(error), key)}")
+
+
+def _unreached(error: openai.APIConnectionError, key: str) -> str:
+    """What was asked in vain: the SDK only says that there was an error."""
+    url = error.request.url
+    address = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
+    if isinstance(error, openai.APITimeoutError):
+        return f"no answer in time from {address}"
+    if isinstance(error.__cause__, httpx2.ConnectError):
+        return f"nothing answers at {address}; is the server running? `vantum doctor` tells more"
+    reason = printable(str(error.__cause__ or error), key)
+    return f"the connection to {address} failed: {reason}; `vantum doctor` tells more"
 
 
 def error_body(provider: str, body: object, key: str) -> ProviderError:
@@ -133,6 +148,8 @@ def is_too_long(error: openai.APIStatusError) -> bool:
 def _from_status(provider: str, error: openai.APIStatusError, key: str) -> ProviderError:
     fields = error_fields(error.body)
     message = f"{provider}: HTTP {error.status_code}: {_reason(fields, key)}"
+    if error.status_code == _NOT_FOUND and "/v1/" not in error.request.url.path:
+        message += f" (nothing at {error.request.url.path}: is LLM_BASE_URL without its /v1?)"
     wait = retry_after_ms(error.response.headers)
     return ProviderError(
         _class(fields, error.status_code), message, _wait_ms(fields) if wait is None else wait

@@ -20,6 +20,7 @@ from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from adapters import http_clients
 from adapters.interfaces import ProviderError
 from adapters.printable import printable
 from machines.facts import ErrorClass
@@ -57,7 +58,9 @@ class Order:
 
 def http_client() -> httpx2.AsyncClient:
     """The HTTP client for an account. Whoever makes it closes it (`async with`)."""
-    return httpx2.AsyncClient(timeout=httpx2.Timeout(TIMEOUT_S), limits=httpx2.Limits(max_connections=20))
+    return http_clients.http_client(
+        timeout=httpx2.Timeout(TIMEOUT_S), limits=httpx2.Limits(max_connections=20)
+    )
 
 
 class TwilioAccount:

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.tasks import Signal
+from machines.checked_fields import check_fields
 from machines.facts import (
     ErrorClass,
     PlaybackAt,
@@ -31,9 +32,12 @@ from orchestrator.audio.playback_buffer import SampleBuffer, UnplayedAudio
 from orchestrator.audio.playback_clock import PlaybackClock
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.failures import failure_of
+from protocol import HIGHEST_RATE, LOWEST_RATE
 
 SHORTEST_CHUNK_MS = 20
 """A chunk is at least this long, except at the end of a segment or of the answer."""
+LEAST_CHUNK_MS, MOST_CHUNK_MS = 1, 10_000
+"""A caller's side may want its chunks this long."""
 RUNNING_OUT_S = 0.04
 """When the caller has less than this left to play, the next chunk is sent even if it is not full."""
 MAX_BUFFERED_MS = 30_000
@@ -47,7 +51,17 @@ OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
 
 @frozen
 class Pacing:
-    """How audio is cut into chunks, and how far ahead of playback they are sent."""
+    """How audio is cut into chunks, and how far ahead of playback they are sent.
+
+    Raises `TypeError` or `ValueError` for what a field cannot be.
+
+    ```python
+    try:
+        Pacing(rate=0, chunk_ms=20, lead_ms=100)
+    except ValueError as error:
+        assert str(error) == "rate of Pacing is 0 Hz, but must be from 8000 to 48000"
+    ```
+    """
 
     rate: int
     """Hz on the wire."""
@@ -58,6 +72,18 @@ class Pacing:
     """Pause between the announcement of an answer and its first chunk."""
     acknowledged: bool = False
     """The caller's side knows what was played and reports `PlaybackAt` and `PlaybackFinished` itself."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"rate of Pacing is {self.rate} Hz, but must be from {LOWEST_RATE} to {HIGHEST_RATE}"
+            )
+        if not LEAST_CHUNK_MS <= self.chunk_ms <= MOST_CHUNK_MS:
+            raise ValueError(
+                f"chunk_ms of Pacing is {self.chunk_ms:g}, "
+                f"but must be from {LEAST_CHUNK_MS} to {MOST_CHUNK_MS}"
+            )
 
     @property
     def chunk_samples(self) -> int:

@@ -25,9 +25,11 @@ from rich.text import Text
 
 from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
+from adapters.http_clients import http_client
 from adapters.interfaces import ProviderError
-from adapters.openai.chat import http_client
+from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
+from orchestrator.settings.advice import advice
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, shown, without_password
 from orchestrator.settings.sources import setting_origins
@@ -36,7 +38,6 @@ from orchestrator.settings.types import FLUX, LOCAL
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
 """Columns of output that is not a terminal."""
-INSTALL_LOCAL = "`pip install 'vantum[local]'` brings it"
 
 
 @frozen
@@ -46,6 +47,8 @@ class Finding:
     subject: str
     detail: str
     problem: str = ""
+    hinders: bool = attrs.field(default=True, kw_only=True)
+    """Whether no call can be made before the problem is solved."""
 
     @property
     def well(self) -> bool:
@@ -82,7 +85,7 @@ class Findings:
         """The subjects whose problems must be solved before a call can be made."""
         served = {finding.subject for finding in self.roles if finding.well}
         wrong = [
-            *(finding for finding in self.platform if not finding.well),
+            *(finding for finding in self.platform if not finding.well and finding.hinders),
             *(finding for finding in self.roles if not finding.well and finding.indispensable),
             *(finding for finding in self.roles if finding.subject not in served),
         ]
@@ -96,7 +99,7 @@ def examine(settings: Settings, *, ask: bool = False) -> Findings:
     """
     files = models.verify(settings.local_models_dir)
     return Findings(
-        platform=(_python(), _listening(settings)),
+        platform=(_python(), _listening(settings), *_advice(settings)),
         roles=(
             *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
             *_providers(
@@ -132,8 +135,17 @@ def _listening(settings: Settings) -> Finding:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        return Finding("listening", detail, f"cannot be listened on ({error.strerror}): set HOST or PORT")
+        return Finding(
+            "listening", detail, f"cannot be listened on ({error.strerror}): set VANTUM_HOST or VANTUM_PORT"
+        )
     return Finding("listening", detail)
+
+
+def _advice(settings: Settings) -> Iterator[Finding]:
+    """What will probably not work, though the server starts."""
+    for sentence in advice(settings):
+        setting, _, rest = sentence.rstrip(".").partition(" ")
+        yield Finding(setting, "to be considered", f"it {rest}", hinders=False)
 
 
 # --- the roles --------------------------------------------------------------------------------------------
@@ -233,7 +245,7 @@ def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
 
 def _missing_package(module: str) -> str:
     found = importlib.util.find_spec(module)
-    return "" if found else f"the package {module} is not installed; {INSTALL_LOCAL}"
+    return "" if found else f"the package {module} is not installed; `{install_command('local')}` brings it"
 
 
 def _missing_path(path: Path) -> str:

@@ -13,6 +13,7 @@ import trio
 
 import protocol
 from machines.facts import TurnMode
+from orchestrator.cli.installing import install_command
 from orchestrator.cli.talk_client import CHUNK_MS, TalkError, talk_client
 from protocol import Payload
 
@@ -104,7 +105,7 @@ def _sound_library() -> ModuleType:
     try:
         return importlib.import_module("sounddevice")
     except ImportError:
-        raise TalkError("--microphone needs a sound library: `pip install 'vantum[microphone]'`.") from None
+        raise TalkError(f"--microphone needs a sound library: `{install_command('microphone')}`.") from None
     except OSError as error:
         raise TalkError(
             f"--microphone needs PortAudio ({error}); on Debian and Ubuntu, `apt-get install libportaudio2`."

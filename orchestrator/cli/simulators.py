@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import structlog
 import trio
 
 from adapters.simulators import Latencies, Scenario, best_voice, simulators
+from orchestrator.logs import library_logger
 from orchestrator.settings.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 CHOICES = {
     "deepgram_api_key": "simulated",

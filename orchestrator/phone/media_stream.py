@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 
-import structlog
 import trio
 from attrs import Factory, define, evolve, field
 from trio_websocket import WebSocketConnection
@@ -27,6 +26,7 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
+from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.sessions.call_socket import CallSocket
@@ -46,7 +46,7 @@ from protocol.twilio import (
     write_stream_message,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=True)
 """At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""

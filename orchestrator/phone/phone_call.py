@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import structlog
 import trio
 from attrs import define, evolve, field
 
@@ -18,10 +17,11 @@ from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
 from machines.phone_call import Call, CallContext, CallOutcome
 from orchestrator.clock import epoch_ms, now_ms
+from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 CARRIER_STATUSES: dict[str, Fact] = {
     "ringing": phone.CallRinging(),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
-import structlog
 import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
@@ -19,7 +18,7 @@ from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
 from orchestrator.ids import new_id
-from orchestrator.logs import bind_session
+from orchestrator.logs import bind_session, library_logger
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
@@ -35,7 +34,7 @@ from protocol.twilio import Connected, Started, read_stream_message
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx2
-import structlog
 import trio
 from pydantic import SecretStr
 
@@ -25,12 +24,13 @@ from adapters.interfaces import (
 from adapters.link_limit import with_link_limit
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
 from machines.history import Message, Speaker
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown
 from orchestrator.settings.types import FLUX, LOCAL
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 T = TypeVar("T")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 from starlette.applications import Starlette
@@ -30,8 +29,9 @@ from machines.system import Charts
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
-from orchestrator.journal.writer import Journals, check_directory, open_journals
-from orchestrator.logs import bind_session
+from orchestrator.journal.directory import check_directory
+from orchestrator.journal.writer import Journals, open_journals
+from orchestrator.logs import bind_session, library_logger
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
@@ -39,6 +39,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
+from orchestrator.server.listening import BACKLOG
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -54,7 +55,7 @@ from protocol import (
     dialect_for_subprotocol,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
 ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
@@ -64,7 +65,6 @@ MESSAGE_QUEUE = 64
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
-BACKLOG = 512
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -349,16 +349,20 @@ def _first_choices(providers: Providers) -> dict[str, str]:
     return {**names, "vad": providers.voice_activity.name}
 
 
-async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
+async def serve(
+    settings: Settings, announce: Callable[[int], None], sockets: Sequence[socket.socket] = ()
+) -> None:
     """Load the providers and serve until SIGTERM, SIGINT or cancellation. Signals drain within the budget.
 
-    The port answers at once. When the server is ready, sessions may begin and `announce` is called with the
-    port. Raises `JournalError` if journals cannot be written, `ModelsError` if a model file is missing,
-    `SettingsError` if TURN_MODEL is not a usable model, and `OSError` if the address cannot be listened on.
+    The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
+    sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
+    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model,
+    and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
-    listeners = await open_listeners(settings)
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
+    listeners = listeners or await open_listeners(settings)
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:

@@ -9,7 +9,6 @@ import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
 import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
@@ -17,8 +16,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from machines.facts import EndReason
 from orchestrator.conversation.idle_and_age_limits import watch_limits
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 PING_INTERVAL_S = 20
 PONG_TIMEOUT_S = 20

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-import structlog
 import trio
 from attrs import Factory, define, field, frozen
 from trio_websocket import WebSocketConnection
@@ -24,6 +23,7 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
+from orchestrator.logs import library_logger
 from orchestrator.sessions.call_socket import CallSocket, close_code
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
@@ -57,7 +57,7 @@ from protocol import (
     receive,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 EARLY_MS = 10_000
 """This much audio is kept that comes before `audio.input.start`, which tells its rate."""
@@ -211,7 +211,8 @@ class Session:
             case Heartbeat():
                 self._send(Heartbeat(epoch_ms()))
             case other:
-                log.info("feedback", payload=other)
+                log.info("feedback", event_type=received.wire_type)
+                log.debug("feedback", payload=other)
 
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
         self._rate = start.sampling_rate

@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for a value that is not allowed; `sources.py` words the error.
+Each validator raises `ValueError` for a value that is not allowed; `sentences.py` words the error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pydantic import (
     TypeAdapter,
     UrlConstraints,
 )
-from pydantic_settings import NoDecode
 
 DEEPGRAM, OPENAI, CARTESIA = "deepgram", "openai", "cartesia"
 """Providers, as lists of providers name them."""
@@ -112,7 +111,6 @@ def _provider_names(known: tuple[str, ...]) -> Callable[[object], object]:
 
 def _names(*known: str) -> tuple[Any, ...]:
     return (
-        NoDecode,  # in the environment it is not JSON
         BeforeValidator(_provider_names(known)),
         Field(json_schema_extra={"names": list(known)}),
     )
@@ -145,7 +143,6 @@ def _tool_names(value: object) -> object:
 
 ToolNames = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_tool_names),
     Field(json_schema_extra={"format": "tools"}),
 ]
@@ -172,12 +169,11 @@ def _renamings(value: object) -> object:
 
 ParameterNames = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_parameter_names),
     Field(json_schema_extra={"format": "parameters"}),
 ]
 Renamings = Annotated[
-    tuple[str, ...], NoDecode, BeforeValidator(_renamings), Field(json_schema_extra={"format": "renamings"})
+    tuple[str, ...], BeforeValidator(_renamings), Field(json_schema_extra={"format": "renamings"})
 ]
 
 
@@ -195,7 +191,6 @@ def _phrases(value: object) -> object:
 
 Phrases = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_phrases),
     Field(json_schema_extra={"format": "phrases"}),
 ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_settings
+from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_settings, warn_of
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from orchestrator.settings.settings import Settings
 
 _llm_dialect = click.option(
@@ -35,33 +38,61 @@ def serve(host: str | None, port: int | None, simulated: bool, llm_dialect: str 
     if llm_dialect and not simulated:
         raise click.UsageError("--llm-dialect needs --simulated")
     settings = read_settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
+    with ExitStack() as closing:
+        # What goes wrong most is looked at first: what is imported below takes seconds.
+        sockets = [closing.enter_context(each) for each in _listening(settings)]
+        _check_journals(settings)
+        if not simulated:
+            warn_of(settings)
+        _run_server(settings, simulated, llm_dialect, sockets)
 
+
+def _run_server(
+    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+) -> None:
     import trio
 
     from adapters.embedded.models import ModelsError
     from adapters.simulators.faults import ScenarioError
     from adapters.tasks import first_error
     from adapters.vendor_errors import UnknownSdkError
-    from orchestrator.journal.format import JournalError
     from orchestrator.logs import configure_logs
     from orchestrator.settings.settings import SettingsError
 
     configure_logs(settings)
     complaint = bad_setting = ""
     try:
-        trio.run(_serve_until_stopped, settings, simulated, llm_dialect)
+        trio.run(_serve_until_stopped, settings, simulated, llm_dialect, sockets)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except* (ModelsError, UnknownSdkError, ScenarioError) as group:
         complaint = str(first_error(group))
-    except* (JournalError, SettingsError) as group:
+    except* SettingsError as group:
         bad_setting = str(first_error(group))
-    except* OSError as group:
-        complaint = listening_failed(settings.host, settings.port, first_error(group), or_setting=True)
     if bad_setting:
         raise BadSetting(bad_setting)
     if complaint:
         raise click.ClickException(complaint)
+
+
+def _listening(settings: Settings) -> Sequence[socket.socket]:
+    from orchestrator.server.listening import listen
+
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        complaint = listening_failed(settings.host, settings.port, error, or_setting=True)
+        raise click.ClickException(complaint) from None
+
+
+def _check_journals(settings: Settings) -> None:
+    from orchestrator.journal.directory import JournalError, check_directory
+
+    if settings.journal_dir is not None:
+        try:
+            check_directory(settings.journal_dir)
+        except JournalError as error:
+            raise BadSetting(str(error)) from None
 
 
 def _simulated_choices() -> dict[str, str]:
@@ -77,7 +108,9 @@ def _simulated_choices() -> dict[str, str]:
     }
 
 
-async def _serve_until_stopped(settings: Settings, simulated: bool, llm_dialect: str | None) -> None:
+async def _serve_until_stopped(
+    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+) -> None:
     from orchestrator.server.server import serve
 
     async with AsyncExitStack() as stack:
@@ -91,7 +124,7 @@ async def _serve_until_stopped(settings: Settings, simulated: bool, llm_dialect:
         def announce(port: int) -> None:
             click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
 
-        await serve(settings, announce)
+        await serve(settings, announce, sockets)
 
 
 @click.command()

@@ -19,6 +19,13 @@ from orchestrator.cli.commands.usage import read_settings
     multiple=True,
     help="A 16-bit WAV file to speak; one turn each. May be given several times.",
 )
+@click.option(
+    "--say",
+    "sentences",
+    metavar="TEXT",
+    multiple=True,
+    help="A text to say, with the embedded voice; one turn each. May be given several times.",
+)
 @click.option("--mode", type=click.Choice(["manual", "automatic"]), default="automatic", show_default=True)
 @click.option(
     "--out",
@@ -36,6 +43,7 @@ from orchestrator.cli.commands.usage import read_settings
 def talk(
     url: str,
     files: tuple[Path, ...],
+    sentences: tuple[str, ...],
     mode: str,
     out: Path | None,
     as_json: bool,
@@ -46,8 +54,8 @@ def talk(
 
     URL is the server's WebSocket, ws://localhost:3001/ws if not given.
     """
-    if bool(files) == microphone:
-        raise click.UsageError("Say what to send: --wav FILE, or --microphone.")
+    if [bool(files), bool(sentences), microphone].count(True) != 1:
+        raise click.UsageError("Say what to send: --say TEXT, --wav FILE, or --microphone.")
 
     import trio
 
@@ -60,7 +68,7 @@ def talk(
 
             trio.run(converse, url)
         else:
-            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
+            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences)
             if not trio.run(run_call, call):
                 raise SystemExit(1)
     except KeyboardInterrupt:

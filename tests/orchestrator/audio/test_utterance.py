@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
-from attrs import define
+from attrs import define, evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
@@ -393,3 +394,19 @@ async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
 def test_the_caller_is_served_before_running_out() -> None:
     for pacing in (LEGACY_PACING, hierarchical_pacing(24_000)):
         assert pacing.lead_ms / 1000 > RUNNING_OUT_S
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rate": 0}, "rate of Pacing is 0 Hz, but must be from 8000 to 48000"),
+        ({"chunk_ms": 0}, "chunk_ms of Pacing is 0, but must be from 1 to 10000"),
+        ({"lead_ms": -1}, "lead_ms of Pacing is -1, but must be a number, 0 or more, and finite"),
+    ],
+)
+def test_what_no_caller_can_play_is_refused_when_the_pacing_is_made(
+    fields: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        evolve(Pacing(rate=8000, chunk_ms=20, lead_ms=100), **fields)
+    assert str(caught.value) == told

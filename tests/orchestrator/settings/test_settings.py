@@ -26,6 +26,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("VANTUM_CONFIG", raising=False)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"VANTUM_{name.upper()}", raising=False)
     return tmp_path
 
 
@@ -112,7 +113,11 @@ def test_environment_wins_over_dotenv_and_dotenv_over_toml(
     monkeypatch.setenv("PORT", "3")
     settings = load_settings()
     assert (settings.port, settings.host, settings.local_threads) == (3, "dotenv", 2)
-    assert setting_origins() == {"port": "the environment", "host": ".env", "local_threads": "vantum.toml"}
+    assert setting_origins() == {
+        "port": "the environment",
+        "host": ".env, line 2",
+        "local_threads": "vantum.toml",
+    }
 
 
 def test_the_command_line_wins_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:
