@@ -24,6 +24,7 @@ from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
 from machines.facts import ErrorClass, Word
+from machines.language.packs import is_foreign
 
 CONTEXT_LIVES_SECONDS = 0.5
 """Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
@@ -34,6 +35,8 @@ AHEAD_SECONDS = 20.0
 _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
+_OF_TEXT = re.compile(r"transcript|punctuation", re.IGNORECASE)
+"""Of a 400 that refuses one text: "transcript empty or contains only punctuation" (pipecat issue 1703)."""
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -84,6 +87,8 @@ class _Segment:
     words: list[Word] = field(factory=list)
     """Times in ms, as Cartesia counts them."""
     complete: bool = False
+    unsayable: bool = False
+    """Cartesia cannot say this text."""
 
 
 @define
@@ -111,6 +116,8 @@ class CartesiaSpeechStream:
         """Those that may still bring something."""
         self._segments: deque[_Segment] = deque()
         """Not yet handed on in full, in order."""
+        self._again: deque[_Segment] = deque()
+        """To be asked for in another context, since theirs was ended because of another text."""
         self._ended = False
         self._failure: ProviderError | None = None
         self._changed = Signal()
@@ -220,6 +227,10 @@ class CartesiaSpeechStream:
         """The next piece. Raises `ProviderError` after all that came; also if nothing comes for too long."""
         await trio.lowlevel.checkpoint()
         while True:
+            while self._again:
+                await self._synthesize(self._again.popleft())
+                if self._ended and not self._again:
+                    await self.end()
             ready = self._next_ready()
             if ready is not None:
                 return ready
@@ -239,7 +250,7 @@ class CartesiaSpeechStream:
         if not segment.complete:
             return None
         self._segments.popleft()
-        return SegmentEnd(segment.number, tuple(segment.words))
+        return SegmentEnd(segment.number, tuple(segment.words), segment.unsayable)
 
     async def _wait(self) -> None:
         """Until something changes; no longer than Cartesia may be silent if it owes us something."""
@@ -270,8 +281,7 @@ class CartesiaSpeechStream:
                 self._close(context)
                 taken = True
             case "error":
-                self.fail(reported(event, self._connection.key))
-                self._forget(context)
+                self._take_error(context, event)
                 taken = True
             case _:
                 taken = kind == "phoneme_timestamps"  # never asked for
@@ -326,6 +336,19 @@ class CartesiaSpeechStream:
                 self._complete(context, segment)
         return True
 
+    def _take_error(self, context: _Context, event: object) -> None:
+        """The context is over. If it was for one text, the others of it are asked for again."""
+        refused = self._segment_of(context, event) if _is_about_text(event) else None
+        pending = self._pending(context)
+        self._forget(context)
+        if refused is None:
+            self.fail(reported(event, self._connection.key))
+            return
+        refused.unsayable = not refused.samples
+        for segment in pending[: pending.index(refused) + 1]:
+            self._complete(context, segment)
+        self._again.extend(each for each in pending if not each.complete)
+
     def _pending(self, context: _Context) -> list[_Segment]:
         """The segments of a context that are not complete, in order."""
         return [one for one in self._segments if one.context_id == context.id and not one.complete]
@@ -346,7 +369,8 @@ class CartesiaSpeechStream:
     def _close(self, context: _Context) -> None:
         """Cartesia has ended the context: what was asked of it is complete, or never will be."""
         for segment in self._pending(context):
-            if not segment.samples:
+            segment.unsayable = not segment.samples and is_foreign(segment.text, self._connection.language)
+            if not segment.samples and not segment.unsayable:
                 reason = f"{CARTESIA.vendor}: no audio came for a text"
                 self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
                 break
@@ -389,11 +413,20 @@ def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> li
     return [Word(word.text, within(word.start_ms), within(word.end_ms)) for word in words]
 
 
+def _reason(event: object) -> str:
+    said = [getattr(event, name, None) for name in ("title", "message", "error")]
+    return ": ".join(part for part in said if isinstance(part, str))
+
+
+def _is_about_text(event: object) -> bool:
+    """Whether an error refuses a text, and nothing that holds for others, too."""
+    return getattr(event, "status_code", None) == 400 and bool(_OF_TEXT.search(_reason(event)))
+
+
 def reported(event: object, key: str) -> ProviderError:
     """The failure that an error message of Cartesia's tells of, without the key."""
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
-    said = [getattr(event, name, None) for name in ("title", "message")]
-    reason = ": ".join(part for part in said if isinstance(part, str))
+    reason = _reason(event)
     return vendor_errors.reported(
         CARTESIA,
         code if isinstance(code, str) else None,

@@ -394,6 +394,11 @@ class ConversationChart(Chart[Context]):
     playback_finished = (
         closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "begin_closing"])
         | saying_goodbye.to(closing, on=["note_all_heard", "complete_answer", "begin_closing"])
+        | stay(
+            speaking,
+            cond="unsayable_reply and not calls_pending and not goodbye",
+            on=["note_all_heard", "complete_answer", "say_unsayable"],
+        )
         | speaking.to(
             running_tools,
             cond="calls_pending and not goodbye",

@@ -64,7 +64,7 @@ async def converse(
         tools: those that the model may call; without, there are none.
     """
     tools = tools or ToolRunner()
-    policy = evolve(policy, tools=tools.policies)
+    policy = evolve(policy, tools=tools.policies, language=policy.language or caller.language)
     line_ups = _line_ups(providers, watch)
     system = ConversationSystem(policy, charts, line_ups)
     draw = (random or Random()).random
