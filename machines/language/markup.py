@@ -86,8 +86,7 @@ _INVISIBLE = re.compile(
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
 _OTHER_BLANKS = re.compile("[\t\x0b\x0c\r\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-_OTHER_JOINERS = "\ufe0f\u20e3\u200c\u200d"
-_LINES = re.compile("[\x85\u2028\u2029]")
+_OTHER_LINES = re.compile("[\x85\u2028\u2029]")
 _SPEECH_TAGS = ("emotion", "speed", "volume", "break", "spell")
 """Markup that some voices take; the others leave it out."""
 _BLOCKS = frozenset(
@@ -129,6 +128,7 @@ _EMOJI = re.compile(
     "\U0001f000-\U0001faff]{0,32}"
 )
 _DRAWING = re.compile("[\u2500-\u259f]{1,64}|[\ufe00-\ufe0f\u200c\u200d\u20e3\U000e0020-\U000e007f]")
+_JOINERS = "\ufe0f\u20e3\u200c\u200d"
 _LINES = re.compile(r"\n{2,}")
 _MARKDOWN_RUN = re.compile(rf"([*_~#`])\1{{0,{_LONGEST_MARKS}}}")
 
@@ -397,7 +397,7 @@ class Reader:
                 return not (before.isdigit() and after.isdigit())
             return mark in self._emphasised and mark != "_"
         opens = not apart_after and not before.isalnum()
-        if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`"):
+        if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`]"):
             opens = False
         if run == "*" and opens and after.isdigit():
             return mark in self._emphasised  # "*69"
