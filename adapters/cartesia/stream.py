@@ -35,8 +35,7 @@ AHEAD_SECONDS = 20.0
 _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
-_OF_TEXT = re.compile(r"transcript|punctuation", re.IGNORECASE)
-"""Of a 400 that refuses one text: "transcript empty or contains only punctuation" (pipecat issue 1703)."""
+_CONTEXT_CLOSED = "context_closed"
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -58,6 +57,8 @@ class Connection(Protocol):
     settings: CartesiaSettings
     language: str
     key: str
+    has_spoken: bool
+    """Audio has come over it: the settings are ones that Cartesia takes."""
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Messages of this context go to this stream from now on."""
@@ -306,6 +307,7 @@ class CartesiaSpeechStream:
         context.last_audio = trio.current_time()
         samples = np.frombuffer(audio[: len(audio) // 2 * 2], "<i2")
         if len(samples):
+            self._connection.has_spoken = True
             segment.pieces.append(samples)
             segment.samples += len(samples)
         return True
@@ -338,7 +340,7 @@ class CartesiaSpeechStream:
 
     def _take_error(self, context: _Context, event: object) -> None:
         """The context is over. If it was for one text, the others of it are asked for again."""
-        refused = self._segment_of(context, event) if _is_about_text(event) else None
+        refused = self._segment_of(context, event) if self._refuses_text(event) else None
         pending = self._pending(context)
         self._forget(context)
         if refused is None:
@@ -348,6 +350,14 @@ class CartesiaSpeechStream:
         for segment in pending[: pending.index(refused) + 1]:
             self._complete(context, segment)
         self._again.extend(each for each in pending if not each.complete)
+
+    def _refuses_text(self, event: object) -> bool:
+        """Whether Cartesia does not take a text ("transcript empty or contains only punctuation").
+
+        That is a 400 for a context, as one for the settings is; where those have worked, it is the text.
+        """
+        status, code = getattr(event, "status_code", None), getattr(event, "error_code", None)
+        return status == 400 and code != _CONTEXT_CLOSED and self._connection.has_spoken
 
     def _pending(self, context: _Context) -> list[_Segment]:
         """The segments of a context that are not complete, in order."""
@@ -414,13 +424,10 @@ def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> li
 
 
 def _reason(event: object) -> str:
-    said = [getattr(event, name, None) for name in ("title", "message", "error")]
+    # Older errors have `error` alone; the SDK's property of that name hides it.
+    older = (getattr(event, "model_extra", None) or {}).get("error")
+    said = [getattr(event, "title", None), getattr(event, "message", None), older]
     return ": ".join(part for part in said if isinstance(part, str))
-
-
-def _is_about_text(event: object) -> bool:
-    """Whether an error refuses a text, and nothing that holds for others, too."""
-    return getattr(event, "status_code", None) == 400 and bool(_OF_TEXT.search(_reason(event)))
 
 
 def reported(event: object, key: str) -> ProviderError:

@@ -84,6 +84,8 @@ class CartesiaVoice:
         self.settings = settings
         self.language = language.replace("_", "-").split("-")[0].lower()
         self.key = key
+        self.has_spoken = False
+        """Audio has come over it."""
         self._sdk = cartesia_sdk.connection_over(socket)
         self._streams: dict[str, CartesiaSpeechStream] = {}
         """By context."""

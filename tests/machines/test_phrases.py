@@ -192,12 +192,25 @@ def test_words_are_letters_with_their_marks_and_clusters_where_there_are_no_blan
 @pytest.mark.parametrize(
     ("language", "text"),
     [
-        *(("de-DE", "Ich möchte"), ("de", "einen Tisch für"), ("fr", "je voudrais"), ("es", "quiero una mesa para")),
+        *(
+            ("de-DE", "Ich möchte"),
+            ("de", "einen Tisch für"),
+            ("fr", "je voudrais"),
+            ("es", "quiero una mesa para"),
+        ),
         *(("it", "vorrei"), ("pt", "eu queria"), ("nl", "ik wil"), ("pl", "chciałbym"), ("ru", "я хочу")),
-        *(("zh", "我想"), ("zh", "等等，"), ("ja", "明日は"), ("ko", "저는"), ("hi", "मुझे"), ("ar", "أريد"), ("ar", "نعم،")),
+        *(
+            ("zh", "我想"),
+            ("zh", "等等，"),
+            ("ja", "明日は"),
+            ("ko", "저는"),
+            ("hi", "मुझे"),
+            ("ar", "أريد"),
+            ("ar", "نعم،"),
+        ),
         *(("th", "ผมอยาก"), ("", "我想"), ("en", "मुझे"), ("zh", "那……")),
     ],
-)  # fmt: skip
+)
 def test_these_sound_unfinished_in_their_language(language: str, text: str) -> None:
     assert sounds_unfinished(text, language)
 
@@ -205,10 +218,23 @@ def test_these_sound_unfinished_in_their_language(language: str, text: str) -> N
 @pytest.mark.parametrize(
     ("language", "text"),
     [
-        *(("de", "Einen Tisch bitte"), ("de", "Ja."), ("de", "I want to die"), ("fr", "demain matin"), ("zh", "好的")),
-        *(("zh", "六点。"), ("ja", "こんにちは"), ("hi", "ठीक है।"), ("ar", "شكرا"), ("th", "ขอบคุณครับ"), ("el", "ναι;")),
+        *(
+            ("de", "Einen Tisch bitte"),
+            ("de", "Ja."),
+            ("de", "I want to die"),
+            ("fr", "demain matin"),
+            ("zh", "好的"),
+        ),
+        *(
+            ("zh", "六点。"),
+            ("ja", "こんにちは"),
+            ("hi", "ठीक है।"),
+            ("ar", "شكرا"),
+            ("th", "ขอบคุณครับ"),
+            ("el", "ναι;"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_these_do_not_in_theirs(language: str, text: str) -> None:
     assert sounds_unfinished(text, language) == (text in ("ναι;", "I want to die"))
 
@@ -216,12 +242,30 @@ def test_these_do_not_in_theirs(language: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("language", "text"),
     [
-        *(("de", "Ja, genau."), ("fr", "Ouais, d'accord."), ("es", "Sí, claro."), ("it", "Va bene"), ("pt", "Tá bom")),
-        *(("nl", "ja precies"), ("pl", "no tak"), ("tr", "evet, tamam"), ("ru", "Угу, понятно."), ("zh", "嗯嗯，好的。")),
-        *(("ja", "はい、そうですね"), ("ko", "네, 알겠습니다"), ("hi", "हाँ, ठीक है"), ("hi", "theek hai"), ("ar", "نعم، طيب")),
+        *(
+            ("de", "Ja, genau."),
+            ("fr", "Ouais, d'accord."),
+            ("es", "Sí, claro."),
+            ("it", "Va bene"),
+            ("pt", "Tá bom"),
+        ),
+        *(
+            ("nl", "ja precies"),
+            ("pl", "no tak"),
+            ("tr", "evet, tamam"),
+            ("ru", "Угу, понятно."),
+            ("zh", "嗯嗯，好的。"),
+        ),
+        *(
+            ("ja", "はい、そうですね"),
+            ("ko", "네, 알겠습니다"),
+            ("hi", "हाँ, ठीक है"),
+            ("hi", "theek hai"),
+            ("ar", "نعم، طيب"),
+        ),
         *(("th", "ครับ"), ("en", "嗯嗯"), ("", "uh-huh")),
     ],
-)  # fmt: skip
+)
 def test_each_language_has_its_backchannels(language: str, text: str) -> None:
     assert without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language)) == ()
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from machines.language import markup
 from machines.segments import MAX_SEGMENT, Segment, Segmenter
 
-
 Tracer = Callable[[FrameType, str, Any], Any]
 
 
