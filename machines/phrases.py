@@ -13,10 +13,13 @@ from machines.language.scripts import (
     CLAUSES,
     CLOSERS,
     ENDS,
+    GREEK,
+    GREEK_QUESTION,
     SPACED_CLAUSES,
     SPACED_ENDS,
     WORD,
     is_unspaced,
+    main_script,
     pieces_of,
 )
 
@@ -55,6 +58,8 @@ def sounds_unfinished(text: str, language: str = "") -> bool:
     stripped = text.rstrip().rstrip("".join(CLOSERS))
     if not stripped or stripped[-1] in SPACED_ENDS or stripped[-1] in ENDS:
         return stripped.endswith(_ELLIPSES)
+    if stripped[-1] == GREEK_QUESTION and main_script(stripped) is GREEK:
+        return False
     if stripped[-1] in SPACED_CLAUSES or stripped[-1] in CLAUSES or stripped[-1] == "-":
         return True
     last = stripped.split()[-1].casefold()

@@ -1,8 +1,8 @@
 """Cuts a stream of generated text into segments that can be spoken, as early as they sound natural.
 
-A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence, an
-item of a list or a paragraph. What ends a sentence depends on the script (`language/scripts.py`), abbreviations
-on the language (`language/packs.py`). The first segment may end at a clause already, so that the caller hears
+A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence, an item
+of a list or a paragraph. What ends a sentence depends on the script (`language/scripts.py`), abbreviations on
+the language (`language/packs.py`). The first segment may end at a clause already, so that the caller hears
 something soon; no segment is longer than `MAX_SEGMENT`. What is markup is decided by `language/markup.py`.
 
 However the text is divided, the segments are the same; every token of it is looked at a few times at most.

@@ -16,6 +16,7 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
+from machines.language.scripts import joined
 from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
@@ -277,7 +278,7 @@ def history_holds_only_heard_words(moment: CheckedStep) -> str | None:
     # After an answer that was stopped, another may have begun within the same step.
     observed = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
     at_ms = moment.steps[-1].fact.at_ms
-    answer, whole = history[-1].text, " ".join(text for text in observed.said if text)
+    answer, whole = history[-1].text, joined(*observed.said)
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
@@ -430,7 +431,7 @@ def what_was_voiced_is_not_said_again(moment: CheckedStep) -> str | None:
     for observed, step in moment.each_step():
         if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms >= FIRST_WORD_MS:
             again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
-            if observed.said and " ".join(again) == " ".join(observed.said):
+            if observed.said and joined(*again) == joined(*observed.said):
                 return f"all of {again} is said again, after {step.fact.voiced_ms:.0f} ms of it"
     return None
 

@@ -198,7 +198,8 @@ def test_words_are_letters_with_their_marks_and_clusters_where_there_are_no_blan
             ("fr", "je voudrais"),
             ("es", "quiero una mesa para"),
         ),
-        *(("it", "vorrei"), ("pt", "eu queria"), ("nl", "ik wil"), ("pl", "chciałbym"), ("ru", "я хочу")),
+        *(("it", "vorrei"), ("pt", "eu queria"), ("nl", "ik wil")),
+        *(("pl", "chciałbym"), ("ru", "я хочу")),
         *(
             ("zh", "我想"),
             ("zh", "等等，"),
@@ -221,7 +222,6 @@ def test_these_sound_unfinished_in_their_language(language: str, text: str) -> N
         *(
             ("de", "Einen Tisch bitte"),
             ("de", "Ja."),
-            ("de", "I want to die"),
             ("fr", "demain matin"),
             ("zh", "好的"),
         ),
@@ -236,7 +236,7 @@ def test_these_sound_unfinished_in_their_language(language: str, text: str) -> N
     ],
 )
 def test_these_do_not_in_theirs(language: str, text: str) -> None:
-    assert sounds_unfinished(text, language) == (text in ("ναι;", "I want to die"))
+    assert not sounds_unfinished(text, language)
 
 
 @pytest.mark.parametrize(
