@@ -5,24 +5,19 @@ SHELL := /bin/sh
 BIN := .venv/bin
 REQUIREMENTS := .ci/requirements
 
-.PHONY: help run test bench check diagrams requirements clean models tools python
+.PHONY: help run test test-fast static bench check diagrams requirements clean models tools python
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.run models ## install everything, then serve http://localhost:3001/
 	@exec $(BIN)/vantum serve
 
 # A file's tests run in one process, since they share what is dear to make. (By groups, pytest-xdist 3.8 cannot do
 # that with pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386.)
-test: .venv/.test tools models ## install everything, then check and test
-	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ."; exit 1; }
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-	@$(BIN)/vantum diagrams --check
+test: .venv/.test tools models static ## install everything, then check and test
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
@@ -31,6 +26,17 @@ test: .venv/.test tools models ## install everything, then check and test
 	  $(BIN)/coverage report --include="$$room/*" --fail-under=90 >/dev/null \
 	    || { echo "Less than 90 % of $$room/ is covered by the tests."; exit 1; }; \
 	done
+
+test-fast: .venv/.test static ## check, and run the tests that take no time: under a minute
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  -m "not slow and not repeats and not models and not browser and not node"
+
+static: .venv/.test
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/vantum diagrams --check
 
 bench: .venv/.test models ## run the benchmarks
 	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done

@@ -1,11 +1,12 @@
-"""The narrow interfaces between the orchestrator and providers, one per role.
+"""The interfaces of providers, one for each role: voice activity, turn detection, speech to text, language
+model, text to speech.
 
-An adapter translates: our calls into the vendor's requests, the vendor's messages into our facts. It holds no
-decision: no retry, no fallback, no state of the conversation. Whatever goes wrong at the provider comes out
-as `ProviderError`; cancellation comes out as `trio.Cancelled`.
+An adapter translates our calls into the vendor's requests, and the vendor's messages into our facts. It
+decides nothing: it does not retry, does not fall back, and keeps no state of the conversation. Whatever goes
+wrong at the provider is raised as `ProviderError`; cancellation is raised as `trio.Cancelled`.
 
-Audio inside the program is a one-dimensional `numpy.ndarray` of `int16`, mono; its rate is stated by the
-interface it passes.
+Audio inside the program is a one-dimensional `numpy.ndarray` of `int16`, mono. Each interface states its
+sample rate.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ Samples = npt.NDArray[np.int16]
 """Mono PCM, one element a sample."""
 
 Emit = Callable[[Fact], None]
-"""Puts a fact into the conversation's inbox. Never blocks; may be called from the Trio thread only."""
+"""Puts a fact into the conversation's inbox. Never blocks. To be called from the Trio thread only."""
 
 LISTENING_RATE = 16_000
-"""Hz. The rate that voice activity and speech to text are fed with."""
+"""Hz. The sample rate of the audio that voice activity and speech to text are given."""
 TELEPHONE_RATE = LISTENING_RATE // 2
-"""Hz. The rate of telephone networks."""
+"""Hz. The sample rate of telephone networks."""
 
 
 class ProviderError(Exception):
-    """A provider failed. `failure` says how, in terms the machines understand."""
+    """A provider failed. `failure` says how, in terms of the machines."""
 
     def __init__(self, error_class: ErrorClass, message: str, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
@@ -46,13 +47,13 @@ class ProviderError(Exception):
 
 
 class VoiceDetector(Protocol):
-    """The voice activity of one caller. Made by `VoiceActivity.open()`; holds that caller's filter state."""
+    """The voice activity of one caller, with that caller's filter state. Made by `VoiceActivity.open()`."""
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
-        """Take samples at `LISTENING_RATE`; return the whole windows they complete.
+        """Take samples at `LISTENING_RATE`; return the windows that are now complete.
 
         Each is (the window's samples, the probability from 0 to 1 that it holds speech). Samples that do not
-        fill a window are kept for the next call, so nothing is lost and nothing is returned twice.
+        fill a window are kept for the next call, so no sample is lost or returned twice.
         """
         ...
 
@@ -70,19 +71,19 @@ class VoiceActivity(Protocol):
 # --- ends of turns ----------------------------------------------------------------------------------------
 
 TURN_MODEL_MS = 8000
-"""No more audio than this is heard by a turn model."""
+"""A turn model uses at most this much audio, the newest."""
 
 
 class TurnModel(Protocol):
-    """A model that hears whether a caller who pauses has finished, loaded once per process."""
+    """A model that says whether a caller who pauses has finished, loaded once per process."""
 
     name: str
 
     async def completeness(self, samples: Samples) -> float:
-        """The probability, from 0 to 1, that nothing follows on `samples`: a turn up to its pause.
+        """The probability, from 0 to 1, that the turn is over, given its audio up to the pause.
 
-        At `LISTENING_RATE`; of a long turn the last `TURN_MODEL_MS` are enough. Any exception means that the
-        model failed.
+        `samples` are at `LISTENING_RATE`; of a long turn the last `TURN_MODEL_MS` are enough. Any exception
+        means that the model failed.
         """
         ...
 
@@ -92,46 +93,46 @@ class TurnModel(Protocol):
 
 @frozen
 class Settled:
-    """What a link has understood of a turn so surely that its audio need not be heard again."""
+    """The part of a turn whose words are certain, so that another link need not be sent its audio again."""
 
     text: str = ""
     confidence: float = 0.0
     samples: int = 0
-    """All samples sent on this link up to here are accounted for by `text` (or hold none of the turn's
-    words); counted from the link's first sample, so not from the turn's beginning, at `LISTENING_RATE`."""
+    """`text` has the words of all samples sent on this link up to here. Counted at `LISTENING_RATE` from the
+    link's first sample, not from the turn's."""
 
 
 class Transcriber(Protocol):
     """An open speech-to-text link of one conversation.
 
-    Reports by emitting `TranscriptInterim`, `TranscriptFinal` and `TranscriptionFailed` facts, each naming
-    its turn. A provider that decides about turns itself (`SpeechToText.ends_turns`) also emits
-    `EagerEndOfTurn`, `TurnResumed` and `EndOfTurn`.
+    It emits `TranscriptInterim`, `TranscriptFinal` and `TranscriptionFailed` facts, each of which names its
+    turn. A provider that decides about turns itself (`SpeechToText.ends_turns`) also emits `EagerEndOfTurn`,
+    `TurnResumed` and `EndOfTurn`.
     """
 
     def settled(self, turn: int) -> Settled:
-        """What need not be sent again of a turn without a final transcript, should the link have died.
+        """The part of a turn, which has no final transcript, that a new link need not be sent again.
 
-        May be asked at any time, also after the link has ended. A turn it does not know is not settled.
+        May be called at any time, also after the link has ended. Of an unknown turn nothing is settled.
         """
         ...
 
     def begin_turn(self, turn: int) -> None:
-        """Audio sent from now on belongs to `turn`; what was heard of an unfinalized turn is dropped.
+        """Audio sent from now on belongs to `turn`. The words of a turn that was not finalized are dropped.
 
-        The last few hundred ms of audio already sent are taken into the new turn, since a turn is begun
-        only after its first sound was noticed.
+        The last few hundred ms of audio sent before belong to the new turn, too, since a turn begins only
+        after its first sound was detected.
         """
         ...
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        """Take one window of audio at `LISTENING_RATE`. Blocks only for back-pressure."""
+        """Send one window of audio at `LISTENING_RATE`. Blocks only for back-pressure."""
         ...
 
     def finalize(self, turn: int) -> None:
-        """Ask for the `TranscriptFinal` of `turn`, the words of all audio sent before this call.
+        """Ask for the `TranscriptFinal` of `turn`: the words of all audio sent before this call.
 
-        Audio sent after it belongs to the turn that `begin_turn` opens next.
+        Audio sent after this call belongs to the turn that `begin_turn` begins next.
         """
         ...
 
@@ -141,22 +142,22 @@ class SpeechToText(Protocol):
 
     name: str
     ends_turns: bool
-    """It decides when a turn is over, and says so."""
+    """Whether it decides itself when a turn is over, and emits facts about that."""
 
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
-        """Open a link; entering the context returns when it is usable.
+        """Open a link; entering the context returns when the link can be used.
 
-        Raises `ProviderError` on entering; a link that dies later makes the context's body be cancelled and
-        `ProviderError` come out of it.
+        Raises `ProviderError` on entering. If the link dies later, the body of the context is cancelled and
+        `ProviderError` is raised from it.
         """
         ...
 
 
 @runtime_checkable
 class HearsTelephones(Protocol):
-    """Speech to text that takes in what a telephone network carries as it is, not converted to another rate.
+    """Speech to text that takes the audio of telephone networks as it is, without resampling.
 
-    Its interface besides that of `SpeechToText`, where a provider has it.
+    A provider may have this interface besides that of `SpeechToText`.
     """
 
     def for_telephones(self) -> SpeechToText:
@@ -166,9 +167,9 @@ class HearsTelephones(Protocol):
 
 @runtime_checkable
 class TelephoneTranscriber(Transcriber, Protocol):
-    """A link of which `rate` says at how many Hz `send` takes the windows of a telephone call.
+    """A link whose `rate` is the sample rate, in Hz, of the windows that `send` takes in a telephone call.
 
-    Either `LISTENING_RATE` or `TELEPHONE_RATE`, and then a window has half as many samples.
+    It is `LISTENING_RATE`, or `TELEPHONE_RATE` with windows of half as many samples.
     """
 
     rate: int
@@ -198,17 +199,17 @@ class LanguageModel(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
         """Stream the answer to `messages` (system message first), in pieces of text as they arrive.
 
-        The model may ask for calls of `tools`: each comes as a `ToolCall` when it is complete, and calls come
-        after all text. Empty pieces are signs of life: a call is being written. Messages tell of earlier
-        calls and their results in `Message.calls`; a result that is None is not known yet.
+        The model may ask for calls of `tools`. Each is yielded as a `ToolCall` when it is complete, after all
+        text; empty pieces mean that a call is being written. `Message.calls` holds earlier calls with their
+        results; a result that is None is not known yet.
 
-        Leaving the context stops the generation at the provider. Entering or iterating raises
+        Leaving the context stops the generation at the provider. Entering and iterating may raise
         `ProviderError`.
         """
         ...
 
     async def check(self) -> None:
-        """Return when the provider can be used; raise `ProviderError` otherwise."""
+        """Return if the provider can be used; raise `ProviderError` otherwise."""
         ...
 
 
@@ -225,7 +226,7 @@ class SpokenAudio:
 
 @frozen
 class SegmentEnd:
-    """All audio of a segment was delivered. `words` is empty where the provider reports no times."""
+    """All audio of a segment was delivered. `words` is empty if the provider does not report times."""
 
     segment: int
     words: tuple[Word, ...] = ()
@@ -235,7 +236,7 @@ class SegmentEnd:
 
 
 class SpeechStream(Protocol):
-    """The voice of one answer: texts go in segment by segment, audio comes out in the same order."""
+    """The speech of one answer: texts go in segment by segment, audio comes out in the same order."""
 
     sample_rate: int
     """Hz of the audio that comes out."""
@@ -245,7 +246,7 @@ class SpeechStream(Protocol):
         ...
 
     async def end(self) -> None:
-        """No more segments will come; iteration ends after the last one's `SegmentEnd`."""
+        """Say that no more segments will come. Iteration ends after the `SegmentEnd` of the last one."""
         ...
 
     def __aiter__(self) -> AsyncIterator[SpokenAudio | SegmentEnd]:
@@ -259,8 +260,8 @@ class Voice(Protocol):
     def speak(self, sample_rate: int, voice_id: str | None) -> AbstractAsyncContextManager[SpeechStream]:
         """Open a stream for one answer, at `sample_rate` Hz if the provider can, else at its own rate.
 
-        An unknown `voice_id`, or None, means the provider's default voice.
-        Leaving the context before the end cancels the synthesis at the provider.
+        None or an unknown `voice_id` stands for the provider's default voice. Leaving the context before the
+        end cancels the synthesis at the provider.
         """
         ...
 
@@ -271,5 +272,5 @@ class TextToSpeech(Protocol):
     name: str
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
-        """Open a link; entering returns when it is usable. Raises `ProviderError`."""
+        """Open a link; entering the context returns when it can be used. Raises `ProviderError`."""
         ...

@@ -1,4 +1,4 @@
-"""G.711 µ-law, the audio of telephone lines: one byte a sample, by tables.
+"""G.711 µ-law, the audio format of telephone lines: one byte a sample, converted by tables.
 
 Companding of ITU-T G.711 on 16-bit samples, as G.191's `ulaw_compress` and `ulaw_expand` do it: 14 bits
 count, in eight segments of sixteen steps each.
@@ -13,10 +13,10 @@ from adapters.interfaces import Samples
 
 _BIAS = 0x84
 _LOUDEST = 0x7F7B
-"""What is louder is clipped."""
+"""Louder samples are clipped to this."""
 
 SILENCE = b"\xff"
-"""A sample of silence."""
+"""One sample of silence."""
 
 
 def _decoding_table() -> Samples:
@@ -27,7 +27,7 @@ def _decoding_table() -> Samples:
 
 
 def _encoding_table() -> npt.NDArray[np.uint8]:
-    """By the sample's bits as an unsigned number."""
+    """The µ-law byte for each sample; the index is the sample's bits as an unsigned number."""
     sample = np.arange(65_536, dtype=np.uint16).view(np.int16).astype(np.int32)
     # G.191 drops the two lowest bits of negative samples by their complement, not by rounding towards zero.
     magnitude = np.minimum(np.where(sample < 0, (~sample >> 2 << 2), sample >> 2 << 2), _LOUDEST & ~3) + _BIAS
@@ -49,5 +49,5 @@ def from_mulaw(data: bytes) -> Samples:
 
 
 def to_mulaw(samples: Samples) -> bytes:
-    """Samples as µ-law bytes; the least and the loudest 16-bit values are clipped to what µ-law can say."""
+    """Samples as µ-law bytes; the largest 16-bit values are clipped to the range of µ-law."""
     return _ENCODED[samples.astype(np.int16, copy=False).view(np.uint16)].tobytes()

@@ -1,4 +1,4 @@
-"""The wait that a server asks for in the headers of its refusal."""
+"""How long a server that refuses a request asks to wait, by its `Retry-After` headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """`retry-after-ms`, or `Retry-After` as seconds or as a date. `headers` have lower-case names."""
+    """From `retry-after-ms`, or `retry-after` in seconds or as a date. `headers` have lower-case names."""
     for name, unit_ms in (("retry-after-ms", 1), ("retry-after", 1000)):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,9}(\.\d+)?", value):

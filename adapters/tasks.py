@@ -33,10 +33,10 @@ class Signal:
 
 @asynccontextmanager
 async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run the task beside the block; when the block is left, the task is cancelled and has ended.
+    """Run the task beside the block. When the block is left, the task is cancelled, and has ended.
 
-    An exception of the block comes out as it is, not inside a group as it would out of a nursery. An
-    exception of the task cancels the block and comes out in a group.
+    An exception of the block comes out as it is, not in a group as from a nursery. An exception of the task
+    cancels the block and comes out in a group.
     """
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -52,7 +52,10 @@ async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 @contextmanager
 def sole_error() -> Iterator[None]:
-    """Around a nursery or task group: of a group of one error, that error is raised; several stay a group."""
+    """Unwrap a group of one error that comes out of the block; a group of several stays as it is.
+
+    For a nursery or task group that is an implementation detail of the code in the block.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
@@ -63,12 +66,12 @@ def sole_error() -> Iterator[None]:
         try:
             raise error
         finally:
-            # What was being handled when it was first raised, not the group around it.
+            # The context with which it was first raised, not the group.
             error.__context__ = context
 
 
 def errors_in(error: BaseException) -> Iterator[BaseException]:
-    """The errors of a group, however deep in nurseries they were; an error alone is its own."""
+    """All errors of a group and of the groups in it; of an error alone, that error."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from errors_in(each)
@@ -77,5 +80,5 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_error(error: BaseException) -> Any:
-    """The first of them: a task fails for one reason. The caller's `except*` knows its type."""
+    """The first of `errors_in`: a task fails for one reason. The caller's `except*` knows its type."""
     return next(errors_in(error))

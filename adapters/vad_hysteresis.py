@@ -1,6 +1,6 @@
-"""From probabilities of speech to facts: speech began, speech ended after so many ms.
+"""Hysteresis of voice activity: turns probabilities of speech into `SpeechStarted` and `SpeechStopped`.
 
-Pure; time is counted in audio. A gate belongs to one caller and is asked about one window after the other.
+Pure; time is counted in audio. Each caller has a `VadHysteresis`, which is given window after window.
 """
 
 from __future__ import annotations
@@ -11,38 +11,39 @@ from machines.facts import Fact, SpeechStarted, SpeechStopped
 
 
 @frozen
-class VoiceGateSettings:
+class VadSettings:
     """When voice counts as speech.
 
-    The thresholds are those of Silero's own `get_speech_timestamps`. Two windows of onset keep single clicks
-    out and still announce speech within 100 ms; three windows of hangover bridge the silence of a plosive.
+    The thresholds are those of Silero's own `get_speech_timestamps`. An onset of two windows ignores single
+    clicks and still announces speech within 100 ms; a hangover of three windows bridges the silence of a
+    plosive.
     """
 
     start_threshold: float = 0.5
     """Probability from which a window is voice."""
     stop_threshold: float = 0.35
-    """Probability under which a window is silence; between the two, things stay as they are."""
+    """Probability below which a window is silence. Between the two thresholds nothing changes."""
     onset_ms: float = 64
-    """So much voice without silence in between is speech."""
+    """Voice of this length without silence in between is speech."""
     hangover_ms: float = 96
-    """So much silence without voice in between ends it."""
+    """Silence of this length without voice in between ends the speech."""
 
 
 @define
 class VadHysteresis:
-    """The speech of one caller."""
+    """Whether one caller is speaking."""
 
-    settings: VoiceGateSettings = field(factory=VoiceGateSettings)
+    settings: VadSettings = field(factory=VadSettings)
     speaking: bool = field(default=False, init=False)
     _voice_ms: float = field(default=0, init=False)
-    """From the onset to the end of the last window of voice."""
+    """Length from the onset to the end of the last window of voice."""
     _since_voice_ms: float = field(default=0, init=False)
-    """From there to now."""
+    """Length since the last window of voice."""
     _silence_ms: float = field(default=0, init=False)
-    """The silence in that."""
+    """The part of `_since_voice_ms` that is silence."""
 
     def take(self, probability: float, window_ms: float) -> list[Fact]:
-        """The next window lasts `window_ms` and holds speech with this probability."""
+        """Process the next window, of `window_ms`, which holds speech with this probability."""
         if probability >= self.settings.start_threshold:
             return self._voice(window_ms)
         self._since_voice_ms += window_ms
@@ -51,13 +52,13 @@ class VadHysteresis:
         return []
 
     def end(self) -> list[Fact]:
-        """The audio ends here; the gate is ready for another stream."""
+        """Process the end of the audio. Afterwards another stream may follow."""
         facts: list[Fact] = [SpeechStopped(self._voice_ms)] if self.speaking else []
         self._forget()
         return facts
 
     def _voice(self, window_ms: float) -> list[Fact]:
-        # What lies between two windows of voice belongs to the speech.
+        # Everything between two windows of voice belongs to the speech.
         gap_ms = self._since_voice_ms if self._voice_ms else 0
         self._voice_ms += gap_ms + window_ms
         self._since_voice_ms = self._silence_ms = 0

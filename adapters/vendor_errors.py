@@ -1,6 +1,6 @@
-"""What goes wrong at Deepgram and Cartesia, in the terms that the machines understand: one table per vendor.
+"""Classification of Deepgram's and Cartesia's errors as `ErrorClass`: one table for each vendor.
 
-An error is classed by what is made for machines to read (HTTP status, close code, error code, type of the
+An error is classified by what programs are meant to read (HTTP status, close code, error code, type of the
 exception), never by the words of a message.
 """
 
@@ -20,23 +20,23 @@ from machines.facts import ErrorClass
 
 
 class UnknownSdkError(Exception):
-    """The installed SDK differs from the one that the adapter knows."""
+    """The installed SDK is not the one that the adapter was written for."""
 
 
 @frozen
 class ErrorTable:
-    """How one vendor's errors are classed. A code stands above a status or a close code."""
+    """How one vendor's errors are classified. A code takes precedence over a status or a close code."""
 
     vendor: str
     by_status: Mapping[int, ErrorClass]
-    """HTTP statuses, of a refused handshake or inside an error message."""
+    """By HTTP status, of a refused handshake or inside an error message."""
     by_close_code: Mapping[int, ErrorClass]
-    """WebSocket close codes."""
+    """By WebSocket close code."""
     by_code: Mapping[str, ErrorClass] = field(factory=dict)
-    """The vendor's own codes, in error messages or at the beginning of a close reason."""
+    """By the vendor's own code, in an error message or at the beginning of a close reason."""
 
     def status(self, status: int) -> ErrorClass:
-        """A status that is not in the table: 4xx will fail again, all others may not."""
+        """The class of an HTTP status. Of those not in the table, 4xx are fatal and all others transient."""
         unknown = ErrorClass.FATAL if 400 <= status < 500 else ErrorClass.TRANSIENT
         return self.by_status.get(status, unknown)
 
@@ -69,7 +69,8 @@ _BY_CLOSE_CODE: Mapping[int, ErrorClass] = {
     1012: ErrorClass.CONNECTION,
     1013: ErrorClass.TRANSIENT,
 }
-"""RFC 6455, section 7.4.1, and the IANA registry. Nobody asked the vendor to close: so 1000 is a loss too."""
+"""RFC 6455, section 7.4.1, and the IANA registry. 1000 is a loss too, since nobody asked the vendor to
+close."""
 
 DEEPGRAM = ErrorTable(
     "deepgram",
@@ -109,7 +110,7 @@ BY_EXCEPTION: tuple[tuple[type[BaseException], ErrorClass], ...] = (
     (trio.ClosedResourceError, ErrorClass.CONNECTION),
     (OSError, ErrorClass.CONNECTION),
 )
-"""The first that fits counts; Trio, `websockets` and the operating system raise them for any vendor."""
+"""The first that matches counts. Trio, `websockets` and the operating system raise these for any vendor."""
 
 BROKEN = (ConnectionClosed, InvalidHandshake, TimeoutError, trio.TooSlowError, OSError)
 BROKEN_ON_SENDING = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -125,13 +126,13 @@ _ABNORMAL = 1006
 def refused(
     table: ErrorTable, status: int, headers: Mapping[str, str], reason: str, key: str
 ) -> ProviderError:
-    """The vendor refused the connection with an HTTP status. `headers` have lower-case names."""
+    """The error of a connection refused with an HTTP status. `headers` have lower-case names."""
     message = f"{table.vendor}: HTTP {status}: {printable(reason, key)}"
     return ProviderError(table.status(status), message, retry_after_ms(headers))
 
 
 def closed(table: ErrorTable, code: int, reason: str, key: str) -> ProviderError:
-    """The vendor closed the WebSocket, or it was lost (1006)."""
+    """The error of a WebSocket that the vendor closed, or that was lost (1006)."""
     named = _CODE.match(reason)
     error_class = table.by_code.get(named[0]) if named else None
     message = f"{table.vendor}: closed with {code}: {printable(reason, key)}"
@@ -139,7 +140,7 @@ def closed(table: ErrorTable, code: int, reason: str, key: str) -> ProviderError
 
 
 def reported(table: ErrorTable, code: str | None, status: int | None, reason: str, key: str) -> ProviderError:
-    """The vendor said in a message that something failed."""
+    """The error that a message of the vendor reports."""
     error_class = table.by_code.get(code) if code else None
     if error_class is None:
         error_class = table.status(status) if status else ErrorClass.TRANSIENT
@@ -148,7 +149,7 @@ def reported(table: ErrorTable, code: str | None, status: int | None, reason: st
 
 
 def broken(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
-    """The connection could not be made, was closed, or broke without a word."""
+    """The error of a connection that could not be made, was closed, or broke."""
     if isinstance(error, InvalidStatus):
         headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
         return refused(table, error.response.status_code, headers, _refusal(error), key)
@@ -161,7 +162,7 @@ def broken(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
 
 
 def _refusal(error: InvalidStatus) -> str:
-    """Deepgram says why in a header, Cartesia in the body."""
+    """The reason for a refused handshake: Deepgram gives it in a header, Cartesia in the body."""
     said = error.response.headers.get("dg-error") or (error.response.body or b"")[:2000]
     return said if isinstance(said, str) else bytes(said).decode(errors="replace")
 
@@ -178,5 +179,5 @@ def _closed_by_either(table: ErrorTable, error: ConnectionClosed, key: str) -> P
 
 
 def late(table: ErrorTable, what: str) -> ProviderError:
-    """The vendor did not do `what` in time."""
+    """The error of a vendor that is late: `what` says what did not come."""
     return ProviderError(ErrorClass.TIMEOUT, f"{table.vendor}: {what}")

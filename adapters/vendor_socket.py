@@ -1,8 +1,8 @@
-"""A WebSocket to a vendor, on Trio, with one writer, a bounded end and an honest reason when it dies.
+"""A WebSocket to a vendor, on Trio: one task writes, closing takes bounded time, and errors say why it died.
 
-The protocol is spoken by `websockets` on a TCP stream that is ours. Sending hands a message to the one task
-that writes, so that cancelling whoever sends never leaves half a frame on the wire; that task, and the
-closing handshake, outlive a cancelled call for `close_seconds` at most.
+`websockets` implements the protocol on a TCP stream of ours. Sending hands a message to the one task that
+writes, so cancelling the sender never leaves half a frame on the wire. That task and the closing handshake
+outlive a cancelled call by `close_seconds` at most.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ OpenStream = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Connects to a host and port."""
 
 _LOGGER = logging.Logger("vendor sockets", logging.CRITICAL + 1)
-"""`websockets` logs requests with their headers, and so keys; what goes wrong comes out as exceptions."""
+"""Logs nothing: `websockets` would log request headers with the keys in them. Errors are raised anyway."""
 
 
 @frozen
 class SocketLimits:
-    """How long a vendor may take. In seconds, but for `queued`."""
+    """How long a vendor may take, in seconds; `queued` is a number of messages."""
 
     connect_seconds: float = 10.0
-    """TCP, TLS and the opening handshake together (the reference's `TTS`/`STT` connection time-out)."""
+    """For TCP, TLS and the opening handshake together (the reference's `TTS`/`STT` connection time-out)."""
     ping_seconds: float = 5.0
-    """A ping is sent this often; the SDKs' own interval of 20 s is too long for a call."""
+    """The interval of pings. That of the SDKs, 20 s, is too long for a call."""
     pong_seconds: float = 4.0
-    """An unanswered ping is the end of the link after this."""
+    """A ping that is not answered within this ends the link."""
     send_seconds: float = 4.0
-    """A message that the vendor does not take off the wire for this long is the end of the link."""
+    """A message that cannot be written within this ends the link."""
     close_seconds: float = 1.0
     queued: int = 64
-    """Messages that wait to be written before `send` blocks."""
+    """Messages that may wait to be written before `send` blocks."""
 
 
 class VendorSocket:
-    """An open WebSocket as the SDKs expect one: they send to it, receive from it, and parse by themselves."""
+    """An open WebSocket as the SDKs expect it: they send to it, receive from it, and parse the messages."""
 
     def __init__(self, connection: ClientConnection, limits: SocketLimits) -> None:
         self._connection = connection
@@ -55,16 +55,16 @@ class VendorSocket:
         self._failure: trio.TooSlowError | None = None
 
     async def send(self, message: str | bytes) -> None:
-        """Hand over a message for writing. Cancelling it means that nothing, or all of it, is sent.
+        """Hand over a message for writing. If this is cancelled, all of the message is sent or nothing.
 
         Raises `trio.BrokenResourceError` once the connection is lost; `recv` says why.
         """
         await self._outgoing.send(message)
 
     async def recv(self, decode: bool | None = None) -> str | bytes:
-        """The next message. Raises `ConnectionClosed`, or `TooSlowError` for a vendor that stopped taking.
+        """The next message. Raises `ConnectionClosed`, or `TooSlowError` if the vendor stopped reading.
 
-        Cancelling it loses nothing.
+        Cancelling this loses no message.
         """
         try:
             message: str | bytes = await self._connection.recv(decode)
@@ -78,11 +78,11 @@ class VendorSocket:
         return self
 
     async def __anext__(self) -> str | bytes:
-        """As `recv`: also a proper close by the vendor is an exception, since nobody asked it to."""
+        """As `recv`. A proper close by the vendor is an exception, too, since nobody asked for it."""
         return await self.recv()
 
     async def write_until_closed(self) -> None:
-        """The one writer: works until `finish`, or until the connection is lost."""
+        """Write the messages, until `finish` or until the connection is lost."""
         with self._to_write:
             async for message in self._to_write:
                 with trio.move_on_after(self._limits.send_seconds) as scope:
@@ -91,13 +91,13 @@ class VendorSocket:
                     except ConnectionClosed:
                         return
                 if scope.cancelled_caught:
-                    # Part of a frame may be on the wire: there is no way to go on.
+                    # Part of a frame may be on the wire, so the connection cannot be used any more.
                     self._failure = trio.TooSlowError("takes nothing that is sent to it")
                     await trio.aclose_forcefully(self._connection.stream)
                     return
 
     def finish(self) -> None:
-        """Nothing more will be sent; what waits is still written."""
+        """Say that no more messages will be sent. Those that wait are still written."""
         self._outgoing.close()
 
 
@@ -109,10 +109,10 @@ async def open_vendor_socket(
     limits: SocketLimits | None = None,
     open_stream: OpenStream = trio.open_tcp_stream,
 ) -> AsyncIterator[VendorSocket]:
-    """Connect to a `ws:` or `wss:` URL; leaving the block, also by cancellation, closes the connection.
+    """Connect to a `ws:` or `wss:` URL. Leaving the block, also by cancellation, closes the connection.
 
-    Raises `OSError`, `websockets.exceptions.InvalidHandshake` (`InvalidStatus` if the vendor refused), or
-    `TimeoutError` on entering; nothing of its own afterwards.
+    Entering raises `OSError`, `TimeoutError` or `websockets.exceptions.InvalidHandshake` (`InvalidStatus` if
+    the vendor refused). Nothing is raised afterwards.
     """
     limits = limits or SocketLimits()
     async with _plain_nursery() as nursery:
@@ -125,7 +125,7 @@ async def open_vendor_socket(
 
 
 class _Holder:
-    """Holds a connection open in a task of its own, which only `finish` and its deadline can end."""
+    """Keeps a connection open in a task of its own, which only `finish` and the deadline after it can end."""
 
     def __init__(
         self, url: str, headers: Mapping[str, str], limits: SocketLimits, open_stream: OpenStream
@@ -183,15 +183,15 @@ class _Holder:
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """One for the process. Loading the certificates takes tens of milliseconds: call it at the start."""
+    """The TLS context of the process. Loading the certificates takes tens of ms, so call it at the start."""
     return ssl.create_default_context()
 
 
 @asynccontextmanager
 async def alive_with(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run the block for as long as `task` lives: its `ProviderError` cancels the block and comes out of it.
+    """Run `task` beside the block. A `ProviderError` of the task cancels the block and is raised from it.
 
-    An exception of the block comes out as it is; leaving the block ends the task.
+    An exception of the block is raised as it is. Leaving the block cancels the task.
     """
     failure: ProviderError | None = None
 
@@ -212,7 +212,7 @@ async def alive_with(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def _plain_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery that is cancelled with the end of its block, whose exception comes out ungrouped."""
+    """A nursery that is cancelled at the end of the block. An exception of the block is raised ungrouped."""
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
         try:

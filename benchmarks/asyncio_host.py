@@ -1,9 +1,9 @@
-"""What it costs an asyncio program to hold conversations: Trio in a thread, or as a guest of asyncio's loop.
+"""Benchmark of hosting under asyncio: Trio in a thread, and Trio as a guest of asyncio's loop.
 
-Run by `make bench`. Chunks of 20 ms go from asyncio into Trio and back, as a caller's audio does, on several
-streams at once: the time of a round trip, and the CPU time of a chunk, which holds everything that the loops
-do. Then whole conversations are held with simulated providers, under Trio alone and over
-`orchestrator.asyncio_host`, which uses the thread: what the border costs a call.
+Run by `make bench`. Chunks of 20 ms go from asyncio to Trio and back, like a caller's audio, on several
+streams at once. Measured are the time of a round trip, and the CPU time of a chunk, including all that the
+loops do. Then whole conversations run with simulated providers, under Trio alone and over
+`orchestrator.asyncio_host`, which uses a thread: the difference is what the border costs a call.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Times = list[float]
 
 
 class Crossing:
-    """Hands chunks to Trio and back; how Trio is run makes no difference to it."""
+    """Hands chunks to Trio and back, however Trio is run."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -53,7 +53,7 @@ class Crossing:
         self.streams: list[trio.MemorySendChannel[tuple[bytes, float]]] = []
 
     async def echo(self, streams: int) -> None:
-        """In Trio: send every chunk back, with a timer running as a conversation has."""
+        """In Trio: send every chunk back, with a timer running, as in a conversation."""
         self.token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             for _ in range(streams):
@@ -74,7 +74,7 @@ class Crossing:
         self.times.append(time.perf_counter() - sent_at)
 
     async def send(self, stream: int) -> None:
-        """In asyncio: a chunk every 20 ms."""
+        """In asyncio: send a chunk every 20 ms."""
         due = time.perf_counter() + CHUNK_S * stream / len(self.streams)
         for _ in range(round(SECONDS / CHUNK_S)):
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -84,7 +84,7 @@ class Crossing:
 
 
 async def in_a_thread(work: Callable[[], Awaitable[None]], body: Callable[[], Awaitable[None]]) -> None:
-    """Trio in a thread of its own."""
+    """Run Trio in a thread of its own."""
     thread = threading.Thread(target=trio.run, args=(work,))
     thread.start()
     await body()
@@ -92,7 +92,7 @@ async def in_a_thread(work: Callable[[], Awaitable[None]], body: Callable[[], Aw
 
 
 async def as_a_guest(work: Callable[[], Awaitable[None]], body: Callable[[], Awaitable[None]]) -> None:
-    """Trio within the loop's own thread; it waits for sockets and timers in a thread nevertheless."""
+    """Run Trio in the thread of the loop. It still waits for sockets and timers in another thread."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[outcome.Outcome[None]] = loop.create_future()
     trio.lowlevel.start_guest_run(
@@ -107,7 +107,7 @@ async def as_a_guest(work: Callable[[], Awaitable[None]], body: Callable[[], Awa
 
 
 async def measure(run: Callable[..., Awaitable[None]], streams: int) -> tuple[Times, float]:
-    """Round trips in ms, and CPU in µs for each chunk."""
+    """The round trips in ms, and the CPU time of a chunk in µs."""
     crossing = Crossing(asyncio.get_running_loop())
 
     async def body() -> None:
@@ -131,7 +131,7 @@ PACING = Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
 
 @define
 class Caller:
-    """One who sends silence in real time and is greeted at length; `sleep` is that of its loop."""
+    """A caller who sends silence in real time and gets a long greeting. `sleep` is that of the loop."""
 
     sleep: Callable[[float], Awaitable[None]]
     pacing: Pacing = PACING
@@ -153,7 +153,7 @@ class Caller:
 
 
 async def under_trio(calls: int) -> int:
-    """Hold conversations where Trio is all there is; the messages that were carried."""
+    """Run conversations under Trio alone; returns the number of messages."""
     callers = [Caller(trio.sleep) for _ in range(calls)]
 
     async def call(orchestrator: Orchestrator, caller: Caller) -> None:
@@ -171,7 +171,7 @@ async def under_trio(calls: int) -> int:
 
 
 async def under_asyncio(calls: int) -> int:
-    """The same in an asyncio program."""
+    """Run conversations in an asyncio program; returns the number of messages."""
     callers = [Caller(asyncio.sleep) for _ in range(calls)]
 
     async def call(orchestrator: asyncio_host.Orchestrator, caller: Caller) -> None:
@@ -185,14 +185,14 @@ async def under_asyncio(calls: int) -> int:
 
 
 def in_a_loop(calls: int) -> int:
-    """`under_asyncio`, with a loop of its own."""
+    """Run `under_asyncio` in a new loop."""
     return asyncio.run(under_asyncio(calls))
 
 
-def show_costs(calls: int, name: str, hold: Callable[[], int]) -> None:
+def show_costs(calls: int, name: str, run: Callable[[], int]) -> None:
     """Print what one call costs."""
     began = time.process_time()
-    messages = hold()
+    messages = run()
     cpu = time.process_time() - began
     print(
         f"  {calls:3} conversations under {name:8} {cpu / calls / SECONDS * 100:5.1f} % of a core each,"

@@ -1,9 +1,9 @@
-"""From the end of the caller's speech to the first audio of the answer: real server, real speech, one call.
+"""Benchmark of the latency from the end of the caller's speech to the first audio, with a real server and
+speech.
 
-Run by `make bench`. Starts `vantum serve` with the embedded models on a free port, says the same question
+Run by `make bench`. Starts `vantum serve` with the embedded models on a free port, asks the same question
 several times in each mode, and prints medians. "arrival" is measured at the client and includes everything;
-the stages are the server's own figures. In automatic mode the endpoint delay (500 ms of silence) is part of
-it.
+the stages are the server's own figures. In automatic mode the endpoint delay (500 ms of silence) is included.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ QUESTION = "What do you like to eat for breakfast?"
 
 
 def question() -> Samples:
-    """The question with a little silence around it."""
+    """The audio of the question, with a little silence around it."""
     sound = np.concatenate([np.zeros(RATE // 4), Hibari()(QUESTION, seed=1), np.zeros(RATE // 20)])
     samples: Samples = (np.clip(sound, -1, 1) * 30_000).astype(np.int16)
     return samples
 
 
 async def ask(url: str, mode: TurnMode, samples: Samples) -> list[Turn]:
-    """The turns of one call; the first is a warm-up and not counted."""
+    """The turns of one call, without the first, which is a warm-up."""
     async with talk_client(url, mode) as client:
         for number in range(TURNS + 1):
             await client.say(samples, RATE, f"question {number}")
@@ -46,7 +46,7 @@ async def ask(url: str, mode: TurnMode, samples: Samples) -> list[Turn]:
 
 
 def show(mode: TurnMode, turns: list[Turn]) -> None:
-    """Medians, and the 95th percentile of the arrival."""
+    """Print medians, and the 95th percentile of the arrival."""
     arrivals = sorted(turn.first_audio_ms for turn in turns if turn.first_audio_ms is not None)
     if not arrivals:
         print(f"  {mode.value}: no turn was answered")

@@ -1,7 +1,7 @@
-"""What a journal costs: bytes for each minute of a call, time for each fact, and how fast it is replayed.
+"""Benchmark of journals: bytes for each minute of a call, time for each fact, and the speed of a replay.
 
-Run by `make bench`. Starts `vantum serve --simulated` with JOURNAL_DIR and holds a call of some turns with
-it; then it measures with the facts of that call.
+Run by `make bench`. Starts `vantum serve --simulated` with JOURNAL_DIR and makes a call of some turns; then
+it measures with the facts of that call.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ QUESTION = "What do you like to eat for breakfast?"
 TIMES = 200
 
 
-async def hold(url: str) -> None:
-    """A call of some turns."""
+async def make_call(url: str) -> None:
+    """Make a call of some turns."""
     sound = np.concatenate([np.zeros(RATE // 4), Hibari()(QUESTION, seed=1), np.zeros(RATE // 20)])
     samples: Samples = (np.clip(sound, -1, 1) * 30_000).astype(np.int16)
     async with talk_client(url, TurnMode.AUTOMATIC) as client:
@@ -46,7 +46,7 @@ async def hold(url: str) -> None:
 
 
 def journal_of_a_call(directory: Path) -> Journal:
-    """What a server has written of a call."""
+    """The journal that a server has written of a call."""
     command = [
         *(sys.executable, "-c", "from orchestrator.cli.main import main; main()"),
         *("serve", "--port", "0", "--simulated"),
@@ -57,13 +57,13 @@ def journal_of_a_call(directory: Path) -> Journal:
         ready = re.search(r":(\d+)/", server.stdout.readline())
         if not ready:
             raise SystemExit("the server did not start")
-        trio.run(hold, f"ws://localhost:{ready[1]}/ws")
+        trio.run(make_call, f"ws://localhost:{ready[1]}/ws")
         server.send_signal(signal.SIGTERM)
     return read_journal(next(directory.iterdir()))
 
 
 def microseconds(journal: Journal, redactor: Redactor | None) -> float:
-    """To turn what one fact led to into bytes, in the worker thread."""
+    """The time to turn what one fact led to into bytes, in the worker thread."""
     started = time.perf_counter()
     for each in journal.handled:
         frame(each, redactor)
@@ -71,7 +71,7 @@ def microseconds(journal: Journal, redactor: Redactor | None) -> float:
 
 
 def microseconds_of_the_call(journal: Journal) -> float:
-    """To hand over what one fact led to: all that a call itself is held up by."""
+    """The time to hand over what one fact led to, which is all that the call itself waits for."""
     journals = Journals(Path(), redacted=False, counts=Counter(), most_waiting=10**9)
     with journals.of_call(journal.head.about) as kept:
         started = time.perf_counter()

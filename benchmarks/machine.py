@@ -1,4 +1,4 @@
-"""What the machines cost: CPU time for each fact of a typical turn, and memory for each conversation.
+"""Benchmark of the machines: CPU time for each fact of a typical turn, and memory for each conversation.
 
 Run by `make bench`. No sockets, no models, no threads.
 """
@@ -55,7 +55,7 @@ def turn(system: ConversationSystem) -> list[Callable[[], Fact]]:
 
 
 def listening(charts: Charts) -> ConversationSystem:
-    """A conversation that listens, in automatic mode."""
+    """A conversation in LISTENING, in automatic mode."""
     system = ConversationSystem(ConversationPolicy(system_prompt="You are brief."), charts)
     system.start(0)
     for role in Role:

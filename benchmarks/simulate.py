@@ -1,7 +1,7 @@
-"""How many simulated calls a second are held and checked, on one core, for each profile of faults.
+"""Benchmark of the simulation: calls per second on one core, including their checks, for each fault profile.
 
-Run by `make bench`. No sockets, no models, no threads; seconds of CPU, so that what else the machine does
-matters little.
+Run by `make bench`. No sockets, no models, no threads. It counts seconds of CPU, so that other programs on
+the computer matter little.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""A FastAPI host: every WebSocket is a caller, who can reserve what the application's HTTP interface shows.
+"""A FastAPI host: every WebSocket is a caller, who can reserve books with a tool of the application.
 
     pip install fastapi "uvicorn[standard]"
     python examples/fastapi_host.py
 
 serves http://127.0.0.1:8000. A client of `/call` sends 16 kHz PCM (16 bit, mono) in binary messages and gets
-24 kHz PCM back; text messages are JSON: what was understood, what is said, and `{"stop": true}` when what is
-being played must be dropped. `GET /reservations` lists what callers have reserved.
+24 kHz PCM back. Text messages are JSON: the transcript, the text of the answer, and `{"stop": true}` if audio
+that is being played must be dropped. `GET /reservations` lists what callers have reserved.
 
-The tool runs in the application's own event loop, as the HTTP handlers do: both use the same data without
+The tool runs in the application's own event loop, like the HTTP handlers, so both use the same data without
 locks, and the tool could await the application's database.
 """
 
@@ -43,14 +43,14 @@ from orchestrator.asyncio_host import Orchestrator, open_orchestrator
 
 @frozen
 class Reservation:
-    """Made by a caller."""
+    """A book that a caller has reserved."""
 
     book: str
     name: str
 
 
 def reserving(made: list[Reservation]) -> Tool:
-    """A tool that adds to the reservations that were `made`."""
+    """A tool that adds to the list of reservations."""
 
     @tool
     async def reserve_book(
@@ -65,7 +65,7 @@ def reserving(made: list[Reservation]) -> Tool:
 
 
 class WebSocketTransport:
-    """A client's WebSocket as the orchestrator's transport."""
+    """A transport of the orchestrator over a client's WebSocket."""
 
     pacing = Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
 
@@ -73,7 +73,7 @@ class WebSocketTransport:
         self.socket = socket
 
     async def receive(self) -> Incoming:
-        """Binary messages are audio; nothing else is expected."""
+        """The next binary message, which is audio. Clients send nothing else."""
         while True:
             message = await self.socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -83,7 +83,7 @@ class WebSocketTransport:
                 return AudioIn.of_pcm(pcm, rate=16_000)
 
     async def send(self, message: Outgoing) -> None:
-        """Audio, and when to drop it."""
+        """Send audio, or tell the client to drop it."""
         try:
             if isinstance(message, AudioOut):
                 await self.socket.send_bytes(message.pcm)
@@ -93,19 +93,19 @@ class WebSocketTransport:
             raise TransportClosed(f"closed with {gone.code}") from gone
 
     async def close(self, reason: EndReason) -> None:
-        """Say why, if anybody is there."""
+        """Tell the client why, if it is still there."""
         if self.socket.client_state is WebSocketState.CONNECTED:
             await self.socket.close(reason=reason.value)
 
 
 async def show(socket: WebSocket, what: Mapping[str, str]) -> None:
-    """Tell the client, if it is still there."""
+    """Send the client a JSON message, if it is still there."""
     if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
         await socket.send_json(what)
 
 
 def make_app(opened: AbstractAsyncContextManager[Orchestrator]) -> FastAPI:
-    """The application; the orchestrator lives as long as it does."""
+    """The application. The orchestrator is open as long as it runs."""
     reservations: list[Reservation] = []
 
     @asynccontextmanager

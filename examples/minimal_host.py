@@ -1,8 +1,8 @@
-"""The smallest host: one question out of a WAV file, and the answer into another. It runs under Trio.
+"""The smallest host, under Trio: asks a question from a WAV file and writes the answer to another file.
 
     python examples/minimal_host.py question.wav answer.wav
 
-Providers are those of the environment, as for `vantum serve`; without any, the embedded models.
+It uses the providers that the environment configures, as for `vantum serve`, or the embedded models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from orchestrator import (
 
 
 async def ask(orchestrator: Orchestrator, question: AudioIn) -> list[AudioOut]:
-    """One question; what is said in answer, in pieces."""
+    """Ask the question; returns the audio of the answer, in pieces."""
     transport, answer = MemoryTransport(), list[AudioOut]()
     async with orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL):
         await transport.start_turn()
@@ -41,7 +41,7 @@ async def ask(orchestrator: Orchestrator, question: AudioIn) -> list[AudioOut]:
 
 
 async def main(question: str, answer: str, providers: Providers | None = None) -> None:
-    """Read, ask, write."""
+    """Read the question, ask it, and write the answer."""
     with wave.open(question, "rb") as file:
         asked = AudioIn.of_pcm(file.readframes(file.getnframes()), file.getframerate())
     async with open_orchestrator(load_settings(), providers=providers) as orchestrator:

@@ -1,8 +1,8 @@
-"""An adapter of one's own: Ollama's native chat interface as a language model.
+"""An example of an adapter: a language model behind Ollama's native chat interface.
 
-What an adapter must do is in docs/adapters.md; `tests/examples` runs the conformance kit on this one.
-`ollama_first` shows how a host uses it. (Ollama also has OpenAI's interface, which needs no adapter: for
-that, `LLM_BASE_URL` is enough.)
+docs/adapters.md says what an adapter must do; `tests/examples` runs the conformance kit on this one.
+`ollama_first` shows how a host uses it. (Ollama also has OpenAI's interface, for which `LLM_BASE_URL` is
+enough and no adapter is needed.)
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from orchestrator import (
 )
 
 REFUSALS = {401: ErrorClass.AUTH, 403: ErrorClass.AUTH, 408: ErrorClass.TIMEOUT, 429: ErrorClass.RATE_LIMIT}
-"""By HTTP status. Of the others, 4xx will fail again and the rest may not."""
+"""By HTTP status. Of all others, 4xx are fatal and the rest transient."""
 
 
 class OllamaLanguageModel:
-    """`model` of the Ollama server at `base_url`. Whoever makes the HTTP client closes it."""
+    """The model `model` of the Ollama server at `base_url`. Whoever makes the HTTP client closes it."""
 
     def __init__(
         self, http: httpx2.AsyncClient, model: str, base_url: str = "http://localhost:11434"
@@ -41,7 +41,7 @@ class OllamaLanguageModel:
         self._base_url = base_url.rstrip("/")
 
     async def check(self) -> None:
-        """The server answers, and has the model."""
+        """Return if the server answers and has the model."""
         with self._errors():
             response = await self._http.get(f"{self._base_url}/api/tags")
             await self._accept(response)
@@ -53,7 +53,7 @@ class OllamaLanguageModel:
     async def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
-        """One answer, in pieces; leaving the block closes the connection, at which Ollama stops."""
+        """Stream one answer. Leaving the block closes the connection, which makes Ollama stop."""
         body: dict[str, object] = {
             "model": self._model,
             "messages": [plain for each in messages for plain in _plain(each)],
@@ -69,7 +69,8 @@ class OllamaLanguageModel:
                 yield pieces
 
     async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str | ToolCall, None]:
-        """One JSON object a line, the last of which says that it is done. Calls of tools come at the end."""
+        """The pieces of an answer, which has one JSON object a line, the last with `done`. Calls come
+        last."""
         calls: list[ToolCall] = []
         with self._errors():
             async for line in response.aiter_lines():
@@ -80,7 +81,7 @@ class OllamaLanguageModel:
                     yield said["message"]["content"]
                 for asked in said["message"].get("tool_calls", ()):
                     function = asked["function"]
-                    # Ollama does not name its calls; their order tells which result is whose.
+                    # Ollama does not give its calls ids; their order says which result belongs to which call.
                     number = f"call {len(calls)}"
                     calls.append(ToolCall(number, function["name"], json.dumps(function["arguments"])))
                 if said["done"]:
@@ -90,7 +91,7 @@ class OllamaLanguageModel:
         raise ProviderError(ErrorClass.CONNECTION, f"{self.name}: the answer broke off")
 
     async def _accept(self, response: httpx2.Response) -> None:
-        """Raise for a refusal, with the class that says whether to try again."""
+        """Raise `ProviderError` for a refusal, with the class of its status."""
         if response.is_success:
             return
         status = response.status_code
@@ -99,7 +100,7 @@ class OllamaLanguageModel:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """What goes wrong on the way comes out as `ProviderError`; cancellation passes untouched."""
+        """Errors of the HTTP client become `ProviderError`; cancellation passes unchanged."""
         try:
             yield
         except httpx2.TimeoutException as error:
@@ -111,7 +112,7 @@ class OllamaLanguageModel:
 
 
 def _plain(message: Message) -> Iterator[dict[str, object]]:
-    """A message as Ollama knows it: the results of calls are messages of their own."""
+    """A message as Ollama needs it: the results of calls are messages of their own."""
     plain: dict[str, object] = {"role": message.speaker.value, "content": message.text}
     if message.calls:
         plain["tool_calls"] = [
@@ -128,7 +129,7 @@ def _arguments(call: ToolCall) -> object:
     try:
         return json.loads(call.arguments)
     except ValueError:
-        return {}  # what was wrong with them, the result tells
+        return {}  # the result says what was wrong with them
 
 
 def _function(tool: ToolSpec) -> dict[str, object]:
@@ -138,7 +139,7 @@ def _function(tool: ToolSpec) -> dict[str, object]:
 
 @asynccontextmanager
 async def ollama_first(settings: Settings, model: str) -> AsyncIterator[Providers]:
-    """Ollama, and the settings' own models, which stand in for it where it fails.
+    """Ollama, with the models of the settings as fallback.
 
     `open_orchestrator(settings, providers=ollama_first(settings, "llama3.2"))` uses them.
     """

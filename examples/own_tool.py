@@ -1,14 +1,15 @@
-"""Tools of one's own: a restaurant whose tables callers book. It runs under Trio.
+"""An example of tools, under Trio: callers book tables of a restaurant.
 
     python examples/own_tool.py question.wav answer.wav
 
-asks one question out of a WAV file ("Is there a table for four tonight, at seven?"), prints which tools were
-called, and writes the answer into another. Providers are those of the environment, as for `vantum serve`.
+asks one question from a WAV file ("Is there a table for four tonight, at seven?"), prints which tools were
+called, and writes the answer to another file. It uses the providers that the environment configures, as for
+`vantum serve`.
 
-Looking something up can be cancelled and done again. A booking cannot: two would be one too many. So a caller
-who goes on to speak does not stop it, and the model is told what came of it before it answers
-(`on_interruption="finish"`); with `JOURNAL_DIR`, the call's journal holds that it was wanted before it is
-begun, and its result.
+A look-up can be cancelled and repeated. A booking cannot, since two bookings would be one too many. So a
+caller who speaks meanwhile does not stop it, and the model gets its result before it answers
+(`on_interruption="finish"`). With `JOURNAL_DIR`, the journal of the call holds the order before the booking
+begins, and then its result.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Hour = Annotated[datetime.time, Field(description="When they come, such as 19:00
 
 @frozen
 class Booking:
-    """A table that is taken."""
+    """A table that is booked."""
 
     name: str
     guests: int
@@ -54,18 +55,18 @@ class Booking:
 
 @define
 class Restaurant:
-    """What the tools work on."""
+    """The data that the tools use."""
 
     tables: int = 3
-    """For each hour."""
+    """The number of tables at each hour."""
     bookings: list[Booking] = Factory(list)
 
     def free(self, at: datetime.time) -> int:
-        """Tables that nobody has booked."""
+        """The number of tables that nobody has booked."""
         return self.tables - sum(each.at == at for each in self.bookings)
 
     def tools(self) -> list[Tool]:
-        """Functions of this restaurant, as the model may call them."""
+        """The tools of this restaurant."""
 
         @tool(on_interruption="cancel", timeout_s=5)
         async def free_tables(at: Hour) -> int:
@@ -85,7 +86,7 @@ class Restaurant:
 
 
 async def ask(orchestrator: Orchestrator, question: AudioIn) -> list[AudioOut]:
-    """One question; what is said until the caller's next turn, in pieces. Prints the calls of tools."""
+    """Ask the question; returns the audio up to the caller's next turn, in pieces. Prints the tool calls."""
     transport, answer = MemoryTransport(), list[AudioOut]()
     async with (
         orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
@@ -108,7 +109,7 @@ async def ask(orchestrator: Orchestrator, question: AudioIn) -> list[AudioOut]:
 
 
 async def keep(transport: MemoryTransport, answer: list[AudioOut]) -> None:
-    """What the caller is to hear, until the conversation's end."""
+    """Collect the audio for the caller, until the conversation ends."""
     async for message in transport:
         if isinstance(message, AudioOut):
             answer += [message]
@@ -117,7 +118,7 @@ async def keep(transport: MemoryTransport, answer: list[AudioOut]) -> None:
 async def main(
     question: str, answer: str, restaurant: Restaurant, providers: Providers | None = None
 ) -> None:
-    """Read, ask, write."""
+    """Read the question, ask it, and write the answer."""
     with wave.open(question, "rb") as file:
         asked = AudioIn.of_pcm(file.readframes(file.getnframes()), file.getframerate())
     async with open_orchestrator(

@@ -1,9 +1,9 @@
-"""A host's own policy, tested as a model: whatever callers and providers do, the hotline keeps its promises.
+"""An example of testing a host's own policy: whatever callers and providers do, the invariants hold.
 
     pytest examples/policy_model.py
 
-The machines are pure, so hours of calls are tried in seconds without a provider, a clock or a socket:
-Hypothesis makes up calls, fact by fact, and shows the shortest one that breaks a promise.
+The machines are pure, so hours of calls can be tried in seconds without providers, clock and sockets.
+Hypothesis makes up calls, fact by fact, and shows the shortest one that violates an invariant.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HOTLINE = ConversationPolicy(
     hand_over=True,
 )
 CHARTS = Charts()
-"""Made once: every call shares them."""
+"""Made once, and shared by all calls."""
 FAILURE = ProviderFailure(ErrorClass.FATAL, "the model is broken")
 
 
 class HotlineCalls(RuleBasedStateMachine):
-    """One call: its rules are what can happen, its invariants what the hotline promises."""
+    """One call: the rules are what can happen, the invariants what must be true after each."""
 
     policy = HOTLINE
 
@@ -42,12 +42,12 @@ class HotlineCalls(RuleBasedStateMachine):
         self.effects: list[do.Effect] = []
         self.deadline: do.ArmDeadline | None = None
         self.turn_due: int | None = None
-        """The turn whose words are awaited."""
+        """The turn whose final transcript is awaited."""
         self.generation: int | None = None
-        """The answer that the model is giving."""
+        """The answer that is being generated."""
         self.segments = 0
         self.voice = False
-        """The caller is speaking now."""
+        """Whether the caller is speaking."""
         self._note(self.system.start(0.0).effects)
 
     # --- what can happen ----------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class HotlineCalls(RuleBasedStateMachine):
         self.now_ms += self.deadline.delay_ms
         self._happens(facts.DeadlinePassed(self.deadline.number))
 
-    # --- what is promised ---------------------------------------------------------------------------------
+    # --- invariants ---------------------------------------------------------------------------------
 
     @invariant()
     def the_greeting_comes_first(self) -> None:
@@ -119,12 +119,12 @@ class HotlineCalls(RuleBasedStateMachine):
 
     @invariant()
     def no_call_waits_for_ever(self) -> None:
-        """Something happens by itself sooner or later, unless the caller is speaking."""
+        """A deadline is set, or something else will happen, unless the caller is speaking."""
         assert self.deadline is not None or self.voice or self.system.ended
 
     @invariant()
     def nobody_is_left_without_a_word(self) -> None:
-        """A call that we end is ended with words, and to a person where the model is broken."""
+        """A call that we end ends with words, and is handed over to a person if the model is broken."""
         reasons = [effect.reason for effect in self.effects if isinstance(effect, do.CloseConversation)]
         said = [effect.text for effect in self.effects if isinstance(effect, do.Speak)]
         if reasons == [EndReason.IDLE]:
@@ -134,7 +134,7 @@ class HotlineCalls(RuleBasedStateMachine):
         else:
             assert reasons == []
 
-    # --- how it is kept track of --------------------------------------------------------------------------
+    # --- what was observed --------------------------------------------------------------------------
 
     def _happens(self, fact: Fact) -> None:
         self.now_ms += 1

@@ -1,8 +1,9 @@
-"""The breaker: one per provider of the process. It knows whether a provider works, and has it probed if not.
+"""The breaker: one for each provider of the process. It knows whether the provider works, and has it probed
+if not.
 
-Its facts and effects concern no single conversation, so they are declared here, beside the chart. What the
-process learns about a provider (failures and answers of calls, probes) comes in; what running conversations
-should know (`NotifyDown`, `NotifyRecovered`) goes out.
+Its facts and effects are declared here, beside the chart, since they do not belong to a single conversation.
+Facts are what the process learns about a provider: failures and answers in calls, and probes. Effects tell
+the running conversations (`NotifyDown`, `NotifyRecovered`).
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from machines.facts import Fact, ProviderFailure
 
 @frozen
 class BreakerPolicy:
-    """When a provider counts as down, and how often it is probed then. Times in ms."""
+    """When a provider counts as down, and how often it is probed. Times in ms."""
 
     failures_to_open: int = 3
-    """Failures in a row, of calls and probes together, after which a provider is not tried any more."""
+    """After this many failures in a row, of calls and probes together, a provider is not tried any more."""
     probe_delays_ms: tuple[float, ...] = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000)
-    """The wait before each probe since the provider last answered a call; the last one is repeated."""
+    """The waits before the probes that follow the provider's last answer in a call. The last one is
+    repeated."""
     jitter: float = 0.2
-    """Each wait is this part shorter or longer at most, so that processes do not probe in step."""
+    """Each wait is changed at random by up to this fraction, so that processes do not probe in step."""
     longest_wait_ms: float = 300_000
-    """A provider that asks for a longer pause (`Retry-After`) is probed after this."""
+    """The longest pause that a provider may ask for (`Retry-After`). A longer one is cut to this."""
     probe_timeout_ms: float = 5_000
     """A probe that takes longer has failed."""
 
@@ -55,24 +57,24 @@ class ProviderFailed(Fact):
 
 @frozen
 class ProviderAnswered(Fact):
-    """A call has got what it wants of the provider: a transcript, a first token, a voiced segment."""
+    """A call got what it wants from the provider: a transcript, a first token or a voiced segment."""
 
 
 @frozen
 class ProbeSucceeded(Fact):
-    """Probe number `probe` found that the provider can be reached and takes us."""
+    """Probe number `probe` reached the provider, and the provider accepted us."""
 
     probe: int
 
 
 @frozen
 class ProbeFailed(Fact):
-    """Probe number `probe` found that it does not."""
+    """Probe number `probe` did not reach the provider, or the provider refused us."""
 
     probe: int
     failure: ProviderFailure
     draw: float = 0.5
-    """As in `ProviderFailed`."""
+    """A random number from 0 to 1, for the jitter of the wait that may follow."""
 
 
 @frozen
@@ -87,14 +89,14 @@ class BreakerDeadlinePassed(Fact):
 
 @frozen
 class Probe(Effect):
-    """Make probe number `probe`, and report how it went."""
+    """Make probe number `probe`, and report its result."""
 
     probe: int
 
 
 @frozen
 class ArmBreakerDeadline(Effect):
-    """Report `BreakerDeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+    """Report `BreakerDeadlinePassed(number)` in `delay_ms`. The deadline armed before is forgotten."""
 
     number: int
     delay_ms: float
@@ -126,15 +128,15 @@ class BreakerContext:
     state: Any = None
     effects: list[Effect] = Factory(list)
     failures: int = 0
-    """Since the provider last answered a call."""
-    rests: int = 0
-    """Waits before a probe that are over, since then."""
+    """Failures since the provider last answered a call."""
+    waits: int = 0
+    """Waits before probes that have passed since the provider last answered a call."""
     probe: int = 0
     """The number of the newest probe."""
     last_failure: ProviderFailure | None = None
-    """The newest one, kept also when the provider works again: whoever looks wants to know."""
+    """The newest failure. It is kept when the provider works again, for people who look at the breaker."""
     draw: float = 0.5
-    """Of the newest failure."""
+    """The random number of the newest failure."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
@@ -159,39 +161,41 @@ class Breaker(Chart[BreakerContext]):
     waiting = (resting, pausing)
     asking = (probing, reprobing)
 
-    # Until the first probe nobody knows that the provider works: calls should prefer another.
-    watch_began = idle.to(reprobing, on=["ask"])
+    # Until the first probe succeeds nobody knows that the provider works: calls should prefer another one.
+    watch_began = idle.to(reprobing, on=["probe"])
     provider_failed = (
-        CLOSED.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | CLOSED.to(resting, unless="hopeless", on=["note"])
-        | resting.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | probing.to(reprobing, cond="hopeless", on=["note", "notify_down"])
-        | stay(resting, probing, unless="hopeless", on=["note"])
+        CLOSED.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | CLOSED.to(resting, unless="should_open", on=["note_failure"])
+        | resting.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | probing.to(reprobing, cond="should_open", on=["note_failure", "notify_down"])
+        | stay(resting, probing, unless="should_open", on=["note_failure"])
     )
-    provider_answered = CLOSED.from_(*waiting, *asking, on=["trust", "notify_recovered"]) | stay(
-        CLOSED, on=["trust"]
+    provider_answered = CLOSED.from_(*waiting, *asking, on=["reset_failures", "notify_recovered"]) | stay(
+        CLOSED, on=["reset_failures"]
     )
     probe_succeeded = CLOSED.from_(*asking, on=["notify_recovered"])
     probe_failed = (
-        probing.to(pausing, cond="hopeless", on=["note", "notify_down"])
-        | probing.to(resting, unless="hopeless", on=["note"])
-        | reprobing.to(pausing, on=["note"])
+        probing.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
+        | probing.to(resting, unless="should_open", on=["note_failure"])
+        | reprobing.to(pausing, on=["note_failure"])
     )
-    breaker_deadline_passed = resting.to(probing, on=["ask_again"]) | pausing.to(reprobing, on=["ask_again"])
+    breaker_deadline_passed = resting.to(probing, on=["probe_again"]) | pausing.to(
+        reprobing, on=["probe_again"]
+    )
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
-        *ignored("provider_failed provider_answered", (idle,), because="it is not watched yet"),
-        *ignored("provider_failed", (pausing, reprobing), because="it is known to be down"),
-        *ignored("watch_began", (CLOSED, *waiting, *asking), because="it is watched already"),
+        *ignored("provider_failed provider_answered", (idle,), because="the provider is not watched yet"),
+        *ignored("provider_failed", (pausing, reprobing), because="the provider is known to be down"),
+        *ignored("watch_began", (CLOSED, *waiting, *asking), because="the provider is watched already"),
         *ignored("probe_succeeded probe_failed", (idle, *waiting), because="no probe is under way"),
-        *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call had an answer meanwhile"),
+        *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call was answered during the probe"),
         *ignored("breaker_deadline_passed", (idle, CLOSED, *asking), because="no deadline is armed"),
     )
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def hopeless(self, fact: ProviderFailed | ProbeFailed) -> bool:
-        """It will fail again (a refused key, an unknown model), or has failed too often in a row."""
+    def should_open(self, fact: ProviderFailed | ProbeFailed) -> bool:
+        """The failure will not pass (a refused key, an unknown model), or there were too many in a row."""
         return (
             not fact.failure.error_class.retryable
             or self.context.failures + 1 >= self.context.policy.failures_to_open
@@ -200,26 +204,26 @@ class Breaker(Chart[BreakerContext]):
     # --- actions ------------------------------------------------------------------------------------------
 
     @causes(Probe)
-    def ask(self) -> None:
+    def probe(self) -> None:
         self.context.probe += 1
         self.context.effects.append(Probe(self.context.probe))
 
     @causes(Probe)
-    def ask_again(self) -> None:
-        self.context.rests += 1
-        self.ask()
+    def probe_again(self) -> None:
+        self.context.waits += 1
+        self.probe()
 
     @causes()
-    def note(self, fact: ProviderFailed | ProbeFailed) -> None:
+    def note_failure(self, fact: ProviderFailed | ProbeFailed) -> None:
         self.context.failures += 1
         self.context.last_failure = fact.failure
         self.context.draw = fact.draw
 
     @causes()
-    def trust(self) -> None:
-        """Only an answer wipes the slate: a provider that accepts links and stays mute passes every probe."""
+    def reset_failures(self) -> None:
+        """Forget the failures. Only an answer does that: a provider that stays silent passes every probe."""
         self.context.failures = 0
-        self.context.rests = 0
+        self.context.waits = 0
 
     @causes(NotifyDown)
     def notify_down(self) -> None:
@@ -232,7 +236,7 @@ class Breaker(Chart[BreakerContext]):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         match fact:
             case ProbeSucceeded(probe=probe) | ProbeFailed(probe=probe) if probe != self.context.probe:
                 return f"probe {probe} is over"
@@ -249,5 +253,5 @@ class Breaker(Chart[BreakerContext]):
         delays = context.policy.probe_delays_ms
         scattered = 1 + context.policy.jitter * (2 * context.draw - 1)
         asked_for = (context.last_failure and context.last_failure.retry_after_ms) or 0
-        usual = delays[min(context.rests, len(delays) - 1)] * scattered
+        usual = delays[min(context.waits, len(delays) - 1)] * scattered
         return max(usual, min(asked_for, context.policy.longest_wait_ms))

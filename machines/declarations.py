@@ -1,7 +1,7 @@
-"""How a machine declares what it leaves alone, and what one step of it looks like.
+"""How a machine declares its transitions and what it ignores, and what one step of it looks like.
 
-Every pair of a state and an event is declared: by transitions in the chart, or here as ignored with a reason.
-An event that is about something no longer current is refused before the chart sees it.
+Every pair of a state and an event is declared: by transitions in the chart, or here as ignored, with a
+reason. An event about something that is no longer current is refused before the chart sees it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Outcome(enum.Enum):
     IGNORED = "ignored"
     """The pair of state and event is declared as ignored."""
     REFUSED = "refused"
-    """The fact speaks of something no longer current."""
+    """The fact is about something that is no longer current."""
     UNDECLARED = "undeclared"
-    """Nobody declared the pair: an error of the machine."""
+    """The pair of state and event is not declared: an error of the machine."""
 
 
 @frozen
@@ -50,9 +50,9 @@ class Step:
 
 @frozen
 class Ignored:
-    """`event` in `where` changes nothing, because of `reason`.
+    """`event` changes nothing in the state `where`, because of `reason`.
 
-    Where the state also has guarded transitions for the event, this is what happens when no guard holds.
+    If the state also has guarded transitions for the event, it is ignored when none of the guards holds.
     """
 
     where: State
@@ -61,7 +61,7 @@ class Ignored:
 
     @property
     def state(self) -> str:
-        """The state's id, which an outermost state gets only when its chart's class is complete."""
+        """The state's id. An outermost state gets it only when the class of its chart is complete."""
         return str(self.where.id)
 
 

@@ -1,7 +1,7 @@
 """Drives a chart through python-statemachine's synchronous engine, one fact at a time.
 
-A step is: refuse what is stale; let the chart take a transition; otherwise look up why the pair is ignored;
-then arm, keep or disarm the state's one deadline.
+A step refuses a stale fact; otherwise it lets the chart take a transition, or looks up why the pair is
+ignored. Then it arms, keeps or disarms the state's one deadline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from machines.effects import Effect
 from machines.facts import Fact
 
 SLACK_MS = 1.0
-"""Deadlines are armed in floating point and may pass this much early."""
+"""A deadline may pass this much too early, since times are floating-point numbers."""
 
 
 class ChartContext(Protocol):
@@ -33,10 +33,10 @@ C = TypeVar("C", bound=ChartContext)
 
 
 class Seat(Generic[C]):
-    """The chart's model, in the library's sense: whoever's memory sits here is the machine that runs.
+    """The chart's model, in the library's sense. The machine whose memory sits here is the one that runs.
 
-    A chart's structure is half a megabyte and takes 9 ms to make, all of it the same for every conversation.
-    So many machines share one chart and take turns, each with its own memory, state included.
+    A chart's structure takes half a megabyte and 9 ms to make, and is the same for every conversation. So
+    many machines share one chart and take turns, each with its own memory, state included.
     """
 
     def __init__(self, context: C) -> None:
@@ -53,7 +53,7 @@ class Seat(Generic[C]):
 
 
 class Chart(StateChart[Seat[C]]):
-    """Base of our charts: strict about errors, lenient about events, and answering the driver's questions."""
+    """Base of our charts. It raises errors, ignores unknown events, and answers the driver's questions."""
 
     allow_event_without_transition = True
     catch_errors_as_events = False
@@ -74,11 +74,11 @@ class Chart(StateChart[Seat[C]]):
         return self.model.context
 
     def seat(self, context: C) -> None:
-        """Run with this memory from now on; one that has no state yet begins."""
+        """Run with this memory from now on. A memory without a state begins in the initial state."""
         if context.state is None:
             context.state = OrderedSet(self._beginning)
         self.model.context = context
-        # The engine stops for good at a final state; which machine's it was, it does not know.
+        # The engine stops for good at a final state, and does not know that it was another machine's.
         self._engine.running = True
 
     def on_transition(self) -> None:
@@ -86,22 +86,22 @@ class Chart(StateChart[Seat[C]]):
         self.transition_taken = True
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         del fact
         return None
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
-        """How long `state` may last from `at_ms` on; None where nothing but the caller is waited for."""
+        """How long `state` may last from `at_ms` on; None where only the caller is waited for."""
         del state, at_ms
         return None
 
     def is_progress(self, fact: Fact) -> bool:
-        """Whether `fact`, though it changed no state, puts the state's deadline off."""
+        """Whether `fact` re-arms the deadline of a state that stays the same."""
         del fact
         return False
 
     def entered(self, source_room: str, room: str, state: str, fact: Fact) -> None:
-        """The state changed, from one in `source_room` to `state` in `room`, because of `fact`."""
+        """Called when `fact` has changed the state, from one in `source_room` to `state` in `room`."""
         del source_room, room, state, fact
 
 
@@ -109,11 +109,11 @@ class Driver(Generic[C]):
     """One running machine: a chart, which it may share with others of the same thread, and its own memory.
 
     Args:
-        name: what steps call this machine.
+        name: the machine's name in its steps.
         chart: the chart.
         context: the memory, new or restored.
-        arm: makes the effect that arms a deadline from its number and delay in ms.
-        disarm: makes the effect that forgets it.
+        arm: makes the effect that arms a deadline, given its number and delay in ms.
+        disarm: makes the effect that forgets the armed deadline.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ class Driver(Generic[C]):
     def handle(self, fact: Fact) -> Step:
         """Take one fact in.
 
-        Raises whatever a guard or an action raises: an error of the machine, after which its state is
-        unchanged and none of the half step's effects is left.
+        Raises whatever a guard or an action raises: an error of the machine. Its state is then unchanged, and
+        the effects of the half step are dropped.
         """
         source = self.state
         self._chart.seat(self.context)
@@ -170,11 +170,11 @@ class Driver(Generic[C]):
     def _configuration(self) -> tuple[Any, ...]:
         """The active states' ids, outermost first."""
         state = self.context.state
-        # The engine keeps a single active state as its id, several as a set in the order of nesting.
+        # The engine keeps a single active state as its id, and several as a set in the order of nesting.
         return (state,) if isinstance(state, str) else tuple(state)
 
     def _send(self, fact: Fact) -> bool:
-        """Send to the chart; whether a transition was taken."""
+        """Send the fact to the chart. Returns whether a transition was taken."""
         room, state = self.room, self.state
         self._chart.transition_taken = False
         try:

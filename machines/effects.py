@@ -1,7 +1,8 @@
 """Effects: everything the machines can ask for, as immutable records.
 
-The performer maps each to one action and judges nothing. `generation` numbers an answer: the text being
-generated and the utterance that speaks it share the number. `turn` numbers a stretch of the caller's audio.
+The performer carries out each of them by one action, and decides nothing. `generation` is the number of an
+answer, which its text and the utterance that speaks it share. `turn` is the number of a stretch of the
+caller's audio.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Effect:
 
 @frozen
 class ArmDeadline(Effect):
-    """Report `DeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+    """Report `DeadlinePassed(number)` in `delay_ms`. The deadline armed before is forgotten."""
 
     number: int
     delay_ms: float
@@ -45,7 +46,7 @@ class DisarmDeadline(Effect):
 
 @frozen
 class ArmLinkDeadline(Effect):
-    """The same for the link machine of `role`."""
+    """Report `LinkDeadlinePassed(role, number)` in `delay_ms`. The one armed before is forgotten."""
 
     role: Role
     number: int
@@ -54,7 +55,7 @@ class ArmLinkDeadline(Effect):
 
 @frozen
 class DisarmLinkDeadline(Effect):
-    """The same for the link machine of `role`."""
+    """Forget the armed deadline of the link machine of `role`."""
 
     role: Role
 
@@ -64,7 +65,7 @@ class DisarmLinkDeadline(Effect):
 
 @frozen
 class OpenLink(Effect):
-    """Start attempt number `attempt` to open the link, to the role's provider number `provider`."""
+    """Start attempt number `attempt` to open the role's link, to its provider number `provider`."""
 
     role: Role
     attempt: int
@@ -73,7 +74,7 @@ class OpenLink(Effect):
 
 @frozen
 class CloseLink(Effect):
-    """Cancel the attempt, or close the open link that came of it."""
+    """Cancel attempt number `attempt`, or close the link that it opened."""
 
     role: Role
     attempt: int
@@ -81,16 +82,16 @@ class CloseLink(Effect):
 
 @frozen
 class ReleaseLink(Effect):
-    """From the conversation to the link machine of `role`: not needed any more."""
+    """From the conversation to the link machine of `role`: the link is not needed any more."""
 
     role: Role
 
 
 @frozen
 class ReplaceLink(Effect):
-    """From the conversation to the link machine of `role`: what goes over the open link fails or stalls.
+    """From the conversation to the link machine of `role`: requests over the open link fail or stall.
 
-    `attempt` names the link that is meant, if it is known.
+    `attempt` is the number of the link that is meant, if it is known.
     """
 
     role: Role
@@ -100,7 +101,7 @@ class ReplaceLink(Effect):
 
 @frozen
 class ReportProviderFailure(Effect):
-    """Let the process know that the role's provider number `provider` failed."""
+    """Report to the process that the role's provider number `provider` failed."""
 
     role: Role
     provider: int
@@ -109,35 +110,35 @@ class ReportProviderFailure(Effect):
 
 @frozen
 class ReturnLink(Effect):
-    """From the conversation to the link machine of `role`: go back to `provider`, which is well again."""
+    """From the conversation to the link machine of `role`: return to `provider`, which recovered."""
 
     role: Role
     provider: int
 
 
-# --- hearing ----------------------------------------------------------------------------------------------
+# --- speech to text ---------------------------------------------------------------------------------------
 
 
 @frozen
 class BeginTurn(Effect):
-    """Audio from now on belongs to `turn`; an unfinalized turn's audio is dropped."""
+    """Audio from now on belongs to `turn`. Audio of an earlier turn that was not finalized is dropped."""
 
     turn: int
 
 
 @frozen
 class FinalizeTurn(Effect):
-    """Report the final transcript of `turn`, the audio taken in so far."""
+    """Report the final transcript of `turn`, of the audio so far."""
 
     turn: int
 
 
-# --- thinking ---------------------------------------------------------------------------------------------
+# --- language model ---------------------------------------------------------------------------------------
 
 
 @frozen
 class StartGeneration(Effect):
-    """Ask the model to answer `messages`. If `tools`, it may ask for calls of tools instead."""
+    """Ask the model to answer `messages`. If `tools`, it may ask for tool calls."""
 
     generation: int
     messages: tuple[Message, ...]
@@ -146,14 +147,14 @@ class StartGeneration(Effect):
 
 @frozen
 class CancelGeneration(Effect):
-    """Stop the model, here and at the provider."""
+    """Stop the generation, here and at the provider."""
 
     generation: int
 
 
 @frozen
 class RunTool(Effect):
-    """Run call number `call` of a tool for no longer than `timeout_ms`, once, and report `ToolFinished`."""
+    """Run tool call number `call` once, for at most `timeout_ms`, and report `ToolFinished`."""
 
     call: int
     asked: ToolCall
@@ -162,19 +163,19 @@ class RunTool(Effect):
 
 @frozen
 class CancelTool(Effect):
-    """Stop call number `call`, if it still runs. Its result is not waited for."""
+    """Stop tool call number `call` if it still runs. Its result is not waited for."""
 
     call: int
 
 
-# --- speaking ---------------------------------------------------------------------------------------------
+# --- text to speech ---------------------------------------------------------------------------------------
 
 
 @frozen
 class Speak(Effect):
-    """Say one segment of an answer, after those before it. `text` may hold speech markup.
+    """Say one segment of an answer, after the segments before it. `text` may hold speech markup.
 
-    With `tones` it is keys of a telephone, and the whole answer is their tones.
+    With `tones`, `text` holds keys of a telephone, and the whole answer is their tones.
     """
 
     generation: int
@@ -185,10 +186,10 @@ class Speak(Effect):
 
 @frozen
 class RestartSpeech(Effect):
-    """Take the answer up again with a new stream of the voice: number `attempt`.
+    """Continue the answer with a new stream of text to speech, attempt number `attempt`.
 
-    Audio that the voice gave before is still played. Segments that were not voiced are dropped; those to say
-    instead follow as `Speak`.
+    Audio that was synthesized before is still played. Segments that were not synthesized are dropped: those
+    to say instead follow as `Speak`.
     """
 
     generation: int
@@ -197,21 +198,21 @@ class RestartSpeech(Effect):
 
 @frozen
 class FinishSpeech(Effect):
-    """No segment will follow: report `PlaybackFinished` when everything was heard."""
+    """No further segment will follow. Report `PlaybackFinished` when everything was heard."""
 
     generation: int
 
 
 @frozen
 class PauseSpeech(Effect):
-    """Silence for the moment: nothing more is sent, and nothing is dropped that was not heard."""
+    """Pause: send no more audio, and drop nothing that was not heard."""
 
     generation: int
 
 
 @frozen
 class ResumeSpeech(Effect):
-    """Go on where `PauseSpeech` broke off, at the same word."""
+    """Go on where `PauseSpeech` paused, at the same sample."""
 
     generation: int
 
@@ -226,7 +227,7 @@ class StopCause(enum.Enum):
 
 @frozen
 class StopSpeech(Effect):
-    """Silence at once: cancel the synthesis, drop what is buffered, tell the client to stop playing."""
+    """Stop at once: cancel the synthesis, drop buffered audio, and tell the client to stop playing."""
 
     generation: int
     cause: StopCause
@@ -261,19 +262,19 @@ class NotifyState(Effect):
 
 
 class LinkNews(enum.Enum):
-    """What is told of a link that did not come up at the first attempt, or did not stay up."""
+    """What the client is told about a link that did not open at the first attempt, or did not stay up."""
 
     TRYING = "trying"
     WAITING = "waiting"
-    """For the next round of attempts."""
+    """The link waits for the next round of attempts."""
     UP = "up"
     DOWN = "down"
-    """For good."""
+    """The link is lost for good."""
 
 
 @frozen
 class NotifyLink(Effect):
-    """The link of `role`, to its provider number `provider`, is retried, moved, up again or lost."""
+    """The link of `role`, to its provider number `provider`, is retried, waits, is up again or is lost."""
 
     role: Role
     news: LinkNews
@@ -294,7 +295,7 @@ class NotifyTranscript(Effect):
 
 @frozen
 class NotifyAnswerStarted(Effect):
-    """The model was asked."""
+    """The model was asked for an answer."""
 
     generation: int
 
@@ -317,11 +318,11 @@ class TurnLatency:
     endpoint_ms: float | None
     """From the end of voice to the decision that the turn is over."""
     transcript_ms: float | None
-    """From there to the final transcript."""
+    """From that decision to the final transcript."""
     first_segment_ms: float | None
-    """From there to the model's first speakable text."""
+    """From the final transcript to the model's first segment."""
     first_audio_ms: float | None
-    """From there to the first audio sent."""
+    """From the first segment to the first audio sent."""
     total_ms: float | None
     """From the end of voice (or of the recording) to the first audio sent."""
 
@@ -348,7 +349,7 @@ class NotifyInterrupted(Effect):
 
 
 class ClientError(enum.Enum):
-    """What a client is told went wrong, named after the error events of the protocol."""
+    """What the client is told went wrong. The values follow the error events of the protocol."""
 
     TRANSCRIPTION_FAILED = "transcription_failed"
     MODEL_FAILED = "model_failed"
@@ -361,7 +362,7 @@ class ClientError(enum.Enum):
 
 @frozen
 class NotifyClientError(Effect):
-    """Something went wrong that the caller's side should show. `retryable`: trying again may help."""
+    """Tell the client that something went wrong. `retryable`: trying again may help."""
 
     error: ClientError
     message: str
@@ -373,11 +374,11 @@ class NotifyClientError(Effect):
 
 @frozen
 class CloseConversation(Effect):
-    """Close the client's socket with what `reason` calls for, and report `EverythingClosed`."""
+    """Close the client's side as `reason` calls for, and report `EverythingClosed`."""
 
     reason: EndReason
 
 
 @frozen
 class AbandonConversation(Effect):
-    """The time for closing is over: cancel whatever is left."""
+    """Cancel whatever is left: the time for closing is over."""

@@ -1,9 +1,9 @@
 """Facts: everything that can happen to a conversation, as immutable records.
 
-A fact is what goes into a machine. It carries the time it was noticed at (`at_ms`), and names what it is
-about (a turn, a generation, an utterance, a link attempt), so that a machine can refuse one that speaks of
-something no longer current. Facts are made outside (adapters, transport, timers) and stamped by the inbox;
-the machines never read a clock and never draw an id.
+A fact is all that goes into a machine. It carries the time at which it was noticed (`at_ms`) and the number
+of what it is about (a turn, a generation, an utterance, a link attempt), so that a machine can refuse a fact
+about something that is no longer current. Facts are made outside (adapters, transport, timers), and the inbox
+stamps them: machines never read a clock and never draw an id.
 
 Units: `_ms` is milliseconds; `at_ms` counts from an arbitrary origin that is constant within a conversation.
 """
@@ -23,9 +23,9 @@ class TurnMode(enum.Enum):
     """Who decides that the caller's turn is over."""
 
     MANUAL = "manual"
-    """The caller does, by stopping the recording."""
+    """The caller decides, by stopping the recording."""
     AUTOMATIC = "automatic"
-    """Voice activity does, after an endpoint delay."""
+    """Voice activity or the speech-to-text provider decides."""
 
 
 class Role(enum.Enum):
@@ -37,21 +37,21 @@ class Role(enum.Enum):
 
 
 class ErrorClass(enum.Enum):
-    """Why a provider failed, as far as it matters for what to do next."""
+    """Why a provider failed, as far as it matters for what is done next."""
 
     FATAL = "fatal"
-    """Will fail again: bad configuration, unknown model, malformed request."""
+    """It will fail again: bad configuration, unknown model, malformed request."""
     AUTH = "auth"
     """The key was refused."""
     RATE_LIMIT = "rate_limit"
     TRANSIENT = "transient"
-    """The provider's own trouble (5xx) or an unknown one."""
+    """An error inside the provider (5xx), or an unknown error."""
     CONNECTION = "connection"
     TIMEOUT = "timeout"
 
     @property
     def retryable(self) -> bool:
-        """Whether another attempt can succeed without anybody changing anything."""
+        """Whether another attempt can succeed without a change to the configuration."""
         return self not in (ErrorClass.FATAL, ErrorClass.AUTH)
 
 
@@ -61,7 +61,7 @@ class EndReason(enum.Enum):
     CALLER_HUNG_UP = "caller_hung_up"
     CALLER_DISCONNECTED = "caller_disconnected"
     OPERATOR_HUNG_UP = "operator_hung_up"
-    """Whoever placed a telephone call ends it, or the answering machine that took it is hung up on."""
+    """Whoever placed a telephone call ended it, or an answering machine took it and was hung up on."""
     CALLER_STOPPED_READING = "caller_stopped_reading"
     IDLE = "idle"
     TOO_OLD = "too_old"
@@ -71,13 +71,13 @@ class EndReason(enum.Enum):
     AGENT_HUNG_UP = "agent_hung_up"
     """The language model ended the call, or a tool that it called."""
     HANDED_OVER = "handed_over"
-    """To a person: whoever runs the server connects the caller there."""
+    """A person takes over: whoever runs the server connects the caller to them."""
     INTERNAL_ERROR = "internal_error"
 
 
 @frozen
 class ProviderFailure:
-    """What went wrong at a provider. `message` is for logs and operators: no key, no transcript."""
+    """What went wrong at a provider. `message` is for logs and operators, without keys and transcripts."""
 
     error_class: ErrorClass
     message: str
@@ -86,7 +86,7 @@ class ProviderFailure:
 
 @frozen
 class Request:
-    """A client request that wants an answer on the wire: its event type as sent, and its id."""
+    """A client's request that must be answered on the wire: its event type as sent, and its id."""
 
     event_type: str
     event_id: str
@@ -123,12 +123,12 @@ class RecordingStopped(Fact):
 
 @frozen
 class InterruptRequested(Fact):
-    """The caller asked for silence by other means than voice (`user.action.interrupt`)."""
+    """The caller interrupted by other means than voice (`user.action.interrupt`)."""
 
 
 @frozen
 class HungUp(Fact):
-    """The conversation must end, for `reason`; the machine decides what is still done before."""
+    """The conversation must end, for `reason`. The machine decides what is still done before."""
 
     reason: EndReason
 
@@ -137,7 +137,7 @@ class HungUp(Fact):
 
 
 class SayMode(enum.Enum):
-    """When something that the host wants said is said. The caller is never talked over."""
+    """When a text of the host is said. It never begins while the caller has the word."""
 
     QUEUE = "queue"
     """After what is being said and answered now."""
@@ -149,16 +149,16 @@ class SayMode(enum.Enum):
 
 @frozen
 class SayRequested(Fact):
-    """The host program wants `text` said. It is no part of the history, which holds what was asked for."""
+    """The host program wants `text` said. It is not entered into the history."""
 
     text: str
     mode: SayMode = SayMode.QUEUE
     interruptible: bool = True
-    """The caller's voice may cut it off."""
+    """The caller's voice may interrupt it."""
     then: EndReason | None = None
-    """What follows when it was heard: the end of the call, for this reason. None: the call goes on."""
+    """Why the call ends after the text was heard; None: the call goes on."""
     tones: bool = False
-    """`text` is keys of a telephone, and what is heard is their tones."""
+    """`text` holds keys of a telephone, and the caller hears their tones."""
 
 
 # --- voice activity ---------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class SpeechStopped(Fact):
 
 @frozen
 class TranscriptInterim(Fact):
-    """What turn `turn` sounds like so far: the whole turn's text, replacing earlier interim text."""
+    """The words of turn `turn` so far: all of them, replacing earlier interim text."""
 
     turn: int
     text: str
@@ -200,9 +200,9 @@ class TranscriptFinal(Fact):
 
 @frozen
 class EagerEndOfTurn(Fact):
-    """The speech-to-text provider is moderately sure that turn `turn` is over, with `text` as all its words.
+    """The speech-to-text provider expects that turn `turn` is over, with `text` as all its words.
 
-    Followed by `EndOfTurn`, or by `TurnResumed`.
+    `EndOfTurn` or `TurnResumed` follows.
     """
 
     turn: int
@@ -229,7 +229,7 @@ class EndOfTurn(Fact):
 
 @frozen
 class TurnScored(Fact):
-    """A model listened to turn `turn` up to the pause that began just now.
+    """The turn model has judged turn `turn` up to the pause that began just now.
 
     `completeness` is the probability, from 0 to 1, that the caller has finished.
     """
@@ -251,28 +251,28 @@ class TranscriptionFailed(Fact):
 
 @frozen
 class SegmentReady(Fact):
-    """Segment number `segment` (from 0) of an answer: text that can be spoken as it stands."""
+    """Segment number `segment` (from 0) of an answer: text that can be spoken by itself."""
 
     generation: int
     segment: int
     text: str
     markup: str = ""
-    """The same text with the speech markup that the model put in, for voices that take it; empty if it has
-    none. It is spoken, and never remembered."""
+    """The text with the model's speech markup, for voices that understand it; empty if it has none. Markup is
+    spoken and never remembered."""
 
 
 @frozen
 class GenerationAlive(Fact):
-    """The model goes on with this answer, though no segment of it is complete: at most one in 500 ms."""
+    """The model goes on, though no segment is complete. At most one such fact comes in 500 ms."""
 
     generation: int
 
 
 @frozen
 class GenerationFinished(Fact):
-    """The model ended its answer properly; every segment of it was reported before.
+    """The model finished its answer. Every segment of it was reported before.
 
-    `calls` are the tools that it wants called, and whose results it wants to see, before it goes on.
+    `calls` are the tool calls whose results the model wants to see before it goes on.
     """
 
     generation: int
@@ -281,7 +281,7 @@ class GenerationFinished(Fact):
 
 @frozen
 class GenerationFailed(Fact):
-    """The model refused, died or broke off. `link_attempt` names the link that it was asked over, if any."""
+    """The model refused, failed or broke off. `link_attempt` is the link it was asked over, if any."""
 
     generation: int
     failure: ProviderFailure
@@ -293,9 +293,9 @@ class GenerationFailed(Fact):
 
 @frozen
 class ToolFinished(Fact):
-    """Call number `call` of a tool is over: `result` is what it gave, or, if it `failed`, why it did not.
+    """Tool call number `call` is over. `result` is its result or, if it `failed`, why there is none.
 
-    Both are for the model to read.
+    The model reads either.
     """
 
     call: int
@@ -317,9 +317,9 @@ class Word:
 
 @frozen
 class SegmentVoiced(Fact):
-    """All audio of one segment was synthesized. `words` is empty where the voice reports no times.
+    """All audio of one segment was synthesized. `words` is empty if the voice reports no times.
 
-    `attempt` counts how often the voice was asked to say the answer: 1 until a `RestartSpeech`.
+    `attempt` is the number of the attempt at saying the answer: 1 until a `RestartSpeech`.
     """
 
     utterance: int
@@ -333,9 +333,9 @@ class SegmentVoiced(Fact):
 
 @frozen
 class PlaybackAt(Fact):
-    """At `at_ms` the caller has heard `position_ms` of the utterance, and goes on hearing if `playing`.
+    """At `at_ms` the caller has heard `position_ms` of the utterance, and goes on hearing it if `playing`.
 
-    Sources, from best to worst: marks of the transport, acknowledgements of the client, a playback clock.
+    Sources, from best to worst: marks of the transport, acknowledgements of the client, the playback clock.
     """
 
     utterance: int
@@ -345,16 +345,16 @@ class PlaybackAt(Fact):
 
 @frozen
 class PlaybackFinished(Fact):
-    """The caller has heard everything of the utterance, which will get no more audio."""
+    """The caller has heard all of the utterance, and it gets no more audio."""
 
     utterance: int
 
 
 @frozen
 class SynthesisFailed(Fact):
-    """The voice cannot go on with this utterance.
+    """Text to speech cannot go on with this utterance.
 
-    What it gave before is still played: all segments reported as voiced, and `voiced_ms` of the next one.
+    What was synthesized before is still played: all segments reported as voiced, and `voiced_ms` of the next.
     """
 
     utterance: int
@@ -362,7 +362,7 @@ class SynthesisFailed(Fact):
     voiced_ms: float = 0.0
     attempt: int = field(default=1, kw_only=True)
     link_attempt: int | None = field(default=None, kw_only=True)
-    """The link that the voice was asked over, if any."""
+    """The number of the link over which text to speech was asked, if any."""
 
 
 # --- links ------------------------------------------------------------------------------------------------
@@ -371,14 +371,14 @@ class SynthesisFailed(Fact):
 
 @frozen
 class LinkWanted(Fact):
-    """The role is needed: a connection must be opened."""
+    """A link for the role must be opened."""
 
     role: Role
 
 
 @frozen
 class LinkReleased(Fact):
-    """The role is not needed any more: the connection must be closed."""
+    """The role's link must be closed: it is not needed any more."""
 
     role: Role
 
@@ -395,7 +395,7 @@ class LinkOpened(Fact):
 
 @frozen
 class LinkFailed(Fact):
-    """Attempt number `attempt`, or the open link that came of it, failed."""
+    """Attempt number `attempt`, or the link that it opened, failed."""
 
     role: Role
     attempt: int
@@ -406,9 +406,9 @@ class LinkFailed(Fact):
 
 @frozen
 class LinkReplacementWanted(Fact):
-    """Told by the conversation to a link machine: the link is open, but what goes over it fails or stalls.
+    """From the conversation to a link machine: requests over the open link fail or stall.
 
-    `attempt` names the link that is meant; None is the one that is open.
+    `attempt` is the number of the link that is meant; None means the open one.
     """
 
     role: Role
@@ -418,7 +418,7 @@ class LinkReplacementWanted(Fact):
 
 @frozen
 class LinkReturnWanted(Fact):
-    """Told by the conversation to a link machine: `provider` is well again, and now is a good moment."""
+    """From the conversation to a link machine: return to `provider`, which recovered."""
 
     role: Role
     provider: int
@@ -426,18 +426,18 @@ class LinkReturnWanted(Fact):
 
 @frozen
 class LinkUp(Fact):
-    """Told by a link machine to the conversation: the role can be used (again)."""
+    """From a link machine to the conversation: the role can be used (again)."""
 
     role: Role
     fallback_ready: bool = False
-    """Another provider stands ready, should this one fail."""
+    """Another provider is ready if this one fails."""
     ends_turns: bool = False
-    """As in `LinkOpened`."""
+    """The provider decides about ends of turns (`EndOfTurn`)."""
 
 
 @frozen
 class LinkLost(Fact):
-    """Told by a link machine to the conversation: the role cannot be used until its link is up again."""
+    """From a link machine to the conversation: the role cannot be used until its link is up again."""
 
     role: Role
     failure: ProviderFailure
@@ -445,7 +445,7 @@ class LinkLost(Fact):
 
 @frozen
 class LinkDown(Fact):
-    """Told by a link machine to the conversation: the role is lost for good."""
+    """From a link machine to the conversation: the role is lost for good."""
 
     role: Role
     failure: ProviderFailure
@@ -453,7 +453,7 @@ class LinkDown(Fact):
 
 @frozen
 class PreferredProviderRecovered(Fact):
-    """Told by a link machine to the conversation: one that is preferred to the one in use is well again."""
+    """From a link machine to the conversation: `provider` recovered, and is preferred to the one in use."""
 
     role: Role
     provider: int
@@ -461,7 +461,7 @@ class PreferredProviderRecovered(Fact):
 
 @frozen
 class ProviderDown(Fact):
-    """The process knows that a provider of the role does not work: it should not be tried."""
+    """The process knows that a provider of the role is down: it should not be tried."""
 
     role: Role
     provider: int
@@ -469,7 +469,7 @@ class ProviderDown(Fact):
 
 @frozen
 class ProviderRecovered(Fact):
-    """A health check has found that a provider of the role works again."""
+    """A health check found that a provider of the role works again."""
 
     role: Role
     provider: int
@@ -492,7 +492,7 @@ class LinkDeadlinePassed(Fact):
     role: Role
     number: int
     draw: float = 0.5
-    """As in `LinkFailed`."""
+    """A random number from 0 to 1, for the jitter of the wait that may follow."""
 
 
 @frozen

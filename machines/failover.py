@@ -1,6 +1,6 @@
 """Failover: which provider of a role is tried next, and when; the guards of the link machine (`link.py`).
 
-A provider that failed is left at once for the next that is not known to be down. When all were tried, the
+After a failure the next provider that is not known to be down is tried at once. When all were tried, the
 retry schedule (`LinkPolicy`) says how long to wait before another round.
 """
 
@@ -21,34 +21,34 @@ NONE: frozenset[int] = frozenset()
 
 @define
 class LinkContext:
-    """The link machine's memory. `told` are facts for the conversation machine."""
+    """The link machine's memory. `for_conversation` holds facts for the conversation machine."""
 
     role: Role
     policy: LinkPolicy
     providers: int = 1
-    """How many there are."""
+    """How many providers the role has."""
     known_down: frozenset[int] = NONE
-    """Those that the process knows not to work."""
+    """Providers that the process knows to be down."""
     state: Any = None
     effects: list[Effect] = Factory(list)
-    told: list[Fact] = Factory(list)
+    for_conversation: list[Fact] = Factory(list)
     provider: int = 0
-    """The one that is tried, or that the open link leads to."""
+    """The provider that is being tried, or that the open link leads to."""
     tried: frozenset[int] = NONE
-    """Those that failed in this round."""
+    """Providers that failed in this round."""
     refused: frozenset[int] = NONE
-    """Those that will fail again, in this call at least."""
+    """Providers whose failure will not pass during this call."""
     silent: frozenset[int] = NONE
-    """Those that were open and silent. No health check can tell that they speak again, so this call may need
-    them, but does not prefer them any more."""
+    """Providers that fell silent over an open link. No health check can tell that they answer again: this
+    call may use them if it must, but does not prefer them any more."""
     attempt: int = 0
     """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
     rounds: int = 0
-    """Rounds in a row that failed, or led to a link that did not last."""
+    """Rounds in a row that failed, or whose link did not last."""
     failing_since: float | None = None
-    """When the first of them failed."""
+    """When the first of these rounds failed."""
     wait_ms: float = 0.0
-    """Until the next round."""
+    """The wait before the next round."""
     up_since: float | None = None
     """When the open link came up."""
     ends_turns: bool = False
@@ -63,7 +63,7 @@ class LinkContext:
 
 @frozen
 class Outage:
-    """What is known once a failure is taken into account."""
+    """What is known about a role's providers once a failure is taken into account."""
 
     tried: frozenset[int]
     refused: frozenset[int]
@@ -72,53 +72,53 @@ class Outage:
 
 
 class Failover(Chart[LinkContext]):
-    """What is asked of the memory of a link."""
+    """Guards of the link machine, and what they are computed from."""
 
     # --- guards -------------------------------------------------------------------------------------------
 
     def any_ready(self) -> bool:
-        """A provider is not known to be down."""
+        """At least one provider is not known to be down."""
         return bool(self.ready(NONE, NONE))
 
     def another_ready(self, fact: Fact) -> bool:
-        """A provider stands ready that was not tried in this round."""
+        """Another provider is ready that was not tried in this round."""
         outage = self.outage(fact)
         return bool(self.ready(outage.tried, outage.refused))
 
     def worth_waiting(self, fact: Fact) -> bool:
-        """Another round may succeed, and the budget has time for it."""
+        """Another round may succeed, and begins within the budget."""
         outage = self.outage(fact)
         may_succeed = len(outage.refused) < self.context.providers
         begins = fact.at_ms + self.next_wait_ms(fact, outage)
         return may_succeed and begins <= outage.since + self.context.policy.budget_ms
 
     def is_connection(self) -> bool:
-        """There is a connection that can be replaced by another to the same provider."""
+        """The role uses a connection, which can be replaced by another one to the same provider."""
         return self.context.role is not Role.LLM
 
     def has_lasted(self, fact: Fact) -> bool:
-        """It is a connection that has worked for a while, so that another one at once is no hammering."""
+        """The connection has worked for a while, so reconnecting at once is safe."""
         up_since = self.context.up_since
         lasted = up_since is not None and fact.at_ms - up_since >= self.context.policy.least_up_ms
         return lasted and self.is_connection()
 
     def is_preferred(self, fact: facts.LinkReturnWanted | facts.ProviderRecovered) -> bool:
-        """The provider that is well again is preferred to the one in use."""
+        """The recovered provider is preferred to the one in use, and did not fall silent in this call."""
         return fact.provider < self.context.provider and fact.provider not in self.context.silent
 
     def still_preferred(self, fact: facts.LinkReturnWanted) -> bool:
-        """The same, and it has not failed again meanwhile."""
+        """The recovered provider is preferred to the one in use, and has not failed again since."""
         return self.is_preferred(fact) and fact.provider in self.ready(NONE, self.context.refused)
 
     # --- what is known --------------------------------------------------------------------------------------
 
     def ready(self, tried: frozenset[int], refused: frozenset[int]) -> list[int]:
-        """Providers that can be tried at once, the preferred first."""
+        """The providers that can be tried at once, the preferred one first."""
         out = tried | refused | self.context.known_down
         return [each for each in range(self.context.providers) if each not in out]
 
     def outage(self, fact: Fact) -> Outage:
-        """With the failure that `fact` reports; all starts anew once a link was up for long enough."""
+        """What is known after the failure that `fact` reports. A link that was up for long starts anew."""
         context, failed = self.context, frozenset({self.context.provider})
         stable = context.up_since is not None and fact.at_ms - context.up_since >= context.policy.stable_ms
         retryable = failure_of(fact).error_class.retryable
@@ -131,7 +131,7 @@ class Failover(Chart[LinkContext]):
         )
 
     def next_wait_ms(self, fact: Fact, outage: Outage) -> float:
-        """Until the next round: by schedule, or as long as the provider asks for."""
+        """The wait before the next round: by schedule, or longer if the provider asks for that."""
         policy, slow = self.context.policy, outage.rounds - len(self.context.policy.retry_delays_ms)
         if slow < 0:
             delay = policy.retry_delays_ms[outage.rounds]

@@ -9,23 +9,23 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Question = Callable[[T], Any]
-"""What answers whether something holds: true or false of whatever it is asked about."""
+"""A function that says whether a guard holds, for example for a fact."""
 
 
 def guard_names(guard: str) -> tuple[str, ...]:
-    """The guards that an expression names, in its order."""
+    """The names of the guards in an expression, in their order."""
     return tuple(dict.fromkeys(re.findall(r"\b(?!and\b|or\b|not\b)\w+", guard)))
 
 
 def compiled(guard: str, question_of: Callable[[str], Question[T]]) -> Question[T]:
-    """An expression as one function; an empty expression always holds.
+    """The expression as one function. An empty expression always holds.
 
     Args:
         guard: the expression.
-        question_of: gives what answers for each name.
+        question_of: gives the function for each guard's name.
 
     Raises:
-        ValueError: the expression holds something else than names, `and`, `or` and `not`.
+        ValueError: the expression has something other than names, `and`, `or` and `not`.
     """
     if not guard:
         return lambda asked: True

@@ -1,7 +1,7 @@
-"""The conversation's memory: what the language model is told was said.
+"""The history: what the language model is told was said.
 
-An assistant message holds what the caller *heard*, never what was generated or sent. The rest that went
-unheard is kept beside it for insight only and is never sent to a model.
+An assistant message holds what the caller *heard*, not what was generated or sent. The unheard rest is kept
+beside it for insight only, and is never sent to a model.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Message:
     unheard: str = ""
     """What was generated and not heard."""
     calls: tuple[CallRecord, ...] = ()
-    """An assistant's calls of tools, asked for after `text`, which may be empty. What the model makes of the
+    """The tool calls that the model asked for after `text`, which may be empty. What it says about the
     results is another message."""
 
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, as OpenAI states it; other scripts have fewer."""
+"""The average for English text, by OpenAI. Other scripts have fewer."""
 TOKENS_PER_MESSAGE = 4
-"""What a message costs beside its text. The results of calls are messages, too, to a model."""
+"""What a message costs besides its text. The result of a tool call is a message to the model, too."""
 
 
 def tokens(message: Message) -> int:
-    """How many tokens a message is, by estimate: the tokenizers of models differ."""
+    """The estimated number of tokens of a message. It is an estimate because tokenizers differ."""
     asked = (part for record in message.calls for part in (record.call.name, record.call.arguments))
     results = (record.result or "" for record in message.calls)
     text = "".join((message.text, *asked, *results))
@@ -57,21 +57,21 @@ def tokens(message: Message) -> int:
 
 
 def within_budget(history: tuple[Message, ...], now: tuple[Message, ...], budget: int) -> tuple[Message, ...]:
-    """The newest whole exchanges that, with the messages of `now`, fit in `budget` tokens; 0: all."""
+    """The newest whole exchanges that fit in `budget` tokens together with the messages `now`; 0: all."""
     if budget == 0:
         return history
     return _newest(history, budget - sum(map(tokens, now)), lambda exchange: sum(map(tokens, exchange)))
 
 
 def newest(history: tuple[Message, ...], most: int) -> tuple[Message, ...]:
-    """The newest whole exchanges that are no more than `most` messages."""
+    """The newest whole exchanges that are at most `most` messages together."""
     return _newest(history, most, len)
 
 
 def _newest(
     history: tuple[Message, ...], room: int, size: Callable[[tuple[Message, ...]], int]
 ) -> tuple[Message, ...]:
-    """An exchange is what the caller said, and everything up to what the caller said next."""
+    """The newest whole exchanges that fit. An exchange goes from the caller's words to the next ones."""
     first = end = len(history)
     while first > 0:
         first -= 1
@@ -84,14 +84,14 @@ def _newest(
 
 
 def newest_exchange(history: tuple[Message, ...]) -> int:
-    """Where the newest exchange begins: at the caller's last words, which there must be."""
+    """The index of the caller's last words, with which the newest exchange begins. There must be some."""
     return max(place for place, each in enumerate(history) if each.speaker is Speaker.USER)
 
 
 def with_result(
     history: tuple[Message, ...], number: int, result: str, *, failed: bool
 ) -> tuple[Message, ...]:
-    """The history with the result of call `number`; a call that is no longer in it is left alone."""
+    """The history with the result of call `number`, unchanged if it does not hold this call any more."""
 
     def entered(record: CallRecord) -> CallRecord:
         return evolve(record, result=result, failed=failed) if record.number == number else record

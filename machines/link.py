@@ -1,8 +1,8 @@
-"""The link machine: one per role of a conversation, from the first attempt to its release.
+"""The link machine: one for each role of a conversation, from the first attempt to its release.
 
-A role may have several providers, in order of preference. The machine decides whether, when and with which of
-them another attempt is made: one that failed is left at once for the next; when all were tried, it waits and
-begins anew. The conversation machine hears only that a role can be used (`LinkUp`), cannot be used for now
+A role may have several providers, in order of preference. The machine decides whether, when and to which of
+them another attempt is made: after a failure it tries the next one at once; when all were tried, it waits and
+begins anew. It tells the conversation machine only that a role can be used (`LinkUp`), cannot be used for now
 (`LinkLost`), or never will be again (`LinkDown`).
 """
 
@@ -21,7 +21,7 @@ from machines.failover import NONE, Failover, failure_of
 
 
 class Link(Failover):
-    """CONNECTING for the first time, UP, DEGRADED while it is being reopened, DOWN for good, or RELEASED."""
+    """CONNECTING: first attempts. UP: open. DEGRADED: being reopened. DOWN: lost for good. RELEASED: over."""
 
     idle = State(initial=True)
 
@@ -51,33 +51,61 @@ class Link(Failover):
     )
     link_opened = UP.from_(*trying, on=["notify_up"])
     link_failed = (
-        stay(*trying, cond="another_ready", on=["blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["blame", "notify_down"])
-        | UP.to(reopening, cond="another_ready", on=["blame", "note_failure", "notify_lost", "attempt"])
-        | UP.to(pausing, cond="worth_waiting", on=["blame", "note_failure", "notify_lost", "begin_wait"])
-        | UP.to(DOWN, on=["blame", "notify_down"])
+        stay(*trying, cond="another_ready", on=["report_provider_failure", "note_failure", "attempt"])
+        | opening.to(
+            waiting, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | reopening.to(
+            pausing, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+        )
+        | DOWN.from_(*trying, on=["report_provider_failure", "notify_down"])
+        | UP.to(
+            reopening,
+            cond="another_ready",
+            on=["report_provider_failure", "note_failure", "notify_lost", "attempt"],
+        )
+        | UP.to(
+            pausing,
+            cond="worth_waiting",
+            on=["report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
+        )
+        | UP.to(DOWN, on=["report_provider_failure", "notify_down"])
     )
     link_deadline_passed = (
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
-        | stay(*trying, cond="another_ready", on=["close", "blame", "note_failure", "attempt"])
-        | opening.to(waiting, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | reopening.to(pausing, cond="worth_waiting", on=["close", "blame", "note_failure", "begin_wait"])
-        | DOWN.from_(*trying, on=["close", "blame", "notify_down"])
+        | stay(
+            *trying, cond="another_ready", on=["close", "report_provider_failure", "note_failure", "attempt"]
+        )
+        | opening.to(
+            waiting,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | reopening.to(
+            pausing,
+            cond="worth_waiting",
+            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+        )
+        | DOWN.from_(*trying, on=["close", "report_provider_failure", "notify_down"])
     )
     link_replacement_wanted = (
         UP.to(
-            reopening, cond="another_ready", on=["close", "blame", "note_failure", "notify_lost", "attempt"]
+            reopening,
+            cond="another_ready",
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "attempt"],
         )
-        | UP.to(reopening, cond="has_lasted", on=["close", "blame", "notify_lost", "attempt_again"])
+        | UP.to(
+            reopening,
+            cond="has_lasted",
+            on=["close", "report_provider_failure", "notify_lost", "attempt_again"],
+        )
         | UP.to(
             pausing,
             cond="is_connection and worth_waiting",
-            on=["close", "blame", "note_failure", "notify_lost", "begin_wait"],
+            on=["close", "report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
         )
-        | stay(UP, on=["blame"])
+        | stay(UP, on=["report_provider_failure"])
     )
     link_return_wanted = UP.to(reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"])
     provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(
@@ -95,7 +123,7 @@ class Link(Failover):
     link_released = RELEASED.from_(idle, *resting) | RELEASED.from_(*trying, UP, on=["close"])
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
-        *ignored("link_wanted", in_use, because="the link is on its way already"),
+        *ignored("link_wanted", in_use, because="the link was wanted before"),
         *ignored("link_opened link_failed", (idle, *resting), because="no attempt is under way"),
         *ignored("link_opened", (UP,), because="the link is up already"),
         *ignored("link_deadline_passed", (idle, UP), because="no deadline is armed"),
@@ -104,7 +132,7 @@ class Link(Failover):
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
-        *ignored("link_return_wanted", (UP,), because="nothing better works"),
+        *ignored("link_return_wanted", (UP,), because="that provider is not preferred, or has failed again"),
         *ignored(
             "link_wanted link_opened link_failed link_deadline_passed link_replacement_wanted"
             " link_return_wanted provider_down provider_recovered link_released",
@@ -117,7 +145,7 @@ class Link(Failover):
 
     @causes(do.OpenLink, do.NotifyLink)
     def attempt(self, fact: Fact) -> None:
-        """Try the best provider that stands ready; when a round begins, one that is known to be down too."""
+        """Try the preferred provider that is ready; if none is, one that is known to be down."""
         context = self.context
         ready = self.ready(context.tried, context.refused)
         left = [each for each in range(context.providers) if each not in context.refused]
@@ -126,7 +154,7 @@ class Link(Failover):
 
     @causes(do.OpenLink, do.NotifyLink)
     def attempt_again(self, fact: Fact) -> None:
-        """The same provider, by another connection."""
+        """Open another connection to the same provider."""
         self._open(fact)
 
     @causes(do.OpenLink, do.NotifyLink)
@@ -139,15 +167,15 @@ class Link(Failover):
         self.context.attempt += 1
         self.context.ask(do.OpenLink(self.context.role, self.context.attempt, self.context.provider))
         if self.context.attempt > 1:
-            self._tell(LinkNews.TRYING, fact)
+            self._notify(LinkNews.TRYING, fact)
 
     @causes(do.CloseLink)
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes(do.ReportProviderFailure)
-    def blame(self, fact: Fact) -> None:
-        """The process should know; and whoever fell silent over an open link is remembered for it."""
+    def report_provider_failure(self, fact: Fact) -> None:
+        """Report the failure to the process, and remember a provider that fell silent over an open link."""
         context, failure = self.context, failure_of(fact)
         context.ask(do.ReportProviderFailure(context.role, context.provider, failure))
         if failure.error_class is ErrorClass.TIMEOUT and context.up_since is not None:
@@ -161,48 +189,48 @@ class Link(Failover):
 
     @causes(do.NotifyLink)
     def begin_wait(self, fact: Fact) -> None:
-        """Every provider was tried: the next round follows after a while."""
+        """Wait before the next round: every provider was tried."""
         self.context.wait_ms = self.next_wait_ms(fact, self.outage(fact))
         self.context.rounds += 1
         self.context.tried = NONE
-        self._tell(LinkNews.WAITING, fact)
+        self._notify(LinkNews.WAITING, fact)
 
     @causes(do.NotifyLink)
     def notify_up(self, fact: facts.LinkOpened) -> None:
         self.context.up_since = fact.at_ms
         self.context.ends_turns = fact.ends_turns
         if self.context.attempt > 1:
-            self._tell(LinkNews.UP, fact)
-        self._tell_conversation(fact)
+            self._notify(LinkNews.UP, fact)
+        self._notify_conversation(fact)
 
     @causes()
     def notify_fallback_ready(self, fact: Fact) -> None:
-        """Whether another provider stands ready may have changed."""
-        self._tell_conversation(fact)
+        """Tell the conversation whether another provider is ready now."""
+        self._notify_conversation(fact)
 
     @causes()
     def notify_preferred_recovered(self, fact: facts.ProviderRecovered) -> None:
-        """When to go back is for the conversation to say."""
+        """Tell the conversation that a preferred provider works again. It decides when to return."""
         recovered = facts.PreferredProviderRecovered(self.context.role, fact.provider, at_ms=fact.at_ms)
-        self.context.told.append(recovered)
+        self.context.for_conversation.append(recovered)
 
     @causes()
     def notify_lost(self, fact: Fact) -> None:
         lost = facts.LinkLost(self.context.role, failure_of(fact), at_ms=fact.at_ms)
-        self.context.told.append(lost)
+        self.context.for_conversation.append(lost)
 
     @causes(do.NotifyLink)
     def notify_down(self, fact: Fact) -> None:
-        self._tell(LinkNews.DOWN, fact)
+        self._notify(LinkNews.DOWN, fact)
         down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
-        self.context.told.append(down)
+        self.context.for_conversation.append(down)
 
     @causes(do.NotifyLink)
     def notify_none(self, fact: Fact) -> None:
-        """A new call does not try what is known not to work."""
-        self._tell(LinkNews.DOWN, fact)
+        """Give up: all providers are known to be down, and a new call does not try them."""
+        self._notify(LinkNews.DOWN, fact)
         failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
-        self.context.told.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
+        self.context.for_conversation.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     @causes()
     def note_down(self, fact: facts.ProviderDown) -> None:
@@ -210,19 +238,19 @@ class Link(Failover):
 
     @causes()
     def note_recovered(self, fact: facts.ProviderRecovered) -> None:
-        well = frozenset({fact.provider})
-        self.context.known_down -= well
-        self.context.tried -= well
-        self.context.refused -= well
+        recovered = frozenset({fact.provider})
+        self.context.known_down -= recovered
+        self.context.tried -= recovered
+        self.context.refused -= recovered
 
-    def _tell(self, news: LinkNews, fact: Fact) -> None:
+    def _notify(self, news: LinkNews, fact: Fact) -> None:
         self.context.ask(do.NotifyLink(self.context.role, news, self.context.provider, fact.name))
 
-    def _tell_conversation(self, fact: Fact) -> None:
+    def _notify_conversation(self, fact: Fact) -> None:
         context = self.context
         others = self.ready(context.tried | {context.provider}, context.refused)
         up = facts.LinkUp(context.role, bool(others), context.ends_turns, at_ms=fact.at_ms)
-        context.told.append(up)
+        context.for_conversation.append(up)
 
     def _last_failure(self, fact: Fact) -> ProviderFailure:
         failure = failure_of(fact)
@@ -234,7 +262,7 @@ class Link(Failover):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         match fact:
             case facts.LinkOpened(attempt=attempt) | facts.LinkFailed(attempt=attempt) if (
                 attempt != self.context.attempt
@@ -247,7 +275,7 @@ class Link(Failover):
         return None
 
     def is_progress(self, fact: Fact) -> bool:
-        """The next provider has as long as the one before it."""
+        """Whether `fact` begins another attempt, which gets a deadline of its own."""
         return fact.name in ("link_failed", "link_deadline_passed")
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:

@@ -1,9 +1,10 @@
-"""The telephone call: from dialling, or from its offer, to its one outcome.
+"""The telephone call: from dialling, or from an incoming call, to its one outcome.
 
-It is coupled to the conversation by facts only: a stream that opens begins one (`BeginConversation`), the end
-of the conversation hangs up, or has a person go on (`TransferCall`), and a call that the carrier ends, or
-somebody wants ended, ends the conversation first (`EndConversation`). Its facts and effects concern no
-conversation's machine, so they are declared here, beside the chart.
+It is coupled to the conversation by facts only. When the media stream opens, a conversation begins
+(`BeginConversation`). When the conversation ends, the call is hung up, or transferred to a person
+(`TransferCall`). When the carrier ends the call, or somebody wants it ended, the conversation is ended first
+(`EndConversation`). The facts and effects are declared here, beside the chart, since no conversation machine
+uses them.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from machines.facts import Fact
 
 @frozen
 class CallPolicy:
-    """How long each part of a call that is no conversation may last. Times in ms."""
+    """How long each part of a call may last, except the conversation. Times in ms."""
 
     placing_timeout_ms: float = 15_000
-    """The carrier takes the order to dial within this; its adapter gives up sooner."""
+    """How long the carrier may take to accept the order to dial. Its adapter gives up sooner."""
     ringing_timeout_ms: float = 75_000
-    """The carrier reports an answer, or that there is none, within this: it gives up sooner by itself."""
+    """How long it may ring. The carrier gives up sooner by itself and reports it."""
     stream_timeout_ms: float = 15_000
-    """The media stream of a call that was answered is opened within this."""
+    """How long the media stream may take to open after the call was answered."""
     goodbye_timeout_ms: float = 10_000
-    """A conversation that was told to end has ended within this."""
+    """How long a conversation may take to end after it was told to."""
     transfer_timeout_ms: float = 15_000
-    """The carrier connects the caller elsewhere within this; its adapter gives up sooner."""
+    """How long the carrier may take to connect the caller elsewhere. Its adapter gives up sooner."""
     hang_up_timeout_ms: float = 10_000
-    """The carrier says that the call is over within this after it was told to hang up."""
+    """How long the carrier may take to report the end after it was told to hang up."""
 
 
 class CallOutcome(enum.Enum):
@@ -48,12 +49,12 @@ class CallOutcome(enum.Enum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     FAILED = "failed"
-    """It could not be placed, or its conversation broke."""
+    """The call could not be placed, or its conversation broke."""
     CANCELLED = "cancelled"
-    """Whoever placed it hung up before there was a conversation."""
+    """Whoever placed the call hung up before there was a conversation."""
     MACHINE_ANSWERED = "machine_answered"
     HANDED_OVER = "handed_over"
-    """There was a conversation, and the carrier connects the caller to somebody else after it."""
+    """There was a conversation, and then the carrier connected the caller to somebody else."""
 
 
 # --- facts ------------------------------------------------------------------------------------------------
@@ -61,60 +62,60 @@ class CallOutcome(enum.Enum):
 
 @frozen
 class DialWanted(Fact):
-    """A call to somebody is to be made."""
+    """The server is asked to call somebody."""
 
 
 @frozen
 class CallOffered(Fact):
-    """Somebody calls, and is put through."""
+    """Somebody calls the server."""
 
 
 @frozen
 class CallPlaced(Fact):
-    """The carrier has taken the order to dial, and has given the call a name."""
+    """The carrier has accepted the order to dial, and has given the call an id."""
 
 
 @frozen
 class PlacingFailed(Fact):
-    """The carrier has not taken it, or could not be asked."""
+    """The carrier has refused the order to dial, or could not be asked."""
 
     message: str
 
 
 @frozen
 class CallRinging(Fact):
-    """It rings at the other side."""
+    """The other side's telephone rings."""
 
 
 @frozen
 class CallAnswered(Fact):
-    """Somebody, or something, has picked up."""
+    """Somebody, or an answering machine, has picked up."""
 
 
 @frozen
 class MachineAnswered(Fact):
-    """The carrier takes what picked up for an answering machine, and nobody wants to talk to one."""
+    """The carrier reports that an answering machine picked up, and the call is not for one."""
 
 
 @frozen
 class StreamOpened(Fact):
-    """The call's media stream is open: there can be a conversation."""
+    """The call's media stream is open: a conversation can begin."""
 
 
 @frozen
 class ConversationEnded(Fact):
-    """The conversation is over, to the last mark, and its media stream is closed."""
+    """The conversation is over, all its audio was played, and its media stream is closed."""
 
     broken: bool = False
-    """By a fault of ours, or because there was no room for it."""
+    """The conversation ended by a fault of ours, or could not begin because the server is full."""
     handed_over: bool = False
-    """A person is to go on with it. Its media stream is still open: the carrier closes it when it connects
-    the caller elsewhere."""
+    """A person is to take over. The media stream is still open: the carrier closes it when it connects the
+    caller elsewhere."""
 
 
 @frozen
 class TransferWanted(Fact):
-    """Whoever runs the server wants the caller connected to `to`, after these last words."""
+    """Whoever runs the server wants the caller connected to `to`, after the conversation has said `text`."""
 
     to: str
     text: str
@@ -127,26 +128,26 @@ class CallTransferred(Fact):
 
 @frozen
 class TransferFailed(Fact):
-    """It does not, or could not be asked."""
+    """The carrier has not connected the caller elsewhere, or could not be asked."""
 
     message: str
 
 
 @frozen
 class HangUpWanted(Fact):
-    """Whoever placed the call, or the server that stops, wants it ended."""
+    """Whoever placed the call, or the server that is stopping, wants it ended."""
 
 
 @frozen
 class CarrierEnded(Fact):
-    """The carrier says that the call is over."""
+    """The carrier reports that the call is over."""
 
     outcome: CallOutcome
 
 
 @frozen
 class CallAbandoned(Fact):
-    """The server goes: nobody will be there to hear more of the call."""
+    """The server stops, and will hear nothing more of the call."""
 
 
 @frozen
@@ -161,22 +162,22 @@ class CallDeadlinePassed(Fact):
 
 @frozen
 class PlaceCall(Effect):
-    """Have the carrier dial."""
+    """Order the carrier to dial."""
 
 
 @frozen
 class BeginConversation(Effect):
-    """Converse over the stream that has been opened."""
+    """Begin a conversation over the open media stream."""
 
 
 @frozen
 class EndConversation(Effect):
-    """Let the conversation say what is being said, and end."""
+    """End the conversation, once it has said what it is saying."""
 
 
 @frozen
 class SayLastWords(Effect):
-    """Have the conversation say this, then end as handed over."""
+    """Have the conversation say `text` and then end as handed over."""
 
     text: str
 
@@ -195,7 +196,7 @@ class HangUpCall(Effect):
 
 @frozen
 class RecordOutcome(Effect):
-    """The call is over: keep how it ended. Asked for exactly once."""
+    """Keep how the call ended. This effect is asked for exactly once."""
 
     outcome: CallOutcome
     reason: str
@@ -203,7 +204,7 @@ class RecordOutcome(Effect):
 
 @frozen
 class ArmCallDeadline(Effect):
-    """Report `CallDeadlinePassed(number)` in `delay_ms`; replaces the deadline armed before."""
+    """Report `CallDeadlinePassed(number)` in `delay_ms`. The deadline armed before is forgotten."""
 
     number: int
     delay_ms: float
@@ -225,13 +226,13 @@ class CallContext:
     state: Any = None
     effects: list[Effect] = Factory(list)
     outcome: CallOutcome | None = None
-    """What the call will have been, as far as that is known: the first that is noted counts."""
+    """The call's outcome, as soon as it is known. The first one that is noted counts."""
     reason: str = ""
-    """More about it, for people."""
+    """More about the outcome, for people."""
     transfer_to: str = ""
-    """The number of whoever takes over from the conversation; none: nobody."""
-    carrier_over: bool = False
-    """The carrier has ended it; the conversation has not."""
+    """The telephone number that takes over after the conversation; empty: none does."""
+    ended_by_carrier: bool = False
+    """The carrier has ended the call. The conversation may not have ended yet."""
     deadline_number: int = 0
     deadline_armed: int | None = None
 
@@ -250,7 +251,7 @@ class Call(Chart[CallContext]):
     TALKING = State()
 
     class ENDING(State.Compound):
-        parting = State(initial=True)
+        saying_goodbye = State(initial=True)
         handover = State()
         revoking = State()
         clearing = State()
@@ -258,60 +259,60 @@ class Call(Chart[CallContext]):
     ENDED = State(final=True)
 
     placing, placed, ringing = DIALLING.placing, DIALLING.placed, DIALLING.ringing
-    parting, handover = ENDING.parting, ENDING.handover
+    saying_goodbye, handover = ENDING.saying_goodbye, ENDING.handover
     revoking, clearing = ENDING.revoking, ENDING.clearing
 
     dialling = (placing, placed, ringing)
-    unheard = (*dialling, ANSWERED)
-    """Nobody has been talked to."""
-    ending = (parting, handover, revoking, clearing)
+    before_conversation = (*dialling, ANSWERED)
+    """The states in which there has been no conversation yet."""
+    ending = (saying_goodbye, handover, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
     dial_wanted = idle.to(placing, on=["place"])
     call_offered = idle.to(ANSWERED)
-    # What the carrier reports may come before its answer to the order.
+    # The carrier's reports may come before its answer to the order.
     call_placed = placing.to(placed) | revoking.to(clearing, on=["hang_up"])
     placing_failed = ENDED.from_(placing, on=["note_failed_to_place", "record"]) | revoking.to(
         ENDED, on=["record"]
     )
     call_ringing = ringing.from_(placing, placed)
     call_answered = ANSWERED.from_(*dialling)
-    machine_answered = clearing.from_(*unheard, on=["note_machine", "hang_up"]) | TALKING.to(
-        parting, on=["note_machine", "end_conversation"]
+    machine_answered = clearing.from_(*before_conversation, on=["note_machine", "hang_up"]) | TALKING.to(
+        saying_goodbye, on=["note_machine", "end_conversation"]
     )
-    stream_opened = TALKING.from_(*unheard, on=["begin_conversation"])
+    stream_opened = TALKING.from_(*before_conversation, on=["begin_conversation"])
 
     # --- the end ------------------------------------------------------------------------------------------
     transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
     conversation_ended = (
         TALKING.to(handover, cond="somebody_takes_over", on=["transfer"])
         | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
-        | parting.to(ENDED, cond="carrier_is_over", on=["note_end", "record"])
-        | parting.to(clearing, unless="carrier_is_over", on=["note_end", "hang_up"])
+        | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_end", "record"])
+        | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_end", "hang_up"])
     )
     call_transferred = handover.to(ENDED, on=["note_handed_over", "record"])
     transfer_failed = handover.to(clearing, on=["note_failed_to_transfer", "hang_up"])
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
         | clearing.from_(placed, ringing, ANSWERED, on=["note_cancelled", "hang_up"])
-        | TALKING.to(parting, on=["end_conversation"])
+        | TALKING.to(saying_goodbye, on=["end_conversation"])
     )
     carrier_ended = (
-        ENDED.from_(*unheard, revoking, clearing, on=["note_carriers", "record"])
-        | TALKING.to(parting, on=["note_carrier_over", "end_conversation"])
-        | stay(parting, on=["note_carrier_over"])
-        | handover.to(ENDED, on=["note_talked", "record"])
+        ENDED.from_(*before_conversation, revoking, clearing, on=["note_carrier_outcome", "record"])
+        | TALKING.to(saying_goodbye, on=["note_carrier_ended", "end_conversation"])
+        | stay(saying_goodbye, on=["note_carrier_ended"])
+        | handover.to(ENDED, on=["note_completed", "record"])
     )
-    call_abandoned = ENDED.from_(*unheard, on=["note_cancelled", "record"]) | ENDED.from_(
-        TALKING, *ending, on=["note_talked", "record"]
+    call_abandoned = ENDED.from_(*before_conversation, on=["note_cancelled", "record"]) | ENDED.from_(
+        TALKING, *ending, on=["note_completed", "record"]
     )
     call_deadline_passed = (
-        placing.to(revoking, on=["note_silent_carrier"])
+        placing.to(revoking, on=["note_placing_late"])
         | clearing.from_(placed, ringing, on=["note_no_answer", "hang_up"])
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
-        | parting.to(ENDED, cond="carrier_is_over", on=["note_talked", "record"])
-        | parting.to(clearing, unless="carrier_is_over", on=["note_talked", "hang_up"])
-        | handover.to(clearing, on=["note_silent_transfer", "hang_up"])
+        | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_completed", "record"])
+        | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_completed", "hang_up"])
+        | handover.to(clearing, on=["note_transfer_late", "hang_up"])
         | ENDED.from_(revoking, clearing, on=["record"])
     )
 
@@ -330,25 +331,25 @@ class Call(Chart[CallContext]):
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, TALKING, parting, handover, clearing),
-            because="the carrier is known to have it",
+            (placed, ringing, ANSWERED, TALKING, saying_goodbye, handover, clearing),
+            because="the carrier has accepted the order already",
         ),
         *ignored(
             "call_ringing", (ringing, ANSWERED, TALKING, *ending), because="the call is further than that"
         ),
         *ignored("call_answered", (ANSWERED, TALKING, *ending), because="the call is further than that"),
         *ignored("machine_answered stream_opened hang_up_wanted", ending, because="the call is being ended"),
-        *ignored("stream_opened", (TALKING,), because="there is one stream"),
+        *ignored("stream_opened", (TALKING,), because="the call has its stream already"),
         *ignored(
             "conversation_ended",
-            (*unheard, handover, revoking, clearing),
-            because="there is no conversation",
+            (*before_conversation, handover, revoking, clearing),
+            because="no conversation is under way",
         ),
-        *ignored("transfer_wanted", (*unheard, *ending), because="there is nobody to hand over"),
+        *ignored("transfer_wanted", (*before_conversation, *ending), because="no conversation is under way"),
         *ignored(
             "call_transferred transfer_failed",
-            (*unheard, TALKING, parting, revoking, clearing),
-            because="nobody is being handed over (any more)",
+            (*before_conversation, TALKING, saying_goodbye, revoking, clearing),
+            because="no transfer is under way",
         ),
         *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
         *ignored(
@@ -362,12 +363,12 @@ class Call(Chart[CallContext]):
 
     # --- guards -------------------------------------------------------------------------------------------
 
-    def carrier_is_over(self) -> bool:
+    def ended_by_carrier(self) -> bool:
         """The carrier has ended the call already."""
-        return self.context.carrier_over
+        return self.context.ended_by_carrier
 
     def somebody_takes_over(self, fact: ConversationEnded) -> bool:
-        """It is a person's turn, and there is one."""
+        """The conversation ended as handed over, and there is a number to transfer the caller to."""
         return fact.handed_over and bool(self.context.transfer_to)
 
     # --- actions ------------------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ class Call(Chart[CallContext]):
 
     @causes(RecordOutcome)
     def record(self) -> None:
-        assert self.context.outcome is not None, "every way to the end notes what it was"
+        assert self.context.outcome is not None, "every path to the end notes the outcome"
         self.context.effects.append(RecordOutcome(self.context.outcome, self.context.reason))
 
     @causes()
@@ -406,7 +407,7 @@ class Call(Chart[CallContext]):
         self._note(CallOutcome.FAILED, fact.message)
 
     @causes()
-    def note_silent_carrier(self) -> None:
+    def note_placing_late(self) -> None:
         self._note(CallOutcome.FAILED, "the carrier did not take the call in time")
 
     @causes()
@@ -429,10 +430,10 @@ class Call(Chart[CallContext]):
     def note_end(self, fact: ConversationEnded) -> None:
         if fact.broken:
             self._note(CallOutcome.FAILED, "the conversation broke")
-        self.note_talked()
+        self.note_completed()
 
     @causes()
-    def note_talked(self) -> None:
+    def note_completed(self) -> None:
         self._note(CallOutcome.COMPLETED)
 
     @causes()
@@ -448,20 +449,24 @@ class Call(Chart[CallContext]):
         self._note(CallOutcome.FAILED, f"the caller could not be handed over: {fact.message}")
 
     @causes()
-    def note_silent_transfer(self) -> None:
+    def note_transfer_late(self) -> None:
         self._note(CallOutcome.FAILED, "the carrier did not connect the caller elsewhere in time")
 
     @causes()
-    def note_carriers(self, fact: CarrierEnded) -> None:
-        """What the carrier says, unless we know better; it calls a call completed that it put through."""
+    def note_carrier_outcome(self, fact: CarrierEnded) -> None:
+        """Note the carrier's outcome, unless another one was noted before.
+
+        The carrier says `completed` of every call that was answered. Without a conversation such a call
+        failed.
+        """
         put_through = fact.outcome is CallOutcome.COMPLETED
         if put_through and self.context.outcome is None:
             self._note(CallOutcome.FAILED, "the call ended before there was a conversation")
         self._note(fact.outcome)
 
     @causes()
-    def note_carrier_over(self) -> None:
-        self.context.carrier_over = True
+    def note_carrier_ended(self) -> None:
+        self.context.ended_by_carrier = True
 
     def _note(self, outcome: CallOutcome, reason: str = "") -> None:
         if self.context.outcome is None:
@@ -470,13 +475,13 @@ class Call(Chart[CallContext]):
     # --- what the driver asks -----------------------------------------------------------------------------
 
     def stale(self, fact: Fact) -> str | None:
-        """Why `fact` speaks of something no longer current; None if it does not."""
+        """Why `fact` is about something that is no longer current; None if it is current."""
         if isinstance(fact, CallDeadlinePassed) and fact.number != self.context.deadline_armed:
             return f"deadline {fact.number} is not armed"
         return None
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
-        """How long `state` may last; None for a conversation, which has limits of its own."""
+        """How long `state` may last; None for the conversation, which has limits of its own."""
         del at_ms
         policy = self.context.policy
         return {
@@ -484,7 +489,7 @@ class Call(Chart[CallContext]):
             "placed": policy.ringing_timeout_ms,
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
-            "parting": policy.goodbye_timeout_ms,
+            "saying_goodbye": policy.goodbye_timeout_ms,
             "handover": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,
             "clearing": policy.hang_up_timeout_ms,

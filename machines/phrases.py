@@ -27,19 +27,19 @@ BACKCHANNELS = ENGLISH.backchannels
 """What listeners say to show that they listen. As a setting, this stands for those of the call's language."""
 
 ECHOED_WORDS = 30
-"""So many of the words heard last may come back as an echo."""
+"""How many of the words heard last may come back as an echo."""
 ECHOED_WORD = 6
-"""A single word only if it is among so many."""
+"""A single word may be an echo only if it is among this many words heard last."""
 SHORTEST_ECHO = 3
-"""Fewer words than these, said when an answer ends, are a reply, where no echo was met before."""
+"""Fewer words than this, said when an answer ends, count as a reply, unless there was an echo before."""
 ECHO_SHARE = 2 / 3
-"""Where more than this is echo, the rest is taken for misheard echo."""
+"""If more than this share of the words is echo, the rest counts as misheard echo."""
 
 _ELLIPSES = ("...", "…", "。。。", "‥")
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The words of a text without punctuation and capitals; "uh-huh" is two."""
+    """The words of a text, without punctuation and capitals. "uh-huh" is two words."""
     return tuple(WORD.findall(text.casefold().replace("’", "'")))
 
 
@@ -73,7 +73,7 @@ def backchannels_for(text: str, wanted: tuple[str, ...], language: str = "") -> 
 
 
 def without_echo(text: str, heard: str) -> tuple[str, ...]:
-    """The words of `text` that are no echo of `heard`, the words that were said to the caller last."""
+    """The words of `text` that are not an echo of `heard`, the words that the caller heard last."""
     words, source = words_of(text), words_of(heard)[-ECHOED_WORDS:]
     if len(words) == 1:
         return () if words[0] in source[-ECHOED_WORD:] else words
@@ -87,14 +87,14 @@ def without_echo(text: str, heard: str) -> tuple[str, ...]:
 
 
 def occurs_late(words: tuple[str, ...], text: str) -> bool:
-    """Whether `words` occur, in one piece, in the second half of `text`."""
+    """Whether `words` occur without a gap in the second half of `text`."""
     source = words_of(text)
     late = source[(len(source) + 1) // 2 :]
     return any(late[at : at + len(words)] == words for at in range(len(late)))
 
 
 def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that say more than "go on"."""
+    """`words` without the backchannels."""
     phrases = _longest_first(backchannels)
     left, at = [], 0
     while at < len(words):
@@ -112,7 +112,7 @@ def _longest_first(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def _echoed(words: tuple[str, ...], source: tuple[str, ...]) -> int:
-    """How many of the first of `words` occur in `source` in one piece."""
+    """How many words, from the first of `words` on, occur without a gap in `source`."""
     longest = 0
     for start in range(len(source)):
         length = 0

@@ -24,7 +24,7 @@ English speech is 150 words a minute of about 6 characters; synthesized voices a
 of other scripts weigh what they take longer (`machines/language/scripts.py`)."""
 
 CAUTION = 0.8
-"""How much of a broken segment's audio is trusted to hold words at the assumed pace."""
+"""The share of a broken segment's audio that is assumed to hold words at that rate."""
 _AHEAD = 40
 """Letters within which a reported word is looked for, if it has more than"""
 _SHORT = 2
@@ -41,7 +41,7 @@ class SpokenSegment:
     """The voice cannot say it: there is no audio, and that is nobody's fault."""
 
     def expected_ms(self) -> float:
-        """The duration, or an estimate of it."""
+        """The duration, or an estimate if it is not known yet."""
         return weight(self.text) / SPEAKING_RATE if self.duration_ms is None else self.duration_ms
 
     def marks(self) -> list[tuple[int, float]]:
@@ -119,7 +119,7 @@ def _after(text: str, place: int) -> int:
 
 @define
 class PlaybackLedger:
-    """What is known of the playback of one answer."""
+    """What is known about the playback of one answer."""
 
     segments: list[SpokenSegment] = Factory(list)
     started_at: float | None = None
@@ -130,19 +130,19 @@ class PlaybackLedger:
     _playing: bool = field(default=False, alias="playing")
 
     def add(self, text: str) -> int:
-        """Enter the next segment; returns its number."""
+        """Enter the next segment. Returns its number."""
         self.segments.append(SpokenSegment(text))
         return len(self.segments) - 1
 
     def voiced(self, fact: SegmentVoiced) -> None:
-        """A segment's audio is complete."""
+        """Note the duration and word times of a segment whose audio is complete."""
         segment = self.segments[fact.segment]
         segment.duration_ms = fact.duration_ms
         segment.words = fact.words
         segment.unsayable = fact.unsayable
 
     def cut(self, voiced_ms: float) -> tuple[tuple[int, str], ...]:
-        """The voice broke off: what of it must be said again, as numbered segments.
+        """Cut the answer where the voice broke off. Returns what must be said again, as numbered segments.
 
         All complete segments are still heard, and `voiced_ms` of the first that is not. It is cut there, by
         the pace that is assumed for it; a word too many is better said twice than left out.
@@ -163,7 +163,7 @@ class PlaybackLedger:
         return tuple((number, self.segments[number].text) for number in again)
 
     def moved(self, fact: PlaybackAt) -> None:
-        """The playback position became known."""
+        """Note a playback position."""
         if self.started_at is None and fact.playing:
             self.started_at = fact.at_ms
         self._at_ms, self._position_ms, self._playing = fact.at_ms, fact.position_ms, fact.playing
@@ -177,19 +177,19 @@ class PlaybackLedger:
         return min(heard, self.known_ms()) if self.every_segment_voiced() else heard
 
     def known_ms(self) -> float:
-        """Duration of all audio that is known to exist."""
+        """The duration of all segments whose audio is complete."""
         return sum(segment.duration_ms or 0.0 for segment in self.segments)
 
     def remaining_ms(self, at_ms: float) -> float:
-        """How long the audio known of will go on playing."""
+        """How long the audio that is known of will go on playing."""
         return max(0.0, self.known_ms() - self.heard_ms(at_ms))
 
     def every_segment_voiced(self) -> bool:
-        """Whether no segment's synthesis is outstanding."""
+        """Whether the audio of all segments is complete."""
         return all(segment.duration_ms is not None for segment in self.segments)
 
     def text(self) -> str:
-        """All text entered."""
+        """The text of all segments."""
         return joined(*(segment.text for segment in self.segments))
 
     def unsayable(self) -> bool:

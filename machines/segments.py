@@ -326,7 +326,7 @@ class Segmenter:
             rest.insert(0, Token(Kind.TAG, markup=spelling))
         self._begin()
         text = markup.shown(tokens)
-        # Text without a letter or digit has no sound.
+        # Text without letters and digits has no sound.
         if any(has_sound(token.said) for token in tokens):
             self._segments.append(Segment(text, markup.marked(tokens)))
             self._given += 1

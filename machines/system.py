@@ -1,8 +1,8 @@
-"""The conversation machine and its link machines, composed: what one call is, as a pure object.
+"""The conversation machine and its link machines together: one call as a pure object.
 
-The machines couple through facts only: a link machine tells the conversation that a role came up or went
-down; the conversation releases a link, complains about it, or sends it back to a provider that is well again.
-All of that happens within the step that caused it.
+The machines are coupled by facts only. A link machine tells the conversation that a role came up or went
+down. The conversation releases a link, has it replaced, or returns it to a provider that recovered. All of
+this happens within the step that caused it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ProviderChain:
     """The providers of a role, when a call begins."""
 
     providers: int = 1
-    """How many there are, in order of preference."""
+    """How many providers there are, in order of preference."""
     known_down: frozenset[int] = frozenset()
-    """Those that the process knows not to work, by their places in that order."""
+    """The providers that the process knows to be down, by their places in that order."""
 
 
 ALONE = ProviderChain()
@@ -66,18 +66,18 @@ class Charts:
 class ConversationSystem:
     """All machines of one call. `start` it once, then `handle` every fact in the order of the inbox.
 
-    `charts` may be shared with other conversations of the same thread: without, this one makes its own.
-    A role that is not in `line_ups` has one provider.
+    `charts` may be shared with other conversations of the same thread. Without it, the system makes its own.
+    A role that is not in `provider_chains` has one provider.
     """
 
     def __init__(
         self,
         policy: ConversationPolicy,
         charts: Charts | None = None,
-        line_ups: Mapping[Role, ProviderChain] | None = None,
+        provider_chains: Mapping[Role, ProviderChain] | None = None,
     ) -> None:
         charts = charts or Charts()
-        ups = line_ups or {}
+        ups = provider_chains or {}
         self.conversation: Driver[Context] = Driver(
             "conversation", charts.conversation, Context(policy), ArmDeadline, DisarmDeadline
         )
@@ -96,11 +96,11 @@ class ConversationSystem:
 
     @property
     def ended(self) -> bool:
-        """Whether the conversation is over and everything of it is closed or abandoned."""
+        """Whether the conversation is over, and everything of it is closed or abandoned."""
         return self.conversation.state == "ended"
 
     def start(self, at_ms: float) -> Handled:
-        """Begin: connect what is needed."""
+        """Begin the call: open the link of every role."""
         effects = list(self.conversation.start(at_ms))
         steps: list[Step] = []
         for role in Role:
@@ -123,12 +123,12 @@ class ConversationSystem:
             step = driver.handle(current)
             steps.append(step)
             for effect in step.effects:
-                told = _to_link(effect, current.at_ms)
-                if told is None:
+                link_fact = _to_link(effect, current.at_ms)
+                if link_fact is None:
                     effects.append(effect)
                 else:
-                    pending.append(told)
-            pending.extend(self._told(driver))
+                    pending.append(link_fact)
+            pending.extend(self._facts_for_conversation(driver))
 
     def _addressee(self, fact: Fact) -> Driver[Context] | Driver[LinkContext]:
         match fact:
@@ -146,17 +146,17 @@ class ConversationSystem:
                 return self.links[role]
         return self.conversation
 
-    def _told(self, driver: Driver[Context] | Driver[LinkContext]) -> list[Fact]:
-        """The facts that a link machine has for the conversation."""
+    def _facts_for_conversation(self, driver: Driver[Context] | Driver[LinkContext]) -> list[Fact]:
+        """The facts that a link machine has for the conversation. Each is returned once."""
         context = driver.context
         if not isinstance(context, LinkContext):
             return []
-        told, context.told = context.told, []
-        return told
+        found, context.for_conversation = context.for_conversation, []
+        return found
 
 
 def _to_link(effect: Effect, at_ms: float) -> Fact | None:
-    """What an effect of the conversation says to a link machine; None for one that is to be performed."""
+    """The fact that an effect is for a link machine; None for an effect that is to be performed."""
     match effect:
         case ReleaseLink(role=role):
             return facts.LinkReleased(role, at_ms=at_ms)

@@ -1,7 +1,7 @@
-"""Tables of the machines, read from the live classes: what every state does with every event.
+"""Tables of the machines, read from the live classes: what each state does with each event.
 
-`rows` is the whole truth of a machine as data: its transitions and what it ignores. `refusals` adds which
-events can come too late, `deadlines` how long a state may last, `faults` what is wrong with the declarations.
+`rows` holds a whole machine as data: its transitions and what it ignores. `refusals` says which events can
+come too late, `deadlines` how long each state may last, and `faults` what is wrong with the declarations.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AnyChart = Chart[Any]
 
 @frozen
 class Machine:
-    """A chart to be tabled and drawn: its name, its class, and a fresh memory made from a policy."""
+    """A machine to be tabled and drawn: its name, its chart, and how to make a fresh memory from a policy."""
 
     name: str
     chart: type[AnyChart]
@@ -47,7 +47,7 @@ class Machine:
 
 
 def _in_a_call(policy: ConversationPolicy) -> Context:
-    """A conversation in which a tool is running: how long that may last cannot be said of one without."""
+    """A conversation in which a tool is running: the deadline of `running_tools` depends on the tool."""
     record = CallRecord(1, ToolCall("call", "tool", "{}"))
     context = Context(policy, history=(Message(Speaker.ASSISTANT, "", calls=(record,)),))
     context.tools.running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
@@ -67,9 +67,9 @@ class Kind(enum.Enum):
     TRANSITION = "transition"
     """The state changes."""
     INTERNAL = "internal"
-    """Something is done, and the state stays."""
+    """The actions run, and the state stays."""
     IGNORED = "ignored"
-    """Nothing happens, for a reason. Where the pair has guarded rows too: when none of the guards holds."""
+    """Nothing happens, for a reason. If the pair also has guarded rows: when none of the guards holds."""
 
 
 @frozen
@@ -84,7 +84,7 @@ class Row:
     """A boolean expression over the chart's guards; empty if there is none."""
     actions: tuple[str, ...]
     effects: tuple[str, ...]
-    """What the actions may ask for; that the state changed is told, and its deadline armed, by the driver."""
+    """What the actions may ask for. The driver adds `NotifyState` and the deadline's effects."""
     target_room: str
     target: str
     kind: Kind
@@ -93,7 +93,7 @@ class Row:
 
 @frozen
 class Refusal:
-    """An event that can speak of something no longer current, and what is then said of it."""
+    """An event that can be about something that is no longer current, and the reason that is then given."""
 
     event: str
     reason: str
@@ -131,7 +131,7 @@ def events(chart: type[AnyChart]) -> tuple[str, ...]:
     """All events, in the order they are written."""
     declared: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
     names = {str(event) for event in declared}
-    # A chart that inherits its events has them in another order.
+    # The events of a chart that inherits them come in another order.
     written = (name for kind in reversed(chart.__mro__) for name in vars(kind))
     return tuple(dict.fromkeys(name for name in written if name in names))
 
@@ -179,7 +179,7 @@ def _actions(transition: Transition) -> tuple[str, ...]:
 
 
 def guard_of(transition: Transition) -> str:
-    """The conditions of a transition as one boolean expression."""
+    """The guards of a transition as one boolean expression."""
     parts = []
     for spec in transition.cond:
         several = " " in spec.attr_name
@@ -212,20 +212,20 @@ def _ignored_rows(chart: type[AnyChart]) -> Iterator[Row]:
             )
 
 
-# --- what is said of late events, and how long states last ------------------------------------------------
+# --- which events can be late, and how long states last ---------------------------------------------------
 
 NOBODY = -987654321
-"""A number that nothing has, to find out what is said about a fact that bears it."""
+"""A number that nothing has, used to find out why a fact with an unknown number is refused."""
 
 
 @cache
 def fact_classes() -> Mapping[str, type[facts.Fact]]:
-    """The class of the facts that bring each event."""
+    """The fact class of each event."""
     return {fact.name: fact for fact in facts.Fact.__subclasses__()}
 
 
 def refusals(machine: Machine) -> tuple[Refusal, ...]:
-    """The events that can be refused as stale, with N for the number they bear."""
+    """The events that can be refused as stale, with N in place of the number."""
     chart = machine.chart(machine.memory(machine.policy))
     found = []
     for event in events(machine.chart):
@@ -236,7 +236,7 @@ def refusals(machine: Machine) -> tuple[Refusal, ...]:
 
 
 def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
-    """A fact whose every number names something that does not exist; the rest of it is left out."""
+    """A fact whose numbers all name something that does not exist. Its other fields are None."""
     needed = [field for field in attrs.fields(fact) if field.default is attrs.NOTHING]
     values: dict[str, Any] = {
         field.name: NOBODY if str(field.type) in ("int", "<class 'int'>") else None for field in needed
@@ -246,9 +246,9 @@ def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
 
 @cache
 def deadlines(machine: Machine) -> tuple[Deadline, ...]:
-    """Which setting limits each state: the one without which its deadline would be another."""
+    """Which setting limits each state: the one that changes the state's deadline when it is changed."""
     states = [state.id for state in leaves(machine.chart)]
-    # One chart for all policies: making it takes far longer than asking it.
+    # All policies use one chart, since making a chart takes far longer than asking it.
     chart = machine.chart(machine.memory(machine.policy))
     usual = _delays(chart, machine.memory(machine.policy), states)
     found: list[Deadline] = []
@@ -274,14 +274,14 @@ def _delays(chart: AnyChart, memory: Any, states: list[str]) -> dict[str, float 
 
 
 def undeclared(chart: type[AnyChart]) -> tuple[tuple[str, str], ...]:
-    """The pairs of a state and an event that nobody said anything about."""
+    """The pairs of a state and an event that are not declared."""
     declared = {(row.state, row.event) for row in rows(chart)}
     every = itertools.product((state.id for state in leaves(chart)), events(chart))
     return tuple(pair for pair in every if pair not in declared)
 
 
 def faults(chart: type[AnyChart]) -> tuple[str, ...]:
-    """Everything that is wrong with the declarations, as far as it can be seen without running them."""
+    """Everything wrong with the declarations that can be seen without running them."""
     return tuple(itertools.chain(_unknown(chart), _twice(chart), _pairs_at_fault(chart)))
 
 
@@ -310,7 +310,7 @@ def _pairs_at_fault(chart: type[AnyChart]) -> Iterator[str]:
 
 
 def _guard_faults(pair: tuple[Row, ...]) -> Iterator[str]:
-    """Every combination of guards must lead somewhere, and every row must be reached by one."""
+    """What is wrong with one pair: a combination of guards without a row, or a row that is never reached."""
     tried = [row for row in pair if row.kind is not Kind.IGNORED]
     fallen_through = False
     reached = set()
@@ -330,7 +330,7 @@ def _guard_faults(pair: tuple[Row, ...]) -> Iterator[str]:
 
 
 def assignments(guards: Iterable[str]) -> Iterator[dict[str, bool]]:
-    """Every truth that the guards in these expressions can have together."""
+    """Every combination of truth values of the guards in these expressions."""
     names = sorted({name for guard in guards for name in guard_names(guard)})
     for values in itertools.product((False, True), repeat=len(names)):
         yield dict(zip(names, values, strict=True))

@@ -1,7 +1,7 @@
 """Tools: functions of the host program that the language model may call.
 
-The machines know of a tool what decides about calls of it; what it does, and with which arguments, is known
-outside.
+The machines know only what decides about calls of a tool. What the tool does, and with which arguments, is
+known to the orchestrator.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from attrs import field, frozen
 
 
 class OnInterruption(enum.Enum):
-    """What becomes of a call that is under way when the caller goes on."""
+    """What becomes of a running tool call when the caller goes on."""
 
     CANCEL = "cancel"
-    """It is cancelled: nobody needs its result."""
+    """The call is cancelled: its result is not needed."""
     FINISH = "finish"
-    """It goes on silently, and the model is told its result at the next occasion."""
+    """The call goes on silently, and the model is told its result the next time it is asked."""
     BLOCK = "block"
-    """The caller's voice interrupts nothing as long as it runs; what is said meanwhile is answered later."""
+    """While the call runs, the caller's voice interrupts nothing. What they say is answered afterwards."""
 
 
 @frozen
 class ToolPolicy:
-    """What the conversation machine must know of a tool."""
+    """What the conversation machine must know about a tool."""
 
     name: str
     timeout_ms: float = 10_000
     """A call that takes longer has failed."""
     on_interruption: OnInterruption = OnInterruption.FINISH
     reply: bool = True
-    """The model is asked to speak about the result. If not, the call is all the answer there is, unless it
+    """The model is asked to speak about the result. If not, the call itself is the whole answer, unless it
     fails."""
     filler: str = ""
-    """Said when a call takes long; empty: what the policy says for all tools."""
+    """Said when a call takes long; empty: a filler of the policy for all tools."""
 
 
 @frozen
 class ToolCall:
-    """The model asks for a call of a tool."""
+    """A tool call as the model asks for it."""
 
     id: str
-    """The model's, which names the result to it."""
+    """The id that the model gave the call, and that its result must bear."""
     name: str
     arguments: str
     """A JSON object as the model wrote it, valid or not."""
@@ -50,11 +50,11 @@ class ToolCall:
 
 @frozen
 class CallRecord:
-    """A call in the history. Numbers are the conversation's, from 1."""
+    """A tool call in the history. Numbers count from 1 in each conversation."""
 
     number: int
     call: ToolCall
     result: str | None = None
-    """For the model to read; None: not there yet."""
+    """The result, for the model to read; None: not known yet."""
     failed: bool = field(default=False, kw_only=True)
     """`result` says why there is no result."""

@@ -1,10 +1,10 @@
-"""Vantum inside other programs: hold conversations from a host program, on transports of its own, under Trio.
+"""The public interface of Vantum as a library, for host programs under Trio.
 
-A program that runs under asyncio opens `orchestrator.asyncio_host.open_orchestrator` instead, which is used
-in the same way. What is named here is the public interface; `docs/interface.md` lists it with signatures, and
-a test compares. Everything else may change.
+A host program runs conversations on its own transports. One under asyncio uses
+`orchestrator.asyncio_host.open_orchestrator` in the same way. `docs/interface.md` lists the names of this
+module with their signatures, and a test compares. Everything else may change.
 
-The examples in the docstrings are run by the tests, with these names: all public ones, `trio`, `np` (numpy),
+The tests run the examples in the docstrings with these names: all public ones, `trio`, `np` (numpy),
 `evolve` (of attrs), `spoken` (simulated speech) and an open `orchestrator` with simulated providers.
 """
 
@@ -14,8 +14,8 @@ from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-# Loading all of this takes a second, which `vantum --help` and whoever wants one module of this package
-# need not wait for: a name is looked for only when it is used.
+# Importing all of this takes a second, for which `vantum --help` and importers of one module need not wait:
+# a name is imported only when it is used.
 _HOMES = {
     "adapters.interfaces": (
         "LanguageModel",
@@ -82,7 +82,7 @@ _HOMES = {
 }
 
 _EARLIER_NAMES = {"Trouble": "ClientError", "TroubleTold": "ClientErrorReported"}
-"""What hosts written for version 0.1.0 import, and its name today."""
+"""Names that hosts written for version 0.1.0 import, and the names of today."""
 
 __all__ = sorted([*chain.from_iterable(_HOMES.values()), *_EARLIER_NAMES])
 

@@ -1,4 +1,4 @@
-"""Conversations inside an asyncio program: what hosts import. It lives in `orchestrator/hosting/`."""
+"""The library for asyncio programs: the public names of `orchestrator/hosting/asyncio_host.py`."""
 
 from __future__ import annotations
 

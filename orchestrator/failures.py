@@ -1,4 +1,4 @@
-"""From exceptions to failures: what went wrong in a task, as the machines are told of it."""
+"""Turns the exceptions of a task into the `ProviderFailure` that the machine is told."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ log = structlog.get_logger(__name__)
 
 
 def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailure:
-    """One failure of the group: a task fails for one reason, however deep in nurseries it was.
+    """The failure of a task: of one exception of the group, however deeply nested.
 
-    What is no `ProviderError` is a fault of our own or of an SDK; it must end neither the conversation nor
-    the server, nor go unheard: it is logged with its traceback.
+    An exception other than `ProviderError` is a bug of ours or of an SDK. It must not end the conversation or
+    the server, and is logged with its traceback.
     """
     error = _cause(group)
     if isinstance(error, ProviderError):
@@ -26,7 +26,7 @@ def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailu
 
 
 def _cause(group: BaseExceptionGroup[Exception]) -> BaseException:
-    """A bug stands above what a provider did: it may be the cause."""
+    """The first bug, or else the first `ProviderError`: the bug may be its cause."""
     _, bugs = group.split(ProviderError)
     cause: BaseException = first_error(bugs or group)
     return cause

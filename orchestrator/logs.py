@@ -1,12 +1,12 @@
-"""Logs: one line an event, for people or for machines, with the session it belongs to.
+"""Logging: one line per event, as text or JSON, with the session that it belongs to.
 
-Ours are written through structlog: `log = structlog.get_logger(__name__)`, then
+Our lines are written through structlog: `log = structlog.get_logger(__name__)`, then
 `log.info("turn over", speech_ms=840)`. Conventions:
 
-* Whatever a caller or the model said goes under the keys `transcript`, `answer` or `prompt`. Those keys are
-  dropped from every line above debug level.
-* Keys and tokens never appear: values under keys that sound like one are masked, as is anything in any text
-  that looks like one.
+* What a caller or the model said goes under the keys `transcript`, `answer` or `prompt`. These keys are
+  dropped from all lines above debug level.
+* API keys and tokens never appear: values under keys with such names are masked, and so is any text that
+  looks like one.
 * Lines within `with bind_session(id):`, and in every Trio task started there, carry `session`.
 """
 
@@ -41,8 +41,8 @@ _SECRET_TEXT = re.compile(
     | \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}
     """
 )
-_QUIET = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "hypercorn", "trio-websocket", "statemachine")
-"""Libraries whose info lines repeat what ours say; their warnings are kept."""
+_QUIET = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "trio-websocket", "statemachine")
+"""Libraries whose info lines repeat ours. Their warnings are kept."""
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def bind_session(session_id: str) -> Iterator[None]:
 
 
 def configure_logs(settings: Listener, stream: TextIO | None = None) -> None:
-    """Send our lines and those of third parties (stdlib logging) to `stream`, standard error by default."""
+    """Write our lines and those of libraries (stdlib logging) to `stream`, by default standard error."""
     stream = stream or sys.stderr
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
@@ -78,7 +78,7 @@ def configure_logs(settings: Listener, stream: TextIO | None = None) -> None:
 
 
 def _shared() -> list[Processor]:
-    """What happens to every line, ours or a third party's."""
+    """The processors for every line, of ours or of a library."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -105,7 +105,7 @@ def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
 
 
 def drop_spoken_words(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Keep what was said out of every line above debug level."""
+    """Drop what was said from every line above debug level."""
     if event.get("level", method) != "debug":
         for key in SPOKEN_KEYS:
             event.pop(key, None)
@@ -113,7 +113,7 @@ def drop_spoken_words(logger: WrappedLogger, method: str, event: EventDict) -> E
 
 
 def mask_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Mask what sounds or looks like a key, in tracebacks and nested values too."""
+    """Mask API keys and tokens, also in tracebacks and nested values."""
     return {key: _masked(key, value) for key, value in event.items()}
 
 

@@ -1,7 +1,7 @@
-"""The wire: bytes to messages and back. Holds no sockets, no clock, no state.
+"""The wire protocol: frames of bytes to messages and back. It has no sockets, no clock and no state.
 
-A server reads frames with `receive` and writes them with a dialect: `encode` for what it has to say,
-`acknowledge` and `refuse` for answers to requests.
+A server reads frames with `receive`, and writes them with a dialect: `encode` for events, `acknowledge` and
+`refuse` for answers to requests.
 """
 
 from protocol.codec import MAX_MESSAGE_BYTES, pack, unpack
@@ -35,7 +35,7 @@ from protocol.errors import (
     MissingEventId,
     NoSession,
     ProtocolError,
-    ProviderTrouble,
+    ProviderFailed,
     SessionFailure,
     SttFailed,
     SttUnavailable,
@@ -165,7 +165,7 @@ __all__ = [
     "Payload",
     "Priority",
     "ProtocolError",
-    "ProviderTrouble",
+    "ProviderFailed",
     "QuotaExceeded",
     "RateLimitWarning",
     "Received",

@@ -1,8 +1,8 @@
-"""MessagePack as the reference's clients (msgpackr) need it: bytes to maps and back.
+"""The MessagePack codec, as the reference's clients (msgpackr) need it: bytes to maps and back.
 
 Three things differ from plain MessagePack. JavaScript decodes 64-bit integers to BigInt, which its JSON
-cannot print, so none are ever sent: what does not fit 32 bits goes as a float. msgpackr sends `undefined` as
-extension type 0, which here is None, as null is. And what a client can make us build is bounded.
+cannot print, so integers that do not fit 32 bits are sent as floats. msgpackr sends `undefined` as extension
+type 0, which becomes None here, like null. And the size of what a client can have us decode is bounded.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import msgpack  # type: ignore[import-untyped]
 from protocol.errors import MalformedMessage, describe
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
-"""The reference's limit on one WebSocket message; the transport closes with 1009 beyond it."""
+"""The reference's limit on one WebSocket message. The transport closes with 1009 if one is longer."""
 
 MAX_STRING_BYTES = 256 * 1024
-"""No text of a call comes near it."""
+"""Much longer than any text in a call."""
 
 MAX_ITEMS = 1024
 """The longest array or map."""
 
 MAX_CONTAINERS = 64
-"""Arrays and maps in one message. Without this bound, 10 MiB of empty maps decode to about 700 MB."""
+"""The most arrays and maps in one message. Without this bound, 10 MiB of empty maps decode to 700 MB."""
 
 _LEAST_INTEGER = -(2**31)
 _GREATEST_INTEGER = 2**32 - 1
@@ -32,9 +32,9 @@ _EXTENSION_UNDEFINED = 0
 
 
 def pack(value: object) -> bytes:
-    """Encode maps, lists, strings, bytes, numbers, booleans and None; never as a 64-bit integer.
+    """Encode maps, lists, strings, bytes, numbers, booleans and None, never with 64-bit integers.
 
-    A lone surrogate, which a language model's JSON may hold, has no UTF-8 form and becomes a question mark.
+    A lone surrogate, which may be in a language model's JSON, has no UTF-8 form and becomes a question mark.
     """
     packed: bytes = msgpack.packb(_without_wide_integers(value), use_bin_type=True, unicode_errors="replace")
     return packed
@@ -76,7 +76,7 @@ def unpack(frame: bytes) -> object:
 
 
 class _ContainerCount:
-    """Counts the finished arrays and maps of one message, so that decoding ends early."""
+    """Counts the arrays and maps of one message while it is decoded, so that decoding can end early."""
 
     __slots__ = ("count",)
 
@@ -91,5 +91,5 @@ class _ContainerCount:
 
 
 def _extension(code: int, data: bytes) -> object:
-    """`undefined` is absent; any other extension is nothing we know, and fails where it is looked at."""
+    """`undefined` becomes None. Any other extension is unknown, and fails when the field is validated."""
     return None if code == _EXTENSION_UNDEFINED else msgpack.ExtType(code, data)

@@ -1,7 +1,7 @@
-"""The two dialects of the wire: the reference's `voicechat.*` names, and the hierarchical ones.
+"""The two dialects of the wire protocol: the legacy one, with the reference's `voicechat.*` names, and ours.
 
-Reading understands both; what is written depends on the dialect. A dialect holds no state, no clock and draws
-no ids: event ids and times are given by the caller.
+Reading accepts both; what is written depends on the dialect. Ours, `vantum.v2`, has hierarchical names. A
+dialect has no state and no clock and draws no ids: the caller passes event ids and times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from protocol.errors import (
     MalformedMessage,
     NoSession,
     ProtocolError,
-    ProviderTrouble,
+    ProviderFailed,
     TtsUnavailable,
     UnknownEvent,
     describe,
@@ -31,25 +31,25 @@ from protocol.names import EVENTS
 from protocol.payloads import Acknowledgement, ErrorDetail, ErrorPayload, Map, Payload, structure, unstructure
 
 HIERARCHICAL_SUBPROTOCOL = "vantum.v2"
-"""The WebSocket subprotocol that a client offers to be spoken to in hierarchical names."""
+"""The WebSocket subprotocol that a client offers to get hierarchical names."""
 
 
 class Dialect(ABC):
-    """How the server speaks to one kind of client."""
+    """How messages are written for one kind of client."""
 
     name: ClassVar[Literal["legacy", "hierarchical"]]
     subprotocol: ClassVar[str | None]
 
     @abstractmethod
     def encode(self, payload: Payload, *, session_id: str | None, event_id: str) -> bytes | None:
-        """The frame that says `payload`, or None if this dialect has no such event.
+        """The frame of `payload`, or None if this dialect has no such event.
 
-        Acknowledgements are written by `acknowledge` and errors by `refuse`, since their payloads do not tell
-        their names: `TypeError` for these.
+        Raises `TypeError` for acknowledgements and errors, whose event names do not follow from the payload:
+        `acknowledge` and `refuse` write these.
         """
 
     def acknowledge(self, wire_type: str, event_id: str, session_id: str) -> bytes:
-        """The frame that says a request was carried out: the request's own type as sent, and its own id."""
+        """The frame that acknowledges a request: it has the request's own type, as sent, and id."""
         payload = unstructure(Acknowledgement())
         return Envelope(wire_type, event_id, session_id, payload).to_bytes()
 
@@ -57,24 +57,24 @@ class Dialect(ABC):
     def refuse(
         self, error: ProtocolError, *, event_id: str, session_id: str | None, timestamp: float
     ) -> bytes | None:
-        """The frame that tells a client of an error, or None if this dialect does not tell of it.
+        """The frame that reports an error to a client, or None if this dialect does not report it.
 
-        The request's own ids are echoed; `event_id` is used where there is none, and `session_id`, the
-        socket's own, likewise. `timestamp` is the time of the error in ms since the Unix epoch.
+        It has the request's own ids; if these are missing, `event_id` and `session_id` (the socket's own).
+        `timestamp` is the time of the error in ms since the Unix epoch.
         """
 
 
 @frozen
 class Received:
-    """A message from the peer, understood."""
+    """A message from the peer, decoded."""
 
     event: str
-    """The hierarchical name, whatever name was sent."""
+    """The hierarchical name of the event, whatever name was sent."""
     wire_type: str
-    """The name that was sent; acknowledgements repeat it."""
+    """The name that was sent. Acknowledgements repeat it."""
     event_id: str | None
     session_id: str | None
-    """What the message says. The socket's own session is the one to act on."""
+    """The session that the message names. The socket's own session is the one that counts."""
     payload: Payload
     dialect: Dialect
     """The dialect of the name that was sent."""
@@ -153,7 +153,7 @@ def legacy_error_event(request_type: str) -> str:
 
 
 class _Legacy(Dialect):
-    """What the reference's shipped web client understands."""
+    """The dialect that the reference's shipped web client understands."""
 
     name = "legacy"
     subprotocol = None
@@ -171,12 +171,12 @@ class _Legacy(Dialect):
     ) -> bytes | None:
         if isinstance(error, TtsUnavailable):
             return self._speech_failed(error, event_id, session_id)
-        if isinstance(error, ProviderTrouble) and error.wire_type is None:
+        if isinstance(error, ProviderFailed) and error.wire_type is None:
             return None
         return Envelope(
             legacy_error_event(error.request_type),
             error.event_id or event_id,
-            _session_told(error, session_id),
+            _session_named(error, session_id),
             {"message": error.message},
             error.request_type,
         ).to_bytes()
@@ -205,7 +205,7 @@ def _event_of(payload: Payload) -> str:
 
 
 class _Hierarchical(Dialect):
-    """`domain.category.action`, all 44 events."""
+    """The dialect with names `domain.category.action`, with all 44 events."""
 
     name = "hierarchical"
     subprotocol = HIERARCHICAL_SUBPROTOCOL
@@ -220,7 +220,7 @@ class _Hierarchical(Dialect):
         return Envelope(
             error.error_event,
             error.event_id or event_id,
-            _session_told(error, session_id),
+            _session_named(error, session_id),
             unstructure(_error_payload(error, timestamp)),
             error.wire_type,
         ).to_bytes()
@@ -240,10 +240,11 @@ def _require_own_name(payload: Payload) -> None:
         raise TypeError(f"{type(payload).__name__} has no event of its own: use acknowledge() or refuse()")
 
 
-def _session_told(error: ProtocolError, session_id: str | None) -> str | None:
+def _session_named(error: ProtocolError, session_id: str | None) -> str | None:
     """The session that an error message names: the request's, else the socket's own.
 
-    Where the request could not be read, or belongs to no session, the reference names only what it read.
+    If the request could not be read, or belongs to no session, only what was read of it is named, as by the
+    reference.
     """
     if isinstance(error, MalformedMessage | NoSession):
         return error.session_id
@@ -255,12 +256,12 @@ HIERARCHICAL: Dialect = _Hierarchical()
 
 
 def dialect_for_subprotocol(subprotocol: str | None) -> Dialect:
-    """The dialect that the negotiated WebSocket subprotocol stands for: legacy for any but ours, and none."""
+    """The dialect for the negotiated WebSocket subprotocol: ours for `vantum.v2`, else legacy."""
     return HIERARCHICAL if subprotocol == HIERARCHICAL_SUBPROTOCOL else LEGACY
 
 
 def dialect_of(wire_type: str | None) -> Dialect | None:
-    """The dialect that an event type belongs to; None for one that exists in neither."""
+    """The dialect that an event type belongs to; None if neither has it."""
     if wire_type in LEGACY_REGISTRY:
         return LEGACY
     if wire_type in REGISTRY or wire_type in SYNONYMS:
@@ -272,7 +273,7 @@ def dialect_of(wire_type: str | None) -> Dialect | None:
 
 
 def _client_events() -> Mapping[str, tuple[EventSpec, Dialect]]:
-    """Every name that a client may send, with what it means."""
+    """Every name that a client may send, with its event and dialect."""
     hierarchical = {spec.name: spec for spec in REGISTRY.values() if spec.from_client}
     hierarchical |= {synonym: REGISTRY[name] for synonym, name in SYNONYMS.items()}
     legacy = {
@@ -291,8 +292,8 @@ _CLIENT_EVENTS = MappingProxyType(_client_events())
 def receive(frame: bytes | str) -> Received:
     """Read a client's frame, in either dialect.
 
-    Raises `MalformedMessage`, `UnknownEvent` or `InvalidPayload` (`UnsupportedRate` among them), each with
-    the ids of the message as far as they can be read; a dialect's `refuse` makes the answer.
+    Raises `MalformedMessage`, `UnknownEvent` or `InvalidPayload` (including `UnsupportedRate`), each with the
+    ids of the message as far as they can be read. A dialect's `refuse` writes the answer.
     """
     envelope = Envelope.from_bytes(frame)
     spec, dialect = _CLIENT_EVENTS.get(envelope.event_type or "", (None, LEGACY))
@@ -302,9 +303,9 @@ def receive(frame: bytes | str) -> Received:
 
 
 def receive_from_server(frame: bytes | str) -> Received:
-    """Read a server's frame as a client of the hierarchical dialect; raises as `receive` does.
+    """Read a server's frame as a client of the hierarchical dialect. Raises the same as `receive`.
 
-    An acknowledgement comes as the request's own event with an `Acknowledgement`.
+    An acknowledgement is the request's own event with an `Acknowledgement` as payload.
     """
     envelope = Envelope.from_bytes(frame)
     spec = REGISTRY.get(SYNONYMS.get(envelope.event_type or "", envelope.event_type or ""))

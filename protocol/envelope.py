@@ -1,4 +1,4 @@
-"""The envelope around every payload: what kind of message it is, and what it belongs to."""
+"""The envelope of a message: event type, ids, and the payload."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from protocol.errors import MalformedMessage, describe
 
 @frozen
 class Envelope:
-    """One message. Identifiers are strings of any form (ours are UUIDv7); None where a client sent none.
+    """One message. Ids are strings of any form (ours are UUIDv7); None if the client sent none.
 
-    `payload` is what was decoded, unchecked. `request_type` is set on error replies only.
+    `payload` is what was decoded, not validated. `request_type` is set in error replies only.
     """
 
     event_type: str | None
@@ -22,7 +22,7 @@ class Envelope:
     request_type: str | None = None
 
     def to_bytes(self) -> bytes:
-        """The binary frame; header fields that are None are left out."""
+        """The binary frame, without header fields that are None."""
         header = {
             "eventType": self.event_type,
             "eventId": self.event_id,
@@ -37,7 +37,7 @@ class Envelope:
     def from_bytes(cls, frame: bytes | str) -> Envelope:
         """Read a frame. Raises `MalformedMessage`, which carries the ids that could be read.
 
-        An empty identifier counts as absent, as it does in the reference.
+        An empty id counts as absent, as in the reference.
         """
         if isinstance(frame, str):
             raise MalformedMessage(

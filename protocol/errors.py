@@ -1,7 +1,7 @@
-"""Everything the protocol can complain about: one tree of exceptions, each with its code and its error event.
+"""The errors that clients are told: one tree of exceptions, each with its error code and error event.
 
-Some are raised by reading a client's message; the others are made by the orchestrator to tell a client about
-trouble. All of them can be put on the wire by a dialect's `refuse`.
+Some are raised when a client's message is read; the others are made by the orchestrator to report a failure.
+A dialect's `refuse` writes all of them to the wire.
 """
 # ruff: noqa: N818 (the names say what happened; `Error` would add nothing)
 
@@ -17,7 +17,7 @@ UNKNOWN_REQUEST = "error.unknown"
 """The reference's placeholder for the type of a request that cannot be read."""
 
 CONNECTION_REQUEST = "error.connection"
-"""The reference's placeholder for trouble with the connection itself."""
+"""The reference's placeholder for an error of the connection itself."""
 
 TtsErrorType = Literal["connection", "synthesis", "timeout", "rate_limit", "auth", "fatal", "transient"]
 """The `errorType` values of the legacy `voicechat.error`."""
@@ -38,7 +38,7 @@ class ErrorCode(enum.StrEnum):
 
 
 def describe(value: object) -> str:
-    """Name a value that came off the wire, in a few words and in bounded time, for an error message."""
+    """A value from the wire in a few words, for an error message. Takes bounded time."""
     match value:
         case bytes():
             return f"{len(value)} bytes"
@@ -55,9 +55,9 @@ def describe(value: object) -> str:
 
 
 class ProtocolError(Exception):
-    """Base of the tree. `message` is what the client is told; the rest says which request it is about.
+    """Base of the tree. `message` is for the client; the other fields say which request it is about.
 
-    `wire_type`, `event_id` and `session_id` are the request's own, as sent, or None where the request had
+    `wire_type`, `event_id` and `session_id` are the request's own, as sent. They are None if the request had
     none, could not be read, or there was no request.
     """
 
@@ -65,7 +65,7 @@ class ProtocolError(Exception):
     hierarchical_name: ClassVar[str] = EVENTS.error.general.UNKNOWN
     """The error event for `vantum.v2`."""
     placeholder: ClassVar[str] = UNKNOWN_REQUEST
-    """What stands for the request's type where there is none."""
+    """What stands for the request's type if there is none."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class ProtocolError(Exception):
 
     @property
     def error_event(self) -> str:
-        """The hierarchical name of the error event for this very error."""
+        """The hierarchical name of this error's event."""
         return self.hierarchical_name
 
     @property
     def request_type(self) -> str:
-        """The type of the request this is about, as sent, or the placeholder."""
+        """The type of the request that this is about, as sent, or the placeholder."""
         return self.wire_type or self.placeholder
 
 
@@ -96,7 +96,7 @@ class ProtocolError(Exception):
 
 
 class MalformedMessage(ProtocolError):
-    """Not a binary frame with one MessagePack map whose header fields are strings.
+    """The frame is not binary with one MessagePack map whose header fields are strings.
 
     `wire_type` is None even if it could be read: the reference answers such messages under its placeholder.
     """
@@ -111,7 +111,7 @@ class UnknownEvent(ProtocolError):
 
 
 class InvalidPayload(ProtocolError):
-    """The payload does not fit its event."""
+    """The payload is not valid for its event."""
 
     code = ErrorCode.INVALID_PAYLOAD
 
@@ -127,7 +127,7 @@ class InvalidPayload(ProtocolError):
 
 
 class MissingEventId(InvalidPayload):
-    """A request that must be acknowledged has no event id to acknowledge it under."""
+    """A request that must be acknowledged has no event id."""
 
     def __init__(self, wire_type: str, session_id: str | None = None) -> None:
         super().__init__(
@@ -138,7 +138,7 @@ class MissingEventId(InvalidPayload):
 
 
 class UnsupportedRate(InvalidPayload):
-    """The sampling rate is a proper one, but outside of what is accepted. Rates are in Hz."""
+    """The sampling rate is a valid number, but out of the accepted range. Rates are in Hz."""
 
     def __init__(self, rate: float, lowest: int, highest: int) -> None:
         shown = int(rate) if math.isfinite(rate) and rate == int(rate) else rate
@@ -156,14 +156,14 @@ class UnsupportedRate(InvalidPayload):
 
 
 class BufferOverflow(ProtocolError):
-    """More audio arrived than can be kept."""
+    """More audio arrived than can be buffered."""
 
     code = ErrorCode.AUDIO_ERROR
     hierarchical_name = EVENTS.audio.error.BUFFER_OVERFLOW
 
 
 class NoSession(ProtocolError):
-    """The socket has no conversation (any more). Sent with a new event id and no session id."""
+    """The socket has no conversation, or none any more. Sent with a new event id and no session id."""
 
     code = ErrorCode.SESSION_ERROR
     hierarchical_name = EVENTS.connection.error.GENERAL
@@ -187,7 +187,7 @@ class InternalFailure(ProtocolError):
 
 
 class ConnectionFailure(ProtocolError):
-    """ClientError with the socket."""
+    """An error of the socket."""
 
     code = ErrorCode.CONNECTION_ERROR
     hierarchical_name = EVENTS.connection.error.GENERAL
@@ -209,25 +209,25 @@ class AuthenticationFailed(ConnectionFailure):
 # --- a provider failed ------------------------------------------------------------------------------------
 
 
-class ProviderTrouble(ProtocolError):
-    """A provider failed. Without a request it is about, legacy clients are not told (except of speech)."""
+class ProviderFailed(ProtocolError):
+    """A provider failed. Legacy clients are told only if a request is the reason, or speech failed."""
 
 
-class SttUnavailable(ProviderTrouble):
-    """Speech to text cannot be reached. Internal by its code, since the reference answers a start with it."""
+class SttUnavailable(ProviderFailed):
+    """Speech to text cannot be reached. Its code is that of internal errors, as in the reference."""
 
     code = ErrorCode.INTERNAL_ERROR
     hierarchical_name = EVENTS.error.service.STT_UNAVAILABLE
 
 
-class SttFailed(ProviderTrouble):
+class SttFailed(ProviderFailed):
     """A turn could not be transcribed."""
 
     code = ErrorCode.STT_ERROR
     hierarchical_name = EVENTS.transcript.error.STT_FAILED
 
 
-class LowConfidence(ProviderTrouble):
+class LowConfidence(ProviderFailed):
     """A turn was transcribed with a `confidence` (0 to 1) too low to act on."""
 
     code = ErrorCode.STT_ERROR
@@ -238,36 +238,36 @@ class LowConfidence(ProviderTrouble):
         self.confidence = confidence
 
 
-class LlmUnavailable(ProviderTrouble):
+class LlmUnavailable(ProviderFailed):
     """The language model cannot be reached."""
 
     code = ErrorCode.LLM_ERROR
     hierarchical_name = EVENTS.error.service.LLM_UNAVAILABLE
 
 
-class LlmFailed(ProviderTrouble):
-    """The language model refused or broke off."""
+class LlmFailed(ProviderFailed):
+    """The language model refused the request, or broke off its answer."""
 
     code = ErrorCode.LLM_ERROR
     hierarchical_name = EVENTS.conversation.error.LLM_FAILED
 
 
-class LlmTimeout(ProviderTrouble):
+class LlmTimeout(ProviderFailed):
     """The language model was too late."""
 
     code = ErrorCode.LLM_ERROR
     hierarchical_name = EVENTS.conversation.error.LLM_TIMEOUT
 
 
-class ContextTooLong(ProviderTrouble):
+class ContextTooLong(ProviderFailed):
     """The conversation does not fit into the language model's context."""
 
     code = ErrorCode.LLM_ERROR
     hierarchical_name = EVENTS.conversation.error.CONTEXT_TOO_LONG
 
 
-class TtsUnavailable(ProviderTrouble):
-    """Text to speech failed. The one provider failure that legacy clients are told: `voicechat.error`."""
+class TtsUnavailable(ProviderFailed):
+    """Text to speech failed. The only provider failure that legacy clients are told, as `voicechat.error`."""
 
     code = ErrorCode.TTS_ERROR
     hierarchical_name = EVENTS.error.service.TTS_UNAVAILABLE
@@ -278,7 +278,7 @@ class TtsUnavailable(ProviderTrouble):
         self.retryable = retryable
 
 
-class TelephonyUnavailable(ProviderTrouble):
+class TelephonyUnavailable(ProviderFailed):
     """The telephone network cannot be reached."""
 
     code = ErrorCode.CONNECTION_ERROR

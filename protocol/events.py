@@ -1,4 +1,4 @@
-"""The registry of events: the one place that says which exist, who may send them and what they carry.
+"""The registry of events: which events exist, who may send them, and their payloads.
 
 `REGISTRY` holds the 44 hierarchical events of the event-system document; each names the legacy events it
 replaces. `registry_table()` renders it for the documentation.
@@ -31,7 +31,7 @@ class Direction(enum.Enum):
 
 
 class Priority(enum.Enum):
-    """How much an event matters. Descriptive: messages are never reordered by it."""
+    """How important an event is. Only descriptive: messages are never reordered."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -43,8 +43,8 @@ class Priority(enum.Enum):
 class EventSpec:
     """One hierarchical event.
 
-    `legacy_names` are the `voicechat.*`-era names of the same thing; `synonyms` are other hierarchical names
-    that are accepted for it and never sent.
+    `legacy_names` are its names in the legacy protocol; `synonyms` are other hierarchical names that are
+    accepted for it and never sent.
     """
 
     name: str
@@ -86,7 +86,7 @@ _CRITICAL, _HIGH, _NORMAL, _LOW = Priority.CRITICAL, Priority.HIGH, Priority.NOR
 
 
 def _specs() -> Iterator[EventSpec]:
-    lifecycle, trouble = EVENTS.connection.lifecycle, EVENTS.connection.error
+    lifecycle, connection_error = EVENTS.connection.lifecycle, EVENTS.connection.error
     yield EventSpec(
         lifecycle.ACK,
         _OUT,
@@ -106,15 +106,17 @@ def _specs() -> Iterator[EventSpec]:
         lifecycle.DISCONNECT, _BOTH, _HIGH, payloads.Disconnect, "The sender is about to close the socket."
     )
     yield EventSpec(
-        trouble.GENERAL,
+        connection_error.GENERAL,
         _OUT,
         _HIGH,
         ErrorPayload,
-        "ClientError with the connection or session.",
+        "An error of the connection or the session.",
         ("error.error",),
     )
-    yield EventSpec(trouble.TIMEOUT, _OUT, _HIGH, ErrorPayload, "No heartbeat was seen.")
-    yield EventSpec(trouble.AUTH_FAILED, _OUT, _CRITICAL, ErrorPayload, "The client is not allowed in.")
+    yield EventSpec(connection_error.TIMEOUT, _OUT, _HIGH, ErrorPayload, "No heartbeat was seen.")
+    yield EventSpec(
+        connection_error.AUTH_FAILED, _OUT, _CRITICAL, ErrorPayload, "The client is not allowed in."
+    )
 
     audio_in, audio_out, audio_error = EVENTS.audio.input, EVENTS.audio.output, EVENTS.audio.error
     yield EventSpec(
@@ -180,7 +182,7 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _HIGH,
         ErrorPayload,
-        "An audio message is not as it must be.",
+        "An audio message is malformed.",
         audio_alias,
     )
     yield EventSpec(
@@ -196,7 +198,7 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _HIGH,
         ErrorPayload,
-        "More audio came than can be kept.",
+        "More audio came than can be buffered.",
         audio_alias,
     )
 
@@ -205,14 +207,14 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _NORMAL,
         payloads.TranscriptResult,
-        "What the caller is understood to say so far.",
+        "An interim transcript of the turn.",
     )
     yield EventSpec(
         EVENTS.transcript.final.RESULT,
         _OUT,
         _HIGH,
         payloads.TranscriptResult,
-        "What the caller was understood to say.",
+        "The final transcript of the turn.",
     )
     transcript_error = EVENTS.transcript.error
     yield EventSpec(
@@ -226,7 +228,7 @@ def _specs() -> Iterator[EventSpec]:
         transcript_error.STT_FAILED, _OUT, _HIGH, ErrorPayload, "The turn could not be transcribed."
     )
 
-    state, response, thinking_error = (
+    state, response, conversation_error = (
         EVENTS.conversation.state,
         EVENTS.conversation.response,
         EVENTS.conversation.error,
@@ -258,10 +260,12 @@ def _specs() -> Iterator[EventSpec]:
         payloads.ConversationResponseComplete,
         "The answer's whole text, with its times.",
     )
-    yield EventSpec(thinking_error.LLM_TIMEOUT, _OUT, _HIGH, ErrorPayload, "The language model was too late.")
-    yield EventSpec(thinking_error.LLM_FAILED, _OUT, _HIGH, ErrorPayload, "The language model failed.")
     yield EventSpec(
-        thinking_error.CONTEXT_TOO_LONG,
+        conversation_error.LLM_TIMEOUT, _OUT, _HIGH, ErrorPayload, "The language model was too late."
+    )
+    yield EventSpec(conversation_error.LLM_FAILED, _OUT, _HIGH, ErrorPayload, "The language model failed.")
+    yield EventSpec(
+        conversation_error.CONTEXT_TOO_LONG,
         _OUT,
         _HIGH,
         ErrorPayload,
@@ -371,7 +375,7 @@ def event_spec(name: str) -> EventSpec:
 
 
 def get_event_domain(name: str) -> str:
-    """`audio` of `audio.input.start`. Raises `UnknownEvent`, as all of these do."""
+    """`audio` of `audio.input.start`. Raises `UnknownEvent`, like the functions below."""
     return event_spec(name).name.split(".")[0]
 
 
@@ -406,17 +410,17 @@ def is_critical_event(name: str) -> bool:
 
 
 def get_events_for_domain(domain: str) -> tuple[EventSpec, ...]:
-    """All events of a domain; none for a domain that does not exist."""
+    """All events of a domain; empty if there is no such domain."""
     return tuple(spec for spec in REGISTRY.values() if spec.name.split(".")[0] == domain)
 
 
 def get_all_client_events() -> tuple[EventSpec, ...]:
-    """All events that a client may send, those that go both ways among them."""
+    """All events that a client may send, including those that both sides send."""
     return tuple(spec for spec in REGISTRY.values() if spec.from_client)
 
 
 def get_all_server_events() -> tuple[EventSpec, ...]:
-    """All events that the server may send, those that go both ways among them."""
+    """All events that the server may send, including those that both sides send."""
     return tuple(spec for spec in REGISTRY.values() if spec.from_server)
 
 
@@ -484,7 +488,7 @@ _TYPE_NAMES = {"bytes": "bin", "str": "string", "float": "number", "int": "whole
 
 
 def _type(hint: object) -> str:
-    """The wire's word for a type: its choices, or its fields, if it has any."""
+    """A type as the documentation shows it: by its choices, or its fields, if it has any."""
     alternatives = [alternative for alternative in typing.get_args(hint) if alternative is not types.NoneType]
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(f'"{value}"' for value in alternatives)

@@ -1,7 +1,7 @@
 """The wire names of the 44 hierarchical events, as one nested constant: `EVENTS.audio.input.START`.
 
-The categories are classes, so that a misspelt name is found by the type checker. Their lower-case names
-follow the wire, not the convention for classes.
+The categories are classes, so that the type checker finds misspelt names. Their names are in lower case, as
+on the wire.
 """
 # ruff: noqa: N801
 

@@ -1,10 +1,10 @@
-"""The payload of every event, as a frozen class; `structure` and `unstructure` carry them to and from maps.
+"""The payloads of all events, as frozen classes; `structure` and `unstructure` convert them from and to maps.
 
 Attributes are snake_case, wire keys camelCase. An optional attribute that is None is absent on the wire, and
-null on the wire is absent here. Units: `timestamp` is ms since the Unix epoch, `duration` and names in `_ms`
-are ms, `sampling_rate` is Hz, `audio` is Int16 little-endian mono PCM; numbers that are times are floats.
+null on the wire becomes None. Units: `timestamp` is ms since the Unix epoch, `duration` and names in `_ms`
+are ms, `sampling_rate` is Hz, `audio` is Int16 little-endian mono PCM. Times are floats.
 
-Fields marked "extension" are ours; a peer that does not know them ignores them.
+Fields marked "extension" are ours; peers that do not know them ignore them.
 """
 
 import math
@@ -21,14 +21,14 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from protocol.errors import InvalidPayload, UnsupportedRate, describe
 
 LOWEST_RATE = 8_000
-"""Hz, the lowest sampling rate accepted from a client; the reference's bound."""
+"""Hz. The lowest sampling rate that is accepted from a client, as in the reference."""
 HIGHEST_RATE = 48_000
-"""Hz, the highest sampling rate accepted from a client; the reference's bound."""
+"""Hz. The highest sampling rate that is accepted from a client, as in the reference."""
 DEFAULT_RATE = 16_000
-"""Hz, what a client that names no rate sends; the reference's default."""
+"""Hz. The sampling rate of a client that does not state one, as in the reference."""
 
 INTERRUPTED = "interrupted"
-"""The `reason` of an `AudioOutputCancel` that tells of a barge-in; any other means a plain stop."""
+"""The `reason` of an `AudioOutputCancel` for an interruption. Any other reason is a plain stop."""
 
 
 @frozen
@@ -46,14 +46,14 @@ def _check_rate(payload: object, attribute: object, rate: int) -> None:
 
 @frozen
 class Acknowledgement(Payload):
-    """The answer to a request that was carried out, under the request's own type and id."""
+    """The answer to a successful request, with the request's own type and id."""
 
     success: bool = True
 
 
 @frozen
 class ConnectionAck(Payload):
-    """Sent once per socket: the server is there and calls the conversation `session_id`."""
+    """Sent once per socket: it is accepted, and `session_id` is the id of the conversation."""
 
     session_id: str
     success: bool = True
@@ -68,7 +68,7 @@ class Heartbeat(Payload):
 
 @frozen
 class Disconnect(Payload):
-    """The sender is about to close the socket; `code` is the WebSocket close code, if it is decided."""
+    """The sender is about to close the socket. `code` is the WebSocket close code, if it is known."""
 
     reason: str
     code: int | None = None
@@ -79,10 +79,10 @@ class Disconnect(Payload):
 
 @frozen
 class AudioInputStart(Payload):
-    """A recording cycle begins. None means the session's own language or voice.
+    """A recording cycle begins. None stands for the session's language or voice.
 
-    `turn_mode` (extension): who ends the caller's turn; None means the session's own mode.
-    `output_sampling_rate` (extension): the rate that answers shall have; None means the session's own.
+    `turn_mode` (extension): who ends the caller's turns; None stands for the session's mode.
+    `output_sampling_rate` (extension): the rate of answers; None stands for the session's rate.
     """
 
     sampling_rate: int = field(default=DEFAULT_RATE, validator=_check_rate)
@@ -94,7 +94,8 @@ class AudioInputStart(Payload):
 
 @frozen
 class AudioInputChunk(Payload):
-    """A block of the caller's audio, of any length. Muted audio counts as activity but is not transcribed."""
+    """A block of the caller's audio, of any length. Muted audio is not transcribed, but counts as
+    activity."""
 
     audio: bytes
     timestamp: float | None = None
@@ -119,7 +120,7 @@ class AudioOutputStart(Payload):
 
 @frozen
 class AudioOutputChunk(Payload):
-    """A piece of an utterance, in order. All messages of one answer share the utterance id."""
+    """A piece of an utterance's audio, in order. All messages of one answer have the same utterance id."""
 
     audio: bytes
     utterance_id: str
@@ -138,7 +139,7 @@ class AudioOutputComplete(Payload):
 
 @frozen
 class AudioOutputCancel(Payload):
-    """Stop playing the utterance; `reason` is `INTERRUPTED` for a barge-in."""
+    """Stop playing the utterance. `reason` is `INTERRUPTED` if the caller interrupted it."""
 
     utterance_id: str
     reason: str
@@ -150,7 +151,7 @@ class AudioOutputCancel(Payload):
 
 @frozen
 class TranscriptResult(Payload):
-    """What the caller was understood to say: all of the turn so far.
+    """The transcript of the turn so far, interim or final.
 
     `confidence` is from 0 to 1; `duration` is the length of the speech, on final results.
     `turn` (extension): the number of the turn.
@@ -168,10 +169,10 @@ class TranscriptResult(Payload):
 
 @frozen
 class LinkChange:
-    """What became of the connection that a role (`stt`, `llm`, `tts`) needs.
+    """A change of the link of a role (`stt`, `llm`, `tts`).
 
-    `status` is `trying`, `waiting` (for the next round of attempts), `up` or `down` (for good); `provider` is
-    the name of the one that it is about.
+    `status` is `trying`, `waiting` (for the next round of attempts), `up` or `down` (for good). `provider` is
+    the name of the provider.
     """
 
     role: str
@@ -181,10 +182,11 @@ class LinkChange:
 
 @frozen
 class ConversationStateChanged(Payload):
-    """The conversation moved from one state to another (they may be the same).
+    """The conversation moved from one state to another, perhaps the same.
 
-    Extensions: the `substate` reached, the `cause`, and the `turn` and `generation` it is about. Where a
-    `link` is retried, moved to another provider, up again or lost, the state stays, and this says so.
+    Extensions: the `substate` reached, the `cause`, the `turn` and the `generation`. When a `link` is
+    retried, moves to another provider, is up again or lost, the state stays the same and `link` has the
+    change.
     """
 
     from_state: str = field(metadata={"wire": "from"})
@@ -199,9 +201,9 @@ class ConversationStateChanged(Payload):
 
 @frozen
 class ConversationStateInterrupted(Payload):
-    """The caller cut the answer off; `partial_response` is what was heard of it.
+    """The caller interrupted the answer; `partial_response` is the part that was heard.
 
-    Extensions: what was generated and not heard, which utterance, and how much of its audio was heard.
+    Extensions: the text that was generated and not heard, the utterance, and how much of its audio was heard.
     """
 
     partial_response: str
@@ -213,7 +215,7 @@ class ConversationStateInterrupted(Payload):
 
 @frozen
 class ConversationResponseStart(Payload):
-    """The language model was asked. `generation` (extension): the number of the answer."""
+    """The language model was asked for an answer. `generation` (extension): the number of the answer."""
 
     timestamp: float
     generation: int | None = None
@@ -221,7 +223,7 @@ class ConversationResponseStart(Payload):
 
 @frozen
 class ConversationResponseToken(Payload):
-    """A piece of the answer's text, number `index` from 0. `generation` (extension): which answer."""
+    """A piece of the answer's text, with its number from 0. `generation` (extension): the answer's number."""
 
     token: str
     index: int
@@ -230,7 +232,7 @@ class ConversationResponseToken(Payload):
 
 @frozen
 class Latency:
-    """Where the time between the end of the caller's speech and the answer's first audio went; in ms."""
+    """The parts of the time from the end of the caller's speech to the answer's first audio, in ms."""
 
     endpoint_ms: float | None = None
     transcript_ms: float | None = None
@@ -241,7 +243,7 @@ class Latency:
 
 @frozen
 class ConversationResponseComplete(Payload):
-    """The answer's text is whole; `token_count` counts the pieces sent, `duration` is the time it took.
+    """The answer's text is complete. `token_count` is the number of pieces, `duration` the time it took.
 
     Extensions: the number of the answer, and its latency by stage.
     """
@@ -258,7 +260,7 @@ class ConversationResponseComplete(Payload):
 
 @frozen
 class UserInterrupt(Payload):
-    """The caller wants silence."""
+    """The caller interrupts."""
 
     timestamp: float
 
@@ -297,7 +299,7 @@ class UserSentiment(Payload):
 
 @frozen
 class SystemReady(Payload):
-    """The server takes calls, or this call's providers are connected."""
+    """The server accepts calls, or the providers of this call are connected."""
 
     timestamp: float
 
@@ -349,8 +351,8 @@ class ErrorDetail:
 class ErrorPayload(Payload):
     """The payload of every hierarchical error event.
 
-    `request_type` is the failed request's type as sent, or the placeholder of the error's kind where there
-    was none; `request_event_id` is that request's id.
+    `request_type` is the type of the failed request, as sent, or the error's placeholder if there was none;
+    `request_event_id` is the id of that request.
     """
 
     request_type: str
@@ -374,7 +376,7 @@ Map = dict[str, Any]
 
 
 def structure(payload_type: type[P], value: object) -> P:
-    """Make a payload from what was decoded, which must be a map; keys that it does not know are ignored.
+    """The payload in a decoded value, which must be a map. Unknown keys are ignored.
 
     Raises `InvalidPayload`, or `UnsupportedRate`, with a message that names every wrong field.
     """
@@ -389,7 +391,7 @@ def structure(payload_type: type[P], value: object) -> P:
 
 
 def unstructure(payload: Payload) -> Map:
-    """Make the map that goes on the wire; times in it are floats."""
+    """The payload as a map for the wire. Times in it are floats."""
     unstructured: Map = _CONVERTER.unstructure(payload)
     return unstructured
 
@@ -409,7 +411,7 @@ def _explanation(group: ClassValidationError) -> InvalidPayload:
 
 
 def _problems(group: ClassValidationError, prefix: str) -> list[tuple[str, Exception]]:
-    """The leaves of the group, each with the wire path of its field."""
+    """The exceptions in a group, each with the wire path of its field."""
     fields = attrs.fields_dict(group.cl)
     found: list[tuple[str, Exception]] = []
     for problem in group.exceptions:
@@ -453,7 +455,7 @@ def _number(value: object, _: object) -> float:
 
 
 def _whole_number(value: object, _: object) -> int:
-    """JavaScript has floats only, and sends whole ones above 2^32 as such; so 5.0 is 5."""
+    """A whole number, also as a float: JavaScript sends whole numbers above 2^32 as floats."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -473,7 +475,7 @@ def _choice(value: object, literal: object) -> str:
 
 
 def _input_rate(value: object, _: object) -> int:
-    """The reference takes 0 and NaN as unsaid. A fraction of a hertz is nothing to fail over."""
+    """A rate in whole Hz, rounded. 0 and NaN mean the default, as in the reference."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"must be a number of Hz, got {describe(value)}")
     if value == 0 or math.isnan(value):

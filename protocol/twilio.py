@@ -1,8 +1,8 @@
 """Twilio's Media Streams: the JSON messages of a phone call's WebSocket, in both directions.
 
-Twilio says `connected`, `start`, `media`, `dtmf`, `mark` and `stop`; we say `media`, `mark` and `clear`.
-Audio is µ-law at 8000 Hz, mono. Both directions are read and written here, so that a simulated Twilio speaks
-by the same words. What a later version of Twilio adds to a message is ignored.
+Twilio sends `connected`, `start`, `media`, `dtmf`, `mark` and `stop`; we send `media`, `mark` and `clear`.
+Audio is µ-law at 8000 Hz, mono. This module reads and writes both directions, so that the simulated Twilio
+uses it, too. Fields that later versions of Twilio add are ignored.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from attrs import field, frozen
 from protocol.errors import InvalidPayload, MalformedMessage, UnknownEvent, describe
 
 PHONE_RATE = 8_000
-"""Hz, of all audio on a phone line."""
+"""Hz. The sampling rate of telephone audio."""
 ENCODING = "audio/x-mulaw"
-"""What Twilio calls G.711 µ-law."""
+"""Twilio's name for G.711 µ-law."""
 MAX_STREAM_MESSAGE_BYTES = 64 * 1024
-"""Messages of Twilio's are below 1 KiB, those with custom parameters below 32 KiB."""
+"""Twilio's messages are shorter than 1 KiB, those with custom parameters shorter than 32 KiB."""
 DIGITS = "0123456789*#ABCD"
 """The keys of a telephone."""
 
 
 @frozen
 class StreamMessage:
-    """Base of the messages."""
+    """Base class of the messages."""
 
 
 @frozen
 class Connected(StreamMessage):
-    """The first message: Twilio speaks this protocol."""
+    """The first message."""
 
     protocol: str = "Call"
     version: str = "1.0.0"
@@ -42,7 +42,7 @@ class Connected(StreamMessage):
 
 @frozen
 class Started(StreamMessage):
-    """The second one: whose audio follows. The parameters are those of TwiML's `<Stream>`."""
+    """The second message, about the call. The parameters are those of TwiML's `<Stream>`."""
 
     stream_sid: str
     call_sid: str
@@ -52,12 +52,12 @@ class Started(StreamMessage):
 
 @frozen
 class Media(StreamMessage):
-    """A piece of audio, µ-law. From Twilio it is 20 ms of the caller's `inbound` track."""
+    """A piece of µ-law audio. From Twilio: 20 ms of the caller's `inbound` track."""
 
     audio: bytes
     track: str = "inbound"
     timestamp_ms: int = 0
-    """From the beginning of the stream."""
+    """The time since the beginning of the stream."""
 
 
 @frozen
@@ -69,7 +69,7 @@ class Digit(StreamMessage):
 
 @frozen
 class Mark(StreamMessage):
-    """To Twilio: a name to be sent back when all audio sent before it was played, or dropped by `Clear`."""
+    """To Twilio: a name that it sends back when all audio before it was played, or dropped by `Clear`."""
 
     name: str
 
@@ -81,7 +81,7 @@ class Clear(StreamMessage):
 
 @frozen
 class Stopped(StreamMessage):
-    """The stream is over: the call ended, or its TwiML went on."""
+    """The stream is over: the call ended, or went on with other TwiML."""
 
     call_sid: str = ""
 
@@ -93,14 +93,14 @@ def read_stream_message(frame: str | bytes) -> StreamMessage:
     """The message of one frame.
 
     Raises:
-        MalformedMessage: if it is no text, or not one JSON object.
-        UnknownEvent: if its `event` is none of this protocol.
-        InvalidPayload: if something in it is missing or of the wrong kind.
+        MalformedMessage: if it is not a text with one JSON object.
+        UnknownEvent: if its `event` is not one of this protocol.
+        InvalidPayload: if a field is missing or of the wrong type.
     """
     if isinstance(frame, bytes):
         raise MalformedMessage(f"Twilio sends text, got {describe(frame)}")
     if len(frame) > MAX_STREAM_MESSAGE_BYTES:
-        raise MalformedMessage(f"a message of {len(frame)} characters is none of Twilio's")
+        raise MalformedMessage(f"a message of {len(frame)} characters is not one of Twilio's")
     try:
         content = json.loads(frame)
     except (ValueError, RecursionError) as error:
@@ -115,7 +115,7 @@ def read_stream_message(frame: str | bytes) -> StreamMessage:
 
 @frozen
 class _Fields:
-    """One JSON object of a message, at `path` in it."""
+    """A JSON object at `path` in a message."""
 
     event: str
     path: str
@@ -134,7 +134,7 @@ class _Fields:
         return value
 
     def whole_number(self, name: str, default: int) -> int:
-        """Twilio writes numbers as texts."""
+        """A number, which Twilio writes as text."""
         value = self.content.get(name, default)
         if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= 18:
             return int(value)
@@ -222,7 +222,7 @@ _READERS = {
 
 
 def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int | None = None) -> str:
-    """The frame of a message about the stream; `sequence` is the number of one that Twilio says."""
+    """The frame of a message. `sequence` is the number of a message from Twilio."""
     match message:
         case Connected(protocol=protocol, version=version):
             return json.dumps({"event": "connected", "protocol": protocol, "version": version})
@@ -254,7 +254,7 @@ def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int 
         case Stopped(call_sid=call_sid):
             content = {"event": "stop", "stop": {"callSid": call_sid}}
         case _:
-            raise TypeError(f"{type(message).__name__} is no message of Media Streams")
+            raise TypeError(f"{type(message).__name__} is not a message of Media Streams")
     if sequence is not None:
         content["sequenceNumber"] = str(sequence)
     return json.dumps({**content, "streamSid": stream_sid})

@@ -14,6 +14,9 @@ import trio
 
 from adapters.embedded import models
 from orchestrator.settings.sources import load_settings
+from tests import grid, watchdog
+from tests.grid import pytest_generate_tests as pytest_generate_tests
+from tests.grid import stride as stride
 from tests.leftovers import Census
 
 ON_CI = os.environ.get("CI") == "true"
@@ -31,10 +34,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if ON_CI else "dev")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    watchdog.pytest_addoption(parser)
+    grid.pytest_addoption(parser)
+
+
 # --- Trio runs the tasks that are ready in random order; here in the same random order every time ---------
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    watchdog.pytest_configure(config)
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 from attrs import frozen
 
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 60.0
 """How long something may take to disappear: the kernel and threads finish a little after their caller."""
 
 

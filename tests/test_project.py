@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tomllib
+from functools import partial
+from glob import iglob
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+glob = partial(iglob, root_dir=ROOT, recursive=True)
 TOP_LEVEL = {
     "pyproject.toml",
     "orchestrator",
@@ -20,6 +24,9 @@ TOP_LEVEL = {
     "tests",
     "diagrams",
     "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
     "Makefile",
     "LICENSE",
     ".ci",
@@ -27,6 +34,7 @@ TOP_LEVEL = {
     "benchmarks",
     "examples",
     "docs",
+    "deploy",
 }
 ASYNCIO = {
     "orchestrator/hosting/asyncio_border.py",
@@ -37,6 +45,10 @@ ASYNCIO = {
     "tests/orchestrator/cli/test_interface.py",
 }
 """Where asyncio may be imported: the border to hosts that run under it, what measures and what shows it."""
+PAPERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *sorted(glob("docs/**/*.md")))
+"""Documents for people."""
+OF_TODAY = tuple(name for name in PAPERS if not name.startswith(("docs/decisions/", "CHANGELOG")))
+"""Those that say how things are now: every path in them leads somewhere."""
 REQUIREMENTS = {"run": ("local",), "test": ("local", "dev")}
 
 
@@ -139,3 +151,88 @@ def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:
     rooms = [path for path in tracked_files() if path.suffix == ".py"]
     found = {str(path.relative_to(ROOT)) for path in rooms if importing.search(path.read_text())}
     assert found <= ASYNCIO, "see orchestrator/hosting/asyncio_border.py"
+
+
+# --- documents --------------------------------------------------------------------------------------------
+
+
+def prose(text: str) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```", "", text)
+
+
+def anchors(text: str) -> set[str]:
+    """What links into a document may name: its headings, written as GitHub writes them in addresses."""
+    headings = re.findall(r"(?m)^#+ (.*)$", prose(text))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(text: str) -> list[str]:
+    """The targets of a document's links and pictures that are in this repository."""
+    found = re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", prose(text))
+    return [target for pair in found for target in pair if target and not re.match(r"\w+:", target)]
+
+
+def broken_links(name: str, text: str) -> list[str]:
+    """The links of document `name` that lead nowhere, to a file or to a heading."""
+    broken = []
+    for target in links(text):
+        path, _, anchor = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text(encoding="utf-8"))):
+            broken.append(target)
+    return broken
+
+
+def missing_paths(text: str) -> list[str]:
+    """The paths in backticks, from the root of the repository on, that do not exist; and names of modules
+    without a folder that no module has."""
+    tops = "|".join(re.escape(name) for name in sorted(TOP_LEVEL))
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)`", prose(text))
+    modules = {path.name for path in tracked_files()}
+    bare = re.findall(r"`(\w+\.(?:py|js))`", prose(text))
+    return [path for path in named if not (ROOT / path).exists()] + [
+        name for name in bare if name not in modules
+    ]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_link_between_documents_leads_somewhere(name: str) -> None:
+    assert broken_links(name, (ROOT / name).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", OF_TODAY)
+def test_every_path_in_a_document_exists(name: str) -> None:
+    assert missing_paths((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+def test_a_link_or_a_path_that_leads_nowhere_is_found() -> None:
+    text = "[a](docs/gone.md) [b](README.md#none) [c](README.md#limits) `machines/gone.py` `gone.js` `docs/`"
+    assert broken_links("README.md", text) == ["docs/gone.md", "README.md#none"]
+    assert missing_paths(text) == ["machines/gone.py", "gone.js"]
+
+
+def test_every_document_is_linked_from_the_readme_or_an_index() -> None:
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAPERS}
+    linked = {
+        ((ROOT / name).parent / target.partition("#")[0]).resolve()
+        for name in ("README.md", "docs/decisions/README.md")
+        for target in links(texts[name])
+    }
+    assert [name for name in PAPERS if name != "README.md" and (ROOT / name).resolve() not in linked] == []
+
+
+def test_the_words_of_the_glossary_are_in_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = [re.sub(r"[^\w ]", "", term).lower() for term in re.findall(r"(?m)^\* \*\*(.+?)\*\*", text)]
+    assert len(terms) > 50
+    assert terms == sorted(terms)
+
+
+@pytest.mark.models
+def test_the_program_in_the_readme_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"(?ms)^```python\n(.*?)^```", text)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"(?m)^\d+ samples at 24000 Hz$", ran.stdout)

@@ -1,7 +1,7 @@
-"""Cartesia's own SDK, on Trio: its client, its address and headers, and its connection over our socket.
+"""Cartesia's own SDK on Trio: its client, its address and headers, and its connection over our socket.
 
-The SDK opens its sockets with asyncio; all else of it is independent of that and used here.
-`require_known_sdk` fails clearly when a release moves one of the private names.
+The SDK opens its sockets with asyncio. The rest of it does not depend on asyncio, and is used here.
+`require_known_sdk` raises an error if a release changes one of the private names that are used.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def make_client(api_key: str, base_url: str) -> cartesia.AsyncCartesia:
 
 
 def socket_url(client: cartesia.AsyncCartesia) -> str:
-    """Where the SDK would connect to. Holds no key."""
+    """The URL that the SDK would connect to. The key is not in it."""
     manager = sockets.AsyncTTSResourceConnectionManager(
         client=client, extra_query={}, extra_headers={}, websocket_connection_options={}
     )
@@ -58,7 +58,7 @@ def socket_url(client: cartesia.AsyncCartesia) -> str:
 
 
 def headers(client: cartesia.AsyncCartesia) -> dict[str, str]:
-    """What the SDK would send on connecting; the key is in them."""
+    """The headers that the SDK would send on connecting. The key is in them."""
     all_headers = {**client.default_headers, **client.auth_headers, "User-Agent": client.user_agent}
     return {name: value for name, value in all_headers.items() if isinstance(value, str)}
 
@@ -66,13 +66,13 @@ def headers(client: cartesia.AsyncCartesia) -> dict[str, str]:
 def connection_over(socket: VendorSocket) -> Any:
     """The SDK's connection: `send` takes its requests, `recv_bytes` and `parse_event` give its events.
 
-    Typed loosely, since the SDK declares asyncio's socket where it takes any object with `send` and `recv`.
+    Its type is `Any`, because the SDK declares asyncio's socket, but takes any object with `send` and `recv`.
     """
     return sockets.AsyncTTSResourceConnection(socket)  # type: ignore[arg-type]
 
 
 def _warm_up() -> None:
-    """The SDK builds its parsers when they are first used, which takes tens of milliseconds."""
+    """Have the SDK build its parsers now, which takes tens of ms, and not when they are first used."""
     tls()
     connection = sockets.AsyncTTSResourceConnection(None)  # type: ignore[arg-type]
     connection.parse_event('{"type": "done", "done": true, "status_code": 200, "context_id": "none"}')

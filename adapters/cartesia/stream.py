@@ -1,7 +1,7 @@
-"""The voice of one answer by Cartesia: texts out, and audio, word times and ends of segments in.
+"""The speech of one answer by Cartesia: sends texts, receives audio, word times and ends of segments.
 
-Every answer is a context of its own, every segment of it is flushed: so audio, word times and the end of each
-segment are known by their `flush_id`. The connection that all answers share is in `cartesia_voice.py`.
+Every answer is a context of its own, and every segment of it is flushed, so the `flush_id` says to which
+segment audio, word times and ends belong. The connection that all answers share is in `voice.py`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from machines.language.packs import is_foreign
 
 CONTEXT_LIVES_SECONDS = 0.5
 """Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
-later than this begins a new one; the rest of the second is for the way there and back."""
+later than this begins a new one; the rest of the second is for the network."""
 AHEAD_SECONDS = 20.0
-"""Audio that waits to be taken before `say` blocks."""
+"""Audio that may wait to be consumed before `say` blocks."""
 
 _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
-"""What Sonic-3 takes (docs.cartesia.ai, "SSML tags")."""
+"""The tags that Sonic-3 knows (docs.cartesia.ai, "SSML tags")."""
 _CONTEXT_CLOSED = "context_closed"
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
@@ -42,17 +42,17 @@ _EARLY = 0.1
 
 @frozen
 class CartesiaSettings:
-    """What is asked of Cartesia."""
+    """Options of Cartesia."""
 
     model: str = DEFAULT_MODEL
     voice_id: str = DEFAULT_VOICE_ID
-    """For answers without a voice, or with one that cannot be a voice of Cartesia's."""
+    """The voice of answers that ask for none, or for one whose id is not one of Cartesia's."""
     silent_after_ms: float = 5000
-    """A segment without any sign of life for so long, and the link is stalled."""
+    """The link is stalled if a segment gets no message for this long."""
 
 
 class Connection(Protocol):
-    """What a stream needs of the connection that it goes over."""
+    """What a stream needs of its connection."""
 
     settings: CartesiaSettings
     language: str
@@ -61,11 +61,11 @@ class Connection(Protocol):
     """Audio has come over it: the settings are ones that Cartesia takes."""
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
-        """Messages of this context go to this stream from now on."""
+        """Deliver messages of this context to this stream from now on."""
         ...
 
     def forget(self, context_id: str) -> None:
-        """Messages of this context are dropped from now on."""
+        """Drop messages of this context from now on."""
         ...
 
     async def request(self, event: dict[str, object]) -> None:
@@ -79,12 +79,12 @@ class _Segment:
 
     number: int
     text: str
-    """As it is spoken; empty if there is nothing to speak."""
+    """The text as it is spoken; empty if there is nothing to speak."""
     context_id: str = ""
     flush_id: int = 0
     pieces: deque[Samples] = field(factory=deque)
     samples: int = 0
-    """How much audio has come."""
+    """Samples received so far."""
     words: list[Word] = field(factory=list)
     """Times in ms, as Cartesia counts them."""
     complete: bool = False
@@ -99,14 +99,14 @@ class _Context:
     id: str
     flushes: int = 0
     samples: int = 0
-    """All audio of it that came with completed segments."""
+    """Samples of its complete segments."""
     last_audio: float = 0.0
     closed: bool = False
-    """Cartesia ended it, or was told that no more text comes."""
+    """Whether Cartesia ended it, or was told that no more text comes."""
 
 
 class CartesiaSpeechStream:
-    """The voice of one answer. Texts are sent at once; audio is handed on segment by segment."""
+    """The speech of one answer. Texts are sent at once; audio is delivered segment by segment."""
 
     def __init__(self, connection: Connection, sample_rate: int, voice_id: str) -> None:
         self.sample_rate = sample_rate
@@ -114,24 +114,24 @@ class CartesiaSpeechStream:
         self._voice_id = voice_id
         self._context: _Context | None = None
         self._contexts: dict[str, _Context] = {}
-        """Those that may still bring something."""
+        """Contexts for which messages may still come, by id."""
         self._segments: deque[_Segment] = deque()
-        """Not yet handed on in full, in order."""
+        """Segments that were not delivered completely yet, in order."""
         self._again: deque[_Segment] = deque()
         """To be asked for in another context, since theirs was ended because of another text."""
         self._ended = False
         self._failure: ProviderError | None = None
         self._changed = Signal()
-        self._heard_at = trio.current_time()
-        """When Cartesia last showed a sign of life for this stream, or was last asked for something."""
+        self._last_message_at = trio.current_time()
+        """When the last message for this stream came, or the last request was sent."""
 
     # --- texts in ---
 
     async def say(self, segment: int, text: str) -> None:
         """As `SpeechStream.say`. Markup is spoken by Sonic-3 models, and left out for others.
 
-        Waits while 20 s of audio have not been taken. Once the stream has failed nothing is added: whoever
-        takes the audio is told, after all that came.
+        Waits while 20 s of audio were not consumed. If the stream has failed, nothing is added: iterating
+        raises the error after all audio that came.
         """
         while self._failure is None and self._waiting_samples() > AHEAD_SECONDS * self.sample_rate:
             await self._changed.wait()
@@ -159,23 +159,23 @@ class CartesiaSpeechStream:
             await trio.lowlevel.checkpoint()
 
     async def leave(self) -> None:
-        """The stream is not wanted any more: cancel what is left of it at Cartesia."""
+        """Cancel what is left of the stream at Cartesia."""
         unfinished = [context for context in self._contexts.values() if not self._is_exhausted(context)]
         for context_id in self._contexts:
             self._connection.forget(context_id)
-        # Bounded and shielded: a caller who interrupts cancels us, and the cancel must still get out.
+        # Bounded and shielded: an interruption cancels this task, and the cancel must still be sent.
         with trio.move_on_after(1, shield=True):
             for context in unfinished:
                 try:
                     await self._connection.request({"context_id": context.id, "cancel": True})
                 except ProviderError:
-                    return  # with the connection, the contexts are gone
+                    return  # the contexts are gone with the connection
 
     async def _synthesize(self, segment: _Segment) -> None:
         context = self._open_context()
         context.flushes += 1
         segment.context_id, segment.flush_id = context.id, context.flushes
-        self._heard_at = trio.current_time()
+        self._last_message_at = trio.current_time()
         self._announce()
         await self._ask(context, f"{segment.text} ", **{"continue": True})
         await self._ask(context, "", **{"continue": True, "flush": True})
@@ -187,7 +187,7 @@ class CartesiaSpeechStream:
             self.fail(error)
 
     def _open_context(self) -> _Context:
-        """The stream's context, or a new one if Cartesia has ended it, or is about to."""
+        """The stream's context, or a new one if Cartesia has ended it or is about to."""
         context = self._context
         if context is not None and not context.closed and not self._is_expiring(context):
             return context
@@ -200,7 +200,7 @@ class CartesiaSpeechStream:
         return not self._pending(context) and trio.current_time() - context.last_audio > CONTEXT_LIVES_SECONDS
 
     def _request(self, context: _Context, transcript: str, **fields: object) -> dict[str, object]:
-        """A `GenerationRequestParam`. All but `transcript` and the flags are the same within a context."""
+        """A `GenerationRequestParam`. Within a context all but `transcript` and flags must stay the same."""
         request: dict[str, object] = {
             "context_id": context.id,
             "model_id": self._connection.settings.model,
@@ -225,7 +225,7 @@ class CartesiaSpeechStream:
         return self
 
     async def __anext__(self) -> SpokenAudio | SegmentEnd:
-        """The next piece. Raises `ProviderError` after all that came; also if nothing comes for too long."""
+        """The next piece. Raises `ProviderError` after all audio that came, also if the link is stalled."""
         await trio.lowlevel.checkpoint()
         while True:
             while self._again:
@@ -254,30 +254,31 @@ class CartesiaSpeechStream:
         return SegmentEnd(segment.number, tuple(segment.words), segment.unsayable)
 
     async def _wait(self) -> None:
-        """Until something changes; no longer than Cartesia may be silent if it owes us something."""
+        """Wait until something changes, but not longer than Cartesia may be silent while a segment is
+        pending."""
         if not self._segments:
             await self._changed.wait()
             return
         patience_s = self._connection.settings.silent_after_ms / 1000
-        with trio.move_on_at(self._heard_at + patience_s) as scope:
+        with trio.move_on_at(self._last_message_at + patience_s) as scope:
             await self._changed.wait()
         # Something may have come in the very instant in which the time was over.
-        if scope.cancelled_caught and trio.current_time() >= self._heard_at + patience_s:
+        if scope.cancelled_caught and trio.current_time() >= self._last_message_at + patience_s:
             self.fail(vendor_errors.late(CARTESIA, f"nothing came for a text within {patience_s:.1f} s"))
 
-    # --- what the reader brings ---
+    # --- messages from Cartesia ---
 
-    def take(self, context_id: str, kind: str, event: object) -> bool:
-        """A message for one of this stream's contexts; False if it is not what the SDK documents."""
-        self._heard_at = trio.current_time()
+    def process(self, context_id: str, kind: str, event: object) -> bool:
+        """Process a message for one of this stream's contexts; False if it is not as documented."""
+        self._last_message_at = trio.current_time()
         context = self._contexts[context_id]
         match kind:
             case "chunk":
-                taken = self._take_audio(context, event)
+                taken = self._process_audio(context, event)
             case "timestamps":
-                taken = self._take_words(context, event)
+                taken = self._process_words(context, event)
             case "flush_done":
-                taken = self._take_flush(context, event)
+                taken = self._process_flush(context, event)
             case "done":
                 self._close(context)
                 taken = True
@@ -290,12 +291,12 @@ class CartesiaSpeechStream:
         return taken
 
     def fail(self, error: ProviderError) -> None:
-        """Nothing more will come; what has come already is still handed on."""
+        """End the stream with this error. What has come already is still delivered."""
         if self._failure is None:
             self._failure = error
         self._announce()
 
-    def _take_audio(self, context: _Context, event: object) -> bool:
+    def _process_audio(self, context: _Context, event: object) -> bool:
         segment = self._segment_of(context, event)
         data = getattr(event, "data", None)
         if segment is None or not isinstance(data, str):
@@ -312,7 +313,7 @@ class CartesiaSpeechStream:
             segment.samples += len(samples)
         return True
 
-    def _take_words(self, context: _Context, event: object) -> bool:
+    def _process_words(self, context: _Context, event: object) -> bool:
         segment = self._segment_of(context, event)
         stamps = getattr(event, "word_timestamps", None)
         columns = [getattr(stamps, name, None) for name in ("words", "start", "end")]
@@ -328,8 +329,8 @@ class CartesiaSpeechStream:
                 segment.words.append(spoken)
         return True
 
-    def _take_flush(self, context: _Context, event: object) -> bool:
-        """A segment is complete, and with it those before it, whose own message was lost."""
+    def _process_flush(self, context: _Context, event: object) -> bool:
+        """Complete a segment, and those before it, whose own messages were lost."""
         last = self._segment_of(context, event)
         if last is None:
             return False
@@ -360,11 +361,11 @@ class CartesiaSpeechStream:
         return status == 400 and code != _CONTEXT_CLOSED and self._connection.has_spoken
 
     def _pending(self, context: _Context) -> list[_Segment]:
-        """The segments of a context that are not complete, in order."""
+        """The incomplete segments of a context, in order."""
         return [one for one in self._segments if one.context_id == context.id and not one.complete]
 
     def _segment_of(self, context: _Context, event: object) -> _Segment | None:
-        """The segment that a message is about: by its `flush_id`, else the first that is not complete."""
+        """The segment that a message is about: by its `flush_id`, else the first incomplete one."""
         flush_id = getattr(event, "flush_id", None)
         pending = self._pending(context)
         return next((one for one in pending if flush_id in (None, one.flush_id)), None)
@@ -377,7 +378,7 @@ class CartesiaSpeechStream:
         segment.complete = True
 
     def _close(self, context: _Context) -> None:
-        """Cartesia has ended the context: what was asked of it is complete, or never will be."""
+        """Process the end of a context: its segments are complete, or no audio will come for them."""
         for segment in self._pending(context):
             segment.unsayable = not segment.samples and is_foreign(segment.text, self._connection.language)
             if not segment.samples and not segment.unsayable:
@@ -393,7 +394,7 @@ class CartesiaSpeechStream:
         self._connection.forget(context.id)
 
     def _is_exhausted(self, context: _Context) -> bool:
-        """Nothing more will come of it: all its segments are complete, and it was told that it is the end."""
+        """Whether no more messages come for it: all its segments are complete, and it is closed."""
         return context.closed and not self._pending(context)
 
     def _waiting_samples(self) -> int:
@@ -404,15 +405,15 @@ class CartesiaSpeechStream:
 
 
 def _speakable(text: str, model: str) -> str:
-    """What of a text the model can speak; empty if there is nothing to say."""
+    """The part of a text that the model can speak; empty if there is nothing to say."""
     return spoken_text(text, keep=_MARKUP if _SPEAKS_MARKUP.match(model) else None)
 
 
 def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> list[Word]:
-    """Times from the start of the segment's audio.
+    """The words with times from the start of the segment's audio.
 
-    Cartesia counts from the start of the context, as other clients rely on; for flushed contexts it does not
-    document that. Times that cannot be meant so are taken as counted from the flush.
+    Cartesia counts from the start of the context. Other clients rely on that, but for flushed contexts it is
+    not documented. Times that are too early for it are taken as counted from the flush.
     """
     of_context = bool(words) and words[0].start_ms >= begins_ms - _EARLY * 1000
     shift = begins_ms if of_context else 0.0
@@ -431,7 +432,7 @@ def _reason(event: object) -> str:
 
 
 def reported(event: object, key: str) -> ProviderError:
-    """The failure that an error message of Cartesia's tells of, without the key."""
+    """The error that a message of Cartesia's reports, without the key."""
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
     reason = _reason(event)
     return vendor_errors.reported(

@@ -1,7 +1,8 @@
-"""Text to speech by Cartesia over one warm WebSocket per call, spoken to through Cartesia's SDK.
+"""Text to speech by Cartesia over one warm WebSocket per call, on Cartesia's SDK.
 
-Every answer is a context of its own (`cartesia_stream.py`). One task reads and deals messages out by context.
-A context that is left early is cancelled at Cartesia, and what still comes for it is dropped and counted.
+Every answer is a context of its own (`stream.py`). One task reads the messages and delivers them by context.
+A context that is left early is cancelled at Cartesia; messages that still come for it are dropped and
+counted.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
-"""Hz. What Cartesia's raw output can have (`RawOutputFormatParam` in SDK 4.2)."""
+"""Hz. The rates of Cartesia's raw output (`RawOutputFormatParam` in SDK 4.2)."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class CartesiaTextToSpeech:
-    """Cartesia's WebSocket interface. Making it takes about a second: construct it in a worker thread.
+    """Cartesia's WebSocket interface. Construct it in a worker thread, since that takes about a second.
 
     `base_url` begins with `https`, `http`, `wss` or `ws`. Raises `ValueError` for another one, and
-    `UnknownSdkError` if the SDK is another one.
+    `UnknownSdkError` for an unknown SDK.
     """
 
     name = "cartesia"
@@ -74,13 +75,13 @@ class CartesiaTextToSpeech:
 
 
 class CartesiaVoice:
-    """The voice of one conversation."""
+    """A text-to-speech link of one conversation."""
 
     def __init__(self, socket: VendorSocket, settings: CartesiaSettings, language: str, key: str) -> None:
         self.dropped_messages = 0
-        """Messages of contexts that were left or never begun: late audio, mostly."""
+        """Counts messages of contexts that were left or never begun, mostly late audio."""
         self.ignored_messages = 0
-        """Messages that are not what the SDK documents."""
+        """Counts messages that are not as the SDK documents."""
         self.settings = settings
         self.language = language.replace("_", "-").split("-")[0].lower()
         self.key = key
@@ -88,12 +89,12 @@ class CartesiaVoice:
         """Audio has come over it."""
         self._sdk = cartesia_sdk.connection_over(socket)
         self._streams: dict[str, CartesiaSpeechStream] = {}
-        """By context."""
+        """The streams, by context id."""
         self._failure: ProviderError | None = None
 
     @asynccontextmanager
     async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
-        """As `Voice.speak`: at `sample_rate`, if it is one of `SAMPLE_RATES`, else at the next higher one."""
+        """As `Voice.speak`, at `sample_rate` if it is one of `SAMPLE_RATES`, else at the next higher one."""
         self.check()
         rate = next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
         known = voice_id if voice_id and _UUID.fullmatch(voice_id) else self.settings.voice_id
@@ -126,7 +127,7 @@ class CartesiaVoice:
             raise vendor_errors.broken(CARTESIA, error, self.key) from None
 
     async def receive_forever(self) -> None:
-        """Deal out what Cartesia says, until the connection ends. Raises `ProviderError`."""
+        """Deliver Cartesia's messages until the connection ends. Raises `ProviderError`."""
         try:
             while True:
                 self._receive(await self._next_event())
@@ -137,7 +138,7 @@ class CartesiaVoice:
         self.check()
 
     async def _next_event(self) -> object:
-        """Parsed by the SDK; None for what is no JSON object."""
+        """The next message, parsed by the SDK; None if it is not a JSON object."""
         data = await self._sdk.recv_bytes()
         try:
             return self._sdk.parse_event(data)
@@ -152,7 +153,7 @@ class CartesiaVoice:
             stream = self._streams.get(context_id)
             if stream is None:
                 self.dropped_messages += 1
-            elif not stream.take(context_id, kind, event):
+            elif not stream.process(context_id, kind, event):
                 self.ignored_messages += 1
         elif kind == "error":
             raise reported(event, self.key)  # it concerns the whole connection

@@ -1,14 +1,14 @@
-"""The conformance kit: what every adapter must do, as checks that an adapter's author runs on theirs.
+"""The conformance kit: checks of what every adapter must do, for authors of adapters.
 
-Each check is an async function of one subject, and raises `NotConformant` with a sentence. They need Trio and
-nothing else; with pytest (and pytest-trio), all of a role are
+Each check is an async function of one subject, and raises `NotConformant` with a sentence. Checks need
+nothing but Trio; with pytest (and pytest-trio), all checks of a role are
 
     @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
     async def test_my_voice_conforms(check):
         await check(conformance.TtsUnderTest(MyVoice()))
 
-A check uses the provider as conversations do, a few answers' or turns' worth. It cannot make a provider fail:
-for that, a subject takes another one that cannot be reached.
+A check uses the provider as conversations do, for a few answers or turns. It cannot make a provider fail; for
+that, a subject has a second provider, `unreachable`.
 """
 
 from adapters.conformance.checks import Check, NotConformant

@@ -1,4 +1,4 @@
-"""What the checks of all roles share."""
+"""Helpers that the conformance checks of all roles share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotConformant(AssertionError):  # noqa: N818 (it says what was found)
 
 
 def checked(check: Check[S]) -> Check[S]:
-    """The same check, whose every failure is a `NotConformant`, whatever nurseries it came through."""
+    """The same check; whatever it raises, also out of nurseries, becomes a `NotConformant`."""
 
     @functools.wraps(check)
     async def run(subject: S) -> None:
@@ -44,22 +44,22 @@ def _sentence(error: BaseException) -> str:
     return f"raised {type(leaf).__name__}: {leaf}"
 
 
-def must(kept: bool, sentence: str) -> None:
-    """Raise `NotConformant` unless it is so."""
-    if not kept:
+def must(condition: bool, sentence: str) -> None:
+    """Raise `NotConformant` unless the condition is true."""
+    if not condition:
         raise NotConformant(sentence)
 
 
 @contextmanager
 def within(seconds: float, what: str) -> Iterator[None]:
-    """`what` is a sentence's subject: it must not take longer."""
+    """Fail if the block takes longer. `what` names it, as the subject of a sentence."""
     with trio.move_on_after(seconds) as patience:
         yield
     must(not patience.cancelled_caught, f"{what} took longer than {seconds:g} s")
 
 
 async def must_fail(seconds: float, what: str, use: Callable[[], Awaitable[None]]) -> None:
-    """Using it this way must raise `ProviderError`, bare or out of nurseries, and nothing else."""
+    """`use` must raise `ProviderError`, alone or in a group, and nothing else."""
     failed = False
     with within(seconds, what):
         try:
@@ -70,13 +70,13 @@ async def must_fail(seconds: float, what: str, use: Callable[[], Awaitable[None]
 
 
 def must_have_a_name(provider: Any) -> None:
-    """All providers have one."""
+    """The provider must have a name."""
     name = getattr(provider, "name", None)
     must(isinstance(name, str) and bool(name), f"its name is {name!r}, but must be a text that is not empty")
 
 
 def must_be_audio(samples: Any) -> Samples:
-    """Audio inside the program is one-dimensional `int16`."""
+    """The samples must be one-dimensional `int16`; returns them."""
     is_audio = isinstance(samples, np.ndarray) and samples.dtype == np.int16 and samples.ndim == 1
     must(is_audio, f"audio must be a one-dimensional numpy array of int16, not {samples!r}")
     return np.asarray(samples, np.int16)

@@ -1,4 +1,4 @@
-"""Checks of language models."""
+"""Conformance checks of language models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from machines.history import Message, Speaker
 from machines.tools import CallRecord, ToolCall
 
 LEFT = 10
-"""Answers that are left early, one after the other: a connection that is not given back is missed by then."""
+"""Answers that are left early, one after the other, so that connections that are not released run out."""
 
 WEATHER = ToolSpec(
     "get_weather",
@@ -26,22 +26,22 @@ _RESULT = "Sunny, 21 degrees Celsius."
 
 @frozen(eq=False)
 class LlmUnderTest:
-    """A provider."""
+    """A language model to be checked."""
 
     provider: LanguageModel
     question: str = "Please count from one to twenty."
-    """Something that has an answer of some words."""
+    """A question whose answer has several words."""
     patience_s: float = 30
-    """Nothing may take longer, a whole answer included."""
+    """The longest that anything may take, also a whole answer."""
     unreachable: LanguageModel | None = None
-    """The same adapter, led to where nobody answers; without it, its failing is not checked."""
+    """The same adapter with an address where nobody answers. Without it, failure is not checked."""
     tool_question: str | None = None
-    """Something for which `WEATHER` is called, like "What is the weather in Paris?"; without it, calling is
-    not checked: an adapter or a model may ignore the tools that it is offered."""
+    """A question for which the model calls `WEATHER`, like "What is the weather in Paris?". Without it, calls
+    are not checked, since an adapter or a model may ignore tools."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What is asked."""
+        """The messages that ask the question."""
         return (
             Message(Speaker.SYSTEM, "You answer in one short sentence."),
             Message(Speaker.USER, self.question),
@@ -78,7 +78,7 @@ async def _answer(
 
 @checked
 async def it_says_what_it_is_and_that_it_works(subject: LlmUnderTest) -> None:
-    """A name; `check` returns."""
+    """It has a name, and `check` returns."""
     must_have_a_name(subject.provider)
     with within(subject.patience_s, "check()"):
         await subject.provider.check()
@@ -86,16 +86,16 @@ async def it_says_what_it_is_and_that_it_works(subject: LlmUnderTest) -> None:
 
 @checked
 async def questions_are_answered(subject: LlmUnderTest) -> None:
-    """With words, and an end."""
+    """An answer has words, and ends."""
     answer = await _answer(subject, subject.messages)
     must(bool(answer.text.strip()), "the answer is empty")
 
 
 @checked
 async def every_form_of_history_is_taken(subject: LlmUnderTest) -> None:
-    """With and without a system message, after exchanges, and with an answer's beginning to go on with.
+    """History with and without a system message, after exchanges, and ending with the beginning of an answer.
 
-    Also with calls of tools in it, whether these are offered any more or not.
+    Also with tool calls in it, whether the tools are still offered or not.
     """
     system, user = subject.messages
     exchange = (Message(Speaker.USER, "Hello?"), Message(Speaker.ASSISTANT, "Hel", True, 200.0, "lo there."))
@@ -124,14 +124,14 @@ def _asking(text: str, *calls: CallRecord) -> Message:
 
 @checked
 async def tools_may_be_offered(subject: LlmUnderTest) -> None:
-    """With an answer in words or in calls, or in both."""
+    """If tools are offered, the answer has words or calls, or both."""
     answer = await _answer(subject, subject.messages, (WEATHER,))
     must(bool(answer.text.strip() or answer.calls), "the answer is empty when a tool is offered")
 
 
 @checked
 async def tools_are_called(subject: LlmUnderTest) -> None:
-    """With arguments, under ids that tell calls apart; and what they give is answered with words."""
+    """Calls have arguments and different ids, and the answer to their results has words."""
     if subject.tool_question is None:
         return
     messages = (subject.messages[0], Message(Speaker.USER, subject.tool_question))
@@ -140,7 +140,7 @@ async def tools_are_called(subject: LlmUnderTest) -> None:
     ids = [call.id for call in answer.calls]
     must(all(ids) and len(set(ids)) == len(ids), f"the calls' ids do not tell them apart: {ids}")
     for call in answer.calls:
-        must(_is_object(call.arguments), f"the arguments are no JSON object: {call.arguments!r}")
+        must(_is_object(call.arguments), f"the arguments are not a JSON object: {call.arguments!r}")
     records = (CallRecord(number, call, _RESULT) for number, call in enumerate(answer.calls, 1))
     spoken = await _answer(subject, (*messages, _asking(answer.text, *records)))
     must(bool(spoken.text.strip()), "the answer to a call's result is empty")
@@ -155,7 +155,7 @@ def _is_object(arguments: str) -> bool:
 
 @checked
 async def an_answer_can_be_left_early(subject: LlmUnderTest) -> None:
-    """In time, again and again, and the next one is answered."""
+    """Answers can be left early in time, again and again, and the next one is complete."""
     for _ in range(LEFT):
         with within(subject.patience_s, "leaving an answer early"):
             async with subject.provider.generate(subject.messages) as answer:
@@ -167,7 +167,7 @@ async def an_answer_can_be_left_early(subject: LlmUnderTest) -> None:
 
 @checked
 async def cancellation_comes_out(subject: LlmUnderTest) -> None:
-    """A cancelled answer ends at once and as a cancelled one: not as an error, and not as if it were over."""
+    """A cancelled answer raises `Cancelled` at once; it does not raise an error or end normally."""
     gone_on = False
     for begun in (False, True):
         with within(subject.patience_s, "a cancelled answer"), trio.CancelScope() as scope:
@@ -182,7 +182,7 @@ async def cancellation_comes_out(subject: LlmUnderTest) -> None:
 
 @checked
 async def callers_are_answered_at_the_same_time(subject: LlmUnderTest) -> None:
-    """Each with an answer."""
+    """Each caller gets an answer."""
     answers: list[str] = []
 
     async def ask() -> None:
@@ -196,7 +196,7 @@ async def callers_are_answered_at_the_same_time(subject: LlmUnderTest) -> None:
 
 @checked
 async def one_that_cannot_be_reached_raises_provider_error(subject: LlmUnderTest) -> None:
-    """And in time: the next provider waits for it."""
+    """It raises the error in time, since the next provider has to wait for it."""
     unreachable = subject.unreachable
     if unreachable is None:
         return

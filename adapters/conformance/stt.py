@@ -1,4 +1,4 @@
-"""Checks of speech to text."""
+"""Conformance checks of speech to text."""
 
 from __future__ import annotations
 
@@ -25,56 +25,56 @@ from machines.facts import (
 )
 
 WINDOW = 512
-"""Samples that are sent at once: voice activity's windows."""
+"""Samples that are sent at once, a window of voice activity."""
 LOUD = 500
-"""What the checks take for voice: a sample this far from zero."""
+"""A window with a sample this far from zero counts as voice."""
 REPORTS = (TranscriptInterim, TranscriptFinal, TranscriptionFailed, EagerEndOfTurn, TurnResumed, EndOfTurn)
 FEW = 0.34
-"""The share of words that may be left of a turn that was dropped: its last few 100 ms are carried over."""
+"""Share of the words of a dropped turn that may remain, since its last few 100 ms are carried over."""
 LATE_S = 0.2
-"""What is told without reason is told within this."""
+"""How long the checks wait for facts that should not come."""
 
 
 @frozen(eq=False)
 class SttUnderTest:
-    """A provider, and speech that it understands."""
+    """A speech-to-text provider to be checked, and speech that it understands."""
 
     provider: SpeechToText
     speech: Samples
     """Some seconds at 16 kHz, with silence around the words."""
     words: str
-    """What is said in it. Half of these must be understood, in whatever spelling of case."""
+    """The words of the speech. Half of them must be in the transcript, in upper or lower case."""
     language: str = "en-US"
     patience_s: float = 10
-    """Nothing may take longer."""
+    """The longest that anything may take."""
     speed: float = 0
-    """Audio is sent so many times as fast as it was spoken; 0: all at once, as to a link that takes over."""
+    """Audio is sent so many times faster than real time; 0: all at once, as to a replacement link."""
     unreachable: SpeechToText | None = None
-    """The same adapter, led to where nobody answers; without it, its failing is not checked."""
+    """The same adapter with an address where nobody answers. Without it, failure is not checked."""
 
 
 @define
 class _Link:
-    """An open link, and what it has told."""
+    """An open link, and the facts that it emitted."""
 
     patience_s: float
     speed: float
     transcriber: Transcriber = field(init=False)
     told: list[Fact] = Factory(list)
     faults: list[str] = Factory(list)
-    """What it told and should not have: an exception would be the adapter's to handle."""
+    """Facts that it must not emit, in words. (An exception in `emit` might be handled by the adapter.)"""
     closed: bool = False
     _changed: Signal = Factory(Signal)
 
-    def take(self, fact: Fact) -> None:
+    def emit(self, fact: Fact) -> None:
         if self.closed:
-            self.faults.append(f"it told {fact.name} after its link was closed")
+            self.faults.append(f"it emitted {fact.name} after its link was closed")
         if not isinstance(fact, REPORTS):
-            self.faults.append(f"it told {fact.name}, which is not for speech to text to tell")
+            self.faults.append(f"it emitted {fact.name}, which speech to text must not emit")
         self.told.append(fact)
         self._changed.wake_all()
 
-    async def hear(self, samples: Samples) -> None:
+    async def send(self, samples: Samples) -> None:
         for start in range(0, len(samples), WINDOW):
             window = samples[start : start + WINDOW]
             if self.speed:
@@ -83,7 +83,7 @@ class _Link:
                 await self.transcriber.send(window, float(np.abs(window.astype(int)).max() > LOUD))
 
     async def final(self, turn: int) -> TranscriptFinal:
-        """What `finalize` leads to."""
+        """Finalize the turn and wait for its final transcript."""
         with within(self.patience_s, f"the final transcript of turn {turn}"):
             while not self.finals(turn):
                 failed = [fact for fact in self.told if isinstance(fact, TranscriptionFailed)]
@@ -97,10 +97,10 @@ class _Link:
 
 @asynccontextmanager
 async def _open(subject: SttUnderTest) -> AsyncIterator[_Link]:
-    """A link, which is opened and closed in time, and tells nothing that it may not."""
+    """A link; it must open and close in time, and emit only what it may."""
     link = _Link(subject.patience_s, subject.speed)
     with trio.CancelScope(deadline=trio.current_time() + subject.patience_s) as patience:
-        async with subject.provider.open(link.take, subject.language) as link.transcriber:
+        async with subject.provider.open(link.emit, subject.language) as link.transcriber:
             patience.deadline = math.inf
             yield link
             patience.deadline = trio.current_time() + subject.patience_s
@@ -113,7 +113,7 @@ async def _open(subject: SttUnderTest) -> AsyncIterator[_Link]:
 
 
 def _share(subject: SttUnderTest, text: str) -> float:
-    """How many of the words are in a text."""
+    """The share of the words that are in a text."""
     wanted, found = (re.findall(r"\w+", each.lower()) for each in (subject.words, text))
     return sum(word in found for word in wanted) / len(wanted)
 
@@ -127,7 +127,7 @@ def _silence(ms: int) -> Samples:
 
 @checked
 async def it_says_what_it_is(subject: SttUnderTest) -> None:
-    """A name, and whether it decides about ends of turns."""
+    """It has a name, and says whether it decides about ends of turns."""
     must_have_a_name(subject.provider)
     ends_turns = getattr(subject.provider, "ends_turns", None)
     must(isinstance(ends_turns, bool), f"ends_turns is {ends_turns!r}, but must be True or False")
@@ -136,7 +136,7 @@ async def it_says_what_it_is(subject: SttUnderTest) -> None:
 
 @checked
 async def links_open_and_close(subject: SttUnderTest) -> None:
-    """One after the other, and several at once, without a word."""
+    """Links open and close one after the other and several at once, without any audio."""
     for _ in range(2):
         async with _open(subject):
             pass
@@ -146,10 +146,10 @@ async def links_open_and_close(subject: SttUnderTest) -> None:
 
 @checked
 async def a_turn_is_understood_and_reported_once(subject: SttUnderTest) -> None:
-    """Its words come once after `finalize`; everything names the turn."""
+    """The words come once, after `finalize`, and every fact names the turn."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(7)
-        await link.hear(subject.speech)
+        await link.send(subject.speech)
         must(not link.finals(7), "a final transcript came before the turn was finalized")
         link.transcriber.finalize(7)
         final = await link.final(7)
@@ -159,30 +159,30 @@ async def a_turn_is_understood_and_reported_once(subject: SttUnderTest) -> None:
         await _nothing_more(link)
         must(len(link.finals(7)) == 1, f"turn 7 has {len(link.finals(7))} final transcripts")
         others = {fact.turn for fact in link.told if isinstance(fact, REPORTS)} - {7}
-        must(not others, f"only turn 7 was begun, but it told of turns {sorted(others)}")
+        must(not others, f"only turn 7 was begun, but it emitted facts of turns {sorted(others)}")
 
 
 async def _nothing_more(link: _Link) -> None:
-    """What is wrongly told twice is told at once or within a moment."""
-    await link.hear(_silence(200))
+    """Wait for facts that should not come."""
+    await link.send(_silence(200))
     await trio.sleep(LATE_S)
 
 
 @checked
 async def turns_follow_each_other(subject: SttUnderTest) -> None:
-    """Each gets its own words, also when the next one begins before they are known."""
+    """Each turn gets its own words, even if the next one begins before they are known."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(1)
-        await link.hear(subject.speech)
+        await link.send(subject.speech)
         link.transcriber.finalize(1)
         link.transcriber.begin_turn(2)
-        await link.hear(_silence(1000))
+        await link.send(_silence(1000))
         link.transcriber.finalize(2)
         first, second = await link.final(1), await link.final(2)
         must(_share(subject, first.text) >= 0.5, f"turn 1 was {subject.words!r}, not {first.text!r}")
         must(_share(subject, second.text) <= FEW, f"turn 2 was silent, but has {second.text!r}")
         link.transcriber.begin_turn(3)
-        await link.hear(subject.speech)
+        await link.send(subject.speech)
         link.transcriber.finalize(3)
         third = await link.final(3)
         must(_share(subject, third.text) >= 0.5, f"turn 3 was {subject.words!r}, not {third.text!r}")
@@ -190,11 +190,12 @@ async def turns_follow_each_other(subject: SttUnderTest) -> None:
 
 @checked
 async def a_turn_without_words_is_reported_empty(subject: SttUnderTest) -> None:
-    """A conversation waits for each turn that it finalized: silence, or no audio at all, is an answer."""
+    """Every finalized turn gets a transcript, also of silence or without any audio: a conversation waits for
+    it."""
     async with _open(subject) as link:
         for turn, audio in ((1, _silence(1000)), (2, _silence(0))):
             link.transcriber.begin_turn(turn)
-            await link.hear(audio)
+            await link.send(audio)
             link.transcriber.finalize(turn)
             final = await link.final(turn)
             must(not final.text.strip(), f"nothing was said in turn {turn}, but it has {final.text!r}")
@@ -202,10 +203,10 @@ async def a_turn_without_words_is_reported_empty(subject: SttUnderTest) -> None:
 
 @checked
 async def a_turn_that_is_begun_anew_is_forgotten(subject: SttUnderTest) -> None:
-    """What was heard of a turn that was not finalized is dropped when the next one begins."""
+    """The words of a turn that was not finalized are dropped when the next one begins."""
     async with _open(subject) as link:
         link.transcriber.begin_turn(1)
-        await link.hear(np.concatenate([subject.speech, _silence(1000)]))
+        await link.send(np.concatenate([subject.speech, _silence(1000)]))
         link.transcriber.begin_turn(2)
         link.transcriber.finalize(2)
         final = await link.final(2)
@@ -215,12 +216,12 @@ async def a_turn_that_is_begun_anew_is_forgotten(subject: SttUnderTest) -> None:
 
 @checked
 async def what_is_settled_can_be_asked_at_any_time(subject: SttUnderTest) -> None:
-    """Before, during and after the link; of a turn it does not know, nothing is settled."""
+    """`settled` can be called before, during and after a turn; of an unknown turn nothing is settled."""
     async with _open(subject) as link:
         ask: Callable[[int], Settled] = link.transcriber.settled
         must(ask(5) == Settled(), f"turn 5 was never begun, but {ask(5)} is settled")
         link.transcriber.begin_turn(1)
-        await link.hear(subject.speech)
+        await link.send(subject.speech)
         during = ask(1)
         must(
             0 <= during.samples <= len(subject.speech),
@@ -233,13 +234,13 @@ async def what_is_settled_can_be_asked_at_any_time(subject: SttUnderTest) -> Non
 
 @checked
 async def callers_are_not_mixed_up(subject: SttUnderTest) -> None:
-    """Two links at once: what one caller says, the other one's transcript does not hold."""
+    """With two links at once, the words of one caller are not in the transcript of the other."""
     async with _open(subject) as talking, _open(subject) as silent:
         for link in (talking, silent):
             link.transcriber.begin_turn(1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(talking.hear, subject.speech)
-            nursery.start_soon(silent.hear, _silence(1000))
+            nursery.start_soon(talking.send, subject.speech)
+            nursery.start_soon(silent.send, _silence(1000))
         for link in (talking, silent):
             link.transcriber.finalize(1)
         said, heard = await talking.final(1), await silent.final(1)
@@ -249,18 +250,18 @@ async def callers_are_not_mixed_up(subject: SttUnderTest) -> None:
 
 @checked
 async def a_link_can_be_left_in_the_midst_of_a_turn(subject: SttUnderTest) -> None:
-    """It is closed in time, whatever is under way, and tells nothing after."""
+    """A link closes in time while it works, and emits nothing afterwards."""
     for finalized in (False, True):
         async with _open(subject) as link:
             link.transcriber.begin_turn(1)
-            await link.hear(subject.speech)
+            await link.send(subject.speech)
             if finalized:
                 link.transcriber.finalize(1)
 
 
 @checked
 async def one_that_cannot_be_reached_raises_provider_error(subject: SttUnderTest) -> None:
-    """And in time: the next provider waits for it."""
+    """It raises the error in time, since the next provider has to wait for it."""
     if subject.unreachable is None:
         return
 
@@ -268,7 +269,7 @@ async def one_that_cannot_be_reached_raises_provider_error(subject: SttUnderTest
         assert subject.unreachable is not None
         async with _open(evolve(subject, provider=subject.unreachable)) as link:
             link.transcriber.begin_turn(1)
-            await link.hear(subject.speech)
+            await link.send(subject.speech)
             link.transcriber.finalize(1)
             await link.final(1)
 

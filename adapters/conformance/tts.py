@@ -1,4 +1,4 @@
-"""Checks of text to speech."""
+"""Conformance checks of text to speech."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ FIRST = "This is the first sentence."
 SECOND = "And here is another one."
 NOT_SPEAKABLE = ("", "...", "🙂")
 LEAST_MS = 200
-"""A sentence of five words is spoken for longer than this by anybody."""
+"""A sentence of five words takes longer than this."""
 SLACK_MS = 50
-"""By which a word may end after its segment's audio."""
+"""How long after its segment's audio a word may end."""
 
 
 @frozen(eq=False)
 class TtsUnderTest:
-    """A provider."""
+    """A text-to-speech provider to be checked."""
 
     provider: TextToSpeech
     language: str = "en-US"
     patience_s: float = 20
-    """Nothing may take longer, a whole answer of two sentences included."""
+    """The longest that anything may take, also a whole answer of two sentences."""
     unreachable: TextToSpeech | None = None
-    """The same adapter, led to where nobody answers; without it, its failing is not checked."""
+    """The same adapter with an address where nobody answers. Without it, failure is not checked."""
 
 
 @define
 class _Spoken:
-    """What came of an answer."""
+    """What a stream delivered for one answer."""
 
     rate: int
     lengths: dict[int, int] = Factory(dict)
-    """Samples of each segment."""
+    """The number of samples of each segment."""
     ends: list[SegmentEnd] = Factory(list)
     loudest: int = 0
 
-    def take(self, item: object) -> None:
+    def add(self, item: object) -> None:
         match item:
             case SpokenAudio(segment=segment, samples=samples):
                 audio = must_be_audio(samples)
@@ -83,13 +83,13 @@ async def _stream(
 async def _answer(
     subject: TtsUnderTest, voice: Voice, *segments: str, rate: int = 24_000, voice_id: str | None = None
 ) -> _Spoken:
-    """A whole answer."""
+    """Have a whole answer spoken."""
     with within(subject.patience_s, "an answer"):
         async with _stream(voice, rate, voice_id) as stream, trio.open_nursery() as nursery:
             nursery.start_soon(_say, stream, segments)
             spoken = _Spoken(stream.sample_rate)
             async for item in stream:
-                spoken.take(item)
+                spoken.add(item)
     must(len(spoken.ends) == len(segments), f"{len(segments)} segments have {len(spoken.ends)} ends")
     return spoken
 
@@ -105,14 +105,14 @@ async def _say(stream: SpeechStream, segments: tuple[str, ...]) -> None:
 
 @checked
 async def it_says_what_it_is(subject: TtsUnderTest) -> None:
-    """A name."""
+    """It has a name."""
     must_have_a_name(subject.provider)
     await trio.lowlevel.checkpoint()
 
 
 @checked
 async def links_open_and_close(subject: TtsUnderTest) -> None:
-    """One after the other, and several at once, without a word."""
+    """Links open and close one after the other and several at once, without any text."""
     with within(subject.patience_s, "opening and closing links"):
         for _ in range(2):
             async with subject.provider.open(subject.language):
@@ -123,7 +123,7 @@ async def links_open_and_close(subject: TtsUnderTest) -> None:
 
 @checked
 async def segments_are_spoken_in_order_each_with_its_end(subject: TtsUnderTest) -> None:
-    """Audio that can be heard, one segment after the other, then the end; the next answer likewise."""
+    """Each segment gets audible audio and then its end, in order; the next answer likewise."""
     async with subject.provider.open(subject.language) as voice:
         for _ in range(2):
             spoken = await _answer(subject, voice, FIRST, SECOND)
@@ -136,7 +136,7 @@ async def segments_are_spoken_in_order_each_with_its_end(subject: TtsUnderTest) 
 
 @checked
 async def the_first_segment_is_spoken_before_the_next_is_known(subject: TtsUnderTest) -> None:
-    """A voice that waits for the whole answer makes the caller wait too."""
+    """The first audio comes before the next segment is known, so that callers need not wait for all of it."""
     async with subject.provider.open(subject.language) as voice, _stream(voice) as stream:
         await stream.say(0, FIRST)
         with within(subject.patience_s, "the first audio, with one segment known,"):
@@ -147,7 +147,7 @@ async def the_first_segment_is_spoken_before_the_next_is_known(subject: TtsUnder
 
 @checked
 async def words_lie_within_their_segment(subject: TtsUnderTest) -> None:
-    """Where times are reported, they go upwards and end with the audio."""
+    """Word times, if they are reported, increase and end with the audio."""
     async with subject.provider.open(subject.language) as voice:
         spoken = await _answer(subject, voice, FIRST, SECOND)
     for end in spoken.ends:
@@ -162,7 +162,7 @@ async def words_lie_within_their_segment(subject: TtsUnderTest) -> None:
 
 @checked
 async def what_cannot_be_spoken_ends_as_well(subject: TtsUnderTest) -> None:
-    """Text without a word has an end without audio, or with little; it fails nobody."""
+    """A segment without words gets its end, with little or no audio, and raises no error."""
     async with subject.provider.open(subject.language) as voice:
         for text in NOT_SPEAKABLE:
             await _answer(subject, voice, text, FIRST)
@@ -170,14 +170,14 @@ async def what_cannot_be_spoken_ends_as_well(subject: TtsUnderTest) -> None:
 
 @checked
 async def an_answer_without_segments_ends(subject: TtsUnderTest) -> None:
-    """`end` alone ends the iteration."""
+    """`end` without any segment ends the iteration."""
     async with subject.provider.open(subject.language) as voice:
         await _answer(subject, voice)
 
 
 @checked
 async def an_answer_can_be_left_early(subject: TtsUnderTest) -> None:
-    """In time, and the same link speaks the next one: only that one."""
+    """An answer can be left early in time, and the same link then speaks the next one and nothing else."""
     async with subject.provider.open(subject.language) as voice:
         for _ in range(3):
             with within(subject.patience_s, "leaving an answer early"):
@@ -192,7 +192,7 @@ async def an_answer_can_be_left_early(subject: TtsUnderTest) -> None:
 
 @checked
 async def the_sample_rate_is_what_it_says(subject: TtsUnderTest) -> None:
-    """A text takes about as long at whatever rate was asked for."""
+    """A text has about the same length at every rate that is asked for."""
     async with subject.provider.open(subject.language) as voice:
         lengths = [
             (await _answer(subject, voice, FIRST, rate=rate)).ms(0) for rate in (8_000, 24_000, 48_000)
@@ -204,7 +204,7 @@ async def the_sample_rate_is_what_it_says(subject: TtsUnderTest) -> None:
 
 @checked
 async def an_unknown_voice_is_the_default_one(subject: TtsUnderTest) -> None:
-    """A caller may name a voice that another provider has."""
+    """An unknown voice id, such as one of another provider, means the default voice."""
     async with subject.provider.open(subject.language) as voice:
         spoken = await _answer(subject, voice, FIRST, voice_id="no such voice")
     must(spoken.ms(0) > LEAST_MS, "an unknown voice says nothing")
@@ -212,7 +212,7 @@ async def an_unknown_voice_is_the_default_one(subject: TtsUnderTest) -> None:
 
 @checked
 async def callers_are_spoken_to_at_the_same_time(subject: TtsUnderTest) -> None:
-    """Over links of their own."""
+    """Each caller has a link, and gets audio."""
     spoken: list[_Spoken] = []
 
     async def call() -> None:
@@ -227,7 +227,7 @@ async def callers_are_spoken_to_at_the_same_time(subject: TtsUnderTest) -> None:
 
 @checked
 async def one_that_cannot_be_reached_raises_provider_error(subject: TtsUnderTest) -> None:
-    """And in time: the next provider waits for it."""
+    """It raises the error in time, since the next provider has to wait for it."""
     unreachable = subject.unreachable
     if unreachable is None:
         return

@@ -1,4 +1,4 @@
-"""Checks of turn models."""
+"""Conformance checks of turn models (turn detection)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from adapters.conformance.checks import Check, checked, must, must_have_a_name, 
 from adapters.interfaces import LISTENING_RATE, TURN_MODEL_MS, Samples, TurnModel
 
 LENGTHS_MS = (20, 500, 3000, TURN_MODEL_MS, 2 * TURN_MODEL_MS)
-"""Of turns up to their pause."""
+"""Lengths of turns up to their pause."""
 CLOSE = 0.02
-"""Two probabilities that far apart are the same."""
+"""Probabilities that differ by less than this count as equal."""
 SOON_S = 0.001
-"""In the midst of any model's work."""
+"""A time after which every model is still working."""
 
 
 @frozen(eq=False)
 class TurnModelUnderTest:
-    """A provider."""
+    """A turn model to be checked."""
 
     provider: TurnModel
     patience_s: float = 10
 
 
 def _turns() -> Iterator[Samples]:
-    """Noise as loud as speech, and silence; the same every time."""
+    """Noise as loud as speech, and silence. The same every time."""
     noise = np.random.default_rng(1)
     for ms in LENGTHS_MS:
         count = ms * LISTENING_RATE // 1000
@@ -45,21 +45,21 @@ async def _completeness(subject: TurnModelUnderTest, samples: Samples) -> float:
 
 @checked
 async def it_says_what_it_is(subject: TurnModelUnderTest) -> None:
-    """A name."""
+    """It has a name."""
     must_have_a_name(subject.provider)
     await trio.lowlevel.checkpoint()
 
 
 @checked
 async def turns_of_every_length_have_a_probability(subject: TurnModelUnderTest) -> None:
-    """Very short ones too, and those of which only the end is heard."""
+    """Also very short turns, and turns of which only the end is used."""
     for samples in _turns():
         await _completeness(subject, samples)
 
 
 @checked
 async def callers_are_not_mixed_up(subject: TurnModelUnderTest) -> None:
-    """Asked about several turns at once, it says of each what it says of it alone."""
+    """Several turns at once get the same probabilities as alone."""
     turns = list(_turns())
     alone = [await _completeness(subject, samples) for samples in turns]
     beside = [0.0] * len(turns)
@@ -76,7 +76,7 @@ async def callers_are_not_mixed_up(subject: TurnModelUnderTest) -> None:
 
 @checked
 async def it_can_be_left(subject: TurnModelUnderTest) -> None:
-    """A caller who goes on is not asked about any more; the next question is answered."""
+    """A score can be cancelled, when the caller goes on, and the next one is given."""
     samples = list(_turns())[-2]
     for after_s in (0, SOON_S):
         with within(subject.patience_s, "a cancelled question"), trio.move_on_after(after_s):

@@ -1,4 +1,4 @@
-"""Checks of voice activity."""
+"""Conformance checks of voice activity."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from adapters.conformance.checks import Check, checked, must, must_be_audio, mus
 from adapters.interfaces import LISTENING_RATE, Samples, VoiceActivity, VoiceDetector
 
 BLOCKS = (1, 160, 700, 5000)
-"""Samples that are given at once: less than a window, and more."""
+"""Samples that are given at once, fewer and more than a window."""
 CLOSE = 0.02
-"""Two probabilities that far apart are the same."""
+"""Probabilities that differ by less than this count as equal."""
 
 
 @frozen(eq=False)
 class VadUnderTest:
-    """A provider, and speech."""
+    """A voice activity model to be checked, and speech."""
 
     provider: VoiceActivity
     speech: Samples
-    """A second or more at 16 kHz, half of it words at least."""
+    """A second or more at 16 kHz, at least half of it words."""
     patience_s: float = 10
 
 
 async def _probabilities(subject: VadUnderTest, samples: Samples, block: int) -> list[float]:
-    """Of the windows that samples have, given block by block; the windows must be the samples."""
+    """The probabilities of all windows, given block by block. The windows must be the samples."""
     detector = subject.provider.open()
     windows: list[Samples] = []
     probabilities: list[float] = []
-    with within(subject.patience_s, "noticing voice"):
+    with within(subject.patience_s, "detecting voice"):
         for start in range(0, len(samples), block):
             for window, probability in await detector.detect(samples[start : start + block]):
                 windows.append(must_be_audio(window))
@@ -49,7 +49,7 @@ async def _probabilities(subject: VadUnderTest, samples: Samples, block: int) ->
 
 @checked
 async def it_says_what_it_is(subject: VadUnderTest) -> None:
-    """A name, and the length of its windows."""
+    """It has a name, and says how long its windows are."""
     must_have_a_name(subject.provider)
     window_ms = getattr(subject.provider, "window_ms", None)
     is_length = isinstance(window_ms, int | float) and 1 <= window_ms <= 200
@@ -59,14 +59,14 @@ async def it_says_what_it_is(subject: VadUnderTest) -> None:
 
 @checked
 async def nothing_is_lost_or_returned_twice(subject: VadUnderTest) -> None:
-    """However the audio is cut, the windows are its samples."""
+    """However the audio is cut, the windows hold all its samples once."""
     for block in BLOCKS:
         await _probabilities(subject, subject.speech[: LISTENING_RATE // 2], block)
 
 
 @checked
 async def how_audio_is_cut_makes_no_difference(subject: VadUnderTest) -> None:
-    """The same probabilities come of the same samples."""
+    """However the audio is cut, the probabilities are the same."""
     first, *others = [await _probabilities(subject, subject.speech, block) for block in BLOCKS[1:]]
     for other in others:
         furthest = float(np.max(np.abs(np.subtract(first, other))))
@@ -75,7 +75,7 @@ async def how_audio_is_cut_makes_no_difference(subject: VadUnderTest) -> None:
 
 @checked
 async def speech_is_told_from_silence(subject: VadUnderTest) -> None:
-    """At a threshold of one half."""
+    """With a threshold of one half, speech is voice and silence is not."""
     speech = await _probabilities(subject, subject.speech, 320)
     silence = await _probabilities(subject, np.zeros(LISTENING_RATE, np.int16), 320)
     voiced = sum(probability >= 0.5 for probability in speech) / len(speech)
@@ -85,7 +85,7 @@ async def speech_is_told_from_silence(subject: VadUnderTest) -> None:
 
 @checked
 async def callers_are_not_mixed_up(subject: VadUnderTest) -> None:
-    """Detectors hold their own caller's state: one beside another gives what it gives alone."""
+    """Each detector has its own state: beside another one it gives the same as alone."""
     alone = await _probabilities(subject, subject.speech, 320)
     one, other = subject.provider.open(), subject.provider.open()
     beside: list[float] = []
@@ -94,7 +94,7 @@ async def callers_are_not_mixed_up(subject: VadUnderTest) -> None:
         beside += [each for _, each in await _detect(one, subject.speech[start : start + 320])]
         await _detect(other, rest)
     same = len(alone) == len(beside) and float(np.max(np.abs(np.subtract(alone, beside)))) < CLOSE
-    must(same, "another caller's audio changes what is noticed")
+    must(same, "another caller's audio changes the probabilities")
     await trio.lowlevel.checkpoint()
 
 

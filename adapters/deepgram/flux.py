@@ -1,8 +1,8 @@
-"""Speech to text by Deepgram's v2 interface (Flux), which decides by itself when a speaker's turn is over.
+"""Speech to text by Deepgram's v2 interface (Flux), which itself decides when a speaker's turn is over.
 
-Flux counts turns of its own. A turn of the conversation takes in every Flux turn that began in its audio, so
-that both kinds of turn mode work: in the automatic mode Flux's decisions come out as they are made, in the
-manual mode `ForceEndTurn` ends what is going on.
+Flux has turns of its own. A turn of the conversation contains every Flux turn that began in its audio, so
+both turn modes work: in automatic mode Flux's decisions are reported as facts, in manual mode `ForceEndTurn`
+ends the Flux turn that goes on.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from machines.language.scripts import joined
 
 SILENCE_AFTER_SECONDS = 5.0
-"""v2 has no `KeepAlive`: a link that gets no audio for this long gets a little silence instead."""
+"""v2 has no `KeepAlive`, so a link without audio for this long is sent a little silence."""
 
 _SILENCE = LISTENING_RATE // 12 // 2 * 2
 """Samples at `LISTENING_RATE`: about 80 ms, the chunk that Deepgram recommends for Flux."""
 _FLUSHED_UP_TO = LISTENING_RATE // 4
-"""Flux hears audio in chunks: it ends a turn up to so much before the last voice of it."""
+"""Flux processes audio in chunks, so it ends a turn up to this much before its last voice."""
 _OUTDATED = LISTENING_RATE // 2
-"""Voice that was sent so much later than the audio of a decision shows that the caller went on: audio that is
-sent again is far ahead of what Flux says about it."""
+"""A decision is outdated if voice was sent this much after the audio that it is about. That happens with
+audio that is replayed, which is sent far ahead of Flux's messages about it."""
 
 
 @frozen
 class FluxSettings:
-    """What is asked of Flux. Thresholds are confidences."""
+    """Options of Flux. Thresholds are confidences."""
 
     eot_threshold: float = 0.7
-    """From 0.5 to 0.9, or 1.0 to leave it to `finalize` alone."""
+    """From 0.5 to 0.9, or 1.0 so that only `finalize` ends turns."""
     eager_eot_threshold: float | None = 0.4
-    """From 0.3 to 0.9. None: no `EagerEndOfTurn`, and no `TurnResumed`."""
+    """From 0.3 to 0.9; None: no `EagerEndOfTurn` and no `TurnResumed`."""
     eot_timeout_ms: int = 5000
-    """So much silence ends a turn whatever the confidence."""
+    """Silence that ends a turn whatever the confidence."""
     keyterms: tuple[str, ...] = ()
     silent_after_ms: float = 5000
-    """So much voice, for so long, without any message from Deepgram, and the link is stalled."""
+    """The link is stalled if voice of this length, in this time, gets no message from Deepgram."""
 
 
 class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
-    """Deepgram's v2 interface. English has a model of its own; all else goes to the multilingual one."""
+    """Deepgram's v2 interface. English has its own model; all other languages use the multilingual one."""
 
     name = "deepgram-flux"
     ends_turns = True
@@ -77,22 +77,22 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
 
 @define
 class _FluxTurn:
-    """One of Flux's turns, inside a turn of ours."""
+    """A Flux turn inside a turn of ours."""
 
     index: int
     text: str = ""
     confidence: float = 0.0
     end: float | None = None
-    """Where in the audio Flux ended it."""
+    """The position at which Flux ended it."""
 
 
 @define
 class _Words:
-    """What was understood of one turn of ours."""
+    """The words of one turn of ours."""
 
     flux_turns: list[_FluxTurn] = field(factory=list)
     eager: bool = False
-    """`EagerEndOfTurn` was reported, and neither of its sequels."""
+    """Whether `EagerEndOfTurn` was the last report about its end."""
 
     @property
     def text(self) -> str:
@@ -100,19 +100,19 @@ class _Words:
 
     @property
     def confidence(self) -> float:
-        """The mean over the Flux turns that hold words."""
+        """The mean confidence of the Flux turns with words."""
         known = [turn.confidence for turn in self.flux_turns if turn.text]
         return sum(known) / len(known) if known else 0.0
 
     @property
     def going_on(self) -> bool:
-        """A Flux turn has begun and is not over; with a newer one, earlier ones are."""
+        """Whether the newest Flux turn is not over. Earlier ones are over."""
         return bool(self.flux_turns) and self.flux_turns[-1].end is None
 
 
 @frozen
 class _TurnInfo:
-    """A `TurnInfo` message, as far as it counts."""
+    """The content of a `TurnInfo` message that matters."""
 
     event: str
     index: int
@@ -120,26 +120,26 @@ class _TurnInfo:
     end: float
     text: str
     words: tuple[tuple[str, float], ...]
-    """Each with the position of its middle; empty if the message does not give them all."""
+    """(word, position of its middle); empty if the message does not give all positions."""
     word_confidence: float
     end_confidence: float
     forced: bool
-    """It answers `ForceEndTurn`."""
+    """Whether it answers `ForceEndTurn`."""
 
 
 class FluxTranscriber(DeepgramTranscriber[_Words]):
-    """The speech to text of one conversation."""
+    """A speech-to-text link of one conversation."""
 
     def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
         super().__init__(sock, emit, key, silent_after_ms, rate)
         self._turn_of: dict[int, Turn] = {}
-        """By index of a Flux turn that is going on."""
+        """Our turn, by the index of a Flux turn that is not over."""
         self._over: deque[int] = deque(maxlen=16)
-        """The Flux turns that were over last: what still comes for them is old."""
+        """The indices of the last Flux turns that are over. Messages about them are outdated."""
         self._heard_until = 0.0
-        """Flux has told what it heard up to here."""
+        """The position up to which Flux has reported."""
         self._fillers: list[int] = []
-        """The positions of the silence that kept the link open."""
+        """The positions of the silence that was sent to keep the link open."""
 
     def settled(self, turn: int) -> Settled:
         """As `Transcriber.settled`: the words of the Flux turns that are over."""
@@ -152,13 +152,13 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         return Settled(words.text, words.confidence, self._of_caller(max(begun.start, int(until))))
 
     def _of_caller(self, position: int) -> int:
-        """How much of what was sent up to `position` is the caller's audio."""
+        """How many of the samples up to `position` are the caller's."""
         return position - sum(max(0, min(_SILENCE, position - start)) for start in self._fillers)
 
     def begin_turn(self, turn: int) -> None:
-        """As `Transcriber.begin_turn`. What a Flux turn that goes on still brings belongs to it.
+        """As `Transcriber.begin_turn`. Further words of a Flux turn that goes on belong to the new turn.
 
-        After an `EndOfTurn` it begins where Flux ended the turn before.
+        After an `EndOfTurn` the new turn begins where Flux ended the one before.
         """
         dropped = self._clock.turn
         begun = self._clock.begin(turn)
@@ -174,7 +174,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         if words.going_on or self._heard_until < silent_since:
             self._outgoing.send_nowait(None)
         else:
-            # Nothing is going on, and Flux ignores `ForceEndTurn` then.
+            # No Flux turn goes on, and then Flux ignores `ForceEndTurn`.
             self._report_finals_until(turn)
 
     # --- to Deepgram ---
@@ -183,7 +183,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         await self._sock.send_force_end_turn()
 
     async def keep_open_forever(self) -> None:
-        """As `DeepgramTranscriber.keep_open_forever`: by silence when no audio has come for a while."""
+        """As `DeepgramTranscriber.keep_open_forever`: sends silence if no audio has come for a while."""
         while True:
             await trio.sleep_until(self._last_audio + SILENCE_AFTER_SECONDS)
             if trio.current_time() >= self._last_audio + SILENCE_AFTER_SECONDS:
@@ -213,17 +213,17 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         if info.index in self._over:
             return  # sent twice, or overtaken by the turn's end
         if info.index not in self._turn_of and info.event == "Update" and not info.text:
-            return  # silence between Flux's turns, under the index of the turn to come
+            return  # silence between Flux's turns, with the index of the next turn
         turn = self._owner(info)
         if turn is None:
-            return  # it began in no turn of ours
+            return  # it did not begin in any turn of ours
         words = self._words[turn.number]
         self._note(words, turn, info)
         self._show(turn, words)
         self._decide(words, turn, info)
 
     def _owner(self, info: _TurnInfo) -> Turn | None:
-        """The turn of ours in whose audio this turn of Flux's began."""
+        """The turn of ours in whose audio this Flux turn began."""
         turn = self._turn_of.get(info.index)
         if turn is not None and turn.number in self._words:
             return turn
@@ -239,7 +239,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
             known = _FluxTurn(info.index)
             words.flux_turns.append(known)
             if turn in self._clock.awaiting and info.event != "EndOfTurn":
-                # `ForceEndTurn` came before Flux had noticed the turn, and was ignored.
+                # `ForceEndTurn` came before Flux had detected the turn, and was ignored.
                 self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
         known.text = info.text if len(own) == len(info.words) else joined(*own)
@@ -266,13 +266,14 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                     self._emit(EndOfTurn(turn.number, words.text, info.end_confidence, turn.speech_ms))
 
     def _report_if_complete(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
-        """Flux may be far behind: then more of its turns are still to come in the audio of this one."""
+        """Report the turn, unless Flux is so far behind that further Flux turns may come in its audio."""
         spoken_until = turn.last_voice if turn.last_voice is not None else turn.start
         if not words.going_on and (info.forced or info.end >= spoken_until - _FLUSHED_UP_TO):
             self._report_finals_until(turn)
 
     def _report_what_was_passed(self) -> None:
-        """Flux hears on beyond a turn's end and knows of nothing in it: no answer will come for it."""
+        """Report turns beyond whose end Flux has reported without any words in them: no answer comes for
+        them."""
         while self._clock.awaiting:
             turn = self._clock.awaiting[0]
             passed = turn.end is not None and self._heard_until >= turn.end + _OUTDATED
@@ -287,7 +288,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
 
 
 def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
-    """The message's content; None if it is not what the SDK documents. The SDK does not check that."""
+    """The content of a message; None if it is not as documented, which the SDK does not check."""
     event, index = getattr(message, "event", None), getattr(message, "turn_index", None)
     text = getattr(message, "transcript", None)
     start = position(getattr(message, "audio_window_start", None))
@@ -312,7 +313,7 @@ def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
 
 
 def _read_words(words: object) -> tuple[tuple[tuple[str, float], ...], list[float]]:
-    """The words with their places, if all have one, and how sure Flux is of each."""
+    """The words with their positions, if all have one, and the confidence of each."""
     read: list[tuple[str, float]] = []
     confidences: list[float] = []
     listed = words if isinstance(words, list) else []

@@ -1,4 +1,5 @@
-"""What Deepgram's interfaces have in common: opening a link, sending on it, and noticing its death."""
+"""The part that Nova and Flux share: opening a Deepgram link, sending on it, and detecting that it is
+dead."""
 
 from __future__ import annotations
 
@@ -30,23 +31,23 @@ from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
 from machines.facts import TranscriptFinal, TranscriptInterim
 
 QUEUED_MS = 2000
-"""Audio that waits to be sent before `send` blocks."""
+"""Audio that may wait to be sent before `send` blocks."""
 
 S = TypeVar("S")
 
 
 class DeepgramSpeechToText(ABC, Generic[S]):
-    """One of Deepgram's interfaces. Making it takes about a second: construct it in a worker thread.
+    """One of Deepgram's interfaces. Construct it in a worker thread, since that takes about a second.
 
-    Raises `ValueError` for an impossible `base_url`, and `UnknownSdkError` if the SDK is another one.
+    Raises `ValueError` for a `base_url` of another scheme, and `UnknownSdkError` for an unknown SDK.
     """
 
     name: str
     ends_turns: bool
     version: str
-    """The interface's name in the SDK."""
+    """The name of the interface in the SDK."""
     usual: S
-    """The settings if none are given."""
+    """The settings that apply if none are given."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class DeepgramSpeechToText(ABC, Generic[S]):
     ) -> None:
         self.key = api_key
         self.rate = LISTENING_RATE
-        """Hz, of the audio that links take."""
+        """The sample rate of the audio that links take, in Hz."""
         self.settings: S = settings or self.usual
         client = deepgram_sdk.make_client(api_key, base_url)
         self._connect = deepgram_sdk.listen(client, self.version, limits or SocketLimits(), open_stream)
@@ -95,11 +96,11 @@ class DeepgramSpeechToText(ABC, Generic[S]):
 
     @abstractmethod
     def _link(self, sock: Any, emit: Emit) -> DeepgramTranscriber[Any]:
-        """The speech to text on an open connection."""
+        """The link on an open connection."""
 
 
 class TurnWords(Protocol):
-    """What was understood of one turn."""
+    """The words of one turn."""
 
     @property
     def text(self) -> str: ...
@@ -112,22 +113,22 @@ W = TypeVar("W", bound=TurnWords)
 
 
 class DeepgramTranscriber(ABC, Generic[W]):
-    """The speech to text of one conversation."""
+    """A speech-to-text link of one conversation."""
 
     def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
         self.rate = rate
-        """As `TelephoneTranscriber.rate`. Positions are samples at `LISTENING_RATE` all the same."""
+        """As `TelephoneTranscriber.rate`. Positions are counted at `LISTENING_RATE` in any case."""
         self.ignored_messages = 0
-        """Messages of an unknown type, or without what a message of their type must hold."""
+        """Counts messages of an unknown type, or without what their type must hold."""
         self._sock = sock
         self._emit = emit
         self._key = key
         self._silent_after = silent_after_ms / 1000
         self._clock = TurnClock()
         self._words: dict[int, W] = {}
-        """By turn; those that have no final transcript yet."""
+        """The words of turns without a final transcript, by number of the turn."""
         self._outgoing, self._to_send = trio.open_memory_channel[bytes | None](math.inf)
-        """Audio; None ends the turn."""
+        """Audio, or None to end the turn."""
         self._queued = 0
         self._sent = Signal()
         self._last_audio = self._unanswered_since = trio.current_time()
@@ -143,7 +144,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
         """As `Transcriber.begin_turn`."""
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        """As `Transcriber.send`. Raises `ProviderError` when Deepgram stays silent to seconds of voice."""
+        """As `Transcriber.send`. Raises `ProviderError` if Deepgram says nothing for seconds of voice."""
         self._check_answers()
         self._push(samples, speech_probability)
         while self._queued * 1000 > QUEUED_MS * self.rate:
@@ -154,7 +155,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
         """As `Transcriber.finalize`. A turn that never began or was dropped has an empty transcript."""
         ended = self._clock.finalize(turn)
         if ended is not None and ended.end == ended.start:
-            # Deepgram does not answer when nothing was sent to ask about.
+            # Deepgram does not answer if no audio was sent.
             self._clock.awaiting.remove(ended)
             del self._words[turn]
             self._emit(TranscriptFinal(turn, ""))
@@ -166,10 +167,11 @@ class DeepgramTranscriber(ABC, Generic[W]):
 
     @abstractmethod
     def _end(self, turn: Turn, words: W) -> None:
-        """The conversation ended this turn: ask Deepgram for what is missing, or report it at once."""
+        """End the turn: ask Deepgram for what is missing, or report the final transcript at once."""
 
     def _check_answers(self) -> None:
-        """Audio that is sent again comes faster than it can be answered: so time must pass as well."""
+        """Raise `ProviderError` if the link is silent. Time must have passed, too: replayed audio is sent
+        fast."""
         voice, now = self._clock.unanswered_voice / LISTENING_RATE, trio.current_time()
         if not voice:
             self._unanswered_since = now
@@ -186,7 +188,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
     # --- to Deepgram ---
 
     async def send_forever(self) -> None:
-        """Audio and ends of turns, in the order in which they were asked for."""
+        """Send audio and ends of turns, in the order in which they were asked for."""
         async for audio in self._to_send:
             try:
                 if audio is None:
@@ -196,7 +198,7 @@ class DeepgramTranscriber(ABC, Generic[W]):
                     self._queued -= len(audio) // 2
                     self._sent.wake_all()
             except BROKEN_ON_SENDING:
-                return  # receiving says why
+                return  # `receive_forever` raises the reason
 
     @abstractmethod
     async def _send_end(self) -> None:
@@ -204,12 +206,12 @@ class DeepgramTranscriber(ABC, Generic[W]):
 
     @abstractmethod
     async def keep_open_forever(self) -> None:
-        """Send what keeps a link open on which nothing is said."""
+        """Keep the link open while nothing is said."""
 
     # --- from Deepgram ---
 
     async def receive_forever(self) -> None:
-        """Report what Deepgram says, until the connection ends. Raises `ProviderError`."""
+        """Process Deepgram's messages until the connection ends. Raises `ProviderError`."""
         try:
             async with aclosing(aiter(self._sock)) as messages:
                 async for message in messages:
@@ -220,19 +222,19 @@ class DeepgramTranscriber(ABC, Generic[W]):
 
     @abstractmethod
     def _receive(self, message: object) -> None:
-        """A message of Deepgram's as the SDK reads it. Raises `ProviderError`."""
+        """Process a message, as the SDK has parsed it. Raises `ProviderError`."""
 
     def _reported(self, code: object, reason: object) -> ProviderError:
         return vendor_errors.reported(DEEPGRAM, str(code), None, str(reason), self._key)
 
     def _show(self, turn: Turn, words: W) -> None:
-        """Report what the turn sounds like, if it has changed."""
+        """Report the interim transcript of the turn, if it has changed."""
         if words.text and words.text != turn.shown:
             turn.shown = words.text
             self._emit(TranscriptInterim(turn.number, words.text, words.confidence))
 
     def _report_finals_until(self, last: Turn) -> None:
-        """Earlier turns than `last` will get no more words either: results come in the order of the audio."""
+        """Report the turns up to `last`. No more words come for earlier ones, since results are in order."""
         for turn in self._clock.complete_until(last):
             words = self._words.pop(turn.number)
             self._emit(TranscriptFinal(turn.number, words.text, words.confidence, turn.speech_ms))

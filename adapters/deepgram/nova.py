@@ -1,7 +1,7 @@
-"""Speech to text by Deepgram's v1 interface (Nova models), spoken to through Deepgram's SDK.
+"""Speech to text by Deepgram's v1 interface (Nova models), on Deepgram's SDK.
 
-One connection serves a whole call: turns are ended by `Finalize`, which leaves it open. Words belong to a
-turn by their time in the audio, so results that come late find their turn.
+One connection serves a whole call: `Finalize` ends a turn and leaves the connection open. Words are assigned
+to a turn by their time in the audio, so late results reach the right turn.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ KEEP_ALIVE_SECONDS = 8.0
 """Deepgram closes a connection that says nothing for 10 s (developers.deepgram.com/docs/audio-keep-alive)."""
 
 _SAME_PLACE = LISTENING_RATE // 50
-"""20 ms: Deepgram rounds its times."""
+"""20 ms. Positions that close are the same, since Deepgram rounds its times."""
 _FLUSHED_UP_TO = LISTENING_RATE // 4
 """An answer to `Finalize` ends at most 250 ms before the audio that was sent before it."""
 
 
 @frozen
 class NovaSettings:
-    """What is asked of Deepgram: the reference's options, those it failed to send included."""
+    """Options of Deepgram: those of the reference server, including the ones that it failed to send."""
 
     model: str = DEFAULT_MODEL
     endpointing_ms: int = 300
     utterance_end_ms: int = 1000
     """At least 1000; needs interim results."""
     silent_after_ms: float = 5000
-    """So much voice, for so long, without any message from Deepgram, and the link is stalled."""
+    """The link is stalled if voice of this length, in this time, gets no message from Deepgram."""
 
 
 class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
@@ -71,7 +71,7 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
 
 @frozen
 class _Piece:
-    """Words that were understood in one result."""
+    """The words of one result."""
 
     text: str
     confidence: float
@@ -81,33 +81,33 @@ class _Piece:
 
 @frozen
 class _Result:
-    """A `Results` message, as far as it counts."""
+    """The content of a `Results` message that matters."""
 
     start: float
     end: float
     final: bool
     endpoint: bool
-    """The speaker fell silent: `speech_final`."""
+    """`speech_final`: the speaker fell silent."""
     from_finalize: bool
     text: str
     confidence: float
     words: tuple[tuple[str, float], ...]
-    """Each with the position of its middle; empty if the result does not give them all."""
+    """(word, position of its middle); empty if the result does not give all positions."""
 
     @property
     def middle(self) -> float:
-        """The position between its ends."""
+        """The position in the middle of the result."""
         return (self.start + self.end) / 2
 
     @property
     def span(self) -> tuple[float, float, str]:
-        """What two results have in common only if they are the same."""
+        """What identifies the result: two results with the same span are the same."""
         return self.start, self.end, self.text
 
 
 @define
 class _Words:
-    """What was understood of one turn."""
+    """The words of one turn."""
 
     finals: list[_Piece] = field(factory=list)
     interim: _Piece | None = None
@@ -122,28 +122,29 @@ class _Words:
 
     @property
     def confidence(self) -> float:
-        """The mean over the words."""
+        """The mean confidence of the words."""
         counts = [len(piece.text.split()) for piece in self.pieces]
         total = sum(piece.confidence * count for piece, count in zip(self.pieces, counts, strict=True))
         return total / sum(counts) if any(counts) else 0.0
 
 
 class NovaTranscriber(DeepgramTranscriber[_Words]):
-    """The speech to text of one conversation."""
+    """A speech-to-text link of one conversation."""
 
     def __init__(self, sock: Any, emit: Emit, key: str, silent_after_ms: float, rate: int) -> None:
         super().__init__(sock, emit, key, silent_after_ms, rate)
-        self._taken: deque[tuple[float, float, str]] = deque(maxlen=16)
-        """The last final results."""
+        self._seen: deque[tuple[float, float, str]] = deque(maxlen=16)
+        """The spans of the last final results."""
         self._final_until = 0.0
-        """There were final results up to here."""
+        """The position up to which there are final results."""
         self._unbroken_until = 0.0
-        """Final results cover all audio up to here: none of them was lost on the way."""
+        """The position up to which final results cover all audio, so none was lost on the way."""
         self._endpoint = 0.0
-        """Deepgram heard the speaker fall silent, and had final results for everything before here."""
+        """The position at which Deepgram found the speaker silent, with final results for all audio before
+        it."""
 
     def settled(self, turn: int) -> Settled:
-        """As `Transcriber.settled`: the words of final results, as far as none of these is missing."""
+        """As `Transcriber.settled`: the words of final results, up to the first that is missing."""
         begun = next((one for one in self._clock.unfinished if one.number == turn), None)
         if begun is None:
             return Settled()
@@ -160,7 +161,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
 
     def _end(self, turn: Turn, words: _Words) -> None:
         self._outgoing.send_nowait(None)
-        # Deepgram may not answer `Finalize` if it has heard the end already, as it documents.
+        # Deepgram documents that it may not answer `Finalize` if it has detected the end already.
         silent_since = turn.last_voice if turn.last_voice is not None else math.inf
         if words.finals and words.interim is None and self._endpoint >= silent_since:
             self._report_finals_until(turn)
@@ -192,20 +193,20 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             case None:
                 self.ignored_messages += 1
             case _:
-                pass  # SpeechStarted: our own voice activity is earlier. Metadata and the rest: of no use
+                pass  # SpeechStarted comes later than our own voice activity; the rest is of no use
 
     def _receive_result(self, result: _Result | None) -> None:
         if result is None:
             self.ignored_messages += 1
             return
-        if result.final and result.span in self._taken:
-            return  # sent twice: its words must not be said twice
-        self._take(result)
+        if result.final and result.span in self._seen:
+            return  # sent twice: its words must not count twice
+        self._assign(result)
         if not result.final:
             return
-        self._taken.append(result.span)
+        self._seen.append(result.span)
         self._final_until = max(self._final_until, result.end)
-        for start, end, _ in sorted(self._taken):
+        for start, end, _ in sorted(self._seen):
             if start <= self._unbroken_until + _SAME_PLACE:
                 self._unbroken_until = max(self._unbroken_until, end)
         if result.endpoint:
@@ -213,8 +214,8 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         if (answered := self._answered_by(result)) is not None:
             self._report_finals_until(answered)
 
-    def _take(self, result: _Result) -> None:
-        """Give the words to the turns in whose audio they were spoken."""
+    def _assign(self, result: _Result) -> None:
+        """Assign the words to the turns in whose audio they were spoken."""
         for turn in self._clock.unfinished:
             piece = self._piece_of(result, turn)
             words = self._words[turn.number]
@@ -227,7 +228,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             self._show(turn, words)
 
     def _piece_of(self, result: _Result, turn: Turn) -> _Piece | None:
-        own = [word for word, middle in result.words if turn.holds(middle)]
+        own = [word for word, middle in result.words if turn.contains(middle)]
         if len(own) == len(result.words):
             text = result.text if result.words or turn is self._turn_of(result) else ""
         else:
@@ -235,11 +236,11 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         return _Piece(text, result.confidence, result.end) if text else None
 
     def _turn_of(self, result: _Result) -> Turn | None:
-        """The turn of a result that does not say when its words were spoken."""
+        """The turn of a result without times of its words."""
         return self._clock.at(result.middle)
 
     def _answered_by(self, result: _Result) -> Turn | None:
-        """The newest finalized turn of which nothing more will come."""
+        """The newest finalized turn that this result completes."""
         tolerance = _FLUSHED_UP_TO if result.from_finalize else _SAME_PLACE
         complete = [
             turn
@@ -247,13 +248,13 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             if turn.end is not None and result.end >= turn.end - tolerance
         ]
         if not complete and result.from_finalize:
-            # The answer's times are odd, but it answers the oldest question.
+            # The times of the answer are wrong, but it answers the oldest `Finalize`.
             complete = self._clock.awaiting[:1]
         return complete[-1] if complete else None
 
 
 def _read(message: ListenV1Results) -> _Result | None:
-    """The message's content; None if it is not what the SDK documents. The SDK does not check that."""
+    """The content of a message; None if it is not as documented, which the SDK does not check."""
     start, duration = position(getattr(message, "start", None)), position(getattr(message, "duration", None))
     try:
         alternative = message.channel.alternatives[0]

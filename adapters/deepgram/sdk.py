@@ -1,8 +1,8 @@
-"""Deepgram's own SDK, on Trio: its client, and its `connect()` with our connector in the place of asyncio's.
+"""Deepgram's own SDK on Trio: its client, and its `connect()` with our connector instead of asyncio's.
 
 The SDK builds the URL, the query and the headers, maps a refused handshake to its `ApiError`, and parses the
-messages. Only the names that its `connect()` looks up are exchanged, in a copy of that one function: nothing
-of the SDK is patched. `require_known_sdk` fails clearly when a release moves one of those names.
+messages. Nothing of the SDK is patched: we copy its `connect()` and replace the names that the copy looks up.
+`require_known_sdk` raises an error if a release changes one of those names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, open_
 from machines.facts import ErrorClass
 
 with warnings.catch_warnings():
-    # The SDK imports `websockets.legacy`, which warns that it is old.
+    # The SDK imports `websockets.legacy`, which warns that it is deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     import deepgram.listen.v1.client
     import deepgram.listen.v2.client
@@ -34,7 +34,7 @@ with warnings.catch_warnings():
     from deepgram.environment import DeepgramClientEnvironment
 
 _LOOKED_UP = {"websockets_client_connect", "InvalidWebSocketStatus", "get_status_code"}
-"""The names inside the SDK's `connect()` that are exchanged."""
+"""The names that are replaced in the copy of the SDK's `connect()`."""
 
 Connect = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -77,9 +77,9 @@ def listen(
 
 
 def as_provider_error(error: BaseException, key: str) -> ProviderError:
-    """What the SDK or the socket raised, in our terms.
+    """The `ProviderError` for an exception of the SDK or the socket.
 
-    To be raised `from None`: the SDK's exceptions hold the request's headers.
+    Raise it `from None`, because the SDK's exceptions hold the request's headers.
     """
     if isinstance(error, ApiError):
         return _refused(error, key)
@@ -117,22 +117,22 @@ def _status_code(refusal: InvalidStatus) -> int:
 
 
 def _generator_of(module: types.ModuleType) -> types.FunctionType:
-    """The plain generator under the `@asynccontextmanager` that the SDK's `connect` is."""
+    """The generator function inside the SDK's `connect`, which is an `@asynccontextmanager`."""
     name = f"{module.__name__}.Async{'V1' if '.v1.' in module.__name__ else 'V2'}Client"
     client = getattr(module, name.rpartition(".")[2], None)
     generator = getattr(getattr(client, "connect", None), "__wrapped__", None)
     if not (isinstance(generator, types.FunctionType) and inspect.isasyncgenfunction(generator)):
-        raise UnknownSdkError(f"deepgram-sdk has changed: {name}.connect is no context manager any more")
+        raise UnknownSdkError(f"deepgram-sdk has changed: {name}.connect is not a context manager any more")
     missing = _LOOKED_UP - set(generator.__code__.co_names)
     if missing:
         raise UnknownSdkError(
-            f"deepgram-sdk has changed: {name}.connect uses no {', '.join(sorted(missing))}"
+            f"deepgram-sdk has changed: {name}.connect does not use {', '.join(sorted(missing))}"
         )
     return generator
 
 
 def _refused(error: ApiError, key: str) -> ProviderError:
-    # The SDK keeps the headers of the request, not of the answer: those are with what it was handling.
+    # The SDK keeps the headers of the request. Those of the answer are in the exception it was handling.
     refusal = error.__context__
     if isinstance(refusal, InvalidStatus):
         return vendor_errors.broken(DEEPGRAM, refusal, key)

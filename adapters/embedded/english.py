@@ -1,4 +1,4 @@
-"""The embedded speech models know English only, and say so instead of pretending."""
+"""The check for a language that the embedded speech models do not know: they know English only."""
 
 from __future__ import annotations
 

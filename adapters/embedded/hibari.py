@@ -1,7 +1,6 @@
-"""Text to speech by hibari, inside the process: 24 kHz, sentence by sentence, about 100 times faster than
-speech.
+"""Embedded text to speech by hibari: 24 kHz, sentence by sentence, about 100 times faster than real time.
 
-Only the voice inside the package ("heart") is used, or one from a file: nothing is ever downloaded.
+It uses the voice inside the package ("heart"), or one from a file. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import numpy.typing as npt
 import trio
 
 from adapters.embedded.english import require_english
+from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.models import ModelsError, require
-from adapters.embedded.timing import ReportTiming, Timing, discard, timed
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
 from adapters.spoken_text import spoken_text
 from machines.facts import ErrorClass
@@ -30,7 +29,7 @@ _PIECE = SAMPLE_RATE // 10
 _LONGEST_SENTENCE = 300
 """Characters synthesized at once, about 20 s of speech; longer sentences are cut between words."""
 _WAITING_SEGMENTS = 64
-"""Segments that wait to be synthesized before `say` blocks."""
+"""Segments that may wait to be synthesized before `say` blocks."""
 
 
 class HibariTextToSpeech:
@@ -72,7 +71,7 @@ class HibariTextToSpeech:
         yield HibariVoice(self)
 
     async def synthesize(self, sentence: str) -> Samples:
-        """The sentence's audio at 24 kHz. Once begun it is not interrupted: about 10 ms per second of audio.
+        """The sentence's audio at 24 kHz. Cannot be cancelled while it runs, about 10 ms per second of audio.
 
         Raises `ProviderError`.
         """
@@ -92,21 +91,21 @@ class HibariTextToSpeech:
 
 
 class HibariVoice:
-    """The voice of one conversation."""
+    """A text-to-speech link of one conversation."""
 
     def __init__(self, model: HibariTextToSpeech) -> None:
         self._model = model
 
     @asynccontextmanager
     async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
-        """As `Voice.speak`: the audio is at 24 kHz, and there is one voice, whatever is asked for."""
+        """As `Voice.speak`. The audio is always at 24 kHz, and always of the same voice."""
         stream = HibariSpeechStream(self._model)
         with stream:
             yield stream
 
 
 class HibariSpeechStream:
-    """The voice of one answer. A sentence is synthesized when the one before was taken."""
+    """The speech of one answer. A sentence is synthesized once the one before it has been consumed."""
 
     sample_rate = SAMPLE_RATE
 
@@ -116,7 +115,7 @@ class HibariSpeechStream:
         self._ready: deque[SpokenAudio | SegmentEnd] = deque()
         self._sentences: Iterator[str] = iter(())
         self._segment: int | None = None
-        """The segment that the sentences belong to."""
+        """The segment that `_sentences` belong to."""
         self._silent = False
         """It has sentences, and none of them had audio: the model knows no word of it."""
 
@@ -140,14 +139,14 @@ class HibariSpeechStream:
         return self
 
     async def __anext__(self) -> SpokenAudio | SegmentEnd:
-        """The next 100 ms of audio at most, or the end of a segment."""
+        """The next piece of audio, at most 100 ms, or the end of a segment."""
         while not self._ready:
             await self._go_on()
         await trio.lowlevel.checkpoint()
         return self._ready.popleft()
 
     async def _go_on(self) -> None:
-        """Synthesize the next sentence, or take the next segment."""
+        """Synthesize the next sentence, or receive the next segment."""
         if self._segment is None:
             try:
                 self._segment, text = await self._texts.receive()
@@ -171,7 +170,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _shorter(sentence: str) -> Iterator[str]:
-    """The sentence, cut between words where it is too long to be synthesized at once."""
+    """The sentence, cut between words if it is too long to be synthesized at once."""
     while len(sentence) > _LONGEST_SENTENCE:
         cut = max(sentence.rfind(mark, 1, _LONGEST_SENTENCE) for mark in (", ", "; ", ": "))
         if cut < _LONGEST_SENTENCE // 2:

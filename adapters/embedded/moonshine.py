@@ -1,8 +1,8 @@
-"""Speech to text by Moonshine, inside the process: interim transcripts, and a final one within moments.
+"""Embedded speech to text by Moonshine, with interim transcripts and a fast final one.
 
-The model decodes whole utterances. While a caller speaks, the turn so far is decoded again about every half
-second; when the caller pauses, once more, so that the final transcript is mostly there when it is asked for.
-One decode runs per call at a time. Interim decodes are left out while the workers are busy with other calls.
+The model decodes whole utterances only. While a caller speaks, the turn so far is decoded again about every
+half second, and once more when the caller pauses, so the final transcript is mostly ready when it is asked
+for. Each call has at most one decode at a time. Interim decodes are skipped while the workers are busy.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
+from adapters.embedded.decode_schedule import Decode, Decoded, DecodeSchedule, DecodeScheduleSettings
 from adapters.embedded.english import require_english
+from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.moonshine_model import MoonshineModel
-from adapters.embedded.timing import ReportTiming, Timing, discard, timed
-from adapters.embedded.turn_audio import Decode, Heard, TurnAudio, TurnAudioSettings
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber
 from adapters.tasks import Signal, running
 from machines.facts import (
@@ -31,9 +31,9 @@ from machines.facts import (
 
 _PRE_ROLL_MS = 500
 _MOST_PRE_ROLL_MS = 10_000
-"""Voice that goes on while no turn is open is kept up to this."""
+"""The most audio that is kept of voice while no turn is open."""
 _BACKLOG_MS = 30_000
-"""Undecoded audio of a turn from which its caller has to wait."""
+"""`send` waits while a turn has more audio than this that is not decoded."""
 
 
 class MoonshineSpeechToText:
@@ -52,12 +52,12 @@ class MoonshineSpeechToText:
         threads: int = 1,
         workers: int = 1,
         *,
-        settings: TurnAudioSettings | None = None,
+        settings: DecodeScheduleSettings | None = None,
         report: ReportTiming = discard,
     ) -> None:
         self._model = MoonshineModel(directory, threads)
         self._limiter = trio.CapacityLimiter(workers)
-        self._settings = settings or TurnAudioSettings()
+        self._settings = settings or DecodeScheduleSettings()
         self._report_timing = report
 
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
@@ -73,34 +73,34 @@ class MoonshineSpeechToText:
 
     @property
     def busy(self) -> bool:
-        """All workers are decoding."""
+        """Whether all workers are decoding."""
         return self._limiter.available_tokens <= 0
 
-    async def understand(self, samples: Samples) -> Heard:
-        """The words of an utterance. Cancellable: the worker thread stops within one step of the model."""
-        heard, ms = await trio.to_thread.run_sync(
+    async def transcribe(self, samples: Samples) -> Decoded:
+        """The words of an utterance. When cancelled, the worker thread stops within one step of the model."""
+        decoded, ms = await trio.to_thread.run_sync(
             timed,
-            lambda: self._model.understand(samples, trio.from_thread.check_cancelled),
+            lambda: self._model.transcribe(samples, trio.from_thread.check_cancelled),
             limiter=self._limiter,
         )
         self._report_timing(Timing("speech_to_text", ms, len(samples) * 1000 / LISTENING_RATE))
-        return heard
+        return decoded
 
 
 @define(eq=False)
 class _Turn:
     number: int
     start: int
-    """The position in the link's audio where it begins, in samples."""
-    audio: TurnAudio
+    """Where in the link's audio the turn begins, in samples."""
+    audio: DecodeSchedule
     over: bool = False
     shown: str = ""
-    """The last interim text."""
+    """The last interim text that was reported."""
 
 
 @frozen
 class _InFlight:
-    """The decode that is under way."""
+    """The decode that runs now."""
 
     turn: _Turn
     decode: Decode
@@ -108,21 +108,21 @@ class _InFlight:
 
 
 class MoonshineTranscriber:
-    """The speech to text of one conversation."""
+    """A speech-to-text link of one conversation."""
 
-    def __init__(self, model: MoonshineSpeechToText, emit: Emit, settings: TurnAudioSettings) -> None:
+    def __init__(self, model: MoonshineSpeechToText, emit: Emit, settings: DecodeScheduleSettings) -> None:
         self._model = model
         self._emit = emit
         self._settings = settings
         self._pre_roll = _PreRoll(settings.voice_threshold)
         self._sent = 0
-        """Samples of the link's audio so far."""
+        """Samples sent on the link so far."""
         self._turn: _Turn | None = None
-        """The turn that audio belongs to."""
+        """The turn that audio belongs to now."""
         self._ended: deque[_Turn] = deque()
-        """Finalized, and not yet understood."""
+        """Turns that were finalized and are not decoded yet."""
         self._last_ended: int | None = None
-        """The last turn that was finalized or failed: it gets no further final transcript."""
+        """The last turn that was finalized or failed. It gets no further final transcript."""
         self._in_flight: _InFlight | None = None
         self._changed = Signal()
         """There may be work."""
@@ -137,26 +137,26 @@ class MoonshineTranscriber:
         begun = next((one for one in known if one.number == turn), None)
         if begun is None:
             return Settled()
-        heard = begun.audio.settled
-        return Settled(heard.text, heard.confidence, begun.start + begun.audio.settled_samples)
+        decoded = begun.audio.settled
+        return Settled(decoded.text, decoded.confidence, begun.start + begun.audio.settled_samples)
 
     def begin_turn(self, turn: int) -> None:
-        """As `Transcriber.begin_turn`. Voice that began while no turn was open is taken in from its start."""
+        """As `Transcriber.begin_turn`. Voice that began before is part of the turn from its start."""
         self._cancel_decode_of(self._turn)
         start = self._sent - sum(len(samples) for samples, _ in self._pre_roll.windows)
-        self._turn = _Turn(turn, start, TurnAudio(self._settings))
+        self._turn = _Turn(turn, start, DecodeSchedule(self._settings))
         for samples, probability in self._pre_roll.windows:
-            self._turn.audio.take(samples, probability)
+            self._turn.audio.add(samples, probability)
         self._pre_roll.shorten()
         self._changed.wake_all()
 
     async def send(self, samples: Samples, speech_probability: float) -> None:
-        """As `Transcriber.send`. Waits while 30 s of the turn's audio could not be decoded yet."""
+        """As `Transcriber.send`. Waits while 30 s of the turn's audio are not decoded yet."""
         turn = self._turn
         self._sent += len(samples)
-        self._pre_roll.take(samples, speech_probability, between_turns=turn is None)
+        self._pre_roll.add(samples, speech_probability, between_turns=turn is None)
         if turn is not None:
-            turn.audio.take(samples, speech_probability)
+            turn.audio.add(samples, speech_probability)
             self._changed.wake_all()
             while turn is self._turn and turn.audio.open_ms > _BACKLOG_MS:
                 await self._decoded.wait()
@@ -176,13 +176,13 @@ class MoonshineTranscriber:
         ended.over = True
         self._ended.append(ended)
         self._cancel_outdated_decode_of(ended)
-        self._report_understood_turns()
+        self._report_decoded_turns()
         self._changed.wake_all()
 
     # --- decoding ---
 
     async def decode_forever(self) -> None:
-        """Do what there is to decode, one at a time; earlier turns first."""
+        """Decode whatever there is, one decode at a time, earlier turns first."""
         while True:
             work = self._next_work()
             if work is None:
@@ -202,11 +202,11 @@ class MoonshineTranscriber:
         with trio.CancelScope() as scope:
             self._in_flight = _InFlight(turn, decode, scope)
             try:
-                heard = await self._model.understand(decode.samples)
+                decoded = await self._model.transcribe(decode.samples)
             except Exception as error:
                 self._fail(turn, error)
             else:
-                turn.audio.understand(decode, heard)
+                turn.audio.add_result(decode, decoded)
                 self._report(turn)
             finally:
                 self._in_flight = None
@@ -223,19 +223,19 @@ class MoonshineTranscriber:
     # --- reporting ---
 
     def _report(self, turn: _Turn) -> None:
-        heard = turn.audio.heard
+        decoded = turn.audio.decoded
         if turn.over:
-            self._report_understood_turns()
-        elif turn is self._turn and heard.text and heard.text != turn.shown:
-            turn.shown = heard.text
-            self._emit(TranscriptInterim(turn.number, heard.text, heard.confidence))
+            self._report_decoded_turns()
+        elif turn is self._turn and decoded.text and decoded.text != turn.shown:
+            turn.shown = decoded.text
+            self._emit(TranscriptInterim(turn.number, decoded.text, decoded.confidence))
 
-    def _report_understood_turns(self) -> None:
-        while self._ended and self._ended[0].audio.is_understood:
+    def _report_decoded_turns(self) -> None:
+        while self._ended and self._ended[0].audio.is_decoded:
             turn = self._ended.popleft()
-            heard = turn.audio.heard
+            decoded = turn.audio.decoded
             speech_ms = turn.audio.voice_ms
-            self._emit(TranscriptFinal(turn.number, heard.text, heard.confidence, speech_ms))
+            self._emit(TranscriptFinal(turn.number, decoded.text, decoded.confidence, speech_ms))
 
     def _fail(self, turn: _Turn, error: Exception) -> None:
         if turn.over:
@@ -247,25 +247,25 @@ class MoonshineTranscriber:
             return
         message = f"{self._model.name}: {type(error).__name__}: {error}"
         self._emit(TranscriptionFailed(turn.number, ProviderFailure(ErrorClass.TRANSIENT, message)))
-        self._report_understood_turns()
+        self._report_decoded_turns()
 
 
 @define
 class _PreRoll:
-    """The last audio, from which the next turn begins."""
+    """The last audio, which becomes the beginning of the next turn."""
 
     _voice_threshold: float
     windows: deque[tuple[Samples, float]] = field(factory=deque, init=False)
-    _held_ms: float = field(default=0, init=False)
+    _length_ms: float = field(default=0, init=False)
     _utterance_ms: float = field(default=0, init=False)
-    """Since the first voice of an utterance that is going on; 0 if none is."""
+    """Length since the first voice of an utterance that goes on; 0 if none does."""
     _silence_ms: float = field(default=0, init=False)
-    """Since the last voice."""
+    """Length since the last voice."""
 
-    def take(self, samples: Samples, probability: float, *, between_turns: bool) -> None:
+    def add(self, samples: Samples, probability: float, *, between_turns: bool) -> None:
         self.windows.append((samples, probability))
         length_ms = _ms(samples)
-        self._held_ms += length_ms
+        self._length_ms += length_ms
         self._silence_ms += length_ms
         if probability >= self._voice_threshold:
             self._silence_ms = 0
@@ -276,14 +276,14 @@ class _PreRoll:
         self._trim()
 
     def shorten(self) -> None:
-        """A turn has taken what is held; keep only what another turn that begins at once would need."""
+        """Keep only the audio that another turn would need if it began at once."""
         self._utterance_ms = 0
         self._trim()
 
     def _trim(self) -> None:
         limit = min(_PRE_ROLL_MS + self._utterance_ms, _MOST_PRE_ROLL_MS)
-        while self._held_ms > limit:
-            self._held_ms -= _ms(self.windows.popleft()[0])
+        while self._length_ms > limit:
+            self._length_ms -= _ms(self.windows.popleft()[0])
 
 
 def _ms(samples: Samples) -> float:

@@ -13,26 +13,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from adapters.embedded.decode_schedule import Decoded
 from adapters.embedded.models import require
 from adapters.embedded.onnx_session import open_session
-from adapters.embedded.turn_audio import Heard
 from adapters.interfaces import LISTENING_RATE, Samples
 
 _BEGIN, _END = 1, 2
 _FIRST_TEXT_TOKEN = 3
 _TOKENS_PER_SECOND = 6.5
-"""More than this is never spoken; the network repeats itself when it goes on (Moonshine's own limit)."""
+"""Moonshine's own limit: nobody speaks faster, and beyond it the network repeats itself."""
 _SHORTEST = 1600
 """Samples. The convolutions refuse less than about 900; shorter audio is padded with silence."""
 _FULL_SCALE = 32768.0
 
 Floats = npt.NDArray[np.float32]
 Check = Callable[[], None]
-"""Called between steps; raises in order to stop."""
+"""Called between steps; it raises to stop the work."""
 
 
 class MoonshineModel:
-    """The network, out of a directory with `encoder_model.ort`, `decoder_model_merged.ort`, `tokenizer.bin`.
+    """The network, loaded from a directory with `encoder_model.ort`, `decoder_model_merged.ort`,
+    `tokenizer.bin`.
 
     Raises `ModelsError` if a file is missing.
     """
@@ -48,9 +49,9 @@ class MoonshineModel:
         }
         self._memory_out = [node.name for node in self._decoder.get_outputs()[1:]]
 
-    def understand(self, samples: Samples, check: Check) -> Heard:
-        """The words of an utterance of up to about 10 s; takes about 30 ms a second, and calls `check`
-        every few ms."""
+    def transcribe(self, samples: Samples, check: Check) -> Decoded:
+        """The words of an utterance of up to about 10 s. Takes about 30 ms for each second of it, and calls
+        `check` every few ms."""
         waveform = _waveform(samples)
         mask = np.ones(waveform.shape, np.int64)
         states = self._encoder.run(None, {"input_values": waveform, "attention_mask": mask})[0]
@@ -63,13 +64,13 @@ class MoonshineModel:
             check()
         text = b"".join(self._vocabulary[token] for token in tokens if token >= _FIRST_TEXT_TOKEN)
         spaced = text.replace("▁".encode(), b" ").decode("utf-8", errors="replace")
-        return Heard(" ".join(spaced.split()), certainty / max(len(tokens), 1), len(tokens))
+        return Decoded(" ".join(spaced.split()), certainty / max(len(tokens), 1), len(tokens))
 
     def _write(self, states: Floats, mask: npt.NDArray[np.int64], most: int) -> Iterator[tuple[int, float]]:
-        """The tokens and the probability of each, until the network ends the text.
+        """The tokens, each with its probability, until the network ends the text.
 
-        The mask is that of the samples, not of the states: the network shortens it by itself, and fails
-        above 384 states (9.3 s) with one that is short already (k2-fsa/sherpa-onnx#3975).
+        The mask is that of the samples, not of the states: the network shortens it itself. With a mask that
+        is short already, it fails above 384 states (9.3 s; k2-fsa/sherpa-onnx#3975).
         """
         inputs: dict[str, object] = {
             "encoder_hidden_states": states,
@@ -117,8 +118,8 @@ def _most_probable(logits: Floats) -> tuple[int, float]:
 
 
 def _read_vocabulary(path: Path) -> list[bytes]:
-    """Moonshine's own format: each token is its length (two bytes from 128 on, low seven bits first) and
-    its bytes."""
+    """The tokens of a vocabulary in Moonshine's format: for each its length (two bytes from 128 on, low seven
+    bits first) and its bytes."""
     content = path.read_bytes()
     tokens: list[bytes] = []
     at = 0

@@ -1,4 +1,4 @@
-"""How ONNX models are opened: on the CPU, with a stated number of threads that sleep when idle."""
+"""Opens ONNX models, on the CPU and with a given number of threads, which sleep when idle."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ERRORS_ONLY = 3
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Load a model. Blocks. Raises `ModelsError` if there is no such file or it is no model.
+    """Load a model. Blocks. Raises `ModelsError` if there is no such file or it is not a model.
 
-    Spinning is off: waiting threads of one model would take the cores from the others.
+    Spinning is off, because the waiting threads of one model would take cores from the others.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,4 +1,4 @@
-"""Voice activity by Silero v6: how probably each 32 ms of a caller's audio hold speech.
+"""Voice activity by Silero v6: the probability that each 32 ms of a caller's audio hold speech.
 
 Inputs `input[n, 576]` (64 samples of context and 512 new ones), `h` and `c` `[1, 1, 128]`; outputs the `n`
 probabilities and the new `h` and `c`. 16 kHz only.
@@ -13,9 +13,9 @@ import numpy.typing as npt
 import trio
 from attrs import frozen
 
+from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.models import ModelsError
 from adapters.embedded.onnx_session import open_session
-from adapters.embedded.timing import ReportTiming, Timing, discard, timed
 from adapters.interfaces import LISTENING_RATE, Samples
 
 _WINDOW = 512
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 
 @frozen
 class _Memory:
-    """What the network remembers of one caller's audio."""
+    """The state of the network for one caller's audio."""
 
     hidden: Floats
     cell: Floats
@@ -61,8 +61,8 @@ class SileroVoiceActivity:
     def open(self) -> SileroDetector:
         return SileroDetector(self)
 
-    async def judge(self, windows: Floats, memory: _Memory) -> tuple[list[float], _Memory]:
-        """The probability of each of the windows `[n, 512]`, which follow what `memory` remembers."""
+    async def probabilities(self, windows: Floats, memory: _Memory) -> tuple[list[float], _Memory]:
+        """The probability of each of the windows `[n, 512]`, which follow the audio behind `memory`."""
         (result, ms) = await trio.to_thread.run_sync(
             timed, lambda: self._run(windows, memory), limiter=self._limiter
         )
@@ -85,7 +85,7 @@ class SileroDetector:
         self._pending: Samples = np.zeros(0, np.int16)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
-        """As `VoiceDetector.detect`, in one hop to a worker thread for all windows together."""
+        """As `VoiceDetector.detect`; all windows are processed in one visit to a worker thread."""
         self._pending = np.concatenate([self._pending, samples])
         whole = len(self._pending) // _WINDOW
         if whole == 0:
@@ -93,6 +93,6 @@ class SileroDetector:
             return []
         windows = self._pending[: whole * _WINDOW].reshape(whole, _WINDOW)
         scaled = (windows / np.float32(_FULL_SCALE)).astype(np.float32)
-        probabilities, self._memory = await self._model.judge(scaled, self._memory)
+        probabilities, self._memory = await self._model.probabilities(scaled, self._memory)
         self._pending = self._pending[whole * _WINDOW :]
         return list(zip(windows, probabilities, strict=True))

@@ -1,8 +1,9 @@
-"""Whether a caller who pauses has finished, by Smart-Turn v3: it hears the tone of the last 8 s, not words.
+"""Turn detection by Smart-Turn v3: whether a caller who pauses has finished, by the tone of the last 8 s.
 
-A Whisper encoder with a classifier, 8 million weights, 23 languages. Input `input_features[n, 80, 800]`: the
-log-mel features of 8 s at 16 kHz, the newest audio at the end. Output `[n, 1]`, which is called `logits`, yet
-holds probabilities. The model is no part of this package: whoever wants it names its file.
+The model is a Whisper encoder with a classifier, with 8 million weights, for 23 languages. Input
+`input_features[n, 80, 800]`: the log-mel features of 8 s at 16 kHz, the newest audio at the end. Output `[n,
+1]` is called `logits`, but holds probabilities. The model is not part of this package: a setting names its
+file.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import numpy.typing as npt
 import onnxruntime  # type: ignore[import-untyped]
 import trio
 
+from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.log_mel import BANDS, HOP, log_mel
 from adapters.embedded.models import ModelsError
 from adapters.embedded.onnx_session import open_session
-from adapters.embedded.timing import ReportTiming, Timing, discard, timed
 from adapters.interfaces import LISTENING_RATE, TURN_MODEL_MS, Samples
 
 _SAMPLES = TURN_MODEL_MS * LISTENING_RATE // 1000
@@ -34,8 +35,8 @@ Floats = npt.NDArray[np.float32]
 class SmartTurn:
     """The model, loaded once per process. Loading blocks for about 200 ms: construct it in a worker thread.
 
-    `workers` turns are scored at once. Raises `ModelsError`, which says only what is wrong with the file, if
-    there is no such model at `path`.
+    `workers` turns are scored at once. Raises `ModelsError` if there is no such model at `path`; its text
+    says only what is wrong with the file.
     """
 
     name = "smart-turn-v3"
@@ -45,21 +46,21 @@ class SmartTurn:
         self._limiter = trio.CapacityLimiter(workers)
         self._report = report
         try:
-            self._listen(np.zeros(0, np.int16), lambda: None)
+            self._score(np.zeros(0, np.int16), lambda: None)
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise ModelsError(f"it cannot be used: {error}") from error
 
     async def completeness(self, samples: Samples) -> float:
-        """As `TurnModel.completeness`. Cancellable until the network begins to work, and after it."""
+        """As `TurnModel.completeness`. Cannot be cancelled while the network runs (about 50 ms)."""
         completeness, ms = await trio.to_thread.run_sync(
             timed,
-            lambda: self._listen(samples, trio.from_thread.check_cancelled),
+            lambda: self._score(samples, trio.from_thread.check_cancelled),
             limiter=self._limiter,
         )
         self._report(Timing("turn_model", ms, min(len(samples), _SAMPLES) * 1000 / LISTENING_RATE))
         return completeness
 
-    def _listen(self, samples: Samples, check: Callable[[], None]) -> float:
+    def _score(self, samples: Samples, check: Callable[[], None]) -> float:
         features = log_mel(_waveform(samples))
         check()
         (probabilities,) = self._session.run(None, {_INPUT: features[np.newaxis]})
@@ -70,7 +71,7 @@ class SmartTurn:
 
 
 def _waveform(samples: Samples) -> Floats:
-    """The last 8 s at the end of silence, all of it with mean 0 and variance 1."""
+    """The last 8 s, with silence before them if they are fewer, scaled to mean 0 and variance 1."""
     last = samples[-_SAMPLES:]
     waveform = np.zeros(_SAMPLES, np.float32)
     waveform[_SAMPLES - len(last) :] = last / np.float32(_FULL_SCALE)
@@ -94,7 +95,7 @@ def _open(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _takes_features(node: onnxruntime.NodeArg) -> bool:
-    """A dimension that the model leaves open has a name in the place of a number."""
+    """Whether a node takes the features. A dimension that the model leaves open has a name, not a number."""
     sizes = zip(node.shape, [1, *_SHAPE], strict=False)
     fits = all(not isinstance(size, int) or size == wanted for size, wanted in sizes)
     return node.name == _INPUT and node.type == _FLOAT and len(node.shape) == 3 and fits

@@ -1,10 +1,11 @@
-"""What the embedded 135-million-parameter model is told, so that it answers short and as people speak.
+"""The prompt of the embedded language model of 135 million parameters, so that it answers shortly, as in
+speech.
 
-Without example turns it rambles, makes lists and refuses. Even with them it is wrong most of the time: it is
-there so that everything else can be tried without a key, and nothing here makes it an assistant.
+Without examples it rambles, makes lists and refuses. Even with them it is wrong most of the time: its purpose
+is that everything else can be tried without a key, not to assist anybody.
 
-It calls no tools: its chat template has no place for them, so it never sees those it is offered. Results that
-are in the conversation already, because another model called for them, it reads like other messages.
+It does not call tools, because its chat template has no place for them. Results of calls that another model
+made earlier in the conversation reach it like other messages.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from machines.history import Message, Speaker
 SYSTEM_PROMPT = (
     "You are a friendly voice assistant on a phone call. Answer in one or two short spoken sentences."
 )
-"""For a conversation that brings no system message. Short: all of it is read before the first answer."""
+"""Used if a conversation has no system message. Short, since all of it is read before the first answer."""
 
 EXAMPLES = (
     Message(Speaker.USER, "Hi, can you hear me?"),
@@ -29,9 +30,9 @@ EXAMPLES = (
 
 CONTEXT_TOKENS = 2048
 MAX_TOKENS = 80
-"""Of an answer: about half a minute of speech."""
+"""Longest answer: about half a minute of speech."""
 _MOST_CHARACTERS = 1600
-"""Of the conversation that are sent, about 400 tokens. Such a model makes nothing of more, and one core reads
+"""The most of the conversation that is sent, about 400 tokens. The model cannot use more, and one core reads
 130 tokens a second."""
 
 
@@ -43,10 +44,10 @@ def prompt(messages: Sequence[Message]) -> list[Message]:
 
 
 def _first_sent(spoken: Sequence[Message]) -> int:
-    """Where the part of the conversation begins that is sent.
+    """The index of the first message that is sent.
 
-    Whenever it gets too long, it is cut to half. The server keeps what it has read as long as the beginning
-    stays the same: leaving out the oldest message each time would make it read everything again each time.
+    When the conversation gets too long, it is cut to half. The server need not read again what it has read
+    while the beginning stays the same, so the oldest message is not dropped each time.
     """
     first = characters = 0
     for at, message in enumerate(spoken):
@@ -59,7 +60,7 @@ def _first_sent(spoken: Sequence[Message]) -> int:
 
 
 def _length(message: Message) -> int:
-    """In characters, with calls and their results: they are sent or left out with their message."""
+    """The length of a message in characters, with its calls and their results."""
     calls = sum(
         len(record.call.name) + len(record.call.arguments) + len(record.result or "")
         for record in message.calls

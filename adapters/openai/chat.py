@@ -1,7 +1,7 @@
-"""The language model behind any server with OpenAI's chat interface, spoken to through OpenAI's SDK.
+"""The language model adapter for any server with OpenAI's chat interface, on OpenAI's SDK.
 
-The stream is read line by line and only its chunks are given to the SDK's types: the SDK's own typed stream
-takes twenty times the CPU per token (150 µs against 8 µs).
+The stream is read line by line, and only its chunks are parsed with the SDK's types. The SDK's own typed
+stream takes twenty times the CPU per token (150 µs against 8 µs).
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from machines.tools import ToolCall
 
 _CONNECT_SECONDS = 5.0
 _GAP_SECONDS = 60.0
-"""Longest silence within an answer; the conversation's own deadlines come long before."""
+"""Longest silence within an answer. The conversation's own deadlines are much shorter."""
 _CHECK_SECONDS = 5.0
 _DRAIN_SECONDS = 0.1
-"""For the end of a finished response, so that its connection can be used again (as the SDK does)."""
+"""How long the end of a finished response is waited for, so that its connection can be used again."""
 _NO_MODEL_LIST = frozenset({404, 405, 501})
 
 T = TypeVar("T")
 
 Prepare = Callable[[Sequence[Message]], Sequence[Message]]
-"""Makes what the model is sent out of the conversation, as far as the model itself requires it. Messages that
-are kept are kept with their calls."""
+"""Chooses and completes the messages of a conversation that the model is sent. A message keeps its calls."""
 
 
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
@@ -57,9 +56,9 @@ def _as_it_is(messages: Sequence[Message]) -> Sequence[Message]:
 class OpenAILanguageModel:
     """A model of a server with OpenAI's interface. `base_url` goes up to and including its `/v1`.
 
-    `api_key` may be empty for servers that want none; `organization` is the one that OpenAI accounts to.
-    Sampling parameters that are None are not sent, so that the server's own apply; `extra_body` holds further
-    fields of the request that the server knows.
+    `api_key` may be empty for servers that need none; `organization` is the one that OpenAI bills. Sampling
+    parameters that are None are not sent, so the server's defaults apply. `extra_body` holds further fields
+    of the request.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class OpenAILanguageModel:
     ) -> None:
         self.name = name
         self.ignored_messages = 0
-        """Well-formed messages in streams that are neither a chunk of an answer nor an error."""
+        """Counts well-formed messages in streams that are neither a chunk of an answer nor an error."""
         self._key = api_key
         # The SDK insists on a key; servers that want none ignore it.
         self._client = openai.AsyncOpenAI(
@@ -103,17 +102,17 @@ class OpenAILanguageModel:
     def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
-        """As `LanguageModel.generate`. An answer without text or calls is no error here.
+        """As `LanguageModel.generate`. An answer without text or calls is not an error here.
 
-        If the last message is the assistant's and has no calls, the answer goes on from there. A server or
-        model that knows no tools refuses the request, or answers as if none were offered.
+        If the last message is the assistant's and has no calls, the answer continues it. A server or model
+        without support for tools refuses the request, or answers as if none were offered.
         """
         return self._generate(messages, self._max_tokens, self._extra_body, tools)
 
     async def check(self) -> None:
-        """As `LanguageModel.check`: asks for the list of models, or for one token where there is no list.
+        """As `LanguageModel.check`: asks for the list of models, or for one token if there is no list.
 
-        Takes 5 s at most.
+        Takes at most 5 s.
         """
         with trio.move_on_after(_CHECK_SECONDS):
             try:
@@ -128,7 +127,7 @@ class OpenAILanguageModel:
         raise ProviderError(ErrorClass.TIMEOUT, f"{self.name}: no answer within {_CHECK_SECONDS:.0f} s")
 
     async def warm_up(self, messages: Sequence[Message], **extra_body: object) -> None:
-        """Have the server read the messages, and nearly nothing generated. Raises `ProviderError`."""
+        """Have the server read the messages and generate almost nothing. Raises `ProviderError`."""
         async with self._generate(messages, 1, {**self._extra_body, **extra_body}) as pieces:
             async for _ in pieces:
                 pass
@@ -159,7 +158,7 @@ class OpenAILanguageModel:
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
-            # Without its cause: the SDK's exceptions hold the request, and with it the key.
+            # `from None`, because the SDK's exceptions hold the request, and so the key.
             raise provider_error(self.name, error, self._key) from None
 
     def _note_ignored(self) -> None:
@@ -167,7 +166,7 @@ class OpenAILanguageModel:
 
 
 class _Pieces:
-    """A streamed answer: its text, piece by piece, then its calls. Empty pieces: a call is being written."""
+    """A streamed answer: pieces of text, then calls. An empty piece means that a call is being written."""
 
     def __init__(
         self, provider: str, key: str, lines: AsyncIterator[str], note_ignored: Callable[[], None]
@@ -180,9 +179,9 @@ class _Pieces:
         self._written: list[ToolCall] | None = None
         """The calls that are still to be reported, once the answer is complete."""
         self._finish_reason: str | None = None
-        """Why the model ended its answer, if it has."""
+        """Why the model ended its answer; None while it has not."""
         self._done = False
-        """The server said that nothing more comes."""
+        """Whether the server has said that nothing more comes."""
 
     def __aiter__(self) -> _Pieces:
         return self
@@ -201,7 +200,8 @@ class _Pieces:
         raise StopAsyncIteration
 
     async def drain(self) -> None:
-        """Read what the server sends after a complete answer, for a moment, instead of hanging up on it."""
+        """Read what the server sends after a complete answer, for a moment, so the connection can be
+        reused."""
         if not self._done:
             return
         with trio.move_on_after(_DRAIN_SECONDS):
@@ -209,7 +209,7 @@ class _Pieces:
                 async for _ in self._lines:
                     pass
             except CAUGHT:
-                return  # The answer is complete; only the connection is lost.
+                return  # The answer is complete, only the connection is lost.
 
     async def _next_line(self) -> str | None:
         try:
@@ -232,7 +232,7 @@ class _Pieces:
         if name == "data":
             return self._read_chunk(payload)
         if line.startswith("{") or name == "error":
-            # A body that is no event stream, or llama.cpp's own kind of event.
+            # A body that is not an event stream, or an event of llama.cpp's own kind.
             return self._read_chunk(line if line.startswith("{") else f'{{"error": {payload}}}')
         return None  # a comment that keeps the connection alive, another field, or the end of an event
 
@@ -251,10 +251,11 @@ class _Pieces:
         return self._take(delta.content, bool(delta.tool_calls), chunk.choices[0].finish_reason)
 
     def _read_leniently(self, payload: str) -> str | None:
-        """An error, or a chunk that differs from OpenAI's in fields that the answer does not need.
+        """Read a message that OpenAI's types do not accept: an error, or a chunk with other irrelevant
+        fields.
 
-        What is well-formed and neither of both is ignored. A chunk that cannot be read may have held text or
-        a call, and an answer without it would not be the model's: that is an error.
+        A well-formed message that is neither is ignored. A chunk that cannot be read is an error, because it
+        may hold text or a call, without which the answer would not be the model's.
         """
         try:
             fields = json.loads(payload)

@@ -1,4 +1,4 @@
-"""What goes wrong at a server with OpenAI's interface, in the terms that the machines understand."""
+"""Classification of errors of servers with OpenAI's interface as `ErrorClass`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BY_STATUS: Mapping[int, ErrorClass] = {
     429: ErrorClass.RATE_LIMIT,
     504: ErrorClass.TIMEOUT,
 }
-"""HTTP statuses; all others are transient."""
+"""By HTTP status; all others are transient."""
 
 _UNPAID = "insufficient_quota"
 
@@ -44,7 +44,7 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
 }
-"""The `code` or `type` inside an error body of OpenAI or llama.cpp; mostly stands above the status."""
+"""By `code` or `type` in an error body of OpenAI or llama.cpp. Mostly takes precedence over the status."""
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (openai.APITimeoutError, ErrorClass.TIMEOUT),
@@ -53,7 +53,7 @@ BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (httpx2.TransportError, ErrorClass.CONNECTION),
     (openai.OpenAIError, ErrorClass.TRANSIENT),
 )
-"""The first that fits counts."""
+"""The first that matches counts."""
 
 CAUGHT = (openai.OpenAIError, httpx2.TransportError)
 """What the SDK and its HTTP client raise."""
@@ -70,7 +70,7 @@ def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
 
 
 def error_body(provider: str, body: object, key: str) -> ProviderError:
-    """Translate the `error` that a server sent where a piece of the answer was due."""
+    """Translate the `error` that a server sent instead of a piece of the answer."""
     fields = body if isinstance(body, dict) else {"message": body}
     code = fields.get("code")
     error_class = _class(fields, code if isinstance(code, int) else None)
@@ -84,7 +84,8 @@ def _from_status(provider: str, error: openai.APIStatusError, key: str) -> Provi
 
 
 def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
-    """By `code`, `type` and status, in this order; but a refused key often has a `type` that says nothing."""
+    """By `code`, `type` and status, in this order. With a refused key, `type` often says nothing, so it is
+    ignored."""
     by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
     by_status = BY_STATUS.get(status) if status is not None else None
     if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:

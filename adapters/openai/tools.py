@@ -1,6 +1,5 @@
-"""Tools in OpenAI's chat interface: how they are offered, how a conversation tells of calls, and how calls
-are put together from the fragments in which they are streamed.
-"""
+"""Tools in OpenAI's chat interface: offers, calls and results in requests, and calls assembled from a
+stream."""
 
 from __future__ import annotations
 
@@ -22,15 +21,15 @@ from machines.tools import CallRecord, ToolCall
 
 STILL_RUNNING = "The call is still running; its result is not known yet."
 _CUT_OFF = ("length", "content_filter")
-"""Reasons to finish of an answer that the model had not finished."""
+"""Finish reasons of an answer that was cut off."""
 _NO_ARGUMENTS = "{}"
 
 
-# --- what is sent -----------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------
 
 
 def tool_params(tools: Sequence[ToolSpec]) -> list[ChatCompletionFunctionToolParam]:
-    """The tools as a request offers them."""
+    """The `tools` of a request."""
     return [
         {
             "type": "function",
@@ -45,7 +44,8 @@ def tool_params(tools: Sequence[ToolSpec]) -> list[ChatCompletionFunctionToolPar
 
 
 def message_params(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
-    """The conversation as a request tells it: behind a message with calls, their results are messages too."""
+    """The `messages` of a request. Results of calls are messages of their own, after the message with the
+    calls."""
     return [param for message in messages for param in _params(message)]
 
 
@@ -87,28 +87,28 @@ def _result(record: CallRecord) -> ChatCompletionMessageParam:
 
 
 def _sendable(arguments: str) -> str:
-    """The arguments as they were written, or, if these are no JSON object, inside of one.
+    """The arguments as they were written; if they are not a JSON object, wrapped into one.
 
-    OpenAI takes them in any case, but a server whose chat template takes them apart (llama.cpp) refuses
-    everything that is asked after one such call: "Failed to parse tool call arguments as JSON", 500.
+    OpenAI accepts any arguments. But a server whose chat template parses them (llama.cpp) refuses every
+    request after such a call: "Failed to parse tool call arguments as JSON", 500.
     """
     return arguments if is_object(arguments) else json.dumps({"malformed": arguments})
 
 
 def is_object(arguments: str) -> bool:
-    """Whether this is a whole JSON object."""
+    """Whether the text is a complete JSON object."""
     try:
         return isinstance(json.loads(arguments), dict)
     except ValueError:
         return False
 
 
-# --- what is read -----------------------------------------------------------------------------------------
+# --- answers -----------------------------------------------------------------------------------------
 
 
 @frozen
 class _Fragment:
-    """What one delta says of one call. Empty texts say nothing."""
+    """What one delta says about one call. Empty texts stand for fields that it does not have."""
 
     index: int | None
     id: str
@@ -117,7 +117,7 @@ class _Fragment:
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> _Fragment:
-        """Raises `TypeError` or `AttributeError` for what is no fragment of a call."""
+        """The fragment with these fields. Raises `TypeError` or `AttributeError` if they are not one."""
         function = fields.get("function") or {}
         arguments = function.get("arguments") or ""
         if isinstance(arguments, Mapping):  # some servers do not write them as a text
@@ -131,7 +131,7 @@ class _Fragment:
 
 @define
 class _Begun:
-    """A call of which some fragments came."""
+    """A call of which fragments have come."""
 
     index: int | None
     id: str = ""
@@ -145,11 +145,11 @@ class _Begun:
         self.arguments.append(fragment.arguments)
 
     def goes_on_with(self, fragment: _Fragment) -> bool:
-        """Whether the fragment is of this call: servers leave out what they please.
+        """Whether the fragment belongs to this call. Servers leave out different fields.
 
-        Some number all calls of an answer 0, each under an id of its own: a new name under a new id is
-        another call. A new id alone is not: others draw one for every fragment. Without number and id, a
-        name begins a call.
+        Some give all calls of an answer the number 0, each with its own id: a new name with a new id begins
+        another call. Others give every fragment a new id, so a new id alone does not. Without number and id,
+        a name begins a call.
         """
         if fragment.index is not None:
             another = fragment.id and self.id and fragment.id != self.id and fragment.name
@@ -165,13 +165,13 @@ class StreamedCalls:
     _begun: list[_Begun] = field(factory=list)
 
     def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
-        """The `tool_calls` of a delta. Raises `TypeError` or `AttributeError` if they are no such thing."""
+        """Add the `tool_calls` of a delta. Raises `TypeError` or `AttributeError` if they are malformed."""
         for fields in deltas:
             fragment = _Fragment.read(fields)
             self._call_of(fragment).add(fragment)
 
     def finish(self, reason: str | None) -> list[ToolCall]:
-        """All of them, when the answer is complete, for that `reason`. Raises `ProviderError`."""
+        """All calls of a complete answer, which ended for `reason`. Raises `ProviderError`."""
         written = ["".join(begun.arguments).strip() for begun in self._begun]
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")

@@ -1,9 +1,10 @@
-"""Deepgram, OpenAI, Cartesia and Twilio, simulated on one loopback port: no keys, no cost, faults on demand.
+"""Simulators of Deepgram, OpenAI, Cartesia and Twilio on one loopback port: no keys, no cost, faults on
+demand.
 
     async with simulators(faults=[Fault(FaultKind.STALL, "cartesia", after=3)]) as running:
         ...  # point any client at running.deepgram_url, running.openai_url or running.cartesia_url
 
-Everything is repeatable from a seed. `running.records` holds what was received.
+The same seed gives the same behaviour. `running.records` holds what was received.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cartesia, simulated: text to speech over WebSocket, server-sent events and plain bytes.
+"""The simulated Cartesia: text to speech over WebSocket, server-sent events and plain bytes.
 
 Sources: docs.cartesia.ai (api-reference/tts/websocket, contexts, context-flushing-and-flush-i-ds, api-errors,
 concurrency-limits-and-timeouts) and the types of cartesia 4.2.
@@ -25,7 +25,7 @@ from adapters.simulators.wire import Head, HttpWire, RefusalError
 _SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 _PIECE_SECONDS = 0.1
 _EXPIRES_SECONDS = 1.0
-"""After its last audio a context is dropped."""
+"""How long after its last audio a context is dropped."""
 _REQUIRED = ("model_id", "transcript", "voice", "output_format")
 _CONTEXT_FIELDS = frozenset(
     (
@@ -80,7 +80,7 @@ class RequestError(Exception):
 
 
 def refuse(status: int, reason: str, session: Session) -> RefusalError:
-    """The way in which Cartesia turns a request away: with a JSON body."""
+    """A refusal as Cartesia sends it, with a JSON body."""
     body = {
         "error_code": _ERROR_CODES.get(status),
         "title": "Request refused",
@@ -129,7 +129,7 @@ def check_body(body: Mapping[str, Any], more_fields: frozenset[str] = frozenset(
 
 
 UNKNOWN_VOICE = "00000000-0000-4000-a000-000000000000"
-"""The one voice that this Cartesia does not have."""
+"""The only voice id that the simulator does not know."""
 
 
 def _require(condition: bool, otherwise: str) -> None:
@@ -139,7 +139,7 @@ def _require(condition: bool, otherwise: str) -> None:
 
 @define
 class _Generation:
-    """Text that is to be spoken, or a boundary."""
+    """A text to be spoken, or a flush."""
 
     text: str = ""
     flush: bool = False
@@ -148,7 +148,7 @@ class _Generation:
 
 @define(eq=False)
 class _Context:
-    """A context, and the queue of what it has to say."""
+    """A context, with its queue of texts."""
 
     record: SpeechContext
     form: Mapping[str, Any]
@@ -157,9 +157,9 @@ class _Context:
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     flush_id: int = 1
     seconds: float = 0.0
-    """Audio of it so far."""
+    """The length of its audio so far."""
     ended: bool = False
-    """No more text may come."""
+    """Whether no more text may come."""
 
 
 class CartesiaSocket:
@@ -172,8 +172,8 @@ class CartesiaSocket:
         self._contexts: dict[str, _Context] = {}
         self._request_id = session.id()
 
-    def take(self, message: dict[str, Any] | bytes | str) -> None:
-        """A message of the client's."""
+    def process(self, message: dict[str, Any] | bytes | str) -> None:
+        """Process a message of the client."""
         context_id = message.get("context_id") if isinstance(message, dict) else None
         try:
             if not isinstance(message, dict):
@@ -249,7 +249,7 @@ class CartesiaSocket:
         self._session.world.records.change()
 
     async def _next(self, context: _Context) -> _Generation:
-        """What comes next, or the end: a context with audio does not live long without text."""
+        """The next text, or the end: a context with audio expires soon without further text."""
         limit = _EXPIRES_SECONDS if context.seconds else math.inf
         with trio.move_on_after(limit):
             return await context.todo.receive()
@@ -288,12 +288,12 @@ class CartesiaSocket:
 
 
 def _fixed(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that must be the same for all texts of a context."""
+    """The fields that must not change within a context."""
     return {name: value for name, value in message.items() if name not in _MAY_CHANGE}
 
 
 def spoken(text: str, model: str) -> str:
-    """What the voice says of a text: Sonic-3 understands tags, older models read them out."""
+    """The text that is spoken: Sonic-3 understands tags, older models read them out."""
     return " ".join((re.sub(r"<[^<>]*>", " ", text) if _UNDERSTANDS_TAGS.match(model) else text).split())
 
 
@@ -307,7 +307,7 @@ def word_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
 
 
 def phoneme_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
-    """The phonemes' times likewise; every letter is taken for a phoneme."""
+    """The times of the phonemes, likewise; every letter counts as a phoneme."""
     stamps: dict[str, list[Any]] = {"phonemes": [], "start": [], "end": []}
     for word in speech.words:
         length = (word.end - word.start) / len(word.text)

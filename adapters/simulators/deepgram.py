@@ -1,4 +1,4 @@
-"""Deepgram, simulated: the v1 (Nova) and v2 (Flux) interfaces of streaming speech to text.
+"""The simulated Deepgram: the v1 (Nova) and v2 (Flux) interfaces of streaming speech to text.
 
 Sources: developers.deepgram.com (finalize, audio-keep-alive, endpointing, utterance-end, flux/state,
 flux/force-end-turn, stt-troubleshooting-websocket-data-and-net-errors) and the types of deepgram-sdk 7.17.
@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from adapters.simulators.listening import HeardWord, Hearing, Listener
+from adapters.simulators.recognition import RecognizedWord, Recognizer, SpeechEvent
 from adapters.simulators.session import Sender, Session
 from adapters.simulators.wire import Head, RefusalError
 
@@ -91,17 +91,17 @@ _TIMEOUT_SECONDS = 10.0
 """Without audio or `KeepAlive` for this long, the connection is closed with 1011 (NET-0001)."""
 _V1_INTERIM_EVERY = 0.3
 _V1_SILENCE_EVERY = 3.0
-"""Silence is transcribed, too: as an empty final result, every so many seconds."""
+"""In silence an empty final result is sent every so many seconds."""
 _V1_WORTH_FLUSHING = 0.1
-"""With less audio than this since the last final result, `Finalize` gets no answer, as documented."""
+"""`Finalize` is not answered with less audio than this since the last final result, as documented."""
 _V2_UPDATE_EVERY = 0.24
 _V2_EAGER_SILENCE = 0.24
 _V2_SILENCE = 0.48
-"""Silence after which Flux is sure enough, at any usual threshold."""
+"""Silence after which the confidence of Flux is above every usual threshold."""
 
 
 def refuse(status: int, reason: str, session: Session) -> RefusalError:
-    """The way in which Deepgram turns a request away: with the reason in a header and in the body."""
+    """A refusal as Deepgram sends it, with the reason in a header and in the body."""
     body = json.dumps({"err_code": _ERROR_CODES.get(status, "ERROR"), "err_msg": reason})
     return RefusalError(
         status,
@@ -174,18 +174,18 @@ def _require(condition: bool, otherwise: str) -> None:
 
 @define
 class _Stream:
-    """What both interfaces have in common."""
+    """The part that both interfaces share."""
 
     session: Session
     sender: Sender
     query: Mapping[str, list[str]]
-    listener: Listener = field(init=False)
+    recognizer: Recognizer = field(init=False)
     last_sign: float = field(init=False, factory=trio.current_time)
     request_id: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         rate = int(_number(self.query, "sample_rate"))
-        self.listener = Listener(rate, self.session.world.script)
+        self.recognizer = Recognizer(rate, self.session.world.script)
         self.request_id = self.session.id()
 
     def asked(self, name: str) -> bool:
@@ -193,11 +193,11 @@ class _Stream:
         return self.query.get(name) == ["true"]
 
     def say(self, message: Mapping[str, Any]) -> None:
-        """Send it, as late as transcripts are."""
+        """Send a message, with the latency of transcripts."""
         self.sender.say(message, self.session.world.latencies.transcript.draw(self.session.randomness))
 
     async def watch(self) -> None:
-        """Close the connection when the client is silent for too long."""
+        """Close the connection if the client is silent for too long."""
         remaining = _TIMEOUT_SECONDS
         while remaining > 0:
             await trio.sleep(remaining)
@@ -212,17 +212,17 @@ class NovaStream(_Stream):
     _final_until: float = field(init=False, default=0.0)
     _last_interim: float = field(init=False, default=0.0)
     _utterance_end: float | None = field(init=False, default=None)
-    """The end of the last word, until `UtteranceEnd` was sent for it."""
+    """The end of the last word; None when `UtteranceEnd` was sent for it."""
 
-    def take(self, message: dict[str, Any] | bytes | str) -> None:
-        """A message of the client's."""
+    def process(self, message: dict[str, Any] | bytes | str) -> None:
+        """Process a message of the client."""
         self.last_sign = trio.current_time()
         match message:
             case bytes() if not message:
                 self._close()
             case bytes():
-                for occurrence in self.listener.hear(message):
-                    self._notice(occurrence)
+                for event in self.recognizer.feed(message):
+                    self._react(event)
             case {"type": "KeepAlive"}:
                 pass
             case {"type": "Finalize"}:
@@ -243,26 +243,26 @@ class NovaStream(_Stream):
                     }
                 )
 
-    def _notice(self, occurrence: Hearing) -> None:
-        if occurrence is Hearing.BEGAN:
+    def _react(self, event: SpeechEvent) -> None:
+        if event is SpeechEvent.BEGAN:
             self._utterance_end = None
             if self.asked("vad_events"):
                 self.say(
                     {
                         "type": "SpeechStarted",
                         "channel": [0, 1],
-                        "timestamp": round(self.listener.began or 0, 3),
+                        "timestamp": round(self.recognizer.began or 0, 3),
                     }
                 )
-        if occurrence is not Hearing.GOES_ON:
+        if event is not SpeechEvent.GOES_ON:
             return
-        now, silence = self.listener.now, self.listener.silence
-        if self.listener.began is not None:
+        now, silence = self.recognizer.now, self.recognizer.silence
+        if self.recognizer.began is not None:
             if silence >= self._endpointing():
                 self._send_final(speech_final=True)
             elif self.asked("interim_results") and now - self._last_interim >= _V1_INTERIM_EVERY:
                 self._last_interim = now
-                self._send_result(self.listener.words_so_far(), now)
+                self._send_result(self.recognizer.words_so_far(), now)
         elif now - self._final_until >= _V1_SILENCE_EVERY:
             self._send_final()
         wanted = _number(self.query, "utterance_end_ms") / 1000
@@ -278,22 +278,22 @@ class NovaStream(_Stream):
         return 0.01 if asked == "true" else int(asked) / 1000
 
     def _finalize(self) -> None:
-        if self.listener.now - self._final_until >= _V1_WORTH_FLUSHING:
+        if self.recognizer.now - self._final_until >= _V1_WORTH_FLUSHING:
             self._send_final(from_finalize=True)
 
     def _send_final(self, *, speech_final: bool = False, from_finalize: bool = False) -> None:
-        words = self.listener.all_words()
-        self.listener.end_utterance()
+        words = self.recognizer.all_words()
+        self.recognizer.end_utterance()
         self._send_result(
-            words, self.listener.now, is_final=True, speech_final=speech_final, from_finalize=from_finalize
+            words, self.recognizer.now, is_final=True, speech_final=speech_final, from_finalize=from_finalize
         )
-        self._final_until = self._last_interim = self.listener.now
+        self._final_until = self._last_interim = self.recognizer.now
         if words:
             self._utterance_end = words[-1].end
 
     def _send_result(
         self,
-        words: Sequence[HeardWord],
+        words: Sequence[RecognizedWord],
         now: float,
         *,
         is_final: bool = False,
@@ -361,7 +361,7 @@ class NovaStream(_Stream):
                 "request_id": self.request_id,
                 "sha256": "0" * 64,
                 "created": "2026-01-01T00:00:00.000Z",
-                "duration": round(self.listener.now, 3),
+                "duration": round(self.recognizer.now, 3),
                 "channels": 1,
             }
         )
@@ -377,21 +377,21 @@ class FluxStream(_Stream):
     _window_start: float = field(init=False, default=0.0)
     _last_update: float = field(init=False, default=0.0)
     _eager: bool = field(init=False, default=False)
-    """`EagerEndOfTurn` was sent, and neither of its sequels."""
+    """Whether `EagerEndOfTurn` was the last message about the end of the turn."""
 
     def begin(self) -> None:
-        """The first message of a connection."""
+        """Send the first message of a connection."""
         self._say("Connected")
 
-    def take(self, message: dict[str, Any] | bytes | str) -> None:
-        """A message of the client's."""
+    def process(self, message: dict[str, Any] | bytes | str) -> None:
+        """Process a message of the client."""
         self.last_sign = trio.current_time()
         match message:
             case bytes():
-                for occurrence in self.listener.hear(message):
-                    self._notice(occurrence)
+                for event in self.recognizer.feed(message):
+                    self._react(event)
             case {"type": "ForceEndTurn"}:
-                if self.listener.began is not None:
+                if self.recognizer.began is not None:
                     self._end_turn("manual")
             case {"type": "CloseStream"}:
                 self.sender.close(1000)
@@ -402,29 +402,29 @@ class FluxStream(_Stream):
                 self._say("Error", code="UNPARSABLE_CLIENT_MESSAGE", description=description)
                 self.sender.close(1008, description)
 
-    def _notice(self, occurrence: Hearing) -> None:
-        match occurrence:
-            case Hearing.BEGAN:
-                self._turn_info("StartOfTurn", self.listener.words_so_far(), 0.01)
-            case Hearing.RESUMED if self._eager:
+    def _react(self, event: SpeechEvent) -> None:
+        match event:
+            case SpeechEvent.BEGAN:
+                self._turn_info("StartOfTurn", self.recognizer.words_so_far(), 0.01)
+            case SpeechEvent.RESUMED if self._eager:
                 self._eager = False
-                self._turn_info("TurnResumed", self.listener.words_so_far(), 0.1)
-            case Hearing.GOES_ON:
+                self._turn_info("TurnResumed", self.recognizer.words_so_far(), 0.1)
+            case SpeechEvent.GOES_ON:
                 self._go_on()
 
     def _go_on(self) -> None:
-        silence, eager = self.listener.silence, _number(self.query, "eager_eot_threshold")
-        if self.listener.began is None:
+        silence, eager = self.recognizer.silence, _number(self.query, "eager_eot_threshold")
+        if self.recognizer.began is None:
             self._update(())
         elif silence >= self._patience:
             if eager and not self._eager:
-                self._turn_info("EagerEndOfTurn", self.listener.all_words(), eager)
+                self._turn_info("EagerEndOfTurn", self.recognizer.all_words(), eager)
             self._end_turn("timeout" if self._threshold >= 1.0 else "model")
         elif eager and silence >= _V2_EAGER_SILENCE and not self._eager:
             self._eager = True
-            self._turn_info("EagerEndOfTurn", self.listener.all_words(), eager)
+            self._turn_info("EagerEndOfTurn", self.recognizer.all_words(), eager)
         elif not self._eager:
-            self._update(self.listener.words_so_far())
+            self._update(self.recognizer.words_so_far())
 
     @property
     def _threshold(self) -> float:
@@ -435,26 +435,28 @@ class FluxStream(_Stream):
         timeout = (_number(self.query, "eot_timeout_ms") or 5000) / 1000
         return timeout if self._threshold >= 1.0 else min(_V2_SILENCE, timeout)
 
-    def _update(self, words: Sequence[HeardWord]) -> None:
-        if self.listener.now - self._last_update >= _V2_UPDATE_EVERY:
+    def _update(self, words: Sequence[RecognizedWord]) -> None:
+        if self.recognizer.now - self._last_update >= _V2_UPDATE_EVERY:
             self._turn_info("Update", words, 0.05)
 
     def _end_turn(self, trigger: str) -> None:
-        words = self.listener.all_words()
-        self.listener.end_utterance()
+        words = self.recognizer.all_words()
+        self.recognizer.end_utterance()
         self._eager = False
         self._turn_info("EndOfTurn", words, max(self._threshold, 0.7), trigger=trigger)
         self._turn += 1
-        self._window_start = self.listener.now
+        self._window_start = self.recognizer.now
 
-    def _turn_info(self, event: str, words: Sequence[HeardWord], confidence: float, **fields: str) -> None:
-        self._last_update = self.listener.now
+    def _turn_info(
+        self, event: str, words: Sequence[RecognizedWord], confidence: float, **fields: str
+    ) -> None:
+        self._last_update = self.recognizer.now
         self._say(
             "TurnInfo",
             event=event,
             turn_index=self._turn,
             audio_window_start=round(self._window_start, 3),
-            audio_window_end=round(self.listener.now, 3),
+            audio_window_end=round(self.recognizer.now, 3),
             transcript=" ".join(word.text for word in words),
             words=[
                 {

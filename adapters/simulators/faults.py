@@ -1,8 +1,8 @@
-"""What a simulated vendor does wrong, and when: as data, from a scenario file or drawn at random from a seed.
+"""Faults of simulated vendors as data: what goes wrong when, from a scenario file or at random from a seed.
 
 A scenario is a TOML or JSON file: `[[fault]]` tables with the fields of `Fault`, and optionally `[random]`
-with the fields of `RandomFaults`. An example, in which the first two calls of Deepgram are turned away and
-every voice stops after its third message:
+with the fields of `RandomFaults`. In this example the first two connections to Deepgram are refused, and
+every WebSocket of Cartesia stalls after its third message:
 
     [[fault]]
     kind = "status"
@@ -33,7 +33,7 @@ from attrs import Factory, define, field, frozen
 
 
 class FaultKind(enum.Enum):
-    """What goes wrong. "Messages" are those that the vendor sends: frames, or events of a streamed answer."""
+    """What goes wrong. Messages are those that the vendor sends: frames, or events of a streamed answer."""
 
     REFUSE = "refuse"
     """The connection is reset instead of answered."""
@@ -42,7 +42,7 @@ class FaultKind(enum.Enum):
     SLOW_ACCEPT = "slow_accept"
     """The request is answered, but only after `seconds`."""
     STALL = "stall"
-    """After `after` messages nothing more is sent; what comes in is still read, and pings are answered."""
+    """After `after` messages nothing more is sent. Messages are still read, and pings answered."""
     HALF_OPEN = "half_open"
     """After `after` messages nothing more is sent, and nothing is read."""
     RESET = "reset"
@@ -52,21 +52,21 @@ class FaultKind(enum.Enum):
     DRIP = "drip"
     """From message `after` on, `size` bytes are sent at a time, with `seconds` in between."""
     REORDER = "reorder"
-    """A message is held back and follows the next one."""
+    """A message is delayed until after the next one."""
     DUPLICATE = "duplicate"
     """A message is sent twice."""
     TRUNCATE = "truncate"
     """Only the first half of a message is sent, as if it were whole."""
     MALFORMED = "malformed"
-    """Something that is no JSON is sent before a message."""
+    """Something that is not JSON is sent before a message."""
     UNKNOWN = "unknown"
     """A well-formed message of a type that no client knows is sent before a message."""
     LATE_AUDIO = "late_audio"
-    """Cartesia: a cancelled context goes on bringing audio."""
+    """Cartesia: audio of a cancelled context goes on coming."""
 
 
 class ScenarioError(Exception):
-    """A scenario file that cannot be used; the message says why."""
+    """A scenario file cannot be used. The message says why."""
 
 
 @frozen
@@ -75,15 +75,15 @@ class Fault:
 
     kind: FaultKind
     at: str = "*"
-    """Where: a route like `deepgram.v1`, a vendor like `deepgram`, or `*` for all."""
+    """A route like `deepgram.v1`, a vendor like `deepgram`, or `*` for all."""
     skip: int = 0
-    """So many connections (for HTTP: requests) go well before."""
+    """The number of connections (for HTTP: requests) before the first fault."""
     times: int = 1
-    """So many are then struck; 0: all."""
+    """The number of connections with the fault after that; 0: all."""
     after: int = 0
-    """So many messages go well before."""
+    """The number of messages before the first fault."""
     count: int = 1
-    """So many messages are then struck (reorder, duplicate, truncate, malformed, unknown); 0: all."""
+    """The number of messages with the fault (reorder, duplicate, truncate, malformed, unknown); 0: all."""
     seconds: float = 1.0
     status: int = 503
     retry_after: float | None = None
@@ -93,28 +93,28 @@ class Fault:
     size: int = 16
 
     def concerns(self, route: str) -> bool:
-        """Whether it may strike connections of this route."""
+        """Whether the fault is for connections of this route."""
         return self.at in ("*", route, route.partition(".")[0])
 
     def strikes(self, message: int) -> bool:
-        """Whether it strikes the message with this number, from 0."""
+        """Whether the message with this number, from 0, has the fault."""
         return message >= self.after and (self.count == 0 or message < self.after + self.count)
 
 
 @frozen
 class RandomFaults:
-    """Faults drawn for each connection."""
+    """Faults that are drawn at random for each connection."""
 
     chance: float = 0.0
-    """The probability that a connection is struck, from 0 to 1."""
+    """The probability that a connection has a fault, from 0 to 1."""
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
     most_messages: int = 10
-    """`after` is drawn from 0 up to this."""
+    """`after` is drawn from 0 to this."""
 
 
 @frozen
 class Scenario:
-    """All that is to go wrong."""
+    """All planned and random faults."""
 
     fault: tuple[Fault, ...] = ()
     random: RandomFaults = RandomFaults()
@@ -131,7 +131,7 @@ class Scenario:
 
     @classmethod
     def of(cls, content: object, origin: str = "the scenario") -> Scenario:
-        """From the content of a file. Raises `ScenarioError`."""
+        """The scenario with the content of a file. Raises `ScenarioError`."""
         converter = cattrs.Converter(forbid_extra_keys=True)
         try:
             return converter.structure(content, cls)
@@ -142,26 +142,26 @@ class Scenario:
 
 @define
 class FaultPlan:
-    """Deals faults out to connections, in the order in which they come."""
+    """Assigns faults to connections, in the order in which they come."""
 
     faults: list[Fault] = field(factory=list)
     random: RandomFaults = RandomFaults()
     seed: int = 0
     _seen: Counter[str] = Factory(Counter)
-    """Connections so far, by route."""
+    """The number of connections so far, by route."""
     _met: list[int] = field(init=False, factory=list)
-    """Connections so far that each fault concerned."""
+    """For each fault, the number of connections so far that it was for."""
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int) -> FaultPlan:
         return cls(list(scenario.fault), scenario.random, seed)
 
     def add(self, *faults: Fault) -> None:
-        """Faults for connections to come."""
+        """Add faults for connections to come."""
         self.faults.extend(faults)
 
     def next_connection(self, route: str) -> tuple[Fault, ...]:
-        """What strikes the next connection of this route."""
+        """The faults of the next connection of this route."""
         self._seen[route] += 1
         self._met.extend([0] * (len(self.faults) - len(self._met)))
         struck = []

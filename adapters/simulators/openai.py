@@ -1,4 +1,4 @@
-"""OpenAI, simulated: chat completions, streamed or whole, with calls of tools, and the list of models.
+"""The simulated OpenAI: chat completions, streamed or whole, with tool calls, and the list of models.
 
 Sources: platform.openai.com/docs/api-reference/chat and guides/function-calling.
 """
@@ -59,12 +59,12 @@ class _Answer:
         self._session = session
         self._body = body
         self._pieces = pieces
-        """Deltas, one a token."""
+        """The deltas, one for each token."""
         self._finish = finish
         self._id = f"chatcmpl-{session.id().replace('-', '')[:29]}"
 
     def whole(self) -> dict[str, Any]:
-        """As one object."""
+        """The answer as one object."""
         content = "".join(piece["content"] for piece in self._pieces if "content" in piece)
         calls = _assembled(self._pieces)
         message: dict[str, Any] = {
@@ -78,7 +78,7 @@ class _Answer:
         return self._object("chat.completion", choices=[choice], usage=self._usage())
 
     async def stream(self, wire: HttpWire) -> None:
-        """As server-sent events, token by token."""
+        """Send the answer as server-sent events, token by token."""
         outlet = self._session.outlet(wire, events=True)
 
         async def send(content: str) -> None:
@@ -122,14 +122,14 @@ class _Answer:
 
 @frozen
 class _Conversation:
-    """What a request's messages come to."""
+    """The content of a request's messages that matters for the answer."""
 
     heard: str
-    """What the user said last."""
+    """The user's last message."""
     called: tuple[Called, ...]
-    """The calls that the assistant has answered with so far,"""
+    """The calls that the assistant has made since then."""
     said: str
-    """and what it has said after the last of them, and is to go on with."""
+    """The beginning of the answer that is to be continued; empty if there is none."""
 
     @classmethod
     def read(cls, messages: Sequence[Mapping[str, Any]]) -> _Conversation:
@@ -155,7 +155,7 @@ def _offered(body: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _call_pieces(session: Session, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
-    """Each call as deltas: its id and name, then its arguments, four characters at a time."""
+    """The deltas of the calls: for each its id and name, then its arguments, four characters at a time."""
     for index, call in enumerate(calls):
         function = {"name": call.tool, "arguments": ""}
         identity = f"call_{session.id().replace('-', '')[:24]}"
@@ -166,7 +166,7 @@ def _call_pieces(session: Session, calls: Sequence[Call]) -> Iterator[dict[str, 
 
 
 def _assembled(pieces: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The calls in these deltas, each as one object."""
+    """The calls in these deltas, each assembled into one object."""
     calls: list[dict[str, Any]] = []
     for piece in pieces:
         for delta in piece.get("tool_calls", ()):
@@ -186,5 +186,5 @@ def _content(message: Mapping[str, Any]) -> str:
 
 
 def _tokens(text: str) -> list[str]:
-    """The text in pieces as a tokenizer makes them: four letters at most, the space before a word with it."""
+    """The text in pieces like those of a tokenizer: at most four letters, a space with the word after it."""
     return re.findall(r"\s*\S{1,4}", text)

@@ -1,4 +1,4 @@
-"""What OpenAI takes for a request of chat completions, and how it refuses all else.
+"""Validation of chat completion requests as OpenAI does it, and its refusals.
 
 Sources: the types of openai 3.54 (what a request may hold), platform.openai.com/docs/guides/error-codes,
 guides/function-calling and api-reference/chat.
@@ -47,7 +47,7 @@ _KINDS: Mapping[int, tuple[str, str | None]] = {
 def refuse(
     status: int, reason: str, session: Session, code: str | None = None, param: str | None = None
 ) -> RefusalError:
-    """The way in which OpenAI turns a request away."""
+    """A refusal as OpenAI sends it."""
     kind, usual_code = _KINDS.get(status, ("server_error", None))
     error = {"message": reason, "type": kind, "param": param, "code": code or usual_code}
     headers = {"content-type": "application/json", "x-request-id": session.id()}
@@ -115,7 +115,8 @@ def _is_call(call: object) -> bool:
 
 
 def _check_order(session: Session, messages: list[dict[str, Any]]) -> None:
-    """Every call has its `tool` message, right behind the message that asks for it; no others have."""
+    """Every call must have its `tool` message right after the message with the call, and no other may have
+    one."""
     asked: set[str] = set()
     awaited: set[str] = set()
     for index, message in enumerate([*messages, {"role": "end"}]):

@@ -1,4 +1,5 @@
-"""What the simulated vendors received: for tests and for users who want to see what their client sends."""
+"""Records of what the simulated vendors received, for tests and for users who check what their client
+sends."""
 
 from __future__ import annotations
 
@@ -13,21 +14,21 @@ from adapters.tasks import Signal
 
 @define(eq=False)
 class Exchange:
-    """One request, or one WebSocket with everything that came over it."""
+    """One request, or one WebSocket with all its messages."""
 
     route: str
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    """Lower-case names; the key in `authorization` is left out, only its scheme remains."""
+    """Names are in lower case. Of `authorization` only the scheme is kept, not the key."""
     body: Any = None
-    """A request's parsed JSON."""
+    """The parsed JSON of a request."""
     faults: tuple[FaultKind, ...] = ()
     messages: list[dict[str, Any]] = field(factory=list)
-    """The JSON messages that came, in order."""
+    """The JSON messages that were received, in order."""
     audio_bytes: int = 0
     sent: int = 0
-    """Messages that were sent back."""
+    """The number of messages that were sent."""
     refused: int | None = None
     """The HTTP status, if the request was refused."""
     closed: bool = False
@@ -46,7 +47,7 @@ class SpeechContext:
     flushes: int = 0
     cancelled: bool = False
     finished: bool = False
-    """Its `done` was sent."""
+    """Whether its `done` was sent."""
 
 
 @define
@@ -60,11 +61,11 @@ class Records:
     _changed: Signal = field(factory=Signal, init=False)
 
     def change(self) -> None:
-        """To be called after every change."""
+        """Wake those who wait. To be called after every change."""
         self._changed.wake_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something to have been received."""
+        """Wait until the condition is true; it is checked after every change."""
         while not condition():
             await self._changed.wait()
 

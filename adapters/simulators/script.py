@@ -1,7 +1,7 @@
-"""What is said in simulated calls, and how long everything takes.
+"""The script of simulated calls, what callers and language model say, and the latencies of simulated vendors.
 
-Texts come from a script, never from a model: what callers "say" is a list that is gone through utterance by
-utterance, and answers are chosen by the words they answer.
+Texts never come from a model. Callers go through a list, utterance by utterance, and answers are chosen by
+the words that they answer.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ class Call:
 
     tool: str
     arguments: str = "{}"
-    """As the model writes them: JSON, or what it takes for that."""
+    """The text that the model writes: JSON, or something malformed."""
 
 
 @frozen
 class Answer:
-    """What the language model says and calls when the last it was told matches `when`, a regular expression.
+    """What the language model says and calls if its input matches `when`, a regular expression.
 
-    That is the user's last message, or, for an answer in `then`, what the calls gave.
+    Its input is the user's last message or, for an answer in `then`, the results of the calls.
     """
 
     when: str
     say: str = ""
-    """`{heard}` stands for what the user said, `{result}` for what the calls before this gave."""
+    """`{heard}` stands for what the user said, `{result}` for the results of the calls before this."""
     calls: tuple[Call, ...] = ()
-    """Asked for after that. An answer with calls counts only where all these tools are offered."""
+    """Calls after the text. An answer with calls is used only if all these tools are offered."""
     then: tuple[Answer, ...] = ()
-    """What it says to the results: the first that matches counts. If none does, it repeats them."""
+    """Answers to the results: the first that matches is used. If none does, the results are repeated."""
 
 
 ANSWERS = (
@@ -62,7 +62,7 @@ ANSWERS = (
 
 @frozen
 class Called:
-    """Calls that the language model has asked for at once, and what they gave."""
+    """Calls that the language model asked for at once, and their results."""
 
     tools: frozenset[str]
     results: str
@@ -70,23 +70,23 @@ class Called:
 
 @frozen
 class Script:
-    """What is said."""
+    """What callers and language model say."""
 
     caller_says: tuple[str, ...] = CALLER_SAYS
-    """What speech to text understands, utterance by utterance, again from the start after the last."""
+    """The transcript of each utterance; after the last it begins anew."""
     words_by_level: tuple[str, ...] = ()
-    """If given, speech to text understands the audio itself instead: see `adapters.simulators.listening`."""
+    """If given, transcripts come from the audio itself instead: see `adapters.simulators.recognition`."""
     answers: tuple[Answer, ...] = ANSWERS
-    """The first that matches counts."""
+    """The first that matches is used."""
 
     def utterance(self, number: int) -> str:
-        """What the caller says in utterance `number`, from 0."""
+        """The words of utterance `number`, from 0."""
         return self.caller_says[number % len(self.caller_says)] if self.caller_says else ""
 
     def answer(self, heard: str, offered: Collection[str] = (), so_far: Sequence[Called] = ()) -> Answer:
-        """What the language model says to what it `heard`, and calls of what it is `offered`.
+        """The answer to what the user said, with calls of tools that are `offered`.
 
-        `so_far` are the calls that it has answered it with already.
+        `so_far` are the calls that were already made for it, with their results.
         """
         rules, told = self.answers, heard
         for called in so_far:
@@ -102,14 +102,15 @@ _REPEAT = Answer("", "{result}")
 
 
 def _first(rules: Iterable[Answer], told: str) -> Answer:
-    """The first that matches; one that says nothing if none does."""
+    """The first answer that matches; an empty one if none does."""
     return next((rule for rule in rules if re.search(rule.when, told, re.IGNORECASE)), Answer(""))
 
 
 def rest_of(answer: str, said: str) -> str:
-    """How a model goes on with an answer of which it has `said` the beginning: without saying it again.
+    """The rest of an answer whose beginning was `said` already.
 
-    Markers and white space make no difference. What it did not say as in `answer` is not looked for in it.
+    Markers and white space make no difference. If `said` is not a beginning of `answer`, all of it is
+    returned.
     """
     unsaid = 0
     spoken = iter(_SILENT.sub("", said))
@@ -128,14 +129,14 @@ _SILENT = re.compile(r"\|\|[A-Z]+\|\||<[^<>]*>|\s+")
 
 @frozen
 class Latency:
-    """How long something takes: log-normal, as network and inference times are."""
+    """How long something takes: log-normal, like network and inference times."""
 
     median_ms: float
     spread: float = 0.25
-    """The standard deviation of the logarithm; 0 gives the median always."""
+    """The standard deviation of the logarithm; 0 always gives the median."""
 
     def draw(self, randomness: random.Random) -> float:
-        """Seconds."""
+        """A random duration, in seconds."""
         if self.median_ms <= 0:
             return 0.0
         return math.exp(randomness.gauss(math.log(self.median_ms), self.spread)) / 1000
@@ -143,21 +144,21 @@ class Latency:
 
 @frozen
 class Latencies:
-    """How long each vendor takes. The defaults are what vendors and benchmarks state for 2025 and 2026."""
+    """How long the vendors take. The defaults are from vendors and benchmarks of 2025 and 2026."""
 
     accept: Latency = Latency(60)
-    """From a request's head to the answer's head."""
+    """From the head of a request to the head of the answer."""
     transcript: Latency = Latency(150)
-    """From audio to the words that were spoken in it."""
+    """From audio to its transcript."""
     first_token: Latency = Latency(400, 0.35)
     token: Latency = Latency(12, 0.5)
     first_audio: Latency = Latency(90)
-    """From a text to the first audio."""
+    """From a text to its first audio."""
     audio_piece: Latency = Latency(20)
     """Between pieces of 100 ms of audio."""
 
     @classmethod
     def none(cls) -> Latencies:
-        """Everything at once, for tests."""
+        """No latency, for tests."""
         at_once = Latency(0)
         return cls(at_once, at_once, at_once, at_once, at_once, at_once)

@@ -1,4 +1,4 @@
-"""The one port on which all simulated vendors answer, and what runs on it."""
+"""The server of the simulators: one port on which all simulated vendors answer."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tts/sse"): "cartesia.sse",
     ("POST", "/tts/bytes"): "cartesia.bytes",
 }
-"""What is simulated: by method and path, with the name that scenarios use. Twilio's paths hold names of
-accounts and calls: see `twilio.route_of`."""
+"""The simulated routes: (method, path) and the name that scenarios use. Twilio's paths hold ids of accounts
+and calls, see `twilio.route_of`."""
 
 _VENDORS: Mapping[str, Any] = {
     "deepgram": deepgram,
@@ -53,19 +53,19 @@ _WEBSOCKETS = ("deepgram.v1", "deepgram.v2", "cartesia.websocket")
 
 @define
 class Simulators:
-    """Simulated vendors that are running."""
+    """Running simulators."""
 
     port: int
     records: Records
     plan: FaultPlan
     telephones: TelephoneNetwork
-    """Twilio's calls."""
+    """The calls of the simulated Twilio."""
     _nursery: trio.Nursery
     _serve: Callable[[trio.abc.Stream], Awaitable[None]]
 
     @property
     def url(self) -> str:
-        """For clients that want `http://`: Cartesia's base URL."""
+        """The base URL with `http://`, also Cartesia's."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -85,16 +85,16 @@ class Simulators:
 
     @property
     def requests(self) -> list[Exchange]:
-        """Everything that was received."""
+        """All requests and WebSockets so far."""
         return self.records.requests
 
     def fail(self, *faults: Fault) -> None:
-        """Faults for connections to come, besides those of the scenario."""
+        """Add faults for connections to come, besides those of the scenario."""
         self.plan.add(*faults)
 
     async def connect(self, host: str = "", port: int = 0) -> trio.abc.Stream:
-        """A connection through memory instead of through a socket: for tests in virtual time."""
-        del host, port  # there is only one place to go to
+        """Connect through memory instead of a socket, for tests in virtual time."""
+        del host, port  # there is only one server
         await trio.lowlevel.checkpoint()
         theirs, ours = trio.testing.memory_stream_pair()
         self._nursery.start_soon(self._serve, ours)
@@ -117,10 +117,10 @@ async def simulators(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulators]:
-    """All vendors on one port of `host`, for as long as the block runs. Port 0 is one that is free.
+    """Run all simulators on one port of `host`, as long as the block runs. Port 0 means a free one.
 
-    Without `latencies` everything happens at once; without `voice` speech is a tone; with `keys` only these
-    are accepted, else any. The same seed and requests give the same answers and faults.
+    Without `latencies` nothing takes time; without `voice` speech is tones; with `keys` only these are
+    accepted, else any. The same seed and requests give the same answers and faults.
     """
     scenario = faults if isinstance(faults, Scenario) else Scenario(tuple(faults))
     records, plan = Records(), FaultPlan.of(scenario, seed)
@@ -146,7 +146,7 @@ async def simulators(
 
 @frozen
 class _Server:
-    """Serves connections; one that goes wrong ends alone."""
+    """Serves connections. An error in one does not end the others."""
 
     world: World
     plan: FaultPlan
@@ -177,7 +177,7 @@ class _Server:
         while (request := await wire.next_request()) is not None:
             await self._serve_request(wire, *request)
 
-    # --- what comes before an answer ---
+    # --- before the answer ---
 
     def _begin(self, head: Head) -> Session:
         route = ROUTES.get((head.method, head.path)) or twilio.route_of(head.method, head.path) or "nowhere"
@@ -195,7 +195,10 @@ class _Server:
         return Session(self.world, exchange, faults, random.Random(f"{self.world.seed} {route} {number}"))
 
     async def _knock(self, session: Session, head: Head, stream: ByteStream) -> None:
-        """The faults at the door, and the vendor's own checks. Raises `RefusalError`, `HangupError`."""
+        """Let faults happen that come before an answer, and check the request as the vendor does.
+
+        Raises `RefusalError`, `HangupError`.
+        """
         vendor = _VENDORS.get(session.exchange.route.partition(".")[0])
         if vendor is None:
             raise RefusalError(404, json.dumps({"error": f"nothing is simulated at {head.path}"}))
@@ -218,7 +221,7 @@ class _Server:
         session = self._begin(head)
         try:
             if session.exchange.route not in _WEBSOCKETS:
-                raise RefusalError(400, json.dumps({"error": "no WebSocket is served here"}))
+                raise RefusalError(400, json.dumps({"error": "this is not a WebSocket"}))
             await self._knock(session, head, stream)
         except RefusalError as refusal:
             wire = HttpWire(stream, first)
@@ -228,13 +231,13 @@ class _Server:
         websocket = WebSocketWire(stream)
         await websocket.accept(first)
         try:
-            await self._hold(session, websocket)
+            await self._serve_until_hangup(session, websocket)
         finally:
             session.exchange.closed = True
             self.world.records.change()
 
-    async def _hold(self, session: Session, wire: WebSocketWire) -> None:
-        """Until either side hangs up."""
+    async def _serve_until_hangup(self, session: Session, wire: WebSocketWire) -> None:
+        """Serve the WebSocket until either side hangs up."""
         sender = Sender(session, session.outlet(wire))
         async with trio.open_nursery() as nursery:
 
@@ -250,25 +253,25 @@ class _Server:
                 async for message in incoming(session, wire):
                     take(message)
             except HangupError:
-                pass  # the client is gone: that is how calls end
+                pass  # the client is gone, which is how calls end
             nursery.cancel_scope.cancel()
 
     def _open(
         self, session: Session, sender: Sender, nursery: trio.Nursery
     ) -> Callable[[dict[str, Any] | bytes | str], None]:
-        """What takes the messages of this WebSocket."""
+        """The function that processes the messages of this WebSocket."""
         match session.exchange.route:
             case "deepgram.v1":
                 nova = deepgram.NovaStream(session, sender, session.exchange.query)
                 nursery.start_soon(nova.watch)
-                return nova.take
+                return nova.process
             case "deepgram.v2":
                 flux = deepgram.FluxStream(session, sender, session.exchange.query)
                 nursery.start_soon(flux.watch)
                 flux.begin()
-                return flux.take
+                return flux.process
             case _:
-                return cartesia.CartesiaSocket(session, sender, nursery).take
+                return cartesia.CartesiaSocket(session, sender, nursery).process
 
     # --- HTTP ---
 
@@ -276,7 +279,7 @@ class _Server:
         session = self._begin(head)
         try:
             if session.exchange.route in _WEBSOCKETS:
-                raise RefusalError(426, json.dumps({"error": "a WebSocket is served here"}))
+                raise RefusalError(426, json.dumps({"error": "this is a WebSocket"}))
             await self._knock(session, head, wire.bytes)
             if session.exchange.route.startswith("twilio."):
                 await twilio.serve(session, wire, head, body, self.telephones)
@@ -298,7 +301,7 @@ class _Server:
         except ValueError:
             parsed = None
         if not isinstance(parsed, dict):
-            raise vendor.refuse(400, "The body is no JSON object.", session)
+            raise vendor.refuse(400, "The body is not a JSON object.", session)
         session.exchange.body = parsed
         self.world.records.change()
         serve = {
@@ -315,7 +318,7 @@ class _Server:
 
 
 async def _until_hangup(wire: HttpWire, answer: Callable[[], Awaitable[None]]) -> None:
-    """Answer, unless the client hangs up before the end. Raises what `answer` raises."""
+    """Run `answer` until it ends or the client hangs up. Raises what `answer` raises."""
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wire.watch_for_hangup, nursery.cancel_scope)
@@ -336,7 +339,7 @@ def _with_retry_after(refusal: RefusalError, fault: Fault) -> RefusalError:
 
 
 def _without_key(headers: Mapping[str, str]) -> dict[str, str]:
-    """Records may be shown: they hold no keys."""
+    """The headers without the key, since records may be shown."""
     kept = {name: value for name, value in headers.items() if name != "x-api-key"}
     if "authorization" in kept:
         kept["authorization"] = kept["authorization"].partition(" ")[0]

@@ -1,4 +1,4 @@
-"""What all simulated vendors have in common: their world, and messages that go out after a delay."""
+"""The part that all simulated vendors share: their common state, and messages that are sent after a delay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adapters.simulators.wire import Outlet, WebSocketWire, Wire
 
 @frozen
 class World:
-    """What every simulated vendor knows."""
+    """The state that all simulated vendors share."""
 
     seed: int
     script: Script
@@ -28,34 +28,34 @@ class World:
     voice: Voice
     records: Records
     keys: frozenset[str] | None
-    """The keys that are accepted; None: all but an empty one."""
+    """The keys that are accepted; None: every key that is not empty."""
 
 
 @frozen
 class Session:
-    """One request, or one WebSocket, from its acceptance on."""
+    """One request, or one WebSocket, from when it was accepted."""
 
     world: World
     exchange: Exchange
     faults: tuple[Fault, ...]
     randomness: random.Random
-    """Seeded by the route and the number of the connection."""
+    """Seeded with the route and the number of the connection."""
 
     def outlet(self, wire: Wire, *, events: bool = False) -> Outlet:
-        """Where its messages go. `events`: each is an event of a server-sent stream."""
+        """Where its messages are sent. With `events`, each is an event of a server-sent event stream."""
         unknown, malformed = json.dumps(dict(UNKNOWN_MESSAGE)), MALFORMED_MESSAGE
         if events:
             unknown, malformed = f"data: {unknown}\n\n", f"data: {malformed}\n\n"
         return Outlet(wire, self.faults, unknown, malformed)
 
     def id(self) -> str:
-        """A UUID that depends on the seed only."""
+        """A UUID that depends only on the seed."""
         digits = f"{self.randomness.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class Sender:
-    """Sends messages in the order in which they were said, each after a delay of its own."""
+    """Sends messages in the order of `say`, each after a delay of its own."""
 
     def __init__(self, session: Session, outlet: Outlet) -> None:
         self._session = session
@@ -63,15 +63,15 @@ class Sender:
         self._add, self._due = trio.open_memory_channel[tuple[float, dict[str, Any] | Ending]](math.inf)
 
     def say(self, message: Mapping[str, Any], delay: float = 0.0) -> None:
-        """Send this after `delay` seconds, or when everything said before was sent."""
+        """Send the message after `delay` seconds, but not before the messages before it."""
         self._add.send_nowait((trio.current_time() + delay, dict(message)))
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close the connection once everything was sent."""
+        """Close the connection after all messages were sent."""
         self._add.send_nowait((trio.current_time(), Ending(code, reason)))
 
     async def run(self, wire: Wire) -> None:
-        """Raises `HangupError` when the connection is closed."""
+        """Send the messages. Raises `HangupError` when the connection is closed."""
         await self._outlet.before_any()
         async for due, message in self._due:
             await trio.sleep_until(max(due, trio.current_time()))
@@ -93,7 +93,7 @@ class Ending:
 
 
 async def incoming(session: Session, wire: WebSocketWire) -> AsyncIterator[dict[str, Any] | bytes | str]:
-    """What the client sends, recorded: JSON objects parsed, audio as bytes, all else as text.
+    """The client's messages, which are recorded: JSON objects parsed, audio as bytes, all else as text.
 
     Raises `HangupError`.
     """

@@ -1,4 +1,4 @@
-"""The voice of the simulated text to speech: a local voice where there is one, a tone otherwise."""
+"""The voice of simulated text to speech: a local voice if one is installed, tones otherwise."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MS_PER_CHARACTER = 60
 """About 170 words a minute."""
 _SHORTEST_WORD_MS = 120
 _GAP_MS = 40
-"""Silence at the end of each word of a tone."""
+"""Silence after the tone of each word."""
 _HERTZ = 220
 _LOUDNESS = 0.25
 
 Synthesize = Callable[[str], tuple[Samples, int]]
-"""A text's audio and its rate in Hz; runs in a worker thread."""
+"""Returns a text's audio and its rate in Hz. Runs in a worker thread."""
 
 
 @frozen
@@ -34,14 +34,14 @@ class SpokenWord:
 
 @frozen
 class Speech:
-    """A text, spoken."""
+    """A text as audio."""
 
     samples: Samples
     words: tuple[SpokenWord, ...]
 
 
 class Tone:
-    """Each word is a tone, as long as its letters suggest, with a short silence after it."""
+    """A voice of tones: one for each word, as long as its letters suggest, with a short silence after it."""
 
     async def speak(self, text: str, rate: int) -> Speech:
         """The text's audio at `rate` Hz."""
@@ -64,7 +64,7 @@ def _tone(seconds: float, rate: int) -> Samples:
 
 
 class LocalVoice:
-    """A voice inside the process; words are given times by their length, near enough to the truth."""
+    """A voice inside the process. The times of words are estimated by their length."""
 
     def __init__(self, synthesize: Synthesize) -> None:
         self._synthesize = synthesize
@@ -102,7 +102,7 @@ Voice = Tone | LocalVoice
 
 
 def best_voice() -> Voice:
-    """The local voice if its package is installed, else a tone. Takes about a second."""
+    """The local voice if its package is installed, else tones. Takes about a second."""
     try:
         import hibari  # type: ignore[import-untyped, unused-ignore]
     except ImportError:

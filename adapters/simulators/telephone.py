@@ -1,8 +1,9 @@
 """A simulated telephone call over Media Streams: Twilio's end of the WebSocket, and the person at the phone.
 
-It sends frames of 20 ms in real time, of what the person says or of silence. It plays what it gets in real
-time, sends a mark back when all before it was played, and on `clear` drops what is left and sends all marks
-back at once. Everything goes by Trio's clock, so that in virtual time a call of minutes takes milliseconds.
+It sends frames of 20 ms in real time, with what the person says or silence. It plays the audio it receives in
+real time and sends a mark back when all audio before the mark was played. On `clear` it drops the rest and
+sends all marks back at once. All times are on Trio's clock, so in virtual time a call of minutes takes
+milliseconds.
 """
 
 from __future__ import annotations
@@ -41,47 +42,47 @@ NO_LATENCY = Latency(0)
 
 @frozen
 class Heard:
-    """A piece of audio that was played, from `at` on, in seconds of Trio's clock."""
+    """A piece of audio that was played from `at` on, in seconds of Trio's clock."""
 
     at: float
     audio: bytes
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the audio."""
         return len(self.audio) / PHONE_RATE
 
 
 @define(eq=False)
 class Telephone:
-    """One call. `run` it, and let the person `say` things, `press` keys and `hang_up`."""
+    """One call, which lasts as long as `run`. The person can `say` things, `press` keys and `hang_up`."""
 
     url: str
     started: Started
     open_stream: OpenStream = trio.open_tcp_stream
     jitter: Latency = NO_LATENCY
-    """How late frames and marks are on their way to the server."""
+    """How late frames and marks reach the server."""
     buffer_s: float = 0.0
-    """How late sound begins that arrives after silence: what is not heard by a `clear` never is."""
+    """How long audio that arrives after silence is delayed. A `clear` drops what has not sounded by then."""
     seed: int = 0
     heard: list[Heard] = Factory(list)
-    """What was played, piece by piece."""
+    """The pieces of audio that were played."""
     messages: list[StreamMessage] = Factory(list)
-    """What the server sent, but for audio."""
+    """The messages of the server other than audio."""
     frames: int = 0
-    """Pieces of audio that it sent."""
+    """The number of the server's audio messages."""
     flushed_marks: list[str] = Factory(list)
-    """Marks that went back because of a `clear`."""
+    """Marks that were sent back because of a `clear`."""
     over: trio.Event = Factory(trio.Event)
-    """The call has ended, by either side."""
+    """Set when the call has ended, by either side."""
     closed_by_server: bool = False
 
     _speech: deque[bytes] = field(factory=deque, init=False)
     _queue: deque[Media | Mark] = field(factory=deque, init=False)
-    """What is still to be played."""
+    """Audio and marks that were not played yet."""
     _playing_until: float = field(default=0.0, init=False)
     _waiting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    """For what sounds now to end."""
+    """Cancelled to end the sound that plays now."""
     _arrived: Signal = field(factory=Signal, init=False)
     _changed: Signal = field(factory=Signal, init=False)
     _outgoing: deque[tuple[float, StreamMessage]] = field(factory=deque, init=False)
@@ -98,7 +99,7 @@ class Telephone:
     # --- the person ---------------------------------------------------------------------------------------
 
     def say(self, samples: Samples, rate: int = PHONE_RATE) -> None:
-        """Say this after everything said before. A `rate` other than 8000 Hz must be a multiple of it."""
+        """Say this after what was said before. `rate` must be 8000 Hz or a multiple of it."""
         if rate % PHONE_RATE:
             raise ValueError(f"a telephone speaks at {PHONE_RATE} Hz, or a multiple of it, not at {rate} Hz")
         audio = to_mulaw(samples[:: rate // PHONE_RATE])
@@ -118,7 +119,7 @@ class Telephone:
         self._send(Stopped(self.started.call_sid))
 
     def cut(self) -> None:
-        """The connection breaks, without a word."""
+        """Break the connection without closing it."""
         self._cut.set()
 
     def heard_seconds(self, since: float = 0.0) -> float:
@@ -129,25 +130,26 @@ class Telephone:
         )
 
     def quiet_seconds(self) -> float:
-        """For how long nothing has been played: since the last sound, or since the call began."""
+        """How long nothing was played: since the last sound, or since the call began."""
         last = self.heard[-1] if self.heard else None
         return trio.current_time() - (last.at + last.seconds if last is not None else self._began_at)
 
     def heard_samples(self) -> Samples:
-        """All that was played, without the silence between."""
+        """All audio that was played, without the silence in between."""
         return from_mulaw(b"".join(piece.audio for piece in self.heard))
 
     async def until(self, happened: Callable[[], object]) -> None:
-        """Return once it has happened, or the call is over; asked after all that comes, goes or plays."""
+        """Return once `happened()` or the call is over; it is called after everything sent, received or
+        played."""
         while not happened() and not self.over.is_set():
             await self._changed.wait()
 
     # --- the call -----------------------------------------------------------------------------------------
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """The call from its stream's beginning to its end, by whichever side.
+        """Run the call from the opening of its stream until either side ends it.
 
-        Reports when the stream is open. Raises what `open_vendor_socket` raises if it cannot be.
+        Reports when the stream is open. Raises what `open_vendor_socket` raises.
         """
         try:
             async with open_vendor_socket(self.url, {}, open_stream=self._connect) as socket:
@@ -155,7 +157,7 @@ class Telephone:
                 self._send(self.started)
                 self._began_at = trio.current_time()
                 task_status.started()
-                await self._hold(socket)
+                await self._serve(socket)
         finally:
             self.over.set()
             self._change()
@@ -164,7 +166,7 @@ class Telephone:
         self._stream = await self.open_stream(host, port)
         return self._stream
 
-    async def _hold(self, socket: VendorSocket) -> None:
+    async def _serve(self, socket: VendorSocket) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, socket, nursery.cancel_scope)
             nursery.start_soon(self._speak)
@@ -172,20 +174,20 @@ class Telephone:
             nursery.start_soon(self._break, nursery.cancel_scope)
             try:
                 while True:
-                    self._take(read_stream_message(await socket.recv()))
+                    self._receive(read_stream_message(await socket.recv()))
             except (ConnectionClosed, trio.TooSlowError):
                 self.closed_by_server = True
             nursery.cancel_scope.cancel()
 
     async def _break(self, call: trio.CancelScope) -> None:
-        """Break the connection when somebody cuts it."""
+        """Wait for `cut`, and then break the connection."""
         await self._cut.wait()
         assert self._stream is not None
         await trio.aclose_forcefully(self._stream)
         call.cancel()
 
     async def _speak(self) -> None:
-        """A frame every 20 ms, for as long as the call lasts."""
+        """Send a frame every 20 ms, as long as the call lasts."""
         began, number = trio.current_time(), 0
         while True:
             number += 1
@@ -195,7 +197,7 @@ class Telephone:
             self._change()
 
     async def _write(self, socket: VendorSocket, call: trio.CancelScope) -> None:
-        """Messages in their order, none before its time; the stream closes after `stop`."""
+        """Write messages in order, none before its time; after `stop` the stream is closed."""
         while True:
             while not self._outgoing:
                 await self._to_send.wait()
@@ -205,7 +207,7 @@ class Telephone:
             try:
                 await socket.send(write_stream_message(message, self.started.stream_sid, self._sequence))
             except trio.BrokenResourceError:
-                return  # the reader sees it too
+                return  # the reader sees that too
             if isinstance(message, Stopped):
                 call.cancel()
 
@@ -216,9 +218,9 @@ class Telephone:
         self._outgoing.append((due, message))
         self._to_send.wake_all()
 
-    # --- what is played -----------------------------------------------------------------------------------
+    # --- playback -----------------------------------------------------------------------------------
 
-    def _take(self, message: StreamMessage) -> None:
+    def _receive(self, message: StreamMessage) -> None:
         match message:
             case Media():
                 self.frames += 1
@@ -243,7 +245,7 @@ class Telephone:
             self._send(mark)
 
     def _stop_playing(self) -> None:
-        """What sounds now sounds no longer."""
+        """End the sound that plays now."""
         now = trio.current_time()
         if self._playing_until > now:
             if self.heard:

@@ -1,8 +1,8 @@
-"""The simulated Twilio: its REST interface for calls, the calls it makes, and what it tells of them.
+"""The simulated Twilio: its REST interface for calls, the calls themselves, and its webhook requests.
 
-Calls are asked for in REST, or come from outside (`TelephoneNetwork.ring`). Either way the server's addresses
-are asked as Twilio asks them, signed with the account's auth token, and the TwiML that comes back is done:
-`<Connect><Stream>`, `<Reject>`, `<Hangup>` and, of a call that is redirected in REST, `<Dial>`.
+Calls are ordered through REST, or come from outside (`TelephoneNetwork.ring`). In both cases the simulator
+requests the server's addresses like Twilio, signed with the account's auth token, and performs the TwiML that
+it gets: `<Connect><Stream>`, `<Reject>`, `<Hangup>` and, in a call that REST redirects, `<Dial>`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import trio
 from attrs import Factory, define, field, frozen
 from websockets.exceptions import InvalidHandshake
 
-from adapters.simulators.people import Behaviour, Person, person_at, talk
 from adapters.simulators.script import Latency
 from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
+from adapters.simulators.telephone_people import Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 from adapters.tasks import Signal
 from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
@@ -36,9 +36,9 @@ CALL_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls/(?P<call>\w
 _JSON = {"content-type": "application/json"}
 _FORM = "application/x-www-form-urlencoded"
 _WEBHOOK_S = 15.0
-"""Twilio waits this long for an answer."""
+"""How long Twilio waits for an answer."""
 _OTHERS_TALK_S = 30.0
-"""Whoever a caller is connected to talks for so long."""
+"""How long a person talks whom a caller is connected to."""
 _OVER = ("completed", "busy", "no-answer", "failed", "canceled")
 _NOT_IN_PROGRESS = 21220
 
@@ -66,22 +66,22 @@ class SimulatedCall:
     ring_timeout_s: float = 60.0
     status: str = "queued"
     statuses: list[str] = Factory(list)
-    """All that it had, in order."""
+    """All statuses of the call, in order."""
     complaints: list[str] = Factory(list)
-    """What was wrong with the server's answers."""
+    """Errors in the server's answers."""
     telephone: Telephone | None = None
     dialled: list[str] = Factory(list)
-    """Whom it was connected to after a redirect."""
+    """The numbers that it was connected to after a redirect."""
     over: trio.Event = Factory(trio.Event)
     _ended: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    """Of whatever it does."""
+    """Cancelled to end the call."""
     _redirected: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    """Of what its TwiML says."""
+    """Cancelled to end what its TwiML says, after a redirect."""
     _goes_on: ElementTree.Element | None = field(default=None, init=False)
-    """With this TwiML, instead."""
+    """The TwiML that it goes on with after a redirect."""
 
     def fields(self) -> dict[str, str]:
-        """What Twilio tells of it in every request."""
+        """The fields about the call in every webhook request."""
         return {
             "CallSid": self.sid,
             "AccountSid": self.account_sid,
@@ -93,7 +93,7 @@ class SimulatedCall:
         }
 
     def as_json(self) -> str:
-        """As REST shows it."""
+        """The call as REST shows it."""
         return json.dumps(
             {
                 "sid": self.sid,
@@ -112,7 +112,7 @@ class SimulatedCall:
         self._ended.cancel()
 
     def redirect(self, document: ElementTree.Element) -> None:
-        """It goes on with other TwiML."""
+        """Go on with other TwiML."""
         self._goes_on = document
         self._redirected.cancel()
 
@@ -122,16 +122,16 @@ class SimulatedCall:
 
 @define(eq=False)
 class TelephoneNetwork:
-    """All calls, and the people they are made to and by."""
+    """All calls, and the people who make and answer them."""
 
     world: World
     nursery: trio.Nursery
     open_stream: OpenStream = trio.open_tcp_stream
-    """How the server that answers the calls is reached."""
+    """Connects to the server that answers the calls."""
     jitter: Latency = NO_LATENCY
-    """Of media streams."""
+    """The jitter of media streams."""
     talks: Talk | None = None
-    """What people do on the telephone, if not as the script says."""
+    """What people do on the telephone, if it is not what the script says."""
     calls: dict[str, SimulatedCall] = Factory(dict)
     _changed: Signal = Factory(Signal)
 
@@ -147,7 +147,7 @@ class TelephoneNetwork:
         return call
 
     def dial(self, account_sid: str, auth_token: str, form: Mapping[str, list[str]]) -> SimulatedCall:
-        """As REST asks."""
+        """Make a call that REST orders."""
 
         def first(name: str, default: str = "") -> str:
             return form.get(name, [default])[0]
@@ -179,7 +179,7 @@ class TelephoneNetwork:
         call.over.set()
 
     async def _receive(self, call: SimulatedCall) -> None:
-        """A call from outside."""
+        """Run a call from outside."""
         call.status = "ringing"
         document = await self._post(call, call.voice_url)
         if document is None:
@@ -192,7 +192,7 @@ class TelephoneNetwork:
             await self._becomes(call, "completed")
 
     async def _deliver(self, call: SimulatedCall) -> None:
-        """A call to somebody."""
+        """Run a call to somebody."""
         person = person_at(call.to)
         await self._becomes(call, "initiated")
         await trio.sleep(person.reached_after_s)
@@ -222,7 +222,7 @@ class TelephoneNetwork:
             await self._post(call, call.detection_url, found)
 
     async def _perform(self, call: SimulatedCall, document: ElementTree.Element, person: Person) -> None:
-        """Do what TwiML says, until it is done or the call ends."""
+        """Do what the TwiML says, until that is done or the call ends."""
         going_on: ElementTree.Element | None = document
         while going_on is not None:
             call._goes_on, call._redirected = None, trio.CancelScope()
@@ -234,7 +234,7 @@ class TelephoneNetwork:
             going_on = call._goes_on
 
     async def _connect(self, call: SimulatedCall, number: str) -> None:
-        """`<Dial>`: somebody answers and talks for a while, or nobody does; then nothing follows."""
+        """`<Dial>`: somebody answers and talks for a while, or nobody answers. Then the call ends."""
         call.dialled.append(number)
         self._change()
         if person_at(number).behaviour is Behaviour.ANSWERS:
@@ -260,7 +260,7 @@ class TelephoneNetwork:
             call.complaints.append(f"the media stream could not be opened: {group.exceptions[0]!r}")
 
     async def _becomes(self, call: SimulatedCall, status: str) -> None:
-        """Another status, which is told if it was asked for."""
+        """Give the call another status, and report it if that was asked for."""
         call.status = status
         call.statuses.append(status)
         self._change()
@@ -269,19 +269,19 @@ class TelephoneNetwork:
             await self._post(call, call.status_url)
 
     async def until(self, happened: Callable[[], object]) -> None:
-        """Return once it has happened; asked after every change of a call."""
+        """Return once `happened()`, which is called after every change of a call."""
         while not happened():
             await self._changed.wait()
 
     def _change(self) -> None:
         self._changed.wake_all()
 
-    # --- asking the server ---
+    # --- requests to the server ---
 
     async def _post(
         self, call: SimulatedCall, url: str, more: Mapping[str, str] | None = None
     ) -> ElementTree.Element | None:
-        """Ask as Twilio does; the TwiML of the answer, if there is any. What goes wrong is a complaint."""
+        """Make a webhook request; returns the TwiML of the answer, if any. Errors become complaints."""
         form = {**call.fields(), **(more or {})}
         headers = {SIGNATURE_HEADER: signature_of(url, form, call.auth_token), "content-type": _FORM}
         with trio.move_on_after(_WEBHOOK_S):
@@ -311,7 +311,7 @@ def _document(body: bytes, call: SimulatedCall) -> ElementTree.Element | None:
 async def ask(
     method: str, url: str, headers: Mapping[str, str], body: bytes, open_stream: OpenStream
 ) -> tuple[int, bytes]:
-    """One request on a connection of its own: the answer's status and body.
+    """Make one request on a connection of its own; returns status and body of the answer.
 
     Raises `OSError`, `h11.RemoteProtocolError` or `trio.BrokenResourceError`.
     """
@@ -347,14 +347,14 @@ async def ask(
 
 @frozen
 class Account:
-    """Who asks."""
+    """The account that a request is for."""
 
     sid: str
     token: str
 
 
 def refuse(status: int, reason: str, session: Session, code: int | None = None) -> RefusalError:
-    """The way in which Twilio turns a request away."""
+    """A refusal as Twilio sends it."""
     del session
     usual = {401: 20003, 404: 20404, 429: 20429}.get(status, 20001 if status < 500 else 20500)
     error = {
@@ -386,7 +386,7 @@ def _account(head: Head) -> Account | None:
 
 
 async def serve(session: Session, wire: HttpWire, head: Head, body: bytes, network: TelephoneNetwork) -> None:
-    """Calls.json and Calls/{sid}.json. Raises `RefusalError`, `HangupError`."""
+    """Serve Calls.json and Calls/{sid}.json. Raises `RefusalError`, `HangupError`."""
     form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
     session.exchange.body = {name: value[0] if len(value) == 1 else value for name, value in form.items()}
     account = _account(head)
@@ -429,7 +429,7 @@ def _check_order(form: Mapping[str, list[str]], session: Session) -> None:
 
 
 def route_of(method: str, path: str) -> str | None:
-    """The name of a route by which scenarios know it; None if it is none of Twilio's."""
+    """The name of the route in scenarios; None if it is not one of Twilio's."""
     if method == "POST" and CALLS_PATH.fullmatch(path):
         return "twilio.calls"
     return "twilio.call" if method in ("GET", "POST") and CALL_PATH.fullmatch(path) else None

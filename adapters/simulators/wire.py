@@ -1,4 +1,4 @@
-"""The wire of a simulated vendor: HTTP and WebSocket on one stream, and all that can go wrong on it."""
+"""The connection to a simulated vendor: HTTP and WebSocket on one stream, with the planned faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from adapters.simulators.faults import Fault, FaultKind
 
 MOST_HEAD_BYTES = 32 * 1024
 HALF_OPEN_SECONDS = 30.0
-"""A half-open connection cannot see its client leave: it is dropped after this."""
+"""A half-open connection is dropped after this, since it cannot detect that its client is gone."""
 _READ = 65536
 _CLOSE_SECONDS = 1.0
 
@@ -36,17 +36,17 @@ class Head:
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    """Lower-case names."""
+    """Names are in lower case."""
     target: str = ""
 
     @property
     def upgrades(self) -> bool:
-        """Whether it asks for a WebSocket."""
+        """Whether the request asks for a WebSocket."""
         return self.headers.get("upgrade", "").lower() == "websocket"
 
     @property
     def key(self) -> str:
-        """The key that the request carries in its `authorization`; empty if there is none."""
+        """The key in the `authorization` of the request; empty if there is none."""
         return self.headers.get("authorization", "").partition(" ")[2].strip()
 
 
@@ -60,11 +60,11 @@ class RefusalError(Exception):
 
 
 class HangupError(Exception):
-    """The connection is gone: by the client's will, or by a fault."""
+    """The connection is gone: the client closed it, or a fault did."""
 
 
 class ByteStream:
-    """The bytes of a connection, in both directions, with the faults of that level."""
+    """The bytes of a connection, in both directions, with faults at that level."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -82,7 +82,7 @@ class ByteStream:
             raise HangupError from None
 
     async def send(self, data: bytes) -> None:
-        """All of it, or drop by drop. Raises `HangupError`."""
+        """Send the bytes, at once or a few at a time. Raises `HangupError`."""
         async with self._lock:
             try:
                 if self.drip is None:
@@ -95,11 +95,11 @@ class ByteStream:
                 raise HangupError from None
 
     def stop_reading(self) -> None:
-        """Nothing is read from now on, for as long as the connection lasts."""
+        """Read nothing from now on, as long as the connection lasts."""
         self._paused = trio.Event()
 
     async def reset(self) -> None:
-        """End the connection so that the client gets a reset instead of an end. Raises `HangupError`."""
+        """Reset the connection instead of closing it. Raises `HangupError`."""
         if isinstance(self._stream, trio.SocketStream):
             no_lingering = struct.pack("ii", 1, 0)
             self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_lingering)
@@ -108,7 +108,7 @@ class ByteStream:
 
 
 class Wire(Protocol):
-    """Where messages go out: a WebSocket, or the body of a streamed answer."""
+    """Where messages are sent: a WebSocket, or the body of a streamed answer."""
 
     bytes: ByteStream
 
@@ -118,7 +118,7 @@ class Wire(Protocol):
 
 
 class Outlet:
-    """Sends messages, with the faults that were planned for this connection."""
+    """Sends messages, with the faults that are planned for the connection."""
 
     def __init__(self, wire: Wire, faults: tuple[Fault, ...], unknown_message: str, malformed: str) -> None:
         self.sent = 0
@@ -129,7 +129,7 @@ class Outlet:
         self._held: str | None = None
 
     async def send(self, message: str) -> None:
-        """The next message. Raises `HangupError`."""
+        """Send the next message. Raises `HangupError`."""
         number, self.sent = self.sent, self.sent + 1
         for fault in self._faults:
             if number >= fault.after:
@@ -150,13 +150,13 @@ class Outlet:
         await self.release()
 
     async def release(self) -> None:
-        """Send what was held back, if anything is. Raises `HangupError`."""
+        """Send the message that was delayed, if any. Raises `HangupError`."""
         held, self._held = self._held, None
         if held is not None:
             await self._wire.send_message(held)
 
     async def before_any(self) -> None:
-        """The faults that strike before the first message. Raises `HangupError`."""
+        """Let the faults happen that come before the first message. Raises `HangupError`."""
         for fault in self._faults:
             if fault.after == 0:
                 await self._end(fault)
@@ -178,7 +178,7 @@ class Outlet:
 
 
 class WebSocketWire:
-    """The vendor's end of a WebSocket; the protocol is spoken by `websockets`."""
+    """The vendor's end of a WebSocket, with the protocol implementation of `websockets`."""
 
     def __init__(self, stream: ByteStream) -> None:
         self.bytes = stream
@@ -188,7 +188,7 @@ class WebSocketWire:
         self._over = trio.Event()
 
     async def accept(self, head: bytes) -> None:
-        """Open the WebSocket that the bytes of a request's head ask for. Raises `HangupError`."""
+        """Accept the WebSocket that a request asks for, given the bytes of its head. Raises `HangupError`."""
         self._protocol.receive_data(head)
         requests = self._protocol.events_received()
         if not requests or not isinstance(requests[0], UpgradeRequest):
@@ -200,7 +200,7 @@ class WebSocketWire:
             raise HangupError
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """What the client sends, until it hangs up. Raises `HangupError`."""
+        """The client's messages, until it hangs up. Raises `HangupError`."""
         try:
             while data := await self.bytes.receive():
                 self._protocol.receive_data(data)
@@ -215,7 +215,7 @@ class WebSocketWire:
             self._over.set()
 
     async def send_message(self, message: str) -> None:
-        """A text frame. Raises `HangupError`."""
+        """Send a text frame. Raises `HangupError`."""
         try:
             self._protocol.send_text(message.encode())
         except InvalidState:
@@ -223,7 +223,7 @@ class WebSocketWire:
         await self._flush()
 
     async def close(self, code: int, reason: str) -> None:
-        """Close with a code; waits a moment for the client to answer. Raises `HangupError`."""
+        """Close with a code, and wait a moment for the client's answer. Raises `HangupError`."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
             await self._flush()
@@ -250,7 +250,7 @@ class WebSocketWire:
 
 
 class HttpWire:
-    """The vendor's end of an HTTP connection; the protocol is spoken by `h11`."""
+    """The vendor's end of an HTTP connection, with the protocol implementation of `h11`."""
 
     def __init__(self, stream: ByteStream, head: bytes) -> None:
         self.bytes = stream
@@ -282,41 +282,41 @@ class HttpWire:
                 return None
 
     async def watch_for_hangup(self, scope: trio.CancelScope) -> None:
-        """Cancel `scope` when the client goes away while it is being answered."""
+        """Cancel `scope` when the client goes away while it is answered."""
         try:
             while data := await self.bytes.receive():
                 self._connection.receive_data(data)
         except HangupError:
-            pass  # a reset says the same as an end
+            pass  # a reset means the same as an end
         scope.cancel()
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of the answer. Raises `HangupError`."""
+        """Send the head of the answer. Raises `HangupError`."""
         reason = HTTPStatus(status).phrase.encode() if status in set(HTTPStatus) else b""
         response = h11.Response(status_code=status, headers=list(headers.items()), reason=reason)
         await self._send(response)
 
     async def send_message(self, message: str) -> None:
-        """A piece of the answer's body. Raises `HangupError`."""
+        """Send a piece of the answer's body. Raises `HangupError`."""
         await self._send(h11.Data(data=message.encode()))
 
     async def send_bytes(self, data: bytes) -> None:
-        """A piece of the answer's body. Raises `HangupError`."""
+        """Send a piece of the answer's body. Raises `HangupError`."""
         await self._send(h11.Data(data=data))
 
     async def finish(self) -> None:
-        """The end of the answer. Raises `HangupError`."""
+        """End the answer. Raises `HangupError`."""
         await self._send(h11.EndOfMessage())
 
     async def reply(self, status: int, body: str, headers: Mapping[str, str]) -> None:
-        """A whole answer. Raises `HangupError`."""
+        """Send a whole answer. Raises `HangupError`."""
         content = body.encode()
         await self.begin(status, {**headers, "content-length": str(len(content))})
         await self.send_bytes(content)
         await self.finish()
 
     async def close(self, code: int, reason: str) -> None:
-        """Break the answer off. Raises `HangupError`."""
+        """Break off the answer. Raises `HangupError`."""
         del code, reason  # HTTP has none
         await trio.lowlevel.checkpoint()
         raise HangupError
@@ -326,7 +326,7 @@ class HttpWire:
 
 
 async def read_head(stream: ByteStream) -> bytes:
-    """The bytes of a connection's first request, up to the end of its head at least. Raises `HangupError`."""
+    """The bytes of the first request, at least up to the end of its head. Raises `HangupError`."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = await stream.receive()
@@ -337,7 +337,7 @@ async def read_head(stream: ByteStream) -> bytes:
 
 
 def parse_head(data: bytes) -> Head:
-    """Raises `HangupError` for what is no HTTP."""
+    """The head of a request. Raises `HangupError` if it is not HTTP."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_HEAD_BYTES)
     connection.receive_data(data)
     try:

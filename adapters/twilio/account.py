@@ -1,7 +1,8 @@
-"""A Twilio account: its REST interface for calls, through Twilio's SDK on a Trio HTTP client.
+"""A Twilio account: the REST interface that places, redirects and ends calls, on Twilio's SDK and Trio.
 
-The SDK's own HTTP clients block a thread or want asyncio; its asynchronous methods only await what the client
-it is given returns, so ours is `httpx2`'s. Nothing is ever asked twice: a call must not be placed twice.
+The SDK's own HTTP clients block a thread or need asyncio. Its asynchronous methods only await what the given
+client returns, so it is given a client on `httpx2`. No request is repeated, since a call must not be placed
+twice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from adapters.printable import printable
 from machines.facts import ErrorClass
 
 TIMEOUT_S = 10.0
-"""For a whole request; Twilio answers within a second."""
+"""For a whole request. Twilio usually answers within a second."""
 _BY_STATUS: Mapping[int, ErrorClass] = {
     401: ErrorClass.AUTH,
     403: ErrorClass.AUTH,
@@ -32,11 +33,11 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
     429: ErrorClass.RATE_LIMIT,
     504: ErrorClass.TIMEOUT,
 }
-"""All other 4xx will fail again; all other 5xx may not."""
+"""By HTTP status. All other 4xx are fatal, all other 5xx transient."""
 _NOT_IN_PROGRESS = 21220
-"""Twilio's error code for a call that is over already."""
+"""Twilio's error code for a call that is already over."""
 _CAUGHT = (TwilioException, httpx2.HTTPError, ValueError)
-"""What the SDK and its HTTP client raise; `ValueError` for what is no JSON."""
+"""What the SDK and its HTTP client raise; `ValueError` for an answer that is not JSON."""
 CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
 
 
@@ -47,9 +48,9 @@ class Order:
     to: str
     from_: str
     voice_url: str
-    """Twilio asks there what to do once somebody answers."""
+    """Twilio requests it when somebody answers, to learn what to do."""
     status_url: str
-    """It reports there how the call goes."""
+    """Twilio reports there how the call goes."""
     ring_timeout_s: int
     machine_detection: bool
 
@@ -63,7 +64,7 @@ class TwilioAccount:
     """Places calls, redirects them and hangs them up."""
 
     def __init__(self, http: httpx2.AsyncClient, account_sid: str, auth_token: str, base_url: str) -> None:
-        """`base_url` is where the REST interface is: Twilio's, or a simulator's."""
+        """`base_url` is the address of the REST interface: Twilio's, or a simulator's."""
         self._token = auth_token
         self._client = Client(account_sid, auth_token, http_client=_TrioHttpClient(http, base_url))
 
@@ -71,7 +72,7 @@ class TwilioAccount:
         """Have Twilio dial; returns the call's SID. Raises `ProviderError`."""
         detection: dict[str, Any] = {}
         if order.machine_detection:
-            # Found out beside the call, so that a person is not kept waiting.
+            # Detection runs beside the call, so that a person is not kept waiting.
             detection = {
                 "machine_detection": "Enable",
                 "async_amd": "true",
@@ -94,14 +95,14 @@ class TwilioAccount:
         return str(call.sid)
 
     async def redirect(self, call_sid: str, twiml: str) -> bool:
-        """Have Twilio go on with a call as `twiml` says; False if it was over already.
+        """Have Twilio continue a call as `twiml` says; returns False if the call was already over.
 
-        A media stream of the call is closed by that. Raises `ProviderError`.
+        Twilio closes the media stream of the call. Raises `ProviderError`.
         """
         return await self._update(call_sid, twiml=twiml) is not None
 
     async def hang_up(self, call_sid: str) -> str | None:
-        """End a call, or cancel one that rings; returns its status then, None if it was over already.
+        """End a call, or cancel one that rings. Returns its status then; None if it was already over.
 
         Raises `ProviderError`.
         """
@@ -135,7 +136,7 @@ class TwilioAccount:
 
 
 class _TrioHttpClient(AsyncHttpClient):  # type: ignore[misc]
-    """What the SDK makes its requests with."""
+    """The HTTP client of the SDK, on Trio."""
 
     def __init__(self, http: httpx2.AsyncClient, base_url: str) -> None:
         super().__init__(logging.getLogger("twilio.http"), is_async=True)
@@ -153,7 +154,7 @@ class _TrioHttpClient(AsyncHttpClient):  # type: ignore[misc]
         timeout: float | None = None,  # noqa: ASYNC109 - as the SDK has it
         allow_redirects: bool = False,
     ) -> Response:
-        """One request, to the place that the account's base URL names. Raises `httpx2.HTTPError`."""
+        """Make one request, at the account's base URL. Raises `httpx2.HTTPError`."""
         parts = urlsplit(uri)
         path = self._base.path.rstrip("/") + parts.path
         url = urlunsplit((self._base.scheme, self._base.netloc, path, parts.query, ""))

@@ -1,4 +1,4 @@
-"""The tones of a telephone's keys (DTMF, ITU-T Q.23 and Q.24), spoken like a voice speaks an answer."""
+"""DTMF: the tones of a telephone's keys (ITU-T Q.23 and Q.24), as audio and as a `SpeechStream`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from attrs import Factory, define
 from adapters.interfaces import Samples, SegmentEnd, SpokenAudio
 
 KEYS = re.compile(r"[0-9A-D*#]+")
-"""What can be pressed, one key after the other."""
+"""Keys that can be pressed, one after the other."""
 TONE_MS = 120
 PAUSE_MS = 80
-"""After each tone. A receiver needs 40 ms of each; many are slow."""
+"""Length of the silence after each tone. A receiver needs 40 ms of tone and of silence; many are slow."""
 AMPLITUDE = 0.3
-"""Of each of the two tones of a key; 1 is the loudest that there is."""
+"""Amplitude of each of the two tones of a key; 1 is full scale."""
 _LOW = (697, 770, 852, 941)
 _HIGH = (1209, 1336, 1477, 1633)
-"""Hz: the rows and columns of the keypad."""
+"""Frequencies of the rows and columns of the keypad, in Hz."""
 _PAD = ("123A", "456B", "789C", "*0#D")
 _FREQUENCIES = {
     key: (low, high)
@@ -30,9 +30,9 @@ _FREQUENCIES = {
 
 
 def tones(keys: str, rate: int) -> Samples:
-    """The sound of keys that are pressed one after the other, at `rate` Hz.
+    """The tones of keys pressed one after the other, at `rate` Hz.
 
-    Raises `KeyError` for what is no key.
+    Raises `KeyError` for a character that is not a key.
     """
     seconds = np.arange(rate * TONE_MS // 1000) / rate
     pause = np.zeros(rate * PAUSE_MS // 1000, np.int16)

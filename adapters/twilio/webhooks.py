@@ -1,4 +1,4 @@
-"""What Twilio asks over HTTP and is answered: signatures, and TwiML."""
+"""Twilio's webhooks: signatures of its requests, and TwiML for the answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TWIML_TYPE = "text/xml"
 
 
 def is_signed(url: str, form: Any, signature: str | None, auth_token: str) -> bool:
-    """Whether Twilio made this request: to `url`, query and all, with these form fields.
+    """Whether Twilio made this request, to `url` (with its query) and with these form fields.
 
     `form` is a mapping, or a multi-dictionary with `getlist`.
     """
@@ -21,7 +21,7 @@ def is_signed(url: str, form: Any, signature: str | None, auth_token: str) -> bo
 
 
 def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
-    """As Twilio signs a request; for whoever plays Twilio."""
+    """The signature that Twilio gives a request. For simulators of Twilio."""
     return str(RequestValidator(auth_token).compute_signature(url, form))
 
 
@@ -35,17 +35,17 @@ def connect_stream(url: str, parameters: Mapping[str, str]) -> str:
 
 
 def reject_as_busy() -> str:
-    """TwiML for a call that is not taken, and not paid for."""
+    """TwiML that rejects a call as busy, which costs nothing."""
     return str(VoiceResponse().append(Reject(reason="busy")))
 
 
 def hang_up() -> str:
-    """TwiML for a call that is over on our side."""
+    """TwiML that hangs up."""
     return str(VoiceResponse().append(Hangup()))
 
 
 def dial(number: str, caller_id: str | None = None) -> str:
-    """TwiML that connects the caller to `number`, which is shown `caller_id`: without, the caller's own."""
+    """TwiML that connects the caller to `number`, which sees `caller_id`, or the caller's own number."""
     connected = Dial(caller_id=caller_id)
     connected.number(number)
     return str(VoiceResponse().append(connected))

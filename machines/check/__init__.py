@@ -1,4 +1,4 @@
-"""The exhaustive check: every configuration of bounded models of a call, with the invariants held in each."""
+"""The exhaustive check: visits every configuration of bounded models of a call, and checks the invariants."""
 
 from machines.check.walk import (
     Report,

@@ -1,4 +1,4 @@
-"""The abstraction: two configurations with the same key behave alike, as far as guards and invariants see."""
+"""The abstraction: configurations with the same key behave alike, as far as guards and invariants can see."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from machines.system import ConversationSystem
 Key = Callable[[ConversationSystem, ObservedState], Hashable]
 
 MOST_FAILURES = 3
-"""Failed answers in a row, beyond which more make no difference."""
+"""More failed answers in a row than this make no difference."""
 
 
 def conversation_key(system: ConversationSystem, observed: ObservedState) -> Hashable:
-    """The conversation machine alone: its links can be up or down at any time. No guard reads the history."""
+    """The key of the conversation machine without its links, which can go up and down at any time.
+
+    The history is left out: no guard reads it.
+    """
     context = system.conversation.context
     if system.conversation.state in ("closing", "ended"):
         return system.conversation.state, context.end_reason, _observed(observed)
@@ -63,14 +66,14 @@ def _turn(context: Context) -> Hashable:
 
 
 def _continuation(context: Context) -> Hashable:
-    """Without words being awaited, all that matters is whether the caller speaks."""
+    """While no words are awaited, all that matters is whether the caller speaks."""
     if context.turns.awaited is not None:
         return context.turns.continuation
     return context.turns.continuation is Continuation.SPEAKING
 
 
 def _speculation(context: Context) -> Hashable:
-    """What was asked in advance; the offers have one wording for whole turns."""
+    """The speculative answer. The enabled facts have only one wording for a whole turn, `WORDS`."""
     same = context.turns.join(WORDS) == context.speculation.words
     return context.speculation.count, same, bool(context.speculation.segments)
 
@@ -79,7 +82,7 @@ def _answer(context: Context) -> Hashable:
     spoken = context.answer.speech_open is not None
     return (
         context.answer.generation_open is None,
-        # How often the model was asked matters as long as it may be asked again.
+        # The number of requests matters as long as another one may be made.
         None if spoken and context.answer.generation_open is None else context.answer.requests,
         min(context.answer.failures, MOST_FAILURES),
         context.turns.nudges,
@@ -101,7 +104,7 @@ def _answer(context: Context) -> Hashable:
 
 
 def _calls(context: Context) -> Hashable:
-    """Of tools. How they are numbered, and what they gave, nobody asks."""
+    """Tool calls. Numbers and results are left out: no guard reads them."""
     if not context.policy.tools:
         return None
     awaited = {each.number for each in context.newest_calls()}
@@ -119,7 +122,7 @@ def _calls(context: Context) -> Hashable:
 
 
 def _nearly_said(context: Context) -> bool:
-    """A mere "go on" that comes then is a reply."""
+    """Whether a backchannel would count as a reply now."""
     known = context.answer.generation_open is None and context.answer.ledger.every_segment_voiced()
     return known and context.answer.ledger.remaining_ms(at_ms=0) <= context.policy.backchannel_end_ms
 
@@ -132,11 +135,11 @@ def _playback(ledger: PlaybackLedger) -> Hashable:
 
 def _observed(observed: ObservedState) -> Hashable:
     lengths = tuple(map(len, (observed.generating, observed.speaking, observed.waiting, observed.calls)))
-    return lengths, observed.held, observed.over
+    return lengths, observed.paused, observed.over
 
 
 def link_key(system: ConversationSystem, observed: ObservedState) -> Hashable:
-    """The conversation's coming up and going down, with all its links. Model and voice are alike."""
+    """The key of a call with all its links, while it connects or ends. LLM and TTS are interchangeable."""
     context = system.conversation.context
     stt, llm, tts = (_link(system, role) for role in (Role.STT, Role.LLM, Role.TTS))
     return (

@@ -1,7 +1,7 @@
-"""The offers: which facts can happen at a moment, as far as any guard or action tells them apart.
+"""The enabled facts: what can happen in a configuration, as far as any guard or action tells it apart.
 
-Each event is offered about what is current, about what is not, and about what never was; texts are words or
-nothing; playback stands at nothing, in the middle, or at the end.
+Each event is enabled about what is current, about what is over, and about what never existed. Texts are words
+or empty. Playback is at the beginning, in the middle or at the end.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from machines.tools import ToolCall
 EnabledFacts = Callable[[ConversationSystem, ObservedState], Iterator[Fact]]
 
 UNKNOWN = 10**6
-"""A number that nothing bears."""
+"""A number that nothing has."""
 PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
 FATAL = ProviderFailure(ErrorClass.FATAL, "no such model")
 WORDS = "well"
-"""What the caller says; see `MURMUR`."""
+"""The caller's words that are not a backchannel."""
 MURMUR = "mhm"
-"""What says nothing but "go on"."""
+"""The caller's backchannel."""
 SEGMENT_MS = 1000.0
-"""How long a segment's audio is."""
+"""The length of each segment's audio."""
 MOST_SEGMENTS = 2
 MOST_WAITING = 1
 """How many requests may wait for an answer."""
 MOST_CALLS = 2
-"""How many calls of tools may be running."""
+"""How many tool calls may be running."""
 MOST_QUEUED = 1
-"""How many turns may wait for their words while another is answered."""
+"""How many turns may wait for their words while another one is answered."""
 
 
 def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """Everything about answers, to a caller who ends turns by hand.
+    """All facts about answers, to a caller who ends turns by hand.
 
-    The model may call a tool at first. Everything is offered while the call is waited for; once the caller
-    goes on, and in the answer that follows, little: that is for other walks.
+    The model may ask for one tool call at first. All facts are enabled while its result is awaited. Once the
+    caller goes on, and in the answer after the call, few are: other walks cover the rest.
     """
     state, context = system.conversation.state, system.conversation.context
     if (
@@ -67,20 +67,20 @@ def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) ->
 
 
 def turn_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """Everything about turns; every answer is one segment, and nobody has another provider.
+    """All facts about turns. Every answer is one segment, and no role has another provider.
 
-    The model begins every answer, at the second request: what follows if not has nothing to do with turns.
+    The model gives an answer at the second request at the latest: its failures have nothing to do with turns.
     """
-    # One that is held goes on being generated.
-    segments = MOST_SEGMENTS if observed.held else 1
-    offers = _conversation(system, observed, tuple(TurnMode), (False,), segments)
-    yield from _with_few_failures(system, offers)
+    # The model goes on generating a paused answer.
+    segments = MOST_SEGMENTS if observed.paused else 1
+    enabled = _conversation(system, observed, tuple(TurnMode), (False,), segments)
+    yield from _with_few_failures(system, enabled)
 
 
-def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> Iterator[Fact]:
-    """Facts without those by which an answer fails, but for one request, and for one that is held.
+def _with_few_failures(system: ConversationSystem, enabled: Iterator[Fact]) -> Iterator[Fact]:
+    """The facts without those by which an answer fails. The first request may fail, and a paused answer.
 
-    That request fails where nothing waits: what waits does not know of requests.
+    The first request fails only while nothing waits, since whatever waits does not depend on requests.
     """
     state, context = system.conversation.state, system.conversation.context
     waiting = context.host_utterances or context.turns.queue or context.turns.queued
@@ -92,7 +92,7 @@ def _with_few_failures(system: ConversationSystem, offers: Iterator[Fact]) -> It
         left_out = (facts.GenerationFinished, facts.GenerationFailed, facts.DeadlinePassed)
     elif state == "speaking":
         left_out = (facts.SynthesisFailed, facts.DeadlinePassed)
-    for fact in offers:
+    for fact in enabled:
         if not isinstance(fact, left_out) or fact == first_request:
             yield fact
 
@@ -104,7 +104,7 @@ def _conversation(
     fallbacks: tuple[bool, ...] | None,
     most_segments: int,
 ) -> Iterator[Fact]:
-    """Everything that the conversation machine can be told, its links' news included."""
+    """All facts that the conversation machine can get, those about its links included."""
     context = system.conversation.context
     yield from _links(context, fallbacks, connecting=system.conversation.state == "connecting")
     yield from _hands(context, observed, modes, asking=True)
@@ -118,7 +118,7 @@ def _conversation(
 
 
 def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """At once what the other walks of the conversation offer one by one; links of every role come and go."""
+    """All facts of the other walks of the conversation together. Links of every role come and go."""
     context = system.conversation.context
     fallbacks = (False, True) if not context.links.up else None
     everything = _conversation(system, observed, tuple(TurnMode), fallbacks, MOST_SEGMENTS)
@@ -142,13 +142,13 @@ def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> It
 
 
 def host_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """What bears on what a host wants said, and on answers of which some can be interrupted."""
+    """The facts that matter for host utterances, where only some answers can be interrupted."""
     yield from _with_few_failures(system, queue_enabled_facts(system, observed))
     context = system.conversation.context
     if system.conversation.state == "speculating":
         yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
     if (context.turns.queue or context.turns.queued) and system.conversation.state != "quiet":
-        # What waits first, a text of the host or a turn of the caller, makes no difference later.
+        # Whether a host utterance or a turn came first makes no difference later.
         return
     if system.conversation.state == "quiet":
         yield facts.SayRequested(HOSTS_TEXT, SayMode.WHEN_IDLE)
@@ -158,11 +158,11 @@ def host_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
 
 
 def tool_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """What bears on calls of tools that can be overtaken: by the caller's voice or hand, or by a host.
+    """The facts that matter for tool calls that the caller's voice or hand, or a host, can interrupt.
 
-    The caller's turns begin by voice and end when they have lasted too long; every answer is one segment.
-    The model asks for one call, or for two; behind one that was overtaken only another of the same tool.
-    Hosts cut in on calls of one tool, while nothing else was said. Links stay up or are lost for good.
+    The caller's turns begin by voice and end when they have lasted too long. Every answer is one segment. The
+    model asks for one call or for two; after one that was given up, only for another of the same tool. Hosts
+    interrupt calls of one tool only, while nothing else was said. Links stay up or are lost for good.
     """
     state, context = system.conversation.state, system.conversation.context
     yield from _around_calls(system)
@@ -183,9 +183,9 @@ def tool_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
 
 
 def blocking_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """What bears on calls during which voice interrupts nothing, and the turns that wait meanwhile.
+    """The facts that matter for tool calls that voice does not interrupt, and for turns that wait meanwhile.
 
-    Otherwise as for `tool_enabled_facts`, with one call at a time.
+    All else is as in `tool_enabled_facts`, with one call at a time.
     """
     context = system.conversation.context
     yield from _around_calls(system)
@@ -243,10 +243,10 @@ def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
 
 
 def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """What bears on turns that wait for an answer to end. The rest is offered where none wait.
+    """The facts that matter for turns that wait for the end of an answer. Other facts only while none waits.
 
-    Links stay up or are lost for good; the caller keeps to one turn mode, the automatic one where a host has
-    something to say; every answer is one segment, heard or not; the voice fails only for good.
+    Links stay up or are lost for good. The caller keeps to one turn mode, the automatic one if there is a
+    host. Every answer is one segment, heard or not. Text to speech fails only for good.
     """
     context = system.conversation.context
     connecting = system.conversation.state == "connecting"
@@ -256,7 +256,7 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
     yield facts.LinkDown(Role.STT, PASSING)
     yield from _keys(context)
     modes = tuple(TurnMode) if context.policy.max_host_utterances == 0 else (TurnMode.AUTOMATIC,)
-    # Hosts do without requests, to keep the walk short.
+    # With a host there are no requests, to keep the walk short.
     asking = context.policy.max_host_utterances == 0
     yield from _hands(context, observed, modes if connecting else (context.recording.mode,), asking=asking)
     yield from _voice(context, observed)
@@ -288,9 +288,9 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
 
 
 def _links(context: Context, fallbacks: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
-    """Either every role has another provider or none has: as it has been, without `fallbacks`."""
+    """Either all roles have another provider or none has. Without `fallbacks` this stays as it is."""
     fallbacks = fallbacks or (bool(context.links.fallbacks_ready),)
-    # Whether the caller can be told of a loss is told apart by the role that is lost.
+    # Whether the caller can be told of a loss depends on the role that is lost.
     for role in tuple(Role) if connecting else (Role.LLM,):
         for fallback_ready in fallbacks:
             yield facts.LinkUp(role, fallback_ready)
@@ -304,7 +304,7 @@ def _hands(
     context: Context, observed: ObservedState, modes: tuple[TurnMode, ...], *, asking: bool
 ) -> Iterator[Fact]:
     request = Request("request", f"after {len(observed.asked)} answers, {len(observed.waiting)} waiting")
-    # When the call is over nobody reads requests any more.
+    # Nobody reads requests after the end of the call.
     asking = asking and len(observed.waiting) < MOST_WAITING and not observed.over
     requests = (None, request) if asking else (None,)
     for each in requests:
@@ -317,13 +317,13 @@ def _hands(
 
 
 def _room_for_a_turn(context: Context) -> bool:
-    """Another one may wait while an answer is given; not behind a text of the host, which waits by itself."""
+    """Whether another turn may wait. None does behind a host utterance, which waits by itself."""
     waits = context.host_utterances and context.answer.speech_open is not None
     return len(context.turns.queued) < MOST_QUEUED and not waits
 
 
 def _keys(context: Context) -> Iterator[Fact]:
-    """Of the telephone."""
+    """The keys of the telephone."""
     yield facts.DigitPressed("5")
     if context.turns.digits:
         yield facts.DigitPressed("#")
@@ -333,7 +333,7 @@ def _voice(context: Context, observed: ObservedState) -> Iterator[Fact]:
     yield facts.SpeechStarted()
     if _room_for_a_turn(context):
         yield facts.SpeechStopped(speech_ms=300)
-    if observed.held:
+    if observed.paused:
         yield facts.SpeechStopped(speech_ms=100)
 
 
@@ -351,11 +351,11 @@ def _words(context: Context) -> Iterator[Fact]:
 
 
 def _texts(context: Context, turn: int) -> tuple[str, ...]:
-    """Where words interrupt an answer, it matters whether they say anything."""
+    """The texts of a turn. A backchannel is one of them where words can interrupt an answer."""
     if turn == UNKNOWN:
         return (WORDS,)
-    weighed = context.answer.speech_open is not None and context.policy.barge_in_min_words > 0
-    return (WORDS, MURMUR, "") if weighed else (WORDS, "")
+    words_can_interrupt = context.answer.speech_open is not None and context.policy.barge_in_min_words > 0
+    return (WORDS, MURMUR, "") if words_can_interrupt else (WORDS, "")
 
 
 def _model(context: Context, most_segments: int) -> Iterator[Fact]:
@@ -403,7 +403,7 @@ def _time(context: Context) -> Iterator[Fact]:
     for number in _numbers(context.deadline_armed):
         yield facts.DeadlinePassed(number)
     if context.deadline_armed is not None and context.answer.generation_open is not None:
-        # Late enough for the model to be what everybody waits for, and for the whole answer to be too long.
+        # The first is late enough for the model to have stalled, the second for the answer to be too long.
         yield facts.DeadlinePassed(context.deadline_armed, at_ms=context.model_due_at())
         over = context.answer.thinking_began + context.policy.answer_timeout_ms
         yield facts.DeadlinePassed(context.deadline_armed, at_ms=over)
@@ -415,7 +415,7 @@ def _numbers(*current: int | None) -> tuple[int, ...]:
 
 
 def link_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """Everything that the links can be told, and what of the conversation bears on them."""
+    """All facts that the links can get, and those of the conversation that matter for links."""
     for role, driver in system.links.items():
         yield from _link(role, driver.context)
     conversation = system.conversation
@@ -429,7 +429,7 @@ def link_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
 
 
 def one_link_enabled_facts(system: ConversationSystem, _: ObservedState) -> Iterator[Fact]:
-    """Everything that the speech-to-text link can be told, and the end."""
+    """All facts that the speech-to-text link can get, and the end of the call."""
     context = system.links[Role.STT].context
     yield from _link(Role.STT, context)
     for provider in range(context.providers):

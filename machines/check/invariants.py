@@ -1,4 +1,4 @@
-"""The invariants: what must hold at every moment of every call. Each says what is wrong, or nothing."""
+"""The invariants: what must hold at every moment of every call. Each returns what is wrong, or None."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from machines.tools import OnInterruption
 CONVERSATION = "conversation"
 LISTENING = frozenset({"quiet", "hearing", "endpointing", "speculating", "keypad", "finalizing"})
 HOSTS_TEXT = "By the way."
-"""What hosts want said, where the check plays one."""
+"""The text of every host utterance in the check."""
 BY_HAND = facts.InterruptRequested | facts.SayRequested
-"""What interrupts otherwise than by voice."""
+"""Facts that interrupt an answer by other means than voice."""
 FIRST_WORD_MS = 600
-"""In so much audio a word was said; in less, the first one may have been cut, and is said again."""
+"""Audio this long holds at least one whole word. In less, the first word may have been cut and is said
+again."""
 E = TypeVar("E", bound=do.Effect)
 
 
 @frozen
 class CheckedStep:
-    """One fact handled: the steps it led to, line by line in the books, and where the call is now."""
+    """One fact and all that it led to: the steps, what an observer saw, and where the call is now."""
 
     steps: tuple[Step, ...]
     lines: tuple[Entry, ...]
@@ -43,17 +44,17 @@ class CheckedStep:
     context: Context
     history_before: tuple[Message, ...]
     kinds: frozenset[type[Fact | Effect]]
-    """Of the lines: most invariants are about something that did not happen."""
+    """The classes of all facts and effects in `lines`: most invariants can be skipped by them."""
 
     def each(self, kind: type[E]) -> Iterator[tuple[ObservedState, E]]:
-        """The effects of a kind, each with the books as they stood before it."""
+        """The effects of one class, each with the observed state before it."""
         if kind in self.kinds:
             for line in self.lines:
                 if isinstance(line.item, kind):
                     yield line.observed, line.item
 
     def each_step(self) -> Iterator[tuple[ObservedState, Step]]:
-        """The steps, each with the books as they stood before its fact."""
+        """The steps, each with the observed state before its fact."""
         line = 0
         for step in self.steps:
             yield self.lines[line].observed, step
@@ -64,7 +65,7 @@ Invariant = Callable[[CheckedStep], str | None]
 
 
 def about(*kinds: type[Fact | Effect]) -> Callable[[Invariant], Invariant]:
-    """Only moments with one of these facts or effects can break the invariant."""
+    """Check the invariant only after one of these facts or effects: nothing else can break it."""
 
     def mark(invariant: Invariant) -> Invariant:
         invariant.kinds = frozenset(kinds)  # type: ignore[attr-defined]
@@ -74,31 +75,31 @@ def about(*kinds: type[Fact | Effect]) -> Callable[[Invariant], Invariant]:
 
 
 def kinds_of(invariant: Invariant) -> frozenset[type[Fact | Effect]] | None:
-    """What it is about; None for one that any moment may break."""
+    """The classes of facts and effects that can break the invariant; None: any."""
     return getattr(invariant, "kinds", None)
 
 
-def every_pair_is_declared(moment: CheckedStep) -> str | None:
-    """No fact may meet a state in which nobody said what it means."""
-    for step in moment.steps:
+def every_pair_is_declared(checked: CheckedStep) -> str | None:
+    """Every pair of a state and an event is declared, as a transition or as ignored."""
+    for step in checked.steps:
         if step.outcome is Outcome.UNDECLARED:
             return f"{step.machine}: {step.reason}"
     return None
 
 
-def every_state_but_quiet_has_a_deadline(moment: CheckedStep) -> str | None:
-    """A deadline is armed unless only the caller is waited for, or everything is over."""
-    armed = sum(machine == CONVERSATION for machine, _ in moment.after.deadlines)
-    wanted = moment.state != "ended" and (moment.state != "quiet" or _something_is_due(moment.context))
-    return None if armed == wanted else f"{armed} deadlines are armed in {moment.state}"
+def every_state_but_quiet_has_a_deadline(checked: CheckedStep) -> str | None:
+    """Exactly one deadline is armed in each state, unless only the caller is waited for, or all is over."""
+    armed = sum(machine == CONVERSATION for machine, _ in checked.after.deadlines)
+    wanted = checked.state != "ended" and (checked.state != "quiet" or _something_is_due(checked.context))
+    return None if armed == wanted else f"{armed} deadlines are armed in {checked.state}"
 
 
 def _something_is_due(context: Context) -> bool:
-    """Whether a quiet caller will be spoken to."""
+    """Whether something happens in `quiet` without the caller: words, texts or results wait, or time runs."""
     automatic = context.recording.mode is TurnMode.AUTOMATIC
     speaks = context.turns.continuation is Continuation.SPEAKING
     greets = bool(context.policy.greeting) and not context.turns.greeted
-    # While the caller has the word nobody thinks of saying something of their own.
+    # Nothing of ours is due while the caller has the word.
     wanted = (
         greets or bool(context.host_utterances) or context.tools.results_owed or bool(context.calls_waiting())
     )
@@ -107,40 +108,40 @@ def _something_is_due(context: Context) -> bool:
     return bool(context.turns.queue or context.turns.queued) or own or by_time
 
 
-def no_refused_deadline_is_waited_for(moment: CheckedStep) -> str | None:
-    """The deadline that is armed outside is the one that the machine will accept."""
-    armed = {number for machine, number in moment.after.deadlines if machine == CONVERSATION}
-    known = set() if moment.context.deadline_armed is None else {moment.context.deadline_armed}
+def the_armed_deadline_is_the_awaited_one(checked: CheckedStep) -> str | None:
+    """The deadline that is armed outside is the one that the machine waits for."""
+    armed = {number for machine, number in checked.after.deadlines if machine == CONVERSATION}
+    known = set() if checked.context.deadline_armed is None else {checked.context.deadline_armed}
     return None if armed == known else f"deadline {armed} is armed, the machine awaits {known}"
 
 
 @about(do.StartGeneration, do.Speak)
-def one_generation_and_one_utterance_at_most(moment: CheckedStep) -> str | None:
-    """The model is asked for one answer at a time, and one voice speaks."""
-    for observed, _ in moment.each(do.StartGeneration):
+def one_generation_and_one_utterance_at_most(checked: CheckedStep) -> str | None:
+    """At most one generation and at most one utterance are open at a time."""
+    for observed, _ in checked.each(do.StartGeneration):
         if observed.generating:
             return f"asked again while generation {set(observed.generating)} is open"
-    for observed, speak in moment.each(do.Speak):
+    for observed, speak in checked.each(do.Speak):
         if observed.speaking - {speak.generation}:
             return f"speaks while utterance {set(observed.speaking)} is open"
     return None
 
 
-def nothing_is_generated_outside_answering(moment: CheckedStep) -> str | None:
-    """Whoever leaves THINKING and RESPONDING has stopped the model and the voice, or both have ended."""
-    if moment.room in ("THINKING", "RESPONDING"):
+def nothing_is_generated_outside_answering(checked: CheckedStep) -> str | None:
+    """Outside THINKING and RESPONDING only a speculative answer is generated and only last words are said."""
+    if checked.room in ("THINKING", "RESPONDING"):
         return None
-    if moment.after.generating and moment.state != "speculating":
-        return f"generation {set(moment.after.generating)} goes on in {moment.state}"
-    if moment.after.speaking and moment.state != "saying_goodbye":
-        return f"utterance {set(moment.after.speaking)} goes on in {moment.state}"
+    if checked.after.generating and checked.state != "speculating":
+        return f"generation {set(checked.after.generating)} goes on in {checked.state}"
+    if checked.after.speaking and checked.state != "saying_goodbye":
+        return f"utterance {set(checked.after.speaking)} goes on in {checked.state}"
     return None
 
 
 @about(do.Speak)
-def nothing_is_said_while_the_caller_has_the_word(moment: CheckedStep) -> str | None:
-    """What the model answers in advance is not heard before the turn is over."""
-    for step in moment.steps:
+def nothing_is_said_while_the_caller_has_the_word(checked: CheckedStep) -> str | None:
+    """Nothing is said in LISTENING: a speculative answer is not heard before the turn is over."""
+    for step in checked.steps:
         said = any(isinstance(effect, do.Speak) for effect in step.effects)
         if said and step.target in LISTENING:
             return f"something is said in {step.target}"
@@ -148,58 +149,58 @@ def nothing_is_said_while_the_caller_has_the_word(moment: CheckedStep) -> str | 
 
 
 @about(facts.EagerEndOfTurn)
-def the_model_is_asked_in_advance_within_bounds(moment: CheckedStep) -> str | None:
-    """Answers that may be thrown away are bounded in number, turn by turn."""
-    allowed = moment.context.policy.speculations
-    if moment.after.in_advance > allowed:
-        return f"asked {moment.after.in_advance} times before the end of a turn, {allowed} allowed"
+def speculative_requests_are_bounded(checked: CheckedStep) -> str | None:
+    """In each turn no more speculative answers are asked for than the policy allows."""
+    allowed = checked.context.policy.speculations
+    if checked.after.speculations > allowed:
+        return f"asked {checked.after.speculations} times before the end of a turn, {allowed} allowed"
     return None
 
 
 @about(do.NotifyAnswerEnded)
-def ended_answers_were_started(moment: CheckedStep) -> str | None:
-    """Clients are told of the end of an answer once, and only if they know of it."""
-    for observed, ended in moment.each(do.NotifyAnswerEnded):
-        if ended.generation not in observed.begun:
-            return f"the end of answer {ended.generation} is told, which nobody knows of"
+def ended_answers_were_started(checked: CheckedStep) -> str | None:
+    """Clients are told of the end of an answer only once, and only after they were told of its start."""
+    for observed, ended in checked.each(do.NotifyAnswerEnded):
+        if ended.generation not in observed.started:
+            return f"the end of answer {ended.generation} is told, which is over or was never told of"
     return None
 
 
-def what_is_held_is_decided_upon(moment: CheckedStep) -> str | None:
-    """An answer is silent only while it is being found out whether it was interrupted."""
-    if moment.after.held != (moment.state in ("paused", "confirming")):
-        return f"the answer is {'held' if moment.after.held else 'not held'} in {moment.state}"
+def speech_is_paused_only_while_an_interruption_is_examined(checked: CheckedStep) -> str | None:
+    """An answer is paused in `paused` and `confirming`, and in no other state."""
+    if checked.after.paused != (checked.state in ("paused", "confirming")):
+        return f"the answer is {'paused' if checked.after.paused else 'not paused'} in {checked.state}"
     return None
 
 
 @about(do.NotifyInterrupted)
-def what_may_not_be_interrupted_is_not(moment: CheckedStep) -> str | None:
-    """The caller's voice cuts off nothing that is to be heard to its end."""
-    for step in moment.steps:
+def protected_speech_is_not_interrupted(checked: CheckedStep) -> str | None:
+    """The caller's voice does not interrupt an answer that is protected."""
+    for step in checked.steps:
         by_hand = isinstance(step.fact, BY_HAND)
         cut = any(isinstance(effect, do.NotifyInterrupted) for effect in step.effects)
-        if cut and not by_hand and moment.context.answer.protected and not moment.after.speaking:
+        if cut and not by_hand and checked.context.answer.protected and not checked.after.speaking:
             return f"{step.fact.name} cut off what may not be interrupted"
     return None
 
 
-def something_is_said_in_responding(moment: CheckedStep) -> str | None:
-    """RESPONDING holds an utterance that can end."""
-    if (moment.room == "RESPONDING" or moment.state == "saying_goodbye") and not moment.after.speaking:
-        return f"nothing is being said in {moment.state}"
+def something_is_said_in_responding(checked: CheckedStep) -> str | None:
+    """In RESPONDING and `saying_goodbye` an utterance is open."""
+    if (checked.room == "RESPONDING" or checked.state == "saying_goodbye") and not checked.after.speaking:
+        return f"nothing is being said in {checked.state}"
     return None
 
 
 @about(do.Speak, do.StartGeneration, facts.SegmentReady)
-def nothing_is_said_for_a_voided_generation(moment: CheckedStep) -> str | None:
-    """What was cancelled or stopped is never spoken, finished or generated again."""
-    for observed, speak in moment.each(do.Speak):
+def nothing_is_said_for_a_voided_generation(checked: CheckedStep) -> str | None:
+    """No segment of a cancelled or stopped answer is spoken, and no generation number is used twice."""
+    for observed, speak in checked.each(do.Speak):
         if speak.generation in observed.voided:
             return f"speaks for generation {speak.generation}, which was voided"
-    for observed, start in moment.each(do.StartGeneration):
+    for observed, start in checked.each(do.StartGeneration):
         if start.generation in observed.asked | observed.voided:
             return f"generation number {start.generation} is used twice"
-    for observed, step in moment.each_step():
+    for observed, step in checked.each_step():
         if isinstance(step.fact, facts.SegmentReady) and step.outcome is Outcome.TAKEN:
             late = step.fact.generation not in observed.generating
             if late and any(isinstance(effect, do.Speak) for effect in step.effects):
@@ -208,56 +209,56 @@ def nothing_is_said_for_a_voided_generation(moment: CheckedStep) -> str | None:
 
 
 @about(do.StopSpeech, do.FinishSpeech, do.CloseLink)
-def only_what_is_open_is_stopped(moment: CheckedStep) -> str | None:
-    """StopSpeech and FinishSpeech name the utterance being spoken, CloseLink a link that is open."""
-    for observed, stop in moment.each(do.StopSpeech):
+def only_what_is_open_is_stopped(checked: CheckedStep) -> str | None:
+    """StopSpeech and FinishSpeech name the utterance being spoken, and CloseLink names an open link."""
+    for observed, stop in checked.each(do.StopSpeech):
         if stop.generation not in observed.speaking:
             return f"stops utterance {stop.generation}, which is not being spoken"
-    for observed, finish in moment.each(do.FinishSpeech):
+    for observed, finish in checked.each(do.FinishSpeech):
         if finish.generation not in observed.speaking:
             return f"finishes utterance {finish.generation}, which is not being spoken"
-    for observed, close in moment.each(do.CloseLink):
+    for observed, close in checked.each(do.CloseLink):
         if (close.role, close.attempt) not in observed.links:
             return f"closes the {close.role.value} link's attempt {close.attempt}, which is not open"
     return None
 
 
 @about(do.OpenLink)
-def one_attempt_per_link(moment: CheckedStep) -> str | None:
-    """A link is opened again only when its last attempt was closed or failed."""
-    for observed, attempt in moment.each(do.OpenLink):
+def one_attempt_per_link(checked: CheckedStep) -> str | None:
+    """A link is opened again only after its last attempt was closed or failed."""
+    for observed, attempt in checked.each(do.OpenLink):
         if any(role is attempt.role for role, _ in observed.links):
             return f"opens the {attempt.role.value} link, which is open already"
     return None
 
 
-def no_link_is_left_at_the_end(moment: CheckedStep) -> str | None:
-    """When the conversation was told to close, every link attempt was closed or had failed."""
-    if moment.after.over and moment.after.links:
-        return f"left open: {sorted((role.value, attempt) for role, attempt in moment.after.links)}"
+def no_link_is_left_at_the_end(checked: CheckedStep) -> str | None:
+    """When the conversation is told to close, every attempt to open a link was closed or has failed."""
+    if checked.after.over and checked.after.links:
+        return f"left open: {sorted((role.value, attempt) for role, attempt in checked.after.links)}"
     return None
 
 
-def every_request_is_answered_once(moment: CheckedStep) -> str | None:
-    """Each request gets exactly one of Acknowledge and Refuse, at the latest when the call is over."""
+def every_request_is_answered_once(checked: CheckedStep) -> str | None:
+    """Each request gets exactly one Acknowledge or Refuse, at the latest when the call is over."""
     answers: tuple[tuple[ObservedState, do.Acknowledge | do.Refuse], ...] = (
-        *moment.each(do.Acknowledge),
-        *moment.each(do.Refuse),
+        *checked.each(do.Acknowledge),
+        *checked.each(do.Refuse),
     )
     for observed, answer in answers:
         if answer.request not in observed.waiting:
             return f"answers {answer.request.event_type}, which does not wait"
-    if moment.after.over and moment.after.waiting:
-        return f"{len(moment.after.waiting)} request(s) without an answer in {moment.state}"
+    if checked.after.over and checked.after.waiting:
+        return f"{len(checked.after.waiting)} request(s) without an answer in {checked.state}"
     return None
 
 
-def history_alternates(moment: CheckedStep) -> str | None:
-    """The history is a sequence of exchanges: the caller's words, calls, what was heard of the answer."""
-    history = moment.context.history
-    if history is moment.history_before:
+def history_alternates(checked: CheckedStep) -> str | None:
+    """The history is exchanges: the caller's words, tool calls, and what was heard of the answer."""
+    history = checked.context.history
+    if history is checked.history_before:
         return None
-    # After a call the model has more to say, or would have had: what follows is its own, or the caller's.
+    # After a tool call either the model speaks again, or the caller does.
     for before, after in pairwise((None, *history, None)):
         asks = before is None or before.speaker is Speaker.ASSISTANT
         answers = before is not None and (before.speaker is Speaker.USER or bool(before.calls))
@@ -270,14 +271,14 @@ def history_alternates(moment: CheckedStep) -> str | None:
     return None
 
 
-def history_holds_only_heard_words(moment: CheckedStep) -> str | None:
-    """A new answer in the history begins like what was said, and goes no further than what was heard."""
-    history = moment.context.history
-    if history == moment.history_before or not history[-1].text or _only_results_came(moment):
+def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
+    """A new answer in the history begins like what was said, and holds no more than what was heard."""
+    history = checked.context.history
+    if history == checked.history_before or not history[-1].text or _only_results_came(checked):
         return None
-    # After an answer that was stopped, another may have begun within the same step.
-    observed = next((before for before, _ in moment.each(do.StopSpeech)), moment.after)
-    at_ms = moment.steps[-1].fact.at_ms
+    # After an answer was stopped, another one may have begun within the same step.
+    observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
+    at_ms = checked.steps[-1].fact.at_ms
     answer, whole = history[-1].text, joined(*observed.said)
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
@@ -288,29 +289,29 @@ def history_holds_only_heard_words(moment: CheckedStep) -> str | None:
     return None
 
 
-def _only_results_came(moment: CheckedStep) -> bool:
-    """What was said of the newest message was known before."""
-    before = moment.history_before
-    return bool(before) and moment.context.history[-1].text == before[-1].text
+def _only_results_came(checked: CheckedStep) -> bool:
+    """Whether the newest message has only got results: its text was known before."""
+    before = checked.history_before
+    return bool(before) and checked.context.history[-1].text == before[-1].text
 
 
-def history_holds_what_was_asked_for(moment: CheckedStep) -> str | None:
-    """A greeting, a nudge or a text of the host is nobody's answer."""
-    policy = moment.context.policy
+def history_holds_only_replies(checked: CheckedStep) -> str | None:
+    """A greeting, reprompt, nudge, filler or host utterance is not entered into the history."""
+    policy = checked.context.policy
     own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
     own |= set(policy.tool_fillers)
-    if moment.context.history != moment.history_before and moment.context.history[-1].text in own:
-        return f"history holds {moment.context.history[-1].text!r}, which answers nothing"
+    if checked.context.history != checked.history_before and checked.context.history[-1].text in own:
+        return f"history holds {checked.context.history[-1].text!r}, which answers nothing"
     return None
 
 
 @about(do.RunTool, do.CancelTool)
-def a_call_is_run_once(moment: CheckedStep) -> str | None:
-    """What a tool does is done once; and only what runs is cancelled, once."""
-    for observed, run in moment.each(do.RunTool):
+def a_tool_call_runs_once(checked: CheckedStep) -> str | None:
+    """Each tool call runs once. Only a running one is cancelled, and only once."""
+    for observed, run in checked.each(do.RunTool):
         if run.call in observed.calls_made:
             return f"call {run.call} is run again"
-    for observed, cancel in moment.each(do.CancelTool):
+    for observed, cancel in checked.each(do.CancelTool):
         running = cancel.call in {number for number, _ in observed.calls}
         if not running or cancel.call in observed.calls_cancelled:
             return f"call {cancel.call} is cancelled, which does not run or was cancelled"
@@ -318,21 +319,21 @@ def a_call_is_run_once(moment: CheckedStep) -> str | None:
 
 
 @about(facts.ToolFinished)
-def every_result_is_kept(moment: CheckedStep) -> str | None:
-    """Whatever happened meanwhile, the result of a call enters the history that holds the call."""
-    for observed, step in moment.each_step():
+def every_tool_result_is_kept(checked: CheckedStep) -> str | None:
+    """The result of a tool call enters the history that holds the call, whatever happened meanwhile."""
+    for observed, step in checked.each_step():
         fact = step.fact
         if isinstance(fact, facts.ToolFinished) and fact.call in {number for number, _ in observed.calls}:
-            records = [each for message in moment.context.history for each in message.calls]
+            records = [each for message in checked.context.history for each in message.calls]
             if any(each.number == fact.call and each.result != fact.result for each in records):
                 return f"the result of call {fact.call} was lost"
     return None
 
 
 @about(do.StartGeneration)
-def the_model_knows_what_it_asked_for(moment: CheckedStep) -> str | None:
-    """It is asked to go on when its calls are over or given up; one without a result is still running."""
-    for observed, start in moment.each(do.StartGeneration):
+def the_model_sees_the_results_it_asked_for(checked: CheckedStep) -> str | None:
+    """The model is asked only when each tool call it is shown has a result, was given up, or still runs."""
+    for observed, start in checked.each(do.StartGeneration):
         if all(message.speaker is not Speaker.USER for message in start.messages):
             return "the model is asked without any words of the caller's"
         running = {number for number, _ in observed.calls}
@@ -345,10 +346,10 @@ def the_model_knows_what_it_asked_for(moment: CheckedStep) -> str | None:
 
 
 @about(do.StartGeneration)
-def calls_are_bounded(moment: CheckedStep) -> str | None:
-    """A model that asks for calls again and again must speak in the end."""
-    policy = moment.context.policy
-    for _, start in moment.each(do.StartGeneration):
+def tool_calls_are_bounded(checked: CheckedStep) -> str | None:
+    """Tools are offered to the model only until it has asked for calls as often as the policy allows."""
+    policy = checked.context.policy
+    for _, start in checked.each(do.StartGeneration):
         steps = 0
         for message in start.messages:
             steps = 0 if message.speaker is Speaker.USER else steps + bool(message.calls)
@@ -358,9 +359,9 @@ def calls_are_bounded(moment: CheckedStep) -> str | None:
 
 
 @about(do.RunTool)
-def no_call_begins_while_the_caller_may_cut_in(moment: CheckedStep) -> str | None:
-    """Whoever objects to what is announced can prevent it."""
-    for _, step in moment.each_step():
+def no_tool_call_begins_while_the_caller_may_interrupt(checked: CheckedStep) -> str | None:
+    """A tool call begins only in `running_tools` and `speaking`, never while the caller may be objecting."""
+    for _, step in checked.each_step():
         runs = any(isinstance(effect, do.RunTool) for effect in step.effects)
         if runs and step.target not in ("running_tools", "speaking"):
             return f"a call is begun in {step.target}"
@@ -368,12 +369,12 @@ def no_call_begins_while_the_caller_may_cut_in(moment: CheckedStep) -> str | Non
 
 
 @about(do.NotifyInterrupted, do.CancelGeneration, do.CancelTool)
-def nothing_interrupts_a_blocking_call(moment: CheckedStep) -> str | None:
-    """As long as such a call runs, the caller's voice voids nothing."""
+def voice_does_not_interrupt_a_blocking_call(checked: CheckedStep) -> str | None:
+    """While a tool call runs that blocks interruption, the caller's voice interrupts and voids nothing."""
     blocking = {
-        tool.name for tool in moment.context.policy.tools if tool.on_interruption is OnInterruption.BLOCK
+        tool.name for tool in checked.context.policy.tools if tool.on_interruption is OnInterruption.BLOCK
     }
-    for observed, step in moment.each_step():
+    for observed, step in checked.each_step():
         runs = any(
             name in blocking for number, name in observed.calls if number not in observed.calls_cancelled
         )
@@ -381,17 +382,17 @@ def nothing_interrupts_a_blocking_call(moment: CheckedStep) -> str | None:
         if runs and voided and not isinstance(step.fact, BY_HAND) and step.target in LISTENING:
             return f"{step.fact.name} interrupted what is said during a blocking call"
         if runs and step.source in ("generating", "retrying", "running_tools") and step.target == "hearing":
-            return f"{step.fact.name} took the word during a blocking call"
+            return f"{step.fact.name} voided the answer during a blocking call"
     return None
 
 
-def state_changes_are_told(moment: CheckedStep) -> str | None:
-    """Every change of the state is told to the client, and nothing else is told as one."""
-    for step in moment.steps:
-        told = [effect for effect in step.effects if isinstance(effect, do.NotifyState)]
+def clients_are_told_of_every_state_change(checked: CheckedStep) -> str | None:
+    """The client is told of every change of state, and of nothing else as one."""
+    for step in checked.steps:
+        reported = [effect for effect in step.effects if isinstance(effect, do.NotifyState)]
         moved = step.machine == CONVERSATION and step.source != step.target
-        if [effect.substate for effect in told] != [step.target] * moved:
-            return f"{step.source} to {step.target} was told as {told}"
+        if [effect.substate for effect in reported] != [step.target] * moved:
+            return f"{step.source} to {step.target} was reported as {reported}"
     return None
 
 
@@ -399,9 +400,9 @@ def state_changes_are_told(moment: CheckedStep) -> str | None:
 
 
 @about(facts.DeadlinePassed, facts.LinkDeadlinePassed)
-def no_deadline_passes_in_vain(moment: CheckedStep) -> str | None:
-    """An armed deadline means something when it passes: after one that does not, nobody would wait."""
-    for observed, step in moment.each_step():
+def every_passed_deadline_causes_a_transition(checked: CheckedStep) -> str | None:
+    """An armed deadline that passes causes a transition: otherwise nothing would end the wait."""
+    for observed, step in checked.each_step():
         if isinstance(step.fact, facts.DeadlinePassed | facts.LinkDeadlinePassed):
             armed = (step.machine, step.fact.number) in observed.deadlines
             if armed and step.outcome is not Outcome.TAKEN:
@@ -410,25 +411,25 @@ def no_deadline_passes_in_vain(moment: CheckedStep) -> str | None:
 
 
 @about(facts.DeadlinePassed)
-def turns_that_wait_are_answered_first(moment: CheckedStep) -> str | None:
-    """Nobody is spoken to about something else while words wait for an answer, but where a host wants it."""
-    policy = moment.context.policy
+def queued_turns_are_answered_first(checked: CheckedStep) -> str | None:
+    """While turns wait in `quiet`, no greeting, nudge, goodbye or apology is said."""
+    policy = checked.context.policy
     ours = {policy.greeting, *policy.nudges, policy.idle_goodbye, policy.fallback.unheard}
-    for _, step in moment.each_step():
+    for _, step in checked.each_step():
         passed = isinstance(step.fact, facts.DeadlinePassed) and step.outcome is Outcome.TAKEN
         said = any(isinstance(effect, do.Speak) and effect.text in ours for effect in step.effects)
-        if passed and step.source == "quiet" and said and moment.context.turns.queue:
-            return f"quiet went to {step.target}, while {len(moment.context.turns.queue)} turn(s) wait"
+        if passed and step.source == "quiet" and said and checked.context.turns.queue:
+            return f"quiet went to {step.target}, while {len(checked.context.turns.queue)} turn(s) wait"
     return None
 
 
 @about(do.Speak, facts.SynthesisFailed)
-def what_was_voiced_is_not_said_again(moment: CheckedStep) -> str | None:
-    """A voice that takes an answer up again says only what it had not given before."""
-    for observed, speak in moment.each(do.Speak):
+def voiced_segments_are_not_said_again(checked: CheckedStep) -> str | None:
+    """A restarted answer says only what was not voiced before."""
+    for observed, speak in checked.each(do.Speak):
         if speak.generation in observed.speaking and speak.segment in observed.voiced:
             return f"segment {speak.segment} of utterance {speak.generation} was voiced already"
-    for observed, step in moment.each_step():
+    for observed, step in checked.each_step():
         if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms >= FIRST_WORD_MS:
             again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
             if observed.said and joined(*again) == joined(*observed.said):
@@ -437,9 +438,9 @@ def what_was_voiced_is_not_said_again(moment: CheckedStep) -> str | None:
 
 
 @about(facts.SegmentVoiced, facts.SynthesisFailed)
-def no_other_attempt_is_believed(moment: CheckedStep) -> str | None:
-    """What a voice says of an answer that it was relieved of changes nothing."""
-    for observed, step in moment.each_step():
+def facts_of_other_attempts_are_ignored(checked: CheckedStep) -> str | None:
+    """Facts of an earlier attempt at saying the answer change nothing."""
+    for observed, step in checked.each_step():
         if isinstance(step.fact, facts.SegmentVoiced | facts.SynthesisFailed):
             other = step.fact.attempt != observed.attempt
             if step.outcome is Outcome.TAKEN and other:
@@ -448,9 +449,9 @@ def no_other_attempt_is_believed(moment: CheckedStep) -> str | None:
 
 
 @about(facts.SegmentReady)
-def a_continued_answer_repeats_nothing(moment: CheckedStep) -> str | None:
-    """A model that was to go on with an answer is not heard saying the same again."""
-    for observed, step in moment.each_step():
+def a_continued_answer_repeats_nothing(checked: CheckedStep) -> str | None:
+    """A model that continues an answer is not heard repeating an earlier segment."""
+    for observed, step in checked.each_step():
         if isinstance(step.fact, facts.SegmentReady) and step.fact.generation not in observed.speaking:
             again = step.outcome is Outcome.TAKEN and observed.speaking and step.fact.text in observed.said
             if again:
@@ -459,9 +460,9 @@ def a_continued_answer_repeats_nothing(moment: CheckedStep) -> str | None:
 
 
 @about(do.OpenLink)
-def no_failed_provider_is_tried_twice_in_a_round(moment: CheckedStep) -> str | None:
-    """A provider that failed is left for the others, and left for good if it will fail again."""
-    for observed, opened in moment.each(do.OpenLink):
+def no_failed_provider_is_tried_twice_in_a_round(checked: CheckedStep) -> str | None:
+    """A provider that failed is not tried again in the same round, and one that will fail again never."""
+    for observed, opened in checked.each(do.OpenLink):
         if (opened.role, opened.provider) in observed.failed:
             return f"{opened.role.value} provider {opened.provider} is tried twice in a round"
         if (opened.role, opened.provider) in observed.refused:
@@ -470,9 +471,9 @@ def no_failed_provider_is_tried_twice_in_a_round(moment: CheckedStep) -> str | N
 
 
 @about(do.ReturnLink)
-def a_link_is_moved_back_only_in_quiet(moment: CheckedStep) -> str | None:
-    """A provider that works is not left for a better one while somebody speaks."""
-    for step in moment.steps:
+def a_link_is_moved_back_only_in_quiet(checked: CheckedStep) -> str | None:
+    """A link returns to a preferred provider only in `quiet`, where nobody speaks."""
+    for step in checked.steps:
         moved = any(isinstance(effect, do.ReturnLink) for effect in step.effects)
         if moved and step.target != "quiet":
             return f"a link is moved back in {step.target}"
@@ -480,35 +481,35 @@ def a_link_is_moved_back_only_in_quiet(moment: CheckedStep) -> str | None:
 
 
 @about(facts.DeadlinePassed)
-def a_mute_ear_is_doubted(moment: CheckedStep) -> str | None:
-    """Before a wait for words ends with none at all, another link was given the same audio."""
-    for observed, step in moment.each_step():
+def silent_stt_is_replaced(checked: CheckedStep) -> str | None:
+    """If no words came, the speech-to-text link is replaced before the wait for them ends."""
+    for observed, step in checked.each_step():
         if (
             isinstance(step.fact, facts.DeadlinePassed)
             and step.source == "finalizing"
-            and not observed.doubted
+            and not observed.stt_replaced
         ):
-            told = [effect for effect in step.effects if isinstance(effect, do.NotifyTranscript)]
-            if any(each.turn != observed.heard_words for each in told):
-                return "no words came, and speech to text was never doubted"
+            transcripts = [effect for effect in step.effects if isinstance(effect, do.NotifyTranscript)]
+            if any(each.turn != observed.heard_words for each in transcripts):
+                return "no words came, and the speech-to-text link was never replaced"
     return None
 
 
 @about(facts.DeadlinePassed, facts.TranscriptionFailed)
-def whoever_was_not_understood_hears_so(moment: CheckedStep) -> str | None:
-    """For technical reasons nobody is left in silence, unless the recording goes on."""
-    for step in moment.steps:
+def a_caller_who_was_not_understood_is_told(checked: CheckedStep) -> str | None:
+    """A caller whose words are lost for technical reasons is told so, unless their recording goes on."""
+    for step in checked.steps:
         broken = isinstance(step.fact, facts.DeadlinePassed | facts.TranscriptionFailed)
-        goes_on = moment.context.turns.continuation is Continuation.RECORDING
+        goes_on = checked.context.turns.continuation is Continuation.RECORDING
         if broken and (step.source, step.target) == ("finalizing", "quiet") and not goes_on:
             return "the wait for words ended without any, in silence"
     return None
 
 
-def nothing_happens_after_the_end(moment: CheckedStep) -> str | None:
-    """Once closing has begun, only abandoning what is left remains to be asked for."""
+def nothing_happens_after_the_end(checked: CheckedStep) -> str | None:
+    """After CloseConversation the machine only abandons what is left, refuses requests and reports states."""
     allowed = (do.AbandonConversation, do.NotifyState, do.ArmDeadline, do.DisarmDeadline, do.Refuse)
-    for line in moment.lines:
+    for line in checked.lines:
         late = line.observed.over and line.machine == CONVERSATION and isinstance(line.item, do.Effect)
         if late and not isinstance(line.item, allowed):
             return f"{line.item.name} after the conversation was told to close"
@@ -518,14 +519,14 @@ def nothing_happens_after_the_end(moment: CheckedStep) -> str | None:
 INVARIANTS: tuple[Invariant, ...] = (
     every_pair_is_declared,
     every_state_but_quiet_has_a_deadline,
-    no_refused_deadline_is_waited_for,
+    the_armed_deadline_is_the_awaited_one,
     one_generation_and_one_utterance_at_most,
     nothing_is_generated_outside_answering,
     nothing_is_said_while_the_caller_has_the_word,
-    the_model_is_asked_in_advance_within_bounds,
+    speculative_requests_are_bounded,
     ended_answers_were_started,
-    what_is_held_is_decided_upon,
-    what_may_not_be_interrupted_is_not,
+    speech_is_paused_only_while_an_interruption_is_examined,
+    protected_speech_is_not_interrupted,
     something_is_said_in_responding,
     nothing_is_said_for_a_voided_generation,
     only_what_is_open_is_stopped,
@@ -534,22 +535,22 @@ INVARIANTS: tuple[Invariant, ...] = (
     every_request_is_answered_once,
     history_alternates,
     history_holds_only_heard_words,
-    history_holds_what_was_asked_for,
-    a_call_is_run_once,
-    every_result_is_kept,
-    the_model_knows_what_it_asked_for,
-    calls_are_bounded,
-    no_call_begins_while_the_caller_may_cut_in,
-    nothing_interrupts_a_blocking_call,
-    state_changes_are_told,
+    history_holds_only_replies,
+    a_tool_call_runs_once,
+    every_tool_result_is_kept,
+    the_model_sees_the_results_it_asked_for,
+    tool_calls_are_bounded,
+    no_tool_call_begins_while_the_caller_may_interrupt,
+    voice_does_not_interrupt_a_blocking_call,
+    clients_are_told_of_every_state_change,
     nothing_happens_after_the_end,
-    no_deadline_passes_in_vain,
-    turns_that_wait_are_answered_first,
-    what_was_voiced_is_not_said_again,
-    no_other_attempt_is_believed,
+    every_passed_deadline_causes_a_transition,
+    queued_turns_are_answered_first,
+    voiced_segments_are_not_said_again,
+    facts_of_other_attempts_are_ignored,
     a_continued_answer_repeats_nothing,
     no_failed_provider_is_tried_twice_in_a_round,
     a_link_is_moved_back_only_in_quiet,
-    a_mute_ear_is_doubted,
-    whoever_was_not_understood_hears_so,
+    silent_stt_is_replaced,
+    a_caller_who_was_not_understood_is_told,
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from machines.check.report import Visited, complaints, coverage, findings, outcomes
-from machines.check.walk import way_to
+from machines.check.walk import path_to
 from machines.declarations import Outcome
 from machines.facts import Fact, ProviderFailure, Request
 from machines.system import Handled
@@ -16,25 +16,26 @@ from machines.tables import CONVERSATION, LINK, Machine, events, leaves
 
 
 def markdown(visited: Sequence[Visited], diagrams: str) -> str:
-    """The report, the same for the same walks; `diagrams` is the way to the directory of the drawings."""
+    """The report, the same for the same walks. `diagrams` is the path to the folder of the diagrams."""
     return "\n\n".join((*_head(visited), *_coverage_section(visited), *_story(visited, diagrams))) + "\n"
 
 
 BOUNDS = (
-    "A model is what a walk offers and what it tells apart; none is a whole call. Of configurations"
-    " that differ in times and wordings only, or in what no guard and no invariant reads, the one that"
-    " is reached first is gone on from; so it is with links that are lost in the middle of a call. What"
-    " happens is told about what is current, or under a number that nothing bears, which stands for all"
-    " that is over. Budgets are small: one retry of an answer and of a voice, two segments to an answer,"
-    " one exchange of history, one turn, one text of the host and one request waiting, three keys in a"
-    " row. No model has a provider of speech to text that ends turns by itself and so changes the"
-    " endpoint delay (its facts are offered all the same), and none hands a call over after failures."
+    "A model consists of the facts that a walk enables and of what it tells apart; none is a whole call."
+    " Of configurations that differ only in times and wordings, or in what no guard and no invariant reads,"
+    " only the one that is reached first is expanded; likewise of those that differ in a link that was lost"
+    " in the middle of a call. Facts are about what is current, or have a number that nothing has, which"
+    " stands for everything that is over. Budgets are small: one retry of an answer and of a voice, two"
+    " segments to an answer, one exchange of history, one turn, one host utterance and one request waiting,"
+    " three keys in a row. No model has a speech-to-text provider that ends turns by itself and so changes"
+    " the endpoint delay (its facts are enabled all the same), and none hands a call over after failures."
 )
 BEYOND = (
-    "What these models leave out is tried at random, not exhaustively: by `vantum check --thorough 1000000`"
-    " (three walks that offer at once what these offer one by one, and say themselves what they leave out;"
-    " another `--seed`, other ways), by the tests with calls of any length"
-    " (`tests/machines/conversation/test_interleavings.py`) and by whole calls ([simulate](simulate.md))."
+    "What these models leave out is tried at random, not exhaustively: by"
+    " `vantum check --thorough 1000000` (three random walks in which the facts of all others are enabled"
+    " together, and which say what they leave out; another `--seed` gives other paths), by the tests with"
+    " calls of any length (`tests/machines/conversation/test_interleavings.py`) and by whole calls"
+    " ([simulate](simulate.md))."
 )
 
 
@@ -46,8 +47,8 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
     yield "Written by `vantum check --report`; `vantum check` repeats it."
     yield (
         f"Every configuration of {len(visited)} bounded models of a call was visited:"
-        f" **{configurations:,}** of them. In each, everything that its model offers was tried, late, doubled"
-        f" and contradictory facts included: **{tried:,}** facts. "
+        f" **{configurations:,}** of them. In each, every fact that its model enables was tried, late,"
+        f" doubled and contradictory ones included: **{tried:,}** facts. "
         + (f"**{len(wrong)} things are wrong.**" if wrong else "**Every invariant held.**")
     )
     yield from (f"```text\n{each}\n```" for each in wrong)
@@ -71,7 +72,7 @@ def _head(visited: Sequence[Visited]) -> Iterator[str]:
         "Facts go through the live guards and actions, along the tables of the live machines instead of"
         " through the library's engine; tests (`test_walks.py`, `test_table_driver.py`) show that both lead"
         " to the same steps, effects and memory. The longest path is the number of facts to"
-        " the configuration farthest from the start, on the shortest way there."
+        " the configuration farthest from the start, on the shortest path."
     )
     yield "## What each walk leaves out"
     yield "\n".join(f"- **{one.name}**: {one.leaves_out}" for one in visited)
@@ -104,21 +105,20 @@ def _coverage_section(visited: Sequence[Visited]) -> Iterator[str]:
     )
     yield (
         "Pair by pair, for the conversation: **T**, a transition is taken; **i**, the event is ignored for a"
-        " reason; **r**, it is refused, because it speaks of something that is over."
+        " reason; **r**, it is refused, because it is about something that is over."
     )
     yield _matrix(visited, CONVERSATION)
     left = sum(each.before_the_call for each in machines)
     if left:
         yield (
-            f"The {left} that are left are a link's before its call begins. A link is wanted in the moment in"
-            " which its call begins, so that nothing else can be told to it before; they are declared"
-            " nevertheless, as every pair is."
+            f"The {left} others are of a link before its call begins. A link is wanted at the moment its call"
+            " begins, so it cannot get another fact before. They are declared nevertheless, as every pair is."
         )
     yield from (f"- {each.machine}: {missing}" for each in machines for missing in each.missing)
 
 
 def _matrix(visited: Sequence[Visited], machine: Machine) -> str:
-    """What became of every event in every state."""
+    """What became of each event in each state."""
     seen = outcomes(visited, machine)
     states = [state.id for state in leaves(machine.chart)]
 
@@ -134,15 +134,15 @@ SIGNS = ((Outcome.TAKEN, "T"), (Outcome.IGNORED, "i"), (Outcome.REFUSED, "r"), (
 
 def _story(visited: Sequence[Visited], diagrams: str) -> Iterator[str]:
     one = max(visited, key=lambda each: each.report.longest)
-    way = way_to(one.report.nodes, one.report.farthest())
+    path = path_to(one.report.nodes, one.report.farthest())
     yield "## The longest path"
     yield (
         f"{one.report.longest} facts, in the walk “{one.name}”: the configuration that is hardest to reach,"
-        " and the shortest way there. Times play no part in it."
+        " and the shortest path to it. Times play no part in it."
     )
     yield _table(
         ("", "what happens", "state of the machine", "what is asked for"),
-        ((str(number), *line) for number, handled in enumerate(way) for line in _told(handled)),
+        ((str(number), *line) for number, handled in enumerate(path) for line in _lines_of(handled)),
     )
     yield "The machines themselves, drawn from the same tables:"
     for name in (CONVERSATION.name, LINK.name):
@@ -151,8 +151,8 @@ def _story(visited: Sequence[Visited], diagrams: str) -> Iterator[str]:
     yield f"Their tables: {', '.join(tables)}."
 
 
-def _told(handled: Handled) -> Iterator[tuple[str, str, str]]:
-    """One fact and what followed, as lines of a table."""
+def _lines_of(handled: Handled) -> Iterator[tuple[str, str, str]]:
+    """One fact and what followed from it, as lines of a table."""
     for step in handled.steps:
         moved = step.source if step.source == step.target else f"{step.source} → {step.target}"
         asked = ", ".join(f"`{effect.name}`" for effect in step.effects)
@@ -161,14 +161,14 @@ def _told(handled: Handled) -> Iterator[tuple[str, str, str]]:
 
 
 def in_words(record: Fact) -> str:
-    """A fact with what distinguishes it from others of its kind."""
+    """A fact in words, with its values but without its time."""
     names = (each.name for each in attrs.fields(type(record)) if each.name != "at_ms")
     said = ", ".join(filter(None, (_value(name, getattr(record, name)) for name in names)))
     return f"{record.name.replace('_', ' ')}" + (f" ({said})" if said else "")
 
 
 def _value(name: str, value: object) -> str:
-    """A value in words; nothing for one that says nothing."""
+    """A value in words; nothing for a default that says nothing."""
     match value:
         case bool():
             return name if value else ""

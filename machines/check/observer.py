@@ -1,6 +1,7 @@
-"""The books: what an observer of facts and effects knows about a call, without looking into the machines.
+"""The observed state: what an observer of facts and effects knows about a call.
 
-The invariants are stated over these books, so that a machine cannot hide an error in its own memory.
+The observer does not look into the machines. The invariants are stated over the observed state, so that a
+machine cannot hide an error in its own memory.
 """
 
 from __future__ import annotations
@@ -20,56 +21,58 @@ NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
 
 @frozen
 class ObservedState:
-    """What is open at a moment. Numbers are those that facts and effects bear."""
+    """What is open at one moment. Numbers are those of facts and effects."""
 
     generating: frozenset[int] = frozenset()
-    """Generations that the model was asked for and that have not ended."""
+    """Generations that were started and have not ended."""
     voided: frozenset[int] = frozenset()
-    """Generations that nothing may be said for any more: cancelled, stopped, or heard to the end."""
+    """Generations of which nothing may be said any more: cancelled, stopped, or heard to the end."""
     asked: frozenset[int] = frozenset()
-    """All generations that the model was ever asked for."""
+    """All generations that were ever started."""
     speaking: frozenset[int] = frozenset()
-    """Utterances that were begun and neither stopped nor heard to their end."""
+    """Utterances that were begun, and neither stopped nor heard to their end."""
     said: tuple[str, ...] = ()
     """The segments of the newest utterance."""
     position_ms: float = 0.0
     """How far the newest utterance was heard at `position_at_ms`."""
     position_at_ms: float = 0.0
     playing: bool = False
-    """Whether the caller has gone on hearing it since."""
+    """Whether the newest utterance has gone on playing since."""
     heard_all: bool = False
-    held: bool = False
-    """The newest utterance was told to be silent for the moment."""
-    begun: frozenset[int] = frozenset()
-    """Answers whose beginning was told or spoken, and whose end was not told."""
-    in_advance: int = 0
-    """How often the model was asked in this turn before its end was known."""
-    taken_up: bool = False
-    """The voice broke off; what it says next may begin in the middle of a segment."""
+    """The newest utterance was heard to its end."""
+    paused: bool = False
+    """The newest utterance is paused."""
+    started: frozenset[int] = frozenset()
+    """Answers whose beginning the client knows of, by `NotifyAnswerStarted` or `Speak`, and whose end it does
+    not."""
+    speculations: int = 0
+    """How many speculative answers were asked for in this turn."""
+    restarted: bool = False
+    """The newest utterance was restarted, and the next segment may begin in the middle of an earlier one."""
     attempt: int = 1
-    """How often the voice was asked to take the newest utterance up, the first time included."""
+    """The number of attempts at saying the newest utterance."""
     voiced: frozenset[int] = frozenset()
     """Segments of the newest utterance whose audio is complete."""
     heard_words: int = 0
-    """The turn of which interim words were told last."""
-    doubted: bool = False
-    """Speech to text was doubted since the last turn's words were asked for."""
+    """The newest turn of which the client got interim words."""
+    stt_replaced: bool = False
+    """The speech-to-text link was replaced since the last turn was finalized."""
     links: frozenset[tuple[Role, int]] = NO_LINKS
-    """Attempts to open a link, and the links that came of them, that were neither closed nor failed."""
+    """Attempts to open a link that were neither closed nor failed, and the links that they opened."""
     providers: frozenset[tuple[Role, int]] = NO_LINKS
     """The provider that each role tried last."""
     failed: frozenset[tuple[Role, int]] = NO_LINKS
-    """Providers that failed in this round of their role's attempts."""
+    """Providers that failed in the current round of their role."""
     refused: frozenset[tuple[Role, int]] = NO_LINKS
-    """Providers that said they will fail again, and did not recover since."""
+    """Providers whose failure will not pass, and that did not recover since."""
     waiting: frozenset[Request] = frozenset()
-    """Requests that were taken in and not answered."""
+    """Requests that came in and were not answered yet."""
     calls: frozenset[tuple[int, str]] = frozenset()
-    """Calls of tools that were begun and are not over, by number and tool."""
+    """Tool calls that were begun and are not over, by number and tool."""
     calls_made: frozenset[int] = frozenset()
-    """All that were ever begun."""
+    """The numbers of all tool calls that were ever begun."""
     calls_cancelled: frozenset[int] = frozenset()
-    """Those among `calls` that were told to stop."""
+    """The numbers of those among `calls` that were cancelled."""
     deadlines: frozenset[tuple[str, int]] = frozenset()
     """Armed deadlines, by machine and number."""
     over: bool = False
@@ -80,7 +83,7 @@ class ObservedState:
         return self.position_ms + (max(0.0, at_ms - self.position_at_ms) if self.playing else 0.0)
 
     def after_fact(self, step: Step) -> ObservedState:
-        """What the fact of a step says by itself."""
+        """The observed state after the fact of a step, before its effects."""
         fact = step.fact
         if isinstance(fact, facts.RecordingStarted | facts.RecordingStopped) and fact.request is not None:
             return self._with(waiting=self.waiting | {fact.request})
@@ -91,7 +94,7 @@ class ObservedState:
         match fact:
             case facts.EagerEndOfTurn():
                 asked = any(isinstance(effect, do.StartGeneration) for effect in step.effects)
-                return self._with(in_advance=self.in_advance + asked)
+                return self._with(speculations=self.speculations + asked)
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return self._with(generating=self.generating - {number})
             case facts.ToolFinished(call=number):
@@ -106,7 +109,7 @@ class ObservedState:
                     speaking=self.speaking - {number},
                     voided=self.voided | {number},
                     heard_all=True,
-                    held=False,
+                    paused=False,
                 )
             case facts.SegmentVoiced(segment=segment):
                 return self._with(voiced=self.voiced | {segment})
@@ -120,7 +123,7 @@ class ObservedState:
     def _after_link(
         self, machine: str, fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened
     ) -> ObservedState:
-        """A link that was up begins a new round when it is lost, as far as can be seen from here."""
+        """The observed state after news of a link. A link that opened begins a new round when it is lost."""
         others = frozenset(each for each in self.failed if each[0] is not fact.role)
         tried = frozenset(each for each in self.providers if each[0] is fact.role)
         match fact:
@@ -140,14 +143,14 @@ class ObservedState:
         )
 
     def after_effect(self, machine: str, effect: Effect) -> ObservedState:
-        """What an effect changes."""
+        """The observed state after an effect."""
         match effect:
             case do.StartGeneration(generation=number):
                 return self._with(generating=self.generating | {number}, asked=self.asked | {number})
             case do.NotifyAnswerStarted(generation=number):
-                return self._with(begun=self.begun | {number})
+                return self._with(started=self.started | {number})
             case do.NotifyAnswerEnded(generation=number):
-                return self._with(begun=self.begun - {number})
+                return self._with(started=self.started - {number})
             case do.RunTool(call=number, asked=asked):
                 return self._with(
                     calls=self.calls | {(number, asked.name)}, calls_made=self.calls_made | {number}
@@ -155,41 +158,41 @@ class ObservedState:
             case do.CancelTool(call=number):
                 return self._with(calls_cancelled=self.calls_cancelled | {number})
             case do.BeginTurn():
-                return self._with(in_advance=0)
+                return self._with(speculations=0)
             case do.PauseSpeech():
-                return self._with(held=True)
+                return self._with(paused=True)
             case do.ResumeSpeech():
-                return self._with(held=False)
+                return self._with(paused=False)
             case do.CancelGeneration(generation=number):
-                # An answer whose beginning is being spoken may be continued by another generation.
+                # Another generation may continue an answer whose beginning is being spoken.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return self._with(generating=self.generating - {number}, voided=void)
             case do.RestartSpeech(attempt=attempt):
-                return self._with(taken_up=True, attempt=attempt)
+                return self._with(restarted=True, attempt=attempt)
             case do.Speak(generation=number, segment=segment, text=text):
                 if number in self.speaking:
-                    said = self._said_before(segment, text) if self.taken_up else self.said
-                    return self._with(said=(*said, text), taken_up=False)
+                    said = self._said_before(segment, text) if self.restarted else self.said
+                    return self._with(said=(*said, text), restarted=False)
                 return self._with(
                     speaking=self.speaking | {number},
-                    begun=self.begun | {number},
-                    held=False,
+                    started=self.started | {number},
+                    paused=False,
                     said=(text,),
                     position_ms=0.0,
                     playing=False,
                     heard_all=False,
-                    taken_up=False,
+                    restarted=False,
                     attempt=1,
                     voiced=frozenset(),
                 )
             case do.StopSpeech(generation=number):
                 return self._with(
-                    speaking=self.speaking - {number}, voided=self.voided | {number}, held=False
+                    speaking=self.speaking - {number}, voided=self.voided | {number}, paused=False
                 )
             case do.FinalizeTurn():
-                return self._with(doubted=False)
+                return self._with(stt_replaced=False)
             case do.ReplaceLink(role=Role.STT):
-                return self._with(doubted=True)
+                return self._with(stt_replaced=True)
             case do.NotifyTranscript(turn=turn, text=text, is_final=False) if text:
                 return self._with(heard_words=turn)
             case do.OpenLink(role=role, attempt=attempt, provider=provider):
@@ -210,14 +213,14 @@ class ObservedState:
         return self
 
     def _with(self, **changes: Any) -> ObservedState:
-        """A copy with some entries changed: as `attrs.evolve`, which takes three times as long."""
+        """A copy with some entries changed, like `attrs.evolve`, which takes three times as long."""
         copy = object.__new__(ObservedState)
         for name in ENTRIES:
             object.__setattr__(copy, name, changes[name] if name in changes else getattr(self, name))
         return copy
 
     def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
-        """What was said before a segment with which the voice takes the answer up again."""
+        """What was said before the segment with which the voice continues the answer."""
         broken = () if segment - 1 in self.voiced else self.said[segment - 1 : segment]
         if broken and broken[0].endswith(text) and segment <= len(self.said):
             return (*self.said[: segment - 1], broken[0].removesuffix(text).strip())
@@ -232,7 +235,7 @@ ENTRIES = tuple(entry.name for entry in fields(ObservedState))
 
 @frozen
 class Entry:
-    """One line: the books as they stood, and what then happened (a fact taken in, or an effect)."""
+    """One line of the record: a fact or an effect, with the observed state before it."""
 
     observed: ObservedState
     machine: str
@@ -240,7 +243,7 @@ class Entry:
 
 
 def entered(observed: ObservedState, steps: tuple[Step, ...]) -> tuple[tuple[Entry, ...], ObservedState]:
-    """Enter steps into the books; returns the lines, and the books afterwards."""
+    """Let an observer see these steps. Returns the lines of the record, and the observed state afterwards."""
     lines: list[Entry] = []
     for step in steps:
         lines.append(Entry(observed, step.machine, step.fact))

@@ -1,8 +1,8 @@
-"""The exhaustive check as a whole: the walks it makes, and what they saw together."""
+"""The exhaustive check as a whole: which walks it makes, and what they found together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -35,21 +35,21 @@ class Planned:
     name: str
     subject: str
     leaves_out: str
-    """What can happen in a call and is not offered in this walk."""
+    """What can happen in a call and is not enabled in this walk."""
     walk: Callable[..., Report]
-    """Takes the invariants, and `stop_at_violation`."""
+    """The walk as a function of the invariants and `stop_at_violation`."""
 
     def run(
         self, invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
     ) -> Visited:
-        """Make it."""
+        """Make the walk."""
         report = self.walk(invariants, stop_at_violation=stop_at_violation)
         return Visited(self.name, self.subject, self.leaves_out, report)
 
 
 @frozen
 class Visited:
-    """A walk that was made, and what it saw."""
+    """A walk that was made, and what it found."""
 
     name: str
     subject: str
@@ -61,74 +61,73 @@ PLAN = (
     Planned(
         "answers",
         "the conversation machine, its links up, lost or replaced, turns by hand",
-        "After a call of a tool, what is not about that call. Automatic turns, a greeting, idle callers,"
-        " answers that cannot be interrupted. Voice alone"
-        " interrupts, without words. Either all roles have another provider or none has. What the host"
-        " wants said is said at once or not at all.",
+        "After a tool call, what is not about that call. Automatic turns, a greeting, idle callers,"
+        " answers that cannot be interrupted. Interruptions by words: voice alone interrupts here. Roles with"
+        " another provider beside roles without. A queue of host utterances: each is said at once or not at"
+        " all.",
         walk_answers,
     ),
     Planned(
         "turns",
-        "the same with turns by voice, and short answers",
-        "Other providers; a greeting, a re-prompt, nudges. An answer has one segment, two once it is"
-        " held. The model begins every answer: only its first request may fail, in a way that passes,"
-        " and while nothing waits. While an answer is spoken and not held, the voice does not fail and"
-        " no deadline passes, nor while it is prepared. Voice alone interrupts. What the host wants said"
-        " is said at once or not at all.",
+        "the conversation machine, turns by voice, short answers",
+        "Other providers; a greeting, a reprompt, nudges. Answers of more than one segment, or two once they"
+        " are paused. Failures of the model, except one of the first request that may pass, while nothing"
+        " waits. Failures of text to speech and deadlines while an answer is prepared, or spoken and not"
+        " paused. Interruptions by words. A queue of host utterances: each is said at once or not at all.",
         walk_turns,
     ),
     Planned(
         "queue",
-        "the same where answers cannot be interrupted and turns wait",
-        "The host. Links that are lost and come back, other providers, a change of the turn mode within"
-        " a call. An answer has one segment; the voice tells of none, and fails only for good; the model"
-        " fails only in ways that pass, and gives no sign of life between. Playback is at nothing or at"
-        " the end. Late facts about answers, and deadlines that pass late. What is resumed or scored of"
-        " a turn. Words are expected early only where nothing waits, or over an answer.",
+        "the conversation machine where answers cannot be interrupted and turns wait",
+        "The host. Links that are lost and come back, other providers, a change of the turn mode within a"
+        " call. Answers of more than one segment; reports of voiced segments; failures of text to speech that"
+        " may pass; failures of the model that may not pass, and its signs of life. Playback that is neither"
+        " at the beginning nor at the end. Late facts about answers, deadlines that pass late. Resumed and"
+        " scored turns. Speculation while something waits, except over an answer.",
         walk_queue,
     ),
     Planned(
         "host",
-        "the same where some can, and a host program wants things said",
-        "All that `queue` leaves out but the host, and turns by hand, requests, idle callers, a"
-        " re-prompt. The model begins every answer, and the voice does not fail, as in `turns`. What has"
-        " time is asked for in `quiet` only, what is urgent cannot be interrupted and ends the call. One"
-        " text waits at a time, and none is asked for while a turn waits, but in `quiet`.",
+        "the conversation machine where only some answers can be interrupted, with a host",
+        "What `queue` leaves out, except the host. Turns by hand, requests, idle callers, a reprompt. Answers"
+        " that fail, as in `turns`. Texts for idle times outside `quiet`; texts that replace an answer and"
+        " can be interrupted or do not end the call. More than one waiting text, and texts while a turn"
+        " waits, except in `quiet`.",
         walk_host,
     ),
     Planned(
         "tools",
-        "the same where the model calls tools",
-        "What `queue` leaves out, the telephone's keys, recordings, words before the turn is over. Turns"
-        " end when they have lasted too long. An answer has one segment. The model asks for one call or"
-        " two, in parallel; behind one that was overtaken only another of the same tool. Hosts cut in on"
-        " one tool's calls only.",
+        "the conversation machine where the model calls tools",
+        "What `queue` leaves out, the telephone's keys, recordings, speculation. Turns that end before they"
+        " have lasted too long. More than one segment in an answer. More than two calls in an answer, calls"
+        " one after the other; after a call that was given up, a call of another tool. Host utterances during"
+        " calls of more than one tool.",
         walk_tools,
     ),
     Planned(
         "blocking",
-        "the same where voice interrupts nothing while a tool runs",
-        "What `tools` leaves out, but turns that end by voice and wait; more than one call in an answer.",
+        "the conversation machine where voice does not interrupt tool calls",
+        "What `tools` leaves out, except turns that end by voice and wait; more than one call in an answer.",
         walk_blocking,
     ),
     Planned(
         "links",
         "all four machines of a call while it comes up and goes down",
-        "Turns and answers: of the conversation there are requests while it connects, hanging up and"
-        " deadlines. Each role has one provider and one retry. Only the model is distrusted.",
+        "Turns and answers: the conversation only gets requests while it connects, hanging up and deadlines."
+        " More than one provider and one retry for each role. Links to replace, except that of the model.",
         walk_links,
     ),
     Planned(
         "one link",
-        "one link with its whole schedule of retries",
+        "one link with its whole retry schedule",
         "The conversation, which never gets beyond connecting, since the other links do not answer. The slow"
         " retries.",
         walk_one_link,
     ),
     Planned(
         "two providers",
-        "one link that can fail over and go back",
-        "The same. More than two providers.",
+        "one link that can fail over and return",
+        "What `one link` leaves out. More than two providers.",
         partial(walk_one_link, providers=2),
     ),
     Planned(
@@ -140,34 +139,28 @@ PLAN = (
 )
 
 
-def visit_everything() -> Iterator[Visited]:
-    """Make all walks, whatever they find."""
-    for planned in PLAN:
-        yield planned.run()
-
-
-# --- what they saw together -------------------------------------------------------------------------------
+# --- what they found together -----------------------------------------------------------------------------
 
 NO_FACT_RAISES = (
     "no_fact_raises",
-    "No guard and no action raises an error, whatever fact it is asked about.",
+    "No guard and no action raises an error, whatever the fact.",
 )
 OF_WHOLE_WALKS = (
-    ("the_end_can_be_reached", "From every configuration a way leads to the end of the call."),
+    ("the_end_can_be_reached", "From every configuration a path leads to the end of the call."),
     (
         "everything_declared_is_met",
-        "One of the walks takes each transition and meets each pair that is declared.",
+        "Each declared transition is taken, and each declared pair is met, by one of the walks.",
     ),
 )
-"""What is known only when a walk was made to its end."""
+"""What is known only after a walk was made to its end."""
 WALKED = (CONVERSATION, LINK)
 BEFORE_THE_CALL = (LINK.name, "idle")
-"""A link is wanted in the same moment in which its call begins: nothing else can be told to it before."""
+"""A link is wanted at the moment its call begins: it cannot get another fact before."""
 
 
 @frozen
 class Finding:
-    """Whether one thing holds that must hold."""
+    """One thing that must hold, and whether it does."""
 
     name: str
     means: str
@@ -204,13 +197,13 @@ class Coverage:
     pairs: int
     pairs_met: int
     missing: tuple[str, ...]
-    """What was not, though it can happen."""
+    """What was not exercised, though it can happen."""
     before_the_call: int
-    """Transitions and pairs that cannot happen, as no call is so young."""
+    """How many transitions and pairs cannot happen, because they are of a link before its call begins."""
 
 
 def coverage(visited: Sequence[Visited]) -> tuple[Coverage, ...]:
-    """What the walks exercised together, by machine."""
+    """What the walks exercised together, machine by machine."""
     taken = {each for one in visited for each in one.report.taken}
     return tuple(
         _coverage(machine, taken, {pair for pair, _ in outcomes(visited, machine)}) for machine in WALKED
@@ -263,15 +256,15 @@ def first_violations(visited: Sequence[Visited]) -> tuple[tuple[Visited, Violati
 
 
 def violations(visited: Sequence[Visited]) -> tuple[str, ...]:
-    """Which invariants do not hold, each with the shortest way there that is known."""
+    """The invariants that do not hold, each with the shortest known path there."""
     return tuple(f"In the walk “{one.name}”, {violation}" for one, violation in first_violations(visited))
 
 
 def complaints(visited: Sequence[Visited]) -> tuple[str, ...]:
-    """What is wrong, each with the shortest way there; nothing if all is well."""
+    """Everything that is wrong, with the shortest known path there; nothing if all is well."""
     found = violations(visited)
     if found:
-        # The walks stopped there: what they would have met is not known.
+        # The walks stopped there, so what they would have covered is not known.
         return found
     return tuple(
         f"{machine.machine}: {each} is declared, and no walk meets it"

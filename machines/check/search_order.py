@@ -1,4 +1,4 @@
-"""The order in which a walk too long to be made whole goes through configurations: at random, and deep."""
+"""The order in which a random walk visits configurations, if there are too many for a whole walk."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable
 from attrs import frozen
 
 LATEST = 8
-"""The next configuration is one of so many that were found last, so that the walk goes deep,"""
+"""The next configuration is one of this many newest ones, so that the walk goes deep."""
 ANYWHERE = 30
-"""or, once in so often, any that is known."""
+"""Once in this many times, the next configuration is any pending one."""
 
 
 @frozen
 class AtRandom:
-    """A walk at random, which ends before everything was visited."""
+    """A random walk, which ends before everything was visited."""
 
     draw: Callable[[int], int]
-    """Gives a number from 0 up to, and without, another."""
+    """Gives a random number from 0 up to, but not including, its argument."""
     most_facts: int
-    """No further configuration is begun after so many facts."""
+    """After this many facts no further configuration is expanded."""
     deepest: int = 60
-    """A configuration so many facts from the start is not gone on from: ways stay short enough to be read."""
+    """Do not expand deeper than this, so that counterexamples stay readable."""
 
-    def take(self, pending: deque[int]) -> int:
-        """The next of those that are known and were not gone on from; it is pending no more."""
+    def pop_next(self, pending: deque[int]) -> int:
+        """Pop the next configuration to expand."""
         among = len(pending) if self.draw(ANYWHERE) == 0 else min(LATEST, len(pending))
         place = len(pending) - 1 - self.draw(among)
         number = pending[place]

@@ -1,4 +1,4 @@
-"""Keeping the memory of a machine and putting it back, a million times."""
+"""Saves and restores the memory of a machine, fast enough for millions of times."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Snapshot:
     """The memory of one machine."""
 
     fixed: tuple[Any, ...]
-    """The fields that hold immutable values."""
+    """The values of the fields that are immutable."""
     changing: tuple[Any, ...]
-    """Copies of those whose values change in place; nobody changes the copies."""
+    """Copies of the values that change in place. The copies never change."""
 
 
 @frozen
 class Fields:
-    """How the memory of one kind is read: the paths of its fields (`turns.queue`), and all values at once."""
+    """How a class of memory is read: its fields' paths (`turns.queue`), and getters of all their values."""
 
     fixed: tuple[str, ...]
     fixed_values: Callable[[Any], tuple[Any, ...]]
@@ -36,14 +36,14 @@ class Fields:
 
 
 def snapshot(driver: Driver[Any]) -> Snapshot:
-    """Keep a machine's memory."""
+    """Save a machine's memory."""
     fields = _fields(driver.context.__class__)
     changing = fields.changing_values(driver.context)
     return Snapshot(fields.fixed_values(driver.context), tuple(COPY[type(each)](each) for each in changing))
 
 
 def restore(driver: Driver[Any], kept: Snapshot) -> None:
-    """Put a machine's memory back."""
+    """Restore a machine's memory."""
     context = driver.context
     fields = _fields(context.__class__)
     for path, value, now in zip(fields.fixed, kept.fixed, fields.fixed_values(context), strict=True):
@@ -68,10 +68,10 @@ def _fields(kind: type[attrs.AttrsInstance]) -> Fields:
 
 
 def _paths(kind: type[attrs.AttrsInstance], above: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The paths of the fields that hold immutable values, and of those whose values change in place.
+    """The paths of the fields with immutable values, and of those whose values change in place.
 
-    A value that changes in place has a default that is made anew for each memory. Parts of a memory are made
-    anew, too, and read field by field.
+    A value that changes in place has a factory as its default. So has a part of the memory, which is read
+    field by field.
     """
     fixed: tuple[str, ...] = ()
     changing: tuple[str, ...] = ()
@@ -106,4 +106,4 @@ COPY: dict[type, Callable[[Any], Any]] = {
     PlaybackLedger: _copied_ledger,
     TurnTimes: _copied_times,
 }
-"""What memory holds that changes in place, and how it is copied. No two fields share one."""
+"""How each kind of value that changes in place is copied. No two fields share such a value."""

@@ -1,7 +1,7 @@
-"""Charts run by their tables: the same steps as by the library's engine, at a tenth of the time.
+"""Runs charts by their tables: the same steps as by the library's engine, in a tenth of the time.
 
-The engine finds out anew at every fact what the tables know once and for all: which transitions a state has
-for an event, in which order, and where they lead. Guards and actions remain the chart's own methods, called
+For every fact the engine works out again which transitions the state has for the event, in which order, and
+where they lead. The tables hold this once and for all. Guards and actions are the chart's own methods, called
 in the same order on the same memory. `tests/machines/check/test_table_driver.py` compares both, step by step.
 """
 
@@ -24,64 +24,64 @@ Note = Callable[[Row], None]
 
 
 @frozen
-class Way:
-    """A row of the table, ready to be gone."""
+class ReadyRow:
+    """A row of the table with its guard and actions as functions of the fact."""
 
     row: Row
     guard: Guard | None
-    """None where nothing is asked."""
+    """None for a row without a guard."""
     actions: tuple[Action, ...]
     arrival: tuple[str, ...] | None
-    """The states around the target and itself, outermost first; None where the state stays."""
+    """The target's state and the states around it, outermost first; None where the state stays."""
 
 
 def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
-    """Let `chart` take transitions by its tables from now on, and never by the engine.
+    """Have `chart` take transitions by its tables from now on, not by the engine.
 
-    The tables are read here and now: a class that is changed later needs another chart.
+    The tables are read once, here: if the class is changed later, another chart is needed.
 
     Args:
-        chart: made for this; its drivers cannot be told from others.
+        chart: a chart made for this purpose. Its drivers do not notice a difference.
         note: called with the row of every transition that is taken.
 
     Raises:
-        ValueError: a guard is no boolean expression, or a method wants to know more than the fact.
+        ValueError: a guard is not a boolean expression, or a method has other parameters than `fact`.
     """
-    ways = _ways(chart)
+    ready_rows = _ready_rows(chart)
 
     def send(event: str, *, fact: Fact) -> None:
         context = chart.context
         state = context.state
-        for way in ways.get((state if isinstance(state, str) else tuple(state)[-1], event), ()):
-            if way.guard is None or way.guard(fact):
-                for action in way.actions:
+        for ready_row in ready_rows.get((state if isinstance(state, str) else tuple(state)[-1], event), ()):
+            if ready_row.guard is None or ready_row.guard(fact):
+                for action in ready_row.actions:
                     action(fact)
-                if way.arrival is not None:
-                    context.state = way.arrival
+                if ready_row.arrival is not None:
+                    context.state = ready_row.arrival
                 chart.transition_taken = True
                 if note is not None:
-                    note(way.row)
+                    note(ready_row.row)
                 return
 
     chart.send = send  # type: ignore[method-assign, assignment]  # the one way into the engine
 
 
-def _ways(chart: Chart[Any]) -> dict[tuple[str, str], tuple[Way, ...]]:
-    """What can happen in each state at each event, in the order of trial."""
+def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]]:
+    """The rows of each pair of a state and an event, in the order of trial."""
 
     def question_of(name: str) -> Guard:
-        return _told_the_fact(getattr(chart, name))
+        return _taking_fact(getattr(chart, name))
 
-    found: dict[tuple[str, str], tuple[Way, ...]] = {}
+    found: dict[tuple[str, str], tuple[ReadyRow, ...]] = {}
     for row in rows(type(chart)):
         if row.kind is not Kind.IGNORED:
-            way = Way(
+            ready_row = ReadyRow(
                 row=row,
                 guard=compiled(row.guard, question_of) if row.guard else None,
-                actions=tuple(_told_the_fact(getattr(chart, name)) for name in row.actions),
+                actions=tuple(_taking_fact(getattr(chart, name)) for name in row.actions),
                 arrival=None if row.kind is Kind.INTERNAL else _nesting(row),
             )
-            found[row.state, row.event] = (*found.get((row.state, row.event), ()), way)
+            found[row.state, row.event] = (*found.get((row.state, row.event), ()), ready_row)
     return found
 
 
@@ -89,8 +89,8 @@ def _nesting(row: Row) -> tuple[str, ...]:
     return (row.target,) if row.target == row.target_room else (row.target_room, row.target)
 
 
-def _told_the_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:
-    """A guard or an action that may, or may not, take the fact."""
+def _taking_fact(method: Callable[..., Any]) -> Callable[[Fact], Any]:
+    """A guard or an action as a function of the fact, whether it takes the fact or not."""
     wanted = tuple(inspect.signature(method).parameters)
     if wanted == ("fact",):
         return method

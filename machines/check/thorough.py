@@ -1,7 +1,7 @@
-"""Walks that offer at once what others offer one by one: what `vantum check --thorough` adds.
+"""Random walks over the facts of all other walks together: what `vantum check --thorough` adds.
 
-The exhaustive walks are kept short by what each leaves out (`PLAN`). These are too long to be made whole, and
-go through the combinations at random, the invariants held at each fact.
+Each exhaustive walk is kept short by what it leaves out (`PLAN`). The random walks are too long to be made
+whole: they visit combinations at random, and check the invariants at each fact.
 """
 
 from __future__ import annotations
@@ -34,27 +34,31 @@ FULL = attrs.evolve(
     max_tool_steps=2,
     tool_fillers=TOOLED.tool_fillers,
 )
-"""A policy that asks for all there is, where the caller may interrupt everything, with words."""
+"""A policy with everything in it. The caller may interrupt every answer, by words."""
 UNINTERRUPTED = attrs.evolve(FULL, barge_in=False)
 HALF = attrs.evolve(
     FULL, barge_in_thinking=False, barge_in_greeting=False, hand_over=True, tools_in_parallel=False
 )
-"""Some of what is said can be interrupted, a person takes over from a model that keeps failing, and calls of
-tools are run one after the other."""
+"""Only some answers can be interrupted, a person takes over from a model that keeps failing, and tool calls
+run one after the other."""
 LEAVES_OUT = (
-    "Most combinations: it goes through them at random. The link machines, whose news are made up. Voice"
-    " that interrupts without words. More than one turn, text or request waiting, more than two segments to"
-    " an answer, and than two calls of tools; longer budgets; a provider of speech to text that ends turns"
-    " by itself."
+    "Most combinations: they are drawn at random. The link machines: their facts for the conversation are"
+    " made up. Voice that interrupts without words. More than one turn, text or request waiting, more than"
+    " two segments in an answer, more than two tool calls; longer budgets; a speech-to-text provider that"
+    " ends turns by itself."
 )
 
 
 def thorough(most_facts: int, draw: Callable[[int], int]) -> tuple[Planned, ...]:
-    """The walks to be made, each of about so many facts; `draw` gives a number below another, by chance."""
+    """The random walks, each of about `most_facts` facts. `draw` gives a random number below its argument."""
     policies = (
-        ("interruptible", "everything at once, at random, where answers can be interrupted", FULL),
-        ("uninterrupted", "the same where they cannot", UNINTERRUPTED),
-        ("half", "the same where some can", HALF),
+        ("interruptible", "all facts together, at random, where answers can be interrupted", FULL),
+        (
+            "uninterrupted",
+            "all facts together, at random, where answers cannot be interrupted",
+            UNINTERRUPTED,
+        ),
+        ("half", "all facts together, at random, where some answers can be interrupted", HALF),
     )
     return tuple(
         Planned(name, subject, LEAVES_OUT, partial(_walk, AtRandom(draw, most_facts), policy))
@@ -73,5 +77,5 @@ def _walk(
 
 
 def _key(system: ConversationSystem, observed: ObservedState) -> Hashable:
-    """Links that are lost in the middle of a call are told apart, too."""
+    """Configurations are told apart by their links, too."""
     return conversation_key(system, observed), system.conversation.context.links.up

@@ -1,4 +1,4 @@
-"""The walk: every reachable configuration of a call, breadth first, the invariants held at each step."""
+"""The walk: visits every reachable configuration of a call, breadth first, and checks the invariants."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ SHORT = ConversationPolicy(
     most_digits=3,
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
-"""Budgets as small as they can be without losing a case: one retry, one exchange of history."""
+"""A policy with the smallest budgets that lose no case: one retry, one exchange of history."""
 IDLE = attrs.evolve(SHORT, idle_after_ms=1000, reprompt="")
-"""A quiet caller is taken leave of."""
+"""A policy that says goodbye to a quiet caller."""
 QUEUEING = attrs.evolve(
     SHORT,
     greeting="Good day.",
@@ -63,7 +63,7 @@ QUEUEING = attrs.evolve(
     barge_in=False,
     voice_retries=0,
 )
-"""Answers cannot be interrupted by voice: what is said meanwhile waits."""
+"""A policy whose answers cannot be interrupted by voice: what the caller says meanwhile waits."""
 HOSTED = attrs.evolve(
     QUEUEING,
     nudges=(),
@@ -77,7 +77,7 @@ HOSTED = attrs.evolve(
     barge_in_greeting=False,
     max_host_utterances=1,
 )
-"""Some of what is said can be interrupted, and a host has something to say too."""
+"""A policy with a host, where only some answers can be interrupted."""
 TOOLED = attrs.evolve(
     SHORT,
     llm_retry_delays_ms=(),
@@ -90,17 +90,17 @@ TOOLED = attrs.evolve(
         ToolPolicy("note", reply=False),
     ),
     max_tool_steps=2,
-    tool_fillers=("One moment.",),
+    tool_fillers=("One step.",),
     max_host_utterances=1,
 )
-"""The model calls tools, in parallel."""
+"""A policy with tools that run in parallel."""
 PATIENT = ConversationPolicy(link=LinkPolicy(budget_ms=500))
-"""The whole schedule of a link's retries, without the slow ones."""
+"""A policy with the whole retry schedule of a link, without the slow retries."""
 
 
 @frozen
 class Taken:
-    """A transition that was taken, named like a row of the tables."""
+    """A transition that was taken, with the names that its row in the tables has."""
 
     machine: str
     state: str
@@ -111,7 +111,7 @@ class Taken:
 
 @frozen
 class Violation:
-    """An invariant that does not hold, with the facts and steps that lead there: the shortest way known."""
+    """An invariant that does not hold, with the shortest known path of facts and steps that leads there."""
 
     invariant: str
     complaint: str
@@ -121,15 +121,15 @@ class Violation:
         lines = [f"{self.invariant}: {self.complaint}"]
         for handled in self.trace:
             for step in handled.steps:
-                effects = ", ".join(map(_told, step.effects)) or step.reason
+                effects = ", ".join(map(_in_short, step.effects)) or step.reason
                 moved = f"{step.machine}: {step.source} → {step.target}, {step.outcome.value}"
-                lines.append(f"  {moved}: {_told(step.fact)}")
+                lines.append(f"  {moved}: {_in_short(step.fact)}")
                 lines.append(f"      {effects}")
         return "\n".join(lines)
 
 
-def _told(record: Fact | Effect) -> str:
-    """A fact or an effect in few words, without the time."""
+def _in_short(record: Fact | Effect) -> str:
+    """A fact or an effect in short, without its time."""
     values = attrs.asdict(record, recurse=False)
     return f"{record.name}({', '.join(_short(value) for name, value in values.items() if name != 'at_ms')})"
 
@@ -145,7 +145,7 @@ def _short(value: object) -> str:
 
 @frozen
 class Node:
-    """A configuration that was reached, and how."""
+    """A configuration, and how it was reached first."""
 
     machines: tuple[Snapshot, ...]
     observed: ObservedState
@@ -157,26 +157,26 @@ class Node:
 
 @frozen
 class Report:
-    """What a walk saw."""
+    """What a walk found."""
 
     configurations: int
     facts: int
-    """Facts handled: edges between configurations."""
+    """How many facts were handled: the edges between configurations."""
     longest: int
-    """Facts on the way to the configuration farthest from the start."""
+    """How many facts lead to the configuration that is farthest from the start."""
     outcomes: frozenset[tuple[str, str, str, Outcome]]
-    """Machine, state and event, with what became of it."""
+    """Machine, state and event, and what became of the event."""
     taken: frozenset[Taken]
     asked: frozenset[tuple[str, str, str, str, str]]
-    """Machine, state, event and target, with the name of an effect that was asked for."""
+    """Machine, state, event, target, and the name of an effect that was asked for."""
     violations: tuple[Violation, ...]
     nodes: tuple[Node, ...] = field(eq=False, repr=False)
-    """The configurations, by their numbers."""
+    """The configurations. The index is their number."""
     examples: tuple[int, ...] = field(eq=False, repr=False)
-    """Configurations that between them take every transition that was taken."""
+    """Numbers of configurations from which, together, every transition that was taken can be taken."""
 
     def farthest(self) -> int:
-        """The number of the configuration farthest from the start, the first of several."""
+        """The number of the first configuration that is farthest from the start."""
         return max(range(len(self.nodes)), key=lambda number: self.nodes[number].depth)
 
 
@@ -184,50 +184,50 @@ class Report:
 
 
 ALL = frozenset(("conversation", *(f"{role.value} link" for role in Role)))
-"""The machines of a call, by the names that steps bear."""
+"""The names of the machines of a call in their steps."""
 NONE: frozenset[str] = frozenset()
 
 
 @define
 class Walk:
-    """A walk over one view of a call: the facts that are offered, and what is told apart."""
+    """A walk over one model of a call: which facts are enabled, and which configurations are told apart."""
 
-    offers: EnabledFacts
+    enabled_facts: EnabledFacts
     key: Key
     policy: ConversationPolicy = SHORT
     invariants: tuple[Invariant, ...] = INVARIANTS
     stop_at_violation: bool = False
-    line_ups: Mapping[Role, ProviderChain] = field(factory=dict)
+    provider_chains: Mapping[Role, ProviderChain] = field(factory=dict)
     order: AtRandom | None = None
-    """None: breadth first, to the end."""
+    """The order of a random walk; None: breadth first, to the end."""
 
     _due: list[tuple[Invariant, frozenset[type[Fact | Effect]] | None]] = field(init=False)
     _nodes: list[Node] = field(factory=list, init=False)
     _pending: deque[int] = field(factory=deque, init=False)
-    """Those that nothing was offered to yet."""
+    """The numbers of the configurations that were not expanded yet."""
     _known: dict[Hashable, int] = field(factory=dict, init=False)
     _comes_from: dict[int, set[int]] = field(factory=dict, init=False)
-    """For each configuration, those it can be reached from in one step."""
+    """For each configuration, those from which one fact leads to it."""
     _facts: int = field(default=0, init=False)
     _outcomes: set[tuple[str, str, str, Outcome]] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)
-    """The configuration that facts are offered to."""
+    """The number of the configuration that is being expanded."""
     _rows: dict[Row, int] = field(factory=dict, init=False)
-    """The transitions that were taken, and the configuration each was taken from first."""
+    """The transitions that were taken, each with the configuration from which it was taken first."""
     _asked: set[tuple[str, str, str, str, str]] = field(factory=set, init=False)
     _violations: dict[Hashable, Violation] = field(factory=dict, init=False)
 
     def run(self) -> Report:
-        """Visit everything that can be reached, or as much of it as the order allows."""
+        """Visit everything reachable, or as much of it as the order allows."""
         self._due = [(invariant, kinds_of(invariant)) for invariant in self.invariants]
         charts = Charts()
         run_by_tables(charts.conversation, self._note_row)
         run_by_tables(charts.link, self._note_row)
-        system = ConversationSystem(self.policy, charts, self.line_ups)
+        system = ConversationSystem(self.policy, charts, self.provider_chains)
         self._begin(system)
         while self._pending and not self._enough():
-            self._go_on_from(
-                system, self.order.take(self._pending) if self.order else self._pending.popleft()
+            self._expand(
+                system, self.order.pop_next(self._pending) if self.order else self._pending.popleft()
             )
         if not self._pending and not self.order:
             self._require_an_end()
@@ -254,19 +254,19 @@ class Walk:
         _, observed = entered(started(handled), handled.steps)
         self._keep(system, observed, None, handled)
 
-    def _go_on_from(self, system: ConversationSystem, number: int) -> None:
-        """Offer everything to one configuration."""
+    def _expand(self, system: ConversationSystem, number: int) -> None:
+        """Handle every enabled fact in one configuration."""
         node = self._nodes[number]
         self._number = number
         self._return_to(system, node, ALL)
         history = system.conversation.context.history
         moved: frozenset[str] = NONE
-        for fact in tuple(self.offers(system, node.observed)):
+        for fact in tuple(self.enabled_facts(system, node.observed)):
             self._facts += 1
             self._return_to(system, node, moved)
             try:
                 handled = system.handle(fact)
-            except Exception as error:  # whatever a machine raises is a finding, and the walk goes on
+            except Exception as error:  # an error of a machine is a finding, and the walk goes on
                 moved = ALL
                 self._complain("no_fact_raises", f"{fact} raised {error!r}", number, Handled((), ()))
                 continue
@@ -279,7 +279,7 @@ class Walk:
             self._comes_from.setdefault(arrived, set()).add(number)
 
     def _return_to(self, system: ConversationSystem, node: Node, moved: frozenset[str]) -> None:
-        """Put the memory of the machines that moved back."""
+        """Restore the memory of the machines that moved."""
         if moved:
             for driver, kept in zip(drivers(system), node.machines, strict=True):
                 if driver.name in moved:
@@ -303,20 +303,20 @@ class Walk:
         handled: Handled,
         number: int,
     ) -> ObservedState:
-        """Hold what one fact led to against the invariants; returns the books afterwards."""
-        moment = moment_of(system, before, history, handled)
+        """Check the invariants after one fact. Returns the observed state afterwards."""
+        checked = checked_step(system, before, history, handled)
         for invariant, kinds in self._due:
-            if kinds is not None and kinds.isdisjoint(moment.kinds):
+            if kinds is not None and kinds.isdisjoint(checked.kinds):
                 continue
-            complaint = invariant(moment)
+            complaint = invariant(checked)
             if complaint is not None:
                 self._complain(invariant.__name__, complaint, number, handled)
-        return moment.after
+        return checked.after
 
     def _keep(
         self, system: ConversationSystem, observed: ObservedState, parent: int | None, handled: Handled
     ) -> int:
-        """Keep the configuration if it is new; returns its number."""
+        """Keep the configuration if it is new. Returns its number."""
         key = self.key(system, observed)
         if key not in self._known:
             self._known[key] = len(self._nodes)
@@ -328,14 +328,16 @@ class Walk:
         return self._known[key]
 
     def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
-        """Note a violation, once for each way it is worded in each state."""
+        """Note a violation, once for each complaint, state and event."""
         step = handled.steps[0] if handled.steps else None
         about = (invariant, complaint, step and (step.source, step.fact.name))
         if about not in self._violations:
-            self._violations[about] = Violation(invariant, complaint, (*way_to(self._nodes, number), handled))
+            self._violations[about] = Violation(
+                invariant, complaint, (*path_to(self._nodes, number), handled)
+            )
 
     def _require_an_end(self) -> None:
-        """From every configuration a way must lead to the end."""
+        """Complain about every configuration from which no path leads to the end."""
         ends = [number for number, node in enumerate(self._nodes) if node.ended]
         saved, pending = set(ends), deque(ends)
         while pending:
@@ -344,20 +346,20 @@ class Walk:
                 pending.append(number)
         for number in range(len(self._nodes)):
             if number not in saved:
-                self._complain("the_end_can_be_reached", "no way leads to the end", number, Handled((), ()))
+                self._complain("the_end_can_be_reached", "no path leads to the end", number, Handled((), ()))
 
 
-def way_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
-    """How a configuration was reached first, which is the shortest way there is."""
-    way: list[Handled] = []
+def path_to(nodes: Sequence[Node], number: int | None) -> tuple[Handled, ...]:
+    """The shortest path to a configuration: how it was reached first."""
+    path: list[Handled] = []
     while number is not None:
-        way.append(nodes[number].handled)
+        path.append(nodes[number].handled)
         number = nodes[number].parent
-    return tuple(reversed(way))
+    return tuple(reversed(path))
 
 
 def _matters(handled: Handled, observed: ObservedState) -> bool:
-    """Whether facts that moved no machine still say something: an undeclared pair, a request, a deadline."""
+    """Whether a fact that moved no machine still matters: an undeclared pair, a request, or a deadline."""
     return any(
         step.outcome is Outcome.UNDECLARED
         or (step.outcome is Outcome.IGNORED and isinstance(step.fact, DeadlinePassed | LinkDeadlinePassed))
@@ -367,19 +369,19 @@ def _matters(handled: Handled, observed: ObservedState) -> bool:
 
 
 def _moved(handled: Handled) -> frozenset[str]:
-    """The machines whose memory changed: nothing else than a transition changes it."""
+    """The machines whose memory changed: only a transition changes it."""
     if len(handled.steps) == 1 and handled.steps[0].outcome is not Outcome.TAKEN:
         return NONE
     return frozenset(step.machine for step in handled.steps if step.outcome is Outcome.TAKEN)
 
 
 def drivers(system: ConversationSystem) -> tuple[Driver[Any], ...]:
-    """All machines of a call, the conversation first."""
+    """The drivers of all machines of a call, the conversation first."""
     return (system.conversation, *system.links.values())
 
 
 def started(handled: Handled) -> ObservedState:
-    """The books once a call has been started: the conversation's own first effects are in no step."""
+    """The observed state after the start. The conversation's first effects are not part of any step."""
     observed = ObservedState()
     for effect in handled.effects:
         if isinstance(effect, ArmDeadline):
@@ -387,10 +389,10 @@ def started(handled: Handled) -> ObservedState:
     return observed
 
 
-def moment_of(
+def checked_step(
     system: ConversationSystem, before: ObservedState, history: tuple[Message, ...], handled: Handled
 ) -> CheckedStep:
-    """What the invariants look at, after `handled`."""
+    """What the invariants get to see of `handled`."""
     lines, after = entered(before, handled.steps)
     conversation = system.conversation
     return CheckedStep(
@@ -409,35 +411,35 @@ def moment_of(
 def walk_answers(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
-    """The conversation machine, its links coming and going, with a caller who ends turns by hand."""
+    """The conversation machine, whose links come and go, with a caller who ends turns by hand."""
     policy = attrs.evolve(SHORT, tools=(ToolPolicy("look"),), tool_fillers=())
     return Walk(answer_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_turns(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
-    """The same with a caller whose voice decides, and answers of one segment."""
+    """The conversation machine, with a caller whose voice ends turns, and answers of one segment."""
     return Walk(turn_enabled_facts, conversation_key, IDLE, invariants, stop_at_violation).run()
 
 
 def walk_queue(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
-    """The same where answers cannot be interrupted by voice, and turns wait instead."""
+    """The conversation machine, where voice cannot interrupt answers, and turns wait instead."""
     return Walk(queue_enabled_facts, conversation_key, QUEUEING, invariants, stop_at_violation).run()
 
 
 def walk_host(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
-    """The same where some answers can be interrupted, and a host program wants things said."""
+    """The conversation machine, where only some answers can be interrupted, and a host wants texts said."""
     return Walk(host_enabled_facts, conversation_key, HOSTED, invariants, stop_at_violation).run()
 
 
 def walk_tools(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:
-    """The same where the model calls tools, whose calls can be overtaken."""
+    """The conversation machine, where the model calls tools, and the caller can go on meanwhile."""
     return Walk(tool_enabled_facts, conversation_key, TOOLED, invariants, stop_at_violation).run()
 
 
 def walk_blocking(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
-    """The same where nothing interrupts a call, and turns wait meanwhile."""
+    """The conversation machine, where voice does not interrupt a tool call, and turns wait meanwhile."""
     policy = attrs.evolve(TOOLED, max_tool_steps=1, max_history_tokens=1)
     return Walk(blocking_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
@@ -450,14 +452,16 @@ def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violat
 def walk_one_link(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False, providers: int = 1
 ) -> Report:
-    """One link with its whole schedule of retries, while the others never answer."""
-    line_ups = {Role.STT: ProviderChain(providers)}
-    return Walk(one_link_enabled_facts, link_key, PATIENT, invariants, stop_at_violation, line_ups).run()
+    """One link with its whole retry schedule, while the other links never answer."""
+    provider_chains = {Role.STT: ProviderChain(providers)}
+    return Walk(
+        one_link_enabled_facts, link_key, PATIENT, invariants, stop_at_violation, provider_chains
+    ).run()
 
 
 def walk_known_down(
     invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
 ) -> Report:
     """A call that begins while the only provider of a role is known to be down."""
-    line_ups = {Role.STT: ProviderChain(1, frozenset({0}))}
-    return Walk(one_link_enabled_facts, link_key, SHORT, invariants, stop_at_violation, line_ups).run()
+    provider_chains = {Role.STT: ProviderChain(1, frozenset({0}))}
+    return Walk(one_link_enabled_facts, link_key, SHORT, invariants, stop_at_violation, provider_chains).run()

@@ -19,27 +19,27 @@ class Answers(ToolCalls):
     # --- guards ------------------------------------------------------------------------------------------
 
     def still_generating(self) -> bool:
-        """The model has not ended this answer."""
+        """The model has not finished this answer."""
         return self.context.answer.generation_open is not None
 
-    def said_already(self, fact: facts.SegmentReady) -> bool:
-        """A model that was to go on with its answer says something of it again."""
+    def already_said(self, fact: facts.SegmentReady) -> bool:
+        """The model was asked to continue an answer, and repeats a segment of it."""
         continued = fact.generation != self.context.answer.speech_open
         return continued and any(fact.text == segment.text for segment in self.context.answer.ledger.segments)
 
-    def goodbye(self) -> bool:
-        """The answer being spoken is the last one."""
+    def is_goodbye(self) -> bool:
+        """The call ends after the answer that is being spoken."""
         return self.context.answer.end_after is not None
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.StartGeneration, do.NotifyAnswerStarted, do.CancelTool)
     def generate(self, fact: Fact) -> None:
-        """Ask the model; each request is a generation of its own."""
+        """Ask the model. Each request is a generation of its own."""
         self._go_on_from_calls(fact.at_ms)
         if self.context.answer.requests == 0:
             self.context.answer.thinking_began = fact.at_ms
-            # What is said from now on is no echo of the last answer.
+            # What the caller says from now on is not an echo of the last answer.
             self.context.answer.ledger = PlaybackLedger()
         self._request(fact.at_ms, said="")
         self.context.ask(do.NotifyAnswerStarted(self.context.answer.generation))
@@ -54,7 +54,7 @@ class Answers(ToolCalls):
         self.context.ask(do.StartGeneration(self.context.answer.generation, messages, tools))
 
     def _go_on_from_calls(self, at_ms: float) -> None:
-        """The caller has said more than what earlier calls were for, if any."""
+        """Give up earlier tool calls if the caller has said something new since."""
         if self.context.turns.caller_words:
             self.context.tools.asked_at = at_ms
             self.context.tools.steps = self.context.tools.fillers = 0
@@ -67,7 +67,7 @@ class Answers(ToolCalls):
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def void_answer(self) -> None:
-        """The caller goes on before anything was said: the words so far stay, to be joined with the next."""
+        """Give up an answer of which nothing was said. The caller's next words are joined to the earlier."""
         self._void_generation()
         self.context.answer.requests = 0
 
@@ -76,7 +76,7 @@ class Answers(ToolCalls):
         self._begin_reply(fact.at_ms)
 
     def _begin_reply(self, at_ms: float) -> None:
-        """The model has answered the caller."""
+        """Open the answer that the model gives to the caller."""
         self._open_speech(at_ms, replying=True)
         self.context.answer.failures = 0
 
@@ -96,7 +96,7 @@ class Answers(ToolCalls):
 
     @causes(do.CancelGeneration, do.FinishSpeech)
     def finish_early(self) -> None:
-        """The model broke off: what it said before is all there is."""
+        """End an answer that the model broke off: what it gave before is all there is."""
         self._cancel_generation()
         self.context.answer.failures += 1
         self._finish_speech()
@@ -107,7 +107,7 @@ class Answers(ToolCalls):
             self.context.answer.generation_open = None
 
     def _void_generation(self) -> None:
-        """Give up an answer of which nothing was said."""
+        """Stop the generation of an answer of which nothing was said, and tell the client that it is over."""
         if self.context.answer.generation_open is not None:
             self._cancel_generation()
             self._notify_never_spoken()
@@ -141,7 +141,7 @@ class Answers(ToolCalls):
         protected: bool = False,
         tones: bool = False,
     ) -> None:
-        """A whole answer of our own."""
+        """Say `text` as a whole answer, instead of one by the model."""
         self.context.answer.generation += 1
         self._open_speech(at_ms, replying=replying)
         self.context.answer.protected = protected
@@ -167,12 +167,12 @@ class Answers(ToolCalls):
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def complete_answer(self, fact: Fact) -> None:
-        """Everything was heard: it becomes history."""
+        """Enter the answer into the history: all of it was heard."""
         self._end_speech(fact.at_ms)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyAnswerEnded)
     def end_answer(self, fact: Fact) -> None:
-        """The conversation ends during an answer."""
+        """Stop the answer because the conversation ends, and enter what was heard into the history."""
         if self.context.answer.speech_open is None:
             self._void_generation()
         else:
@@ -181,15 +181,15 @@ class Answers(ToolCalls):
 
     def _stop_speech(self, cause: do.StopCause) -> int:
         number = self.context.answer.speech_open
-        assert number is not None, "only what is being said is stopped"
+        assert number is not None, "only an answer that is being spoken is stopped"
         self.context.ask(do.StopSpeech(number, cause))
         return number
 
     def _end_speech(self, at_ms: float) -> None:
-        """Commit, and close the answer's books."""
+        """Enter what was heard into the history, and tell the client that the answer is over."""
         self._cancel_generation()
         ledger, number = self.context.answer.ledger, self.context.answer.speech_open
-        assert number is not None, "only what is being said can end"
+        assert number is not None, "only an answer that is being spoken can end"
         commit(self.context, at_ms)
         latency = self.context.answer.times.latency(ledger.started_at)
         self.context.ask(

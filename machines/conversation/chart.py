@@ -31,10 +31,10 @@ from machines.driver import Chart
 
 
 def words_settled(listening: Any, generating: State, understood: str, on: list[str]) -> TransitionList:
-    """The words of a turn that is over are known, or will not come any more: how the call goes on.
+    """Where the call goes once the words of a finished turn are known, or will not come any more.
 
-    The caller may have gone on meanwhile. If not, and something was `understood`, it is answered. The rows
-    that follow say what happens when nothing was understood.
+    If the caller has gone on speaking or recording, the call goes back to them. If not, and the guard
+    `understood` holds, the words are answered. The rows after these say what happens otherwise.
     """
     finalizing, on = listening.finalizing, [*on, "acknowledge"]
     goes_on: TransitionList = (
@@ -47,7 +47,7 @@ def words_settled(listening: Any, generating: State, understood: str, on: list[s
 
 
 class ConversationChart(Chart[Context]):
-    """Five states with their substates; then, event by event, what happens in them."""
+    """Five states with their substates, and what happens in them, event by event."""
 
     class INITIALIZING(State.Compound):
         connecting = State(initial=True)
@@ -109,22 +109,26 @@ class ConversationChart(Chart[Context]):
     link_down = (
         closing.from_(connecting, on=["report_link_lost", "begin_closing"])
         | saying_goodbye.from_(
-            *without_speculation, cond="can_say_so", on=["report_link_lost", "say_goodbye"]
+            *without_speculation, cond="can_say_goodbye", on=["report_link_lost", "say_goodbye"]
         )
         | saying_goodbye.from_(
-            speculating, cond="can_say_so", on=["report_link_lost", "drop_speculation", "say_goodbye"]
+            speculating, cond="can_say_goodbye", on=["report_link_lost", "drop_speculation", "say_goodbye"]
         )
         | saying_goodbye.from_(
-            *answering, cond="can_say_so", on=["report_link_lost", "end_answer", "say_goodbye"]
-        )
-        | closing.from_(*without_speculation, unless="can_say_so", on=["report_link_lost", "begin_closing"])
-        | closing.from_(
-            speculating, unless="can_say_so", on=["report_link_lost", "drop_speculation", "begin_closing"]
+            *answering, cond="can_say_goodbye", on=["report_link_lost", "end_answer", "say_goodbye"]
         )
         | closing.from_(
-            *answering, unless="can_say_so", on=["report_link_lost", "end_answer", "begin_closing"]
+            *without_speculation, unless="can_say_goodbye", on=["report_link_lost", "begin_closing"]
         )
-        | saying_goodbye.to(closing, cond="about_voice", on=["end_answer", "begin_closing"])
+        | closing.from_(
+            speculating,
+            unless="can_say_goodbye",
+            on=["report_link_lost", "drop_speculation", "begin_closing"],
+        )
+        | closing.from_(
+            *answering, unless="can_say_goodbye", on=["report_link_lost", "end_answer", "begin_closing"]
+        )
+        | saying_goodbye.to(closing, cond="tts_lost", on=["end_answer", "begin_closing"])
     )
     preferred_provider_recovered = stay(quiet, on=["return_to_preferred"]) | stay(
         connecting,
@@ -145,13 +149,13 @@ class ConversationChart(Chart[Context]):
         | stay(endpointing, speculating, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, keypad, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
-        | quiet.from_(*thinking, cond="voidable", on=["void_answer", "note_recording", "acknowledge"])
+        | quiet.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_recording", "acknowledge"])
         | speaking.to(
             quiet,
             cond="interruptible",
             on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"],
         )
-        | stay(*thinking, unless="voidable", on=["note_recording_meanwhile", "acknowledge_start"])
+        | stay(*thinking, unless="can_void_answer", on=["note_recording_meanwhile", "acknowledge_start"])
         | stay(speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"])
         | paused.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
         | confirming.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
@@ -163,8 +167,8 @@ class ConversationChart(Chart[Context]):
         | speculating.to(finalizing, on=["drop_speculation", "await_words", "end_turn"])
         | stay(keypad, on=["acknowledge_stop"])
         | stay(finalizing, on=["await_words"])
-        | stay(*thinking, unless="voidable", on=["queue_turn", "acknowledge_stop"])
-        | stay(*thinking, cond="voidable", on=["acknowledge_stop"])
+        | stay(*thinking, unless="can_void_answer", on=["queue_turn", "acknowledge_stop"])
+        | stay(*thinking, cond="can_void_answer", on=["acknowledge_stop"])
         | stay(speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
         | stay(speaking, cond="interruptible", on=["acknowledge_stop"])
         | paused.to(confirming, on=["end_turn", "acknowledge_stop"])
@@ -175,11 +179,11 @@ class ConversationChart(Chart[Context]):
         keypad.from_(quiet, hearing, endpointing, on=["note_digit"])
         | speculating.to(keypad, on=["drop_speculation", "note_digit"])
         | finalizing.to(keypad, on=["keep_interim", "acknowledge", "note_digit"])
-        | keypad.from_(*thinking, cond="voidable", on=["void_answer", "note_digit"])
+        | keypad.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_digit"])
         | speaking.to(keypad, cond="interruptible", on=["interrupt_answer", "begin_turn", "note_digit"])
         | paused.to(keypad, on=["interrupt_answer", "note_digit"])
         | confirming.to(keypad, on=["interrupt_answer", "give_up_words", "note_digit"])
-        | keypad.to(generating, cond="ends_digits", on=["take_digits", "generate"])
+        | keypad.to(generating, cond="ends_digits", on=["end_digits", "generate"])
         | stay(keypad, on=["note_digit"])
     )
     interrupt_requested = (
@@ -195,8 +199,12 @@ class ConversationChart(Chart[Context]):
     )
     say_requested = (
         quiet.to(speaking, cond="can_say_now", on=["say_host_utterance"])
-        | speaking.from_(*thinking, cond="urgent", on=["void_answer", "answer_later", "say_host_utterance"])
-        | stay(speaking, cond="urgent", on=["interrupt_answer", "answer_later", "say_host_utterance"])
+        | speaking.from_(
+            *thinking, cond="replaces_answer", on=["void_answer", "answer_later", "say_host_utterance"]
+        )
+        | stay(
+            speaking, cond="replaces_answer", on=["interrupt_answer", "answer_later", "say_host_utterance"]
+        )
         | stay(connecting, *in_conversation, cond="room_for_host_utterance", on=["queue_host_utterance"])
     )
 
@@ -206,7 +214,7 @@ class ConversationChart(Chart[Context]):
         | endpointing.to(hearing, on=["note_voice"])
         | speculating.to(hearing, on=["drop_speculation", "note_voice"])
         | stay(finalizing, cond="automatic", on=["note_speaking_on"])
-        | hearing.from_(*thinking, cond="automatic and voidable", on=["void_answer", "note_voice"])
+        | hearing.from_(*thinking, cond="automatic and can_void_answer", on=["void_answer", "note_voice"])
         | speaking.to(
             paused,
             cond="automatic and interruptible and pauses_on_voice",
@@ -222,8 +230,8 @@ class ConversationChart(Chart[Context]):
         | quiet.to(endpointing, cond="speaking_on and automatic", on=["note_voice_end"])
         | stay(finalizing, cond="speaking_on", on=["note_pausing_again"])
         | stay(*thinking, speaking, cond="speaking_on", on=["queue_turn"])
-        | paused.to(speaking, cond="brief", on=["resume_speech", "begin_turn"])
-        | paused.to(confirming, unless="brief", on=["note_voice_end", "end_turn"])
+        | paused.to(speaking, cond="too_short_for_words", on=["resume_speech", "begin_turn"])
+        | paused.to(confirming, unless="too_short_for_words", on=["note_voice_end", "end_turn"])
         | stay(confirming, cond="speaking_on", on=["note_pausing_again"])
     )
 
@@ -251,7 +259,7 @@ class ConversationChart(Chart[Context]):
         )
         | speaking.to(
             generating,
-            cond="about_queued_turn and automatic and voidable and interruptible",
+            cond="about_queued_turn and automatic and can_void_answer and interruptible",
             on=["forget_queued_turn", "interrupt_answer", "keep_words", "generate"],
         )
         | stay(*in_conversation, cond="about_queued_turn", on=["queue_words"])
@@ -300,7 +308,7 @@ class ConversationChart(Chart[Context]):
     turn_scored = stay(endpointing, on=["note_score"])
     eager_end_of_turn = (
         speculating.from_(*turn_is_open, cond="automatic and can_speculate", on=["note_interim", "speculate"])
-        | stay(speculating, cond="as_speculated", on=["note_interim"])
+        | stay(speculating, cond="matches_speculation", on=["note_interim"])
         | stay(speculating, cond="can_speculate", on=["drop_speculation", "note_interim", "speculate"])
         | speculating.to(endpointing, on=["drop_speculation", "note_interim"])
         | endpointing.from_(quiet, hearing, cond="automatic", on=["note_interim"])
@@ -314,25 +322,31 @@ class ConversationChart(Chart[Context]):
     )
     end_of_turn = (
         generating.from_(
-            *turn_is_open, cond="automatic and understood", on=["take_turn", "acknowledge", "generate"]
+            *turn_is_open,
+            cond="automatic and understood",
+            on=["end_turn_with_words", "acknowledge", "generate"],
         )
         | quiet.from_(hearing, endpointing, cond="automatic", on=["begin_turn"])
         | speculating.to(
             speaking,
-            cond="as_speculated and speculation_has_text",
-            on=["take_turn", "acknowledge", "say_speculation"],
+            cond="matches_speculation and speculation_has_text",
+            on=["end_turn_with_words", "acknowledge", "say_speculation"],
         )
         | speculating.to(
-            generating, cond="as_speculated", on=["take_turn", "acknowledge", "adopt_speculation"]
+            generating,
+            cond="matches_speculation",
+            on=["end_turn_with_words", "acknowledge", "adopt_speculation"],
         )
         | speculating.to(
-            generating, cond="understood", on=["drop_speculation", "take_turn", "acknowledge", "generate"]
+            generating,
+            cond="understood",
+            on=["drop_speculation", "end_turn_with_words", "acknowledge", "generate"],
         )
         | speculating.to(quiet, on=["drop_speculation", "begin_turn"])
         | paused.to(
             generating,
             cond="is_interruption",
-            on=["interrupt_answer", "take_turn", "acknowledge", "generate"],
+            on=["interrupt_answer", "end_turn_with_words", "acknowledge", "generate"],
         )
         | paused.to(speaking, on=["resume_speech", "begin_turn"])
     )
@@ -345,7 +359,7 @@ class ConversationChart(Chart[Context]):
             on=["begin_answer", "speak", "pause_speech"],
         )
         | generating.to(speaking, on=["begin_answer", "speak"])
-        | stay(*responding, unless="said_already", on=["speak"])
+        | stay(*responding, unless="already_said", on=["speak"])
         | stay(speculating, on=["keep_speculative_segment"])
     )
     generation_alive = stay(speculating, generating, *responding, on=["note_alive"])
@@ -392,56 +406,62 @@ class ConversationChart(Chart[Context]):
     segment_voiced = stay(*responding, saying_goodbye, on=["note_voiced"])
     playback_at = stay(*responding, saying_goodbye, on=["note_position"])
     playback_finished = (
-        closing.from_(*responding, cond="goodbye", on=["note_all_heard", "complete_answer", "begin_closing"])
+        closing.from_(
+            *responding, cond="is_goodbye", on=["note_all_heard", "complete_answer", "begin_closing"]
+        )
         | saying_goodbye.to(closing, on=["note_all_heard", "complete_answer", "begin_closing"])
         | stay(
             speaking,
-            cond="unsayable_reply and not calls_pending and not goodbye",
+            cond="is_unsayable_reply and not calls_pending and not is_goodbye",
             on=["note_all_heard", "complete_answer", "say_unsayable"],
         )
         | speaking.to(
             running_tools,
-            cond="calls_pending and not goodbye",
+            cond="calls_pending and not is_goodbye",
             on=["note_all_heard", "complete_answer", "begin_turn_after_answer", "run_calls"],
         )
         | speaking.to(
-            quiet, unless="goodbye", on=["note_all_heard", "complete_answer", "begin_turn_after_answer"]
+            quiet, unless="is_goodbye", on=["note_all_heard", "complete_answer", "begin_turn_after_answer"]
         )
-        | paused.to(hearing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"])
+        | paused.to(
+            hearing, unless="is_goodbye", on=["note_all_heard", "complete_answer", "note_echoing_turn"]
+        )
         | confirming.to(
-            finalizing, unless="goodbye", on=["note_all_heard", "complete_answer", "note_echoing_words"]
+            finalizing, unless="is_goodbye", on=["note_all_heard", "complete_answer", "note_echoing_words"]
         )
     )
     synthesis_failed = (
         stay(*responding, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
-        | closing.from_(*responding, cond="goodbye", on=["give_up_voice", "begin_closing"])
+        | closing.from_(*responding, cond="is_goodbye", on=["give_up_voice", "begin_closing"])
         | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "begin_closing"])
-        | speaking.to(quiet, unless="goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"])
-        | paused.to(hearing, unless="goodbye", on=["suspect_tts", "give_up_voice"])
-        | confirming.to(finalizing, unless="goodbye", on=["suspect_tts", "give_up_voice"])
+        | speaking.to(
+            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"]
+        )
+        | paused.to(hearing, unless="is_goodbye", on=["suspect_tts", "give_up_voice"])
+        | confirming.to(finalizing, unless="is_goodbye", on=["suspect_tts", "give_up_voice"])
     )
 
     # --- time: deadlines.py says how long each state may last -----------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["report_links_late", "begin_closing"])
-        | quiet.to(speaking, cond="greets", on=["greet"])
+        | quiet.to(speaking, cond="greeting_due", on=["greet"])
         | quiet.to(speaking, cond="host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(running_tools, cond="calls_due", on=["run_calls"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])
         | quiet.to(
             speaking,
-            cond="words_owed",
+            cond="transcripts_pending",
             on=["suspect_stt", "report_no_transcript", "forget_queued_turns", "apologise"],
         )
         | quiet.to(speaking, cond="idle_host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(finalizing, cond="automatic and speaking_on", on=["end_turn"])
-        | quiet.to(speaking, cond="idle and nudges_left", on=["nudge"])
-        | quiet.to(speaking, cond="idle", on=["say_idle_goodbye"])
+        | quiet.to(speaking, cond="idle_limit_set and nudges_left", on=["nudge"])
+        | quiet.to(speaking, cond="idle_limit_set", on=["say_idle_goodbye"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
         | finalizing.from_(endpointing, on=["end_turn"])
         | speculating.to(finalizing, on=["drop_speculation", "end_turn"])
-        | keypad.to(generating, on=["take_digits", "generate"])
+        | keypad.to(generating, on=["end_digits", "generate"])
         | stay(finalizing, cond="stt_silent or fallback_stt_ready", on=["suspect_stt"])
         | stay(finalizing, cond="first_wait", on=["wait_longer"])
         | words_settled(LISTENING, generating, "understood_so_far", ["suspect_stt", "keep_interim"])
@@ -463,8 +483,10 @@ class ConversationChart(Chart[Context]):
         | stay(speaking, cond="model_stalled and worth_continuing", on=["suspect_llm", "continue_answer"])
         | stay(speaking, cond="model_stalled", on=["suspect_llm", "report_llm_late", "finish_early"])
         | stay(speaking, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
-        | speaking.to(closing, cond="goodbye", on=["give_up_voice", "begin_closing"])
-        | speaking.to(quiet, unless="goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"])
+        | speaking.to(closing, cond="is_goodbye", on=["give_up_voice", "begin_closing"])
+        | speaking.to(
+            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"]
+        )
         | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "begin_closing"])
         | paused.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
         | paused.to(

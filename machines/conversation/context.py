@@ -1,7 +1,7 @@
-"""What the conversation machine remembers beside its state, divided by what it is about.
+"""What the conversation machine remembers beside its state, in parts by subject.
 
-Numbers name things instead of flags that mirror them: a running generation is `generation_open == 3`, so that
-a fact about generation 2 is recognised as late whatever happened in between.
+Things have numbers instead of flags: the generation that runs is `generation_open == 3`, so a fact about
+generation 2 is recognised as late, whatever happened in between.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class LinkMemory:
 
     up: frozenset[Role] = frozenset()
     fallbacks_ready: frozenset[Role] = frozenset()
-    """Roles for which another provider stands ready."""
+    """Roles that have another provider ready."""
     ends_turns: bool = False
     """The speech-to-text provider decides about ends of turns."""
     recovered: frozenset[tuple[Role, int]] = frozenset()
-    """Preferred providers that work again, and that the call has not gone back to yet."""
+    """Preferred providers that work again, and that the call has not returned to yet."""
 
 
 @define
 class RecordingMemory:
-    """What the caller's side asked for: who ends turns, and which of its requests wait for an answer."""
+    """What the caller's side asked for: who ends turns, and which requests are still to be answered."""
 
     mode: TurnMode = TurnMode.MANUAL
     on: bool = False
@@ -44,13 +44,13 @@ class RecordingMemory:
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
-    """Requests that are acknowledged later."""
+    """Requests that will be acknowledged when the words they wait for are known."""
     early_stops: tuple[Request, ...] = ()
     """Requests that ended a recording before the links were up."""
 
 
 class Continuation(enum.Enum):
-    """How the caller went on after the turn was declared over, while its final transcript is awaited."""
+    """What the caller has done since the turn ended, while its final transcript is awaited."""
 
     NONE = "none"
     SPEAKING = "speaking"
@@ -68,7 +68,7 @@ class TurnTimes:
     first_segment: float | None = None
 
     def latency(self, first_audio: float | None) -> TurnLatency:
-        """The differences, where both ends are known."""
+        """How long each stage took, where both of its ends are known."""
 
         def between(start: float | None, end: float | None) -> float | None:
             return None if start is None or end is None else end - start
@@ -92,56 +92,56 @@ class TurnMemory:
     awaited: int | None = None
     """The turn whose final transcript is awaited."""
     waits: int = 0
-    """Deadlines that passed while it was awaited."""
+    """Deadlines that passed while the final transcript was awaited."""
     queued: tuple[int, ...] = ()
     """Turns that ended while another was answered, and whose words are not known yet."""
     queue: tuple[str, ...] = ()
-    """The words of such turns, waiting to be answered."""
+    """The words of turns that ended while another was answered, waiting to be answered."""
     interim: str = ""
-    """The interim transcript of the turn in question."""
+    """The interim transcript of the awaited turn; of the current one, if none is awaited."""
     caller_words: str = ""
-    """Words that were understood and are not answered yet: joined with those that follow."""
+    """Words that were understood and are not answered yet. The words that follow are joined to them."""
     echoing: int | None = None
-    """A turn whose voice began while we spoke, or just afterwards: it may hold our own echo."""
+    """A turn whose voice began during an answer or just after it: it may hold the answer's echo."""
     digits: str = ""
-    """The keys of the telephone that were pressed one after the other."""
+    """The keys of the telephone that were pressed so far, as one string."""
     completeness: float | None = None
-    """How probable it is that the caller has finished, by a model that listened to the turn."""
+    """The probability, by the turn model, that the caller has finished the turn."""
     continuation: Continuation = Continuation.NONE
     greeted: bool = False
-    """The greeting was said, or the caller has taken a turn: it is too late for one."""
+    """The greeting was said, or the caller has spoken first: the greeting is not due any more."""
     nudges: int = 0
-    """How often a quiet caller was spoken to since the last words."""
+    """How many nudges were said since the caller's last words."""
     times: TurnTimes = Factory(TurnTimes)
-    """Of the exchange that is beginning."""
+    """The times of the exchange that is beginning."""
 
     def join(self, text: str) -> str:
-        """The unanswered words, those of turns that wait, and `text` after them."""
+        """All words to answer: the unanswered ones, those of queued turns, and `text`."""
         return joined(self.caller_words, *self.queue, text)
 
 
 @define
 class SpeculationMemory:
-    """The answer that is prepared before the turn is surely over."""
+    """The speculative answer: asked for before the turn is surely over."""
 
     words: str = ""
-    """What the model was asked to answer."""
+    """The words that the model was asked to answer."""
     segments: tuple[SegmentReady, ...] = ()
-    """What it has answered; all of it, once `AnswerMemory.generation_open` is None."""
+    """What the model has answered so far. It is complete once `AnswerMemory.generation_open` is None."""
     count: int = 0
-    """How often the model was asked in advance in this turn."""
+    """How many speculative answers were asked for in this turn."""
 
 
 @define
 class AnswerMemory:
-    """The answer that is being generated or spoken. It shares one number with its generation."""
+    """The answer that is being generated or spoken. Its text and its audio have the same number."""
 
     generation: int = 0
     """The number of the newest answer."""
     generation_open: int | None = None
     """The answer that the model is generating."""
     generation_began: float = 0.0
-    """When the model was asked for it."""
+    """When the model was last asked."""
     alive_at: float | None = None
     """When the model last gave a sign of life."""
     thinking_began: float = 0.0
@@ -149,54 +149,54 @@ class AnswerMemory:
     requests: int = 0
     """Requests made for the current answer."""
     retry_after_ms: float = 0.0
-    """How long the model's server asked to be left alone."""
+    """How long the model's server asked us to wait before the next request."""
     failures: int = 0
-    """Answers in a row that failed."""
+    """How many answers in a row have failed."""
     speech_open: int | None = None
-    """The answer that is being spoken: the number of the generation that it began with."""
+    """The number of the answer that is being spoken: that of the generation it began with."""
     speech_attempt: int = 1
-    """How often the voice was asked to say it, the first time included."""
+    """How often the voice was asked to say this answer, the first time included."""
     replying: bool = False
-    """It answers the caller's words, and becomes history with them."""
+    """The answer replies to the caller's words and becomes history with them."""
     protected: bool = False
-    """The caller's voice may not cut it off."""
+    """The caller's voice may not cut the answer off."""
     in_history: bool = False
-    """It has its message in the history already, since calls of tools followed it."""
+    """The answer has its message in the history already, because tool calls followed it."""
     said_at: float | None = None
     """When the last answer was over, in the conversation's ms."""
     false_alarms: int = 0
-    """How often in a row an answer was paused for nothing."""
+    """How many false alarms there were in a row: an answer was paused and not interrupted."""
     end_after: EndReason | None = None
-    """The conversation ends after this answer."""
+    """Why the conversation ends after this answer; None: it goes on."""
     ledger: PlaybackLedger = Factory(PlaybackLedger)
     times: TurnTimes = Factory(TurnTimes)
-    """Of the exchange that is being answered."""
+    """The times of the exchange that is being answered."""
 
 
 @frozen
 class RunningCall:
-    """A call of a tool that was begun, and whose result is not known."""
+    """A tool call that was begun and whose result is not known yet."""
 
     number: int
     name: str
-    """Of the tool."""
+    """The name of the tool."""
     due_at: float
-    """When it must be over, in the conversation's ms."""
+    """When the call must be over, in the conversation's ms."""
     cancelled: bool = False
-    """It was asked to stop; nobody waits for it."""
+    """The call was told to stop, and its result is not waited for."""
 
 
 @define
 class ToolMemory:
-    """Calls of tools."""
+    """Tool calls."""
 
     steps: int = 0
-    """How often the model has asked for calls since the caller's last words."""
+    """How often the model has asked for tool calls since the caller's last words."""
     calls_made: int = 0
     """The number of the newest call."""
     running: tuple[RunningCall, ...] = ()
     results_owed: bool = False
-    """The model is to go on when the results of its calls are known."""
+    """The model is to be asked again when the results of its tool calls are known."""
     asked_at: float = 0.0
     """When the caller's last words began to be answered, in the conversation's ms."""
     fillers: int = 0
@@ -218,7 +218,7 @@ class Context:
     answer: AnswerMemory = Factory(AnswerMemory)
     tools: ToolMemory = Factory(ToolMemory)
     host_utterances: tuple[SayRequested, ...] = ()
-    """What the host wants said and has not been yet."""
+    """Texts of the host that wait to be said."""
     history: tuple[Message, ...] = ()
 
     deadline_number: int = 0
@@ -230,45 +230,45 @@ class Context:
         self.effects.extend(effects)
 
     def model_due_at(self) -> float:
-        """When the model must have given its next sign of life, in the conversation's ms."""
+        """When the model's next sign of life is due, in the conversation's ms."""
         if self.answer.alive_at is None:
             return self.answer.generation_began + self.policy.first_token_timeout_ms
         return self.answer.alive_at + self.policy.token_gap_timeout_ms
 
     def own_words(self, turn: int, text: str) -> str:
-        """What the caller said; empty if it is nothing but an echo of the last answer."""
+        """`text`, or nothing if all of it may be an echo of the last answer."""
         long_enough = len(words_of(text)) >= SHORTEST_ECHO or self.answer.false_alarms > 0
         may_echo = turn == self.turns.echoing and long_enough
         return "" if may_echo and not without_echo(text, self.answer.ledger.text()) else text
 
-    # --- calls of tools -----------------------------------------------------------------------------------
+    # --- tool calls ---------------------------------------------------------------------------------------
 
     def tool(self, record: CallRecord) -> ToolPolicy:
-        """What is known of the tool that a call is for."""
+        """The policy of the tool that a call is for."""
         return self.tool_named(record.call.name)
 
     def tool_named(self, name: str) -> ToolPolicy:
-        """The same by name; an unknown tool is like any other: its call fails by itself."""
+        """The policy of the tool called `name`. An unknown tool gets the defaults: its call will fail."""
         return next((tool for tool in self.policy.tools if tool.name == name), ToolPolicy(name))
 
     def newest_calls(self) -> tuple[CallRecord, ...]:
-        """The calls that the history ends with: the model has not spoken about them."""
+        """The tool calls that the history ends with. The model has not spoken about them yet."""
         return self.history[-1].calls if self.history else ()
 
     def calls_waiting(self) -> tuple[CallRecord, ...]:
-        """The newest calls that were not begun."""
+        """The newest tool calls that were not begun yet."""
         begun = {call.number for call in self.tools.running}
         return tuple(each for each in self.newest_calls() if each.result is None and each.number not in begun)
 
     def calls_awaited(self) -> tuple[CallRecord, ...]:
-        """The newest calls whose result will come."""
+        """The newest tool calls whose result will still come."""
         cancelled = {call.number for call in self.tools.running if call.cancelled}
         return tuple(
             each for each in self.newest_calls() if each.result is None and each.number not in cancelled
         )
 
     def running_calls(self, policy: OnInterruption) -> frozenset[int]:
-        """The numbers of the calls that an interruption does this to; cancelled ones do not count."""
+        """The numbers of the running tool calls with this `on_interruption`, without the cancelled ones."""
         return frozenset(
             call.number
             for call in self.tools.running
@@ -276,7 +276,7 @@ class Context:
         )
 
     def filler(self) -> str:
-        """What is said next to a caller who waits for a result; empty: nothing any more."""
+        """The next filler for a caller who waits for a result; empty: there is none."""
         if self.policy.tool_filler_after_ms <= 0:
             return ""
         own = next((text for each in self.calls_awaited() if (text := self.tool(each).filler)), "")

@@ -1,4 +1,4 @@
-"""Deadlines: how long each state of the conversation may last, and which facts put that off."""
+"""Deadlines: how long each state of the conversation may last, and which facts re-arm them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ SIGNS_OF_LIFE = {
     "confirming": frozenset({"transcript_final", "transcription_failed", "deadline_passed"}),
     "saying_goodbye": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
-"""Per state, the facts that re-arm its deadline: what is awaited is on its way, or begins anew."""
+"""Per state, the facts that re-arm its deadline."""
 
 
 class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
-    """Each state has at most one deadline."""
+    """How long each state may last. A state has at most one deadline."""
 
     @property
     def state(self) -> str:
@@ -45,25 +45,25 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
         return str([*self.context.state][-1])
 
     def is_progress(self, fact: Fact) -> bool:
-        """Whether a state begins to wait anew for its deadline, though it stays the same."""
+        """Whether `fact` re-arms the deadline of a state that stays the same."""
         return fact.name in SIGNS_OF_LIFE.get(self.state, ())
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
-        """How long `state` may last from now on; None where only the caller is waited for."""
+        """How long `state` may last from `at_ms` on; None where only the caller is waited for."""
         context, policy = self.context, self.context.policy
         match state:
             case "connecting":
                 return policy.connect_timeout_ms
             case "quiet":
-                # Turns that wait are answered at once, once their words are known.
+                # Words that wait are answered at once.
                 waits = context.turns.queue or self.host_utterance_due() or self.idle_host_utterance_due()
-                if waits or self.greets() or self.calls_due():
+                if waits or self.greeting_due() or self.calls_due():
                     return 0.0
                 if context.turns.queued:
                     return policy.final_transcript_timeout_ms
                 if self.automatic() and self.speaking_on():
                     return policy.max_turn_ms
-                return policy.idle_after_ms if self.idle() and self.automatic() else None
+                return policy.idle_after_ms if self.idle_limit_set() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
             case "endpointing" | "speculating":

@@ -15,7 +15,7 @@ class Ending(ToolCalls, Recording):
 
     @causes(do.CancelTool, do.Refuse, do.ReleaseLink, do.CloseConversation)
     def begin_closing(self, fact: Fact) -> None:
-        """The conversation is over, for the reason the caller's side gave or one found here."""
+        """End the conversation: release the links, answer all requests, and close the client's side."""
         self._overtake_calls()
         if isinstance(fact, facts.HungUp):
             self.context.end_reason = fact.reason

@@ -9,7 +9,7 @@ from machines.driver import Chart
 from machines.phrases import sounds_unfinished
 
 SURELY = 0.5
-"""From this probability on a turn counts as complete: the threshold of the model's authors."""
+"""From this probability on a turn counts as complete. It is the threshold of the model's authors."""
 
 
 class Endpointing(Chart[Context]):
@@ -20,7 +20,7 @@ class Endpointing(Chart[Context]):
         self.context.turns.completeness = fact.completeness
 
     def endpoint_delay_ms(self) -> float:
-        """How much silence ends a turn, by what is known of its words and their sound."""
+        """How much silence ends the turn, given its words so far and the turn model's score."""
         policy, completeness = self.context.policy, self.context.turns.completeness
         unfinished = sounds_unfinished(self.context.turns.interim, self.context.policy.language)
         if self.context.links.ends_turns:

@@ -1,4 +1,4 @@
-"""Texts of our own: greeting, re-prompt, nudges, fillers, fallback sentences and goodbyes."""
+"""Texts that the policy gives: greeting, reprompt, nudges, fillers, fallback texts and goodbyes."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ class FallbackTexts(Answers):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def greets(self) -> bool:
-        """We speak first, and have not yet."""
+    def greeting_due(self) -> bool:
+        """There is a greeting, it was not said yet, and the caller does not have the word."""
         return (
             bool(self.context.policy.greeting)
             and not self.context.turns.greeted
             and not self.caller_has_word()
         )
 
-    def idle(self) -> bool:
-        """A quiet caller is not waited for for ever."""
+    def idle_limit_set(self) -> bool:
+        """The policy limits how long a caller may be quiet."""
         return self.context.policy.idle_after_ms > 0
 
     def nudges_left(self) -> bool:
-        """There is something left to say to a quiet caller, before goodbye."""
+        """There is another nudge to say to a quiet caller."""
         return self.context.turns.nudges < len(self.context.policy.nudges)
 
     def time_for_filler(self, fact: Fact) -> bool:
-        """The caller has waited in silence for some time, and there is time left."""
+        """There is a filler to say, the caller does not have the word, and the tool calls are not overdue."""
         has_text = bool(self.context.filler()) and not self.caller_has_word()
         return has_text and fact.at_ms + SLACK_MS < self.calls_overdue_at()
 
     def calls_wait_ms(self, at_ms: float) -> float:
-        """Until something is to be said, or done without the calls' results."""
+        """How long to wait before a filler is said, or before the tool calls are given up."""
         if not self.calls_awaited():
             return 0.0
         due_at = self.calls_overdue_at()
@@ -45,7 +45,7 @@ class FallbackTexts(Answers):
             due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
         return max(0.0, due_at - at_ms)
 
-    def unsayable_reply(self) -> bool:
+    def is_unsayable_reply(self) -> bool:
         """The voice could say nothing of the model's answer, and may be able to say so."""
         answer, text = self.context.answer, self.context.policy.fallback.unsayable
         return bool(text) and answer.replying and answer.ledger.unsayable() and answer.ledger.text() != text
@@ -54,7 +54,7 @@ class FallbackTexts(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def greet(self, fact: Fact) -> None:
-        """It is no part of the history, which begins with the caller."""
+        """Say the greeting. It is not entered into the history, which begins with the caller."""
         self.context.turns.greeted = True
         self._say_instead(
             self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
@@ -62,7 +62,7 @@ class FallbackTexts(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def reprompt(self, fact: Fact) -> None:
-        """The caller spoke, and speech to text found no words in it."""
+        """Ask the caller to say it again: there was voice without words."""
         self._say_instead(self.context.policy.reprompt, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
@@ -73,7 +73,7 @@ class FallbackTexts(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_filler(self, fact: Fact) -> None:
-        """Calls take long: the caller is told that somebody is still there."""
+        """Tell the caller, while tool calls take long, that the call goes on."""
         text = self.context.filler()
         self.context.tools.fillers += 1
         self._say_instead(text, fact.at_ms)
@@ -85,12 +85,12 @@ class FallbackTexts(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
-        """Nothing was understood, for technical reasons: the caller must not be left in silence."""
+        """Tell the caller that they could not be heard, for technical reasons."""
         self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
-        """The model gave no answer: say one of our own, by how often that has happened in a row."""
+        """Say a fallback text instead of the model's answer. The third failure in a row ends the call."""
         self._void_generation()
         self.context.answer.failures += 1
         texts = self.context.policy.fallback
@@ -103,12 +103,12 @@ class FallbackTexts(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_idle_goodbye(self, fact: Fact) -> None:
-        """The caller has been quiet for too long: these are the last words, unless there is an objection."""
+        """Say goodbye to a caller who was quiet for too long. The call ends unless the caller interrupts."""
         self.context.answer.end_after = EndReason.IDLE
         self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech, do.CancelTool)
     def say_goodbye(self, fact: Fact) -> None:
-        """What the call cannot do without is lost: say so, then close."""
+        """Say the last words of a call that has lost a provider for good."""
         self._overtake_calls()
         self._say_instead(self.context.policy.fallback.third, fact.at_ms)

@@ -1,4 +1,4 @@
-"""The history, cut to what was heard: how an exchange is entered into it."""
+"""How an exchange is entered into the history, cut to what was heard."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from machines.history import Message, Speaker, newest, newest_exchange
 def commit(context: Context, at_ms: float) -> None:
     """Enter the exchange that ends at `at_ms` into the history, with the words that were heard to their end.
 
-    When nothing was heard there was no exchange: the caller's words stay unanswered. Nor is there one when
-    nothing was understood, and the caller was told so, or when something else was said to them.
+    Nothing is entered if nothing of the answer was heard: the caller's words stay unanswered. Nothing is
+    entered either if what was said was not a reply, for example a nudge.
     """
     answer = context.answer
     heard, unheard = answer.ledger.split(at_ms)
@@ -28,13 +28,13 @@ def commit(context: Context, at_ms: float) -> None:
 
 
 def enter(context: Context, answer: Message) -> None:
-    """Enter an answer into the history, after the words that it answers if they are not there yet."""
+    """Enter an answer into the history, after the caller's words unless they are there already."""
     turns, policy = context.turns, context.policy
     asked = (Message(Speaker.USER, turns.caller_words),) if turns.caller_words else ()
     turns.caller_words = ""
     history = (*context.history, *asked, answer)
     kept = newest(history, policy.max_history)
     if not kept and (answer.calls or policy.max_history >= 2):
-        # The newest exchange is kept however many calls it holds; one that is not over, in any case.
+        # Keep the newest exchange, however many tool calls it holds, and always one that is not over.
         kept = history[newest_exchange(history) :]
     context.history = kept

@@ -1,4 +1,4 @@
-"""Host utterances: what the host program wants said."""
+"""Host utterances: texts that the host program wants said."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ class HostUtterances(FallbackTexts):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def urgent(self, fact: facts.SayRequested) -> bool:
-        """It is said instead of an answer."""
-        return fact.mode is SayMode.INTERRUPT and not self.goodbye()
+    def replaces_answer(self, fact: facts.SayRequested) -> bool:
+        """The host wants this said instead of the answer, and the answer is not a goodbye."""
+        return fact.mode is SayMode.INTERRUPT and not self.is_goodbye()
 
     def can_say_now(self, fact: facts.SayRequested) -> bool:
-        """The caller does not speak, and what has time waits for nothing else."""
-        if self.caller_has_word() or self.greets() or self.context.host_utterances:
+        """The caller does not have the word, and nothing else is to be said first."""
+        if self.caller_has_word() or self.greeting_due() or self.context.host_utterances:
             return False
-        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.words_owed())
+        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.transcripts_pending())
 
     def host_utterance_due(self) -> bool:
-        """The host wants something said next."""
+        """A text of the host that is not for idle times waits, and the caller does not have the word."""
         first = next(iter(self.context.host_utterances), None)
         return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.caller_has_word()
 
     def idle_host_utterance_due(self) -> bool:
-        """The host wants something said, and nothing else waits any more."""
-        return bool(self.context.host_utterances) and not (self.words_owed() or self.caller_has_word())
+        """A text of the host waits, no transcript is pending, and the caller does not have the word."""
+        return bool(self.context.host_utterances) and not (
+            self.transcripts_pending() or self.caller_has_word()
+        )
 
     def room_for_host_utterance(self) -> bool:
-        """Not too much waits already."""
+        """There is room in the queue for another text of the host."""
         return len(self.context.host_utterances) < self.context.policy.max_host_utterances
 
     # --- actions -----------------------------------------------------------------------------------------
@@ -45,14 +47,14 @@ class HostUtterances(FallbackTexts):
 
     @causes()
     def queue_host_utterance(self, fact: facts.SayRequested) -> None:
-        """It waits; what is urgent goes before what is not, and what has time after everything else."""
+        """Queue the text: those that replace an answer first, those for idle times last."""
         order = (facts.SayMode.INTERRUPT, facts.SayMode.QUEUE, facts.SayMode.WHEN_IDLE)
         waiting = (*self.context.host_utterances, fact)
         self.context.host_utterances = tuple(sorted(waiting, key=lambda each: order.index(each.mode)))
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_next_host_utterance(self, fact: Fact) -> None:
-        """What waits first is said."""
+        """Say the first text in the queue."""
         first, *others = self.context.host_utterances
         self.context.host_utterances = tuple(others)
         self._say_for_host(first, fact.at_ms)
@@ -63,7 +65,7 @@ class HostUtterances(FallbackTexts):
 
     @causes()
     def answer_later(self) -> None:
-        """The caller's words, whose answer was given up for something else, wait to be answered."""
+        """Queue the caller's words again: their answer was given up for a text of the host."""
         if self.context.turns.caller_words:
             self.context.turns.queue = (self.context.turns.caller_words, *self.context.turns.queue)
             self.context.turns.caller_words = ""

@@ -1,6 +1,6 @@
-"""What the conversation ignores: pairs of a state and an event that change nothing, each with the reason.
+"""What the conversation ignores: pairs of a state and an event that change nothing, each with its reason.
 
-Where the chart has guarded transitions for the pair too, this is what happens when none of the guards holds.
+If the chart has guarded transitions for the pair too, it is ignored when none of the guards holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IGNORED: tuple[Ignored, ...] = (
         because="the conversation is over",
     ),
     *ignored("tool_finished", (Chart.ended,), because="the conversation is over"),
-    *ignored("tool_finished", (Chart.connecting,), because="the model was not asked yet"),
+    *ignored("tool_finished", (Chart.connecting,), because="the model has not been asked yet"),
     *ignored(
         "link_down hung_up segment_voiced playback_at playback_finished synthesis_failed",
         (Chart.closing, Chart.ended),
@@ -29,46 +29,44 @@ IGNORED: tuple[Ignored, ...] = (
         (Chart.ended,),
         because="the conversation is over",
     ),
-    *ignored("link_down", (Chart.saying_goodbye,), because="only the voice is needed for the last words"),
+    *ignored("link_down", (Chart.saying_goodbye,), because="the last words need text to speech only"),
     *ignored(
         "everything_closed",
         (Chart.connecting, *Chart.in_conversation, Chart.saying_goodbye),
-        because="nobody asked to close",
+        because="the conversation was not told to close",
     ),
     *ignored("interrupt_requested", (Chart.connecting, *Chart.listening), because="nothing is being said"),
     *ignored(
         "say_requested",
         (Chart.connecting, *Chart.in_conversation),
-        because="too much waits to be said already",
+        because="as many host utterances as allowed are waiting already",
     ),
     *ignored(
         "speech_started speech_stopped digit_pressed",
         (Chart.connecting,),
-        because="nobody listens before a turn begins",
+        because="no turn has begun",
     ),
     *ignored(
         "speech_started speech_stopped eager_end_of_turn turn_resumed end_of_turn turn_scored",
         (Chart.keypad,),
-        because="the caller presses keys, and what is said meanwhile is not listened to",
+        because="the caller presses keys, and voice does not count meanwhile",
     ),
-    *ignored(
-        "digit_pressed", (*Chart.thinking, Chart.speaking), because="what is said now may not be cut off"
-    ),
-    *ignored("speech_started", (Chart.hearing, Chart.paused), because="the caller is known to be speaking"),
+    *ignored("digit_pressed", (*Chart.thinking, Chart.speaking), because="the answer may not be interrupted"),
+    *ignored("speech_started", (Chart.hearing, Chart.paused), because="the caller is speaking already"),
     *ignored(
         "speech_started",
         (Chart.finalizing, *Chart.thinking, Chart.speaking),
-        because="in manual mode the caller's hand decides",
+        because="in manual mode voice decides nothing",
     ),
     *ignored(
         "speech_stopped",
         (Chart.quiet, Chart.endpointing, Chart.speculating, Chart.finalizing, Chart.confirming),
-        because="the caller is known to be silent",
+        because="the caller is silent already",
     ),
     *ignored(
         "speech_stopped",
         (*Chart.thinking, Chart.speaking),
-        because="the voice that ends here was taken already",
+        because="the caller was not known to be speaking",
     ),
     *ignored(
         "transcript_interim eager_end_of_turn turn_resumed end_of_turn turn_scored",
@@ -78,25 +76,25 @@ IGNORED: tuple[Ignored, ...] = (
     *ignored(
         "transcript_interim eager_end_of_turn end_of_turn",
         (*Chart.thinking, Chart.speaking),
-        because="the next turn is not listened to yet",
+        because="words of the next turn do not count yet",
     ),
-    *ignored("turn_resumed", Chart.answering, because="nobody took the turn for over"),
+    *ignored("turn_resumed", Chart.answering, because="no end of the turn was expected"),
     *ignored(
         "turn_scored",
         (Chart.quiet, Chart.hearing, Chart.speculating, Chart.finalizing, *Chart.answering),
-        because="no pause is waited out",
+        because="the turn model's score matters only while a pause may end the turn",
     ),
     *ignored("eager_end_of_turn turn_resumed", (Chart.finalizing,), because="the turn is over already"),
-    *ignored("turn_resumed", (Chart.quiet, Chart.hearing), because="nobody took the turn for over"),
-    *ignored("turn_resumed", (Chart.endpointing,), because="in manual mode the caller's hand decides"),
+    *ignored("turn_resumed", (Chart.quiet, Chart.hearing), because="no end of the turn was expected"),
+    *ignored("turn_resumed", (Chart.endpointing,), because="in manual mode the caller ends the turn"),
     *ignored(
         "end_of_turn",
         (Chart.finalizing, Chart.confirming),
-        because="the final transcript of the turn follows",
+        because="the final transcript of the turn is awaited",
     ),
-    *ignored("end_of_turn", (Chart.quiet,), because="nothing was said, or the caller's hand decides"),
+    *ignored("end_of_turn", (Chart.quiet,), because="nothing was understood, or the caller ends the turn"),
     *ignored(
-        "end_of_turn", (Chart.hearing, Chart.endpointing), because="in manual mode the caller's hand decides"
+        "end_of_turn", (Chart.hearing, Chart.endpointing), because="in manual mode the caller ends the turn"
     ),
     *ignored(
         "transcript_final",
@@ -117,11 +115,11 @@ IGNORED: tuple[Ignored, ...] = (
         (Chart.connecting, *Chart.without_speculation, Chart.retrying, Chart.running_tools),
         because="nothing is being generated",
     ),
-    *ignored("segment_ready", Chart.responding, because="it was said already"),
+    *ignored("segment_ready", Chart.responding, because="the answer holds this segment already"),
     *ignored(
         "segment_voiced playback_at playback_finished synthesis_failed",
         (Chart.connecting, *Chart.listening, *Chart.thinking),
         because="nothing is being said",
     ),
-    *ignored("deadline_passed", (Chart.quiet,), because="this caller is waited for as long as it takes"),
+    *ignored("deadline_passed", (Chart.quiet,), because="the policy lets this caller be quiet for ever"),
 )

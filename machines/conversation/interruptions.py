@@ -1,4 +1,4 @@
-"""Interruptions: whether voice over an answer is one, and what then becomes of the answer."""
+"""Interruptions: whether voice over an answer is one, and what becomes of the answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from machines.phrases import (
 )
 
 WORDS_AHEAD = 2
-"""An echo may hold this many words more than are known to have been heard."""
+"""An echo may hold this many words beyond those known to have been heard."""
 LATE_ECHO_MS = 600
-"""Voice that begins so long after an answer may be its echo: 400 ms of delay, and that of voice activity."""
+"""Voice that begins within this time after an answer may be its echo. 400 ms are the echo's own delay, the
+rest is the delay of voice activity detection."""
 Words = facts.TranscriptInterim | facts.TranscriptFinal | facts.EagerEndOfTurn | facts.EndOfTurn
 
 
@@ -29,41 +30,41 @@ class Interruptions(Answers):
 
     # --- guards ------------------------------------------------------------------------------------------
 
-    def voidable(self) -> bool:
-        """Who speaks while an answer is prepared takes up the word again."""
+    def can_void_answer(self) -> bool:
+        """The caller can still void the answer by speaking."""
         policy = self.context.policy
         return policy.barge_in and policy.barge_in_thinking and not self.call_blocks()
 
     def interruptible(self) -> bool:
-        """Who speaks over what is being said interrupts it; if not, it is answered afterwards."""
+        """The caller can interrupt the answer by speaking. If not, what they say is answered afterwards."""
         return self.context.policy.barge_in and not self.context.answer.protected and not self.call_blocks()
 
     def barge_in_allowed(self) -> bool:
-        """So it will be with an answer that begins now."""
+        """The caller will be able to interrupt an answer that begins now."""
         return self.context.policy.barge_in and not self.call_blocks()
 
     def pauses_on_voice(self) -> bool:
-        """Voice holds the answer at once; if it was in vain too often, only words do."""
+        """Voice pauses the answer at once. After too many false alarms it does not; only words do."""
         return self.context.answer.false_alarms < self.context.policy.barge_in_false_alarms
 
     def voice_interrupts(self) -> bool:
-        """No words are needed."""
+        """Voice alone interrupts, without words."""
         return self.context.policy.barge_in_min_words == 0
 
-    def brief(self, fact: facts.SpeechStopped) -> bool:
-        """A cough or a click, too short to say anything."""
+    def too_short_for_words(self, fact: facts.SpeechStopped) -> bool:
+        """The voice was too short to hold words: a cough or a click."""
         return fact.speech_ms < self.context.policy.barge_in_min_ms
 
     def about_this_turn(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> bool:
-        """It is no turn that waits to be answered afterwards."""
+        """The words belong to the current or the awaited turn, not to a queued one."""
         return fact.turn in (self.context.turns.current, self.context.turns.awaited)
 
     def is_interruption(self, fact: Words) -> bool:
-        """The caller says something of their own, not what was said to them, nor a mere "go on"."""
+        """The caller says something of their own: neither an echo of the answer nor a backchannel."""
         policy, ends = self.context.policy, self.nearly_said(fact)
         heard, unheard = self.context.answer.ledger.split(fact.at_ms)
         said = words_of(fact.text)
-        # A reply may take up the last words ("Monday or Tuesday?"); an echo would have been met before them.
+        # A reply may repeat the last words ("Monday or Tuesday?"); an echo would have been noticed earlier.
         if not (
             ends
             and self.context.answer.false_alarms == 0
@@ -76,7 +77,7 @@ class Interruptions(Answers):
         return bool(said) and ends
 
     def nearly_said(self, fact: Fact) -> bool:
-        """So little is left of what is being said, if anything, that short words are a reply to it."""
+        """So little of the answer is left that a backchannel is a reply to it."""
         ledger = self.context.answer.ledger
         over = self.context.answer.speech_open is None
         rest_known = over or (self.context.answer.generation_open is None and ledger.every_segment_voiced())
@@ -86,23 +87,23 @@ class Interruptions(Answers):
 
     @causes(do.PauseSpeech)
     def pause_speech(self) -> None:
-        """Somebody seems to cut in: silence, until it is known whether they do."""
+        """Pause the answer until it is known whether the voice is an interruption."""
         number = self.context.answer.speech_open
-        assert number is not None, "only what is being said is held"
+        assert number is not None, "only an answer that is being spoken is paused"
         self.context.ask(do.PauseSpeech(number))
 
     @causes(do.ResumeSpeech, do.RunTool)
     def resume_speech(self, fact: Fact) -> None:
-        """It was a false alarm."""
+        """Resume the answer after a false alarm."""
         number = self.context.answer.speech_open
-        assert number is not None, "only what is held is resumed"
+        assert number is not None, "only an answer that is paused is resumed"
         self.context.answer.false_alarms += 1
         self.context.ask(do.ResumeSpeech(number))
         self.run_calls(fact)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyInterrupted, do.NotifyAnswerEnded)
     def interrupt_answer(self, fact: Fact) -> None:
-        """The caller cuts in: silence, and history keeps what was heard."""
+        """Stop the answer. What was heard of it becomes history."""
         number = self._stop_speech(do.StopCause.INTERRUPTED)
         heard_ms = self.context.answer.ledger.heard_ms(fact.at_ms)
         heard, unheard = self.context.answer.ledger.split(fact.at_ms)
@@ -113,7 +114,7 @@ class Interruptions(Answers):
 
     @causes(do.BeginTurn)
     def begin_turn_after_answer(self) -> None:
-        """A new turn begins after an answer, unless what was said during the answer counts too."""
+        """Begin a new turn, unless what the caller said during the answer counts too."""
         if self.speaking_on():
             self.note_echoing_turn()
         elif self.interruptible():
@@ -121,24 +122,24 @@ class Interruptions(Answers):
 
     @causes()
     def note_echoing_turn(self) -> None:
-        """The voice that is heard began while we spoke."""
+        """Remember that the current turn began during the answer, so that it may hold its echo."""
         self.context.turns.echoing = self.context.turns.current
 
     @causes()
     def note_echoing_words(self) -> None:
-        """The words that are awaited were said while we spoke."""
+        """Remember that the awaited words were said during the answer, so that they may be its echo."""
         self.context.turns.echoing = self.context.turns.awaited
 
     @causes()
     def note_noise(self) -> None:
-        """Voice that goes on without words will go on: it is not waited for again."""
+        """Count false alarms so that, after one more, voice without words does not pause an answer again."""
         self.context.answer.false_alarms = max(
             self.context.answer.false_alarms, self.context.policy.barge_in_false_alarms - 1
         )
 
     @causes()
     def note_voice_after_answer(self, fact: facts.SpeechStarted) -> None:
-        """Where there is an echo, its end comes a little later than what it is of."""
+        """If there was an echo before, remember that a turn just after an answer may be its echo."""
         said_at = self.context.answer.said_at
         if not self.pauses_on_voice() and said_at is not None and fact.at_ms - said_at <= LATE_ECHO_MS:
             self.note_echoing_turn()

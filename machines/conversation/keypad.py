@@ -10,12 +10,12 @@ from machines.facts import Fact
 
 
 class Keypad(Turns):
-    """Guards and actions on keypad."""
+    """Guards and actions on keys."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def ends_digits(self, fact: facts.DigitPressed) -> bool:
-        """It ends the string of digits."""
+        """This key ends the string of keys: it is the terminator, or the string is long enough."""
         policy, digits = self.context.policy, self.context.turns.digits
         return fact.digit == policy.digits_terminator or len(digits) + 1 >= policy.most_digits
 
@@ -27,8 +27,8 @@ class Keypad(Turns):
         self.context.turns.digits += fact.digit
 
     @causes(do.NotifyTranscript, do.BeginTurn)
-    def take_digits(self, fact: Fact) -> None:
-        """The string is complete, and is what the caller has said; nothing that was heard meanwhile is."""
+    def end_digits(self, fact: Fact) -> None:
+        """End the turn with the string of keys as the caller's words, instead of anything that was heard."""
         policy, digits = self.context.policy, self.context.turns.digits
         if isinstance(fact, facts.DigitPressed) and fact.digit != policy.digits_terminator:
             digits += fact.digit

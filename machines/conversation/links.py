@@ -22,15 +22,15 @@ class Links(Chart[Context]):
     # --- guards ------------------------------------------------------------------------------------------
 
     def last_link(self, fact: facts.LinkUp) -> bool:
-        """Every other role can be used already."""
+        """The links of all other roles are up already."""
         return self.context.links.up | {fact.role} == frozenset(Role)
 
-    def can_say_so(self, fact: facts.LinkDown) -> bool:
-        """What is lost is not the voice, so that the caller can be told."""
+    def can_say_goodbye(self, fact: facts.LinkDown) -> bool:
+        """Text to speech works, so that the caller can be told that the call ends."""
         return fact.role is not Role.TTS and Role.TTS in self.context.links.up
 
-    def about_voice(self, fact: facts.LinkDown) -> bool:
-        """The voice is lost."""
+    def tts_lost(self, fact: facts.LinkDown) -> bool:
+        """The link that is lost for good is that of text to speech."""
         return fact.role is Role.TTS
 
     # --- actions -----------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ class Links(Chart[Context]):
 
     @causes()
     def note_link_lost(self, fact: facts.LinkLost) -> None:
-        """It is being replaced, by another provider if one stands ready."""
+        """Remember that the role cannot be used. The link machine replaces the link."""
         self.context.links.up -= {fact.role}
         self.context.links.recovered -= {
             each for each in self.context.links.recovered if each[0] is fact.role
@@ -57,7 +57,7 @@ class Links(Chart[Context]):
 
     @causes()
     def note_recovered(self, fact: facts.PreferredProviderRecovered) -> None:
-        """Going back must wait until nobody speaks."""
+        """Remember that a preferred provider works again. Returning to it must wait until nobody speaks."""
         self.context.links.recovered |= {(fact.role, fact.provider)}
 
     @causes(do.ReturnLink)

@@ -1,7 +1,7 @@
-"""The conversation machine, whole: the chart, with its guards, actions, deadlines and everything it ignores.
+"""The conversation machine: the chart with its guards, actions, deadlines and ignored events.
 
-It does no I/O, reads no clock and draws no ids: the same facts give the same effects. `diagrams/` is drawn
-from it.
+The machine does no I/O, reads no clock and draws no ids: the same facts give the same effects. The diagrams
+and tables in `diagrams/` are made from it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Conversation(
         return staleness.stale(self.context, fact)
 
     def entered(self, source_room: str, room: str, state: str, fact: Fact) -> None:
-        """Tell the client about every change, of the substate too; in quiet, go back to better ones."""
+        """Tell the client about the new state; in `quiet`, return to preferred providers that recovered."""
         self.context.ask(do.NotifyState(source_room, room, state, fact.name))
         if state == "quiet":
             recovered = sorted(self.context.links.recovered, key=lambda each: (each[0].value, each[1]))

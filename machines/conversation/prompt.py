@@ -9,8 +9,10 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
     """System message, history as far as the token budget allows, and the caller's unanswered words.
 
-    With `said`, the beginning of an answer that was given already, the model is to go on from there; with
-    `words`, these are what the caller will probably have said.
+    Args:
+        context: the conversation's memory.
+        said: the beginning of an answer that the model is to continue; empty: it begins a new one.
+        words: what the caller will probably have said; None: the words that are unanswered.
     """
     policy = context.policy
     system = (Message(Speaker.SYSTEM, policy.system_prompt),) if policy.system_prompt else ()
@@ -18,7 +20,7 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
     earlier: tuple[Message, ...] = context.history
     now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
     if not asked:
-        # It is to go on after calls of tools: the caller's words are in the history already.
+        # The model goes on after tool calls: the caller's words are in the history already.
         first = newest_exchange(context.history)
         earlier, now = context.history[:first], context.history[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()

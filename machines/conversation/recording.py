@@ -16,46 +16,46 @@ class Recording(Chart[Context]):
     # --- guards ------------------------------------------------------------------------------------------
 
     def stop_pending(self) -> bool:
-        """The caller ended the recording before anybody listened."""
+        """The caller ended the recording before the links were up."""
         return self.context.recording.stop_pending
 
     def by_hand(self, fact: facts.RecordingStarted) -> bool:
-        """From now on the caller ends the turn."""
+        """The caller will end the turn by stopping the recording."""
         return fact.turn_mode is TurnMode.MANUAL
 
     def recording_on(self) -> bool:
-        """The caller began another recording meanwhile."""
+        """The caller has begun another recording since the turn ended."""
         return self.context.turns.continuation is Continuation.RECORDING
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes()
     def note_recording(self, fact: facts.RecordingStarted) -> None:
-        """A recording begins; its acknowledgement waits until somebody listens."""
+        """Begin a recording. The request is acknowledged later, by `acknowledge`."""
         self.context.recording.mode = fact.turn_mode
         self.context.recording.on = True
         if fact.turn_mode is TurnMode.MANUAL:
-            # From now on the caller's voice decides nothing.
+            # In manual mode the caller's voice decides nothing.
             self.context.turns.continuation = Continuation.NONE
         self.context.recording.stop_pending = False
         self._await_answer(fact.request)
 
     @causes()
     def note_recording_meanwhile(self, fact: facts.RecordingStarted) -> None:
-        """A recording begins while an answer is given that cannot be interrupted."""
+        """Begin a recording during an answer that cannot be interrupted."""
         self.context.recording.mode = fact.turn_mode
         self.context.recording.on = True
 
     @causes()
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
-        """A recording begins before the words of the last one are known: they will be joined."""
+        """Begin a recording while the words of the last one are awaited: both will be joined."""
         self.context.recording.mode = fact.turn_mode
         self.context.recording.on = True
         self.note_recording_on()
 
     @causes()
     def note_recording_on(self) -> None:
-        """The recording goes on: what was said so far is not all."""
+        """Remember that the recording goes on: the words so far are not all."""
         self.context.turns.continuation = Continuation.RECORDING
 
     @causes()
@@ -67,17 +67,17 @@ class Recording(Chart[Context]):
 
     @causes()
     def await_early_words(self) -> None:
-        """Stops that came before the links were up wait for the words, like any other."""
+        """Let requests that came before the links were up wait for the words, like later ones."""
         self.context.recording.unanswered += self.context.recording.early_stops
         self.context.recording.early_stops = ()
 
     @causes()
     def await_words(self, fact: facts.RecordingStopped) -> None:
-        """The acknowledgement waits for the final transcript."""
+        """Acknowledge the stop when the final transcript is known."""
         self.context.recording.on = False
         self._await_answer(fact.request)
         if self.context.turns.continuation is Continuation.RECORDING:
-            # Recorded and stopped again while finalizing: those words are decoded like any pause's.
+            # The caller recorded and stopped again in finalizing: await these words like those of a pause.
             self.context.turns.continuation = Continuation.PAUSED
 
     @causes(do.Acknowledge)
@@ -91,7 +91,7 @@ class Recording(Chart[Context]):
 
     @causes(do.Acknowledge)
     def acknowledge(self) -> None:
-        """Answer every request that waited."""
+        """Acknowledge every request that waits."""
         self.context.ask(*(do.Acknowledge(request) for request in self.context.recording.unanswered))
         self.context.recording.unanswered = ()
 
@@ -105,7 +105,7 @@ class Recording(Chart[Context]):
 
     @causes(do.Refuse)
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
-        """Answer every request that waited with the error: never an acknowledgement and an error both."""
+        """Refuse every request that waits. A request is never both acknowledged and refused."""
         self._refuse_all(fact.failure.message)
 
     def _await_answer(self, request: facts.Request | None) -> None:
@@ -117,7 +117,7 @@ class Recording(Chart[Context]):
             self.context.ask(do.Acknowledge(request))
 
     def _refuse_now(self, request: facts.Request | None) -> None:
-        """The conversation is being closed: nothing will be recorded."""
+        """Refuse a request because the conversation is being closed."""
         if request is not None:
             self.context.ask(do.Refuse(request, "the conversation is ending"))
 

@@ -1,4 +1,4 @@
-"""Retries: another request to a model, or another attempt of a voice, that failed or fell silent."""
+"""Retries: another request to the model, or another attempt of the voice, after a failure or a stall."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Retries(Answers):
     # --- guards ------------------------------------------------------------------------------------------
 
     def worth_retrying(self, fact: facts.GenerationFailed) -> bool:
-        """Another request may succeed, and the budgets have room for one."""
+        """Another request may succeed, and there is time for it."""
         wait_ms = self.wait_for_model_ms(fact.failure.retry_after_ms or 0)
         return self._may_succeed(fact, Role.LLM) and self._time_for_request(fact, wait_ms)
 
     def worth_asking_again(self, fact: Fact) -> bool:
-        """The same, of a model that did not answer in time."""
+        """The model did not answer in time; requests are left, and there is time for one."""
         return self._requests_left() and self._time_for_request(fact, self.wait_for_model_ms(0))
 
     def worth_continuing(self, fact: Fact) -> bool:
-        """The model broke off; another request may bring the rest, and it need not wait for long."""
+        """The model broke off; another request may bring the rest without a long wait."""
         may_succeed = self._requests_left() and (
             not isinstance(fact, facts.GenerationFailed) or self._may_succeed(fact, Role.LLM)
         )
@@ -34,24 +34,24 @@ class Retries(Answers):
         return may_succeed and at_once and not self._over_budget(fact)
 
     def answer_too_long(self, fact: Fact) -> bool:
-        """The model goes on and on."""
+        """The model still generates, and the time for a whole answer is over."""
         return self.still_generating() and self._over_budget(fact)
 
     def model_stalled(self, fact: Fact) -> bool:
-        """It is the model that is silent, in the middle of its answer."""
+        """The model still generates, and its next sign of life is overdue."""
         return self.still_generating() and fact.at_ms + SLACK_MS >= self.context.model_due_at()
 
     def voice_worth_retrying(self, fact: Fact) -> bool:
-        """The voice may do better at the next take; what seems fatal may be the connection's fault, once."""
+        """Another attempt of the voice may succeed. A failure that looks fatal is retried once."""
         first, left = (
             self.context.answer.speech_attempt == 1,
             self.context.answer.speech_attempt <= self.context.policy.voice_retries,
         )
-        hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
-        return left and (first or not hopeless)
+        should_open = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
+        return left and (first or not should_open)
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
-        """Until the next request: none where another provider takes it, else by schedule or as asked for."""
+        """How long to wait before the next request: not at all if another provider is ready."""
         schedule = self.context.policy.llm_retry_delays_ms
         if Role.LLM in self.context.links.fallbacks_ready or not schedule or not self._requests_left():
             return 0.0
@@ -61,7 +61,7 @@ class Retries(Answers):
         return self.context.answer.requests <= len(self.context.policy.llm_retry_delays_ms)
 
     def _may_succeed(self, fact: facts.GenerationFailed | facts.SynthesisFailed, role: Role) -> bool:
-        """Not what will fail again, unless somebody else tries; and a request must be left."""
+        """The failure may pass, or another provider is ready; and for the model, requests are left."""
         left = role is not Role.LLM or self._requests_left()
         return left and (fact.failure.error_class.retryable or role in self.context.links.fallbacks_ready)
 
@@ -77,7 +77,7 @@ class Retries(Answers):
 
     @causes(do.ReplaceLink)
     def suspect_llm(self, fact: Fact) -> None:
-        """Whoever comes next in order of preference shall be asked from now on."""
+        """Have the link machine ask the next provider of the model from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the language model did not go on in time")
         if isinstance(fact, facts.GenerationFailed):
             self.context.ask(do.ReplaceLink(Role.LLM, fact.failure, fact.link_attempt))
@@ -92,13 +92,13 @@ class Retries(Answers):
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def give_up_request(self) -> None:
-        """The model is silent: another request follows."""
+        """Stop the request of a model that fell silent. Another one follows."""
         self.context.answer.retry_after_ms = 0
         self._void_generation()
 
     @causes(do.CancelGeneration, do.StartGeneration)
     def continue_answer(self, fact: Fact) -> None:
-        """The model broke off in mid-answer: it, or another, goes on from what it said."""
+        """Ask for the rest of an answer that the model broke off."""
         if not isinstance(fact, facts.GenerationFailed):
             self._cancel_generation()
         self._request(fact.at_ms, self.context.answer.ledger.text())
@@ -119,7 +119,7 @@ class Retries(Answers):
 
     @causes(do.ReplaceLink)
     def suspect_tts(self, fact: Fact) -> None:
-        """Whoever comes next in order of preference shall speak from now on."""
+        """Have the link machine ask the next provider of text to speech from now on."""
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
         if isinstance(fact, facts.SynthesisFailed):
             self.context.ask(do.ReplaceLink(Role.TTS, fact.failure, fact.link_attempt))
@@ -128,7 +128,7 @@ class Retries(Answers):
 
     @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
     def restart_speech(self, fact: Fact) -> None:
-        """What the voice gave is heard; what it owes is asked for once more, in a stream of its own."""
+        """Ask the voice again for what it has not given yet. What it gave is still played."""
         context, number = self.context, self.context.answer.speech_open
         if number is None:
             return
@@ -143,7 +143,7 @@ class Retries(Answers):
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded)
     def give_up_voice(self, fact: Fact) -> None:
-        """The voice failed or stalled: the client has the text, and history what was heard."""
+        """Stop an answer whose voice failed or stalled. What was heard becomes history."""
         self._stop_speech(do.StopCause.FAILED)
         if isinstance(fact, facts.SynthesisFailed):
             self._notify_client_error(do.ClientError.VOICE_FAILED, fact.failure)

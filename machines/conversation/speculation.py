@@ -16,28 +16,28 @@ class Speculation(Answers):
     # --- guards ------------------------------------------------------------------------------------------
 
     def can_speculate(self, fact: facts.EagerEndOfTurn) -> bool:
-        """The model may be asked now, for the case that the turn ends with these words.
+        """The model may be asked now what it would answer if the turn ends with these words.
 
-        Not while calls that it asked for are open: what becomes of them depends on how the turn goes on.
+        It is not asked while its tool calls are open: what becomes of them depends on how the turn goes on.
         """
         if self.calls_awaited():
             return False
         left = self.context.speculation.count < self.context.policy.speculations
         return left and bool(self.context.turns.join(fact.text)) and Role.LLM in self.context.links.up
 
-    def as_speculated(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
-        """These are the words that the model was asked to answer."""
+    def matches_speculation(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
+        """The words are those that the model was asked to answer."""
         return words_of(self.context.turns.join(fact.text)) == words_of(self.context.speculation.words)
 
     def speculation_has_text(self) -> bool:
-        """Something of the answer is there."""
+        """The speculative answer has at least one segment."""
         return bool(self.context.speculation.segments)
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.StartGeneration)
     def speculate(self, fact: facts.EagerEndOfTurn) -> None:
-        """The turn is probably over with these words: ask the model now, and keep what it says."""
+        """Ask the model for an answer to these words before the turn is surely over."""
         self.context.speculation.words = self.context.turns.join(fact.text)
         self.context.speculation.count += 1
         self._request(fact.at_ms, said="", words=self.context.speculation.words)
@@ -53,7 +53,7 @@ class Speculation(Answers):
 
     @causes(do.CancelGeneration)
     def drop_speculation(self) -> None:
-        """The caller goes on, or said something else in the end: nobody was told of an answer."""
+        """Drop the speculative answer. No client was told of it."""
         self._cancel_generation()
         self.forget_speculation()
 
@@ -65,7 +65,7 @@ class Speculation(Answers):
 
     @causes(do.NotifyAnswerStarted, do.CancelTool)
     def adopt_speculation(self, fact: Fact) -> None:
-        """The words were the right ones: from now on it is an answer like any other."""
+        """Make the speculative answer a regular one: the turn ended with the expected words."""
         self._go_on_from_calls(fact.at_ms)
         self.context.answer.thinking_began = fact.at_ms
         self.context.ask(do.NotifyAnswerStarted(self.context.answer.generation))
@@ -73,7 +73,7 @@ class Speculation(Answers):
 
     @causes(do.NotifyAnswerStarted, do.CancelTool, do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_speculation(self, fact: Fact) -> None:
-        """And what is there of it is said at once."""
+        """Make the speculative answer a regular one, and say what there is of it."""
         speculative_segments = self.context.speculation.segments
         self.adopt_speculation(fact)
         self._begin_reply(fact.at_ms)

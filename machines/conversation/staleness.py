@@ -8,7 +8,7 @@ from machines.facts import Fact
 
 
 def stale(context: Context, fact: Fact) -> str | None:
-    """Why `fact` speaks of something no longer current; None if it does not."""
+    """Why `fact` is about something that is no longer current; None if it is current."""
     match fact:
         case facts.TranscriptFinal(turn=turn) if turn not in (context.turns.awaited, *context.turns.queued):
             return f"turn {turn} is not awaited"

@@ -1,4 +1,4 @@
-"""What the caller was understood to say, and speech to text that owes words."""
+"""What the caller was understood to say, and what happens if speech to text does not give the words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from machines.driver import Chart
 from machines.facts import Fact, Role
 
 LEAST_SPEECH_MS = 300
-"""Less voice than this is a cough or a click (as for the embedded speech to text)."""
+"""Less voice than this is a cough or a click. The embedded speech to text has the same limit."""
 
 
 class Transcripts(Chart[Context]):
@@ -19,11 +19,11 @@ class Transcripts(Chart[Context]):
     # --- guards ------------------------------------------------------------------------------------------
 
     def about_awaited_turn(self, fact: facts.TranscriptionFailed) -> bool:
-        """It is the turn whose final transcript is awaited, not the one after it."""
+        """The failure is about the turn whose final transcript is awaited, not about the one after it."""
         return fact.turn == self.context.turns.awaited
 
     def about_queued_turn(self, fact: facts.TranscriptFinal | facts.TranscriptionFailed) -> bool:
-        """It is a turn that ended while another was being answered."""
+        """The fact is about a turn that ended while another one was being answered."""
         return fact.turn in self.context.turns.queued
 
     def understood(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
@@ -31,33 +31,33 @@ class Transcripts(Chart[Context]):
         return bool(self.context.turns.join(self.context.own_words(fact.turn, fact.text)))
 
     def understood_so_far(self) -> bool:
-        """The same, by the interim transcript."""
+        """There are words to answer: in the interim transcript, or unanswered ones from before."""
         context = self.context
         turn = context.turns.awaited or context.turns.current
         return bool(context.turns.join(context.own_words(turn, context.turns.interim)))
 
     def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
-        """The caller spoke and was not understood, and is to be asked again."""
+        """The caller spoke and was not understood, and the policy has a reprompt."""
         echo = bool(fact.text)
         return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt) and not echo
 
     def first_wait(self) -> bool:
-        """Half the time for the final transcript is left."""
+        """Only the first half of the time for the final transcript is over."""
         return self.context.turns.waits == 0
 
     def stt_silent(self) -> bool:
-        """Half the time is over without a single word: speech to text may be open and silent."""
+        """The first half of the time is over without a single word: speech to text may have stalled."""
         return self.context.turns.waits == 0 and not self.context.turns.interim
 
     def fallback_stt_ready(self) -> bool:
-        """Another provider of speech to text stands ready, and there is time for it."""
+        """Another speech-to-text provider is ready, and the second half of the time is left for it."""
         return self.context.turns.waits == 0 and Role.STT in self.context.links.fallbacks_ready
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.NotifyTranscript)
     def note_interim(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
-        """Interim words of the turn in question; those of the turn after it are told in their time."""
+        """Note interim words, and tell the client, if they are of the turn that matters now."""
         if fact.turn == (
             self.context.turns.current if self.context.turns.awaited is None else self.context.turns.awaited
         ):
@@ -66,18 +66,18 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyTranscript)
     def notify_words(self, fact: facts.TranscriptFinal) -> None:
-        """What becomes of them is for others to say."""
+        """Tell the client the final words."""
         self._notify_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
 
     @causes(do.NotifyTranscript)
     def discard_words(self, fact: facts.TranscriptFinal) -> None:
-        """What was said over an answer needs none, and is forgotten."""
+        """Tell the client the words, and forget them: they did not interrupt the answer."""
         self.notify_words(fact)
         self.give_up_words()
 
     @causes()
     def give_up_words(self) -> None:
-        """The words of the turn in question are not waited for any more."""
+        """Stop waiting for the final transcript."""
         self.context.turns.awaited = None
         self.context.turns.interim = ""
 
@@ -87,7 +87,7 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyTranscript)
     def keep_interim(self, fact: Fact) -> None:
-        """No final transcript will come: the interim one is what the caller said."""
+        """Use the interim transcript as the caller's words: no final one will come."""
         turn = self.context.turns.awaited or self.context.turns.current
         self._keep(turn, self.context.turns.interim, 0.0, 0.0, fact.at_ms)
 
@@ -113,7 +113,7 @@ class Transcripts(Chart[Context]):
 
     @causes(do.ReplaceLink)
     def suspect_stt(self, fact: Fact) -> None:
-        """Speech to text owes words and does not give them: another link may, with the same audio."""
+        """Have the link machine replace the speech-to-text link. The new one gets the same audio."""
         if not isinstance(fact, facts.TranscriptionFailed) or fact.turn == self.context.turns.awaited:
             self.context.turns.waits += 1
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "no transcript came in time")

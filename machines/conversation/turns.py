@@ -1,4 +1,4 @@
-"""The caller's turns: where one begins, where it ends, and those that wait to be answered."""
+"""The caller's turns: where they begin and end, and those that wait to be answered."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ class Turns(Transcripts):
     # --- guards ------------------------------------------------------------------------------------------
 
     def automatic(self) -> bool:
-        """Voice activity, or the speech-to-text provider, decides about turns."""
+        """Voice activity or the speech-to-text provider decides when a turn is over, not the caller."""
         return self.context.recording.mode is TurnMode.AUTOMATIC
 
     def speaking_on(self) -> bool:
-        """The caller speaks again while something else is awaited."""
+        """The caller has spoken on after the turn ended, or over an answer."""
         return self.context.turns.continuation is Continuation.SPEAKING
 
     def pausing_again(self) -> bool:
-        """The caller spoke again meanwhile and paused."""
+        """The caller has spoken on after the turn ended, and paused again."""
         return self.context.turns.continuation is Continuation.PAUSED
 
     def caller_has_word(self) -> bool:
-        """The caller speaks, or has not ended a recording yet."""
+        """The caller is speaking, or a recording that they began by hand goes on."""
         by_hand = self.context.recording.mode is TurnMode.MANUAL and self.context.recording.on
         return by_hand or self.speaking_on()
 
     def turns_wait(self) -> bool:
-        """Such a turn's words wait to be answered."""
+        """The words of a queued turn are known and wait to be answered."""
         return bool(self.context.turns.queue)
 
-    def words_owed(self) -> bool:
-        """Such a turn's words are not known yet."""
+    def transcripts_pending(self) -> bool:
+        """The final transcript of a queued turn is still to come."""
         return bool(self.context.turns.queued)
 
     # --- actions -----------------------------------------------------------------------------------------
@@ -53,14 +53,14 @@ class Turns(Transcripts):
         self.context.ask(do.BeginTurn(self.context.turns.current))
 
     def _begin_next_turn(self) -> None:
-        """What follows belongs to the next turn, and still to the same exchange."""
+        """Begin the next turn of the same exchange."""
         times = self.context.turns.times
         self.begin_turn()
         self.context.turns.times = times
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def end_turn(self, fact: Fact) -> None:
-        """The caller's turn is over: ask for its words, and let what follows be the next turn's."""
+        """End the turn: ask for its final transcript, and begin the next one."""
         interim = self.context.turns.interim
         self.context.turns.awaited = self.context.turns.current
         self.context.turns.greeted = True
@@ -71,8 +71,8 @@ class Turns(Transcripts):
         self.context.turns.times.turn_over = fact.at_ms
 
     @causes(do.NotifyTranscript, do.BeginTurn)
-    def take_turn(self, fact: facts.EndOfTurn) -> None:
-        """The speech-to-text provider ended the turn and gave its words in one."""
+    def end_turn_with_words(self, fact: facts.EndOfTurn) -> None:
+        """End the turn with the words that the speech-to-text provider gave with its end."""
         self.context.turns.times.turn_over = fact.at_ms
         self.context.turns.greeted = True
         self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
@@ -80,14 +80,14 @@ class Turns(Transcripts):
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def queue_turn(self) -> None:
-        """A turn is over while another is answered: its words are asked for, and wait."""
+        """End a turn while another one is answered: ask for its final transcript, and let it wait."""
         self.context.turns.queued += (self.context.turns.current,)
         self.context.ask(do.FinalizeTurn(self.context.turns.current))
         self._begin_next_turn()
 
     @causes(do.NotifyTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
-        """The words of such a turn; when too many wait, the oldest two become one."""
+        """Queue the words of a turn that waits. If there are too many, join the oldest two."""
         self.forget_queued_turn(fact)
         self.notify_words(fact)
         queue = (*self.context.turns.queue, fact.text) if fact.text else self.context.turns.queue
@@ -106,7 +106,7 @@ class Turns(Transcripts):
 
     @causes()
     def next_turn(self) -> None:
-        """The turn that has waited longest is answered."""
+        """Take the words that have waited longest, to be answered."""
         first, *others = self.context.turns.queue
         self.context.turns.queue = ()
         self.context.turns.caller_words = self.context.turns.join(first)

@@ -1,4 +1,4 @@
-"""The pictures and tables of the machines, drawn from the live classes into `diagrams/`."""
+"""Draws the diagrams and tables of the machines from the live classes. The files are in `diagrams/`."""
 
 from __future__ import annotations
 

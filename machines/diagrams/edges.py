@@ -1,4 +1,4 @@
-"""Edges: the transitions of a machine, gathered as a picture shows them."""
+"""Edges: the transitions of a machine, gathered into the arrows of a diagram."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Edge:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What moves along it: one line for each event, with the guards that tell its cases apart."""
+        """One line for each event, with the guards that tell its cases apart."""
         return labels(self.rows)
 
 
 def room_edges(machine: Machine) -> tuple[Edge, ...]:
-    """From room to room, in the order of the tables."""
+    """The edges from room to room, in the order of the tables."""
     moved = [row for row in rows(machine.chart) if row.room != row.target_room]
     return _gathered((row.room, row.target_room, row) for row in moved)
 
 
 def substate_edges(machine: Machine, room: str) -> tuple[Edge, ...]:
-    """From substate to substate within a room; to itself, where something is tried once more."""
+    """The edges between the substates of a room, and from a substate to itself if something is retried."""
     moved = [row for row in rows(machine.chart) if row.room == row.target_room == room]
     return _gathered(
         (row.state, row.target, row) for row in moved if row.kind is Kind.TRANSITION or _tries_again(row)
@@ -38,7 +38,7 @@ def substate_edges(machine: Machine, room: str) -> tuple[Edge, ...]:
 
 
 def _tries_again(row: Row) -> bool:
-    """The state stays, and what failed is tried by another provider, or once more by the same."""
+    """The state stays, and what failed is retried, by the same provider or by another."""
     retried = set(row.effects) & {"OpenLink", "StartGeneration", "RestartSpeech"}
     return row.kind is Kind.INTERNAL and (bool(retried) or row.effects == ("ReplaceLink",))
 
@@ -51,7 +51,7 @@ def _gathered(moves: Iterable[tuple[str, str, Row]]) -> tuple[Edge, ...]:
 
 
 def labels(moves: Iterable[Row]) -> tuple[str, ...]:
-    """One label for each event; without guards where one of them always holds."""
+    """One label for each event, without guards if one of them always holds."""
     guards: dict[str, list[str]] = {}
     for row in moves:
         guards.setdefault(row.event, []).append(row.guard)
@@ -65,7 +65,7 @@ def _label(event: str, guards: list[str]) -> str:
 
 
 def _without_special_cases(guards: list[str]) -> list[str]:
-    """The guards without those that hold only where another does too."""
+    """The guards without those that hold only if another one holds too."""
     different = list(dict.fromkeys(guards))
     truths = list(assignments(different))
 
@@ -80,5 +80,5 @@ def _without_special_cases(guards: list[str]) -> list[str]:
 
 
 def words(name: str) -> str:
-    """A name from the code as it is read."""
+    """A name from the code with blanks instead of underscores."""
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Layouts: where the parts of each machine's picture are. Drawn by hand, checked against the live machine.
+"""Layouts: where the parts of each diagram are. They are made by hand, and checked against the live machine.
 
 Lengths are in the picture's own pixels, `x` to the right and `y` downwards.
 """
@@ -16,11 +16,11 @@ Point = tuple[float, float]
 
 
 class LayoutError(ValueError):
-    """The live machine and its layout differ: the picture would lie. The message says what has no place."""
+    """The live machine and its layout differ. The message says what has no place."""
 
 
 class Heading(enum.Enum):
-    """Where a room's name stands."""
+    """Where the name of a room is written."""
 
     ABOVE = "above"
     BESIDE = "beside"
@@ -28,7 +28,7 @@ class Heading(enum.Enum):
 
 @frozen
 class RoomPlace:
-    """The box of a room, and its substates in the order they are drawn."""
+    """The box of a room, with its substates in the order in which they are drawn."""
 
     room: str
     x: float
@@ -38,12 +38,12 @@ class RoomPlace:
     substates: tuple[str, ...]
     heading: Heading = Heading.ABOVE
     chip_width: float = 128
-    """Of each substate: room for the longest name and its time."""
+    """The width of each substate's box. It must hold the longest name and its deadline."""
 
 
 @frozen
 class Route:
-    """The way of an arrow from room to room, and the box that its labels must fit into."""
+    """The path of an arrow from room to room, and the box of its labels."""
 
     source: str
     target: str
@@ -56,7 +56,7 @@ class Route:
 
 @frozen
 class Layout:
-    """A whole picture."""
+    """The layout of a whole diagram."""
 
     title: str
     width: float
@@ -64,7 +64,7 @@ class Layout:
     rooms: tuple[RoomPlace, ...]
     routes: tuple[Route, ...]
     entry: tuple[Point, ...]
-    """The way of the arrow that says where it begins."""
+    """The path of the arrow that points to the initial state."""
     note: str
     note_at: Point
 
@@ -94,7 +94,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 392)), (162, 162), 260, 2),
         Route("LISTENING", "THINKING", ((470, 392), (470, 46), (830, 46)), (484, 50), 340, 6),
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
-        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 196, 8),
+        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 8),
         Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
         Route("LISTENING", "RESPONDING", ((582, 620), (830, 620)), (596, 400), 230, 13),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 642), 230, 18),
@@ -126,7 +126,7 @@ LINK_LAYOUT = Layout(
         Route("idle", "CONNECTING", ((126, 298), (220, 298)), (134, 256), 84, 2),
         Route("idle", "DOWN", ((81, 266), (81, 42), (623, 42)), (93, 48), 150, 2),
         Route("CONNECTING", "UP", ((574, 298), (668, 298)), (584, 272), 84, 1),
-        Route("UP", "DEGRADED", ((758, 284), (900, 284)), (766, 106), 126, 11),
+        Route("UP", "DEGRADED", ((758, 284), (900, 284)), (766, 100), 126, 11),
         Route("DEGRADED", "UP", ((900, 312), (758, 312)), (790, 314), 84, 1),
         Route("CONNECTING", "DOWN", ((397, 190), (397, 70), (623, 70)), (409, 78), 200, 4),
         Route("UP", "DOWN", ((713, 266), (713, 84)), (632, 134), 74, 2),
@@ -157,7 +157,7 @@ BREAKER_LAYOUT = Layout(
         Route("SUSPECT", "OPEN", ((760, 194), (900, 194)), (768, 122), 120, 4),
         Route("CLOSED", "OPEN", ((145, 146), (145, 56), (1072, 56), (1072, 120)), (500, 30), 240, 1),
         Route("OPEN", "CLOSED", ((980, 268), (980, 330), (145, 330), (145, 242)), (500, 334), 240, 2),
-        Route("idle", "OPEN", ((1072, 326), (1072, 268)), (1148, 286), 120, 1),
+        Route("idle", "OPEN", ((1072, 326), (1072, 268)), (1084, 286), 120, 1),
     ),
     entry=((1152, 356), (1122, 356)),
     note="Times: the longest stay. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
@@ -170,25 +170,33 @@ CALL_LAYOUT = Layout(
     height=756,
     rooms=(
         RoomPlace("idle", 36, 150, 90, 64, ()),
-        RoomPlace("DIALLING", 200, 90, 350, 190, ("placing", "placed", "ringing")),
+        RoomPlace("DIALLING", 216, 90, 334, 190, ("placing", "placed", "ringing")),
         RoomPlace("ANSWERED", 690, 150, 200, 70, ()),
         RoomPlace("TALKING", 1070, 150, 130, 70, ()),
-        RoomPlace("ENDING", 400, 360, 560, 200, ("parting", "handover", "revoking", "clearing")),
+        RoomPlace(
+            "ENDING",
+            400,
+            360,
+            560,
+            200,
+            ("saying_goodbye", "handover", "revoking", "clearing"),
+            chip_width=142,
+        ),
         RoomPlace("ENDED", 240, 670, 1000, 56, ()),
     ),
     routes=(
-        Route("idle", "DIALLING", ((126, 182), (200, 182)), (130, 140), 66, 2),
+        Route("idle", "DIALLING", ((126, 182), (216, 182)), (132, 158), 84, 1),
         Route("idle", "ANSWERED", ((81, 150), (81, 40), (755, 40), (755, 150)), (93, 44), 150, 1),
         Route("DIALLING", "ANSWERED", ((550, 185), (690, 185)), (570, 163), 110, 1),
         Route("DIALLING", "TALKING", ((400, 90), (400, 64), (1135, 64), (1135, 150)), (900, 66), 150, 1),
         Route("ANSWERED", "TALKING", ((890, 185), (1070, 185)), (925, 163), 120, 1),
         Route("DIALLING", "ENDING", ((500, 280), (500, 360)), (512, 284), 150, 3),
         Route("ANSWERED", "ENDING", ((710, 220), (710, 360)), (722, 246), 140, 3),
-        Route("TALKING", "ENDING", ((1100, 220), (1100, 440), (960, 440)), (978, 225), 112, 5),
+        Route("TALKING", "ENDING", ((1100, 220), (1100, 440), (960, 440)), (964, 225), 130, 4),
         Route("DIALLING", "ENDED", ((260, 280), (260, 670)), (272, 400), 120, 3),
         Route("ANSWERED", "ENDED", ((870, 220), (870, 330), (985, 330), (985, 670)), (997, 550), 110, 2),
         Route("TALKING", "ENDED", ((1165, 220), (1165, 670)), (1173, 400), 100, 1),
-        Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 240, 6),
+        Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
     note="Times: the longest stay. TALKING is as long as its conversation. Dashed: the outcome is recorded.",
@@ -200,7 +208,7 @@ def check(machine: Machine, layout: Layout) -> None:
     """Compare the layout with the live machine.
 
     Raises:
-        LayoutError: if a room, a substate or a way from room to room is in one of them only.
+        LayoutError: a room, a substate or a path from room to room is in only one of them.
     """
     _same("room", set(rooms(machine.chart)), {place.room for place in layout.rooms})
     drawn = {(place.room, substate) for place in layout.rooms for substate in place.substates}

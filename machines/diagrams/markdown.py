@@ -1,4 +1,4 @@
-"""Writes the full table of a machine in Markdown: state × event × guard × actions × effects × target."""
+"""Writes the whole table of a machine in Markdown: state × event × guard × actions × effects × target."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _row(row: Row) -> list[str]:
 
 
 def _ignored(mine: list[Row]) -> Iterator[str]:
-    """The ignored events, gathered by reason; those that have guarded rows too are ignored only otherwise."""
+    """The ignored events by reason. Those that have guarded rows too are marked "otherwise"."""
     guarded = {row.event for row in mine if row.kind is not Kind.IGNORED}
     reasons: dict[str, list[str]] = {}
     for row in mine:
@@ -134,7 +134,7 @@ def _guards(machine: Machine) -> Iterator[str]:
 
 
 def _refusals(machine: Machine) -> Iterator[str]:
-    yield "These events bear a number; with another than the current one they are refused in every state."
+    yield "These events have a number. With any but the current one they are refused in every state."
     lines = [
         [f"`{each.event}`", each.reason, _first_sentence(fact_classes()[each.event])]
         for each in refusals(machine)

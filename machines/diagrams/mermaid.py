@@ -1,4 +1,4 @@
-"""Draws a machine in Mermaid's language, which GitHub renders: a box for each room, labelled arrows."""
+"""Draws a machine in Mermaid's language, which GitHub renders: a box for each room, and labelled arrows."""
 
 from __future__ import annotations
 

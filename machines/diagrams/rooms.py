@@ -1,4 +1,4 @@
-"""Draws a room: its box and name, and its substates, each with where one can go from it within the room."""
+"""Draws a room: its box, its name and its substates, each with the transitions from it within the room."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BASELINE = 17.5
 """From the top of a chip to the baseline of its text."""
 MARGIN = 16.0
 NAME_HEIGHT, NAME_WIDTH = 44.0, 110.0
-"""What the room's name takes, above its substates or beside them."""
+"""The height that the room's name takes above its substates, and the width beside them."""
 GAP = 14.0
 MOST_GAP = 13.0
-"""The widest gap between the substates."""
+"""The widest gap between two substates."""
 AGAIN = "again"
-"""Where a move leads that stays."""
+"""Written instead of a target if the state stays."""
 BOLD_CHARACTER = 7.7
 """Width of an average character of a substate's name."""
 
 
 @frozen
 class Move:
-    """A line beside a chip: what leads where; the target is empty on a line that continues the one before."""
+    """A line beside a chip: what leads to which target. The target is empty on a continued line."""
 
     target: str
     text: str
@@ -38,7 +38,7 @@ class Move:
 
 @frozen
 class Chip:
-    """A substate in its place."""
+    """The box of a substate, with its place."""
 
     substate: str
     x: float
@@ -46,13 +46,13 @@ class Chip:
     width: float
     moves: tuple[Move, ...]
     target_width: float
-    """The column that says where a move leads."""
+    """The width of the column that says where a move leads."""
     lift: float = 0.0
-    """How far the moves are moved down; negative where they are centred on the chip."""
+    """By how much the moves are lowered; negative where they are centred on the chip."""
 
 
 def draw_room(machine: Machine, place: RoomPlace, highlight: str) -> str:
-    """The room as one group with a group for each substate, lit if it holds the state `highlight`."""
+    """The room as one group, with a group for each substate. It is lit if it holds the state `highlight`."""
     active = " active" if highlight and highlight in (place.room, *place.substates) else ""
     lines = [f'<g id="state-{place.room}" class="state {place.room}{active}">']
     if not place.substates:
@@ -119,7 +119,7 @@ def _one_below_the_other(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[
 
 
 def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
-    """From the name to the right edge, the last chip at the very right; each has the space its moves need."""
+    """The chips from the name to the right edge. Each has the space that its moves need."""
     x, column = place.x + MARGIN + NAME_WIDTH, _target_width(edges)
     y = place.y + (place.height - CHIP_HEIGHT) / 2
     going = [substate for substate in place.substates if _moves(substate, edges, math.inf)]
@@ -136,7 +136,7 @@ def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
 
 
 def _narrowest(substate: str, edges: tuple[Edge, ...], width: float) -> float:
-    """What the moves from a substate take when events and guards stand on lines of their own."""
+    """The width of the moves from a substate if events and guards are on lines of their own."""
     labels = [label for edge in edges if edge.source == substate for label in edge.labels]
     pieces = [piece for label in labels for piece in label.replace(" [", "\n[").split("\n")]
     return min(width, max(len(piece) for piece in pieces) * CHARACTER)
@@ -183,7 +183,7 @@ def _wide_chip(chip: Chip, limit_ms: float | None) -> Iterator[str]:
 
 
 def _compact_chip(place: RoomPlace, number: int, substate: str) -> str:
-    """The same chip, large, in a grid of two columns that fills what the name leaves of the room."""
+    """The chip at phone width: large, in a grid of two columns beside or below the room's name."""
     beside = place.heading is Heading.BESIDE
     columns = min(2, len(place.substates))
     rows = -(-len(place.substates) // columns)

@@ -1,10 +1,10 @@
-"""The look of the pictures: one stylesheet inside each, every rule of it bound to the picture's own class."""
+"""The look of the diagrams: one stylesheet inside each, whose rules apply to the diagram's own class only."""
 
 from __future__ import annotations
 
 SCOPE = "vantum-diagram"
 NARROW = 640
-"""Below this many pixels of width the picture shows names only, large."""
+"""Below this many pixels of width the diagram shows only names, in large type."""
 
 LIGHT = """
   --paper: #fffefb; --room: #f7f6f2; --chip: #fffefb; --ink: #1c1e21; --soft: #5c6066; --line: #cfcbc0;
@@ -60,13 +60,13 @@ NARROW_RULES = """
 
 
 def stylesheet() -> str:
-    """The rules for every picture, for a page that inlines one and brings its styles from elsewhere."""
+    """The rules for every diagram, also for a page that shows a diagram inline."""
     return "\n".join(
         [
             f".{SCOPE} {{{LIGHT}}}",
             f"@media (prefers-color-scheme: dark) {{ .{SCOPE} {{{DARK}}} }}",
             *_scoped(RULES),
-            # By itself a picture is as wide as its window; inside a page, as wide as the page's container.
+            # A diagram by itself is as wide as its window; inside a page, as wide as the page's container.
             f"@media (max-width: {NARROW}px) {{",
             *_scoped(NARROW_RULES),
             "}",
@@ -78,7 +78,7 @@ def stylesheet() -> str:
 
 
 def _scoped(rules: str) -> list[str]:
-    """Each rule with the picture's class before each of its selectors."""
+    """The rules with the diagram's class before each selector."""
     scoped = []
     for rule in rules.strip().splitlines():
         selectors, body = rule.split("{", 1)

@@ -1,4 +1,4 @@
-"""Draws a machine as SVG, with nothing but string formatting: the same machine gives the same bytes."""
+"""Draws a machine as SVG, by string formatting only: the same machine gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from machines.diagrams.edges import Edge, room_edges
 from machines.diagrams.layout import Layout, LayoutError, Point, Route, check
 from machines.diagrams.rooms import draw_room
 from machines.diagrams.style import SCOPE, stylesheet
-from machines.diagrams.text import LINE, in_lines, tooltip_of_edge
+from machines.diagrams.text import INDENT, LINE, in_lines, tooltip_of_edge
 from machines.tables import Machine
 
 CORNER = 12.0
 HEAD = 9.0
-"""Length of an arrow's head."""
+"""The length of an arrow's head."""
 
 
 def draw(machine: Machine, layout: Layout, highlight: str = "") -> str:
-    """The picture of a machine, with the state `highlight` (a substate, or a state without any) lit.
+    """The diagram of a machine, with the state `highlight` (a substate, or a state without any) lit.
 
     Raises:
-        LayoutError: if the live machine has something that the layout has no place for, or the reverse, or a
-            text that does not fit where it belongs.
+        LayoutError: the live machine and the layout differ, or a text does not fit its box.
     """
     check(machine, layout)
     edges = {(edge.source, edge.target): edge for edge in room_edges(machine)}
@@ -57,10 +56,10 @@ def _note(layout: Layout) -> str:
 
 
 def _edge(edge: Edge, route: Route, layout: Layout) -> str:
-    """An arrow with its labels and, on hovering, everything that moves along it."""
+    """An arrow with its labels and, as a tooltip, all its transitions."""
     is_last = edge.target == layout.rooms[-1].room
     x, y = route.label
-    lines = [line for label in edge.labels for line in in_lines(label, route.label_width)]
+    lines = [line for label in edge.labels for line in _marked(in_lines(label, route.label_width))]
     if len(lines) > route.label_lines:
         raise LayoutError(
             f"{len(lines)} lines of labels from {edge.source} to {edge.target}: {route.label_lines} fit"
@@ -71,7 +70,7 @@ def _edge(edge: Edge, route: Route, layout: Layout) -> str:
             f"<title>{escape(tooltip_of_edge(edge))}</title>",
             f'<path class="way" d="{_path(route.points)}"/>{_head(route.points)}',
             '<g class="wide">',
-            *(_label(line, x, y + LINE * number) for number, line in enumerate(lines, 1)),
+            *(_label(line, x, y + LINE * number, style) for number, (line, style) in enumerate(lines, 1)),
             "</g>",
             "</g>",
         ]
@@ -79,7 +78,7 @@ def _edge(edge: Edge, route: Route, layout: Layout) -> str:
 
 
 def _path(points: tuple[Point, ...]) -> str:
-    """Straight pieces with round corners, up to where the head begins."""
+    """Straight lines with round corners, up to the arrow's head."""
     stop = _before(points[-2], points[-1], HEAD - 1)
     steps = [f"M{points[0][0]:g} {points[0][1]:g}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -89,7 +88,7 @@ def _path(points: tuple[Point, ...]) -> str:
 
 
 def _before(start: Point, end: Point, distance: float) -> Point:
-    """The point `distance` before `end` on the way from `start`."""
+    """The point at `distance` before `end`, coming from `start`."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = (dx * dx + dy * dy) ** 0.5
     return end[0] - dx / length * distance, end[1] - dy / length * distance
@@ -102,9 +101,19 @@ def _head(points: tuple[Point, ...]) -> str:
     return f'<polygon class="head" points="{" ".join(f"{px:g},{py:g}" for px, py in corners)}"/>'
 
 
-def _label(line: str, x: float, y: float) -> str:
-    event, bracket, guard = line.partition("[")
-    if line.startswith("  ") or not event:
-        return f'<text class="guard" x="{x + 10:g}" y="{y:g}">{escape(line.strip())}</text>'
-    rest = f'<tspan class="guard"> {escape(bracket + guard)}</tspan>' if bracket else ""
-    return f'<text class="label" x="{x:g}" y="{y:g}">{escape(event.strip())}{rest}</text>'
+def _marked(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Each line of a label with its style: an event, which its guard may follow, or the rest of a guard."""
+    style = "label"
+    for line in lines:
+        style = "guard" if line.lstrip().startswith("[") else style
+        yield line, style
+        style = "guard" if "[" in line else style
+
+
+def _label(line: str, x: float, y: float, style: str) -> str:
+    left = x + 10 if line.startswith(INDENT) else x
+    event, bracket, guard = line.strip().partition("[")
+    if style == "guard" or not bracket:
+        return f'<text class="{style}" x="{left:g}" y="{y:g}">{escape(line.strip())}</text>'
+    rest = f'<tspan class="guard"> {escape(bracket + guard)}</tspan>'
+    return f'<text class="label" x="{left:g}" y="{y:g}">{escape(event.strip())}{rest}</text>'

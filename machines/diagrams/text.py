@@ -1,4 +1,4 @@
-"""Text in the pictures: how wide it is, how it is broken into lines, and what tooltips say."""
+"""Text in the diagrams: how wide it is, where its lines are broken, and what tooltips say."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from machines.diagrams.edges import Edge, words
 from machines.tables import Kind, Machine, Row, rows
 
 LINE = 16.0
-"""From one baseline to the next."""
+"""The distance from one baseline to the next."""
 CHARACTER = 6.5
-"""Width of an average character of the 12.5 px text in wide sans-serif fonts (DejaVu Sans, rounded up): the
-picture must not depend on the fonts of the machine that draws it."""
+"""The width of an average character of the 12.5 px text in wide sans-serif fonts (DejaVu Sans, rounded up). A
+diagram must not depend on the fonts of the machine that draws it."""
 INDENT = "  "
 
 
 def in_lines(text: str, width: float) -> list[str]:
-    """Break a text so no line is wider than `width`, best before its guard; later lines are indented."""
+    """Break a text so that no line is wider than `width`, at its guard first. Later lines are indented."""
     event, bracket, guard = text.partition(" [")
     if not bracket or len(text) * CHARACTER <= width:
         return _broken(text, width)
@@ -40,7 +40,7 @@ def tooltip_of_edge(edge: Edge) -> str:
 
 
 def tooltip_of_state(machine: Machine, state: str) -> str:
-    """All that a state does, one event on each line, and what it ignores."""
+    """Everything that a state does, one event on each line, and what it ignores."""
     found = [row for row in rows(machine.chart) if row.state == state]
     ignored = [words(row.event) for row in found if row.kind is Kind.IGNORED]
     lines = [state, *(_transition(row) for row in found if row.kind is not Kind.IGNORED)]

@@ -128,7 +128,6 @@ _EMOJI = re.compile(
     "\U0001f000-\U0001faff]{0,32}"
 )
 _DRAWING = re.compile("[\u2500-\u259f]{1,64}|[\ufe00-\ufe0f\u200c\u200d\u20e3\U000e0020-\U000e007f]")
-_JOINERS = "\ufe0f\u20e3\u200c\u200d"
 _LINES = re.compile(r"\n{2,}")
 _MARKDOWN_RUN = re.compile(rf"([*_~#`])\1{{0,{_LONGEST_MARKS}}}")
 
@@ -156,7 +155,7 @@ class Reader:
         self._at = 0
         self._final = False
         self._before = ""
-        """The character before the place that is read."""
+        """The character before the place that is read, what is left out not counted."""
         self._solid = ""
         """The last one that is not a blank."""
         self._line_start = not inline
@@ -192,9 +191,12 @@ class Reader:
             if found is None:
                 break
             length, read = found
-            if length and (last := self._text[self._at + length - 1]) not in _JOINERS:
-                self._before = last
-                self._solid = self._solid if last == " " else last
+            silent = bool(read) and all(token is SILENT for token in read)
+            if length and not silent:
+                blank = bool(read) and read[-1].kind in (Kind.BLANK, Kind.BREAK, Kind.LINE)
+                last = self._text[self._at + length - 1]
+                self._before = " " if blank and last != "\n" else last
+                self._solid = self._solid if self._before == " " else self._before
             self._at += length
             tokens += read
         return tokens
@@ -397,7 +399,7 @@ class Reader:
                 return not (before.isdigit() and after.isdigit())
             return mark in self._emphasised and mark != "_"
         opens = not apart_after and not before.isalnum()
-        if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`]"):
+        if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`"):
             opens = False
         if run == "*" and opens and after.isdigit():
             return mark in self._emphasised  # "*69"

@@ -40,7 +40,7 @@ the missing audio counts as silence."""
 class SttFeed:
     """Feeds one caller's audio to voice activity detection and to each link to speech to text.
 
-    `run` works for the whole conversation, `feed` for one link. What links report goes through `report`.
+    `run` works for the whole conversation, `send_to` for one link. What links report goes through `report`.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class SttFeed:
 
     # --- to and from speech to text -----------------------------------------------------------------------
 
-    async def feed(self, transcriber: Transcriber) -> None:
+    async def send_to(self, transcriber: Transcriber) -> None:
         """Send the replay buffer to an open link: turns without a final transcript, then what comes.
 
         Runs until it is cancelled or the link fails; what the link raises comes out.

@@ -154,7 +154,7 @@ class SttReplayBuffer:
         self._newest_cursor: Cursor | None = None
         self._changed = Signal()
 
-    # --- audio and turns in ---------------------------------------------------------------------------------
+    # --- audio and turns in -------------------------------------------------------------------------------
 
     def add(self, samples: Samples, probability: float, telephone_samples: Samples | None = None) -> None:
         """Keep the next window. Drops the oldest ones as long as `KEPT_MS` remain without them."""
@@ -218,7 +218,7 @@ class SttReplayBuffer:
         kept = [_cut(each.window, start, None).samples for each in self._windows[first:]]
         return turn.number, np.concatenate([np.empty(0, np.int16), *kept])
 
-    # --- to a link ------------------------------------------------------------------------------------------
+    # --- to a link ----------------------------------------------------------------------------------------
 
     def open_cursor(self) -> Cursor:
         """A cursor for a new link, which has been sent nothing yet."""
@@ -282,7 +282,7 @@ class SttReplayBuffer:
             turn.settled_until = max(turn.settled_until, cursor.position_of(known.samples))
             turn.settled += Words(known.text, known.confidence)
 
-    # --- from a link ----------------------------------------------------------------------------------------
+    # --- from a link --------------------------------------------------------------------------------------
 
     def complete_fact(self, fact: Fact) -> Fact:
         """The fact with the words of its whole turn, even if its link was sent only a part of the turn.
@@ -309,7 +309,7 @@ class SttReplayBuffer:
         return evolve(fact, text=words.text, confidence=words.confidence)
 
     def _note_decision(self, number: int) -> None:
-        """Remember how much it had been sent; `begin_turn` follows if the decision is acted upon."""
+        """The provider decided that a turn was over: note how much of it had been sent by then."""
         turn = self._find(number)
         if turn is not None and self._newest_cursor is not None:
             turn.decided_until = self._newest_cursor.position
@@ -325,7 +325,7 @@ class SttReplayBuffer:
             cursor.overtaken |= cursor.in_turn and cursor.turn <= number
         self._changed.wake_all()
 
-    # --- the rest -------------------------------------------------------------------------------------------
+    # --- the rest -----------------------------------------------------------------------------------------
 
     def _find(self, number: int) -> _Turn | None:
         return next((turn for turn in self._turns if turn.number == number), None)

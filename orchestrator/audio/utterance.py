@@ -1,9 +1,10 @@
 """An utterance: one answer on its way from text to speech to the caller, paced by a playback clock.
 
-Three tasks work side by side: one sends texts to text to speech, one collects its audio, and one sends chunks
-to the caller in real time, a little ahead of playback, so that little is left to play after an interruption.
-What was sent and played is reported as facts; the machine decides. When text to speech fails, the audio that
-came before is still sent, and the machine may restart the rest on another stream: the next attempt.
+Three tasks work side by side: one hands texts to a speech stream, one collects its audio, and one sends
+chunks to the caller in real time, a little ahead of playback, so that little is left to play after an
+interruption. What was sent and played is reported as facts; the machine decides. When text to speech fails,
+the audio that came before is still sent, and the machine may restart the rest on another stream: the next
+attempt.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.failures import failure_of
 
 SHORTEST_CHUNK_MS = 20
-"""A chunk is at least this long, except at the end."""
+"""A chunk is at least this long, except at the end of a segment or of the answer."""
 RUNNING_OUT_S = 0.04
 """When the caller has less than this left to play, the next chunk is sent even if it is not full."""
 MAX_BUFFERED_MS = 30_000
 """Synthesized audio waiting to be sent; beyond it, text to speech has to wait."""
 REPORTED_EVERY_MS = 500
-"""The caller's position is reported at least once per so much sent audio, as a sign of life."""
+"""The caller's position is reported again after this much sent audio, as a sign of life."""
 
 OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
 """Waits for a text-to-speech link and opens a stream on it, at a rate in Hz. Raises `ProviderError`."""
@@ -144,7 +145,7 @@ class Utterance:
     async def run(self, open_stream: OpenSpeech) -> None:
         """Speak until the caller has heard everything. Cancelling this makes silence.
 
-        A failure of text to speech is reported as a fact; this waits for `restart` then.
+        A failure of text to speech is reported as a fact; `run` then waits for `restart`.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)

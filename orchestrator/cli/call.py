@@ -1,4 +1,4 @@
-"""The body of `vantum call`: orders a call of a running server, and tells how it goes until it is over."""
+"""The body of `vantum call`: has a running server place a call, and prints how it goes until it is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 
 POLL_S = 0.5
 _TIMEOUT_S = 10.0
-_TOLD = {
+STATES_IN_WORDS = {
     "placing": "asking the carrier",
     "placed": "dialling",
     "ringing": "ringing",
@@ -22,13 +22,13 @@ _TOLD = {
     "revoking": "hanging up",
     "clearing": "hanging up",
 }
-"""States of the call machine, for people."""
+"""What `vantum call` says of a call in each state that it can be seen in (`machines/phone_call.py`)."""
 
 Say = Callable[[str], object]
 
 
 class CallError(Exception):
-    """The server cannot be reached, or refuses; the message is one sentence."""
+    """The server cannot be reached, or refuses. The message is one sentence."""
 
 
 def client(url: str, token: str | None) -> httpx2.AsyncClient:
@@ -37,8 +37,8 @@ def client(url: str, token: str | None) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S)
 
 
-async def hold(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:
-    """Order a call and follow it to its end; whether there was a conversation.
+async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:
+    """Have a call placed and follow it to its end; returns whether there was a conversation.
 
     SIGINT hangs up. Raises `CallError`.
     """
@@ -49,7 +49,7 @@ async def hold(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> 
             nursery.start_soon(_hang_up_on, interrupts, http, path)
             told = ""
             while call["outcome"] is None:
-                news = _TOLD[call["state"]]
+                news = STATES_IN_WORDS[call["state"]]
                 if news != told:
                     say(f"{call['to']}: {news}")
                     told = news
@@ -76,7 +76,7 @@ async def _ask(
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise CallError(f"The server at {http.base_url} cannot be asked: {problem}.") from None
     except ValueError:
-        raise CallError(f"{http.base_url} is no Vantum server: it does not answer in JSON.") from None
+        raise CallError(f"{http.base_url} is not a Vantum server: it does not answer in JSON.") from None
     if answer.is_error:
         raise CallError(f"The server refuses: {told.get('error', answer.status_code)}.")
     return dict(told)

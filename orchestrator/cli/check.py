@@ -1,4 +1,4 @@
-"""Telling how the exhaustive check of the machines goes: the body of `vantum check`."""
+"""The body of `vantum check`: makes the exhaustive walks through the machines and prints what they saw."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ DIAGRAMS = Path("diagrams")
 def check(
     report: Path | None = None, console: Console | None = None, *, more_facts: int = 0, seed: int = 1
 ) -> bool:
-    """Make all walks, each up to its first violation, and say what they saw; returns whether all is well.
+    """Make all walks, each up to its first violation, and print what they saw; returns whether all is well.
 
     Args:
-        report: where the report is written as Markdown, with links to the diagrams of the working directory.
-            It is about the exhaustive walks only.
-        console: where progress and findings are told; standard output if not given.
-        more_facts: how many facts are tried beyond, in each of the walks at random.
-        seed: decides how those go.
+        report: the Markdown file that the report on the exhaustive walks is written to, with links to the
+            diagrams of the working directory.
+        console: where progress and findings are printed; standard output if not given.
+        more_facts: how many facts are tried after that in each of the random walks.
+        seed: decides how the random walks go.
 
     Raises:
         OSError: the report cannot be written.
     """
     console = console or Console()
     if report is not None:
-        # A path that cannot be written to is told now, not after all walks.
+        # Fails now, not after all walks, if the path cannot be written to.
         report.touch()
     began = time.perf_counter()
     visited = tuple(_walks(console, PLAN))
@@ -56,7 +56,7 @@ def check(
 
 
 def _walks(console: Console, plan: Sequence[Planned]) -> Iterator[Visited]:
-    """Walks, each told of when it is done."""
+    """Make the walks, and print a line after each."""
     for number, planned in enumerate(plan, start=1):
         began = time.perf_counter()
         with console.status(f"Walk {number} of {len(plan)}: {planned.subject} ..."):

@@ -1,7 +1,7 @@
-"""The examination behind `vantum doctor`: what is configured, what is missing, what a call would use.
+"""The body of `vantum doctor`: finds what is configured, what is missing, and what a call would use.
 
-Nothing is loaded and nothing is sent: files are hashed, packages looked for, the port tried, and the servers
-of vendors and language models only connected to. Keys are never shown.
+No model is loaded and no request is sent: files are hashed, packages looked for, the port tried, and the
+servers of vendors and language models only connected to. Keys are never shown.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from orchestrator.settings.types import FLUX, LOCAL
 
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
-"""Columns of a pipe."""
+"""Columns of output that is not a terminal."""
 INSTALL_LOCAL = "`pip install 'vantum[local]'` brings it"
 
 
 @frozen
 class Finding:
-    """One thing that was looked at. `problem` is empty where all is well, else says what to do."""
+    """One thing that was examined. `problem` says what to do; it is empty if all is well."""
 
     subject: str
     detail: str
@@ -49,11 +49,11 @@ class Finding:
 
 @frozen
 class RoleFinding(Finding):
-    """A provider of a role (stt, llm, tts, vad, turn): `detail` is what it is, `why` the reason for it."""
+    """A provider of a role (stt, llm, tts, vad, turn): `detail` says what it is, `why` why it was chosen."""
 
     why: str = attrs.field(kw_only=True)
     indispensable: bool = attrs.field(default=False, kw_only=True)
-    """If it has a problem, the server does not start, whatever other providers the role has."""
+    """Whether the server does not start if it has a problem, even if the role has other providers."""
 
 
 @frozen
@@ -69,12 +69,12 @@ class Findings:
 
     @property
     def ready(self) -> bool:
-        """Whether the server could be started now and a call be made."""
+        """Whether the server can be started now and a call be made."""
         return not self.hindrances
 
     @property
     def hindrances(self) -> tuple[str, ...]:
-        """The subjects that must be mended before a call can be made."""
+        """The subjects whose problems must be solved before a call can be made."""
         served = {finding.subject for finding in self.roles if finding.well}
         wrong = [
             *(finding for finding in self.platform if not finding.well),
@@ -85,7 +85,7 @@ class Findings:
 
 
 def examine(settings: Settings) -> Findings:
-    """Look at everything. Blocks, for about half a second; longer if somebody's server is slow."""
+    """Examine everything. Blocks for about half a second, longer if a server is slow."""
     files = models.verify(settings.local_models_dir)
     return Findings(
         platform=(_python(), _listening(settings)),
@@ -132,7 +132,7 @@ Inventory = Sequence[tuple[ModelFile, Status]]
 
 
 def _providers(choice: Choice, examine_one: Callable[[str, str], RoleFinding]) -> Iterator[RoleFinding]:
-    """All that are wanted, those that cannot be used among them."""
+    """A finding for each provider that is wanted, also if it cannot be used."""
     for place, name in enumerate(choice.wanted, 1):
         why = _why(choice, name) + (f", choice {place}" if len(choice.wanted) > 1 else "")
         if name in choice.lacking:
@@ -154,9 +154,7 @@ def _speech_to_text(name: str, settings: Settings, files: Inventory, why: str) -
     if settings.local_stt_dir:
         names = [Path(file.path).name for file in models.SPEECH_TO_TEXT_MODEL]
         absent = [name for name in names if not (settings.local_stt_dir / name).is_file()]
-        problem = problem or (
-            f"{settings.local_stt_dir} holds no {' and no '.join(absent)}" if absent else ""
-        )
+        problem = problem or (f"{settings.local_stt_dir} lacks {' and '.join(absent)}" if absent else "")
         why += f", LOCAL_STT_DIR is {settings.local_stt_dir}"
     else:
         problem = problem or _missing_files(files, models.SPEECH_TO_TEXT_MODEL)
@@ -202,7 +200,7 @@ def _turn_model(settings: Settings) -> Iterator[RoleFinding]:
 
 
 def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
-    """A role that somebody's server takes."""
+    """The finding for a provider that is a server."""
     return RoleFinding(role, f"{what} at {without_password(address)}", _unreachable(address), why=why)
 
 
@@ -221,7 +219,7 @@ def _missing_files(files: Inventory, needed: Sequence[ModelFile]) -> str:
 
 
 def _unreachable(address: str) -> str:
-    """Why nothing answers at an address; empty if something does."""
+    """Why nothing answers at an address; empty if something answers."""
     parts = urlsplit(address)
     port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
     try:
@@ -235,7 +233,7 @@ def _unreachable(address: str) -> str:
 
 
 def _needed(settings: Settings) -> list[ModelFile]:
-    """The embedded models' files that calls would use."""
+    """The files of embedded models that calls would use."""
     listens, thinks = LOCAL in settings.stt_choice.names, LOCAL in settings.llm_choice.names
     return [
         *(models.SPEECH_TO_TEXT_MODEL if listens and not settings.local_stt_dir else ()),
@@ -260,7 +258,7 @@ def _configured(settings: Settings) -> list[Finding]:
     ]
 
 
-# --- telling ----------------------------------------------------------------------------------------------
+# --- output ----------------------------------------------------------------------------------------------
 
 
 def as_json(findings: Findings) -> str:
@@ -269,7 +267,8 @@ def as_json(findings: Findings) -> str:
 
 
 def show(findings: Findings, console: Console | None = None) -> None:
-    """Print a table for people; in a pipe it is plain text, a line each, with every word in it."""
+    """Print tables for people; if the output is not a terminal, as plain text with a line for each
+    finding."""
     console = console or Console()
     if not console.is_terminal:
         console.width = _NEVER_WRAPPED

@@ -1,7 +1,8 @@
-"""`python -m orchestrator.cli.interface FILE` renews the list of public names at the end of a Markdown file.
+"""Generates the list of public names in `docs/interface.md`: `python -m orchestrator.cli.interface FILE`.
 
-The list is what `__all__` of each public module names (or, where there is none, what it defines), with
-signatures; a test compares it with the code, so that a change to the interface is a change to that file.
+The list, at the end of the Markdown file, holds what `__all__` of each public module names (or what it
+defines, if it has none), with signatures. A test compares it with the code, so a change of the interface
+changes the file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _ROOMS = ("orchestrator", "adapters", "machines", "protocol")
 
 
 def renewed(text: str) -> str:
-    """The text with the list of today after the mark."""
+    """The text with the list after `MARK` generated anew."""
     head, mark, _ = text.partition(MARK)
     sections = [f"## {module}\n\n```text\n{listing(module)}\n```\n" for module in PUBLIC]
     return "\n".join([f"{head}{mark}\n", *sections])
@@ -111,7 +112,7 @@ def _function(name: str, function: Callable[..., Any]) -> str:
     head = "async def" if inspect.iscoroutinefunction(inner) else "def"
     if inspect.isasyncgenfunction(inner):
         head = "@asynccontextmanager\nasync def"
-    # Annotations are text here, and a member of an enumeration is shown by its name.
+    # Annotations are texts, and must be shown without quotes; members of enumerations are shown by name.
     signature = inspect.signature(function)
     shown = signature.replace(
         parameters=[
@@ -123,7 +124,7 @@ def _function(name: str, function: Callable[..., Any]) -> str:
 
 
 class _Bare(str):
-    """A text that is shown without quotes."""
+    """A text whose `repr` has no quotes."""
 
     __slots__ = ()
     __repr__ = str.__str__

@@ -1,4 +1,4 @@
-"""`vantum talk --microphone`: a call with this machine's own microphone and loudspeaker."""
+"""The body of `vantum talk --microphone`: a call with the microphone and loudspeaker of this computer."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from orchestrator.cli.talk_client import CHUNK_MS, TalkError, talk_client
 from protocol import Payload
 
 RATE = 16_000
-"""Hz of the recording."""
+"""Sample rate of the recording, in Hz."""
 _WAITING_CHUNKS = 50
-"""Chunks that may wait to be sent, one second; newer ones are dropped beyond it."""
+"""Chunks that may wait to be sent, one second of audio. Newer ones are dropped when so many wait."""
 
 
 async def converse(url: str) -> None:
-    """Talk until cancelled. Raises `TalkError`, also where there is no sound library or no microphone."""
+    """Talk until cancelled. Raises `TalkError`, also if there is no sound library or no microphone."""
     sounds = _sound_library()
     put, recorded = trio.open_memory_channel[bytes](_WAITING_CHUNKS)
     in_trio = trio.lowlevel.current_trio_token()
 
-    def take(chunk: bytes) -> None:
-        # The network may be slower than the microphone, and the last chunk may come after the call's end.
+    def put_chunk(chunk: bytes) -> None:
+        # The network may be slower than the microphone, and a chunk may come after the end of the call.
         with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             put.send_nowait(chunk)
 
     def on_chunk(pcm: Any, frames: int, time: Any, status: Any) -> None:
-        in_trio.run_sync_soon(take, bytes(pcm))
+        in_trio.run_sync_soon(put_chunk, bytes(pcm))
 
     async with talk_client(url, TurnMode.AUTOMATIC) as client:
         with Loudspeaker(sounds) as loudspeaker, put, recorded:
-            client.overhear = loudspeaker.overhear
+            client.on_payload = loudspeaker.on_payload
             await client.ready()
             await client.send(protocol.AudioInputStart(sampling_rate=RATE, turn_mode="automatic"))
             click.echo("Speak; Ctrl-C ends the call.")
@@ -48,7 +48,7 @@ async def converse(url: str) -> None:
 
 
 class Loudspeaker:
-    """Plays the answers as they arrive, falls silent when told to, and prints what is said."""
+    """Plays the answers as they arrive, stops when the server cancels them, and prints what is said."""
 
     def __init__(self, sounds: ModuleType) -> None:
         self._sounds = sounds
@@ -63,8 +63,8 @@ class Loudspeaker:
     def __exit__(self, *exception: object) -> None:
         self._open(0)
 
-    def overhear(self, payload: Payload) -> None:
-        """Act on something the server said."""
+    def on_payload(self, payload: Payload) -> None:
+        """Play, cancel or print a payload from the server."""
         match payload:
             case protocol.AudioOutputStart(sampling_rate=rate):
                 self._open(rate)
@@ -82,7 +82,7 @@ class Loudspeaker:
                 click.echo(f"        (interrupted; heard: {heard or 'nothing'})")
 
     def _open(self, rate: int) -> None:
-        """Have a stream at this rate; none for 0."""
+        """Replace the output stream by one at this rate, or by none if `rate` is 0."""
         if rate == self._rate:
             return
         if self._stream is not None:
@@ -93,7 +93,8 @@ class Loudspeaker:
             self._stream.start()
 
     def _play(self, pcm: Any, frames: int, time: Any, status: Any) -> None:
-        """Called by the sound library, in a thread of its own: fill its buffer, with silence at the end."""
+        """Called by the sound library, in its own thread: fill its buffer, with silence if audio is
+        lacking."""
         with self._lock:
             piece = bytes(self._waiting[: len(pcm)])
             del self._waiting[: len(pcm)]

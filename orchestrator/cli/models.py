@@ -46,7 +46,7 @@ def list_files(directory: Path, examine: Callable[[Path], Inventory]) -> list[St
 
 @contextmanager
 def telling(console: Console) -> Iterator[Report]:
-    """What to call with each step of the fetching, so that `console` shows it."""
+    """A function to be called with each step of a fetch, which is shown on `console`."""
     if not console.is_terminal:
         yield _Lines(console).report
         return
@@ -55,7 +55,7 @@ def telling(console: Console) -> Iterator[Report]:
 
 
 class _Bars:
-    """A bar for each package."""
+    """A progress bar for each package."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -70,7 +70,7 @@ class _Bars:
 
 
 class _Lines:
-    """A line for each quarter of a package, and for each file that is in place."""
+    """Prints a line for each quarter of a package, and for each file that is in place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Telling how a campaign of simulated calls goes: the body of `vantum simulate`."""
+"""The body of `vantum simulate`: runs a campaign of simulated calls and prints its report."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from orchestrator.simulation.leftovers import Census, peak_memory_mb
 from orchestrator.simulation.report import PERCENTILES, Failure, Report, coverage, names
 
 SETTLED_AFTER = 1000
-"""Calls after which a process has grown to its size: from then on its memory should stay as it is."""
+"""Calls after which the memory of the process should no longer grow."""
 MOST_NEVER = 10
-"""Transitions that no call has taken are listed, if they are no more than these."""
+"""Transitions that no call has taken are listed if there are at most so many."""
 
 
 def simulate(
     campaign: Campaign, calls: int, *, first: int = 1, as_json: bool = False, journals: Path
 ) -> bool:
-    """Hold calls of a campaign and tell what was seen; returns whether all is well.
+    """Run calls of a campaign and print a report; returns whether all is well.
 
-    What depends on the machine it runs on (speed, memory, what is left behind) goes to standard error if
-    `as_json`: the object on standard output is the same for the same seed.
+    With `as_json`, what depends on the computer (speed, memory, leaks) goes to standard error, so that the
+    object on standard output is the same for the same seed.
 
     Args:
-        campaign: what holds the calls.
-        calls: how many.
-        first: the number of the first one.
+        campaign: runs the calls.
+        calls: how many calls.
+        first: the number of the first call.
         as_json: print one JSON object instead of a report for people.
         journals: the directory that journals of failing calls are written to; it is made if need be.
 
@@ -60,7 +60,7 @@ def simulate(
 
 
 def shown(calls: Iterator[Finished], count: int, console: Console) -> Iterator[Finished]:
-    """The calls, and on a terminal how far they have come."""
+    """The same calls; on a terminal a progress bar is shown."""
     if not console.is_terminal:
         yield from calls
         return

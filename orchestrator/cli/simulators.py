@@ -1,4 +1,5 @@
-"""Simulated vendors for `vantum serve --simulated` and `vantum simulators`: no keys, no network, no cost."""
+"""The bodies of `vantum simulators` and `vantum serve --simulated`: Deepgram, OpenAI, Cartesia and Twilio on
+loopback, without keys."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ CHOICES = {
     "twilio_auth_token": "simulated",
     "twilio_from_number": "+15005550006",
 }
-"""Settings to use simulators with, besides their addresses. They accept every key but an empty one."""
+"""Settings for the use of simulators, besides their addresses. Any key that is not empty is accepted."""
 _LOOPBACK = "127.0.0.1"
 _HANG_UP_SECONDS = 1.0
-"""For connections that the server has closed to be seen as closed."""
+"""How long the simulators wait to see connections closed that the server has closed."""
 
 
 def addresses(host: str, port: int) -> dict[str, str]:
-    """The settings that say where simulators on this port are. A `host` that means all is met on loopback."""
+    """Address settings for simulators on this host and port; 0.0.0.0 and :: are reached on loopback."""
     reached = {"0.0.0.0": _LOOPBACK, "::": "::1"}.get(host, host)
     place = f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
     return {
@@ -45,9 +46,9 @@ def addresses(host: str, port: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
-    """The same settings, but with every vendor's address that of a simulator inside this process.
+    """Start simulators in this process, on a free port of loopback; yields the settings with their addresses.
 
-    The simulators take as long as the vendors do, on a free port of loopback.
+    The simulators take as long as the vendors do.
     """
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(latencies=Latencies(), voice=voice) as running:
@@ -69,17 +70,17 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
 async def serve_simulators(
     host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
 ) -> None:
-    """Simulators for any client, until SIGTERM, SIGINT or cancellation.
+    """Serve simulators to any client until SIGTERM, SIGINT or cancellation.
 
-    Announces line by line how Vantum is pointed at them. Raises `ScenarioError` for a file of faults that
-    cannot be used, and `OSError` for an address that cannot be listened on.
+    Announces, line by line, the settings that make Vantum use them. Raises `ScenarioError` for a file of
+    faults that cannot be used, and `OSError` for an address that cannot be listened on.
     """
     scenario = Scenario.read(faults) if faults else Scenario()
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(
         seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
     ) as running:
-        # A shell has SIGINT ignored for what runs in its background, unless somebody asks for it.
+        # A shell starts background jobs with SIGINT ignored, so it is asked for.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             announce(
                 "Deepgram, OpenAI, Cartesia and Twilio are simulated. In .env or the environment of `serve`:"

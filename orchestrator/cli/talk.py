@@ -1,4 +1,4 @@
-"""`vantum talk`: a call from the terminal, that says WAV files and tells what came of each."""
+"""The body of `vantum talk --wav`: a call that speaks WAV files and prints what became of each turn."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orchestrator.audio.pcm import read_wav, write_wav
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.cli.talk_client import TalkError, Turn, talk_client
 
-__all__ = ["Call", "TalkError", "hold"]
+__all__ = ["Call", "TalkError", "run_call"]
 
 
 @frozen
 class Call:
-    """What is to be said to which server, and what is to be told of it."""
+    """What to say to which server, and how to print what came of it."""
 
     url: str
     files: tuple[Path, ...]
@@ -31,7 +31,7 @@ class Call:
     out: Path | None
     as_json: bool
     interrupt_after: float | None
-    """Seconds after each answer's first audio, but the last one's, at which the next file is said over it."""
+    """Seconds after the first audio of each answer but the last, when the next file is spoken over it."""
 
 
 @frozen
@@ -41,27 +41,27 @@ class _Speech:
     rate: int
 
 
-async def hold(call: Call) -> bool:
-    """Hold the call, printing a turn as soon as it is over; whether every turn was answered without an error.
+async def run_call(call: Call) -> bool:
+    """Run the call, printing each turn when it is over; returns whether all were answered without errors.
 
-    Raises `TalkError`, after printing what had happened until then.
+    Raises `TalkError`, after printing what happened before it.
     """
     speeches = [_read(path) for path in call.files]
     if call.interrupt_after is not None and len(speeches) == 1:
         speeches *= 2
     turns: list[Turn] = []
-    told = 0
+    printed = 0
     try:
         async with talk_client(call.url, call.mode) as client:
             turns = client.turns
             for number, speech in enumerate(speeches, start=1):
                 cut = call.interrupt_after if number < len(speeches) else None
                 await client.say(speech.samples, speech.rate, speech.name, cut)
-                # An interrupted turn is over only when the server has told how much of it was heard.
+                # An interrupted turn is over only when the server has said how much of the answer was heard.
                 if cut is None:
-                    told = _tell(call, turns, told)
+                    printed = _print_turns(call, turns, printed)
     finally:
-        _tell(call, turns, told)
+        _print_turns(call, turns, printed)
         if call.out:
             _keep(call.out, turns)
     return all(turn.answer and not turn.complaints for turn in turns)
@@ -75,15 +75,15 @@ def _read(path: Path) -> _Speech:
     return _Speech(str(path), samples, rate)
 
 
-def _tell(call: Call, turns: Sequence[Turn], told: int) -> int:
-    """Print the turns that were not told yet; how many are told now."""
-    for number, turn in enumerate(turns[told:], start=told + 1):
+def _print_turns(call: Call, turns: Sequence[Turn], printed: int) -> int:
+    """Print the turns that were not printed yet; returns how many are printed now."""
+    for number, turn in enumerate(turns[printed:], start=printed + 1):
         click.echo(json.dumps(as_map(number, turn)) if call.as_json else "\n".join(as_lines(number, turn)))
     return len(turns)
 
 
 def _keep(path: Path, turns: Sequence[Turn]) -> None:
-    """Write the audio of all answers, one after the other, at the first one's rate."""
+    """Write the audio of all answers, one after the other, at the rate of the first."""
     spoken = [turn for turn in turns if turn.audio]
     rate = spoken[0].audio_rate if spoken else Turn("").audio_rate
     pieces = [np.empty(0, np.int16)]
@@ -93,11 +93,11 @@ def _keep(path: Path, turns: Sequence[Turn]) -> None:
     write_wav(path, np.concatenate(pieces), rate)
 
 
-# --- telling ----------------------------------------------------------------------------------------------
+# --- printing ----------------------------------------------------------------------------------------------
 
 
 def as_map(number: int, turn: Turn) -> dict[str, Any]:
-    """A turn for programs. Times are ms after the end of speech; what did not happen is null."""
+    """A turn for programs. Times are ms after the end of speech; null if something did not happen."""
     interruption = turn.interruption
     return {
         "turn": number,
@@ -127,7 +127,7 @@ def as_map(number: int, turn: Turn) -> dict[str, Any]:
 
 
 def as_lines(number: int, turn: Turn) -> Iterator[str]:
-    """A turn for people."""
+    """A turn for people, as lines of text."""
     yield f"Turn {number}: {turn.name}"
     yield f"  understood   {turn.understood or '(nothing)'}"
     yield f"  answer       {turn.answer or '(none)'}"

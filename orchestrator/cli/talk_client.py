@@ -1,11 +1,11 @@
-"""A client of our own WebSocket, in the `vantum.v2` dialect: says recorded speech, listens to the answers.
+"""A WebSocket client in the `vantum.v2` dialect that speaks recorded audio and records the answers.
 
     async with talk_client("ws://localhost:3001/ws", TurnMode.MANUAL) as client:
         turn = await client.say(samples, rate)
         print(turn.understood, turn.answer)
 
-Audio is sent as a microphone would, in real time on Trio's clock; times are seconds on that clock. In
-automatic mode silence is sent for as long as `say` waits for the answer.
+Audio is sent in real time on Trio's clock, as from a microphone; times are seconds on that clock. In
+automatic mode silence is sent while `say` waits for the answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from uuid_utils import uuid7
 
 import protocol
 from adapters.interfaces import Samples
-from adapters.tasks import Signal
+from adapters.tasks import Signal, errors_in
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
 from orchestrator.audio.resampling import StreamingResampler
@@ -34,18 +34,18 @@ from protocol import Payload, Received
 CHUNK_MS = 20
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
-"""How long a turn may take after the end of speech before it counts as unanswered."""
+"""A turn without an answer for so long after the end of speech counts as unanswered."""
 _SILENCE_BELOW = 0.01
-"""Part of full scale below which a sample counts as silent, to find where speech ends in a recording."""
+"""Share of full scale. Samples below it are silent, which tells where the speech in a recording ends."""
 
 
 class TalkError(Exception):
-    """The call cannot be held, or not go on. The text says why, in one sentence."""
+    """The call cannot be made, or cannot go on. The text says why, in one sentence."""
 
 
 @frozen
 class StateVisit:
-    """A state that the conversation came to."""
+    """A state that the conversation entered."""
 
     at: float
     state: str
@@ -55,7 +55,7 @@ class StateVisit:
 
 @frozen
 class Complaint:
-    """An error that the server told of."""
+    """An error that the server reported."""
 
     event: str
     code: str
@@ -64,7 +64,7 @@ class Complaint:
 
 @define
 class Turn:
-    """One thing said to the server, and what came of it."""
+    """One turn of ours, and the server's answer to it."""
 
     name: str
     speech_ended_at: float = math.nan
@@ -80,16 +80,16 @@ class Turn:
     latency: protocol.Latency | None = None
     interruption: protocol.ConversationStateInterrupted | None = None
     settled: bool = False
-    """Whether the server reacted to what was said so far, and then waited for the caller again."""
+    """Whether the server has reacted to this turn and waits for the caller again."""
 
     @property
     def understood(self) -> str:
-        """The caller's words, as the server understood them."""
+        """The words of the final transcripts."""
         return " ".join(text for text in self.finals if text)
 
     @property
     def answer(self) -> str:
-        """The answer's text, all that was generated of it."""
+        """All the text of the answer that was generated."""
         return "".join(self.segments) if self.full_response is None else self.full_response
 
     @property
@@ -98,7 +98,7 @@ class Turn:
         return None if self.first_audio_at is None else self.ms(self.first_audio_at)
 
     def ms(self, at: float) -> float:
-        """A time of this turn as ms after the end of its speech (before: negative)."""
+        """A time of this turn as ms after the end of its speech; negative if before it."""
         return (at - self.speech_ended_at) * 1000
 
 
@@ -106,7 +106,7 @@ class Turn:
 async def talk_client(
     url: str, mode: TurnMode = TurnMode.AUTOMATIC, language: str = "en-US"
 ) -> AsyncIterator[TalkClient]:
-    """A connected client. Raises `TalkError`; leaving the context closes the call."""
+    """Connect a client; leaving the context ends the call. Raises `TalkError`."""
     address = _Address.parse(url)
     stream = await address.connect()
     try:
@@ -118,9 +118,10 @@ async def talk_client(
                 await client.close()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        error = _sole(group)
+        errors = list(errors_in(group))
+        error = errors[0] if len(errors) == 1 else group
         if isinstance(error, trio_websocket.HandshakeError):
-            raise TalkError(f"{url} is no WebSocket of a Vantum server.") from error
+            raise TalkError(f"{url} is not a WebSocket of a Vantum server.") from error
         raise error from None
     finally:
         await trio.aclose_forcefully(stream)
@@ -128,7 +129,7 @@ async def talk_client(
 
 @frozen
 class _Address:
-    """A WebSocket address, taken apart."""
+    """A WebSocket address, parsed."""
 
     url: str
     secure: bool
@@ -143,16 +144,16 @@ class _Address:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise TalkError(f"{url} is no address: {error}.") from None
+            raise TalkError(f"{url} is not an address: {error}.") from None
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise TalkError(f"{url} is no WebSocket address; one looks like ws://localhost:3001/ws.")
+            raise TalkError(f"{url} is not a WebSocket address; one looks like ws://localhost:3001/ws.")
         secure = parts.scheme == "wss"
         resource = (parts.path or "/ws") + (f"?{parts.query}" if parts.query else "")
         netloc = parts.netloc.rpartition("@")[2]
         return cls(url, secure, parts.hostname, port or (443 if secure else 80), netloc, resource)
 
     async def connect(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-        """Our own TCP stream: the library's would stay open after a refused handshake."""
+        """Open the TCP stream ourselves: the library's own stays open after a refused handshake."""
         try:
             with trio.fail_after(CONNECT_SECONDS):
                 if not self.secure:
@@ -188,15 +189,8 @@ async def _handshake(
         raise TalkError(f"{address.url} did not open a WebSocket within {CONNECT_SECONDS:g} s.") from None
 
 
-def _sole(error: BaseException) -> BaseException:
-    """What a group of one is about; a group of several stays one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
 class TalkClient:
-    """One call, from the caller's side. Its methods may be used by one task at a time."""
+    """One call from the caller's side. Only one task at a time may use its methods."""
 
     def __init__(self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str) -> None:
         self.mode = mode
@@ -204,8 +198,8 @@ class TalkClient:
         self.state = "INITIALIZING"
         self.substate: str | None = None
         self.turns: list[Turn] = []
-        self.overhear: Callable[[Payload], None] | None = None
-        """Called with everything the server says, after it was taken in."""
+        self.on_payload: Callable[[Payload], None] | None = None
+        """Called with each payload from the server, after the client has processed it."""
         self._socket = socket
         self._language = language
         self._rate = 0
@@ -218,18 +212,20 @@ class TalkClient:
         self._by_utterance: dict[str, Turn] = {}
 
     async def ready(self) -> None:
-        """Wait until the server listens. Raises `TalkError` if it will not."""
-        if not await self._told(lambda: self.state == "LISTENING", trio.current_time() + CONNECT_SECONDS):
+        """Wait until the server is in LISTENING. Raises `TalkError` if it does not get there in time."""
+        if not await self._wait_for_news(
+            lambda: self.state == "LISTENING", trio.current_time() + CONNECT_SECONDS
+        ):
             raise TalkError(f"The server did not begin to listen within {CONNECT_SECONDS:g} s.")
 
     async def say(
         self, samples: Samples, rate: int, name: str = "", interrupt_after: float | None = None
     ) -> Turn:
-        """Say one turn at `rate` Hz, and return when the answer was heard or none will come.
+        """Speak one turn at `rate` Hz; returns when its answer is over, or none will come.
 
-        With `interrupt_after`, return that many seconds after the answer's first audio instead, so that the
-        next `say` talks over it. What the server tells about a turn later is still added to it. Raises
-        `TalkError` if the call ends.
+        With `interrupt_after`, returns that many seconds after the answer's first audio instead, so that the
+        next `say` talks over it. Later messages about a turn are still added to it. Raises `TalkError` if the
+        call ends.
         """
         if not self.turns:
             await self.ready()
@@ -252,7 +248,7 @@ class TalkClient:
         return turn
 
     async def interrupt(self) -> None:
-        """Ask for silence, as a button would."""
+        """Interrupt the answer, as a button would."""
         await self.send(protocol.UserInterrupt(timestamp=_wall_clock_ms()))
 
     async def send(self, payload: Payload) -> None:
@@ -266,7 +262,7 @@ class TalkClient:
             raise TalkError(_closing_words(closed)) from None
 
     async def close(self) -> None:
-        """Close the call."""
+        """End the call."""
         await self._socket.aclose(code=1000, reason="done")
 
     # --- the caller's voice -------------------------------------------------------------------------------
@@ -282,7 +278,8 @@ class TalkClient:
             await self.send(protocol.AudioInputStop())
 
     async def _begin_recording(self, samples: Samples, rate: int) -> Samples:
-        """In manual mode each turn is a recording; in automatic mode one recording holds all turns."""
+        """Start a recording if need be: in manual mode each turn has one, in automatic mode all turns share
+        one."""
         if self.mode is TurnMode.MANUAL or not self._rate:
             self._rate = rate
             await self.send(
@@ -294,15 +291,15 @@ class TalkClient:
         return np.concatenate([resampler.push(samples), resampler.flush()])
 
     async def _send_chunk(self, samples: Samples) -> None:
-        """Send a chunk when a microphone would have it: once its last sample was recorded."""
+        """Send a chunk at the time when a microphone would have recorded its last sample."""
         self._due = max(self._due, trio.current_time()) + len(samples) / self._rate
         await trio.sleep_until(self._due)
         await self.send(protocol.AudioInputChunk(pcm_to_bytes(samples), timestamp=_wall_clock_ms()))
 
     async def _wait(self, met: Callable[[], bool], until: float) -> bool:
-        """Wait for something, as long as `until`; an automatic call's microphone goes on meanwhile."""
+        """Wait for `met()`, at most `until`; in automatic mode silence is sent meanwhile."""
         if self.mode is TurnMode.MANUAL:
-            return await self._told(met, until)
+            return await self._wait_for_news(met, until)
         silence = np.zeros(self._rate * CHUNK_MS // 1000, np.int16)
         while not met():
             if trio.current_time() >= until:
@@ -310,7 +307,7 @@ class TalkClient:
             await self._send_chunk(silence)
         return True
 
-    async def _told(self, met: Callable[[], bool], until: float) -> bool:
+    async def _wait_for_news(self, met: Callable[[], bool], until: float) -> bool:
         with trio.CancelScope(deadline=until):
             while not met():
                 self._check()
@@ -324,27 +321,28 @@ class TalkClient:
     def _is_over(self, turn: Turn) -> bool:
         return self._all_sent and turn.settled
 
-    # --- the server's words -------------------------------------------------------------------------------
+    # --- what the server sends
+    # -------------------------------------------------------------------------------
 
     async def receive(self) -> None:
-        """Take in what the server says until it closes."""
+        """Process what the server sends until it closes the connection."""
         try:
             while True:
                 received = protocol.receive_from_server(await self._socket.get_message())
-                self._take(received)
-                if self.overhear:
-                    self.overhear(received.payload)
-                self._tell()
+                self._process(received)
+                if self.on_payload:
+                    self.on_payload(received.payload)
+                self._announce()
         except trio_websocket.ConnectionClosed as closed:
             self._failure = self._failure or _closing_words(closed)
         except protocol.ProtocolError as error:
-            self._failure = f"The server said something unreadable: {error}."
-        self._tell()
+            self._failure = f"The server sent something unreadable: {error}."
+        self._announce()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         self._news.wake_all()
 
-    def _take(self, received: Received) -> None:
+    def _process(self, received: Received) -> None:
         current = self.turns[-1] if self.turns else None
         match received.payload:
             case protocol.ConnectionAck(session_id=session_id):
@@ -352,7 +350,7 @@ class TalkClient:
             case protocol.SystemBusy(active_sessions=active, max_sessions=most):
                 self._failure = f"The server is busy: {active} of {most} calls are going on."
             case protocol.ConversationStateChanged() as change:
-                self._take_state(change, current)
+                self._process_state(change, current)
             case protocol.TranscriptResult(is_final=True, text=text) if current:
                 current.finals.append(text)
             case protocol.ErrorPayload(error=error) if current:
@@ -360,9 +358,9 @@ class TalkClient:
             case protocol.ErrorPayload(error=error):
                 self._failure = f"The server refuses: {error.message} ({received.event})."
             case payload:
-                self._take_answer(payload, current)
+                self._process_answer(payload, current)
 
-    def _take_state(self, change: protocol.ConversationStateChanged, current: Turn | None) -> None:
+    def _process_state(self, change: protocol.ConversationStateChanged, current: Turn | None) -> None:
         self.state, self.substate = change.to_state, change.substate
         if current:
             visit = StateVisit(trio.current_time(), change.to_state, change.substate, change.cause)
@@ -370,7 +368,7 @@ class TalkClient:
             waiting = change.to_state == "LISTENING" and change.substate in ("quiet", None)
             current.settled = waiting and bool(current.finals or current.complaints)
 
-    def _take_answer(self, payload: Payload, current: Turn | None) -> None:
+    def _process_answer(self, payload: Payload, current: Turn | None) -> None:
         match payload:
             case protocol.ConversationResponseStart(generation=generation) if current:
                 self._answering = self._by_generation[generation] = current
@@ -395,7 +393,7 @@ class TalkClient:
 
 
 def _speech_length(samples: Samples) -> int:
-    """The number of samples up to the end of the last sound; what follows is silence of the recording."""
+    """The number of samples up to the end of the last sound; only silence follows."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _SILENCE_BELOW * 32_768)
     return int(loud[-1]) + 1 if len(loud) else len(samples)
 

@@ -1,1 +1,1 @@
-"""One conversation as a running program: inbox, machine, performer."""
+"""Runs one conversation: its inbox, its machine, and the performer of the machine's effects."""

@@ -1,6 +1,6 @@
-"""The caller's side of a conversation, as the performer sees it: whatever carries words and audio there.
+"""The interface to the caller's side of a conversation: where its notifications and audio go.
 
-The WebSocket server has one implementation; a host program or a test has its own.
+Implemented for WebSocket clients, telephone calls, host programs' transports, and by the simulated caller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orchestrator.audio.utterance import Pacing
 
 
 class Caller(Protocol):
-    """Where a conversation's effects on the caller go. Only `close` may take time; nothing else blocks."""
+    """Carries out the effects on the caller. Only `close` may take time; nothing else blocks."""
 
     @property
     def language(self) -> str:
@@ -23,7 +23,7 @@ class Caller(Protocol):
 
     @property
     def voice_id(self) -> str | None:
-        """The voice that the caller chose, in the text-to-speech provider's terms."""
+        """The synthesized voice that the caller chose, in the text-to-speech provider's terms."""
         ...
 
     @property
@@ -36,11 +36,11 @@ class Caller(Protocol):
         ...
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """Audio of `utterance` at `rate` Hz is about to follow."""
+        """The audio of `utterance` follows, at `rate` Hz."""
         ...
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """The next chunk of it."""
+        """Send the next chunk of it."""
         ...
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
@@ -48,11 +48,11 @@ class Caller(Protocol):
         ...
 
     def pause_audio(self, utterance: int) -> float:
-        """Nothing more is sent for the moment, perhaps for good.
+        """Nothing more is sent until the answer is resumed, if it is.
 
-        Returns how many ms the caller's side was made to drop because it had not played them: 0 for one that
-        plays what it has, `UNPLAYED` for one that drops all the rest and does not know how much that is. They
-        will be sent again, and after them the end of the audio, though it may have been announced already.
+        Returns how many ms the caller's side dropped because it had not played them: 0 if it plays what it
+        has, `UNPLAYED` if it drops all the rest and cannot tell how much that is. What was dropped will be
+        sent again, followed by the end of the audio, even if that was announced already.
         """
         ...
 
@@ -61,5 +61,5 @@ class Caller(Protocol):
         ...
 
     async def close(self, reason: EndReason) -> None:
-        """Say goodbye on the wire as `reason` calls for, and close."""
+        """Close the connection, in the way that its protocol has for `reason`."""
         ...

@@ -1,6 +1,6 @@
-"""Runs one conversation: facts from the inbox into the machines, their effects to the performer.
+"""The main loop of one conversation: facts go from the inbox to the machines, effects to the performer.
 
-A conversation is one call of `converse`: when it returns, no task, link or socket of it is left.
+One call of `converse` is one conversation: when it returns, no task, link or socket of it is left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from orchestrator.tools.tool_runner import ToolRunner
 log = structlog.get_logger(__name__)
 
 Observe = Callable[[Handled], None]
-"""Sees every fact that was handled, before its effects are performed. Must not block."""
+"""Called with every handled fact, before its effects are performed. Must not block."""
 
 
 async def converse(
@@ -48,25 +48,25 @@ async def converse(
     journal: CallJournal | None = None,
     tools: ToolRunner | None = None,
 ) -> tuple[Message, ...]:
-    """Run a conversation from INITIALIZING to the end of ENDING; returns its history, as it was heard.
+    """Run a conversation from INITIALIZING to the end of ENDING. Returns its history, as it was heard.
 
     Args:
-        caller: where words and audio for the caller go.
-        audio: where the caller's audio comes from.
-        inbox: takes the facts of the caller's side; closed when the conversation is over.
-        providers: what listens, thinks and speaks.
-        policy: deadlines and texts; its `tools` are those of `tools`.
-        observe: sees every step.
-        charts: shared by the conversations of this thread; without, this one makes its own (10 ms, 0.6 MB).
-        watch: knows which providers work, and hears of it; without, the conversation finds out by itself.
-        random: draws the jitter of retries; without, one that is not seeded.
-        journal: is told everything that a replay needs.
-        tools: those that the model may call; without, there are none.
+        caller: where notifications and audio for the caller go.
+        audio: the queue of the caller's audio.
+        inbox: the queue of facts, which the caller's side fills, too; closed when the conversation is over.
+        providers: speech to text, language model and text to speech.
+        policy: deadlines and texts. Its `tools` are replaced by those of `tools`.
+        observe: called with every handled fact.
+        charts: shared by the conversations of this thread; by default, new ones are made (10 ms, 0.6 MB).
+        watch: knows which providers work, and is told what happens to them; by default, nothing is known.
+        random: draws the jitter of retries; by default, one that is not seeded.
+        journal: records what a replay needs.
+        tools: the tools that the model may call; by default, none.
     """
     tools = tools or ToolRunner()
     policy = evolve(policy, tools=tools.policies, language=policy.language or caller.language)
-    line_ups = _line_ups(providers, watch)
-    system = ConversationSystem(policy, charts, line_ups)
+    chains = _provider_chains(providers, watch)
+    system = ConversationSystem(policy, charts, chains)
     draw = (random or Random()).random
     deadlines = Deadlines(draw)
     try:
@@ -77,7 +77,7 @@ async def converse(
                 )
                 began_ms = now_ms()
                 if journal is not None:
-                    journal.begin(policy, line_ups, began_ms)
+                    journal.begin(policy, chains, began_ms)
                 handled = system.start(began_ms)
                 while True:
                     for step in handled.steps:
@@ -96,8 +96,8 @@ async def converse(
     return system.conversation.context.history
 
 
-def _line_ups(providers: Providers, watch: ProviderWatch | None) -> dict[Role, ProviderChain]:
-    """What the machines know of the providers when the call begins."""
+def _provider_chains(providers: Providers, watch: ProviderWatch | None) -> dict[Role, ProviderChain]:
+    """For each role, how many providers there are and which of them are down, as the conversation begins."""
     return {
         role: ProviderChain(len(providers.of(role)), watch.down(role) if watch is not None else frozenset())
         for role in Role
@@ -114,7 +114,7 @@ def _handle(system: ConversationSystem, fact: Fact, journal: CallJournal | None)
 
 
 async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:
-    """The next thing that happened: a fact from the inbox, or a deadline that passed before it."""
+    """The next fact: from the inbox, or of a deadline that passed before it."""
     while True:
         with trio.move_on_at(deadlines.next_at()):
             return await inbox.take(before=deadlines.next_at() * 1000)
@@ -134,7 +134,7 @@ def _log_step(step: Step) -> None:
                 target=step.target,
             )
         case Outcome.UNDECLARED:
-            log.error("undeclared event", machine=step.machine, fact=step.fact.name, state=step.source)
+            log.error("undeclared fact", machine=step.machine, fact=step.fact.name, state=step.source)
         case Outcome.IGNORED | Outcome.REFUSED:
             log.debug(
                 step.outcome.value,

@@ -1,4 +1,4 @@
-"""The armed deadlines of one conversation: at most one for the conversation machine and one for each link."""
+"""The armed deadlines of one conversation: at most one of the conversation machine and one of each link."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from attrs import frozen
 from machines.facts import DeadlinePassed, Fact, LinkDeadlinePassed, Role
 
 Owner = Role | None
-"""Whose deadline: a link's role, or None for the conversation's own."""
+"""Whose deadline it is: a link's role, or None for the conversation machine."""
 
 
 @frozen
 class Armed:
-    """A deadline that will pass at `at`, in seconds of Trio's clock."""
+    """A deadline that passes at `at`, in seconds of Trio's clock."""
 
     owner: Owner
     number: int
@@ -24,18 +24,18 @@ class Armed:
 
 
 class Deadlines:
-    """Deadlines by owner. Arming one replaces the owner's earlier one. `draw` gives numbers from 0 to 1."""
+    """The deadlines by owner. `draw` returns random numbers from 0 to 1, for the jitter of retries."""
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
         self._armed: dict[Owner, Armed] = {}
 
     def arm(self, owner: Owner, number: int, delay_ms: float) -> None:
-        """The owner's deadline is `delay_ms` from now."""
+        """Set the owner's deadline to `delay_ms` from now. Replaces an earlier one."""
         self._armed[owner] = Armed(owner, number, trio.current_time() + delay_ms / 1000)
 
     def disarm(self, owner: Owner) -> None:
-        """The owner has no deadline."""
+        """Remove the owner's deadline, if it has one."""
         self._armed.pop(owner, None)
 
     def next_at(self) -> float:
@@ -43,7 +43,7 @@ class Deadlines:
         return min((armed.at for armed in self._armed.values()), default=math.inf)
 
     def take_passed(self) -> Fact | None:
-        """Forget the earliest deadline if its time has come, and return the fact that says so."""
+        """If the earliest deadline has passed, remove it and return the fact that reports it."""
         armed = min(self._armed.values(), key=lambda armed: armed.at, default=None)
         if armed is None or armed.at > trio.current_time():
             return None

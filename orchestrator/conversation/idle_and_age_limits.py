@@ -1,5 +1,4 @@
-"""The limits that every call has, whatever carries it: one in which nothing happens is ended, and one that
-goes on for too long."""
+"""Idle and age limits: ends a conversation in which nothing happens, or which lasts too long."""
 
 from __future__ import annotations
 
@@ -17,13 +16,13 @@ async def watch_limits(
     idle_timeout_s: float,
     ends_at: float,
 ) -> None:
-    """Say to `hang_up` that a limit is reached, and return. Times are of Trio's clock, in seconds.
+    """Call `hang_up` when a limit is reached, and return. Times are seconds of Trio's clock.
 
     Args:
-        hang_up: ends the call for this reason.
-        last_activity: when something happened last.
-        idle_timeout_s: so long nothing may happen.
-        ends_at: so long the call may go on.
+        hang_up: ends the conversation for the given reason.
+        last_activity: returns when something last happened.
+        idle_timeout_s: how long nothing may happen.
+        ends_at: when the conversation ends at the latest.
     """
     while True:
         idle_at = last_activity() + idle_timeout_s

@@ -1,4 +1,4 @@
-"""The inbox of a conversation: one queue, strictly ordered, no priority lane."""
+"""The inbox of a conversation: one queue of facts, strictly ordered, without priorities."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from orchestrator.clock import now_ms
 
 
 class Inbox:
-    """Facts in the order in which they happened, each stamped with the time it was put in.
+    """Facts in the order in which they happened, each stamped with the time at which it was added.
 
-    Everything inside puts facts with `put`, which never blocks: their number is bounded by what the machine
-    started. The caller's side uses `deliver`, which waits until the fact was handled: so messages of one
-    socket are handled strictly in order, and a flood of them blocks the socket and not the conversation.
+    Tasks of the conversation use `put`, which never blocks: the number of their facts is bounded by what the
+    machine started. The caller's side uses `deliver`, which waits until the fact was handled: so the messages
+    of one socket are handled strictly in order, and a flood blocks the socket instead of the conversation.
     """
 
     def __init__(self) -> None:
         self._facts: deque[tuple[Fact, trio.Event | None]] = deque()
         self._arrived = Signal()
-        self._handled: trio.Event | None = None
+        self._current_handled: trio.Event | None = None
+        """Set when the fact that was taken last is handled."""
         self._closed = False
 
     def put(self, fact: Fact) -> None:
-        """Add a fact. After `close` it is dropped: nobody is there to hear it."""
+        """Add a fact. After `close` it is dropped."""
         self._add(fact, None)
 
     async def deliver(self, fact: Fact) -> None:
@@ -37,20 +38,20 @@ class Inbox:
         await handled.wait()
 
     async def take(self, before: float) -> Fact:
-        """The next fact, if it was put in by `before` (ms); otherwise wait, if need be for ever.
+        """Wait for the next fact. Never returns one that was added after `before` (ms), nor any behind it.
 
-        Asking for one says that the one before it was handled.
+        By this call, the fact that was taken last counts as handled.
         """
-        self._settle()
+        self._release_current()
         while not (self._facts and self._facts[0][0].at_ms <= before):
             await self._arrived.wait()
-        fact, self._handled = self._facts.popleft()
+        fact, self._current_handled = self._facts.popleft()
         return fact
 
     def close(self) -> None:
-        """Nothing will be taken any more: release whoever waits."""
+        """No more facts will be taken: release the tasks that wait in `deliver`."""
         self._closed = True
-        self._settle()
+        self._release_current()
         for _, handled in self._facts:
             if handled is not None:
                 handled.set()
@@ -64,7 +65,7 @@ class Inbox:
         self._facts.append((evolve(fact, at_ms=now_ms()), handled))
         self._arrived.wake_all()
 
-    def _settle(self) -> None:
-        if self._handled is not None:
-            self._handled.set()
-            self._handled = None
+    def _release_current(self) -> None:
+        if self._current_handled is not None:
+            self._current_handled.set()
+            self._current_handled = None

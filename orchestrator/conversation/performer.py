@@ -1,7 +1,7 @@
-"""Carries out effects: each is mapped to one action, and nothing is judged here.
+"""The performer carries out effects: it maps each one to one action and decides nothing.
 
-Every action that takes time is a task in the conversation's nursery under a cancel scope of its own, found by
-the number that the machine gave it. A task that fails, for whatever reason, says so by a fact.
+Every action that takes time is a task in the conversation's nursery with its own cancel scope, found by the
+number that the machine gave it. A task that fails, for whatever reason, reports this by a fact.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from orchestrator.tools.tool_runner import CANCELLED, ToolRunner
 log = structlog.get_logger(__name__)
 
 ALIVE_EVERY_S = 0.5
-"""The model's signs of life are reported no more often than this."""
+"""The language model's signs of life are reported at most this often."""
 
 OnFailure = Callable[[ProviderFailure], Fact]
 """Makes the fact that reports a task's failure."""
 
 
 class Opened(Protocol):
-    """Reports that a link is usable, unless it was given up meanwhile."""
+    """Reports that a link is usable, unless it was cancelled meanwhile."""
 
     async def __call__(self, ends_turns: bool = False) -> None: ...
 
@@ -54,26 +54,27 @@ T = TypeVar("T")
 
 
 @frozen
-class Reached(Generic[T]):
-    """An open link, and which provider of its role it leads to."""
+class ProviderLink(Generic[T]):
+    """An open link and the provider that it leads to."""
 
     provider: int
+    """Its place among the providers of the role."""
     link: T
 
 
 @define
 class RunningTasks:
-    """The tasks of one conversation, each under its name."""
+    """The running tasks of one conversation, by name."""
 
     _scopes: dict[str, trio.CancelScope] = Factory(dict)
     _none_left: Signal = Factory(Signal)
 
     def enter(self, name: str) -> None:
-        """Make the scope of a task before the task runs, so that it can be cancelled at once."""
+        """Make the cancel scope of a task before it runs, so that it can be cancelled at once."""
         self._scopes[name] = trio.CancelScope()
 
     def cancel(self, name: str) -> None:
-        """Cancel the task of this name, if it still runs."""
+        """Cancel the task with this name, if it is still running."""
         scope = self._scopes.get(name)
         if scope is not None:
             scope.cancel()
@@ -84,7 +85,7 @@ class RunningTasks:
             scope.cancel()
 
     async def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` as the task that was entered under this name."""
+        """Run `work` as the task that was entered with this name."""
         try:
             with self._scopes[name]:
                 await work()
@@ -94,7 +95,7 @@ class RunningTasks:
                 self._none_left.wake_all()
 
     async def wait_until_none(self) -> None:
-        """Return when no task runs."""
+        """Return when no task is running."""
         while self._scopes:
             await self._none_left.wait()
 
@@ -102,8 +103,8 @@ class RunningTasks:
 class Performer:
     """Performs the effects of one conversation.
 
-    `watch` hears how the providers do, if there is one; `draw` gives random numbers from 0 to 1; `journal` is
-    waited for before anything is done that leaves traces outside.
+    `watch` is told which providers answer and which fail. `draw` returns random numbers from 0 to 1. Before a
+    tool runs, which may have effects outside, the performer waits until `journal` is written.
     """
 
     def __init__(
@@ -131,10 +132,10 @@ class Performer:
         self._journal = journal
         self._stt_feed = SttFeed(audio, providers.voice_activity, emit, providers.turn_model)
         self._tasks = RunningTasks()
-        self._models: RoleLink[Reached[LanguageModel]] = RoleLink()
-        self._voices: RoleLink[Reached[Voice]] = RoleLink()
+        self._llm_link: RoleLink[ProviderLink[LanguageModel]] = RoleLink()
+        self._tts_link: RoleLink[ProviderLink[Voice]] = RoleLink()
         self._utterance: Utterance | None = None
-        nursery.start_soon(self._hear)
+        nursery.start_soon(self._run_stt_feed)
 
     def perform(self, effect: Effect) -> None:
         """Carry out one effect; never blocks."""
@@ -166,15 +167,15 @@ class Performer:
             case do.CancelTool(call=call):
                 self._tasks.cancel(f"tool {call}")
             case do.Speak(generation=generation, segment=segment, text=text, tones=tones):
-                self._speaking(generation, tones=tones).say(segment, text)
+                self._utterance_of(generation, tones=tones).say(segment, text)
             case do.FinishSpeech(generation=generation):
-                self._speaking(generation).finish()
+                self._utterance_of(generation).finish()
             case do.RestartSpeech(generation=generation, attempt=attempt):
-                self._speaking(generation).restart(attempt)
+                self._utterance_of(generation).restart(attempt)
             case do.PauseSpeech(generation=generation):
-                self._speaking(generation).pause()
+                self._utterance_of(generation).pause()
             case do.ResumeSpeech(generation=generation):
-                self._speaking(generation).resume()
+                self._utterance_of(generation).resume()
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)
@@ -185,35 +186,35 @@ class Performer:
             case _:
                 self._caller.notify(effect)
 
-    # --- links ---------------------------------------------------------------------------------------------
+    # --- links --------------------------------------------------------------------------------------------
 
     def _open_link(self, role: Role, attempt: int, provider: int) -> None:
-        hold = {Role.STT: self._hold_stt, Role.LLM: self._hold_llm, Role.TTS: self._hold_tts}[role]
+        by_role = {Role.STT: self._run_stt_link, Role.LLM: self._run_llm_link, Role.TTS: self._run_tts_link}
 
         def failed(failure: ProviderFailure) -> Fact:
             return facts.LinkFailed(role, attempt, failure, self._draw())
 
         async def opened(ends_turns: bool = False) -> None:
-            # An attempt that was given up while it could not be cancelled must not displace the next one.
+            # An attempt that was cancelled at a moment without a checkpoint must not replace the next one.
             await trio.lowlevel.checkpoint_if_cancelled()
             self._emit(facts.LinkOpened(role, attempt, ends_turns))
 
         async def work() -> None:
-            await hold(attempt, provider, opened)
+            await by_role[role](attempt, provider, opened)
             raise ProviderError(ErrorClass.CONNECTION, f"the {role.value} link ended by itself")
 
         self._start(f"{role.value} link {attempt}", work, failed)
 
     def _close_link(self, role: Role, attempt: int) -> None:
-        """Nobody is led to it any more, though its task needs a moment to end."""
+        """Close a link. It is withdrawn at once, since its task needs a moment to end."""
         self._tasks.cancel(f"{role.value} link {attempt}")
         if role is Role.LLM:
-            self._models.give_up(attempt)
+            self._llm_link.withdraw(attempt)
         elif role is Role.TTS:
-            self._voices.give_up(attempt)
+            self._tts_link.withdraw(attempt)
 
-    async def _hold_stt(self, attempt: int, provider: int, opened: Opened) -> None:
-        del attempt  # an ear listens to whatever link is open
+    async def _run_stt_link(self, attempt: int, provider: int, opened: Opened) -> None:
+        del attempt  # the feed serves any link that is open
         stt = self._providers.stt[provider]
 
         def report(fact: Fact) -> None:
@@ -223,24 +224,24 @@ class Performer:
 
         async with stt.open(report, self._caller.language) as transcriber:
             await opened(stt.ends_turns)
-            await self._stt_feed.feed(transcriber)
+            await self._stt_feed.send_to(transcriber)
 
-    async def _hold_llm(self, attempt: int, provider: int, opened: Opened) -> None:
+    async def _run_llm_link(self, attempt: int, provider: int, opened: Opened) -> None:
         model = self._providers.llm[provider]
         await model.check()
         await opened()
-        with self._models.is_open(attempt, Reached(provider, model)):
+        with self._llm_link.provide(attempt, ProviderLink(provider, model)):
             await trio.sleep_forever()
 
-    async def _hold_tts(self, attempt: int, provider: int, opened: Opened) -> None:
+    async def _run_tts_link(self, attempt: int, provider: int, opened: Opened) -> None:
         async with self._providers.tts[provider].open(self._caller.language) as voice:
             await opened()
-            with self._voices.is_open(attempt, Reached(provider, voice)):
+            with self._tts_link.provide(attempt, ProviderLink(provider, voice)):
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        # What is wrong with a request may be this call's own doing (its language, the length of its history):
-        # it says nothing about the provider to others.
+        # A fatal error may be due to this conversation's own request (its language, the length of its
+        # history): it says nothing about the provider for other conversations.
         if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
             self._watch.failed(role, provider, failure)
 
@@ -248,32 +249,32 @@ class Performer:
         if self._watch is not None:
             self._watch.answered(role, provider)
 
-    async def _hear(self) -> None:
-        """Voice activity, for as long as the conversation lasts; without it the call cannot go on."""
+    async def _run_stt_feed(self) -> None:
+        """Detect voice as long as the conversation lasts; without that it cannot go on."""
 
         def failed(failure: ProviderFailure) -> Fact:
             return facts.LinkDown(Role.STT, failure)
 
-        await self._report_failure("ear", self._stt_feed.run, failed)
+        await self._report_failure("speech-to-text feed", self._stt_feed.run, failed)
 
-    # --- thinking ------------------------------------------------------------------------------------------
+    # --- generations --------------------------------------------------------------------------------------
 
     def _start_generation(self, wanted: do.StartGeneration) -> None:
         generation = wanted.generation
-        asked_over: int | None = None
+        link_attempt: int | None = None
 
         def failed(failure: ProviderFailure) -> Fact:
-            return facts.GenerationFailed(generation, failure, asked_over)
+            return facts.GenerationFailed(generation, failure, link_attempt)
 
         async def work() -> None:
-            nonlocal asked_over
-            asked_over, reached = await self._models.get()
-            await self._generate(wanted, reached)
+            nonlocal link_attempt
+            link_attempt, llm = await self._llm_link.get()
+            await self._generate(wanted, llm)
 
         self._start(f"generation {generation}", work, failed)
 
-    async def _generate(self, wanted: do.StartGeneration, reached: Reached[LanguageModel]) -> None:
-        """Stream the model's words as segments; what came before a failure is worth saying too."""
+    async def _generate(self, wanted: do.StartGeneration, llm: ProviderLink[LanguageModel]) -> None:
+        """Report the model's words as segments, also those that came before a failure."""
         generation = wanted.generation
         tools = self._tools.specs if wanted.tools else ()
         segmenter = Segmenter(self._caller.language)
@@ -287,12 +288,12 @@ class Performer:
                 count += 1
 
         try:
-            async with reached.link.generate(wanted.messages, tools) as pieces:
+            async with llm.link.generate(wanted.messages, tools) as pieces:
                 async for piece in pieces:
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))
-                        self._report_answered(Role.LLM, reached.provider)
+                        self._report_answered(Role.LLM, llm.provider)
                     if isinstance(piece, ToolCall):
                         calls.append(piece)
                     else:
@@ -303,7 +304,7 @@ class Performer:
         report(segmenter.finish())
         self._emit(facts.GenerationFinished(generation, tuple(calls)))
 
-    # --- tools ---------------------------------------------------------------------------------------------
+    # --- tools --------------------------------------------------------------------------------------------
 
     def _start_tool(self, call: int, asked: ToolCall, timeout_ms: float) -> None:
         async def work() -> None:
@@ -319,17 +320,17 @@ class Performer:
         self._tasks.enter(name)
         self._nursery.start_soon(self._tasks.run, name, work)
 
-    # --- speaking ------------------------------------------------------------------------------------------
+    # --- utterances ---------------------------------------------------------------------------------------
 
-    def _speaking(self, generation: int, *, tones: bool = False) -> Utterance:
-        """The utterance that speaks this answer; it begins with the answer's first effect."""
+    def _utterance_of(self, generation: int, *, tones: bool = False) -> Utterance:
+        """The utterance that speaks this answer. The first effect on it begins it."""
         if self._utterance is None or self._utterance.number != generation:
             self._utterance = self._begin_utterance(generation, tones=tones)
         return self._utterance
 
     def _begin_utterance(self, generation: int, *, tones: bool) -> Utterance:
         provider = 0
-        asked_over: int | None = None
+        link_attempt: int | None = None
         told = False
 
         def emit(fact: Fact) -> None:
@@ -341,7 +342,7 @@ class Performer:
                 name, language = self._providers.tts[provider].name, self._caller.language
                 log.warning("the voice cannot say an answer", voice=name, language=language)
             elif isinstance(fact, facts.SynthesisFailed):
-                fact = evolve(fact, link_attempt=asked_over)
+                fact = evolve(fact, link_attempt=link_attempt)
             self._emit(fact)
 
         @asynccontextmanager
@@ -350,10 +351,10 @@ class Performer:
 
         @asynccontextmanager
         async def open_stream(rate: int) -> AsyncIterator[SpeechStream]:
-            nonlocal provider, asked_over
-            asked_over, reached = await self._voices.get()
-            provider = reached.provider
-            async with reached.link.speak(rate, self._caller.voice_id) as stream:
+            nonlocal provider, link_attempt
+            link_attempt, tts = await self._tts_link.get()
+            provider = tts.provider
+            async with tts.link.speak(rate, self._caller.voice_id) as stream:
                 yield stream
 
         def failed(failure: ProviderFailure) -> Fact:
@@ -366,14 +367,14 @@ class Performer:
         self._start(f"utterance {generation}", work, failed)
         return utterance
 
-    # --- the end -------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------
 
     async def _close(self, reason: EndReason) -> None:
         await self._caller.close(reason)
         await self._tasks.wait_until_none()
         self._emit(facts.EverythingClosed())
 
-    # --- tasks ---------------------------------------------------------------------------------------------
+    # --- tasks --------------------------------------------------------------------------------------------
 
     def _start(self, name: str, work: Callable[[], Awaitable[None]], failed: OnFailure) -> None:
         self._tasks.enter(name)
@@ -382,7 +383,7 @@ class Performer:
     async def _report_failure(
         self, name: str, work: Callable[[], Awaitable[None]], failed: OnFailure
     ) -> None:
-        """Run `work`; a failure becomes a fact, since what follows from it is for the machine to decide."""
+        """Run `work`, and report a failure as a fact: the machine decides what follows from it."""
         try:
             await work()
         except* Exception as group:

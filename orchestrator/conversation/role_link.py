@@ -1,4 +1,4 @@
-"""Where the open link of a role is found, whichever provider it leads to at the moment."""
+"""The open link of a role (language model or text to speech), for those who use it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ T = TypeVar("T")
 
 
 class RoleLink(Generic[T]):
-    """The link of a role, for those who use it: it may be replaced at any time by one to another provider."""
+    """The link of a role. At any time, one to another provider may replace it."""
 
     def __init__(self) -> None:
         self._open: tuple[int, T] | None = None
-        """With the number of the attempt that opened it."""
+        """The number of the attempt that opened it, and the link."""
         self._connected = Signal()
 
     @contextmanager
-    def is_open(self, attempt: int, link: T) -> Iterator[None]:
-        """While the block runs, and until it is given up, this is the open link."""
+    def provide(self, attempt: int, link: T) -> Iterator[None]:
+        """Make this the open link until the block is left or `withdraw` is called."""
         opened = (attempt, link)
         self._open = opened
         self._connected.wake_all()
         try:
             yield
         finally:
-            self.give_up(attempt)
+            self.withdraw(attempt)
 
-    def give_up(self, attempt: int) -> None:
-        """Nobody shall be led to this attempt's link any more. The next one may have taken over already."""
+    def withdraw(self, attempt: int) -> None:
+        """`get` no longer returns this attempt's link. The next attempt may have replaced it already."""
         if self._open is not None and self._open[0] == attempt:
             self._open = None
 
     async def get(self) -> tuple[int, T]:
-        """The attempt and the link, as soon as there is one. How long to wait is for others to say."""
+        """Wait for an open link; return its attempt and the link. The machine's deadline limits the wait."""
         while self._open is None:
             await self._connected.wait()
         return self._open

@@ -1,7 +1,7 @@
-"""Frames on their way to one client: a bounded queue with one writer.
+"""The queue of frames to one client: bounded, with one writer.
 
-A frame that is being sent is never cancelled, since half a frame breaks the socket; what is cancelled is the
-audio that still waits. A client that does not take its frames is given up, not buffered for.
+A frame that is being sent is never cancelled, since half a frame breaks the socket; audio that still waits
+can be dropped. A client that does not take its frames is disconnected rather than buffered for.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from adapters.tasks import Signal
 MAX_WAITING_BYTES = 1024 * 1024
 """Ten seconds of 48 kHz audio."""
 SEND_TIMEOUT_S = 10
-"""The time that one frame may take to leave."""
+"""How long sending one frame may take."""
 FLUSH_TIMEOUT_S = 1
-"""What still waits to be sent when the conversation ends may take this long."""
+"""How long sending the rest may take when the conversation ends."""
 
 
 @frozen
 class Frame:
-    """A message, binary or text, and the answer whose audio it carries, if it does."""
+    """A message, binary or text, and, if it carries audio, the number of its answer."""
 
     data: bytes | str
     utterance: int | None = None
@@ -37,7 +37,7 @@ class Frame:
 
 
 class Sendable(Protocol):
-    """What can wait to be sent."""
+    """An item of a send queue."""
 
     @property
     def size(self) -> int:
@@ -46,7 +46,7 @@ class Sendable(Protocol):
 
     @property
     def utterance(self) -> int | None:
-        """The answer whose audio it carries, if it does."""
+        """The number of the answer whose audio it carries; None if it carries none."""
         ...
 
 
@@ -54,11 +54,11 @@ S = TypeVar("S", bound=Sendable)
 
 
 class Stalled(Exception):  # noqa: N818 (it says what happened)
-    """The client does not take what is sent to it."""
+    """The client does not take what it is sent."""
 
 
 class SendQueue(Generic[S]):
-    """What waits to be sent. `put` never blocks; beyond the bound the client counts as stalled."""
+    """Frames that wait to be sent. `put` never blocks; beyond the limit the client counts as stalled."""
 
     def __init__(self) -> None:
         self._frames: deque[S] = deque()
@@ -68,25 +68,25 @@ class SendQueue(Generic[S]):
         self.overflown = False
 
     def put(self, frame: S) -> None:
-        """Add a frame; once too much waits, it is dropped and `overflown` is set."""
+        """Add a frame. Beyond `MAX_WAITING_BYTES` it is dropped and `overflown` is set."""
         if self._waiting_bytes + frame.size > MAX_WAITING_BYTES:
             self.overflown = True
         else:
             self._frames.append(frame)
             self._waiting_bytes += frame.size
-        self._announce()
+        self._changed.wake_all()
 
     def drop_audio(self, utterance: int) -> None:
-        """Forget the audio of an answer that was not sent yet."""
+        """Remove the audio of an answer that was not sent yet."""
         kept = [frame for frame in self._frames if frame.utterance != utterance]
         self._frames = deque(kept)
         self._waiting_bytes = sum(frame.size for frame in kept)
-        self._announce()
+        self._changed.wake_all()
 
     async def take(self) -> S:
-        """The next frame. Raises `Stalled` once the bound was passed."""
+        """Wait for the next frame and return it. Raises `Stalled` after an overflow."""
         self._idle = True
-        self._announce()
+        self._changed.wake_all()
         while not self._frames and not self.overflown:
             await self._changed.wait()
         if self.overflown:
@@ -97,9 +97,9 @@ class SendQueue(Generic[S]):
         return frame
 
     async def send_each(self, send: Callable[[S], Awaitable[None]]) -> NoReturn:
-        """Send what waits, one frame after the other, until cancelled.
+        """Send the frames one after the other, until cancelled.
 
-        Raises `Stalled` once the bound was passed, or a frame was not taken in time; and what `send` raises.
+        Raises `Stalled` after an overflow or if sending a frame takes too long, and what `send` raises.
         """
         while True:
             frame = await self.take()
@@ -109,13 +109,10 @@ class SendQueue(Generic[S]):
                 raise Stalled(f"one frame was not taken within {SEND_TIMEOUT_S} s")
 
     async def flushed(self) -> None:
-        """Return once everything was sent."""
+        """Return when everything was sent."""
         while self._frames or not self._idle:
             await self._changed.wait()
 
-    def _announce(self) -> None:
-        self._changed.wake_all()
-
 
 class Outbox(SendQueue[Frame]):
-    """The frames that wait for one socket."""
+    """The queue of frames to one socket."""

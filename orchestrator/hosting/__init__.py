@@ -1,1 +1,1 @@
-"""The orchestrator as a library: conversations inside host programs, under Trio or asyncio."""
+"""The orchestrator as a library: conversations inside a host program, under Trio or asyncio."""

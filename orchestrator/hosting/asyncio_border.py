@@ -1,13 +1,13 @@
-"""The border between a host's asyncio loop and Trio: the only place where the two meet.
+"""The border between a host's asyncio loop and Trio, which runs in a thread: the only place where they meet.
 
-What crosses it does so one call at a time, and whoever calls waits for the answer: so back-pressure crosses
-too. A call that is cancelled is cancelled on the other side, and has ended there before the cancellation goes
-on. When the host's loop is closed while Trio lives, the thread notices within half a second, cancels
-everything in it and ends.
+Each side calls functions on the other and waits for the result, so back-pressure crosses the border. A call
+that is cancelled is cancelled on the other side, and has ended there before the cancellation continues. If
+the host's loop is closed while Trio still runs, the thread notices within half a second, cancels all its
+tasks and ends.
 
-A thread rather than Trio's guest mode: the costs are the same (`benchmarks/asyncio_host.py`), there may be
-several orchestrators in one loop, the host's loop is not held up by what the thread computes, and a loop that
-is closed too early leaves nothing behind.
+Why a thread and not Trio's guest mode: it costs the same (`benchmarks/asyncio_host.py`), several
+orchestrators can run in one loop, the thread's work does not delay the host's loop, and a loop that is closed
+too early leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,64 +25,64 @@ from attrs import Factory, define
 from adapters.tasks import sole_error
 from orchestrator.hosting.transport import TransportClosed
 
-LOOP_LOOKED_AT_S = 0.5
-"""How often the thread looks whether the host's loop is still open."""
+LOOP_CHECK_S = 0.5
+"""How often the thread checks that the host's loop is still open."""
 
 T = TypeVar("T")
 
 
-class Over(RuntimeError):  # noqa: N818 (it says what happened)
-    """There is no Trio to do anything in."""
+class OrchestratorClosed(RuntimeError):  # noqa: N818 (it says what happened)
+    """Trio no longer runs in the thread."""
 
     def __init__(self) -> None:
-        super().__init__("the orchestrator is closed: conversations are held within its block")
+        super().__init__("the orchestrator is closed: conversations run only within its block")
 
 
 @define(eq=False)
 class Border:
-    """Between an asyncio loop, the one that runs where this is made, and Trio in a thread.
+    """Connects the asyncio loop in which it is made with Trio in a thread.
 
-    The loop uses `run`, `tell` and `held`, the thread uses `ask`.
+    The loop calls `run_in_trio`, `run_in_trio_soon` and `enter_in_trio`, the thread calls `run_in_loop`.
     """
 
     loop: asyncio.AbstractEventLoop = Factory(asyncio.get_running_loop)
     _token: trio.lowlevel.TrioToken | None = None
-    """None before Trio runs."""
+    """None until Trio runs."""
     _nursery: trio.Nursery | None = None
-    """None when nothing is begun any more."""
+    """None when no more work is accepted."""
     _stop: trio.Event = Factory(trio.Event)
-    _asking: set[trio.lowlevel.Task] = Factory(set)
-    """Tasks that wait for the host's loop."""
+    _waiting_for_loop: set[trio.lowlevel.Task] = Factory(set)
+    """Trio tasks in `run_in_loop`."""
 
     # --- the thread ---------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Trio lives in a thread for as long as the block lasts."""
+        """Run Trio in a thread as long as the block lasts."""
         ready: asyncio.Future[None] = self.loop.create_future()
         over: asyncio.Future[None] = self.loop.create_future()
 
-        def live() -> None:
+        def run_trio() -> None:
             settle = partial(over.set_result, None)
             try:
-                trio.run(self._live, partial(ready.set_result, None))
+                trio.run(self._main, partial(ready.set_result, None))
             except BaseException as error:
                 settle = partial(over.set_exception, error)
             self._call_soon(settle)
 
-        # A daemon: a program that ends without leaving the block is not held up.
-        thread = threading.Thread(target=live, name="vantum", daemon=True)
+        # A daemon, so that it does not keep a program alive that ends without leaving the block.
+        thread = threading.Thread(target=run_trio, name="vantum", daemon=True)
         thread.start()
         try:
             await _ended(ready)
             yield
         finally:
-            self.tell(self._stop.set)
+            self.run_in_trio_soon(self._stop.set)
             await _ended(over)
             thread.join()
         over.result()
 
-    async def _live(self, ready: Callable[[], object]) -> None:
+    async def _main(self, ready: Callable[[], object]) -> None:
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._watch_loop, self._nursery)
@@ -92,32 +92,32 @@ class Border:
             self._nursery = None
 
     async def _watch_loop(self, nursery: trio.Nursery) -> None:
-        """When the host's loop is closed, nobody else wakes those who wait for it."""
-        while not self.loop.is_closed():  # noqa: ASYNC110 (a loop tells nobody when it is closed)
-            await trio.sleep(LOOP_LOOKED_AT_S)
+        """Stop Trio when the host's loop is closed. Wake the tasks that wait for it: nothing else would."""
+        while not self.loop.is_closed():  # noqa: ASYNC110 (a loop does not notify when it is closed)
+            await trio.sleep(LOOP_CHECK_S)
         nursery.cancel_scope.cancel()
-        for task in tuple(self._asking):
+        for task in tuple(self._waiting_for_loop):
             self._wake(task)
 
     # --- from asyncio to Trio -----------------------------------------------------------------------------
 
-    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work` in Trio. Cancelling this cancels it there; either way it has ended when this returns."""
+    async def run_in_trio(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` in Trio. Cancelling this cancels it there. It has ended when this returns."""
         done: asyncio.Future[T] = self.loop.create_future()
         scope = trio.CancelScope()
-        if not self.tell(partial(self._begin, work, scope, done)):
-            raise Over
+        if not self.run_in_trio_soon(partial(self._begin, work, scope, done)):
+            raise OrchestratorClosed
         cancelled = False
         while not done.done():
             try:
                 await asyncio.wait([done])
             except asyncio.CancelledError:
                 cancelled = True
-                self.tell(scope.cancel)
+                self.run_in_trio_soon(scope.cancel)
         if cancelled and (done.cancelled() or done.exception() is None):
             raise asyncio.CancelledError
         if done.cancelled():
-            raise Over
+            raise OrchestratorClosed
         return done.result()
 
     def _begin(
@@ -140,8 +140,8 @@ class Border:
         finally:
             self._call_soon(settle)
 
-    def tell(self, what: Callable[[], object]) -> bool:
-        """Do something short in Trio's thread, soon; whether it is still there."""
+    def run_in_trio_soon(self, what: Callable[[], object]) -> bool:
+        """Call `what`, which must be short, in Trio's thread soon. False if Trio does not run."""
         if self._token is None:
             return False
         try:
@@ -151,30 +151,30 @@ class Border:
         return True
 
     @asynccontextmanager
-    async def held(self, block: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """A block of Trio's as one of asyncio's. A failure within it cancels the body here, as in Trio."""
+    async def enter_in_trio(self, block: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+        """Enter a Trio context manager for an asyncio block. Its failure cancels the block, as in Trio."""
         entered: asyncio.Future[T] = self.loop.create_future()
         leaving = trio.Event()
 
-        async def hold() -> None:
+        async def run_block() -> None:
             async with block as value:
                 self._call_soon(partial(entered.set_result, value))
                 await leaving.wait()
 
         with sole_error():
             async with asyncio.TaskGroup() as group:
-                holding = group.create_task(self.run(hold))
-                first: list[asyncio.Future[Any]] = [holding, entered]
+                running = group.create_task(self.run_in_trio(run_block))
+                first: list[asyncio.Future[Any]] = [running, entered]
                 await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
                 yield entered.result()
-                self.tell(leaving.set)
+                self.run_in_trio_soon(leaving.set)
 
     # --- from Trio to asyncio -----------------------------------------------------------------------------
 
-    async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work` in the host's loop. Cancelling this cancels it there; either way it has ended there.
+    async def run_in_loop(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` in the host's loop. Cancelling this cancels it there. It has ended when this returns.
 
-        Raises `TransportClosed` when the loop is closed, or cancels the work by itself.
+        Raises `TransportClosed` if the loop is closed, or if the host cancels the work.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         waiting = trio.lowlevel.current_task()
@@ -187,8 +187,8 @@ class Border:
 
         def finish(finished: asyncio.Task[T]) -> None:
             if not finished.cancelled():
-                finished.exception()  # asyncio complains of those that nobody looks at
-            self.tell(partial(self._wake, waiting))
+                finished.exception()  # asyncio logs exceptions that were never retrieved
+            self.run_in_trio_soon(partial(self._wake, waiting))
 
         def cancel() -> None:
             if task is not None:
@@ -200,7 +200,7 @@ class Border:
 
         if not self._call_soon(start):
             raise TransportClosed("the host's event loop is closed")
-        self._asking.add(waiting)
+        self._waiting_for_loop.add(waiting)
         await trio.lowlevel.wait_task_rescheduled(abort)
         if task is None or not task.done() or task.cancelled():
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -208,12 +208,12 @@ class Border:
         return task.result()
 
     def _wake(self, task: trio.lowlevel.Task) -> None:
-        if task in self._asking:
-            self._asking.remove(task)
+        if task in self._waiting_for_loop:
+            self._waiting_for_loop.remove(task)
             trio.lowlevel.reschedule(task)
 
     def _call_soon(self, what: Callable[[], object]) -> bool:
-        """Do something short in the host's loop, soon; whether it is still there."""
+        """Call `what`, which must be short, in the host's loop soon. False if the loop is closed."""
         try:
             self.loop.call_soon_threadsafe(what)
         except RuntimeError:
@@ -226,7 +226,7 @@ async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _ended(future: asyncio.Future[None]) -> None:
-    """Wait until it is done, whatever happens; what happened meanwhile is raised then."""
+    """Wait until the future is done, even if cancelled. The cancellation is raised afterwards."""
     cancelled = False
     while not future.done():
         try:

@@ -1,7 +1,7 @@
-"""Conversations inside an asyncio program: the same interface, with Trio in a thread of its own.
+"""The library for asyncio programs: the same interface as for Trio, with Trio in its own thread.
 
-Everything that a host gives (transports, asynchronous tools) and gets (conversations, events) lives in its
-own event loop; everything else lives in the thread, behind a border that back-pressure and cancellation cross
+What a host provides (transports, asynchronous tools) and gets (conversations, events) is used in the host's
+event loop. All else runs in the thread, behind a border that back-pressure and cancellation cross
 (`asyncio_border.py`).
 
 In the examples, `Quiet()` is a transport whose caller says nothing; `orchestrator` is one of this module.
@@ -19,7 +19,7 @@ from machines.facts import EndReason, SayMode, TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.audio.utterance import Pacing
 from orchestrator.hosting import orchestrator as hosting
-from orchestrator.hosting.asyncio_border import Border, Over
+from orchestrator.hosting.asyncio_border import Border, OrchestratorClosed
 from orchestrator.hosting.events import Event, EventLog
 from orchestrator.hosting.outcome import ConversationOutcome
 from orchestrator.hosting.transport import Incoming, Outgoing, Transport
@@ -32,7 +32,7 @@ __all__ = ["Conversation", "Events", "Orchestrator", "open_orchestrator"]
 
 
 class Events:
-    """The events of a conversation, from its beginning: an asynchronous iterator. It ends with it.
+    """The events of a conversation from its beginning, as an asynchronous iterator that ends with it.
 
     ```python
     async with orchestrator.conversation(Quiet()) as conversation:
@@ -52,9 +52,9 @@ class Events:
 
     async def __anext__(self) -> Event:
         try:
-            found = await self._border.run(partial(self._log.read, self._position))
-        except Over:
-            # Nothing is added any more, so it can be read from here.
+            found = await self._border.run_in_trio(partial(self._log.read, self._position))
+        except OrchestratorClosed:
+            # No more events are added, so the log can be read in this thread.
             found = self._log.at(self._position)
         if found is None:
             raise StopAsyncIteration
@@ -64,7 +64,7 @@ class Events:
 
 @define(eq=False)
 class Conversation:
-    """A conversation that is being held. Made by `Orchestrator.conversation`.
+    """A running conversation. Made by `Orchestrator.conversation`.
 
     ```python
     async with orchestrator.conversation(Quiet()) as conversation:
@@ -76,26 +76,26 @@ class Conversation:
     """
 
     _border: Border
-    _held: hosting.Conversation
+    _conversation: hosting.Conversation
 
     @property
     def id(self) -> str:
-        """A UUIDv7: names its journal, and its log lines as `session`."""
-        return self._held.id
+        """A UUIDv7. Its journal is named by it, and its log lines carry it as `session`."""
+        return self._conversation.id
 
     @property
     def state(self) -> str:
-        """One of the five, for example `LISTENING`."""
-        return self._held.state
+        """One of the five states, for example `LISTENING`."""
+        return self._conversation.state
 
     @property
     def substate(self) -> str:
         """For example `hearing`."""
-        return self._held.substate
+        return self._conversation.substate
 
     def events(self) -> Events:
-        """Everything that happens in it, from its beginning."""
-        return Events(self._border, self._held._log)
+        """All its events, from its beginning."""
+        return Events(self._border, self._conversation._log)
 
     def say(
         self,
@@ -107,32 +107,34 @@ class Conversation:
     ) -> None:
         """As `orchestrator.Conversation.say`. Raises `ValueError` for a text without words."""
         require_words(text)
-        self._border.tell(partial(self._held.say, text, mode, interruptible=interruptible, then=then))
+        self._border.run_in_trio_soon(
+            partial(self._conversation.say, text, mode, interruptible=interruptible, then=then)
+        )
 
     def send_digits(self, digits: str) -> None:
-        """As `orchestrator.Conversation.send_digits`. Raises `ValueError` for what is no key."""
+        """As `orchestrator.Conversation.send_digits`. Raises `ValueError` for anything but keys."""
         require_keys(digits)
-        self._border.tell(partial(self._held.send_digits, digits))
+        self._border.run_in_trio_soon(partial(self._conversation.send_digits, digits))
 
     def interrupt(self) -> None:
-        """Silence: the answer that is being made or said is cut off."""
-        self._border.tell(self._held.interrupt)
+        """Stop the answer that is being generated or spoken."""
+        self._border.run_in_trio_soon(self._conversation.interrupt)
 
     def end(self, reason: EndReason = EndReason.SHUTDOWN) -> None:
-        """End it, as soon as everything is closed properly; nothing happens to one that is over."""
-        self._border.tell(partial(self._held.end, reason))
+        """End the conversation properly. Does nothing if it is over."""
+        self._border.run_in_trio_soon(partial(self._conversation.end, reason))
 
     async def outcome(self) -> ConversationOutcome:
-        """What has become of it, when it is over. Raises `ConversationLost`."""
+        """Wait until the conversation is over, and return its outcome. Raises `ConversationLost`."""
         try:
-            return await self._border.run(self._held.outcome)
-        except Over:
-            return self._held._known_outcome()
+            return await self._border.run_in_trio(self._conversation.outcome)
+        except OrchestratorClosed:
+            return self._conversation._known_outcome()
 
 
 @define(eq=False)
 class Orchestrator:
-    """Providers, and the conversations that are held with them. Made by `open_orchestrator`.
+    """Runs conversations with its providers. Made by `open_orchestrator`.
 
     ```python
     policy = evolve(orchestrator.policy, greeting="Hello!")
@@ -145,22 +147,22 @@ class Orchestrator:
     """
 
     _border: Border
-    _held: hosting.Orchestrator
+    _orchestrator: hosting.Orchestrator
 
     @property
     def settings(self) -> Settings:
-        """As it was opened with."""
-        return self._held.settings
+        """The settings with which it was opened."""
+        return self._orchestrator.settings
 
     @property
     def policy(self) -> ConversationPolicy:
-        """For conversations that are given none of their own."""
-        return self._held.policy
+        """The default policy of its conversations."""
+        return self._orchestrator.policy
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """Likewise."""
-        return self._held.tools
+        """The default tools of its conversations."""
+        return self._orchestrator.tools
 
     @asynccontextmanager
     async def conversation(
@@ -173,12 +175,12 @@ class Orchestrator:
         language: str | None = None,
         voice_id: str | None = None,
     ) -> AsyncIterator[Conversation]:
-        """Hold a conversation on `transport`, whose methods are called in this loop; asynchronous tools too.
+        """Run a conversation on `transport`. Its methods and asynchronous tools are called in this loop.
 
-        As `orchestrator.Orchestrator.conversation`: leaving the block ends it properly; an exception or
-        cancellation ends it at once, and everything of it has ended when the block is left.
+        As `orchestrator.Orchestrator.conversation`: leaving the block ends it properly, an exception or
+        cancellation ends it at once. In any case all its tasks have ended when the block is left.
         """
-        block = self._held.conversation(
+        block = self._orchestrator.conversation(
             _CrossingTransport(self._border, transport),
             policy=policy,
             tools=_crossing(self._border, self.tools if tools is None else tools),
@@ -186,12 +188,12 @@ class Orchestrator:
             language=language,
             voice_id=voice_id,
         )
-        async with self._border.held(block) as conversation:
+        async with self._border.enter_in_trio(block) as conversation:
             yield Conversation(self._border, conversation)
 
     async def until_usable(self) -> None:
         """Return when every role has a provider that is known to work."""
-        await self._border.run(self._held.until_usable)
+        await self._border.run_in_trio(self._orchestrator.until_usable)
 
 
 @asynccontextmanager
@@ -204,8 +206,8 @@ async def open_orchestrator(
 ) -> AsyncIterator[Orchestrator]:
     """Open an orchestrator in an asyncio program, for as long as the block lasts.
 
-    As `orchestrator.open_orchestrator`; providers are Trio's world, also those that a host brings, and run in
-    the thread. Tools that are asynchronous run in the host's loop.
+    As `orchestrator.open_orchestrator`. Providers, also those that a host brings, use Trio and run in the
+    thread. Asynchronous tools run in the host's loop.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -218,16 +220,16 @@ async def open_orchestrator(
     """
     border = Border()
     block = hosting.open_orchestrator(settings, providers=providers, policy=policy, tools=tools)
-    async with border.open(), border.held(block) as orchestrator:
+    async with border.open(), border.enter_in_trio(block) as orchestrator:
         yield Orchestrator(border, orchestrator)
 
 
 def _crossing(border: Border, tools: Sequence[Tool]) -> list[Tool]:
-    """The host's tools, for the conversation in the thread."""
+    """The host's tools; the asynchronous ones run in the host's loop."""
 
     def crossing(function: Run) -> Run:
         async def cross(**arguments: object) -> object:
-            return await border.ask(partial(function, **arguments))
+            return await border.run_in_loop(partial(function, **arguments))
 
         return cross
 
@@ -235,19 +237,19 @@ def _crossing(border: Border, tools: Sequence[Tool]) -> list[Tool]:
 
 
 class _CrossingTransport:
-    """A host's transport, for the conversation in the thread."""
+    """A host's transport whose methods run in the host's loop, used by the conversation in the thread."""
 
     def __init__(self, border: Border, transport: Transport) -> None:
         self._border = border
         self._transport = transport
         self.pacing: Pacing = transport.pacing
-        """As it is now: a host's property is not for other threads."""
+        """Read once, here: a property of the host's must not be called in another thread."""
 
     async def receive(self) -> Incoming:
-        return await self._border.ask(self._transport.receive)
+        return await self._border.run_in_loop(self._transport.receive)
 
     async def send(self, message: Outgoing) -> None:
-        await self._border.ask(partial(self._transport.send, message))
+        await self._border.run_in_loop(partial(self._transport.send, message))
 
     async def close(self, reason: EndReason) -> None:
-        await self._border.ask(partial(self._transport.close, reason))
+        await self._border.run_in_loop(partial(self._transport.close, reason))

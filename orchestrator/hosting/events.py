@@ -1,11 +1,11 @@
-"""What a host sees of its conversations: typed records, in order, and the log that they are read from.
+"""The events of a conversation, for hosts: typed records in order, and the log from which they are read.
 
-Every conversation keeps its last 500 events. Whoever wants to see them reads that log at a pace of their own
-(`Events`): nobody holds the conversation up, one who comes late sees what was before, and one who is too slow
-is told how many events are missing (`EventsMissed`).
+Every conversation keeps its last 500 events. Readers (`Events`) read the log at their own pace. They never
+delay the conversation; one that begins late gets the earlier events, too, and one that is too slow is told
+how many events it missed (`EventsMissed`).
 
-`at_ms` counts from the conversation's beginning. `answer` numbers what is said to the caller, as in
-`orchestrator.transport`; `turn` numbers what the caller says.
+`at_ms` counts from the conversation's beginning. `answer` numbers the agent's utterances, as in
+`orchestrator.hosting.transport`; `turn` numbers the caller's turns.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from machines.system import Handled
 from orchestrator.providers.provider_chain import Providers
 
 EVENTS_KEPT = 500
-"""Some ten turns' worth."""
+"""Those of some ten turns."""
 
 
 @frozen
 class Transition:
-    """A machine took a transition: `conversation`, or a link's (`stt link`), which may stay where it is.
+    """A machine took a transition: `conversation`, or a link (`stt link`). It may stay in its state.
 
     ```python
     async with orchestrator.conversation(MemoryTransport()) as conversation:
@@ -44,10 +44,10 @@ class Transition:
     at_ms: float
     machine: str
     fact: Fact
-    """What happened."""
+    """The fact that caused it."""
     source: str
     target: str
-    """States, for example `hearing`."""
+    """`source` and `target` are states, for example `hearing`."""
 
 
 @frozen
@@ -72,7 +72,7 @@ class StateChanged:
 
 @frozen
 class Transcript:
-    """What the caller was understood to say in `turn`, so far or (`is_final`) in all."""
+    """The transcript of `turn`: of its audio so far or, if `is_final`, of the whole turn."""
 
     at_ms: float
     turn: int
@@ -84,7 +84,7 @@ class Transcript:
 
 @frozen
 class AnswerStarted:
-    """The language model was asked."""
+    """An answer was requested from the language model."""
 
     at_ms: float
     answer: int
@@ -92,7 +92,7 @@ class AnswerStarted:
 
 @frozen
 class AnswerText:
-    """The next piece of an answer, about to be spoken."""
+    """The next segment of an answer, which will be spoken."""
 
     at_ms: float
     answer: int
@@ -102,7 +102,7 @@ class AnswerText:
 
 @frozen
 class AnswerEnded:
-    """An answer is over. `text` is all of it, heard or not; empty where it never began."""
+    """An answer is over. `text` is all of it, heard or not; empty if it never began."""
 
     at_ms: float
     answer: int
@@ -113,7 +113,7 @@ class AnswerEnded:
 
 @frozen
 class AnswerInterrupted:
-    """The caller cut an answer off after `heard_ms`; `AnswerEnded` comes as well."""
+    """The caller interrupted an answer after hearing `heard_ms` of it. `AnswerEnded` comes, too."""
 
     at_ms: float
     answer: int
@@ -124,23 +124,23 @@ class AnswerInterrupted:
 
 @frozen
 class LinkChanged:
-    """A provider was not reached at once, or lost, or reached after all."""
+    """A link to a provider did not open at once, was lost, or opened after all."""
 
     at_ms: float
     role: Role
     provider: str
-    """Its name."""
+    """The provider's name."""
     news: LinkNews
     cause: str
 
 
 @frozen
 class ToolCalled:
-    """The language model asked for a call of a tool, which begins."""
+    """A tool call that the language model asked for begins."""
 
     at_ms: float
     call: int
-    """Numbers the conversation's calls of tools."""
+    """The number of the tool call in its conversation."""
     name: str
     arguments: str
     """A JSON object as the model wrote it, valid or not."""
@@ -148,9 +148,9 @@ class ToolCalled:
 
 @frozen
 class ToolReturned:
-    """A call of a tool is over, after `duration_ms`; one that still runs when the conversation ends has none.
+    """A tool call is over, after `duration_ms`. Not reported if the conversation ends before.
 
-    `result` is what the model is given to read: what came of it, or, if it `failed`, why nothing did.
+    `result` is what the model reads: the tool's result or, if the call `failed`, the reason.
     """
 
     at_ms: float
@@ -163,7 +163,7 @@ class ToolReturned:
 
 @frozen
 class ClientErrorReported:
-    """Something went wrong that the caller's side should show; `retryable`: trying again may help."""
+    """Something went wrong that the caller's side should show. If `retryable`, trying again may help."""
 
     at_ms: float
     error: ClientError
@@ -173,7 +173,7 @@ class ClientErrorReported:
 
 @frozen
 class EventsMissed:
-    """In this place so many events were let go before they were read."""
+    """At this point of the iteration, `count` events were dropped before they were read."""
 
     count: int
 
@@ -192,7 +192,7 @@ HappenedEvent = (
     | ClientErrorReported
 )
 Event = HappenedEvent | EventsMissed
-"""What `Events` gives."""
+"""What iterating over `Events` gives."""
 
 
 # --- from the machines ------------------------------------------------------------------------------------
@@ -204,30 +204,30 @@ class EventSource:
 
     _providers: Providers
     _running: dict[int, ToolCalled] = Factory(dict)
-    """Calls of tools, by their numbers."""
+    """The running tool calls, by number."""
 
     def events_of(self, handled: Handled, at_ms: float) -> Iterator[HappenedEvent]:
-        """What one fact led to, as events: the transitions, and what the machine tells of them."""
+        """The events of one handled fact: its transitions and its effects."""
         for step in handled.steps:
             if isinstance(step.fact, ToolFinished):
-                yield self._returned(step.fact, at_ms)
+                yield self._tool_returned(step.fact, at_ms)
             if step.outcome is Outcome.TAKEN:
                 yield Transition(at_ms, step.machine, step.fact, step.source, step.target)
         for effect in handled.effects:
-            event = _told(effect, at_ms, self._providers)
+            event = _event_of(effect, at_ms, self._providers)
             if isinstance(event, ToolCalled):
                 self._running[event.call] = event
             if event is not None:
                 yield event
 
-    def _returned(self, fact: ToolFinished, at_ms: float) -> ToolReturned:
-        """A tool's, whatever the machine makes of it: what a call gave that nobody waits for is told too."""
+    def _tool_returned(self, fact: ToolFinished, at_ms: float) -> ToolReturned:
+        """Made of the fact, not of an effect: a result that the machine no longer needs is an event, too."""
         called = self._running.pop(fact.call)
         took_ms = at_ms - called.at_ms
         return ToolReturned(at_ms, fact.call, called.name, fact.result, fact.failed, took_ms)
 
 
-def _told(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent | None:
+def _event_of(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent | None:
     match effect:
         case do.NotifyState(source=source, target=target, substate=substate, cause=cause):
             return StateChanged(at_ms, source, target, substate, cause)
@@ -250,34 +250,34 @@ def _told(effect: Effect, at_ms: float, providers: Providers) -> HappenedEvent |
     return None
 
 
-# --- to whoever looks -------------------------------------------------------------------------------------
+# --- to the readers ---------------------------------------------------------------------------------------
 
 
 class EventLog:
-    """The last events of one conversation. Any number of readers, each with a position of its own."""
+    """The last events of one conversation, for any number of readers with their own positions."""
 
     def __init__(self) -> None:
         self._events: deque[HappenedEvent] = deque(maxlen=EVENTS_KEPT)
         self._end = 0
-        """Events so far."""
+        """How many events were added."""
         self._closed = False
         self._changed = Signal()
 
     def add(self, event: HappenedEvent) -> None:
-        """Add an event; the oldest is let go beyond `EVENTS_KEPT`."""
+        """Add an event. Beyond `EVENTS_KEPT`, the oldest is dropped."""
         self._events.append(event)
         self._end += 1
-        self._announce()
+        self._changed.wake_all()
 
     def close(self) -> None:
-        """No event will come any more."""
+        """No more events will be added."""
         self._closed = True
-        self._announce()
+        self._changed.wake_all()
 
     async def read(self, position: int) -> tuple[Event, int] | None:
-        """The event at a position (0 is the first) and the next position; waits for it. None: it was the end.
+        """Wait for an event by position (the first is 0). Returns it and the next position, None at the end.
 
-        Reading changes nothing here, so one whose reading was cancelled reads again.
+        Reading does not change the log: after a cancelled `read`, the same position can be read again.
         """
         await trio.lowlevel.checkpoint()
         while position == self._end and not self._closed:
@@ -285,7 +285,7 @@ class EventLog:
         return self.at(position)
 
     def at(self, position: int) -> tuple[Event, int] | None:
-        """The same of what is there; None: there is nothing (yet)."""
+        """As `read` without waiting: None also if there is no such event yet."""
         if position == self._end:
             return None
         first = self._end - len(self._events)
@@ -293,12 +293,9 @@ class EventLog:
             return EventsMissed(first - position), first
         return self._events[position - first], position + 1
 
-    def _announce(self) -> None:
-        self._changed.wake_all()
-
 
 class Events:
-    """The events of a conversation, from its beginning: an asynchronous iterator. It ends with it.
+    """The events of a conversation from its beginning, as an asynchronous iterator that ends with it.
 
     ```python
     async with orchestrator.conversation(MemoryTransport()) as conversation:

@@ -1,8 +1,8 @@
 """A transport in memory: the host's own code, or a test, is the caller.
 
-Both directions are bounded queues. Audio that is pushed waits for the conversation beyond 100 pieces; what
-the conversation sends waits for the host beyond 100 messages, and a host that then takes nothing for 10 s
-loses the conversation (`EndReason.CALLER_STOPPED_READING`).
+Both directions are bounded queues. `push` waits while 100 pieces of audio are queued, and the conversation
+waits while 100 messages are queued. A host that then takes nothing for 10 s loses the conversation
+(`EndReason.CALLER_STOPPED_READING`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from orchestrator.hosting.transport import (
 )
 
 MOST_WAITING = 100
-"""Pieces or messages, in each direction."""
+"""The limit of pieces or messages in each queue."""
 DEFAULT_PACING = Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
-"""The voices' own rate; an interruption leaves at most 200 ms behind."""
+"""Text to speech's own rate; at most 200 ms are left to play after an interruption."""
 
 
 class MemoryTransport:
@@ -58,26 +58,26 @@ class MemoryTransport:
     # --- the caller's side --------------------------------------------------------------------------------
 
     async def push(self, samples: Samples, rate: int) -> None:
-        """Say this, at `rate` Hz. Waits while the conversation is behind.
+        """Say this, at `rate` Hz. Waits while the queue is full.
 
-        Raises `TransportClosed` after the conversation's end, as do the other methods of this side.
+        Raises `TransportClosed` after the end of the conversation, as do the other methods of this side.
         """
         await self._put(AudioIn(samples, rate))
 
     async def start_turn(self) -> None:
-        """Begin to speak, by hand: where turns are `TurnMode.MANUAL`."""
+        """Begin a turn, in `TurnMode.MANUAL`."""
         await self._put(TurnStarted())
 
     async def end_turn(self) -> None:
-        """Have spoken, by hand."""
+        """End the turn, in `TurnMode.MANUAL`."""
         await self._put(TurnEnded())
 
     async def interrupt(self) -> None:
-        """Ask for silence."""
+        """Stop the answer, by other means than voice."""
         await self._put(Interrupted())
 
     async def press(self, keys: str) -> None:
-        """Press keys of a telephone, such as `42#`. Raises `ValueError` for what is no key."""
+        """Press keys of a telephone, such as `42#`. Raises `ValueError` for anything but keys."""
         for key in keys:
             await self._put(KeyPressed(key))
 
@@ -86,12 +86,12 @@ class MemoryTransport:
         await self._put(HungUp())
 
     def drop(self) -> None:
-        """Be gone without a word, as a line that breaks."""
+        """Disconnect without hanging up, like a broken line."""
         self._to_conversation.close()
         self._from_conversation.close()
 
     def __aiter__(self) -> MemoryTransport:
-        """What the caller is sent, to the end of the conversation."""
+        """Iterate over what the caller is sent, to the end of the conversation."""
         return self
 
     async def __anext__(self) -> Outgoing:
@@ -109,21 +109,21 @@ class MemoryTransport:
     # --- the conversation's side --------------------------------------------------------------------------
 
     async def receive(self) -> Incoming:
-        """What the caller did next."""
+        """Wait for what the caller does next."""
         try:
             return await self._incoming.receive()
         except trio.EndOfChannel:
             raise TransportClosed("the caller dropped out") from None
 
     async def send(self, message: Outgoing) -> None:
-        """Put it where the caller takes it from."""
+        """Queue it for the caller."""
         try:
             await self._outgoing.send(message)
         except trio.BrokenResourceError:
             raise TransportClosed("the caller dropped out") from None
 
     async def close(self, reason: EndReason) -> None:
-        """The caller's iteration ends after what was sent."""
+        """Let the caller's iteration end after what was sent."""
         self.closed_for = reason
         self._outgoing.close()
         self._incoming.close()

@@ -1,19 +1,17 @@
-"""The orchestrator as a library: a host program opens one, and holds conversations on transports of its own.
+"""The orchestrator as a library: a host program opens one and runs conversations on its own transports.
 
-Everything is a block: what is opened by `async with` is gone when the block is left, however it is left.
-Nothing is global, so several orchestrators with different settings and providers may be open side by side.
+Everything is opened by `async with`, and closed when that block is left, however it is left. Nothing is
+global: several orchestrators with different settings and providers can be open at the same time.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from random import Random
 
 import trio
-import uuid_utils
 from attrs import Factory, define, field
 
 from adapters.tasks import sole_error
@@ -25,7 +23,7 @@ from machines.facts import EndReason, Role, SayMode, TurnMode
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.clock import now_ms
+from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.idle_and_age_limits import watch_limits
@@ -33,6 +31,7 @@ from orchestrator.hosting.events import EventLog, Events, EventSource
 from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.hosting.transport import Transport
 from orchestrator.hosting.transport_caller import TransportCaller
+from orchestrator.ids import new_id
 from orchestrator.journal.format import About
 from orchestrator.journal.writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
@@ -46,12 +45,12 @@ from orchestrator.tools.tool import Tool
 from orchestrator.tools.tool_runner import MOST_THREADS, ToolRunner, tools_by_name
 
 DIALECT = "host"
-"""How journals call the caller's side of a host's conversations."""
+"""The dialect that the journals of a host's conversations name."""
 
 
 @define(eq=False)
 class Conversation:
-    """A conversation that is being held. Made by `Orchestrator.conversation`.
+    """A running conversation. Made by `Orchestrator.conversation`.
 
     ```python
     async with orchestrator.conversation(MemoryTransport()) as conversation:
@@ -63,12 +62,12 @@ class Conversation:
     """
 
     id: str
-    """A UUIDv7: names its journal, and its log lines as `session`."""
+    """A UUIDv7. Its journal is named by it, and its log lines carry it as `session`."""
     _caller: TransportCaller
     _providers: Providers
     _journals: Journals | None
     state: str = field(default="INITIALIZING", init=False)
-    """One of the five, for example `LISTENING`."""
+    """One of the five states, for example `LISTENING`."""
     substate: str = field(default="connecting", init=False)
     """For example `hearing`."""
     _log: EventLog = field(factory=EventLog, init=False)
@@ -84,7 +83,7 @@ class Conversation:
         self._source = EventSource(self._providers)
 
     def events(self) -> Events:
-        """Everything that happens in it, from its beginning."""
+        """All its events, from its beginning."""
         return Events(self._log)
 
     def say(
@@ -95,39 +94,39 @@ class Conversation:
         interruptible: bool = True,
         then: EndReason | None = None,
     ) -> None:
-        """Say this to the caller, when `mode` says; in a conversation that is over, nothing is said.
+        """Say this to the caller, at the time that `mode` names. Does nothing if the conversation is over.
 
-        What is said comes as `AnswerText`, and is no part of the history. When more wait than
-        `ConversationPolicy.max_host_utterances`, further ones are refused, which the log tells. Raises
+        The text comes as `AnswerText` and is not part of the history. When
+        `ConversationPolicy.max_host_utterances` wait, further ones are refused and logged. Raises
         `ValueError` for a text without words.
 
         Args:
             text: what to say.
             mode: after what is being said now, at once, or when nobody speaks.
-            interruptible: whether the caller's voice may cut it off.
-            then: these are the last words: the conversation ends for this reason once they were heard, or
-                could not be spoken. A caller who cuts them off keeps it going.
+            interruptible: whether the caller's voice may interrupt it.
+            then: makes these the last words: the conversation ends for this reason when they were heard or
+                could not be spoken. If the caller interrupts them, it continues.
         """
         self._caller.inbox.put(words_to_say(text, mode, interruptible=interruptible, then=then))
 
     def send_digits(self, digits: str) -> None:
         """Press these keys of a telephone, such as `42#`: the other side hears their tones.
 
-        They wait for what is being said and for a caller who speaks, and are not interrupted. Raises
-        `ValueError` for what is no key.
+        The tones follow what is being said now, wait until the caller is silent, and are not interruptible.
+        Raises `ValueError` for anything but keys.
         """
         self._caller.inbox.put(keys_to_press(digits))
 
     def interrupt(self) -> None:
-        """Silence: the answer that is being made or said is cut off."""
+        """Stop the answer that is being generated or spoken."""
         self._caller.inbox.put(facts.InterruptRequested())
 
     def end(self, reason: EndReason = EndReason.SHUTDOWN) -> None:
-        """End it, as soon as everything is closed properly; nothing happens to one that is over."""
+        """End the conversation properly. Does nothing if it is over."""
         self._caller.inbox.put(facts.HungUp(reason))
 
     async def outcome(self) -> ConversationOutcome:
-        """What has become of it, when it is over. Raises `ConversationLost`."""
+        """Wait until the conversation is over, and return its outcome. Raises `ConversationLost`."""
         await self._over.wait()
         return self._known_outcome()
 
@@ -160,21 +159,21 @@ class Conversation:
                             journal=kept,
                             tools=tools,
                         )
-                    self._outcome = self._ended(history)
+                    self._outcome = self._outcome_with(history)
                     nursery.cancel_scope.cancel()
         finally:
             self._log.close()
             self._over.set()
 
     def _known_outcome(self) -> ConversationOutcome:
-        """The same of one that is known to be over."""
+        """The outcome of a conversation that is known to be over."""
         if self._outcome is None:
             raise ConversationLost(f"conversation {self.id} was cancelled or failed before its end")
         return self._outcome
 
     def _about(self) -> About:
         names = {role: tuple(each.name for each in self._providers.of(role)) for role in Role}
-        return About(self.id, DIALECT, time.time() * 1000, names)
+        return About(self.id, DIALECT, epoch_ms(), names)
 
     def _observe(self, handled: Handled) -> None:
         for event in self._source.events_of(handled, now_ms() - self._began_ms):
@@ -189,7 +188,7 @@ class Conversation:
                     self._reason = reason
 
     async def _watch_limits(self, settings: Settings) -> None:
-        """A conversation in which nothing happens, or that goes on for too long, is ended."""
+        """End the conversation if nothing happens in it, or if it lasts too long."""
         await watch_limits(
             self.end,
             lambda: self._caller.last_activity,
@@ -197,9 +196,9 @@ class Conversation:
             ends_at=(self._began_ms + settings.session_max_duration_ms) / 1000,
         )
 
-    def _ended(self, history: tuple[Message, ...]) -> ConversationOutcome:
+    def _outcome_with(self, history: tuple[Message, ...]) -> ConversationOutcome:
         assert self._reason is not None, "a conversation ends by closing, for a reason"
-        hearing = self._caller.audio.counts
+        audio = self._caller.audio.counts
         return ConversationOutcome(
             self._reason,
             now_ms() - self._began_ms,
@@ -208,15 +207,15 @@ class Conversation:
             self._counts[do.NotifyInterrupted],
             self._counts[do.NotifyClientError],
             self._counts[Outcome.REFUSED],
-            hearing.received_ms,
-            hearing.dropped_ms,
+            audio.received_ms,
+            audio.dropped_ms,
             self._journals.path_of(self.id) if self._journals is not None else None,
         )
 
 
 @define(eq=False)
 class Orchestrator:
-    """Providers, and the conversations that are held with them. Made by `open_orchestrator`.
+    """Runs conversations with its providers. Made by `open_orchestrator`.
 
     ```python
     policy = evolve(orchestrator.policy, greeting="Hello!")
@@ -228,20 +227,20 @@ class Orchestrator:
     """
 
     settings: Settings
-    """As it was opened with."""
+    """The settings with which it was opened."""
     providers: Providers
-    """Those that its conversations use, in order of preference."""
+    """The providers of its conversations, in order of preference."""
     policy: ConversationPolicy
-    """For conversations that are given none of their own."""
+    """The default policy of its conversations."""
     tools: tuple[Tool, ...]
-    """Likewise."""
+    """The default tools of its conversations."""
     capacity: int
-    """Conversations that may be held at once."""
+    """How many conversations may run at once."""
     _watch: ProviderWatch
     _journals: Journals | None
     _charts: Charts = Factory(charts_of_this_thread)
     _tool_threads: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MOST_THREADS))
-    _held: set[Conversation] = Factory(set)
+    _running: set[Conversation] = Factory(set)
     _closed: bool = False
 
     @asynccontextmanager
@@ -255,32 +254,32 @@ class Orchestrator:
         language: str | None = None,
         voice_id: str | None = None,
     ) -> AsyncIterator[Conversation]:
-        """Hold a conversation on `transport`. Leaving the block ends it properly, and waits for that.
+        """Run a conversation on `transport`. Leaving the block ends it properly, and waits for that.
 
-        An exception in the block ends it at once; so does cancellation, and one that comes out of the
-        transport, which then comes out of the block. Raises `OrchestratorBusy` when there is no room, and
-        `ValueError` for two tools of the same name.
+        An exception in the block or its cancellation ends it at once. So does an exception of the transport,
+        which then comes out of the block. Raises `OrchestratorBusy` if there is no room, and `ValueError` for
+        two tools with the same name.
 
         Args:
             transport: the caller.
-            policy: texts, delays and deadlines; `Orchestrator.policy` by default. Its `tools` are the next.
-            tools: what the model may call; `Orchestrator.tools` by default.
-            turn_mode: who decides that the caller has spoken: voice activity, or the transport.
-            language: the caller's, for example `en-US`; `Settings.stt_language` by default.
-            voice_id: the voice to speak with, in the text-to-speech provider's terms; its own by default.
+            policy: texts, delays and deadlines; `Orchestrator.policy` by default. `tools` replaces its tools.
+            tools: the tools that the model may call; `Orchestrator.tools` by default.
+            turn_mode: who decides that a turn is over: voice activity, or the transport.
+            language: the caller's language, for example `en-US`; `Settings.stt_language` by default.
+            voice_id: the synthesized voice, in the text-to-speech provider's terms; its own by default.
         """
         self._admit()
         caller = TransportCaller(transport, turn_mode, language or self.settings.stt_language, voice_id)
-        conversation = Conversation(str(uuid_utils.uuid7()), caller, self.providers, self._journals)
-        toolbox = ToolRunner(self.tools if tools is None else tools, conversation.id, self._tool_threads)
-        self._held.add(conversation)
+        conversation = Conversation(new_id(), caller, self.providers, self._journals)
+        tool_runner = ToolRunner(self.tools if tools is None else tools, conversation.id, self._tool_threads)
+        self._running.add(conversation)
         try:
             with sole_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(
                         conversation._run,
                         policy or self.policy,
-                        toolbox,
+                        tool_runner,
                         self._charts,
                         self._watch,
                         self.settings,
@@ -288,40 +287,38 @@ class Orchestrator:
                     yield conversation
                     conversation.end()
         finally:
-            self._held.remove(conversation)
+            self._running.remove(conversation)
 
     async def until_usable(self) -> None:
         """Return when every role has a provider that is known to work.
 
-        Conversations may be begun before; they end with `EndReason.PROVIDER_UNAVAILABLE` if none is found.
+        Conversations may begin earlier; they end with `EndReason.PROVIDER_UNAVAILABLE` if none is found.
         """
         await self._watch.until_usable()
 
     def _admit(self) -> None:
         if self._closed:
-            raise RuntimeError("the orchestrator is closed: conversations are held within its block")
-        if len(self._held) >= self.capacity:
-            raise OrchestratorBusy(
-                f"all {self.capacity} conversations that there may be at once are being held"
-            )
+            raise RuntimeError("the orchestrator is closed: conversations run only within its block")
+        if len(self._running) >= self.capacity:
+            raise OrchestratorBusy(f"{self.capacity} conversations are running, which is the limit")
 
     async def _close(self) -> None:
-        """End what is still being held, by tasks outside this orchestrator's block."""
+        """End the conversations that still run, in tasks outside this orchestrator's block."""
         self._closed = True
-        for conversation in self._held:
+        for conversation in self._running:
             conversation.end()
         await self._all_over()
 
     async def _abandon(self) -> None:
-        """The same at once: what the conversations use goes now."""
+        """Cancel the conversations that still run: what they use is closed now."""
         self._closed = True
-        for conversation in self._held:
+        for conversation in self._running:
             conversation._scope.cancel()
         with trio.CancelScope(shield=True):
             await self._all_over()
 
     async def _all_over(self) -> None:
-        for conversation in tuple(self._held):
+        for conversation in tuple(self._running):
             await conversation._over.wait()
 
 
@@ -333,12 +330,12 @@ async def open_orchestrator(
     policy: ConversationPolicy | None = None,
     tools: Sequence[Tool] | None = None,
 ) -> AsyncIterator[Orchestrator]:
-    """Open an orchestrator, for as long as the block lasts: providers are loaded, and probed once.
+    """Open an orchestrator for as long as the block lasts: load the providers, and probe each once.
 
-    Only what is given counts: `Settings()` are defaults, with embedded models; `load_settings()` reads the
-    environment and files as `vantum serve` does. Of the settings, those on addresses, logging and
-    `turn_mode` are the server's alone. Raises what loading providers raises (`ModelsError`,
-    `UnknownSdkError`), `JournalError` when journals cannot be written, and `ValueError` for two tools of the
+    Nothing is read from the environment: `Settings()` are the defaults, with embedded models;
+    `load_settings()` reads the environment and files as `vantum serve` does. The settings of addresses and
+    logging, and `turn_mode`, have no effect here. Raises what loading providers raises (`ModelsError`,
+    `UnknownSdkError`), `JournalError` if journals cannot be written, and `ValueError` for two tools with the
     same name.
 
     ```python
@@ -351,10 +348,10 @@ async def open_orchestrator(
     ```
 
     Args:
-        settings: providers, texts, delays, limits, where journals are kept.
-        providers: in place of those of the settings; what a block gives is closed at the end.
-        policy: in place of the settings' texts, delays and deadlines.
-        tools: what the model may call, in place of the settings' built-in ones.
+        settings: providers, texts, delays, limits, the directory of journals.
+        providers: used instead of those of the settings. A context manager is entered, and left at the end.
+        policy: used instead of the settings' texts, delays and deadlines.
+        tools: the tools that the model may call, instead of the settings' built-in ones.
     """
     settings = settings or Settings()
     offered = built_in(settings.tools) if tools is None else tuple(tools)
@@ -386,7 +383,7 @@ async def _providers(
     if isinstance(given, Providers):
         return given
     if given is None:
-        # Vendors' SDKs take long to load, and are not needed by whoever brings providers.
+        # Vendors' SDKs take long to load, and a host that brings its providers may not need them.
         from orchestrator.providers.selection import open_providers
 
         given = open_providers(settings)

@@ -1,4 +1,4 @@
-"""How a host's conversations end, or why they do not begin."""
+"""The outcome of a host's conversation, and the errors for one that has none or cannot begin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from machines.history import Message
 
 @frozen
 class ConversationOutcome:
-    """A conversation that is over.
+    """What is known of a conversation that is over.
 
     ```python
     transport = MemoryTransport()
@@ -26,24 +26,24 @@ class ConversationOutcome:
     reason: EndReason
     duration_ms: float
     history: tuple[Message, ...]
-    """The exchanges, with each answer as far as it was heard."""
+    """The messages of both sides; answers only as far as the caller heard them."""
     answers: int
-    """Answers that were begun, whoever's the words."""
+    """Answers that began, of the model and of the host."""
     interruptions: int
-    """Those of them that the caller cut off."""
+    """Answers that the caller interrupted."""
     client_errors: int
-    """What went wrong and was told (`ClientErrorReported`)."""
+    """Errors that were reported (`ClientErrorReported`)."""
     refused_facts: int
-    """What came too late to matter: normal, in small numbers."""
+    """Facts that came too late to matter. Small numbers are normal."""
     audio_received_ms: float
     audio_dropped_ms: float
-    """The part of it that nothing listened to, for want of room."""
+    """The part of it that was dropped for want of room."""
     journal: Path | None
-    """Its file, complete some 50 ms later, or when the orchestrator is closed; None if none is kept."""
+    """Its file, complete some 50 ms later or when the orchestrator is closed; None if none is kept."""
 
 
 class OrchestratorBusy(Exception):  # noqa: N818 (it says what happened)
-    """There are as many conversations as there may be.
+    """As many conversations are running as may run at once.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -57,13 +57,13 @@ class OrchestratorBusy(Exception):  # noqa: N818 (it says what happened)
             async with small.conversation(MemoryTransport()):
                 raise AssertionError("there was room")
         except OrchestratorBusy as busy:
-            assert str(busy) == "all 1 conversations that there may be at once are being held"
+            assert str(busy) == "1 conversations are running, which is the limit"
     ```
     """
 
 
 class ConversationLost(Exception):  # noqa: N818 (it says what happened)
-    """The conversation was cancelled, or failed, before its end: it has no outcome.
+    """The conversation was cancelled or failed before its end, so it has no outcome.
 
     ```python
     with trio.CancelScope() as scope:

@@ -1,12 +1,12 @@
-"""What carries a caller to a conversation and back, as a host program provides it: three methods.
+"""The interface of transports, which connect a caller to a conversation: a host program implements it.
 
-`receive` gives what comes from the caller, `send` takes what goes there, `close` ends it. The conversation
-calls `receive` from one task and `send` from another, each time only after the last call has returned;
-`close` comes once, last. All three may take their time: audio waits for a transport, up to a bound, and a
+`receive` returns what comes from the caller, `send` takes what goes to the caller, `close` ends it. The
+conversation calls `receive` in one task and `send` in another, each only after its last call has returned;
+`close` is called once, last. All three may wait: audio for a slow transport is queued up to a limit, and a
 transport that takes nothing for 10 s, or is 1 MiB behind, loses its conversation.
 
-Audio is `Samples` (one-dimensional `int16`, mono); `AudioIn.of_pcm` and `AudioOut.pcm` are for those who have
-or want bytes.
+Audio is `Samples` (one-dimensional `int16`, mono); `AudioIn.of_pcm` and `AudioOut.pcm` convert from and to
+bytes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from protocol import HIGHEST_RATE, LOWEST_RATE
 
 
 class TransportClosed(Exception):  # noqa: N818 (it says what happened)
-    """The caller is gone: raised by a transport's `receive` or `send`, to end the conversation.
+    """The caller is gone. A transport's `receive` or `send` raises it to end the conversation.
 
     ```python
-    class Deaf(MemoryTransport):
+    class Broken(MemoryTransport):
         async def receive(self) -> Incoming:
             raise TransportClosed("the line is dead")
 
-    async with orchestrator.conversation(Deaf()) as conversation:
+    async with orchestrator.conversation(Broken()) as conversation:
         assert (await conversation.outcome()).reason is EndReason.CALLER_DISCONNECTED
     ```
     """
@@ -61,7 +61,7 @@ def _known(instance: AudioIn, attribute: Attribute[int], value: int) -> None:
 class AudioIn:
     """The next piece of what the caller says, at `rate` Hz (8000 to 48000).
 
-    Raises `TypeError` or `ValueError` for what is no such audio.
+    Raises `TypeError` or `ValueError` for anything else.
 
     ```python
     piece = AudioIn.of_pcm(bytes(640), rate=16_000)
@@ -74,34 +74,34 @@ class AudioIn:
 
     @classmethod
     def of_pcm(cls, pcm: bytes, rate: int) -> AudioIn:
-        """From signed 16-bit little-endian PCM, mono. Raises `ValueError` for half a sample."""
+        """From signed 16-bit little-endian PCM, mono. Raises `ValueError` for an odd number of bytes."""
         samples, odd_bytes = pcm_from_bytes(pcm)
         if odd_bytes:
-            raise ValueError(f"{len(pcm)} bytes are no whole number of 16-bit samples")
+            raise ValueError(f"{len(pcm)} bytes are not a whole number of 16-bit samples")
         return cls(samples, rate)
 
 
 @frozen
 class TurnStarted:
-    """The caller begins to speak, by hand: in `TurnMode.MANUAL` only this opens a turn."""
+    """The caller begins a turn. In `TurnMode.MANUAL`, only this begins one."""
 
 
 @frozen
 class TurnEnded:
-    """The caller has spoken, by hand: what came before is answered now."""
+    """The caller ends the turn, which is answered now."""
 
 
 @frozen
 class Interrupted:
-    """The caller wants silence, by other means than voice."""
+    """The caller stops the answer, by other means than voice."""
 
 
 @frozen
 class KeyPressed:
     """The caller pressed a key of a telephone: one of `0` to `9`, `*`, `#`, `A` to `D`.
 
-    Keys that follow each other are one string, by the policy's `digits_` settings, and what the caller has
-    said thereby. Raises `ValueError` for what is no key.
+    Keys that follow each other are collected to one string, by the policy's `digits_` settings, which counts
+    as what the caller said. Raises `ValueError` for anything but one key.
 
     ```python
     assert KeyPressed("#").key == "#"
@@ -133,7 +133,7 @@ Incoming = AudioIn | TurnStarted | TurnEnded | Interrupted | KeyPressed | HungUp
 
 @frozen
 class AudioBegins:
-    """Audio of answer number `answer`, at `rate` Hz, is about to follow."""
+    """The audio of answer number `answer` follows, at `rate` Hz."""
 
     answer: int
     rate: int
@@ -141,7 +141,7 @@ class AudioBegins:
 
 @frozen(eq=False)
 class AudioOut:
-    """The next chunk of it, sent just ahead of the time at which it is to be played.
+    """The next chunk of an answer's audio, sent shortly before it is to be played.
 
     ```python
     chunk = AudioOut(1, np.zeros(480, np.int16), 24_000)
@@ -155,18 +155,18 @@ class AudioOut:
 
     @property
     def duration_ms(self) -> float:
-        """How long it is."""
+        """Its length in ms."""
         return len(self.samples) * 1000 / self.rate
 
     @property
     def pcm(self) -> bytes:
-        """The same as signed 16-bit little-endian PCM."""
+        """The samples as signed 16-bit little-endian PCM."""
         return pcm_to_bytes(self.samples)
 
 
 @frozen
 class AudioEnds:
-    """All audio of the answer was sent, `duration_ms` of it; it need not have been played yet."""
+    """All audio of the answer was sent, `duration_ms` in all, whether it was played or not."""
 
     answer: int
     duration_ms: float
@@ -174,9 +174,9 @@ class AudioEnds:
 
 @frozen
 class AudioHeld:
-    """Silence for the moment: what is not played yet of this answer must be dropped.
+    """The answer pauses: what was not played of it yet must be dropped.
 
-    If the answer goes on, what was not heard comes again, as further `AudioOut` and another `AudioEnds`.
+    If the answer is resumed, what was dropped comes again, as further `AudioOut` and another `AudioEnds`.
     """
 
     answer: int
@@ -184,7 +184,7 @@ class AudioHeld:
 
 @frozen
 class AudioStopped:
-    """Silence at once: what is not played yet of this answer must not be. It may come before its audio."""
+    """The answer is over: what was not played of it yet must be dropped. May come before its first audio."""
 
     answer: int
     cause: StopCause
@@ -195,8 +195,10 @@ Outgoing = AudioBegins | AudioOut | AudioEnds | AudioHeld | AudioStopped
 
 
 class Transport(Protocol):
-    """A caller, as a host program reaches them. An exception other than `TransportClosed` is a fault of the
-    host's: it ends the conversation at once, and comes out of the block that holds it.
+    """A caller's connection, implemented by a host program.
+
+    An exception other than `TransportClosed` counts as an error of the host: it ends the conversation at once
+    and comes out of its block.
 
     ```python
     class Silent:
@@ -221,27 +223,27 @@ class Transport(Protocol):
 
     @property
     def pacing(self) -> Pacing:
-        """At which rate, in which pieces and how far ahead the caller's side wants its audio."""
+        """At which rate, in which chunks and how far ahead the caller's side wants its audio."""
         ...
 
     async def receive(self) -> Incoming:
-        """What comes next from the caller. Raises `TransportClosed` when the caller is gone.
+        """Wait for what comes next from the caller. Raises `TransportClosed` when the caller is gone.
 
         Cancelled when the conversation ends.
         """
         ...
 
     async def send(self, message: Outgoing) -> None:
-        """Take this to the caller. Raises `TransportClosed` when the caller is gone.
+        """Send this to the caller. Raises `TransportClosed` when the caller is gone.
 
         Cancelled when it takes longer than 10 s, and when the conversation ends.
         """
         ...
 
     async def close(self, reason: EndReason) -> None:
-        """The conversation is over: neither `receive` nor `send` runs now, or will. Cancelled when it takes
-        longer than the policy's `close_timeout_ms`.
+        """The conversation is over. Neither `receive` nor `send` is running, and none will be called.
 
-        Not called where the conversation was cancelled.
+        Cancelled when it takes longer than the policy's `close_timeout_ms`. Not called if the conversation
+        was cancelled.
         """
         ...

@@ -1,7 +1,8 @@
-"""A host's transport as the conversation's caller: what comes in becomes facts and audio, effects go out.
+"""The caller's side of a host's conversation: connects it with the host's transport.
 
-Two tasks work beside the conversation, as with a socket: one takes in what the transport receives, strictly
-in order, and one sends what waits. A message that is being sent is not taken back; audio that waits is.
+Two tasks work beside the conversation, as with a socket: one turns what the transport receives, strictly in
+order, into facts and audio, and one sends queued messages. Queued audio can be dropped, but not a message
+that is being sent.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 @frozen
 class Waiting:
-    """A message on its way to the transport."""
+    """A message queued for the transport."""
 
     message: Outgoing
 
@@ -56,13 +57,13 @@ class Waiting:
 
     @property
     def utterance(self) -> int | None:
-        """The answer whose audio it is: gone with the rest of it when the answer is stopped."""
+        """The answer whose audio it is; dropped with the rest of it when the answer is stopped."""
         return self.message.answer if isinstance(self.message, AudioOut | AudioEnds) else None
 
 
 @define(eq=False)
 class TransportCaller:
-    """Implements `orchestrator.caller.Caller` over a `Transport`; `run` works beside the conversation."""
+    """The `Caller` of a conversation over a `Transport`. `run` it beside the conversation."""
 
     transport: Transport
     turn_mode: TurnMode
@@ -71,28 +72,28 @@ class TransportCaller:
     inbox: Inbox = Factory(Inbox)
     audio: CallerAudio = Factory(CallerAudio)
     last_activity: float = Factory(trio.current_time)
-    """When something came from the caller or was said to them, in seconds of Trio's clock."""
+    """When something came from or was sent to the caller, in seconds of Trio's clock."""
     _queue: SendQueue[Waiting] = Factory(SendQueue)
     _gone: bool = False
-    """The transport takes nothing any more."""
+    """The transport accepts nothing more."""
     _talking: trio.CancelScope = Factory(trio.CancelScope)
-    _silent: trio.Event = Factory(trio.Event)
-    """The transport is asked neither to receive nor to send any more."""
+    _stopped: trio.Event = Factory(trio.Event)
+    """Neither `receive` nor `send` of the transport is running, and none will be called."""
 
     async def run(self) -> None:
-        """Receive and send until the caller is gone or `close` is called. A transport's faults come out."""
+        """Receive and send until the caller is gone or `close` is called. A transport's errors come out."""
         try:
             with self._talking, sole_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._read)
                     nursery.start_soon(self._write)
         finally:
-            self._silent.set()
+            self._stopped.set()
 
     # --- from the transport -------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Take in what comes, until the caller is gone."""
+        """Handle what the transport receives, until the caller is gone."""
         if self.turn_mode is TurnMode.AUTOMATIC:
             await self.inbox.deliver(facts.RecordingStarted(self.turn_mode))
         hung_up = False
@@ -110,7 +111,7 @@ class TransportCaller:
             case AudioIn(samples=samples, rate=rate):
                 if len(samples):
                     self.audio.push(samples, rate)
-                # However fast audio comes, everything else goes on.
+                # However fast audio comes, reading it must not keep other tasks from running.
                 await trio.lowlevel.checkpoint()
             case TurnStarted():
                 await self.inbox.deliver(facts.RecordingStarted(self.turn_mode))
@@ -133,7 +134,7 @@ class TransportCaller:
     # --- to the transport ---------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Send what waits, one message after the other."""
+        """Send the queued messages one after the other."""
         try:
             await self._queue.send_each(lambda waiting: self.transport.send(waiting.message))
         except Stalled as stalled:
@@ -149,44 +150,44 @@ class TransportCaller:
 
     @property
     def pacing(self) -> Pacing:
-        """The transport's."""
+        """The pacing of the transport."""
         return self.transport.pacing
 
     def notify(self, effect: Effect) -> None:
-        """Nothing is told here: a host learns of it by the conversation's events."""
+        """Send nothing: the host gets the conversation's events."""
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """Audio is about to follow."""
+        """Announce an answer's audio."""
         self._put(AudioBegins(utterance, rate))
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """A chunk of it."""
+        """Send a chunk of it."""
         self._put(AudioOut(utterance, samples, rate))
         # A conversation in which only we speak is not idle.
         self.last_activity = trio.current_time()
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
-        """The last chunk was sent."""
+        """Announce that the last chunk was sent."""
         self._put(AudioEnds(utterance, duration_ms))
 
     def pause_audio(self, utterance: int) -> float:
-        """Nothing more for the moment; what was not played is dropped, here and there."""
+        """Drop what was not played, both in the queue and on the caller's side."""
         self._queue.drop_audio(utterance)
         self._put(AudioHeld(utterance))
         return UNPLAYED
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
-        """Nothing of this answer is sent after this."""
+        """Drop the rest of the answer, both in the queue and on the caller's side."""
         self._queue.drop_audio(utterance)
         self._put(AudioStopped(utterance, cause))
 
     async def close(self, reason: EndReason) -> None:
-        """Send what waits to be sent, then close. Closing what is being read would be a fault there."""
+        """Send the queued messages, stop receiving, then close the transport."""
         if not self._gone:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 await self._queue.flushed()
         self._talking.cancel()
-        await self._silent.wait()
+        await self._stopped.wait()
         try:
             await self.transport.close(reason)
         except TransportClosed as closed:

@@ -38,7 +38,7 @@ from orchestrator.journal.records import (
 from orchestrator.journal.redaction import Redactor
 
 FORMAT = 2
-"""Of the records: it grows when names in facts, effects or policies change, so that old ones cannot be read."""
+"""Grows whenever names of facts, effects or policies change, so that older journals cannot be read."""
 READERS = {1: "0.1"}
 """The last version of Vantum that reads each older format."""
 SUFFIX = ".journal"
@@ -98,7 +98,7 @@ class Broke:
 
 @frozen
 class End:
-    """The call is over. `lost` counts the records that there was no room for; after the first of them none was kept."""
+    """The call is over. `lost` counts the last records, which there was no room for."""
 
     lost: int = 0
 

@@ -2,8 +2,8 @@
 
 The machines ask whether a text is empty, how long it is, how many words it has, and whether two are equal;
 they join texts and cut them at blanks. All of that must come out as before. So each word is replaced by as
-many other letters, the same letters for the same word within a call. They depend on a random key that is never
-written down. Punctuation, blanks and capitals stay.
+many other letters, the same letters for the same word within a call. They depend on a random key that is
+never written down. Punctuation, blanks and capitals stay.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ STYLE = """
 
 @define
 class Passage:
-    """One way from a state to another (or back to itself), as a call took it. Times are ms since its start."""
+    """One way from a state to another (or back to itself), as a call took it. Times are ms since its
+    start."""
 
     source: str
     target: str

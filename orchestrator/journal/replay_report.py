@@ -50,10 +50,10 @@ def _summary(journal: Journal) -> Iterator[str]:
         f"{len(journal.handled)} facts, {journal.transitions} transitions, {seconds:.1f} s,"
         f" ended: {ended.value if ended else 'not within the journal'}"
     )
-    yield from told_of(journal)
+    yield from notified_of(journal)
 
 
-def told_of(journal: Journal) -> Iterator[str]:
+def notified_of(journal: Journal) -> Iterator[str]:
     """The call's id, time, dialect and providers, and what is wrong with its journal."""
     head = journal.head
     began = datetime.datetime.fromtimestamp(head.about.began_at / 1000, datetime.UTC)
@@ -82,7 +82,7 @@ def told_of(journal: Journal) -> Iterator[str]:
 
 def _difference(journal: Journal, replayed: Replayed, before: Iterable[Replayed]) -> Iterator[str]:
     yield f"{journal.path}: a difference at fact {replayed.number} of {len(journal.handled)}."
-    yield from told_of(journal)
+    yield from notified_of(journal)
     yield ""
     yield "Before it:"
     for earlier in before:
@@ -111,7 +111,7 @@ def walk(journal: Journal, ask: Ask, say: Say) -> bool:
 
     Returns whether every fact up to the furthest that was shown led to the same.
     """
-    for line in told_of(journal):
+    for line in notified_of(journal):
         say(line)
     facts = list(replay(journal))
     place, furthest = 0, 0

@@ -36,7 +36,7 @@ MODE = 0o600
 
 @define(eq=False)
 class JournalFile:
-    """The file of one call's journal. Only the worker thread uses it; it is open only while records are added."""
+    """The file of one call's journal. Only the worker thread uses it, and opens it only to add records."""
 
     path: Path
     redactor: Redactor | None
@@ -44,7 +44,7 @@ class JournalFile:
     _failed: bool = False
 
     def add(self, records: Sequence[Record]) -> Exception | None:
-        """Add records. Returns the error the first time that this is not possible; from then on nothing is added."""
+        """Add records. Returns the first error; after it nothing is added."""
         if self._failed:
             return None
         try:
@@ -127,7 +127,7 @@ class Journals:
             await self._progress.wait()
 
     async def run(self) -> None:
-        """Write until `close`, and then what is left. Cannot be cancelled: a file that was begun is finished."""
+        """Write until `close`, and then what is left. Not cancellable, so that every journal is finished."""
         limiter = trio.CapacityLimiter(1)
         with trio.CancelScope(shield=True):
             while self._waiting or not self._closing:
@@ -141,7 +141,7 @@ class Journals:
                 self._progress.wake_all()
 
     async def _gather(self) -> None:
-        """Return once there are records and `GATHER_S` have passed, somebody waits for them, or all is over."""
+        """Wait for a record, then for `GATHER_S`; return at once if somebody waits or `close` was called."""
         if not self._waiting and not self._closing:
             await self._arrived.wait()
         with trio.move_on_after(GATHER_S):

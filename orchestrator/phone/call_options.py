@@ -1,4 +1,4 @@
-"""What one telephone call may want otherwise than the settings say: language, voice, prompt, texts."""
+"""Per-call overrides of the settings: language, voice, prompt and texts of one telephone call."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from orchestrator.settings.types import Language
 MAX_PROMPT = 32_768
 """Characters."""
 _POLICY_TEXTS = ("greeting", "system_prompt", "reprompt", "idle_goodbye")
-"""Options that the policy of a conversation has by the same names."""
+"""Options with the same names as in a conversation's policy."""
 _FORMS = {
     "to": "a telephone number in E.164 form, such as +15005550006",
     "language": "a language's code, such as en-US",
 }
-"""What a field must be, where that can be said better than by a pattern."""
+"""What a field must be, in words that say more than its pattern."""
 
 
 class OptionError(ValueError):
-    """An option of a call cannot be used; the message says which, and why."""
+    """An option of a call cannot be used. The message says which one and why."""
 
 
 Text = Annotated[str, Field(max_length=MAX_PROMPT)]
@@ -32,41 +32,41 @@ Words = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
 
 
 class CallOptions(BaseModel):
-    """The options of a call; None means what the settings say."""
+    """The options of a call. None means as in the settings."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
     language: Language | None = None
     voice: Annotated[str, Field(max_length=200)] | None = None
-    """In the terms of the text-to-speech provider."""
+    """The synthesized voice, in the terms of the text-to-speech provider."""
     greeting: Text | None = None
-    """Said first; an empty one lets the other side begin."""
+    """Said first. An empty one lets the other side begin."""
     system_prompt: Text | None = None
     reprompt: Text | None = None
-    """Said after a turn with voice and without words; an empty one leaves it unsaid."""
+    """Said after a turn with voice but without words. An empty one means that nothing is said."""
     idle_nudge_1: Words | None = None
-    """Said to a caller who is quiet, where `IDLE_NUDGE_MS` is set,"""
+    """Said first to a caller who is quiet, if `IDLE_NUDGE_MS` is set."""
     idle_nudge_2: Words | None = None
-    """and who stays so,"""
+    """Said next to one who remains quiet."""
     idle_goodbye: Words | None = None
-    """and before hanging up."""
+    """Said before hanging up on one who remains quiet."""
 
     def over(self, others: CallOptions) -> CallOptions:
-        """These options, and those of `others` where these say nothing."""
+        """These options, completed by those of `others`."""
         return others.model_copy(update=self.model_dump(exclude_none=True))
 
     def applied_to(self, policy: ConversationPolicy) -> ConversationPolicy:
         """The policy of a call with these options."""
         texts = self.model_dump(include=set(_POLICY_TEXTS), exclude_none=True)
-        wanted = (self.idle_nudge_1, self.idle_nudge_2)
+        own_nudges = (self.idle_nudge_1, self.idle_nudge_2)
         nudges = tuple(
-            usual if own is None else own for own, usual in zip(wanted, policy.nudges, strict=True)
+            usual if own is None else own for own, usual in zip(own_nudges, policy.nudges, strict=True)
         )
         return evolve(policy, **texts, nudges=nudges)
 
 
 def read_options(given: Mapping[str, str]) -> CallOptions:
-    """The options among `given`; what is no option there is left alone. Raises `OptionError`."""
+    """The options among `given`; other keys are ignored. Raises `OptionError`."""
     try:
         return CallOptions.model_validate(dict(given))
     except ValidationError as error:
@@ -74,7 +74,7 @@ def read_options(given: Mapping[str, str]) -> CallOptions:
 
 
 def complaints(error: ValidationError) -> str:
-    """What is wrong with which field, in a line."""
+    """What is wrong with each field, in one line."""
     return "; ".join(map(_complaint, error.errors(include_url=False, include_input=False)))
 
 

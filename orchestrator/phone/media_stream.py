@@ -1,7 +1,7 @@
-"""A telephone call over Twilio's Media Streams as one conversation: µ-law in and out, marks as the truth.
+"""The session of a telephone call over Twilio Media Streams: µ-law in and out, playback known by marks.
 
-The audio of both sides is 8 kHz throughout. What the caller has heard of an answer is told by Twilio's marks
-(`playback_marks.py`), and the answer is over when its last one came back.
+The audio of both sides is 8 kHz throughout. Twilio's marks (`playback_marks.py`) tell what the caller has
+heard of an answer; the answer is over when its last mark comes back.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from orchestrator.audio.playback_clock import UNPLAYED
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
+from orchestrator.ids import new_id
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.sessions.call_socket import CallSocket
-from orchestrator.sessions.held_session import Means, SessionState, hold, new_id
+from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from protocol import ProtocolError
 from protocol.twilio import (
@@ -48,91 +49,93 @@ from protocol.twilio import (
 log = structlog.get_logger(__name__)
 
 PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=True)
-"""At most 200 ms are ahead of what the caller hears, so that an interruption leaves little behind."""
+"""At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""
 FRAME_SAMPLES = PHONE_RATE // 50
-"""20 ms, as the telephone network has it."""
+"""20 ms, as in the telephone network."""
 MARK_GRACE_S = 2.0
-"""A mark that is later than this after its audio does not come any more. Who has sent none back for so long
-sends none at all, and is taken to play what comes in real time."""
+"""A mark that is later than this after its audio counts as missing. A peer that has sent back no mark for
+this long sends none at all: it is assumed to play in real time what it gets."""
 
 
 @define(eq=False)
 class MediaStream:
-    """One telephone call. `run` it; it is the conversation's `Caller`."""
+    """The session of one telephone call, and the `Caller` of its conversation; `run` it."""
 
-    socket: WebSocketConnection
+    connection: WebSocketConnection
     settings: SessionSettings
     started: Started
     options: CallOptions
     default_language: str = "en-US"
-    of_a_call: bool = True
-    """There is a call behind it, which can be transferred; not where a program plays Twilio."""
+    has_call: bool = True
+    """It belongs to a call, which can be transferred. False for a program that acts as Twilio."""
     session_id: str = Factory(new_id)
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.ACTIVE
     counts: Counter[str] = Factory(Counter)
     ended_for: EndReason | None = None
-    """Why the conversation ended, once it says goodbye."""
+    """Why the conversation ended; None as long as it goes on."""
 
     _inbox: Inbox = field(factory=Inbox, init=False)
     _audio: CallerAudio = field(factory=lambda: CallerAudio(telephone=True), init=False)
     _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
-    _line: CallSocket = field(init=False)
+    _socket: CallSocket = field(init=False)
     _first_mark_at: float = field(default=inf, init=False)
     _sends_marks: bool = field(default=False, init=False)
     """A mark has come back."""
     _end_mark: str = field(default="", init=False)
-    """The last that will say of an answer that it was heard."""
-    _ending: Signal = field(factory=Signal, init=False)
+    """The last mark at the end of an answer."""
+    _end_mark_sent: Signal = field(factory=Signal, init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self._line = CallSocket(
-            self.socket, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+        self._socket = CallSocket(
+            self.connection, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
         )
 
-    # --- life ----------------------------------------------------------------------------------------------
+    # --- life ---------------------------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
-        """What is spoken over the socket."""
+        """Twilio's protocol."""
         return "twilio"
 
-    async def run(self, means: Means) -> None:
-        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
+    async def run(self, resources: SharedResources) -> None:
+        """Run the conversation until it ends. Leaves only the closed socket behind."""
         policy = self.options.applied_to(self.settings.policy)
-        means = evolve(means, providers=means.providers.for_telephones())
-        tools = self.settings.tools_on(telephone=self.of_a_call)
+        resources = evolve(resources, providers=resources.providers.for_telephones())
+        tools = self.settings.tools_on(telephone=self.has_call)
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._miss_marks)
-            await hold(self, self, self._line, self._take, self._audio, self._inbox, policy, tools, means)
+            nursery.start_soon(self._replace_missing_marks)
+            await run_conversation(
+                self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
+            )
             nursery.cancel_scope.cancel()
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
 
-    def say(self, wanted: facts.SayRequested) -> None:
-        """Have something said to the caller."""
-        self._inbox.put(wanted)
+    def say(self, request: facts.SayRequested) -> None:
+        """Say something to the caller."""
+        self._inbox.put(request)
 
-    async def _miss_marks(self) -> None:
-        """A mark that does not come back must not keep the caller waiting."""
-        ending = ""
+    async def _replace_missing_marks(self) -> None:
+        """If an answer's last mark does not come back, act as if it did: nothing must wait for it forever."""
+        end_mark = ""
         while True:
-            while self._end_mark == ending:
-                await self._ending.wait()
-            ending = self._end_mark
+            while self._end_mark == end_mark:
+                await self._end_mark_sent.wait()
+            end_mark = self._end_mark
             played_at = trio.current_time() + (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
             await trio.sleep_until(max(played_at, self._first_mark_at + MARK_GRACE_S))
             if self._sends_marks:
                 await trio.sleep_until(played_at + MARK_GRACE_S)
-            if self._marks.is_out(ending):
+            if self._marks.is_out(end_mark):
                 self.counts["missing marks"] += 1
-                await self._take_mark(ending)
+                await self._take_mark(end_mark)
 
-    # --- from Twilio ---------------------------------------------------------------------------------------
+    # --- from Twilio --------------------------------------------------------------------------------------
 
     async def _take(self, frame: bytes | str) -> None:
         try:
@@ -147,7 +150,7 @@ class MediaStream:
         match message:
             case Media(audio=audio, track="inbound"):
                 self._audio.push(from_mulaw(audio), PHONE_RATE)
-                # Reading goes on at the pace of everything else, however fast audio comes.
+                # However fast audio comes, reading it must not keep other tasks from running.
                 await trio.lowlevel.checkpoint()
             case Mark(name=name):
                 self._sends_marks = True
@@ -166,56 +169,56 @@ class MediaStream:
         else:
             await self._inbox.deliver(fact)
 
-    # --- the caller's side, for the performer --------------------------------------------------------------
+    # --- the caller's side, for the performer -------------------------------------------------------------
 
     @property
     def language(self) -> str:
-        """The call's own, or the server's."""
+        """The call's own language, or the server's."""
         return self.options.language or self.default_language
 
     @property
     def voice_id(self) -> str | None:
-        """The call's own, if it has one."""
+        """The call's own voice, if it has one."""
         return self.options.voice
 
     @property
     def pacing(self) -> Pacing:
-        """See `PHONE_PACING`."""
+        """Always `PHONE_PACING`."""
         return PHONE_PACING
 
     def notify(self, effect: Effect) -> None:
-        """A telephone shows nothing; what was understood goes to the log."""
+        """Send nothing, since a telephone shows nothing. Transcripts are logged."""
         match effect:
             case do.NotifyTranscript(turn=turn, text=text, is_final=is_final):
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """Its positions count from here."""
-        del rate  # it is the pacing's
+        """Begin an answer: its positions count from here."""
+        del rate  # always that of `PHONE_PACING`
         self._marks.begin(utterance)
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """A chunk in frames of 20 ms, between marks."""
+        """Send a chunk in frames of 20 ms, with marks around it."""
         first = self._marks.before_audio()
         if first is not None:
             self._mark(first, utterance)
         audio = to_mulaw(samples)
         for start in range(0, len(audio), FRAME_SAMPLES):
-            self._say(Media(audio[start : start + FRAME_SAMPLES]), utterance)
+            self._send(Media(audio[start : start + FRAME_SAMPLES]), utterance)
         self._mark(self._marks.after_audio(len(samples) * 1000 / rate), utterance)
-        # A call in which only the server speaks is not idle.
-        self._line.note_activity()
+        # A conversation in which only the server speaks is not idle.
+        self._socket.note_activity()
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
-        """One mark more: when it comes back, everything was heard."""
+        """Send one more mark: when it comes back, the caller has heard everything."""
         del duration_ms
         self._end_mark = self._marks.at_end()
         self._mark(self._end_mark, utterance)
-        self._ending.wake_all()
+        self._end_mark_sent.wake_all()
 
     def pause_audio(self, utterance: int) -> float:
-        """Twilio drops what it has not played, as its marks have it, unless that is the end of the answer."""
+        """Make Twilio drop what it has not played, unless the whole answer was sent already."""
         if self._marks.ending:
             return 0.0
         dropped_ms = self._drop(utterance)
@@ -223,38 +226,38 @@ class MediaStream:
         return UNPLAYED if markless else dropped_ms
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
-        """Nothing of this answer is played after this."""
+        """Make Twilio drop the rest of the answer."""
         del cause
         self._drop(utterance)
 
     async def close(self, reason: EndReason) -> None:
-        """Say what waits to be said, then close: Twilio goes on in its TwiML, where nothing follows.
+        """Send the queued messages, then close. Twilio continues in its TwiML, where nothing follows.
 
-        The stream of a caller who is handed over stays open, for `let_go` to close.
+        If the caller is handed over, the stream stays open until `close_after_transfer`.
         """
         self.ended_for = reason
         if reason is EndReason.HANDED_OVER:
-            await self._line.flush()
+            await self._socket.flush()
         else:
-            await self._line.close(reason)
+            await self._socket.close(reason)
 
-    async def let_go(self, connected: trio.Event) -> None:
-        """Close the stream of a caller who is handed over, once Twilio has been told where to."""
+    async def close_after_transfer(self, transferred: trio.Event) -> None:
+        """Close the stream of a caller who is handed over, once Twilio has been told whom to connect."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._line.discard)
-            await connected.wait()
+            nursery.start_soon(self._socket.discard)
+            await transferred.wait()
             nursery.cancel_scope.cancel()
-        await self._line.close(EndReason.HANDED_OVER)
+        await self._socket.close(EndReason.HANDED_OVER)
 
     def _drop(self, utterance: int) -> float:
-        """Returns how many ms of what was sent are not played."""
-        self._line.drop_audio(utterance)
-        self._say(Clear())
+        """Drop what was not played. Returns how many ms of what was sent that is."""
+        self._socket.drop_audio(utterance)
+        self._send(Clear())
         return self._marks.dropped(now_ms())
 
     def _mark(self, name: str, utterance: int) -> None:
         self._first_mark_at = min(self._first_mark_at, trio.current_time())
-        self._say(Mark(name), utterance)
+        self._send(Mark(name), utterance)
 
-    def _say(self, message: StreamMessage, utterance: int | None = None) -> None:
-        self._line.send(write_stream_message(message, self.started.stream_sid), utterance)
+    def _send(self, message: StreamMessage, utterance: int | None = None) -> None:
+        self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)

@@ -1,4 +1,4 @@
-"""One telephone call: its machine, what the machine asks for, and what is told of it."""
+"""One telephone call: runs its machine, carries out the machine's effects, and reports its state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
 from machines.phone_call import Call, CallContext, CallOutcome
-from orchestrator.clock import now_ms
+from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
-from orchestrator.sessions.held_session import epoch_ms
 
 log = structlog.get_logger(__name__)
 
@@ -34,35 +33,35 @@ CARRIER_STATUSES: dict[str, Fact] = {
     "failed": phone.CarrierEnded(CallOutcome.FAILED),
     "canceled": phone.CarrierEnded(CallOutcome.CANCELLED),
 }
-"""What Twilio's `CallStatus` says; `queued` and `initiated` say nothing new."""
+"""The facts of Twilio's `CallStatus`. `queued` and `initiated` tell nothing new."""
 
 
 class Direction(enum.Enum):
-    """Who dials."""
+    """Who dialled."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
 
 
 class Carrier(Protocol):
-    """Who makes, moves and ends calls in the telephone network. All of it raises `ProviderError`."""
+    """Makes, transfers and ends calls in the telephone network. All methods raise `ProviderError`."""
 
     async def place(self, call: PhoneCall) -> str:
-        """Dial; returns the carrier's name for the call."""
+        """Dial. Returns the carrier's id of the call."""
         ...
 
     async def transfer(self, call: PhoneCall, to: str) -> bool:
-        """Connect the caller to `to`, and with us no longer; False if the call was over already."""
+        """Connect the caller with `to` instead of us. False if the call was over already."""
         ...
 
     async def hang_up(self, call_sid: str) -> str | None:
-        """End it; returns its status then, None if it was over already."""
+        """End the call. Returns its status then; None if it was over already."""
         ...
 
 
 @define(eq=False)
 class PhoneCall:
-    """One call. `take` facts of it; what its machine asks for is done in `nursery`."""
+    """One telephone call. `take` handles its facts; the effects are carried out in `nursery`."""
 
     call_id: str
     direction: Direction
@@ -76,7 +75,7 @@ class PhoneCall:
     on_over: Callable[[PhoneCall], None]
     """Called once, when the outcome is recorded."""
     transfer_to: str = ""
-    """Who takes over when the conversation wants a person by itself; none: nobody."""
+    """The number to which the agent transfers the call; empty if there is none."""
 
     call_sid: str | None = None
     outcome: CallOutcome | None = field(default=None, init=False)
@@ -86,10 +85,10 @@ class PhoneCall:
     """Why the conversation ended."""
     began_at: float = field(factory=epoch_ms, init=False)
     ended_at: float | None = field(default=None, init=False)
-    """Both in ms since the Unix epoch."""
+    """`began_at` and `ended_at` are in ms since the Unix epoch."""
     over: trio.Event = field(factory=trio.Event, init=False)
     _transferred: trio.Event = field(factory=trio.Event, init=False)
-    """The carrier has been asked to connect the caller elsewhere, whatever it said, or need not be."""
+    """Set when the carrier has answered the request to transfer the caller, or when none is needed."""
     _session: MediaStream | None = field(default=None, init=False)
     _deadline: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _driver: Driver[CallContext] = field(init=False)
@@ -101,7 +100,7 @@ class PhoneCall:
     # --- facts and effects --------------------------------------------------------------------------------
 
     def take(self, fact: Fact) -> tuple[Effect, ...]:
-        """Something happened to the call; returns what its machine asked for, which is under way."""
+        """Handle a fact. Returns the machine's effects, which are being carried out."""
         step = self._driver.handle(evolve(fact, at_ms=now_ms()))
         log.debug(
             "call",
@@ -116,18 +115,18 @@ class PhoneCall:
         return step.effects
 
     def carrier_says(self, status: str) -> None:
-        """Twilio's word for how the call goes."""
+        """Handle a status that Twilio reports."""
         fact = CARRIER_STATUSES.get(status)
         if fact is not None:
             self.take(fact)
 
-    async def converse(self, session: MediaStream, hold: Callable[[], Awaitable[None]]) -> bool:
-        """Hold the conversation of this call by `hold`; False if the call wants none (any more)."""
+    async def converse(self, session: MediaStream, run: Callable[[], Awaitable[None]]) -> bool:
+        """Run the conversation of this call by `run`. False if the call's machine wants none (any more)."""
         if phone.BeginConversation() not in self.take(phone.StreamOpened()):
             return False
         self._session, self.session_id = session, session.session_id
         try:
-            await hold()
+            await run()
         finally:
             self._session = None
             self.end_reason = session.ended_for
@@ -137,15 +136,15 @@ class PhoneCall:
             if not any(isinstance(effect, phone.TransferCall) for effect in wanted):
                 self._transferred.set()
         if handed_over:
-            # A stream that closes ends the call, unless the carrier knows how to go on with it.
-            await session.let_go(self._transferred)
+            # Closing the stream ends the call, unless the carrier already knows whom to connect.
+            await session.close_after_transfer(self._transferred)
         return True
 
-    def say(self, wanted: SayRequested) -> bool:
-        """Have something said to the caller, who is talked to; False if nobody is."""
+    def say(self, request: SayRequested) -> bool:
+        """Say something to the caller. False if there is no conversation now."""
         if self._session is None:
             return False
-        self._session.say(wanted)
+        self._session.say(request)
         return True
 
     def _perform(self, effect: Effect) -> None:
@@ -194,7 +193,7 @@ class PhoneCall:
             self._transferred.set()
 
     async def _hang_up(self) -> None:
-        """Closing the stream ends the call, too; but a call may have none, or another thing to do after."""
+        """Ask the carrier to end the call. Closing the stream is not enough: its TwiML may continue."""
         if self.call_sid is None:
             return
         try:
@@ -206,7 +205,7 @@ class PhoneCall:
 
     def _end_conversation(self) -> None:
         if self._session is not None:
-            gone = self._driver.context.carrier_over
+            gone = self._driver.context.ended_by_carrier
             self._session.hang_up(EndReason.CALLER_HUNG_UP if gone else EndReason.OPERATOR_HUNG_UP)
 
     async def _wait(self, scope: trio.CancelScope, number: int, delay_ms: float) -> None:
@@ -221,7 +220,7 @@ class PhoneCall:
         self.over.set()
         self.on_over(self)
 
-    # --- what is told of it -------------------------------------------------------------------------------
+    # --- reports ------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
@@ -229,7 +228,7 @@ class PhoneCall:
         return self._driver.state
 
     def report(self) -> dict[str, Any]:
-        """For whoever asks over HTTP."""
+        """The call as JSON, for the HTTP interface."""
         return {
             "id": self.call_id,
             "direction": self.direction.value,

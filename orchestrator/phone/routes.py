@@ -1,4 +1,4 @@
-"""The telephone over HTTP: what Twilio asks, with its signature; and calls, for whoever makes them."""
+"""The HTTP routes of the telephone: Twilio's signed webhooks, and the interface to make and control calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from machines.facts import SayMode, SayRequested
 from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
-from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Phone
+from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.settings.types import PhoneNumber
 from orchestrator.tools.host_utterances import require_words
@@ -29,11 +29,11 @@ from orchestrator.tools.host_utterances import require_words
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 256 * 1024
-"""Of any request: Twilio's are some kilobytes."""
-NEWS = {"cache-control": "no-store"}
+"""The limit for any request. Twilio's are some kilobytes."""
+UNCACHED = {"cache-control": "no-store"}
 
 MAX_TEXT = 4096
-"""Characters that can be said at once."""
+"""Characters of one text to say."""
 
 Body = TypeVar("Body", bound=BaseModel)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -45,10 +45,10 @@ def _with_words(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_with_words)]
-"""What is to be said."""
+"""A text to say."""
 
 
-class CallOrder(CallOptions):
+class DialBody(CallOptions):
     """The body of `POST /calls`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +57,7 @@ class CallOrder(CallOptions):
     machine_detection: bool | None = None
 
 
-class SayOrder(BaseModel):
+class SayBody(BaseModel):
     """The body of `POST /calls/ID/say`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -67,7 +67,7 @@ class SayOrder(BaseModel):
     interruptible: bool = True
 
 
-class TransferOrder(BaseModel):
+class TransferBody(BaseModel):
     """The body of `POST /calls/ID/transfer`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -76,7 +76,7 @@ class TransferOrder(BaseModel):
     text: Text
 
 
-def phone_routes(phone: Phone) -> list[Route]:
+def phone_routes(phone: Telephone) -> list[Route]:
     """The routes of a server's telephone."""
 
     async def voice(request: Request) -> Response:
@@ -94,48 +94,48 @@ def phone_routes(phone: Phone) -> list[Route]:
 
     async def dial(request: Request) -> Response:
         _permit(request, phone)
-        order = await _order(request, CallOrder)
+        body = await _body(request, DialBody)
         try:
-            call = phone.dial(order.to, order, machine_detection=order.machine_detection)
+            call = phone.dial(body.to, body, machine_detection=body.machine_detection)
         except CannotDial as error:
             raise HTTPException(503, str(error)) from None
         where = {"location": request.url_for("call", call_id=call.call_id).path}
-        return JSONResponse(call.report(), 201, headers={**NEWS, **where})
+        return JSONResponse(call.report(), 201, headers={**UNCACHED, **where})
 
     async def reports(request: Request) -> Response:
         _permit(request, phone)
         return JSONResponse(
-            {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=NEWS
+            {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=UNCACHED
         )
 
     async def report(request: Request) -> Response:
         _permit(request, phone)
-        return JSONResponse(_call(request, phone).report(), headers=NEWS)
+        return JSONResponse(_call(request, phone).report(), headers=UNCACHED)
 
     async def hang_up(request: Request) -> Response:
         _permit(request, phone)
         call = _call(request, phone)
         call.take(HangUpWanted())
-        return JSONResponse(call.report(), 202, headers=NEWS)
+        return JSONResponse(call.report(), 202, headers=UNCACHED)
 
     async def say(request: Request) -> Response:
         _permit(request, phone)
         call = _call(request, phone)
-        order = await _order(request, SayOrder)
-        if not call.say(SayRequested(order.text, order.mode, order.interruptible)):
+        body = await _body(request, SayBody)
+        if not call.say(SayRequested(body.text, body.mode, body.interruptible)):
             raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
-        return JSONResponse(call.report(), 202, headers=NEWS)
+        return JSONResponse(call.report(), 202, headers=UNCACHED)
 
     async def transfer(request: Request) -> Response:
         _permit(request, phone)
         call = _call(request, phone)
-        order = await _order(request, TransferOrder)
-        if SayLastWords(order.text) not in call.take(TransferWanted(order.to, order.text)):
+        body = await _body(request, TransferBody)
+        if SayLastWords(body.text) not in call.take(TransferWanted(body.to, body.text)):
             raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
-        return JSONResponse(call.report(), 202, headers=NEWS)
+        return JSONResponse(call.report(), 202, headers=UNCACHED)
 
     def route(path: str, method: str, endpoint: Endpoint, name: str) -> Route:
-        return Route(path, _with_reasons(endpoint), methods=[method], name=name)
+        return Route(path, _with_json_errors(endpoint), methods=[method], name=name)
 
     return [
         route(VOICE_PATH, "POST", voice, "voice"),
@@ -149,14 +149,14 @@ def phone_routes(phone: Phone) -> list[Route]:
     ]
 
 
-def _with_reasons(endpoint: Endpoint) -> Endpoint:
-    """Refusals as JSON."""
+def _with_json_errors(endpoint: Endpoint) -> Endpoint:
+    """Answer refusals as JSON."""
 
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
         except HTTPException as refusal:
-            return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=NEWS)
+            return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=UNCACHED)
 
     return answered
 
@@ -164,14 +164,14 @@ def _with_reasons(endpoint: Endpoint) -> Endpoint:
 # --- Twilio -----------------------------------------------------------------------------------------------
 
 
-async def _signed(request: Request, phone: Phone) -> tuple[str, ImmutableMultiDict[str, str]]:
-    """The address that Twilio has asked, and its form. Raises `HTTPException` for anybody else."""
+async def _signed(request: Request, phone: Telephone) -> tuple[str, ImmutableMultiDict[str, str]]:
+    """The URL and the form of a request that Twilio signed. Raises `HTTPException` for any other."""
     settings = phone.server.settings
     if settings.twilio_auth_token is None:
         raise HTTPException(
             404, "there is no telephone: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"
         )
-    body = await _body(request)
+    body = await _bytes(request)
     fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
     form = ImmutableMultiDict(fields)
     url = asked_url(request, phone)
@@ -185,8 +185,8 @@ async def _signed(request: Request, phone: Phone) -> tuple[str, ImmutableMultiDi
     return url, form
 
 
-def asked_url(request: Request, phone: Phone) -> str:
-    """The address that the request was sent to, as the outside knows it: what Twilio signs."""
+def asked_url(request: Request, phone: Telephone) -> str:
+    """The URL of the request as it is known outside, which Twilio signs."""
     settings = phone.server.settings
     query = f"?{request.url.query}" if request.url.query else ""
     rest = f"{request.url.path}{query}"
@@ -203,11 +203,11 @@ def _first(request: Request, name: str) -> str:
     return request.headers.get(name, "").split(",")[0].strip()
 
 
-# --- whoever makes calls ----------------------------------------------------------------------------------
+# --- the interface to calls -------------------------------------------------------------------------------
 
 
-def _permit(request: Request, phone: Phone) -> None:
-    """Raises `HTTPException` for whoever may not make calls: they cost money."""
+def _permit(request: Request, phone: Telephone) -> None:
+    """Raise `HTTPException` unless the request may make calls, which cost money."""
     token = phone.server.settings.api_token
     if token is None:
         peer = request.client.host if request.client is not None else None
@@ -220,24 +220,24 @@ def _permit(request: Request, phone: Phone) -> None:
         raise HTTPException(401, "API_TOKEN is needed as bearer token")
 
 
-async def _order(request: Request, kind: type[Body]) -> Body:
+async def _body(request: Request, kind: type[Body]) -> Body:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "what is wanted of a call is said in JSON")
+        raise HTTPException(415, "the body must be JSON, with the content type application/json")
     try:
-        return kind.model_validate_json(await _body(request))
+        return kind.model_validate_json(await _bytes(request))
     except ValidationError as error:
         raise HTTPException(400, complaints(error)) from None
 
 
-def _call(request: Request, phone: Phone) -> PhoneCall:
+def _call(request: Request, phone: Telephone) -> PhoneCall:
     call = phone.calls.get(request.path_params["call_id"])
     if call is None:
         raise HTTPException(404, "there is no such call")
     return call
 
 
-async def _body(request: Request) -> bytes:
-    """The request's body. Raises `HTTPException` if it is too large."""
+async def _bytes(request: Request) -> bytes:
+    """The bytes of the request's body. Raises `HTTPException` if there are too many."""
     body = bytearray()
     async with aclosing(request.stream()) as pieces:
         async for piece in pieces:

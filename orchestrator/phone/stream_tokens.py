@@ -1,4 +1,4 @@
-"""One-time tokens: only the call that TwiML was made for can open a media stream."""
+"""One-time tokens of media streams: only the call for which TwiML was made can open one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import trio
 from attrs import Factory, define, frozen
 
 VALID_S = 60
-"""From TwiML to the stream's `start`; Twilio takes about a second."""
+"""Seconds from TwiML to the stream's `start`; Twilio takes about one."""
 
 C = TypeVar("C")
 
 
 @frozen
 class Issued(Generic[C]):
-    """What a token is for."""
+    """A token's call, and how long it is valid."""
 
     call: C
     call_sid: str
@@ -25,12 +25,12 @@ class Issued(Generic[C]):
 
 @define
 class StreamTokens(Generic[C]):
-    """The tokens that were issued and not used."""
+    """The tokens that were issued and not used yet."""
 
     _issued: dict[str, Issued[C]] = Factory(dict)
 
     def issue(self, call: C, call_sid: str) -> str:
-        """A token for the stream of this call."""
+        """Make a token for the stream of this call."""
         now = trio.current_time()
         self._issued = {token: each for token, each in self._issued.items() if each.expires_at > now}
         token = secrets.token_urlsafe(24)
@@ -38,7 +38,7 @@ class StreamTokens(Generic[C]):
         return token
 
     def redeem(self, token: str, call_sid: str) -> C | None:
-        """The call of a token, which is used up by it; None if it is unknown, too old or another call's."""
+        """Use up a token and return its call; None if it is unknown, too old or another call's."""
         issued = self._issued.pop(token, None)
         if issued is None or issued.call_sid != call_sid or issued.expires_at <= trio.current_time():
             return None

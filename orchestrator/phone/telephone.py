@@ -1,4 +1,4 @@
-"""The telephone of a server: its calls, inbound and outbound, and who may open a media stream."""
+"""The telephone of a server: makes and takes calls, and admits their media streams."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
+from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
 from orchestrator.phone.stream_tokens import StreamTokens
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
-from orchestrator.sessions.held_session import ServedSession, new_id
 from orchestrator.sessions.local_peer import is_loopback
+from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
@@ -40,22 +41,22 @@ MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
 START_TIMEOUT_S = 10
-"""A media stream says whose it is within this."""
+"""A media stream must name its call within this time."""
 TOKEN = "token"
-"""The custom parameter that holds a stream's token."""
+"""The custom parameter with a stream's token."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
-"""What Twilio's `AnsweredBy` says of whom nobody wants to talk to."""
+"""`AnsweredBy` values that mean a machine."""
 
 
 class StreamRefused(Exception):  # noqa: N818 (it says what happened)
-    """A media stream may not be opened; the text says why, and is not for the peer."""
+    """A media stream may not be opened. The text says why; it is not sent to the peer."""
 
 
 class CannotDial(Exception):  # noqa: N818 (it says what happened)
-    """No call can be made now; the text says why, for whoever wants one."""
+    """No call can be made now. The text tells the client why."""
 
 
-class Host(Protocol):
+class PhoneServer(Protocol):
     """The server, as its telephone sees it."""
 
     settings: Settings
@@ -63,41 +64,41 @@ class Host(Protocol):
 
     @property
     def session_settings(self) -> SessionSettings:
-        """What sessions need of the settings."""
+        """The settings of sessions."""
         ...
 
     def no_room(self, promised: int = 0) -> str | None:
-        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
         ...
 
-    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
-        """Run a session until it is over; there must be room for it."""
+    async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """Run a session until it is over. There must be room for it."""
         ...
 
 
 @define(eq=False)
-class Phone:
+class Telephone:
     """All telephone calls of a server."""
 
-    server: Host
+    server: PhoneServer
     http: httpx2.AsyncClient | None = None
-    """For Twilio's REST interface; without, one is made when it is needed."""
+    """For Twilio's REST interface; by default, one is made when it is needed."""
     own_url: str | None = None
-    """The server's address on this machine, once it listens."""
+    """The server's address on this machine; None until it listens."""
     calls: dict[str, PhoneCall] = Factory(dict)
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
-    """Calls that are over and can still be asked about."""
+    """Calls that are over and can still be reported."""
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
     _chart: Call = field(factory=lambda: Call(CallContext()), init=False)
 
-    # --- life ----------------------------------------------------------------------------------------------
+    # --- life ---------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Calls can be made and taken while the block runs; none is left, and none without an outcome."""
+        """Make and take calls while the block runs. When it is left, each call is over and has an outcome."""
         async with AsyncExitStack() as stack:
             self._account = await self._open_account(stack)
             async with trio.open_nursery() as self._nursery:
@@ -110,7 +111,7 @@ class Phone:
                     self._nursery = self._account = None
 
     async def _open_account(self, stack: AsyncExitStack) -> TwilioAccount | None:
-        """The Twilio account, if there is one; its SDK is loaded only then."""
+        """The Twilio account, if there is one. Twilio's SDK is loaded only then."""
         settings = self.server.settings
         if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
             return None
@@ -126,7 +127,7 @@ class Phone:
         return [call for call in self.calls.values() if call.outcome is None]
 
     async def drain(self) -> None:
-        """End all calls; returns when they are over."""
+        """End all calls, and return when they are over."""
         calls = self.unfinished()
         for call in calls:
             call.take(machine.HangUpWanted())
@@ -135,12 +136,12 @@ class Phone:
 
     @property
     def public_url(self) -> str | None:
-        """How Twilio reaches this server; a Twilio on this machine (the simulators) does so directly."""
+        """The URL at which Twilio reaches this server. A simulated Twilio on this machine needs none."""
         settings = self.server.settings
         here = is_loopback(urlsplit(settings.twilio_base_url).hostname or "")
         return settings.twilio_public_url or (self.own_url if here else None)
 
-    # --- outbound ------------------------------------------------------------------------------------------
+    # --- outbound -----------------------------------------------------------------------------------------
 
     def dial(self, to: str, options: CallOptions, *, machine_detection: bool | None = None) -> PhoneCall:
         """Make a call. Raises `CannotDial`."""
@@ -182,7 +183,7 @@ class Phone:
         """As `Carrier.transfer`."""
         assert self._account is not None
         assert call.call_sid is not None
-        # Whoever is called is shown the caller's number, or the number of ours that the call was made from.
+        # The callee is shown the caller's number, or, of a call that we made, our number.
         ours = call.from_ if call.direction is Direction.OUTBOUND else None
         return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
 
@@ -191,12 +192,12 @@ class Phone:
         assert self._account is not None
         return await self._account.hang_up(call_sid)
 
-    # --- what Twilio asks ----------------------------------------------------------------------------------
+    # --- Twilio's webhooks --------------------------------------------------------------------------------
 
     def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
-        """TwiML for a call that is put through; `url` is what Twilio has asked. Raises `OptionError`."""
+        """TwiML for a call that comes in or was answered; `url` was requested. Raises `OptionError`."""
         call_sid = form.get("CallSid", "")
-        call = self._asked_about(form, query)
+        call = self._call_of(form, query)
         if call is None and "call" not in query:
             options = read_options(query)
             reason = self.server.no_room(self._promised())
@@ -215,8 +216,8 @@ class Phone:
         return twiml.connect_stream(_media_url(url), {TOKEN: self._tokens.issue(call, call_sid)})
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
-        """Twilio says how a call goes, or who has answered it."""
-        call = self._asked_about(form, query)
+        """Handle Twilio's report of a call's status, or of who answered it."""
+        call = self._call_of(form, query)
         if call is None:
             self.server.counts["unknown calls"] += 1
             return
@@ -225,19 +226,19 @@ class Phone:
             call.take(machine.MachineAnswered())
         call.carrier_says(form.get("CallStatus", ""))
 
-    def _asked_about(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
+    def _call_of(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
         if "call" in query:
             call = self.calls.get(query["call"])
             return call if call is not None and call.call_sid in (None, form.get("CallSid")) else None
         sid = form.get("CallSid")
         return next((each for each in reversed(self.calls.values()) if sid and each.call_sid == sid), None)
 
-    # --- media streams -------------------------------------------------------------------------------------
+    # --- media streams ------------------------------------------------------------------------------------
 
     async def serve_stream(
         self, request: WebSocketRequest, connection: WebSocketConnection, *, local: bool
     ) -> None:
-        """One media stream, from its first message to its close. `local`: a program on this machine asks."""
+        """Serve one media stream from its first message to its close. `local`: it comes from this machine."""
         del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
@@ -264,20 +265,20 @@ class Phone:
             started,
             options if call is None else options.over(call.options),
             self.server.settings.stt_language,
-            of_a_call=call is not None,
+            has_call=call is not None,
         )
-        hold = partial(self.server.hold, connection, session)
+        run = partial(self.server.run_session, connection, session)
         with bind_session(session.session_id):
             if call is None:
-                await hold()
-                # No call that anybody could be handed over in.
+                await run()
+                # Without a call, nobody can be handed over: the stream may still be open.
                 with trio.move_on_after(CLOSE_HANDSHAKE_S):
                     await connection.aclose(CloseCode.NORMAL)
-            elif not await call.converse(session, hold):
+            elif not await call.converse(session, run):
                 raise StreamRefused("the call is over")
 
     def _admitted(self, started: Started, local: bool) -> PhoneCall | None:
-        """The call that this is the stream of; None for one without a call, from this machine."""
+        """The call of the stream; None for a stream without a call, which must come from this machine."""
         token = started.parameters.get(TOKEN)
         if token is None:
             if local and self.server.settings.twilio_open_streams:
@@ -288,7 +289,7 @@ class Phone:
             raise StreamRefused("its token is unknown, used, too old or another call's")
         return call
 
-    # --- the calls -----------------------------------------------------------------------------------------
+    # --- the calls ----------------------------------------------------------------------------------------
 
     def _new_call(
         self, direction: Direction, to: str, from_: str, options: CallOptions, detects: bool
@@ -304,7 +305,7 @@ class Phone:
             self,
             self._nursery,
             self._chart,
-            self._is_over,
+            self._on_call_over,
             self.server.settings.twilio_transfer_to or "",
         )
         self.calls[call.call_id] = call
@@ -312,10 +313,10 @@ class Phone:
         return call
 
     def _promised(self) -> int:
-        """Calls that will want a session, and have none yet."""
+        """The number of calls that will need a session and have none yet."""
         return sum(call.session_id is None for call in self.unfinished())
 
-    def _is_over(self, call: PhoneCall) -> None:
+    def _on_call_over(self, call: PhoneCall) -> None:
         assert call.outcome is not None
         self.server.counts[f"calls {call.outcome.value}"] += 1
         finished = [each.call_id for each in self.calls.values() if each.outcome is not None]
@@ -324,14 +325,14 @@ class Phone:
 
 
 def _media_url(url: str) -> str:
-    """The media stream's address, by the address that Twilio has reached us at."""
+    """The media stream's URL, on the host at which Twilio reached us."""
     parts = urlsplit(url)
     path = parts.path.removesuffix(VOICE_PATH) + MEDIA_PATH
     return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
 
 
 async def _read_start(connection: WebSocketConnection) -> Started:
-    """What the stream is about. Raises `StreamRefused` or `ProtocolError` if it does not say so."""
+    """The stream's start message. Raises `StreamRefused` or `ProtocolError` if there is none."""
     try:
         message = read_stream_message(await connection.get_message())
         if isinstance(message, Connected):

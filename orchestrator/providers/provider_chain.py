@@ -1,4 +1,4 @@
-"""The providers that a conversation uses: for each role one or several, in order of preference."""
+"""The provider chains of a process: for each role one or more providers, in order of preference."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Provider = SpeechToText | LanguageModel | TextToSpeech
 
 @frozen
 class Providers:
-    """What listens, thinks and speaks. Shared by all conversations of a process."""
+    """Speech to text, language models, text to speech and local models. Shared by all conversations."""
 
     stt: tuple[SpeechToText, ...]
     llm: tuple[LanguageModel, ...]
     tts: tuple[TextToSpeech, ...]
     voice_activity: VoiceActivity
     turn_model: TurnModel | None = None
-    """Hears whether a caller who pauses has finished, if there is one."""
+    """Scores whether a caller who pauses has finished; None if there is no such model."""
 
     def of(self, role: Role) -> tuple[Provider, ...]:
-        """Those of a role; facts and effects name each by its place here."""
+        """The providers of a role. Facts and effects name each one by its index here."""
         by_role: dict[Role, tuple[Provider, ...]] = {
             Role.STT: self.stt,
             Role.LLM: self.llm,
@@ -38,6 +38,6 @@ class Providers:
         return by_role[role]
 
     def for_telephones(self) -> Providers:
-        """The same, each at its place: those that can hear a telephone's audio as it is do so."""
+        """The same providers; those that can take a telephone's audio without resampling do so."""
         stt = (each.for_telephones() if isinstance(each, HearsTelephones) else each for each in self.stt)
         return evolve(self, stt=tuple(stt))

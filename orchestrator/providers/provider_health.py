@@ -1,6 +1,7 @@
-"""What the process knows about its providers: a breaker for each, the probes it asks for, and who is told.
+"""The health of the providers: a circuit breaker for each, the probes that it asks for, and notifications.
 
-Calls report what they see (`failed`, `answered`) and read what is known (`down`); none of it ever blocks.
+Conversations report failures and answers (`failed`, `answered`) and read which providers are down (`down`).
+None of these methods blocks.
 """
 
 from __future__ import annotations
@@ -37,35 +38,34 @@ log = structlog.get_logger(__name__)
 
 DOWN = "OPEN"
 USABLE = ("CLOSED", "SUSPECT")
-"""Rooms of the breaker."""
+"""States of the breaker."""
 
 
 @define(eq=False)
 class _Watched:
-    """One provider with its breaker."""
+    """One provider and its breaker."""
 
     role: Role
     place: int
-    """In the order of preference."""
+    """Its index in the order of preference."""
     provider: Provider
     driver: Driver[BreakerContext]
     deadline: tuple[int, float] | None = None
-    """The armed one: its number, and when it passes in seconds of Trio's clock."""
-    first_probe: trio.Event = Factory(trio.Event)
-    """Is over."""
+    """The armed one: its number, and when it passes, in seconds of Trio's clock."""
+    first_probe_ended: trio.Event = Factory(trio.Event)
 
 
 class ProviderWatch:
     """The health of all providers of one process.
 
-    Without `run` nothing is probed, and whatever calls report, no provider counts as down.
+    Unless `run` runs, nothing is probed, and no provider counts as down, whatever conversations report.
 
     Args:
-        providers: what is watched.
+        providers: the providers to watch.
         random: draws the jitter of waits.
-        policy: the breakers'.
-        language: what speech is probed with: the language of callers who state none.
-        chart: of the breakers, shared with other watches of this thread; without, this one makes its own.
+        policy: the policy of the breakers.
+        language: the language with which speech providers are probed: that of callers who state none.
+        chart: the breakers' chart, if it is shared in this thread; by default, a new one is made.
     """
 
     def __init__(
@@ -98,23 +98,23 @@ class ProviderWatch:
         context = BreakerContext(self._policy)
         return Driver(name, chart, context, breaker.ArmBreakerDeadline, breaker.DisarmBreakerDeadline)
 
-    # --- for calls -----------------------------------------------------------------------------------------
+    # --- for conversations --------------------------------------------------------------------------------
 
     def failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        """A call could not use the provider, or could not go on with it."""
+        """A conversation could not use the provider, or could no longer use it."""
         self._take(self._watched[role][provider], breaker.ProviderFailed(failure, self._random.random()))
 
     def answered(self, role: Role, provider: int) -> None:
-        """The provider gave a call what it wants of it: a transcript, a first token, a voiced segment."""
+        """The provider did its work: it gave a transcript, a first token, a synthesized segment."""
         self._take(self._watched[role][provider], breaker.ProviderAnswered())
 
     def down(self, role: Role) -> frozenset[int]:
-        """The role's providers that are known to be down, and should not be tried."""
+        """The role's providers that are known to be down and should not be tried."""
         return frozenset(each.place for each in self._watched[role] if each.driver.room == DOWN)
 
     @contextmanager
     def listening(self, emit: Emit) -> Iterator[None]:
-        """While the block runs, `emit` gets a `ProviderDown` or `ProviderRecovered` for every change."""
+        """While the block runs, call `emit` with a `ProviderDown` or `ProviderRecovered` on every change."""
         listener = _Listener(emit)
         self._listeners.add(listener)
         try:
@@ -122,10 +122,10 @@ class ProviderWatch:
         finally:
             self._listeners.remove(listener)
 
-    # --- for whoever runs the server -----------------------------------------------------------------------
+    # --- for the server -----------------------------------------------------------------------------------
 
     def usable(self, role: Role) -> bool:
-        """Whether a provider of the role is known to work, or at least to have worked until lately."""
+        """Whether a provider of the role is known to work, or did until recently."""
         return any(each.driver.room in USABLE for each in self._watched[role])
 
     async def until_usable(self) -> None:
@@ -153,10 +153,10 @@ class ProviderWatch:
         }
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Probe what is not known to work, until cancelled; nothing outlives this.
+        """Probe the providers that are not known to work, until cancelled. No task outlives this.
 
-        Reports as started when every provider was probed once, which takes a probe's longest time at most:
-        by then whatever SDKs make on first use (clients, TLS contexts, name look-ups) is made.
+        Reports as started when every provider was probed once, after one probe timeout at most. By then the
+        SDKs have made what they make on first use (clients, TLS contexts, name look-ups).
         """
         async with trio.open_nursery() as self._nursery:
             try:
@@ -166,13 +166,13 @@ class ProviderWatch:
                 self._nursery.start_soon(self._keep_time, every)
                 with trio.move_on_after(self._policy.probe_timeout_ms / 1000):
                     for each in every:
-                        await each.first_probe.wait()
+                        await each.first_probe_ended.wait()
                 task_status.started()
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
 
-    # --- the breakers --------------------------------------------------------------------------------------
+    # --- the breakers -------------------------------------------------------------------------------------
 
     def _take(self, watched: _Watched, fact: Fact) -> None:
         step = watched.driver.handle(_at(fact))
@@ -191,13 +191,13 @@ class ProviderWatch:
                     self._nursery.start_soon(self._probe, watched, number)
             case breaker.NotifyDown():
                 self._log(watched, "provider is down")
-                self._tell(ProviderDown(watched.role, watched.place))
+                self._notify_listeners(ProviderDown(watched.role, watched.place))
             case breaker.NotifyRecovered():
                 self._log(watched, "provider works")
                 self._recovered.wake_all()
-                self._tell(ProviderRecovered(watched.role, watched.place))
+                self._notify_listeners(ProviderRecovered(watched.role, watched.place))
 
-    def _tell(self, fact: Fact) -> None:
+    def _notify_listeners(self, fact: Fact) -> None:
         for listener in tuple(self._listeners):
             listener.emit(fact)
 
@@ -213,10 +213,10 @@ class ProviderWatch:
                     number, watched.deadline = watched.deadline[0], None
                     self._take(watched, breaker.BreakerDeadlinePassed(number))
 
-    # --- probes --------------------------------------------------------------------------------------------
+    # --- probes -------------------------------------------------------------------------------------------
 
     async def _probe(self, watched: _Watched, number: int) -> None:
-        """Find out whether the provider can be reached and takes us. Whatever goes wrong is an answer."""
+        """Find out whether the provider can be reached and accepts us. Any error counts as an answer."""
         failure = await self._failure_of(watched)
         if failure is None:
             self._take(watched, breaker.ProbeSucceeded(number))
@@ -229,7 +229,7 @@ class ProviderWatch:
                 error_class=failure.error_class.value,
             )
             self._take(watched, breaker.ProbeFailed(number, failure, self._random.random()))
-        watched.first_probe.set()
+        watched.first_probe_ended.set()
 
     async def _failure_of(self, watched: _Watched) -> ProviderFailure | None:
         timeout_s = self._policy.probe_timeout_ms / 1000
@@ -253,11 +253,11 @@ class ProviderWatch:
         return None
 
     async def _use(self, watched: _Watched, usable: trio.Event) -> None:
-        """As much as a call does before it needs the provider. Closing is in the time, too, but may fail."""
+        """Do what a conversation does first with the provider. The time to close counts, too."""
         match watched.role:
             case Role.STT:
                 stt = cast(SpeechToText, watched.provider)
-                async with stt.open(_nobody_listens, self._language):
+                async with stt.open(_ignore, self._language):
                     usable.set()
             case Role.LLM:
                 await cast(LanguageModel, watched.provider).check()
@@ -271,7 +271,7 @@ class ProviderWatch:
 
 @define(eq=False)
 class _Listener:
-    """A conversation that wants to know."""
+    """A conversation that is notified of changes."""
 
     emit: Emit
 
@@ -284,5 +284,5 @@ def _passes_at(watched: _Watched) -> float:
     return math.inf if watched.deadline is None else watched.deadline[1]
 
 
-def _nobody_listens(fact: Fact) -> None:
-    """A probe sends no audio, so nothing it hears means anything."""
+def _ignore(fact: Fact) -> None:
+    """A probe sends no audio, so that its transcripts mean nothing."""

@@ -1,4 +1,4 @@
-"""Chooses and opens the providers that the settings ask for: one set a process, shared by all its calls."""
+"""Chooses and opens the providers that the settings ask for: once per process, for all conversations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import structlog
 import trio
 from pydantic import SecretStr
 
-from adapters.at_most import at_most
 from adapters.embedded import models
 from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.link_limit import with_link_limit
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
@@ -26,11 +26,11 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 SMOKE_TEST = "smoke-test"
-"""How `/health` names a brain that nobody should judge this server by."""
+"""The name, in `/health`, of the embedded default model, by which this server should not be judged."""
 
 
 def brain(settings: Settings) -> str:
-    """Which language model is the first choice: `smoke-test` for the embedded default, else its name."""
+    """The name of the preferred language model; `smoke-test` for the embedded default."""
     if settings.llm_choice.first != LOCAL and settings.llm_endpoint is not None:
         return settings.llm_endpoint.model
     return settings.local_llm_path.name if settings.local_llm_path else SMOKE_TEST
@@ -38,14 +38,14 @@ def brain(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
-    """Load what is embedded and prepare what is not; closes everything when the block is left.
+    """Load the embedded providers and prepare the others; closes all of them when the block is left.
 
-    Raises `ModelsError` when a model file is missing (nothing is ever downloaded here), `SettingsError` when
-    TURN_MODEL names none that can be used, and `UnknownSdkError` when a vendor's SDK is another one than the
-    adapter knows. No vendor is asked for anything yet.
+    Raises `ModelsError` if a model file is missing (nothing is ever downloaded here), `SettingsError` if
+    TURN_MODEL is not a usable model, and `UnknownSdkError` if the version of a vendor's SDK is not one that
+    the adapter knows. No vendor is contacted yet.
     """
     for choice in settings.choices:
-        _tell(choice)
+        _log_choice(choice)
     async with AsyncExitStack() as stack:
         yield Providers(
             turn_model=await _turn_model(settings),
@@ -56,7 +56,7 @@ async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
         )
 
 
-def _tell(choice: Choice) -> None:
+def _log_choice(choice: Choice) -> None:
     log.info("providers", role=choice.role.value, providers=choice.names)
     for name, setting in choice.lacking.items():
         log.warning("provider left out", role=choice.role.value, provider=name, not_set=setting)
@@ -69,16 +69,16 @@ async def _timed(what: str, load: Callable[[], T]) -> T:
     return loaded
 
 
-# The embedded models' packages are an extra, and vendors' SDKs take long to load: each is imported only where
-# it is used, in the worker thread.
+# The embedded models' packages are an optional extra, and vendors' SDKs take long to load: each is imported
+# only where it is used, in the worker thread.
 
 
 async def _speech_to_text(name: str, settings: Settings) -> SpeechToText:
     flux = name == FLUX or (name != LOCAL and settings.stt_model == FLUX)
     load = _embedded_speech_to_text if name == LOCAL else _flux if flux else _nova
     provider = await _timed("speech to text", lambda: load(settings))
-    stands_in = name == LOCAL and settings.stt_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if stands_in else provider
+    is_fallback = name == LOCAL and settings.stt_choice.first != LOCAL
+    return with_link_limit(provider, settings.local_max_calls) if is_fallback else provider
 
 
 def _nova(settings: Settings) -> SpeechToText:
@@ -107,8 +107,8 @@ def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
 async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
     load = _embedded_text_to_speech if name == LOCAL else _cartesia
     provider = await _timed("text to speech", lambda: load(settings))
-    stands_in = name == LOCAL and settings.tts_choice.first != LOCAL
-    return at_most(provider, settings.local_max_calls) if stands_in else provider
+    is_fallback = name == LOCAL and settings.tts_choice.first != LOCAL
+    return with_link_limit(provider, settings.local_max_calls) if is_fallback else provider
 
 
 def _cartesia(settings: Settings) -> TextToSpeech:

@@ -1,4 +1,4 @@
-"""The server: one port, and every connection's conversation in a nursery of its own."""
+"""The server: accepts connections on one port, and runs sessions, the telephone and the HTTP application."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import trio
 from attrs import Factory, define, frozen
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
 from trio_websocket import (
     ConnectionClosed,
@@ -31,18 +27,21 @@ from wsproto.utilities import LocalProtocolError
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role
 from machines.system import Charts
+from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
+from orchestrator.ids import new_id
 from orchestrator.journal.writer import Journals, check_directory, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.phone.routes import phone_routes
-from orchestrator.phone.telephone import MEDIA_PATH, Phone
+from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
-from orchestrator.server import port, web
+from orchestrator.server import request_head, web
+from orchestrator.server.asgi import serve_request
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
-from orchestrator.sessions.held_session import Means, ServedSession, SessionState, epoch_ms, new_id
 from orchestrator.sessions.local_peer import is_local
+from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
 from orchestrator.settings.settings import Settings
@@ -58,50 +57,49 @@ log = structlog.get_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
 ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
-"""Serves an accepted WebSocket until it is over."""
+"""Serves an accepted WebSocket until it is closed."""
 MESSAGE_QUEUE = 64
-"""Messages that trio-websocket reads ahead, so that pings are answered while one is being handled."""
+"""Messages that trio-websocket reads ahead, so that it answers pings while one is being handled."""
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
-"""What the kernel may hold for one client: audio in there cannot be taken back when the caller interrupts."""
+"""The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 BACKLOG = 512
 
 
 @define(eq=False)
 class Server:
-    """The conversations of one process."""
+    """Serves all connections of one process."""
 
     settings: Settings
     providers: Providers | None = None
-    """None as long as they are being loaded."""
+    """None while they are being loaded."""
     watch: ProviderWatch | None = None
-    """Knows which of them work."""
+    """Knows which of the providers work."""
     ready: bool = False
-    """It takes calls: the providers were loaded, and every role had one that works."""
+    """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
     counts: Counter[str] = Factory(Counter)
-    """Over all ended sessions."""
+    """Counts over all ended sessions, and of the server itself."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
-    phone: Phone = Factory(lambda self: Phone(self), takes_self=True)
+    phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(
         lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
     )
     _session_over: Signal = Factory(Signal)
-    _calls: set[trio.CancelScope] = Factory(set)
-    """Of the running conversations."""
+    _session_scopes: set[trio.CancelScope] = Factory(set)
 
     @asynccontextmanager
     async def taking_calls(
         self, providers: Providers, watch: ProviderWatch | None = None
     ) -> AsyncIterator[None]:
-        """Take calls while the block runs; calls that still run when it is left are cancelled.
+        """Let sessions begin while the block runs. Those that still run when it is left are cancelled.
 
-        The block begins when the server is ready: with a `watch`, when it has probed all providers and each
-        role has a usable one, however long that takes.
+        The block begins when the server is ready. With a `watch`, that is when all providers were probed and
+        each role has a usable one, however long that takes.
         """
         self.providers, self.watch = providers, watch
         async with trio.open_nursery() as nursery:
@@ -116,16 +114,16 @@ class Server:
                     yield
                 finally:
                     self.ready = False
-                    # The connections are served elsewhere, and what they use goes with the block.
-                    for call in self._calls:
-                        call.cancel()
+                    # The sessions run in other tasks, and use what is closed with this block.
+                    for scope in self._session_scopes:
+                        scope.cancel()
                     with trio.CancelScope(shield=True):
                         await self._all_over()
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
     async def _keeping_journals(self) -> AsyncIterator[None]:
-        """Within the block, calls are journalled if the settings say where."""
+        """Keep journals of the sessions in the block, if the settings name a directory."""
         directory = self.settings.journal_dir
         if directory is None:
             yield
@@ -135,7 +133,7 @@ class Server:
             yield
 
     def waiting(self) -> str | None:
-        """What must happen before a call is taken, in words; None when nothing must."""
+        """What the server waits for before sessions may begin, in words; None if it is ready."""
         if self.draining:
             return "the server is stopping"
         if self.ready:
@@ -152,13 +150,13 @@ class Server:
 
     @property
     def capacity(self) -> int:
-        """Conversations at once."""
+        """How many sessions may run at once."""
         return self.settings.capacity
 
-    # --- connections ---------------------------------------------------------------------------------------
+    # --- connections --------------------------------------------------------------------------------------
 
     async def handle(self, stream: trio.SocketStream) -> None:
-        """One TCP connection, from its first byte to its close. Nothing of it can disturb another."""
+        """Serve one TCP connection from its first byte to its close. Its errors do not affect others."""
         async with stream:
             try:
                 await self._route(stream)
@@ -170,38 +168,31 @@ class Server:
     async def _route(self, stream: trio.SocketStream) -> None:
         try:
             await self._dispatch(stream)
-        except port.HeadError as error:
+        except request_head.RequestError as error:
             log.info("bad request", status=error.status, error=str(error))
-            await port.refuse(stream, error)
+            await request_head.refuse(stream, error)
 
     async def _dispatch(self, stream: trio.SocketStream) -> None:
-        head = await port.read_head(stream)
+        head = await request_head.read_head(stream)
         if head is None:
             return
-        replayed = port.ReplayedStream(stream, head.received)
-        if head.kind is port.Kind.HTTP:
-            await self._serve_http(replayed)
+        replayed = request_head.ReplayedStream(stream, head.received)
+        if head.kind is request_head.Kind.HTTP:
+            await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
             await self._serve_websocket(replayed, self._converse)
         elif head.path == MEDIA_PATH:
-            local = is_local(port.peer_of(replayed), head.headers)
+            local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
             await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
-            raise port.HeadError(400, f"there is no WebSocket at {head.path}, only at {paths}")
+            raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
-    async def _serve_http(self, stream: port.ReplayedStream) -> None:
-        config = HypercornConfig()
-        config.include_server_header = False
-        app = cast(Any, ASGIWrapper(cast(Any, self._app)))
-        # TCPServer asks of the stream what ReplayedStream has.
-        await TCPServer(app, config, WorkerContext(None), cast(Any, {}), cast(Any, stream)).run()
-
-    async def _serve_websocket(self, stream: port.ReplayedStream, serve: ServeSocket) -> None:
+    async def _serve_websocket(self, stream: request_head.ReplayedStream, serve: ServeSocket) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             async with trio.open_nursery() as nursery:
-                with trio.fail_after(port.HEAD_TIMEOUT_S):
+                with trio.fail_after(request_head.HEAD_TIMEOUT_S):
                     request = await wrap_server_stream(
                         nursery, stream, MESSAGE_QUEUE, MAX_MESSAGE_BYTES, RECEIVE_BYTES
                     )
@@ -214,10 +205,10 @@ class Server:
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
         except* LocalProtocolError:
-            # trio-websocket wants to answer a frame that came after our close.
+            # trio-websocket tries to answer a frame that came after we closed.
             log.debug("a frame came too late")
 
-    # --- conversations -------------------------------------------------------------------------------------
+    # --- sessions -----------------------------------------------------------------------------------------
 
     async def _converse(self, request: WebSocketRequest, connection: WebSocketConnection) -> None:
         offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
@@ -234,33 +225,33 @@ class Server:
             elif self.providers is None or not self.ready:
                 await self._turn_away_early(connection, session)
             else:
-                await self.hold(connection, session)
+                await self.run_session(connection, session)
 
     @property
     def session_settings(self) -> SessionSettings:
-        """What sessions need of the settings."""
+        """The settings of sessions."""
         return session_settings(self.settings)
 
     def no_room(self, promised: int = 0) -> str | None:
-        """Why no call can be taken now, in words; None if one can. So many more are `promised` room."""
+        """As `PhoneServer.no_room`."""
         if len(self.sessions) + promised >= self.capacity:
             return "all lines are busy"
         return self.waiting()
 
-    async def hold(self, connection: WebSocketConnection, session: ServedSession) -> None:
-        """Run a session until it is over; there must be room for it."""
+    async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
+        """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
         log.info("session begins", kind=session.kind, sessions=len(self.sessions))
         try:
-            with trio.CancelScope() as call:
-                self._calls.add(call)
-                await session.run(Means(self.providers, self._charts, self.watch, self._journals))
+            with trio.CancelScope() as scope:
+                self._session_scopes.add(scope)
+                await session.run(SharedResources(self.providers, self._charts, self.watch, self._journals))
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
         finally:
-            self._calls.discard(call)
+            self._session_scopes.discard(scope)
             self.sessions.discard(session)
             self._session_over.wake_all()
             self.counts.update(session.counts)
@@ -268,13 +259,13 @@ class Server:
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
 
     async def _turn_away_early(self, connection: WebSocketConnection, session: Session) -> None:
-        """Tell a client that came before the server is ready."""
+        """Tell a client that the server is not ready yet, and close."""
         log.info("not ready", waiting=self.waiting())
         await self._refuse(connection, session, "the server is starting, please try again in a moment")
         await _close(connection, CloseCode.TRY_AGAIN_LATER, "starting")
 
     async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
-        """Tell a client that there is no room, in words that it shows, and close."""
+        """Tell a client that there is no room, in words for its user, and close."""
         log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
         busy = SystemBusy(len(self.sessions), self.capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
@@ -285,7 +276,7 @@ class Server:
     async def _refuse(
         self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
     ) -> None:
-        """Send `frame`, or where there is none an error with these words."""
+        """Send `frame`, or, if it is None, an error with this message."""
         self.counts["turned away"] += 1
         if frame is None:
             error = ConnectionFailure(message)
@@ -294,10 +285,10 @@ class Server:
             if frame is not None:
                 await connection.send_message(frame)
 
-    # --- health --------------------------------------------------------------------------------------------
+    # --- health -------------------------------------------------------------------------------------------
 
     def health(self) -> dict[str, Any]:
-        """The body of `/health`: the reference server's fields, and ours."""
+        """The body of `/health`: the fields of the reference server, and ours."""
         ages = [trio.current_time() - session.started_at for session in self.sessions]
         states = Counter(session.state for session in self.sessions)
         return {
@@ -323,10 +314,10 @@ class Server:
             "counts": dict(sorted(self.counts.items())),
         }
 
-    # --- the end -------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """End all conversations; returns when they are over."""
+        """End all sessions and telephone calls, and return when they are over."""
         self.draining = True
         log.info("draining", sessions=len(self.sessions))
         for session in self.sessions:
@@ -345,12 +336,11 @@ def _first_choices(providers: Providers) -> dict[str, str]:
 
 
 async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
-    """Load the providers and serve until SIGTERM, SIGINT or cancellation; signals drain within the budget.
+    """Load the providers and serve until SIGTERM, SIGINT or cancellation. Signals drain within the budget.
 
-    The port answers at once; calls are taken, and the port is announced, when the server is ready. Raises
-    `JournalError` when journals cannot be written where they should, `ModelsError` when a model file is
-    missing, `SettingsError` when TURN_MODEL is no turn model, and `OSError` when the address cannot be
-    listened on.
+    The port answers at once. When the server is ready, sessions may begin and `announce` is called with the
+    port. Raises `JournalError` if journals cannot be written, `ModelsError` if a model file is missing,
+    `SettingsError` if TURN_MODEL is not a usable model, and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
@@ -374,13 +364,13 @@ async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
 
 
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
-    """Listen where the settings say. Raises `OSError` when that is not possible."""
+    """Listen on the address of the settings. Raises `OSError` if that is impossible."""
     return await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
 
 
 @frozen
 class Bound:
-    """A server that listens, and the port it listens on."""
+    """A server and the port on which it listens."""
 
     server: Server
     port: int
@@ -395,7 +385,7 @@ async def serve_with(
 ) -> None:
     """Serve on these listeners, with these providers, until cancelled.
 
-    Reports when it listens; without a `watch`, it is ready by then.
+    Reports as started when it listens. Without a `watch`, it is ready by then.
     """
     server = Server(settings)
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""What the port serves over HTTP: the page, the state diagram, `/health` and `/ready`."""
+"""The HTTP application: the page, the state diagram, `/health` and `/ready`."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # An upgrade as the second request of a kept-alive connection would not be seen by the port.
-    "connection": "close",
 }
 
-NEWS_HEADERS = {"cache-control": "no-store", "access-control-allow-origin": "*"}
-"""For answers that are true at this moment only."""
+UNCACHED = {"cache-control": "no-store", "access-control-allow-origin": "*"}
+"""Headers of answers that are true only at this moment."""
 
 Health = Callable[[], dict[str, Any]]
-"""Makes the body of `/health`."""
+"""Returns the body of `/health`."""
 Waiting = Callable[[], str | None]
-"""Says why `/ready` says no: what the server waits for; None when it takes calls."""
+"""Returns what the server waits for, as `/ready` reports it; None when it takes calls."""
 
 
 def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ()) -> Starlette:
-    """The HTTP application, which serves `others` too."""
+    """Make the HTTP application, which also serves `others`."""
     page = str(PAGE)
     drawing = _drawing()
 
@@ -46,13 +44,13 @@ def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ())
         return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
 
     async def report_health(request: Request) -> Response:
-        return JSONResponse(health(), headers=NEWS_HEADERS)
+        return JSONResponse(health(), headers=UNCACHED)
 
     async def report_readiness(request: Request) -> Response:
         reason = waiting()
         if reason is None:
-            return JSONResponse({"ready": True}, headers=NEWS_HEADERS)
-        return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=NEWS_HEADERS)
+            return JSONResponse({"ready": True}, headers=UNCACHED)
+        return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=UNCACHED)
 
     async def diagram(request: Request) -> Response:
         return Response(drawing, media_type="image/svg+xml")
@@ -72,7 +70,7 @@ def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ())
 
 @functools.cache
 def _drawing() -> str:
-    """Drawn once a process: the machine is the same for every server."""
+    """The state diagram, drawn once per process: the machine is the same for every server."""
     return svg_of_conversation()
 
 

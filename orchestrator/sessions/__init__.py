@@ -1,1 +1,1 @@
-"""WebSocket clients: one connection is one conversation."""
+"""Sessions of WebSocket clients: one connection is one conversation."""

@@ -1,6 +1,6 @@
-"""The WebSocket of one conversation, whatever is spoken over it: frames, signs of life, limits and the close.
+"""The WebSocket of one conversation: frames in and out, pings, idle and age limits, and the close.
 
-What the frames mean is for sessions to know: `session.py` for clients, `media_stream.py` for telephones.
+What the frames mean is known to the sessions: `session.py` for clients, `media_stream.py` for telephones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PONG_TIMEOUT_S = 20
 CLOSE_HANDSHAKE_S = 1
 
 TakeFrame = Callable[[bytes | str], Awaitable[None]]
-"""Handles one message of the peer; the next is read when it returns."""
+"""Handles one message of the peer. The next one is read when it returns."""
 
 
 class CloseCode(enum.IntEnum):
@@ -58,8 +58,8 @@ CLOSE_CODES = {
 class CallSocket:
     """A socket that is read strictly in order and written from a bounded queue; `run` it.
 
-    Why the conversation must end (the peer closed, fell silent or does not read; a limit was reached) is said
-    to `hang_up`, once or more.
+    It calls `hang_up` when the conversation must end: the peer closed, is silent or does not read, or a limit
+    was reached. `hang_up` may be called more than once.
     """
 
     socket: WebSocketConnection
@@ -68,12 +68,12 @@ class CallSocket:
     max_duration_s: float
     started_at: float = Factory(trio.current_time)
     gone: bool = field(default=False, init=False)
-    """The socket is dead: nothing more can be said."""
+    """The socket is closed or broken: nothing more can be sent."""
     _outbox: Outbox = field(factory=Outbox, init=False)
     _last_activity: float = field(factory=trio.current_time, init=False)
 
     async def run(self, take: TakeFrame) -> None:
-        """Serve the socket until cancelled; `take` gets the peer's messages."""
+        """Serve the socket until cancelled; `take` handles the peer's messages."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
             nursery.start_soon(self._read, take)
@@ -81,32 +81,32 @@ class CallSocket:
             nursery.start_soon(self._watch_limits)
 
     def note_activity(self) -> None:
-        """The call is not idle: somebody speaks."""
+        """Restart the idle limit: one of the two sides does something."""
         self._last_activity = trio.current_time()
 
     def send(self, data: bytes | str, utterance: int | None = None) -> None:
-        """Queue a message, if the socket lives; with an `utterance`, `drop_audio` may take it back."""
+        """Queue a message, unless the socket is gone. `drop_audio` can remove one with an `utterance`."""
         if not self.gone:
             self._outbox.put(Frame(data, utterance))
 
     def drop_audio(self, utterance: int) -> None:
-        """Forget the messages of an answer that were not sent yet."""
+        """Remove the messages of an answer that were not sent yet."""
         self._outbox.drop_audio(utterance)
 
     async def discard(self) -> None:
-        """Take what the peer still sends, and do nothing with it; returns when it has closed."""
+        """Read and ignore what the peer still sends, until it closes."""
         with suppress(ConnectionClosed):
             while True:
                 await self.socket.get_message()
 
     async def flush(self) -> None:
-        """Return when what waits to be sent was sent, or takes too long."""
+        """Return when all queued messages were sent, or after `FLUSH_TIMEOUT_S`."""
         if not self.gone:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 await self._outbox.flushed()
 
     async def close(self, reason: EndReason) -> None:
-        """Send what waits to be sent, then close with the code for `reason`."""
+        """Send the queued messages, then close with the code for `reason`."""
         if self.gone:
             return
         await self.flush()
@@ -114,7 +114,7 @@ class CallSocket:
             await self.socket.aclose(CLOSE_CODES[reason], reason.value)
 
     async def _read(self, take: TakeFrame) -> None:
-        """Messages until the socket closes."""
+        """Handle messages until the socket closes."""
         try:
             while True:
                 frame = await self.socket.get_message()
@@ -128,7 +128,7 @@ class CallSocket:
             self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
 
     async def _write(self) -> None:
-        """Frames out, one after the other; a send is never cancelled while the socket lives."""
+        """Send frames one after the other. A send is never cancelled while the socket is open."""
         try:
             await self._outbox.send_each(lambda frame: self.socket.send_message(frame.data))
         except Stalled as stalled:
@@ -139,7 +139,7 @@ class CallSocket:
             self.gone = True
 
     async def _ping(self) -> None:
-        """A half-open connection is found by a missing pong."""
+        """Detect a half-open connection by a missing pong."""
         try:
             while True:
                 await trio.sleep(PING_INTERVAL_S)
@@ -150,10 +150,10 @@ class CallSocket:
                     self.gone = True
                     self.hang_up(EndReason.CALLER_DISCONNECTED)
         except ConnectionClosed:
-            return  # the reader reports it
+            return  # `_read` reports it
 
     async def _watch_limits(self) -> None:
-        """Idle and age limits run the same teardown as any hang-up."""
+        """Hang up when the idle or age limit is reached."""
         await watch_limits(
             self.hang_up,
             lambda: self._last_activity,

@@ -1,4 +1,4 @@
-"""From the machine's effects to what the protocol says to a client."""
+"""Which messages a client is sent for each effect of the machine."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ from protocol import (
 
 
 @frozen
-class CheckedStep:
-    """What the translation needs beside the effect."""
+class MessageContext:
+    """What the messages contain beside the effect."""
 
     timestamp: float
     """Ms since the Unix epoch."""
     utterance_id: str | None
-    """The wire's id of the answer the effect is about."""
+    """The wire's id of the answer that the effect is about."""
     turn: int
     generation: int
-    room: str = ""
-    """The state that the conversation is in."""
+    state: str = ""
+    """The state of the conversation."""
     substate: str = ""
     provider: str = ""
-    """The name of the provider that a link's news are about."""
+    """Of `NotifyLink`: the name of the provider."""
 
 
-def payloads_of(effect: Effect, moment: CheckedStep) -> list[Payload]:
-    """What a client is told because of a `Notify...` effect; nothing for one that is an error."""
+def payloads_of(effect: Effect, context: MessageContext) -> list[Payload]:
+    """The messages for a `Notify...` effect; none for an error (see `error_of`)."""
     match effect:
         case do.NotifyState():
-            return _state(effect, moment)
+            return _state(effect, context)
         case do.NotifyLink():
-            return [_link(effect, moment)]
+            return [_link(effect, context)]
         case do.NotifyTranscript():
             duration = effect.speech_ms if effect.is_final else None
             return [TranscriptResult(effect.text, effect.confidence, effect.is_final, duration, effect.turn)]
         case do.NotifyAnswerStarted(generation=generation):
-            return [ConversationResponseStart(moment.timestamp, generation)]
+            return [ConversationResponseStart(context.timestamp, generation)]
         case do.NotifySegment(generation=generation, segment=segment, text=text, gap=gap):
             return [ConversationResponseToken(gap + text, segment, generation)]
         case do.NotifyAnswerEnded(
@@ -65,13 +65,15 @@ def payloads_of(effect: Effect, moment: CheckedStep) -> list[Payload]:
             return [ConversationResponseComplete(text, segments, duration_ms, generation, latency)]
         case do.NotifyInterrupted(heard=heard, unheard=unheard, heard_ms=heard_ms):
             return [
-                ConversationStateInterrupted(heard, moment.timestamp, unheard, moment.utterance_id, heard_ms)
+                ConversationStateInterrupted(
+                    heard, context.timestamp, unheard, context.utterance_id, heard_ms
+                )
             ]
     return []
 
 
 def error_of(effect: Effect) -> ProtocolError | None:
-    """The error that a client is told because of an effect; None for one that is no error."""
+    """The error message for an effect; None if the effect is not an error."""
     match effect:
         case do.Refuse(request=request, message=message):
             return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
@@ -80,30 +82,30 @@ def error_of(effect: Effect) -> ProtocolError | None:
     return None
 
 
-def _state(effect: do.NotifyState, moment: CheckedStep) -> list[Payload]:
+def _state(effect: do.NotifyState, context: MessageContext) -> list[Payload]:
     changed = ConversationStateChanged(
         effect.source,
         effect.target,
-        moment.timestamp,
+        context.timestamp,
         effect.substate,
         effect.cause,
-        moment.turn or None,
-        moment.generation or None,
+        context.turn or None,
+        context.generation or None,
     )
     ready = effect.source == "INITIALIZING" and effect.target not in ("INITIALIZING", "ENDING")
-    return [changed, SystemReady(moment.timestamp)] if ready else [changed]
+    return [changed, SystemReady(context.timestamp)] if ready else [changed]
 
 
-def _link(effect: do.NotifyLink, moment: CheckedStep) -> Payload:
+def _link(effect: do.NotifyLink, context: MessageContext) -> Payload:
     return ConversationStateChanged(
-        moment.room,
-        moment.room,
-        moment.timestamp,
-        moment.substate,
+        context.state,
+        context.state,
+        context.timestamp,
+        context.substate,
         effect.cause,
-        moment.turn or None,
-        moment.generation or None,
-        LinkChange(effect.role.value, effect.news.value, moment.provider),
+        context.turn or None,
+        context.generation or None,
+        LinkChange(effect.role.value, effect.news.value, context.provider),
     )
 
 

@@ -1,7 +1,7 @@
-"""One WebSocket connection as one conversation: messages in become facts and audio, effects become messages.
+"""The session of a WebSocket client: its messages become facts and audio, effects become messages to it.
 
-A session is created by the server, never by a client, and is as long as its socket. It reads strictly in
-order: a request was handled by the machine before the next message is read.
+The server creates a session for each connection; it ends with the connection. Messages are read strictly in
+order: the machine has handled a request before the next message is read.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
+from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
+from orchestrator.ids import new_id
 from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
-from orchestrator.sessions.client_messages import CheckedStep, error_of, payloads_of
-from orchestrator.sessions.held_session import Means, SessionState, epoch_ms, hold, new_id
+from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
+from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from protocol import (
     DEFAULT_RATE,
@@ -58,27 +60,27 @@ from protocol import (
 log = structlog.get_logger(__name__)
 
 EARLY_MS = 10_000
-"""Audio that came before `audio.input.start` is kept up to this length, since its rate is not known yet."""
+"""This much audio is kept that comes before `audio.input.start`, which tells its rate."""
 EARLY_CHUNKS = 1000
-"""And in no more chunks than these, however small they are."""
+"""The limit on the number of its chunks."""
 EARLY_AGE_S = 3
-"""Audio older than this when the recording starts is not part of it."""
+"""Audio that is older than this when the recording starts does not belong to it."""
 
 LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
-"""The shipped client plays chunk after chunk with a gap between, so it gets few large ones; and it needs a
-moment after whatever stops its playback (reference sheet, 1.6: 50 ms was enough)."""
+"""The shipped client leaves a gap after each chunk that it plays, so it gets few and large ones. It also
+needs a moment after its playback was stopped (reference sheet, 1.6: 50 ms was enough)."""
 DEFAULT_OUTPUT_RATE = 24_000
-"""Hz, for clients of the hierarchical dialect that do not ask for another; the voices' own rate."""
+"""Hz, for clients of the hierarchical dialect that ask for no other rate; text to speech's own rate."""
 
 
 def hierarchical_pacing(rate: int) -> Pacing:
-    """Small chunks, little ahead: an interruption leaves at most 200 ms behind."""
+    """Small chunks, sent little ahead: at most 200 ms are left to play after an interruption."""
     return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
 
 
 @frozen
 class EarlyChunk:
-    """Audio that came before its rate was known."""
+    """A chunk that came before its rate was known."""
 
     audio: bytes
     at: float
@@ -86,20 +88,20 @@ class EarlyChunk:
 
 @define(eq=False)
 class Session:
-    """One client. `run` it; it is the conversation's `Caller`."""
+    """The session of one client, and the `Caller` of its conversation; `run` it."""
 
-    socket: WebSocketConnection
+    connection: WebSocketConnection
     settings: SessionSettings
     dialect: Dialect
-    offered: bool
-    """The client chose its dialect by subprotocol; otherwise its first message may."""
+    dialect_by_subprotocol: bool
+    """The client chose its dialect by subprotocol. Otherwise its messages may choose it."""
     session_id: str = Factory(new_id)
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.IDLE
     language: str = "en-US"
     voice_id: str | None = None
     counts: Counter[str] = Factory(Counter)
-    """What happened that an operator may want to know: malformed messages, refused facts, dropped bytes."""
+    """As `ServedSession.counts`."""
 
     _inbox: Inbox = Factory(Inbox)
     _audio: CallerAudio = Factory(CallerAudio)
@@ -112,61 +114,62 @@ class Session:
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
-    _room: str = "INITIALIZING"
+    _conversation_state: str = "INITIALIZING"
     _substate: str = "connecting"
-    _names: dict[Role, list[str]] = Factory(dict)
-    """Of the providers, in order of preference."""
-    _link: CallSocket = field(init=False)
+    _provider_names: dict[Role, list[str]] = Factory(dict)
+    """By role, in order of preference."""
+    _socket: CallSocket = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self._link = CallSocket(
-            self.socket, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+        self._socket = CallSocket(
+            self.connection, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
         )
 
-    # --- life ----------------------------------------------------------------------------------------------
+    # --- life ---------------------------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
-        """The dialect's name."""
+        """The name of the dialect."""
         return self.dialect.name
 
-    async def run(self, means: Means) -> None:
-        """Hold the conversation until it ends; leaves nothing behind but the closed socket's stream."""
-        self._names = means.names()
-        self._say(ConnectionAck(self.session_id))
+    async def run(self, resources: SharedResources) -> None:
+        """Run the conversation until it ends. Leaves only the closed socket behind."""
+        self._provider_names = resources.names()
+        self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
-        await hold(self, self, self._link, self._take, self._audio, self._inbox, policy, tools, means)
+        await run_conversation(
+            self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
+        )
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
 
-    # --- messages in ---------------------------------------------------------------------------------------
+    # --- messages in --------------------------------------------------------------------------------------
 
     async def _take(self, frame: bytes | str) -> None:
-        """One message: carried out, or answered with the error it deserves."""
+        """Carry out one message, or answer it with an error."""
         try:
             received = receive(frame)
         except ProtocolError as error:
-            self._adopt(dialect_of(error.wire_type))
-            self._complain(error)
+            self._adopt_dialect(dialect_of(error.wire_type))
+            self._report_error(error)
         else:
-            self._adopt(received.dialect)
+            self._adopt_dialect(received.dialect)
             await self._take_received(received)
 
     async def _take_received(self, received: Received) -> None:
         try:
             if received.session_id not in (None, self.session_id):
-                # The socket's own session is the one that counts: the shipped client goes on with its old
-                # id after a reconnection.
+                # The socket's session counts: the shipped client keeps its old id after a reconnection.
                 self.counts["wrong session ids"] += 1
             await self._act(received)
         except ProtocolError as error:
-            self._complain(error)
+            self._report_error(error)
         except Exception as bug:
             log.exception("message not handled", event_type=received.wire_type, exc_info=bug)
-            self._complain(
+            self._report_error(
                 InternalFailure(
                     f"{received.wire_type} could not be handled",
                     wire_type=received.wire_type,
@@ -175,14 +178,14 @@ class Session:
                 )
             )
 
-    def _complain(self, error: ProtocolError) -> None:
+    def _report_error(self, error: ProtocolError) -> None:
         self.counts[f"{type(error).__name__} errors"] += 1
         log.info("bad message", error=error.message, code=error.code.value)
         self._refuse(error)
 
-    def _adopt(self, dialect: Dialect | None) -> None:
-        """Answer a client in the names it uses, though it did not offer them."""
-        if not self.offered and dialect is HIERARCHICAL:
+    def _adopt_dialect(self, dialect: Dialect | None) -> None:
+        """Answer a client in the hierarchical dialect if it uses it, though not chosen by subprotocol."""
+        if not self.dialect_by_subprotocol and dialect is HIERARCHICAL:
             self.dialect = HIERARCHICAL
 
     async def _act(self, received: Received) -> None:
@@ -202,7 +205,7 @@ class Session:
             case UserUnmute():
                 self._muted = False
             case Heartbeat():
-                self._say(Heartbeat(epoch_ms()))
+                self._send(Heartbeat(epoch_ms()))
             case other:
                 log.info("feedback", payload=other)
 
@@ -220,7 +223,7 @@ class Session:
         _require_event_id(received)
 
     async def _stop_recording(self, received: Received) -> None:
-        # Audio that no start ever announced (the shipped client after a reconnection) is heard at last.
+        # After a reconnection the shipped client sends audio without a start: it is used now.
         self._take_early(0)
         self._recording = False
         self.state = SessionState.ENDED
@@ -230,18 +233,18 @@ class Session:
     def _default_mode(self) -> TurnMode:
         return self.settings.default_turn_mode if self.dialect is HIERARCHICAL else TurnMode.MANUAL
 
-    # --- audio in ------------------------------------------------------------------------------------------
+    # --- audio in -----------------------------------------------------------------------------------------
 
     async def _take_audio(self, chunk: AudioInputChunk) -> None:
         audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
         if self._recording:
-            self._hear(audio)
+            self._push_audio(audio)
         else:
             self._keep_early(audio)
-        # Reading goes on at the pace of everything else, however fast chunks come.
+        # However fast chunks come, reading them must not keep other tasks from running.
         await trio.lowlevel.checkpoint()
 
-    def _hear(self, audio: bytes) -> None:
+    def _push_audio(self, audio: bytes) -> None:
         samples, dropped = pcm_from_bytes(audio)
         self.counts["odd bytes"] += dropped
         if len(samples):
@@ -257,28 +260,28 @@ class Session:
     def _take_early(self, since: float) -> None:
         for chunk in self._early:
             if chunk.at >= since:
-                self._hear(chunk.audio)
+                self._push_audio(chunk.audio)
         self._early.clear()
         self._early_bytes = 0
 
-    # --- the caller's side, for the performer --------------------------------------------------------------
+    # --- the caller's side, for the performer -------------------------------------------------------------
 
     @property
     def pacing(self) -> Pacing:
-        """As the client plays: see `LEGACY_PACING` and `hierarchical_pacing`."""
+        """By the client's dialect: see `LEGACY_PACING` and `hierarchical_pacing`."""
         return LEGACY_PACING if self.dialect is LEGACY else hierarchical_pacing(self._output_rate)
 
     def notify(self, effect: Effect) -> None:
-        """Put what the machine has to say into the client's words."""
+        """Send the client the messages for this effect."""
         match effect:
             case do.Acknowledge(request=request):
                 frame = self.dialect.acknowledge(request.event_type, request.event_id, self.session_id)
-                self._link.send(frame)
+                self._socket.send(frame)
                 return
             case do.NotifyAnswerStarted(generation=generation):
                 self._generation = generation
-            case do.NotifyState(target=room, substate=substate):
-                self._room, self._substate = room, substate
+            case do.NotifyState(target=state, substate=substate):
+                self._conversation_state, self._substate = state, substate
             case do.NotifyTranscript(turn=turn, text=text, is_final=is_final):
                 self._turn = turn
                 if is_final or self.settings.log_interim_transcripts:
@@ -287,68 +290,68 @@ class Session:
         if error is not None:
             self._refuse(error)
         utterance_id = self._utterance_ids.get(self._generation)
-        moment = CheckedStep(
+        context = MessageContext(
             epoch_ms(),
             utterance_id,
             self._turn,
             self._generation,
-            self._room,
+            self._conversation_state,
             self._substate,
-            self._names[effect.role][effect.provider] if isinstance(effect, do.NotifyLink) else "",
+            self._provider_names[effect.role][effect.provider] if isinstance(effect, do.NotifyLink) else "",
         )
-        for payload in payloads_of(effect, moment):
-            self._say(payload)
+        for payload in payloads_of(effect, context):
+            self._send(payload)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """All messages of one answer share one utterance id."""
+        """Announce an answer's audio. All its messages share one utterance id."""
         self._utterance_ids = {utterance: new_id()}
         self._generation = utterance
-        self._say(AudioOutputStart(self._utterance_ids[utterance], rate, epoch_ms()))
+        self._send(AudioOutputStart(self._utterance_ids[utterance], rate, epoch_ms()))
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """A chunk, as Int16 little-endian."""
+        """Send a chunk, as Int16 little-endian."""
         utterance_id = self._utterance_ids[utterance]
         chunk = AudioOutputChunk(pcm_to_bytes(samples), utterance_id, rate, epoch_ms())
-        self._say(chunk, utterance)
-        # A call in which only the server speaks is not idle.
-        self._link.note_activity()
+        self._send(chunk, utterance)
+        # A conversation in which only the server speaks is not idle.
+        self._socket.note_activity()
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
-        """The last chunk was sent; it need not have been played."""
-        self._say(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
+        """Announce that the last chunk was sent, whether it was played or not."""
+        self._send(AudioOutputComplete(self._utterance_ids[utterance], duration_ms, epoch_ms()), utterance)
 
     def pause_audio(self, utterance: int) -> float:
-        """The clients know no such message: they play the little that they have."""
+        """Tell nothing: clients have no message for it and play the little that they have."""
         del utterance
         return 0.0
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
-        """Nothing of this answer is sent after this."""
-        self._link.drop_audio(utterance)
+        """Drop the answer's audio and tell the client to stop playing."""
+        self._socket.drop_audio(utterance)
         utterance_id = self._utterance_ids.get(utterance)
         if utterance_id is not None:
             reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
-            self._say(AudioOutputCancel(utterance_id, reason, epoch_ms()))
+            self._send(AudioOutputCancel(utterance_id, reason, epoch_ms()))
 
     async def close(self, reason: EndReason) -> None:
-        """Say what waits to be said, then close with the code for `reason`."""
-        if self.dialect is HIERARCHICAL and not self._link.gone:
-            self._say(Disconnect(reason.value, CLOSE_CODES[reason]))
-        await self._link.close(reason)
+        """Send the queued messages, then close with the code for `reason`."""
+        if self.dialect is HIERARCHICAL and not self._socket.gone:
+            self._send(Disconnect(reason.value, CLOSE_CODES[reason]))
+        await self._socket.close(reason)
 
-    # --- messages out --------------------------------------------------------------------------------------
+    # --- messages out -------------------------------------------------------------------------------------
 
-    def _say(self, payload: Payload, utterance: int | None = None) -> None:
+    def _send(self, payload: Payload, utterance: int | None = None) -> None:
         frame = self.dialect.encode(payload, session_id=self.session_id, event_id=new_id())
         if frame is not None:
-            self._link.send(frame, utterance)
+            self._socket.send(frame, utterance)
 
     def _refuse(self, error: ProtocolError) -> None:
         frame = self.dialect.refuse(
             error, event_id=new_id(), session_id=self.session_id, timestamp=epoch_ms()
         )
         if frame is not None:
-            self._link.send(frame)
+            self._socket.send(frame)
 
 
 def _request(received: Received) -> Request | None:
@@ -356,6 +359,6 @@ def _request(received: Received) -> Request | None:
 
 
 def _require_event_id(received: Received) -> None:
-    """A request without an event id was carried out, and cannot be acknowledged."""
+    """Report that a request without an event id was carried out but cannot be acknowledged."""
     if received.event_id is None:
         raise MissingEventId(received.wire_type, received.session_id)

@@ -1,4 +1,4 @@
-"""What an operator's settings mean for the sessions that hold conversations."""
+"""The part of the operator's settings that sessions need."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from orchestrator.tools.tool import Tool
 
 @frozen
 class SessionSettings:
-    """What an operator chose about sessions. Times in seconds."""
+    """Settings of sessions. Times are in seconds."""
 
     policy: ConversationPolicy
     default_turn_mode: TurnMode
-    """For clients of the hierarchical dialect; legacy clients decide by hand unless they say otherwise."""
+    """For clients of the hierarchical dialect. Legacy clients use manual mode unless they ask otherwise."""
     idle_timeout_s: float
     max_duration_s: float
     log_interim_transcripts: bool = False
     tools: tuple[Tool, ...] = ()
-    """That the model may call, where they are possible."""
+    """Those that the model may call. See `tools_on`."""
 
     def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
-        """Those that are possible: only a telephone call can be transferred."""
+        """The tools that work on this kind of call: only a telephone call can be transferred."""
         return tuple(each for each in self.tools if telephone or each.name != TRANSFER_CALL)
 
 
 def session_settings(settings: Settings) -> SessionSettings:
-    """What sessions need of the settings."""
+    """The settings of sessions, from all settings."""
     return SessionSettings(
         policy=policy_of(settings),
         default_turn_mode=settings.turn_mode,

@@ -1,4 +1,4 @@
-"""The conversation policy that an operator's settings make."""
+"""Builds the conversation policy from the settings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from machines.policy import ConversationPolicy, FallbackTexts, LinkPolicy
 from orchestrator.settings.settings import Settings
 
 LLM_RETRY_DELAYS_MS = (0, 100, 200, 400, 800, 1600)
-"""Before each further request for an answer; `LLM_MAX_RETRIES` says how many of them are made."""
+"""The wait before each further request for an answer; `LLM_MAX_RETRIES` says how many there are."""
 
 
 def policy_of(settings: Settings) -> ConversationPolicy:
-    """The texts, delays and deadlines that the settings give to conversations."""
+    """The texts, delays and deadlines of conversations, as the settings say."""
     return ConversationPolicy(
         system_prompt=settings.llm_system_prompt,
         connect_timeout_ms=settings.connect_timeout_ms,
@@ -49,6 +49,6 @@ def policy_of(settings: Settings) -> ConversationPolicy:
             third=settings.llm_fallback_tier3,
             unheard=settings.stt_fallback,
         ),
-        # Half, so that an attempt that hangs leaves time for another.
+        # Half of it, so that there is time for another attempt after one that hangs.
         link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms / 2),
     )

@@ -1,4 +1,4 @@
-"""Settings of the providers: who listens, thinks and speaks, where they are, and what is asked of them."""
+"""Settings of the providers: speech to text, language model, text to speech, and the embedded models."""
 
 from __future__ import annotations
 
@@ -46,36 +46,36 @@ class LanguageModelEndpoint:
 
 @frozen
 class Choice:
-    """Who serves a role, in order of preference."""
+    """The providers of a role, in order of preference."""
 
     role: Role
     wanted: tuple[str, ...]
-    """All that the settings name."""
+    """The providers that the settings name."""
     lacking: Mapping[str, str]
-    """Those among them that cannot be used, each with the setting that it lacks."""
+    """The providers among them that cannot be used, each with the setting that it lacks."""
     automatic: bool
-    """Nobody named them: the keys decided."""
+    """Whether the list is `auto`, so that the keys decided."""
     reason: str
-    """Why these, in words."""
+    """Why these providers, in words."""
 
     @property
     def setting(self) -> str:
-        """The setting that says it."""
+        """The setting that lists the providers of the role."""
         return _setting(self.role)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that can be used. Never empty in settings that were loaded."""
+        """The providers that can be used. Never empty in settings that were loaded."""
         return tuple(name for name in self.wanted if name not in self.lacking)
 
     @property
     def first(self) -> str:
-        """Who serves a call as long as nothing goes wrong."""
+        """The provider of a call as long as it does not fail."""
         return self.names[0]
 
 
 def _choice(role: Role, wanted: tuple[str, ...], cloud: str, lacks: Mapping[str, str], reason: str) -> Choice:
-    """The choice for a role; `reason` says why the keys decided as they did, should they have to."""
+    """The choice for a role. `reason` says why the keys decide so if the list is `auto`."""
     if wanted == (AUTO,):
         return Choice(role, (LOCAL if cloud in lacks else cloud,), {}, True, reason)
     lacking = {name: lacks[name] for name in wanted if name in lacks}
@@ -92,12 +92,12 @@ def _is_set(setting: str, value: object) -> str:
 
 
 class LanguageModels(BaseModel):
-    """The language model: a server with OpenAI's interface, or the embedded one where nothing is set."""
+    """The language model: a server with OpenAI's interface, or the embedded one if nothing is set."""
 
     llm_providers: LlmProviders = Field(
         default=(AUTO,),
-        description="Who thinks, in order of preference: openai (the server below), local; auto is openai "
-        "where LLM_BASE_URL or a key is set, else the embedded model",
+        description="Language models, in order of preference: openai (the server below), local; auto is "
+        "openai where LLM_BASE_URL or a key is set, else the embedded model",
     )
     llm_base_url: WebAddress | None = Field(
         default=None,
@@ -180,7 +180,7 @@ class LanguageModels(BaseModel):
 
     @property
     def llm_choice(self) -> Choice:
-        """Who thinks."""
+        """The language models of a call."""
         if self.llm_endpoint:
             return _choice(Role.LLM, self.llm_providers, OPENAI, {}, "LLM_BASE_URL or a key is set")
         lacks = {OPENAI: "OPENAI_API_KEY"}
@@ -188,15 +188,15 @@ class LanguageModels(BaseModel):
 
 
 class CloudProviders(BaseModel):
-    """Who listens and who speaks: Deepgram and Cartesia where their keys are set, else the embedded models.
+    """Speech to text and text to speech: Deepgram and Cartesia if their keys are set, else embedded models.
 
     An address is for another region, a host of one's own, or simulators; the vendor's key is sent there.
     """
 
     stt_providers: SttProviders = Field(
         default=(AUTO,),
-        description="Who listens, in order of preference: deepgram, flux (of Deepgram's, too), local; auto "
-        "is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
+        description="Speech to text, in order of preference: deepgram, flux (of Deepgram's, too), local; "
+        "auto is deepgram where DEEPGRAM_API_KEY is set, else the embedded model",
     )
     deepgram_api_key: Key = Field(default=None, description="Key for Deepgram")
     deepgram_base_url: VendorAddress = Field(
@@ -217,7 +217,7 @@ class CloudProviders(BaseModel):
     )
     tts_providers: TtsProviders = Field(
         default=(AUTO,),
-        description="Who speaks, in order of preference: cartesia, local; auto is cartesia where "
+        description="Text to speech, in order of preference: cartesia, local; auto is cartesia where "
         "CARTESIA_API_KEY is set, else the embedded voice",
     )
     cartesia_api_key: Key = Field(default=None, description="Key for Cartesia")
@@ -231,14 +231,14 @@ class CloudProviders(BaseModel):
 
     @property
     def stt_choice(self) -> Choice:
-        """Who listens."""
+        """Speech to text of a call."""
         lacks = {} if self.deepgram_api_key else dict.fromkeys((DEEPGRAM, FLUX), "DEEPGRAM_API_KEY")
         reason = _is_set("DEEPGRAM_API_KEY", self.deepgram_api_key)
         return _choice(Role.STT, self.stt_providers, DEEPGRAM, lacks, reason)
 
     @property
     def tts_choice(self) -> Choice:
-        """Who speaks."""
+        """Text to speech of a call."""
         lacks = {} if self.cartesia_api_key else {CARTESIA: "CARTESIA_API_KEY"}
         reason = _is_set("CARTESIA_API_KEY", self.cartesia_api_key)
         return _choice(Role.TTS, self.tts_providers, CARTESIA, lacks, reason)
@@ -250,7 +250,7 @@ def _models_directory() -> Path:
 
 
 class LocalModels(BaseModel):
-    """The embedded models, used for each role that names them or has nothing else configured."""
+    """The embedded models, used for each role that names `local` or has nothing else configured."""
 
     local_models_dir: UserPath = Field(
         default_factory=_models_directory, description="Folder that `vantum models fetch` fills"
@@ -284,5 +284,5 @@ class LocalModels(BaseModel):
 
 
 def is_openai(address: str) -> bool:
-    """Whether an address is OpenAI's own."""
+    """Whether an address is on OpenAI's own host."""
     return AnyHttpUrl(address).host == AnyHttpUrl(openai.BASE_URL).host

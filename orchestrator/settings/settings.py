@@ -96,7 +96,7 @@ class TurnTaking(BaseModel):
         default=200,
         ge=0,
         le=5000,
-        description="Speech over an answer, which is held meanwhile, that may be an interruption, in ms",
+        description="Speech over an answer, which is paused meanwhile, that may be an interruption, in ms",
     )
     barge_in_min_words: int = Field(
         default=1,
@@ -112,7 +112,7 @@ class TurnTaking(BaseModel):
         default=1000,
         ge=0,
         le=10_000,
-        description="So much more silence is needed where the words so far sound unfinished, in ms",
+        description="Further silence that is needed if the words so far sound unfinished, in ms",
     )
     llm_anticipations: int = Field(
         default=0,
@@ -142,7 +142,7 @@ class TurnTaking(BaseModel):
 
 
 class Deadlines(BaseModel):
-    """How long each thing that is waited for may take before the conversation does something else."""
+    """How long the conversation waits for each thing before it does something else."""
 
     connect_timeout_ms: int = Field(
         default=5000, ge=100, le=60_000, description="All providers are connected within this, in ms"
@@ -176,7 +176,7 @@ class Journalling(BaseModel):
 
 
 class Tools(BaseModel):
-    """What the language model can do beside speaking."""
+    """What the language model can do besides speaking."""
 
     tools: ToolNames = Field(
         default=(), description="Built-in tools that the language model may call, divided by commas"
@@ -195,7 +195,7 @@ class Settings(
     Tools,
     Telephone,
 ):
-    """All settings, checked and frozen. It knows no source; `sources.load_settings` reads those."""
+    """All settings, checked and frozen. `sources.load_settings` reads them from their sources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -265,22 +265,23 @@ class Settings(
 
     @property
     def choices(self) -> tuple[Choice, Choice, Choice]:
-        """Who listens, thinks and speaks."""
+        """The providers of speech to text, language model and text to speech."""
         return self.stt_choice, self.llm_choice, self.tts_choice
 
     @property
     def embedded(self) -> bool:
-        """Whether an embedded model is the first choice of a role. Voice activity is embedded always."""
+        """Whether an embedded model is the first choice of a role. Voice activity, always embedded, is left
+        out."""
         return any(choice.first == LOCAL for choice in self.choices)
 
     @property
     def capacity(self) -> int:
-        """Conversations at once: where an embedded model is a role's first choice, it bounds them."""
+        """Conversations at once. An embedded model that is the first choice of a role lowers the bound."""
         return min(self.max_sessions, self.local_max_calls) if self.embedded else self.max_sessions
 
 
 def shown(name: str, value: object) -> str:
-    """A setting's value as it may be printed: never a secret, nor a password inside an address."""
+    """A setting's value as it may be printed, without secrets and passwords inside addresses."""
     if is_secret(name):
         return "(a secret)"
     plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
@@ -290,7 +291,7 @@ def shown(name: str, value: object) -> str:
 
 
 def without_password(address: str) -> str:
-    """An address as it may be printed."""
+    """An address as it may be printed, with its password replaced."""
     return re.sub(r"//[^/@]*@", "//(a secret)@", address)
 
 

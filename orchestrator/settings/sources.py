@@ -1,6 +1,6 @@
-"""Where settings come from, and what is said about one that cannot be used.
+"""Reads the settings from environment, `.env` and TOML, and words the errors for those that cannot be used.
 
-Three places are read, the first that names a setting wins: the environment, a file `.env` in the working
+Three places are read, and the first that names a setting wins: the environment, a file `.env` in the working
 directory, and a TOML file (`./vantum.toml`, or the one that `VANTUM_CONFIG` names). A setting has one name
 everywhere: `LLM_MODEL` in the environment and in `.env`, `llm_model` in TOML and in the program. An empty
 value counts as not set.
@@ -35,7 +35,7 @@ ENV_FILE = Path(".env")
 
 
 class _ReadSettings(Settings, BaseSettings):
-    """The settings as the sources give them."""
+    """The settings as pydantic reads them from the sources."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -66,7 +66,7 @@ def load_settings(**chosen: Any) -> Settings:
 
 
 def setting_origins(chosen: dict[str, Any] | None = None) -> dict[str, str]:
-    """Where each setting that is not a default was found, as words: `{"port": "the environment"}`."""
+    """For each setting that was found somewhere, where, in words: `{"port": "the environment"}`."""
     given = {name: value for name, value in (chosen or {}).items() if value is not None}
     origins = dict.fromkeys(given, "the command line")
     for origin, source in _sources(_ReadSettings).items():
@@ -76,7 +76,7 @@ def setting_origins(chosen: dict[str, Any] | None = None) -> dict[str, str]:
 
 
 def _sources(settings: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    """What is read, most important first. Only the TOML file is ours alone: others may hold other names."""
+    """The sources, most important first. In all but the TOML file there may be names of other programs."""
     config = _config_file()
     try:
         return {
@@ -103,7 +103,7 @@ def _config_file() -> Path:
 
 
 def _sentence(detail: ErrorDetails, origins: dict[str, str]) -> str:
-    """One pydantic complaint in our words, without the full stop."""
+    """One error of pydantic's as a sentence of ours, without the full stop."""
     if not detail["loc"]:
         return str(detail["ctx"]["error"])
     name = str(detail["loc"][0])
@@ -115,7 +115,7 @@ def _sentence(detail: ErrorDetails, origins: dict[str, str]) -> str:
 
 
 def allowed(name: str) -> str:
-    """What a setting may be, in words, out of its own declaration."""
+    """What a setting may be, in words, derived from its declaration."""
     schema = Settings.model_json_schema()
     kind: dict[str, Any] = schema["properties"][name]
     kind = {**kind, **kind.get("anyOf", [{}])[0]}

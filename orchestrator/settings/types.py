@@ -1,6 +1,6 @@
-"""Types of settings: how a value is read, and, in the type's JSON schema, what is allowed.
+"""Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for what it does not take; `sources.py` says it in sentences.
+Each validator raises `ValueError` for a value that is not allowed; `sources.py` words the error.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pydantic_settings import NoDecode
 DEEPGRAM, OPENAI, CARTESIA = "deepgram", "openai", "cartesia"
 """Providers, as lists of providers name them."""
 FLUX = "flux"
-"""Deepgram's models that hear turns: in the settings they have one name."""
+"""Deepgram's models that detect turns; in the settings they share one name."""
 LOCAL = "local"
 """The embedded model of a role, in a list of providers."""
 AUTO = "auto"
-"""A list of providers that the keys decide about."""
+"""A list of providers that depends on which keys are set."""
 VENDOR_SCHEMES = ["wss", "ws", "https", "http"]
 LEAST_BUDGET, MOST_BUDGET = 100, 1_000_000
 """Tokens."""
@@ -76,7 +76,7 @@ LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else valu
 
 
 def _header_value(value: object) -> object:
-    """Text as it can be sent in a header: files with secrets tend to end in a newline."""
+    """Text that can be sent in a header, stripped: files with secrets tend to end in a newline."""
     if not isinstance(value, str):
         return value
     stripped = value.strip()
@@ -111,7 +111,7 @@ def _provider_names(known: tuple[str, ...]) -> Callable[[object], object]:
 
 def _names(*known: str) -> tuple[Any, ...]:
     return (
-        NoDecode,  # in the environment it is no JSON
+        NoDecode,  # in the environment it is not JSON
         BeforeValidator(_provider_names(known)),
         Field(json_schema_extra={"names": list(known)}),
     )
@@ -125,9 +125,9 @@ TtsProviders = Annotated[tuple[str, ...], *_names(CARTESIA, LOCAL)]
 # --- tools ------------------------------------------------------------------------------------------------
 
 TRANSFER_CALL = "transfer_call"
-"""The one that needs somebody to transfer to."""
+"""The built-in tool that needs somebody to transfer to."""
 TOOLS = ("end_call", TRANSFER_CALL, "send_digits")
-"""The built-in ones (`tools/builtin_tools.py`, which a program that only reads settings need not load)."""
+"""The built-in tools (`tools/builtin_tools.py`, which a program that only reads settings need not load)."""
 
 
 def _tool_names(value: object) -> object:
@@ -180,4 +180,4 @@ def _budget(value: int) -> int:
 
 
 TokenBudget = Annotated[int, AfterValidator(_budget), Field(json_schema_extra={"format": "budget"})]
-"""0 for none."""
+"""0 means no bound."""

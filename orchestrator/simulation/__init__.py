@@ -1,8 +1,9 @@
-"""Simulated callers and providers, in process and in virtual time.
+"""Simulation of whole calls: callers and providers inside the process, in virtual time.
 
-The doubles implement the interfaces of `adapters/interfaces.py` and `orchestrator/conversation/caller.py`.
-Everything they do is decided by plans (`behaviour.py`), which are scripts or dice with a seed: under Trio's
-`MockClock` and with Trio's own scheduling seeded, one seed gives one call.
+The simulated parts implement the interfaces of `adapters/interfaces.py` and
+`orchestrator/conversation/caller.py`. Plans (`behaviour.py`) decide everything that they do: a plan is a
+script, or random with a seed. Under Trio's `MockClock`, and with Trio's scheduling seeded, a seed always
+gives the same call.
 """
 
 from orchestrator.simulation.behaviour import (
@@ -19,9 +20,9 @@ from orchestrator.simulation.behaviour import (
     script,
 )
 from orchestrator.simulation.call import Call, ReplayDiffers, hold_call, holding
+from orchestrator.simulation.call_checks import broken_promises
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.llm import Answer, SimulatedLanguageModel
-from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.providers import SimulatedProviders
 from orchestrator.simulation.stt import (
     Scoring,

@@ -16,7 +16,7 @@ from attrs import Factory, define, field, frozen
 from machines.check.invariants import INVARIANTS, Invariant
 from machines.check.observer import ObservedState
 from machines.check.table_driver import run_by_tables
-from machines.check.walk import moment_of, started
+from machines.check.walk import checked_step, started
 from machines.system import Charts, ConversationSystem
 from machines.tables import Row
 from orchestrator.journal.format import Broke, End, HandledFact, Head, Record, fact_in
@@ -27,14 +27,14 @@ REPLAYED = "replayed"
 
 @frozen
 class Complaint:
-    """A promise that a call broke."""
+    """A check that a call failed."""
 
-    promise: str
-    """The name of the invariant, or which other promise."""
+    check: str
+    """The name of the invariant, or which other check."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.promise}: {self.text}"
+        return f"{self.check}: {self.text}"
 
 
 def _charts(rows: Counter[Row]) -> Charts:
@@ -63,11 +63,11 @@ class Auditor:
         self._charts = _charts(self.rows)
 
     def complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
-        """What is wrong with a call: each promise once, where it was broken first."""
+        """The checks that a call failed, each once, where it first failed."""
         told: set[str] = set()
         for complaint in self._complaints(records):
-            if complaint.promise not in told:
-                told.add(complaint.promise)
+            if complaint.check not in told:
+                told.add(complaint.check)
                 yield complaint
 
     def _complaints(self, records: Sequence[Record]) -> Iterator[Complaint]:
@@ -87,7 +87,7 @@ class Auditor:
             if isinstance(handled, Broke):
                 return
             before = started(handled) if number == 0 else observed
-            checked = moment_of(system, before, history, handled)
+            checked = checked_step(system, before, history, handled)
             observed = checked.after
             self.facts += 1
             for invariant in self.invariants:

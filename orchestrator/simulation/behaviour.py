@@ -1,4 +1,4 @@
-"""What simulated providers do, as data: delays, faults, and the plans that say which comes when."""
+"""Behaviour of simulated providers as data: delays, faults, and plans that say which of them come when."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from machines.facts import ErrorClass
 B = TypeVar("B")
 
 Plan = Callable[[], B]
-"""Gives the behaviour for the next occasion."""
+"""Returns the behaviour for the next occasion, such as a link to open or an answer to give."""
 
 
 def script(*behaviours: B, then: B) -> Plan[B]:
-    """These behaviours one after the other, and `then` on every further occasion."""
+    """A plan of these behaviours one after the other, and of `then` on every further occasion."""
     left = deque(behaviours)
     return lambda: left.popleft() if left else then
 
 
 def dice(random: Random, choices: Sequence[tuple[float, B]]) -> Plan[B]:
-    """One of the behaviours at random, each (weight, behaviour) as often as its weight says."""
+    """A plan that draws from (weight, behaviour): each comes as often as its weight says."""
     weights = [weight for weight, _ in choices]
     behaviours = [behaviour for _, behaviour in choices]
     return lambda: random.choices(behaviours, weights)[0]
@@ -35,13 +35,13 @@ def dice(random: Random, choices: Sequence[tuple[float, B]]) -> Plan[B]:
 
 @frozen
 class Delay:
-    """A time that something takes: at least `least_ms`, and on average `spread_ms` more."""
+    """How long something takes: at least `least_ms`, and on average `spread_ms` more."""
 
     least_ms: float = 0
     spread_ms: float = 0
 
     async def wait(self, random: Random) -> None:
-        """Take the time; the part above the least one is exponentially distributed."""
+        """Wait for so long. The part above `least_ms` is exponentially distributed."""
         more_ms = random.expovariate(1 / self.spread_ms) if self.spread_ms else 0
         await trio.sleep((self.least_ms + more_ms) / 1000)
 
@@ -53,48 +53,48 @@ AT_ONCE = Delay()
 
 
 @frozen
-class _Mishap:
+class _Fault:
     struck: Callable[[], None] | None = field(default=None, eq=False, repr=False, kw_only=True)
-    """Called each time it happens."""
+    """Called each time the fault happens."""
 
     def strikes(self) -> None:
-        """It happens now."""
+        """Say that the fault happens now."""
         if self.struck is not None:
             self.struck()
 
 
 @frozen
-class Fails(_Mishap):
+class Fails(_Fault):
     """The provider reports an error."""
 
     error_class: ErrorClass = ErrorClass.TRANSIENT
     message: str = "simulated failure"
     retry_after_ms: int | None = None
-    """How long the provider asks to be left alone for."""
+    """How long the provider asks not to be called for."""
 
 
 @frozen
-class Stalls(_Mishap):
-    """The provider stays open and silent for ever."""
+class Stalls(_Fault):
+    """The provider stays open and never says anything."""
 
 
 @frozen
-class Breaks(_Mishap):
-    """The adapter raises what its interface does not allow: a fault of its own, or of an SDK."""
+class Breaks(_Fault):
+    """The adapter raises an error that its interface does not allow: a bug in the adapter or in an SDK."""
 
     error: type[Exception] = RuntimeError
 
 
 @frozen
-class Ends(_Mishap):
-    """The provider ends as if it were done, though it is not."""
+class Ends(_Fault):
+    """The provider ends early, as if it were done."""
 
 
 Fault = Fails | Stalls | Breaks | Ends
 
 
 async def strike(fault: Fault | None) -> bool:
-    """Let the fault happen; returns whether what goes on ends here as if it were done."""
+    """Let the fault happen. Returns whether the provider's work ends here as if it were done."""
     if fault is not None:
         fault.strikes()
     match fault:
@@ -114,24 +114,24 @@ async def strike(fault: Fault | None) -> bool:
 
 @frozen
 class Opening:
-    """How one attempt to open a link goes. An open link that `dies` does so `after_ms` with that fault."""
+    """How one attempt to open a link goes. With `dies`, the open link fails so after `after_ms`."""
 
     delay: Delay = AT_ONCE
     fault: Fault | None = None
     dies: Fault | None = None
     after_ms: float = 0
     uncancellable: bool = False
-    """The opening cannot be broken off, as one that blocks a thread."""
+    """The opening cannot be cancelled, like one that blocks a thread."""
 
     async def open(self, random: Random) -> None:
-        """Return when the link is usable; raises what the fault says."""
+        """Return when the link can be used. Raises what the fault says."""
         with trio.CancelScope(shield=self.uncancellable):
             await self.delay.wait(random)
             await strike(self.fault)
 
     @asynccontextmanager
     async def lifetime(self) -> AsyncIterator[None]:
-        """The body is cancelled when the link dies, and its fault comes out."""
+        """When the link dies, the block is cancelled and the fault is raised from it."""
         async with trio.open_nursery() as nursery:
             if self.dies is not None:
                 nursery.start_soon(self._die, nursery.cancel_scope)

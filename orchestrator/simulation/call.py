@@ -1,4 +1,4 @@
-"""A simulated call: a conversation that runs, and what its caller does in it."""
+"""A simulated call: a running conversation, with methods for what the caller does and for waiting."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from orchestrator.tools.tool import Tool
 from orchestrator.tools.tool_runner import ToolRunner
 
 BLOCK_MS = 20
-"""A simulated microphone sends blocks of this length, in real time, if nothing else is said."""
+"""Length of the blocks that a simulated microphone sends in real time, unless another is given."""
 PATIENCE_S = 60
 LONGEST_CALL_S = 3600
 
@@ -42,17 +42,17 @@ ABOUT = About("simulated call", "vantum.v2", 0.0, dict.fromkeys(Role, ("simulate
 
 @cache
 def shared_charts() -> Charts:
-    """The charts of all simulated calls, which run in one thread: made once, since that takes 10 ms."""
+    """The charts of all simulated calls, which run in one thread. Made once, since that takes 10 ms."""
     return Charts()
 
 
 class ReplayDiffers(Exception):  # noqa: N818 (it says what happened)
-    """The facts of a call, run through the machines again, did not lead to what they had led to."""
+    """The replay of a call's journal led to something else than the call."""
 
 
 @define
 class Call:
-    """A running call. What the caller does comes first; then what can be waited for and looked at."""
+    """A running call."""
 
     providers: SimulatedProviders
     caller: SimulatedCaller
@@ -60,45 +60,45 @@ class Call:
     inbox: Inbox = Factory(Inbox)
     audio: CallerAudio = Factory(CallerAudio)
     steps: list[Step] = Factory(list)
-    """Everything the machines did, in order."""
+    """Every step of the machines, in order."""
     state: str = "connecting"
-    """Of the conversation machine."""
+    """The state of the conversation machine."""
     over: trio.Event = Factory(trio.Event)
     answers: int = 0
-    """How many are over, those that never began included."""
+    """How many answers are over, those included that never began."""
     watch: ProviderWatch | None = None
     journal: CallJournal | None = None
-    """Is kept beside the records."""
+    """Keeps the records too, if given."""
     records: list[Record] = Factory(list)
-    """The call's own journal."""
+    """The records of the call's own journal."""
     charts: Charts = Factory(shared_charts)
     tools: Sequence[Tool] = ()
     block_ms: int = BLOCK_MS
     random: Random = Factory(lambda: Random(0))
-    """Draws the jitter of retries."""
+    """Gives the jitter of retries."""
     _requests: int = 0
     _changed: Signal = Factory(Signal)
 
     # --- what the caller does -----------------------------------------------------------------------------
 
     async def start_recording(self, mode: TurnMode = TurnMode.MANUAL) -> Request:
-        """As `audio.input.start`."""
+        """Start to record, as `audio.input.start` does."""
         request = self._request("audio.input.start")
         await self.inbox.deliver(facts.RecordingStarted(mode, request))
         return request
 
     async def stop_recording(self) -> Request:
-        """As `audio.input.stop`."""
+        """Stop to record, as `audio.input.stop` does."""
         request = self._request("audio.input.stop")
         await self.inbox.deliver(facts.RecordingStopped(request))
         return request
 
     async def say(self, words: str, rate: int = LISTENING_RATE) -> None:
-        """Speak, in real time."""
+        """Send these words as audio, in real time."""
         await self._send(spoken(words, rate), rate)
 
     async def make_noise(self, ms: float) -> None:
-        """Send what sounds like a voice and holds no words, in real time."""
+        """Send a sound like a voice without words, in real time."""
         await self._send(noise(ms), LISTENING_RATE)
 
     async def keep_quiet(self, ms: float) -> None:
@@ -106,17 +106,17 @@ class Call:
         await self._send(silence(ms), LISTENING_RATE)
 
     async def take_turn(self, words: str) -> None:
-        """A whole turn by hand: start, speak, stop."""
+        """A whole manual turn: start to record, speak, stop."""
         await self.start_recording()
         await self.say(words)
         await self.stop_recording()
 
     async def interrupt(self) -> None:
-        """As `user.action.interrupt`."""
+        """Ask for silence, as `user.action.interrupt` does."""
         await self.inbox.deliver(facts.InterruptRequested())
 
     async def press(self, digit: str) -> None:
-        """A key of the telephone."""
+        """Press a key of the telephone."""
         await self.inbox.deliver(facts.DigitPressed(digit))
 
     def hang_up(self, reason: EndReason = EndReason.CALLER_HUNG_UP) -> None:
@@ -126,7 +126,7 @@ class Call:
     # --- what can be waited for ---------------------------------------------------------------------------
 
     async def until(self, happened: Callable[[], bool]) -> None:
-        """Return once it has happened; it is asked after every step of a machine, and every 10 ms.
+        """Return once `happened()`, which is called after every step of a machine and every 10 ms.
 
         Raises `trio.TooSlowError` after a minute of waiting.
         """
@@ -136,15 +136,15 @@ class Call:
                     await self._changed.wait()
 
     async def until_step(self, happened: Callable[[], bool]) -> None:
-        """As `until`, for what only a step of a machine can bring about: it is asked after each of them."""
+        """As `until`, for what only a step of a machine can bring about: `happened` is called after each."""
         with trio.fail_after(PATIENCE_S):
             while not happened():
                 await self._changed.wait()
 
     async def within(self, seconds: float, happened: Callable[[], bool]) -> bool:
-        """Wait for it for so long, or until the call is over; whether it happened.
+        """Wait for `happened()` until `seconds` have passed or the call is over; returns whether it happened.
 
-        It is asked after every step of a machine.
+        It is called after every step of a machine.
         """
         with trio.move_on_after(seconds):
             while not (happened() or self.over.is_set()):
@@ -160,13 +160,13 @@ class Call:
         await self.until_step(lambda: len(self.caller.answers()) >= times or self.over.is_set())
 
     def facts(self, kind: type[facts.Fact]) -> list[facts.Fact]:
-        """The facts of one kind that a machine took."""
+        """The facts of one kind that the machines were given."""
         return [step.fact for step in self.steps if isinstance(step.fact, kind)]
 
     # --- how it runs --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """The conversation, to its end."""
+        """Run the conversation to its end."""
         await converse(
             self.caller,
             self.audio,
@@ -197,7 +197,7 @@ class Call:
             self.journal.keep(record)
 
     def replayed(self) -> Iterator[Replayed]:
-        """The call once more, as its journal has it: through bytes, and the machines."""
+        """Replay the call's journal, after it was written to bytes and read again."""
         data = b"".join(frame(record) for record in [*self.records, End()])
         return replay(journal_in(data, Path(ABOUT.session_id)), self.charts)
 
@@ -224,9 +224,9 @@ async def hold_call(
     journal: CallJournal | None = None,
     tools: Sequence[Tool] = (),
 ) -> AsyncIterator[Call]:
-    """A call that lasts as long as the block, which it outlives only to hang up properly.
+    """A call that runs as long as the block, and is then hung up properly.
 
-    Raises `ReplayDiffers` if its journal, run through the machines again, gives anything else.
+    Raises `ReplayDiffers` if a replay of its journal leads to anything else.
     """
     call = Call(
         providers or SimulatedProviders(),
@@ -238,18 +238,19 @@ async def hold_call(
     )
     async with holding(call):
         yield call
-    for moment in call.replayed():
-        if not moment.same:
+    for fact in call.replayed():
+        if not fact.same:
             raise ReplayDiffers(
-                f"fact {moment.number} led to {moment.recorded}; replayed, it leads to {moment.now}"
+                f"fact {fact.number} led to {fact.recorded}; replayed, it leads to {fact.now}"
             )
 
 
 @asynccontextmanager
 async def holding(call: Call) -> AsyncIterator[None]:
-    """The call lasts as long as the block, which it outlives only to hang up properly.
+    """Run the call as long as the block, and then hang it up properly.
 
-    Raises `trio.TooSlowError` after an hour: where nothing is left to happen, virtual time would stand still.
+    Raises `trio.TooSlowError` after an hour of virtual time, so that a call in which nothing happens any more
+    does not wait for ever.
     """
     with trio.fail_after(LONGEST_CALL_S):
         async with trio.open_nursery() as nursery:

@@ -1,7 +1,7 @@
-"""The caller's side of a simulated conversation: keeps what it is told and plays what it is sent.
+"""The caller's side of a simulated conversation: records notifications and plays the audio it is sent.
 
-Playback is that of a client without delay or gaps: a chunk sounds when it arrives, or when the one before it
-ends, until it is stopped.
+Playback is that of a client without delay or gaps: a chunk sounds when it arrives or when the one before it
+ends, until playback is stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Chunk:
 
     @property
     def duration_ms(self) -> float:
-        """Its length."""
+        """The length of the audio."""
         return len(self.samples) * 1000 / self.rate
 
 
@@ -47,21 +47,21 @@ class Playback:
     begun_at_ms: float
     chunks: list[Chunk] = Factory(list)
     ended_with_ms: float | None = None
-    """The duration that its end was announced with."""
+    """The duration that was announced with its end."""
     stopped_at_ms: float | None = None
     cause: StopCause | None = None
 
     @property
     def over(self) -> bool:
-        """Nothing more may come."""
+        """Whether no more audio may come."""
         return self.ended_with_ms is not None or self.cause is not None
 
     def sent_ms(self) -> float:
-        """Duration of all chunks."""
+        """The duration of all chunks."""
         return sum(chunk.duration_ms for chunk in self.chunks)
 
     def heard_ms(self, at_ms: float) -> float:
-        """How much of it had sounded by `at_ms`."""
+        """How much of the answer had sounded by `at_ms`, in ms."""
         until = at_ms if self.stopped_at_ms is None else min(at_ms, self.stopped_at_ms)
         heard, free_at = 0.0, 0.0
         for chunk in self.chunks:
@@ -71,9 +71,9 @@ class Playback:
         return heard
 
     def drop(self, at_ms: float) -> float:
-        """What has not sounded by `at_ms` never will; where that is something, the end is open again.
+        """Drop the audio that has not sounded by `at_ms`; returns its duration in ms.
 
-        Returns how many ms that are.
+        If anything was dropped, more audio and another end may follow.
         """
         kept, free_at = [], 0.0
         for chunk in self.chunks:
@@ -90,7 +90,7 @@ class Playback:
         return dropped_ms
 
     def ahead_ms(self) -> float:
-        """The most audio that was ever waiting to be played."""
+        """The most audio that ever waited to be played, in ms."""
         most, free_at = 0.0, 0.0
         for chunk in self.chunks:
             free_at = max(chunk.at_ms, free_at) + chunk.duration_ms
@@ -100,34 +100,34 @@ class Playback:
 
 @define
 class SimulatedCaller:
-    """A caller in memory; implements `orchestrator.caller.Caller`."""
+    """A caller in memory; implements `orchestrator.conversation.caller.Caller`."""
 
     language: str = "en-US"
     voice_id: str | None = None
     pacing: Pacing = SMALL_CHUNKS
     closing_takes_ms: float = 0
-    """Time that the goodbye on the wire takes."""
+    """How long `close` takes."""
 
-    told: list[Effect] = Factory(list)
+    notified: list[Effect] = Factory(list)
     playbacks: list[Playback] = Factory(list)
     closed_for: list[EndReason] = Factory(list)
-    drops_when_held: bool = False
-    """As on the phone, where the other side keeps what it has not played yet."""
-    held: list[tuple[int, float]] = Factory(list)
-    """The answers that were held, and when."""
+    drops_when_paused: bool = False
+    """`pause_audio` drops what was not played, as on the phone, where Twilio holds that audio."""
+    pauses: list[tuple[int, float]] = Factory(list)
+    """(utterance, ms) of each `pause_audio`."""
     complaints: list[str] = Factory(list)
-    """What was sent that may never be sent."""
+    """Violations of the `Caller` protocol, in words."""
     on_chunk: Callable[[Playback], None] | None = None
     """Called with each chunk that arrives."""
 
-    # --- the side of the conversation --------------------------------------------------------------------
+    # --- as `Caller` --------------------------------------------------------------------
 
     def notify(self, effect: Effect) -> None:
-        """Keep it."""
-        self.told.append(effect)
+        """Record the notification."""
+        self.notified.append(effect)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
-        """A new playback; the one before it must be over."""
+        """Begin a playback; the one before it must be over."""
         self._must(all(playback.over for playback in self.playbacks), f"{utterance} begins over another")
         self._must(
             all(playback.utterance < utterance for playback in self.playbacks), f"{utterance} begins late"
@@ -135,7 +135,7 @@ class SimulatedCaller:
         self.playbacks.append(Playback(utterance, rate, now_ms()))
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
-        """A chunk of the newest playback."""
+        """Add a chunk to the newest playback."""
         playback = self._playback(utterance)
         if playback is None or playback.over:
             self.complaints.append(f"audio of {utterance}, which is not being played")
@@ -146,7 +146,7 @@ class SimulatedCaller:
             self.on_chunk(playback)
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
-        """The newest playback gets no more audio."""
+        """End the newest playback: no more audio comes for it."""
         playback = self._playback(utterance)
         if playback is None or playback.over:
             self.complaints.append(f"the end of {utterance}, which is not being played")
@@ -154,54 +154,56 @@ class SimulatedCaller:
         playback.ended_with_ms = duration_ms
 
     def pause_audio(self, utterance: int) -> float:
-        """Silence for the moment: what was not played is dropped, if this caller's side can do that."""
-        self.held.append((utterance, now_ms()))
+        """Pause. Returns the ms of audio dropped, 0 if this caller's side drops none."""
+        self.pauses.append((utterance, now_ms()))
         playback = self._playback(utterance)
-        return playback.drop(now_ms()) if playback is not None and self.drops_when_held else 0.0
+        return playback.drop(now_ms()) if playback is not None and self.drops_when_paused else 0.0
 
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
-        """Silence."""
+        """Stop a playback."""
         playback = self._playback(utterance)
         if playback is None:
-            # Stopped before its first sound: a playback that never was, and that must not begin after this.
+            # Stopped before its first sound. It is recorded, so that beginning it afterwards is a complaint.
             playback = Playback(utterance, self.pacing.rate, now_ms())
             self.playbacks.append(playback)
         playback.stopped_at_ms, playback.cause = now_ms(), cause
 
     async def close(self, reason: EndReason) -> None:
-        """Hang up."""
+        """Record the end of the call, and take `closing_takes_ms` for it."""
         self.closed_for.append(reason)
         await trio.sleep(self.closing_takes_ms / 1000)
 
-    # --- the side of who looks ----------------------------------------------------------------------------
+    # --- for tests and checks ----------------------------------------------------------------------------
 
-    def told_of(self, kind: type[E]) -> list[E]:
-        """The effects of one kind, in order."""
-        return [effect for effect in self.told if isinstance(effect, kind)]
+    def notified_of(self, kind: type[E]) -> list[E]:
+        """The notifications of one kind, in order."""
+        return [effect for effect in self.notified if isinstance(effect, kind)]
 
     def understood(self) -> list[str]:
-        """The final transcripts."""
-        return [effect.text for effect in self.told_of(do.NotifyTranscript) if effect.is_final]
+        """The texts of the final transcripts."""
+        return [effect.text for effect in self.notified_of(do.NotifyTranscript) if effect.is_final]
 
     def answers(self) -> list[str]:
-        """The texts of the answers that are over, heard or not, without those that never began."""
-        return [effect.text for effect in self.told_of(do.NotifyAnswerEnded) if effect.text]
+        """The texts of the answers that are over, without those that never began."""
+        return [effect.text for effect in self.notified_of(do.NotifyAnswerEnded) if effect.text]
 
     def interruptions(self) -> list[do.NotifyInterrupted]:
-        """What was heard of the answers that were cut off."""
-        return self.told_of(do.NotifyInterrupted)
+        """The notifications of interrupted answers."""
+        return self.notified_of(do.NotifyInterrupted)
 
     def client_errors(self) -> list[do.ClientError]:
-        """What was said to have gone wrong."""
-        return [effect.error for effect in self.told_of(do.NotifyClientError)]
+        """The errors that the caller was notified of."""
+        return [effect.error for effect in self.notified_of(do.NotifyClientError)]
 
     def states(self) -> list[str]:
-        """The rooms that were entered, without repetitions."""
-        return [effect.target for effect in self.told_of(do.NotifyState) if effect.source != effect.target]
+        """The states that were entered, substates left out."""
+        return [
+            effect.target for effect in self.notified_of(do.NotifyState) if effect.source != effect.target
+        ]
 
     def _playback(self, utterance: int) -> Playback | None:
         return next((each for each in self.playbacks if each.utterance == utterance), None)
 
-    def _must(self, kept: bool, promise: str) -> None:
-        if not kept:
-            self.complaints.append(promise)
+    def _must(self, true: bool, complaint: str) -> None:
+        if not true:
+            self.complaints.append(complaint)

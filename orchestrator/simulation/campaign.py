@@ -1,7 +1,7 @@
-"""A campaign: many simulated calls, one after the other, each as if it were the only one.
+"""A campaign: many simulated calls one after the other, each independent of the others.
 
-A call has a Trio run and a clock of its own, and all its dice are seeded with the campaign's seed and its own
-number. So it is the same whichever calls came before it, and can be repeated alone.
+Each call has a Trio run and a clock of its own, and all that is random in it comes from the campaign's seed
+and the call's number. So it does not depend on the calls before it, and can be repeated alone.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from orchestrator.journal.format import About, CallJournal, End, Record, frame
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
 from orchestrator.simulation.call import Call, holding
+from orchestrator.simulation.call_checks import broken_promises
+from orchestrator.simulation.deterministic import repeatable, run
 from orchestrator.simulation.faults import PROFILES
 from orchestrator.simulation.personalities import PERSONALITIES, Person, host, keypad
-from orchestrator.simulation.promises import broken_promises
 from orchestrator.simulation.scenario import Scenario
-from orchestrator.simulation.world import repeatable, run
 
 
 @frozen
 class Finished:
-    """A call that is over, and what was seen of it."""
+    """A call that is over, and what was observed."""
 
     number: int
     personality: str
     complaints: tuple[Complaint, ...]
     trace: str
-    """Of the exception that ended it, if one did."""
+    """The traceback of the exception that ended the call; empty if none did."""
     turns: int
-    """Of the caller, that were over."""
+    """The caller's turns that were finalized."""
     answers: int
     tool_calls: int
-    """That were begun."""
+    """Tool calls that were begun."""
     latencies: tuple[TurnLatency, ...]
-    """Of the answers that were heard."""
+    """One for each answer that ended."""
     virtual_ms: float
     reason: EndReason | None
     injected: Counter[str]
     records: tuple[Record, ...]
 
     def journal(self) -> bytes:
-        """Its journal, as the file of a call of the server."""
+        """The call's journal, as the bytes of a journal file."""
         return b"".join(frame(record) for record in self.records)
 
 
@@ -63,9 +63,9 @@ class Campaign:
     """Calls that are drawn from one seed.
 
     Args:
-        seed: of the campaign.
+        seed: decides everything that is random.
         faults: the name of a profile of `PROFILES`.
-        invariants: what is held against every step of every call.
+        invariants: are checked after every fact of every call.
     """
 
     seed: int
@@ -79,12 +79,12 @@ class Campaign:
         self.auditor = Auditor(self.invariants)
 
     def calls(self, count: int, first: int = 1) -> Iterator[Finished]:
-        """Hold the calls of these numbers, one after the other."""
+        """Run the calls with the numbers from `first` on, one after the other."""
         with repeatable():
             for number in range(first, first + count):
-                yield self._hold(number)
+                yield self._run(number)
 
-    def _hold(self, number: int) -> Finished:
+    def _run(self, number: int) -> Finished:
         seed = f"{self.seed}/{number}"
         scenario = Scenario.drawn(seed, PROFILES[self.faults])
         records: list[Record] = []
@@ -96,7 +96,7 @@ class Campaign:
             complaints = [Complaint("raised", text) for text in _described(error)]
             trace = "".join(traceback.format_exception(error))
         else:
-            complaints = [Complaint("kept", text) for text in broken_promises(call)]
+            complaints = [Complaint("call", text) for text in broken_promises(call)]
         records.append(End())
         complaints += self.auditor.complaints(records)
         return _finished(number, scenario, call, records, complaints, trace)
@@ -118,7 +118,7 @@ class Campaign:
 
 
 async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
-    """One call, with a watch over its providers if it has one; nothing may be left of it."""
+    """Run one call, with a `ProviderWatch` if it has one; complain of tasks that it leaves behind."""
     before = trio.lowlevel.current_statistics().tasks_living
     async with trio.open_nursery() as nursery:
         if scenario.breaker is not None:

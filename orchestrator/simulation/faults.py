@@ -1,4 +1,4 @@
-"""Fault profiles: how often which provider goes wrong, and the providers that do, by dice with a seed."""
+"""Fault profiles: how often providers and tools fail in simulated calls, drawn at random from a seed."""
 
 from __future__ import annotations
 
@@ -33,29 +33,28 @@ B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking, Work)
 WINDOW = 1024
 """Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
 SECOND_PROVIDER = 0.4
-"""How probable it is that a role has one."""
+"""Probability that a role has a second provider."""
 TURN_MODEL = 0.3
-"""How probable it is that a model hears whether a caller who pauses has finished."""
+"""Probability that a turn model is used."""
 TOOL_NAMES = ("look", "book", "send")
 ENDS_CALLS = 0.1
-"""How probable it is that the model has a tool that ends the call, of each such tool."""
+"""Probability, for each tool that ends calls, that the model has it."""
 LAST_WORDS = {
     "end_call": '{"farewell": "Goodbye then."}',
     "transfer_call": '{"announcement": "A colleague is coming."}',
 }
-"""What those are given."""
+"""The arguments that those tools are called with."""
 ASKS = 0.5
-"""How probable it is that an answer asks for calls, where there are tools."""
+"""Probability that an answer asks for tool calls, if there are tools."""
 ENDS_TURNS = 0.35
-"""How probable it is that a provider of speech to text decides about turns itself."""
+"""Probability that speech to text decides about ends of turns itself."""
 
 
 @frozen
 class Profile:
-    """How probable it is, from 0 to 1, that an occasion goes wrong: an opening, a transcript, an answer, the
-    call of a tool.
+    """Probability, from 0 to 1, that an opening, a transcript, an answer or the call of a tool goes wrong.
 
-    In one call this is taken three times, in another not at all; on average over calls it is as said.
+    Some calls have three times this probability, some have none of it; the mean over all calls is this.
     """
 
     stt: float = 0.0
@@ -74,11 +73,11 @@ PROFILES: Mapping[str, Profile] = {
     "tool": Profile(tool=0.3),
 }
 _SEVERITIES = (0.0, 0.5, 0.5, 1.0, 3.0)
-"""Of one call; their mean is 1."""
+"""Factors for the probabilities of one call; their mean is 1."""
 
 
 def drawn_tools(profile: Profile, random: Random, injected: Counter[str]) -> tuple[Tool, ...]:
-    """The tools of one call, some of which may end it. What goes wrong with them is counted in `injected`."""
+    """The tools of one call, some of which may end it. Their faults are counted in `injected`."""
     chance = min(0.9, profile.tool * random.choice(_SEVERITIES))
     drawing = _Dice("tool", chance, random, injected)
     names = random.sample(TOOL_NAMES, random.randint(1, len(TOOL_NAMES)))
@@ -89,10 +88,10 @@ def drawn_tools(profile: Profile, random: Random, injected: Counter[str]) -> tup
 def drawn_providers(
     profile: Profile, random: Random, injected: Counter[str], rate: int, tools: Sequence[Tool] = ()
 ) -> SimulatedProviders:
-    """The providers of one call. Whatever goes wrong with them is counted in `injected` when it happens.
+    """The providers of one call. Their faults are counted in `injected` when they happen.
 
-    `rate` is what the caller plays, in Hz: most voices speak at it, from others it is converted. The model
-    asks for calls of these `tools`.
+    `rate` is what the caller plays, in Hz. Most voices speak at that rate; audio of the others is resampled.
+    The model asks for calls of `tools`.
     """
     severity = random.choice(_SEVERITIES)
     stt, llm, tts = (
@@ -100,12 +99,12 @@ def drawn_providers(
         for role, chance in (("stt", profile.stt), ("llm", profile.llm), ("tts", profile.tts))
     )
     return SimulatedProviders(
-        stt.ear(),
-        llm.model(tools),
-        tts.voice(rate),
-        stt.ear() if random.random() < SECOND_PROVIDER else None,
-        llm.model(tools) if random.random() < SECOND_PROVIDER else None,
-        tts.voice(rate) if random.random() < SECOND_PROVIDER else None,
+        stt.stt(),
+        llm.llm(tools),
+        tts.tts(rate),
+        stt.stt() if random.random() < SECOND_PROVIDER else None,
+        llm.llm(tools) if random.random() < SECOND_PROVIDER else None,
+        tts.tts(rate) if random.random() < SECOND_PROVIDER else None,
         stt.turn_model() if random.random() < TURN_MODEL else None,
         SimulatedVoiceActivity(WINDOW),
         places=random.choice((1, 2, None)),
@@ -121,15 +120,15 @@ class _Dice:
     random: Random
     injected: Counter[str]
 
-    def ear(self) -> SimulatedSpeechToText:
+    def stt(self) -> SimulatedSpeechToText:
         delay = Delay(self.random.uniform(10, 150), self.random.uniform(0, 150))
         kinds = self._faults("transcript")
         odd: list[Callable[[], Transcription]] = [
             *(lambda fault=fault: Transcription(delay, fault) for fault in kinds),
-            self._told("transcript: late", lambda: Transcription(Delay(1500, 2500))),
-            self._told("transcript: empty", lambda: Transcription(delay, words="")),
-            self._told("transcript: wrong", lambda: Transcription(delay, words="please tell me a joke")),
-            self._told("transcript: repeated", lambda: Transcription(delay, times=2)),
+            self._odd("transcript: late", lambda: Transcription(Delay(1500, 2500))),
+            self._odd("transcript: empty", lambda: Transcription(delay, words="")),
+            self._odd("transcript: wrong", lambda: Transcription(delay, words="please tell me a joke")),
+            self._odd("transcript: repeated", lambda: Transcription(delay, times=2)),
         ]
         return SimulatedSpeechToText(
             self._plan(Transcription(delay), odd),
@@ -145,12 +144,12 @@ class _Dice:
         fails, stalls, breaks, _ = self._faults("score")
         odd: list[Callable[[], Scoring]] = [
             *(partial(Scoring, 0.9, delay, fault) for fault in (fails, stalls, breaks)),
-            self._told("score: late", lambda: Scoring(0.9, Delay(300, 1000), uncancellable=True)),
-            self._told("score: undecided", lambda: Scoring(0.5, delay)),
+            self._odd("score: late", lambda: Scoring(0.9, Delay(300, 1000), uncancellable=True)),
+            self._odd("score: undecided", lambda: Scoring(0.5, delay)),
         ]
         return SimulatedTurnModel(self._plan(usual, odd), self.random)
 
-    def model(self, tools: Sequence[Tool]) -> SimulatedLanguageModel:
+    def llm(self, tools: Sequence[Tool]) -> SimulatedLanguageModel:
         first = Delay(self.random.uniform(50, 500), self.random.uniform(0, 300))
         between = Delay(0, self.random.uniform(1, 40))
         kinds = self._faults("answer")
@@ -165,11 +164,11 @@ class _Dice:
 
         odd: list[Callable[[], Answer]] = [
             *(partial(broken, fault) for fault in kinds),
-            self._told("answer: late", lambda: Answer(first=Delay(2000, 4000))),
-            self._told("answer: halting", lambda: Answer(between=Delay(200, 1500))),
-            self._told("answer: empty", lambda: Answer("", first)),
-            self._told("answer: unspeakable", lambda: Answer("... !", first)),
-            self._told("answer: rambling", lambda: Answer("One, two, three. " * 12, first, Delay(0, 200))),
+            self._odd("answer: late", lambda: Answer(first=Delay(2000, 4000))),
+            self._odd("answer: halting", lambda: Answer(between=Delay(200, 1500))),
+            self._odd("answer: empty", lambda: Answer("", first)),
+            self._odd("answer: unspeakable", lambda: Answer("... !", first)),
+            self._odd("answer: rambling", lambda: Answer("One, two, three. " * 12, first, Delay(0, 200))),
         ]
         plan = self._plan(self.random.choice(usual), odd)
 
@@ -180,7 +179,7 @@ class _Dice:
         return SimulatedLanguageModel(next_answer, self._openings(), self.random)
 
     def _asking(self, answer: Answer, tools: Sequence[Tool]) -> Answer:
-        """The answer is to ask for calls, after a word about it or silently."""
+        """The answer, made to ask for tool calls, with or without a text before them."""
         calls = tuple(self._asked(tools, number) for number in range(self.random.choice((1, 1, 2, 3))))
         text = self.random.choice((None, None, "Let me see.", answer.text))
         unasked = self.random.random() < self.chance
@@ -200,8 +199,8 @@ class _Dice:
         kinds = self._faults("call")
         odd: list[Callable[[], Work]] = [
             *(partial(evolve, usual, fault=fault) for fault in kinds),
-            self._told("call: late", lambda: Work(Delay(8000, 4000))),
-            self._told("call: uncancellable", lambda: Work(Delay(1000, 3000), uncancellable=True)),
+            self._odd("call: late", lambda: Work(Delay(8000, 4000))),
+            self._odd("call: uncancellable", lambda: Work(Delay(1000, 3000), uncancellable=True)),
         ]
         return simulated_tool(
             name,
@@ -213,7 +212,7 @@ class _Dice:
             filler=self.random.choice(("", "I am looking it up.")),
         )
 
-    def voice(self, rate: int) -> SimulatedTextToSpeech:
+    def tts(self, rate: int) -> SimulatedTextToSpeech:
         usual = Speaking(
             Delay(self.random.uniform(30, 200), self.random.uniform(0, 150)),
             Delay(0, self.random.uniform(1, 20)),
@@ -229,12 +228,12 @@ class _Dice:
 
         odd: list[Callable[[], Speaking]] = [
             *(partial(broken, fault) for fault in kinds),
-            self._told("voice: late", lambda: evolve(usual, first=Delay(1000, 3000))),
-            self._told(
+            self._odd("voice: late", lambda: evolve(usual, first=Delay(1000, 3000))),
+            self._odd(
                 "voice: slower than it is heard", lambda: evolve(usual, between=Delay(usual.piece_ms, 100))
             ),
-            self._told("voice: soundless", lambda: evolve(usual, ms_per_character=0)),
-            self._told("voice: misnumbered", lambda: evolve(usual, misnumbered=True)),
+            self._odd("voice: soundless", lambda: evolve(usual, ms_per_character=0)),
+            self._odd("voice: misnumbered", lambda: evolve(usual, misnumbered=True)),
         ]
         return SimulatedTextToSpeech(self._plan(usual, odd), self._openings(), self.random)
 
@@ -250,8 +249,8 @@ class _Dice:
             lambda: Opening(delay, fails),
             lambda: Opening(delay, stalls),
             lambda: Opening(delay, breaks),
-            self._told("opening: late", lambda: Opening(Delay(1000, 2000))),
-            self._told("opening: uncancellable", lambda: Opening(Delay(500, 1000), uncancellable=True)),
+            self._odd("opening: late", lambda: Opening(Delay(1000, 2000))),
+            self._odd("opening: uncancellable", lambda: Opening(Delay(500, 1000), uncancellable=True)),
             *(partial(dying, fault) for fault in ends),
         ]
         return self._plan(Opening(delay), odd)
@@ -263,7 +262,7 @@ class _Dice:
         return next_one
 
     def _faults(self, where: str) -> tuple[Fails, Stalls, Breaks, Ends]:
-        """One of each kind, which is counted when it strikes."""
+        """A fault of each kind, which is counted when it happens."""
         error_class = self.random.choice((*ErrorClass, ErrorClass.TRANSIENT, ErrorClass.CONNECTION))
         pause = self.random.choice((None, None, None, 300, 5000))
         return (
@@ -273,8 +272,8 @@ class _Dice:
             Ends(struck=self._counting(f"{where}: ends early")),
         )
 
-    def _told(self, what: str, make: Callable[[], B]) -> Callable[[], B]:
-        """Behaviour that is no fault, but odd all the same: counted when it is drawn."""
+    def _odd(self, what: str, make: Callable[[], B]) -> Callable[[], B]:
+        """Behaviour that is odd but not a fault. It is counted when it is drawn."""
         count = self._counting(what)
 
         def drawn() -> B:

@@ -1,4 +1,4 @@
-"""What this process holds: threads, sockets and other files, and memory. Linux and macOS."""
+"""Leak detection: the threads, open sockets and files of this process, and its memory. Linux and macOS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DESCRIPTORS = Path("/dev/fd")
 
 @frozen
 class Census:
-    """How many of each there were at one moment."""
+    """How many of each the process had at one time."""
 
     threads: int
     sockets: int
@@ -25,14 +25,14 @@ class Census:
 
     @classmethod
     def taken(cls) -> Census:
-        """Now. What nobody can reach any more is closed first."""
+        """Count them now, after a garbage collection has closed what is unreachable."""
         gc.collect()
         kinds = [_is_socket(int(each.name)) for each in _DESCRIPTORS.iterdir()]
-        # The one that lists the folder is closed by now, and in no census.
+        # The descriptor that lists the folder is closed by now: its kind is None, so it is not counted.
         return cls(len(threading.enumerate()), kinds.count(True), kinds.count(False))
 
     def more_than(self, before: Census) -> dict[str, int]:
-        """What there is more of now than there was before."""
+        """What this census has more of than the one before, with the difference."""
         more = {each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(Census)}
         return {name: count for name, count in more.items() if count > 0}
 
@@ -45,6 +45,6 @@ def _is_socket(descriptor: int) -> bool | None:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process ever held."""
+    """The most memory that this process ever used, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,4 +1,4 @@
-"""A simulated language model."""
+"""A simulated language model, whose answers are planned."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Pl
 
 @frozen
 class Answer:
-    """One answer, which comes word by word."""
+    """How one answer goes; it comes word by word."""
 
     text: str | None = None
-    """None repeats what the caller said last, or what tools gave, in two sentences."""
+    """None: two sentences that repeat what the caller said last, or the results of tools."""
     first: Delay = AT_ONCE
     """Before the first word."""
     between: Delay = AT_ONCE
@@ -29,13 +29,13 @@ class Answer:
     after: int = 0
     """Words that come before the fault."""
     calls: tuple[ToolCall, ...] = field(default=(), kw_only=True)
-    """Asked for after the text, if tools are offered; with them, no text means none."""
+    """Asked for after the text, if tools are offered. With calls, a text of None means no text."""
     unasked: bool = field(default=False, kw_only=True)
-    """It asks for them though no tools are offered."""
+    """The calls are asked for even if no tools are offered."""
 
 
 class SimulatedLanguageModel:
-    """A language model whose answers are planned."""
+    """A language model whose answers and openings go as planned."""
 
     name = "simulated language model"
 
@@ -46,11 +46,11 @@ class SimulatedLanguageModel:
         random: Random | None = None,
     ) -> None:
         self.requests: list[tuple[Message, ...]] = []
-        """What it was asked, in order."""
+        """The messages of each request, in order."""
         self.offered: list[tuple[ToolSpec, ...]] = []
-        """The tools that it was told of each time."""
+        """The tools that each request offered."""
         self.running = 0
-        """Answers that it is giving now."""
+        """Answers that are being generated now."""
         self._answers = answers or script(then=Answer())
         self._checks = checks or script(then=Opening())
         self._next_openings: list[Opening] = []
@@ -58,25 +58,25 @@ class SimulatedLanguageModel:
         self._random = random or Random(0)
 
     def answers_with(self, *answers: Answer) -> None:
-        """The next answers are these, before those that are planned."""
+        """Give these answers next, before those that are planned."""
         self._next_answers.extend(answers)
 
     def opens_with(self, *openings: Opening) -> None:
-        """The next openings go like this, before those that are planned."""
+        """Let the next openings go like this, before those that are planned."""
         self._next_openings.extend(openings)
 
     def _next_opening(self) -> Opening:
         return self._next_openings.pop(0) if self._next_openings else self._checks()
 
     async def check(self) -> None:
-        """As planned."""
+        """As `LanguageModel.check`, as planned."""
         await self._next_opening().open(self._random)
 
     @asynccontextmanager
     async def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
-        """The next planned answer."""
+        """As `LanguageModel.generate`: the next planned answer."""
         self.requests.append(tuple(messages))
         self.offered.append(tuple(tools))
         self.running += 1

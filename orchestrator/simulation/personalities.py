@@ -1,7 +1,7 @@
-"""Personalities: what each kind of caller does in a call, by dice with a seed.
+"""Personalities of simulated callers: what each kind of caller does in a call, at random from a seed.
 
-A personality is a small task over a `Person`. It may end before the call, which is hung up then, and is
-cancelled when the call is over.
+A personality is a function that acts through a `Person`. If it returns before the call is over, the call is
+hung up; when the call is over, it is cancelled.
 """
 
 from __future__ import annotations
@@ -18,65 +18,66 @@ from orchestrator.simulation.speech import VOCABULARY
 
 NOT_LISTENING = ("generating", "retrying", "running_tools", "speaking", "paused")
 ANSWER_S = 40
-"""Longer than any answer: who waits for this long waits for it to be over."""
+"""Longer than any answer: whoever waits for this long waits for the end of it."""
 KEYS = "0123456789*ABCD"
-"""Of a telephone, without the one that ends a string of them."""
+"""The keys of a telephone, without the one that ends a string of keys."""
 LAST_WORDS = 0.1
-"""How often what a host wants said ends the call."""
+"""Probability that a text of the host is the last of the call."""
 LAST_REASONS = (EndReason.OPERATOR_HUNG_UP, EndReason.HANDED_OVER)
 PAUSES_MS = (200, 200, 500)
-"""Of silence after words: voice activity notices the short one, a provider that ends turns the long one."""
+"""Silence after words. Voice activity needs the short one to end a turn, a provider that ends turns the
+long."""
 
 
 @define
 class Person:
-    """A caller, and how they take turns in this call."""
+    """A caller in a call, with the turn mode that they use."""
 
     call: Call
     random: Random
     mode: TurnMode
 
     async def begin(self) -> None:
-        """Begin to record; who decides by hand does so with each turn."""
+        """Start to record, in automatic mode. In manual mode each turn does that."""
         if self.mode is TurnMode.AUTOMATIC:
             await self.call.start_recording(self.mode)
 
     async def turn(self, words: str = "") -> None:
-        """Say something, and let it be known that it is all."""
+        """Say something and end the turn; without `words`, something at random."""
         if self.mode is TurnMode.MANUAL:
             await self.call.start_recording(self.mode)
         await self.say(words or self.words())
         await self.end_turn()
 
     async def end_turn(self) -> None:
-        """By hand, or by silence."""
+        """End the turn: by stopping to record in manual mode, by silence in automatic mode."""
         if self.mode is TurnMode.MANUAL:
             await self.call.stop_recording()
         else:
             await self.call.keep_quiet(self.random.choice(PAUSES_MS))
 
     def words(self, most: int = 4) -> str:
-        """Some words of the vocabulary, in no order: some sound unfinished."""
+        """Some words of the vocabulary at random, so some sound unfinished."""
         return " ".join(self.random.choices(VOCABULARY, k=self.random.randint(1, most)))
 
     async def say(self, words: str) -> None:
-        """At a rate that some client records with."""
+        """Speak, at a sample rate that some client records with."""
         await self.call.say(words, self.random.choice((16_000,) * 8 + (8_000, 48_000)))
 
     async def answered(self, patience_s: float = ANSWER_S) -> bool:
-        """Wait until the next answer is over, and it is this caller's turn; whether it came so far."""
+        """Wait until the next answer is over and it is the caller's turn; returns whether that came."""
         before = self.call.answers
         return await self.call.within(
             patience_s, lambda: self.call.answers > before and self.call.state not in NOT_LISTENING
         )
 
     async def spoken_to(self, patience_s: float = ANSWER_S) -> bool:
-        """Wait until something is being said, or looked up; whether it is."""
+        """Wait until an answer is being spoken, or a tool runs for it; returns whether that came."""
         going_on = ("speaking", "paused", "running_tools")
         return await self.call.within(patience_s, lambda: self.call.state in going_on)
 
     async def pause(self, *seconds: float) -> None:
-        """Do nothing for one of these times, as a client that sends nothing."""
+        """Send nothing for one of these times."""
         await trio.sleep(self.random.choice(seconds))
 
 
@@ -84,7 +85,7 @@ class Person:
 
 
 async def polite(person: Person) -> None:
-    """Speaks in turn, hears every answer to its end, hangs up between two."""
+    """Speaks in turn, hears every answer to its end, hangs up between two answers."""
     await person.begin()
     for _ in range(person.random.randint(1, 3)):
         await person.turn()
@@ -93,7 +94,7 @@ async def polite(person: Person) -> None:
 
 
 async def impatient(person: Person) -> None:
-    """Waits for nothing long: asks again, presses the button that silences, hangs up while we think."""
+    """Never waits long: asks again, presses the button that interrupts, hangs up while an answer is made."""
     await person.begin()
     for _ in range(person.random.randint(1, 4)):
         await person.turn(person.words(2))
@@ -103,7 +104,7 @@ async def impatient(person: Person) -> None:
 
 
 async def mumbling(person: Person) -> None:
-    """Breaks off in the middle of phrases, makes sounds that are no words, coughs."""
+    """Breaks off in the middle of phrases, makes sounds without words, coughs."""
     await person.begin()
     for _ in range(person.random.randint(1, 3)):
         if person.mode is TurnMode.MANUAL:
@@ -132,7 +133,7 @@ async def _cough(person: Person) -> None:
 
 
 async def silent(person: Person) -> None:
-    """Calls, perhaps says one thing, and is not heard of any more."""
+    """Calls, perhaps says one thing, and then is silent."""
     if person.random.random() < 0.8:
         await person.begin()
     if person.random.random() < 0.5:
@@ -144,10 +145,9 @@ async def silent(person: Person) -> None:
 
 
 async def interrupting(person: Person) -> None:
-    """Talks over answers and over tools at work: with words, with a mere "yes", with a cough, by button,
-    again and again.
+    """Interrupts answers and tools that run, again and again: with words, "yes", a cough or the button.
 
-    Or it is the answer itself, which comes back from a loudspeaker.
+    Sometimes the voice is the answer itself, which comes back from a loudspeaker.
     """
     await person.begin()
     words = person.words()
@@ -179,7 +179,7 @@ async def interrupting(person: Person) -> None:
 
 
 async def dropping(person: Person) -> None:
-    """Is cut off at any moment: before the links are up, in the middle of a word, during the goodbye."""
+    """Is cut off at any time: before the links are up, in the middle of a word, during the goodbye."""
     with trio.move_on_after(person.random.choice((0, 0.01, 0.2, 1, 2, 4, 8)) * person.random.random()):
         await polite(person)
     person.call.hang_up(person.random.choice(tuple(EndReason)))
@@ -214,7 +214,7 @@ async def erratic(person: Person) -> None:
 
 
 async def keypad(person: Person) -> None:
-    """Presses keys beside all else that the caller does, at any moment: a few, ended by `#` or not."""
+    """Presses keys at any time, besides what the caller does: a few, with or without a final `#`."""
     while True:
         await person.pause(0.5, 2, 5, 10)
         for _ in range(person.random.randint(1, 5)):
@@ -228,8 +228,8 @@ async def keypad(person: Person) -> None:
 
 
 async def host(person: Person) -> None:
-    """A program that holds the call and wants things said, at any moment and in every way; now and then as
-    the last words of the call."""
+    """The host program, which has texts said at any time and in every way, sometimes as the last of the
+    call."""
     while True:
         await person.pause(0, 0.5, 2, 5)
         text = person.random.choice(("One moment, please.", "Your taxi is here. It is waiting."))

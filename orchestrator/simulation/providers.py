@@ -1,11 +1,11 @@
-"""A set of simulated providers, as a conversation needs one."""
+"""The simulated providers of a conversation: one of each role, or two."""
 
 from __future__ import annotations
 
 from attrs import Factory, frozen
 
-from adapters.at_most import at_most
 from adapters.interfaces import SpeechToText, TextToSpeech
+from adapters.link_limit import with_link_limit
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation.llm import SimulatedLanguageModel
 from orchestrator.simulation.stt import SimulatedSpeechToText, SimulatedTurnModel, SimulatedVoiceActivity
@@ -14,7 +14,7 @@ from orchestrator.simulation.tts import SimulatedTextToSpeech
 
 @frozen
 class SimulatedProviders:
-    """One provider of each role, or two; all work at once and well unless their plans say otherwise."""
+    """One provider of each role, or two. All answer at once and without faults unless their plans differ."""
 
     stt: SimulatedSpeechToText = Factory(SimulatedSpeechToText)
     llm: SimulatedLanguageModel = Factory(SimulatedLanguageModel)
@@ -25,25 +25,25 @@ class SimulatedProviders:
     turn_model: SimulatedTurnModel | None = None
     voice_activity: SimulatedVoiceActivity = Factory(SimulatedVoiceActivity)
     places: int | None = None
-    """How many links the second ear and the second voice serve at once; None: as many as are asked for."""
+    """Links that the second speech to text and text to speech each serve at once; None: any number."""
 
     def for_calls(self) -> Providers:
-        """As conversations take them."""
+        """The providers as a conversation takes them."""
         stt: list[SpeechToText] = [self.stt]
         tts: list[TextToSpeech] = [self.tts]
         if self.second_stt is not None:
-            stt.append(at_most(self.second_stt, self.places) if self.places else self.second_stt)
+            stt.append(with_link_limit(self.second_stt, self.places) if self.places else self.second_stt)
         if self.second_tts is not None:
-            tts.append(at_most(self.second_tts, self.places) if self.places else self.second_tts)
+            tts.append(with_link_limit(self.second_tts, self.places) if self.places else self.second_tts)
         return Providers(tuple(stt), tuple(self.models()), tuple(tts), self.voice_activity, self.turn_model)
 
     def in_use(self) -> int:
-        """Links and streams that are open now, and pauses that are listened to."""
-        ears = [each for each in (self.stt, self.second_stt) if each]
-        voices = [each for each in (self.tts, self.second_tts) if each]
-        links = sum(each.open_links for each in ears) + sum(each.open_links for each in voices)
+        """How many links and streams are open, and pauses are being scored, now."""
+        stt = [each for each in (self.stt, self.second_stt) if each]
+        tts = [each for each in (self.tts, self.second_tts) if each]
+        links = sum(each.open_links for each in stt) + sum(each.open_links for each in tts)
         scored = self.turn_model.running if self.turn_model else 0
-        running = sum(each.running for each in self.models()) + sum(each.running for each in voices)
+        running = sum(each.running for each in self.models()) + sum(each.running for each in tts)
         return links + running + scored
 
     def models(self) -> list[SimulatedLanguageModel]:

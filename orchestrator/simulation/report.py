@@ -1,4 +1,4 @@
-"""What a campaign saw, added up: the same bytes for the same seed, whoever asks and however fast it ran."""
+"""The report of a campaign: counts, coverage, latencies, failures. The same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from machines.tables import CONVERSATION, LINK, Kind, Machine, Row, rows
 from orchestrator.simulation.campaign import Campaign, Finished
 
 COVERED = (CONVERSATION, LINK)
-"""The machines of a call."""
+"""The machines whose coverage is reported."""
 PERCENTILES = (50, 95, 99)
 LATENCIES = tuple(each.name for each in attrs.fields(TurnLatency))
 
 
 @frozen
 class Coverage:
-    """How much of a machine's tables the calls have taken. An edge leads from a state to another."""
+    """How much of a machine's tables the calls have taken. An edge is a (state, target) of transitions."""
 
     machine: str
     transitions_taken: int
@@ -33,23 +33,23 @@ class Coverage:
     edges_taken: int
     edges: int
     never: tuple[str, ...]
-    """The transitions that no call has taken."""
+    """Transitions that no call has taken."""
 
 
 @frozen
 class Failure:
-    """A call that broke a promise, and how to hold it again."""
+    """A call that failed a check, and how to repeat it."""
 
     number: int
     personality: str
     complaints: tuple[str, ...]
     again: str
-    """The command."""
+    """The command that repeats the call."""
 
 
 @define
 class Report:
-    """What was seen so far: `add` every call when it is over."""
+    """What was seen so far. Every call is added with `add` when it is over."""
 
     seed: int
     faults: str
@@ -61,15 +61,15 @@ class Report:
     virtual_ms: float = 0.0
     personalities: Counter[str] = Factory(Counter)
     ends: Counter[str] = Factory(Counter)
-    """By reason."""
+    """Calls by the reason for their end."""
     injected: Counter[str] = Factory(Counter)
     failures: list[Failure] = Factory(list)
     broken: Counter[str] = Factory(Counter)
-    """Promises, by the number of calls that broke them."""
+    """For each check, the number of calls that failed it."""
     _latencies: dict[str, array[float]] = Factory(lambda: {name: array("d") for name in LATENCIES})
 
     def add(self, finished: Finished) -> Failure | None:
-        """Another call; returns it if it failed."""
+        """Add a call; returns it as a failure if it failed."""
         self.calls += 1
         self.turns += finished.turns
         self.answers += finished.answers
@@ -85,7 +85,7 @@ class Report:
                     found.append(value)
         if not finished.complaints:
             return None
-        self.broken.update({complaint.promise for complaint in finished.complaints})
+        self.broken.update({complaint.check for complaint in finished.complaints})
         again = (
             f"vantum simulate --calls 1 --seed {self.seed} --first {finished.number} --faults {self.faults}"
         )
@@ -94,17 +94,17 @@ class Report:
         self.failures.append(failure)
         return failure
 
-    # --- what is told of it -------------------------------------------------------------------------------
+    # --- figures -------------------------------------------------------------------------------
 
     def latencies(self) -> Mapping[str, tuple[int, tuple[float, ...]]]:
-        """Each part of the wait for an answer: how many answers it is known of, and `PERCENTILES` in ms."""
+        """For each part of the wait for an answer: the number of answers, and `PERCENTILES` in ms."""
         return {
             name.removesuffix("_ms"): (len(found), percentiles(found))
             for name, found in self._latencies.items()
         }
 
     def as_json(self, campaign: Campaign) -> str:
-        """All of it, as one JSON object."""
+        """The whole report as one JSON object."""
         data: dict[str, Any] = {
             "seed": self.seed,
             "faults": self.faults,
@@ -137,12 +137,12 @@ class Report:
 
 
 def names(invariants: Iterable[Invariant]) -> tuple[str, ...]:
-    """Of invariants, as complaints bear them."""
+    """The names of invariants, as in `Complaint.check`."""
     return tuple(each.__name__ for each in invariants)
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, ...]:
-    """`PERCENTILES` by nearest rank; none of nothing."""
+    """`PERCENTILES` of the values by nearest rank; empty if there are no values."""
     ordered = sorted(values)
     if not ordered:
         return ()
@@ -150,7 +150,7 @@ def percentiles(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def coverage(taken: Mapping[Row, int]) -> tuple[Coverage, ...]:
-    """What these rows are, of each machine's tables."""
+    """The coverage of each machine, given the rows that were taken."""
     return tuple(_coverage(machine, taken) for machine in COVERED)
 
 

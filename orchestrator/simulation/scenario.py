@@ -1,4 +1,4 @@
-"""A scenario: everything that is drawn for one call, from the campaign's seed and the call's number."""
+"""The scenario of one simulated call: all that is drawn from the campaign's seed and the call's number."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ NUDGE = "Are you there?"
 FILLER = "One moment, please."
 OTHER_FILLER = "Still one moment."
 HOSTED = 0.25
-"""How many of the calls are held by a program that wants things said in them."""
+"""Share of the calls with a host program that has texts said."""
 TOOLED = 0.5
-"""In how many of the calls the model has tools."""
+"""Share of the calls in which the model has tools."""
 KEYPAD = 0.2
-"""In how many of the calls the caller has a telephone's keys under the fingers."""
+"""Share of the calls in which the caller presses keys of a telephone."""
 PACINGS = (
     *(hierarchical_pacing(24_000), hierarchical_pacing(8_000)),
     *(evolve(LEGACY_PACING, rate=rate) for rate in (8_000, 24_000)),
 )
-"""Small chunks and large ones, as the two kinds of client get them, at the rates of phones and of voices."""
+"""Small and large chunks, as the two dialects send them, at the rates of telephones and of voices."""
 WATCHED = 0.2
-"""How many of the calls belong to a process that watches its providers and probes those that failed."""
+"""Share of the calls in whose process a `ProviderWatch` probes providers that failed."""
 
 
 @frozen
 class Scenario:
-    """What one call is made of. `random` goes on being drawn from while it runs."""
+    """What one call is made of. `random` is also drawn from while the call runs."""
 
     personality: str
     mode: TurnMode
     policy: ConversationPolicy
     providers: SimulatedProviders
     tools: tuple[Tool, ...]
-    """Those that the model may call."""
+    """The tools that the model may call."""
     caller: SimulatedCaller
     breaker: BreakerPolicy | None
-    """Of the process that watches the providers, if one does."""
+    """The policy of the `ProviderWatch`; None: there is none."""
     host: bool
-    """Whether a program that holds the call wants things said in it."""
+    """Whether a host program has texts said in the call."""
     keypad: bool
     """Whether the caller presses keys of a telephone."""
     block_ms: int
@@ -62,7 +62,7 @@ class Scenario:
 
     @classmethod
     def drawn(cls, seed: str, profile: Profile) -> Scenario:
-        """The scenario of this seed."""
+        """Draw the scenario of this seed."""
         random = Random(seed)
         injected: Counter[str] = Counter()
         pacing = random.choice(PACINGS)
@@ -76,7 +76,7 @@ class Scenario:
             caller=SimulatedCaller(
                 pacing=pacing,
                 closing_takes_ms=random.choice((0, 0, 30, 5000)),
-                drops_when_held=random.random() < 0.5,
+                drops_when_paused=random.random() < 0.5,
             ),
             breaker=_breaker(random) if random.random() < WATCHED else None,
             host=random.random() < HOSTED,
@@ -96,7 +96,7 @@ def _breaker(random: Random) -> BreakerPolicy:
 
 
 def _policy(random: Random) -> ConversationPolicy:
-    """Any policy that an operator might choose, with times short enough for something to happen."""
+    """A policy that an operator might choose, with times so short that deadlines are met in most calls."""
     one_of = random.choice
     return ConversationPolicy(
         system_prompt=one_of(("", "Be brief.")),
@@ -126,8 +126,8 @@ def _policy(random: Random) -> ConversationPolicy:
         first_token_timeout_ms=one_of((1000, 5000)),
         token_gap_timeout_ms=one_of((500, 5000)),
         answer_timeout_ms=one_of((3000, 30_000)),
-        # Playback is reported after each second that was sent, so that less would find stalls of slow voices
-        # where there are none.
+        # Playback is reported after each second that was sent, so a shorter time would take slow voices for
+        # stalled ones.
         speech_stall_timeout_ms=one_of((3000, 5000)),
         close_timeout_ms=one_of((100, 2000)),
         llm_retry_delays_ms=one_of(((), (0,), (0, 100, 200))),

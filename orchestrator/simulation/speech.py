@@ -1,8 +1,8 @@
-"""Speech that carries its own words: each word of a small vocabulary is audio at a level of its own.
+"""Simulated speech: each word of a small vocabulary is audio at a level of its own.
 
-So a simulated caller sends samples, which are cut, resampled, dropped and muted like any other, and a
-simulated transcriber understands the words that truly arrived. Noise is a voice without words: a cough, or
-somebody else in the room.
+A simulated caller sends such audio, which is cut, resampled, dropped and muted like any other. Simulated
+speech to text then recognises the words that arrived. Noise is a voice without words: a cough, or somebody
+else in the room.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ VOCABULARY = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
 )
 WORD_MS = 320
-"""How long a word is spoken."""
+"""Length of a word."""
 
 _LEVEL_STEP = 1000
 _FRAME = LISTENING_RATE // 100
 
 
 def spoken(words: str, rate: int = LISTENING_RATE) -> Samples:
-    """The audio of words out of `VOCABULARY`, at `rate` Hz."""
+    """The audio of words of `VOCABULARY`, at `rate` Hz."""
     length = rate * WORD_MS // 1000
     audio = [np.full(length, _level(word), np.int16) for word in words.split()]
     return np.concatenate([np.empty(0, np.int16), *audio])
 
 
 def noise(ms: float, rate: int = LISTENING_RATE) -> Samples:
-    """What sounds like a voice and holds no words, for `ms`: no word has a negative level."""
+    """A voice without words, for `ms`. Its level is negative, which no word has."""
     return np.full(int(rate * ms / 1000), -_LEVEL_STEP, np.int16)
 
 
 def silence(ms: float, rate: int = LISTENING_RATE) -> Samples:
-    """Nothing, for `ms`."""
+    """Silence, for `ms`."""
     return np.zeros(int(rate * ms / 1000), np.int16)
 
 
 def understood(samples: Samples) -> str:
-    """The words in audio at `LISTENING_RATE`; of a word that is cut, more than half must be there."""
+    """The words in audio at `LISTENING_RATE`. A word that was cut counts if more than half of it is there."""
     heard = Heard()
     heard.add(samples)
     return heard.words()
@@ -52,16 +52,16 @@ def understood(samples: Samples) -> str:
 
 @define
 class Heard:
-    """What is understood of audio at `LISTENING_RATE` while it comes."""
+    """Audio at `LISTENING_RATE` that was received so far, and the words in it."""
 
     _pieces: list[Samples] = Factory(list)
     _rest: Samples = Factory(lambda: np.empty(0, np.int16))
-    """Of the last piece, what fills no frame yet."""
+    """The end of the audio, which does not fill a frame yet."""
     _runs: list[tuple[int, int]] = Factory(list)
-    """Levels, each with the number of frames in a row that have it."""
+    """(level, how many frames in a row have it)."""
 
     def add(self, samples: Samples) -> None:
-        """Hear more."""
+        """Receive more audio."""
         self._pieces.append(samples)
         audio = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         whole = len(audio) // _FRAME * _FRAME
@@ -76,12 +76,12 @@ class Heard:
         self._runs.append((level, frames))
 
     def last(self, ms: int) -> Samples:
-        """The audio that came last."""
+        """The last `ms` of the audio."""
         count = ms * LISTENING_RATE // 1000
         return np.concatenate([np.empty(0, np.int16), *self._pieces])[-count:]
 
     def words(self) -> str:
-        """The words in all of it."""
+        """The words in all the audio."""
         words: list[str] = []
         for level, frames in self._runs:
             if 1 <= level <= len(VOCABULARY):
@@ -95,7 +95,7 @@ def is_voice(window: Samples) -> bool:
 
 
 def _medians(frames: Samples) -> Samples:
-    """Of each row, the upper one where there are two; `np.median` asks too many questions first."""
+    """The median of each row, the upper one of two. Much faster than `np.median` on small arrays."""
     middle = frames.shape[1] // 2
     medians: Samples = np.partition(frames, middle, axis=1)[:, middle]
     return medians

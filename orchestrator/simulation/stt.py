@@ -1,4 +1,4 @@
-"""Simulated voice activity, turn model and speech to text: they hear the words that `speech.py` puts in."""
+"""Simulated speech to text, voice activity and turn model; they recognise the audio of `speech.py`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from orchestrator.simulation.speech import WORD_MS, Heard, is_voice, understood
 WINDOW = 512
 """Samples in a window, as Silero's."""
 CARRIED_MS = 300
-"""Audio before the beginning of a turn that is taken into it."""
+"""Audio before the beginning of a turn that becomes part of it."""
 
 
 def _nothing() -> Samples:
@@ -46,17 +46,17 @@ def _nothing() -> Samples:
 
 
 class SimulatedVoiceActivity:
-    """Voice is what is loud enough to be a word."""
+    """Voice activity that takes all audio as loud as a word for voice."""
 
     name = "simulated voice activity"
 
     def __init__(self, window: int = WINDOW) -> None:
-        """Windows of so many samples."""
+        """`window` is the length of a window, in samples."""
         self.window_ms = window * 1000 / LISTENING_RATE
         self._window = window
 
     def open(self) -> VoiceDetector:
-        """A caller's detector."""
+        """As `VoiceActivity.open`."""
         return _Detector(self._window)
 
 
@@ -76,30 +76,30 @@ class _Detector:
 
 @frozen
 class Scoring:
-    """How one scoring of a pause goes."""
+    """How the turn model judges one pause."""
 
     completeness: float = 0.9
     delay: Delay = AT_ONCE
     fault: Fails | Stalls | Breaks | None = None
     uncancellable: bool = False
-    """It cannot be broken off, as one that is at work in a thread."""
+    """It cannot be cancelled, like one that works in a thread."""
 
 
 class SimulatedTurnModel:
-    """A turn model that takes turns for as complete as planned."""
+    """A turn model that gives the planned completeness."""
 
     name = "simulated turn model"
 
     def __init__(self, scorings: Plan[Scoring] | None = None, random: Random | None = None) -> None:
         self.heard: list[str] = []
-        """The words of each turn that it was asked about, up to the pause."""
+        """The words of each turn that it was given, up to the pause."""
         self.running = 0
-        """Scorings under way."""
+        """Scorings that run now."""
         self._scorings = scorings or script(then=Scoring())
         self._random = random or Random(0)
 
     async def completeness(self, samples: Samples) -> float:
-        """As planned."""
+        """As `TurnModel.completeness`, as planned."""
         scoring = self._scorings()
         self.heard.append(understood(samples))
         self.running += 1
@@ -114,25 +114,25 @@ class SimulatedTurnModel:
 
 @frozen
 class Transcription:
-    """How the final transcript of one turn comes about."""
+    """How speech to text finalizes one turn."""
 
     delay: Delay = AT_ONCE
     fault: Fault | None = None
-    """`Fails` is reported as a fact; after `Ends` the transcript is empty, `Stalls` means it never comes."""
+    """`Fails` is reported as a fact; with `Ends` the transcript is empty, with `Stalls` it never comes."""
     words: str | None = None
-    """What the transcript says, whatever was said."""
+    """The text of the transcript; None: what was said."""
     times: int = 1
-    """How often it is reported."""
+    """How often the transcript is reported."""
 
 
 @frozen
 class TurnDetection:
-    """How speech to text finds the ends of turns: by silence after words."""
+    """How speech to text finds the end of a turn: by this much silence after words."""
 
     eager_ms: float = 300
-    """After this it expects the end of the turn."""
+    """After this it reports `EagerEndOfTurn`."""
     sure_ms: float = 800
-    """After this it is sure of it."""
+    """After this it reports `EndOfTurn`."""
 
 
 class SimulatedSpeechToText:
@@ -149,11 +149,11 @@ class SimulatedSpeechToText:
         interim: bool = True,
         detection: TurnDetection | None = None,
     ) -> None:
-        """`interim`: what was heard so far is told; with `detection`, it decides about ends of turns."""
+        """`interim`: it reports interim transcripts. With `detection` it decides about ends of turns."""
         self.ends_turns = detection is not None
         self.open_links = 0
         self.languages: list[str] = []
-        """Those that links were opened with."""
+        """The language of each link, in the order they were opened."""
         self._transcriptions = transcriptions or script(then=Transcription())
         self._openings = openings or script(then=Opening())
         self._next_openings: list[Opening] = []
@@ -162,7 +162,7 @@ class SimulatedSpeechToText:
         self._detection = detection
 
     def opens_with(self, *openings: Opening) -> None:
-        """The next openings go like this, before those that are planned."""
+        """Let the next openings go like this, before those that are planned."""
         self._next_openings.extend(openings)
 
     def _next_opening(self) -> Opening:
@@ -170,7 +170,7 @@ class SimulatedSpeechToText:
 
     @asynccontextmanager
     async def open(self, emit: Emit, language: str) -> AsyncIterator[Transcriber]:
-        """A link."""
+        """As `SpeechToText.open`, as planned."""
         opening = self._next_opening()
         await opening.open(self._random)
         self.open_links += 1
@@ -197,16 +197,16 @@ class _Transcriber:
     _heard: Heard = Factory(Heard)
     _told: str = ""
     _silence_ms: float = 0
-    """Since the last word."""
-    _expecting_end: bool = False
+    """Silence since the last word."""
+    _eager: bool = False
 
     def settled(self, turn: int) -> Settled:
-        return Settled()  # no word is sure before all are
+        return Settled()  # no word is sure before the final transcript
 
     def begin_turn(self, turn: int) -> None:
         self._turn = turn
         self._told = ""
-        self._silence_ms, self._expecting_end = 0, False
+        self._silence_ms, self._eager = 0, False
         carried, self._heard = self._heard.last(CARRIED_MS), Heard()
         self._heard.add(carried)
 
@@ -222,16 +222,16 @@ class _Transcriber:
 
     def _detect_end(self, detection: TurnDetection, turn: int, words: str, samples: Samples) -> None:
         if is_voice(samples):
-            if self._expecting_end:
+            if self._eager:
                 self._emit(TurnResumed(turn))
-            self._silence_ms, self._expecting_end = 0, False
+            self._silence_ms, self._eager = 0, False
             return
         self._silence_ms += len(samples) * 1000 / LISTENING_RATE
         if self._silence_ms >= detection.sure_ms:
             self._forget()
             self._emit(EndOfTurn(turn, words, 0.9, WORD_MS * len(words.split())))
-        elif self._silence_ms >= detection.eager_ms and not self._expecting_end:
-            self._expecting_end = True
+        elif self._silence_ms >= detection.eager_ms and not self._eager:
+            self._eager = True
             self._emit(EagerEndOfTurn(turn, words, 0.6))
 
     def finalize(self, turn: int) -> None:

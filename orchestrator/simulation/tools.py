@@ -1,4 +1,4 @@
-"""Simulated tools."""
+"""Simulated tools, whose calls succeed, fail or stall as planned."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Work:
 
     takes: Delay = AT_ONCE
     fault: Fault | None = None
-    """After that time: to fail is to tell the model why, to end early is to give nothing."""
+    """Happens after that time. `Fails` tells the model why, `Ends` gives an empty result."""
     says: str = ""
-    """What the tool has said to the caller as soon as it is called."""
+    """What the tool says to the caller as soon as it is called."""
     uncancellable: bool = False
-    """It takes its time even if it is cancelled."""
+    """It takes the full time even if it is cancelled."""
 
     async def do(self, context: ToolContext, random: Random) -> str:
         """Return the result; raises what the fault says."""
@@ -48,11 +48,11 @@ def simulated_tool(
     reply: bool = True,
     filler: str = "",
 ) -> Tool:
-    """A tool whose calls go as planned."""
+    """A tool whose calls go as `works` plans."""
 
     async def work(context: ToolContext, of: str = "it") -> str:
         """Do something."""
-        del of  # one thing is as good as another
+        del of  # the argument makes no difference
         return await works().do(context, random)
 
     making = tool(name=name, timeout_s=timeout_s, on_interruption=on_interruption, reply=reply, filler=filler)

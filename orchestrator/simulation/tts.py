@@ -1,4 +1,4 @@
-"""A simulated voice."""
+"""Simulated text to speech, whose answers are spoken as planned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VOICE_RATE = 24_000
 
 @frozen
 class Speaking:
-    """How one answer is spoken."""
+    """How one answer is synthesized."""
 
     first: Delay = AT_ONCE
     """Before the first audio of each segment."""
@@ -31,20 +31,20 @@ class Speaking:
     ms_per_character: float = 60
     rate: int = VOICE_RATE
     words: bool = True
-    """Word times are reported."""
+    """Whether word times are reported."""
     misnumbered: bool = False
-    """The ends of segments name segments that do not exist."""
+    """`SegmentEnd`s name segments that do not exist."""
     fault: Fault | None = None
     after: int = 0
     """Pieces of audio that come before the fault."""
 
     def duration_ms(self, text: str) -> float:
-        """How long a text is spoken."""
+        """The duration of a text's audio."""
         return len(text) * self.ms_per_character
 
 
 class SimulatedTextToSpeech:
-    """A voice; the audio of segment n has the level n + 1, times a thousand."""
+    """Text to speech. The samples of segment n are all (n + 1) * 1000."""
 
     name = "simulated text to speech"
 
@@ -56,16 +56,16 @@ class SimulatedTextToSpeech:
     ) -> None:
         self.open_links = 0
         self.running = 0
-        """Answers that it is speaking now."""
+        """Answers that are being spoken now."""
         self.voices: list[str | None] = []
-        """Those that were asked for, one an answer."""
+        """The voice id that each answer was asked for with."""
         self._speaking = speaking or script(then=Speaking())
         self._openings = openings or script(then=Opening())
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
 
     def opens_with(self, *openings: Opening) -> None:
-        """The next openings go like this, before those that are planned."""
+        """Let the next openings go like this, before those that are planned."""
         self._next_openings.extend(openings)
 
     def _next_opening(self) -> Opening:
@@ -73,7 +73,7 @@ class SimulatedTextToSpeech:
 
     @asynccontextmanager
     async def open(self, language: str) -> AsyncIterator[Voice]:
-        """A link."""
+        """As `TextToSpeech.open`, as planned."""
         opening = self._next_opening()
         await opening.open(self._random)
         self.open_links += 1
@@ -85,7 +85,7 @@ class SimulatedTextToSpeech:
 
     @asynccontextmanager
     async def speak(self, voice_id: str | None) -> AsyncIterator[SpeechStream]:
-        """One answer."""
+        """As `Voice.speak`, as planned."""
         self.voices.append(voice_id)
         self.running += 1
         stream = _Stream(self._speaking(), self._random)

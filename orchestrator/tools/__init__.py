@@ -1,1 +1,1 @@
-"""Tools: functions that the language model may call, and how a call is run."""
+"""Tools: functions that the language model may call, and how tool calls are run."""

@@ -1,7 +1,7 @@
-"""The built-in tools. `TOOLS` names those that the model may call; a host gives them like tools of its own.
+"""The built-in tools. `TOOLS` names those that the model may call; a host passes them like its own tools.
 
-They ask for what a host may ask for too, and the machine decides: so last words are heard before the call
-ends, and a caller who cuts a farewell off keeps the call.
+They make the same requests as a host can, and the machine decides: so last words are heard before the call
+ends, and a caller who interrupts a farewell keeps the call.
 """
 
 from __future__ import annotations
@@ -75,16 +75,16 @@ async def send_digits(
 
 
 BUILT_IN = {each.name: each for each in (end_call, transfer_call, send_digits)}
-"""By their names in `TOOLS`."""
+"""The tools by their names in `TOOLS`."""
 
 
 def built_in(names: Iterable[str]) -> tuple[Tool, ...]:
-    """Those of these names."""
+    """The built-in tools with these names."""
     return tuple(BUILT_IN[name] for name in names)
 
 
 def _say_last(text: str, then: EndReason, context: ToolContext, *, interruptible: bool) -> None:
-    """What is without words needs no time."""
+    """Say the text and then end the conversation; end it at once if the text has no words."""
     if has_words(text):
         context.say(text, interruptible=interruptible, then=then)
     else:

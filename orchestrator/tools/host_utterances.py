@@ -1,4 +1,4 @@
-"""What can be said to a caller."""
+"""Host utterances: texts that a host or a tool has said to the caller, and keys that it has pressed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from machines.facts import EndReason, SayMode, SayRequested
 
 
 def has_words(text: str) -> bool:
-    """There is something to say in it."""
+    """Whether there is anything to say in the text."""
     return any(character.isalnum() for character in text)
 
 
@@ -18,18 +18,18 @@ def require_keys(digits: str) -> None:
 
 
 def require_words(text: str) -> None:
-    """Raise `ValueError` for a text in which there is nothing to say."""
+    """Raise `ValueError` for a text without words."""
     if not has_words(text):
         raise ValueError(f"there is nothing to say in {text!r}")
 
 
 def words_to_say(text: str, mode: SayMode, *, interruptible: bool, then: EndReason | None) -> SayRequested:
-    """What `Conversation.say` asks for. Raises `ValueError` for a text without words."""
+    """The request of `Conversation.say`. Raises `ValueError` for a text without words."""
     require_words(text)
     return SayRequested(text, mode, interruptible, then)
 
 
 def keys_to_press(digits: str) -> SayRequested:
-    """What `Conversation.send_digits` asks for. Raises `ValueError` for what is no key."""
+    """The request of `Conversation.send_digits`. Raises `ValueError` for anything but keys."""
     require_keys(digits)
     return SayRequested(digits, interruptible=False, tones=True)

@@ -30,7 +30,7 @@ from adapters.interfaces import Emit, ToolSpec
 from machines.facts import EndReason, Fact, HungUp, SayMode
 from machines.tools import OnInterruption, ToolPolicy
 from orchestrator.tools.host_utterances import keys_to_press, require_words, words_to_say
-from orchestrator.tools.tool_arguments import Arguments
+from orchestrator.tools.tool_arguments import ToolArguments
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -39,10 +39,10 @@ Run = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """Raised by a tool that cannot do what it is asked: its text, the reason, is what the model is told.
+    """Raised by a tool that cannot do what it is asked. The model is told the text, which is the reason.
 
-    Of every other exception the model learns no more than its class, for the text of an exception is written
-    for programmers, and a model repeats to the caller what it reads. That text goes to the log.
+    Of any other exception the model is told only the class: the text of an exception is written for
+    programmers, and a model repeats to the caller what it reads. That text is logged.
 
     ```python
     @tool
@@ -57,10 +57,10 @@ class ToolError(Exception):
 
 @define(eq=False)
 class ToolContext:
-    """The conversation that a tool is called in: a parameter of this type is no argument of the model's.
+    """The conversation in which a tool is called. A tool gets it by a parameter of this type.
 
-    It may be used from a thread, and from the event loop of an asyncio host. After the end of the
-    conversation it does nothing.
+    It may be used in any thread, and in the event loop of an asyncio host. After the end of the conversation
+    it does nothing.
 
     ```python
     @tool
@@ -75,10 +75,10 @@ class ToolContext:
     """
 
     conversation_id: str
-    """Of the conversation; names its journal."""
+    """The id of the conversation, by which its journal is named."""
     call: int
-    """The number of this call of a tool, in its conversation."""
-    _put: Emit
+    """The number of this tool call in its conversation."""
+    _emit: Emit
     _trio: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token, init=False)
 
     def say(
@@ -90,23 +90,23 @@ class ToolContext:
         then: EndReason | None = None,
     ) -> None:
         """As `Conversation.say`. Raises `ValueError` for a text without words."""
-        self._tell(words_to_say(text, mode, interruptible=interruptible, then=then))
+        self._report(words_to_say(text, mode, interruptible=interruptible, then=then))
 
     def send_digits(self, digits: str) -> None:
-        """As `Conversation.send_digits`. Raises `ValueError` for what is no key."""
-        self._tell(keys_to_press(digits))
+        """As `Conversation.send_digits`. Raises `ValueError` for anything but keys."""
+        self._report(keys_to_press(digits))
 
     def end(self, reason: EndReason = EndReason.AGENT_HUNG_UP) -> None:
-        """End the conversation, as soon as everything is closed properly."""
-        self._tell(HungUp(reason))
+        """End the conversation properly."""
+        self._report(HungUp(reason))
 
-    def _tell(self, fact: Fact) -> None:
+    def _report(self, fact: Fact) -> None:
         if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._trio:
-            self._put(fact)
+            self._emit(fact)
             return
-        # In order with whatever else comes from that thread, the tool's result included.
+        # This keeps the order of all that the tool reports from its thread, including its result.
         with suppress(trio.RunFinishedError):
-            self._trio.run_sync_soon(self._put, fact)
+            self._trio.run_sync_soon(self._emit, fact)
 
 
 @frozen
@@ -125,18 +125,18 @@ class Tool:
     """
 
     spec: ToolSpec
-    """What the model is told of it."""
+    """What the model is told about the tool."""
     policy: ToolPolicy
-    """What the conversation must know of it."""
+    """What the machine needs to know about the tool."""
     function: Run
-    """As it was written."""
-    _arguments: Arguments
+    """The function itself."""
+    _arguments: ToolArguments
     _is_async: bool
-    """The function is awaited; others run in threads."""
+    """Whether the function is asynchronous; others run in threads."""
 
     @property
     def name(self) -> str:
-        """The model's name for it."""
+        """The name by which the model calls it."""
         return self.spec.name
 
 
@@ -168,15 +168,15 @@ def tool(
     """Make a tool of a function: `@tool`, or `@tool(timeout_s=5)`.
 
     The model is told the function's docstring and its parameters: their names, types, defaults and, by
-    `Annotated[str, Field(description=...)]`, descriptions. What it gives is checked by pydantic before the
-    function is called. The result is for the model to read: text as it is, nothing as `done`, everything else
-    as JSON.
+    `Annotated[str, Field(description=...)]`, descriptions. Pydantic checks the model's arguments before the
+    function is called. The model reads the result: a text as it is, None as `done`, everything else as JSON.
 
     A synchronous function runs in a thread, which Python cannot stop: a call that is cancelled or takes too
-    long goes on there, unheard. An asynchronous one runs under Trio, or, for an asyncio host, in its loop.
+    long continues there, and its result is ignored. An asynchronous one runs under Trio or, for an asyncio
+    host, in the host's loop.
 
-    Raises `TypeError` for a function without docstring or with parameters that a model cannot give, and
-    `ValueError` for options that make no sense.
+    Raises `TypeError` for a function without a docstring or with parameters that a model cannot give, and
+    `ValueError` for impossible options.
 
     ```python
     from typing import Annotated, Literal
@@ -197,17 +197,17 @@ def tool(
     ```
 
     Args:
-        function: synchronous or asynchronous; a method of an object too.
-        name: the model's name for it; the function's by default.
+        function: synchronous or asynchronous, also a bound method.
+        name: the name by which the model calls it; the function's name by default.
         timeout_s: a call that takes longer has failed, in seconds.
-        on_interruption: what becomes of a call when the caller goes on to speak: it is cancelled, or it
-            finishes silently, or it blocks the interruption.
+        on_interruption: what happens to a call when the caller interrupts: it is cancelled, it finishes
+            silently, or it blocks the interruption.
         reply: whether the model is asked to speak about the result.
-        filler: said when a call takes long; by default, what `ConversationPolicy.tool_fillers` has.
+        filler: said when a call takes long; by default, one of `ConversationPolicy.tool_fillers`.
     """
 
-    def make(of: Run) -> Tool:
-        return _made(of, name, timeout_s, OnInterruption(on_interruption), reply, filler)
+    def make(made_of: Run) -> Tool:
+        return _made(made_of, name, timeout_s, OnInterruption(on_interruption), reply, filler)
 
     return make if function is None else make(function)
 
@@ -237,7 +237,7 @@ def _made(
         )
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise TypeError(f"{function.__qualname__} cannot be a tool: it yields, and a tool returns one result")
-    arguments = Arguments.of(function, ToolContext)
+    arguments = ToolArguments.of(function, ToolContext)
     return Tool(
         ToolSpec(name, description, arguments.schema),
         ToolPolicy(name, timeout_s * 1000, on_interruption, reply, filler),

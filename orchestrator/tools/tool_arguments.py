@@ -1,5 +1,6 @@
-"""The arguments of a tool, from the signature of its function: what a model is told of them, and how what it
-gives is checked. Both are pydantic's doing.
+"""The arguments of a tool: their JSON schema, made of the function's signature, and how they are checked.
+
+Both are done by pydantic.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ON
 
 
 class BadArguments(ValueError):  # noqa: N818 (it says what they are)
-    """What a model gave are no arguments of the tool. The text lets it correct itself."""
+    """The model's arguments do not match the tool's schema. The text tells the model what to correct."""
 
 
 @frozen
-class Arguments:
-    """Those of one function."""
+class ToolArguments:
+    """The arguments of one function."""
 
     schema: Mapping[str, object]
-    """The JSON schema of an object, whose properties they are."""
-    given_ones: frozenset[str]
-    """The parameters that no model is asked for."""
+    """The JSON schema of an object with the arguments as properties."""
+    context_parameters: frozenset[str]
+    """The parameters that get the tool's context, of which the model is not told."""
     _checked: TypeAdapter[dict[str, object]]
 
     @classmethod
-    def of(cls, function: Callable[..., object], given: type) -> Arguments:
-        """Those of this function; parameters of the type `given` are none of them.
+    def of(cls, function: Callable[..., object], context: type) -> ToolArguments:
+        """The arguments of this function, without its parameters of the type `context`.
 
         Raises `TypeError` for a parameter that a model cannot give.
         """
         try:
             parameters = _parameters(function)
-            given_ones = frozenset(each.name for each in parameters if each.annotation is given)
-            asked = [each for each in parameters if each.name not in given_ones]
-            checked = TypeAdapter(_collector(asked))
+            in_context = frozenset(each.name for each in parameters if each.annotation is context)
+            others = [each for each in parameters if each.name not in in_context]
+            checked = TypeAdapter(_collector(others))
             schema = checked.json_schema(schema_generator=_Untitled)
         except NameError as error:
             raise TypeError(
@@ -52,10 +53,10 @@ class Arguments:
             raise TypeError(
                 f"{function.__qualname__} cannot be a tool: a model cannot give such arguments ({reason})"
             ) from error
-        return cls(schema, given_ones, checked)
+        return cls(schema, in_context, checked)
 
     def read(self, text: str) -> dict[str, object]:
-        """The arguments in a JSON object, each of its parameter's type. Raises `BadArguments`."""
+        """The arguments in a JSON object, each as its parameter's type. Raises `BadArguments`."""
         try:
             return self._checked.validate_json(text.strip() or "{}")
         except ValidationError as error:
@@ -80,7 +81,7 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 
 
 def _collector(parameters: list[inspect.Parameter]) -> Any:
-    """A function that takes these parameters and returns the arguments: what pydantic calls."""
+    """A function for pydantic to call: it takes these parameters and returns the arguments."""
 
     def collect(**arguments: object) -> dict[str, object]:
         return arguments
@@ -92,7 +93,7 @@ def _collector(parameters: list[inspect.Parameter]) -> Any:
 
 
 class _Untitled(GenerateJsonSchema):
-    """Without titles, which repeat the names; and a default that is no JSON is none to tell."""
+    """A schema without titles, which repeat the names, and without defaults that are not JSON."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 

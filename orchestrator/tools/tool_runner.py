@@ -1,4 +1,4 @@
-"""The tools of one conversation, and how a call of one is carried out: it always has a result."""
+"""Runs the tool calls of one conversation. Every call has a result, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from orchestrator.tools.tool_arguments import BadArguments
 log = structlog.get_logger(__name__)
 
 MOST_THREADS = 40
-"""Synchronous tools that run at once, those that nobody waits for any more included: Trio's own number."""
+"""Synchronous tools that run at the same time, including abandoned ones. Trio's own default."""
 
 
 @frozen
-class Result:
-    """What came of a call, for the model to read."""
+class ToolResult:
+    """The result of a tool call, for the model to read."""
 
     text: str
     failed: bool = False
@@ -32,13 +32,13 @@ class Result:
 
 DONE = "done"
 """The result of a tool that returns nothing."""
-CANCELLED = Result(
+CANCELLED = ToolResult(
     "The call was cancelled before it had a result; it is not known what it has done.", failed=True
 )
 
 
 def tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
-    """Raises `ValueError` if two have the same name, for the model could not tell which is meant."""
+    """The tools by name. Raises `ValueError` if two have the same name."""
     named: dict[str, Tool] = {}
     for each in tools:
         if each.name in named:
@@ -49,30 +49,30 @@ def tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
 
 @define(eq=False)
 class ToolRunner:
-    """The tools that the model may call in one conversation."""
+    """The tools of one conversation, and how their calls are run."""
 
     _tools: dict[str, Tool] = field(converter=tools_by_name, factory=tuple)
     _conversation_id: str = ""
     _threads: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(MOST_THREADS))
-    """Shared with other conversations, to bound them all."""
+    """Shared with other conversations, to limit the threads of all."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """What the model is told."""
+        """What the model is told about the tools."""
         return tuple(each.spec for each in self._tools.values())
 
     @property
     def policies(self) -> tuple[ToolPolicy, ...]:
-        """What the machine is told."""
+        """What the machine is told about the tools."""
         return tuple(each.policy for each in self._tools.values())
 
-    async def run(self, number: int, asked: ToolCall, timeout_ms: float, put: Emit) -> Result:
-        """Carry out a call: everything that can go wrong with it is a result. `put` takes the tool's facts.
+    async def run(self, number: int, asked: ToolCall, timeout_ms: float, emit: Emit) -> ToolResult:
+        """Run a tool call. Every error becomes a result; only cancellation comes out.
 
-        Only cancellation comes out.
+        `emit` gets the facts that the tool reports through its context.
         """
         began = trio.current_time()
-        result = await self._attempt(asked, timeout_ms, ToolContext(self._conversation_id, number, put))
+        result = await self._result_of(asked, timeout_ms, ToolContext(self._conversation_id, number, emit))
         log.info(
             "tool called",
             tool=asked.name,
@@ -80,35 +80,35 @@ class ToolRunner:
             failed=result.failed,
             seconds=round(trio.current_time() - began, 3),
         )
-        log.debug("tool's words", call=number, arguments=asked.arguments, result=result.text)
+        log.debug("tool result", call=number, arguments=asked.arguments, result=result.text)
         return result
 
-    async def _attempt(self, asked: ToolCall, timeout_ms: float, context: ToolContext) -> Result:
+    async def _result_of(self, asked: ToolCall, timeout_ms: float, context: ToolContext) -> ToolResult:
         tool = self._tools.get(asked.name)
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            return Result(f"There is no tool {asked.name}; the tools are: {known}.", failed=True)
+            return ToolResult(f"There is no tool {asked.name}; the tools are: {known}.", failed=True)
         try:
             arguments = tool._arguments.read(asked.arguments)
-            given = dict.fromkeys(tool._arguments.given_ones, context)
+            in_context = dict.fromkeys(tool._arguments.context_parameters, context)
             with sole_error(), trio.move_on_after(timeout_ms / 1000):
-                return Result(_text(await self._call(tool, {**arguments, **given})))
-            return Result(
+                return ToolResult(_text(await self._call(tool, {**arguments, **in_context})))
+            return ToolResult(
                 f"{tool.name} did not finish within {timeout_ms / 1000:g} seconds; "
                 "it is not known what it has done.",
                 failed=True,
             )
         except BadArguments as error:
-            return Result(
+            return ToolResult(
                 f"{tool.name} was not called, since its arguments are wrong: {error}. Correct them.",
                 failed=True,
             )
         except ToolError as error:
-            return Result(str(error) or f"{tool.name} could not do it.", failed=True)
+            return ToolResult(str(error) or f"{tool.name} could not do it.", failed=True)
         except Exception as error:
             return _failed(tool, error)
         except BaseExceptionGroup as group:
-            # A tool that is cancelled from outside, and fails over it.
+            # The tool was cancelled from outside and raised other errors as well.
             errors, others = group.split(Exception)
             if errors is not None:
                 _failed(tool, errors)
@@ -122,14 +122,14 @@ class ToolRunner:
         return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
 
-def _failed(tool: Tool, error: Exception) -> Result:
-    # Its text is written for programmers and may hold what no caller may hear: the model gets the class.
+def _failed(tool: Tool, error: Exception) -> ToolResult:
+    # The error's text may contain what no caller may hear: the model gets only its class.
     log.exception("tool failed", tool=tool.name, exc_info=error)
-    return Result(f"{tool.name} failed ({type(error).__name__}).", failed=True)
+    return ToolResult(f"{tool.name} failed ({type(error).__name__}).", failed=True)
 
 
 def _text(value: object) -> str:
-    """A result as the model reads it. Raises an error of pydantic's for what is no JSON."""
+    """A result as text for the model. Raises an error of pydantic's if it cannot be JSON."""
     if value is None:
         return DONE
     return value if isinstance(value, str) else to_json(value).decode()

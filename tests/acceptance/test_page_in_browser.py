@@ -4,79 +4,23 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from adapters.interfaces import Samples
 from orchestrator.audio.pcm import pcm_to_bytes
 from tests.acceptance.brain import scripted_brain
 from tests.acceptance.conftest import RunningServer, Say, serving
-from tests.conftest import BROWSERS
+from tests.page.browser import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.slow]
 
-WAIT_MS = 30_000
 SCREENSHOTS = os.environ.get("VANTUM_SCREENSHOTS")
 """A folder for a screenshot of each state, to be looked at."""
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
-
-MICROPHONE = """
-navigator.mediaDevices.getUserMedia = async () => {
-  const context = new AudioContext({ sampleRate: 24_000 });
-  const microphone = context.createMediaStreamDestination();
-  window.sayIntoMicrophone = (pcm) => {
-    const samples = new Int16Array(Uint8Array.from(atob(pcm), (letter) => letter.charCodeAt(0)).buffer);
-    const sound = context.createBuffer(1, samples.length, context.sampleRate);
-    sound.getChannelData(0).set(Float32Array.from(samples, (sample) => sample / 32768));
-    const source = new AudioBufferSourceNode(context, { buffer: sound });
-    source.connect(microphone);
-    source.start();
-  };
-  return microphone.stream;
-};
-"""
-"""A microphone that is silent until the test says something into it, so that no test depends on timing."""
-
-
-@contextmanager
-def opened(server: RunningServer, microphone: Path | None = None, **context: Any) -> Iterator[Page]:
-    """The page in a browser. Fails on any error of the page's own.
-
-    The microphone is Chromium's, playing a WAV file over and over, or one that `speak` talks into.
-    """
-    executable = next(path for name in BROWSERS if (path := shutil.which(name)))
-    device = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *device])
-        page = browser.new_context(permissions=["microphone"], **context).new_page()
-        if microphone is None:
-            page.add_init_script(MICROPHONE)
-        page.set_default_timeout(WAIT_MS)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-        page.goto(server.page)
-        yield page
-        browser.close()
-    assert errors == []
 
 
 def wait_for(page: Page, state: str, substate: str | None = None) -> None:
@@ -111,7 +55,7 @@ def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
     with (
         scripted_brain(ANSWERS, thinking_s=0.5) as brain,
         serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
-        opened(server) as page,
+        opened(server.page) as page,
     ):
         page.click("#start")
         wait_for(page, "LISTENING", "quiet")
@@ -131,7 +75,7 @@ def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
         page.wait_for_selector("#transcript .said:text('very well')")
         wait_for(page, "LISTENING", "quiet")
         page.click("#end")
-        wait_for(page, "ENDING")
+        page.wait_for_selector("body[data-call=idle]")
         first, second, *_, last = turns(page)
 
     assert "capital" in first["said"].lower() and "france" in first["said"].lower()
@@ -149,7 +93,7 @@ def test_a_listener_who_says_okay_hears_the_story_to_its_end(say: Say) -> None:
     with (
         scripted_brain(ANSWERS) as brain,
         serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
-        opened(server) as page,
+        opened(server.page) as page,
     ):
         page.click("#start")
         wait_for(page, "LISTENING", "quiet")
@@ -170,7 +114,7 @@ def test_a_turn_by_hand_with_the_keyboard_at_phone_width(say: Say) -> None:
     with (
         scripted_brain({"eat": ANSWERS["story"]}) as brain,
         serving(LLM_BASE_URL=brain, LLM_MODEL="scripted") as server,
-        opened(server, **phone) as page,
+        opened(server.page, **phone) as page,
     ):
         page.check("#mode-manual", force=True)
         page.focus("#start")
@@ -195,7 +139,7 @@ def test_the_microphone_that_the_browser_gives_is_heard(
     server: RunningServer, wav: Callable[..., Path]
 ) -> None:
     question = wav("question", 1.0, "What is the capital of France?", 4.0)
-    with opened(server, question) as page:
+    with opened(server.page, question) as page:
         page.click("#start")
         page.wait_for_selector("#transcript .caller .said:text('capital')")
         wait_for(page, "RESPONDING", "speaking")

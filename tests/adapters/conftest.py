@@ -1,4 +1,5 @@
-"""Fixtures of all adapters: the embedded models, loaded once; the vendors' adapters and their simulators."""
+"""Fixtures for tests of adapters: the embedded models, loaded once, and the vendors' adapters on
+simulators."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ Speech = Callable[[str], Samples]
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """The directory that `vantum models fetch` fills. Without it tests are skipped, except on CI."""
+    """The directory that `vantum models fetch` fills. Without it, tests are skipped, except on CI."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     directory = Path(os.environ.get("LOCAL_MODELS_DIR") or cache / "vantum" / "models")
     absent = [file.path for file, status in installed(directory) if status is not Status.PRESENT]
@@ -64,7 +65,7 @@ def hibari() -> HibariTextToSpeech:
 
 @pytest.fixture(scope="session")
 def speech() -> Speech:
-    """Says a text: samples at `LISTENING_RATE`."""
+    """Returns a text as speech: samples at `LISTENING_RATE`."""
     voice = Hibari()
 
     @functools.cache

@@ -1,4 +1,4 @@
-"""The vendors' adapters, made once, connected through memory to simulated vendors: in virtual time."""
+"""Fixtures: the vendors' adapters, made once, connected through memory to simulators in virtual time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from adapters.simulators import Latencies, Latency, Script, Simulators, simulato
 from adapters.vendor_socket import SocketLimits
 from machines.facts import ErrorClass
 from orchestrator.simulation.speech import VOCABULARY
-from tests.adapters.vendors.listening import Heard
+from tests.adapters.vendors.stt_links import Heard
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "ws://simulated.invalid:1"
@@ -60,7 +60,7 @@ def cartesia(switchboard: Switchboard) -> CartesiaTextToSpeech:
 
 @pytest.fixture(scope="session")
 def old_cartesia(switchboard: Switchboard) -> CartesiaTextToSpeech:
-    """With a model that reads markup out."""
+    """Cartesia with a model that reads markup out."""
     settings = CartesiaSettings(model="sonic-english")
     return CartesiaTextToSpeech(KEY, base_url=ADDRESS, settings=settings, open_stream=switchboard.connect)
 
@@ -69,7 +69,7 @@ def old_cartesia(switchboard: Switchboard) -> CartesiaTextToSpeech:
 async def vendors(
     switchboard: Switchboard, autojump_clock: trio.testing.MockClock
 ) -> AsyncIterator[Simulators]:
-    """Simulated vendors in virtual time. After the test no socket may be open there, and no task be left.
+    """Simulators in virtual time. After the test no socket may be open at them, and no task left.
 
     A test asks for `autojump_clock`, too: pytest-trio takes the clock from the test's own arguments.
     """
@@ -90,7 +90,7 @@ def heard() -> Heard:
 
 @contextmanager
 def fails_with(error_class: ErrorClass, retry_after_ms: int | None = None) -> Iterator[None]:
-    """The block raises `ProviderError` of this class, without the key in anything that can be printed."""
+    """The block must raise `ProviderError` of this class, and the key must not be in anything printable."""
     with pytest.raises(ProviderError) as caught:
         yield
     failure = caught.value.failure
@@ -106,7 +106,7 @@ def patient(**seconds: float) -> SocketLimits:
 async def listeners(
     switchboard: Switchboard, autojump_clock: trio.testing.MockClock
 ) -> AsyncIterator[Simulators]:
-    """Deepgram, understanding what the audio says, 150 ms later."""
+    """A simulated Deepgram that recognises the words in the audio, 150 ms later."""
     script, late = Script(words_by_level=VOCABULARY), Latencies(transcript=Latency(150, 0))
     async with simulators(keys=[KEY], script=script, latencies=late) as running:
         switchboard.simulators = running

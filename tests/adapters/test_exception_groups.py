@@ -1,4 +1,4 @@
-"""What comes out of a block whose nursery is nobody's business."""
+"""`sole_error`: what a block raises whose nursery is an implementation detail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from adapters.tasks import sole_error
 
 
-def test_an_error_that_is_alone_comes_out_as_it_went_in() -> None:
+def test_an_error_alone_in_its_group_is_raised_as_it_was() -> None:
     error = KeyError("alone")
     error.__context__ = ValueError("what was being handled")
     with pytest.raises(KeyError) as caught, sole_error():
@@ -23,7 +23,7 @@ def test_several_errors_stay_a_group() -> None:
 
 
 def test_only_the_outermost_group_is_ours() -> None:
-    """A group that a host raises is the host's, of however few errors."""
+    """A group that a host raises stays a group, even with one error."""
     inner = ExceptionGroup("the host's", [KeyError()])
     with pytest.raises(ExceptionGroup) as caught, sole_error():
         raise ExceptionGroup("of a nursery", [inner])

@@ -1,4 +1,4 @@
-"""What vendors say, as it may be logged."""
+"""Vendors' words in logs and error messages: short, on one line, without keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits that servers ask for."""
+"""Reading the `Retry-After` headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a text."""
+"""Markup and Markdown are removed from a text before it is spoken."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def test_leaving_the_block_ends_the_task() -> None:
     assert ended
 
 
-async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
+async def test_an_error_of_the_block_is_raised_as_it_is() -> None:
     with pytest.raises(KeyError, match="mine"):
         async with running(trio.sleep_forever):
             raise KeyError("mine")

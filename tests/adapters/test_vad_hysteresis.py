@@ -1,18 +1,18 @@
-"""When voice counts as speech."""
+"""VAD hysteresis: when voice counts as speech."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.vad_hysteresis import VadHysteresis, VoiceGateSettings
+from adapters.vad_hysteresis import VadHysteresis, VadSettings
 from machines.facts import Fact, SpeechStarted, SpeechStopped
 
 WINDOW_MS = 32
 
 
 def run(gate: VadHysteresis, *probabilities: float) -> list[tuple[int, Fact]]:
-    """The facts, each with the ms of audio after which it was told."""
+    """The facts, each with the ms of audio after which it was emitted."""
     return [
         (number * WINDOW_MS, fact)
         for number, probability in enumerate(probabilities, start=1)
@@ -24,7 +24,7 @@ def test_speech_is_announced_within_100_ms_of_its_onset() -> None:
     assert run(VadHysteresis(), 0.0, 0.9, 0.9, 0.9) == [(96, SpeechStarted())]
 
 
-def test_a_click_is_no_speech() -> None:
+def test_a_click_is_not_speech() -> None:
     assert run(VadHysteresis(), 0.0, 0.9, 0.0, 0.0, 0.0, 0.0) == []
 
 
@@ -46,7 +46,7 @@ def test_pauses_within_speech_count_as_speech() -> None:
     assert facts[-1] == (9 * 32, SpeechStopped(6.0 * 32))
 
 
-def test_between_the_thresholds_things_stay_as_they_are() -> None:
+def test_between_the_thresholds_nothing_changes() -> None:
     assert run(VadHysteresis(), *[0.4] * 20) == []
     assert run(VadHysteresis(), 0.9, 0.9, *[0.4] * 20) == [(64, SpeechStarted())]
 
@@ -60,7 +60,7 @@ def test_audio_that_ends_while_somebody_speaks_ends_the_speech() -> None:
 
 
 def test_a_longer_onset_can_be_asked_for() -> None:
-    gate = VadHysteresis(VoiceGateSettings(onset_ms=160))
+    gate = VadHysteresis(VadSettings(onset_ms=160))
     assert run(gate, *[0.9] * 5) == [(160, SpeechStarted())]
 
 

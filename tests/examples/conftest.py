@@ -1,4 +1,4 @@
-"""The embedded models, for the examples that use them."""
+"""Fixtures: the embedded models, for the examples that use them."""
 
 from tests.adapters.conftest import models_dir, speech
 

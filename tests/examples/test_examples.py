@@ -1,4 +1,4 @@
-"""The examples do what they say."""
+"""The examples run and do what they say."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ BOOKING = {"name": "Ada", "guests": 4, "at": "19:00"}
 
 
 def asks(name: str, /, **arguments: object) -> Answer:
-    """The model wants a tool called."""
+    """An answer that calls a tool."""
     return Answer(calls=(ToolCall("id", name, json.dumps(arguments)),))
 
 
@@ -160,7 +160,7 @@ async def test_a_booking_is_finished_once_although_the_caller_speaks_on(autojump
     assert record.result == "Booked for Ada: 4 guests at 19:00."
 
 
-async def test_a_restaurant_that_is_full_has_another_time_proposed(autojump_clock: MockClock) -> None:
+async def test_if_the_restaurant_is_full_the_model_proposes_another_time(autojump_clock: MockClock) -> None:
     restaurant = own_tool.Restaurant(tables=0)
     providers = SimulatedProviders()
     providers.llm.answers_with(asks("book_table", **BOOKING))
@@ -237,7 +237,7 @@ def test_a_call_of_the_fastapi_host_that_breaks_off_leaves_nothing(who: str, lea
         clients.append(client)
         if who == "the client":
             client.transport.abort()
-            while providers.in_use():  # noqa: ASYNC110 (nobody tells a client that is gone)
+            while providers.in_use():  # noqa: ASYNC110 (a client that is gone is not told)
                 await asyncio.sleep(0.01)
 
     clients: list[Any] = []
@@ -372,7 +372,7 @@ async def _babbles(exchange: Exchange) -> None:
         (_babbles, ErrorClass.TRANSIENT),
     ],
 )
-async def test_what_goes_wrong_at_the_adapters_vendor_is_classed(
+async def test_errors_of_the_adapters_vendor_are_classified(
     answer: Callable[[Exchange], Any], error_class: ErrorClass
 ) -> None:
     async with chat_server(answer) as server, httpx2.AsyncClient() as http:
@@ -384,7 +384,7 @@ async def test_what_goes_wrong_at_the_adapters_vendor_is_classed(
     assert caught.value.failure.error_class is error_class
 
 
-async def test_an_adapters_vendor_that_is_not_there_is_a_lost_connection() -> None:
+async def test_a_vendor_that_cannot_be_reached_is_a_lost_connection() -> None:
     async with chat_server(answers) as server:
         address = server.base_url.removesuffix("/v1")
     async with httpx2.AsyncClient() as http:
@@ -396,7 +396,7 @@ async def test_an_adapters_vendor_that_is_not_there_is_a_lost_connection() -> No
 # --- the model of a policy --------------------------------------------------------------------------------
 
 
-def test_the_model_finds_a_policy_that_breaks_its_promises() -> None:
+def test_the_model_finds_a_policy_that_violates_an_invariant() -> None:
     class Careless(HotlineCalls):
         policy = evolve(HOTLINE, idle_after_ms=0)
 

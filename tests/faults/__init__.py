@@ -1,6 +1,7 @@
-"""Every fault of every provider, in each state of a whole call: what the caller hears, as a generated table.
+"""The table of faults: every fault of every provider in each state of a whole call, and what the caller
+hears.
 
-`python -m tests.faults` writes `docs/faults.md`; the tests hold every cell to its promises, and the file to
-what the run gives. Calls run in virtual time: the real orchestrator, the real adapters through their SDKs,
-and the simulated vendors, connected through memory.
+`python -m tests.faults` writes `docs/faults.md`. The tests check every cell, and that the file is what a run
+gives. Calls run in virtual time: the real orchestrator and the real adapters with their SDKs, connected
+through memory to the simulators.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.faults` writes `docs/faults.md` from a run of every cell, which takes about a minute."""
+"""Writes `docs/faults.md` from a run of every cell: `python -m tests.faults`. Takes about a minute."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import structlog
 from tests.faults.run import document
 from tests.faults.table import PATH
 
-logging.disable()  # the SDKs tell about every message that they do not know
+logging.disable()  # the SDKs log every message that they do not know
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 PATH.write_text(document(), "utf-8")

@@ -1,4 +1,4 @@
-"""Holds the call of one cell, in virtual time, and reports what its caller heard and what was left behind."""
+"""Runs the call of one cell in virtual time, and records what its caller heard and what was left behind."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from machines.history import Message, Speaker
 from orchestrator.simulation import Call, broken_promises, hold_call
 from orchestrator.simulation.call import BLOCK_MS
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
-from tests.faults.cells import Cell, Role, Strike
+from tests.faults.cells import Cell, NetworkFailure, Role
 from tests.faults.network import Network
-from tests.faults.vendors import KEY, ProviderChain, Vendors, vendors
+from tests.faults.vendors import KEY, VendorProviders, Vendors, vendors
 
 SEED = 1
 FIRST_WORDS, NEXT_WORDS = "how is the weather", "what is today please"
@@ -30,7 +30,7 @@ SCRIPT = Script(
     words_by_level=VOCABULARY,
     answers=(Answer("", "You said {heard}. ||BREAK|| This is Alex. ||BREAK|| How can I help you today?"),),
 )
-"""Simulated vendors understand the words that truly reach them, and the answer repeats them."""
+"""The simulators recognise the words that reach them, and the answer repeats them."""
 PAUSE_S = 0.3
 TURN_S = 45
 """Longer than any turn may last."""
@@ -38,23 +38,23 @@ TURN_S = 45
 
 @frozen
 class Turn:
-    """A turn of the caller's, and what came of it. Times in seconds of the call."""
+    """A turn of the caller, and what became of it. Times are seconds of the call."""
 
     began_at: float
     spoken_until: float
     settled_at: float
-    """When the answer was over, or it was clear that there would be none, or the call ended."""
+    """When the answer was over, or it was certain that none would come, or the call ended."""
     told: tuple[Effect, ...]
-    """What the caller's side was told meanwhile."""
+    """The notifications of the caller's side meanwhile."""
     asked: str
-    """What the caller said, as the model was told; empty if it was not asked."""
+    """The caller's words in the request to the model; empty if there was none."""
     requests: int
-    """How often the model was asked."""
+    """The number of requests to the model."""
     settled: bool
 
 
 @frozen
-class Held:
+class FinishedCall:
     """A call that is over."""
 
     cell: Cell
@@ -65,16 +65,16 @@ class Held:
     left_behind: tuple[str, ...]
 
 
-def hold(cell: Cell) -> Held:
-    """The cell's call; the same every time."""
+def run_call(cell: Cell) -> FinishedCall:
+    """Run the call of a cell. It is the same every time."""
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     made = tuple(map(vendors, range(cell.providers)))
     trio._core._run._r.seed(cell.name)
     random.seed(cell.name)
-    return trio.run(_hold, cell, made, clock=MockClock(autojump_threshold=0))
+    return trio.run(_run, cell, made, clock=MockClock(autojump_threshold=0))
 
 
-async def _hold(cell: Cell, made: tuple[Vendors, ...]) -> Held:
+async def _run(cell: Cell, made: tuple[Vendors, ...]) -> FinishedCall:
     async with AsyncExitStack() as stack:
         sides = [
             Side(each, await stack.enter_async_context(_vendors_of(cell, place)))
@@ -84,11 +84,11 @@ async def _hold(cell: Cell, made: tuple[Vendors, ...]) -> Held:
             side.made.network.attach(side.running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = ProviderChain(vendors=made, flux=cell.role is Role.FLUX)
+        providers = VendorProviders(vendors=made, flux=cell.role is Role.FLUX)
         async with hold_call(providers) as call, trio.open_nursery() as nursery:
             caller = _CallerInACell(cell, call, made[0].network)
             nursery.start_soon(caller.use_microphone)
-            nursery.start_soon(caller.strike)
+            nursery.start_soon(caller.let_network_fail)
             await caller.talk()
             hung_up_at = trio.current_time()
             call.hang_up()
@@ -96,25 +96,25 @@ async def _hold(cell: Cell, made: tuple[Vendors, ...]) -> Held:
             ended_at = trio.current_time()
             nursery.cancel_scope.cancel()
         left = [*broken_promises(call), *await left_behind(sides, tasks)]
-    return Held(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
+    return FinishedCall(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
 
 
 def _vendors_of(cell: Cell, place: int) -> AbstractAsyncContextManager[Simulators]:
-    """Simulated vendors; only those of the first choice are at fault."""
+    """The simulators of a provider's place in the order; only those of the first have faults."""
     faults = cell.faults if place == 0 else ()
     return simulators(seed=SEED + place, faults=faults, script=SCRIPT, latencies=Latencies(), keys=[KEY])
 
 
 @frozen
 class Side:
-    """Our side of some vendors, and theirs."""
+    """The adapters of some vendors, and their simulators."""
 
     made: Vendors
     running: Simulators
 
 
 async def left_behind(sides: Sequence[Side], tasks: int) -> list[str]:
-    """What should be gone after a call, in words. `tasks` lived before it."""
+    """What a call left behind, in words. Before it there were so many `tasks`."""
     left = [line for side in sides for line in await _left_at(side)]
     more = trio.lowlevel.current_statistics().tasks_living - tasks
     return [*left, *([f"{more} tasks are left"] if more > 0 else [])]
@@ -124,10 +124,10 @@ async def _left_at(side: Side) -> list[str]:
     network, running = side.made.network, side.running
     await side.made.pool.aclose()
     left = [f"our line to {line.vendor} is open" for line in network.open_lines]
-    with trio.move_on_after(60):  # a half-open simulator cannot see us leave: it waits for 30 s
+    with trio.move_on_after(60):  # a half-open simulator cannot detect that we left, and waits for 30 s
         await running.all_closed()
     await wait_all_tasks_blocked()
-    if not network.struck:
+    if not network.failed:
         still = [one for one in running.records.open_contexts if _could_be_cancelled(one, running)]
         left += [f"Cartesia still speaks {context.transcript!r}" for context in still]
     if running.records.open_sockets:
@@ -139,7 +139,7 @@ _LOSES_CONTEXTS = (FaultKind.RESET, FaultKind.CLOSE, FaultKind.HALF_OPEN)
 
 
 def _could_be_cancelled(context: SpeechContext, running: Simulators) -> bool:
-    """Whether a cancellation could have reached Cartesia; with a lost connection, contexts are lost too."""
+    """Whether a cancellation could reach Cartesia. Contexts of a lost connection are lost, too."""
 
     def holds(exchange: Exchange) -> bool:
         return any(message.get("context_id") == context.id for message in exchange.messages)
@@ -150,18 +150,18 @@ def _could_be_cancelled(context: SpeechContext, running: Simulators) -> bool:
 
 @define
 class _CallerInACell:
-    """Speaks two turns, or as the cell has it, with the microphone open all the time."""
+    """The caller: speaks two turns, or what the cell says, with the microphone open all the time."""
 
     cell: Cell
     call: Call
     network: Network
-    """The first choice's."""
+    """The network of the first provider of each role."""
     turns: list[Turn] = Factory(list)
     _speech: Samples = Factory(lambda: silence(0))
     _said: trio.Event = Factory(trio.Event)
 
     async def talk(self) -> None:
-        """All that the caller does but hanging up."""
+        """Do everything that the caller does, except hanging up."""
         await self.call.start_recording(TurnMode.AUTOMATIC)
         if self.cell.hangs_up:
             await self._talk_and_leave()
@@ -183,11 +183,11 @@ class _CallerInACell:
 
     async def _take_turn(self, words: str) -> None:
         began_at = trio.current_time()
-        steps, told = len(self.call.steps), len(self.call.caller.told)
+        steps, told = len(self.call.steps), len(self.call.caller.notified)
         requests = len(self.call.providers.llm.requests)
         await self._say(words)
         spoken_until = trio.current_time()
-        # Audio that arrives is no step of a machine.
+        # Arriving audio is not a step of a machine.
         until = self.call.until if self._waits_for_audio else self.call.until_step
         with trio.move_on_after(TURN_S) as scope:
             await until(lambda: self._is_settled(steps))
@@ -196,7 +196,7 @@ class _CallerInACell:
                 began_at,
                 spoken_until,
                 trio.current_time(),
-                tuple(self.call.caller.told[told:]),
+                tuple(self.call.caller.notified[told:]),
                 _last_words(self.call.providers.llm.requests[requests:]),
                 len(self.call.providers.llm.requests) - requests,
                 not scope.cancelled_caught,
@@ -205,7 +205,7 @@ class _CallerInACell:
 
     @property
     def _waits_for_audio(self) -> bool:
-        """The turn is over once there is something to interrupt."""
+        """Whether the turn is over as soon as there is an answer to interrupt."""
         return self.cell.barges_in and not self.turns
 
     def _is_settled(self, first_step: int) -> bool:
@@ -223,7 +223,7 @@ class _CallerInACell:
         await self._said.wait()
 
     async def use_microphone(self) -> None:
-        """Speech when there is some, else silence, in real time."""
+        """Send speech if there is some, else silence, in real time."""
         length = LISTENING_RATE * BLOCK_MS // 1000
         while True:
             await trio.sleep(BLOCK_MS / 1000)
@@ -232,20 +232,20 @@ class _CallerInACell:
             if not len(self._speech):
                 self._said.set()
 
-    async def strike(self) -> None:
-        """What the network does, when its time has come."""
+    async def let_network_fail(self) -> None:
+        """Let the network fail at the time that the cell says."""
         if self.cell.network is None:
             return
         await self.call.reaches(self.cell.state.value)
         await trio.sleep(self.cell.later)
-        if self.cell.network is Strike.CUTS:
+        if self.cell.network is NetworkFailure.CUTS:
             self.network.cut(self.cell.role.value)
         else:
             self.network.fall_silent(self.cell.role.value)
 
 
 def _last_words(requests: list[tuple[Message, ...]]) -> str:
-    """Of the caller, in the newest of these requests."""
+    """The caller's last words in the newest of these requests."""
     messages = requests[-1] if requests else ()
     return next((one.text for one in reversed(messages) if one.speaker is Speaker.USER), "")
 

@@ -1,4 +1,4 @@
-"""The cells of the table: whose provider goes wrong, in which state in which way, and by what."""
+"""The cells of the table of faults: which provider fails, in which state, and how."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adapters.simulators import Fault, FaultKind
 
 
 class Role(enum.Enum):
-    """Whose provider goes wrong. The value is its route at the simulators."""
+    """The provider that fails. The value is its route at the simulators."""
 
     NOVA = "deepgram.v1"
     FLUX = "deepgram.v2"
@@ -20,7 +20,7 @@ class Role(enum.Enum):
 
 
 class State(enum.Enum):
-    """Where the conversation is when the fault strikes. The value is its substate in the machine."""
+    """The state of the conversation when the fault happens. The value is the substate in the machine."""
 
     INITIALIZING = "connecting"
     LISTENING = "hearing"
@@ -28,8 +28,8 @@ class State(enum.Enum):
     RESPONDING = "speaking"
 
 
-class Strike(enum.Enum):
-    """What the network does to all connections of a provider."""
+class NetworkFailure(enum.Enum):
+    """A failure of the network, for all connections of a provider."""
 
     CUTS = "reset: the network cuts the line"
     SWALLOWS = "half-open: the network swallows everything"
@@ -37,29 +37,29 @@ class Strike(enum.Enum):
 
 @frozen
 class Cell:
-    """One whole call, in which one thing goes wrong."""
+    """One whole call with one fault."""
 
     role: Role
     state: State
     fault: str
-    """In words, for the table."""
+    """The fault in words, for the table."""
     faults: tuple[Fault, ...] = ()
-    """For the simulators."""
-    network: Strike | None = None
-    """Strikes `later` seconds after the state was entered."""
+    """The faults of the simulators."""
+    network: NetworkFailure | None = None
+    """Happens `later` seconds after the state was entered."""
     later: float = 0.3
     speaks_at_once: bool = False
-    """The caller begins to speak before anybody listens."""
+    """Whether the caller begins to speak before the links are up."""
     barges_in: bool = False
-    """The second turn interrupts the first answer."""
+    """Whether the second turn interrupts the first answer."""
     hangs_up: bool = False
-    """The caller hangs up a second after the fault has struck."""
+    """Whether the caller hangs up a second after the fault."""
     providers: int = 1
-    """Of every role; only the first one is struck."""
+    """The number of providers of every role. Only the first has the fault."""
 
     @property
     def name(self) -> str:
-        """Unique."""
+        """The unique name of the cell."""
         return f"{self.role.name}-{self.state.name}-{self.fault}-{self.providers}"
 
 
@@ -70,7 +70,7 @@ REFUSALS: tuple[tuple[str, Fault], ...] = (
     ("500", Fault(FaultKind.STATUS, status=500)),
     ("accepted after 4 s", Fault(FaultKind.SLOW_ACCEPT, seconds=4)),
 )
-"""What can go wrong at the door; other statuses are of the same classes."""
+"""Faults when a connection or request begins. Other statuses have the same classes."""
 ENDS: tuple[tuple[str, Fault], ...] = (
     ("stalls", Fault(FaultKind.STALL)),
     ("half-open", Fault(FaultKind.HALF_OPEN)),
@@ -79,7 +79,7 @@ ENDS: tuple[tuple[str, Fault], ...] = (
     ("closed with 1008", Fault(FaultKind.CLOSE, code=1008)),
     ("closed with 1011", Fault(FaultKind.CLOSE, code=1011)),
 )
-"""What ends a connection."""
+"""Faults that end a connection."""
 LIES: tuple[tuple[str, Fault], ...] = (
     ("drips 200 bytes every 20 ms", Fault(FaultKind.DRIP, size=200, seconds=0.02)),
     ("two messages reordered", Fault(FaultKind.REORDER)),
@@ -89,14 +89,14 @@ LIES: tuple[tuple[str, Fault], ...] = (
     ("malformed messages in between", Fault(FaultKind.MALFORMED, count=0)),
     ("unknown messages in between", Fault(FaultKind.UNKNOWN, count=0)),
 )
-"""What is wrong with messages."""
+"""Faults of messages."""
 ONCE, ALWAYS = 1, 0
 
 
 def all_cells() -> tuple[Cell, ...]:
-    """The whole table, in its order: first with one provider for each role, then with two."""
+    """All cells in the order of the table: first with one provider for each role, then with two."""
     alone = (*_speech_to_text(Role.NOVA), *_speech_to_text(Role.FLUX), *_language_model(), *_text_to_speech())
-    backed = (evolve(cell, providers=2) for role in Role for cell in _never_well(role))
+    backed = (evolve(cell, providers=2) for role in Role for cell in _with_failover(role))
     cells = (*alone, *backed)
     assert len({cell.name for cell in cells}) == len(cells), "two cells have the same name"
     roles, states = list(Role), list(State)
@@ -110,7 +110,7 @@ def _speech_to_text(role: Role) -> Iterator[Cell]:
     yield from _opening(role)
     for name, fault in (*ENDS, *LIES):
         yield _streaming(role, State.LISTENING, name, fault, spoken)
-    if role is Role.NOVA:  # for Flux it is the same
+    if role is Role.NOVA:  # with Flux it is the same
         yield from _reopening(role, State.LISTENING, spoken)
     yield from _by_the_network(role, State.LISTENING)
     for name, fault in ENDS:
@@ -124,9 +124,9 @@ def _language_model() -> Iterator[Cell]:
     yield from _opening(role)
     yield from _by_the_network(role, State.LISTENING)
     for name, fault in REFUSALS:
-        yield _at_the_door(role, State.THINKING, name, fault, ONCE, at="openai.chat")
+        yield _refused(role, State.THINKING, name, fault, ONCE, at="openai.chat")
     for name, fault in REFUSALS:
-        yield _at_the_door(role, State.THINKING, name, fault, ALWAYS, at="openai.chat")
+        yield _refused(role, State.THINKING, name, fault, ALWAYS, at="openai.chat")
     for name, fault in _without_codes((*ENDS, *LIES)):
         yield _streaming(role, State.THINKING, name, fault, 0, at="openai.chat")
     for name, fault in _without_codes((*ENDS, *LIES)):
@@ -154,17 +154,17 @@ def _text_to_speech() -> Iterator[Cell]:
     yield from _hanging_up(role)
 
 
-def _never_well(role: Role) -> Iterator[Cell]:
-    """With somebody to take over: one fault of each kind, which strikes every connection."""
+def _with_failover(role: Role) -> Iterator[Cell]:
+    """Cells with a second provider: one fault of each kind, in every connection to the first."""
     at = "openai.chat" if role is Role.MODEL else role.value
-    if role is not Role.FLUX:  # whose door is Nova's
+    if role is not Role.FLUX:  # Flux begins connections like Nova
         for name, fault in REFUSALS:
-            yield _at_the_door(role, State.INITIALIZING, name, fault, ALWAYS)
+            yield _refused(role, State.INITIALIZING, name, fault, ALWAYS)
     if role is Role.MODEL:
         for name, fault in REFUSALS:
-            yield _at_the_door(role, State.THINKING, name, fault, ALWAYS, at=at)
+            yield _refused(role, State.THINKING, name, fault, ALWAYS, at=at)
     for state, after in _STREAMING[role]:
-        for name, fault in _kinds_that_part(role):
+        for name, fault in _kinds_of_failover(role):
             yield _streaming(role, state, name, fault, after, at=at, times=ALWAYS)
     for state in _BY_THE_NETWORK[role]:
         yield from _by_the_network(role, state)
@@ -184,8 +184,8 @@ _BY_THE_NETWORK = {
 }
 
 
-def _kinds_that_part(role: Role) -> Iterator[tuple[str, Fault]]:
-    """Those that lead to different ways of failing over."""
+def _kinds_of_failover(role: Role) -> Iterator[tuple[str, Fault]]:
+    """The faults that lead to different ways of failover."""
     yield "stalls", Fault(FaultKind.STALL)
     yield "reset", Fault(FaultKind.RESET)
     if role is Role.MODEL:
@@ -196,18 +196,18 @@ def _kinds_that_part(role: Role) -> Iterator[tuple[str, Fault]]:
 
 
 def _opening(role: Role) -> Iterator[Cell]:
-    """The faults at the door of a call's first connection."""
+    """Faults of the first connection of a call."""
     for name, fault in REFUSALS:
-        yield _at_the_door(role, State.INITIALIZING, name, fault, ONCE)
+        yield _refused(role, State.INITIALIZING, name, fault, ONCE)
     for name, fault in REFUSALS:
-        if fault.status != 401:  # these end the call at once anyhow
-            yield _at_the_door(role, State.INITIALIZING, name, fault, ALWAYS)
+        if fault.status != 401:  # a 401 ends the call at once anyway
+            yield _refused(role, State.INITIALIZING, name, fault, ALWAYS)
     if role is not Role.MODEL:
         for name, fault in ENDS:
             yield _streaming(role, State.INITIALIZING, f"{name} as soon as it is open", fault, 0)
 
 
-def _at_the_door(role: Role, state: State, name: str, fault: Fault, times: int, at: str = "") -> Cell:
+def _refused(role: Role, state: State, name: str, fault: Fault, times: int, at: str = "") -> Cell:
     fault = _at(fault, at or role.value, times=times)
     how = "once" if times == ONCE else "every time"
     return Cell(role, state, f"{name}, {how}", (fault,), speaks_at_once=state is State.INITIALIZING)
@@ -223,7 +223,7 @@ def _streaming(
 
 
 def _reopening(role: Role, state: State, after: int) -> Iterator[Cell]:
-    """The connection is reset, and the next one meets a fault at the door."""
+    """The connection is reset, and the next one cannot be opened."""
     lost = _at(Fault(FaultKind.RESET), role.value, after=after)
     for times, how in ((ONCE, "once"), (ALWAYS, "every time")):
         for name, fault in REFUSALS:
@@ -238,8 +238,8 @@ def _reopening(role: Role, state: State, after: int) -> Iterator[Cell]:
 
 
 def _by_the_network(role: Role, state: State) -> Iterator[Cell]:
-    for network in Strike:
-        # While the model is asked there is little time: it begins to speak within half a second.
+    for network in NetworkFailure:
+        # The model begins its answer within half a second, so there is little time in THINKING.
         later = 0.1 if state is State.THINKING else 0.3
         yield Cell(role, state, network.value, network=network, later=later)
 
@@ -258,7 +258,7 @@ def _hanging_up(role: Role) -> Iterator[Cell]:
         role,
         State.RESPONDING,
         "half-open: the network swallows everything, and the caller hangs up",
-        network=Strike.SWALLOWS,
+        network=NetworkFailure.SWALLOWS,
         hangs_up=True,
     )
 
@@ -268,7 +268,7 @@ def _at(fault: Fault, at: str, *, times: int = ONCE, after: int = 0, skip: int =
 
 
 def _without_codes(named: tuple[tuple[str, Fault], ...]) -> Iterator[tuple[str, Fault]]:
-    """HTTP has no close codes: one of those that differ in them only."""
+    """The same faults with only one close, since HTTP has no close codes."""
     for name, fault in named:
         if fault.kind is not FaultKind.CLOSE:
             yield name, fault

@@ -1,7 +1,7 @@
-"""The network between adapters and simulated vendors: through memory, and it can fail by itself.
+"""The simulated network between adapters and simulators: connections through memory, which can fail.
 
-A `Network` connects to whatever simulators run now, so that adapters, which are costly to make, serve many
-calls. Its lines can be cut or fall silent at any moment, also while a vendor has nothing to say.
+A `Network` connects to the simulators that run now, so adapters, which are expensive to make, can be used for
+many calls. Its lines can be cut or fall silent at any time, also while a vendor sends nothing.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import httpcore2
 import httpx2
 import trio
 from attrs import define, field
-from httpcore2._backends.trio import TrioStream  # the only stream of it that speaks Trio
+from httpcore2._backends.trio import TrioStream  # its stream for Trio
 
 from adapters.simulators import Simulators
 
 
 @define(eq=False)
 class Line(trio.abc.Stream):
-    """One connection, seen from our side."""
+    """One connection, our end of it."""
 
     vendor: str
-    """Whose adapter opened it."""
+    """The vendor whose adapter opened it."""
     _stream: trio.StapledStream[Any, Any]
     closed: bool = False
-    """We closed it."""
+    """Whether we closed it."""
     lost: bool = False
-    """The network cut it."""
+    """Whether the network cut it."""
     _silent: bool = False
     _receiving: trio.CancelScope = field(factory=trio.CancelScope)
 
@@ -51,7 +51,7 @@ class Line(trio.abc.Stream):
             await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """It never does."""
+        """Return at once, since sending never blocks."""
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
@@ -65,14 +65,14 @@ class Line(trio.abc.Stream):
         return bool(self.lost or incoming._closed or incoming._data)
 
     def cut(self) -> None:
-        """A reset, for both ends."""
+        """Reset the connection, for both ends."""
         self.lost = True
         self._receiving.cancel()
         self._stream.send_stream.close()
         self._stream.receive_stream.close()
 
     def fall_silent(self) -> None:
-        """Nothing passes any more, and nobody is told."""
+        """Swallow everything in both directions from now on."""
         self._silent = True
 
 
@@ -81,19 +81,19 @@ class Network:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        """Of the current call."""
-        self.struck = False
-        """Lines were cut or fell silent."""
+        """The connections of the current call."""
+        self.failed = False
+        """Whether lines were cut or fell silent."""
         self._simulators: Simulators | None = None
 
     def attach(self, simulators: Simulators) -> None:
-        """The place that all connections lead to from now on."""
+        """Lead all connections to these simulators from now on."""
         self._simulators = simulators
         self.lines = []
-        self.struck = False
+        self.failed = False
 
     def of(self, vendor: str) -> Callable[[str, int], Awaitable[Line]]:
-        """How this vendor's adapter connects; an `OpenStream`."""
+        """The `OpenStream` of this vendor's adapter."""
 
         async def connect(host: str, port: int) -> Line:
             assert self._simulators is not None
@@ -106,27 +106,27 @@ class Network:
         return connect
 
     def cut(self, vendor: str) -> None:
-        """All lines to a vendor are reset."""
+        """Reset all lines to a vendor."""
         for line in self._lines_to(vendor):
             line.cut()
 
     def fall_silent(self, vendor: str) -> None:
-        """All lines to a vendor swallow everything."""
+        """Let all lines to a vendor swallow everything."""
         for line in self._lines_to(vendor):
             line.fall_silent()
 
     def _lines_to(self, vendor: str) -> list[Line]:
-        self.struck = True
+        self.failed = True
         return [line for line in self.lines if line.vendor == vendor]
 
     @property
     def open_lines(self) -> list[Line]:
-        """Those that we have not closed."""
+        """The lines that we have not closed."""
         return [line for line in self.lines if not line.closed]
 
 
 class _HttpStream(TrioStream):
-    """What httpcore asks a socket for, of a line."""
+    """A line as httpcore needs it."""
 
     def __init__(self, line: Line) -> None:
         super().__init__(line)
@@ -153,7 +153,7 @@ class _HttpBackend(httpcore2.AsyncNetworkBackend):
 
 
 def connect_http(client: httpx2.AsyncClient, network: Network, vendor: str) -> httpcore2.AsyncConnectionPool:
-    """Lead an HTTP client into the network; returns its pool, to be closed when the simulators change."""
+    """Connect an HTTP client through the network. Returns its pool; close it when the simulators change."""
     transport = client._transport
     assert isinstance(transport, httpx2.AsyncHTTPTransport)
     pool = transport._pool

@@ -1,4 +1,4 @@
-"""What a call came to, from its caller's point of view: heard, when, how long it was silent, and why."""
+"""The outcome of a call for its caller: what was heard and when, how long the silences were, and why."""
 
 from __future__ import annotations
 
@@ -13,93 +13,93 @@ from machines.effects import StopCause
 from machines.facts import DeadlinePassed, EndReason, LinkDeadlinePassed, ProviderFailure
 from machines.policy import ConversationPolicy
 from orchestrator.simulation.caller import Playback
-from tests.faults.calls import SCRIPT, Held, Turn
+from tests.faults.calls import SCRIPT, FinishedCall, Turn
 
 MARKER = " ||BREAK||"
 
 
-class Came(enum.Enum):
-    """How a turn of the caller's came out."""
+class TurnResult(enum.Enum):
+    """The outcome of a turn of the caller."""
 
     ANSWER = "answer"
     ANSWER_AFTER_RETRY = "answer after retry"
-    """From the same provider, by another connection or request."""
+    """By the same provider, over another connection or by another request."""
     ANSWER_AFTER_FAILOVER = "answer by the second provider"
     PART = "part of the answer"
-    """The rest is lost; the client was told so."""
+    """The rest is lost, and the client was told."""
     GARBLED = "garbled answer"
-    """In full, but not what the model said; nobody could know."""
+    """A whole answer, but not what the model said. Nothing could detect that."""
     FALLBACK = "fallback"
-    """A text of our own in the place of the model's."""
+    """A text of our own instead of the model's."""
     APOLOGY = "apology"
-    """The caller is told not to have been heard."""
+    """The caller is told that the turn was not understood."""
     INTERRUPTED = "interrupted by the caller"
     TOLD = "no answer, client told"
-    """No sound, but the client was told what went wrong, and the caller may speak on."""
+    """No sound, but the client was told of the error, and the caller may go on."""
     SILENCE = "silence"
-    """Nobody was told anything."""
+    """No sound, and the client was not told."""
     ENDED = "call ended, reason told"
     HUNG_UP = "caller hung up"
 
 
 @frozen
 class TurnOutcome:
-    """What one turn of the caller's came to. Times in seconds."""
+    """The outcome of one turn with its details. Times are seconds."""
 
-    came: Came
+    result: TurnResult
     understood: str
-    """What the model was told that the caller said; empty if it was not asked."""
+    """The caller's words in the request to the model; empty if there was none."""
     heard: tuple[str, ...]
-    """Each answer: its text, and if it was not heard in full, how much was."""
+    """The text of each answer, and how much was heard if it was not all."""
     first_sound: float | None
-    """From the caller's last word; None if nothing was heard."""
+    """The time from the caller's last word; None if nothing was heard."""
     silence: float
-    """The longest, from the caller's last word until the caller is waited for again, or the call is over."""
+    """The longest silence from the caller's last word until it is the caller's turn or the call is over."""
     gap: float
-    """The longest within an answer."""
+    """The longest silence within an answer."""
 
 
 @frozen
 class CallOutcome:
-    """What a whole call came to."""
+    """The outcome of a whole call."""
 
     turns: tuple[TurnOutcome, ...]
     paths: tuple[str, ...]
-    """What the machines went through that they do not in a call without faults."""
+    """The ways of machines that differ from a call without faults."""
     client_errors: tuple[str, ...]
     ended_because: str
     closing: float
-    """Seconds from the caller's hanging up to the end of everything."""
+    """Seconds from when the caller hung up to the end of the call."""
 
 
-def outcome_of(held: Held) -> CallOutcome:
-    """Of a call that is over."""
-    caller = held.call.caller
+def outcome_of(finished: FinishedCall) -> CallOutcome:
+    """The outcome of a call that is over."""
+    caller = finished.call.caller
     return CallOutcome(
-        tuple(_turn_outcome(held, turn) for turn in held.turns),
-        tuple(_paths(held)),
-        tuple(trouble.value for trouble in caller.client_errors()),
+        tuple(_turn_outcome(finished, turn) for turn in finished.turns),
+        tuple(_paths(finished)),
+        tuple(error.value for error in caller.client_errors()),
         ", ".join(reason.value for reason in caller.closed_for),
-        held.ended_at - held.hung_up_at,
+        finished.ended_at - finished.hung_up_at,
     )
 
 
 # --- sound ------------------------------------------------------------------------------------------------
 
 
-def _turn_outcome(held: Held, turn: Turn) -> TurnOutcome:
+def _turn_outcome(finished: FinishedCall, turn: Turn) -> TurnOutcome:
     playbacks = [
         playback
-        for playback in held.call.caller.playbacks
+        for playback in finished.call.caller.playbacks
         if turn.began_at <= playback.begun_at_ms / 1000 <= turn.settled_at and playback.chunks
     ]
     sounds = [sound for playback in playbacks for sound in _sounds(playback)]
     silences = list(_silences(turn.spoken_until, turn.settled_at, sounds))
     first = max(0.0, sounds[0][0] - turn.spoken_until) if sounds else None
     return TurnOutcome(
-        _came(held, turn, playbacks),
+        _result(finished, turn, playbacks),
         turn.asked,
-        tuple(_heard(held, playback) for playback in playbacks),
+        tuple(_heard(finished, playback) for playback in playbacks),
         first,
         max(silences, default=0.0),
         max(silences[1:] if sounds else (), default=0.0),
@@ -107,7 +107,7 @@ def _turn_outcome(held: Held, turn: Turn) -> TurnOutcome:
 
 
 def _sounds(playback: Playback) -> Iterator[tuple[float, float]]:
-    """When it sounded, from and to, in seconds."""
+    """When it sounded, as (from, to) in seconds."""
     free_at = 0.0
     until = float("inf") if playback.stopped_at_ms is None else playback.stopped_at_ms
     for chunk in playback.chunks:
@@ -118,7 +118,7 @@ def _sounds(playback: Playback) -> Iterator[tuple[float, float]]:
 
 
 def _silences(start: float, end: float, sounds: Iterable[tuple[float, float]]) -> Iterator[float]:
-    """The first is the one before the first sound."""
+    """The silences; the first is the one before the first sound."""
     at = start
     for begins, ends in sounds:
         yield max(0.0, begins - at)
@@ -126,44 +126,44 @@ def _silences(start: float, end: float, sounds: Iterable[tuple[float, float]]) -
     yield max(0.0, end - at)
 
 
-def _heard(held: Held, playback: Playback) -> str:
-    text = _text_of(held, playback.utterance)
+def _heard(finished: FinishedCall, playback: Playback) -> str:
+    text = _text_of(finished, playback.utterance)
     heard_ms = sum(end - start for start, end in _sounds(playback)) * 1000
     if playback.ended_with_ms is not None and playback.cause is None:
         return f"“{text}”"
     return f"{heard_ms / 1000:.2f} s of “{text}”"
 
 
-def _text_of(held: Held, utterance: int) -> str:
-    told = held.call.caller.told_of(do.NotifySegment)
+def _text_of(finished: FinishedCall, utterance: int) -> str:
+    told = finished.call.caller.notified_of(do.NotifySegment)
     return " ".join(segment.text for segment in told if segment.generation == utterance)
 
 
 # --- how it came out --------------------------------------------------------------------------------------
 
 
-def _came(held: Held, turn: Turn, playbacks: list[Playback]) -> Came:
-    if turn is held.turns[-1] and held.call.caller.closed_for != [EndReason.CALLER_HUNG_UP]:
-        return Came.ENDED
+def _result(finished: FinishedCall, turn: Turn, playbacks: list[Playback]) -> TurnResult:
+    if turn is finished.turns[-1] and finished.call.caller.closed_for != [EndReason.CALLER_HUNG_UP]:
+        return TurnResult.ENDED
     if not playbacks:
-        return Came.TOLD if _was_told(turn) else Came.SILENCE
-    texts = {_text_of(held, playback.utterance) for playback in playbacks}
+        return TurnResult.TOLD if _was_told(turn) else TurnResult.SILENCE
+    texts = {_text_of(finished, playback.utterance) for playback in playbacks}
     fallbacks = ConversationPolicy().fallback
     if fallbacks.unheard in texts:
-        return Came.APOLOGY
+        return TurnResult.APOLOGY
     if texts & {fallbacks.first, fallbacks.second, fallbacks.third}:
-        return Came.FALLBACK
+        return TurnResult.FALLBACK
     if playbacks[-1].cause is StopCause.INTERRUPTED:
-        return Came.INTERRUPTED
+        return TurnResult.INTERRUPTED
     expected = SCRIPT.answer(turn.asked).say.replace(MARKER, "")
     if playbacks[-1].cause is not None or expected not in texts:
-        return Came.PART if _was_told(turn) else Came.GARBLED
-    began_at = 0.0 if turn is held.turns[0] else turn.began_at
-    steps = [step for step in held.call.steps if began_at <= step.fact.at_ms / 1000 <= turn.settled_at]
+        return TurnResult.PART if _was_told(turn) else TurnResult.GARBLED
+    began_at = 0.0 if turn is finished.turns[0] else turn.began_at
+    steps = [step for step in finished.call.steps if began_at <= step.fact.at_ms / 1000 <= turn.settled_at]
     if any(provider > 0 for provider in _opened(steps)):
-        return Came.ANSWER_AFTER_FAILOVER
+        return TurnResult.ANSWER_AFTER_FAILOVER
     retried = turn.requests > 1 or any(step.target in _AGAIN for step in steps if step.machine in _LINKS)
-    return Came.ANSWER_AFTER_RETRY if retried else Came.ANSWER
+    return TurnResult.ANSWER_AFTER_RETRY if retried else TurnResult.ANSWER
 
 
 def _was_told(turn: Turn) -> bool:
@@ -185,18 +185,18 @@ _USUAL_TURNS = (
     ("hearing", "generating", "speaking", "quiet"),
     ("hearing", "endpointing", "generating", "speaking", "quiet"),
 )
-"""The second and third where Flux decides."""
+"""The second and third are with Flux, which decides about turns."""
 _EXPECTED_DEADLINES = ("waiting", "pausing", "endpointing", "retrying")
-"""States that their deadline ends when all goes well, or when it is time for another attempt."""
+"""States whose deadline passes without any fault, or for another attempt."""
 
 
-def _paths(held: Held) -> Iterator[str]:
+def _paths(finished: FinishedCall) -> Iterator[str]:
     for machine in _LINKS:
-        moves = _moves(held.call.steps, machine)
+        moves = _moves(finished.call.steps, machine)
         if any(_cause(step) for step in moves):
             yield f"{machine}: {_drawn(moves)}"
-    until = held.turns[0].settled_at * 1000 if held.turns else float("inf")
-    moves = [step for step in _moves(held.call.steps, "conversation") if step.fact.at_ms <= until]
+    until = finished.turns[0].settled_at * 1000 if finished.turns else float("inf")
+    moves = [step for step in _moves(finished.call.steps, "conversation") if step.fact.at_ms <= until]
     while moves and moves[0].target == "quiet":
         moves = moves[1:]
     if moves and tuple(step.target for step in moves) not in _USUAL_TURNS:
@@ -215,7 +215,8 @@ def _is_move(step: Step) -> bool:
 
 
 def _drawn(moves: list[Step]) -> str:
-    """From state to state, with the failures and deadlines that led there; rounds are counted."""
+    """The way from state to state, with the failures and deadlines that led there; repetitions are
+    counted."""
     parts = [f"→ {_target(step)}" + (f" ({_cause(step)})" if _cause(step) else "") for step in moves]
     drawn = [moves[0].source]
     at = 0
@@ -229,7 +230,7 @@ def _drawn(moves: list[Step]) -> str:
 
 
 def _target(step: Step) -> str:
-    """With what is done again, or by whom."""
+    """The target, and the number of the provider if it is not the first."""
     others = [f" {provider + 1}" for provider in _opened([step]) if provider]
     return step.target + "".join(others)
 

@@ -1,4 +1,4 @@
-"""Runs cells, each once a process, and holds them together as the document."""
+"""Runs the cells, each once in a process, and makes the document of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 from attrs import frozen
 
-from tests.faults.calls import hold
+from tests.faults.calls import run_call
 from tests.faults.cells import Cell, Role, State, all_cells
 from tests.faults.outcomes import CallOutcome, outcome_of
 from tests.faults.table import render
@@ -16,23 +16,23 @@ UNDISTURBED = Cell(Role.NOVA, State.LISTENING, "none")
 
 @frozen
 class Result:
-    """A cell's call, without the call itself, which is large."""
+    """The result of a cell's call, without the call itself, which is large."""
 
     outcome: CallOutcome
     left_behind: tuple[str, ...]
     settled: bool
-    """Every turn came to something."""
+    """Whether every turn was settled in time."""
 
 
 @functools.cache
 def result_of(cell: Cell) -> Result:
-    """The same every time, so it is run once."""
-    held = hold(cell)
-    return Result(outcome_of(held), held.left_behind, all(turn.settled for turn in held.turns))
+    """The result of a cell. It is the same every time, so it is run once."""
+    finished = run_call(cell)
+    return Result(outcome_of(finished), finished.left_behind, all(turn.settled for turn in finished.turns))
 
 
 def document() -> str:
-    """`docs/faults.md`, as the run of all cells gives it."""
+    """The content of `docs/faults.md`, from a run of all cells."""
     usual = result_of(UNDISTURBED).outcome.turns[0].first_sound
     assert usual is not None
     return render([(cell, result_of(cell).outcome) for cell in all_cells()], usual)

@@ -1,4 +1,4 @@
-"""The table in `docs/faults.md`, out of what the calls came to."""
+"""Renders `docs/faults.md` from the outcomes of the calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.calls import FIRST_WORDS, NEXT_WORDS, SCRIPT
 from tests.faults.cells import Cell, Role
-from tests.faults.outcomes import MARKER, CallOutcome, Came, TurnOutcome
+from tests.faults.outcomes import MARKER, CallOutcome, TurnOutcome, TurnResult
 
 PATH = Path(__file__).parents[2] / "docs" / "faults.md"
 
@@ -35,31 +35,33 @@ _COLUMNS = (
 _INTRODUCTION = """\
 # What a caller hears when a provider fails
 
-Written by `python -m tests.faults`, which takes a minute; a test fails when this is not what a run gives.
+Written by `python -m tests.faults`, which takes a minute. A test fails if this is not what a run gives.
 
-Every row is a whole call in virtual time: the orchestrator as it is, the vendors' adapters through the
-vendors' SDKs, and simulated vendors with realistic latencies, which understand the words that truly reach
-them. The caller says “{first}”, hears the answer and says “{next}”; the model says
-“{answer}”
+Every row is a whole call in virtual time: the real orchestrator, the vendors' adapters with the vendors'
+SDKs, and simulators with realistic latencies, which recognise the words that reach them. The caller says
+“{first}”, hears the answer and says “{next}”; the model says “{answer}”
 
-One thing goes wrong, at one provider, in the state that is named: INITIALIZING (the links are opened; the
-caller speaks at once), LISTENING (the caller speaks), THINKING (the caller has spoken; in the rows of speech
-to text, its final transcript is awaited) or RESPONDING (the answer is heard). “Once” strikes one connection
-or request, “every time” all of them.
+One provider has one fault, in the state that is named: INITIALIZING (the links are opened, and the caller
+speaks at once), LISTENING (the caller speaks), THINKING (the caller has spoken; in the rows of speech to
+text, the final transcript is awaited) or RESPONDING (the answer is heard). “Once” means that one connection
+or request has the fault, “every time” that all of them have it.
 
-* **First turn**, **second turn**: what came of it; where not all words were understood, those that were.
-* **Heard**: the answer, where it is not the whole answer to all of the caller's words.
-* **First sound**: from the caller's last word. An undisturbed call takes {usual:.2f} s.
-* **Silence**: the longest, from the caller's last word until the caller is waited for again or all is over.
-* **What ran**: the way of a [link](../diagrams/link.md) to a provider, or of the
-  [conversation](../diagrams/conversation.md), where an undisturbed call goes another. In brackets what caused
-  a step: the class of a failure, or a deadline. “Opening 2” is of a link to the second provider, “[…] × 4”
-  comes four times.
-* **Client told**: the error events, and why the call ended if it was not the caller who ended it.
+* **First turn**, **second turn**: the result, with the words that were understood if they are not all
+  words.
+* **Heard**: the answer, if it is not the whole answer to all of the caller's words.
+* **First sound**: the time from the caller's last word. Without a fault it is {usual:.2f} s.
+* **Silence**: the longest silence from the caller's last word until it is the caller's turn or the call is
+  over.
+* **What ran**: the states of a [link](../diagrams/link.md) to a provider, or of the
+  [conversation](../diagrams/conversation.md), if they differ from a call without a fault. In parentheses
+  stands what caused a step: the class of a failure, or a deadline. “Opening 2” is a link to the second
+  provider, “[…] × 4” happens four times.
+* **Client told**: the error events, and why the call ended if the caller did not end it.
 
-The tests hold every row to this: the caller hears an answer, a fallback or an apology, or the call ends and
-the reason is told; no wait is longer than the deadlines allow; nothing is understood twice; no task, socket
-or synthesis is left behind, at us or at the vendor. With a second provider, every turn is answered.
+The tests check in every row: the caller hears an answer, a fallback or an apology, or the call ends and the
+client is told why; no wait is longer than the deadlines allow; no words are understood twice; no task,
+socket or synthesis is left behind, neither here nor at the vendor. With a second provider, every turn is
+answered.
 """
 
 
@@ -88,24 +90,24 @@ def _table(rows: Iterable[tuple[Cell, CallOutcome]]) -> Iterator[str]:
 
 
 def _summary(rows: Sequence[tuple[Cell, CallOutcome]]) -> Iterator[str]:
-    """How many calls came to what, by the worse of their turns."""
-    counts = {providers: Counter[Came]() for providers in _PARTS}
+    """The number of calls by the worse result of their turns."""
+    counts = {providers: Counter[TurnResult]() for providers in _PARTS}
     for cell, outcome in rows:
         counts[cell.providers][_worst(outcome)] += 1
     yield "| What came of the call, at worst | one provider | two providers |"
     yield "|---|---|---|"
-    for came in Came:
-        numbers = [count[came] for count in counts.values()]
+    for result in TurnResult:
+        numbers = [count[result] for count in counts.values()]
         if any(numbers):
-            yield f"| {came.value} | {' | '.join(map(str, numbers))} |"
+            yield f"| {result.value} | {' | '.join(map(str, numbers))} |"
     yield f"| all calls | {' | '.join(str(count.total()) for count in counts.values())} |"
     yield ""
 
 
-def _worst(outcome: CallOutcome) -> Came:
-    """Of both turns."""
-    order = list(Came)
-    return max((turn.came for turn in outcome.turns), key=order.index, default=Came.HUNG_UP)
+def _worst(outcome: CallOutcome) -> TurnResult:
+    """The worse result of both turns."""
+    order = list(TurnResult)
+    return max((turn.result for turn in outcome.turns), key=order.index, default=TurnResult.HUNG_UP)
 
 
 def _row(cell: Cell, outcome: CallOutcome) -> str:
@@ -116,20 +118,20 @@ def _row(cell: Cell, outcome: CallOutcome) -> str:
     ]
     columns = (
         cell.fault,
-        _came(first, FIRST_WORDS) if first else f"over {outcome.closing:.2f} s after hanging up",
+        _result(first, FIRST_WORDS) if first else f"over {outcome.closing:.2f} s after hanging up",
         "<br>".join(first.heard) if first and not _is_whole(first) else "",
         _seconds(first.first_sound) if first else "",
         _seconds(first.silence) if first else "",
-        _came(second, NEXT_WORDS) if second else "",
+        _result(second, NEXT_WORDS) if second else "",
         "<br>".join(outcome.paths),
         ", ".join(told),
     )
     return "| " + " | ".join(column.replace("|", "\\|") for column in columns) + " |"
 
 
-def _came(turn: TurnOutcome, words: str) -> str:
-    """With what was understood, if it is not all that the caller said."""
-    return turn.came.value + (f" to “{turn.understood}”" if turn.understood not in ("", words) else "")
+def _result(turn: TurnOutcome, words: str) -> str:
+    """The result, with the words that were understood if they are not all of the caller's."""
+    return turn.result.value + (f" to “{turn.understood}”" if turn.understood not in ("", words) else "")
 
 
 def _is_whole(turn: TurnOutcome) -> bool:

@@ -1,4 +1,4 @@
-"""Every cell keeps its promises, and `docs/faults.md` is what a run of all cells gives."""
+"""The table of faults: checks of every cell, and that `docs/faults.md` is what a run of all cells gives."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from adapters.simulators import FaultKind
 from machines.policy import ConversationPolicy
 from tests.faults.calls import FIRST_WORDS, NEXT_WORDS
 from tests.faults.cells import Cell, Role, State, all_cells
-from tests.faults.outcomes import Came, TurnOutcome
+from tests.faults.outcomes import TurnOutcome, TurnResult
 from tests.faults.run import UNDISTURBED, document, result_of
 from tests.faults.table import PATH
 
 pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 POLICY = ConversationPolicy()
 LATENCIES_MS = 1200
-"""What an undisturbed answer takes at most, beside the endpoint delay; also one that drips."""
+"""The longest that an answer without faults takes, besides the endpoint delay; also one that drips."""
 LEFT_TO_FLUX_MS = POLICY.provider_endpoint_delay_ms - POLICY.endpoint_delay_ms
-"""Flux decides about turns: so much longer its silence is waited for."""
+"""How much longer silence is waited for with Flux, which decides about turns."""
 ALONE_MS = {
     Role.NOVA: POLICY.final_transcript_timeout_ms,
     Role.FLUX: POLICY.final_transcript_timeout_ms + LEFT_TO_FLUX_MS,
     Role.MODEL: POLICY.first_segment_timeout_ms,
     Role.VOICE: POLICY.speech_stall_timeout_ms + POLICY.link.attempt_timeout_ms,
 }
-"""How much longer than usual the caller waits for the first sound, or the end of the call."""
+"""How much longer the caller may wait for the first sound, or the end of the call."""
 BACKED_MS = {
     Role.NOVA: max(POLICY.link.attempt_timeout_ms, POLICY.final_transcript_timeout_ms / 2),
     Role.FLUX: POLICY.final_transcript_timeout_ms / 2 + LEFT_TO_FLUX_MS,
@@ -35,7 +35,7 @@ BACKED_MS = {
     Role.VOICE: POLICY.speech_stall_timeout_ms,
 }
 """The same with a second provider."""
-ANSWERED = (Came.ANSWER, Came.ANSWER_AFTER_RETRY, Came.ANSWER_AFTER_FAILOVER)
+ANSWERED = (TurnResult.ANSWER, TurnResult.ANSWER_AFTER_RETRY, TurnResult.ANSWER_AFTER_FAILOVER)
 LOSES_RESULTS = (FaultKind.STALL, FaultKind.HALF_OPEN, FaultKind.TRUNCATE, FaultKind.REORDER)
 CELLS = all_cells()
 BACKED = [cell for cell in CELLS if cell.providers > 1]
@@ -52,11 +52,13 @@ def test_the_caller_is_not_left_waiting_and_nothing_is_left_behind(cell: Cell) -
     assert result.settled
     assert result.outcome.closing <= POLICY.close_timeout_ms / 1000
     for turn, words in zip(result.outcome.turns, (FIRST_WORDS, NEXT_WORDS), strict=False):
-        assert turn.came not in (Came.SILENCE, Came.TOLD), "the caller hears something, or the call ends"
+        assert turn.result not in (TurnResult.SILENCE, TurnResult.TOLD), (
+            "the caller hears something, or the call ends"
+        )
         assert first_wait(turn) * 1000 <= POLICY.endpoint_delay_ms + LATENCIES_MS + patience_ms(cell)
         assert turn.gap * 1000 <= longest_gap_ms(cell, turn)
         assert words.startswith(turn.understood), "no word twice, and none that was not said"
-        if turn.came in ANSWERED and not may_lose_words(cell):
+        if turn.result in ANSWERED and not may_lose_words(cell):
             assert turn.understood == words
 
 
@@ -64,12 +66,12 @@ def test_the_caller_is_not_left_waiting_and_nothing_is_left_behind(cell: Cell) -
 def test_with_a_second_provider_every_turn_is_answered(cell: Cell) -> None:
     outcome = result_of(cell).outcome
     assert len(outcome.turns) == 2
-    assert all(turn.came in ANSWERED for turn in outcome.turns)
+    assert all(turn.result in ANSWERED for turn in outcome.turns)
     assert outcome.client_errors == ()
 
 
 def first_wait(turn: TurnOutcome) -> float:
-    """Seconds to the first sound, or until it was clear that there would be none."""
+    """Seconds to the first sound, or until it was certain that none would come."""
     return turn.silence if turn.first_sound is None else turn.first_sound
 
 
@@ -78,14 +80,15 @@ def patience_ms(cell: Cell) -> float:
 
 
 def longest_gap_ms(cell: Cell, turn: TurnOutcome) -> float:
-    """Within an answer. Where the only voice is lost, so is what could be said about it."""
-    if cell.providers == 1 and cell.role is Role.VOICE and turn.came in (Came.ENDED, Came.PART):
+    """The longest gap within an answer. If the only text to speech is lost, nothing can be said about it."""
+    if cell.providers == 1 and cell.role is Role.VOICE and turn.result in (TurnResult.ENDED, TurnResult.PART):
         return POLICY.link.budget_ms + 1
     return POLICY.speech_stall_timeout_ms + POLICY.link.attempt_timeout_ms
 
 
 def may_lose_words(cell: Cell) -> bool:
-    """The only speech to text owes what it understood, and told the beginning: that is what is answered."""
+    """Whether words may be lost: if the only speech to text fails after an interim transcript, that is
+    answered."""
     owes = any(fault.times == 0 or fault.kind in LOSES_RESULTS for fault in cell.faults)
     hears = cell.role in (Role.NOVA, Role.FLUX)
     return hears and cell.providers == 1 and cell.state is State.LISTENING and owes
@@ -93,7 +96,7 @@ def may_lose_words(cell: Cell) -> bool:
 
 def test_without_faults_both_turns_are_answered() -> None:
     outcome = result_of(UNDISTURBED).outcome
-    assert [turn.came for turn in outcome.turns] == [Came.ANSWER, Came.ANSWER]
+    assert [turn.result for turn in outcome.turns] == [TurnResult.ANSWER, TurnResult.ANSWER]
     assert outcome.paths == ()
     assert outcome.client_errors == ()
 

@@ -1,4 +1,4 @@
-"""How a call gets over a fault of its only provider: what is replaced, asked again, and waited for."""
+"""Recovery from a fault of the only provider: which links are replaced, and which requests repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.vendors import Vendors
 from tests.reference_defects.vendor_calls import FLUX, MODEL, NOVA, VOICE, vendor_call
 
 VERBATIM = Script(words_by_level=VOCABULARY)
-"""What is understood is what the vendor was sent."""
+"""Transcripts are exactly the words that the vendor was sent."""
 
 
 @pytest.fixture(params=["nova", "flux"])
@@ -23,7 +23,7 @@ def flux(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "flux")
 
 
-async def test_a_mute_link_is_replaced_and_hears_what_the_mute_one_was_told(
+async def test_a_silent_link_is_replaced_and_the_new_one_gets_the_same_audio(
     made: Vendors, autojump_clock: MockClock, flux: bool
 ) -> None:
     stt_silent = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0)
@@ -35,7 +35,7 @@ async def test_a_mute_link_is_replaced_and_hears_what_the_mute_one_was_told(
         assert len(held.at(stt_silent.at)) == 2
 
 
-async def test_with_nothing_but_mute_links_the_caller_gets_an_apology_for_every_turn(
+async def test_if_all_links_are_silent_the_caller_gets_an_apology_for_every_turn(
     made: Vendors, autojump_clock: MockClock, flux: bool
 ) -> None:
     stt_silent = Fault(FaultKind.STALL, FLUX if flux else NOVA, after=0, times=0)
@@ -45,7 +45,7 @@ async def test_with_nothing_but_mute_links_the_caller_gets_an_apology_for_every_
         assert held.caller.answers() == [ConversationPolicy().fallback.unheard] * 2
 
 
-async def test_a_mute_voice_is_replaced(made: Vendors, autojump_clock: MockClock) -> None:
+async def test_a_silent_text_to_speech_link_is_replaced(made: Vendors, autojump_clock: MockClock) -> None:
     async with vendor_call(made, Fault(FaultKind.STALL, VOICE, after=5)) as held:
         await held.exchange("how is the weather", 1)
         await held.exchange("how is the weather", 2)
@@ -83,9 +83,7 @@ async def test_a_model_that_is_silent_is_asked_again_before_the_budget_is_over(
         assert len(held.at(MODEL)) == 2
 
 
-async def test_a_model_that_breaks_off_goes_on_from_what_it_said(
-    made: Vendors, autojump_clock: MockClock
-) -> None:
+async def test_a_model_that_breaks_off_continues_its_answer(made: Vendors, autojump_clock: MockClock) -> None:
     async with vendor_call(made, Fault(FaultKind.RESET, MODEL, after=9)) as held:
         await held.exchange("how is the weather", 1)
         assert held.caller.answers() == ["Hello! This is Alex. How can I help you today?"]
@@ -100,11 +98,11 @@ def test_half_a_marker_at_which_a_model_breaks_off_is_not_spoken(length: int) ->
 
 
 @pytest.mark.parametrize("order", range(6))
-async def test_a_model_that_is_left_is_not_asked_for_the_rest(
+async def test_a_model_that_was_failed_over_is_not_asked_for_the_rest(
     made: Vendors, autojump_clock: MockClock, order: int
 ) -> None:
-    """In whatever order Trio runs the tasks of both links and of the request."""
-    del order  # every test has its own
+    """Whatever the order in which Trio runs the tasks of both links and of the request."""
+    del order  # each test runs in another order
     second = SimulatedLanguageModel()
     always = Fault(FaultKind.RESET, MODEL, after=9, times=0)
     async with vendor_call(made, always, second=second) as held:

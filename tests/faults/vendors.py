@@ -1,4 +1,4 @@
-"""The real adapters of all vendors, made once, and the providers that a call is held with."""
+"""The real adapters of all vendors, made once, as the providers of a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from adapters.simulators import simulators
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import SimulatedProviders, SimulatedVoiceActivity
 from tests.faults.network import Network, connect_http
-from tests.faults.recorded import RecordedModel
+from tests.faults.recorded_model import RecordedModel
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "simulated.invalid:1"
@@ -34,14 +34,14 @@ class Vendors:
     cartesia: CartesiaTextToSpeech
     openai: OpenAILanguageModel
     pool: httpcore2.AsyncConnectionPool
-    """OpenAI's idle connections, which outlive calls but not simulators."""
+    """OpenAI's connection pool. Idle connections outlive calls, but not simulators."""
 
 
 @functools.cache
 def vendors(place: int = 0) -> Vendors:
-    """Those of one place in the order of preference, on a network of their own.
+    """The vendors of one place in the order of preference, with a network of their own.
 
-    Made once: it takes a second. Not to be called inside of Trio.
+    Made once, which takes a second. Not to be called inside Trio.
     """
     network = Network()
     http = http_client()
@@ -58,7 +58,7 @@ def vendors(place: int = 0) -> Vendors:
 
 
 async def _warm_up(made: Vendors) -> None:
-    """OpenAI's SDK asks a thread for the platform before its first request: virtual time would run on."""
+    """Make a request now: before its first one, OpenAI's SDK uses a thread, and virtual time would run on."""
     async with simulators() as running:
         made.network.attach(running)
         await made.openai.check()
@@ -66,36 +66,36 @@ async def _warm_up(made: Vendors) -> None:
 
 
 @frozen
-class ProviderChain(SimulatedProviders):
-    """The vendors' adapters in the place of simulated providers, whose `llm` keeps the requests."""
+class VendorProviders(SimulatedProviders):
+    """The vendors' adapters instead of simulated providers; `llm` records the requests."""
 
     vendors: tuple[Vendors, ...] = Factory(lambda: (vendors(),))
-    """In order of preference."""
+    """The vendors, in order of preference."""
     flux: bool = False
-    """Flux listens first, and Nova stands behind it; if not, the other way around."""
+    """Whether Flux is first and Nova its fallback, or the other way around."""
 
     def for_calls(self) -> Providers:
-        """As conversations take them."""
+        """The providers as conversations take them."""
         return Providers(
-            tuple(self._ears()),
-            tuple(self._models()),
+            tuple(self._stt()),
+            tuple(self._llm()),
             tuple(made.cartesia for made in self.vendors),
             SimulatedVoiceActivity(),
         )
 
-    def _ears(self) -> Iterator[SpeechToText]:
+    def _stt(self) -> Iterator[SpeechToText]:
         flux = self.flux
         for made in self.vendors:
             yield made.flux if flux else made.nova
             flux = not flux
 
-    def _models(self) -> Iterator[LanguageModel]:
+    def _llm(self) -> Iterator[LanguageModel]:
         for made in self.vendors:
             yield RecordedModel(made.openai, self.llm.requests)
         if self.second_llm is not None:
             yield self.second_llm
 
     def in_use(self) -> int:
-        """Connections of ours that are open, and not merely kept for the next call."""
+        """Our open connections, without those that are idle."""
         idle = sum(connection.is_idle() for made in self.vendors for connection in made.pool.connections)
         return sum(len(made.network.open_lines) for made in self.vendors) - idle

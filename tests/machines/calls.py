@@ -1,4 +1,4 @@
-"""A call told in sentences: the machines of one conversation, facts with times, and shortcuts to a state."""
+"""A call in sentences: the machines of one conversation, facts with times, and shortcuts to a state."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ BOOKKEEPING = (
     do.ReportProviderFailure,
     do.NotifyAnswerEnded,
 )
-"""What almost every step asks for, left out where effects are compared; it has tests of its own."""
+"""Effects of almost every step. They are left out where effects are compared, and have tests of their own."""
 
 CHARTS = Charts()
-"""Made once: making them takes longer than most calls."""
+"""The charts of all calls. Making them takes longer than most calls."""
 TWO_EACH = {role: ProviderChain(2) for role in Role}
-"""Another provider stands ready for every role."""
+"""Two providers for every role."""
 
 
 def user(text: str) -> Message:
@@ -54,10 +54,10 @@ class Call:
     def __init__(
         self,
         policy: ConversationPolicy = POLICY,
-        line_ups: Mapping[Role, ProviderChain] | None = None,
+        provider_chains: Mapping[Role, ProviderChain] | None = None,
         charts: Charts | None = None,
     ) -> None:
-        self.system = ConversationSystem(policy, charts or CHARTS, line_ups)
+        self.system = ConversationSystem(policy, charts or CHARTS, provider_chains)
         self.now = 0.0
         self.beginning = self.system.start(self.now)
         self.last = self.beginning
@@ -85,12 +85,12 @@ class Call:
         return self.last
 
     def happens(self, fact: Fact, after_ms: float = 0.0) -> list[Effect]:
-        """The same; returns the effects but for bookkeeping."""
+        """`fact` happens `after_ms` after the last one. Returns its effects without `BOOKKEEPING`."""
         effects = self.handle(fact, after_ms).effects
         return [effect for effect in effects if not isinstance(effect, BOOKKEEPING)]
 
     def deadline_passes(self) -> list[Effect]:
-        """The armed deadline passes, when it is due."""
+        """The armed deadline passes when it is due."""
         arming = [effect for effect in self.all_effects if isinstance(effect, do.ArmDeadline)][-1]
         assert arming.number == self.memory.deadline_armed
         return self.happens(facts.DeadlinePassed(arming.number), after_ms=arming.delay_ms)
@@ -109,7 +109,7 @@ class Call:
         return effects
 
     def listening(self, mode: TurnMode = MANUAL) -> Call:
-        """The caller records, and somebody listens."""
+        """All links are up, and the caller records."""
         self.handle(facts.RecordingStarted(mode, START))
         self.links_come_up()
         assert self.state == "quiet"
@@ -199,7 +199,7 @@ class Call:
         return self.happens(facts.PlaybackFinished(self.utterance))
 
     def exchange(self, words: str, answer: str) -> None:
-        """From a quiet caller to a quiet caller: words and an answer that was heard."""
+        """A whole exchange: the caller's words, and an answer that is heard to its end."""
         self.handle(facts.RecordingStarted(self.memory.recording.mode))
         self.handle(facts.RecordingStopped())
         self.final(words)

@@ -35,7 +35,7 @@ CHART = Breaker(BreakerContext())
 
 
 class Story:
-    """One breaker, and what it was told."""
+    """One breaker, with the facts that it got."""
 
     def __init__(self, context: BreakerContext | None = None) -> None:
         self.driver = Driver(
@@ -47,7 +47,7 @@ class Story:
         return self.driver.state
 
     def happens(self, *facts: Fact) -> tuple[Effect, ...]:
-        """The effects of the last one."""
+        """Handle these facts. Returns the effects of the last one."""
         return [self.step(fact) for fact in facts][-1].effects
 
     def step(self, fact: Fact) -> Step:
@@ -151,7 +151,7 @@ def test_a_provider_that_asks_for_patience_is_given_it() -> None:
     assert delay(Story().closed().happens(ProviderFailed(for_an_hour))) == 300_000
 
 
-def test_a_provider_that_accepts_connections_and_stays_mute_is_opened_sooner_and_rests_longer() -> None:
+def test_a_provider_that_accepts_connections_and_stays_silent_is_opened_sooner_and_rests_longer() -> None:
     story = Story().closed()
     story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING), ProviderFailed(PASSING))
     waits = []
@@ -210,7 +210,7 @@ DOWN = ("pausing", "reprobing")
 POLICY = BreakerPolicy(probe_delays_ms=(1_000, 2_000))
 
 
-def offers(context: BreakerContext) -> list[Fact]:
+def enabled_facts(context: BreakerContext) -> list[Fact]:
     """What can happen to a breaker now, late facts included."""
     failures = (PASSING, REFUSED, BUSY)
     return [
@@ -228,7 +228,7 @@ def key(context: BreakerContext) -> tuple[object, ...]:
     failures = min(context.failures, POLICY.failures_to_open)
     patience = context.last_failure and context.last_failure.retry_after_ms
     armed = context.deadline_armed is not None
-    return (str(context.state), failures, min(context.rests, 1), context.probe > 0, armed, patience)
+    return (str(context.state), failures, min(context.waits, 1), context.probe > 0, armed, patience)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
@@ -236,13 +236,13 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         return Story(context).step(fact)
 
     for step, after in reachable_steps(
-        BREAKER, Story(BreakerContext(POLICY)).driver.context, handle, offers, key
+        BREAKER, Story(BreakerContext(POLICY)).driver.context, handle, enabled_facts, key
     ):
-        # Whoever rests is waited for, and whoever is probed was asked.
+        # A deadline is armed in resting and pausing, and a probe was made in probing and reprobing.
         assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
         asked = step.target in ("probing", "reprobing") and step.source in ("idle", "resting", "pausing")
         assert any(isinstance(effect, Probe) for effect in step.effects) == asked
-        # Running calls hear of every way into OPEN but the first, and of every way to CLOSED.
+        # Running calls are told of every entry into OPEN but the first, and of every entry into CLOSED.
         opened = step.target in DOWN and step.source not in (*DOWN, "idle")
         assert (NotifyDown() in step.effects) == opened
         closed = step.target == "CLOSED" != step.source

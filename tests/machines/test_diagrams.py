@@ -1,4 +1,4 @@
-"""The drawings are current, complete, legible, and keep to themselves."""
+"""The diagrams are current, complete and legible, and their styles stay inside."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_styles_of_a_picture_touch_nothing_outside_it(machine: Machine, layo
 
 @frozen
 class Box:
-    """The place of a text, estimated."""
+    """The estimated place of a text."""
 
     text: str
     left: float
@@ -246,3 +246,17 @@ def test_long_labels_are_broken_before_their_guards() -> None:
     assert in_lines("link failed [worth retrying]", 1000) == ["link failed [worth retrying]"]
     assert in_lines("link failed [worth retrying]", 110) == ["link failed", "  [worth retrying]"]
     assert in_lines("link deadline passed", 100) == ["link deadline", "  passed"]
+
+
+def test_a_broken_label_shows_as_guard_only_what_is_a_guard() -> None:
+    """Guards are grey and italic: the second line of a long event must not look like one."""
+    picture = diagrams.svg_of_link()
+    for line, style in [
+        ("link replacement", "label"),
+        ("wanted", "label"),
+        ("[another ready or", "guard"),
+        ("worth waiting]", "guard"),
+    ]:
+        assert set(re.findall(rf'<text class="(label|guard)"[^>]*>{re.escape(line)}</text>', picture)) == {
+            style
+        }

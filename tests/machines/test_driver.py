@@ -1,4 +1,4 @@
-"""The driver: synchronous, pure, and whole or not at all."""
+"""The driver: it is synchronous and pure, and a step is taken as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.machines.calls import AUTOMATIC, HUNG_UP, POLICY, START, STOP
 
 @define
 class Memory:
-    """The least a chart remembers."""
+    """The smallest memory of a chart."""
 
     state: object = None
     effects: list[Effect] = Factory(list)

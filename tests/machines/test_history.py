@@ -1,4 +1,4 @@
-"""How much of a model's context the history takes."""
+"""How many tokens of a model's context the history takes."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def deadline_of_link(call: Call) -> facts.LinkDeadlinePassed:
 
 
 def handled(call: Call, fact: facts.Fact) -> tuple[Effect, ...]:
-    """What `fact` leads to, but for what the client and the process are told of it."""
+    """The effects of `fact`, without those that only tell the client and the process."""
     told = (do.NotifyLink, do.ReportProviderFailure)
     return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, told))
 

@@ -1,4 +1,4 @@
-"""The call: who hears of what, which outcome is recorded, and that it is recorded exactly once."""
+"""The telephone call: what each side is told, and that exactly one outcome is recorded."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_nobody_is_handed_over_who_is_not_talked_to(before: tuple[Fact, ...]) ->
 # --- everything -------------------------------------------------------------------------------------------
 
 
-def offers(context: CallContext) -> list[Fact]:
+def enabled_facts(context: CallContext) -> list[Fact]:
     """What can happen to a call now, late facts included."""
     return [
         DialWanted(),
@@ -268,7 +268,7 @@ def offers(context: CallContext) -> list[Fact]:
         StreamOpened(),
         *(ConversationEnded(broken) for broken in (False, True)),
         ConversationEnded(handed_over=True),
-        TransferWanted(THEM, "One moment."),
+        TransferWanted(THEM, "One step."),
         CallTransferred(),
         TransferFailed("no"),
         HangUpWanted(),
@@ -281,34 +281,34 @@ def offers(context: CallContext) -> list[Fact]:
 def key(context: CallContext) -> tuple[object, ...]:
     """Contexts of the same key behave the same."""
     armed = context.deadline_armed is not None
-    return (str(context.state), context.outcome, context.transfer_to, context.carrier_over, armed)
+    return (str(context.state), context.outcome, context.transfer_to, context.ended_by_carrier, armed)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
     def handle(context: CallContext, fact: Fact) -> Step:
         return Story(context).step(fact)
 
-    for step, after in reachable_steps(CALL, Story().driver.context, handle, offers, key):
-        # The outcome is recorded on the one way to the end, exactly then.
+    for step, after in reachable_steps(CALL, Story().driver.context, handle, enabled_facts, key):
+        # The outcome is recorded exactly when the call ends.
         recorded = [each for each in step.effects if isinstance(each, RecordOutcome)]
         assert len(recorded) == (step.target == "ENDED" != step.source)
-        # A conversation begins exactly with TALKING, and is told to end before its call is.
+        # A conversation begins exactly when TALKING does, and is told to end before its call ends.
         began = step.target == "TALKING" != step.source
         assert (BeginConversation() in step.effects) == began
-        leaves = step.source == "TALKING" and step.target == "parting"
+        leaves = step.source == "TALKING" and step.target == "saying_goodbye"
         assert (EndConversation() in step.effects) == leaves
         assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)
         hangs_up = step.target == "clearing" != step.source
         assert (HangUpCall() in step.effects) == hangs_up
-        # Whoever is to take over is called exactly then, and only if there is somebody.
+        # The caller is transferred exactly in handover, and only if there is a number.
         hands_over = step.target == "handover" != step.source
         assert (TransferCall(THEM) in step.effects) == hands_over
-        # Nobody is waited for without end, but the conversation.
+        # Every state has a deadline except TALKING, and those outside a call.
         assert (after.deadline_armed is not None) == (step.target not in ("idle", "TALKING", "ENDED"))
 
 
 def test_from_everywhere_deadlines_alone_lead_to_the_end() -> None:
-    """But from a conversation, which ends by itself, and from a call that was never begun."""
+    """From every state but TALKING, which ends by itself, and idle, deadlines alone lead to the end."""
     for begins in (DialWanted(), CallOffered()):
         story = Story()
         story.happens(begins)

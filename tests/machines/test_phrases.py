@@ -1,4 +1,4 @@
-"""What words sound like: an echo of what was said, a mere "go on", or something of the caller's own."""
+"""What words are: an echo of the answer, a backchannel, or the caller's own."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_playback_goes_on_in_real_time_between_two_positions() -> None:
     assert made.remaining_ms(5300) == 600
 
 
-def test_held_playback_stands_still() -> None:
+def test_paused_playback_stands_still() -> None:
     made = ledger("one two")
     made.moved(at(100, at_ms=5000, playing=False))
     assert made.heard_ms(9000) == 100

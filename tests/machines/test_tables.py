@@ -1,4 +1,4 @@
-"""The declarations of the live machines are complete, and the tables say so of those that are not."""
+"""The declarations of the live machines are complete, and the tables report any that are not."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_guard_says_what_it_asks(machine: Machine) -> None:
 UNLIMITED = {
     "conversation": {"quiet", "ended"},
     "link": {"idle", "UP", "DOWN", "RELEASED"},
-    # Whoever makes a probe bounds it.
+    # A probe is limited by the orchestrator, which makes it.
     "breaker": {"idle", "CLOSED", "probing", "reprobing"},
     # A conversation has limits of its own.
     "call": {"idle", "TALKING", "ENDED"},
@@ -97,7 +97,7 @@ def test_only_the_caller_is_waited_for_without_a_deadline(machine: Machine) -> N
     assert without == UNLIMITED[machine.name]
 
 
-def test_every_event_that_bears_a_number_can_be_refused() -> None:
+def test_every_event_with_a_number_can_be_refused() -> None:
     refused = {each.event for machine in MACHINES for each in refusals(machine)}
     assert "playback_at" in refused
     assert "link_opened" in refused
@@ -111,7 +111,7 @@ def test_a_row_says_all_about_a_transition() -> None:
     assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
         "CONNECTING",
         "worth_waiting",
-        ("close", "blame", "note_failure", "begin_wait"),
+        ("close", "report_provider_failure", "note_failure", "begin_wait"),
         ("CloseLink", "ReportProviderFailure", "NotifyLink"),
         "waiting",
         "CONNECTING",

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { askHealth } from '../../orchestrator/server/page/health.js';
+import { askServer } from '../../orchestrator/server/page/health.js';
 import { median, spell, split } from '../../orchestrator/server/page/latency.js';
-import { ROOMS, stateWords, statusWords } from '../../orchestrator/server/page/words.js';
+import { announcement, lamp, ROOMS, stateWords } from '../../orchestrator/server/page/words.js';
 
 test('latency is split into the stages that are known', () => {
   const { stages, totalMs } = split({ endpointMs: 500, transcriptMs: null, firstSegmentMs: 300, firstAudioMs: 'odd', totalMs: 950 });
@@ -43,16 +43,39 @@ test('in manual mode the caller is told what the button does', () => {
 });
 
 test('the lamp says when the next attempt is due', () => {
-  assert.equal(statusWords('reconnecting', { retryInMs: 4100 }), 'Reconnecting in 4 s');
-  assert.equal(statusWords('reconnecting', {}), 'Reconnecting');
-  assert.equal(statusWords('disconnected', { reachable: false }), 'Server not reachable');
+  assert.deepEqual(lamp('reconnecting', { retryInMs: 4100 }), ['trying', 'Reconnecting in 4 s']);
+  assert.deepEqual(lamp('reconnecting', {}), ['trying', 'Reconnecting']);
 });
 
-test('health names the providers that are there, and the smoke-test brain', async () => {
-  const answer = (body) => async () => ({ json: async () => body });
-  assert.deepEqual(await askHealth(answer({ brain: 'smoke-test', providers: { tts: 'hibari', stt: { name: 'moonshine' }, llm: 5 } })), {
-    reachable: true, smokeTest: true, providers: [['Speech to text', 'moonshine'], ['Text to speech', 'hibari']],
+test('without a call the lamp says what the server said last of taking calls', () => {
+  assert.deepEqual(lamp('disconnected', {}), ['idle', 'Looking for the server']);
+  assert.deepEqual(lamp('disconnected', { reachable: false }), ['bad', 'Server not reachable']);
+  assert.deepEqual(lamp('disconnected', { reachable: true, ready: false }), ['trying', 'Not ready yet']);
+  for (const status of ['disconnected', 'error']) assert.deepEqual(lamp(status, { reachable: true, ready: true }), ['good', 'Ready']);
+  assert.deepEqual(lamp('error', { reachable: false, why: 'Refused.' }), ['bad', 'Refused.']);
+});
+
+test('a line that never was there did not drop, and a call without sound says so', () => {
+  const open = { call: 'open', mode: 'automatic', recording: true, state: '', substate: '' };
+  assert.equal(stateWords({ ...open, status: 'reconnecting', begun: false })[0], 'Calling');
+  assert.equal(stateWords({ ...open, status: 'reconnecting', begun: true })[0], 'The line dropped');
+  assert.match(stateWords({ ...open, status: 'connected', suspended: true })[0], /paused the sound/);
+});
+
+test('a screen reader hears the rooms, not every substate', () => {
+  const connected = { status: 'connected', suspended: false };
+  assert.deepEqual(ROOMS.map((state) => announcement({ ...connected, state })), ['Getting ready', 'Listening', 'Thinking', 'Speaking', 'Saying goodbye']);
+  assert.equal(announcement({ ...connected, state: '' }), '');
+  assert.equal(announcement({ status: 'reconnecting', state: 'LISTENING', suspended: false }), '');
+  assert.match(announcement({ status: 'connected', state: 'LISTENING', suspended: true }), /paused/);
+});
+
+test('the server says whether it takes calls, which providers are there, and that its brain is a smoke test', async () => {
+  const server = (health, ready) => async (path) => ({ json: async () => ({ health, ready })[path] });
+  const providers = { tts: 'hibari', stt: { name: 'moonshine' }, llm: 5 };
+  assert.deepEqual(await askServer(server({ brain: 'smoke-test', providers }, { ready: true })), {
+    reachable: true, ready: true, smokeTest: true, providers: [['Speech to text', 'moonshine'], ['Text to speech', 'hibari']],
   });
-  assert.deepEqual(await askHealth(answer(null)), { reachable: true, smokeTest: false, providers: [] });
-  assert.equal((await askHealth(async () => { throw new TypeError('refused'); })).reachable, false);
+  assert.deepEqual(await askServer(server(null, { ready: false, waiting: 'x' })), { reachable: true, ready: false, smokeTest: false, providers: [] });
+  assert.equal((await askServer(async () => { throw new TypeError('refused'); })).reachable, false);
 });

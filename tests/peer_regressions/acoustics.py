@@ -1,4 +1,4 @@
-"""A room in which the caller's microphone hears the loudspeaker, and ears that make out the loudest words.
+"""A room in which the caller's microphone hears the loudspeaker, and speech to text for the loudest words.
 
 Each word is a tone of its own, so that it is the same word however loud it is, and the louder of two at once
 is the one that is understood.
@@ -35,7 +35,7 @@ LOUDNESS = 12_000
 LOWEST_HZ, STEP_HZ = 200, 100
 FRAME = LISTENING_RATE * 20 // 1000
 FAINTEST = 300
-"""Amplitude of what ears make out."""
+"""The lowest amplitude that speech to text recognizes."""
 
 
 @frozen
@@ -115,7 +115,7 @@ class _Speech:
             yield SegmentEnd(segment, tuple(times))
 
 
-class Ears(SimulatedSpeechToText):
+class LoudestWordsSTT(SimulatedSpeechToText):
     """Speech to text for this language, `late_ms` behind."""
 
     def __init__(self, language: Language, late_ms: float = 100) -> None:

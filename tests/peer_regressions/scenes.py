@@ -1,4 +1,4 @@
-"""What these tests share: how answers are told and cut off, and what was heard of them."""
+"""What these tests share: whole turns and interruptions, and what was heard of the answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Act = Callable[[Call], Awaitable[object]]
 
 
 def storyteller(first: Answer | None = None, speaking: Speaking | None = None) -> SimulatedProviders:
-    """Whose first answer is a story, and the others are short."""
+    """A script whose first answer is a story. The others are short."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(first or Answer(STORY), then=Answer())),
         tts=SimulatedTextToSpeech(script(speaking or Speaking(), then=Speaking())),
@@ -54,7 +54,7 @@ async def ask_by_voice(call: Call) -> None:
 
 
 async def press_stop(call: Call) -> None:
-    """The caller asks for silence."""
+    """The caller interrupts by other means than voice."""
     await call.interrupt()
 
 
@@ -95,7 +95,7 @@ def word_ends(*segments: str) -> list[tuple[str, float]]:
 
 
 def heard_words(heard_ms: float, *segments: str) -> str:
-    """Those of them that were heard to their end."""
+    """The words that were heard to their end."""
     return " ".join(word for word, end in word_ends(*segments) if end <= heard_ms + 1e-6)
 
 
@@ -105,7 +105,7 @@ def told_calls(call: Call) -> list[CallRecord]:
 
 
 def final_history(call: Call) -> tuple[Message, ...]:
-    """What a call that is over would remember: its facts once more, through the machines."""
+    """The history of a call that is over: its facts go through the machines once more."""
     head, *handled = call.records
     assert isinstance(head, Head)
     system = ConversationSystem(head.policy, _tables(), head.provider_chains)

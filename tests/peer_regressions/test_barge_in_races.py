@@ -1,4 +1,4 @@
-"""R01 to R07: the caller cuts in, and something of the answer survives it, or something heard is lost."""
+"""R01 to R07: the caller interrupts, and the answer goes on, or something that was heard is lost."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ WAY_NAMES = ["stop", "record", "voice"]
 async def test_r01_no_audio_of_an_answer_follows_its_interruption_whenever_it_comes(
     ask_first: Act, cut_in: Act, autojump_clock: MockClock
 ) -> None:
-    """Pipecat: who cut in before the first audio had reached the transport still heard the old answer."""
+    """Pipecat: a caller who interrupted before the first audio still heard the old answer."""
     states, first_audio_ms = set(), 0.0
     for offset_ms in range(0, 400, 10):
         slow = storyteller(Answer(STORY, first=Delay(150)), Speaking(first=Delay(150)))
         async with hold_call(slow, policy=INSTANT) as call:
             await ask_first(call)
             await call.reaches("generating")
-            generation = call.caller.told_of(do.NotifyAnswerStarted)[-1].generation
+            generation = call.caller.notified_of(do.NotifyAnswerStarted)[-1].generation
             began_ms = trio.current_time() * 1000
             await trio.sleep(offset_ms / 1000)
             states.add(call.state)
@@ -116,10 +116,10 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
         await trio.sleep(0.05)
         assert (call.providers.llm.running, call.providers.tts.running) == (0, 0)
         [playback] = call.caller.playbacks
-        told = len(call.caller.told)
+        told = len(call.caller.notified)
         await trio.sleep(60)
         assert playback.cause is StopCause.INTERRUPTED
-        later = [each for each in call.caller.told[told:] if isinstance(each, do.NotifySegment)]
+        later = [each for each in call.caller.notified[told:] if isinstance(each, do.NotifySegment)]
         assert all(each.generation > playback.utterance for each in later), "of the next answer"
     assert broken_promises(call) == []
 
@@ -127,7 +127,7 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
 async def test_r02_the_vendors_are_told_to_stop_exactly_that_answer(
     made: Vendors, autojump_clock: MockClock
 ) -> None:
-    """The same over the wire: the request is closed, and its context, no other, is cancelled."""
+    """R02 over the wire: the request is closed, and only its context is cancelled."""
     endless = Script(answers=(ScriptedAnswer("", ENDLESS * 100),))
     async with vendor_call(made, script=endless) as held:
         for number in range(1, 4):
@@ -151,7 +151,7 @@ ANSWER: tuple[Fact, ...] = (
     facts.PlaybackAt(1, 0.0, playing=True),
 )
 BEGINNINGS = ANSWER[:3]
-"""Any of these comes first, and something is said: for an empty answer, a fallback."""
+"""The model's facts in any order. Something is said after each: for an empty answer, a fallback text."""
 
 
 def test_r03_an_answer_that_comes_after_the_caller_went_on_is_not_spoken() -> None:
@@ -234,7 +234,7 @@ async def test_r05_an_interrupted_answer_is_remembered_as_it_was_heard(
 
 
 def stt_silent(after: int, second: bool) -> SimulatedProviders:
-    """A voice that takes all texts and stops giving audio after so many pieces of 100 ms."""
+    """Text to speech that accepts all texts and stalls after this many pieces of 100 ms of audio."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(Answer(STORY), then=Answer())),
         tts=SimulatedTextToSpeech(script(then=Speaking(fault=Stalls(), after=after))),
@@ -267,7 +267,7 @@ async def test_r06_a_voice_that_takes_texts_and_stays_silent_is_left_for_another
 async def test_r06_text_that_a_silent_voice_was_given_is_not_remembered(
     after: int, autojump_clock: MockClock
 ) -> None:
-    """The same in the silence, when the caller cuts it short: what was sent is not what was heard."""
+    """The caller interrupts the silence after text to speech stalled: what was sent is not what was heard."""
     async with hold_call(stt_silent(after, second=False)) as call:
         await ask(call)
         await call.reaches("speaking")
@@ -277,7 +277,7 @@ async def test_r06_text_that_a_silent_voice_was_given_is_not_remembered(
         await call.take_turn("thanks")
         await call.until(lambda: len(call.providers.llm.requests) == 2)
         told = [each.text for each in remembered(call)]
-        # Where the voice gave no word times for a segment the end of a word is estimated.
+        # If the voice gave no word times for a segment, the end of a word is estimated.
         assert len(told) == bool(heard)
         assert not heard or abs(len(told[0].split()) - len(heard.split())) <= 1
     assert broken_promises(call) == []
@@ -303,7 +303,7 @@ def test_r07_playback_that_is_never_confirmed_ends_within_its_deadlines() -> Non
 async def test_r07_after_a_voice_that_never_ends_its_answers_the_call_goes_on(
     autojump_clock: MockClock,
 ) -> None:
-    """The same with a voice that gave all its audio and does not say so, answer after answer."""
+    """Text to speech gives all its audio and does not say that it is complete, answer after answer."""
     never = SimulatedTextToSpeech(script(then=Speaking(fault=Stalls(), after=10_000)))
     policy = ConversationPolicy(speech_stall_timeout_ms=1000)
     async with hold_call(SimulatedProviders(tts=never), policy=policy) as call:

@@ -91,7 +91,7 @@ def test_r20_whatever_is_reported_twice_one_turn_has_one_answer() -> None:
 async def test_r20_a_transcript_that_comes_several_times_is_answered_once(
     times: int, autojump_clock: MockClock
 ) -> None:
-    """The same in a whole call."""
+    """A whole call with those facts: one answer for each turn."""
     providers = SimulatedProviders(SimulatedSpeechToText(script(then=Transcription(times=times))))
     async with hold_call(providers) as call:
         for number in range(1, 4):
@@ -222,7 +222,7 @@ def _calls(call: WholeCall) -> list[CallRecord]:
 
 
 def merged(first: Sequence[Fact], second: Sequence[Fact]) -> Iterator[tuple[Fact, ...]]:
-    """Both in every order that keeps each one's own."""
+    """Both sequences merged in every way that keeps the order within each."""
     size = len(first) + len(second)
     for places in combinations(range(size), len(first)):
         left, right = iter(first), iter(second)
@@ -255,7 +255,7 @@ def test_r23_late_words_are_those_of_their_own_turn() -> None:
 async def test_r23_every_turn_is_answered_by_its_own_words(
     delays_ms: tuple[float, ...], autojump_clock: MockClock
 ) -> None:
-    """The same in whole calls, however late each transcript is."""
+    """Whole calls, however late each transcript is: each turn gets its own answer."""
     late = script(*(Transcription(Delay(each)) for each in delays_ms), then=Transcription())
     turns = ("one two", "three four", "five six")
     async with hold_call(SimulatedProviders(SimulatedSpeechToText(late))) as call:
@@ -278,7 +278,7 @@ def commits(call: WholeCall) -> list[tuple[Message, ...]]:
     """The history after each fact of the call's journal that changed it."""
     head, *others = call.records
     assert isinstance(head, Head)
-    system = ConversationSystem(head.policy, line_ups=head.provider_chains)
+    system = ConversationSystem(head.policy, provider_chains=head.provider_chains)
     system.start(head.at_ms)
     histories: list[tuple[Message, ...]] = [()]
     for record in others[1:]:
@@ -314,7 +314,7 @@ async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeti
                 await speak_up(call)
                 await call.keep_quiet(700)
         await call.until(lambda: call.state == "quiet")
-        greetings = [each for each in call.caller.told_of(do.NotifySegment) if each.text == GREETING]
+        greetings = [each for each in call.caller.notified_of(do.NotifySegment) if each.text == GREETING]
         assert len(greetings) == 1
         histories = commits(call)
         assert len(histories) > 2

@@ -83,7 +83,7 @@ class HungUpAnywhere(AnyCall):
     """Anything happens; then the call is hung up, and nobody reports that anything was closed."""
 
     def teardown(self) -> None:
-        """It is over when the one deadline of closing has passed."""
+        """The call is over when the deadline of closing has passed."""
         if not self.system.ended:
             self.happens(facts.HungUp(EndReason.CALLER_HUNG_UP))
             number = self.system.conversation.context.deadline_armed
@@ -126,7 +126,7 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
 
 
 async def test_r14_a_call_that_was_hung_up_before_it_began_ends_at_once(autojump_clock: MockClock) -> None:
-    """Pipecat: the same before the start."""
+    """Pipecat: an end before the start was never acted on."""
     call = Call(SimulatedProviders(), SimulatedCaller(), ConversationPolicy())
     call.hang_up()
     await call.run()
@@ -206,7 +206,7 @@ async def test_r17_calls_leave_no_task_thread_socket_or_file(
 async def test_r17_calls_through_the_vendors_sdks_leave_nothing_either(
     made: Vendors, leaves_nothing: Watch, autojump_clock: MockClock
 ) -> None:
-    """The same where SDKs hold the sockets."""
+    """No socket and no thread is left where SDKs own the sockets."""
     with leaves_nothing():
         for number in range(10):
             async with vendor_call(made, flux=number % 2 == 1) as held:
@@ -235,7 +235,7 @@ async def test_r18_memory_does_not_grow_with_the_number_of_calls(autojump_clock:
 
 
 async def test_r18_a_call_that_is_refused_leaves_nothing() -> None:
-    """The same for those that were never held."""
+    """Calls that were refused leave no memory behind."""
     async with serving(local_max_calls=1) as running, connect(running.port, v2=True):
         sessions = []
         for _ in range(3):

@@ -32,7 +32,7 @@ from orchestrator.simulation import (
 from tests.faults.vendors import Vendors
 from tests.orchestrator.real_servers import eventually, serving
 from tests.orchestrator.wire_clients import Client, connect
-from tests.peer_regressions.acoustics import WORD_MS, Ears, Language, Loudspeaker, Room
+from tests.peer_regressions.acoustics import WORD_MS, Language, LoudestWordsSTT, Loudspeaker, Room
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 
 pytestmark = pytest.mark.repeats
@@ -146,7 +146,7 @@ def _opens(record: object, role: str) -> bool:
 async def test_r25_a_provider_that_is_never_there_again_is_not_waited_for_for_ever(
     role: str, fault: str, autojump_clock: MockClock
 ) -> None:
-    """LiveKit, Pipecat: the same once and for all, from the middle of an answer on."""
+    """LiveKit, Pipecat: a provider that failed for good in mid-answer ended the session or was retried on."""
     struck = PASSING.get(fault, REFUSED)
     never = script(dying("speaking", struck), then=Opening(fault=struck))
     held = SimulatedProviders(
@@ -169,7 +169,7 @@ async def test_r25_a_provider_that_is_never_there_again_is_not_waited_for_for_ev
 async def test_r25_a_model_that_refuses_or_breaks_off_is_asked_again_or_covered_for(
     fault: str, after: int, autojump_clock: MockClock
 ) -> None:
-    """The same for requests to the model, before and within an answer."""
+    """Requests to the model fail, before an answer and within it: the call goes on."""
     broken = Answer("Well, I see. And then it goes on.", fault=PASSING.get(fault, REFUSED), after=after)
     llm = SimulatedLanguageModel(script(broken, then=Answer()))
     async with hold_call(SimulatedProviders(llm=llm)) as call:
@@ -187,7 +187,7 @@ async def test_r25_a_model_that_refuses_or_breaks_off_is_asked_again_or_covered_
 async def test_r25_a_line_that_is_half_open_from_any_state_on_is_replaced(
     made: Vendors, route: str, state: str, autojump_clock: MockClock
 ) -> None:
-    """The same for lines that swallow everything; docs/faults.md has all faults of every vendor."""
+    """Links swallow everything that is sent; docs/faults.md has all faults of every vendor."""
     async with vendor_call(made, flux=route == FLUX) as held:
         async with trio.open_nursery() as nursery:
 
@@ -254,7 +254,7 @@ async def in_a_room(
 ) -> Call:
     """A call with an answer that comes back as an echo, and what the caller does meanwhile."""
     llm = SimulatedLanguageModel(script(Answer(answer), then=Answer(NEXT_ANSWER)))
-    held = SimulatedProviders(Ears(LANGUAGE), llm, Loudspeaker(LANGUAGE))
+    held = SimulatedProviders(LoudestWordsSTT(LANGUAGE), llm, Loudspeaker(LANGUAGE))
     async with hold_call(held) as call, trio.open_nursery() as nursery:
         room = Room(call, LANGUAGE, attenuation_db, delay_ms)
         await call.start_recording(TurnMode.AUTOMATIC)
@@ -293,7 +293,7 @@ async def only_listen(call: Call, room: Room) -> None:
 async def test_r27_the_end_of_an_echo_is_not_answered(
     attenuation_db: float, delay_ms: float, autojump_clock: MockClock
 ) -> None:
-    """The same when the answer is over: what is left of its echo is no turn of the caller's."""
+    """The answer is over: the rest of its echo is not a turn of the caller's."""
     call = await in_a_room(attenuation_db, delay_ms, only_listen)
     assert call.caller.answers() == [ANSWER]
     assert len(call.providers.llm.requests) == 1
@@ -303,7 +303,7 @@ async def test_r27_the_end_of_an_echo_is_not_answered(
 async def test_r27_the_echo_of_a_short_answer_is_no_reply(
     attenuation_db: float, delay_ms: float, autojump_clock: MockClock
 ) -> None:
-    """The same for an answer that is over before two false alarms have told that there is an echo."""
+    """An answer is over before two false alarms have shown that there is an echo."""
     call = await in_a_room(attenuation_db, delay_ms, only_listen, NEXT_ANSWER)
     assert call.caller.answers() == [NEXT_ANSWER]
     assert call.caller.interruptions() == []
@@ -313,7 +313,7 @@ async def test_r27_the_echo_of_a_short_answer_is_no_reply(
 async def test_r27_who_speaks_over_the_echo_interrupts(
     attenuation_db: float, delay_ms: float, autojump_clock: MockClock
 ) -> None:
-    """The other half: what keeps the echo out must not keep the caller out."""
+    """What keeps the echo out must not keep the caller out."""
 
     async def cut_in(call: Call, room: Room) -> None:
         await trio.sleep(1.5)

@@ -51,7 +51,7 @@ class FrozenProviders(AnyCall):
     """Anything happens; then providers and caller fall silent, and only time passes."""
 
     def teardown(self) -> None:
-        """The call comes to rest, in quiet or at its end, when the deadlines on the way have passed."""
+        """The call reaches quiet or its end when the deadlines on the way have passed."""
         policy, context = self.policy, self.system.conversation.context
         began, waits = self.now, 0
         while self.system.conversation.state not in ("quiet", "ended") or self._something_is_owed():
@@ -67,7 +67,7 @@ class FrozenProviders(AnyCall):
         return self.system.conversation.context.deadline_armed is not None
 
     def _next_deadline_passes(self) -> None:
-        """Of the conversation and its links, the one that is due first."""
+        """The deadline of the conversation and its links that is due first."""
         owner, number, due = min(self._deadlines(), key=lambda each: each[2])
         fact = facts.DeadlinePassed(number) if owner is None else facts.LinkDeadlinePassed(owner, number)
         self.happens(fact, max(0.0, due - self.now))
@@ -151,7 +151,7 @@ TURNS = 250
 async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_aloud(
     autojump_clock: MockClock,
 ) -> None:
-    """Pipecat: a pause of the voice was not taken back on one branch, and the bot was mute from then on."""
+    """Pipecat: on one branch a paused answer was never resumed, and the bot was silent from then on."""
     random = Random(10)
     providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer("Well. I see, I see."))))
     async with hold_call(providers, policy=INSTANT) as call:
@@ -174,7 +174,7 @@ async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_alo
 async def test_r10_around_the_results_of_tools_the_next_turn_is_answered_aloud(
     autojump_clock: MockClock,
 ) -> None:
-    """The same where the answer is interrupted before, at and after the result of a call."""
+    """The answer is interrupted before, at and after the result of a tool call."""
     random, made = Random(11), Counter[str]()
 
     def plan() -> Answer:
@@ -260,7 +260,7 @@ async def test_r11_late_words_lead_to_one_reply_or_one_question(
 def test_r11_words_that_come_before_the_end_of_the_voice_are_answered_once(
     early_ms: float, eager: bool
 ) -> None:
-    """The same for words that overtake voice activity: speech to text has decided that the turn is over."""
+    """Words overtake voice activity: speech to text has decided that the turn is over."""
     call = Call().listening(AUTOMATIC)
     call.handle(facts.SpeechStarted(), after_ms=500)
     call.handle(facts.TranscriptInterim(1, "hello"), after_ms=500)
@@ -281,7 +281,7 @@ def test_r11_words_that_come_before_the_end_of_the_voice_are_answered_once(
 def test_r11_voice_without_words_is_asked_about_once_or_ignored_as_configured(
     delay_ms: float, reprompt: str
 ) -> None:
-    """The same for a transcript that comes, and is empty."""
+    """A transcript comes, and is empty."""
     call = Call(ConversationPolicy(reprompt=reprompt)).finalizing(AUTOMATIC)
     said = call.happens(facts.TranscriptFinal(1, "", speech_ms=800), after_ms=delay_ms)
     assert [each.text for each in said if isinstance(each, do.Speak)] == [reprompt] * bool(reprompt)
@@ -296,7 +296,7 @@ def test_r11_voice_without_words_is_asked_about_once_or_ignored_as_configured(
 async def test_r12_a_vendor_whose_line_goes_dead_unnoticed_does_not_silence_the_call(
     made: Vendors, route: str, seed: int, autojump_clock: MockClock
 ) -> None:
-    """Pipecat: Flux's socket was open and mute for seven minutes, and nobody noticed."""
+    """Pipecat: Flux's socket was open and silent for seven minutes, and nothing noticed."""
     random = Random(seed)
     async with vendor_call(made, flux=route == FLUX) as held:
         await held.call.start_recording(TurnMode.AUTOMATIC)
@@ -334,7 +334,7 @@ class IdleCaller(AnyCall):
 
     @invariant()
     def the_idle_timer_runs_exactly_while_the_caller_is_waited_for(self) -> None:
-        """No flag anywhere: it is the deadline of quiet, and of nothing else."""
+        """The idle timer is the deadline of quiet, and nothing else."""
         conversation = self.system.conversation
         context = conversation.context
         owed = context.turns.queue or context.turns.queued or context.host_utterances

@@ -1,4 +1,4 @@
-"""The real msgpackr under Node.js, installed once for the test run."""
+"""Fixtures: the real msgpackr under Node.js, installed once for the test run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = Path(__file__).parent / "node"
 INSTALL = ("install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--no-package-lock")
 
 RunNode = Callable[[str, object], Any]
-"""Runs one of our scripts with a value as JSON on stdin, and returns the value it printed."""
+"""Runs one of our scripts with a value as JSON on stdin, and returns the value that it prints."""
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def run_node(tmp_path_factory: pytest.TempPathFactory) -> RunNode:
 
 
 def _installed(folder: Path) -> bool:
-    """Whether the version of msgpackr that is asked for is already there."""
+    """Whether the right version of msgpackr is installed."""
     asked = json.loads((folder / "package.json").read_text())["dependencies"]["msgpackr"]
     found = folder / "node_modules" / "msgpackr" / "package.json"
     return found.exists() and json.loads(found.read_text())["version"] == asked

@@ -1,4 +1,4 @@
-"""What a client puts on the wire, for the tests: frames made without our own code."""
+"""Helpers: frames as a client sends them, made without our own code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ EVENT_ID = "0190b1b2-0000-7000-8000-000000000001"
 SESSION_ID = "0190b1b2-0000-7000-8000-00000000000a"
 UTTERANCE_ID = "0190b1b2-0000-7000-8000-0000000000aa"
 FRESH_ID = "0190b1b2-0000-7000-8000-0000000000ff"
-"""The id the caller of a dialect draws for a message of its own."""
+"""The event id that the caller of a dialect passes."""
 
 NOW = 1_763_856_000_123.0
-"""Some time, in ms since the Unix epoch; well above 2^32."""
+"""A time in ms since the Unix epoch, well above 2^32."""
 
 
 def frame(event_type: object, payload: object, **header: object) -> bytes:
@@ -29,7 +29,7 @@ def raw(value: object) -> bytes:
 
 
 def read(sent: bytes | None) -> dict[str, Any]:
-    """What a peer with a plain MessagePack library reads from our frame."""
+    """The content of our frame, as a peer with a plain MessagePack library reads it."""
     assert sent is not None
     message: dict[str, Any] = msgpack.unpackb(sent)
     return message

@@ -1,4 +1,4 @@
-"""Whatever a client sends, reading it gives a message or a `ProtocolError` that can be answered."""
+"""Fuzzing: whatever a client sends, reading it gives a message or a `ProtocolError` that can be answered."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ messages = st.fixed_dictionaries(
 
 
 def _answer(frame: bytes | str) -> None:
-    """Read a frame as either side; an error must be tellable in both dialects."""
+    """Read a frame as either side; both dialects must be able to write the error."""
     for reader in (receive, receive_from_server):
         try:
             received = reader(frame)

@@ -1,4 +1,4 @@
-"""The codec: MessagePack as msgpackr's users need it, and bounds on what a peer can make us build."""
+"""The MessagePack codec, and bounds on what a peer can have us decode."""
 
 import math
 from itertools import starmap
@@ -86,7 +86,7 @@ def test_what_is_sent_is_read_again(value: object) -> None:
 
 
 def _alike(back: object, value: object) -> bool:
-    """Equal, but for wide integers, which lose precision above 2^53 on purpose."""
+    """Whether two values are equal; integers above 2^53 lose precision on purpose."""
     match value:
         case list():
             return isinstance(back, list) and all(starmap(_alike, zip(back, value, strict=True)))
@@ -104,12 +104,12 @@ def test_a_lone_surrogate_from_a_model_does_not_break_the_message() -> None:
     assert unpack(pack("a\ud83db")) == "a?b"
 
 
-def test_what_has_no_wire_form_is_a_mistake_of_ours() -> None:
+def test_a_value_without_a_wire_form_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="cannot be put on the wire: a set"):
         pack({"payload": {1, 2}})
 
 
-def test_undefined_is_absent_wherever_it_stands() -> None:
+def test_undefined_is_absent_everywhere() -> None:
     assert unpack(bytes.fromhex("d40000")) is None
     assert unpack(bytes.fromhex("de0001a161d40000")) == {"a": None}
 

@@ -1,4 +1,4 @@
-"""Conformance with the reference's real MessagePack library, msgpackr, under Node.js: both ways."""
+"""Conformance with the reference's real MessagePack library, msgpackr, under Node.js, in both directions."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ EVERY_MESSAGE: list[Payload] = [
 
 
 def sent_frames() -> list[bytes]:
-    """Everything we ever send, in both dialects."""
+    """A frame of everything that we send, in both dialects."""
     encoded = [
         dialect.encode(payload, session_id=SESSION_ID, event_id=FRESH_ID)
         for payload in EVERY_MESSAGE
@@ -208,7 +208,7 @@ def test_the_references_bytes_are_what_the_reference_says_and_are_read(
         ("a wide integer", "user.action.interrupt", UserInterrupt(NOW)),
     ],
 )
-def test_requests_of_a_javascript_client_are_understood(
+def test_requests_of_a_javascript_client_are_read(
     from_javascript: Any, name: str, event: str, payload: Payload
 ) -> None:
     received = receive(from_javascript(name))
@@ -217,7 +217,7 @@ def test_requests_of_a_javascript_client_are_understood(
     assert (received.event_id, received.session_id) == ids
 
 
-def test_a_javascript_date_is_no_timestamp(from_javascript: Any) -> None:
+def test_a_javascript_date_is_not_a_timestamp(from_javascript: Any) -> None:
     with pytest.raises(InvalidPayload, match="timestamp must be a finite number, got a Timestamp"):
         receive(from_javascript("payload of a date"))
 
@@ -260,7 +260,7 @@ def test_the_shipped_client_goes_through_a_call(run_node: RunNode) -> None:
     ]
 
 
-def test_the_shipped_client_shows_our_errors_and_takes_none_for_an_ack(run_node: RunNode) -> None:
+def test_the_shipped_client_shows_our_errors_and_mistakes_none_for_an_ack(run_node: RunNode) -> None:
     def told(error: ProtocolError) -> dict[str, str]:
         sent = LEGACY.refuse(error, event_id=FRESH_ID, session_id=SESSION_ID, timestamp=NOW)
         assert sent is not None

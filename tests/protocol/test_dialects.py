@@ -1,4 +1,4 @@
-"""The two dialects: how the same thing is said in each, and how both are understood."""
+"""The two dialects: how each writes the same payloads, and that both are read."""
 
 from typing import Any
 
@@ -104,7 +104,7 @@ def test_legacy_messages_have_the_references_names_and_fields(
         Disconnect("shutdown", 1001),
     ],
 )
-def test_legacy_clients_are_not_told_what_they_have_no_name_for(payload: Payload) -> None:
+def test_legacy_clients_get_only_events_that_they_know(payload: Payload) -> None:
     assert LEGACY.encode(payload, session_id=SESSION_ID, event_id=FRESH_ID) is None
     assert HIERARCHICAL.encode(payload, session_id=SESSION_ID, event_id=FRESH_ID) is not None
 
@@ -144,7 +144,7 @@ def test_the_connection_ack_names_the_session_at_the_top_and_for_v2_inside_too()
     assert hierarchical["eventType"] == "connection.lifecycle.ack"
 
 
-def test_transcripts_are_interim_or_final_by_what_they_say() -> None:
+def test_a_transcripts_event_name_says_whether_it_is_final() -> None:
     def name(payload: TranscriptResult) -> Any:
         return read(HIERARCHICAL.encode(payload, session_id=SESSION_ID, event_id=FRESH_ID))["eventType"]
 
@@ -237,7 +237,7 @@ def test_a_name_tells_its_dialect() -> None:
         ),
     ],
 )
-def test_both_dialects_are_understood(
+def test_both_dialects_are_read(
     wire_type: str, event: str, dialect: Dialect, body: dict[str, Any], payload: Payload
 ) -> None:
     received = receive(frame(wire_type, body))

@@ -1,4 +1,4 @@
-"""Error events: the reference's rules for legacy clients, and the right name and payload for the others."""
+"""Error events: the reference's rules for legacy clients, and event names and payloads for `vantum.v2`."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_an_undecodable_frame_is_answered_without_a_session_under_a_new_id(sent:
 
 
 @pytest.mark.parametrize("value", [[1, 2], "text", 5, None, b"\0"])
-def test_a_frame_that_is_no_map_is_answered_likewise(value: object) -> None:
+def test_a_frame_that_is_not_a_map_is_answered_the_same_way(value: object) -> None:
     error = refused(raw(value))
     assert error.code == "INVALID_PAYLOAD"
     assert legacy(error)["requestType"] == "error.unknown"
@@ -146,7 +146,7 @@ def test_a_missing_event_type_is_answered_under_the_placeholder(event_type: obje
         "voicechat.error",
     ],
 )
-def test_what_only_the_server_says_is_unknown_from_a_client(event_type: str) -> None:
+def test_an_event_that_only_the_server_sends_is_unknown_from_a_client(event_type: str) -> None:
     error = refused(frame(event_type, {"success": True}))
     assert event_type in str(error)
     assert legacy(error)["requestType"] == event_type
@@ -224,13 +224,13 @@ def test_a_request_that_failed_on_our_side_is_answered_under_its_type(
     assert (answer["eventId"], answer["sessionId"]) == (EVENT_ID, SESSION_ID)
 
 
-def test_trouble_with_the_socket_is_answered_under_its_placeholder() -> None:
+def test_an_error_of_the_socket_is_answered_under_its_placeholder() -> None:
     error = ConnectionFailure("broken pipe")
     assert error.code == "CONNECTION_ERROR"
     assert (legacy(error)["eventType"], legacy(error)["requestType"]) == ("error.error", "error.connection")
 
 
-def test_failing_speech_is_told_to_legacy_clients_without_a_request() -> None:
+def test_legacy_clients_are_told_of_failing_speech_without_a_request() -> None:
     error = TtsUnavailable("the voice is gone", error_type="synthesis", retryable=True)
     assert error.code == "TTS_ERROR"
     assert legacy(error) == {
@@ -285,7 +285,7 @@ HIERARCHICAL_ERRORS: list[tuple[ProtocolError, str, str]] = [
 
 
 @pytest.mark.parametrize(("error", "name", "code"), HIERARCHICAL_ERRORS)
-def test_unrequested_trouble_has_its_own_event(error: ProtocolError, name: str, code: str) -> None:
+def test_an_error_without_a_request_has_its_own_event(error: ProtocolError, name: str, code: str) -> None:
     sent = hierarchical(error)
     assert (sent["eventType"], sent["eventId"], sent["sessionId"]) == (name, FRESH_ID, OWN_SESSION)
     assert sent["payload"]["error"] == {"message": "x", "code": code, "timestamp": NOW}

@@ -1,4 +1,4 @@
-"""Payloads: what is on the wire for each, what is accepted, and what is said about what is not."""
+"""Payloads: their wire forms, what is accepted, and the error messages."""
 
 import math
 from typing import Any
@@ -117,7 +117,7 @@ def test_times_are_floats_even_if_given_as_integers() -> None:
         (None, 16000),
     ],
 )
-def test_a_rate_in_range_is_taken_and_an_unsaid_one_is_16000(given_rate: Any, rate: int) -> None:
+def test_a_rate_in_range_is_accepted_and_the_default_is_16000(given_rate: Any, rate: int) -> None:
     payload = structure(AudioInputStart, {"samplingRate": given_rate})
     assert payload.sampling_rate == rate
     assert type(payload.sampling_rate) is int
@@ -143,7 +143,7 @@ def test_a_rate_out_of_range_is_refused_with_bounds_and_value(given_rate: float,
 
 
 @pytest.mark.parametrize("given_rate", [-1, -16000.0, -math.inf, "16000", True, [16000], b"\x10"])
-def test_a_rate_that_is_none_is_an_invalid_payload(given_rate: object) -> None:
+def test_a_rate_that_is_not_a_number_is_an_invalid_payload(given_rate: object) -> None:
     with pytest.raises(InvalidPayload, match=r"^samplingRate must") as caught:
         structure(AudioInputStart, {"samplingRate": given_rate})
     assert not isinstance(caught.value, UnsupportedRate)
@@ -166,7 +166,7 @@ def test_unknown_keys_are_ignored() -> None:
     assert structure(AudioInputStop, {"reason": "done", "sequenceNumber": 7}) == AudioInputStop("done")
 
 
-def test_numbers_are_taken_in_either_form() -> None:
+def test_numbers_are_accepted_as_integers_and_floats() -> None:
     assert structure(SystemBusy, {"activeSessions": 3.0, "maxSessions": 4}) == SystemBusy(3, 4)
     assert structure(UserInterrupt, {"timestamp": 5}) == UserInterrupt(5.0)
 
@@ -249,6 +249,6 @@ def _timestamp_payload() -> bytes:
     return b"\xa7payload\x81\xa5audio\xd6\xff\x00\x00\x00\x01"
 
 
-def test_the_extension_fields_are_left_out_where_unknown() -> None:
+def test_extension_fields_that_are_unknown_are_left_out() -> None:
     sent = HIERARCHICAL.encode(ConversationResponseStart(NOW), session_id=SESSION_ID, event_id=FRESH_ID)
     assert read(sent)["payload"] == {"timestamp": NOW}

@@ -1,4 +1,4 @@
-"""The registry of events holds the event-system document's 44 events as that document states them."""
+"""The registry of events has the 44 events of the event-system document."""
 
 import re
 from pathlib import Path
@@ -141,7 +141,7 @@ def test_legacy_names_point_to_what_replaced_them() -> None:
     assert SYNONYMS == {"audio.input.end": "audio.input.stop"}
 
 
-def test_a_name_comes_apart_into_domain_category_and_action() -> None:
+def test_a_name_consists_of_domain_category_and_action() -> None:
     name = "audio.input.start"
     assert (get_event_domain(name), get_event_category(name), get_event_action(name)) == (
         "audio",
@@ -162,7 +162,7 @@ def test_bidirectional_events_belong_to_both_sides() -> None:
     assert len(get_all_server_events()) == 36
 
 
-def test_critical_events_are_told_from_others() -> None:
+def test_critical_events_are_distinguished_from_others() -> None:
     assert is_critical_event("user.action.end_call")
     assert not is_critical_event("user.action.mute")
 

@@ -1,4 +1,4 @@
-"""Media Streams: messages as Twilio's documentation shows them, and all that can be wrong with one."""
+"""Twilio's Media Streams: messages as in Twilio's documentation, and malformed ones."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ FROM_TWILIO = [
 def test_messages_are_read_as_twilio_documents_them(
     shown: dict[str, Any], meant: StreamMessage | None
 ) -> None:
-    if meant is None:  # the documentation's own payload is cut off, and so no base64
+    if meant is None:  # the payload in the documentation is cut off, so it is not valid base64
         with pytest.raises(InvalidPayload, match="payload of media must be base64"):
             read_stream_message(json.dumps(shown))
     else:
@@ -123,7 +123,7 @@ MESSAGES = st.one_of(
 
 
 @given(MESSAGES, st.integers(1, 10**6))
-def test_what_is_written_is_read_as_it_was_meant(message: StreamMessage, sequence: int) -> None:
+def test_a_written_message_is_read_the_same(message: StreamMessage, sequence: int) -> None:
     assert read_stream_message(write_stream_message(message, STREAM, sequence)) == message
 
 
@@ -157,7 +157,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("frame", "error", "said"), WRONG)
-def test_what_cannot_be_read_is_refused_with_the_reason(
+def test_a_malformed_message_is_refused_with_the_reason(
     frame: str | bytes, error: type[ProtocolError], said: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -196,7 +196,7 @@ def test_audio_of_another_kind_is_refused(field: str, value: object, said: str) 
         ),
     )
 )
-def test_whatever_comes_is_a_message_or_a_documented_error(content: object) -> None:
+def test_any_frame_is_a_message_or_a_documented_error(content: object) -> None:
     try:
         assert isinstance(read_stream_message(json.dumps(content)), StreamMessage)
     except ProtocolError as error:
@@ -204,5 +204,5 @@ def test_whatever_comes_is_a_message_or_a_documented_error(content: object) -> N
 
 
 def test_only_messages_can_be_written() -> None:
-    with pytest.raises(TypeError, match="StreamMessage is no message"):
+    with pytest.raises(TypeError, match="StreamMessage is not a message"):
         write_stream_message(StreamMessage(), STREAM)

@@ -1,4 +1,4 @@
-"""What these tests share with those of faults."""
+"""Fixtures that these tests share with those of faults."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ async def test_04_states_and_interim_transcripts_are_told_while_the_caller_waits
 ) -> None:
     async with vendor_call(made, flux=flux) as held:
         await held.exchange("how is the weather", 1)
-        transcripts = held.caller.told_of(do.NotifyTranscript)
+        transcripts = held.caller.notified_of(do.NotifyTranscript)
         assert [transcript.is_final for transcript in transcripts][:2] == [False, False]
         assert held.caller.states()[-4:] == ["LISTENING", "THINKING", "RESPONDING", "LISTENING"]
 
@@ -55,7 +55,7 @@ async def test_16_what_comes_before_the_vendors_are_connected_is_kept(
         assert held.call.state == "connecting"
         await held.call.answered()
         assert held.caller.understood() == ["how is"]
-        assert len(held.caller.told_of(do.Acknowledge)) == 2
+        assert len(held.caller.notified_of(do.Acknowledge)) == 2
 
 
 async def test_16_a_close_before_the_vendors_are_connected_leaves_nothing(
@@ -66,7 +66,7 @@ async def test_16_a_close_before_the_vendors_are_connected_leaves_nothing(
         await held.call.take_turn("how is")
         held.call.hang_up()
         await held.call.over.wait()
-        assert len(held.caller.told_of(do.Refuse)) == 2, "nobody waits for an answer for ever"
+        assert len(held.caller.notified_of(do.Refuse)) == 2, "nobody waits for an answer for ever"
 
 
 async def test_17_what_a_caller_sends_at_once_is_handled_in_its_order(
@@ -90,9 +90,9 @@ async def test_20_after_a_reconnection_nothing_is_told_twice(
         await held.exchange("one two", 1)
         held.network.cut(route)
         await trio.sleep(1)
-        before = len(held.caller.told_of(do.NotifyTranscript))
+        before = len(held.caller.notified_of(do.NotifyTranscript))
         await held.exchange("one two", 2)
-        after_loss = len(held.caller.told_of(do.NotifyTranscript)) - before
+        after_loss = len(held.caller.notified_of(do.NotifyTranscript)) - before
         await held.exchange("one two", 3)
         assert held.caller.understood() == ["One apple.", "One apple.", "Two pears."]
         assert after_loss <= before, "as many as before the loss, and not twice as many"

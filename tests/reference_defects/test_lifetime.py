@@ -34,7 +34,7 @@ async def test_07_at_the_end_every_request_is_settled_once(made: Vendors, autoju
             await held.call.stop_recording()
         held.call.hang_up()
         await held.call.over.wait()
-        settled = [*held.caller.told_of(do.Acknowledge), *held.caller.told_of(do.Refuse)]
+        settled = [*held.caller.notified_of(do.Acknowledge), *held.caller.notified_of(do.Refuse)]
         assert len(settled) == 8
 
 
@@ -68,9 +68,9 @@ async def test_09_no_timer_outlives_its_call(made: Vendors, autojump_clock: Mock
         await held.call.reaches("finalizing")
         held.call.hang_up()
         await held.call.over.wait()
-        told = len(held.caller.told)
+        told = len(held.caller.notified)
         await trio.sleep(60)
-        assert len(held.caller.told) == told
+        assert len(held.caller.notified) == told
         assert held.call.state == "ended"
 
 
@@ -132,7 +132,7 @@ async def test_33_nothing_grows_with_the_length_of_a_call(made: Vendors, autojum
                 for effect in step.effects
                 if isinstance(effect, do.StartGeneration)
             ]
-            for record in (held.requests(), held.caller.told, held.call.steps):
+            for record in (held.requests(), held.caller.notified, held.call.steps):
                 record.clear()
             if number in (4, 12):
                 kept.append(_kept(kinds))

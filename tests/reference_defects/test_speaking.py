@@ -98,7 +98,7 @@ async def test_24_an_error_of_the_vendor_is_told_and_does_not_leave_the_call_stu
     async with vendor_call(made, caller=caller) as held:
         await held.exchange("how is the weather", 1)
         assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
-        assert "voice_not_found" in held.caller.told_of(do.NotifyClientError)[0].message
+        assert "voice_not_found" in held.caller.notified_of(do.NotifyClientError)[0].message
         caller.voice_id = None
         await held.exchange("how is the weather", 2)
         assert held.caller.playbacks[-1].ended_with_ms is not None, "later speech is not skipped"
@@ -139,7 +139,7 @@ async def test_27_an_answer_of_several_segments_is_one_utterance_without_gaps(
 ) -> None:
     async with vendor_call(made) as held:
         await held.exchange("how is the weather", 1)
-        assert len(held.caller.told_of(do.NotifySegment)) == 3
+        assert len(held.caller.notified_of(do.NotifySegment)) == 3
         (playback,) = held.caller.playbacks
         assert playback.cause is None, "nothing stopped its playback"
         sounds_for = playback.chunks[-1].at_ms - playback.chunks[0].at_ms

@@ -1,4 +1,4 @@
-"""30: what is asked of the settings before a server takes its first call."""
+"""30: what is required of the settings before a server accepts its first call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = ("DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "OPENAI_API_KEY", "LLM_API_KEY",
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither in the environment nor in a file of the current directory."""
+    """No key in the environment or in a file of the current directory."""
     monkeypatch.chdir(tmp_path)
     for key in KEYS:
         monkeypatch.delenv(key, raising=False)

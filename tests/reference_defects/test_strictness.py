@@ -1,4 +1,4 @@
-"""What simulated vendors and our own logs are held to: 35, 36."""
+"""Simulated vendors are as strict as the real ones, and logs hold no secrets: 35, 36."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_36_no_key_is_logged_or_told_also_when_the_vendor_repeats_it(
         async with vendor_call(made, repeats) as held:
             await held.call.take_turn("how is the weather")
             await held.call.answered()
-            told = [str(effect) for effect in held.caller.told_of(do.NotifyClientError)]
+            told = [str(effect) for effect in held.caller.notified_of(do.NotifyClientError)]
     assert told or fault.kind is FaultKind.SLOW_ACCEPT
     assert any(entry["log_level"] == "warning" for entry in logs) or fault.kind is FaultKind.SLOW_ACCEPT
     assert KEY not in repr(logs) + caplog.text + repr(told)

@@ -41,7 +41,7 @@ async def test_05_turns_that_come_during_an_answer_wait_and_none_is_rejected(
         assert held.call.state == "speaking", "nothing interrupts the answer"
         await held.call.answered(4)
         assert asked(held) == ["how is the weather", *COUNTED[:3]]
-        assert held.caller.told_of(do.Refuse) == []
+        assert held.caller.notified_of(do.Refuse) == []
 
 
 async def test_05_what_is_too_much_is_joined_and_not_dropped(
@@ -56,7 +56,7 @@ async def test_05_what_is_too_much_is_joined_and_not_dropped(
         await held.call.answered(11)
         await held.call.reaches("quiet")
         assert asked(held) == ["how is the weather", "one two three", *COUNTED[3:]]
-        assert held.caller.told_of(do.Refuse) == []
+        assert held.caller.notified_of(do.Refuse) == []
 
 
 def asked(held: VendorCall) -> list[str]:
@@ -134,7 +134,7 @@ async def test_28_the_answer_is_spoken_while_it_is_still_being_generated(
         await held.call.until(lambda: any(playback.chunks for playback in held.caller.playbacks))
         (request,) = held.at(MODEL)
         assert not request.closed
-        assert held.caller.told_of(do.NotifySegment)[0].text == "Hello!"
+        assert held.caller.notified_of(do.NotifySegment)[0].text == "Hello!"
         await held.call.answered()
 
 
@@ -142,7 +142,7 @@ async def test_28_every_call_counts_its_own_segments(made: Vendors, autojump_clo
     for _ in range(2):
         async with vendor_call(made) as held:
             await held.exchange("how is the weather", 1)
-            assert [told.segment for told in held.caller.told_of(do.NotifySegment)] == [0, 1, 2]
+            assert [told.segment for told in held.caller.notified_of(do.NotifySegment)] == [0, 1, 2]
 
 
 SAYS = Script(("One.", "Two.", "Three.", "Four."), answers=(Answer("", "You said {heard}"),))
@@ -199,7 +199,7 @@ async def test_37_an_answer_that_nobody_heard_is_no_answer(made: Vendors, autoju
     async with vendor_call(made, stt_silent, policy=policy) as held:
         await held.exchange("how is the weather", 1)
         assert held.caller.client_errors() == [ClientError.VOICE_FAILED]
-        (told,) = held.caller.told_of(do.NotifyAnswerEnded)
+        (told,) = held.caller.notified_of(do.NotifyAnswerEnded)
         assert told.duration_ms == 0
         await held.exchange("how is the weather", 2)
         assert [message.speaker for message in held.requests()[-1]] == [Speaker.USER]

@@ -1,4 +1,4 @@
-"""Calls through the vendors' adapters, which keep every promise and leave nothing."""
+"""Calls through the vendors' adapters against simulated vendors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from machines.policy import ConversationPolicy
 from orchestrator.simulation import Call, SimulatedCaller, SimulatedLanguageModel, broken_promises, hold_call
 from tests.faults.calls import Side, left_behind
 from tests.faults.network import Network
-from tests.faults.vendors import KEY, ProviderChain, Vendors
+from tests.faults.vendors import KEY, VendorProviders, Vendors
 
 NOVA, FLUX, MODEL, VOICE = "deepgram.v1", "deepgram.v2", "openai.chat", "cartesia.websocket"
 
@@ -29,7 +29,7 @@ class VendorCall:
     caller: SimulatedCaller
     vendors: Simulators
     network: Network
-    providers: ProviderChain
+    providers: VendorProviders
 
     def at(self, route: str) -> list[Exchange]:
         """What a vendor was sent."""
@@ -44,7 +44,7 @@ class VendorCall:
         return self.providers.llm.requests
 
     async def exchange(self, words: str, number: int) -> None:
-        """A turn by hand, and its answer, which is the call's answer number `number`."""
+        """A turn by hand and its answer, which is answer number `number` of the call."""
         await self.call.take_turn(words)
         await self.call.answered(number)
         await self.call.reaches("quiet")
@@ -61,7 +61,7 @@ async def vendor_call(
     latencies: Latencies | None = None,
     second: SimulatedLanguageModel | None = None,
 ) -> AsyncIterator[VendorCall]:
-    """A call that lasts as long as the block; `second` stands behind OpenAI's model.
+    """A call that lasts as long as the block. `second` is the fallback provider after OpenAI's model.
 
     Fails if the call broke a promise, or left anything behind.
     """
@@ -70,7 +70,7 @@ async def vendor_call(
         made.network.attach(running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = ProviderChain(vendors=(made,), flux=flux, second_llm=second)
+        providers = VendorProviders(vendors=(made,), flux=flux, second_llm=second)
         caller = caller or SimulatedCaller()
         async with hold_call(providers, caller, policy) as call:
             yield VendorCall(call, caller, running, made.network, providers)

@@ -1,4 +1,4 @@
-"""Scenarios: what a file may say, and which connections are struck."""
+"""Scenarios of faults: reading the file, and which connections have a fault."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_missing_scenario_is_named(tmp_path: Path) -> None:
         Scenario.read(tmp_path / "nothing-here.toml")
 
 
-def test_a_fault_strikes_the_connections_it_is_meant_for() -> None:
+def test_a_fault_happens_on_the_connections_it_is_meant_for() -> None:
     plan = FaultPlan([Fault(FaultKind.STALL, "deepgram", skip=1, times=2)])
     struck = [bool(plan.next_connection("deepgram.v1")) for _ in range(5)]
     assert struck == [False, True, True, False, False]

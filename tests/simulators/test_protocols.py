@@ -1,4 +1,4 @@
-"""The simulated vendors are as strict as the real ones, and speak as they do, on any client's wire."""
+"""The simulators are as strict as the real vendors and answer like them, with any client."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_deepgram_says_in_a_header_why_it_refuses(autojump_clock: MockCloc
 
 
 @pytest.mark.parametrize("path", [LISTEN, FLUX])
-async def test_deepgram_closes_a_connection_that_brings_nothing(autojump_clock: MockClock, path: str) -> None:
+async def test_deepgram_closes_a_connection_without_audio(autojump_clock: MockClock, path: str) -> None:
     async with simulators() as running, websocket(running, path, TOKEN) as client:
         with pytest.raises(ConnectionClosed) as caught:
             while True:
@@ -143,7 +143,7 @@ async def test_words_lie_in_the_audio_in_which_they_were_spoken(autojump_clock: 
     assert all(before[1] == pytest.approx(after[0]) for before, after in itertools.pairwise(spans))
 
 
-async def test_a_keep_alive_is_no_message_of_flux(autojump_clock: MockClock) -> None:
+async def test_flux_does_not_know_keep_alive(autojump_clock: MockClock) -> None:
     async with simulators() as running, websocket(running, FLUX, TOKEN) as client:
         await client.send('{"type": "KeepAlive"}')
         assert (await replies(client, "Error"))[-1]["code"] == "UNPARSABLE_CLIENT_MESSAGE"
@@ -159,7 +159,9 @@ async def test_an_end_forced_without_a_turn_is_ignored_by_flux(autojump_clock: M
     assert [one.get("event") for one in received] == [None, "StartOfTurn"]
 
 
-async def test_flux_left_to_the_client_ends_no_turn_before_its_timeout(autojump_clock: MockClock) -> None:
+async def test_with_the_highest_threshold_flux_ends_no_turn_before_its_timeout(
+    autojump_clock: MockClock,
+) -> None:
     path = FLUX + "&eot_threshold=1.0&eot_timeout_ms=2000"
     async with simulators() as running, websocket(running, path, TOKEN) as client:
         await client.send(LOUD + bytes(32_000 * 3))
@@ -235,7 +237,7 @@ async def test_a_context_ends_a_second_after_its_last_audio(autojump_clock: Mock
         assert (await replies(client, "error"))[-1]["error_code"] == "context_closed"
 
 
-async def test_a_cancelled_context_says_nothing_more(autojump_clock: MockClock) -> None:
+async def test_a_cancelled_context_sends_nothing_more(autojump_clock: MockClock) -> None:
     latencies = Latencies()
     async with (
         simulators(latencies=latencies) as running,
@@ -281,9 +283,7 @@ async def test_answers_are_chosen_by_what_the_user_said() -> None:
         ("POST", "/v1/models", b"", 404),
     ],
 )
-async def test_a_request_that_makes_no_sense_is_refused(
-    method: str, path: str, content: bytes, status: int
-) -> None:
+async def test_a_malformed_request_is_refused(method: str, path: str, content: bytes, status: int) -> None:
     async with simulators() as running:
         async with httpx2.AsyncClient(headers=BEARER) as http:
             response = await http.request(method, f"{running.url}{path}", content=content)
@@ -295,7 +295,7 @@ async def test_a_request_that_makes_no_sense_is_refused(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET", b"\x00\xff garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
-async def test_what_is_no_request_ends_alone(sent: bytes) -> None:
+async def test_bytes_that_are_not_a_request_end_only_their_connection(sent: bytes) -> None:
     async with simulators() as running:
         stream = await running.connect()
         if sent:

@@ -1,4 +1,4 @@
-"""Running the simulators, and the voice they speak with."""
+"""Running the simulators, and their voice and latencies."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_tone_is_as_long_as_its_words() -> None:
     assert np.abs(sounding).max() > 3000
 
 
-async def test_nothing_to_say_is_no_sound() -> None:
+async def test_an_empty_text_has_no_audio() -> None:
     speech = await Tone().speak("", 8000)
     assert (len(speech.samples), speech.words) == (0, ())
 

@@ -30,7 +30,7 @@ STARTED = Started("MZ1", "CA1", "AC1", {"token": "t"})
 
 @define
 class Server:
-    """Who is called, and when each message came."""
+    """The server that is called, with the time of each message."""
 
     socket: WebSocketConnection
     telephone: Telephone
@@ -41,7 +41,7 @@ class Server:
             await self.socket.send_message(write_stream_message(message, "MZ1"))
 
     async def marks(self, count: int) -> list[tuple[str, int]]:
-        """The next that come back, each with its time in ms."""
+        """The next marks that come back, each with its time in ms."""
         came: list[tuple[str, int]] = []
         while len(came) < count:
             message = read_stream_message(await self.socket.get_message())

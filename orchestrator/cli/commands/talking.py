@@ -52,7 +52,7 @@ def talk(
     import trio
 
     from machines.facts import TurnMode
-    from orchestrator.cli.talk import Call, TalkError, hold
+    from orchestrator.cli.talk import Call, TalkError, run_call
 
     try:
         if microphone:
@@ -61,7 +61,7 @@ def talk(
             trio.run(converse, url)
         else:
             call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
-            if not trio.run(hold, call):
+            if not trio.run(run_call, call):
                 raise SystemExit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
@@ -91,19 +91,19 @@ def call(number: str, url: str | None, **options: Any) -> None:
     import trio
 
     from adapters.tasks import first_error
-    from orchestrator.cli import call as dialling
+    from orchestrator.cli.call import CallError, client, place_call
 
     token = settings.api_token.get_secret_value() if settings.api_token is not None else None
     order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
 
     async def dial() -> bool:
-        async with dialling.client(url or f"http://localhost:{settings.port}", token) as http:
-            return await dialling.hold(http, order, click.echo)
+        async with client(url or f"http://localhost:{settings.port}", token) as http:
+            return await place_call(http, order, click.echo)
 
     complaint, talked = "", False
     try:
         talked = trio.run(dial)
-    except* dialling.CallError as group:
+    except* CallError as group:
         complaint = str(first_error(group))
     if complaint:
         raise click.ClickException(complaint)

@@ -10,18 +10,22 @@
 import { Connection } from './connection.js';
 import { Conversation } from './conversation.js';
 import { Diagram } from './diagram.js';
-import { askHealth } from './health.js';
+import { ErrorLine, UNTIL } from './error-line.js';
+import { askServer } from './health.js';
 import { LastSound } from './last-sound.js';
 import { LatencyView } from './latency-view.js';
 import { LevelView } from './level-view.js';
 import { MicrophoneError, openMicrophone } from './microphone.js';
 import { Playback } from './playback.js';
 import { TranscriptView } from './transcript-view.js';
-import { endWords, stateWords, statusWords } from './words.js';
+import { announcement, endWords, lamp, stateWords } from './words.js';
 
 const LANGUAGE = 'en-US';
 const LIKELY_RATE = 24000; // Hz of the first output, made at the click; another is made if the server announces another
-const HEALTH_EVERY_MS = 5000;
+const ASK_EVERY_MS = 5000;
+const IN_CALL = Object.values(UNTIL).filter((kind) => kind !== UNTIL.NEXT_CALL);
+/** How long an error of the page's own is shown, by its code; else until the next call. */
+const SHOWN_UNTIL = { REQUEST: UNTIL.NEXT_TURN, NETWORK: UNTIL.AUDIO_SENT, OVERFLOW: UNTIL.NEXT_ANSWER };
 
 const at = (id) => document.getElementById(id);
 const body = document.body;
@@ -31,9 +35,12 @@ const transcript = new TranscriptView(at('transcript'));
 const latency = new LatencyView(at('latency'), at('latency-turns'), at('latency-summary'));
 const level = new LevelView(at('level'));
 const diagram = new Diagram(document.querySelectorAll('#rooms > li'), at('diagram'));
-const playback = new Playback({ report: played, trouble: (error) => fail(`The answer cannot be played: ${error.message}`) });
+const errorLine = new ErrorLine(at('error'));
+const playback = new Playback({
+  report: played, trouble: (error) => fail(`The answer cannot be played: ${error.message}`), changed: render,
+});
 const connection = new Connection(
-  new URL('/ws', location.href.replace(/^http/, 'ws')).href,
+  new URL('ws', document.baseURI.replace(/^http/, 'ws')).href, // beside the page, wherever a proxy serves it
   { status: linked, message: received },
   {
     WebSocket,
@@ -51,7 +58,9 @@ let lastSound = new LastSound();
 let recording = false;
 let sessions = 0; // in this call: more than one after a reconnection
 let droppedAudio = false;
-let link = { reachable: true, retryInMs: null, why: '' };
+let link = {}; // what the lamp is made of
+let introduced = '';
+let asking = null;
 let heardUtterance = '';
 let due = false;
 
@@ -59,11 +68,11 @@ let due = false;
 
 async function startCall() {
   if (call !== 'idle') return;
-  clearError();
+  errorLine.over();
   become('opening');
   playback.prepare(LIKELY_RATE);
   try {
-    microphone = await openMicrophone({ block: captured, lost: microphoneLost });
+    microphone = await openMicrophone({ block: captured, lost: microphoneLost, changed: render });
   } catch (error) {
     if (!(error instanceof MicrophoneError)) throw error;
     become('idle');
@@ -89,10 +98,12 @@ function endCall() {
 
 function callOver(why) {
   if (call === 'idle') return;
-  conversation.finish();
+  if (why !== '' || call === 'ending') errorLine.over(...IN_CALL);
+  conversation.forget();
   closeMicrophone();
   if (!playback.playing) playback.close();
   become('idle');
+  watchServer();
   if (why !== '') fail(why, 'ENDED');
 }
 
@@ -111,16 +122,14 @@ function microphoneLost() {
 // --- the link ------------------------------------------------------------------------------------------------
 
 function linked(status, { sessionId, retryInMs, why }) {
-  link = { reachable: status !== 'error', retryInMs, why };
+  link = { ...link, retryInMs, why };
+  if (status === 'error') link.reachable = false;
   body.dataset.connection = status;
   body.dataset.session = sessionId;
   if (status === 'connected') welcomed();
   else if (status === 'reconnecting') lineDropped();
   else if (status === 'disconnected') callOver(endWords(conversation.cause) || endWords(why));
-  else if (status === 'error') {
-    conversation.forget();
-    callOver(why || 'The server cannot be reached.');
-  }
+  else if (status === 'error') callOver(why || 'The server cannot be reached.');
   render();
 }
 
@@ -129,7 +138,7 @@ function welcomed() {
   sessions += 1;
   if (sessions > 1) conversation.note('Connected again. This is a new conversation: the agent has forgotten the one before.');
   else if (conversation.entries.length > 0) conversation.note('A new call');
-  if (sessions > 1) clearError();
+  errorLine.over(...IN_CALL);
   if (mode === 'automatic') beginRecording();
 }
 
@@ -142,8 +151,10 @@ function lineDropped() {
 function received(message) {
   const { eventType, payload } = message;
   const known = conversation.errors.length;
+  const before = conversation.state;
   conversation.take(message);
-  if (conversation.errors.length > known) showError();
+  if (conversation.state === 'THINKING' && before !== 'THINKING') errorLine.over(UNTIL.NEXT_TURN);
+  if (conversation.errors.length > known) showError(connection.status === 'connected' ? UNTIL.NEXT_TURN : UNTIL.CONNECTED);
   if (eventType === 'audio.output.start') playback.begin(payload.utteranceId, rateIn(payload));
   else if (eventType === 'audio.output.chunk') heard(payload);
   else if (eventType === 'audio.output.complete') playback.end(payload.utteranceId);
@@ -192,7 +203,7 @@ function toggleTurn() {
   if (call !== 'open' || mode !== 'manual') return;
   if (recording) endRecording();
   else {
-    clearError();
+    errorLine.over(UNTIL.NEXT_TURN);
     playback.cancel(); // the server cuts its answer off by itself when a recording starts
     beginRecording();
   }
@@ -223,13 +234,16 @@ function captured(audio, rms) {
   const timestamp = performance.timeOrigin + performance.now();
   const sent = connection.sendIfRoom('audio.input.chunk', { audio: new Uint8Array(audio), timestamp });
   if (!sent && !droppedAudio) fail('The network is too slow: some of what you said was lost.', 'NETWORK');
+  if (sent) errorLine.over(UNTIL.AUDIO_SENT);
   droppedAudio = !sent;
 }
 
 function played({ kind, utterance, heardAt }) {
   heardUtterance = utterance;
-  if (kind === 'started') conversation.started(utterance, heardAt, lastSound.at);
-  else if (kind === 'overflow') fail('The server sent more sound than can be kept; some of the answer was lost.', 'OVERFLOW');
+  if (kind === 'started') {
+    errorLine.over(UNTIL.NEXT_ANSWER);
+    conversation.started(utterance, heardAt, lastSound.at);
+  } else if (kind === 'overflow') fail('The server sent more sound than can be kept; some of the answer was lost.', 'OVERFLOW');
   else if (call === 'idle' && (kind === 'finished' || kind === 'starved')) playback.close();
   render();
 }
@@ -243,21 +257,13 @@ function become(next) {
 }
 
 function fail(message, code = '') {
-  const last = conversation.errors.at(-1);
-  if (last?.message === message && at('error').textContent.includes(message) && code === 'REQUEST') return; // said already
+  if (code === 'REQUEST' && errorLine.says(message)) return; // the server has said so already
   conversation.fail(message, code);
-  showError();
+  showError(SHOWN_UNTIL[code] ?? UNTIL.NEXT_CALL);
 }
 
-function showError() {
-  const { message } = conversation.errors.at(-1);
-  let times = 0;
-  while (conversation.errors.at(-1 - times)?.message === message) times += 1;
-  at('error').textContent = times > 1 ? `${message} (${times} times)` : message;
-}
-
-function clearError() {
-  at('error').textContent = '';
+function showError(until) {
+  errorLine.show(conversation.errors.at(-1).message, until);
 }
 
 /** Show everything as it now is, once for all that happens in one go. */
@@ -275,10 +281,14 @@ function draw() {
   const { status } = connection;
   body.dataset.state = state;
   body.dataset.substate = substate;
-  const [phrase, hint] = stateWords({ call, status, mode, recording, state, substate });
+  const suspended = microphone?.suspended || playback.suspended;
+  const [phrase, hint] = stateWords({ call, status, mode, recording, state, substate, suspended, begun: sessions > 0 });
+  const [colour, words] = lamp(status, link);
   write('phrase', phrase);
   write('hint', hint);
-  write('connection', statusWords(status, link));
+  write('announcement', call === 'open' ? announcement({ status, state, suspended }) : '');
+  write('connection', words);
+  body.dataset.lamp = colour;
   write('session', body.dataset.session && `Session ${body.dataset.session}`);
   write('turn-words', recording ? 'End your turn' : 'Begin your turn');
   const open = call === 'open';
@@ -290,7 +300,7 @@ function draw() {
   at('interrupt').disabled = !playback.playing && state !== 'RESPONDING' && state !== 'THINKING';
   at('end').hidden = !open && call !== 'ending';
   at('end').disabled = call === 'ending';
-  at('reconnect').hidden = status !== 'reconnecting' && link.reachable;
+  at('reconnect').hidden = status !== 'reconnecting' && link.reachable !== false;
   body.toggleAttribute('data-recording', recording);
   diagram.light(state, substate);
   transcript.show(conversation.entries);
@@ -304,16 +314,23 @@ function write(id, words) {
 
 // --- the server ----------------------------------------------------------------------------------------------
 
-async function introduce() {
-  const { reachable, smokeTest, providers } = await askHealth();
-  if (call === 'idle') link = { reachable, retryInMs: null, why: '' };
-  if (reachable) {
-    at('brain').hidden = !smokeTest;
-    at('providers').hidden = providers.length === 0;
-    at('providers').replaceChildren(...providers.map(([role, name]) => named(role, name)));
-    diagram.load('/diagrams/conversation.svg');
-  } else setTimeout(introduce, HEALTH_EVERY_MS);
+/** Ask the server whether it takes calls, now and every few seconds. During a call, the link tells more. */
+async function watchServer() {
+  if (call === 'idle' && !document.hidden) introduce(await askServer());
+  clearTimeout(asking);
+  asking = setTimeout(watchServer, ASK_EVERY_MS);
+}
+
+function introduce({ reachable, ready, smokeTest, providers }) {
+  if (call === 'idle') link = { ...link, reachable, ready };
   render();
+  const introduction = JSON.stringify([smokeTest, providers]);
+  if (!reachable || introduction === introduced) return;
+  introduced = introduction;
+  at('brain').hidden = !smokeTest;
+  at('providers').hidden = providers.length === 0;
+  at('providers').replaceChildren(...providers.map(([role, name]) => named(role, name)));
+  if (at('diagram').childElementCount === 0) diagram.load('diagrams/conversation.svg');
 }
 
 function named(role, name) {
@@ -329,7 +346,14 @@ function named(role, name) {
 function reconnect() {
   if (connection.status === 'reconnecting') connection.retryNow();
   else if (connection.status === 'error') startCall();
-  else introduce();
+  else watchServer();
+}
+
+/** The visitor is here: the browser gives back what it has taken from a page that nobody looked at. */
+function wake() {
+  if (document.hidden) return;
+  microphone?.resume();
+  playback.resume();
 }
 
 // --- keys and clicks -----------------------------------------------------------------------------------------
@@ -337,6 +361,7 @@ function reconnect() {
 const TAKES_SPACE = 'button, a[href], summary, input:not([type=radio]), select, textarea, [contenteditable]';
 
 function pressed(event) {
+  wake();
   if (event.altKey || event.ctrlKey || event.metaKey || call !== 'open') return;
   if (event.key === 'Escape') interrupt();
   else if (event.key === ' ' && mode === 'manual' && !event.target.closest?.(TAKES_SPACE)) {
@@ -355,6 +380,11 @@ for (const radio of document.querySelectorAll('input[name=mode]')) {
   if (radio.checked) mode = radio.value; // browsers restore a choice on reload
 }
 document.addEventListener('keydown', pressed);
+document.addEventListener('click', wake);
+document.addEventListener('visibilitychange', () => {
+  wake();
+  if (!document.hidden) watchServer();
+});
 window.addEventListener('online', () => connection.retryNow());
 
 Object.defineProperty(window, 'vantum', {
@@ -370,4 +400,4 @@ Object.defineProperty(window, 'vantum', {
 });
 
 render();
-introduce();
+watchServer();

@@ -1,14 +1,14 @@
-// What the server says of itself at /health: who listens, thinks and speaks, and whether the brain is a mere smoke test.
+// What the server says of itself: whether it takes calls, who listens, thinks and speaks, and whether the brain is a smoke test.
 
 const ROLES = [['vad', 'Voice activity'], ['stt', 'Speech to text'], ['llm', 'Language model'], ['tts', 'Text to speech']];
 
-/** {reachable, smokeTest, providers: [[role, name]]}; never throws: a server that is gone is an answer too. */
-export async function askHealth(get = (path) => fetch(path, { cache: 'no-store' })) {
+/** {reachable, ready, smokeTest, providers: [[role, name]]}; never throws: a server that is gone is an answer too. */
+export async function askServer(get = (path) => fetch(path, { cache: 'no-store' })) {
   try {
-    const response = await get('/health');
-    return { reachable: true, ...read(await response.json()) };
+    const [health, readiness] = await Promise.all(['health', 'ready'].map(async (path) => (await get(path)).json()));
+    return { reachable: true, ready: readiness?.ready === true, ...read(health) };
   } catch {
-    return { reachable: false, smokeTest: false, providers: [] };
+    return { reachable: false, ready: false, smokeTest: false, providers: [] };
   }
 }
 

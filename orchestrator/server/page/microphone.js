@@ -1,5 +1,7 @@
 // The caller's voice: microphone to blocks of Int16LE, at a rate the server takes.
 
+import { resume } from './audio-context.js';
+
 const PROCESSOR = new URL('./capture-processor.js', import.meta.url);
 const RATES = [16000, undefined, 48000]; // what the server listens at; the device's own; what any device can do
 const LOWEST_RATE = 8000;
@@ -10,9 +12,9 @@ export class MicrophoneError extends Error {}
 
 /**
  * Open the microphone. `block(audio, rms)` gets each block as an ArrayBuffer; `lost()` is called when the device
- * goes away. Returns {rate, close()}. Throws MicrophoneError.
+ * goes away, `changed()` when the browser takes its sound away or gives it back. Throws MicrophoneError.
  */
-export async function openMicrophone({ block, lost }) {
+export async function openMicrophone({ block, lost, changed }) {
   const stream = await askForStream();
   let context = null;
   try {
@@ -26,13 +28,39 @@ export async function openMicrophone({ block, lost }) {
     });
     node.port.onmessage = ({ data }) => block(data.audio, data.rms);
     source.connect(node);
-    await context.resume();
+    stream.getAudioTracks()[0].onended = lost;
+    return new Microphone(stream, context, source, node, changed);
   } catch (error) {
     release(stream, context);
     throw new MicrophoneError(`The microphone's sound cannot be read: ${error.message}`, { cause: error });
   }
-  stream.getAudioTracks()[0].onended = lost;
-  return { rate: context.sampleRate, close: () => release(stream, context) };
+}
+
+/** An open microphone. It holds the nodes: a browser may collect those of a suspended context that nobody holds. */
+class Microphone {
+  constructor(stream, context, source, node, changed) {
+    Object.assign(this, { stream, context, source, node });
+    this.suspended = false;
+    context.onstatechange = () => {
+      this.suspended = context.state !== 'running';
+      this.resume();
+      changed();
+    };
+    this.resume();
+  }
+
+  get rate() {
+    return this.context.sampleRate;
+  }
+
+  /** Ask the browser for the sound again, where it has taken it away: for a telephone call, say, or a locked screen. */
+  resume() {
+    resume(this.context);
+  }
+
+  close() {
+    release(this.stream, this.context);
+  }
 }
 
 async function askForStream() {
@@ -81,5 +109,7 @@ function release(stream, context) {
     track.onended = null;
     track.stop();
   }
-  if (context && context.state !== 'closed') context.close();
+  if (context === null) return;
+  context.onstatechange = null;
+  if (context.state !== 'closed') context.close();
 }

@@ -1,5 +1,6 @@
 // The agent's voice: chunks from the wire to the loudspeaker, and silence the moment it is asked for.
 
+import { resume } from './audio-context.js';
 import { readInt16 } from './pcm.js';
 import { Utterances } from './utterances.js';
 
@@ -9,11 +10,12 @@ export class Playback {
   /**
    * `report` gets {kind, utterance, playedMs, heardAt}; kind is started, progress, starved, finished, stopped or
    * overflow, and `heardAt` the time (performance.now()) at which that reaches the loudspeaker. `trouble` gets
-   * an error when sound cannot be made.
+   * an error when sound cannot be made. `changed` is called when the browser takes the sound away or gives it back.
    */
-  constructor({ report, trouble }) {
+  constructor({ report, trouble, changed }) {
     this.report = report;
     this.trouble = trouble;
+    this.changed = changed;
     this.utterances = new Utterances();
     this.output = null;
     this.playedMs = 0;
@@ -27,10 +29,20 @@ export class Playback {
       return;
     }
     this.output?.close();
-    const output = new Output(rate, this.trouble, (told) => {
+    const output = new Output(rate, this.trouble, this.changed, (told) => {
       if (output === this.output) this.#take(told);
     });
     this.output = output;
+  }
+
+  /** Whether the browser has taken the sound away. */
+  get suspended() {
+    return this.output?.suspended ?? false;
+  }
+
+  /** Ask for the sound again. */
+  resume() {
+    this.output?.resume();
   }
 
   begin(utterance, rate) {
@@ -73,12 +85,18 @@ export class Playback {
 
 /** An audio context with the playback worklet in it; commands given while it loads are kept in order. */
 class Output {
-  constructor(rate, trouble, report) {
+  constructor(rate, trouble, changed, report) {
     this.rate = rate;
     this.waiting = [];
     this.node = null;
     this.closed = false;
     this.context = contextAt(rate);
+    this.suspended = false; // as long as it never ran, it waits for the visitor's first click
+    this.context.onstatechange = () => {
+      this.suspended = this.context.state !== 'running';
+      this.resume();
+      changed();
+    };
     this.#open(report).catch((error) => {
       if (!this.closed) trouble(error);
     });
@@ -98,8 +116,7 @@ class Output {
   }
 
   resume() {
-    // Refused until the visitor has clicked; the next click's resume() then succeeds.
-    if (this.context.state === 'suspended') this.context.resume().catch(() => undefined);
+    resume(this.context);
   }
 
   send(message, transfer = []) {
@@ -110,6 +127,7 @@ class Output {
   close() {
     this.closed = true;
     this.node?.disconnect();
+    this.context.onstatechange = null;
     if (this.context.state !== 'closed') this.context.close();
   }
 

@@ -31,11 +31,13 @@ const STATES = {
 };
 
 /** [headline, sentence] for where the conversation is. */
-export function stateWords({ call, status, mode, recording, state, substate }) {
+export function stateWords({ call, status, mode, recording, state, substate, suspended = false, begun = true }) {
   if (call === 'opening') return ['Opening the microphone', 'Your browser may ask for permission.'];
   if (call === 'idle') return ['Press Start and talk', 'Your microphone is opened when you press Start, and closed when the call ends.'];
+  if (status === 'reconnecting' && !begun) return ['Calling', 'The server does not take calls yet; the page is calling again by itself.'];
   if (status === 'reconnecting') return ['The line dropped', 'The page is calling again by itself.'];
   if (status !== 'connected') return ['Calling', ''];
+  if (suspended) return ['The browser has paused the sound', 'Click or tap anywhere to go on.'];
   if (mode === 'manual' && !recording && state === 'LISTENING') {
     return ['Your turn', 'Press the button or the space bar, speak, and press it again when you are done.'];
   }
@@ -46,15 +48,25 @@ export function stateWords({ call, status, mode, recording, state, substate }) {
   return SUBSTATES[substate] ?? STATES[state] ?? ['Connected', ''];
 }
 
-/** What the link's lamp says. */
-export function statusWords(status, { retryInMs = null, why = '', reachable = true } = {}) {
-  if (status === 'connected') return 'Connected';
-  if (status === 'connecting') return 'Connecting';
-  if (status === 'error') return why || 'The server cannot be reached';
+/**
+ * [colour, words] of the lamp: of the link during a call; else whether the server takes calls, as it said last.
+ * `reachable` is null as long as it was not asked.
+ */
+export function lamp(status, { retryInMs = null, why = '', reachable = null, ready = false } = {}) {
+  if (status === 'connected') return ['good', 'Connected'];
+  if (status === 'connecting') return ['trying', 'Connecting'];
   if (status === 'reconnecting') {
-    return retryInMs === null ? 'Reconnecting' : `Reconnecting in ${Math.max(1, Math.round(retryInMs / 1000))} s`;
+    return ['trying', retryInMs === null ? 'Reconnecting' : `Reconnecting in ${Math.max(1, Math.round(retryInMs / 1000))} s`];
   }
-  return reachable ? 'Ready' : 'Server not reachable';
+  if (reachable === null) return ['idle', 'Looking for the server'];
+  if (!reachable) return status === 'error' ? ['bad', why || 'The server cannot be reached'] : ['bad', 'Server not reachable'];
+  return ready ? ['good', 'Ready'] : ['trying', 'Not ready yet'];
+}
+
+/** What a screen reader says of where the call is, which is less than the page shows: '' without a call. */
+export function announcement({ status, state, suspended }) {
+  if (status !== 'connected') return '';
+  return suspended ? 'The browser has paused the sound' : STATES[state]?.[0] ?? '';
 }
 
 /** Why a call ended, from the cause the server gives, or '' for the ordinary hanging up. */

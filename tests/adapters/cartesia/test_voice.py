@@ -1,4 +1,4 @@
-"""Cartesia over its WebSocket: contexts, segments, word times, and cancelling that reaches the vendor."""
+"""Text to speech by Cartesia: contexts, segments, word times, and cancellation at the vendor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TESSA = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 
 
 async def spoken(stream: SpeechStream) -> list[tuple[int, int, SegmentEnd]]:
-    """Each segment with how many samples came for it, and its end."""
+    """The number of samples of each segment, and the ends of segments."""
     segments, samples = [], 0
     async for piece in stream:
         if isinstance(piece, SpokenAudio):
@@ -111,7 +111,7 @@ async def test_defect_26_leaving_an_answer_early_cancels_it_at_cartesia(
     assert samples == pytest.approx(0.36 * 16_000, rel=0.01)
 
 
-async def test_the_cancel_gets_out_when_the_call_itself_is_cancelled(
+async def test_the_cancel_is_sent_even_if_the_call_itself_is_cancelled(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("en") as voice:
@@ -124,7 +124,7 @@ async def test_the_cancel_gets_out_when_the_call_itself_is_cancelled(
     assert [one.cancelled for one in vendors.records.contexts.values()] == [True]
 
 
-async def test_late_audio_of_a_cancelled_answer_is_not_heard_in_the_next(
+async def test_late_audio_of_a_cancelled_answer_is_not_in_the_next_one(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     vendors.fail(Fault(FaultKind.LATE_AUDIO, "cartesia"))
@@ -169,7 +169,7 @@ async def test_a_text_without_anything_to_say_ends_in_its_turn(
         ]
 
 
-async def test_an_answer_without_any_text_asks_nothing_of_cartesia(
+async def test_an_answer_without_any_text_sends_cartesia_nothing(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("en") as voice, voice.speak(16_000, None) as stream:
@@ -213,7 +213,7 @@ async def test_an_impossible_voice_is_replaced_by_the_default(
     assert asked == [TESSA, KYLE, KYLE, KYLE]
 
 
-async def test_defect_32_the_language_is_honoured(
+async def test_defect_32_the_language_is_sent(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("de-DE") as voice, voice.speak(16_000, None) as stream:
@@ -252,7 +252,7 @@ async def test_a_text_that_is_never_answered_is_reported(
                 await spoken(stream)
 
 
-async def test_waiting_for_the_next_text_is_no_stall(
+async def test_waiting_for_the_next_text_is_not_a_stall(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with (
@@ -270,7 +270,7 @@ async def test_waiting_for_the_next_text_is_no_stall(
         assert len(await spoken(stream)) == 1
 
 
-async def test_texts_wait_while_much_audio_is_not_taken(
+async def test_texts_wait_while_much_audio_is_not_consumed(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("en") as voice, voice.speak(16_000, None) as stream:
@@ -291,7 +291,7 @@ async def test_a_broken_link_fails_the_answer_and_every_later_one(
 
     async def call() -> None:
         async with cartesia.open("en") as voice:
-            with trio.CancelScope(shield=True):  # an answer is not spoken by the task that holds the link
+            with trio.CancelScope(shield=True):  # in a conversation another task has the link
                 with pytest.raises(ProviderError):
                     async with voice.speak(16_000, None) as stream:
                         await stream.say(0, "Hello there.")

@@ -1,4 +1,4 @@
-"""What the kit's tests check: simulated providers as subjects, and checks by their names."""
+"""Subjects for tests of the conformance kit: simulated providers, and checks by their names."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ DOWN = script(then=Opening(fault=Fails(ErrorClass.CONNECTION)))
 QUICK_VOICE = script(then=SpokenHow(ms_per_character=20))
 
 
-def hearing(provider: SpeechToText) -> SttUnderTest:
+def stt_subject(provider: SpeechToText) -> SttUnderTest:
     return SttUnderTest(provider, SPEECH, WORDS, unreachable=SimulatedSpeechToText(openings=DOWN))
 
 
-def speaking(provider: TextToSpeech) -> TtsUnderTest:
+def tts_subject(provider: TextToSpeech) -> TtsUnderTest:
     return TtsUnderTest(provider, unreachable=SimulatedTextToSpeech(openings=DOWN))
 
 
-def thinking(provider: LanguageModel, tool_question: str | None = None) -> LlmUnderTest:
+def llm_subject(provider: LanguageModel, tool_question: str | None = None) -> LlmUnderTest:
     return LlmUnderTest(provider, unreachable=Down(), tool_question=tool_question)
 
 
-def noticing(provider: VoiceActivity) -> VadUnderTest:
+def vad_subject(provider: VoiceActivity) -> VadUnderTest:
     return VadUnderTest(provider, SPEECH)
 
 

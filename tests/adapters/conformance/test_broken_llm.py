@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with language models."""
+"""The conformance kit detects faults of language models."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from machines.facts import ErrorClass
 from machines.history import Message
 from machines.tools import ToolCall
 from tests.adapters.conformance.subjects import (
+    llm_subject,
     named,
-    thinking,
 )
 
 
@@ -52,7 +52,7 @@ class Model:
             yield piece
 
 
-class Mute(Model):
+class Silent(Model):
     async def pieces(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> AsyncGenerator[str | ToolCall, None]:
@@ -90,7 +90,7 @@ class OnlyQuestions(Model):
 
 
 class Leaking(Model):
-    """Gives its connection back only when an answer was read to its end."""
+    """Releases its connection only when an answer was read to its end."""
 
     @asynccontextmanager
     async def generate(
@@ -131,7 +131,7 @@ class OneAtATime(Model):
 
 
 class Toolless(Model):
-    """Knows no tools: not even that a request may offer them."""
+    """Does not support tools: `generate` does not even take them."""
 
     @asynccontextmanager
     async def generate(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[str | ToolCall]]:  # type: ignore[override]
@@ -159,7 +159,7 @@ class SilentWithTools(Model):
 
 
 class Calling(Model):
-    """Asks for these calls, and says nothing to their results."""
+    """Asks for these calls, and gives no answer to their results."""
 
     def __init__(self, *said: str | ToolCall) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ def call(arguments: str = "{}", name: str = conformance.WEATHER.name, id_: str =
 BROKEN_MODELS: list[tuple[str, LanguageModel, str]] = [
     ("it_says_what_it_is_and_that_it_works", Unwell(), "raised ProviderError: no key"),
     ("it_says_what_it_is_and_that_it_works", Hanging(), r"check\(\) took longer than 30 s"),
-    ("questions_are_answered", Mute(), "the answer is empty"),
+    ("questions_are_answered", Silent(), "the answer is empty"),
     ("questions_are_answered", Bytes(), "is b'One, ', but must be a text"),
     ("every_form_of_history_is_taken", OnlyQuestions(), "the last message must be the user's"),
     ("every_form_of_history_is_taken", OnlyWords(), "raised KeyError: 'tool'"),
@@ -192,8 +192,8 @@ BROKEN_MODELS: list[tuple[str, LanguageModel, str]] = [
     ("tools_are_called", Model(), "the tool was not called, but was said: 'One, two, three.'"),
     ("tools_are_called", Calling(call(), call()), "ids do not tell them apart"),
     ("tools_are_called", Calling(call(id_="")), "ids do not tell them apart"),
-    ("tools_are_called", Calling(call('{"city"')), "the arguments are no JSON object"),
-    ("tools_are_called", Calling(call("[]")), "the arguments are no JSON object"),
+    ("tools_are_called", Calling(call('{"city"')), "the arguments are not a JSON object"),
+    ("tools_are_called", Calling(call("[]")), "the arguments are not a JSON object"),
     ("tools_are_called", Calling(call()), "the answer to a call's result is empty"),
     ("an_answer_can_be_left_early", Leaking(), "took longer than 30 s"),
     ("cancellation_comes_out", Swallowing(), "cancellation was swallowed"),
@@ -206,11 +206,11 @@ async def test_a_broken_language_model_is_found(
     check: str, broken: LanguageModel, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.LANGUAGE_MODEL, check)(thinking(broken, "What is the weather in Paris?"))
+        await named(conformance.LANGUAGE_MODEL, check)(llm_subject(broken, "What is the weather in Paris?"))
 
 
 class RefusedSocket(Model):
-    """Lets what an SDK raises come out as it is."""
+    """Raises the exceptions of an SDK as they are."""
 
     async def check(self) -> None:
         raise ConnectionRefusedError("nobody listens")
@@ -223,7 +223,7 @@ class RefusedSocket(Model):
         (Model(), "raised no ProviderError"),
     ],
 )
-async def test_one_that_cannot_be_reached_and_does_not_say_so_is_found(
+async def test_a_model_that_cannot_be_reached_and_raises_another_error_is_found(
     unreachable: LanguageModel, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):

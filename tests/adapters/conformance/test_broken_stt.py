@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with speech to text."""
+"""The conformance kit detects faults of speech to text."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from orchestrator.simulation import (
     script,
 )
 from tests.adapters.conformance.subjects import (
-    hearing,
     named,
+    stt_subject,
 )
 
 
 class Altered:
-    """Simulated speech to text with a fault in it: what the parameters change."""
+    """Simulated speech to text with a fault, which the parameters decide."""
 
     name = "altered"
     ends_turns = False
@@ -66,7 +66,7 @@ class Altered:
 
 
 class Forwarding:
-    """A transcriber that does what another does."""
+    """A transcriber that forwards everything to another one."""
 
     def __init__(self, link: Transcriber) -> None:
         self.link = link
@@ -85,7 +85,7 @@ class Forwarding:
 
 
 class Remembering(Forwarding):
-    """Does not drop what was heard of a turn that was not finalized."""
+    """Does not drop the words of a turn that was not finalized."""
 
     begun = 0
 
@@ -100,22 +100,22 @@ class Remembering(Forwarding):
 
 
 class Settling(Forwarding):
-    """Takes everything for settled."""
+    """Says that everything is settled."""
 
     def settled(self, turn: int) -> Settled:
         return Settled("yes", 1.0, 16_000)
 
 
-def tell_turn_zero(emit: Emit, fact: Fact) -> None:
+def report_turn_zero(emit: Emit, fact: Fact) -> None:
     emit(evolve(fact, turn=0) if isinstance(fact, TranscriptInterim) else fact)
 
 
-def tell_nothing_of_silence(emit: Emit, fact: Fact) -> None:
+def report_no_silence(emit: Emit, fact: Fact) -> None:
     if not isinstance(fact, TranscriptFinal) or fact.text:
         emit(fact)
 
 
-def tell_of_voice(emit: Emit, fact: Fact) -> None:
+def report_voice(emit: Emit, fact: Fact) -> None:
     emit(fact)
     emit(SpeechStarted())
 
@@ -143,11 +143,11 @@ BROKEN_EARS: list[tuple[str, SpeechToText, str]] = [
     ("a_turn_is_understood_and_reported_once", simulated(times=2), "turn 7 has 2 final transcripts"),
     ("a_turn_is_understood_and_reported_once", simulated(words="bye"), "only 0% was understood"),
     ("a_turn_is_understood_and_reported_once", simulated(fault=Fails()), "the transcription failed"),
-    ("a_turn_is_understood_and_reported_once", Altered(tell_turn_zero), r"it told of turns \[0\]"),
-    ("a_turn_is_understood_and_reported_once", Altered(tell_of_voice), "it told speech_started"),
+    ("a_turn_is_understood_and_reported_once", Altered(report_turn_zero), r"it emitted facts of turns \[0\]"),
+    ("a_turn_is_understood_and_reported_once", Altered(report_voice), "it emitted speech_started"),
     (
         "a_turn_without_words_is_reported_empty",
-        Altered(tell_nothing_of_silence),
+        Altered(report_no_silence),
         "final transcript of turn 1",
     ),
     (
@@ -169,4 +169,4 @@ async def test_broken_speech_to_text_is_found(
     check: str, broken: SpeechToText, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.SPEECH_TO_TEXT, check)(hearing(broken))
+        await named(conformance.SPEECH_TO_TEXT, check)(stt_subject(broken))

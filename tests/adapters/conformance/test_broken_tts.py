@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with voices."""
+"""The conformance kit detects faults of text to speech."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from orchestrator.simulation import (
 from orchestrator.simulation import Speaking as SpokenHow
 from tests.adapters.conformance.subjects import (
     named,
-    speaking,
+    tts_subject,
 )
 
 Items = AsyncGenerator[SpokenAudio | SegmentEnd, None]
 
 
-class Mouth:
-    """A voice with a fault in it: what subclasses change. It is its own link."""
+class FaultyTts:
+    """Text to speech with a fault, which subclasses add. It is its own link."""
 
     name = "broken voice"
     rate = 24_000
@@ -64,7 +64,7 @@ class Mouth:
 
 
 class Stream:
-    def __init__(self, mouth: Mouth) -> None:
+    def __init__(self, mouth: FaultyTts) -> None:
         self.sample_rate = mouth.rate
         self._mouth = mouth
         self._send, self._texts = trio.open_memory_channel[tuple[int, str]](100)
@@ -93,44 +93,44 @@ class Stream:
             yield item
 
 
-class Waiting(Mouth):
+class Waiting(FaultyTts):
     waits_for_the_end = True
 
 
-class Endless(Mouth):
+class Endless(FaultyTts):
     def end(self, segment: int, text: str) -> list[SegmentEnd]:
         return []
 
 
-class Quiet(Mouth):
+class Quiet(FaultyTts):
     def audio(self, segment: int, text: str) -> list[SpokenAudio]:
         return [SpokenAudio(segment, each.samples * 0) for each in super().audio(segment, text)]
 
 
-class Floating(Mouth):
+class Floating(FaultyTts):
     def audio(self, segment: int, text: str) -> list[SpokenAudio]:
         return [SpokenAudio(segment, np.zeros(2400, np.float32))]
 
 
-class Numbered(Mouth):
+class Numbered(FaultyTts):
     def audio(self, segment: int, text: str) -> list[SpokenAudio]:
         return super().audio(0, text)
 
 
-class Talkative(Mouth):
+class Talkative(FaultyTts):
     def end(self, segment: int, text: str) -> list[SegmentEnd]:
         return [SegmentEnd(segment, (Word("this", 0, 99_000),))]
 
 
-class Choosy(Mouth):
+class Choosy(FaultyTts):
     def audio(self, segment: int, text: str) -> list[SpokenAudio]:
         if not any(character.isalpha() for character in text):
             raise ProviderError(ErrorClass.FATAL, "nothing to say")
         return super().audio(segment, text)
 
 
-class Deceiving(Mouth):
-    """Says that it gives the rate that it was asked for, and does not."""
+class Deceiving(FaultyTts):
+    """Claims the rate that it was asked for, but gives another."""
 
     @asynccontextmanager
     async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
@@ -139,7 +139,7 @@ class Deceiving(Mouth):
             yield stream
 
 
-class Particular(Mouth):
+class Particular(FaultyTts):
     @asynccontextmanager
     async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:
         if voice_id is not None:
@@ -170,7 +170,7 @@ BROKEN_VOICES: list[tuple[str, TextToSpeech, str]] = [
 async def test_the_voice_whose_faults_are_tested_conforms_without_them(
     check: Check[TtsUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(TtsUnderTest(Mouth()))
+    await check(TtsUnderTest(FaultyTts()))
 
 
 @pytest.mark.parametrize(("check", "broken", "complaint"), BROKEN_VOICES)
@@ -178,4 +178,4 @@ async def test_a_broken_voice_is_found(
     check: str, broken: TextToSpeech, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.TEXT_TO_SPEECH, check)(speaking(broken))
+        await named(conformance.TEXT_TO_SPEECH, check)(tts_subject(broken))

@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with turn models."""
+"""The conformance kit detects faults of turn models."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from adapters.interfaces import Samples, TurnModel
 from tests.adapters.conformance.subjects import named
 
 
-class Judge:
-    """A turn model with a fault in it."""
+class FaultyTurnModel:
+    """A turn model with a fault."""
 
     name = "broken turn model"
 
@@ -23,20 +23,20 @@ class Judge:
         return 0.9 if np.abs(samples.astype(int)).max(initial=0) > 500 else 0.1
 
 
-class Percent(Judge):
+class Percent(FaultyTurnModel):
     async def completeness(self, samples: Samples) -> float:
         return 100 * await super().completeness(samples)
 
 
-class Demanding(Judge):
+class Demanding(FaultyTurnModel):
     async def completeness(self, samples: Samples) -> float:
         if len(samples) < 1600:
             raise ValueError("too short")
         return await super().completeness(samples)
 
 
-class Absentminded(Judge):
-    """Answers about the turn that it was asked about last."""
+class Absentminded(FaultyTurnModel):
+    """Gives the score of the turn that it was given last."""
 
     newest = 0.0
 
@@ -46,8 +46,8 @@ class Absentminded(Judge):
         return self.newest
 
 
-class Jammed(Judge):
-    """A question that is left stays in its way."""
+class Jammed(FaultyTurnModel):
+    """Cannot score any more after a score was cancelled."""
 
     def __init__(self) -> None:
         self.free = trio.CapacityLimiter(1)
@@ -72,7 +72,7 @@ BROKEN: list[tuple[str, TurnModel, str]] = [
 async def test_the_turn_model_whose_faults_are_tested_conforms_without_them(
     check: conformance.Check[TurnModelUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(TurnModelUnderTest(Judge()))
+    await check(TurnModelUnderTest(FaultyTurnModel()))
 
 
 @pytest.mark.parametrize(("check", "broken", "complaint"), BROKEN)

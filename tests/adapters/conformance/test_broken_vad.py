@@ -1,4 +1,4 @@
-"""The conformance kit finds what is wrong with voice activity."""
+"""The conformance kit detects faults of voice activity."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from adapters.interfaces import (
 )
 from tests.adapters.conformance.subjects import (
     named,
-    noticing,
+    vad_subject,
 )
 
 
 class Detector:
-    """Voice activity with a fault in it, that is its own detector."""
+    """Voice activity with a fault. It is its own detector."""
 
     name = "broken voice activity"
     window_ms = 32.0
@@ -75,7 +75,7 @@ class Mislabelled(Detector):
 
 
 class Moody(Detector):
-    """How much it is given at once makes a difference."""
+    """Its probabilities depend on how much it is given at once."""
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         found = await super().detect(samples)
@@ -98,4 +98,4 @@ async def test_broken_voice_activity_is_found(
     check: str, broken: VoiceActivity, complaint: str, autojump_clock: MockClock
 ) -> None:
     with pytest.raises(NotConformant, match=complaint):
-        await named(conformance.VOICE_ACTIVITY, check)(noticing(broken))
+        await named(conformance.VOICE_ACTIVITY, check)(vad_subject(broken))

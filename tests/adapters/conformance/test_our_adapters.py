@@ -1,4 +1,4 @@
-"""Our own adapters do what every adapter must."""
+"""Our own adapters pass the conformance kit."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from orchestrator.simulation import (
 from orchestrator.simulation.speech import silence
 from tests.adapters.conformance.subjects import (
     QUICK_VOICE,
-    hearing,
-    noticing,
-    speaking,
-    thinking,
+    llm_subject,
+    stt_subject,
+    tts_subject,
+    vad_subject,
 )
 from tests.adapters.conftest import Speech
 from tests.adapters.embedded.onnx_files import loudness_of_last_second
@@ -44,26 +44,26 @@ from tests.adapters.embedded.onnx_files import loudness_of_last_second
 async def test_simulated_speech_to_text_conforms(
     check: Check[SttUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(hearing(SimulatedSpeechToText()))
+    await check(stt_subject(SimulatedSpeechToText()))
 
 
 @pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
 async def test_the_simulated_language_model_conforms(
     check: Check[LlmUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(thinking(SimulatedLanguageModel()))
+    await check(llm_subject(SimulatedLanguageModel()))
 
 
 @pytest.mark.parametrize("check", conformance.TEXT_TO_SPEECH)
 async def test_the_simulated_voice_conforms(check: Check[TtsUnderTest], autojump_clock: MockClock) -> None:
-    await check(speaking(SimulatedTextToSpeech(QUICK_VOICE)))
+    await check(tts_subject(SimulatedTextToSpeech(QUICK_VOICE)))
 
 
 @pytest.mark.parametrize("check", conformance.VOICE_ACTIVITY)
 async def test_simulated_voice_activity_conforms(
     check: Check[VadUnderTest], autojump_clock: MockClock
 ) -> None:
-    await check(noticing(SimulatedVoiceActivity()))
+    await check(vad_subject(SimulatedVoiceActivity()))
 
 
 QUESTION = "What time do you open on Saturday morning?"
@@ -105,7 +105,7 @@ async def test_the_simulated_turn_model_conforms(
 
 @pytest.mark.parametrize("check", conformance.TURN_MODEL)
 async def test_the_turn_models_adapter_conforms(check: Check[TurnModelUnderTest], tmp_path: Path) -> None:
-    """With a small network in the place of Smart-Turn."""
+    """With a small network instead of Smart-Turn."""
     network = tmp_path / "turn.onnx"
     network.write_bytes(loudness_of_last_second())
     await check(TurnModelUnderTest(SmartTurn(network)))

@@ -1,4 +1,4 @@
-"""Deepgram's v2 interface: Flux decides about turns, and its turns fit into ours."""
+"""Speech to text by Deepgram's v2 interface: Flux decides about turns, and its turns become parts of ours."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from tests.adapters.simulated_vendors import ADDRESS, KEY, Switchboard
-from tests.adapters.vendors.listening import Heard, be_silent, speak
-from tests.adapters.vendors.test_junk import turn_info, vendor
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
+from tests.adapters.vendors.test_invalid_messages import turn_info, vendor
 
 
 def decisions(heard: Heard) -> list[object]:
@@ -60,7 +60,7 @@ async def test_a_turn_that_flux_ended_is_final_at_once(
     assert vendors.requests[0].of_type("ForceEndTurn") == []
 
 
-async def test_the_callers_hand_ends_a_turn_that_goes_on(
+async def test_finalizing_ends_a_turn_that_goes_on(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -75,7 +75,7 @@ async def test_the_callers_hand_ends_a_turn_that_goes_on(
     assert [one for one in decisions(heard) if isinstance(one, EndOfTurn)] == []
 
 
-async def test_one_of_our_turns_takes_in_several_of_flux(
+async def test_one_of_our_turns_contains_several_flux_turns(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -87,7 +87,7 @@ async def test_one_of_our_turns_takes_in_several_of_flux(
         assert (await heard.final(1)).text == f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"
 
 
-async def test_a_turn_without_a_word_is_final_and_empty(
+async def test_a_turn_without_words_has_an_empty_final_transcript(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -100,13 +100,13 @@ async def test_a_turn_without_a_word_is_final_and_empty(
         assert [final.text for final in heard.finals(9)] == [""]
 
 
-async def test_an_end_forced_before_flux_noticed_the_turn_is_forced_again(
+async def test_an_end_forced_before_flux_detected_the_turn_is_forced_again(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
-    """Flux ignores `ForceEndTurn` when it knows of no turn."""
+    """Flux ignores `ForceEndTurn` if it has not detected a turn."""
     async with flux.open(heard, "en-US") as transcriber:
         transcriber.begin_turn(1)
-        await speak(transcriber, 0.05)  # too short for Flux to notice yet
+        await speak(transcriber, 0.05)  # too short for Flux to detect yet
         transcriber.finalize(1)
         await trio.sleep(0.1)
         assert heard.finals(1) == []
@@ -115,7 +115,7 @@ async def test_an_end_forced_before_flux_noticed_the_turn_is_forced_again(
     assert len(vendors.requests[0].of_type("ForceEndTurn")) >= 2
 
 
-async def test_a_dropped_turn_leaves_what_goes_on_to_the_next(
+async def test_speech_that_goes_on_from_a_dropped_turn_belongs_to_the_next(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -128,7 +128,7 @@ async def test_a_dropped_turn_leaves_what_goes_on_to_the_next(
     assert heard.finals(1) == []
 
 
-async def test_a_turn_that_follows_a_decision_has_all_that_was_said_since(
+async def test_a_turn_after_a_decision_has_all_words_since_the_decision(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -136,7 +136,7 @@ async def test_a_turn_that_follows_a_decision_has_all_that_was_said_since(
         await speak(transcriber, 1)
         await be_silent(transcriber, 0.5)
         await speak(transcriber, 0.7)
-        transcriber.begin_turn(2)  # the conversation was slow
+        transcriber.begin_turn(2)  # the conversation was late
         await speak(transcriber, 0.3)
         await be_silent(transcriber, 0.6)
     ends = [one for one in decisions(heard) if isinstance(one, EndOfTurn)]
@@ -145,10 +145,10 @@ async def test_a_turn_that_follows_a_decision_has_all_that_was_said_since(
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DUPLICATE, FaultKind.REORDER])
-async def test_a_turn_that_follows_a_decision_has_none_of_its_words(
+async def test_a_turn_after_a_decision_has_none_of_the_words_before_it(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard, kind: FaultKind
 ) -> None:
-    """However short the turn was, and though its messages come twice or late."""
+    """Even if the turn is short, and its messages come twice or late."""
     vendors.fail(Fault(kind, "deepgram", count=0))
     async with flux.open(heard, "en-US") as transcriber:
         transcriber.begin_turn(1)
@@ -164,7 +164,7 @@ async def test_a_turn_that_follows_a_decision_has_none_of_its_words(
     assert CALLER_SAYS[0] not in " ".join(heard.interims(2))
 
 
-async def test_a_decision_that_nobody_acts_upon_costs_no_words(
+async def test_no_words_are_lost_if_a_decision_is_ignored(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
@@ -195,7 +195,7 @@ async def test_noise_that_flux_takes_for_silence_is_an_empty_turn(
         assert (await heard.final(1)).text == ""
 
 
-async def test_an_end_that_was_forced_for_an_earlier_turn_is_no_decision_about_this_one(
+async def test_an_end_that_was_forced_for_an_earlier_turn_is_not_a_decision_about_this_one(
     switchboard: Switchboard, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
     forced = turn_info("EndOfTurn", trigger="manual")
@@ -211,7 +211,7 @@ async def test_an_end_that_was_forced_for_an_earlier_turn_is_no_decision_about_t
 async def test_silence_is_sent_when_no_audio_comes(
     vendors: Simulators, autojump_clock: MockClock, flux: DeepgramFlux, heard: Heard
 ) -> None:
-    """v2 has no `KeepAlive`, and closes connections that bring nothing."""
+    """v2 has no `KeepAlive`, and closes connections without audio."""
     async with flux.open(heard, "en-US"):
         await trio.sleep(31)
     (exchange,) = vendors.requests
@@ -228,7 +228,7 @@ async def test_another_language_goes_to_the_multilingual_model(
     assert (query["model"], query["language_hint"]) == (["flux-general-multi"], ["de"])
 
 
-async def test_without_eagerness_only_the_end_is_reported(
+async def test_without_an_eager_threshold_only_the_end_is_reported(
     vendors: Simulators, autojump_clock: MockClock, heard: Heard
 ) -> None:
     calm = DeepgramFlux(

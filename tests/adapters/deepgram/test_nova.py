@@ -1,4 +1,4 @@
-"""Deepgram's v1 interface: turns, late words, and the link that stays open."""
+"""Speech to text by Deepgram's v1 interface (Nova): turns, late words, and the link that stays open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adapters.simulators import Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import fails_with
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 
 
 async def test_a_finalized_turn_gets_all_its_words(
@@ -65,10 +65,10 @@ async def test_defect_20_a_reopened_link_reports_every_word_once(
             assert (await heard.final(turn)).text == CALLER_SAYS[0]
 
 
-async def test_a_turn_whose_end_was_heard_before_is_final_at_once(
+async def test_a_turn_whose_end_deepgram_detected_before_is_final_at_once(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
-    """Deepgram may leave a `Finalize` without answer when it has nothing more to say."""
+    """Deepgram may not answer `Finalize` if it has sent all words."""
     async with nova.open(heard, "en-US") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
@@ -154,7 +154,7 @@ async def test_a_turn_that_never_began_is_empty_and_reported_once(
     assert [final.text for final in heard.finals(7)] == [""]
 
 
-async def test_a_silent_caller_costs_keep_alives_and_not_the_link(
+async def test_keep_alives_keep_the_link_of_a_silent_caller_open(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
     async with nova.open(heard, "en-US") as transcriber:
@@ -190,13 +190,13 @@ async def test_an_error_message_ends_the_link(
         await send_nonsense()
 
 
-async def test_an_error_of_the_conversation_comes_out_as_it_is(
+async def test_an_error_in_the_block_is_raised_as_it_is(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
     with pytest.raises(LookupError):
         async with nova.open(heard, "en-US"):
             raise LookupError
-    with pytest.raises(TimeoutError):  # not taken for one of Deepgram's
+    with pytest.raises(TimeoutError):  # not a `ProviderError`
         async with nova.open(heard, "en-US"):
             raise TimeoutError
 
@@ -212,6 +212,6 @@ async def test_a_wrong_key_is_refused(vendors: Simulators, autojump_clock: MockC
     assert "someone" not in str(caught.value)
 
 
-def test_an_impossible_address_is_named() -> None:
+def test_an_address_without_a_scheme_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"api\.deepgram\.com"):
         DeepgramNova("key", base_url="api.deepgram.com")

@@ -1,4 +1,4 @@
-"""Small ONNX files with the inputs and outputs of Smart-Turn v3, written byte by byte.
+"""Writes small ONNX files with the inputs and outputs of Smart-Turn v3, byte by byte.
 
 `onnx.proto3` of the ONNX project names the fields whose numbers are used here.
 """

@@ -1,4 +1,4 @@
-"""Text to speech: sentence by sentence, in pieces that can be cancelled."""
+"""Embedded text to speech by hibari: sentence by sentence, in pieces that can be cancelled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from adapters.embedded.hibari import SAMPLE_RATE, HibariTextToSpeech
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import ModelsError
-from adapters.embedded.timing import Timing
 from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 
 
@@ -86,7 +86,7 @@ async def test_a_very_long_sentence_without_any_mark_is_spoken_in_bounded_steps(
     assert {timing.stage for timing in timings} == {"text_to_speech"}
 
 
-async def test_a_word_longer_than_any_is_spoken(hibari: HibariTextToSpeech) -> None:
+async def test_a_word_of_any_length_is_spoken(hibari: HibariTextToSpeech) -> None:
     assert seconds(await speak(hibari, "a" * 1000)) > 1
 
 
@@ -100,7 +100,7 @@ async def test_leaving_in_the_middle_stops_the_voice() -> None:
     assert len(timings) == 1
 
 
-async def test_what_was_spoken_is_heard_before_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_audio_before_a_failure_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     model, pieces = HibariTextToSpeech(seed=1), list[SpokenAudio | SegmentEnd]()
     speaks = model._model
 
@@ -153,7 +153,7 @@ def test_a_voice_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         HibariTextToSpeech(tmp_path / "other.onnx")
 
 
-def test_a_file_that_is_no_voice_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_voice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(b"no model at all")
     with pytest.raises(ModelsError, match=r"other\.onnx cannot be used"):
         HibariTextToSpeech(tmp_path / "other.onnx")

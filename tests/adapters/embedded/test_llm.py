@@ -55,7 +55,7 @@ async def test_it_answers_two_at_a_time(model: OpenAILanguageModel) -> None:
 
 
 async def test_it_reads_results_of_calls_and_calls_nothing_itself(model: OpenAILanguageModel) -> None:
-    """Its chat template has no place for tools: it is not told of them."""
+    """Its chat template has no place for tools, so it never sees them."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     tools = [ToolSpec("weather", "The weather in a city.", schema)]
     question = Message(Speaker.USER, "What is the weather in Paris?")
@@ -89,13 +89,13 @@ async def test_a_conversation_longer_than_the_context_is_answered(model: OpenAIL
     assert await answer(model, [*turns, *QUESTION])
 
 
-async def test_what_cannot_fit_the_context_is_refused_for_good(model: OpenAILanguageModel) -> None:
+async def test_a_prompt_longer_than_the_context_is_a_fatal_error(model: OpenAILanguageModel) -> None:
     with pytest.raises(ProviderError) as raised:
         await answer(model, [Message(Speaker.USER, "word " * 5000)])
     assert raised.value.failure.error_class is ErrorClass.FATAL
 
 
-async def test_nobody_else_on_the_machine_can_use_it(models_dir: Path) -> None:
+async def test_no_other_program_on_the_computer_can_use_it(models_dir: Path) -> None:
     async with serve_model(models_dir / LANGUAGE_MODEL.path) as endpoint, http_client() as http:
         assert endpoint.base_url.startswith("http://127.0.0.1:")
         assert endpoint.token not in repr(endpoint)
@@ -137,7 +137,7 @@ async def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.gguf"
     path.write_bytes(b"no model at all")
     with pytest.raises(ModelsError, match=r"other\.gguf cannot be loaded"):

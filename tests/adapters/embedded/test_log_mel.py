@@ -1,4 +1,4 @@
-"""Whisper's features, against their definition written out slowly."""
+"""Log-mel features, compared with a slow implementation of their definition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adapters.embedded.log_mel import BANDS, Floats, log_mel
 
 
 def slow_log_mel(waveform: Floats) -> list[list[float]]:
-    """By the definition: a Fourier sum for each frequency of each frame, and triangles around each band."""
+    """The definition: a Fourier sum for each frequency of each frame, and triangles around each band."""
     powers = _powers(waveform)
     loudness = [[_loudness(power, band) for power in powers] for band in range(BANDS)]
     loudest = max(map(max, loudness))
@@ -45,7 +45,7 @@ def _loudness(power: list[float], band: int) -> float:
 
 
 def _edge(number: int) -> float:
-    """In Hz. From 0 to 8000 Hz there are 15 mel of 66.7 Hz each, then 27 for each factor of 6.4."""
+    """In Hz: up to 1000 Hz 15 mel of 66.7 Hz each, above it 27 mel for each factor of 6.4."""
     mel = number * (15 + 27 * math.log(8) / math.log(6.4)) / (BANDS + 1)
     return mel * 200 / 3 if mel <= 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
@@ -76,7 +76,7 @@ def test_features_are_those_of_the_definition(waveform: Floats) -> None:
     assert np.allclose(features, slow_log_mel(waveform), atol=1e-4)
 
 
-def test_silence_is_the_least_that_there_is() -> None:
+def test_silence_has_the_lowest_features() -> None:
     assert np.allclose(log_mel(np.zeros(1600, np.float32)), (math.log10(1e-10) + 4) / 4)
 
 

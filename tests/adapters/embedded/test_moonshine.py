@@ -1,4 +1,5 @@
-"""Speech to text on synthesized speech: words, interim transcripts, long turns, and turns that race."""
+"""Embedded speech to text by Moonshine, on synthesized speech: words, interim transcripts, long and racing
+turns."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import pytest
 import trio
 from attrs import define, field
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY, ModelsError
 from adapters.embedded.moonshine import MoonshineSpeechToText
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
 from machines.facts import ErrorClass, Fact, TranscriptFinal, TranscriptInterim, TranscriptionFailed
 from tests.adapters.conftest import Speech
@@ -36,7 +37,7 @@ def silence(ms: int) -> Samples:
 
 @define
 class Call:
-    """A conversation that takes down what it is told."""
+    """A conversation that records the facts that it gets."""
 
     transcriber: Transcriber
     facts: list[Fact] = field(factory=list)
@@ -48,11 +49,11 @@ class Call:
         self._told = trio.Event()
 
     async def told(self) -> None:
-        """Waits for the next fact."""
+        """Wait for the next fact."""
         await self._told.wait()
 
     async def hear(self, samples: Samples, *, probability: float | None = None) -> None:
-        """Sends samples; by default their loudness tells whether they are voice."""
+        """Send samples; by default their loudness decides whether they are voice."""
         for start in range(0, len(samples) - WINDOW + 1, WINDOW):
             window = samples[start : start + WINDOW]
             loud = float(np.abs(window.astype(np.int32)).max() > 500)
@@ -75,7 +76,7 @@ class Call:
         return [fact.text for fact in self.facts if isinstance(fact, TranscriptInterim) and fact.turn == turn]
 
     def answers(self) -> list[int]:
-        """The turns that were answered, in order."""
+        """The turns with final transcripts, in order."""
         ends = (TranscriptFinal, TranscriptionFailed)
         return [fact.turn for fact in self.facts if isinstance(fact, ends)]
 
@@ -89,9 +90,7 @@ async def calling(model: MoonshineSpeechToText) -> AsyncIterator[Call]:
 
 
 @pytest.mark.parametrize("said", ["Hello, can you hear me?", QUESTION, ORDER, "Yes.", "No."])
-async def test_what_is_said_is_understood(
-    moonshine: MoonshineSpeechToText, speech: Speech, said: str
-) -> None:
+async def test_speech_is_transcribed(moonshine: MoonshineSpeechToText, speech: Speech, said: str) -> None:
     async with calling(moonshine) as call:
         call.transcriber.begin_turn(1)
         await call.hear(speech(said))
@@ -134,7 +133,7 @@ async def test_after_a_pause_the_final_transcript_is_there_at_once(
         assert call.answers() == [1], "no decode was left to do"
 
 
-async def test_a_turn_of_a_minute_is_understood_with_bounded_decodes(
+async def test_a_turn_of_a_minute_is_transcribed_with_bounded_decodes(
     models_dir: Path, speech: Speech
 ) -> None:
     timings: list[Timing] = []
@@ -155,10 +154,10 @@ async def test_a_turn_of_a_minute_is_understood_with_bounded_decodes(
     assert max(timing.audio_ms for timing in timings) <= 10_100
 
 
-async def test_a_minute_without_a_pause_is_understood_too(
+async def test_a_minute_without_a_pause_is_transcribed_too(
     moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
-    """A voice detector that sees voice everywhere leaves no pause to cut at."""
+    """Voice activity that finds voice everywhere leaves no pause to cut at."""
     async with calling(moonshine) as call:
         call.transcriber.begin_turn(1)
         for _ in range(13):
@@ -189,7 +188,7 @@ async def test_a_cough_has_an_empty_final_transcript(moonshine: MoonshineSpeechT
         assert await call.final(1) == TranscriptFinal(1, "", 0.0, 128.0)
 
 
-async def test_another_link_needs_to_hear_only_what_is_not_settled(
+async def test_another_link_needs_only_the_audio_that_is_not_settled(
     moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
     audio = np.concatenate([silence(3008), speech(ORDER), silence(640), speech(ORDER), silence(1024)])
@@ -250,7 +249,7 @@ async def test_audio_after_finalize_belongs_to_the_next_turn(
         assert words((await call.final(2)).text) == words("Hello, can you hear me?")
 
 
-async def test_turns_in_quick_succession_are_answered_in_order_and_once(
+async def test_turns_in_quick_succession_get_their_transcripts_in_order_and_once(
     moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
     async with calling(moonshine) as call:
@@ -284,7 +283,7 @@ async def test_finalizing_within_an_interim_decode_gives_the_whole_turn(
     assert call.answers() == [1, 2]
 
 
-async def test_a_turn_that_is_begun_anew_drops_what_was_heard(
+async def test_beginning_a_turn_drops_the_words_of_an_unfinalized_one(
     moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
     async with calling(moonshine) as call:
@@ -299,7 +298,7 @@ async def test_a_turn_that_is_begun_anew_drops_what_was_heard(
         assert all(getattr(fact, "turn", None) == 2 for fact in call.facts[told:])
 
 
-async def test_finalizing_twice_or_a_turn_that_never_began_is_answered_once(
+async def test_finalizing_twice_or_a_turn_that_never_began_gives_one_transcript(
     moonshine: MoonshineSpeechToText, speech: Speech
 ) -> None:
     async with calling(moonshine) as call:
@@ -350,7 +349,7 @@ async def test_hanging_up_within_a_decode_leaves_no_task_and_no_busy_worker(
         assert call.answers() == []
 
 
-async def test_an_error_within_a_call_comes_out_as_it_is(moonshine: MoonshineSpeechToText) -> None:
+async def test_an_error_in_the_block_is_raised_as_it_is(moonshine: MoonshineSpeechToText) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with calling(moonshine):
             raise KeyError("mine")
@@ -359,7 +358,7 @@ async def test_an_error_within_a_call_comes_out_as_it_is(moonshine: MoonshineSpe
 async def test_a_model_that_fails_is_reported_for_the_turn_and_the_next_turn_is_tried(
     models_dir: Path, tmp_path: Path, speech: Speech
 ) -> None:
-    """An encoder in the decoder's place loads, and fails when it is run."""
+    """An encoder in place of the decoder can be loaded, but fails when it is run."""
     source = models_dir / SPEECH_TO_TEXT_DIRECTORY
     (tmp_path / "tokenizer.bin").symlink_to(source / "tokenizer.bin")
     (tmp_path / "encoder_model.ort").symlink_to(source / "encoder_model.ort")

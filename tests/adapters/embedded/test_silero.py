@@ -1,4 +1,4 @@
-"""Voice activity on real speech, on noise and on silence."""
+"""Voice activity by Silero, on real speech, noise and silence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import SPEECH_TO_TEXT_MODEL, ModelsError
 from adapters.embedded.silero import SileroVoiceActivity
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, Samples
 from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact, SpeechStarted, SpeechStopped
@@ -18,7 +18,7 @@ from tests.adapters.conftest import Speech
 pytestmark = pytest.mark.models
 
 PACKET = 320
-"""20 ms, as audio comes from a caller."""
+"""20 ms, the blocks in which a caller's audio comes."""
 
 
 def silence(ms: int) -> Samples:
@@ -31,7 +31,7 @@ def noise(ms: int, loudness: float) -> Samples:
 
 
 async def gate(model: SileroVoiceActivity, samples: Samples) -> list[tuple[float, Fact]]:
-    """The facts about the samples, each with the ms of audio after which it was told."""
+    """The facts about the samples, each with the ms of audio after which it was emitted."""
     detector, gate, heard_ms = model.open(), VadHysteresis(), 0.0
     facts: list[tuple[float, Fact]] = []
     for start in range(0, len(samples), PACKET):
@@ -67,7 +67,7 @@ async def test_speech_is_found_in_noise(silero: SileroVoiceActivity, speech: Spe
 
 
 @pytest.mark.parametrize("loudness", [0, 30, 3000])
-async def test_noise_and_silence_are_no_speech(silero: SileroVoiceActivity, loudness: float) -> None:
+async def test_noise_and_silence_are_not_speech(silero: SileroVoiceActivity, loudness: float) -> None:
     assert await gate(silero, noise(3000, loudness)) == []
 
 
@@ -116,7 +116,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
         SileroVoiceActivity(tmp_path / "silero_vad_v6.onnx")
 
 
-def test_a_file_that_is_no_such_model_is_refused(models_dir: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_such_a_model_is_refused(models_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelsError, match="no Silero v6"):
         SileroVoiceActivity(models_dir / SPEECH_TO_TEXT_MODEL[0].path)
     (tmp_path / "other.onnx").write_bytes(b"no model at all")

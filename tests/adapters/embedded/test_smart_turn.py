@@ -1,4 +1,4 @@
-"""The turn model, with a small network in the place of Smart-Turn: it judges the last second's loudness."""
+"""The Smart-Turn adapter, with a small network that scores the loudness of the last second."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trio
 
+from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import VOICE_ACTIVITY_MODEL, ModelsError
 from adapters.embedded.smart_turn import SmartTurn
-from adapters.embedded.timing import Timing
 from adapters.interfaces import LISTENING_RATE, Samples
 from tests.adapters.embedded.onnx_files import loudness_of_last_second
 
@@ -45,12 +45,12 @@ def quiet(seconds: float) -> Samples:
 # --- what it hears ----------------------------------------------------------------------------------------
 
 
-async def test_a_short_turn_stands_at_the_end_of_what_the_model_hears(model: SmartTurn) -> None:
+async def test_a_short_turn_is_at_the_end_of_the_models_input(model: SmartTurn) -> None:
     assert await model.completeness(loud(1)) > 0.6
     assert await model.completeness(np.concatenate([loud(1), quiet(1)])) < 0.5
 
 
-async def test_of_a_long_turn_the_last_eight_seconds_are_heard(model: SmartTurn) -> None:
+async def test_of_a_long_turn_the_last_eight_seconds_count(model: SmartTurn) -> None:
     turn = np.concatenate([loud(3), quiet(7), loud(1)])
     assert await model.completeness(turn) > 0.6
     assert await model.completeness(turn) == await model.completeness(turn[-8 * LISTENING_RATE :])
@@ -63,12 +63,12 @@ async def test_how_loud_the_caller_is_on_the_whole_makes_no_difference(model: Sm
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 128_000])
-async def test_silence_is_no_error(model: SmartTurn, samples: int) -> None:
+async def test_silence_is_not_an_error(model: SmartTurn, samples: int) -> None:
     assert 0 <= await model.completeness(np.zeros(samples, np.int16)) <= 1
 
 
-async def test_a_number_that_is_no_probability_is_a_failure(model_file: ModelFile) -> None:
-    # Silence is 0.1 for this one, which looks well.
+async def test_a_number_that_is_not_a_probability_is_a_failure(model_file: ModelFile) -> None:
+    # For silence this one gives 0.1, which is a valid probability.
     model = SmartTurn(model_file(loudness_of_last_second(sigmoid=False, bias=1.6)))
     with pytest.raises(ValueError, match="is no probability"):
         await model.completeness(loud(2))
@@ -89,7 +89,7 @@ async def test_times_are_reported(model_file: ModelFile) -> None:
     assert all(timing.ms > 0 for timing in timings)
 
 
-async def test_a_scoring_that_nobody_needs_any_more_is_given_up(model: SmartTurn) -> None:
+async def test_a_score_that_nobody_needs_any_more_is_cancelled(model: SmartTurn) -> None:
     with trio.CancelScope() as scope:
         scope.cancel()
         await model.completeness(loud(1))
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     assert complaint(tmp_path) == "there is no such file"
 
 
-def test_a_file_that_is_no_model_is_refused(model_file: ModelFile) -> None:
+def test_a_file_that_is_not_a_model_is_refused(model_file: ModelFile) -> None:
     assert complaint(model_file(b"no model at all")).startswith("it is no ONNX model (")
 
 

@@ -1,4 +1,4 @@
-"""What the embedded language model is sent."""
+"""The prompt of the embedded language model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server with OpenAI's interface, as far as tests need it: on a loopback port, answering as it is told."""
+"""A small server with OpenAI's interface on a loopback port, whose answers tests decide byte by byte."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DONE = "data: [DONE]\n\n"
 
 @define
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, with methods to answer it."""
 
     path: str
     headers: dict[str, str]

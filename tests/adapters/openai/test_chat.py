@@ -1,4 +1,4 @@
-"""The OpenAI adapter against a server on loopback: what it sends, what it reads, what it calls an error."""
+"""The OpenAI adapter against a server on loopback: requests, streams, and the classes of errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_extra_fields_go_into_the_request(http: httpx2.AsyncClient) -> Non
     assert server.exchanges[0].body["repeat_penalty"] == 1.1
 
 
-async def test_only_what_was_heard_of_an_answer_is_told_to_the_model(http: httpx2.AsyncClient) -> None:
+async def test_the_model_is_sent_only_the_heard_part_of_an_answer(http: httpx2.AsyncClient) -> None:
     said = Message(Speaker.ASSISTANT, "I was", interrupted=True, heard_ms=300, unheard=" about to say more")
     async with (
         chat_server(replying(DONE)) as server,
@@ -298,7 +298,7 @@ async def test_an_error_inside_a_stream_ends_it(
 @pytest.mark.parametrize(
     "junk", ['{"type": "FromTheFuture", "content": "nobody knows me"}', "{}", "[1, 2]", "null", '"text"']
 )
-async def test_a_message_that_is_none_of_an_answer_is_ignored_and_counted(
+async def test_a_message_that_does_not_belong_to_an_answer_is_ignored_and_counted(
     http: httpx2.AsyncClient, junk: str
 ) -> None:
     unknown = f"data: {junk}\n\n"
@@ -309,7 +309,7 @@ async def test_a_message_that_is_none_of_an_answer_is_ignored_and_counted(
     assert model.ignored_messages == 3
 
 
-async def test_an_answer_of_unknown_messages_alone_broke_off(http: httpx2.AsyncClient) -> None:
+async def test_an_answer_with_only_unknown_messages_counts_as_broken_off(http: httpx2.AsyncClient) -> None:
     error = await failure_of(http, replying('data: {"type": "FromTheFuture"}\n\n'))
     assert error.failure.error_class is ErrorClass.CONNECTION
 
@@ -325,13 +325,15 @@ async def test_a_server_that_dies_within_an_answer_is_a_lost_connection(http: ht
     assert error.failure.error_class is ErrorClass.CONNECTION
 
 
-async def test_an_answer_that_ends_without_saying_so_broke_off(http: httpx2.AsyncClient) -> None:
+async def test_an_answer_that_ends_without_a_finish_reason_counts_as_broken_off(
+    http: httpx2.AsyncClient,
+) -> None:
     error = await failure_of(http, replying(chunk("half an ")))
     assert error.failure.error_class is ErrorClass.CONNECTION
     assert "broke off" in error.failure.message
 
 
-async def test_nobody_listening_is_a_connection_error(http: httpx2.AsyncClient) -> None:
+async def test_an_address_where_nothing_listens_is_a_connection_error(http: httpx2.AsyncClient) -> None:
     async with chat_server(replying()) as server:
         pass
     with pytest.raises(ProviderError) as raised:
@@ -370,7 +372,7 @@ async def test_a_server_without_a_list_of_models_is_asked_for_a_token(http: http
     assert server.exchanges[1].body["max_tokens"] == 1
 
 
-async def test_a_refused_key_is_noticed_by_the_check(http: httpx2.AsyncClient) -> None:
+async def test_the_check_fails_for_a_refused_key(http: httpx2.AsyncClient) -> None:
     refusal = replying('{"error": {"message": "no"}}', status=401, headers=JSON)
     async with chat_server(refusal) as server:
         with pytest.raises(ProviderError) as raised:
@@ -378,7 +380,7 @@ async def test_a_refused_key_is_noticed_by_the_check(http: httpx2.AsyncClient) -
     assert raised.value.failure.error_class is ErrorClass.AUTH
 
 
-async def test_nobody_listening_is_noticed_by_the_check(http: httpx2.AsyncClient) -> None:
+async def test_the_check_fails_if_nothing_listens(http: httpx2.AsyncClient) -> None:
     async with chat_server(replying()) as server:
         pass
     with pytest.raises(ProviderError) as raised:
@@ -386,7 +388,7 @@ async def test_nobody_listening_is_noticed_by_the_check(http: httpx2.AsyncClient
     assert raised.value.failure.error_class is ErrorClass.CONNECTION
 
 
-async def test_a_key_is_in_no_exception_that_comes_out(http: httpx2.AsyncClient) -> None:
+async def test_no_exception_holds_the_key(http: httpx2.AsyncClient) -> None:
     error = await failure_of(http, replying("{}", status=401, headers=JSON))
     assert error.__cause__ is None
     assert error.__suppress_context__

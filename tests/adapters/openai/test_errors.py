@@ -1,4 +1,4 @@
-"""Messages that tell no secrets."""
+"""Error messages of the OpenAI adapter hold no keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from adapters.openai.errors import error_body
 
 
 @pytest.mark.parametrize("said", ["bad key my-secret", "Bearer my-secret", "sk-proj-abcdefghij was refused"])
-def test_keys_are_taken_out_of_what_servers_say(said: str) -> None:
+def test_keys_are_removed_from_the_messages_of_servers(said: str) -> None:
     message = error_body("llm", {"message": said}, "my-secret").failure.message
     assert "my-secret" not in message
     assert "abcdefghij" not in message

@@ -1,4 +1,4 @@
-"""The simulated OpenAI takes tools, calls and results as OpenAI does, and refuses what OpenAI refuses."""
+"""The simulated OpenAI accepts tools, calls and results as OpenAI does, and refuses what OpenAI refuses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_the_simulated_openai_refuses_calls_without_results_and_results_wi
         {"parallel_tool_calls": True},
     ],
 )
-async def test_the_simulated_openai_refuses_tools_that_are_none(fields: dict[str, Any]) -> None:
+async def test_the_simulated_openai_refuses_malformed_tools(fields: dict[str, Any]) -> None:
     assert (await refusal({"messages": [USER], **fields}))["type"] == "invalid_request_error"
 
 

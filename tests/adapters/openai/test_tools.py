@@ -1,4 +1,4 @@
-"""Calls of tools through the OpenAI adapter: read from streams of all kinds, and told to the model."""
+"""Tool calls in the OpenAI adapter: read from streams of all kinds of servers, and sent back to the model."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def simulated(
     tools: Sequence[ToolSpec] = (WEATHER, TRAINS),
     max_tokens: int | None = None,
 ) -> list[str | ToolCall | ProviderError]:
-    """What the simulated OpenAI answers; the last may be how that failed."""
+    """The answer of the simulated OpenAI; its last element may be an error."""
     messages = [Message(Speaker.USER, question)] if isinstance(question, str) else question
     pieces: list[str | ToolCall] = []
     failed: list[ProviderError] = []
@@ -140,13 +140,13 @@ async def test_a_model_that_is_offered_no_tools_answers_in_words() -> None:
     assert calls_of(pieces) == []
 
 
-async def test_arguments_that_are_no_json_come_as_the_model_wrote_them() -> None:
+async def test_arguments_that_are_not_json_are_kept_as_the_model_wrote_them() -> None:
     assert calls_of(await simulated("Try a broken one.")) == [("weather", '{"city": "Par')]
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.CLOSE])
 @pytest.mark.parametrize("after", [5, 7, 9])
-async def test_an_answer_that_dies_within_a_call_brings_none(kind: FaultKind, after: int) -> None:
+async def test_an_answer_that_breaks_off_within_a_call_has_no_calls(kind: FaultKind, after: int) -> None:
     *got, error = await simulated("How is the weather?", Fault(kind, "openai", after=after))
     assert isinstance(error, ProviderError)
     assert error.failure.error_class is ErrorClass.CONNECTION
@@ -154,7 +154,7 @@ async def test_an_answer_that_dies_within_a_call_brings_none(kind: FaultKind, af
     assert calls_of(got) == []
 
 
-async def test_a_call_that_was_cut_off_at_the_longest_answer_is_an_error() -> None:
+async def test_a_call_that_was_cut_off_by_the_token_limit_is_an_error() -> None:
     *got, error = await simulated("How is the weather?", max_tokens=7)
     assert isinstance(error, ProviderError)
     assert error.failure.error_class is ErrorClass.TRANSIENT
@@ -178,7 +178,7 @@ def record(number: int, result: str | None = None, *, failed: bool = False) -> C
         (None, False, "I do not know yet."),
     ],
 )
-async def test_the_model_is_told_what_became_of_its_call(result: str | None, failed: bool, said: str) -> None:
+async def test_the_model_is_sent_the_result_of_its_call(result: str | None, failed: bool, said: str) -> None:
     pieces = await simulated([QUESTION, asking(record(1, result, failed=failed), text="Let me look.")])
     assert text_of(pieces) == said
 
@@ -191,7 +191,7 @@ async def test_a_model_may_call_again_when_it_sees_a_result() -> None:
     assert text_of(await simulated([QUESTION, first, second])) == "It rains, but the train is on time."
 
 
-async def test_an_answer_to_a_result_that_broke_off_is_gone_on_with() -> None:
+async def test_an_answer_to_a_result_that_broke_off_is_continued() -> None:
     first = asking(record(1, "It is sunny in Paris."), text="Let me look.")
     begun = Message(Speaker.ASSISTANT, "It is sunny")
     assert text_of(await simulated([QUESTION, first, begun])).strip() == "in Paris."
@@ -221,7 +221,7 @@ def delta(*calls: Mapping[str, Any], finish: str | None = None, content: str | N
 def part(
     index: int | None = None, id_: str | None = None, name: str | None = None, arguments: Any = None
 ) -> dict[str, Any]:
-    """A fragment of a call, without what is None."""
+    """A fragment of a call, without fields that are None."""
     function = {"name": name, "arguments": arguments}
     fields = {
         "index": index,
@@ -253,7 +253,7 @@ NAMELESS = [ToolCall("call_0", "weather", PARIS), ToolCall("call_1", "weather", 
             ],
             TWO,
         ),
-        # Without numbers; all with the number 0; without ids; with neither.
+        # Without numbers; all with the number 0; without ids; without both.
         ([delta(part(None, "a", "weather", PARIS), part(None, "b", "weather", OSLO)), END], TWO),
         (
             [
@@ -356,7 +356,7 @@ cuts = st.sets(st.integers(1, 20)).map(sorted)
 
 
 @given(cuts, cuts, cuts, st.booleans())
-def test_a_call_is_the_same_wherever_it_is_cut(
+def test_a_call_is_the_same_however_it_is_fragmented(
     names: list[int], arguments: list[int], others: list[int], numbered: bool
 ) -> None:
     calls = StreamedCalls("test")
@@ -429,7 +429,7 @@ def test_calls_are_followed_by_their_results_in_the_types_of_the_sdk() -> None:
         ("[1]", json.dumps({"malformed": "[1]"})),
     ],
 )
-def test_servers_that_take_arguments_apart_always_get_an_object(written: str, sent: str) -> None:
+def test_arguments_are_always_sent_as_a_json_object(written: str, sent: str) -> None:
     (asked, _) = message_params(
         [asking(CallRecord(1, ToolCall("a", "weather", written), "Bad.", failed=True))]
     )

@@ -1,4 +1,4 @@
-"""The Twilio account: what is asked of REST, through Twilio's SDK, and what becomes of its refusals."""
+"""The Twilio account: requests to the REST interface through Twilio's SDK, and its refusals."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_call_that_is_over_cannot_be_redirected(autojump_clock: MockCloc
         (504, ErrorClass.TIMEOUT),
     ],
 )
-async def test_refusals_are_told_apart_and_never_asked_again(
+async def test_refusals_are_classified_and_not_retried(
     status: int, error_class: ErrorClass, autojump_clock: MockClock
 ) -> None:
     fault = Fault(FaultKind.STATUS, "twilio", status=status, reason=f"not\nwith {TOKEN}")
@@ -132,7 +132,7 @@ async def test_a_wrong_token_is_refused(autojump_clock: MockClock) -> None:
         (Fault(FaultKind.SLOW_ACCEPT, "twilio", seconds=TIMEOUT_S * 2), ErrorClass.TIMEOUT),
     ],
 )
-async def test_a_twilio_that_cannot_be_asked_is_told_as_what_it_is(
+async def test_a_twilio_that_cannot_be_reached_is_a_classified_error(
     fault: Fault, error_class: ErrorClass, autojump_clock: MockClock
 ) -> None:
     async with twilio(fault) as line:

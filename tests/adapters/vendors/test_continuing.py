@@ -1,4 +1,4 @@
-"""An answer that broke off is gone on with: the model is told what it has said, and says the rest."""
+"""An answer that broke off is continued: the model is sent the beginning, and generates the rest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def collect(
 
 
 @pytest.mark.parametrize("after", range(1, 20, 3))
-async def test_an_answer_that_broke_off_anywhere_is_completed_and_nothing_is_said_twice(after: int) -> None:
+async def test_an_answer_that_broke_off_anywhere_is_completed_without_repetition(after: int) -> None:
     faults = [Fault(FaultKind.RESET, "openai", after=after)]
     pieces: list[str] = []
     async with simulators(keys=[KEY], faults=faults) as running:
@@ -63,7 +63,7 @@ async def test_an_answer_that_broke_off_anywhere_is_completed_and_nothing_is_sai
         ("Something else entirely.", ANSWER),
     ],
 )
-async def test_the_simulated_model_goes_on_where_it_is_told_that_it_is(said: str, rest: str) -> None:
+async def test_the_simulated_model_continues_the_answer_in_its_last_message(said: str, rest: str) -> None:
     pieces: list[str] = []
     async with simulators(keys=[KEY]) as running:
         async with http_client() as http:

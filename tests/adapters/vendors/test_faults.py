@@ -1,4 +1,4 @@
-"""Every fault of every vendor: what comes out of the adapter, and that nothing is left anywhere."""
+"""Every fault of every vendor: the error that the adapter raises, and that nothing is left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
-from tests.adapters.vendors.listening import Heard, be_silent, loud, send, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak
 
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT
 TRANSIENT, CONNECTION, TIMEOUT = ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT
@@ -72,7 +72,7 @@ def named(case: object) -> str:
 
 
 async def one_turn(provider: SpeechToText, heard: Heard) -> None:
-    """A call in which the caller speaks one turn, and another ten seconds for a link that may be dead."""
+    """A call with one turn of the caller, and then ten more seconds of voice, in case the link is dead."""
     async with provider.open(heard, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
@@ -97,7 +97,7 @@ async def one_answer(provider: CartesiaTextToSpeech) -> list[SpokenAudio | Segme
 
 @pytest.mark.parametrize(("fault", "error_class", "retry"), AT_THE_DOOR + ON_A_WEBSOCKET, ids=named)
 @pytest.mark.parametrize("which", ["nova", "flux"])
-async def test_a_fault_of_deepgram_comes_out_classed(
+async def test_a_fault_of_deepgram_is_a_classified_error(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
@@ -118,7 +118,7 @@ async def test_a_fault_of_deepgram_comes_out_classed(
 
 @pytest.mark.parametrize("fault", HARMLESS, ids=named)
 @pytest.mark.parametrize("which", ["nova", "flux"])
-async def test_a_turn_survives_what_is_harmless(
+async def test_a_turn_survives_harmless_faults(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
@@ -141,14 +141,14 @@ async def test_a_final_result_cut_in_half_costs_its_words_and_not_the_link(
         transcriber.finalize(1)
         await trio.sleep(3)
         assert heard.finals(1) == []
-        assert heard.interims(1)  # what the machine goes on with when its deadline passes
+        assert heard.interims(1)  # the machine uses it when its deadline passes
         transcriber.begin_turn(2)
         await speak(transcriber, 1)
         transcriber.finalize(2)
         assert (await heard.final(2)).text == CALLER_SAYS[1]
 
 
-async def test_r12_a_link_that_is_open_and_mute_is_given_up_while_the_caller_speaks(
+async def test_r12_a_link_that_is_open_and_silent_is_given_up_while_the_caller_speaks(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
     vendors.fail(Fault(FaultKind.STALL, "deepgram", after=0))
@@ -156,7 +156,7 @@ async def test_r12_a_link_that_is_open_and_mute_is_given_up_while_the_caller_spe
     async def call() -> None:
         async with nova.open(heard, "en") as transcriber:
             transcriber.begin_turn(1)
-            await be_silent(transcriber, 20)  # a mute link is no fault while there is nothing to say
+            await be_silent(transcriber, 20)  # a silent link is not a fault while nothing is said
             started = trio.current_time()
             try:
                 await speak(transcriber, 60)
@@ -168,7 +168,7 @@ async def test_r12_a_link_that_is_open_and_mute_is_given_up_while_the_caller_spe
 
 
 @pytest.mark.parametrize("which", ["nova", "flux"])
-async def test_audio_that_is_sent_again_at_once_is_no_sign_of_a_stall(
+async def test_replayed_audio_sent_at_once_is_not_a_sign_of_a_stall(
     switchboard: Switchboard,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
@@ -187,7 +187,7 @@ async def test_audio_that_is_sent_again_at_once_is_no_sign_of_a_stall(
 
 
 @pytest.mark.parametrize("which", ["nova", "flux"])
-async def test_a_link_that_stays_mute_to_audio_sent_again_is_given_up(
+async def test_a_link_that_stays_silent_after_replayed_audio_is_given_up(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
@@ -215,7 +215,7 @@ async def test_a_link_that_stays_mute_to_audio_sent_again_is_given_up(
 
 
 @pytest.mark.parametrize(("fault", "error_class", "retry"), AT_THE_DOOR + ON_A_WEBSOCKET, ids=named)
-async def test_a_fault_of_cartesia_comes_out_classed(
+async def test_a_fault_of_cartesia_is_a_classified_error(
     vendors: Simulators,
     autojump_clock: MockClock,
     cartesia: CartesiaTextToSpeech,
@@ -229,7 +229,7 @@ async def test_a_fault_of_cartesia_comes_out_classed(
 
 
 @pytest.mark.parametrize("fault", HARMLESS, ids=named)
-async def test_an_answer_survives_what_is_harmless(
+async def test_an_answer_survives_harmless_faults(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech, fault: Fault
 ) -> None:
     vendors.fail(fault)
@@ -283,13 +283,13 @@ async def answer(model: OpenAILanguageModel) -> str:
 
 
 @pytest.mark.parametrize(("fault", "error_class", "retry"), IN_AN_ANSWER, ids=named)
-async def test_a_fault_of_openai_comes_out_classed(
+async def test_a_fault_of_openai_is_a_classified_error(
     fault: Fault, error_class: ErrorClass, retry: int | None
 ) -> None:
     async def use(model: OpenAILanguageModel, running: Simulators) -> None:
         with fails_with(error_class, retry):
             await answer(model)
-        assert len(running.requests) == 1  # the SDK retries nothing by itself
+        assert len(running.requests) == 1  # the SDK does not retry
 
     await with_a_model([fault], use)
 
@@ -297,7 +297,7 @@ async def test_a_fault_of_openai_comes_out_classed(
 @pytest.mark.parametrize(
     "fault", [Fault(FaultKind.DRIP, size=64, seconds=0), Fault(FaultKind.SLOW_ACCEPT, seconds=0)], ids=named
 )
-async def test_an_answer_of_openai_survives_what_is_harmless(fault: Fault) -> None:
+async def test_an_answer_of_openai_survives_harmless_faults(fault: Fault) -> None:
     async def use(model: OpenAILanguageModel, running: Simulators) -> None:
         assert (await answer(model)).startswith("Hello! This is Alex.")
 

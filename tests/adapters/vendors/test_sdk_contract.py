@@ -1,6 +1,6 @@
 """The vendors' own SDKs against the simulators: every message they know, every parameter that we send.
 
-If an SDK release breaks one of these, the adapters need a look before the pin in pyproject.toml moves.
+If an SDK release breaks one of these tests, check the adapters before you change the pin in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import SocketLimits, open_vendor_socket
 from tests.adapters.simulated_vendors import ADDRESS, KEY
-from tests.adapters.vendors.listening import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak
 
 LOUD = (b"\x00\x20\x00\xe0" * 80) * 100  # one second at 16 kHz
 SILENT = bytes(32_000)
@@ -70,7 +70,7 @@ async def flux_of_the_sdk(running: Simulators, **parameters: Any) -> AsyncIterat
 
 
 async def messages_until(sock: Any, kind: str) -> list[Any]:
-    """What the SDK makes of the messages, up to the first of a kind."""
+    """The messages as the SDK parses them, up to the first of a kind."""
     received: list[Any] = []
     with trio.fail_after(60):
         while not received or getattr(received[-1], "type", None) != kind:
@@ -78,7 +78,7 @@ async def messages_until(sock: Any, kind: str) -> list[Any]:
     return received
 
 
-async def test_every_message_of_deepgram_v1_is_received_and_every_request_is_taken(
+async def test_every_message_of_deepgram_v1_is_received_and_every_request_accepted(
     vendors: Simulators, autojump_clock: MockClock
 ) -> None:
     options = {"interim_results": True, "vad_events": True, "utterance_end_ms": 1000, "endpointing": 300}
@@ -106,7 +106,7 @@ async def test_every_message_of_deepgram_v1_is_received_and_every_request_is_tak
         type(message).model_validate(message.model_dump())  # nothing that the SDK documents is missing
 
 
-async def test_every_message_of_deepgram_v2_is_received_and_every_request_is_taken(
+async def test_every_message_of_deepgram_v2_is_received_and_every_request_accepted(
     vendors: Simulators, autojump_clock: MockClock
 ) -> None:
     seen: list[Any] = []
@@ -216,7 +216,7 @@ def test_a_deepgram_sdk_that_has_moved_a_name_is_recognized() -> None:
 # --- Cartesia -----------------------------------------------------------------------------------------------
 
 
-async def test_every_message_of_cartesia_is_received_and_every_request_is_taken(
+async def test_every_message_of_cartesia_is_received_and_every_request_accepted(
     vendors: Simulators, autojump_clock: MockClock
 ) -> None:
     client = cartesia_sdk.make_client(KEY, ADDRESS)

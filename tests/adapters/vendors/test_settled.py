@@ -1,4 +1,5 @@
-"""A link dies in mid-turn: what it settled and what the next one hears are together all words, each once."""
+"""A link dies within a turn: its settled words and those of the next link are together all words, each
+once."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled,
 from adapters.simulators import Fault, FaultKind, Simulators
 from machines.facts import EndOfTurn
 from orchestrator.simulation.speech import silence, spoken
-from tests.adapters.vendors.listening import Heard, be_silent, loud, send
+from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send
 
 SAID = ("one two three", "four five", "six seven eight nine")
 ALL_WORDS = " ".join(SAID)
@@ -36,7 +37,7 @@ async def begin_and_send(transcriber: Transcriber, audio: Samples) -> None:
 async def heard_again(
     provider: DeepgramNova | DeepgramFlux, settled: Settled, audio: Samples, speed: float
 ) -> str:
-    """The turn's words, if the next link gets what is not settled."""
+    """The turn's words, if the next link is sent the audio that is not settled."""
     heard = Heard()
     async with provider.open(heard, "en") as transcriber:
         transcriber.begin_turn(1)
@@ -64,10 +65,10 @@ async def test_no_word_is_lost_or_doubled_when_a_link_is_cut(
     assert await heard_again(provider, settled, AUDIO, speed) == ALL_WORDS
 
 
-async def test_silence_that_keeps_a_link_open_is_no_audio_of_the_caller(
+async def test_silence_that_keeps_a_link_open_is_not_the_callers_audio(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
-    """Flux is sent a little silence when nothing comes for 5 s: positions must not count it."""
+    """Flux is sent a little silence if no audio comes for 5 s. Positions must not count it."""
     async with provider.open(Heard(), "en") as transcriber:
         transcriber.begin_turn(1)
         await trio.sleep(122)
@@ -79,9 +80,8 @@ async def test_silence_that_keeps_a_link_open_is_no_audio_of_the_caller(
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize("after", range(1, 40, 3))
-@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.STALL])
-async def test_it_is_so_for_whatever_message_was_the_last(
+@pytest.mark.grid(after=range(1, 40, 3), kind=[FaultKind.RESET, FaultKind.STALL])
+async def test_no_word_is_lost_or_doubled_whatever_message_was_the_last(
     listeners: Simulators,
     autojump_clock: MockClock,
     provider: DeepgramNova | DeepgramFlux,
@@ -101,8 +101,7 @@ async def test_it_is_so_for_whatever_message_was_the_last(
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize("after", range(1, 30))
-@pytest.mark.parametrize("kind", [FaultKind.TRUNCATE, FaultKind.REORDER, FaultKind.DUPLICATE])
+@pytest.mark.grid(after=range(1, 30), kind=[FaultKind.TRUNCATE, FaultKind.REORDER, FaultKind.DUPLICATE])
 async def test_a_message_that_was_lost_or_came_late_or_twice_settles_nothing_wrong(
     listeners: Simulators,
     autojump_clock: MockClock,
@@ -128,7 +127,7 @@ async def test_a_turn_that_waits_for_its_final_transcript_is_settled_up_to_there
     assert await heard_again(provider, settled, AUDIO, 0) == ALL_WORDS
 
 
-async def test_what_was_said_before_a_turn_is_no_part_of_what_must_be_heard_again(
+async def test_audio_from_before_a_turn_need_not_be_sent_again(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
     earlier = np.concatenate([spoken("stop wait"), silence(2000)])
@@ -157,7 +156,7 @@ async def test_a_turn_that_is_unknown_dropped_or_final_is_not_settled(
         assert transcriber.settled(2) == Settled()
 
 
-async def test_flux_decides_about_audio_that_is_sent_again_only_where_the_caller_did_not_go_on(
+async def test_flux_decides_about_replayed_audio_only_if_the_caller_did_not_go_on(
     listeners: Simulators, autojump_clock: MockClock, flux: DeepgramFlux
 ) -> None:
     heard = Heard()

@@ -1,4 +1,4 @@
-"""The audio of a telephone call goes to the vendors and comes from them at the telephone's own rate."""
+"""Telephone audio is sent to the vendors, and comes from them, at the telephone's own sample rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
 from orchestrator.simulation.speech import silence, spoken
 from protocol.twilio import Started
-from tests.adapters.vendors.listening import Heard
+from tests.adapters.vendors.stt_links import Heard
 from tests.orchestrator.memory_port import memory_port
 
 SAID = ("one two three", "four five", "six seven eight nine")
@@ -38,7 +38,7 @@ def provider(request: pytest.FixtureRequest) -> DeepgramNova | DeepgramFlux:
 
 
 async def say(transcriber: Transcriber, samples: Samples) -> None:
-    """In real time."""
+    """Send the audio in real time."""
     for start in range(0, len(samples), WINDOW):
         window = samples[start : start + WINDOW]
         await transcriber.send(window, 0.9 if np.abs(window).max() > 300 else 0.0)
@@ -75,7 +75,7 @@ async def test_no_word_is_lost_or_doubled_when_a_telephones_link_is_cut(
 
 @frozen
 class ByVendors:
-    """Deepgram listens, Cartesia speaks."""
+    """Providers: speech to text by Deepgram, text to speech by Cartesia."""
 
     nova: DeepgramNova
     cartesia: CartesiaTextToSpeech
@@ -99,8 +99,8 @@ async def test_a_call_is_carried_at_8_khz_from_end_to_end(
             with trio.fail_after(60):
                 await telephone.until(lambda: telephone.heard_seconds() > 0.5)
             telephone.hang_up()
-    [hearing] = listeners.records.at("deepgram.v1")
-    assert (hearing.query["sample_rate"], hearing.query["encoding"]) == (["8000"], ["linear16"])
-    [speaking] = listeners.records.at("cartesia.websocket")
-    formats = [message["output_format"] for message in speaking.messages if "output_format" in message]
+    [stt] = listeners.records.at("deepgram.v1")
+    assert (stt.query["sample_rate"], stt.query["encoding"]) == (["8000"], ["linear16"])
+    [tts] = listeners.records.at("cartesia.websocket")
+    formats = [message["output_format"] for message in tts.messages if "output_format" in message]
     assert {(each["encoding"], each["sample_rate"]) for each in formats} == {("pcm_s16le", 8000)}

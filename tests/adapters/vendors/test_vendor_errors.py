@@ -1,4 +1,4 @@
-"""Errors are classed by what is made for machines to read, and no key gets out with them."""
+"""Vendors' errors are classified by status, close code, error code or exception."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def test_a_status_says_whether_another_attempt_can_help(
         (4321, "", ErrorClass.TRANSIENT),
     ],
 )
-def test_a_close_is_classed_by_its_codes(code: int, reason: str, error_class: ErrorClass) -> None:
+def test_a_close_is_classified_by_its_codes(code: int, reason: str, error_class: ErrorClass) -> None:
     assert vendor_errors.closed(DEEPGRAM, code, reason, "").failure.error_class is error_class
 
 
-def test_words_of_a_message_decide_nothing() -> None:
+def test_the_words_of_a_message_do_not_matter() -> None:
     reason = "timeout network connection unauthorized fatal 429"
     assert vendor_errors.closed(DEEPGRAM, 1011, reason, "").failure.error_class is ErrorClass.TRANSIENT
 
 
-def test_a_reported_code_stands_above_its_status() -> None:
+def test_a_reported_code_takes_precedence_over_its_status() -> None:
     error = vendor_errors.reported(CARTESIA, "concurrency_limited", 400, "", "")
     assert error.failure.error_class is ErrorClass.RATE_LIMIT
     assert (
@@ -77,5 +77,7 @@ def test_a_reported_code_stands_above_its_status() -> None:
         (RuntimeError(), ErrorClass.TRANSIENT),
     ],
 )
-def test_a_broken_connection_is_classed_by_its_exception(error: Exception, error_class: ErrorClass) -> None:
+def test_a_broken_connection_is_classified_by_its_exception(
+    error: Exception, error_class: ErrorClass
+) -> None:
     assert vendor_errors.broken(DEEPGRAM, error, "").failure.error_class is error_class

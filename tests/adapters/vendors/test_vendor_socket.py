@@ -1,4 +1,4 @@
-"""The socket to a vendor: one writer, bounded ends, and nothing left on real sockets either."""
+"""The WebSocket to a vendor: one writer, closing in bounded time, and nothing left, also on real sockets."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_cancelling_at_any_moment_leaves_nothing(leaves_nothing: Watch) ->
 
 
 async def test_a_cancelled_call_still_closes_properly() -> None:
-    """What was sent before is written, and the vendor is told that the connection ends."""
+    """Messages sent before are written, and the closing handshake is done."""
     async with simulators() as running:
         with trio.CancelScope() as scope:
             async with connected(running) as socket:
@@ -103,8 +103,8 @@ async def test_a_proper_close_by_the_vendor_is_an_exception_too() -> None:
     assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1000, "bye")
 
 
-async def test_a_vendor_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:
-    """Half-open, with full buffers: writing blocks, so that no ping gets out either."""
+async def test_a_vendor_that_reads_nothing_is_given_up(autojump_clock: MockClock) -> None:
+    """Half-open, with full buffers: writing blocks, so pings cannot be sent either."""
     async with simulators(faults=[Fault(FaultKind.HALF_OPEN)]) as running:
 
         async def narrow(host: str, port: int) -> trio.abc.Stream:
@@ -130,17 +130,17 @@ async def _flood(socket: VendorSocket) -> None:
         return
 
 
-async def test_a_vendor_that_answers_no_ping_is_given_up(autojump_clock: MockClock) -> None:
+async def test_a_vendor_that_does_not_answer_pings_is_given_up(autojump_clock: MockClock) -> None:
     async with simulators(faults=[Fault(FaultKind.HALF_OPEN)]) as running:
         started = trio.current_time()
         async with open_vendor_socket("ws://x/tts/websocket", HEADERS, open_stream=running.connect) as socket:
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
-        # A ping that was answered, the next one, its time to be answered, and the closing.
+        # A ping that was answered, the next one, the time for its answer, and closing.
         assert 9 < trio.current_time() - started < 16
 
 
-async def test_the_failure_of_a_task_ends_the_block_and_comes_out_alone() -> None:
+async def test_the_failure_of_a_task_ends_the_block_and_is_raised_alone() -> None:
     async def fail() -> None:
         await trio.lowlevel.checkpoint()
         raise ProviderError(ErrorClass.TIMEOUT, "late")
@@ -150,7 +150,7 @@ async def test_the_failure_of_a_task_ends_the_block_and_comes_out_alone() -> Non
             await trio.sleep_forever()
 
 
-async def test_an_exception_of_the_block_ends_the_task_and_comes_out_alone() -> None:
+async def test_an_exception_of_the_block_ends_the_task_and_is_raised_alone() -> None:
     with pytest.raises(LookupError):
         async with alive_with(trio.sleep_forever):
             raise LookupError

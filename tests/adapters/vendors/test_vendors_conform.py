@@ -1,4 +1,4 @@
-"""The vendors' adapters do what every adapter must, against simulated vendors."""
+"""The vendors' adapters pass the conformance kit, against simulators."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SPEECH = np.concatenate([silence(500), spoken(WORDS), silence(500)])
 
 
 @pytest.fixture
-async def vendors_that_hear(switchboard: Switchboard, autojump_clock: MockClock) -> AsyncIterator[None]:
-    """Simulated vendors that understand the words in audio."""
+async def recognising_vendors(switchboard: Switchboard, autojump_clock: MockClock) -> AsyncIterator[None]:
+    """Simulators that recognise the words in the audio."""
     async with simulators(keys=[KEY], script=Script(words_by_level=VOCABULARY)) as running:
         switchboard.simulators = running
         yield
@@ -33,13 +33,13 @@ async def vendors_that_hear(switchboard: Switchboard, autojump_clock: MockClock)
 
 @pytest.fixture(params=["nova", "flux"])
 def listener(request: pytest.FixtureRequest, nova: DeepgramNova, flux: DeepgramFlux) -> SpeechToText:
-    """Both of Deepgram's."""
+    """Both Deepgram adapters."""
     return nova if request.param == "nova" else flux
 
 
 @pytest.mark.parametrize("check", conformance.SPEECH_TO_TEXT)
 async def test_deepgrams_adapters_conform(
-    check: Check[SttUnderTest], listener: SpeechToText, vendors_that_hear: None, autojump_clock: MockClock
+    check: Check[SttUnderTest], listener: SpeechToText, recognising_vendors: None, autojump_clock: MockClock
 ) -> None:
     await check(SttUnderTest(listener, SPEECH, WORDS, speed=1))
 
@@ -48,7 +48,7 @@ async def test_deepgrams_adapters_conform(
 async def test_cartesias_adapter_conforms(
     check: Check[TtsUnderTest],
     cartesia: CartesiaTextToSpeech,
-    vendors_that_hear: None,
+    recognising_vendors: None,
     autojump_clock: MockClock,
 ) -> None:
     await check(TtsUnderTest(cartesia))

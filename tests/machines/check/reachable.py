@@ -1,4 +1,4 @@
-"""All that can happen to a small machine, wherever it can get to."""
+"""Tries everything that can happen to a small machine, in every configuration it can reach."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def reachable_steps(
     machine: Machine,
     beginning: C,
     handle: Callable[[C, Fact], Step],
-    offers: Callable[[C], list[Fact]],
+    enabled_facts: Callable[[C], list[Fact]],
     key: Callable[[C], tuple[object, ...]],
 ) -> Iterator[tuple[Step, C]]:
-    """Every fact that is offered, in every configuration, with the context after it.
+    """Handle every enabled fact in every configuration. Gives each step with the context after it.
 
     Contexts of the same key behave the same. On the way: every pair is declared, only transitions have
     effects, and every way that the machine's table declares is taken.
@@ -33,7 +33,7 @@ def reachable_steps(
     taken = set()
     while waiting:
         before = waiting.popleft()
-        for fact in offers(before):
+        for fact in enabled_facts(before):
             after = _copy(before)
             step = handle(after, fact)
             assert step.outcome is not Outcome.UNDECLARED

@@ -1,4 +1,4 @@
-"""The exhaustive check finds faults: some are seeded, and each breaks the invariant that is about it."""
+"""The exhaustive check finds seeded faults: each breaks the invariant that is about it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def a_guard_breaks(patch: Patch) -> None:
     patch.setattr(Conversation, "understood", lambda self, fact: fact.no_such_thing)
 
 
-def an_attempt_that_is_over_is_believed(patch: Patch) -> None:
+def a_fact_of_an_earlier_attempt_is_believed(patch: Patch) -> None:
     patched = Conversation.stale
 
     def stale(self: Conversation, fact: Fact) -> str | None:
@@ -139,10 +139,10 @@ def a_broken_segment_is_said_again_from_its_start(patch: Patch) -> None:
 
 
 def a_continued_answer_begins_anew(patch: Patch) -> None:
-    patch.setattr(Conversation, "said_already", lambda self, fact: False)
+    patch.setattr(Conversation, "already_said", lambda self, fact: False)
 
 
-def mute_ears_are_trusted(patch: Patch) -> None:
+def silent_stt_is_trusted(patch: Patch) -> None:
     patch.setattr(Conversation, "stt_silent", lambda self: False)
 
 
@@ -150,7 +150,7 @@ def the_apology_is_forgotten(patch: Patch) -> None:
     patch.setattr(Conversation, "recording_on", lambda self: not self.context.turns.interim)
 
 
-def parting_lasts_for_ever(patch: Patch) -> None:
+def saying_goodbye_lasts_for_ever(patch: Patch) -> None:
     patched = Conversation.deadline_ms
 
     def deadline_ms(self: Conversation, state: str, at_ms: float) -> float | None:
@@ -166,22 +166,22 @@ def links_are_moved_at_once(patch: Patch) -> None:
     patch.setattr(Conversation, "note_recovered", note_recovered)
 
 
-def the_held_answer_is_forgotten(patch: Patch) -> None:
+def the_paused_answer_is_forgotten(patch: Patch) -> None:
     patch.setattr(Conversation, "resume_speech", lambda self: None)
 
 
-def an_answer_in_advance_is_said_at_once(patch: Patch) -> None:
+def a_speculative_answer_is_said_at_once(patch: Patch) -> None:
     def keep_speculative_segment(self: Conversation, fact: facts.SegmentReady) -> None:
         self.context.ask(do.Speak(fact.generation, fact.segment, fact.text))
 
     patch.setattr(Conversation, "keep_speculative_segment", keep_speculative_segment)
 
 
-def the_model_is_asked_in_advance_again_and_again(patch: Patch) -> None:
+def the_model_speculates_again_and_again(patch: Patch) -> None:
     patch.setattr(Conversation, "can_speculate", lambda self, fact: True)
 
 
-def the_end_of_an_answer_in_advance_is_told(patch: Patch) -> None:
+def the_end_of_a_speculative_answer_is_told(patch: Patch) -> None:
     def drop_speculation(self: Conversation) -> None:
         self._void_generation()
         self.forget_speculation()
@@ -222,9 +222,9 @@ def a_provider_that_fails_again_is_returned_to(patch: Patch) -> None:
 
 
 @functools.wraps(every_request_is_answered_once)
-def every_timely_request_is_answered_once(moment: CheckedStep) -> str | None:
-    """The same but for the known weakness."""
-    return None if moment.before.over else every_request_is_answered_once(moment)
+def every_timely_request_is_answered_once(checked: CheckedStep) -> str | None:
+    """`every_request_is_answered_once`, except for requests after the end, where it is known to fail."""
+    return None if checked.before.over else every_request_is_answered_once(checked)
 
 
 TIMELY = tuple(
@@ -241,30 +241,30 @@ OF_ANSWERS: dict[Fault, str] = {
     late_segments_are_spoken: "nothing_is_said_for_a_voided_generation",
     the_stop_is_acknowledged_twice: "every_request_is_answered_once",
     the_model_is_asked_while_it_answers: "one_generation_and_one_utterance_at_most",
-    a_silent_change_of_state: "state_changes_are_told",
+    a_silent_change_of_state: "clients_are_told_of_every_state_change",
     a_guard_breaks: "no_fact_raises",
-    an_attempt_that_is_over_is_believed: "no_other_attempt_is_believed",
-    everything_is_said_again: "what_was_voiced_is_not_said_again",
-    a_broken_segment_is_said_again_from_its_start: "what_was_voiced_is_not_said_again",
+    a_fact_of_an_earlier_attempt_is_believed: "facts_of_other_attempts_are_ignored",
+    everything_is_said_again: "voiced_segments_are_not_said_again",
+    a_broken_segment_is_said_again_from_its_start: "voiced_segments_are_not_said_again",
     a_continued_answer_begins_anew: "a_continued_answer_repeats_nothing",
-    mute_ears_are_trusted: "a_mute_ear_is_doubted",
-    the_apology_is_forgotten: "whoever_was_not_understood_hears_so",
-    parting_lasts_for_ever: "every_state_but_quiet_has_a_deadline",
+    silent_stt_is_trusted: "silent_stt_is_replaced",
+    the_apology_is_forgotten: "a_caller_who_was_not_understood_is_told",
+    saying_goodbye_lasts_for_ever: "every_state_but_quiet_has_a_deadline",
     links_are_moved_at_once: "a_link_is_moved_back_only_in_quiet",
 }
 OF_TURNS: dict[Fault, str] = {
-    the_held_answer_is_forgotten: "what_is_held_is_decided_upon",
-    an_answer_in_advance_is_said_at_once: "nothing_is_said_while_the_caller_has_the_word",
-    the_model_is_asked_in_advance_again_and_again: "the_model_is_asked_in_advance_within_bounds",
-    the_end_of_an_answer_in_advance_is_told: "ended_answers_were_started",
+    the_paused_answer_is_forgotten: "speech_is_paused_only_while_an_interruption_is_examined",
+    a_speculative_answer_is_said_at_once: "nothing_is_said_while_the_caller_has_the_word",
+    the_model_speculates_again_and_again: "speculative_requests_are_bounded",
+    the_end_of_a_speculative_answer_is_told: "ended_answers_were_started",
 }
 OF_QUEUES: dict[Fault, str] = {
-    turns_that_wait_are_never_answered: "turns_that_wait_are_answered_first",
+    turns_that_wait_are_never_answered: "queued_turns_are_answered_first",
     queued_turns_are_not_waited_for: "every_state_but_quiet_has_a_deadline",
 }
 OF_HOSTS: dict[Fault, str] = {
-    what_is_protected_is_cut_off: "what_may_not_be_interrupted_is_not",
-    what_the_host_says_becomes_history: "history_holds_what_was_asked_for",
+    what_is_protected_is_cut_off: "protected_speech_is_not_interrupted",
+    what_the_host_says_becomes_history: "history_holds_only_replies",
 }
 PROVIDER_MUTANTS: dict[Fault, str] = {
     failures_of_providers_are_forgotten: "no_failed_provider_is_tried_twice_in_a_round",

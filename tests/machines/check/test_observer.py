@@ -1,4 +1,4 @@
-"""The books of the checker, where two stories would look alike."""
+"""What the check's observer takes a repeated segment for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_rest_of_a_broken_segment_is_said_instead_of_it() -> None:
     assert observed.said == ("One", "two three.")
 
 
-def test_an_answer_that_repeats_itself_is_not_taken_for_a_broken_segment() -> None:
+def test_an_answer_that_repeats_itself_is_not_mistaken_for_a_broken_segment() -> None:
     observed = after(ObservedState(), do.Speak(1, 0, "Yes."), do.Speak(1, 1, "Yes."))
     observed = after(voiced(observed, 0), do.RestartSpeech(1, 2), do.Speak(1, 1, "Yes."))
     assert observed.said == ("Yes.", "Yes.")

@@ -21,7 +21,7 @@ from machines.facts import Fact, Role, TurnMode
 from machines.policy import ConversationPolicy
 from machines.system import ProviderChain
 from tests.machines.calls import HUNG_UP, TWO_EACH
-from tests.machines.check.twins import ONE_EACH, Tables, Twins, offered
+from tests.machines.check.both_drivers import ONE_EACH, BothDrivers, Tables, every_enabled_fact
 from tests.machines.test_driver import Lamp, Memory
 
 TABLES = Tables()
@@ -32,7 +32,7 @@ WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 @given(
     data=st.data(),
     policy=st.sampled_from([SHORT, QUEUEING, ConversationPolicy()]),
-    line_ups=st.sampled_from([ONE_EACH, TWO_EACH]),
+    provider_chains=st.sampled_from([ONE_EACH, TWO_EACH]),
     mode=st.sampled_from(TurnMode),
     length=st.integers(1, 40),
 )
@@ -40,22 +40,22 @@ WAITS = st.sampled_from([0.0, 1.0, 20.0, 200.0, 5_000.0, 60_000.0])
 def test_tables_and_engine_agree_on_whole_calls(
     data: st.DataObject,
     policy: ConversationPolicy,
-    line_ups: Mapping[Role, ProviderChain],
+    provider_chains: Mapping[Role, ProviderChain],
     mode: TurnMode,
     length: int,
 ) -> None:
-    twins, now = Twins(TABLES, policy, line_ups), 0.0
-    beginning = twins.start()
+    both, now = BothDrivers(TABLES, policy, provider_chains), 0.0
+    beginning = both.start()
     _, observed = entered(started(beginning), beginning.steps)
     opening: list[Fact] = [facts.RecordingStarted(mode), *(facts.LinkOpened(role, 1) for role in Role)]
     for number in range(length):
         if number < len(opening):
             fact = opening[number]
         else:
-            offers = tuple(offered(twins.tables, observed))
-            fact, wait = offers[data.draw(st.integers(0, len(offers) - 1))], data.draw(WAITS)
+            enabled = tuple(every_enabled_fact(both.tables, observed))
+            fact, wait = enabled[data.draw(st.integers(0, len(enabled) - 1))], data.draw(WAITS)
             now += wait
-        handled = twins.handle(evolve(fact, at_ms=now))
+        handled = both.handle(evolve(fact, at_ms=now))
         _, observed = entered(observed, handled.steps)
 
 
@@ -63,19 +63,19 @@ def test_tables_and_engine_agree_on_whole_calls(
 
 
 class Curious(Chart[Memory]):
-    """A chart with a guard that wants to know more than the fact."""
+    """A chart with a guard that has another parameter than the fact."""
 
     off = State(initial=True)
     on = State()
     hung_up = off.to(on, cond="known") | on.to(off)
 
     def known(self, source: State) -> bool:
-        """Never asked."""
+        """Never called."""
         return source is not None
 
 
 class Calculating(Chart[Memory]):
-    """A chart with a guard that is no boolean expression."""
+    """A chart with a guard that is not a boolean expression."""
 
     off = State(initial=True)
     on = State()

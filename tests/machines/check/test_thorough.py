@@ -1,4 +1,4 @@
-"""Walks at random, where everything is offered at once, and a fault that the walk of queues leaves out."""
+"""Random walks over all facts together, and a fault that only they can find."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WALKS = thorough(FACTS, Random(3).randrange)
 
 @pytest.fixture
 def a_voice_that_fails_while_a_turn_waits_is_not_coped_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The walks in which turns wait offer no voice that may recover."""
+    """Seed a fault that needs a voice that recovers, which the walk of queues leaves out."""
     patched = Conversation.voice_worth_retrying
 
     def voice_worth_retrying(self: Conversation, fact: facts.Fact) -> bool:
@@ -39,7 +39,7 @@ def test_nothing_is_found_wrong(planned: Planned) -> None:
 
 @pytest.mark.usefixtures("a_voice_that_fails_while_a_turn_waits_is_not_coped_with")
 def test_a_fault_in_a_combination_is_found_with_a_way_that_can_be_read() -> None:
-    # Draws of its own: what those of the other tests have drawn before depends on which are run.
+    # Draws of its own, so that the result does not depend on which other tests ran before.
     (walk,) = (each for each in thorough(FACTS, Random(8).randrange) if each.name == "uninterrupted")
     one = walk.run(stop_at_violation=True)
     assert any("no_fact_raises: SynthesisFailed(" in each for each in violations([one]))

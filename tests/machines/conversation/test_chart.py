@@ -361,7 +361,7 @@ SITUATIONS: dict[str, Callable[[], Call]] = {
 
 
 def after(call: Call, *happened: facts.Fact) -> Call:
-    """The call after some facts."""
+    """A call in some state, after some facts."""
     for fact in happened:
         call.handle(fact)
     return call

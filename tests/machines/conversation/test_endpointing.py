@@ -1,4 +1,4 @@
-"""How much silence ends a turn: by its words, by a model that listened to it, and by whoever decides."""
+"""How much silence ends a turn: by its words, by the turn model's score, and by who ends turns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pausing(words: str, policy: ConversationPolicy = POLICY) -> Call:
 
 
 def waits_ms(call: Call, *happenings: facts.Fact) -> float:
-    """How long the caller may pause, in which this happens, one every 100 ms."""
+    """How long the caller may pause while these facts happen, one every 100 ms."""
     paused = call.now
     for fact in happenings:
         call.handle(fact, after_ms=100)

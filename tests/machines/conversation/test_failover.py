@@ -1,4 +1,4 @@
-"""Failover as the machines decide it: which provider is tried, what is taken up again, and what is told."""
+"""Failover: which provider is tried, what is said again, and what the client is told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_of_link(call: Call) -> float:
 
 
 def link_waits(call: Call, role: Role = STT, draw: float = 0.5) -> list[Effect]:
-    """The link's deadline passes, when it is due."""
+    """The link's deadline passes when it is due."""
     number = call.system.links[role].context.deadline_armed
     assert number is not None
     return call.happens(facts.LinkDeadlinePassed(role, number, draw), after_ms=wait_of_link(call))
@@ -63,14 +63,14 @@ def opens(call: Call, role: Role) -> list[Effect]:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("failure", [PASSING, FATAL])
 def test_a_lost_provider_is_left_at_once_for_the_next(role: Role, failure: ProviderFailure) -> None:
-    call = Call(line_ups=TWO_EACH).listening()
+    call = Call(provider_chains=TWO_EACH).listening()
     assert opened(fails(call, role, failure)) == [(role, 1)]
     opens(call, role)
     assert call.state == "quiet"
 
 
-def test_a_lost_link_is_told_and_so_is_its_return() -> None:
-    call = Call(line_ups=TWO_EACH).listening()
+def test_clients_are_told_of_a_lost_link_and_of_its_return() -> None:
+    call = Call(provider_chains=TWO_EACH).listening()
     fails(call, STT)
     assert do.NotifyLink(STT, do.LinkNews.TRYING, 1, "link_failed") in call.last.effects
     opens(call, STT)
@@ -78,7 +78,7 @@ def test_a_lost_link_is_told_and_so_is_its_return() -> None:
 
 
 def test_when_all_providers_failed_a_round_later_the_preferred_is_tried_first() -> None:
-    call = Call(line_ups=TWO_EACH).listening()
+    call = Call(provider_chains=TWO_EACH).listening()
     fails(call, STT)
     assert opened(fails(call, STT)) == []
     assert wait_of_link(call) == POLICY.link.retry_delays_ms[0]
@@ -86,7 +86,7 @@ def test_when_all_providers_failed_a_round_later_the_preferred_is_tried_first() 
 
 
 def test_a_provider_that_will_fail_again_is_not_tried_in_the_next_round() -> None:
-    call = Call(line_ups=TWO_EACH).listening()
+    call = Call(provider_chains=TWO_EACH).listening()
     fails(call, STT, FATAL)
     fails(call, STT)
     assert opened(link_waits(call)) == [(STT, 1)]
@@ -116,18 +116,18 @@ def test_later_rounds_are_slow_and_vary_by_chance(draw: float, delays: tuple[flo
 
 
 def test_a_new_call_does_not_try_a_provider_that_is_known_to_be_down() -> None:
-    call = Call(line_ups={STT: ProviderChain(2, frozenset({0}))})
+    call = Call(provider_chains={STT: ProviderChain(2, frozenset({0}))})
     assert do.OpenLink(STT, 1, 1) in call.beginning.effects
 
 
 def test_a_new_call_ends_at_once_when_no_provider_of_a_role_works() -> None:
-    call = Call(line_ups={STT: ProviderChain(2, frozenset({0, 1}))})
+    call = Call(provider_chains={STT: ProviderChain(2, frozenset({0, 1}))})
     assert call.state == "closing"
     assert do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE) in call.beginning.effects
 
 
 def test_a_running_call_does_not_fail_over_to_a_provider_that_went_down() -> None:
-    call = Call(line_ups=TWO_EACH).listening()
+    call = Call(provider_chains=TWO_EACH).listening()
     call.handle(facts.ProviderDown(STT, 1))
     assert opened(fails(call, STT)) == []
     assert wait_of_link(call) == POLICY.link.retry_delays_ms[0]
@@ -142,19 +142,19 @@ def on_second(call: Call, role: Role = STT) -> Call:
 
 
 def test_a_preferred_provider_is_returned_to_at_once_in_quiet() -> None:
-    call = on_second(Call(line_ups=TWO_EACH).listening())
+    call = on_second(Call(provider_chains=TWO_EACH).listening())
     effects = call.happens(facts.ProviderRecovered(STT, 0))
     assert effects == [do.CloseLink(STT, 2), do.OpenLink(STT, 3, 0)]
 
 
 def test_a_preferred_provider_is_not_returned_to_in_the_middle_of_an_answer() -> None:
-    call = on_second(Call(line_ups=TWO_EACH).speaking("Yes indeed."))
+    call = on_second(Call(provider_chains=TWO_EACH).speaking("Yes indeed."))
     assert call.happens(facts.ProviderRecovered(STT, 0)) == []
     assert opened(call.heard_all()) == [(STT, 0)]
 
 
 def test_a_preferred_provider_that_failed_again_is_not_returned_to() -> None:
-    call = on_second(Call(line_ups=TWO_EACH).speaking("Yes indeed."))
+    call = on_second(Call(provider_chains=TWO_EACH).speaking("Yes indeed."))
     call.handle(facts.ProviderRecovered(STT, 0))
     call.handle(facts.ProviderDown(STT, 0))
     assert opened(call.heard_all()) == []
@@ -164,8 +164,8 @@ def test_a_preferred_provider_that_failed_again_is_not_returned_to() -> None:
 # --- speech to text ---------------------------------------------------------------------------------------
 
 
-def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
-    call = Call(line_ups=TWO_EACH).finalizing()
+def test_speech_to_text_without_a_word_is_replaced_at_half_time() -> None:
+    call = Call(provider_chains=TWO_EACH).finalizing()
     effects = call.deadline_passes()
     assert (opened(effects), call.state) == ([(STT, 1)], "finalizing")
     opens(call, STT)
@@ -174,20 +174,20 @@ def test_speech_to_text_without_a_word_is_doubted_at_half_time() -> None:
     assert do.NotifyTranscript(1, "hello", 0.9, is_final=True, speech_ms=800) in call.all_effects
 
 
-def test_speech_to_text_that_gave_words_is_not_doubted_at_half_time() -> None:
+def test_speech_to_text_that_gave_words_is_not_replaced_at_half_time() -> None:
     call = Call().finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert call.deadline_passes() == []
 
 
-def test_speech_to_text_that_owes_the_rest_of_a_turn_is_doubted_where_another_stands_ready() -> None:
-    call = Call(line_ups=TWO_EACH).finalizing()
+def test_speech_to_text_that_owes_the_rest_of_a_turn_is_replaced_if_a_fallback_is_ready() -> None:
+    call = Call(provider_chains=TWO_EACH).finalizing()
     call.handle(facts.TranscriptInterim(1, "hello"))
     assert opened(call.deadline_passes()) == [(STT, 1)]
 
 
 def test_a_failed_transcription_waits_for_another_provider() -> None:
-    call = Call(line_ups=TWO_EACH).finalizing()
+    call = Call(provider_chains=TWO_EACH).finalizing()
     assert opened(call.happens(facts.TranscriptionFailed(1, FATAL))) == [(STT, 1)]
     assert call.state == "finalizing"
 
@@ -196,7 +196,7 @@ def test_a_failed_transcription_waits_for_another_provider() -> None:
 
 
 def test_a_model_that_fails_is_replaced_without_a_wait() -> None:
-    call = Call(line_ups=TWO_EACH).thinking()
+    call = Call(provider_chains=TWO_EACH).thinking()
     failure = ProviderFailure(ErrorClass.RATE_LIMIT, "slow down", retry_after_ms=4_000)
     assert opened(call.happens(facts.GenerationFailed(1, failure))) == [(LLM, 1)]
     assert call.last.effects[-1] != do.ArmDeadline(call.memory.deadline_number, 4_000)
@@ -221,13 +221,13 @@ def test_a_model_that_asks_for_more_time_than_there_is_is_answered_for() -> None
 
 
 def test_a_fatal_error_of_one_model_leads_to_another() -> None:
-    call = Call(line_ups=TWO_EACH).thinking()
+    call = Call(provider_chains=TWO_EACH).thinking()
     call.handle(facts.GenerationFailed(1, FATAL))
     assert call.state == "retrying"
 
 
 def test_a_model_that_gives_no_sign_is_replaced_at_its_first_deadline() -> None:
-    call = Call(line_ups=TWO_EACH).thinking()
+    call = Call(provider_chains=TWO_EACH).thinking()
     began = call.now
     effects = call.deadline_passes()
     assert call.now - began == POLICY.first_token_timeout_ms
@@ -249,7 +249,7 @@ def broken_off(call: Call) -> list[Effect]:
 
 
 def test_a_model_that_breaks_off_is_continued_with_what_it_said() -> None:
-    call = Call(line_ups=TWO_EACH).thinking()
+    call = Call(provider_chains=TWO_EACH).thinking()
     said = Message(Speaker.ASSISTANT, "One two three.")
     effects = broken_off(call)
     assert effects[0] == do.StartGeneration(2, (SYSTEM, user("hello"), said))
@@ -297,8 +297,8 @@ def test_the_model_is_asked_with_no_more_history_than_its_budget() -> None:
 # --- the voice --------------------------------------------------------------------------------------------
 
 
-def test_a_voice_that_breaks_off_is_taken_up_by_the_next_without_what_was_voiced() -> None:
-    call = Call(line_ups=TWO_EACH).speaking("One two.", "Three four.")
+def test_a_voice_that_breaks_off_is_continued_by_the_next_without_what_was_voiced() -> None:
+    call = Call(provider_chains=TWO_EACH).speaking("One two.", "Three four.")
     call.voiced(0, "One", "two.")
     effects = call.voice_fails()
     assert effects[:3] == [do.RestartSpeech(1, 2), do.Speak(1, 1, "Three four."), do.FinishSpeech(1)]
@@ -308,7 +308,7 @@ def test_a_voice_that_breaks_off_is_taken_up_by_the_next_without_what_was_voiced
 
 def test_half_a_segment_is_not_said_again() -> None:
     call = Call().speaking("One two three four five six.")
-    # At 15 characters a second, of which four fifths are trusted: "One two three" takes 1170 ms.
+    # At 15 characters a second, of which four fifths count, "One two three" takes 1170 ms.
     effects = call.voice_fails(voiced_ms=1_250)
     assert do.Speak(1, 1, "four five six.") in effects
     call.voiced(1, "four", "five", "six.")
@@ -316,7 +316,7 @@ def test_half_a_segment_is_not_said_again() -> None:
     assert call.history[-1] == ("assistant", "One two three four five six.")
 
 
-def test_an_answer_that_is_still_generated_is_not_finished_when_it_is_taken_up() -> None:
+def test_an_answer_that_is_still_generated_is_not_finished_when_it_is_restarted() -> None:
     call = Call().thinking()
     call.segment(0, "Yes indeed.")
     assert not any(isinstance(effect, do.FinishSpeech) for effect in call.voice_fails())
@@ -352,7 +352,7 @@ def test_speech_markup_is_spoken_and_neither_told_nor_remembered() -> None:
 # --- the last words ---------------------------------------------------------------------------------------
 
 
-def parting() -> Call:
+def saying_goodbye() -> Call:
     """A call whose speech to text is lost for good."""
     call = Call().listening()
     effects = fails(call, STT, FATAL)
@@ -363,26 +363,26 @@ def parting() -> Call:
 
 
 def test_a_caller_who_cannot_be_heard_any_more_is_told_so_before_the_end() -> None:
-    call = parting()
+    call = saying_goodbye()
     assert do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE) in call.heard_all()
     assert call.state == "closing"
 
 
 def test_a_caller_hangs_up_during_the_last_words() -> None:
-    call = parting()
+    call = saying_goodbye()
     effects = call.happens(HUNG_UP)
     assert do.StopSpeech(1, StopCause.ENDED) in effects
     assert do.CloseConversation(EndReason.CALLER_HUNG_UP) in effects
 
 
 def test_the_last_words_end_when_the_voice_is_lost() -> None:
-    call = parting()
+    call = saying_goodbye()
     assert do.StopSpeech(1, StopCause.ENDED) in fails(call, TTS, FATAL)
     assert call.state == "closing"
 
 
 def test_last_words_that_are_never_heard_end_at_their_deadline() -> None:
-    call = parting()
+    call = saying_goodbye()
     for _ in range(POLICY.voice_retries):
         call.deadline_passes()
         opens(call, TTS)
@@ -398,7 +398,7 @@ def test_a_call_whose_voice_is_lost_ends_without_last_words() -> None:
 
 
 def test_a_recording_during_the_last_words_is_refused() -> None:
-    call = parting()
+    call = saying_goodbye()
     effects = call.happens(facts.RecordingStopped(STOP))
     assert [type(effect) for effect in effects] == [do.Refuse]
 

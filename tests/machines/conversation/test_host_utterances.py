@@ -1,4 +1,4 @@
-"""What the host wants said: when it is said, what waits for it, and that history knows nothing of it."""
+"""Host utterances: when they are said, what waits for them, and that they are not history."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def asked(effects: list[do.Effect]) -> list[str]:
 
 
 def quiet(mode: facts.TurnMode = MANUAL) -> Call:
-    """A caller who is connected and says nothing; by hand, no recording has begun."""
+    """A connected caller who says nothing. In manual mode no recording has begun."""
     if mode is AUTOMATIC:
         return Call().listening(AUTOMATIC)
     call = Call()
@@ -173,7 +173,7 @@ def test_the_greeting_comes_first(mode: SayMode) -> None:
 
 
 def a_turn_waits() -> Call:
-    """The answer is over, and the words of a turn that was taken meanwhile are still to come."""
+    """The answer is over, and the words of a queued turn are still to come."""
     call = Call(evolve(POLICY, barge_in=False)).speaking("Yes indeed.", mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(700))

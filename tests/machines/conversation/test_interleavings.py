@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from machines import facts
 from machines.check.invariants import INVARIANTS, every_request_is_answered_once
-from machines.check.walk import moment_of, started
+from machines.check.walk import checked_step, started
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, TurnMode, Word
 from machines.history import Speaker
 from machines.policy import ConversationPolicy, LinkPolicy
@@ -28,7 +28,7 @@ waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 200.0, 5_000.0])
 modes = st.sampled_from(TurnMode)
 roles = st.sampled_from(Role)
 offs = st.sampled_from([0, 0, 0, 0, -1, 1, -2])
-"""How far a number is from the current one: mostly not at all."""
+"""How far a number is from the current one: mostly 0."""
 texts = st.sampled_from(["", "well", "tell me more", "and then?"])
 answers = st.sampled_from(["Yes.", "I think so.", "It is a long story, really."])
 failures = st.sampled_from(ErrorClass).map(lambda each: ProviderFailure(each, "no"))
@@ -46,7 +46,7 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = True
         self.mode = TurnMode.MANUAL
         self.policy = self.usual
-        self.line_ups: dict[Role, ProviderChain] = {}
+        self.provider_chains: dict[Role, ProviderChain] = {}
         self.begins()
 
     @initialize(
@@ -60,21 +60,21 @@ class AnyCall(RuleBasedStateMachine):
         self.links_are_flaky = flaky
         self.mode = mode
         self.policy = evolve(self.usual, barge_in=barge_in)
-        self.line_ups = {role: ProviderChain(providers) for role in Role}
+        self.provider_chains = {role: ProviderChain(providers) for role in Role}
         self.begins()
         self.answers_the_phone()
 
     def begins(self) -> None:
         """A new call."""
-        self.system = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        self.system = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         self.now = 0.0
         self.facts_after_the_end = 0
         beginning = self.system.start(0.0)
-        self.observed = moment_of(self.system, started(beginning), (), beginning).after
+        self.observed = checked_step(self.system, started(beginning), (), beginning).after
         self.told: list[tuple[Fact | None, Handled]] = [(None, beginning)]
 
     def answers_the_phone(self) -> None:
-        """The caller records; somebody listens at once, unless links are flaky."""
+        """The caller records. The links are up at once, unless they are flaky."""
         self.happens(facts.RecordingStarted(self.mode, self.request()))
         if not self.links_are_flaky:
             for role in Role:
@@ -88,12 +88,12 @@ class AnyCall(RuleBasedStateMachine):
         before, had_ended = self.observed, self.system.ended
         handled = self.system.handle(fact)
         self.told.append((fact, handled))
-        moment = moment_of(self.system, before, history, handled)
-        self.observed = moment.after
+        checked = checked_step(self.system, before, history, handled)
+        self.observed = checked.after
         for each in INVARIANTS:
-            # After the end nobody is there to be answered.
+            # After the end no request is answered any more.
             if not (each is every_request_is_answered_once and had_ended):
-                assert each(moment) is None, f"{each.__name__}: {each(moment)}"
+                assert each(checked) is None, f"{each.__name__}: {each(checked)}"
         if self.system.ended:
             self.facts_after_the_end += 1
             if self.facts_after_the_end > 3:
@@ -227,7 +227,7 @@ class AnyCall(RuleBasedStateMachine):
     @rule(data=st.data(), duration=durations, timed=st.booleans())
     def a_segment_is_voiced(self, data: st.DataObject, duration: float, timed: bool) -> None:
         segments = self.system.conversation.context.answer.ledger.segments
-        # Voices voice segments in their order, and each once.
+        # Text to speech voices the segments in their order, and each only once.
         silent = [n for n, segment in enumerate(segments) if segment.duration_ms is None]
         if not silent:
             return
@@ -286,7 +286,7 @@ class AnyCall(RuleBasedStateMachine):
 
     def repeats(self) -> None:
         """The same facts give the same steps again."""
-        again = ConversationSystem(self.policy, CHARTS, self.line_ups)
+        again = ConversationSystem(self.policy, CHARTS, self.provider_chains)
         for fact, handled in self.told:
             assert (again.start(0.0) if fact is None else again.handle(fact)) == handled
 

@@ -1,4 +1,4 @@
-"""Voice over an answer: silence at once, and then either the caller's words or the answer's next word."""
+"""Voice over an answer: the answer pauses, and then is interrupted or goes on at the next word."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.machines.calls import (
 )
 
 SAID = "one two three four five six seven eight nine ten"
-"""What is being answered, a word in 400 ms."""
+"""The answer, with a word every 400 ms."""
 WORD_MS = 400
 VOICE_ALONE = evolve(POLICY, barge_in_min_words=0)
 LONG_VOICE_MS = 700
 
 
 def speaking(policy: ConversationPolicy = POLICY, *, after_ms: float = 0) -> Call:
-    """`SAID` is being heard, since `after_ms`."""
+    """`SAID` has been playing for `after_ms`."""
     call = Call(policy).speaking(SAID, mode=AUTOMATIC)
     call.voiced(0, *SAID.split(), word_ms=WORD_MS)
     call.plays()
@@ -44,8 +44,8 @@ def speaking(policy: ConversationPolicy = POLICY, *, after_ms: float = 0) -> Cal
     return call
 
 
-def deciding(policy: ConversationPolicy = POLICY, *, after_ms: float = 850) -> Call:
-    """And the caller's voice has held it; the two words of the lead are played nevertheless."""
+def paused_on_voice(policy: ConversationPolicy = POLICY, *, after_ms: float = 850) -> Call:
+    """The caller's voice has paused `SAID`. The two words of the lead are played nevertheless."""
     call = speaking(policy, after_ms=after_ms)
     call.handle(facts.SpeechStarted())
     call.now += 50
@@ -54,24 +54,24 @@ def deciding(policy: ConversationPolicy = POLICY, *, after_ms: float = 850) -> C
     return call
 
 
-def weighing(policy: ConversationPolicy = POLICY) -> Call:
-    """And the voice has ended; its words are awaited."""
-    call = deciding(policy)
+def confirming_interruption(policy: ConversationPolicy = POLICY) -> Call:
+    """The voice over `SAID` has ended, and its words are awaited."""
+    call = paused_on_voice(policy)
     call.handle(facts.SpeechStopped(LONG_VOICE_MS), after_ms=LONG_VOICE_MS)
     assert call.state == "confirming"
     return call
 
 
 def weighing_speech(policy: ConversationPolicy = POLICY) -> Call:
-    """The voice goes on and on; the words of its beginning are awaited."""
-    call = deciding(policy)
+    """The voice over `SAID` goes on, and the words of its beginning are awaited."""
+    call = paused_on_voice(policy)
     call.deadline_passes()
     assert call.state == "confirming"
     return call
 
 
 def reluctant() -> Call:
-    """Voice has held the answer in vain so often that it does no longer."""
+    """There were so many false alarms that voice does not pause the answer any more."""
     call = speaking(after_ms=850)
     for _ in range(POLICY.barge_in_false_alarms):
         call.handle(facts.SpeechStarted())
@@ -81,7 +81,7 @@ def reluctant() -> Call:
 
 
 def interim(call: Call, words: str, turn: int | None = None) -> list[do.Effect]:
-    """What the turn that is decided about sounds like."""
+    """Interim words of the turn over the answer."""
     awaited = call.memory.turns.current if call.memory.turns.awaited is None else call.memory.turns.awaited
     return call.happens(facts.TranscriptInterim(awaited if turn is None else turn, words))
 
@@ -91,7 +91,7 @@ def of_kinds(effects: list[do.Effect], *kinds: type[do.Effect]) -> list[do.Effec
 
 
 HEARD = [("user", "hello"), ("assistant", "one two")]
-"""The history, when the answer was cut off where `paused` holds it."""
+"""The history when the answer was interrupted where `paused_on_voice` pauses it."""
 
 
 # --- voice ------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_voice_over_an_answer_holds_it_at_once() -> None:
 
 
 def test_after_a_cough_the_answer_goes_on() -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert call.happens(facts.SpeechStopped(POLICY.barge_in_min_ms - 1)) == [
         do.ResumeSpeech(1),
         do.BeginTurn(4),
@@ -117,7 +117,7 @@ def test_after_a_cough_the_answer_goes_on() -> None:
 
 
 def test_a_longer_voice_is_waited_for_to_be_understood() -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert call.happens(facts.SpeechStopped(POLICY.barge_in_min_ms)) == [
         do.FinalizeTurn(3),
         do.BeginTurn(4),
@@ -148,13 +148,13 @@ def test_where_voice_alone_interrupts_no_words_are_needed() -> None:
 
 
 def test_a_cough_does_not_interrupt_where_voice_alone_does() -> None:
-    call = deciding(VOICE_ALONE)
+    call = paused_on_voice(VOICE_ALONE)
     assert do.ResumeSpeech(1) in call.happens(facts.SpeechStopped(100))
     assert call.state == "speaking"
 
 
 def test_more_voice_changes_nothing_while_it_is_decided() -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert call.happens(facts.SpeechStarted()) == []
     assert call.outcome() is Outcome.IGNORED
 
@@ -169,7 +169,7 @@ def test_by_hand_voice_holds_nothing() -> None:
 
 
 def test_words_interrupt_as_soon_as_they_are_understood() -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert interim(call, "please stop") == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
         do.NotifyInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
@@ -181,7 +181,7 @@ def test_words_interrupt_as_soon_as_they_are_understood() -> None:
 
 @pytest.mark.parametrize("words", ["", "uh-huh", "Yeah, right.", "one two", "two three four", "mm-hmm okay"])
 def test_neither_backchannels_nor_the_answers_echo_interrupt(words: str) -> None:
-    call = deciding()
+    call = paused_on_voice()
     armed = call.memory.deadline_armed
     [told] = interim(call, words)
     assert isinstance(told, do.NotifyTranscript)
@@ -190,7 +190,7 @@ def test_neither_backchannels_nor_the_answers_echo_interrupt(words: str) -> None
 
 
 def test_so_many_words_interrupt_as_are_asked_for() -> None:
-    call = deciding(evolve(POLICY, barge_in_min_words=3))
+    call = paused_on_voice(evolve(POLICY, barge_in_min_words=3))
     interim(call, "yeah please stop")
     assert call.state == "paused"
     interim(call, "yeah please stop it")
@@ -210,7 +210,7 @@ def test_words_of_a_turn_that_waits_do_not_interrupt_the_next_answer() -> None:
 
 
 def test_a_provider_that_expects_the_end_of_the_turn_interrupts_with_its_words() -> None:
-    call = deciding()
+    call = paused_on_voice()
     call.handle(facts.EagerEndOfTurn(3, "okay"))
     assert call.state == "paused"
     call.handle(facts.EagerEndOfTurn(3, "okay stop"))
@@ -218,7 +218,7 @@ def test_a_provider_that_expects_the_end_of_the_turn_interrupts_with_its_words()
 
 
 def test_a_provider_that_ends_the_turn_with_words_has_them_answered() -> None:
-    call = deciding()
+    call = paused_on_voice()
     effects = call.happens(facts.EndOfTurn(3, "please stop"))
     assert of_kinds(effects, do.StopSpeech, do.StartGeneration) == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
@@ -229,7 +229,7 @@ def test_a_provider_that_ends_the_turn_with_words_has_them_answered() -> None:
 
 @pytest.mark.parametrize("words", ["", "mm-hmm", "one two three"])
 def test_a_provider_that_ends_the_turn_without_words_lets_the_answer_go_on(words: str) -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert call.happens(facts.EndOfTurn(3, words)) == [do.ResumeSpeech(1), do.BeginTurn(4)]
     assert call.state == "speaking"
 
@@ -238,7 +238,7 @@ def test_a_provider_that_ends_the_turn_without_words_lets_the_answer_go_on(words
 
 
 def test_words_interrupt_and_are_answered() -> None:
-    call = weighing()
+    call = confirming_interruption()
     assert call.final("please stop") == [
         do.StopSpeech(1, StopCause.INTERRUPTED),
         do.NotifyInterrupted(1, "one two", "three four five six seven eight nine ten", 900),
@@ -259,7 +259,7 @@ def test_words_over_an_answer_of_which_nothing_was_heard_go_on_with_the_question
 
 @pytest.mark.parametrize("words", ["", "Uh-huh.", "okay, got it", "one two", "Three? Four!"])
 def test_without_words_that_count_the_answer_goes_on(words: str) -> None:
-    call = weighing()
+    call = confirming_interruption()
     assert call.final(words) == [
         do.NotifyTranscript(3, words, 0.9, is_final=True, speech_ms=800),
         do.ResumeSpeech(1),
@@ -276,7 +276,7 @@ def test_without_words_that_count_the_answer_goes_on(words: str) -> None:
 
 
 def test_interim_words_that_come_late_interrupt_and_the_final_ones_are_answered() -> None:
-    call = weighing()
+    call = confirming_interruption()
     effects = interim(call, "please stop")
     assert effects[0] == do.StopSpeech(1, StopCause.INTERRUPTED)
     assert (call.state, call.history) == ("finalizing", HEARD)
@@ -286,15 +286,15 @@ def test_interim_words_that_come_late_interrupt_and_the_final_ones_are_answered(
 
 
 def test_an_eager_end_of_turn_that_comes_late_interrupts_too() -> None:
-    call = weighing()
+    call = confirming_interruption()
     call.handle(facts.EagerEndOfTurn(3, "right"))
     assert call.state == "confirming"
     call.handle(facts.EagerEndOfTurn(3, "right stop"))
     assert call.state == "finalizing"
 
 
-def test_who_speaks_on_while_the_words_are_weighed_is_heard_to_the_end() -> None:
-    call = weighing()
+def test_a_caller_who_speaks_on_while_the_words_are_confirmed_is_heard_to_the_end() -> None:
+    call = confirming_interruption()
     call.handle(facts.SpeechStarted())
     call.final("please stop")
     assert (call.state, call.history) == ("hearing", HEARD)
@@ -305,7 +305,7 @@ def test_who_speaks_on_while_the_words_are_weighed_is_heard_to_the_end() -> None
 
 
 def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
-    call = weighing()
+    call = confirming_interruption()
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(300), after_ms=300)
     call.final("please stop")
@@ -315,8 +315,8 @@ def test_who_spoke_again_meanwhile_and_pauses_is_waited_for() -> None:
     assert call.memory.turns.caller_words == "please stop it now"
 
 
-def test_words_that_follow_a_backchannel_are_weighed_as_well() -> None:
-    call = weighing()
+def test_words_that_follow_a_backchannel_are_confirmed_as_well() -> None:
+    call = confirming_interruption()
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(300), after_ms=300)
     effects = call.final("uh-huh")
@@ -351,7 +351,7 @@ def test_interim_words_of_what_follows_interrupt_though_those_before_are_still_a
 
 
 def test_words_that_never_come_are_not_waited_for_for_long() -> None:
-    call = weighing()
+    call = confirming_interruption()
     began = call.now
     effects = call.deadline_passes()
     assert call.now - began == POLICY.final_transcript_timeout_ms / 2
@@ -363,7 +363,7 @@ def test_words_that_never_come_are_not_waited_for_for_long() -> None:
 
 
 def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
-    call = weighing()
+    call = confirming_interruption()
     effects = call.happens(facts.TranscriptionFailed(3, PASSING))
     assert effects[0] == do.NotifyClientError(
         ClientError.TRANSCRIPTION_FAILED, "connection lost", retryable=True
@@ -372,7 +372,7 @@ def test_words_that_cannot_be_understood_let_the_answer_go_on() -> None:
     assert call.state == "speaking"
 
 
-def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> None:
+def test_a_failure_of_the_turn_that_follows_is_reported_and_decides_nothing() -> None:
     call = weighing_speech()
     call.happens(facts.TranscriptionFailed(call.memory.turns.current, PASSING))
     assert call.state == "confirming"
@@ -382,7 +382,7 @@ def test_trouble_with_the_turn_that_follows_is_told_and_decides_nothing() -> Non
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_model_goes_on_while_the_answer_is_held(state: str) -> None:
+def test_the_model_goes_on_while_the_answer_is_paused(state: str) -> None:
     call = Call().thinking(mode=AUTOMATIC)
     call.segment(0, "Yes.")
     call.handle(facts.SpeechStarted())
@@ -402,7 +402,7 @@ def test_an_interruption_stops_a_model_that_is_still_generating() -> None:
 
 
 @pytest.mark.parametrize("failure", [PASSING, FATAL])
-def test_a_model_that_breaks_off_while_the_answer_is_held_is_dealt_with(
+def test_a_model_that_breaks_off_while_the_answer_is_paused_is_dealt_with(
     failure: facts.ProviderFailure,
 ) -> None:
     call = Call().thinking(mode=AUTOMATIC)
@@ -416,7 +416,7 @@ def test_a_model_that_breaks_off_while_the_answer_is_held_is_dealt_with(
     assert call.state == "paused"
 
 
-def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_on() -> None:
+def test_a_model_that_stalls_while_the_answer_is_paused_is_given_up_when_it_goes_on() -> None:
     call = Call(evolve(POLICY, barge_in_patience_ms=10_000)).thinking(mode=AUTOMATIC)
     call.segment(0, "Yes indeed.")
     call.voiced(0, "Yes", "indeed.")
@@ -436,8 +436,8 @@ def test_a_model_that_stalls_while_the_answer_is_held_is_given_up_when_it_goes_o
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_callers_button_interrupts_an_answer_that_is_held(state: str) -> None:
-    call = deciding() if state == "paused" else weighing()
+def test_the_callers_button_interrupts_an_answer_that_is_paused(state: str) -> None:
+    call = paused_on_voice() if state == "paused" else confirming_interruption()
     effects = call.happens(facts.InterruptRequested())
     assert of_kinds(effects, do.StopSpeech, do.BeginTurn) == [do.StopSpeech(1, StopCause.INTERRUPTED)]
     assert call.state == ("hearing" if state == "paused" else "finalizing")
@@ -446,15 +446,15 @@ def test_the_callers_button_interrupts_an_answer_that_is_held(state: str) -> Non
 
 @pytest.mark.parametrize("mode", [MANUAL, AUTOMATIC])
 def test_a_recording_that_begins_while_it_is_decided_interrupts(mode: facts.TurnMode) -> None:
-    call = deciding()
+    call = paused_on_voice()
     effects = call.happens(facts.RecordingStarted(mode, START))
     assert do.Acknowledge(START) in effects
     assert of_kinds(effects, do.StopSpeech) == [do.StopSpeech(1, StopCause.INTERRUPTED)]
     assert (call.state, call.history) == ("hearing", HEARD)
 
 
-def test_a_recording_that_begins_while_words_are_weighed_is_joined_with_them() -> None:
-    call = weighing()
+def test_a_recording_that_begins_while_words_are_confirmed_is_joined_with_them() -> None:
+    call = confirming_interruption()
     effects = call.happens(facts.RecordingStarted(MANUAL, START))
     assert do.Acknowledge(START) in effects
     assert (call.state, call.history) == ("finalizing", HEARD)
@@ -468,7 +468,7 @@ def test_a_recording_that_begins_while_words_are_weighed_is_joined_with_them() -
 
 @pytest.mark.parametrize("words", ["please stop", ""])
 def test_a_recording_that_ends_ends_what_is_being_said(words: str) -> None:
-    call = deciding()
+    call = paused_on_voice()
     assert call.happens(facts.RecordingStopped(STOP)) == [
         do.FinalizeTurn(3),
         do.BeginTurn(4),
@@ -479,15 +479,15 @@ def test_a_recording_that_ends_ends_what_is_being_said(words: str) -> None:
     assert call.state == ("generating" if words else "speaking")
 
 
-def test_a_recording_that_ends_while_words_are_weighed_is_acknowledged() -> None:
-    call = weighing()
+def test_a_recording_that_ends_while_words_are_confirmed_is_acknowledged() -> None:
+    call = confirming_interruption()
     assert call.happens(facts.RecordingStopped(STOP)) == [do.Acknowledge(STOP)]
     assert call.state == "confirming"
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_an_answer_that_ends_while_it_is_held_was_heard_whole(state: str) -> None:
-    call = deciding() if state == "paused" else weighing()
+def test_an_answer_that_ends_while_it_is_paused_was_heard_whole(state: str) -> None:
+    call = paused_on_voice() if state == "paused" else confirming_interruption()
     assert call.heard_all() == []
     assert call.history == [("user", "hello"), ("assistant", SAID)]
     assert call.state == ("hearing" if state == "paused" else "finalizing")
@@ -497,7 +497,7 @@ def test_an_answer_that_ends_while_it_is_held_was_heard_whole(state: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: str) -> None:
+def test_a_voice_that_fails_while_the_answer_is_paused_is_restarted(state: str) -> None:
     call = Call().speaking(SAID, mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     if state == "confirming":
@@ -516,8 +516,8 @@ def test_a_voice_that_fails_while_the_answer_is_held_takes_it_up_again(state: st
 
 
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_the_end_of_the_call_ends_an_answer_that_is_held(state: str) -> None:
-    call = deciding() if state == "paused" else weighing()
+def test_the_end_of_the_call_ends_an_answer_that_is_paused(state: str) -> None:
+    call = paused_on_voice() if state == "paused" else confirming_interruption()
     effects = call.happens(HUNG_UP)
     assert do.StopSpeech(1, StopCause.ENDED) in effects
     assert (call.state, call.history) == ("closing", HEARD)
@@ -525,15 +525,15 @@ def test_the_end_of_the_call_ends_an_answer_that_is_held(state: str) -> None:
 
 @pytest.mark.parametrize("role", [Role.STT, Role.LLM, Role.TTS])
 @pytest.mark.parametrize("state", ["paused", "confirming"])
-def test_a_provider_lost_for_good_ends_an_answer_that_is_held(state: str, role: Role) -> None:
-    call = deciding() if state == "paused" else weighing()
+def test_a_provider_lost_for_good_ends_an_answer_that_is_paused(state: str, role: Role) -> None:
+    call = paused_on_voice() if state == "paused" else confirming_interruption()
     call.system.conversation.handle(facts.LinkDown(role, FATAL, at_ms=call.now))
     assert call.state == ("closing" if role is Role.TTS else "saying_goodbye")
     assert call.history == HEARD
 
 
 def leaving() -> Call:
-    """The third failure in a row: goodbye is being said."""
+    """The model has failed for the third time in a row, and goodbye is being said."""
     call = Call().saying_goodbye(AUTOMATIC)
     call.voiced(0, *POLICY.fallback.third.split())
     call.plays()
@@ -548,11 +548,11 @@ def test_a_cough_over_the_goodbye_does_not_keep_the_call() -> None:
     assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in call.heard_all()
 
 
-@pytest.mark.parametrize("weighed", [True, False])
+@pytest.mark.parametrize("confirming", [True, False])
 @pytest.mark.parametrize("ending", ["heard", "voice fails"])
-def test_a_goodbye_that_ends_while_it_is_held_ends_the_call(weighed: bool, ending: str) -> None:
+def test_a_goodbye_that_ends_while_it_is_paused_ends_the_call(confirming: bool, ending: str) -> None:
     call = leaving()
-    if weighed:
+    if confirming:
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
     if ending == "heard":
         call.heard_all()
@@ -689,7 +689,7 @@ def test_what_is_said_while_nothing_is_being_said_is_neither_echo_nor_backchanne
     assert call.memory.turns.queue == (words,)
 
 
-def test_an_answer_that_begins_while_the_caller_speaks_is_held_before_its_first_word() -> None:
+def test_an_answer_that_begins_while_the_caller_speaks_is_paused_before_its_first_word() -> None:
     call = Call(evolve(POLICY, barge_in_thinking=False)).thinking(mode=AUTOMATIC)
     call.handle(facts.SpeechStarted())
     assert of_kinds(call.segment(0, "Yes."), do.Speak, do.PauseSpeech) == [
@@ -745,7 +745,7 @@ def test_the_answers_after_a_protected_greeting_can_be_interrupted() -> None:
 @pytest.mark.parametrize("heard", range(len(SAID.split()) + 1))
 @pytest.mark.parametrize("way", ["interim", "final", "button"])
 def test_history_holds_what_was_heard_however_long_it_was_decided(heard: int, way: str) -> None:
-    call = deciding(after_ms=heard * WORD_MS + 10)
+    call = paused_on_voice(after_ms=heard * WORD_MS + 10)
     if way == "interim":
         call.now += 1500
         interim(call, "please stop")
@@ -816,7 +816,7 @@ LENGTH_MS = len(SAID.split()) * WORD_MS
 @pytest.mark.parametrize("words", ["yes", "Okay.", "right, right"])
 @pytest.mark.parametrize("way", ["interim", "final", "end of turn"])
 def test_near_the_end_of_the_answer_a_backchannel_is_a_reply(words: str, way: str) -> None:
-    call = deciding(after_ms=LENGTH_MS - POLICY.backchannel_end_ms)
+    call = paused_on_voice(after_ms=LENGTH_MS - POLICY.backchannel_end_ms)
     if way == "interim":
         interim(call, words)
         assert call.state == "hearing"
@@ -830,7 +830,7 @@ def test_near_the_end_of_the_answer_a_backchannel_is_a_reply(words: str, way: st
 
 
 def test_before_that_it_is_none() -> None:
-    call = deciding(after_ms=LENGTH_MS - POLICY.backchannel_end_ms - 100)
+    call = paused_on_voice(after_ms=LENGTH_MS - POLICY.backchannel_end_ms - 100)
     interim(call, "yes")
     assert call.state == "paused"
 
@@ -847,7 +847,7 @@ def test_where_more_of_the_answer_may_come_it_is_none() -> None:
 
 
 def test_an_echo_is_no_reply_at_the_end_either() -> None:
-    call = deciding(after_ms=LENGTH_MS - 800)
+    call = paused_on_voice(after_ms=LENGTH_MS - 800)
     call.handle(facts.SpeechStopped(100))
     call.handle(facts.SpeechStarted(), after_ms=300)
     interim(call, "seven eight")
@@ -855,6 +855,6 @@ def test_an_echo_is_no_reply_at_the_end_either() -> None:
 
 
 def test_a_reply_may_take_up_the_last_words() -> None:
-    call = deciding(after_ms=LENGTH_MS - 500)
+    call = paused_on_voice(after_ms=LENGTH_MS - 500)
     interim(call, "seven eight")
     assert call.state == "hearing"

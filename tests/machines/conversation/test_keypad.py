@@ -40,7 +40,7 @@ def told(call: Call) -> list[str]:
 
 
 def press(call: Call, keys: str) -> list[do.Effect]:
-    """One key after the other; the effects of the last one."""
+    """Press one key after the other. Returns the effects of the last one."""
     return [call.happens(facts.DigitPressed(key), after_ms=200) for key in keys][-1]
 
 
@@ -48,7 +48,7 @@ def press(call: Call, keys: str) -> list[do.Effect]:
 
 
 def in_state(state: str) -> Call:
-    """A call in automatic mode, in this state; what was said before it is "hello"."""
+    """A call in automatic mode in this state. The caller's words before were "hello"."""
     if state in ("speaking", "paused", "confirming"):
         call = Call().speaking("one two three.", mode=AUTOMATIC)
         call.voiced(0, "one", "two", "three.")
@@ -255,7 +255,7 @@ def test_what_is_said_meanwhile_is_shown_and_not_answered() -> None:
     assert call.outcome() is Outcome.REFUSED
 
 
-def test_a_voice_that_goes_on_over_the_keys_is_taken_for_none_of_the_next_turn() -> None:
+def test_voice_that_goes_on_over_the_keys_is_not_part_of_the_next_turn() -> None:
     call = in_state("hearing")
     press(call, "1#")
     call.handle(facts.SpeechStopped(700))
@@ -342,7 +342,7 @@ def test_a_link_that_is_gone_ends_the_call_as_ever(role: Role, state: str) -> No
     assert call.state == state
 
 
-def test_speech_to_text_that_fails_meanwhile_is_doubted_and_the_string_goes_on() -> None:
+def test_speech_to_text_that_fails_meanwhile_is_replaced_and_the_string_goes_on() -> None:
     call = in_state("quiet")
     press(call, "1")
     assert do.CloseLink(Role.STT, 1) in call.happens(facts.TranscriptionFailed(1, PASSING))

@@ -1,4 +1,4 @@
-"""Turns that wait: answers that the caller's voice does not interrupt, and what is said meanwhile."""
+"""Queued turns: answers that the caller's voice does not interrupt, and what is said meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who speaks first, who is asked again, and what a caller hears who says nothing."""
+"""Greeting, reprompt, and nudges for a caller who says nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer before the end of the turn: asked for early, and used only if the caller said just that."""
+"""Speculative answers: asked for before the end of the turn, and used only if the words were the same."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def listening(policy: ConversationPolicy = EAGER, mode: facts.TurnMode = AUTOMAT
     return call
 
 
-def expecting(policy: ConversationPolicy = EAGER) -> Call:
-    """The turn is probably over, and the model was asked."""
+def speculating(policy: ConversationPolicy = EAGER) -> Call:
+    """The turn is probably over, and the model was asked for a speculative answer."""
     call = listening(policy)
     call.handle(facts.EagerEndOfTurn(1, WORDS), after_ms=200)
     assert call.state == "speculating"
@@ -109,7 +109,7 @@ def test_unanswered_words_and_turns_that_wait_are_part_of_what_is_asked() -> Non
 
 
 def test_what_the_model_says_is_kept_and_not_said() -> None:
-    call = expecting()
+    call = speculating()
     assert call.segment(0, "Knock knock.") == []
     assert call.happens(facts.GenerationAlive(1)) == []
     assert call.segment(1, "Who is there?") == []
@@ -122,7 +122,7 @@ def test_what_the_model_says_is_kept_and_not_said() -> None:
 
 
 def test_at_the_end_of_the_turn_what_is_there_is_said_and_the_rest_when_it_comes() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     assert call.happens(facts.EndOfTurn(1, WORDS, 0.9, 900)) == [
         do.NotifyTranscript(1, WORDS, 0.9, is_final=True, speech_ms=900),
@@ -143,7 +143,7 @@ def test_at_the_end_of_the_turn_what_is_there_is_said_and_the_rest_when_it_comes
 
 
 def test_an_answer_that_is_there_as_a_whole_is_said_as_a_whole() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.GenerationFinished(1))
     effects = call.happens(facts.EndOfTurn(1, WORDS))
@@ -154,7 +154,7 @@ def test_an_answer_that_is_there_as_a_whole_is_said_as_a_whole() -> None:
 
 
 def test_an_answer_of_which_nothing_is_there_is_waited_for() -> None:
-    call = expecting()
+    call = speculating()
     effects = call.happens(facts.EndOfTurn(1, WORDS))
     assert effects[-1] == do.NotifyAnswerStarted(1)
     assert call.state == "generating"
@@ -163,14 +163,14 @@ def test_an_answer_of_which_nothing_is_there_is_waited_for() -> None:
 
 
 def test_speech_markup_is_kept_for_the_voice() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.SegmentReady(1, 0, "Hello.", "<emotion>Hello."))
     assert do.Speak(1, 0, "<emotion>Hello.") in call.happens(facts.EndOfTurn(1, WORDS))
 
 
 @pytest.mark.parametrize("words", ["Tell me a joke.", "tell me, a joke", "TELL ME A JOKE!"])
 def test_punctuation_and_capitals_make_no_difference(words: str) -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EndOfTurn(1, words))
     assert call.state == "speaking"
@@ -180,7 +180,7 @@ def test_punctuation_and_capitals_make_no_difference(words: str) -> None:
 
 
 def test_the_time_it_saved_shows_in_the_latency() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EndOfTurn(1, WORDS), after_ms=300)
     call.handle(facts.PlaybackAt(1, 0, playing=True), after_ms=80)
@@ -193,7 +193,7 @@ def test_the_time_it_saved_shows_in_the_latency() -> None:
 
 
 def test_the_same_expectation_again_changes_nothing() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EagerEndOfTurn(1, "Tell me a joke."))
     assert asked(call) == [WORDS]
@@ -205,7 +205,7 @@ def test_the_same_expectation_again_changes_nothing() -> None:
 
 
 def test_other_words_at_the_end_of_the_turn_are_answered_instead() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     effects = call.happens(facts.EndOfTurn(1, "tell me a joke please"))
     assert effects[0] == do.CancelGeneration(1)
@@ -220,7 +220,7 @@ def test_other_words_at_the_end_of_the_turn_are_answered_instead() -> None:
 
 
 def test_an_end_without_any_words_is_answered_by_nothing() -> None:
-    call = expecting()
+    call = speculating()
     assert call.happens(facts.EndOfTurn(1, "")) == [do.CancelGeneration(1), do.BeginTurn(2)]
     assert call.state == "quiet"
     assert told_of_answers(call) == []
@@ -228,7 +228,7 @@ def test_an_end_without_any_words_is_answered_by_nothing() -> None:
 
 @pytest.mark.parametrize("fact", [facts.TurnResumed(1), facts.SpeechStarted()])
 def test_who_goes_on_is_listened_to_and_nobody_knows_of_the_answer(fact: facts.Fact) -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     assert call.happens(fact) == [do.CancelGeneration(1)]
     assert call.state == "hearing"
@@ -238,7 +238,7 @@ def test_who_goes_on_is_listened_to_and_nobody_knows_of_the_answer(fact: facts.F
 
 
 def test_an_answer_that_is_there_as_a_whole_need_not_be_cancelled() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.GenerationFinished(1))
     assert call.happens(facts.TurnResumed(1)) == []
@@ -246,7 +246,7 @@ def test_an_answer_that_is_there_as_a_whole_need_not_be_cancelled() -> None:
 
 
 def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants() -> None:
-    call = expecting()
+    call = speculating()
     effects = call.happens(facts.EagerEndOfTurn(1, "tell me a joke please"))
     assert effects[0] == do.CancelGeneration(1)
     assert asked(call) == [WORDS, "tell me a joke please"]
@@ -264,7 +264,7 @@ def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants(
 
 
 def test_interim_words_do_not_drop_it() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.TranscriptInterim(1, "tell me a joke please"))
     assert call.state == "speculating"
 
@@ -273,7 +273,7 @@ def test_interim_words_do_not_drop_it() -> None:
 
 
 def test_a_turn_whose_end_is_never_reported_is_ended_by_us() -> None:
-    call = expecting()
+    call = speculating()
     began = call.now
     effects = call.deadline_passes()
     assert [type(effect) for effect in effects] == [do.CancelGeneration, do.FinalizeTurn, do.BeginTurn]
@@ -285,7 +285,7 @@ def test_a_turn_whose_end_is_never_reported_is_ended_by_us() -> None:
 
 @pytest.mark.parametrize("failure", [PASSING, FATAL])
 def test_a_model_that_fails_is_asked_once_more_at_the_end(failure: facts.ProviderFailure) -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.GenerationFailed(1, failure))
     assert call.state == "endpointing"
@@ -298,7 +298,7 @@ def test_a_model_that_fails_is_asked_once_more_at_the_end(failure: facts.Provide
 
 
 def test_a_model_that_fails_then_has_all_its_retries() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.GenerationFailed(1, PASSING))
     call.handle(facts.EndOfTurn(1, WORDS))
     for _ in POLICY.llm_retry_delays_ms:
@@ -310,7 +310,7 @@ def test_a_model_that_fails_then_has_all_its_retries() -> None:
 
 
 def test_an_empty_answer_is_none() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.GenerationFinished(1))
     assert call.state == "endpointing"
     call.handle(facts.EndOfTurn(1, WORDS))
@@ -318,7 +318,7 @@ def test_an_empty_answer_is_none() -> None:
 
 
 def test_a_model_that_breaks_off_after_it_was_adopted_goes_on_from_there() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EndOfTurn(1, WORDS))
     call.handle(facts.GenerationFailed(1, PASSING))
@@ -328,7 +328,7 @@ def test_a_model_that_breaks_off_after_it_was_adopted_goes_on_from_there() -> No
 
 
 def test_an_answer_that_was_adopted_can_be_interrupted() -> None:
-    call = expecting()
+    call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EndOfTurn(1, WORDS))
     call.voiced(0, "Knock", "knock.")
@@ -341,7 +341,7 @@ def test_an_answer_that_was_adopted_can_be_interrupted() -> None:
 
 @pytest.mark.parametrize("mode", [MANUAL, AUTOMATIC])
 def test_a_recording_by_hand_drops_it_and_another_does_not(mode: facts.TurnMode) -> None:
-    call = expecting()
+    call = speculating()
     effects = call.happens(facts.RecordingStarted(mode, START))
     assert do.Acknowledge(START) in effects
     assert (do.CancelGeneration(1) in effects) is (mode is MANUAL)
@@ -349,7 +349,7 @@ def test_a_recording_by_hand_drops_it_and_another_does_not(mode: facts.TurnMode)
 
 
 def test_a_recording_that_ends_ends_the_turn() -> None:
-    call = expecting()
+    call = speculating()
     assert call.happens(facts.RecordingStopped(STOP)) == [
         do.CancelGeneration(1),
         do.FinalizeTurn(1),
@@ -359,13 +359,13 @@ def test_a_recording_that_ends_ends_the_turn() -> None:
 
 
 def test_the_button_has_nothing_to_interrupt() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.InterruptRequested())
     assert call.outcome() is Outcome.IGNORED
 
 
 def test_the_end_of_the_call_drops_it() -> None:
-    call = expecting()
+    call = speculating()
     assert do.CancelGeneration(1) in call.happens(HUNG_UP)
     assert call.state == "closing"
     assert told_of_answers(call) == []
@@ -373,14 +373,14 @@ def test_the_end_of_the_call_drops_it() -> None:
 
 @pytest.mark.parametrize("role", [Role.STT, Role.LLM, Role.TTS])
 def test_so_does_a_provider_that_is_lost_for_good(role: Role) -> None:
-    call = expecting()
+    call = speculating()
     effects = call.system.conversation.handle(facts.LinkDown(role, FATAL, at_ms=call.now)).effects
     assert do.CancelGeneration(1) in effects
     assert call.state == ("closing" if role is Role.TTS else "saying_goodbye")
 
 
 def test_what_the_host_wants_said_waits() -> None:
-    call = expecting()
+    call = speculating()
     call.handle(facts.SayRequested("By the way.", facts.SayMode.INTERRUPT))
     assert call.state == "speculating"
     call.segment(0, "Knock knock.")
@@ -391,6 +391,6 @@ def test_what_the_host_wants_said_waits() -> None:
 
 
 def test_trouble_with_speech_to_text_does_not_disturb_it() -> None:
-    call = expecting()
+    call = speculating()
     call.happens(facts.TranscriptionFailed(1, PASSING))
     assert call.state == "speculating"

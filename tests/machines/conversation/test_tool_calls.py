@@ -1,4 +1,4 @@
-"""Calls of tools: when they run, what becomes of them when the caller goes on, and what history holds."""
+"""Tool calls: when they run, what becomes of them when the caller goes on, and what history holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPWISE = evolve(TOOLED, tools_in_parallel=False)
 
 
 def asked_for(*calls: ToolCall, policy: ConversationPolicy = TOOLED) -> Call:
-    """The model wants these called before it says anything."""
+    """The model asks for these tool calls before it says anything."""
     call = Call(policy).thinking(mode=AUTOMATIC)
     call.handle(facts.GenerationFinished(call.memory.answer.generation, calls))
     assert call.state == "running_tools"
@@ -34,7 +34,7 @@ def asked_for(*calls: ToolCall, policy: ConversationPolicy = TOOLED) -> Call:
 
 
 def run(effects: tuple[do.Effect, ...] | list[do.Effect]) -> list[int]:
-    """The calls that are begun."""
+    """The tool calls that are begun."""
     return [effect.call for effect in effects if isinstance(effect, do.RunTool)]
 
 
@@ -47,7 +47,7 @@ def requests(effects: list[do.Effect]) -> list[do.StartGeneration]:
 
 
 def results(call: Call) -> list[str | None]:
-    """Of all calls in the history."""
+    """The results of all tool calls in the history."""
     return [record.result for message in call.memory.history for record in message.calls]
 
 
@@ -141,7 +141,7 @@ def test_a_result_that_is_late_is_refused() -> None:
 # --- it takes long ----------------------------------------------------------------------------------------
 
 
-def test_a_caller_who_waits_hears_that_somebody_is_there_again_and_again() -> None:
+def test_a_caller_who_waits_hears_fillers_again_and_again() -> None:
     call = asked_for(FIND)
     said = []
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_a_caller_who_waits_hears_that_somebody_is_there_again_and_again() -> No
         if call.state == "speaking":
             call.heard_all()
     assert said == ["Let me search.", TOOLED.tool_fillers[1]]
-    # What the caller heard meanwhile is no part of the history.
+    # Fillers that the caller heard meanwhile are not part of the history.
     assert call.history == [("user", "hello"), ("assistant", "")]
 
 
@@ -244,7 +244,7 @@ def test_who_wants_silence_gets_it_and_the_result_is_kept() -> None:
     assert requests(list(call.last.effects))[0].messages[2].calls[0].result == "sunny"
 
 
-def test_a_host_that_cuts_in_delays_the_answer_only() -> None:
+def test_a_host_that_interrupts_delays_the_answer_only() -> None:
     call = asked_for(LOOK)
     call.handle(facts.SayRequested("A storm is coming.", SayMode.INTERRUPT))
     call.happens(facts.ToolFinished(1, "sunny"))

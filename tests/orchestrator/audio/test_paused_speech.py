@@ -45,7 +45,7 @@ class Spoken:
 async def speaking(pacing: Pacing) -> AsyncIterator[Spoken]:
     """The answer is spoken to its end, unless the block pauses it."""
     facts: list[Fact] = []
-    caller = SimulatedCaller(pacing=pacing, drops_when_held=True)
+    caller = SimulatedCaller(pacing=pacing, drops_when_paused=True)
     utterance = Utterance(1, caller, pacing, facts.append)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, lambda rate: voice.speak(rate, None))
@@ -140,7 +140,7 @@ async def test_a_pause_while_a_chunk_is_on_its_way_changes_no_order(
     ticks: int, autojump_clock: MockClock
 ) -> None:
     voice = Numbered()
-    caller = SimulatedCaller(drops_when_held=True)
+    caller = SimulatedCaller(drops_when_paused=True)
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
 
     @asynccontextmanager

@@ -54,7 +54,7 @@ async def listen(queue: CallerAudio, notebook: Notebook, do: Callable[[], None])
     feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        nursery.start_soon(feed.feed, notebook)
+        nursery.start_soon(feed.send_to, notebook)
         do()
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -130,7 +130,7 @@ async def test_a_speaking_caller_whose_audio_stays_away_falls_silent(autojump_cl
     feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        nursery.start_soon(feed.feed, notebook)
+        nursery.start_soon(feed.send_to, notebook)
         queue.begin_turn(1)
         queue.push(spoken("one"), LISTENING_RATE)
         await trio.sleep(SILENCE_AFTER_S - 0.01)
@@ -148,7 +148,7 @@ async def test_blocks_of_the_shipped_client_are_no_gaps(autojump_clock: MockCloc
     feed = SttFeed(queue, SimulatedVoiceActivity(), facts.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
-        nursery.start_soon(feed.feed, notebook)
+        nursery.start_soon(feed.send_to, notebook)
         queue.begin_turn(1)
         speech = spoken("one two three four five six seven eight")
         for start in range(0, len(speech), 4096):
@@ -166,7 +166,7 @@ async def test_ten_seconds_are_said_again_without_holding_up_others() -> None:
         queue.begin_turn(1)
         queue.push(silence(9600), LISTENING_RATE)
         await wait_all_tasks_blocked()
-        nursery.start_soon(feed.feed, notebook)
+        nursery.start_soon(feed.send_to, notebook)
         for _ in range(10):
             await trio.lowlevel.checkpoint()
             assert len(notebook.heard) <= 10

@@ -153,7 +153,7 @@ class Phone:
                         nursery, self.feed.report, self.settles, self.interims, send_takes_s, breaks_after
                     )
                     self.link = link
-                    await self.feed.feed(link)
+                    await self.feed.send_to(link)
             except* ProviderError:
                 pass
         ended.set()
@@ -224,9 +224,9 @@ async def hear_two_turns(settles: bool, *cuts: tuple[int, int]) -> Phone:
 @pytest.mark.parametrize("settles", [True, False])
 @pytest.mark.parametrize("gap", [0, 12, 60])
 async def test_a_link_that_dies_anywhere_in_a_turn_costs_no_word(
-    autojump_clock: MockClock, settles: bool, gap: int
+    autojump_clock: MockClock, stride: int, settles: bool, gap: int
 ) -> None:
-    for dies in range(1, len(TWO_TURNS)):
+    for dies in range(1, len(TWO_TURNS), stride):
         caller = await hear_two_turns(settles, (dies, min(dies + gap, len(TWO_TURNS))))
         assert caller.finals == UNCUT, f"the link died before event {dies}"
         assert caller.audio.counts.dropped_ms == 0
@@ -235,10 +235,10 @@ async def test_a_link_that_dies_anywhere_in_a_turn_costs_no_word(
 @pytest.mark.parametrize("settles", [True, False])
 @pytest.mark.parametrize("second_lives", [0, 7])
 async def test_links_that_die_twice_in_a_row_cost_no_word(
-    autojump_clock: MockClock, settles: bool, second_lives: int
+    autojump_clock: MockClock, stride: int, settles: bool, second_lives: int
 ) -> None:
     last = len(TWO_TURNS)
-    for dies in range(1, last):
+    for dies in range(1, last, stride):
         opens = min(dies + 3, last)
         again = min(opens + second_lives, last)
         caller = await hear_two_turns(settles, (dies, opens), (again, min(again + 3, last)))
@@ -253,9 +253,9 @@ async def test_links_that_die_all_the_time_cost_no_word(autojump_clock: MockCloc
 
 @pytest.mark.parametrize("settles", [True, False])
 async def test_a_link_that_breaks_while_it_is_sent_a_window_costs_no_word(
-    autojump_clock: MockClock, settles: bool
+    autojump_clock: MockClock, stride: int, settles: bool
 ) -> None:
-    for samples in range(0, len(ALL_BUT_MARKS) * WINDOW, WINDOW):
+    for samples in range(0, len(ALL_BUT_MARKS) * WINDOW, stride * WINDOW):
         async with phone(settles=settles) as caller:
             await caller.open_link(breaks_after=samples)
             for event in TWO_TURNS:
@@ -294,7 +294,7 @@ async def test_what_is_settled_is_not_said_again(autojump_clock: MockClock) -> N
 @pytest.mark.parametrize("settles", [True, False])
 @pytest.mark.parametrize("noticed_after", [2, 9])
 async def test_a_turn_that_is_begun_after_its_first_sound_has_it_whichever_link_hears_it(
-    autojump_clock: MockClock, settles: bool, noticed_after: int
+    autojump_clock: MockClock, stride: int, settles: bool, noticed_after: int
 ) -> None:
     speech = windows(spoken("stop please"))
     events: list[Event] = [
@@ -302,7 +302,7 @@ async def test_a_turn_that_is_begun_after_its_first_sound_has_it_whichever_link_
         *(*windows(spoken("no")), *windows(silence(640)), *speech[:noticed_after]),
         *("begin 3", *speech[noticed_after:], *QUIET, "end 3", "begin 4", *QUIET, *QUIET),
     ]
-    for dies in range(1, len(events)):
+    for dies in range(1, len(events), stride):
         async with phone(settles=settles) as caller:
             await caller.open_link()
             await caller.do(events[:dies])

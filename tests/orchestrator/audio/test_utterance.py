@@ -316,7 +316,7 @@ async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_cl
     assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
 
 
-# --- held -------------------------------------------------------------------------------------------------
+# --- paused -----------------------------------------------------------------------------------------------
 
 
 @define
@@ -352,7 +352,7 @@ async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
     for_ms: float, hold_at_ms: float, drops: bool, autojump_clock: MockClock
 ) -> None:
     voice = Counting(samples=24 * 1300)
-    caller = SimulatedCaller(drops_when_held=drops)
+    caller = SimulatedCaller(drops_when_paused=drops)
     facts: list[Fact] = []
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     async with trio.open_nursery() as nursery:
@@ -394,7 +394,7 @@ async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
 async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
     drops: bool, autojump_clock: MockClock
 ) -> None:
-    caller = SimulatedCaller(drops_when_held=drops)
+    caller = SimulatedCaller(drops_when_paused=drops)
     facts: list[Fact] = []
     utterance = Utterance(1, caller, caller.pacing, facts.append)
     async with SimulatedTextToSpeech().open("en-US") as voice, trio.open_nursery() as nursery:

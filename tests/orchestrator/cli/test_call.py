@@ -1,4 +1,4 @@
-"""`vantum call`: what it tells of a call, and how it ends."""
+"""`vantum call`: what it prints of a call, and its exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from orchestrator.cli.call import CallError, client, hold
+from machines.phone_call import Call
+from machines.tables import leaves
+from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
 
@@ -30,10 +32,10 @@ async def http_to(line: Line, token: str | None = None) -> AsyncIterator[httpx2.
 
 async def call(line: Line, told: list[str], number: str = THEIRS, token: str | None = None) -> bool:
     async with http_to(line, token) as http:
-        return await hold(http, {"to": number, "greeting": "Good morning."}, told.append)
+        return await place_call(http, {"to": number, "greeting": "Good morning."}, told.append)
 
 
-async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
+async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> None:
     told: list[str] = []
     async with a_line() as line:
         assert await call(line, told)
@@ -44,6 +46,10 @@ async def test_a_call_is_told_step_by_step(autojump_clock: MockClock) -> None:
         "talking",
         "completed",
     ]
+
+
+def test_every_state_of_a_call_that_is_under_way_has_words() -> None:
+    assert set(STATES_IN_WORDS) == {state.id for state in leaves(Call)} - {"idle", "ENDED"}
 
 
 async def test_a_call_that_nobody_takes_has_failed_for_the_shell(autojump_clock: MockClock) -> None:
@@ -77,7 +83,7 @@ async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
             await call(line, [], token="wrong")
 
 
-async def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
+async def test_a_server_that_cannot_be_reached_is_an_error_of_one_sentence() -> None:
     async with client("http://127.0.0.1:1", None) as http:
         with pytest.raises(CallError, match=r"^The server at http://127.0.0.1:1 cannot be asked"):
-            await hold(http, {"to": THEIRS}, print)
+            await place_call(http, {"to": THEIRS}, print)

@@ -1,4 +1,4 @@
-"""`vantum check`: what is told of the walks, and with which exit code it ends."""
+"""`vantum check`: what it prints of the walks, and its exit code."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def links_are_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Link, "close", lambda self: None)
 
 
-def test_each_walk_is_told_with_its_counts() -> None:
+def test_each_walk_is_printed_with_its_counts() -> None:
     first = check().output.splitlines()[0]
     assert first.startswith("one link ")
     for told in ("configurations", "facts", "transitions", "longest path", " s "):
         assert told in first
 
 
-def test_each_invariant_is_told_with_its_meaning() -> None:
+def test_each_invariant_is_printed_with_its_meaning() -> None:
     lines = check().output.splitlines()
     line = next(line for line in lines if " one_attempt_per_link " in line)
     assert line.startswith("held ")
-    assert line.endswith("A link is opened again only when its last attempt was closed or failed.")
+    assert line.endswith("A link is opened again only after its last attempt was closed or failed.")
 
 
-def test_what_no_walk_meets_is_told_and_fails() -> None:
+def test_transitions_that_no_walk_meets_are_printed_and_fail() -> None:
     result = check()
     assert result.exit_code == 1
     assert "conversation: recording_started in quiet is declared, and no walk meets it" in result.output
@@ -52,7 +52,7 @@ def test_what_no_walk_meets_is_told_and_fails() -> None:
 
 
 @pytest.mark.usefixtures("links_are_left_open")
-def test_a_violation_is_shown_with_the_shortest_way_to_it() -> None:
+def test_a_violation_is_shown_with_the_shortest_path_to_it() -> None:
     result = check()
     assert result.exit_code == 1
     assert "In the walk “one link”, no_link_is_left_at_the_end: left open: " in result.output
@@ -116,7 +116,7 @@ def test_the_same_walks_give_the_same_report(tmp_path: Path) -> None:
     assert (tmp_path / "one.md").read_text() == (tmp_path / "two.md").read_text()
 
 
-def test_a_report_that_cannot_be_written_is_told_at_once() -> None:
+def test_a_report_that_cannot_be_written_is_an_error_at_once() -> None:
     result = check("--report", "no/such/directory/check.md")
     assert result.exit_code == 1
     assert (

@@ -1,4 +1,4 @@
-"""The command line: what is printed, and with which exit code it ends."""
+"""The command line: help, output, errors and exit codes of every command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def vantum(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert vantum("--version").output == "vantum 0.1.0\n"
 
 
@@ -72,7 +72,7 @@ def test_a_bad_setting_stops_every_command_with_one_sentence(
     )
 
 
-def test_a_bad_port_on_the_command_line_is_told_the_same_way() -> None:
+def test_a_bad_port_on_the_command_line_is_reported_the_same_way() -> None:
     result = vantum("serve", "--port", "70000")
     assert result.exit_code == 2
     assert result.output.startswith("Error: PORT (from the command line) is 70000, but must be")
@@ -152,7 +152,7 @@ def in_a_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
-def test_serving_without_model_files_says_which_and_what_brings_them() -> None:
+def test_serving_without_model_files_says_which_are_missing_and_how_to_get_them() -> None:
     done = in_a_process("serve", "--port", "0")
     assert done.returncode == 1
     assert "`vantum models fetch` fetches it" in done.stderr
@@ -202,7 +202,7 @@ def test_serving_where_another_program_listens_says_what_to_do(monkeypatch: pyte
     assert "Traceback" not in done.stderr
 
 
-def test_talking_to_nobody_says_how_to_start_a_server(tmp_path: Path) -> None:
+def test_talking_where_nothing_listens_says_how_to_start_a_server(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(160, np.int16), 16_000)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -271,5 +271,5 @@ def test_simulators_on_a_taken_port_say_what_to_do() -> None:
         ("gym.example", "http://gym.example:9"),
     ],
 )
-def test_simulators_are_told_by_an_address_that_can_be_reached(host: str, address: str) -> None:
+def test_the_announced_addresses_of_simulators_can_be_reached(host: str, address: str) -> None:
     assert addresses(host, 9)["cartesia_base_url"] == address

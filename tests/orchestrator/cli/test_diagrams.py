@@ -1,4 +1,4 @@
-"""`vantum diagrams` writes every picture and table, and says which are stale."""
+"""`vantum diagrams`: writes every diagram and table, and finds stale ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vantum doctor`: what it finds, what it advises, and that it keeps secrets."""
+"""`vantum doctor`: its findings, its advice, and that it shows no secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.settings.sources import load_settings
 
 @pytest.fixture(autouse=True)
 def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting but a free port, and an empty models directory."""
+    """No settings except a free port, and an empty models directory."""
     monkeypatch.chdir(tmp_path)
     for name in (*Settings.model_fields, "vantum_config"):
         monkeypatch.delenv(name.upper(), raising=False)
@@ -28,7 +28,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A TCP port that is taken and answers."""
+    """A TCP port on which something listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
 
@@ -82,7 +82,7 @@ def test_a_configured_model_that_is_not_there_is_a_problem(monkeypatch: pytest.M
     monkeypatch.setenv("LOCAL_STT_DIR", "nowhere")
     findings = examine(load_settings())
     assert problem(findings, "llm") == "there is no file nowhere.gguf"
-    assert "nowhere holds no encoder_model.ort" in problem(findings, "stt")
+    assert "nowhere lacks encoder_model.ort" in problem(findings, "stt")
 
 
 def test_a_turn_model_is_examined_only_where_one_is_named(
@@ -100,7 +100,7 @@ def test_a_turn_model_is_examined_only_where_one_is_named(
     assert "turn" not in findings.hindrances
 
 
-def test_a_language_model_server_is_asked_whether_it_is_there(
+def test_whether_a_language_model_server_answers_is_examined(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = listener.getsockname()[1]
@@ -178,7 +178,7 @@ def test_every_provider_of_a_role_is_listed_in_order_with_what_is_missing(
     assert "A call can be made, with fewer providers than wanted for tts" in printed(findings)
 
 
-def test_a_vendor_that_cannot_be_reached_hinders_no_call_where_another_provider_is_well(
+def test_a_vendor_that_cannot_be_reached_does_not_prevent_calls_if_another_provider_works(
     listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = listener.getsockname()[1]
@@ -193,7 +193,7 @@ def test_a_vendor_that_cannot_be_reached_hinders_no_call_where_another_provider_
     assert "tts" not in findings.hindrances
 
 
-def test_a_missing_model_file_hinders_the_start_wherever_it_stands_in_the_order(
+def test_a_missing_model_file_prevents_the_start_wherever_it_is_in_the_order(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "key")

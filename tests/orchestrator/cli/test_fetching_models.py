@@ -1,4 +1,4 @@
-"""What is shown while model files are fetched, on a terminal and in a pipe."""
+"""`vantum models fetch`: the progress that is shown on a terminal and in a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public interface: what is listed is what there is, and the examples in its docstrings work."""
+"""The public interface: its list in the documentation is current, and the examples in docstrings work."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ LIBRARY = (
     "orchestrator.tools.tool",
     "orchestrator.hosting.transport",
 )
-"""The modules that were made to be used by hosts; the rest of the interface is what they speak of."""
+"""The modules that hosts use. The rest of the interface are the types that they name."""
 
 
 def examples(of: object) -> list[str]:
-    """The blocks of code in a docstring."""
+    """The code blocks in a docstring."""
     found = re.findall(r"```python\n(.*?)```", inspect.getdoc(of) or "", re.DOTALL)
     return [textwrap.dedent(each) for each in found]
 
@@ -61,20 +61,20 @@ async def test_the_example_in_a_docstring_works(code: str, autojump_clock: MockC
     names |= {"trio": trio, "np": np, "evolve": attrs.evolve, "spoken": spoken}
     body = textwrap.indent(code, "    ")
     _define(body, names)
-    # Where nothing is left to happen, virtual time would stand still; so it fails instead.
+    # If nothing is left to happen, virtual time would stand still for ever; with this it fails.
     with trio.fail_after(3600):
         async with public.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
             await names["example"](orchestrator)
 
 
 def _define(body: str, names: dict[str, Any]) -> None:
-    """Make `example` a function of this body, which knows nothing of what this file imports."""
+    """Make `example` a function with this body, without the names that this file imports."""
     source = f"async def example(orchestrator):\n{body}"
     exec(compile(source, "<docstring>", "exec", dont_inherit=True), names)
 
 
 class Quiet:
-    """A caller in an asyncio program, who says nothing."""
+    """A silent caller in an asyncio program."""
 
     pacing = public.Pacing(rate=24_000, chunk_ms=60, lead_ms=140)
 
@@ -106,7 +106,7 @@ def test_the_examples_for_asyncio_hosts_work(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), list(documented()))
-def test_what_does_something_has_an_example(name: str, value: object) -> None:
+def test_everything_that_does_something_has_an_example(name: str, value: object) -> None:
     if getattr(value, "__module__", None) in LIBRARY and _does_something(value):
         assert examples(value), f"{name} has no example in its docstring"
 
@@ -121,8 +121,8 @@ def test_every_public_name_is_documented() -> None:
     assert [name for name, value in documented() if not inspect.getdoc(value)] == []
 
 
-def test_the_public_interface_is_the_one_that_is_written_down() -> None:
-    """If this fails, the interface was changed: `make diagrams` writes it down, for everybody to see."""
+def test_the_public_interface_is_as_documented() -> None:
+    """If this fails, the interface was changed, and `make diagrams` updates the document."""
     path = ROOT / "docs" / "interface.md"
     text = path.read_text(encoding="utf-8")
     assert text == renewed(text)

@@ -1,4 +1,4 @@
-"""A call with microphone and loudspeaker, on a sound library that records and plays as we say."""
+"""`vantum talk --microphone`, with a fake sound library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PortAudioError(Exception):
 
 
 class Stream:
-    """A stream of the sound library, which calls back from a thread of its own while it is recording."""
+    """A stream of the sound library, which calls back from its own thread while it records."""
 
     def __init__(self, callback: Callable[..., None], **options: Any) -> None:
         self.callback = callback
@@ -99,24 +99,24 @@ async def test_what_the_microphone_records_is_sent_and_the_call_ends_with_the_se
     assert "Speak; Ctrl-C ends the call." in capsys.readouterr().out
 
 
-def test_the_loudspeaker_plays_what_arrives_and_falls_silent_when_told(
+def test_the_loudspeaker_plays_what_arrives_and_stops_when_the_server_cancels(
     sounds: Sounds, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Loudspeaker(sounds) as loudspeaker:
-        loudspeaker.overhear(protocol.AudioOutputStart("u", 24_000, 0.0))
-        loudspeaker.overhear(protocol.AudioOutputChunk(b"abcdef", "u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputStart("u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputChunk(b"abcdef", "u", 24_000, 0.0))
         (stream,) = sounds.opened
         assert stream.options["samplerate"] == 24_000
         assert stream.heard(4) == b"abcd"
         assert stream.heard(4) == b"ef\0\0"
-        loudspeaker.overhear(protocol.AudioOutputChunk(b"ghij", "u", 24_000, 0.0))
-        loudspeaker.overhear(protocol.AudioOutputCancel("u", "interrupted", 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputChunk(b"ghij", "u", 24_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputCancel("u", "interrupted", 0.0))
         assert stream.heard(4) == bytes(4)
-        loudspeaker.overhear(protocol.AudioOutputStart("v", 48_000, 0.0))
+        loudspeaker.on_payload(protocol.AudioOutputStart("v", 48_000, 0.0))
         assert stream.closed
-        loudspeaker.overhear(protocol.TranscriptResult("hello", 1.0, is_final=True))
-        loudspeaker.overhear(protocol.ConversationResponseToken("Hi.", 0))
-        loudspeaker.overhear(protocol.ConversationStateInterrupted("", 0.0))
+        loudspeaker.on_payload(protocol.TranscriptResult("hello", 1.0, is_final=True))
+        loudspeaker.on_payload(protocol.ConversationResponseToken("Hi.", 0))
+        loudspeaker.on_payload(protocol.ConversationStateInterrupted("", 0.0))
     assert all(stream.closed for stream in sounds.opened)
     assert capsys.readouterr().out.splitlines() == [
         "You:    hello",
@@ -125,13 +125,15 @@ def test_the_loudspeaker_plays_what_arrives_and_falls_silent_when_told(
     ]
 
 
-async def test_a_missing_sound_library_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_sound_library_is_an_error_that_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(TalkError, match=r"vantum\[microphone\]"):
         await converse("ws://localhost:1/ws")
 
 
-async def test_a_microphone_that_cannot_be_used_is_told(sounds: Sounds) -> None:
+async def test_a_microphone_that_cannot_be_used_is_an_error(sounds: Sounds) -> None:
     sounds.broken = True
     async with following(Peer.listen) as url:
         with pytest.raises(TalkError, match="The microphone cannot be used: no such device"):

@@ -1,4 +1,4 @@
-"""The terminal client, against a peer that follows a script: what it sends, what it tells."""
+"""`vantum talk`: the client against a server that follows a script; what it sends and prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from adapters.interfaces import Samples
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes, read_wav, write_wav
 from orchestrator.cli import talk_client as client_module
-from orchestrator.cli.talk import Call, as_lines, as_map, hold
+from orchestrator.cli.talk import Call, as_lines, as_map, run_call
 from orchestrator.cli.talk_client import TalkError, talk_client
 from protocol import Payload
 
@@ -34,7 +34,7 @@ ANSWER = (9000 * np.sin(np.arange(4800) / 7)).astype(np.int16)
 
 @define
 class Peer:
-    """The server's side of one connection."""
+    """The server's end of one connection."""
 
     socket: trio_websocket.WebSocketConnection
     recordings: list[protocol.AudioInputStart] = Factory(list)
@@ -47,7 +47,7 @@ class Peer:
             await self.socket.send_message(frame)
 
     async def hear(self, kind: type[P]) -> P:
-        """Take in messages up to and including the next one of this kind."""
+        """Receive messages up to and including the next one of this kind."""
         while True:
             payload = protocol.receive(await self.socket.get_message()).payload
             if isinstance(payload, protocol.AudioInputStart):
@@ -65,7 +65,7 @@ class Peer:
         await self.tell(protocol.ConnectionAck("s"), state("LISTENING", "quiet"))
 
     async def answer(self, text: str, generation: int) -> None:
-        """Understand the caller and begin to speak."""
+        """Send a transcript and begin an answer."""
         await self.tell(
             protocol.TranscriptResult(f"said {generation}", 0.9, is_final=True, turn=generation),
             state("THINKING", "generating"),
@@ -93,7 +93,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def following(script: Script) -> AsyncIterator[str]:
-    """A server whose every connection follows the script; yields its URL."""
+    """A server whose connections all follow the script; yields its URL."""
 
     async def converse(request: trio_websocket.WebSocketRequest) -> None:
         peer = Peer(await request.accept(subprotocol="vantum.v2"))
@@ -117,7 +117,7 @@ async def two_answers(peer: Peer) -> None:
         await peer.finish("Hello there.", generation)
 
 
-async def test_a_manual_turn_is_one_recording_and_brings_back_everything_the_server_told() -> None:
+async def test_a_manual_turn_is_one_recording_and_collects_all_that_the_server_sends() -> None:
     heard: list[Peer] = []
 
     async def script(peer: Peer) -> None:
@@ -208,7 +208,7 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async def script(peer: Peer) -> None:
         await peer.listen()
         await peer.hear(protocol.AudioInputStop)
-        error = protocol.SttFailed("the ear is broken")
+        error = protocol.SttFailed("the model is broken")
         frame = protocol.HIERARCHICAL.refuse(error, event_id="e", session_id="s", timestamp=0.0)
         assert frame is not None
         await peer.socket.send_message(frame)
@@ -217,10 +217,10 @@ async def test_an_error_of_the_server_is_kept_with_the_turn() -> None:
     async with following(script) as url, talk_client(url, TurnMode.MANUAL) as client:
         turn = await client.say(SPEECH, RATE)
     (complaint,) = turn.complaints
-    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the ear is broken")
+    assert (complaint.event, complaint.message) == ("transcript.error.stt_failed", "the model is broken")
 
 
-async def test_a_server_that_never_answers_is_not_waited_for_for_ever(
+async def test_a_server_that_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.05)
@@ -230,7 +230,7 @@ async def test_a_server_that_never_answers_is_not_waited_for_for_ever(
         assert [complaint.code for complaint in turn.complaints] == ["NO_ANSWER"]
 
 
-async def test_silence_can_be_asked_for() -> None:
+async def test_an_answer_can_be_interrupted_without_speaking() -> None:
     asked = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -274,11 +274,11 @@ async def refusal(peer: Peer) -> None:
     [
         (busy, "The server is busy: 4 of 4 calls are going on."),
         (closing, r"The server closed the call \(code 1001: going away\)."),
-        (nonsense, "The server said something unreadable"),
+        (nonsense, "The server sent something unreadable"),
         (refusal, "The server refuses: no brain today"),
     ],
 )
-async def test_the_end_of_a_call_is_told_in_one_sentence(script: Script, words: str) -> None:
+async def test_the_end_of_a_call_is_reported_in_one_sentence(script: Script, words: str) -> None:
     async with following(script) as url:
         with pytest.raises(TalkError, match=words):
             async with talk_client(url, TurnMode.MANUAL) as client:
@@ -297,7 +297,7 @@ async def test_a_server_that_does_not_begin_to_listen_is_given_up(monkeypatch: p
 
 
 @pytest.mark.parametrize("url", ["http://localhost/ws", "localhost:3001", "ws://", "ws://localhost:port/ws"])
-async def test_what_is_no_websocket_address_is_refused(url: str) -> None:
+async def test_an_address_that_is_not_a_websocket_address_is_refused(url: str) -> None:
     with pytest.raises(TalkError, match="is no"):
         async with talk_client(url):
             raise AssertionError("connected")
@@ -326,14 +326,14 @@ async def test_a_server_of_another_kind_is_recognized(reply: bytes, monkeypatch:
         (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         with pytest.raises(
-            TalkError, match=r"is no WebSocket of a Vantum server|did not open a WebSocket within 0\.3 s"
+            TalkError, match=r"is not a WebSocket of a Vantum server|did not open a WebSocket within 0\.3 s"
         ):
             async with talk_client(f"ws://127.0.0.1:{port}/ws") as client:
                 await client.ready()
         nursery.cancel_scope.cancel()
 
 
-async def test_an_error_of_ours_comes_out_as_it_is_and_nothing_is_left(
+async def test_an_error_in_the_block_is_raised_as_it_is_and_nothing_is_left(
     leaves_nothing: Callable[[], AbstractContextManager[None]],
 ) -> None:
     with leaves_nothing():
@@ -359,7 +359,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
 ) -> None:
     async with following(two_answers) as url:
         out = tmp_path / "out.wav"
-        assert await hold(
+        assert await run_call(
             Call(url, (spoken, spoken), TurnMode.MANUAL, out, as_json=True, interrupt_after=None)
         )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
@@ -373,7 +373,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
     assert rate == 24_000
 
 
-async def test_a_single_file_is_said_twice_to_interrupt_and_told_for_people(
+async def test_a_single_file_is_spoken_twice_to_interrupt_and_printed_for_people(
     spoken: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -390,14 +390,16 @@ async def test_a_single_file_is_said_twice_to_interrupt_and_told_for_people(
         await peer.finish("Yes?", 2)
 
     async with following(script) as url:
-        assert await hold(Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01))
+        assert await run_call(
+            Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01)
+        )
     shown = capsys.readouterr().out
     assert "interrupted after 640 ms; heard: A long\n" in shown
     assert "Turn 2:" in shown
     assert "(server: total 321)" in shown
 
 
-async def test_what_was_said_before_the_call_broke_is_still_told(
+async def test_turns_before_the_call_broke_are_still_printed(
     spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -409,7 +411,7 @@ async def test_what_was_said_before_the_call_broke_is_still_told(
     out = tmp_path / "out.wav"
     async with following(script) as url:
         with pytest.raises(TalkError, match="1011"):
-            await hold(Call(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
+            await run_call(Call(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
     assert json.loads(capsys.readouterr().out)["understood"] == "half a"
     assert len(read_wav(out)[0]) == 0
 
@@ -420,7 +422,7 @@ async def test_a_turn_with_an_error_makes_the_call_a_failure(
     monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.05)
     async with following(Peer.listen) as url:
         call = Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=None)
-        assert not await hold(call)
+        assert not await run_call(call)
 
 
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -429,10 +431,10 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         "ws://localhost:1", (tmp_path / "x.wav",), TurnMode.MANUAL, None, as_json=False, interrupt_after=None
     )
     with pytest.raises(TalkError, match=r"x\.wav is not a PCM WAV file"):
-        await hold(call)
+        await run_call(call)
 
 
-def test_a_turn_without_an_answer_can_be_told() -> None:
+def test_a_turn_without_an_answer_can_be_printed() -> None:
     turn = client_module.Turn("x", speech_ended_at=0.0)
     turn.complaints.append(client_module.Complaint("", "NO_ANSWER", "no answer within 60 s"))
     assert as_map(1, turn)["firstAudioMs"] is None

@@ -121,7 +121,7 @@ async def test_a_turn_without_words_is_acknowledged_and_not_answered(autojump_cl
         await call.start_recording()
         await call.keep_quiet(500)
         await call.stop_recording()
-        await call.until(lambda: len(call.caller.told_of(do.Acknowledge)) == 2)
+        await call.until(lambda: len(call.caller.notified_of(do.Acknowledge)) == 2)
         assert call.state == "quiet"
         assert call.providers.llm.requests == []
     assert broken_promises(call) == []
@@ -131,7 +131,9 @@ async def test_interim_transcripts_come_word_by_word(autojump_clock: MockClock) 
     async with hold_call() as call:
         await call.take_turn("one two three")
         await call.answered()
-        interims = [effect.text for effect in call.caller.told_of(do.NotifyTranscript) if not effect.is_final]
+        interims = [
+            effect.text for effect in call.caller.notified_of(do.NotifyTranscript) if not effect.is_final
+        ]
         assert interims == ["one", "one two", "one two three"]
 
 
@@ -191,7 +193,7 @@ async def test_latency_is_told_stage_by_stage(autojump_clock: MockClock) -> None
     async with hold_call(providers) as call:
         await call.take_turn("hello")
         await call.answered()
-        [ended] = call.caller.told_of(do.NotifyAnswerEnded)
+        [ended] = call.caller.notified_of(do.NotifyAnswerEnded)
         assert ended.latency.transcript_ms == pytest.approx(80)
         assert ended.latency.first_segment_ms == pytest.approx(250)
         assert ended.latency.first_audio_ms == pytest.approx(70)

@@ -98,7 +98,7 @@ async def test_what_waits_for_an_answer_at_the_end_is_refused(autojump_clock: Mo
         await call.stop_recording()
         call.hang_up(EndReason.SHUTDOWN)
         await call.over.wait()
-        assert len(call.caller.told_of(do.Refuse)) == 2
+        assert len(call.caller.notified_of(do.Refuse)) == 2
     assert broken_promises(call) == []
 
 

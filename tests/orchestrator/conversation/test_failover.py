@@ -54,7 +54,7 @@ def second_of(role: str, first: Opening) -> SimulatedProviders:
 
 def news(call: Call) -> list[tuple[Role, LinkNews, int]]:
     """What was told of links."""
-    return [(told.role, told.news, told.provider) for told in call.caller.told_of(do.NotifyLink)]
+    return [(told.role, told.news, told.provider) for told in call.caller.notified_of(do.NotifyLink)]
 
 
 @pytest.mark.parametrize("role", ROLES)

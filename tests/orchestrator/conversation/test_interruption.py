@@ -179,5 +179,5 @@ async def test_the_shipped_clients_large_chunks_are_stopped_too(autojump_clock: 
         [playback] = call.caller.playbacks
         assert 1900 <= playback.heard_ms(playback.stopped_at_ms or 0) <= 2000
         assert playback.sent_ms() <= 2000 + 640
-        assert call.caller.told_of(do.NotifyInterrupted)[0].heard.startswith("This is the first sentence")
+        assert call.caller.notified_of(do.NotifyInterrupted)[0].heard.startswith("This is the first sentence")
     assert broken_promises(call) == []

@@ -110,9 +110,7 @@ async def test_a_model_without_an_answer_is_covered_for(fault: Fault, autojump_c
 
 
 @pytest.mark.parametrize("fault", [Fails(), Stalls(), Breaks(KeyError)], ids=["fails", "stalls", "breaks"])
-async def test_a_model_that_breaks_off_goes_on_from_what_it_said(
-    fault: Fault, autojump_clock: MockClock
-) -> None:
+async def test_a_model_that_breaks_off_continues_its_answer(fault: Fault, autojump_clock: MockClock) -> None:
     broken = Answer("Well, one moment. And then it", fault=fault, after=3)
     async with hold_call(brain(broken, Answer("Here we are."))) as call:
         await call.take_turn("hello")
@@ -258,7 +256,7 @@ async def test_a_transcript_that_never_comes_is_replaced_by_the_interim_one(
         await call.take_turn("what is your name")
         await call.answered()
         assert call.caller.understood() == ["what is your name"]
-        assert len(call.caller.told_of(do.Acknowledge)) == 2
+        assert len(call.caller.notified_of(do.Acknowledge)) == 2
     assert broken_promises(call) == []
 
 
@@ -278,8 +276,8 @@ async def test_a_transcription_that_fails_without_any_words_refuses_the_stop(
         await call.start_recording()
         await call.keep_quiet(300)
         stop = await call.stop_recording()
-        await call.until(lambda: len(call.caller.told_of(do.Refuse)) == 1)
-        [refused] = call.caller.told_of(do.Refuse)
+        await call.until(lambda: len(call.caller.notified_of(do.Refuse)) == 1)
+        [refused] = call.caller.notified_of(do.Refuse)
         assert refused.request == stop
     assert broken_promises(call) == []
 
@@ -357,7 +355,7 @@ async def test_a_link_that_never_opens_ends_the_call_and_says_why(
         await call.start_recording()
         await call.over.wait()
         assert ClientError(f"{role}_unavailable") in call.caller.client_errors()
-        [refused] = call.caller.told_of(do.Refuse)
+        [refused] = call.caller.notified_of(do.Refuse)
         assert refused.request.event_type == "audio.input.start"
     assert trio.current_time() - began < 10, "the shipped client waits no longer"
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
@@ -436,4 +434,4 @@ async def test_requests_are_answered_before_the_shipped_client_gives_up(autojump
         await call.say("hello")
         await call.stop_recording()
         with trio.fail_after(10):
-            await call.until(lambda: len(call.caller.told_of(do.Acknowledge)) == 2)
+            await call.until(lambda: len(call.caller.notified_of(do.Acknowledge)) == 2)

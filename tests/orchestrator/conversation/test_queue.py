@@ -70,7 +70,7 @@ async def test_recordings_made_meanwhile_wait_in_their_order(autojump_clock: Moc
         assert call.caller.answers()[1:] == [
             f"You said {words}. That was all." for words in ("one", "two", "three")
         ]
-        assert len(call.caller.told_of(do.Acknowledge)) == 8
+        assert len(call.caller.notified_of(do.Acknowledge)) == 8
     assert broken_promises(call) == []
 
 
@@ -88,7 +88,7 @@ async def test_no_turn_is_rejected_and_at_the_limit_the_oldest_are_joined(autoju
         await call.answered(11)
         asked = [messages[-1].text for messages in call.providers.llm.requests]
         assert asked == ["hello", "one two three", *words[3:]]
-        assert call.caller.told_of(do.Refuse) == []
+        assert call.caller.notified_of(do.Refuse) == []
     assert broken_promises(call) == []
 
 

@@ -43,6 +43,8 @@ SENTENCES = (
 LONG = " ".join(SENTENCES)
 LONG_MS = sum(Speaking().duration_ms(each) for each in SENTENCES)
 OFFSETS_MS = [*range(0, 320, 20), 777, 1500, 3333, 3600]
+DROPS = [False, True]
+"""Whether the caller's side drops what it has not played when it is told to hold."""
 DISTURBANCES = ["cough", "noise", "yes"]
 LARGE_CHUNKS = evolve(LEGACY_PACING, rate=SMALL_CHUNKS.rate)
 
@@ -128,13 +130,11 @@ async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: Moc
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True], ids=["plays what it has", "drops what it has"])
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
-@pytest.mark.parametrize("offset_ms", OFFSETS_MS)
+@pytest.mark.grid(offset_ms=OFFSETS_MS, disturbance=DISTURBANCES, drops=DROPS)
 async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -149,15 +149,13 @@ async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("disturbance", ["noise", "yes"])
-@pytest.mark.parametrize("before_end_ms", range(-60, 420, 20))
+@pytest.mark.grid(before_end_ms=range(-60, 420, 20), disturbance=["noise", "yes"], drops=DROPS)
 async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
     before_end_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
     """All audio was sent already, and not all of it heard."""
     policy = ConversationPolicy(backchannel_end_ms=0)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops), policy) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, LONG_MS - before_end_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -168,13 +166,11 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
-@pytest.mark.parametrize("offset_ms", [0, 50, 1000, 1100, 1200])
+@pytest.mark.grid(offset_ms=[0, 50, 1000, 1100, 1200], disturbance=DISTURBANCES, drops=DROPS)
 async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
-    caller = SimulatedCaller(pacing=LARGE_CHUNKS, drops_when_held=drops)
+    caller = SimulatedCaller(pacing=LARGE_CHUNKS, drops_when_paused=drops)
     async with hold_call(storyteller(), caller) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
@@ -184,13 +180,13 @@ async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("drops", DROPS)
 @pytest.mark.parametrize("between_ms", [0, 80, 130])
 async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     between_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(between_ms=between_ms)
-    async with hold_call(providers, SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, 1000)
         for _ in range(2):
             await disturb(call, "noise")
@@ -200,12 +196,12 @@ async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("drops", DROPS)
 async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
     drops: bool, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(barge_in_false_alarms=3)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops), policy) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, 300)
         for _ in range(6):
             await call.make_noise(150)
@@ -257,11 +253,11 @@ async def test_speech_to_text_that_owes_the_words_does_not_keep_the_caller_from_
 async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_out_to_be(
     offset_ms: int, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=True)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, offset_ms)
         began_ms = trio.current_time() * 1000
         await call.make_noise(2000)
-        [(utterance, held_at)] = call.caller.held
+        [(utterance, held_at)] = call.caller.pauses
         assert utterance == call.caller.playbacks[0].utterance
         # 64 ms of voice are its onset, within windows of 32 ms and blocks of 20 ms.
         assert held_at - began_ms <= 64 + 32 + 20
@@ -276,7 +272,7 @@ async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojum
     async with hold_call(storyteller()) as call:
         await begin_story(call, 1000)
         await call.make_noise(1500)
-        [(_, held_at)] = call.caller.held
+        [(_, held_at)] = call.caller.pauses
         [playback] = call.caller.playbacks
         left_ms = playback.heard_ms(held_at + 1000) - playback.heard_ms(held_at)
         assert 0 < left_ms <= SMALL_CHUNKS.lead_ms + SMALL_CHUNKS.chunk_ms
@@ -286,14 +282,12 @@ async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojum
 # --- what is one ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("interim", [False, True], ids=["words at the end", "words at once"])
-@pytest.mark.parametrize("offset_ms", OFFSETS_MS)
+@pytest.mark.grid(offset_ms=OFFSETS_MS, interim=[False, True], drops=DROPS)
 async def test_real_words_interrupt_and_history_is_what_was_heard(
     offset_ms: int, interim: bool, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(stt=SimulatedSpeechToText(interim=interim))
-    async with hold_call(providers, SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await call.say("please stop")
         await call.keep_quiet(700)
@@ -312,13 +306,11 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
     assert broken_promises(call) == []
 
 
-@pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("offset_ms", [1000, 1020, 1040])
-@pytest.mark.parametrize("after_ms", range(0, 200, 20))
+@pytest.mark.grid(after_ms=range(0, 200, 20), offset_ms=[1000, 1020, 1040], drops=DROPS)
 async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
     after_ms: int, offset_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=drops)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.make_noise, 600)
@@ -332,7 +324,7 @@ async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
 
 
 async def test_words_after_a_cough_interrupt_where_the_caller_is_by_then(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_held=True)) as call:
+    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, 1000)
         await call.make_noise(150)
         await call.keep_quiet(800)
@@ -364,7 +356,7 @@ async def test_words_interrupt_through_a_noise_that_is_not_reacted_to_any_more(
     async with hold_call(storyteller(), policy=policy) as call:
         await begin_story(call, 300)
         await call.make_noise(1000)
-        assert call.caller.held == []
+        assert call.caller.pauses == []
         await call.say("please stop")
         assert call.caller.playbacks[0].cause is StopCause.INTERRUPTED
         await call.keep_quiet(700)
@@ -385,7 +377,7 @@ async def test_what_is_said_over_a_protected_greeting_is_answered_after_it(autoj
         await call.say("tell me a joke")
         await call.keep_quiet(700)
         await call.answered(2)
-        assert call.caller.held == []
+        assert call.caller.pauses == []
         assert call.caller.answers() == [LONG, "You said tell me a joke. That was all."]
     assert broken_promises(call) == []
 

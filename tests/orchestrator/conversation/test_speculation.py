@@ -93,7 +93,7 @@ async def test_a_caller_who_goes_on_costs_one_request_and_hears_nothing_of_it(
         await call.answered()
         assert [request[-1].text for request in call.providers.llm.requests] == ["tell me", "tell me a joke"]
         assert call.caller.answers() == ["You said tell me a joke. That was all."]
-        assert len(call.caller.told_of(do.NotifyAnswerStarted)) == 1
+        assert len(call.caller.notified_of(do.NotifyAnswerStarted)) == 1
         assert call.providers.llm.running == 0
     assert broken_promises(call) == []
 
@@ -139,7 +139,7 @@ async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
         await call.keep_quiet(1500)
         await call.answered()
         assert call.caller.interruptions() == []
-        assert len(call.caller.held) == 1
+        assert len(call.caller.pauses) == 1
         assert len(call.providers.llm.requests) == 1
     assert broken_promises(call) == []
 

@@ -226,7 +226,7 @@ async def test_there_is_room_again_when_a_conversation_is_over(autojump_clock: M
         orchestrator.conversation(MemoryTransport()),
     ):
         async with orchestrator.conversation(MemoryTransport()):
-            with pytest.raises(OrchestratorBusy, match="all 2"):
+            with pytest.raises(OrchestratorBusy, match="2 conversations are running"):
                 async with orchestrator.conversation(MemoryTransport()):
                     pass
         async with orchestrator.conversation(MemoryTransport()) as third:

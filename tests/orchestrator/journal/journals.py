@@ -1,4 +1,4 @@
-"""Journals for tests: of simulated calls, kept in memory or in a file."""
+"""Helpers for tests of journals: journals of simulated calls, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kept_in(records: list[Record]) -> CallJournal:
 
 
 async def broken_call() -> list[Record]:
-    """The records of a call in which a fact makes a machine raise IndexError."""
+    """The records of a call in which a fact makes a machine raise `IndexError`."""
     records: list[Record] = []
     with pytest.RaisesGroup(IndexError, flatten_subgroups=True):
         async with hold_call(journal=kept_in(records)) as call:
@@ -35,23 +35,23 @@ async def broken_call() -> list[Record]:
 
 
 def write(path: Path, records: list[Record], redactor: Redactor | None = None) -> Path:
-    """The file that the records of an ended call make."""
+    """Write the records of a call that has ended to a file."""
     path.write_bytes(b"".join(frame(record, redactor) for record in [*records, End()]))
     return path
 
 
 def journal_of(path: Path, records: list[Record], redactor: Redactor | None = None) -> Journal:
-    """The same, read back."""
+    """The journal in a file of these records."""
     return read_journal(write(path, records, redactor))
 
 
 def differences(journal: Journal, charts: Charts | None = None) -> list[Replayed]:
-    """Where a replay gives anything else than what is recorded."""
+    """The facts for which a replay differs from the journal."""
     return [fact for fact in replay(journal, charts) if not fact.same]
 
 
 def replays(directory: Path) -> None:
-    """Every journal in the directory, run through the machines again, gives what it holds."""
+    """Check that a replay of every journal in the directory is without a difference."""
     charts = charts_of_this_thread()
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         assert differences(read_journal(path), charts) == [], path

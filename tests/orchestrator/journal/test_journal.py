@@ -1,4 +1,5 @@
-"""The journal: every fact and effect comes back as it was, whatever tears the file; no call is disturbed."""
+"""The journal: records are read as they were written, torn files are read as far as possible, calls do not
+wait."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ CALLS = 15
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Everything that a field of this type may hold, NaN left out, which equals nothing."""
+    """Everything that a field of this type may hold, except NaN, which does not equal itself."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return st.one_of(*map(values, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
@@ -113,7 +114,7 @@ def test_the_head_comes_back_in_full(tmp_path: Path) -> None:
     policy = ConversationPolicy(system_prompt="Be brief.", llm_retry_delays_ms=(0, 1.5), barge_in=False)
     provider_chains = {role: ProviderChain(2, frozenset({1})) for role in Role}
     head = Head(ABOUT, policy, provider_chains, 12.5)
-    beginning = ConversationSystem(policy, line_ups=provider_chains).start(12.5)
+    beginning = ConversationSystem(policy, provider_chains=provider_chains).start(12.5)
     journal = journal_of(tmp_path / "a.journal", [head, beginning])
     assert journal.head == head
     assert journal.head.vantum
@@ -194,7 +195,7 @@ async def test_a_journal_torn_at_any_byte_is_read_up_to_the_last_whole_record(
 
 @pytest.mark.repeats
 @given(rest=st.binary(max_size=40) | st.just(bytes(4096)))
-def test_whatever_a_crash_leaves_at_the_end_is_no_record(
+def test_whatever_a_crash_leaves_at_the_end_is_not_a_record(
     rest: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("torn") / "a.journal"
@@ -214,7 +215,7 @@ def test_whatever_a_crash_leaves_at_the_end_is_no_record(
         (b"Vantum journal\n" + bytes(100), "breaks off before the call begins"),
     ],
 )
-def test_a_foreign_file_is_told_in_one_sentence(data: bytes, complaint: str, tmp_path: Path) -> None:
+def test_a_foreign_file_is_an_error_of_one_sentence(data: bytes, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     path.write_bytes(data)
     with pytest.raises(JournalError, match=complaint) as caught:
@@ -226,7 +227,7 @@ def test_a_foreign_file_is_told_in_one_sentence(data: bytes, complaint: str, tmp
 
 
 def call_of(journals: Journals, name: str, facts: int = 3) -> None:
-    """A call with so many facts."""
+    """The journal of a call with so many facts."""
     with journals.of_call(attrs.evolve(ABOUT, session_id=name)) as journal:
         system = ConversationSystem(ConversationPolicy())
         journal.begin(ConversationPolicy(), {}, 0.0)
@@ -267,7 +268,7 @@ async def test_records_are_written_while_the_call_goes_on(tmp_path: Path) -> Non
             await eventually(lambda: path.stat().st_size > written)
 
 
-async def test_who_waits_until_everything_is_written_can_read_it_at_once(tmp_path: Path) -> None:
+async def test_after_waiting_for_written_everything_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / f"{ABOUT.session_id}.journal"
     async with open_journals(tmp_path, redacted=False, counts=Counter()) as journals:
         with journals.of_call(ABOUT) as journal:
@@ -301,12 +302,12 @@ async def test_several_calls_may_wait_for_what_is_written(tmp_path: Path) -> Non
             nursery.start_soon(one, journals, str(number))
 
 
-@pytest.mark.parametrize("trouble", ["disk", "room"])
-async def test_where_nothing_can_be_written_nobody_waits_for_it(trouble: str, tmp_path: Path) -> None:
-    if trouble == "disk":
+@pytest.mark.parametrize("lacking", ["disk", "room"])
+async def test_if_nothing_can_be_written_nobody_waits_for_it(lacking: str, tmp_path: Path) -> None:
+    if lacking == "disk":
         (tmp_path / f"{ABOUT.session_id}.journal").mkdir()
     async with open_journals(tmp_path, redacted=False, counts=Counter()) as journals:
-        if trouble == "room":
+        if lacking == "room":
             journals.most_waiting = 1
         with journals.of_call(ABOUT) as journal:
             for number in range(3):
@@ -315,7 +316,7 @@ async def test_where_nothing_can_be_written_nobody_waits_for_it(trouble: str, tm
                     await journal.written()
 
 
-async def test_where_too_much_waits_a_journal_is_incomplete_and_says_so(tmp_path: Path) -> None:
+async def test_if_too_many_records_wait_a_journal_is_incomplete_and_says_so(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     with structlog.testing.capture_logs() as logs:
         async with open_journals(tmp_path, redacted=False, counts=counts) as journals:
@@ -329,7 +330,7 @@ async def test_where_too_much_waits_a_journal_is_incomplete_and_says_so(tmp_path
     assert differences(journal) == []
 
 
-async def test_a_disk_that_takes_nothing_is_told_once_and_disturbs_no_call(tmp_path: Path) -> None:
+async def test_a_disk_that_cannot_be_written_to_is_logged_once_and_disturbs_no_call(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     (tmp_path / "one.journal").mkdir()
     with structlog.testing.capture_logs() as logs:
@@ -365,7 +366,7 @@ async def test_a_full_disk_leaves_a_journal_that_can_be_read(
     assert differences(journal) == []
 
 
-def test_a_directory_that_cannot_be_written_to_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_to_is_an_error_of_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(JournalError) as caught:
         check_directory(tmp_path / "file" / "journals")
@@ -413,11 +414,11 @@ PLAIN = {
     *("digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"),
     *("id", "name"),
 }
-"""Fields with text that nobody said; the last are those of a tool's call."""
+"""Fields with text that nobody said. The last two are those of a tool call."""
 
 
 def texts(kind: type[Any]) -> set[str]:
-    """The names of all fields with text, in the classes of fields too."""
+    """The names of all fields with text, also inside of fields."""
     found: set[str] = set()
     hints = typing.get_type_hints(kind)
     for each in attrs.fields(kind):

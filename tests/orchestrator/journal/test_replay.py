@@ -1,4 +1,4 @@
-"""Replay: differences are found and shown, a call can be walked through, drawn, and turned into a test."""
+"""Replay: differences are found and shown; a call can be stepped through, drawn, and exported as a test."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def vantum(*arguments: str | Path, typed: str = "") -> Result:
 
 
 async def a_call() -> list[Record]:
-    """Two turns, the second over the first answer."""
+    """The records of a call with two turns, the second of which interrupts the first answer."""
     records: list[Record] = []
     async with hold_call(
         policy=ConversationPolicy(system_prompt="Be brief."), journal=kept_in(records)
@@ -151,7 +151,7 @@ def set_format(journal: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "reader"), [(1, ", which Vantum 0.1 reads"), (FORMAT + 1, "")])
-def test_another_format_is_told_in_one_sentence_with_the_version_that_reads_it(
+def test_another_format_is_an_error_that_names_the_version_that_reads_it(
     number: int, reader: str, journal: Path
 ) -> None:
     set_format(journal, number)
@@ -163,7 +163,7 @@ def test_another_format_is_told_in_one_sentence_with_the_version_that_reads_it(
 
 
 @pytest.mark.parametrize("command", ["replay", "export-test"])
-def test_what_is_no_journal_is_told_in_one_sentence(command: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_an_error_of_one_sentence(command: str, tmp_path: Path) -> None:
     missing = vantum(command, tmp_path / "nowhere")
     assert (missing.exit_code, missing.output.count("\n")) == (2, 1)
     assert missing.output.startswith("Error: ")
@@ -173,7 +173,7 @@ def test_what_is_no_journal_is_told_in_one_sentence(command: str, tmp_path: Path
     assert "is not a journal of Vantum" in foreign.output
 
 
-def test_a_fact_of_a_later_version_is_told_in_one_sentence(
+def test_a_fact_of_a_later_version_is_an_error_of_one_sentence(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(cast(dict[str, Any], FACTS), "SpeechStarted")
@@ -217,7 +217,7 @@ def test_stepping_over_a_difference_shows_it_and_fails(
 # --- the picture ------------------------------------------------------------------------------------------
 
 
-def test_the_picture_bears_counts_and_times_of_what_was_taken(journal: Path, tmp_path: Path) -> None:
+def test_the_diagram_shows_counts_and_times_of_the_way_taken(journal: Path, tmp_path: Path) -> None:
     out = tmp_path / "way.svg"
     result = vantum("replay", journal, "--diagram", out)
     assert result.exit_code == 0, result.output
@@ -232,7 +232,7 @@ def test_the_picture_bears_counts_and_times_of_what_was_taken(journal: Path, tmp
     assert "2×" in texts
 
 
-def test_stays_add_up_to_the_call(journal: Path) -> None:
+def test_the_times_in_all_states_add_up_to_the_call(journal: Path) -> None:
     read = read_journal(journal)
     traffic = traffic_of(read)
     assert sum(stay.ms for stay in traffic.stays.values()) == pytest.approx(read.last_ms - read.head.at_ms)

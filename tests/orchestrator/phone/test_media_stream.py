@@ -146,8 +146,8 @@ class Listing(Telephone):
     marked_at: list[float] = Factory(list)
     came_ms: float = 0.0
 
-    def _take(self, message: StreamMessage) -> None:
-        Telephone._take(self, message)
+    def _receive(self, message: StreamMessage) -> None:
+        Telephone._receive(self, message)
         if isinstance(message, Media):
             self.came_ms += len(message.audio) * 1000 / RATE
         elif isinstance(message, Mark):

@@ -515,7 +515,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
 
             await eventually(lambda: len(running.server.sessions) == 1)
             assert isinstance(dropped, Session)
-            waiting = dropped._link._outbox
+            waiting = dropped._socket._outbox
             assert waiting.overflown
             assert sum(len(frame.data) for frame in waiting._frames) <= 1024 * 1024
             nursery.cancel_scope.cancel()

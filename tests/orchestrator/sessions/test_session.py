@@ -25,7 +25,7 @@ from machines.tools import ToolCall
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.conversation.send_queue import SEND_TIMEOUT_S
 from orchestrator.sessions.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
-from orchestrator.sessions.held_session import Means
+from orchestrator.sessions.served_session import SharedResources
 from orchestrator.sessions.session import EARLY_AGE_S, Session
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.simulation import (
@@ -97,7 +97,7 @@ async def a_session(
 
         @nursery.start_soon
         async def run() -> None:
-            await session.run(Means(providers.for_calls()))
+            await session.run(SharedResources(providers.for_calls()))
             held.over.set()
             await ours.aclose()
 

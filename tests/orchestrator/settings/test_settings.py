@@ -1,4 +1,4 @@
-"""Settings: where they are read from, which one wins, and what is said about a bad one."""
+"""Settings: their sources and precedence, and the errors for bad ones."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(
     assert complaint() == expected
 
 
-def test_several_bad_values_are_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_bad_values_are_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "x")
     monkeypatch.setenv("LOCAL_THREADS", "0")
     text = complaint()
@@ -280,7 +280,7 @@ def test_openais_key_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPat
     assert endpoint.api_key is not None
 
 
-def test_openais_organization_is_told_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_organization_is_sent_to_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     monkeypatch.setenv("OPENAI_ORGANIZATION", "org-1")
     endpoint = load_settings().llm_endpoint
@@ -408,7 +408,9 @@ def test_flux_under_two_names_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("old", ["stt_provider", "tts_provider"])
-def test_the_settings_of_one_provider_only_are_gone_and_lead_to_the_lists(tmp_path: Path, old: str) -> None:
+def test_the_former_settings_of_a_single_provider_are_errors_that_name_the_lists(
+    tmp_path: Path, old: str
+) -> None:
     (tmp_path / "vantum.toml").write_text(f'{old} = "local"\n')
     assert complaint() == f"{old} (from vantum.toml) is not a setting; the nearest is {old}s."
 
@@ -436,7 +438,7 @@ def test_the_settings_of_one_provider_only_are_gone_and_lead_to_the_lists(tmp_pa
         ("STT_MODEL", "flux-general-en", "must be 'flux', since the caller's language decides"),
     ],
 )
-def test_what_no_vendor_could_take_is_an_error(
+def test_a_value_that_no_vendor_accepts_is_an_error(
     name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -445,7 +447,7 @@ def test_what_no_vendor_could_take_is_an_error(
     assert told in text
 
 
-def test_vendors_are_asked_for_the_same_as_their_adapters_would_by_themselves() -> None:
+def test_the_settings_have_the_same_defaults_as_the_vendors_adapters() -> None:
     settings = load_settings()
     assert settings.stt_model == NovaSettings().model
     assert CartesiaSettings(settings.tts_model, settings.cartesia_voice_id) == CartesiaSettings()
@@ -462,7 +464,7 @@ def test_a_key_is_taken_without_the_newline_of_the_file_it_came_from(monkeypatch
     assert settings.llm_endpoint is None
 
 
-def test_a_key_that_no_request_can_carry_is_an_error_that_does_not_show_it(
+def test_a_key_that_cannot_be_in_a_header_is_an_error_that_does_not_show_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "hunter2\nHost: example.org")
@@ -503,7 +505,7 @@ SID = "AC" + "0" * 32
         ({"DTMF_TERMINATOR": "5"}, "must be one of #, *, none"),
     ],
 )
-def test_a_telephone_that_is_half_or_wrongly_set_up_is_an_error(
+def test_incomplete_or_wrong_telephone_settings_are_an_error(
     chosen: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in chosen.items():
@@ -542,7 +544,7 @@ def test_built_in_tools_are_named_and_divided_by_commas(
         ("end_call,transfer_call", "but TWILIO_TRANSFER_TO is not set: transfer_call needs somebody"),
     ],
 )
-def test_tools_that_cannot_be_are_an_error(tools: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_tools_are_an_error(tools: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOOLS", tools)
     text = complaint()
     assert text.startswith("TOOLS")

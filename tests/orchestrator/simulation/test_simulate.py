@@ -1,4 +1,4 @@
-"""`vantum simulate`: campaigns repeat to the byte, find what is wrong, and say how to hold a call again."""
+"""`vantum simulate`: the same seed gives the same bytes, failures are found, and calls can be repeated."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_bytes(campaign: tuple[Result, Result]) -> 
 
 @pytest.mark.slow
 @pytest.mark.repeats
-def test_hostile_calls_break_no_promise_and_leave_nothing(campaign: tuple[Result, Result]) -> None:
+def test_hostile_calls_pass_all_checks_and_leave_nothing(campaign: tuple[Result, Result]) -> None:
     for result in campaign:
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["failures"] == []
@@ -98,7 +98,7 @@ def test_what_happened_is_counted(campaign: tuple[Result, Result]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.repeats
-def test_nothing_of_the_machine_it_ran_on_is_in_the_object(campaign: tuple[Result, Result]) -> None:
+def test_the_object_does_not_depend_on_the_computer(campaign: tuple[Result, Result]) -> None:
     assert "calls per second" in campaign[0].stderr
     assert not {"speed", "seconds", "memory"} & set(json.loads(campaign[0].stdout))
 
@@ -115,7 +115,7 @@ def test_a_call_is_the_same_alone_and_among_others() -> None:
     assert alone.journal() == among.journal()
 
 
-def test_keys_are_pressed_and_hosts_say_last_words() -> None:
+def test_keys_are_pressed_and_hosts_end_calls_with_a_text() -> None:
     calls = list(Campaign(7, "none").calls(60))
     taken = [
         [step for each in call.records if isinstance(each, Handled) for step in each.steps] for call in calls
@@ -142,7 +142,7 @@ def test_the_profile_of_a_role_is_about_that_role() -> None:
     assert {kind.split()[0] for kind in told["injected"]} == {"llm"}
 
 
-def test_the_report_tells_people_the_same() -> None:
+def test_the_report_for_people_says_the_same() -> None:
     shown, told = (simulate("--calls", "10", "--faults", "hostile", *more) for more in ((), ("--json",)))
     counts = json.loads(told.stdout)
     assert re.search(
@@ -164,7 +164,7 @@ def test_every_profile_can_be_asked_for() -> None:
     assert tuple(option.type.choices) == tuple(PROFILES)
 
 
-def test_the_schedule_of_others_is_as_it_was() -> None:
+def test_scheduling_outside_of_a_campaign_is_unchanged() -> None:
     run = trio._core._run
     before = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
     simulate("--calls", "2")
@@ -175,7 +175,7 @@ def test_the_schedule_of_others_is_as_it_was() -> None:
 
 
 @pytest.mark.usefixtures("links_are_left_open")
-def test_a_failing_call_is_told_with_its_journal_and_how_to_hold_it_again() -> None:
+def test_a_failing_call_is_reported_with_its_journal_and_how_to_repeat_it() -> None:
     result = simulate("--calls", "3", "--seed", "5", "--journals", "found")
     assert result.exit_code == 1
     assert "Call 2 (" in result.output
@@ -192,7 +192,7 @@ def test_a_failing_call_is_told_with_its_journal_and_how_to_hold_it_again() -> N
 
 
 def told_of_call(number: int, output: str) -> str:
-    """Its paragraph, without the line that names the journal."""
+    """The paragraph of the failing call, without the line that names the journal."""
     paragraph = next(each for each in output.split("\n\n") if each.startswith(f"Call {number} ("))
     return "\n".join(line for line in paragraph.splitlines() if "journal:" not in line)
 
@@ -213,7 +213,7 @@ def test_failing_calls_are_in_the_object_too() -> None:
     assert told["failures"][0]["again"] == "vantum simulate --calls 1 --seed 1 --first 1 --faults light"
 
 
-def test_what_a_machine_raises_is_told_with_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_of_a_machine_is_reported_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def acknowledge(self: Recording) -> None:
         raise ZeroDivisionError("seeded")
 
@@ -227,8 +227,8 @@ def test_what_a_machine_raises_is_told_with_its_trace(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links of the voice are opened, and neither they nor a task of theirs are ever closed."""
+def tts_links_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links of text to speech are opened and never closed, nor are their tasks."""
     properly = SimulatedTextToSpeech.open
 
     @asynccontextmanager
@@ -241,12 +241,12 @@ def voices_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedTextToSpeech, "open", leaking)
 
 
-@pytest.mark.usefixtures("voices_leak")
+@pytest.mark.usefixtures("tts_links_leak")
 def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     result = simulate("--calls", "1", "--faults", "none")
     assert result.exit_code == 1
-    assert re.search(r"^  kept: \d task\(s\) are left$", result.output, re.M)
-    assert re.search(r"^  kept: \d links or streams are still open$", result.output, re.M)
+    assert re.search(r"^  call: \d task\(s\) are left$", result.output, re.M)
+    assert re.search(r"^  call: \d links or streams are still open$", result.output, re.M)
 
 
 def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,7 +263,7 @@ def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.Captu
     assert re.search(r"left behind +2 sockets, 2 files; ", capsys.readouterr().out)
 
 
-def test_an_invariant_that_does_not_hold_is_told_once_for_a_call(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_violated_invariant_is_reported_once_for_a_call(capsys: pytest.CaptureFixture[str]) -> None:
     def nothing_is_ever_refused(moment: CheckedStep) -> str | None:
         return "something was" if any(step.reason for step in moment.steps) else None
 
@@ -276,7 +276,7 @@ def test_an_invariant_that_does_not_hold_is_told_once_for_a_call(capsys: pytest.
     assert re.search(rf"broken in {len(calls)} call\(s\): nothing_is_ever_refused$", shown, re.M)
 
 
-def test_a_journal_that_leads_elsewhere_is_told() -> None:
+def test_a_replay_that_differs_is_reported() -> None:
     (finished,) = Campaign(1, "none").calls(1)
     head, beginning, *rest = finished.records
     assert isinstance(beginning, Handled)
@@ -286,14 +286,14 @@ def test_a_journal_that_leads_elsewhere_is_told() -> None:
     assert complaints[0].startswith("replayed: fact 0 leads elsewhere by the tables: ")
 
 
-def test_what_only_the_journal_says_was_raised_is_told() -> None:
+def test_an_exception_that_only_the_journal_holds_is_reported() -> None:
     (finished,) = Campaign(1, "none").calls(1)
     head, beginning, *_ = finished.records
     complaints = [str(each) for each in Auditor().complaints((head, beginning, Broke(Fact(), "seeded")))]
     assert complaints[0].startswith("replayed: fact 1 leads elsewhere by the tables: ")
 
 
-def test_a_journal_that_cannot_be_written_is_told() -> None:
+def test_a_journal_that_cannot_be_written_is_an_error() -> None:
     Path("found").write_text("a file")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Link, "close", lambda self: None)
@@ -305,7 +305,7 @@ def test_a_journal_that_cannot_be_written_is_told() -> None:
 # --- small things -----------------------------------------------------------------------------------------
 
 
-def test_the_progress_is_drawn_on_a_terminal_only() -> None:
+def test_progress_is_shown_only_on_a_terminal() -> None:
     for terminal in (True, False):
         screen = StringIO()
         console = Console(file=screen, force_terminal=terminal, width=80)
@@ -320,7 +320,7 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert percentiles(tuple(float(each) for each in range(1, 101))) == (50.0, 95.0, 99.0)
 
 
-def test_what_no_call_has_taken_is_named() -> None:
+def test_transitions_that_no_call_has_taken_are_named() -> None:
     conversation, _ = coverage({})
     assert conversation.transitions_taken == 0
     assert "closing: everything_closed → ended" in conversation.never

@@ -105,6 +105,6 @@ async def test_what_is_protected_is_heard_whole_and_what_was_said_meanwhile_is_a
         await call.say("how is the weather")
         await call.keep_quiet(700)
         await call.answered(2)
-        assert call.caller.held == []
+        assert call.caller.pauses == []
         assert call.caller.answers() == [notice.text, "You said how is the weather. That was all."]
     assert broken_promises(call) == []

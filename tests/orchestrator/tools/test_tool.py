@@ -20,7 +20,7 @@ from machines.tools import OnInterruption, ToolCall, ToolPolicy
 from orchestrator import Tool, ToolContext, ToolError, end_call, tool, transfer_call
 from orchestrator.settings.types import TOOLS
 from orchestrator.tools.builtin_tools import BUILT_IN
-from orchestrator.tools.tool_runner import Result, ToolRunner
+from orchestrator.tools.tool_runner import ToolResult, ToolRunner
 
 
 class Address(BaseModel):
@@ -225,7 +225,7 @@ def nobody(fact: Fact) -> None:
     raise AssertionError(f"{fact} was not expected")
 
 
-async def call(of: Tool, arguments: str, *, name: str | None = None, put: Emit | None = None) -> Result:
+async def call(of: Tool, arguments: str, *, name: str | None = None, put: Emit | None = None) -> ToolResult:
     asked = ToolCall("id 1", name or of.name, arguments)
     return await ToolRunner([of], "conversation").run(1, asked, of.policy.timeout_ms, put or nobody)
 
@@ -241,11 +241,11 @@ async def call(of: Tool, arguments: str, *, name: str | None = None, put: Emit |
     ],
 )
 async def test_a_result_is_text_for_the_model(what: str, result: str) -> None:
-    assert await call(give, f'{{"what": "{what}"}}') == Result(result)
+    assert await call(give, f'{{"what": "{what}"}}') == ToolResult(result)
 
 
 async def test_a_result_that_is_no_json_is_a_failure() -> None:
-    assert await call(give, '{"what": "strange"}') == Result(
+    assert await call(give, '{"what": "strange"}') == ToolResult(
         "give failed (PydanticSerializationError).", failed=True
     )
 
@@ -256,7 +256,7 @@ async def test_no_arguments_may_be_no_text(arguments: str) -> None:
 
 
 async def test_arguments_become_what_the_parameters_are() -> None:
-    assert await call(book, '{"guests": "4", "when": "today"}') == Result("4 guests today")
+    assert await call(book, '{"guests": "4", "when": "today"}') == ToolResult("4 guests today")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ async def test_wrong_arguments_are_told_so_that_the_model_can_correct_them(argum
 
 async def test_a_tool_that_does_not_exist_is_told_with_those_that_do() -> None:
     result = await call(book, "{}", name="cook")
-    assert result == Result("There is no tool cook; the tools are: book.", failed=True)
+    assert result == ToolResult("There is no tool cook; the tools are: book.", failed=True)
 
 
 async def test_of_an_exception_the_model_learns_the_class_and_the_log_everything() -> None:
@@ -293,7 +293,7 @@ async def test_of_an_exception_the_model_learns_the_class_and_the_log_everything
 
     with structlog.testing.capture_logs() as logs:
         result = await call(connect, "{}")
-    assert result == Result("connect failed (OSError).", failed=True)
+    assert result == ToolResult("connect failed (OSError).", failed=True)
     told = next(line for line in logs if line["event"] == "tool failed")
     assert "hunter2" in str(told["exc_info"])
 
@@ -304,7 +304,7 @@ async def test_why_a_tool_cannot_do_it_is_told_if_it_says_so() -> None:
         """Open."""
         raise ToolError("We are closed on Sundays.")
 
-    assert await call(closed, "{}") == Result("We are closed on Sundays.", failed=True)
+    assert await call(closed, "{}") == ToolResult("We are closed on Sundays.", failed=True)
 
 
 async def test_a_call_that_takes_too_long_has_failed(autojump_clock: MockClock) -> None:
@@ -320,7 +320,9 @@ async def test_a_call_that_takes_too_long_has_failed(autojump_clock: MockClock) 
 
     began = trio.current_time()
     result = await call(sleep, "{}")
-    assert result == Result("sleep did not finish within 3 seconds; it is not known what it has done.", True)
+    assert result == ToolResult(
+        "sleep did not finish within 3 seconds; it is not known what it has done.", True
+    )
     assert ended == [began + 3]
 
 
@@ -355,7 +357,7 @@ async def test_threads_are_bounded_and_waiting_for_one_counts() -> None:
         for number in (1, 2):
             assert (await box.run(number, ToolCall("id", "wait", ""), 50, nobody)).failed
         let_go.set()
-        assert await box.run(3, ToolCall("id", "wait", ""), 60_000, nobody) == Result("done")
+        assert await box.run(3, ToolCall("id", "wait", ""), 60_000, nobody) == ToolResult("done")
     finally:
         let_go.set()
 
@@ -398,7 +400,7 @@ async def test_a_tool_can_have_something_said_and_end_the_conversation(in_thread
         return act(context)
 
     result = await call(tool(act if in_thread else act_too), "{}", put=facts.append)
-    assert result == Result("conversation 1")
+    assert result == ToolResult("conversation 1")
     assert facts == [
         SayRequested("One moment.", SayMode.QUEUE),
         SayRequested("Bye.", SayMode.INTERRUPT, interruptible=False, then=EndReason.HANDED_OVER),

@@ -1,16 +1,14 @@
-"""What all sessions have in common: what the server lends to them and keeps of them, and how one is held."""
+"""The interface of the server's sessions (WebSocket client or telephone), and how one is run."""
 
 from __future__ import annotations
 
 import enum
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
 import trio
-import uuid_utils
 from attrs import frozen
 
 from machines.declarations import Outcome
@@ -18,6 +16,7 @@ from machines.facts import EndReason, Role
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
 from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.clock import epoch_ms
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.inbox import Inbox
@@ -31,19 +30,19 @@ from orchestrator.tools.tool_runner import ToolRunner
 
 
 class SessionState(enum.Enum):
-    """The reference server's session states, as `/health` counts them."""
+    """The session states of the reference server, by which `/health` counts sessions."""
 
     IDLE = "idle"
-    """Connected; nothing recorded yet."""
+    """Connected; no recording yet."""
     ACTIVE = "active"
-    """Recording."""
+    """A recording goes on."""
     ENDED = "ended"
     """The recording ended; the conversation goes on."""
 
 
 @frozen
-class Means:
-    """What the server lends to each of its conversations."""
+class SharedResources:
+    """What all sessions of a server share."""
 
     providers: Providers
     charts: Charts | None = None
@@ -51,34 +50,34 @@ class Means:
     journals: Journals | None = None
 
     def names(self) -> dict[Role, list[str]]:
-        """The providers' names, in order of preference."""
+        """The providers' names by role, in order of preference."""
         return {role: [each.name for each in self.providers.of(role)] for role in Role}
 
 
 class ServedSession(Protocol):
-    """A session as the server sees it."""
+    """A session, as the server sees it."""
 
     session_id: str
     started_at: float
     state: SessionState
     counts: Counter[str]
-    """What happened that an operator may want to know: malformed messages, refused facts, dropped bytes."""
+    """Counts for the operator: malformed messages, refused facts, dropped bytes and the like."""
 
     @property
     def kind(self) -> str:
-        """What is spoken over its socket, in a word."""
+        """The protocol on its socket, in one word; also in the journal."""
         ...
 
-    async def run(self, means: Means) -> None:
-        """Hold the conversation until it ends."""
+    async def run(self, resources: SharedResources) -> None:
+        """Run the conversation until it ends."""
         ...
 
     def hang_up(self, reason: EndReason) -> None:
-        """End it from outside."""
+        """End the conversation from outside."""
         ...
 
 
-async def hold(
+async def run_conversation(
     session: ServedSession,
     caller: Caller,
     socket: CallSocket,
@@ -87,13 +86,13 @@ async def hold(
     inbox: Inbox,
     policy: ConversationPolicy,
     tools: Sequence[Tool],
-    means: Means,
+    resources: SharedResources,
 ) -> None:
-    """Converse over a socket until the conversation ends; leaves nothing behind but its closed stream.
+    """Run a session's conversation over its socket until it ends. Leaves only the closed socket behind.
 
-    `take` gets the messages that come over it; `tools` are those that the model may call.
+    `take` handles the messages that come over the socket. `tools` are those that the model may call.
     """
-    names = {role: tuple(found) for role, found in means.names().items()}
+    names = {role: tuple(found) for role, found in resources.names().items()}
     about = About(session.session_id, session.kind, epoch_ms(), names)
 
     def observe(handled: Handled) -> None:
@@ -101,29 +100,19 @@ async def hold(
             if step.outcome is not Outcome.TAKEN:
                 session.counts[f"{step.outcome.value} facts"] += 1
 
-    with means.journals.of_call(about) if means.journals is not None else nullcontext() as journal:
+    with resources.journals.of_call(about) if resources.journals else nullcontext() as journal:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(socket.run, take)
             await converse(
                 caller,
                 audio,
                 inbox,
-                means.providers,
+                resources.providers,
                 policy,
                 observe,
-                means.charts,
-                means.watch,
+                resources.charts,
+                resources.watch,
                 journal=journal,
                 tools=ToolRunner(tools, session.session_id),
             )
             nursery.cancel_scope.cancel()
-
-
-def new_id() -> str:
-    """A UUIDv7 in lower case."""
-    return str(uuid_utils.uuid7())
-
-
-def epoch_ms() -> float:
-    """Ms since the Unix epoch, for timestamps on the wire."""
-    return time.time() * 1000

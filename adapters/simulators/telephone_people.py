@@ -1,6 +1,6 @@
 """The people at simulated telephones: who answers, who does not, and what they say.
 
-What happens at a number is told by its last four digits, as with Twilio's own test numbers.
+The last four digits of a number decide what happens there, as with Twilio's own test numbers.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from adapters.simulators.telephone import Telephone
 from protocol.twilio import PHONE_RATE
 
 _QUIET_S = 1.2
-"""A person speaks when nothing was heard for this long."""
+"""A person speaks when it has been quiet for this long."""
 _PATIENCE_S = 20.0
-"""And when nothing is heard at all, speaks after this, or gives up."""
+"""If nothing is heard at all, a person speaks, or gives up, after this."""
 
 
 class Behaviour(enum.Enum):
     """What happens at a number; the value is its last four digits."""
 
     NO_NUMBER = "0001"
-    """There is no such number: the call is refused."""
+    """There is no such number; the call is refused."""
     BUSY = "0002"
     NO_ANSWER = "0003"
     FAILS = "0004"
     """The network cannot put the call through."""
     MACHINE = "0005"
-    """An answering machine takes it."""
+    """An answering machine answers."""
     ANSWERS = ""
-    """All other numbers: a person."""
+    """At all other numbers a person answers."""
 
 
 @frozen
 class Person:
-    """Whoever has a number."""
+    """A person, or a machine, that has a number."""
 
     behaviour: Behaviour = Behaviour.ANSWERS
     reached_after_s: float = 0.5
     answers_after_s: float = 2.0
     detected_after_s: float = 1.5
-    """A person is told from a machine after this."""
+    """Machine detection takes this long."""
 
 
 def person_at(number: str) -> Person:
-    """Whoever has this number."""
+    """The person who has this number."""
     found = next((each for each in Behaviour if each.value and number.endswith(each.value)), None)
     return Person(found or Behaviour.ANSWERS)
 
 
 async def talk(telephone: Telephone, person: Person, world: World) -> None:
-    """What a person says, line by line of the script: each when the other side has finished.
+    """Say the lines of the script, each when the other side has finished.
 
-    A machine says its one line at once, and then records whatever it hears.
+    A machine says its one line at once, and then records.
     """
     if person.behaviour is Behaviour.MACHINE:
         await _say(telephone, world, "Please leave a message after the tone.")

@@ -1,4 +1,4 @@
-"""A language model as it is, with a record of what it was asked."""
+"""A wrapper around a language model that records its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from machines.tools import ToolCall
 
 @define
 class RecordedModel:
-    """A language model, and what it was asked."""
+    """A language model, with a record of its requests."""
 
     _model: LanguageModel
     requests: list[tuple[Message, ...]]

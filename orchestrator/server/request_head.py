@@ -1,9 +1,14 @@
-"""One TCP port for WebSocket and HTTP: a connection's head is read, then replayed to whoever it is for."""
+"""The head of a connection's first request tells whether it is WebSocket or HTTP, which share one port.
+
+The head is read here and then replayed to the code that serves the connection. Here is also how a connection
+is ended, and how a bad request is refused.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -12,11 +17,13 @@ from attrs import field, frozen
 
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
+FINISH_TIMEOUT_S = 2
+"""How long a peer may go on sending after it was answered."""
 _CHUNK = 4096
 
 
-class HeadError(Exception):
-    """The head of a connection cannot be used. `status` is the HTTP status that says so."""
+class RequestError(Exception):
+    """A request cannot be used. `status` is the HTTP status that says so."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -24,7 +31,7 @@ class HeadError(Exception):
 
 
 class Kind(enum.Enum):
-    """Who a connection is for."""
+    """What a connection is used for."""
 
     WEBSOCKET = "websocket"
     HTTP = "http"
@@ -38,16 +45,16 @@ class Head:
     path: str
     """Without the query."""
     received: bytes
-    """Everything that was read so far, which may be more than the head."""
+    """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
-    """By names in lower case; `received` holds them, too."""
+    """By names in lower case."""
 
 
 async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
     """Read the first request's head; None if the peer closed without sending anything.
 
-    Raises `HeadError`: 408 when it does not come within `HEAD_TIMEOUT_S`, 431 when it is too large, 400 when
-    it is no HTTP.
+    Raises `RequestError`: 408 if it does not come within `HEAD_TIMEOUT_S`, 431 if it is too large, 400 if it
+    is not HTTP.
     """
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     received = bytearray()
@@ -60,17 +67,17 @@ async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
             if not data and not received:
                 return None
             if not data:
-                raise HeadError(400, "the connection ended within the request's head")
+                raise RequestError(400, "the connection ended within the request's head")
             received += data
             parser.receive_data(bytes(data))
-    raise HeadError(408, f"the request's head did not come within {HEAD_TIMEOUT_S} s")
+    raise RequestError(408, f"the request's head did not come within {HEAD_TIMEOUT_S} s")
 
 
 def _parse(parser: h11.Connection) -> Any:
     try:
         return parser.next_event()
     except h11.RemoteProtocolError as error:
-        raise HeadError(error.error_status_hint, str(error)) from error
+        raise RequestError(error.error_status_hint, str(error)) from error
 
 
 def _head(request: h11.Request, received: bytes) -> Head:
@@ -80,10 +87,10 @@ def _head(request: h11.Request, received: bytes) -> Head:
     return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received, headers)
 
 
-class ReplayedStream(trio.abc.Stream):
-    """A socket's stream that gives what was read of it already once more.
+class ReplayedStream(trio.abc.HalfCloseableStream):
+    """A socket's stream that first returns again the bytes that were read already.
 
-    It passes on what HTTP and WebSocket libraries ask of a `trio.SocketStream`: its `socket`.
+    Like `trio.SocketStream`, it has the `socket` that HTTP and WebSocket libraries use.
     """
 
     def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
@@ -91,8 +98,23 @@ class ReplayedStream(trio.abc.Stream):
         self._received = received
         self.socket = stream.socket
 
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address and port of the other side; None once it is gone."""
+        try:
+            host, port, *_ = self.socket.getpeername()
+        except OSError:
+            return None
+        return host, port
+
+    @property
+    def own_address(self) -> tuple[str, int]:
+        """The address and port that the peer connected to."""
+        host, port, *_ = self.socket.getsockname()
+        return host, port
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What was read first, then what comes."""
+        """The bytes that were read already, then what comes."""
         if not self._received:
             return await self._stream.receive_some(max_bytes)
         await trio.lowlevel.checkpoint()
@@ -109,7 +131,7 @@ class ReplayedStream(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """As the socket's stream; hypercorn ends its connections with it."""
+        """As the socket's stream."""
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
@@ -117,23 +139,34 @@ class ReplayedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-def peer_of(stream: ReplayedStream) -> str | None:
-    """The address of the other side; None once it is gone."""
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:
-        return None
+async def finish(stream: trio.abc.HalfCloseableStream) -> None:
+    """Send the end of the stream, and wait up to `FINISH_TIMEOUT_S` for the end of the peer's.
+
+    Closing a socket resets the connection if received bytes were not read, and a reset makes the peer lose
+    what it has not read yet.
+    """
+    await stream.send_eof()
+    with trio.move_on_after(FINISH_TIMEOUT_S):
+        await receive_to_end(stream)
 
 
-async def refuse(stream: trio.SocketStream, error: HeadError) -> None:
-    """Answer a connection whose head cannot be used."""
+async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
+    """Read and drop what the peer sends, until it ends or is gone."""
+    with suppress(trio.BrokenResourceError):
+        while await stream.receive_some(_CHUNK):
+            pass
+
+
+async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> None:
+    """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
     head = (
         f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n"
         f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    with trio.move_on_after(1):
+    with trio.move_on_after(2 * FINISH_TIMEOUT_S):
         await stream.send_all(head.encode("ascii") + body)
+        await finish(stream)
 
 
 _PHRASES = {

@@ -1,4 +1,4 @@
-"""A world for one call: virtual time, a schedule that its seed decides, and no logs."""
+"""Deterministic runs of a simulated call: virtual time, task scheduling from a seed, and no logs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from trio._core import _run
 from trio.testing import MockClock
 
 NOTHING = logging.CRITICAL
-"""A level that none of our lines has."""
+"""A level above that of every log line of ours."""
 
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, Trio runs tasks that are ready in an order that a seed decides, and nothing of ours is logged.
+    """Within the block, a seed decides in which order Trio runs ready tasks, and nothing of ours is logged.
 
-    Trio has no public switch for this: the two names used here are those that its own plugin for Hypothesis
-    sets, and `pyproject.toml` pins the version that has them.
+    Trio has no public switch for this. Its own plugin for Hypothesis sets the two names that are used here,
+    and `pyproject.toml` pins the version that has them.
     """
     gc.collect()
-    gc.freeze()  # charts are large, and need not be looked through again and again
+    gc.freeze()  # charts are large: the collector need not go through them again and again
     deterministic, state = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
     logs = structlog.get_config()
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
@@ -39,6 +39,6 @@ def repeatable() -> Iterator[None]:
 
 
 def run(seed: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` under Trio from time 0 on, in virtual time; to be used inside `repeatable`."""
+    """Run `work` under Trio from time 0 on, in virtual time. To be called within `repeatable`."""
     _run._r.seed(seed)
     trio.run(work, clock=MockClock(autojump_threshold=0))

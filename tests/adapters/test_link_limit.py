@@ -1,4 +1,4 @@
-"""A provider that serves so many calls at once, and refuses one more."""
+"""The limit on the links of a provider that are open at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
-from adapters.at_most import at_most
 from adapters.interfaces import ProviderError
+from adapters.link_limit import with_link_limit
 from machines.facts import ErrorClass, Fact
 from orchestrator.simulation.behaviour import Fails, Opening, Plan, script
 from orchestrator.simulation.stt import SimulatedSpeechToText
@@ -22,17 +22,17 @@ def nobody_listens(fact: Fact) -> None:
 
 
 def speech_to_text(limit: int, openings: Plan[Opening] | None = None) -> Open:
-    provider = at_most(SimulatedSpeechToText(openings=openings), limit)
+    provider = with_link_limit(SimulatedSpeechToText(openings=openings), limit)
     return lambda: provider.open(nobody_listens, "en")
 
 
 def text_to_speech(limit: int, openings: Plan[Opening] | None = None) -> Open:
-    provider = at_most(SimulatedTextToSpeech(openings=openings), limit)
+    provider = with_link_limit(SimulatedTextToSpeech(openings=openings), limit)
     return lambda: provider.open("en")
 
 
 @pytest.mark.parametrize("make", [speech_to_text, text_to_speech])
-async def test_one_call_more_than_the_limit_is_refused_until_one_ends(make: Callable[[int], Open]) -> None:
+async def test_a_link_beyond_the_limit_is_refused_until_another_one_ends(make: Callable[[int], Open]) -> None:
     open_one = make(2)
     async with AsyncExitStack() as calls:
         await calls.enter_async_context(open_one())
@@ -45,7 +45,7 @@ async def test_one_call_more_than_the_limit_is_refused_until_one_ends(make: Call
 
 
 @pytest.mark.parametrize("make", [speech_to_text, text_to_speech])
-async def test_a_link_that_cannot_be_opened_or_ends_badly_takes_no_place(
+async def test_a_link_that_cannot_be_opened_or_fails_does_not_count(
     make: Callable[[int, Plan[Opening]], Open],
 ) -> None:
     open_one = make(1, script(Opening(fault=Fails(ErrorClass.CONNECTION)), then=Opening()))
@@ -60,10 +60,10 @@ async def test_a_link_that_cannot_be_opened_or_ends_badly_takes_no_place(
         pass
 
 
-def test_it_goes_by_the_same_name_and_says_the_same_of_itself() -> None:
+def test_the_limited_provider_has_the_same_name_and_properties() -> None:
     provider = SimulatedSpeechToText()
-    assert at_most(provider, 1).name == provider.name
-    assert not at_most(provider, 1).ends_turns
+    assert with_link_limit(provider, 1).name == provider.name
+    assert not with_link_limit(provider, 1).ends_turns
     provider.ends_turns = True
-    assert at_most(provider, 1).ends_turns
-    assert at_most(SimulatedTextToSpeech(), 1).name == SimulatedTextToSpeech.name
+    assert with_link_limit(provider, 1).ends_turns
+    assert with_link_limit(SimulatedTextToSpeech(), 1).name == SimulatedTextToSpeech.name

@@ -1,4 +1,4 @@
-"""What every call must keep, whatever happened in it."""
+"""Checks of a whole simulated call once it is over: audio, answers, history, tool calls, and its end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from machines.history import Message, Speaker
 from orchestrator.simulation.call import Call
 
 SLACK_MS = 0.1
-"""Rounding: of times, and of the samples that a held answer is cut at."""
+"""Tolerance for rounded times, and for the sample at which a paused answer is cut."""
 HELD_BACK_MS = 8
-"""A voice that breaks off takes so much of its audio with it, at most, if its rate is converted."""
+"""The most audio that is lost in the resampler when text to speech breaks off."""
 
 
 def broken_promises(call: Call) -> list[str]:
-    """Each promise that the call broke, in words; to be asked when it is over."""
+    """What the call did wrong, in words. To be called when the call is over."""
     return [
         *call.caller.complaints,
         *_audio(call),
@@ -43,7 +43,7 @@ def _audio(call: Call) -> Iterator[str]:
 
 
 def _answers(call: Call) -> Iterator[str]:
-    """Every request is answered exactly once."""
+    """Every request is acknowledged or refused exactly once."""
     asked = [
         step.fact.request
         for step in call.steps
@@ -51,8 +51,8 @@ def _answers(call: Call) -> Iterator[str]:
         and step.outcome is Outcome.TAKEN
         and step.fact.request
     ]
-    answered = [effect.request for effect in call.caller.told_of(do.Acknowledge)]
-    answered += [effect.request for effect in call.caller.told_of(do.Refuse)]
+    answered = [effect.request for effect in call.caller.notified_of(do.Acknowledge)]
+    answered += [effect.request for effect in call.caller.notified_of(do.Refuse)]
     for request in asked:
         if answered.count(request) != 1:
             yield f"{request.event_type} was answered {answered.count(request)} times"
@@ -62,7 +62,7 @@ def _answers(call: Call) -> Iterator[str]:
 
 
 def _history(call: Call) -> Iterator[str]:
-    """The model is told what was said in turn, and of its own answers what was heard."""
+    """The model is told what was said, speakers taking turns, and of its own answers what was heard."""
     for messages in (request for model in call.providers.models() for request in model.requests):
         told = [message for message in messages if message.speaker is not Speaker.SYSTEM]
         if not all(_follows(before, after) for before, after in pairwise((None, *told))):
@@ -73,15 +73,15 @@ def _history(call: Call) -> Iterator[str]:
 
 
 def _follows(before: Message | None, after: Message | None) -> bool:
-    """Whether one message may come after the other; the caller begins."""
+    """Whether `after` may follow `before` in a request. None as `before` stands for the beginning."""
     if before is None or after is None or after.speaker is before.speaker is Speaker.USER:
         return before is None and after is not None and after.speaker is Speaker.USER
-    # What the model makes of the results of its calls is another message of its own.
+    # After the results of its tool calls the model speaks again, in another message.
     return after.speaker is Speaker.USER or before.speaker is Speaker.USER or bool(before.calls)
 
 
 def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
-    # A request that ends with an answer's beginning asks for the rest of it: that is no history yet.
+    # The last message is left out: if it is the beginning of an answer, the rest of it is asked for.
     told = [message for message in messages[:-1] if message.speaker is Speaker.ASSISTANT and message.text]
     heard_ms = [
         heard
@@ -95,10 +95,10 @@ def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
 
 
 def _calls(call: Call) -> Iterator[str]:
-    """A call of a tool has one result, whatever became of it."""
+    """Every call of a tool has exactly one result."""
     effects = [effect for step in call.steps for effect in step.effects]
     finished = Counter(step.fact.call for step in call.steps if isinstance(step.fact, facts.ToolFinished))
-    # What had to be abandoned in the end may have told nobody.
+    # A conversation that had to be abandoned may have left calls without a result.
     least = 0 if any(isinstance(effect, do.AbandonConversation) for effect in effects) else 1
     for effect in effects:
         if isinstance(effect, do.RunTool) and not least <= finished[effect.call] <= 1:

@@ -9,13 +9,13 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from adapters.tasks import running
-from orchestrator.server.port import (
+from orchestrator.server.request_head import (
     HEAD_TIMEOUT_S,
     MAX_HEAD_BYTES,
     Head,
-    HeadError,
     Kind,
     ReplayedStream,
+    RequestError,
     read_head,
     refuse,
 )
@@ -83,13 +83,13 @@ async def test_pipelined_requests_are_kept() -> None:
     ids=["TLS", "MessagePack", "another protocol", "a broken header", "no host"],
 )
 async def test_what_is_not_http_is_a_bad_request(garbage: bytes) -> None:
-    with pytest.raises(HeadError) as raised:
+    with pytest.raises(RequestError) as raised:
         await head_of(garbage)
     assert raised.value.status == 400
 
 
 async def test_a_head_that_is_too_large_is_refused_and_not_gathered() -> None:
-    with pytest.raises(HeadError) as raised:
+    with pytest.raises(RequestError) as raised:
         await head_of(b"GET / HTTP/1.1\r\nhost: a\r\nx: ", b"x" * MAX_HEAD_BYTES, b"y\r\n\r\n")
     assert raised.value.status == 431
 
@@ -99,7 +99,7 @@ async def test_a_connection_that_says_nothing_and_ends_is_no_error() -> None:
 
 
 async def test_a_connection_that_ends_within_the_head_is_a_bad_request() -> None:
-    with pytest.raises(HeadError, match="ended within"):
+    with pytest.raises(RequestError, match="ended within"):
         await head_of(GET[:20], end=True)
 
 
@@ -115,7 +115,7 @@ async def test_a_head_that_takes_too_long_is_given_up(interval_s: float, autojum
                 await theirs.send_all(bytes([byte]))
                 await trio.sleep(interval_s)
 
-        with pytest.raises(HeadError) as raised:
+        with pytest.raises(RequestError) as raised:
             await read_head(ours)
         nursery.cancel_scope.cancel()
     assert raised.value.status == 408
@@ -152,7 +152,7 @@ async def test_a_replayed_stream_gives_everything_once_more_and_then_what_comes(
 async def test_a_refusal_says_what_was_wrong() -> None:
     ours, theirs = await connected()
     async with ours, theirs:
-        await refuse(ours, HeadError(431, "too large"))
+        await refuse(ours, RequestError(431, "too large"))
         await ours.aclose()
         answer = b"".join([part async for part in theirs])
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")

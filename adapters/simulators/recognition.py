@@ -1,9 +1,10 @@
-"""What simulated speech to text hears: speech by its energy, words from the script, times from the audio.
+"""Simulated speech recognition: speech by its energy, words from the script, times from the audio.
 
-Pure: samples in, occurrences out, on the clock of the audio itself. Both of Deepgram's interfaces use it.
+Pure: samples in, events out, on the clock of the audio itself. Both interfaces of the simulated Deepgram use
+it.
 
-Audio can also carry its words itself, so that it says the same on whatever connection it is heard: the n-th
-of the script's `words_by_level` is `WORD_SECONDS` of samples that all are n times `LEVEL`.
+Audio can also hold its words, so that it means the same on every connection: the n-th of the script's
+`words_by_level` is `WORD_SECONDS` of samples that are all n times `LEVEL`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ LEVEL = 1000
 
 _WINDOW_SECONDS = 0.02
 _LOUD = 300.0
-"""Root mean square from which a window is voice: about -40 dB of full scale."""
+"""Root mean square from which a window is voice, about -40 dB of full scale."""
 _ONSET_WINDOWS = 3
 _SECONDS_PER_WORD = 0.3
-"""A caller is understood word by word, at about 200 words a minute."""
+"""Words are recognised one after the other, about 200 a minute."""
 
 
 @frozen
-class HeardWord:
+class RecognizedWord:
     """A word with its times in seconds of audio."""
 
     text: str
@@ -38,42 +39,42 @@ class HeardWord:
     end: float
 
 
-class Hearing(enum.Enum):
-    """What can be noticed."""
+class SpeechEvent(enum.Enum):
+    """What can happen in the audio."""
 
     BEGAN = enum.auto()
     """Speech began."""
     GOES_ON = enum.auto()
-    """Another window of the audio passed, in whatever state."""
+    """Another window of audio was processed."""
     PAUSED = enum.auto()
-    """Speech has just stopped; it may go on."""
+    """Speech stopped just now; it may go on."""
     RESUMED = enum.auto()
-    """It does, and the utterance is the same."""
+    """Speech goes on, in the same utterance."""
 
 
 @define
-class Listener:
-    """Hears one stream of 16-bit PCM. An utterance is open from `BEGAN` until `end_utterance`."""
+class Recognizer:
+    """Recognises one stream of 16-bit PCM. An utterance is open from `BEGAN` until `end_utterance`."""
 
     rate: int
     script: Script
     now: float = field(default=0.0, init=False)
-    """Seconds of audio heard."""
+    """Seconds of audio processed."""
     silence: float = field(default=0.0, init=False)
     """Seconds since the last voice."""
     began: float | None = field(default=None, init=False)
-    """When the open utterance began."""
+    """When the open utterance began; None if none is open."""
     _voiced_until: float = field(default=0.0, init=False)
     _loud_windows: int = field(default=0, init=False)
     _number: int = field(default=0, init=False)
     _paused: bool = field(default=False, init=False)
     _levels: list[int] = field(factory=list, init=False)
-    """Of the windows since the last utterance ended."""
+    """The levels of the windows since the last utterance ended."""
     _levels_from: float = field(default=0.0, init=False)
     _rest: bytes = field(default=b"", init=False)
 
-    def hear(self, data: bytes) -> Iterator[Hearing]:
-        """Take in audio; each occurrence is to be acted upon before the next is asked for."""
+    def feed(self, data: bytes) -> Iterator[SpeechEvent]:
+        """Process audio. The caller must handle each event before it asks for the next."""
         size = round(self.rate * _WINDOW_SECONDS) * 2
         self._rest += data
         while len(self._rest) >= size:
@@ -82,35 +83,35 @@ class Listener:
             samples = np.frombuffer(window, "<i2")
             if self.script.words_by_level:
                 self._levels.append(round(float(np.median(samples)) / LEVEL))
-            yield from self._notice(_is_loud(samples))
+            yield from self._events_of(_is_loud(samples))
 
-    def _notice(self, loud: bool) -> Iterator[Hearing]:
+    def _events_of(self, loud: bool) -> Iterator[SpeechEvent]:
         self._loud_windows = self._loud_windows + 1 if loud else 0
         if loud and self.began is not None:
             self._voiced_until, self.silence = self.now, 0.0
             if self._paused:
                 self._paused = False
-                yield Hearing.RESUMED
+                yield SpeechEvent.RESUMED
         elif self._loud_windows >= _ONSET_WINDOWS:
             self.began = self.now - _ONSET_WINDOWS * _WINDOW_SECONDS
             self._voiced_until, self.silence, self._paused = self.now, 0.0, False
-            yield Hearing.BEGAN
+            yield SpeechEvent.BEGAN
         elif not loud:
             self.silence += _WINDOW_SECONDS
             if self.began is not None and not self._paused:
                 self._paused = True
-                yield Hearing.PAUSED
-        yield Hearing.GOES_ON
+                yield SpeechEvent.PAUSED
+        yield SpeechEvent.GOES_ON
 
-    def words_so_far(self) -> tuple[HeardWord, ...]:
-        """What of the open utterance can be understood by now: at least its first word."""
+    def words_so_far(self) -> tuple[RecognizedWord, ...]:
+        """The words of the open utterance that are recognised by now, at least the first."""
         whole = self.all_words()
         if self.began is None or self.script.words_by_level:
             return whole
         return whole[: max(1, int((self._voiced_until - self.began) / _SECONDS_PER_WORD))]
 
-    def all_words(self) -> tuple[HeardWord, ...]:
-        """All that the script has the caller say in the open utterance, spread over the voice so far."""
+    def all_words(self) -> tuple[RecognizedWord, ...]:
+        """All words of the open utterance by the script, spread over the voice so far."""
         if self.began is None:
             return ()
         if self.script.words_by_level:
@@ -118,22 +119,22 @@ class Listener:
         texts = self.script.utterance(self._number).split()
         length = (self._voiced_until - self.began) / max(1, len(texts))
         return tuple(
-            HeardWord(text, self.began + index * length, self.began + (index + 1) * length)
+            RecognizedWord(text, self.began + index * length, self.began + (index + 1) * length)
             for index, text in enumerate(texts)
         )
 
-    def _words_of_levels(self) -> Iterator[HeardWord]:
-        """Of a word that is cut, more than half must be there."""
+    def _words_of_levels(self) -> Iterator[RecognizedWord]:
+        """The words in the audio itself. A word that was cut counts if more than half of it is there."""
         at, known = self._levels_from, self.script.words_by_level
         for level, run in groupby(self._levels):
             start, at = at, at + sum(1 for _ in run) * _WINDOW_SECONDS
             count = round((at - start) / WORD_SECONDS) if 1 <= level <= len(known) else 0
             for index in range(count):
                 length = (at - start) / count
-                yield HeardWord(known[level - 1], start + index * length, start + (index + 1) * length)
+                yield RecognizedWord(known[level - 1], start + index * length, start + (index + 1) * length)
 
     def end_utterance(self) -> None:
-        """The open utterance is over; the next one says what comes next in the script."""
+        """End the open utterance. The next one gets the next words of the script."""
         if self.began is not None:
             self._number += 1
         self.began = None

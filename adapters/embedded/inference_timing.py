@@ -1,4 +1,4 @@
-"""How long the embedded models take: one record per piece of work, for whoever wants to add them up."""
+"""Timing of the embedded models: a record for each piece of work, for measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @frozen
 class Timing:
-    """A model worked for `ms` on `audio_ms` of audio that it took in or gave out.
+    """A model worked for `ms` on `audio_ms` of audio, its input or its output.
 
     `stage` is "voice_activity", "turn_model", "speech_to_text" or "text_to_speech". Waiting for a free worker
     is not counted.
@@ -29,7 +29,7 @@ ReportTiming = Callable[[Timing], None]
 
 
 def discard(timing: Timing) -> None:
-    """Report to nobody."""
+    """Ignore the timing."""
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -1,9 +1,9 @@
-"""The audio of one turn, as a model that always decodes whole utterances needs it: what to decode when.
+"""The decode schedule of a turn: when to decode which audio, for a model that decodes whole utterances only.
 
-Pure. A turn is kept as the voiced audio since the last text that was settled ("open" audio, cut free of long
-silences) and the text settled before. Open audio is decoded again and again while it grows, so it is kept
-short: at a pause, or when it gets too long, its text is settled and its audio let go. So a turn of any length
-costs bounded memory, and bounded work per decode.
+Pure. Of a turn two things are kept: the text that is settled, and the voiced audio after it ("open" audio,
+long silences removed). Open audio is decoded again and again while it grows, so it must stay short: at a
+pause, or when it gets too long, its text is settled and its audio dropped. So a turn of any length needs
+bounded memory, and each decode takes bounded time.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from adapters.interfaces import LISTENING_RATE, Samples
 
 
 @frozen
-class TurnAudioSettings:
+class DecodeScheduleSettings:
     """When a turn is decoded. The numbers follow measurements with Moonshine tiny-en on two cores."""
 
     voice_threshold: float = 0.5
     """Probability from which a window counts as voice."""
     margin_ms: float = 300
-    """Audio without voice that is kept before and after voice: onsets and endings are soft."""
+    """Audio without voice that is kept before and after voice, since words begin and end softly."""
     least_speech_ms: float = 300
-    """Less voice than this is no speech: the model would hear "You" or "Thank you" in it."""
+    """Less voice than this is not decoded: the model would make "You" or "Thank you" of it."""
     first_interim_ms: float = 1000
     """Voice before the first interim decode; earlier ones are mostly wrong."""
     interim_step_ms: float = 500
     """New voice before the next interim decode."""
     pause_ms: float = 200
-    """Silence after which the turn is decoded, since it may be over."""
+    """Silence after which the turn is decoded, because it may be over."""
     settle_ms: float = 5000
-    """Open audio from which its text is settled at a pause."""
+    """At a pause, the text of open audio of at least this length is settled."""
     longest_ms: float = 10_000
-    """Open audio that is never exceeded by one decode."""
+    """The most open audio that one decode may hold."""
 
 
 @frozen
-class Heard:
-    """What a decode understood. `confidence` is the mean probability of its `tokens` tokens, from 0 to 1."""
+class Decoded:
+    """The result of a decode. `confidence` is the mean probability of its `tokens` tokens, from 0 to 1."""
 
     text: str = ""
     confidence: float = 0.0
     tokens: int = 0
 
-    def __add__(self, other: Heard) -> Heard:
+    def __add__(self, other: Decoded) -> Decoded:
         tokens = self.tokens + other.tokens
         certainty = self.confidence * self.tokens + other.confidence * other.tokens
-        return Heard(f"{self.text} {other.text}".strip(), certainty / tokens if tokens else 0.0, tokens)
+        return Decoded(f"{self.text} {other.text}".strip(), certainty / tokens if tokens else 0.0, tokens)
 
 
 @frozen
 class Decode:
-    """Work to do: understand `samples`, the first `windows` windows of the open audio."""
+    """A decode to be done: of `samples`, the first `windows` windows of the open audio."""
 
     samples: Samples
     windows: int
     voice_ms: float
-    """The turn's voice up to the end of these windows: says how current the result is."""
+    """The turn's voice up to the end of these windows, which says how current the result is."""
     settles: bool
-    """The result is final for these windows."""
+    """Whether the result is final for these windows."""
     urgent: bool
-    """The turn may be over; a decode that is not urgent may be left out."""
+    """Whether the turn may be over. A decode that is not urgent may be skipped."""
 
 
 @frozen
@@ -81,32 +81,32 @@ def _ms(samples: Samples) -> float:
 
 
 @define
-class TurnAudio:
-    """One turn while it is heard."""
+class DecodeSchedule:
+    """The audio of one turn, and what was decoded of it."""
 
-    settings: TurnAudioSettings = field(factory=TurnAudioSettings)
+    settings: DecodeScheduleSettings = field(factory=DecodeScheduleSettings)
     voice_ms: float = field(default=0, init=False)
-    """Voice heard so far."""
+    """Voice so far."""
     open_ms: float = field(default=0, init=False)
     """Length of the open audio."""
-    settled: Heard = field(factory=Heard, init=False)
-    """What the turn's first `settled_samples` samples were understood as."""
+    settled: Decoded = field(factory=Decoded, init=False)
+    """The settled text: that of the turn's first `settled_samples` samples."""
     settled_samples: int = field(default=0, init=False)
-    _taken: int = field(default=0, init=False)
-    """Samples so far."""
+    _samples: int = field(default=0, init=False)
+    """Samples added so far."""
     _open: list[_Window] = field(factory=list, init=False)
     _lead_in: deque[tuple[Samples, int]] = field(factory=deque, init=False)
-    """The last audio without voice: becomes open audio when voice follows."""
+    """The last audio without voice. It becomes open audio if voice follows."""
     _silence_ms: float = field(default=0, init=False)
-    """Since the last window of voice."""
-    _latest: Heard = field(factory=Heard, init=False)
-    """What the open audio was last understood as."""
+    """Silence since the last window of voice."""
+    _latest: Decoded = field(factory=Decoded, init=False)
+    """The last result for the open audio."""
     _latest_voice_ms: float = field(default=0, init=False)
     """The turn's voice that `settled` and `_latest` cover."""
 
     @property
-    def heard(self) -> Heard:
-        """The whole turn so far."""
+    def decoded(self) -> Decoded:
+        """The text of the whole turn so far."""
         return self.settled + self._latest
 
     @property
@@ -114,36 +114,37 @@ class TurnAudio:
         return self.voice_ms >= self.settings.least_speech_ms
 
     @property
-    def is_understood(self) -> bool:
-        """Nothing needs to be decoded: all voice is covered, or there is too little to be speech."""
+    def is_decoded(self) -> bool:
+        """Whether nothing is left to decode: all voice is covered, or there is too little voice to be
+        speech."""
         return self.covers_all(self._latest_voice_ms) or not self.is_speech
 
     def covers_all(self, voice_ms: float) -> bool:
-        """Whether no voice came after the turn's first `voice_ms` of it."""
+        """Whether the first `voice_ms` of voice are all the voice of the turn."""
         return voice_ms >= self.voice_ms
 
-    def take(self, samples: Samples, probability: float) -> None:
-        """The next window of audio, and the probability that it holds speech."""
-        self._taken += len(samples)
+    def add(self, samples: Samples, probability: float) -> None:
+        """Add the next window of audio, which holds speech with this probability."""
+        self._samples += len(samples)
         if probability >= self.settings.voice_threshold:
             self.voice_ms += _ms(samples)
             self._silence_ms = 0
             while self._lead_in:
                 earlier, end = self._lead_in.popleft()
                 self._open_window(_Window(earlier, 0.0, self._open_voice_ms, end))
-            self._open_window(_Window(samples, probability, self.voice_ms, self._taken))
+            self._open_window(_Window(samples, probability, self.voice_ms, self._samples))
             return
         self._silence_ms += _ms(samples)
         if self._open and self._silence_ms <= self.settings.margin_ms:
-            self._open_window(_Window(samples, probability, self.voice_ms, self._taken))
+            self._open_window(_Window(samples, probability, self.voice_ms, self._samples))
             return
-        self._lead_in.append((samples, self._taken))
+        self._lead_in.append((samples, self._samples))
         while sum(_ms(kept) for kept, _ in self._lead_in) > self.settings.margin_ms:
             self._lead_in.popleft()
 
     def next_decode(self, *, over: bool) -> Decode | None:
-        """What should be decoded now. `over`: the turn is, and what is left of it should be understood."""
-        if self.is_understood:
+        """The decode to do now, if any. If the turn is `over`, all that is left of it is to be decoded."""
+        if self.is_decoded:
             return None
         if self.open_ms > self.settings.longest_ms:
             return self._decode(self._quietest_cut(), settles=True, urgent=True)
@@ -156,15 +157,16 @@ class TurnAudio:
             return self._decode(len(self._open), settles=False, urgent=False)
         return None
 
-    def understand(self, decode: Decode, heard: Heard) -> None:
-        """The result of a decode. Decodes are done one at a time, in the order they were asked for."""
+    def add_result(self, decode: Decode, decoded: Decoded) -> None:
+        """Take in the result of a decode. Decodes are done one at a time, in the order they were asked
+        for."""
         self._latest_voice_ms = decode.voice_ms
         if not decode.settles:
-            self._latest = heard
+            self._latest = decoded
             return
-        self.settled += heard
+        self.settled += decoded
         self.settled_samples = self._open[decode.windows - 1].end
-        self._latest = Heard()
+        self._latest = Decoded()
         for window in self._open[: decode.windows]:
             self.open_ms -= _ms(window.samples)
         del self._open[: decode.windows]
@@ -183,7 +185,8 @@ class TurnAudio:
         return Decode(samples, windows, chosen[-1].voice_ms, settles, urgent)
 
     def _quietest_cut(self) -> int:
-        """How many windows to decode of too long open audio: up to the quietest place in the last third."""
+        """How many windows to decode of open audio that is too long: up to the quietest one of its last
+        third."""
         length_ms = 0.0
         candidates: list[tuple[float, float, int]] = []
         for count, window in enumerate(self._open, start=1):

@@ -1,4 +1,4 @@
-"""Defect 10: what a vendor sends is looked at before it is used. No junk breaks a link or joins a turn."""
+"""Defect 10: a vendor's messages are validated. No junk breaks a link, and none becomes part of a turn."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 from adapters.simulators.wire import ByteStream, HangupError, WebSocketWire, read_head
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import Switchboard, fails_with
-from tests.adapters.vendors.listening import Heard, speak
+from tests.adapters.vendors.stt_links import Heard, speak
 
 
 class Vendor:
-    """A vendor that sends what it is told to, whatever the client does."""
+    """A vendor that sends given messages, whatever the client does."""
 
     def __init__(self, nursery: trio.Nursery, messages: Sequence[object]) -> None:
         self._nursery = nursery
@@ -137,7 +137,7 @@ async def test_words_of_one_result_are_divided_among_their_turns(
 async def test_a_finalize_that_was_never_answered_does_not_shift_the_answers(
     autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard
 ) -> None:
-    """The answer to the second `Finalize` ends both turns, each with its own words."""
+    """The answer to the second `Finalize` completes both turns, each with its own words."""
     answer = result("second", start=0.25, duration=0.25, from_finalize=True)
     async with vendor(switchboard, [result("first"), answer]), nova.open(heard, "en") as transcriber:
         for turn in (1, 2):
@@ -148,7 +148,7 @@ async def test_a_finalize_that_was_never_answered_does_not_shift_the_answers(
         assert (await heard.final(2)).text == "second"
 
 
-async def test_an_answer_with_odd_times_goes_to_the_oldest_question(
+async def test_an_answer_with_wrong_times_goes_to_the_oldest_finalize(
     autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard
 ) -> None:
     answer = result("", start=0, duration=0, from_finalize=True)
@@ -246,7 +246,7 @@ async def test_junk_does_not_disturb_an_answer_of_cartesia(
     assert isinstance(pieces[-1], SegmentEnd)
 
 
-async def test_an_error_that_concerns_no_context_ends_the_link(
+async def test_an_error_without_a_context_ends_the_link(
     autojump_clock: MockClock, switchboard: Switchboard, cartesia: CartesiaTextToSpeech
 ) -> None:
     async def call() -> None:
@@ -294,7 +294,7 @@ def changed(messages: Sequence[dict[str, object]]) -> st.SearchStrategy[list[obj
     return st.lists(st.one_of(*map(spoil, messages)), max_size=8)
 
 
-async def reports_a_turn_once_at_most(
+async def reports_a_turn_at_most_once(
     switchboard: Switchboard, provider: DeepgramNova | DeepgramFlux, messages: list[object]
 ) -> None:
     heard = Heard()
@@ -311,7 +311,7 @@ async def reports_a_turn_once_at_most(
 async def test_no_message_breaks_nova(
     autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, messages: list[object]
 ) -> None:
-    await reports_a_turn_once_at_most(switchboard, nova, messages)
+    await reports_a_turn_at_most_once(switchboard, nova, messages)
 
 
 @settings(max_examples=40)
@@ -319,7 +319,7 @@ async def test_no_message_breaks_nova(
 async def test_no_message_breaks_flux(
     autojump_clock: MockClock, switchboard: Switchboard, flux: DeepgramFlux, messages: list[object]
 ) -> None:
-    await reports_a_turn_once_at_most(switchboard, flux, messages)
+    await reports_a_turn_at_most_once(switchboard, flux, messages)
 
 
 STAMPS = {"words": ["a"], "start": [0.0], "end": [1.0]}
@@ -334,7 +334,7 @@ CARTESIA_MESSAGES: list[dict[str, object]] = [
 
 @settings(max_examples=40)
 @given(messages=changed(CARTESIA_MESSAGES))
-async def test_no_message_breaks_cartesia_otherwise_than_as_a_provider_error(
+async def test_no_message_makes_cartesia_raise_anything_but_provider_error(
     autojump_clock: MockClock,
     switchboard: Switchboard,
     cartesia: CartesiaTextToSpeech,

@@ -1,4 +1,4 @@
-"""A voice fails in mid-answer: what came is still heard, and no segment is called whole that is not."""
+"""Text to speech fails within an answer: audio that came is delivered, and incomplete segments get no end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.simulators import Fault, FaultKind, Simulators
 from tests.adapters.simulated_vendors import Switchboard
-from tests.adapters.vendors.test_junk import CHUNK, FLUSH_DONE, vendor
+from tests.adapters.vendors.test_invalid_messages import CHUNK, FLUSH_DONE, vendor
 
 TEXTS = ("One two three.", "Four five six.", "Seven eight.")
 ERROR = {"type": "error", "context_id": "THEIRS", "status_code": 500, "title": "Oh", "message": "dear"}
@@ -28,7 +28,7 @@ async def take_all(stream: SpeechStream, take: Callable[[SpokenAudio | SegmentEn
 async def answer(
     cartesia: CartesiaTextToSpeech, *, reading_late: bool
 ) -> tuple[list[SpokenAudio | SegmentEnd], ProviderError | None]:
-    """What came of an answer of three segments, and how it failed."""
+    """What was delivered of an answer of three segments, and the error."""
     pieces: list[SpokenAudio | SegmentEnd] = []
     failed: list[ProviderError] = []
 
@@ -41,7 +41,7 @@ async def answer(
     async with trio.open_nursery() as nursery:
         try:
             async with cartesia.open("en") as voice:
-                with trio.CancelScope(shield=True):  # an answer is not spoken by the task that holds the link
+                with trio.CancelScope(shield=True):  # in a conversation another task has the link
                     async with voice.speak(16_000, None) as stream:
                         if not reading_late:
                             nursery.start_soon(listen, stream)
@@ -68,7 +68,7 @@ def ends(pieces: list[SpokenAudio | SegmentEnd]) -> list[int]:
 
 @pytest.mark.parametrize("reading_late", [False, True])
 @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.STALL, FaultKind.CLOSE, FaultKind.HALF_OPEN])
-async def test_all_that_came_before_a_fault_is_delivered(
+async def test_all_audio_before_a_fault_is_delivered(
     vendors: Simulators,
     autojump_clock: MockClock,
     cartesia: CartesiaTextToSpeech,
@@ -93,7 +93,7 @@ async def test_all_that_came_before_a_fault_is_delivered(
 
 
 @pytest.mark.parametrize("last", [ERROR, DONE], ids=["error", "done"])
-async def test_a_segment_that_was_broken_off_by_cartesia_is_not_called_whole(
+async def test_a_segment_that_cartesia_broke_off_gets_no_end(
     autojump_clock: MockClock,
     switchboard: Switchboard,
     cartesia: CartesiaTextToSpeech,
@@ -113,7 +113,7 @@ async def test_a_segment_that_was_broken_off_by_cartesia_is_not_called_whole(
     assert ends(pieces) == [0]
 
 
-async def test_audio_of_a_segment_that_an_error_broke_off_is_heard(
+async def test_audio_of_a_segment_that_an_error_broke_off_is_delivered(
     autojump_clock: MockClock, switchboard: Switchboard, cartesia: CartesiaTextToSpeech
 ) -> None:
     pieces: list[SpokenAudio | SegmentEnd] = []
@@ -124,7 +124,7 @@ async def test_audio_of_a_segment_that_an_error_broke_off_is_heard(
     ):
         await stream.say(0, TEXTS[0])
         await trio.sleep(2)
-        await stream.say(1, TEXTS[1])  # whoever brings texts is not the one to be told
+        await stream.say(1, TEXTS[1])  # `say` does not raise the error, iterating does
         with pytest.raises(ProviderError):
             await take_all(stream, pieces.append)
     assert [type(piece) for piece in pieces] == [SpokenAudio, SpokenAudio]

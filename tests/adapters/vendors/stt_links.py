@@ -1,4 +1,4 @@
-"""A caller of the speech-to-text adapters, and what a conversation hears from them."""
+"""Helpers for tests of speech-to-text links: audio to send, and the facts that come."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUIET = 300
 
 @define(eq=False)
 class Heard:
-    """The facts that were emitted, in order. It is called as `Emit` is."""
+    """Collects the emitted facts, in order. Is called like `Emit`."""
 
     facts: list[Fact] = field(factory=list)
     _changed: trio.Event = field(factory=trio.Event)
@@ -33,7 +33,7 @@ class Heard:
                 await self._changed.wait()
 
     async def final(self, turn: int) -> TranscriptFinal:
-        """The final transcript of a turn, when it has come."""
+        """Wait for the final transcript of a turn."""
         await self.until(lambda: self.finals(turn))
         (final,) = self.finals(turn)
         return final
@@ -46,7 +46,7 @@ class Heard:
 
 
 async def speak(transcriber: Transcriber, seconds: float) -> None:
-    """The caller speaks: loud audio that voice activity calls voice, in real time."""
+    """Send loud audio that is voice, in real time."""
     await send(transcriber, loud(seconds))
 
 
@@ -55,14 +55,14 @@ async def be_silent(transcriber: Transcriber, seconds: float) -> None:
 
 
 def loud(seconds: float) -> Samples:
-    """Audio that is voice, and says nothing by itself."""
+    """Loud audio that is voice but holds no words itself."""
     time = np.arange(int(seconds * LISTENING_RATE))
     samples: Samples = (np.sin(time * 0.1) * 8000).astype(np.int16)
     return samples
 
 
 async def send(transcriber: Transcriber, samples: Samples, speed: float = 1.0) -> None:
-    """Audio with the voice activity that it has, `speed` times as fast as it was spoken (0: all at once)."""
+    """Send audio with its voice activity, `speed` times faster than real time (0: all at once)."""
     for start in range(0, len(samples), _WINDOW):
         window = samples[start : start + _WINDOW]
         await transcriber.send(window, 0.9 if np.abs(window).max() > _QUIET else 0.0)

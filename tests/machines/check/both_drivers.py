@@ -1,4 +1,4 @@
-"""The same call twice: by the library's engine and by the tables, compared after every fact."""
+"""One call driven twice, by the library's engine and by the tables, and compared after every fact."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ ONE_EACH: Mapping[Role, ProviderChain] = {}
 
 
 class Tables:
-    """Charts that are run by their tables; making them takes longer than most calls."""
+    """Charts that are run by their tables. Making them takes longer than most calls."""
 
     def __init__(self) -> None:
         self.rows: set[Row] = set()
-        """The transitions that they took."""
+        """The transitions that the charts took."""
         self.charts = Charts()
         run_by_tables(self.charts.conversation, self.rows.add)
         run_by_tables(self.charts.link, self.rows.add)
 
 
-class Twins:
-    """The same call twice: by the engine and by the tables."""
+class BothDrivers:
+    """One call driven twice: by the engine and by the tables."""
 
     def __init__(
         self,
         tables: Tables,
         policy: ConversationPolicy = SHORT,
-        line_ups: Mapping[Role, ProviderChain] = ONE_EACH,
+        provider_chains: Mapping[Role, ProviderChain] = ONE_EACH,
     ) -> None:
-        self.engine = ConversationSystem(policy, CHARTS, line_ups)
-        self.tables = ConversationSystem(policy, tables.charts, line_ups)
+        self.engine = ConversationSystem(policy, CHARTS, provider_chains)
+        self.tables = ConversationSystem(policy, tables.charts, provider_chains)
 
     def start(self) -> Handled:
         """Begin both calls."""
@@ -62,7 +62,7 @@ class Twins:
         return by_tables
 
     def go_to(self, node: Node) -> None:
-        """Both are in this configuration."""
+        """Put both calls into this configuration."""
         for system in (self.engine, self.tables):
             for driver, kept in zip(drivers(system), node.machines, strict=True):
                 restore(driver, kept)
@@ -71,7 +71,7 @@ class Twins:
             driver.context.state = OrderedSet(state) if len(state) > 1 else state[0]
 
     def handle(self, fact: Fact) -> Handled:
-        """Both take the fact in, with the same steps, effects and memory."""
+        """Have both calls take the fact in, with the same steps, effects and memory."""
         by_engine, by_tables = self.engine.handle(fact), self.tables.handle(fact)
         assert by_tables == by_engine
         for engine, tables in zip(drivers(self.engine), drivers(self.tables), strict=True):
@@ -81,19 +81,19 @@ class Twins:
 
 
 def nesting(driver: Driver[Any]) -> tuple[str, ...]:
-    """The active states, outermost first: each has its own form for them."""
+    """The active states, outermost first. The engine and the tables store them in different forms."""
     state = driver.context.state
     return (state,) if isinstance(state, str) else tuple(state)
 
 
 def memory(driver: Driver[Any]) -> tuple[Any, ...]:
-    """All that a machine remembers beside its state."""
+    """Everything that a machine remembers besides its state."""
     context = driver.context
     return tuple(getattr(context, each.name) for each in fields(type(context)) if each.name != "state")
 
 
-def offered(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """Every fact that any walk would offer."""
+def every_enabled_fact(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
+    """Every fact that is enabled in any walk."""
     yield from answer_enabled_facts(system, observed)
     yield from turn_enabled_facts(system, observed)
     yield from host_enabled_facts(system, observed)
