@@ -307,6 +307,8 @@ class NotifySegment(Effect):
     generation: int
     segment: int
     text: str
+    gap: str = ""
+    """What stands between it and the segment before: a blank, but not in Chinese."""
 
 
 @frozen

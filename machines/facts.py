@@ -329,6 +329,8 @@ class SegmentVoiced(Fact):
     duration_ms: float
     words: tuple[Word, ...] = ()
     attempt: int = field(default=1, kw_only=True)
+    unsayable: bool = field(default=False, kw_only=True)
+    """There is no audio, since the text is not one that this voice can say."""
 
 
 @frozen

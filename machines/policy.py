@@ -20,6 +20,8 @@ class FallbackTexts:
     second: str = "I'm having some technical trouble. Please try that once more."
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
     """Also said when a provider that the call cannot do without is lost for good."""
+    unsayable: str = "I'm sorry, I cannot say that with this voice."
+    """Said instead of an answer in a language that the voice does not speak."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text did not give the words of a turn."""
     refused: str = "I'm sorry, I can't talk about that. Is there anything else I can help you with?"
@@ -64,6 +66,9 @@ class ConversationPolicy:
     """
 
     system_prompt: str = ""
+    language: str = ""
+    """Of the call, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel or an
+    unfinished phrase depends on it."""
     greeting: str = ""
     """Said first, as soon as all links are up; empty: the caller begins."""
     reprompt: str = ""

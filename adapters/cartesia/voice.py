@@ -86,6 +86,8 @@ class CartesiaVoice:
         self.settings = settings
         self.language = primary_language(language)
         self.key = key
+        self.has_spoken = False
+        """Audio has come over it."""
         self._sdk = cartesia_sdk.connection_over(socket)
         self._streams: dict[str, CartesiaSpeechStream] = {}
         """The streams, by context id."""

@@ -21,6 +21,7 @@ from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
 from adapters.languages import primary_language
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
+from machines.language.scripts import joined
 
 SILENCE_AFTER_SECONDS = 5.0
 """v2 has no `KeepAlive`, so a link without audio for this long is sent a little silence."""
@@ -96,7 +97,7 @@ class _Words:
 
     @property
     def text(self) -> str:
-        return " ".join(turn.text for turn in self.flux_turns if turn.text)
+        return joined(*(turn.text for turn in self.flux_turns))
 
     @property
     def confidence(self) -> float:
@@ -242,7 +243,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 # `ForceEndTurn` came before Flux had detected the turn, and was ignored.
                 self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
-        known.text = info.text if len(own) == len(info.words) else " ".join(own)
+        known.text = info.text if len(own) == len(info.words) else joined(*own)
         known.confidence = info.word_confidence
         known.end = info.end if info.event == "EndOfTurn" else None
 

@@ -131,7 +131,8 @@ def _nearly_said(context: Context) -> bool:
 
 def _playback(ledger: PlaybackLedger) -> Hashable:
     heard, unheard = ledger.split(at_ms=0)
-    return len(ledger.segments), ledger.every_segment_voiced(), bool(heard), bool(unheard)
+    voiced = ledger.every_segment_voiced()
+    return len(ledger.segments), voiced, ledger.unsayable(), bool(heard), bool(unheard)
 
 
 def _observed(observed: ObservedState) -> Hashable:

@@ -425,6 +425,11 @@ class ConversationChart(Chart[Context]):
             *responding, cond="is_goodbye", on=["note_all_heard", "complete_answer", "begin_closing"]
         )
         | saying_goodbye.to(closing, on=["note_all_heard", "complete_answer", "begin_closing"])
+        | stay(
+            speaking,
+            cond="is_unsayable_reply and not calls_pending and not is_goodbye",
+            on=["note_all_heard", "complete_answer", "say_unsayable"],
+        )
         | speaking.to(
             running_tools,
             cond="calls_pending and not is_goodbye",

@@ -25,6 +25,7 @@ SIGNS_OF_LIFE = {
             "generation_failed",
             "segment_voiced",
             "playback_at",
+            "playback_finished",
             "synthesis_failed",
             "deadline_passed",
         }

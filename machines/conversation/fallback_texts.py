@@ -53,6 +53,11 @@ class FallbackTexts(Answers):
             due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
         return max(0.0, due_at - at_ms)
 
+    def is_unsayable_reply(self) -> bool:
+        """The voice could say nothing of the model's answer, and may be able to say so."""
+        answer, text = self.context.answer, self.context.policy.fallback.unsayable
+        return bool(text) and answer.replying and answer.ledger.unsayable() and answer.ledger.text() != text
+
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
@@ -80,6 +85,11 @@ class FallbackTexts(Answers):
         text = self.context.filler()
         self.context.tools.fillers += 1
         self._say_instead(text, fact.at_ms)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_unsayable(self, fact: Fact) -> None:
+        """The answer is in a language that the voice does not speak: that is all the caller can be told."""
+        self._say_instead(self.context.policy.fallback.unsayable, fact.at_ms, replying=True)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:

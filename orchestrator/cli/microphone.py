@@ -78,7 +78,7 @@ class Loudspeaker:
             case protocol.TranscriptResult(is_final=True, text=text) if text:
                 click.echo(f"You:    {text}")
             case protocol.ConversationResponseToken(token=token):
-                click.echo(f"Vantum: {token}")
+                click.echo(f"Vantum: {token.strip()}")
             case protocol.ConversationStateInterrupted(partial_response=heard):
                 click.echo(f"        (interrupted; heard: {heard or 'nothing'})")
 

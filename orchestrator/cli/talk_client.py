@@ -90,7 +90,7 @@ class Turn:
     @property
     def answer(self) -> str:
         """All the text of the answer that was generated."""
-        return " ".join(self.segments) if self.full_response is None else self.full_response
+        return "".join(self.segments) if self.full_response is None else self.full_response
 
     @property
     def first_audio_ms(self) -> float | None:

@@ -64,7 +64,7 @@ async def converse(
         tools: the tools that the model may call; by default, none.
     """
     tools = tools or ToolRunner()
-    policy = evolve(policy, tools=tools.policies)
+    policy = evolve(policy, tools=tools.policies, language=policy.language or caller.language)
     chains = _provider_chains(providers, watch)
     system = ConversationSystem(policy, charts, chains)
     draw = (random or Random()).random

@@ -250,3 +250,63 @@ def test_the_time_between_speech_and_answer_is_split_by_stage() -> None:
         endpoint_ms=500, transcript_ms=100, first_segment_ms=50, first_audio_ms=200, total_ms=850
     )
     assert [each.latency for each in ended] == [latency]
+
+
+# --- the voice cannot say it ------------------------------------------------------------------------------
+
+
+def unsayable(call: Call, segment: int = 0) -> list[do.Effect]:
+    """The voice has no audio for a segment, and that is the text's fault."""
+    attempt = call.memory.answer.speech_attempt
+    return call.happens(facts.SegmentVoiced(call.utterance, segment, 0.0, attempt=attempt, unsayable=True))
+
+
+def test_an_answer_that_the_voice_cannot_say_is_told_once_and_nobody_is_blamed() -> None:
+    call = Call().speaking("您好。", "再见。")
+    [told] = unsayable(call)
+    assert isinstance(told, do.NotifyClientError)
+    assert (told.error, told.retryable) == (ClientError.VOICE_FAILED, False)
+    assert unsayable(call, 1) == []
+    effects = call.heard_all()
+    assert do.Speak(2, 0, POLICY.fallback.unsayable) in effects
+    assert call.state == "speaking"
+    assert not any(isinstance(each, do.ReplaceLink | do.RestartSpeech) for each in call.all_effects)
+    call.voiced(0, "I'm", "sorry")
+    call.heard_all()
+    assert call.state == "quiet"
+    assert [message.text for message in call.memory.history] == ["hello", POLICY.fallback.unsayable]
+
+
+def test_if_not_even_that_can_be_said_the_call_goes_on() -> None:
+    call = Call().speaking("您好。")
+    unsayable(call)
+    call.heard_all()
+    unsayable(call)
+    call.heard_all()
+    assert call.state == "quiet"
+    assert call.memory.history == ()
+
+
+def test_an_answer_of_which_something_was_said_is_heard() -> None:
+    call = Call().speaking("Hello.", "您好。")
+    call.voiced(0, "Hello.")
+    assert len(unsayable(call, 1)) == 1
+    call.heard_all()
+    assert call.state == "quiet"
+
+
+def test_an_answer_with_nothing_to_say_is_an_answer() -> None:
+    """One that is a single emoji: the segmenter gives it as a segment without sound."""
+    call = Call().speaking("👍")
+    call.voiced(0)
+    assert not any(isinstance(each, do.NotifyClientError) for each in call.heard_all())
+    assert call.state == "quiet"
+    assert [message.text for message in call.memory.history] == ["hello", "👍"]
+
+
+def test_the_tokens_of_an_answer_make_its_text() -> None:
+    call = Call().speaking("It is noon.", "您好。", "再见。")
+    effects = [each for each in call.all_effects if isinstance(each, do.NotifySegment)]
+    call.heard_all()
+    [ended] = [each for each in call.all_effects if isinstance(each, do.NotifyAnswerEnded)]
+    assert "".join(each.gap + each.text for each in effects) == ended.text == "It is noon.您好。再见。"

@@ -255,7 +255,7 @@ def test_a_model_that_breaks_off_is_continued_with_what_it_said() -> None:
     assert effects[0] == do.StartGeneration(2, (SYSTEM, user("hello"), said))
     assert opened(effects) == [(LLM, 1)]
     assert call.segment(1, "Four five.") == [
-        do.NotifySegment(1, 1, "Four five."),
+        do.NotifySegment(1, 1, "Four five.", " "),
         do.Speak(1, 1, "Four five."),
     ]
     assert call.happens(facts.GenerationFinished(2)) == [do.FinishSpeech(1)]

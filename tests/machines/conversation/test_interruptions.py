@@ -388,7 +388,7 @@ def test_the_model_goes_on_while_the_answer_is_paused(state: str) -> None:
     call.handle(facts.SpeechStarted())
     if state == "confirming":
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    assert call.segment(1, "Indeed.") == [do.NotifySegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
+    assert call.segment(1, "Indeed.") == [do.NotifySegment(1, 1, "Indeed.", " "), do.Speak(1, 1, "Indeed.")]
     call.handle(facts.GenerationAlive(1))
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]
     assert call.state == state

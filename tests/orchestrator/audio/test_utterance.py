@@ -241,6 +241,26 @@ async def test_a_voice_that_does_not_say_everything_has_failed(
     assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
 
 
+@pytest.mark.parametrize(("text", "unsayable"), [("您好。", True), ("👍", False), ("...", False)])
+async def test_a_text_that_has_no_sound_in_this_voice_is_no_failure_of_the_voice(
+    text: str, unsayable: bool, autojump_clock: MockClock
+) -> None:
+    facts: list[Fact] = []
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, facts.append, "en-US")
+    soundless = SimulatedTextToSpeech(script(then=Speaking(ms_per_character=0)))
+    async with soundless.open("en-US") as voice:
+        utterance.say(0, text)
+        utterance.finish()
+        with trio.fail_after(60):
+            await utterance.run(streams_of(voice))
+    assert [fact for fact in facts if isinstance(fact, SegmentVoiced)] == [
+        SegmentVoiced(1, 0, 0.0, facts[0].words, unsayable=unsayable)  # type: ignore[attr-defined]
+    ]
+    assert isinstance(facts[-1], PlaybackFinished)
+    assert not any(isinstance(fact, SynthesisFailed) for fact in facts)
+
+
 async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_without_a_seam(
     autojump_clock: MockClock,
 ) -> None:
