@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -30,7 +30,8 @@ from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
-from protocol.twilio import Connected, Started, read_stream_message
+from protocol.errors import InvalidPayload
+from protocol.twilio import Media, Started, Stopped, read_stream_message
 
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
@@ -42,6 +43,10 @@ VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
 START_TIMEOUT_S = 10
 """A media stream must name its call within this time."""
+MOST_EARLY = 250
+"""Messages with audio that are kept from before the start: 5 s."""
+MOST_BEFORE_START = 1000
+"""Messages in which the start must come."""
 TOKEN = "token"
 """The custom parameter with a stream's token."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
@@ -242,15 +247,17 @@ class Telephone:
         del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
-                started = await _read_start(connection)
-            await self._converse(connection, started, local)
+                started, early = await _read_start(connection)
+            await self._converse(connection, started, early, local)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
             self.server.counts["media streams refused"] += 1
             log.warning("media stream refused", reason=str(refusal) or "it did not begin in time")
             with trio.move_on_after(CLOSE_HANDSHAKE_S):
                 await connection.aclose(CloseCode.POLICY_VIOLATION, "refused")
 
-    async def _converse(self, connection: WebSocketConnection, started: Started, local: bool) -> None:
+    async def _converse(
+        self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
+    ) -> None:
         call = self._admitted(started, local)
         try:
             options = read_options(started.parameters)
@@ -266,6 +273,7 @@ class Telephone:
             options if call is None else options.over(call.options),
             self.server.settings.stt_language,
             has_call=call is not None,
+            early=early,
         )
         run = partial(self.server.run_session, connection, session)
         with bind_session(session.session_id):
@@ -331,14 +339,28 @@ def _media_url(url: str) -> str:
     return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
 
 
-async def _read_start(connection: WebSocketConnection) -> Started:
-    """The stream's start message. Raises `StreamRefused` or `ProtocolError` if there is none."""
-    try:
-        message = read_stream_message(await connection.get_message())
-        if isinstance(message, Connected):
+async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequence[Media]]:
+    """The stream's start message, and the caller's audio that came before it.
+
+    Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends
+    before it began, and `ProtocolError` for a start that cannot be used.
+    """
+    early: deque[Media] = deque(maxlen=MOST_EARLY)
+    for _ in range(MOST_BEFORE_START):
+        try:
             message = read_stream_message(await connection.get_message())
-    except ConnectionClosed:
-        raise StreamRefused("it was closed before it began") from None
-    if not isinstance(message, Started):
-        raise StreamRefused(f"it began with {type(message).__name__}")
-    return message
+        except ConnectionClosed:
+            raise StreamRefused("it was closed before it began") from None
+        except ProtocolError as error:
+            if isinstance(error, InvalidPayload) and error.wire_type == "start":
+                raise
+            log.debug("message before the start", error=error.message)
+            continue
+        match message:
+            case Started():
+                return message, early
+            case Stopped():
+                raise StreamRefused("it was stopped before it began")
+            case Media(track="inbound"):
+                early.append(message)
+    raise StreamRefused("it does not begin")
