@@ -196,8 +196,8 @@ def _check_format(format_: _Fields) -> None:
     encoding = format_.text("encoding", ENCODING)
     if encoding.strip().lower().removeprefix("audio/").removeprefix("x-") not in MULAW_NAMES:
         raise format_.refused(
-            f"the stream's audio is {describe(encoding)}, and only {ENCODING} (PCMU) at {PHONE_RATE} Hz can be"
-            " taken: set the carrier's stream to it"
+            f"the stream's audio is {describe(encoding)}, and only {ENCODING} (PCMU) at {PHONE_RATE} Hz"
+            " can be taken: set the carrier's stream to it"
         )
     for name, unit, wanted in (("sampleRate", "Hz", PHONE_RATE), ("channels", "channels", 1)):
         found = format_.text(name, str(wanted))

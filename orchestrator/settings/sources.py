@@ -27,7 +27,7 @@ from pydantic_settings import (
 
 from adapters import cartesia, deepgram
 from orchestrator.settings.settings import Settings, SettingsError, shown
-from orchestrator.settings.types import AUTO, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
+from orchestrator.settings.types import AUTO, E164, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
 CONFIG_VARIABLE = "VANTUM_CONFIG"
 DEFAULT_CONFIG = Path("vantum.toml")
@@ -142,7 +142,7 @@ def allowed(name: str) -> str:
         "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
         "phrases": "words or phrases divided by commas, such as uh-huh,I see",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
-        "phone number": "a telephone number in E.164 form, such as +15005550006",
+        "phone number": E164,
         "header": "text of printable ASCII characters",
         "path": "a path",
     }.get(kind.get("format", ""), "text that is not empty")

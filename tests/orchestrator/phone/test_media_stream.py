@@ -330,7 +330,21 @@ async def test_a_greeting_that_is_protected_is_not_cut_off_by_keys(autojump_cloc
         call.telephone.press("1")
         await call.is_quiet()
         assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
-        assert call.providers.llm.requests == []
+        assert Clear() not in call.telephone.messages
+
+
+async def test_keys_over_the_end_of_a_protected_greeting_are_answered_after_it(
+    autojump_clock: MockClock,
+) -> None:
+    greeting = "This call is recorded. What can I do for you?"
+    async with phone_call(greeting=greeting, barge_in_greeting=False) as call:
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > len(greeting) * 0.06 - 0.5)
+        for key in "4711#":
+            call.telephone.press(key)
+            await trio.sleep(0.2)
+        await call.telephone.until(lambda: call.providers.llm.requests)
+        assert call.history()[-1].text == "I pressed 4 7 1 1 on the keypad."
+        assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
 
 
 async def test_what_is_said_while_keys_are_pressed_is_not_answered(autojump_clock: MockClock) -> None:
