@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 
 import structlog
 import trio
 from attrs import Factory, define, evolve, field
-from trio_websocket import WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.mulaw import from_mulaw, to_mulaw
@@ -133,6 +134,27 @@ class MediaStream:
     def say(self, request: facts.SayRequested) -> None:
         """Say something to the caller."""
         self._inbox.put(request)
+
+    def leave_message(self, text: str) -> None:
+        """Say this to an answering machine, and then end. Before `run`: nothing else is said at all."""
+        self.options = self.options.model_copy(update={"greeting": ""})
+        then = EndReason.AGENT_HUNG_UP
+        self.say(facts.SayRequested(text, facts.SayMode.INTERRUPT, interruptible=False, then=then))
+
+    async def listen_until(self, decided: trio.Event) -> None:
+        """Before `run`: read and drop what comes until it is decided how to begin, or the stream is over."""
+        self.early = ()
+
+        async def read() -> None:
+            with suppress(ConnectionClosed):
+                while not _ends_stream(await self.connection.get_message()):
+                    pass
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await decided.wait()
+            nursery.cancel_scope.cancel()
 
     async def _replace_missing_marks(self) -> None:
         """If an answer's last mark does not come back, act as if it did: nothing must wait for it forever."""
@@ -290,3 +312,10 @@ class MediaStream:
 
     def _send(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)
+
+
+def _ends_stream(frame: str | bytes) -> bool:
+    try:
+        return isinstance(read_stream_message(frame), Stopped)
+    except ProtocolError:
+        return False

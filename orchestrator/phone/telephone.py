@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -148,8 +147,15 @@ class Telephone:
 
     # --- outbound -----------------------------------------------------------------------------------------
 
-    def dial(self, to: str, options: CallOptions, *, machine_detection: bool | None = None) -> PhoneCall:
-        """Make a call. Raises `CannotDial`."""
+    def dial(
+        self,
+        to: str,
+        options: CallOptions,
+        *,
+        machine_detection: bool | None = None,
+        voicemail_text: str | None = None,
+    ) -> PhoneCall:
+        """Make a call. None means as in the settings. Raises `CannotDial`."""
         settings = self.server.settings
         needed = {
             "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
@@ -162,8 +168,17 @@ class Telephone:
         reason = self.server.no_room(self._promised())
         if reason is not None:
             raise CannotDial(reason)
-        detects = settings.twilio_machine_detection if machine_detection is None else machine_detection
-        call = self._new_call(Direction.OUTBOUND, to, settings.twilio_from_number or "", options, detects)
+        text = settings.twilio_voicemail_text if voicemail_text is None else voicemail_text
+        detects = settings.twilio_machine_detection or bool(text)
+        detects = detects if machine_detection is None else machine_detection
+        call = self._new_call(
+            Direction.OUTBOUND,
+            to,
+            settings.twilio_from_number or "",
+            options,
+            detects,
+            text if detects else "",
+        )
         call.take(machine.DialWanted())
         return call
 
@@ -181,6 +196,7 @@ class Telephone:
             f"{base}{STATUS_PATH}{query}",
             settings.twilio_ring_timeout_s,
             call.machine_detection,
+            bool(call.voicemail_text),
         )
         return await self._account.place(order)
 
@@ -227,8 +243,11 @@ class Telephone:
             self.server.counts["unknown calls"] += 1
             return
         call.call_sid = call.call_sid or form.get("CallSid")
-        if form.get("AnsweredBy") in MACHINES:
-            call.take(machine.MachineAnswered())
+        answered_by = form.get("AnsweredBy", "")
+        if answered_by in MACHINES:
+            call.take(machine.MachineAnswered(records=answered_by.startswith("machine_end")))
+        elif answered_by:
+            call.take(machine.HumanAnswered())
         call.carrier_says(form.get("CallStatus", ""))
 
     def _call_of(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
@@ -275,7 +294,14 @@ class Telephone:
             has_call=call is not None,
             early=early,
         )
-        run = partial(self.server.run_session, connection, session)
+
+        async def run() -> None:
+            # Who answered may have been waited for.
+            reason = self.server.no_room()
+            if reason is not None:
+                raise StreamRefused(reason)
+            await self.server.run_session(connection, session)
+
         with bind_session(session.session_id):
             if call is None:
                 await run()
@@ -300,7 +326,13 @@ class Telephone:
     # --- the calls ----------------------------------------------------------------------------------------
 
     def _new_call(
-        self, direction: Direction, to: str, from_: str, options: CallOptions, detects: bool
+        self,
+        direction: Direction,
+        to: str,
+        from_: str,
+        options: CallOptions,
+        detects: bool,
+        voicemail_text: str = "",
     ) -> PhoneCall:
         assert self._nursery is not None
         call = PhoneCall(
@@ -315,6 +347,7 @@ class Telephone:
             self._chart,
             self._on_call_over,
             self.server.settings.twilio_transfer_to or "",
+            voicemail_text,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)

@@ -344,7 +344,8 @@ async def test_keys_over_the_end_of_a_protected_greeting_are_answered_after_it(
             await trio.sleep(0.2)
         await call.telephone.until(lambda: call.providers.llm.requests)
         assert call.history()[-1].text == "I pressed 4 7 1 1 on the keypad."
-        assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
+        assert call.telephone.heard_seconds() >= len(greeting) * 0.06 - 0.001
+        assert Clear() not in call.telephone.messages
 
 
 async def test_what_is_said_while_keys_are_pressed_is_not_answered(autojump_clock: MockClock) -> None:
