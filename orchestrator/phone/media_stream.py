@@ -34,6 +34,7 @@ from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.sessions.call_socket import CallSocket
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
+from orchestrator.tools.builtin_tools import without_keys
 from protocol import ProtocolError
 from protocol.errors import UnknownEvent
 from protocol.twilio import (
@@ -73,6 +74,8 @@ class MediaStream:
     default_language: str = "en-US"
     has_call: bool = True
     """It belongs to a call, which can be transferred. False for a program that acts as Twilio."""
+    carries_tones: bool = True
+    """The other end hears the tones of keys in our audio. It does not where the carrier removes them."""
     early: Sequence[Media] = ()
     """Audio that came before the start."""
     session_id: str = Factory(new_id)
@@ -115,6 +118,8 @@ class MediaStream:
         policy = self.options.applied_to(self.settings.policy)
         resources = evolve(resources, providers=resources.providers.for_telephones())
         tools = self.settings.tools_on(telephone=self.has_call)
+        if not self.carries_tones:
+            tools = without_keys(tools)
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         for media in self.early:
             self._audio.push(from_mulaw(media.audio), PHONE_RATE)

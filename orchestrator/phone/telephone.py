@@ -292,6 +292,7 @@ class Telephone:
             options if call is None else options.over(call.options),
             self.server.settings.stt_language,
             has_call=call is not None,
+            carries_tones=call is None or self.server.settings.twilio_carries_tones,
             early=early,
         )
 

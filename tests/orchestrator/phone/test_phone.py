@@ -15,6 +15,7 @@ from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
+from machines.tools import ToolCall
 from orchestrator.phone.call_options import OptionError, read_options
 from orchestrator.simulation import Answer
 from orchestrator.simulation.speech import spoken
@@ -233,6 +234,29 @@ async def test_an_answering_machine_is_hung_up_on(autojump_clock: MockClock) -> 
         assert call.report()["outcome"] == "machine_answered"
         assert call.report()["endReason"] == "operator_hung_up"
         await (await line.in_network(call)).over.wait()
+
+
+@pytest.mark.parametrize("carried", [True, False])
+async def test_a_model_is_told_whether_its_keys_were_pressed(
+    carried: bool, autojump_clock: MockClock
+) -> None:
+    wanted = Answer(calls=(ToolCall("id", "send_digits", '{"digits": "42#"}'),))
+    chosen: dict[str, Any] = {"tools": ("send_digits",), "twilio_carries_tones": carried}
+    async with a_line(says("hello"), answer=wanted, **chosen) as line:
+        call = await line.order()
+        await call.over.wait()
+        results = [
+            record.result or ""
+            for request in line.providers.llm.requests
+            for message in request
+            for record in message.calls
+        ]
+        telephone = await line.talking(await line.in_network(call))
+        if carried:
+            assert telephone.heard_seconds() == pytest.approx(3 * 0.2)
+        else:
+            assert results
+            assert all("No key was pressed" in result for result in results)
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
