@@ -54,6 +54,8 @@ class Order:
     """Twilio reports there how the call goes."""
     ring_timeout_s: int
     machine_detection: bool
+    waits_for_beep: bool = False
+    """Detection reports a machine when it records, not when its greeting begins."""
 
 
 def http_client() -> httpx2.AsyncClient:
@@ -77,7 +79,7 @@ class TwilioAccount:
         if order.machine_detection:
             # Detection runs beside the call, so that a person is not kept waiting.
             detection = {
-                "machine_detection": "Enable",
+                "machine_detection": "DetectMessageEnd" if order.waits_for_beep else "Enable",
                 "async_amd": "true",
                 "async_amd_status_callback": order.status_url,
             }

@@ -199,7 +199,8 @@ class ConversationChart(Chart[Context]):
         | paused.to(keypad, on=["interrupt_answer", "note_digit"])
         | confirming.to(keypad, on=["interrupt_answer", "give_up_words", "note_digit"])
         | keypad.to(generating, cond="ends_digits", on=["end_digits", "generate"])
-        | stay(keypad, on=["note_digit"])
+        | stay(*thinking, speaking, cond="ends_digits", on=["queue_digits"])
+        | stay(keypad, *thinking, speaking, on=["note_digit"])
     )
     interrupt_requested = (
         quiet.from_(*thinking, on=["void_answer", "give_up_results"])
@@ -459,6 +460,7 @@ class ConversationChart(Chart[Context]):
     # --- time: deadlines.py says how long each state may last -----------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["report_links_late", "begin_closing"])
+        | quiet.to(keypad, cond="digits_begun")
         | quiet.to(speaking, cond="greeting_due", on=["greet"])
         | quiet.to(speaking, cond="host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(running_tools, cond="calls_due", on=["run_calls"])

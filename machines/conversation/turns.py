@@ -95,10 +95,15 @@ class Turns(Transcripts):
 
     @causes(do.NotifyTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
-        """Queue the words of a turn that waits. If there are too many, join the oldest two."""
+        """Queue the words of a turn that waits."""
         self.forget_queued_turn(fact)
         self.notify_words(fact)
-        queue = (*self.context.turns.queue, fact.text) if fact.text else self.context.turns.queue
+        if fact.text:
+            self._queue(fact.text)
+
+    def _queue(self, words: str) -> None:
+        """Let words wait to be answered. If there are too many, join the oldest two."""
+        queue = (*self.context.turns.queue, words)
         if len(queue) > self.context.policy.max_queue:
             queue = (f"{queue[0]} {queue[1]}", *queue[2:])
         self.context.turns.queue = queue

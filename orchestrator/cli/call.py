@@ -30,6 +30,7 @@ STATES_IN_WORDS = {
     "placed": "dialling",
     "ringing": "ringing",
     "ANSWERED": "answered",
+    "DETECTING": "hearing who answered",
     "TALKING": "talking",
     "saying_goodbye": "saying goodbye",
     "handover": "connecting to somebody else",

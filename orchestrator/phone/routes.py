@@ -55,6 +55,7 @@ class DialBody(CallOptions):
 
     to: PhoneNumber
     machine_detection: bool | None = None
+    voicemail_text: Text | None = None
 
 
 class SayBody(BaseModel):
@@ -96,7 +97,12 @@ def phone_routes(phone: Telephone) -> list[Route]:
         _permit(request, phone)
         body = await _body(request, DialBody)
         try:
-            call = phone.dial(body.to, body, machine_detection=body.machine_detection)
+            call = phone.dial(
+                body.to,
+                body,
+                machine_detection=body.machine_detection,
+                voicemail_text=body.voicemail_text,
+            )
         except CannotDial as error:
             raise HTTPException(503, str(error)) from None
         where = {"location": request.url_for("call", call_id=call.call_id).path}

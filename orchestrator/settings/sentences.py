@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from adapters import cartesia, deepgram
 from orchestrator.settings.settings import Settings, shown
-from orchestrator.settings.types import AUTO, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
+from orchestrator.settings.types import AUTO, E164, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
 
 @frozen
@@ -74,7 +74,7 @@ def allowed(name: str) -> str:
         "parameters": "names of parameters divided by commas, such as temperature,top_p",
         "renamings": "pairs of names divided by commas, such as max_tokens=max_completion_tokens",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
-        "phone number": "a telephone number in E.164 form, such as +15005550006",
+        "phone number": E164,
         "header": "text of printable ASCII characters",
         "path": "a path",
     }.get(kind.get("format", ""), "text that is not empty")

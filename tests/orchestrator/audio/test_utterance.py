@@ -248,7 +248,7 @@ async def test_a_text_that_has_no_sound_in_this_voice_is_no_failure_of_the_voice
     facts: list[Fact] = []
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, facts.append, "en-US")
-    soundless = SimulatedTextToSpeech(script(then=Speaking(ms_per_character=0)))
+    soundless = SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=0)))
     async with soundless.open("en-US") as voice:
         utterance.say(0, text)
         utterance.finish()

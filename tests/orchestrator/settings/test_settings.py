@@ -559,3 +559,43 @@ def test_impossible_tools_are_an_error(tools: str, told: str, monkeypatch: pytes
 def test_the_telephone_is_reached_at_its_address_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_PUBLIC_URL", "https://vantum.example/phone/")
     assert load_settings().twilio_public_url == "https://vantum.example/phone"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+1 555 123 4567",
+        "+1 (555) 123-4567",
+        "+1.555.123.4567 ",
+        "+1/555/1234567\n",
+        "tel:+1-555-123-4567",
+        "\u202a+1\u00a0555\u2011123\u20134567\u202c",
+        "\ufeff\uff0b\uff11 555 123\u200b4567",
+        "+1 555 123 \u2212 4567",
+    ],
+)
+def test_a_number_is_dialled_without_what_only_people_read(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "token")
+    monkeypatch.setenv("TWILIO_TRANSFER_TO", written)
+    assert load_settings().twilio_transfer_to == "+15551234567"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+44 (0)20 7946 0018",
+        "0044 20 7946 0018",
+        "5551234567",
+        "+1 555 123 4567 ext 5",
+        "+1 555 CALL NOW",
+        "+",
+    ],
+)
+def test_a_number_that_would_be_dialled_wrongly_is_refused(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_TRANSFER_TO", written)
+    assert "E.164 form: + and the country's code, without 00, (0) and extension" in complaint()
