@@ -140,7 +140,7 @@ class PhoneCall:
             if self.state == "DETECTING":  # the stream is over
                 self.take(phone.ConversationEnded())
             if self._beginning is None:
-                await session.close(EndReason.OPERATOR_HUNG_UP)
+                await session.close(EndReason.OPERATOR_HUNG_UP, after_goodbye=True)
                 return True
         if self._beginning is None:
             return False
