@@ -9,6 +9,7 @@ The same seed gives the same behaviour. `running.records` holds what was receive
 
 from __future__ import annotations
 
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
@@ -35,9 +36,11 @@ __all__ = [
     "SimulatedCall",
     "Simulators",
     "SpeechContext",
+    "SttDialect",
     "Telephone",
     "TelephoneNetwork",
     "Tone",
+    "TtsDialect",
     "best_voice",
     "simulators",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from adapters.simulators.dialects import TtsDialect
 from adapters.simulators.faults import FaultKind
 from adapters.simulators.records import SpeechContext
 from adapters.simulators.session import Sender, Session
@@ -257,7 +258,8 @@ class CartesiaSocket:
                 flush_id=context.flush_id,
                 phoneme_timestamps=phonemes,
             )
-        for data in pieces(speech, rate):
+        odd = world.tts_dialect is TtsDialect.ODD_CHUNKS
+        for data in pieces(speech, rate, odd=odd):
             self._send(context, "chunk", done=False, data=data, step_time=20.0, flush_id=context.flush_id)
             await trio.sleep(world.latencies.audio_piece.draw(randomness))
         context.seconds += len(speech.samples) / rate
@@ -298,14 +300,11 @@ def phoneme_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
     return stamps
 
 
-def pieces(speech: Speech, rate: int) -> list[str]:
-    """The audio in pieces of 100 ms, as base64."""
-    size = round(rate * _PIECE_SECONDS)
-    audio = speech.samples.astype("<i2")
-    return [
-        base64.b64encode(audio[start : start + size].tobytes()).decode()
-        for start in range(0, len(audio), size)
-    ]
+def pieces(speech: Speech, rate: int, *, odd: bool = False) -> list[str]:
+    """The audio in pieces of 100 ms, as base64; if `odd`, each is one byte longer."""
+    size = round(rate * _PIECE_SECONDS) * 2 + odd
+    audio = speech.samples.astype("<i2").tobytes()
+    return [base64.b64encode(audio[start : start + size]).decode() for start in range(0, len(audio), size)]
 
 
 async def serve_sse(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import trio.testing
 from attrs import define, field, frozen
 
 from adapters.simulators import cartesia, deepgram, openai, twilio
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
@@ -114,6 +115,8 @@ async def simulators(
     latencies: Latencies | None = None,
     voice: Voice | None = None,
     keys: Sequence[str] | None = None,
+    stt_dialect: SttDialect = SttDialect.PLAIN,
+    tts_dialect: TtsDialect = TtsDialect.PLAIN,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulators]:
@@ -131,6 +134,8 @@ async def simulators(
         voice or Tone(),
         records,
         None if keys is None else frozenset(keys),
+        stt_dialect,
+        tts_dialect,
     )
     async with trio.open_nursery() as nursery:
         telephones = TelephoneNetwork(world, nursery)

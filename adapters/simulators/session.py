@@ -11,6 +11,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import MALFORMED_MESSAGE, UNKNOWN_MESSAGE, Fault
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
@@ -29,6 +30,8 @@ class World:
     records: Records
     keys: frozenset[str] | None
     """The keys that are accepted; None: every key that is not empty."""
+    stt_dialect: SttDialect = SttDialect.PLAIN
+    tts_dialect: TtsDialect = TtsDialect.PLAIN
 
 
 @frozen

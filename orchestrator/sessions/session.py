@@ -14,12 +14,13 @@ from attrs import Factory, define, field, frozen
 from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
+from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.caller_audio import CallerAudio
-from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
@@ -78,11 +79,11 @@ def hierarchical_pacing(rate: int) -> Pacing:
     return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
 
 
-@frozen
+@frozen(eq=False)
 class EarlyChunk:
     """A chunk that came before its rate was known."""
 
-    audio: bytes
+    samples: Samples
     at: float
 
 
@@ -110,7 +111,9 @@ class Session:
     _recording: bool = False
     _muted: bool = False
     _early: deque[EarlyChunk] = Factory(deque)
-    _early_bytes: int = 0
+    _early_samples: int = 0
+    _pcm: PcmReader = Factory(PcmReader)
+    """Reads the client's chunks, which may be cut anywhere, as one stream for each recording."""
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
@@ -226,6 +229,7 @@ class Session:
         # After a reconnection the shipped client sends audio without a start: it is used now.
         self._take_early(0)
         self._recording = False
+        self._pcm.begin_anew()
         self.state = SessionState.ENDED
         await self._inbox.deliver(facts.RecordingStopped(_request(received)))
         _require_event_id(received)
@@ -237,32 +241,28 @@ class Session:
 
     async def _take_audio(self, chunk: AudioInputChunk) -> None:
         audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
-        if self._recording:
-            self._push_audio(audio)
-        else:
-            self._keep_early(audio)
+        self.counts["odd chunks"] += len(audio) % 2
+        samples = self._pcm.push(audio)
+        if not self._recording:
+            self._keep_early(samples)
+        elif len(samples):
+            self._audio.push(samples, self._rate)
         # However fast chunks come, reading them must not keep other tasks from running.
         await trio.lowlevel.checkpoint()
 
-    def _push_audio(self, audio: bytes) -> None:
-        samples, dropped = pcm_from_bytes(audio)
-        self.counts["odd bytes"] += dropped
-        if len(samples):
-            self._audio.push(samples, self._rate)
-
-    def _keep_early(self, audio: bytes) -> None:
-        self._early.append(EarlyChunk(audio, trio.current_time()))
-        self._early_bytes += len(audio)
-        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000 or len(self._early) > EARLY_CHUNKS:
-            self._early_bytes -= len(self._early.popleft().audio)
+    def _keep_early(self, samples: Samples) -> None:
+        self._early.append(EarlyChunk(samples, trio.current_time()))
+        self._early_samples += len(samples)
+        while self._early_samples > EARLY_MS * DEFAULT_RATE // 1000 or len(self._early) > EARLY_CHUNKS:
+            self._early_samples -= len(self._early.popleft().samples)
             self.counts["early chunks dropped"] += 1
 
     def _take_early(self, since: float) -> None:
         for chunk in self._early:
-            if chunk.at >= since:
-                self._push_audio(chunk.audio)
+            if chunk.at >= since and len(chunk.samples):
+                self._audio.push(chunk.samples, self._rate)
         self._early.clear()
-        self._early_bytes = 0
+        self._early_samples = 0
 
     # --- the caller's side, for the performer -------------------------------------------------------------
 

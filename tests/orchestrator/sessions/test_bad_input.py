@@ -12,6 +12,7 @@ import pytest
 import trio
 from attrs import frozen
 
+from adapters.pcm_reader import PcmReader
 from orchestrator.audio.caller_audio import MAX_QUEUED_MS
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.conversation import send_queue as outbox
@@ -300,17 +301,19 @@ async def test_a_missing_session_id_is_no_error(names: Names) -> None:
 # --- audio ------------------------------------------------------------------------------------------------
 
 
-async def test_an_odd_byte_is_dropped_and_counted(names: Names) -> None:
+@pytest.mark.parametrize("size", [4097, 999])
+async def test_audio_may_be_cut_anywhere(names: Names, size: int) -> None:
     async with a_call(names) as (client, running):
         await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
         audio = pcm_to_bytes(spoken(WORDS))
-        for start in range(0, len(audio), 8192):
-            await client.send(names.chunk, {"audio": audio[start : start + 8192] + b"x"})
-        await client.send(names.chunk, {"audio": b"x"})
+        pieces = [audio[start : start + size] for start in range(0, len(audio), size)]
+        for piece in pieces:
+            await client.send(names.chunk, {"audio": piece})
         await acknowledged(client, await client.send(names.stop))
         await eventually(lambda: running.providers.llm.requests)
         assert running.providers.llm.requests[0][-1].text == WORDS
-        assert (await counts(running, client))["odd bytes"] == math.ceil(len(audio) / 8192) + 1
+        odd = sum(len(piece) % 2 for piece in pieces)
+        assert (await counts(running, client))["odd chunks"] == odd
 
 
 async def test_empty_audio_is_ignored(names: Names) -> None:
@@ -459,6 +462,7 @@ async def test_a_frame_of_10_mib_is_taken(names: Names) -> None:
         frame["payload"] = {"audio": bytes(room)}
         assert len(msgpack.packb(frame, use_bin_type=True)) == MAX_MESSAGE_BYTES
         await client.send_packed(frame)
+        await client.send(names.chunk, {"audio": bytes(room % 2)})
         await a_turn_is_understood(client, names, running)
         [kept] = running.server.sessions
         assert isinstance(kept, Session)
@@ -551,13 +555,13 @@ async def test_a_provider_that_breaks_breaks_no_connection(names: Names, broken:
 async def test_a_bug_in_a_handler_is_told_and_the_call_goes_on(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug(pcm: bytes) -> None:
+    def bug(*_: object) -> None:
         raise ZeroDivisionError("simulated bug")
 
     async with a_call(names) as (client, running), connect(running.port) as neighbour:
         await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
         with monkeypatch.context() as patched:
-            patched.setattr(session, "pcm_from_bytes", bug)
+            patched.setattr(PcmReader, "push", bug)
             event_id = await client.send(names.chunk, {"audio": bytes(64)})
             message = await refused(client, event_id, names.internal, names.chunk)
             assert "ZeroDivisionError" not in message
