@@ -109,6 +109,17 @@ class ReportProviderFailure(Effect):
 
 
 @frozen
+class RenewLink(Effect):
+    """From the conversation to the link machine of `role`: open the link anew, in another language.
+
+    `unable` are the providers that do not know it.
+    """
+
+    role: Role
+    unable: tuple[int, ...] = ()
+
+
+@frozen
 class ReturnLink(Effect):
     """From the conversation to the link machine of `role`: return to `provider`, which recovered."""
 

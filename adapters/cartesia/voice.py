@@ -24,6 +24,14 @@ from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 """Hz. The rates of Cartesia's raw output (`RawOutputFormatParam` in SDK 4.2)."""
 
+LANGUAGES = frozenset(
+    {"ar", "bg", "bn", "cs", "da", "de", "el", "en", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id"}
+    | {"it", "ja", "ka", "kn", "ko", "ml", "mr", "ms", "nl", "no", "or", "pa", "pl", "pt", "ro", "ru", "sk"}
+    | {"sv", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh"}
+)
+"""The languages of Cartesia's voices (`SupportedLanguage` in SDK 4.2)."""
+_ALSO_CALLED = {"nb": "no", "nn": "no", "fil": "tl", "iw": "he", "in": "id", "multi": ""}
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -51,6 +59,10 @@ class CartesiaTextToSpeech:
         self._open_stream = open_stream
         self._client = cartesia_sdk.make_client(api_key, base_url)
         self._url = cartesia_sdk.socket_url(self._client)
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`. Callers who mix languages hear the voice's own."""
+        return cartesia_language(language) in (*LANGUAGES, "")
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         """As `TextToSpeech.open`. Without a `language` Cartesia's own default applies."""
@@ -83,7 +95,7 @@ class CartesiaVoice:
         self.ignored_messages = 0
         """Counts messages that are not as the SDK documents."""
         self.settings = settings
-        self.language = language.replace("_", "-").split("-")[0].lower()
+        self.language = cartesia_language(language)
         self.key = key
         self._sdk = cartesia_sdk.connection_over(socket)
         self._streams: dict[str, CartesiaSpeechStream] = {}
@@ -106,7 +118,9 @@ class CartesiaVoice:
         """Raise the failure that ended the connection, if one did."""
         if self._failure is not None:
             failure = self._failure.failure
-            raise ProviderError(failure.error_class, failure.message, failure.retry_after_ms)
+            raise ProviderError(
+                failure.error_class, failure.message, failure.retry_after_ms, idle=failure.idle
+            )
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Messages of this context go to this stream from now on."""
@@ -130,7 +144,8 @@ class CartesiaVoice:
             while True:
                 self._receive(await self._next_event())
         except BROKEN as error:
-            self._fail(vendor_errors.broken(CARTESIA, error, self.key))
+            as_failure = vendor_errors.broken if self._streams else vendor_errors.closed_idle
+            self._fail(as_failure(CARTESIA, error, self.key))
         except ProviderError as error:
             self._fail(error)
         self.check()
@@ -162,3 +177,9 @@ class CartesiaVoice:
         self._failure = error
         for stream in {id(stream): stream for stream in self._streams.values()}.values():
             stream.fail(error)
+
+
+def cartesia_language(language: str) -> str:
+    """The language as Cartesia calls it: without a region. Empty: the voice's own."""
+    base = language.replace("_", "-").split("-")[0].lower()
+    return _ALSO_CALLED.get(base, base)

@@ -8,5 +8,10 @@ from machines.facts import ErrorClass
 
 def require_english(provider: str, language: str) -> None:
     """Raise `ProviderError` unless `language`, a tag like "en-US", is English or not stated."""
-    if language and language.replace("_", "-").split("-")[0].lower() != "en":
+    if not is_english(language):
         raise ProviderError(ErrorClass.FATAL, f"{provider} knows English only; the language is {language!r}")
+
+
+def is_english(language: str) -> bool:
+    """Whether `language`, a tag like "en-US", is English or not stated."""
+    return language.replace("_", "-").split("-")[0].lower() in ("", "en")

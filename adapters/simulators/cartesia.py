@@ -128,6 +128,10 @@ def _require(condition: bool, otherwise: str) -> None:
         raise RequestError(400, "invalid_request", "Bad request", otherwise)
 
 
+_IDLE_SECONDS = 60.0
+"""`TtsDialect.IDLE_CLOSE` closes a link without a message for this long."""
+
+
 @define
 class _Generation:
     """A text to be spoken, or a flush."""
@@ -162,9 +166,21 @@ class CartesiaSocket:
         self._nursery = nursery
         self._contexts: dict[str, _Context] = {}
         self._request_id = session.id()
+        self._last_message = trio.current_time()
+        if session.world.tts_dialect is TtsDialect.IDLE_CLOSE:
+            nursery.start_soon(self._watch)
+
+    async def _watch(self) -> None:
+        """Close the connection if the client is silent for too long."""
+        remaining = _IDLE_SECONDS
+        while remaining > 0:
+            await trio.sleep(remaining)
+            remaining = self._last_message + _IDLE_SECONDS - trio.current_time()
+        self._sender.close(1000)
 
     def process(self, message: dict[str, Any] | bytes | str) -> None:
         """Process a message of the client."""
+        self._last_message = trio.current_time()
         context_id = message.get("context_id") if isinstance(message, dict) else None
         try:
             if not isinstance(message, dict):

@@ -31,6 +31,11 @@ class LinkMemory:
     """The speech-to-text provider decides about ends of turns."""
     recovered: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that work again, and that the call has not returned to yet."""
+    renewing: frozenset[Role] = frozenset()
+    """Roles whose link is being opened anew in the caller's language."""
+    voice_renewal: tuple[int, ...] | None = None
+    """The link of text to speech is to be renewed when nothing is being said: the providers that do not know
+    the language; None: it need not be."""
 
 
 @define
@@ -44,6 +49,8 @@ class RecordingMemory:
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
     """Requests that will be acknowledged when the words they wait for are known."""
+    held: tuple[Request, ...] = ()
+    """Requests that will be acknowledged when the links of the caller's language are up."""
     early_stops: tuple[Request, ...] = ()
     """Requests that ended a recording before the links were up."""
 

@@ -25,6 +25,7 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
+from orchestrator.providers.provider_chain import Providers
 from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
@@ -46,6 +47,7 @@ from protocol import (
     Disconnect,
     Heartbeat,
     InternalFailure,
+    InvalidPayload,
     MissingEventId,
     Payload,
     ProtocolError,
@@ -119,6 +121,7 @@ class Session:
     _generation: int = 0
     _conversation_state: str = "INITIALIZING"
     _substate: str = "connecting"
+    _providers: Providers | None = None
     _provider_names: dict[Role, list[str]] = Factory(dict)
     """By role, in order of preference."""
     _socket: CallSocket = field(init=False)
@@ -138,6 +141,7 @@ class Session:
 
     async def run(self, resources: SharedResources) -> None:
         """Run the conversation until it ends. Leaves only the closed socket behind."""
+        self._providers = resources.providers
         self._provider_names = resources.names()
         self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
@@ -213,8 +217,9 @@ class Session:
                 log.info("feedback", payload=other)
 
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        if start.language and start.language != self.language:
+            await self._change_language(received, start.language)
         self._rate = start.sampling_rate
-        self.language = start.language or self.language
         self.voice_id = start.voice_id
         if start.output_sampling_rate is not None:
             self._output_rate = start.output_sampling_rate
@@ -224,6 +229,21 @@ class Session:
         await self._inbox.deliver(facts.RecordingStarted(mode, _request(received)))
         self._take_early(trio.current_time() - EARLY_AGE_S)
         _require_event_id(received)
+
+    async def _change_language(self, received: Received, language: str) -> None:
+        """Listen and speak in `language` from now on. Raises `ProtocolError` if no provider can."""
+        assert self._providers is not None, "messages are read while the conversation runs"
+        unable = {role: self._providers.unable(role, language) for role in (Role.STT, Role.TTS)}
+        for role, doing in ((Role.STT, "understood"), (Role.TTS, "spoken")):
+            if len(unable[role]) == len(self._providers.of(role)):
+                raise InvalidPayload(
+                    f"language {language!r} cannot be {doing} here; the call goes on in {self.language!r}",
+                    wire_type=received.wire_type,
+                    event_id=received.event_id,
+                )
+        self.language = language
+        changed = facts.LanguageChanged(language, unable[Role.STT], unable[Role.TTS])
+        await self._inbox.deliver(changed)
 
     async def _stop_recording(self, received: Received) -> None:
         # After a reconnection the shipped client sends audio without a start: it is used now.

@@ -241,6 +241,24 @@ async def test_defect_32_the_language_is_sent(
     assert {message["language"] for message in vendors.requests[0].messages} == {"de"}
 
 
+@pytest.mark.parametrize(
+    ("language", "sent"), [("nb-NO", {"no"}), ("fil", {"tl"}), ("iw", {"he"}), ("multi", {None})]
+)
+async def test_a_language_goes_by_cartesias_name_for_it(
+    vendors: Simulators,
+    autojump_clock: MockClock,
+    cartesia: CartesiaTextToSpeech,
+    language: str,
+    sent: set[str | None],
+) -> None:
+    assert cartesia.knows(language)
+    async with cartesia.open(language) as voice, voice.speak(16_000, None) as stream:
+        await stream.say(0, "One.")
+        await stream.end()
+        await spoken(stream)
+    assert {message.get("language") for message in vendors.requests[0].messages} == sent
+
+
 async def test_a_text_that_comes_late_gets_a_new_context(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:

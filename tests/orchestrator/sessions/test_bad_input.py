@@ -298,6 +298,48 @@ async def test_a_missing_session_id_is_no_error(names: Names) -> None:
         assert client.about(event_id)[0]["sessionId"] == client.session_id
 
 
+# --- languages --------------------------------------------------------------------------------------------
+
+
+async def test_the_stated_language_is_used_before_the_start_is_acknowledged(names: Names) -> None:
+    async with a_call(names) as (client, running):
+        for language in ("de-DE", "de-DE", "multi"):
+            wanted = {"turnMode": "manual", "language": language}
+            await acknowledged(client, await client.send(names.start, wanted))
+            stt, tts = running.providers.stt, running.providers.tts
+            assert (stt.languages[-1], stt.open_links) == (language, 1)
+            assert (tts.languages[-1], tts.open_links) == (language, 1)
+        await a_turn_is_understood(client, names, running)
+        assert stt.languages == ["en-US", "de-DE", "multi"], "a link is opened anew for another language only"
+        assert tts.languages == stt.languages
+
+
+@pytest.mark.parametrize("role", ["stt", "tts"])
+async def test_a_language_that_no_provider_knows_is_refused_and_the_call_goes_on(
+    names: Names, role: str
+) -> None:
+    providers = SimulatedProviders()
+    getattr(providers, role).known_languages = frozenset({"en-US"})
+    async with a_call(names, providers) as (client, running):
+        event_id = await client.send(names.start, {"turnMode": "manual", "language": "xx"})
+        assert "'xx'" in await refused(client, event_id, names.audio_error, names.start)
+        await a_turn_is_understood(client, names, running)
+        assert set(providers.stt.languages + providers.tts.languages) == {"en-US"}
+
+
+async def test_of_several_providers_one_that_knows_the_language_is_used(names: Names) -> None:
+    providers = SimulatedProviders(second_stt=SimulatedSpeechToText())
+    providers.stt.known_languages = frozenset({"en-US"})
+    async with a_call(names, providers) as (client, _):
+        wanted = {"turnMode": "manual", "language": "de-DE"}
+        await acknowledged(client, await client.send(names.start, wanted))
+        assert providers.second_stt is not None
+        assert (providers.second_stt.languages, providers.stt.open_links) == (["de-DE"], 0)
+        await acknowledged(client, await client.send(names.start, wanted | {"language": "en-US"}))
+        assert providers.stt.languages == ["en-US"], "the link that knows both languages stays"
+        assert providers.second_stt.languages == ["de-DE", "en-US"]
+
+
 # --- audio ------------------------------------------------------------------------------------------------
 
 
