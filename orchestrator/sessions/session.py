@@ -6,6 +6,7 @@ order: the machine has handled a request before the next message is read.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 
 import structlog
@@ -42,6 +43,7 @@ from protocol import (
     AudioOutputChunk,
     AudioOutputComplete,
     AudioOutputStart,
+    BufferOverflow,
     ConnectionAck,
     Dialect,
     Disconnect,
@@ -68,6 +70,11 @@ EARLY_CHUNKS = 1000
 """The limit on the number of its chunks."""
 EARLY_AGE_S = 3
 """Audio that is older than this when the recording starts does not belong to it."""
+
+STALLED_AFTER_S = 2.0
+"""Reading waits for room for audio, unless nothing is taken for so long."""
+LEAST_DROPPED_MS = 20
+"""A client is not told of less dropped audio than this."""
 
 LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
 """The shipped client leaves a gap after each chunk that it plays, so it gets few and large ones. It also
@@ -110,6 +117,8 @@ class Session:
     _audio: CallerAudio = Factory(CallerAudio)
     _rate: int = DEFAULT_RATE
     _output_rate: int = DEFAULT_OUTPUT_RATE
+    _dropped_ms_told: float = 0.0
+    _dropped_told_at: float = -math.inf
     _recording: bool = False
     _muted: bool = False
     _early: deque[EarlyChunk] = Factory(deque)
@@ -248,6 +257,7 @@ class Session:
     async def _stop_recording(self, received: Received) -> None:
         # After a reconnection the shipped client sends audio without a start: it is used now.
         self._take_early(0)
+        self._report_dropped()
         self._recording = False
         self._pcm.begin_anew()
         self.state = SessionState.ENDED
@@ -265,10 +275,30 @@ class Session:
         samples = self._pcm.push(audio)
         if not self._recording:
             self._keep_early(samples)
-        elif len(samples):
-            self._audio.push(samples, self._rate)
+        else:
+            await self._push_audio(samples)
         # However fast chunks come, reading them must not keep other tasks from running.
         await trio.lowlevel.checkpoint()
+
+    async def _push_audio(self, samples: Samples) -> None:
+        """Pass audio on as fast as it is taken. If it is not taken, it is dropped, and the client is told."""
+        for start in range(0, len(samples), self._rate):
+            with trio.move_on_after(STALLED_AFTER_S):
+                await self._audio.room()
+            self._audio.push(samples[start : start + self._rate], self._rate)
+        self._report_dropped()
+
+    def _report_dropped(self) -> None:
+        """Tell the client how much audio was dropped for want of room, at most once a second."""
+        dropped_ms = self._audio.counts.dropped_ms - self._dropped_ms_told
+        if dropped_ms < LEAST_DROPPED_MS or trio.current_time() < self._dropped_told_at + 1:
+            return
+        if not self._dropped_ms_told:
+            log.warning("audio dropped", dropped_ms=round(dropped_ms))
+        self._dropped_ms_told += dropped_ms
+        self._dropped_told_at = trio.current_time()
+        message = f"{dropped_ms:.0f} ms of audio came faster than they could be understood and were dropped"
+        self._refuse(BufferOverflow(message))
 
     def _keep_early(self, samples: Samples) -> None:
         self._early.append(EarlyChunk(samples, trio.current_time()))
