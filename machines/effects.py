@@ -305,6 +305,14 @@ class NotifyTranscript(Effect):
 
 
 @frozen
+class NotifyLowConfidence(Effect):
+    """What was heard in `turn`, with this confidence from 0 to 1, is not taken for the caller's words."""
+
+    turn: int
+    confidence: float
+
+
+@frozen
 class NotifyAnswerStarted(Effect):
     """The model was asked for an answer."""
 

@@ -12,12 +12,26 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from machines.effects import Effect, TurnLatency
-from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
+from machines.evidence import Evidence, judge
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    EndReason,
+    Request,
+    Role,
+    SayRequested,
+    SegmentReady,
+    TranscriptFinal,
+    TranscriptInterim,
+    TurnMode,
+)
 from machines.history import Message
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
+
+Heard = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 @define
@@ -240,6 +254,16 @@ class Context:
         if self.answer.alive_at is None:
             return self.answer.generation_began + self.policy.first_token_timeout_ms
         return self.answer.alive_at + self.policy.token_gap_timeout_ms
+
+    def said(self, fact: Heard) -> str:
+        """The words of a transcript, if they surely are words; if not, nothing."""
+        return fact.text if self.evidence(fact) is Evidence.SURE else ""
+
+    def evidence(self, fact: Heard) -> Evidence:
+        """Whether words are words. Whoever ends turns by hand says when they speak."""
+        if self.recording.mode is TurnMode.MANUAL:
+            return Evidence.SURE
+        return judge(fact.text, fact.confidence, self.policy.least_confidence, self.policy.sure_confidence)
 
     def own_words(self, turn: int, text: str) -> str:
         """`text`, or nothing if all of it may be an echo of the last answer."""
