@@ -21,8 +21,8 @@ from machines.failover import NONE, Failover, failure_of
 
 
 class Link(Failover):
-    """CONNECTING: first attempts. UP: open, or closed because it was idle. DEGRADED: being reopened.
-    DOWN: lost for good. RELEASED: over."""
+    """CONNECTING: first attempts. UP: open. DEGRADED: being reopened, or closed because it was idle (dormant)
+    until it is needed. DOWN: lost for good. RELEASED: over."""
 
     idle = State(initial=True)
 
@@ -35,13 +35,13 @@ class Link(Failover):
     class DEGRADED(State.Compound):
         reopening = State(initial=True)
         pausing = State()
+        dormant = State()
 
-    dormant = State()
     DOWN = State(final=True)
     RELEASED = State(final=True)
 
     opening, waiting = CONNECTING.opening, CONNECTING.waiting
-    reopening, pausing = DEGRADED.reopening, DEGRADED.pausing
+    reopening, pausing, dormant = DEGRADED.reopening, DEGRADED.pausing, DEGRADED.dormant
 
     trying = (opening, reopening)
     resting = (waiting, pausing)

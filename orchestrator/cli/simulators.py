@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from adapters.simulators import Latencies, Scenario, best_voice, simulators
+from adapters.simulators import Latencies, Scenario, SttDialect, TtsDialect, best_voice, simulators
 from orchestrator.settings.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -67,8 +67,23 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
         )
 
 
+def dialects(stt: str, tts: str) -> tuple[SttDialect, TtsDialect]:
+    """The dialects of these names. Raises `ValueError`, with the names that there are."""
+    known = {each.value for each in SttDialect}, {each.value for each in TtsDialect}
+    for option, name, names in zip(("--stt-dialect", "--tts-dialect"), (stt, tts), known, strict=True):
+        if name not in names:
+            raise ValueError(f"{option} must be one of {', '.join(sorted(names))}, not {name!r}")
+    return SttDialect(stt), TtsDialect(tts)
+
+
 async def serve_simulators(
-    host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
+    host: str,
+    port: int,
+    seed: int,
+    faults: Path | None,
+    announce: Callable[[str], None],
+    stt_dialect: SttDialect = SttDialect.PLAIN,
+    tts_dialect: TtsDialect = TtsDialect.PLAIN,
 ) -> None:
     """Serve simulators to any client until SIGTERM, SIGINT or cancellation.
 
@@ -78,7 +93,14 @@ async def serve_simulators(
     scenario = Scenario.read(faults) if faults else Scenario()
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(
-        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
+        seed=seed,
+        faults=scenario,
+        latencies=Latencies(),
+        voice=voice,
+        host=host,
+        port=port,
+        stt_dialect=stt_dialect,
+        tts_dialect=tts_dialect,
     ) as running:
         # A shell starts background jobs with SIGINT ignored, so it is asked for.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -98,17 +98,29 @@ async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML or JSON file that says what goes wrong.",
 )
-def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
+@click.option(
+    "--stt-dialect", default="plain", show_default=True, help="How Deepgram deviates from its documents."
+)
+@click.option(
+    "--tts-dialect", default="plain", show_default=True, help="How Cartesia deviates from its documents."
+)
+def simulators(
+    host: str, port: int, seed: int, faults: Path | None, stt_dialect: str, tts_dialect: str
+) -> None:
     """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
 
     from adapters.simulators import ScenarioError
     from adapters.tasks import first_error
-    from orchestrator.cli.simulators import serve_simulators
+    from orchestrator.cli.simulators import dialects, serve_simulators
 
+    try:
+        spoken = dialects(stt_dialect, tts_dialect)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     complaint = ""
     try:
-        trio.run(serve_simulators, host, port, seed, faults, click.echo)
+        trio.run(serve_simulators, host, port, seed, faults, click.echo, *spoken)
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{first_error(group)}."
