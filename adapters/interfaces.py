@@ -38,9 +38,11 @@ TELEPHONE_RATE = LISTENING_RATE // 2
 class ProviderError(Exception):
     """A provider failed. `failure` says how, in terms of the machines."""
 
-    def __init__(self, error_class: ErrorClass, message: str, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self, error_class: ErrorClass, message: str, retry_after_ms: int | None = None, *, idle: bool = False
+    ) -> None:
         super().__init__(message)
-        self.failure = ProviderFailure(error_class, message, retry_after_ms)
+        self.failure = ProviderFailure(error_class, message, retry_after_ms, idle)
 
 
 # --- voice activity ---------------------------------------------------------------------------------------
@@ -150,6 +152,18 @@ class SpeechToText(Protocol):
         Raises `ProviderError` on entering. If the link dies later, the body of the context is cancelled and
         `ProviderError` is raised from it.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsLanguages(Protocol):
+    """A provider of speech, listening or speaking, that knows which languages it can be opened with.
+
+    One that does not have this interface is opened with any language, and refuses it or not.
+    """
+
+    def knows(self, language: str) -> bool:
+        """Whether it can be opened with `language`, a tag such as `de-DE`, or `multi` for several."""
         ...
 
 

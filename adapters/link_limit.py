@@ -12,7 +12,15 @@ from typing import TypeGuard, TypeVar, cast, overload
 
 from attrs import define
 
-from adapters.interfaces import Emit, ProviderError, SpeechToText, TextToSpeech, Transcriber, Voice
+from adapters.interfaces import (
+    Emit,
+    KnowsLanguages,
+    ProviderError,
+    SpeechToText,
+    TextToSpeech,
+    Transcriber,
+    Voice,
+)
 from machines.facts import ErrorClass
 
 T = TypeVar("T")
@@ -58,6 +66,9 @@ class _SpeechToText:
         self._provider = provider
         self._links = links
 
+    def knows(self, language: str) -> bool:
+        return not isinstance(self._provider, KnowsLanguages) or self._provider.knows(language)
+
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
         return _in(self._links, self._provider.open(emit, language))
 
@@ -67,6 +78,9 @@ class _TextToSpeech:
         self.name = provider.name
         self._provider = provider
         self._links = links
+
+    def knows(self, language: str) -> bool:
+        return not isinstance(self._provider, KnowsLanguages) or self._provider.knows(language)
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         return _in(self._links, self._provider.open(language))

@@ -118,7 +118,9 @@ BROKEN_ON_SENDING = (trio.BrokenResourceError, trio.ClosedResourceError)
 _BY_OUR_CLOSE_CODE: Mapping[int, ErrorClass] = {1011: ErrorClass.TIMEOUT}
 """`websockets` closes with 1011 when no pong came, and with other codes when it cannot read what it gets."""
 
-_CODE = re.compile(r"[A-Z]+-\d{4}")
+_CODE = re.compile(r"\b([A-Z]{3,4})-?(\d{4})\b", re.IGNORECASE)
+"""Deepgram's code in a close reason: `NET-0001` at its beginning, or `https://dpgr.am/net0001` at its end."""
+_PASSING = (ErrorClass.CONNECTION, ErrorClass.TRANSIENT, ErrorClass.TIMEOUT)
 _ABNORMAL = 1006
 
 
@@ -132,8 +134,8 @@ def refused(
 
 def closed(table: ErrorTable, code: int, reason: str, key: str) -> ProviderError:
     """The error of a WebSocket that the vendor closed, or that was lost (1006)."""
-    named = _CODE.match(reason)
-    error_class = table.by_code.get(named[0]) if named else None
+    named = _CODE.search(reason)
+    error_class = table.by_code.get(f"{named[1].upper()}-{named[2]}") if named else None
     message = f"{table.vendor}: closed with {code}: {printable(reason, key)}"
     return ProviderError(error_class or table.by_close_code.get(code, ErrorClass.TRANSIENT), message)
 
@@ -158,6 +160,18 @@ def broken(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
         (kind for type_, kind in BY_EXCEPTION if isinstance(error, type_)), ErrorClass.TRANSIENT
     )
     return ProviderError(error_class, f"{table.vendor}: {type(error).__name__}: {printable(str(error), key)}")
+
+
+def closed_idle(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
+    """As `broken`, for a connection over which nothing was asked for: its close by the vendor is no failure.
+
+    A connection that was lost, or was closed because of what we did, is one nevertheless.
+    """
+    failed = broken(table, error, key)
+    closed_by_vendor = isinstance(error, ConnectionClosed) and error.rcvd is not None
+    if closed_by_vendor and failed.failure.error_class in _PASSING:
+        return ProviderError(failed.failure.error_class, failed.failure.message, idle=True)
+    return failed
 
 
 def _refusal(error: InvalidStatus) -> str:

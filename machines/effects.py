@@ -109,6 +109,17 @@ class ReportProviderFailure(Effect):
 
 
 @frozen
+class RenewLink(Effect):
+    """From the conversation to the link machine of `role`: open the link anew, in another language.
+
+    `unable` are the providers that do not know it.
+    """
+
+    role: Role
+    unable: tuple[int, ...] = ()
+
+
+@frozen
 class ReturnLink(Effect):
     """From the conversation to the link machine of `role`: return to `provider`, which recovered."""
 
@@ -291,6 +302,14 @@ class NotifyTranscript(Effect):
     confidence: float
     is_final: bool
     speech_ms: float = 0.0
+
+
+@frozen
+class NotifyLowConfidence(Effect):
+    """What was heard in `turn`, with this confidence from 0 to 1, is not taken for the caller's words."""
+
+    turn: int
+    confidence: float
 
 
 @frozen

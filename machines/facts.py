@@ -84,6 +84,8 @@ class ProviderFailure:
     error_class: ErrorClass
     message: str
     retry_after_ms: int | None = None
+    idle: bool = False
+    """The provider closed a link over which nothing was asked for. That is nobody's failure."""
 
 
 @frozen
@@ -114,6 +116,18 @@ class RecordingStarted(Fact):
 
     turn_mode: TurnMode
     request: Request | None = None
+
+
+@frozen
+class LanguageChanged(Fact):
+    """The caller stated another language than that of the links.
+
+    The providers that do not know it are named by their places.
+    """
+
+    language: str
+    unable_stt: tuple[int, ...] = ()
+    unable_tts: tuple[int, ...] = ()
 
 
 @frozen
@@ -424,6 +438,24 @@ class LinkReturnWanted(Fact):
 
     role: Role
     provider: int
+
+
+@frozen
+class LinkRenewalWanted(Fact):
+    """From the conversation to a link machine: open the link anew, in another language.
+
+    `unable` are the providers that do not know it.
+    """
+
+    role: Role
+    unable: tuple[int, ...] = ()
+
+
+@frozen
+class LinkNeeded(Fact):
+    """Within the system, to a link machine: the link is about to be used, and an idle one is to be opened."""
+
+    role: Role
 
 
 @frozen

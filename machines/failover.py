@@ -38,6 +38,8 @@ class LinkContext:
     """Providers that failed in this round."""
     refused: frozenset[int] = NONE
     """Providers whose failure will not pass during this call."""
+    unable: frozenset[int] = NONE
+    """Providers that do not know the call's language."""
     silent: frozenset[int] = NONE
     """Providers that fell silent over an open link. No health check can tell that they answer again: this
     call may use them if it must, but does not prefer them any more."""
@@ -88,9 +90,17 @@ class Failover(Chart[LinkContext]):
     def worth_waiting(self, fact: Fact) -> bool:
         """Another round may succeed, and begins within the budget."""
         outage = self.outage(fact)
-        may_succeed = len(outage.refused) < self.context.providers
+        may_succeed = len(outage.refused | self.context.unable) < self.context.providers
         begins = fact.at_ms + self.next_wait_ms(fact, outage)
         return may_succeed and begins <= outage.since + self.context.policy.budget_ms
+
+    def any_able(self, fact: facts.LinkRenewalWanted) -> bool:
+        """At least one provider knows the language and was not refused for good."""
+        return len(self.context.refused | set(fact.unable)) < self.context.providers
+
+    def closed_idle(self, fact: facts.LinkFailed) -> bool:
+        """The provider closed the link because nothing was asked for."""
+        return fact.failure.idle
 
     def is_connection(self) -> bool:
         """The role uses a connection, which can be replaced by another one to the same provider."""
@@ -114,7 +124,7 @@ class Failover(Chart[LinkContext]):
 
     def ready(self, tried: frozenset[int], refused: frozenset[int]) -> list[int]:
         """The providers that can be tried at once, the preferred one first."""
-        out = tried | refused | self.context.known_down
+        out = tried | refused | self.context.known_down | self.context.unable
         return [each for each in range(self.context.providers) if each not in out]
 
     def outage(self, fact: Fact) -> Outage:
@@ -144,6 +154,10 @@ def failure_of(fact: Fact) -> ProviderFailure:
     match fact:
         case facts.LinkFailed(failure=failure) | facts.LinkReplacementWanted(failure=failure):
             return failure
+        case facts.LinkNeeded():
+            return ProviderFailure(ErrorClass.CONNECTION, "the link was idle", idle=True)
+        case facts.LinkRenewalWanted():
+            return ProviderFailure(ErrorClass.CONNECTION, "the call goes on in another language")
         case facts.LinkReturnWanted():
             return ProviderFailure(ErrorClass.CONNECTION, "a preferred provider is well again")
     return ProviderFailure(ErrorClass.TIMEOUT, "no connection in time")

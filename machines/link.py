@@ -21,7 +21,8 @@ from machines.failover import NONE, Failover, failure_of
 
 
 class Link(Failover):
-    """CONNECTING: first attempts. UP: open. DEGRADED: being reopened. DOWN: lost for good. RELEASED: over."""
+    """CONNECTING: first attempts. UP: open. DEGRADED: being reopened, or closed because it was idle (dormant)
+    until it is needed. DOWN: lost for good. RELEASED: over."""
 
     idle = State(initial=True)
 
@@ -34,16 +35,17 @@ class Link(Failover):
     class DEGRADED(State.Compound):
         reopening = State(initial=True)
         pausing = State()
+        dormant = State()
 
     DOWN = State(final=True)
     RELEASED = State(final=True)
 
     opening, waiting = CONNECTING.opening, CONNECTING.waiting
-    reopening, pausing = DEGRADED.reopening, DEGRADED.pausing
+    reopening, pausing, dormant = DEGRADED.reopening, DEGRADED.pausing, DEGRADED.dormant
 
     trying = (opening, reopening)
     resting = (waiting, pausing)
-    in_use = (*trying, *resting, UP)
+    in_use = (*trying, *resting, UP, dormant)
     final = (DOWN, RELEASED)
 
     link_wanted = idle.to(opening, cond="any_ready", on=["attempt"]) | idle.to(
@@ -59,6 +61,7 @@ class Link(Failover):
             pausing, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
         )
         | DOWN.from_(*trying, on=["report_provider_failure", "notify_down"])
+        | UP.to(dormant, cond="closed_idle")
         | UP.to(
             reopening,
             cond="another_ready",
@@ -106,13 +109,27 @@ class Link(Failover):
             on=["close", "report_provider_failure", "note_failure", "notify_lost", "begin_wait"],
         )
         | stay(UP, on=["report_provider_failure"])
+        | dormant.to(reopening, on=["notify_lost", "attempt_anew"])
     )
-    link_return_wanted = UP.to(reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"])
-    provider_down = stay(idle, *trying, *resting, on=["note_down"]) | stay(
+    link_return_wanted = UP.to(
+        reopening, cond="still_preferred", on=["close", "notify_lost", "go_back"]
+    ) | dormant.to(reopening, cond="still_preferred", on=["notify_lost", "go_back"])
+    link_needed = dormant.to(reopening, on=["notify_lost", "attempt_anew"])
+    link_renewal_wanted = (
+        UP.to(reopening, cond="any_able", on=["close", "note_unable", "notify_lost", "attempt_anew"])
+        | dormant.to(reopening, cond="any_able", on=["note_unable", "notify_lost", "attempt_anew"])
+        | stay(*trying, cond="any_able", on=["close", "note_unable", "attempt_anew"])
+        | stay(idle, *resting, cond="any_able", on=["note_unable"])
+        | DOWN.from_(UP, *trying, on=["close", "notify_down"])
+        | DOWN.from_(idle, dormant, *resting, on=["notify_down"])
+    )
+    provider_down = stay(idle, dormant, *trying, *resting, on=["note_down"]) | stay(
         UP, on=["note_down", "notify_fallback_ready"]
     )
     provider_recovered = (
         stay(idle, *trying, *resting, on=["note_recovered"])
+        | stay(dormant, cond="is_preferred", on=["note_recovered", "notify_preferred_recovered"])
+        | stay(dormant, unless="is_preferred", on=["note_recovered"])
         | stay(
             UP,
             cond="is_preferred",
@@ -120,22 +137,25 @@ class Link(Failover):
         )
         | stay(UP, unless="is_preferred", on=["note_recovered", "notify_fallback_ready"])
     )
-    link_released = RELEASED.from_(idle, *resting) | RELEASED.from_(*trying, UP, on=["close"])
+    link_released = RELEASED.from_(idle, dormant, *resting) | RELEASED.from_(*trying, UP, on=["close"])
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored("link_wanted", in_use, because="the link was wanted before"),
-        *ignored("link_opened link_failed", (idle, *resting), because="no attempt is under way"),
+        *ignored("link_opened link_failed", (idle, dormant, *resting), because="no attempt is under way"),
         *ignored("link_opened", (UP,), because="the link is up already"),
-        *ignored("link_deadline_passed", (idle, UP), because="no deadline is armed"),
+        *ignored("link_deadline_passed", (idle, dormant, UP), because="no deadline is armed"),
         *ignored(
             "link_replacement_wanted link_return_wanted",
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
-        *ignored("link_return_wanted", (UP,), because="that provider is not preferred, or has failed again"),
+        *ignored("link_needed", (idle, *trying, *resting, UP), because="the link is not idle"),
         *ignored(
-            "link_wanted link_opened link_failed link_deadline_passed link_replacement_wanted"
-            " link_return_wanted provider_down provider_recovered link_released",
+            "link_return_wanted", (UP, dormant), because="that provider is not preferred, or has failed again"
+        ),
+        *ignored(
+            "link_wanted link_opened link_failed link_deadline_passed link_replacement_wanted link_needed"
+            " link_return_wanted link_renewal_wanted provider_down provider_recovered link_released",
             final,
             because="the link is not needed any more",
         ),
@@ -148,7 +168,7 @@ class Link(Failover):
         """Try the preferred provider that is ready; if none is, one that is known to be down."""
         context = self.context
         ready = self.ready(context.tried, context.refused)
-        left = [each for each in range(context.providers) if each not in context.refused]
+        left = [each for each in range(context.providers) if each not in context.refused | context.unable]
         context.provider = (ready or left)[0]
         self._open(fact)
 
@@ -156,6 +176,14 @@ class Link(Failover):
     def attempt_again(self, fact: Fact) -> None:
         """Open another connection to the same provider."""
         self._open(fact)
+
+    @causes(do.OpenLink, do.NotifyLink)
+    def attempt_anew(self, fact: Fact) -> None:
+        """Open another connection, to the same provider unless it cannot be used any more."""
+        if self.context.provider in self.context.unable | self.context.refused | self.context.known_down:
+            self.attempt(fact)
+        else:
+            self._open(fact)
 
     @causes(do.OpenLink, do.NotifyLink)
     def go_back(self, fact: facts.LinkReturnWanted) -> None:
@@ -233,6 +261,10 @@ class Link(Failover):
         self.context.for_conversation.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     @causes()
+    def note_unable(self, fact: facts.LinkRenewalWanted) -> None:
+        self.context.unable = frozenset(fact.unable)
+
+    @causes()
     def note_down(self, fact: facts.ProviderDown) -> None:
         self.context.known_down |= {fact.provider}
 
@@ -276,7 +308,7 @@ class Link(Failover):
 
     def is_progress(self, fact: Fact) -> bool:
         """Whether `fact` begins another attempt, which gets a deadline of its own."""
-        return fact.name in ("link_failed", "link_deadline_passed")
+        return fact.name in ("link_failed", "link_deadline_passed", "link_renewal_wanted")
 
     def deadline_ms(self, state: str, at_ms: float) -> float | None:
         """How long `state` may last; None where nothing is awaited."""

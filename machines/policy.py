@@ -89,6 +89,12 @@ class ConversationPolicy:
     """Added to the endpoint delay if the words so far sound unfinished ("I would like to")."""
     complete_delay_ms: float = 200
     """The endpoint delay if the turn model took the turn for complete."""
+    least_confidence: float = 0.5
+    """Automatic turns: words that speech to text is less sure of, from 0 to 1, are not taken for words. Nor
+    is a word that is repeated again and again. 0: everything is. A confidence that is not known counts as
+    high."""
+    sure_confidence: float = 0.65
+    """Automatic turns: up to three words that speech to text is less sure of are not answered."""
     speculations: int = 0
     """How often in a turn the model may be asked for a speculative answer, when speech to text expects the
     end of the turn (`EagerEndOfTurn`). Answers that turn out not to be needed are dropped."""

@@ -24,9 +24,13 @@ from machines.effects import (
     DisarmDeadline,
     DisarmLinkDeadline,
     Effect,
+    FinalizeTurn,
     ReleaseLink,
+    RenewLink,
     ReplaceLink,
     ReturnLink,
+    Speak,
+    StartGeneration,
 )
 from machines.facts import Fact, Role
 from machines.failover import LinkContext
@@ -44,6 +48,8 @@ class ProviderChain:
     """The providers that the process knows to be down, by their places in that order."""
 
 
+NEED_STT = (facts.RecordingStarted, facts.SpeechStarted)
+"""After these facts the caller's words are to be understood."""
 ALONE = ProviderChain()
 
 
@@ -122,6 +128,9 @@ class ConversationSystem:
             driver = self._addressee(current)
             step = driver.handle(current)
             steps.append(step)
+            for role in _needed(step):
+                if self.links[role].state == "dormant":
+                    pending.append(facts.LinkNeeded(role, at_ms=current.at_ms))
             for effect in step.effects:
                 link_fact = _to_link(effect, current.at_ms)
                 if link_fact is None:
@@ -140,6 +149,8 @@ class ConversationSystem:
                 | facts.LinkDeadlinePassed(role=role)
                 | facts.LinkReplacementWanted(role=role)
                 | facts.LinkReturnWanted(role=role)
+                | facts.LinkRenewalWanted(role=role)
+                | facts.LinkNeeded(role=role)
                 | facts.ProviderDown(role=role)
                 | facts.ProviderRecovered(role=role)
             ):
@@ -155,6 +166,13 @@ class ConversationSystem:
         return found
 
 
+def _needed(step: Step) -> tuple[Role, ...]:
+    """The roles whose links are about to be used: if one is idle, it is opened again."""
+    stt = isinstance(step.fact, NEED_STT) or any(isinstance(each, FinalizeTurn) for each in step.effects)
+    tts = any(isinstance(each, StartGeneration | Speak) for each in step.effects)
+    return tuple(role for role, needed in ((Role.STT, stt), (Role.TTS, tts)) if needed)
+
+
 def _to_link(effect: Effect, at_ms: float) -> Fact | None:
     """The fact that an effect is for a link machine; None for an effect that is to be performed."""
     match effect:
@@ -162,6 +180,8 @@ def _to_link(effect: Effect, at_ms: float) -> Fact | None:
             return facts.LinkReleased(role, at_ms=at_ms)
         case ReplaceLink(role=role, failure=failure, attempt=attempt):
             return facts.LinkReplacementWanted(role, failure, attempt, at_ms=at_ms)
+        case RenewLink(role=role, unable=unable):
+            return facts.LinkRenewalWanted(role, unable, at_ms=at_ms)
         case ReturnLink(role=role, provider=provider):
             return facts.LinkReturnWanted(role, provider, at_ms=at_ms)
     return None

@@ -17,6 +17,9 @@ def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailu
     the server, and is logged with its traceback.
     """
     error = _cause(group)
+    if isinstance(error, ProviderError) and error.failure.idle:
+        log.info("idle link closed", task=task, error=str(error))
+        return error.failure
     if isinstance(error, ProviderError):
         log.warning("provider failed", task=task, error=str(error), error_class=error.failure.error_class)
         return error.failure

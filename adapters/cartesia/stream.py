@@ -13,13 +13,13 @@ import uuid
 from collections import deque
 from typing import Protocol
 
-import numpy as np
 import trio
 from attrs import define, field, frozen
 
 from adapters import vendor_errors
 from adapters.cartesia import DEFAULT_MODEL, DEFAULT_VOICE_ID
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
+from adapters.pcm_reader import PcmReader
 from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
@@ -101,6 +101,7 @@ class _Context:
     samples: int = 0
     """Samples of its complete segments."""
     last_audio: float = 0.0
+    pcm: PcmReader = field(factory=PcmReader)
     closed: bool = False
     """Whether Cartesia ended it, or was told that no more text comes."""
 
@@ -305,7 +306,7 @@ class CartesiaSpeechStream:
         except (binascii.Error, ValueError):
             return False
         context.last_audio = trio.current_time()
-        samples = np.frombuffer(audio[: len(audio) // 2 * 2], "<i2")
+        samples = context.pcm.push(audio)
         if len(samples):
             self._connection.has_spoken = True
             segment.pieces.append(samples)

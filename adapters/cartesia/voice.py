@@ -18,12 +18,19 @@ from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, reported
 from adapters.interfaces import ProviderError, SpeechStream, Voice
-from adapters.languages import primary_language
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 """Hz. The rates of Cartesia's raw output (`RawOutputFormatParam` in SDK 4.2)."""
+
+LANGUAGES = frozenset(
+    {"ar", "bg", "bn", "cs", "da", "de", "el", "en", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id"}
+    | {"it", "ja", "ka", "kn", "ko", "ml", "mr", "ms", "nl", "no", "or", "pa", "pl", "pt", "ro", "ru", "sk"}
+    | {"sv", "ta", "te", "th", "tl", "tr", "uk", "ur", "vi", "zh"}
+)
+"""The languages of Cartesia's voices (`SupportedLanguage` in SDK 4.2)."""
+_ALSO_CALLED = {"nb": "no", "nn": "no", "fil": "tl", "iw": "he", "in": "id", "multi": ""}
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -52,6 +59,10 @@ class CartesiaTextToSpeech:
         self._open_stream = open_stream
         self._client = cartesia_sdk.make_client(api_key, base_url)
         self._url = cartesia_sdk.socket_url(self._client)
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`. Callers who mix languages hear the voice's own."""
+        return cartesia_language(language) in (*LANGUAGES, "")
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         """As `TextToSpeech.open`. Without a `language` Cartesia's own default applies."""
@@ -84,7 +95,7 @@ class CartesiaVoice:
         self.ignored_messages = 0
         """Counts messages that are not as the SDK documents."""
         self.settings = settings
-        self.language = primary_language(language)
+        self.language = cartesia_language(language)
         self.key = key
         self.has_spoken = False
         """Audio has come over it."""
@@ -109,7 +120,9 @@ class CartesiaVoice:
         """Raise the failure that ended the connection, if one did."""
         if self._failure is not None:
             failure = self._failure.failure
-            raise ProviderError(failure.error_class, failure.message, failure.retry_after_ms)
+            raise ProviderError(
+                failure.error_class, failure.message, failure.retry_after_ms, idle=failure.idle
+            )
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Messages of this context go to this stream from now on."""
@@ -133,7 +146,8 @@ class CartesiaVoice:
             while True:
                 self._receive(await self._next_event())
         except BROKEN as error:
-            self._fail(vendor_errors.broken(CARTESIA, error, self.key))
+            as_failure = vendor_errors.broken if self._streams else vendor_errors.closed_idle
+            self._fail(as_failure(CARTESIA, error, self.key))
         except ProviderError as error:
             self._fail(error)
         self.check()
@@ -165,3 +179,9 @@ class CartesiaVoice:
         self._failure = error
         for stream in {id(stream): stream for stream in self._streams.values()}.values():
             stream.fail(error)
+
+
+def cartesia_language(language: str) -> str:
+    """The language as Cartesia calls it: without a region. Empty: the voice's own."""
+    base = language.replace("_", "-").split("-")[0].lower()
+    return _ALSO_CALLED.get(base, base)

@@ -16,6 +16,7 @@ import trio
 from attrs import define, field, frozen
 from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 
+from adapters.deepgram.languages import MULTI, flux_hint
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
@@ -58,12 +59,16 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
     version = "v2"
     usual = FluxSettings()
 
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return flux_hint(language) is not None
+
     def _request(self, language: str) -> dict[str, object]:
         spoken = primary_language(language)
         english = spoken in ("", "en")
         return {
             "model": "flux-general-en" if english else "flux-general-multi",
-            "language_hint": None if english else [spoken],
+            "language_hint": None if english or spoken == MULTI else [spoken],
             "encoding": "linear16",
             "sample_rate": self.rate,
             "eager_eot_threshold": self.settings.eager_eot_threshold,

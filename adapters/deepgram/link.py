@@ -27,10 +27,13 @@ from adapters.interfaces import (
 from adapters.tasks import Signal
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, DEEPGRAM
 from adapters.vendor_socket import OpenStream, SocketLimits, alive_with
-from machines.facts import TranscriptFinal, TranscriptInterim
+from machines.facts import ErrorClass, TranscriptFinal, TranscriptInterim
 
 QUEUED_MS = 2000
 """Audio that may wait to be sent before `send` blocks."""
+
+IDLE_SECONDS = 8.0
+"""A link that was sent no audio for this long is idle."""
 
 S = TypeVar("S")
 
@@ -86,8 +89,13 @@ class DeepgramSpeechToText(ABC, Generic[S]):
                 alive_with(link.receive_forever),
                 alive_with(link.send_forever),
                 alive_with(link.keep_open_forever),
+                alive_with(link.give_up_forever),
             ):
                 yield link
+
+    @abstractmethod
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
 
     @abstractmethod
     def _request(self, language: str) -> dict[str, object]:
@@ -207,6 +215,9 @@ class DeepgramTranscriber(ABC, Generic[W]):
     async def keep_open_forever(self) -> None:
         """Keep the link open while nothing is said."""
 
+    async def give_up_forever(self) -> None:
+        """Report turns that Deepgram gives no answer for, if there are such turns."""
+
     # --- from Deepgram ---
 
     async def receive_forever(self) -> None:
@@ -217,7 +228,18 @@ class DeepgramTranscriber(ABC, Generic[W]):
                     self._clock.unanswered_voice = 0
                     self._receive(message)
         except BROKEN as error:
+            if self._idle:
+                raise vendor_errors.closed_idle(DEEPGRAM, error, self._key) from None
             raise deepgram_sdk.as_provider_error(error, self._key) from None
+        # The SDK ends the messages without an error when the vendor closes with 1000.
+        message = f"{DEEPGRAM.vendor}: closed with 1000"
+        raise ProviderError(ErrorClass.CONNECTION, message, idle=self._idle)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether Deepgram was asked for nothing lately: no audio came, and no words are awaited."""
+        quiet_s = trio.current_time() - self._last_audio
+        return not self._clock.awaiting and (not self._clock.sent or quiet_s >= IDLE_SECONDS)
 
     @abstractmethod
     def _receive(self, message: object) -> None:

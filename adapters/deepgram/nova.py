@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Results, ListenV1UtteranceEnd
 
 from adapters.deepgram import DEFAULT_MODEL
+from adapters.deepgram.languages import nova_tag
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
@@ -23,6 +24,11 @@ from machines.language.scripts import joined
 
 KEEP_ALIVE_SECONDS = 8.0
 """Deepgram closes a connection that says nothing for 10 s (developers.deepgram.com/docs/audio-keep-alive)."""
+
+SILENT_TURN_SECONDS = 0.6
+"""A turn without voice and words has none if Deepgram has not answered `Finalize` by then, as it may."""
+SURE = 0.9
+"""Interim words of this confidence, over voice, are not taken back by an empty final result."""
 
 _SAME_PLACE = LISTENING_RATE // 50
 """20 ms. Positions that close are the same, since Deepgram rounds its times."""
@@ -50,10 +56,15 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
     version = "v1"
     usual = NovaSettings()
 
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return nova_tag(self.settings.model, language) is not None
+
     def _request(self, language: str) -> dict[str, object]:
         return {
             "model": self.settings.model,
-            "language": language or None,
+            # What is unknown is asked for as it is: Deepgram's refusal says it best.
+            "language": nova_tag(self.settings.model, language) or language or None,
             "encoding": "linear16",
             "sample_rate": self.rate,
             "channels": 1,
@@ -141,6 +152,8 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         """The position up to which final results cover all audio, so none was lost on the way."""
         self._endpoint = 0.0
         """Where Deepgram found the speaker silent, with final results for all audio before it."""
+        self._without_voice, self._to_give_up = trio.open_memory_channel[tuple[float, Turn]](math.inf)
+        """Turns that ended without voice and words, and when they are given up."""
 
     def settled(self, turn: int) -> Settled:
         """As `Transcriber.settled`: the words of final results, up to the first that is missing."""
@@ -161,6 +174,8 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
     def _end(self, turn: Turn, words: _Words) -> None:
         self._outgoing.send_nowait(None)
         # Deepgram documents that it may not answer `Finalize` if it has detected the end already.
+        if not turn.voice and not words.pieces:
+            self._without_voice.send_nowait((trio.current_time() + SILENT_TURN_SECONDS, turn))
         silent_since = turn.last_voice if turn.last_voice is not None else math.inf
         if words.finals and words.interim is None and self._endpoint >= silent_since:
             self._report_finals_until(turn)
@@ -178,6 +193,13 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
                 await self._sock.send_keep_alive()
             except BROKEN_ON_SENDING:
                 return
+
+    async def give_up_forever(self) -> None:
+        """As `DeepgramTranscriber.give_up_forever`."""
+        async for due, turn in self._to_give_up:
+            await trio.sleep_until(due)
+            if self._clock.awaiting[:1] == [turn] and not self._words[turn.number].pieces:
+                self._report_finals_until(turn)
 
     # --- from Deepgram ---
 
@@ -219,12 +241,19 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             piece = self._piece_of(result, turn)
             words = self._words[turn.number]
             if result.final and (piece or turn.overlaps(result.start, result.end)):
+                if piece is None and words.interim and self._was_surely_said(words.interim, result, turn):
+                    words.finals.append(words.interim)
                 words.interim = None
             if piece and result.final:
                 words.finals.append(piece)
             elif piece:
                 words.interim = piece
             self._show(turn, words)
+
+    def _was_surely_said(self, interim: _Piece, taken_back_by: _Result, turn: Turn) -> bool:
+        """Whether words stay although an empty final result takes them back, as it happens to short ones."""
+        covered = interim.end <= taken_back_by.end + _SAME_PLACE
+        return covered and not taken_back_by.text and turn.voice > 0 and interim.confidence >= SURE
 
     def _piece_of(self, result: _Result, turn: Turn) -> _Piece | None:
         own = [word for word, middle in result.words if turn.contains(middle)]
@@ -255,11 +284,12 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
 def _read(message: ListenV1Results) -> _Result | None:
     """The content of a message; None if it is not as documented, which the SDK does not check."""
     start, duration = position(getattr(message, "start", None)), position(getattr(message, "duration", None))
-    try:
-        alternative = message.channel.alternatives[0]
-        text = alternative.transcript
-    except (AttributeError, LookupError, TypeError):
+    alternatives = getattr(getattr(message, "channel", None), "alternatives", None)
+    if not isinstance(alternatives, list):
         return None
+    alternative = alternatives[0] if alternatives else None
+    # No alternative at all means no words.
+    text = getattr(alternative, "transcript", None) if alternatives else ""
     if start is None or duration is None or not isinstance(text, str):
         return None
     confidence = getattr(alternative, "confidence", None)

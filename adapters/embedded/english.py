@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from adapters.interfaces import ProviderError
-from adapters.languages import primary_language
 from machines.facts import ErrorClass
 
 
 def require_english(provider: str, language: str) -> None:
     """Raise `ProviderError` unless `language`, a tag like "en-US", is English or not stated."""
-    if language and primary_language(language) != "en":
+    if not is_english(language):
         raise ProviderError(ErrorClass.FATAL, f"{provider} knows English only; the language is {language!r}")
+
+
+def is_english(language: str) -> bool:
+    """Whether `language`, a tag like "en-US", is English or not stated."""
+    return language.replace("_", "-").split("-")[0].lower() in ("", "en")

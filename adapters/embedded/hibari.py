@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from adapters.embedded.english import require_english
+from adapters.embedded.english import is_english, require_english
 from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.models import ModelsError, require
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
@@ -59,6 +59,10 @@ class HibariTextToSpeech:
             self._model("Warm up.")  # loads the pronunciation dictionaries
         except Exception as error:
             raise ModelsError(f"The voice file {own_file} cannot be used: {error}") from error
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return is_english(language)
 
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         """As `TextToSpeech.open`. Raises `ProviderError` for a language other than English."""

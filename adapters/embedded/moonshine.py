@@ -16,7 +16,7 @@ import trio
 from attrs import define, field, frozen
 
 from adapters.embedded.decode_schedule import Decode, Decoded, DecodeSchedule, DecodeScheduleSettings
-from adapters.embedded.english import require_english
+from adapters.embedded.english import is_english, require_english
 from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.moonshine_model import MoonshineModel
 from adapters.interfaces import LISTENING_RATE, Emit, Samples, Settled, Transcriber
@@ -59,6 +59,10 @@ class MoonshineSpeechToText:
         self._limiter = trio.CapacityLimiter(workers)
         self._settings = settings or DecodeScheduleSettings()
         self._report_timing = report
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return is_english(language)
 
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
         """As `SpeechToText.open`. Raises `ProviderError` for a language other than English."""

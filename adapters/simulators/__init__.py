@@ -8,6 +8,7 @@ The same seed gives the same behaviour. `running.records` holds what was receive
 
 from __future__ import annotations
 
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS
 from adapters.simulators.records import Exchange, Records, SpeechContext
@@ -36,9 +37,11 @@ __all__ = [
     "SimulatedCall",
     "Simulators",
     "SpeechContext",
+    "SttDialect",
     "Telephone",
     "TelephoneNetwork",
     "Tone",
+    "TtsDialect",
     "best_voice",
     "simulators",
 ]

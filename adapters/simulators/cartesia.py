@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from adapters.simulators.dialects import TtsDialect
 from adapters.simulators.faults import FaultKind
 from adapters.simulators.records import SpeechContext
 from adapters.simulators.session import Sender, Session
@@ -137,6 +138,10 @@ def _require(condition: bool, otherwise: str) -> None:
         raise RequestError(400, "invalid_request", "Bad request", otherwise)
 
 
+_IDLE_SECONDS = 60.0
+"""`TtsDialect.IDLE_CLOSE` closes a link without a message for this long."""
+
+
 @define
 class _Generation:
     """A text to be spoken, or a flush."""
@@ -171,9 +176,21 @@ class CartesiaSocket:
         self._nursery = nursery
         self._contexts: dict[str, _Context] = {}
         self._request_id = session.id()
+        self._last_message = trio.current_time()
+        if session.world.tts_dialect is TtsDialect.IDLE_CLOSE:
+            nursery.start_soon(self._watch)
+
+    async def _watch(self) -> None:
+        """Close the connection if the client is silent for too long."""
+        remaining = _IDLE_SECONDS
+        while remaining > 0:
+            await trio.sleep(remaining)
+            remaining = self._last_message + _IDLE_SECONDS - trio.current_time()
+        self._sender.close(1000)
 
     def process(self, message: dict[str, Any] | bytes | str) -> None:
         """Process a message of the client."""
+        self._last_message = trio.current_time()
         context_id = message.get("context_id") if isinstance(message, dict) else None
         try:
             if not isinstance(message, dict):
@@ -277,7 +294,8 @@ class CartesiaSocket:
                 flush_id=context.flush_id,
                 phoneme_timestamps=phonemes,
             )
-        for data in pieces(speech, rate):
+        odd = world.tts_dialect is TtsDialect.ODD_CHUNKS
+        for data in pieces(speech, rate, odd=odd):
             self._send(context, "chunk", done=False, data=data, step_time=20.0, flush_id=context.flush_id)
             await trio.sleep(world.latencies.audio_piece.draw(randomness))
         context.seconds += len(speech.samples) / rate
@@ -318,14 +336,11 @@ def phoneme_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
     return stamps
 
 
-def pieces(speech: Speech, rate: int) -> list[str]:
-    """The audio in pieces of 100 ms, as base64."""
-    size = round(rate * _PIECE_SECONDS)
-    audio = speech.samples.astype("<i2")
-    return [
-        base64.b64encode(audio[start : start + size].tobytes()).decode()
-        for start in range(0, len(audio), size)
-    ]
+def pieces(speech: Speech, rate: int, *, odd: bool = False) -> list[str]:
+    """The audio in pieces of 100 ms, as base64; if `odd`, each is one byte longer."""
+    size = round(rate * _PIECE_SECONDS) * 2 + odd
+    audio = speech.samples.astype("<i2").tobytes()
+    return [base64.b64encode(audio[start : start + size]).decode() for start in range(0, len(audio), size)]
 
 
 async def serve_sse(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from adapters.simulators.dialects import SttDialect
 from adapters.simulators.recognition import RecognizedWord, Recognizer, SpeechEvent
 from adapters.simulators.session import Sender, Session
 from adapters.simulators.wire import Head, RefusalError
@@ -86,9 +87,17 @@ _V2_PARAMETERS = frozenset(
         "tag",
     )
 )
+_LANGUAGES = ("en", "en-US", "en-GB", "de", "de-CH", "es", "es-419", "fr", "fr-CA", "ja", "no", "multi")
 _V2_MODELS = ("flux-general-en", "flux-general-multi")
 _TIMEOUT_SECONDS = 10.0
 """Without audio or `KeepAlive` for this long, the connection is closed with 1011 (NET-0001)."""
+_TIMED_OUT = (1011, "NET-0001: no audio data or text message within the timeout window")
+CLOSES_IDLE: Mapping[SttDialect, tuple[int, str]] = {
+    SttDialect.NET0001: (1011, "Deepgram did not receive audio data. See https://dpgr.am/net0001"),
+    SttDialect.NET0000: (1011, "The server had an internal error. See https://dpgr.am/net0000"),
+    SttDialect.METADATA_CLOSE: (1000, ""),
+}
+"""The dialects that close a link without audio, whatever `KeepAlive` says; how they do it."""
 _V1_INTERIM_EVERY = 0.3
 _V1_SILENCE_EVERY = 3.0
 """In silence an empty final result is sent every so many seconds."""
@@ -127,6 +136,9 @@ def check(head: Head, session: Session) -> None:
         raise refuse(401, "Invalid credentials.", session)
     try:
         (_check_v1 if session.exchange.route == "deepgram.v1" else _check_v2)(head.query)
+        if session.world.stt_dialect is SttDialect.KNOWN_LANGUAGES:
+            language = head.query.get("language", ["en"])[0]
+            _require(language in _LANGUAGES, f"No such model/language/tier combination found: {language}")
     except ValueError as error:
         raise refuse(400, str(error), session) from None
 
@@ -188,6 +200,11 @@ class _Stream:
         self.recognizer = Recognizer(rate, self.session.world.script)
         self.request_id = self.session.id()
 
+    @property
+    def dialect(self) -> SttDialect:
+        """How this Deepgram deviates."""
+        return self.session.world.stt_dialect
+
     def asked(self, name: str) -> bool:
         """Whether a boolean parameter is true."""
         return self.query.get(name) == ["true"]
@@ -202,7 +219,9 @@ class _Stream:
         while remaining > 0:
             await trio.sleep(remaining)
             remaining = self.last_sign + _TIMEOUT_SECONDS - trio.current_time()
-        self.sender.close(1011, "NET-0001: no audio data or text message within the timeout window")
+        if self.dialect is SttDialect.METADATA_CLOSE:
+            self.say({"type": "Metadata", "request_id": self.request_id, "duration": 0.0, "channels": 1})
+        self.sender.close(*CLOSES_IDLE.get(self.dialect, _TIMED_OUT))
 
 
 @define
@@ -216,7 +235,8 @@ class NovaStream(_Stream):
 
     def process(self, message: dict[str, Any] | bytes | str) -> None:
         """Process a message of the client."""
-        self.last_sign = trio.current_time()
+        if message != {"type": "KeepAlive"} or self.dialect not in CLOSES_IDLE:
+            self.last_sign = trio.current_time()
         match message:
             case bytes() if not message:
                 self._close()
@@ -278,11 +298,13 @@ class NovaStream(_Stream):
         return 0.01 if asked == "true" else int(asked) / 1000
 
     def _finalize(self) -> None:
+        if self.dialect is SttDialect.NO_FINALIZE and not self.recognizer.all_words():
+            return
         if self.recognizer.now - self._final_until >= _V1_WORTH_FLUSHING:
             self._send_final(from_finalize=True)
 
     def _send_final(self, *, speech_final: bool = False, from_finalize: bool = False) -> None:
-        words = self.recognizer.all_words()
+        words = () if self.dialect is SttDialect.TAKEN_BACK else self.recognizer.all_words()
         self.recognizer.end_utterance()
         self._send_result(
             words, self.recognizer.now, is_final=True, speech_final=speech_final, from_finalize=from_finalize
@@ -314,6 +336,7 @@ class NovaStream(_Stream):
                 for word in words
             ],
         }
+        nothing = self.dialect is SttDialect.NO_ALTERNATIVES and not words
         self.say(
             {
                 "type": "Results",
@@ -322,7 +345,7 @@ class NovaStream(_Stream):
                 "start": round(self._final_until, 3),
                 "is_final": is_final,
                 "speech_final": speech_final,
-                "channel": {"alternatives": [alternative]},
+                "channel": {"alternatives": [] if nothing else [alternative]},
                 "metadata": {
                     "request_id": self.request_id,
                     "model_info": {"name": self._model, "version": "2026-01-01.0", "arch": self._model},

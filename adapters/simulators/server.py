@@ -13,6 +13,7 @@ import trio.testing
 from attrs import define, field, frozen
 
 from adapters.simulators import cartesia, deepgram, openai, twilio
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS, Dialect
 from adapters.simulators.records import Exchange, Records
@@ -116,6 +117,8 @@ async def simulators(
     voice: Voice | None = None,
     keys: Sequence[str] | None = None,
     llm_dialect: str | None = None,
+    stt_dialect: SttDialect = SttDialect.PLAIN,
+    tts_dialect: TtsDialect = TtsDialect.PLAIN,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulators]:
@@ -135,6 +138,8 @@ async def simulators(
         records,
         None if keys is None else frozenset(keys),
         _dialect(llm_dialect or scenario.llm_dialect),
+        stt_dialect,
+        tts_dialect,
     )
     async with trio.open_nursery() as nursery:
         telephones = TelephoneNetwork(world, nursery)

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
+from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import MALFORMED_MESSAGE, UNKNOWN_MESSAGE, Fault
 from adapters.simulators.openai_dialects import Dialect
 from adapters.simulators.records import Exchange, Records
@@ -32,6 +33,8 @@ class World:
     """The keys that are accepted; None: every key that is not empty."""
     llm: Dialect
     """How the language model's server differs from OpenAI."""
+    stt_dialect: SttDialect = SttDialect.PLAIN
+    tts_dialect: TtsDialect = TtsDialect.PLAIN
 
 
 @frozen

@@ -164,6 +164,7 @@ def _link(system: ConversationSystem, role: Role) -> Hashable:
         context.provider,
         context.tried,
         context.refused,
+        context.unable,
         context.silent,
         context.known_down,
         context.deadline_armed is None,

@@ -22,6 +22,7 @@ EnabledFacts = Callable[[ConversationSystem, ObservedState], Iterator[Fact]]
 UNKNOWN = 10**6
 """A number that nothing has."""
 PASSING = ProviderFailure(ErrorClass.CONNECTION, "connection lost")
+IDLE = ProviderFailure(ErrorClass.CONNECTION, "closed with 1000", idle=True)
 FATAL = ProviderFailure(ErrorClass.FATAL, "no such model")
 WORDS = "well"
 """The caller's words that are not a backchannel."""
@@ -127,6 +128,7 @@ def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> It
         yield facts.LinkUp(role, bool(context.links.fallbacks_ready))
         yield facts.LinkLost(role, PASSING)
     yield facts.LinkDown(Role.LLM, PASSING)
+    yield facts.LanguageChanged("de")
     yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
     for mode in SayMode:
         for interruptible in (True, False):
@@ -436,6 +438,8 @@ def one_link_enabled_facts(system: ConversationSystem, _: ObservedState) -> Iter
         yield facts.ProviderDown(Role.STT, provider)
         yield facts.ProviderRecovered(Role.STT, provider)
         yield facts.LinkReturnWanted(Role.STT, provider)
+        yield facts.LinkRenewalWanted(Role.STT, (provider,))
+    yield facts.LinkRenewalWanted(Role.STT)
     for failure in (PASSING, FATAL):
         yield facts.LinkReplacementWanted(Role.STT, failure)
         yield facts.LinkReplacementWanted(Role.STT, failure, at_ms=context.policy.least_up_ms)
@@ -448,9 +452,11 @@ def _link(role: Role, context: LinkContext) -> Iterator[Fact]:
     for attempt in _numbers(context.attempt):
         yield facts.LinkOpened(role, attempt)
         yield facts.LinkFailed(role, attempt, PASSING)
+        yield facts.LinkFailed(role, attempt, IDLE)
         yield facts.LinkFailed(role, attempt, FATAL)
     if role is Role.LLM:
         yield facts.LinkReplacementWanted(role, PASSING)
     for number in _numbers(context.deadline_armed):
         yield facts.LinkDeadlinePassed(role, number)
     yield facts.LinkWanted(role)
+    yield facts.LinkNeeded(role)

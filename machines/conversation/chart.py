@@ -142,6 +142,7 @@ class ConversationChart(Chart[Context]):
     )
 
     # --- what the caller's side asks for: recording.py, keypad.py, interruptions.py, host_utterances.py -----
+    language_changed = stay(connecting, *in_conversation, on=["renew_links"])
     recording_started = (
         stay(connecting, on=["note_recording"])
         | endpointing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])

@@ -12,13 +12,27 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from machines.effects import Effect, TurnLatency
-from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
+from machines.evidence import Evidence, judge
+from machines.facts import (
+    EagerEndOfTurn,
+    EndOfTurn,
+    EndReason,
+    Request,
+    Role,
+    SayRequested,
+    SegmentReady,
+    TranscriptFinal,
+    TranscriptInterim,
+    TurnMode,
+)
 from machines.history import Message
 from machines.language.scripts import joined
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
+
+Heard = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 @define
@@ -32,6 +46,11 @@ class LinkMemory:
     """The speech-to-text provider decides about ends of turns."""
     recovered: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that work again, and that the call has not returned to yet."""
+    renewing: frozenset[Role] = frozenset()
+    """Roles whose link is being opened anew in the caller's language."""
+    voice_renewal: tuple[int, ...] | None = None
+    """The link of text to speech is to be renewed when nothing is being said: the providers that do not know
+    the language; None: it need not be."""
 
 
 @define
@@ -49,6 +68,8 @@ class RecordingMemory:
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
     """Requests that will be acknowledged when the words they wait for are known."""
+    held: tuple[Request, ...] = ()
+    """Requests that will be acknowledged when the links of the caller's language are up."""
     early_stops: tuple[Request, ...] = ()
     """Requests that ended a recording before the links were up."""
 
@@ -238,6 +259,16 @@ class Context:
         if self.answer.alive_at is None:
             return self.answer.generation_began + self.policy.first_token_timeout_ms
         return self.answer.alive_at + self.policy.token_gap_timeout_ms
+
+    def said(self, fact: Heard) -> str:
+        """The words of a transcript, if they surely are words; if not, nothing."""
+        return fact.text if self.evidence(fact) is Evidence.SURE else ""
+
+    def evidence(self, fact: Heard) -> Evidence:
+        """Whether words are words. Whoever ends turns by hand says when they speak."""
+        if self.recording.mode is TurnMode.MANUAL:
+            return Evidence.SURE
+        return judge(fact.text, fact.confidence, self.policy.least_confidence, self.policy.sure_confidence)
 
     def own_words(self, turn: int, text: str) -> str:
         """`text`, or nothing if all of it may be an echo of the last answer."""

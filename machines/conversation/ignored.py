@@ -13,7 +13,7 @@ IGNORED: tuple[Ignored, ...] = (
         "link_up link_lost preferred_provider_recovered interrupt_requested speech_started speech_stopped"
         " transcript_interim transcript_final transcription_failed eager_end_of_turn turn_resumed"
         " say_requested digit_pressed turn_scored end_of_turn segment_ready generation_alive"
-        " generation_finished generation_failed",
+        " generation_finished generation_failed language_changed",
         Chart.ending,
         because="the conversation is over",
     ),

@@ -35,7 +35,7 @@ class Links(Chart[Context]):
 
     # --- actions -----------------------------------------------------------------------------------------
 
-    @causes()
+    @causes(do.Acknowledge)
     def note_link(self, fact: facts.LinkUp) -> None:
         context, role = self.context, frozenset({fact.role})
         context.links.up |= role
@@ -46,6 +46,29 @@ class Links(Chart[Context]):
         )
         if fact.role is Role.STT:
             context.links.ends_turns = fact.ends_turns
+        context.links.renewing -= role
+        if not context.links.renewing:
+            context.ask(*(do.Acknowledge(request) for request in context.recording.held))
+            context.recording.held = ()
+
+    @causes(do.RenewLink)
+    def renew_links(self, fact: facts.LanguageChanged) -> None:
+        """Have the links for listening and speaking opened anew. What is being said is not cut off for it."""
+        self._renew(Role.STT, fact.unable_stt)
+        self.context.links.voice_renewal = fact.unable_tts
+        self.renew_voice()
+
+    @causes(do.RenewLink)
+    def renew_voice(self) -> None:
+        """Have the link for speaking opened anew, if that is due and nothing is being said."""
+        unable = self.context.links.voice_renewal
+        if unable is not None and self.context.answer.speech_open is None:
+            self.context.links.voice_renewal = None
+            self._renew(Role.TTS, unable)
+
+    def _renew(self, role: Role, unable: tuple[int, ...]) -> None:
+        self.context.links.renewing |= {role}
+        self.context.ask(do.RenewLink(role, unable))
 
     @causes()
     def note_link_lost(self, fact: facts.LinkLost) -> None:

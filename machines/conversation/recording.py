@@ -93,7 +93,7 @@ class Recording(Chart[Context]):
     @causes(do.Acknowledge)
     def acknowledge(self) -> None:
         """Acknowledge every request that waits."""
-        self.context.ask(*(do.Acknowledge(request) for request in self.context.recording.unanswered))
+        self._acknowledge_now(*self.context.recording.unanswered)
         self.context.recording.unanswered = ()
 
     @causes(do.Refuse)
@@ -119,9 +119,13 @@ class Recording(Chart[Context]):
         if request is not None:
             self.context.recording.unanswered += (request,)
 
-    def _acknowledge_now(self, request: facts.Request | None) -> None:
-        if request is not None:
-            self.context.ask(do.Acknowledge(request))
+    def _acknowledge_now(self, *requests: facts.Request | None) -> None:
+        """Acknowledge requests, or hold them until the links of the caller's language are up."""
+        known = tuple(request for request in requests if request is not None)
+        if self.context.links.renewing:
+            self.context.recording.held += known
+        else:
+            self.context.ask(*(do.Acknowledge(request) for request in known))
 
     def _refuse_now(self, request: facts.Request | None) -> None:
         """Refuse a request because the conversation is being closed."""
@@ -130,5 +134,7 @@ class Recording(Chart[Context]):
 
     def _refuse_all(self, message: str) -> None:
         self.await_early_words()
+        self.context.recording.unanswered += self.context.recording.held
+        self.context.recording.held = ()
         self.context.ask(*(do.Refuse(request, message) for request in self.context.recording.unanswered))
         self.context.recording.unanswered = ()

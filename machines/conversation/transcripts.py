@@ -7,6 +7,7 @@ from machines import facts
 from machines.conversation.context import Context
 from machines.declarations import causes
 from machines.driver import Chart
+from machines.evidence import Evidence
 from machines.facts import Fact, Role
 
 LEAST_SPEECH_MS = 300
@@ -28,7 +29,7 @@ class Transcripts(Chart[Context]):
 
     def understood(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
         """There are words to answer: in this transcript, or unanswered ones from before."""
-        return bool(self.context.turns.join(self.context.own_words(fact.turn, fact.text)))
+        return bool(self.context.turns.join(self.context.own_words(fact.turn, self.context.said(fact))))
 
     def understood_so_far(self) -> bool:
         """There are words to answer: in the interim transcript, or unanswered ones from before."""
@@ -38,7 +39,7 @@ class Transcripts(Chart[Context]):
 
     def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
         """The caller spoke and was not understood, and the policy has a reprompt."""
-        echo = bool(fact.text)
+        echo = bool(fact.text) and self.context.evidence(fact) is not Evidence.UNSURE
         return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt) and not echo
 
     def first_wait(self) -> bool:
@@ -64,12 +65,18 @@ class Transcripts(Chart[Context]):
             self.context.turns.interim = fact.text
             self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
 
-    @causes(do.NotifyTranscript)
+    @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def notify_words(self, fact: facts.TranscriptFinal) -> None:
-        """Tell the client the final words."""
-        self._notify_words(fact.turn, fact.text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
+        """Tell the client the final words, or that what was heard is not taken for words."""
+        self._notify_doubt(fact)
+        text = self.context.said(fact)
+        self._notify_words(fact.turn, text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
 
-    @causes(do.NotifyTranscript)
+    def _notify_doubt(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> None:
+        if fact.text and not self.context.said(fact):
+            self.context.ask(do.NotifyLowConfidence(fact.turn, fact.confidence))
+
+    @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def discard_words(self, fact: facts.TranscriptFinal) -> None:
         """Tell the client the words, and forget them: they did not interrupt the answer."""
         self.notify_words(fact)
@@ -81,9 +88,10 @@ class Transcripts(Chart[Context]):
         self.context.turns.awaited = None
         self.context.turns.interim = ""
 
-    @causes(do.NotifyTranscript)
+    @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:
-        self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
+        self._notify_doubt(fact)
+        self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
 
     @causes(do.NotifyTranscript)
     def keep_interim(self, fact: Fact) -> None:

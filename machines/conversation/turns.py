@@ -78,12 +78,13 @@ class Turns(Transcripts):
         self.context.turns.interim = interim
         self.context.turns.times.turn_over = fact.at_ms
 
-    @causes(do.NotifyTranscript, do.BeginTurn)
+    @causes(do.NotifyTranscript, do.NotifyLowConfidence, do.BeginTurn)
     def end_turn_with_words(self, fact: facts.EndOfTurn) -> None:
         """End the turn with the words that the speech-to-text provider gave with its end."""
         self.context.turns.times.turn_over = fact.at_ms
         self.context.turns.greeted = True
-        self._keep(fact.turn, fact.text, fact.confidence, fact.speech_ms, fact.at_ms)
+        self._notify_doubt(fact)
+        self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
         self._begin_next_turn()
 
     @causes(do.FinalizeTurn, do.BeginTurn)
@@ -93,13 +94,14 @@ class Turns(Transcripts):
         self.context.ask(do.FinalizeTurn(self.context.turns.current))
         self._begin_next_turn()
 
-    @causes(do.NotifyTranscript)
+    @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
         """Queue the words of a turn that waits."""
         self.forget_queued_turn(fact)
         self.notify_words(fact)
-        if fact.text:
-            self._queue(fact.text)
+        text = self.context.said(fact)
+        if text:
+            self._queue(text)
 
     def _queue(self, words: str) -> None:
         """Let words wait to be answered. If there are too many, join the oldest two."""

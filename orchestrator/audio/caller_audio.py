@@ -17,6 +17,8 @@ from adapters.tasks import Signal
 
 MAX_QUEUED_MS = 10_000
 """Audio kept while nobody takes it (before the first turn begins). Older audio is dropped."""
+BACKLOG_MS = 5_000
+"""There is room for more audio while less than this is queued."""
 JOINED_MS = 20
 """Shorter blocks are joined, so that the queue's limit in ms also limits its memory."""
 
@@ -73,6 +75,7 @@ class CallerAudio:
         self._queued_ms = 0.0
         self._first_turn_begun = False
         self._arrived = Signal()
+        self._taken = Signal()
 
     def push(self, samples: Samples, rate: int) -> None:
         """Add audio at `rate` Hz. Never blocks; drops the oldest audio beyond `MAX_QUEUED_MS`."""
@@ -112,7 +115,13 @@ class CallerAudio:
         item = self._items.popleft()
         if isinstance(item, AudioBlock):
             self._queued_ms -= item.duration_ms
+            self._taken.wake_all()
         return item
+
+    async def room(self) -> None:
+        """Wait until there is room for more audio. Nobody waits before the first turn: none is taken then."""
+        while self._first_turn_begun and self._queued_ms > BACKLOG_MS:
+            await self._taken.wait()
 
     def _drop_oldest(self) -> None:
         """Drop what is above the limit, but no more than one block."""

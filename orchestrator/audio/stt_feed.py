@@ -37,6 +37,10 @@ SILENCE_AFTER_S = 0.6
 the missing audio counts as silence."""
 
 
+STALLED_AFTER_S = 2.0
+"""Audio that comes faster than it is spoken waits for the link, unless the link takes nothing for so long."""
+
+
 class SttFeed:
     """Feeds one caller's audio to voice activity detection and to each link to speech to text.
 
@@ -100,6 +104,8 @@ class SttFeed:
 
     async def _detect_voice(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
+            with trio.move_on_after(STALLED_AFTER_S):
+                await self._replay_buffer.room()
             self._replay_buffer.add(window, probability, self._take_telephone_samples(len(window)))
             changes = self._hysteresis.take(probability, self._window_ms)
             self._emit_all(changes)

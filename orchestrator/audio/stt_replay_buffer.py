@@ -26,6 +26,8 @@ from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnE
 
 KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
+BACKLOG_MS = 5_000
+"""There is room for more audio while the open link is less than this behind."""
 PRE_ROLL = LISTENING_RATE // 2
 """A turn includes the 500 ms before its mark: voice is detected only after its first sound."""
 
@@ -153,6 +155,7 @@ class SttReplayBuffer:
         self._cursors: list[Cursor] = []
         self._newest_cursor: Cursor | None = None
         self._changed = Signal()
+        self._taken = Signal()
 
     # --- audio and turns in -------------------------------------------------------------------------------
 
@@ -242,7 +245,21 @@ class SttReplayBuffer:
         item = self._next(cursor)
         if item is not None:
             cursor.note(item)
+            self._taken.wake_all()
         return item
+
+    async def room(self) -> None:
+        """Wait until the open link, if there is one, has been sent most of the audio."""
+        while self._behind_ms() > BACKLOG_MS:
+            await self._taken.wait()
+
+    def _behind_ms(self) -> float:
+        """How much of the kept audio the newest link was not sent; 0 if it has ended."""
+        cursor = self._newest_cursor
+        if cursor is None or cursor not in self._cursors or not self._windows:
+            return 0.0
+        first = max(cursor.position, self._windows[0].window.start)
+        return (self._end - first) * 1000 / LISTENING_RATE
 
     def _next(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:
         if cursor.overtaken:
@@ -275,6 +292,7 @@ class SttReplayBuffer:
     def close_cursor(self, cursor: Cursor, settled: Callable[[int], Settled]) -> None:
         """The cursor's link has ended. `settled` returns what it has settled of a turn."""
         self._cursors.remove(cursor)
+        self._taken.wake_all()
         if cursor is not self._newest_cursor:
             return  # a newer link is being sent all of it again already
         for turn in self._turns:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from adapters.simulators import Latencies, Scenario, best_voice, simulators
+from adapters.simulators import Latencies, Scenario, SttDialect, TtsDialect, best_voice, simulators
 from orchestrator.logs import library_logger
 from orchestrator.settings.settings import Settings
 
@@ -68,6 +68,15 @@ async def simulated_vendors(settings: Settings, llm_dialect: str | None = None) 
         )
 
 
+def dialects(stt: str, tts: str) -> tuple[SttDialect, TtsDialect]:
+    """The dialects of these names. Raises `ValueError`, with the names that there are."""
+    known = {each.value for each in SttDialect}, {each.value for each in TtsDialect}
+    for option, name, names in zip(("--stt-dialect", "--tts-dialect"), (stt, tts), known, strict=True):
+        if name not in names:
+            raise ValueError(f"{option} must be one of {', '.join(sorted(names))}, not {name!r}")
+    return SttDialect(stt), TtsDialect(tts)
+
+
 async def serve_simulators(
     host: str,
     port: int,
@@ -75,6 +84,8 @@ async def serve_simulators(
     faults: Path | None,
     announce: Callable[[str], None],
     llm_dialect: str | None = None,
+    stt_dialect: SttDialect = SttDialect.PLAIN,
+    tts_dialect: TtsDialect = TtsDialect.PLAIN,
 ) -> None:
     """Serve simulators to any client until SIGTERM, SIGINT or cancellation.
 
@@ -91,6 +102,8 @@ async def serve_simulators(
         llm_dialect=llm_dialect,
         host=host,
         port=port,
+        stt_dialect=stt_dialect,
+        tts_dialect=tts_dialect,
     ) as running:
         # A shell starts background jobs with SIGINT ignored, so it is asked for.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

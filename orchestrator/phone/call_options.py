@@ -18,7 +18,7 @@ _POLICY_TEXTS = ("greeting", "system_prompt", "reprompt", "idle_goodbye")
 """Options with the same names as in a conversation's policy."""
 _FORMS = {
     "to": E164,
-    "language": "a language's code, such as en-US",
+    "language": "a language's code, such as en-US, or multi",
 }
 """What a field must be, in words that say more than its pattern."""
 

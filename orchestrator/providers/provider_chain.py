@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from adapters.interfaces import (
     HearsTelephones,
+    KnowsLanguages,
     LanguageModel,
     SpeechToText,
     TextToSpeech,
@@ -36,6 +37,14 @@ class Providers:
             Role.TTS: self.tts,
         }
         return by_role[role]
+
+    def unable(self, role: Role, language: str) -> tuple[int, ...]:
+        """The providers of a role that cannot be opened with this language, by their places."""
+        return tuple(
+            place
+            for place, each in enumerate(self.of(role))
+            if isinstance(each, KnowsLanguages) and not each.knows(language)
+        )
 
     def for_telephones(self) -> Providers:
         """The same providers; those that can take a telephone's audio without resampling do so."""

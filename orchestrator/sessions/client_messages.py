@@ -17,6 +17,7 @@ from protocol import (
     LlmFailed,
     LlmTimeout,
     LlmUnavailable,
+    LowConfidence,
     Payload,
     ProtocolError,
     SttFailed,
@@ -77,6 +78,8 @@ def error_of(effect: Effect) -> ProtocolError | None:
     match effect:
         case do.Refuse(request=request, message=message):
             return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
+        case do.NotifyLowConfidence(confidence=confidence):
+            return LowConfidence("what was heard is not surely words, so it is not answered", confidence)
         case do.NotifyClientError(error=error, message=message, retryable=retryable):
             return _protocol_error(error, message, retryable)
     return None

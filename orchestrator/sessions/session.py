@@ -6,6 +6,7 @@ order: the machine has handled a request before the next message is read.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 
 import trio
@@ -13,17 +14,19 @@ from attrs import Factory, define, field, frozen
 from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
+from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.caller_audio import CallerAudio
-from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
+from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.logs import library_logger
+from orchestrator.providers.provider_chain import Providers
 from orchestrator.sessions.call_socket import CallSocket, close_code
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
@@ -40,11 +43,13 @@ from protocol import (
     AudioOutputChunk,
     AudioOutputComplete,
     AudioOutputStart,
+    BufferOverflow,
     ConnectionAck,
     Dialect,
     Disconnect,
     Heartbeat,
     InternalFailure,
+    InvalidPayload,
     MissingEventId,
     Payload,
     ProtocolError,
@@ -66,6 +71,11 @@ EARLY_CHUNKS = 1000
 EARLY_AGE_S = 3
 """Audio that is older than this when the recording starts does not belong to it."""
 
+STALLED_AFTER_S = 2.0
+"""Reading waits for room for audio, unless nothing is taken for so long."""
+LEAST_DROPPED_MS = 20
+"""A client is not told of less dropped audio than this."""
+
 LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
 """The shipped client leaves a gap after each chunk that it plays, so it gets few and large ones. It also
 needs a moment after its playback was stopped (reference sheet, 1.6: 50 ms was enough)."""
@@ -78,11 +88,11 @@ def hierarchical_pacing(rate: int) -> Pacing:
     return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
 
 
-@frozen
+@frozen(eq=False)
 class EarlyChunk:
     """A chunk that came before its rate was known."""
 
-    audio: bytes
+    samples: Samples
     at: float
 
 
@@ -107,15 +117,20 @@ class Session:
     _audio: CallerAudio = Factory(CallerAudio)
     _rate: int = DEFAULT_RATE
     _output_rate: int = DEFAULT_OUTPUT_RATE
+    _dropped_ms_told: float = 0.0
+    _dropped_told_at: float = -math.inf
     _recording: bool = False
     _muted: bool = False
     _early: deque[EarlyChunk] = Factory(deque)
-    _early_bytes: int = 0
+    _early_samples: int = 0
+    _pcm: PcmReader = Factory(PcmReader)
+    """Reads the client's chunks, which may be cut anywhere, as one stream for each recording."""
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
     _conversation_state: str = "INITIALIZING"
     _substate: str = "connecting"
+    _providers: Providers | None = None
     _provider_names: dict[Role, list[str]] = Factory(dict)
     """By role, in order of preference."""
     _socket: CallSocket = field(init=False)
@@ -135,6 +150,7 @@ class Session:
 
     async def run(self, resources: SharedResources) -> None:
         """Run the conversation until it ends. Leaves only the closed socket behind."""
+        self._providers = resources.providers
         self._provider_names = resources.names()
         self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
@@ -215,8 +231,9 @@ class Session:
                 log.debug("feedback", payload=other)
 
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        if start.language and start.language != self.language:
+            await self._change_language(received, start.language)
         self._rate = start.sampling_rate
-        self.language = start.language or self.language
         self.voice_id = start.voice_id
         if start.output_sampling_rate is not None:
             self._output_rate = start.output_sampling_rate
@@ -227,10 +244,27 @@ class Session:
         self._take_early(trio.current_time() - EARLY_AGE_S)
         _require_event_id(received)
 
+    async def _change_language(self, received: Received, language: str) -> None:
+        """Listen and speak in `language` from now on. Raises `ProtocolError` if no provider can."""
+        assert self._providers is not None, "messages are read while the conversation runs"
+        unable = {role: self._providers.unable(role, language) for role in (Role.STT, Role.TTS)}
+        for role, doing in ((Role.STT, "understood"), (Role.TTS, "spoken")):
+            if len(unable[role]) == len(self._providers.of(role)):
+                raise InvalidPayload(
+                    f"language {language!r} cannot be {doing} here; the call goes on in {self.language!r}",
+                    wire_type=received.wire_type,
+                    event_id=received.event_id,
+                )
+        self.language = language
+        changed = facts.LanguageChanged(language, unable[Role.STT], unable[Role.TTS])
+        await self._inbox.deliver(changed)
+
     async def _stop_recording(self, received: Received) -> None:
         # After a reconnection the shipped client sends audio without a start: it is used now.
         self._take_early(0)
+        self._report_dropped()
         self._recording = False
+        self._pcm.begin_anew()
         self.state = SessionState.ENDED
         await self._inbox.deliver(facts.RecordingStopped(_request(received)))
         _require_event_id(received)
@@ -242,32 +276,48 @@ class Session:
 
     async def _take_audio(self, chunk: AudioInputChunk) -> None:
         audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
-        if self._recording:
-            self._push_audio(audio)
+        self.counts["odd chunks"] += len(audio) % 2
+        samples = self._pcm.push(audio)
+        if not self._recording:
+            self._keep_early(samples)
         else:
-            self._keep_early(audio)
+            await self._push_audio(samples)
         # However fast chunks come, reading them must not keep other tasks from running.
         await trio.lowlevel.checkpoint()
 
-    def _push_audio(self, audio: bytes) -> None:
-        samples, dropped = pcm_from_bytes(audio)
-        self.counts["odd bytes"] += dropped
-        if len(samples):
-            self._audio.push(samples, self._rate)
+    async def _push_audio(self, samples: Samples) -> None:
+        """Pass audio on as fast as it is taken. If it is not taken, it is dropped, and the client is told."""
+        for start in range(0, len(samples), self._rate):
+            with trio.move_on_after(STALLED_AFTER_S):
+                await self._audio.room()
+            self._audio.push(samples[start : start + self._rate], self._rate)
+        self._report_dropped()
 
-    def _keep_early(self, audio: bytes) -> None:
-        self._early.append(EarlyChunk(audio, trio.current_time()))
-        self._early_bytes += len(audio)
-        while self._early_bytes > EARLY_MS * DEFAULT_RATE * 2 // 1000 or len(self._early) > EARLY_CHUNKS:
-            self._early_bytes -= len(self._early.popleft().audio)
+    def _report_dropped(self) -> None:
+        """Tell the client how much audio was dropped for want of room, at most once a second."""
+        dropped_ms = self._audio.counts.dropped_ms - self._dropped_ms_told
+        if dropped_ms < LEAST_DROPPED_MS or trio.current_time() < self._dropped_told_at + 1:
+            return
+        if not self._dropped_ms_told:
+            log.warning("audio dropped", dropped_ms=round(dropped_ms))
+        self._dropped_ms_told += dropped_ms
+        self._dropped_told_at = trio.current_time()
+        message = f"{dropped_ms:.0f} ms of audio came faster than they could be understood and were dropped"
+        self._refuse(BufferOverflow(message))
+
+    def _keep_early(self, samples: Samples) -> None:
+        self._early.append(EarlyChunk(samples, trio.current_time()))
+        self._early_samples += len(samples)
+        while self._early_samples > EARLY_MS * DEFAULT_RATE // 1000 or len(self._early) > EARLY_CHUNKS:
+            self._early_samples -= len(self._early.popleft().samples)
             self.counts["early chunks dropped"] += 1
 
     def _take_early(self, since: float) -> None:
         for chunk in self._early:
-            if chunk.at >= since:
-                self._push_audio(chunk.audio)
+            if chunk.at >= since and len(chunk.samples):
+                self._audio.push(chunk.samples, self._rate)
         self._early.clear()
-        self._early_bytes = 0
+        self._early_samples = 0
 
     # --- the caller's side, for the performer -------------------------------------------------------------
 

@@ -230,7 +230,8 @@ class CloudProviders(BaseModel):
         description="Model of the provider deepgram: a nova one, or flux (its language follows the caller's)",
     )
     stt_language: Language = Field(
-        default="en-US", description="Language of callers who state none, also for the voice"
+        default="en-US",
+        description="Language of callers who state none, also for the voice; multi: callers mix languages",
     )
     stt_fallback: str = Field(
         default="Sorry, I could not hear you. Could you say that again?",

@@ -68,7 +68,7 @@ def allowed(name: str) -> str:
         "uri": "an address that starts with http:// or https://, such as http://localhost:11434/v1",
         "vendor address": f"an address that starts with {_schemes()}, such as {deepgram.BASE_URL}",
         "uuid": f"the id of a voice of Cartesia's, such as {cartesia.DEFAULT_VOICE_ID}",
-        "language": "a language's code, such as en-US",
+        "language": "a language's code, such as en-US, or multi",
         "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
         "phrases": "words or phrases divided by commas, such as uh-huh,I see",
         "parameters": "names of parameters divided by commas, such as temperature,top_p",

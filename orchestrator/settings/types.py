@@ -83,7 +83,7 @@ VendorAddress = Annotated[
 CartesiaVoiceId = Annotated[str, AfterValidator(_voice), Field(json_schema_extra={"format": "uuid"})]
 Language = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", json_schema_extra={"format": "language"}),
+    Field(pattern=r"^(multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)$", json_schema_extra={"format": "language"}),
 ]
 TwilioAccount = Annotated[
     str, Field(pattern=r"^AC[0-9a-fA-F]{32}$", json_schema_extra={"format": "twilio account"})

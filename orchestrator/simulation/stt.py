@@ -152,6 +152,8 @@ class SimulatedSpeechToText:
         """`interim`: it reports interim transcripts. With `detection` it decides about ends of turns."""
         self.ends_turns = detection is not None
         self.open_links = 0
+        self.known_languages: frozenset[str] | None = None
+        """The only languages that it can be opened with; None: any."""
         self.languages: list[str] = []
         """The language of each link, in the order they were opened."""
         self._transcriptions = transcriptions or script(then=Transcription())
@@ -160,6 +162,10 @@ class SimulatedSpeechToText:
         self._random = random or Random(0)
         self._interim = interim
         self._detection = detection
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return self.known_languages is None or language in self.known_languages
 
     def opens_with(self, *openings: Opening) -> None:
         """Let the next openings go like this, before those that are planned."""

@@ -57,12 +57,20 @@ class SimulatedTextToSpeech:
         self.open_links = 0
         self.running = 0
         """Answers that are being spoken now."""
+        self.known_languages: frozenset[str] | None = None
+        """The only languages that it can be opened with; None: any."""
+        self.languages: list[str] = []
+        """The language of each link, in the order they were opened."""
         self.voices: list[str | None] = []
         """The voice id that each answer was asked for with."""
         self._speaking = speaking or script(then=Synthesis())
         self._openings = openings or script(then=Opening())
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
+
+    def knows(self, language: str) -> bool:
+        """As `KnowsLanguages.knows`."""
+        return self.known_languages is None or language in self.known_languages
 
     def opens_with(self, *openings: Opening) -> None:
         """Let the next openings go like this, before those that are planned."""
@@ -77,6 +85,7 @@ class SimulatedTextToSpeech:
         opening = self._next_opening()
         await opening.open(self._random)
         self.open_links += 1
+        self.languages.append(language)
         try:
             async with opening.lifetime():
                 yield _Voice(self)

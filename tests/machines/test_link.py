@@ -9,9 +9,9 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import Effect
-from machines.facts import Role
+from machines.facts import RecordingStarted, Role
 from machines.policy import ConversationPolicy, LinkPolicy
-from tests.machines.calls import FATAL, HUNG_UP, PASSING, Call
+from tests.machines.calls import FATAL, HUNG_UP, MANUAL, PASSING, TWO_EACH, Call
 
 POLICY = ConversationPolicy(link=LinkPolicy(attempt_timeout_ms=5_000, retry_delays_ms=(100, 200)))
 STT = Role.STT
@@ -159,3 +159,99 @@ def test_a_link_that_opens_and_dies_at_once_is_not_reopened_without_end() -> Non
             handled(trying, facts.LinkOpened(STT, attempt))
     assert (link_state(trying), trying.state) == ("DOWN", "saying_goodbye")
     assert attempt < 12
+
+
+# --- another language -------------------------------------------------------------------------------------
+
+
+def test_a_link_is_opened_anew_in_another_language_and_nobody_is_blamed() -> None:
+    speaking = call().listening()
+    effects = speaking.handle(facts.LanguageChanged("de")).effects
+    assert [each for each in effects if isinstance(each, do.CloseLink | do.OpenLink)] == [
+        do.CloseLink(STT, 1),
+        do.OpenLink(STT, 2),
+        do.CloseLink(Role.TTS, 1),
+        do.OpenLink(Role.TTS, 2),
+    ]
+    assert not [each for each in effects if isinstance(each, do.ReportProviderFailure)]
+
+
+def test_a_start_in_another_language_is_acknowledged_when_the_links_are_up() -> None:
+    speaking = call().listening()
+    speaking.handle(facts.LanguageChanged("de"))
+    request = facts.Request("audio.input.start", "again")
+    assert do.Acknowledge(request) not in speaking.handle(RecordingStarted(MANUAL, request)).effects
+    assert do.Acknowledge(request) not in speaking.handle(facts.LinkOpened(STT, 2)).effects
+    assert do.Acknowledge(request) in speaking.handle(facts.LinkOpened(Role.TTS, 2)).effects
+
+
+def test_a_start_in_another_language_is_refused_when_the_call_ends_before_the_links_are_up() -> None:
+    speaking = call().listening()
+    speaking.handle(facts.LanguageChanged("de"))
+    request = facts.Request("audio.input.start", "again")
+    speaking.handle(RecordingStarted(MANUAL, request))
+    refused = [each for each in speaking.handle(HUNG_UP).effects if isinstance(each, do.Refuse)]
+    assert [each.request for each in refused] == [request]
+
+
+def test_what_is_being_said_is_not_cut_off_by_another_language() -> None:
+    answering = call().speaking()
+    effects = answering.handle(facts.LanguageChanged("de")).effects
+    assert do.CloseLink(Role.TTS, 1) not in effects
+    number = answering.memory.answer.speech_open
+    assert number is not None
+    effects = answering.handle(facts.PlaybackFinished(number)).effects
+    assert do.CloseLink(Role.TTS, 1) in effects
+
+
+def test_the_last_provider_that_knows_the_language_is_not_given_up_for_one_that_does_not() -> None:
+    two = Call(POLICY, TWO_EACH).listening()
+    effects = two.handle(facts.LanguageChanged("de", unable_stt=(0,))).effects
+    assert do.OpenLink(STT, 2, 1) in effects
+    assert do.OpenLink(STT, 3, 0) not in two.handle(facts.LinkFailed(STT, 2, PASSING)).effects
+    assert link_state(two) == "pausing"
+
+
+def test_a_language_that_only_refused_providers_know_ends_the_call() -> None:
+    two = Call(POLICY, TWO_EACH).listening()
+    two.handle(facts.LinkFailed(STT, 1, FATAL))
+    two.handle(facts.LinkOpened(STT, 2))
+    two.handle(facts.LanguageChanged("de", unable_stt=(1,)))
+    assert link_state(two) == "DOWN"
+
+
+# --- idle links -------------------------------------------------------------------------------------------
+
+IDLE = facts.ProviderFailure(facts.ErrorClass.CONNECTION, "closed with 1000", idle=True)
+
+
+def test_an_idle_link_that_is_closed_blames_nobody_and_stays_closed() -> None:
+    quiet = call().listening()
+    assert quiet.handle(facts.LinkFailed(STT, 1, IDLE)).effects == ()
+    assert link_state(quiet) == "dormant"
+    assert STT in quiet.memory.links.up, "the conversation goes on as before"
+
+
+@pytest.mark.parametrize("fact", [facts.SpeechStarted(), facts.RecordingStopped(), RecordingStarted(MANUAL)])
+def test_an_idle_link_is_opened_when_the_caller_says_something(fact: facts.Fact) -> None:
+    quiet = call().listening()
+    quiet.handle(facts.LinkFailed(STT, 1, IDLE))
+    assert do.OpenLink(STT, 2) in quiet.handle(fact).effects
+
+
+def test_an_idle_voice_is_opened_when_the_model_is_asked() -> None:
+    waiting = call().finalizing()
+    waiting.handle(facts.LinkFailed(Role.TTS, 1, IDLE))
+    awaited = waiting.memory.turns.awaited
+    assert awaited is not None
+    effects = waiting.handle(facts.TranscriptFinal(awaited, "well")).effects
+    assert do.OpenLink(Role.TTS, 2) in effects
+
+
+def test_an_idle_link_that_does_not_open_again_has_failed() -> None:
+    quiet = call().listening()
+    quiet.handle(facts.LinkFailed(STT, 1, IDLE))
+    quiet.handle(facts.SpeechStarted())
+    effects = quiet.handle(facts.LinkFailed(STT, 2, PASSING)).effects
+    assert do.ReportProviderFailure(STT, 0, PASSING) in effects
+    assert STT not in quiet.memory.links.up

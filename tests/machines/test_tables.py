@@ -83,7 +83,7 @@ def test_every_guard_says_what_it_asks(machine: Machine) -> None:
 
 UNLIMITED = {
     "conversation": {"quiet", "ended"},
-    "link": {"idle", "UP", "DOWN", "RELEASED"},
+    "link": {"idle", "UP", "dormant", "DOWN", "RELEASED"},
     # A probe is limited by the orchestrator, which makes it.
     "breaker": {"idle", "CLOSED", "probing", "reprobing"},
     # A conversation has limits of its own.

@@ -9,7 +9,7 @@ import trio
 from attrs import define
 from trio.testing import wait_all_tasks_blocked
 
-from adapters.simulators import Fault, Latencies, Script, Simulators, simulators
+from adapters.simulators import Fault, Latencies, Script, Simulators, SttDialect, TtsDialect, simulators
 from adapters.simulators.records import Exchange
 from machines.history import Message
 from machines.policy import ConversationPolicy
@@ -66,13 +66,23 @@ async def vendor_call(
     script: Script | None = None,
     latencies: Latencies | None = None,
     second: SimulatedLanguageModel | None = None,
+    stt_dialect: SttDialect = SttDialect.PLAIN,
+    tts_dialect: TtsDialect = TtsDialect.PLAIN,
 ) -> AsyncIterator[VendorCall]:
     """A call that lasts as long as the block. `second` is the fallback provider after OpenAI's model.
 
     Fails if the call broke a promise, or left anything behind.
     """
     latencies = latencies or Latencies()
-    async with simulators(seed=1, faults=faults, latencies=latencies, script=script, keys=[KEY]) as running:
+    async with simulators(
+        seed=1,
+        faults=faults,
+        latencies=latencies,
+        script=script,
+        keys=[KEY],
+        stt_dialect=stt_dialect,
+        tts_dialect=tts_dialect,
+    ) as running:
         made.network.attach(running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living

@@ -143,17 +143,35 @@ async def _serve_until_stopped(
     help="A TOML or JSON file that says what goes wrong.",
 )
 @_llm_dialect
-def simulators(host: str, port: int, seed: int, faults: Path | None, llm_dialect: str | None) -> None:
+@click.option(
+    "--stt-dialect", default="plain", show_default=True, help="How Deepgram deviates from its documents."
+)
+@click.option(
+    "--tts-dialect", default="plain", show_default=True, help="How Cartesia deviates from its documents."
+)
+def simulators(
+    host: str,
+    port: int,
+    seed: int,
+    faults: Path | None,
+    llm_dialect: str | None,
+    stt_dialect: str,
+    tts_dialect: str,
+) -> None:
     """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
 
     from adapters.simulators import ScenarioError
     from adapters.tasks import first_error
-    from orchestrator.cli.simulators import serve_simulators
+    from orchestrator.cli.simulators import dialects, serve_simulators
 
+    try:
+        spoken = dialects(stt_dialect, tts_dialect)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     complaint = ""
     try:
-        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect)
+        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect, *spoken)
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{first_error(group)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import trio
 from attrs import evolve
@@ -10,10 +11,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from adapters.cartesia import DEFAULT_VOICE_ID as KYLE
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, SegmentEnd, SpeechStream, SpokenAudio
-from adapters.simulators import Fault, FaultKind, Simulators
+from adapters.simulators import Fault, FaultKind, Simulators, TtsDialect, simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from machines.facts import ErrorClass
-from tests.adapters.simulated_vendors import fails_with
+from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
 
 TESSA = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 
@@ -78,6 +79,23 @@ async def test_another_rate_is_rounded_up(
 ) -> None:
     async with cartesia.open("en") as voice, voice.speak(wanted, None) as stream:
         assert stream.sample_rate == given
+
+
+async def test_audio_that_is_cut_in_the_middle_of_samples_is_the_same_audio(
+    switchboard: Switchboard, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
+) -> None:
+    heard = []
+    for dialect in TtsDialect.PLAIN, TtsDialect.ODD_CHUNKS:
+        async with (
+            simulators(keys=[KEY], tts_dialect=dialect) as switchboard.simulators,
+            cartesia.open("en") as voice,
+            voice.speak(16_000, None) as stream,
+        ):
+            await stream.say(0, "One two three.")
+            await stream.end()
+            heard.append([one.samples async for one in stream if isinstance(one, SpokenAudio)])
+    whole, odd = (np.concatenate(pieces) for pieces in heard)
+    assert np.array_equal(whole, odd)
 
 
 async def test_one_warm_connection_serves_all_answers_of_a_call(
@@ -221,6 +239,24 @@ async def test_defect_32_the_language_is_sent(
         await stream.end()
         await spoken(stream)
     assert {message["language"] for message in vendors.requests[0].messages} == {"de"}
+
+
+@pytest.mark.parametrize(
+    ("language", "sent"), [("nb-NO", {"no"}), ("fil", {"tl"}), ("iw", {"he"}), ("multi", {None})]
+)
+async def test_a_language_goes_by_cartesias_name_for_it(
+    vendors: Simulators,
+    autojump_clock: MockClock,
+    cartesia: CartesiaTextToSpeech,
+    language: str,
+    sent: set[str | None],
+) -> None:
+    assert cartesia.knows(language)
+    async with cartesia.open(language) as voice, voice.speak(16_000, None) as stream:
+        await stream.say(0, "One.")
+        await stream.end()
+        await spoken(stream)
+    assert {message.get("language") for message in vendors.requests[0].messages} == sent
 
 
 async def test_a_text_that_comes_late_gets_a_new_context(

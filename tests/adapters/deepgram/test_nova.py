@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from adapters.deepgram.languages import nova_tag
 from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import ProviderError
 from adapters.simulators import Simulators
@@ -199,3 +200,34 @@ async def test_a_wrong_key_is_refused(vendors: Simulators, autojump_clock: MockC
 def test_an_address_without_a_scheme_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"api\.deepgram\.com"):
         DeepgramNova("key", base_url="api.deepgram.com")
+
+
+@pytest.mark.parametrize(
+    ("model", "language", "tag"),
+    [
+        ("nova-3", "en-US", "en-US"),
+        ("nova-3", "de-DE", "de"),
+        ("nova-3-general", "fr-FR", "fr"),
+        ("nova-2", "de_ch", "de-CH"),
+        ("nova-2", "nb-NO", "no"),
+        ("nova-3", "fil-PH", "tl"),
+        ("nova-2", "zh-cn", "zh-CN"),
+        ("nova-2", "multi", "multi"),
+        ("nova-3", "tlh", None),
+        ("nova-2", "ta", None),
+        ("our-own-model", "tlh", "tlh"),
+        ("nova-3", "", ""),
+    ],
+)
+def test_a_language_is_asked_for_with_the_nearest_tag_that_the_model_has(
+    model: str, language: str, tag: str | None
+) -> None:
+    assert nova_tag(model, language) == tag
+
+
+async def test_a_region_that_deepgram_does_not_list_is_left_out(
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+) -> None:
+    async with nova.open(heard, "de-DE"):
+        pass
+    assert vendors.requests[0].query["language"] == ["de"]

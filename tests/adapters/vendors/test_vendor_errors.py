@@ -40,6 +40,7 @@ def test_a_status_says_whether_another_attempt_can_help(
     [
         (1011, "NET-0001: nothing came", ErrorClass.TIMEOUT),
         (1011, "NET-0000", ErrorClass.TIMEOUT),
+        (1011, "No audio came. See https://dpgr.am/net0001", ErrorClass.TIMEOUT),
         (1011, "", ErrorClass.TRANSIENT),
         (1008, "DATA-0000: no audio", ErrorClass.FATAL),
         (1006, "", ErrorClass.CONNECTION),

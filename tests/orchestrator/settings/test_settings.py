@@ -433,7 +433,7 @@ def test_the_former_settings_of_a_single_provider_are_errors_that_name_the_lists
         ),
         ("CARTESIA_BASE_URL", "ftp://example.org", "starts with wss://, ws://, https:// or http://"),
         ("CARTESIA_VOICE_ID", "Kyle", "must be the id of a voice of Cartesia's, such as "),
-        ("STT_LANGUAGE", "English!", "must be a language's code, such as en-US."),
+        ("STT_LANGUAGE", "English!", "must be a language's code, such as en-US, or multi."),
         ("OPENAI_ORGANIZATION", "org\n1", "must be text of printable ASCII characters."),
         ("LLM_MAX_CONTEXT_TOKENS", "99", "must be 0, or a whole number from 100 to 1000000."),
         ("LLM_MAX_CONTEXT_TOKENS", "many", "must be 0, or a whole number from 100 to 1000000."),
