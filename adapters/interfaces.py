@@ -1,5 +1,5 @@
-"""The interfaces of providers, one for each role: voice activity, turn detection, speech to text, language
-model, text to speech.
+"""The interfaces of providers: voice activity, turn detection, speech to text, language model, text to
+speech.
 
 An adapter translates our calls into the vendor's requests, and the vendor's messages into our facts. It
 decides nothing: it does not retry, does not fall back, and keeps no state of the conversation. Whatever goes
@@ -200,8 +200,8 @@ class LanguageModel(Protocol):
         """Stream the answer to `messages` (system message first), in pieces of text as they arrive.
 
         The model may ask for calls of `tools`. Each is yielded as a `ToolCall` when it is complete, after all
-        text; empty pieces mean that a call is being written. `Message.calls` holds earlier calls with their
-        results; a result that is None is not known yet.
+        text; empty pieces mean that the model thinks or writes a call. `Message.calls` holds earlier calls
+        with their results; a result that is None is not known yet.
 
         Leaving the context stops the generation at the provider. Entering and iterating may raise
         `ProviderError`.
@@ -230,6 +230,9 @@ class SegmentEnd:
 
     segment: int
     words: tuple[Word, ...] = ()
+    unsayable: bool = False
+    """There is no audio, and that is the text's fault: it is in a language that the voice does not speak, or
+    the provider refused this text. Nobody is blamed, and it is not asked for again."""
 
 
 class SpeechStream(Protocol):

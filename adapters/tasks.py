@@ -54,20 +54,29 @@ async def running(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 def sole_error() -> Iterator[None]:
     """Unwrap a group of one error that comes out of the block; a group of several stays as it is.
 
-    For a nursery or task group that is an implementation detail of the code in the block.
+    An error that was raised from another one of the group (`raise Lost from fault`) tells nothing new, and
+    is not counted. For a nursery or task group that is an implementation detail of the code in the block.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
+        first = _without_consequences(group)
+        if len(first.exceptions) > 1:
             raise
-        error = group.exceptions[0]
+        error = first.exceptions[0]
         context = error.__context__
         try:
             raise error
         finally:
             # The context with which it was first raised, not the group.
             error.__context__ = context
+
+
+def _without_consequences(group: BaseExceptionGroup[BaseException]) -> BaseExceptionGroup[BaseException]:
+    """The group without the errors that were raised from others of it."""
+    all_errors = [group, *errors_in(group)]
+    consequences, others = group.split(lambda error: any(error.__cause__ is each for each in all_errors))
+    return others if consequences and others else group
 
 
 def errors_in(error: BaseException) -> Iterator[BaseException]:

@@ -69,8 +69,7 @@ _BY_CLOSE_CODE: Mapping[int, ErrorClass] = {
     1012: ErrorClass.CONNECTION,
     1013: ErrorClass.TRANSIENT,
 }
-"""RFC 6455, section 7.4.1, and the IANA registry. 1000 is a loss too, since nobody asked the vendor to
-close."""
+"""RFC 6455, section 7.4.1, and the IANA registry. 1000 is a loss too: nobody asked the vendor to close."""
 
 DEEPGRAM = ErrorTable(
     "deepgram",

@@ -1,5 +1,4 @@
-"""Benchmark of the latency from the end of the caller's speech to the first audio, with a real server and
-speech.
+"""Benchmark of the latency from the end of speech to the first audio, with a real server and speech.
 
 Run by `make bench`. Starts `vantum serve` with the embedded models on a free port, asks the same question
 several times in each mode, and prints medians. "arrival" is measured at the client and includes everything;

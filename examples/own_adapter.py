@@ -69,8 +69,7 @@ class OllamaLanguageModel:
                 yield pieces
 
     async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str | ToolCall, None]:
-        """The pieces of an answer, which has one JSON object a line, the last with `done`. Calls come
-        last."""
+        """The pieces of an answer, which has a JSON object on each line. Calls come last."""
         calls: list[ToolCall] = []
         with self._errors():
             async for line in response.aiter_lines():

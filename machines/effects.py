@@ -307,6 +307,8 @@ class NotifySegment(Effect):
     generation: int
     segment: int
     text: str
+    gap: str = ""
+    """What stands between it and the segment before: a blank, but not in Chinese."""
 
 
 @frozen
@@ -372,9 +374,13 @@ class NotifyClientError(Effect):
 
 @frozen
 class CloseConversation(Effect):
-    """Close the client's side as `reason` calls for, and report `EverythingClosed`."""
+    """Close the client's side as `reason` calls for, and report `EverythingClosed`.
+
+    `after_goodbye`: the caller has heard last words, and shall not call again by itself.
+    """
 
     reason: EndReason
+    after_goodbye: bool = False
 
 
 @frozen

@@ -48,11 +48,13 @@ class ErrorClass(enum.Enum):
     """An error inside the provider (5xx), or an unknown error."""
     CONNECTION = "connection"
     TIMEOUT = "timeout"
+    REFUSED_TEXT = "refused_text"
+    """What was said is refused, by a filter for contents: the provider is well, and will refuse it again."""
 
     @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
-        return self not in (ErrorClass.FATAL, ErrorClass.AUTH)
+        return self not in (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
 
 
 class EndReason(enum.Enum):
@@ -327,6 +329,8 @@ class SegmentVoiced(Fact):
     duration_ms: float
     words: tuple[Word, ...] = ()
     attempt: int = field(default=1, kw_only=True)
+    unsayable: bool = field(default=False, kw_only=True)
+    """There is no audio, since the text is not one that this voice can say."""
 
 
 @frozen

@@ -38,6 +38,8 @@ class Message:
     calls: tuple[CallRecord, ...] = ()
     """The tool calls that the model asked for after `text`, which may be empty. What it says about the
     results is another message."""
+    withheld: bool = False
+    """A model's filter refused what was said: it is remembered, and not sent to any model again."""
 
 
 CHARACTERS_PER_TOKEN = 4

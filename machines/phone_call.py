@@ -33,6 +33,9 @@ class CallPolicy:
     """How long it may ring. The carrier gives up sooner by itself and reports it."""
     stream_timeout_ms: float = 15_000
     """How long the media stream may take to open after the call was answered."""
+    verdict_timeout_ms: float = 35_000
+    """How long the carrier may take to tell whether a person answered, if the call has a text for machines.
+    Twilio takes up to 5 s, or, while a machine talks, 30 s."""
     goodbye_timeout_ms: float = 10_000
     """How long a conversation may take to end after it was told to."""
     transfer_timeout_ms: float = 15_000
@@ -94,7 +97,15 @@ class CallAnswered(Fact):
 
 @frozen
 class MachineAnswered(Fact):
-    """The carrier reports that an answering machine picked up, and the call is not for one."""
+    """The carrier reports that an answering machine picked up."""
+
+    records: bool = False
+    """It has said its greeting, and records what is said now."""
+
+
+@frozen
+class HumanAnswered(Fact):
+    """The carrier reports that no answering machine picked up, as far as it can tell."""
 
 
 @frozen
@@ -171,6 +182,14 @@ class BeginConversation(Effect):
 
 
 @frozen
+class LeaveMessage(Effect):
+    """Say `text` to the answering machine, and nothing else; then the conversation ends. Begin one for that
+    if there is none yet."""
+
+    text: str
+
+
+@frozen
 class EndConversation(Effect):
     """End the conversation, once it has said what it is saying."""
 
@@ -231,6 +250,10 @@ class CallContext:
     """More about the outcome, for people."""
     transfer_to: str = ""
     """The telephone number that takes over after the conversation; empty: none does."""
+    voicemail_text: str = ""
+    """What is said to an answering machine once it records; empty: it is hung up on."""
+    answered_by: Fact | None = None
+    """Who answered, as soon as the carrier has told."""
     ended_by_carrier: bool = False
     """The carrier has ended the call. The conversation may not have ended yet."""
     deadline_number: int = 0
@@ -238,7 +261,11 @@ class CallContext:
 
 
 class Call(Chart[CallContext]):
-    """DIALLING until somebody picks up, ANSWERED until the audio flows, then TALKING, ENDING and ENDED."""
+    """DIALLING until somebody picks up, ANSWERED until the audio flows, then TALKING, ENDING and ENDED.
+
+    A call with a text for answering machines is DETECTING before it is TALKING: nothing is said until the
+    carrier has told who answered.
+    """
 
     idle = State(initial=True)
 
@@ -248,6 +275,7 @@ class Call(Chart[CallContext]):
         ringing = State()
 
     ANSWERED = State()
+    DETECTING = State()
     TALKING = State()
 
     class ENDING(State.Compound):
@@ -263,7 +291,8 @@ class Call(Chart[CallContext]):
     revoking, clearing = ENDING.revoking, ENDING.clearing
 
     dialling = (placing, placed, ringing)
-    before_conversation = (*dialling, ANSWERED)
+    before_stream = (*dialling, ANSWERED)
+    before_conversation = (*before_stream, DETECTING)
     """The states in which there has been no conversation yet."""
     ending = (saying_goodbye, handover, revoking, clearing)
 
@@ -277,15 +306,25 @@ class Call(Chart[CallContext]):
     )
     call_ringing = ringing.from_(placing, placed)
     call_answered = ANSWERED.from_(*dialling)
-    machine_answered = clearing.from_(*before_conversation, on=["note_machine", "hang_up"]) | TALKING.to(
-        saying_goodbye, on=["note_machine", "end_conversation"]
+    machine_answered = (
+        stay(*before_stream, cond="leaves_message", on=["note_machine", "note_who"])
+        | TALKING.from_(DETECTING, cond="leaves_message", on=["note_machine", "leave_message"])
+        | stay(TALKING, cond="leaves_message", on=["note_machine", "leave_message"])
+        | clearing.from_(*before_conversation, unless="leaves_message", on=["note_machine", "hang_up"])
+        | TALKING.to(saying_goodbye, unless="leaves_message", on=["note_machine", "end_conversation"])
     )
-    stream_opened = TALKING.from_(*before_conversation, on=["begin_conversation"])
+    human_answered = stay(*before_stream, on=["note_who"]) | DETECTING.to(TALKING, on=["begin_conversation"])
+    stream_opened = (
+        TALKING.from_(*before_stream, cond="message_due", on=["leave_message"])
+        | DETECTING.from_(*before_stream, cond="verdict_open")
+        | TALKING.from_(*before_stream, on=["begin_conversation"])
+    )
 
     # --- the end ------------------------------------------------------------------------------------------
     transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
     conversation_ended = (
         TALKING.to(handover, cond="somebody_takes_over", on=["transfer"])
+        | DETECTING.to(clearing, on=["note_end", "hang_up"])
         | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
         | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_end", "record"])
         | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_end", "hang_up"])
@@ -294,7 +333,7 @@ class Call(Chart[CallContext]):
     transfer_failed = handover.to(clearing, on=["note_failed_to_transfer", "hang_up"])
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
-        | clearing.from_(placed, ringing, ANSWERED, on=["note_cancelled", "hang_up"])
+        | clearing.from_(placed, ringing, ANSWERED, DETECTING, on=["note_cancelled", "hang_up"])
         | TALKING.to(saying_goodbye, on=["end_conversation"])
     )
     carrier_ended = (
@@ -310,6 +349,7 @@ class Call(Chart[CallContext]):
         placing.to(revoking, on=["note_placing_late"])
         | clearing.from_(placed, ringing, on=["note_no_answer", "hang_up"])
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
+        | DETECTING.to(TALKING, on=["begin_conversation"])
         | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_completed", "record"])
         | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_completed", "hang_up"])
         | handover.to(clearing, on=["note_transfer_late", "hang_up"])
@@ -318,31 +358,40 @@ class Call(Chart[CallContext]):
 
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored(
-            "call_placed placing_failed call_ringing call_answered machine_answered stream_opened"
-            " conversation_ended transfer_wanted call_transferred transfer_failed hang_up_wanted"
-            " carrier_ended call_abandoned call_deadline_passed",
+            "call_placed placing_failed call_ringing call_answered machine_answered human_answered"
+            " stream_opened conversation_ended transfer_wanted call_transferred transfer_failed"
+            " hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
             (idle,),
             because="there is no call yet",
         ),
         *ignored(
             "dial_wanted call_offered",
-            (*dialling, ANSWERED, TALKING, *ending, ENDED),
+            (*before_conversation, TALKING, *ending, ENDED),
             because="there is a call already",
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, TALKING, saying_goodbye, handover, clearing),
+            (placed, ringing, ANSWERED, DETECTING, TALKING, saying_goodbye, handover, clearing),
             because="the carrier has accepted the order already",
         ),
         *ignored(
-            "call_ringing", (ringing, ANSWERED, TALKING, *ending), because="the call is further than that"
+            "call_ringing",
+            (ringing, ANSWERED, DETECTING, TALKING, *ending),
+            because="the call is further than that",
         ),
-        *ignored("call_answered", (ANSWERED, TALKING, *ending), because="the call is further than that"),
-        *ignored("machine_answered stream_opened hang_up_wanted", ending, because="the call is being ended"),
-        *ignored("stream_opened", (TALKING,), because="the call has its stream already"),
+        *ignored(
+            "call_answered", (ANSWERED, DETECTING, TALKING, *ending), because="the call is further than that"
+        ),
+        *ignored(
+            "machine_answered human_answered stream_opened hang_up_wanted",
+            ending,
+            because="the call is being ended",
+        ),
+        *ignored("human_answered", (TALKING,), because="whoever answered is talked to already"),
+        *ignored("stream_opened", (DETECTING, TALKING), because="the call has its stream already"),
         *ignored(
             "conversation_ended",
-            (*before_conversation, handover, revoking, clearing),
+            (*before_stream, handover, revoking, clearing),
             because="no conversation is under way",
         ),
         *ignored("transfer_wanted", (*before_conversation, *ending), because="no conversation is under way"),
@@ -353,9 +402,9 @@ class Call(Chart[CallContext]):
         ),
         *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
         *ignored(
-            "call_placed placing_failed call_ringing call_answered machine_answered stream_opened"
-            " conversation_ended transfer_wanted call_transferred transfer_failed hang_up_wanted"
-            " carrier_ended call_abandoned call_deadline_passed",
+            "call_placed placing_failed call_ringing call_answered machine_answered human_answered"
+            " stream_opened conversation_ended transfer_wanted call_transferred transfer_failed"
+            " hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
             (ENDED,),
             because="the call is over, and its outcome is recorded",
         ),
@@ -371,6 +420,18 @@ class Call(Chart[CallContext]):
         """The conversation ended as handed over, and there is a number to transfer the caller to."""
         return fact.handed_over and bool(self.context.transfer_to)
 
+    def leaves_message(self, fact: MachineAnswered) -> bool:
+        """The answering machine records now, and there is a text for it."""
+        return fact.records and bool(self.context.voicemail_text)
+
+    def message_due(self) -> bool:
+        """An answering machine waits for its text."""
+        return isinstance(self.context.answered_by, MachineAnswered)
+
+    def verdict_open(self) -> bool:
+        """There is a text for answering machines, and the carrier has not told who answered."""
+        return bool(self.context.voicemail_text) and self.context.answered_by is None
+
     # --- actions ------------------------------------------------------------------------------------------
 
     @causes(PlaceCall)
@@ -380,6 +441,10 @@ class Call(Chart[CallContext]):
     @causes(BeginConversation)
     def begin_conversation(self) -> None:
         self.context.effects.append(BeginConversation())
+
+    @causes(LeaveMessage)
+    def leave_message(self) -> None:
+        self.context.effects.append(LeaveMessage(self.context.voicemail_text))
 
     @causes(EndConversation)
     def end_conversation(self) -> None:
@@ -421,6 +486,10 @@ class Call(Chart[CallContext]):
     @causes()
     def note_machine(self) -> None:
         self._note(CallOutcome.MACHINE_ANSWERED)
+
+    @causes()
+    def note_who(self, fact: Fact) -> None:
+        self.context.answered_by = fact
 
     @causes()
     def note_cancelled(self) -> None:
@@ -489,6 +558,7 @@ class Call(Chart[CallContext]):
             "placed": policy.ringing_timeout_ms,
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
+            "DETECTING": policy.verdict_timeout_ms,
             "saying_goodbye": policy.goodbye_timeout_ms,
             "handover": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,

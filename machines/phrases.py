@@ -1,25 +1,30 @@
-"""What English words sound like: unfinished, a backchannel, or an echo of the answer."""
+"""What words sound like: as if more were to come, like a mere "go on", or like our own echo.
+
+The words of each language are in `language/packs.py`. In scripts without blanks a cluster (a Chinese
+character, a letter of Thai with its marks) counts as a word.
+"""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
-_GOING_ON = """
-a an the and or but so because since if when while that which who whose than then as at by for from
-in into of on to with without about my your his her its our their i you he she we they is are was
-were am be been do does did have has had can could will would shall should may might must um uh er
-hmm like also very i'm i'd i'll i've it's there's let's
-"""
-GOING_ON = frozenset(_GOING_ON.split())
-"""Words that a sentence seldom ends with."""
-
-BACKCHANNELS = (
-    *("uh-huh", "uh huh", "mm-hmm", "mm hmm", "mhm", "mm", "hm", "hmm", "uh", "um", "ah", "oh"),
-    *("yeah", "yep", "yes", "ok", "okay", "right", "all right", "alright", "sure", "of course", "exactly"),
-    *("i see", "got it", "i understand", "go on"),
+from machines.language.packs import ENGLISH, pack_for
+from machines.language.scripts import (
+    CLAUSES,
+    CLOSERS,
+    ENDS,
+    GREEK,
+    GREEK_QUESTION,
+    SPACED_CLAUSES,
+    SPACED_ENDS,
+    WORD,
+    is_unspaced,
+    main_script,
+    pieces_of,
 )
-"""What listeners say to show that they listen."""
+
+BACKCHANNELS = ENGLISH.backchannels
+"""What listeners say to show that they listen. As a setting, this stands for those of the call's language."""
 
 ECHOED_WORDS = 30
 """How many of the words heard last may come back as an echo."""
@@ -30,20 +35,41 @@ SHORTEST_ECHO = 3
 ECHO_SHARE = 2 / 3
 """If more than this share of the words is echo, the rest counts as misheard echo."""
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_ELLIPSES = ("...", "…", "。。。", "‥")
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, without punctuation and capitals. "uh-huh" is two words."""
-    return tuple(_WORD.findall(text.casefold().replace("’", "'")))
+    return tuple(WORD.findall(text.casefold().replace("’", "'")))
 
 
-def sounds_unfinished(text: str) -> bool:
+def first_words(text: str, most: int) -> str:
+    """The beginning of a text, with so many words; two clusters count as one."""
+    pieces, left = pieces_of(text), float(most)
+    for place, piece in enumerate(pieces):
+        if left <= 0:
+            return "".join(pieces[:place])
+        left -= 0.5 if is_unspaced(piece.strip()[0]) else 1
+    return text
+
+
+def sounds_unfinished(text: str, language: str = "") -> bool:
     """Whether a caller who paused after `text` will probably go on."""
-    stripped = text.rstrip()
-    if not stripped or stripped[-1] in ".!?…":
-        return stripped.endswith(("...", "…"))
-    return stripped[-1] in ",;:-–—" or stripped.split()[-1].lower() in GOING_ON
+    stripped = text.rstrip().rstrip("".join(CLOSERS))
+    if not stripped or stripped[-1] in SPACED_ENDS or stripped[-1] in ENDS:
+        return stripped.endswith(_ELLIPSES)
+    if stripped[-1] == GREEK_QUESTION and main_script(stripped) is GREEK:
+        return False
+    if stripped[-1] in SPACED_CLAUSES or stripped[-1] in CLAUSES or stripped[-1] == "-":
+        return True
+    last = stripped.split()[-1].casefold()
+    pack = pack_for(last, language)
+    return last in pack.going_on or (bool(pack.going_on_suffixes) and last.endswith(pack.going_on_suffixes))
+
+
+def backchannels_for(text: str, wanted: tuple[str, ...], language: str = "") -> tuple[str, ...]:
+    """The backchannels that count for a text: those `wanted`, or those of its language if none were named."""
+    return wanted if wanted != BACKCHANNELS else pack_for(text, language).backchannels or wanted
 
 
 def without_echo(text: str, heard: str) -> tuple[str, ...]:

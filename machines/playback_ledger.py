@@ -1,22 +1,33 @@
 """The playback ledger: how much of an answer was heard, in time and in words.
 
-It is filled by facts only: segments when they are handed to text to speech, their durations when they are
-synthesized, and playback positions from the best source that the transport has. Between two positions it
-extrapolates, since audio plays in real time.
+It is fed by facts only: segments as they are handed to the voice, their durations as they are synthesized,
+and playback positions from the best source the transport has. Between two positions it extrapolates, since
+audio plays in real time. What was heard of a segment is always a beginning of the segment's own text: words
+that a voice reports only move a mark in it.
 """
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+
 from attrs import Factory, define, field
 
 from machines.facts import PlaybackAt, SegmentVoiced, Word
+from machines.language.scripts import OPENERS, joined, pieces_of, weight
 
 SPEAKING_RATE = 15 / 1000
-"""Characters per millisecond at which a segment is assumed to be spoken until its duration is known.
-Typical English speech is 150 words a minute of about 6 characters; synthesized voices are a little faster."""
+"""Weight per millisecond: how fast a segment is assumed to be spoken until its duration is known. Typical
+English speech is 150 words a minute of about 6 characters; synthesized voices are a little faster. Characters
+of other scripts weigh what they take longer (`machines/language/scripts.py`)."""
 
 CAUTION = 0.8
 """The share of a broken segment's audio that is assumed to hold words at that rate."""
+_AHEAD = 40
+"""Letters within which a reported word is looked for, if it has more than"""
+_SHORT = 2
 
 
 @define
@@ -26,22 +37,84 @@ class SpokenSegment:
     text: str
     duration_ms: float | None = None
     words: tuple[Word, ...] = ()
+    unsayable: bool = False
+    """The voice cannot say it: there is no audio, and that is nobody's fault."""
 
     def expected_ms(self) -> float:
         """The duration, or an estimate if it is not known yet."""
-        return len(self.text) / SPEAKING_RATE if self.duration_ms is None else self.duration_ms
+        return weight(self.text) / SPEAKING_RATE if self.duration_ms is None else self.duration_ms
 
-    def word_ends(self) -> list[tuple[str, float]]:
-        """Each word with the time at which its sound ends: the voice's own times, or by number of letters."""
+    def marks(self) -> list[tuple[int, float]]:
+        """Places in the text with the time at which the sound before them ends, the text's end at last.
+
+        By the voice's own words, else each word in proportion to what it weighs.
+        """
         if self.words:
-            return [(word.text, word.end_ms) for word in self.words]
-        words = self.text.split()
-        letters = sum(len(word) + 1 for word in words)
-        ends, so_far = [], 0
-        for word in words:
-            so_far += len(word) + 1
-            ends.append((word, self.expected_ms() * so_far / letters))
-        return ends
+            *marks, (place, ends_ms) = _marks_of(self.text, self.words, self.expected_ms())
+            if place < len(self.text):
+                marks.append((place, ends_ms))
+                ends_ms = max(ends_ms, self.expected_ms())
+            return [*marks, (len(self.text), ends_ms)]
+        pieces = pieces_of(self.text)
+        # Each word takes a blank with it, the last one too.
+        weights = [weight(each.strip()) + (each[-1] == " " or each is pieces[-1]) for each in pieces]
+        whole, place, so_far, marks = sum(weights), 0, 0.0, []
+        for piece, each in zip(pieces, weights, strict=True):
+            place += len(piece)
+            so_far += each
+            marks.append((place, self.expected_ms() * so_far / whole))
+        return marks
+
+    def place_at(self, ms: float) -> int:
+        """How much of the text was said by `ms`, in characters."""
+        place = 0
+        for end, ends_ms in self.marks():
+            # Word times of a voice need not go upwards: words after an unheard one are unheard.
+            if ends_ms > ms:
+                break
+            place = end
+        return place
+
+
+def _marks_of(text: str, words: tuple[Word, ...], length_ms: float) -> Iterator[tuple[int, float]]:
+    """Where each reported word ends in the text.
+
+    A voice may report pieces of words, words with other spaces, or what it made of "$5". What is not found
+    moves the mark by its share of time.
+    """
+    letters, places = _letters(text)
+    ends = [0, *itertools.accumulate(len(piece) for piece in pieces_of(text))]
+    at = place = 0
+    for word in words:
+        looked_for, _ = _letters(word.text)
+        # A short word is easily found within another.
+        ahead = _AHEAD if len(looked_for) > _SHORT else 0
+        found = letters.find(looked_for, at, at + len(looked_for) + ahead) if looked_for else -1
+        if found >= 0:
+            at = found + len(looked_for)
+            place = max(place, _after(text, places[at - 1] + 1))
+        elif looked_for and length_ms > 0:
+            share = min(1.0, max(0.0, word.end_ms / length_ms))
+            place = max(place, ends[bisect_right(ends, len(text) * share) - 1])
+        yield place, word.end_ms
+
+
+def _letters(text: str) -> tuple[str, list[int]]:
+    """The letters and digits of a text as they are compared, and the place of each."""
+    letters, places = [], []
+    for place, character in enumerate(text):
+        for each in unicodedata.normalize("NFKC", character).casefold():
+            if each.isalnum() or unicodedata.category(each)[0] == "M":
+                letters.append(each)
+                places.append(place)
+    return "".join(letters), places
+
+
+def _after(text: str, place: int) -> int:
+    """The place behind the punctuation and blanks that follow a word."""
+    while place < len(text) and not (text[place].isalnum() or text[place] in OPENERS):
+        place += 1
+    return place
 
 
 @define
@@ -66,22 +139,23 @@ class PlaybackLedger:
         segment = self.segments[fact.segment]
         segment.duration_ms = fact.duration_ms
         segment.words = fact.words
+        segment.unsayable = fact.unsayable
 
     def cut(self, voiced_ms: float) -> tuple[tuple[int, str], ...]:
         """Cut the answer where the voice broke off. Returns what must be said again, as numbered segments.
 
-        All complete segments are still played, and `voiced_ms` of the first incomplete one. That one is cut
-        there, at the assumed rate. It is better to say a word twice than to leave it out.
+        All complete segments are still heard, and `voiced_ms` of the first that is not. It is cut there, by
+        the pace that is assumed for it; a word too many is better said twice than left out.
         """
         first = next((n for n, each in enumerate(self.segments) if each.duration_ms is None), None)
         if first is None:
             return ()
         broken, later = self.segments[first], self.segments[first + 1 :]
-        said = [word for word, end in broken.word_ends() if end <= voiced_ms * CAUTION]
-        rest = " ".join(broken.text.split()[len(said) :])
+        place = broken.place_at(voiced_ms * CAUTION)
+        said, rest = broken.text[:place].rstrip(), broken.text[place:].lstrip()
         del self.segments[first:]
         if voiced_ms > 0:
-            self.segments.append(SpokenSegment(" ".join(said), voiced_ms))
+            self.segments.append(SpokenSegment(said, voiced_ms))
         if rest:
             self.segments.append(SpokenSegment(rest))
         self.segments.extend(later)
@@ -116,24 +190,36 @@ class PlaybackLedger:
 
     def text(self) -> str:
         """The text of all segments."""
-        return " ".join(segment.text for segment in self.segments if segment.text)
+        return joined(*(segment.text for segment in self.segments))
+
+    def unsayable(self) -> bool:
+        """The voice can say nothing of it."""
+        return bool(self.segments) and all(segment.unsayable for segment in self.segments)
 
     def split(self, at_ms: float) -> tuple[str, str]:
-        """The words that were heard to their end by `at_ms`, and the words that were not."""
-        if self.all_heard:
+        """The beginning that was heard by `at_ms`, up to the end of a word, and the rest."""
+        if self.all_heard and not self.unsayable():
             return self.text(), ""
-        position = self.heard_ms(at_ms)
-        heard: list[str] = []
-        unheard: list[str] = []
-        soundless: list[str] = []
-        start = 0.0
-        for segment in self.segments:
-            for word, end in segment.word_ends():
-                soundless.append(word)
-                if segment.expected_ms() > 0:
-                    # After an unheard word all words are unheard: the word times of a voice may go backwards.
-                    # Words without sound count like the next word that has one.
-                    (heard if not unheard and start + end <= position else unheard).extend(soundless)
-                    soundless = []
-            start += segment.expected_ms()
-        return " ".join(heard), " ".join([*unheard, *soundless])
+        number, place = self._heard_up_to(self.heard_ms(at_ms))
+        texts = [segment.text for segment in self.segments]
+        if number == len(texts):
+            return self.text(), ""
+        cut = texts[number]
+        heard = joined(*texts[:number], cut[:place].rstrip())
+        return heard, joined(cut[place:].lstrip(), *texts[number + 1 :])
+
+    def _heard_up_to(self, position_ms: float) -> tuple[int, int]:
+        """The segment that was heard in part, and up to where in its text.
+
+        Text without any sound goes with the next that has one.
+        """
+        start, heard = 0.0, 0
+        for number, segment in enumerate(self.segments):
+            length_ms = segment.expected_ms()
+            if length_ms <= 0:
+                continue
+            place = segment.place_at(position_ms - start)
+            if place < len(segment.text):
+                return (number, place) if place else (heard, 0)
+            start, heard = start + length_ms, number + 1
+        return heard, 0

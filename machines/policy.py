@@ -5,8 +5,9 @@ All times are milliseconds.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
+from machines.checked_fields import check_fields
 from machines.phrases import BACKCHANNELS
 from machines.tools import ToolPolicy
 
@@ -19,8 +20,15 @@ class FallbackTexts:
     second: str = "I'm having some technical trouble. Please try that once more."
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
     """Also said when a provider that the call cannot do without is lost for good."""
+    unsayable: str = "I'm sorry, I cannot say that with this voice."
+    """Said instead of an answer in a language that the voice does not speak."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text did not give the words of a turn."""
+    refused: str = "I'm sorry, I can't talk about that. Is there anything else I can help you with?"
+    """Said when a content filter refused what the caller said."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 @frozen
@@ -46,12 +54,21 @@ class LinkPolicy:
     """A link that was up for this long starts the retry schedule anew when it is lost. One that was lost
     sooner counts as not recovered."""
 
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
 
 @frozen
 class ConversationPolicy:
-    """Deadlines of the states, and what is said."""
+    """Deadlines of the states, and what is said.
+
+    Raises `TypeError` or `ValueError`, as `LinkPolicy` and `FallbackTexts` do, for what a field cannot be.
+    """
 
     system_prompt: str = ""
+    language: str = ""
+    """Of the call, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel or an
+    unfinished phrase depends on it."""
     greeting: str = ""
     """Said first, as soon as all links are up; empty: the caller begins."""
     reprompt: str = ""
@@ -85,7 +102,7 @@ class ConversationPolicy:
     """The caller's voice voids an answer of which nothing was said yet."""
     barge_in_greeting: bool = True
     """The caller's voice interrupts the greeting."""
-    max_queue: int = 10
+    max_queue: int = field(default=10, metadata={"least": 1})
     """How many turns may wait to be answered. If there are more, the oldest two are joined."""
     max_host_utterances: int = 10
     """How many texts of the host may wait to be said. Further ones are not said."""
@@ -136,7 +153,7 @@ class ConversationPolicy:
     """Keys of the telephone are gathered to one string until no key was pressed for this long."""
     digits_terminator: str = "#"
     """This key ends the string of keys. It is not part of the string."""
-    most_digits: int = 32
+    most_digits: int = field(default=32, metadata={"least": 1})
     """The string of keys ends when it has this length."""
     digits_words: str = "I pressed {} on the keypad."
     """What the caller is taken to have said by pressing keys; {} stands for the keys, one by one."""
@@ -157,3 +174,20 @@ class ConversationPolicy:
     """After the third failed answer in a row the call is handed over to a person; if not, it just ends."""
     fallback: FallbackTexts = FallbackTexts()
     link: LinkPolicy = LinkPolicy()
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+        try:
+            with_keys = self.digits_words.format("4 2")
+        except (LookupError, ValueError):
+            with_keys = ""
+        if "4 2" not in with_keys:
+            raise ValueError(
+                f"digits_words of ConversationPolicy is {self.digits_words!r}, but must be a text with {{}} "
+                "where the keys go, and no other braces"
+            )
+        if len(self.digits_terminator) > 1:
+            raise ValueError(
+                f"digits_terminator of ConversationPolicy is {self.digits_terminator!r}, "
+                "but must be one key or empty"
+            )

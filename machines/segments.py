@@ -1,133 +1,358 @@
 """Cuts a stream of generated text into segments that can be spoken, as early as they sound natural.
 
-A segment ends at the marker `||BREAK||` if the model sets one, otherwise at the end of a sentence. A period
-after an abbreviation or initial, or in a decimal, does not end one. The first segment may end at a clause, so
-that the caller hears something soon. No segment is longer than `MAX_SEGMENT`. Markup and markers are neither
-spoken nor remembered.
+A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence, an item
+of a list or a paragraph. What ends a sentence depends on the script (`language/scripts.py`), abbreviations on
+the language (`language/packs.py`). The first segment may end at a clause already, so that the caller hears
+something soon; no segment is longer than `MAX_SEGMENT`. What is markup is decided by `language/markup.py`.
+
+However the text is divided, the segments are the same; every token of it is looked at a few times at most.
 """
 
 from __future__ import annotations
 
-import re
+from attrs import define, frozen
 
-from attrs import frozen
+from machines.language import markup
+from machines.language.markup import Kind, Reader, Token
+from machines.language.packs import UNKNOWN, Pack, pack_for
+from machines.language.scripts import (
+    CLAUSES,
+    CLOSERS,
+    DIGIT_MARKS,
+    ENDS,
+    GREEK_QUESTION,
+    OPENERS,
+    SPACED_CLAUSES,
+    SPACED_ENDS,
+    has_sound,
+    script_of,
+    weight,
+)
 
 BREAK = "||BREAK||"
 FIRST_CLAUSE = 25
-"""Characters that the first segment must have to end at a comma. Measured: shorter ones sound chopped."""
+"""Weight that the first segment must have to end at a comma (measured: shorter ones sound chopped)."""
 MAX_SEGMENT = 300
-"""The most characters of a segment, as in the reference server. A longer run is cut at the last clause or
-blank before this."""
-
-_MARKUP = re.compile(r"<[^<>]{0,80}>|[*_`#]+")
-_HALF_MARKER = re.compile(r"\|\|?(?:B(?:R(?:E(?:A(?:K\|?)?)?)?)?)?\s*$")
-"""The beginning of a marker, where the text ends within it."""
-_BLANKS = re.compile(r"\s+")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"”’')\]]*(?=\s)|\n")
-_CLAUSE_END = re.compile(r"[,;:–—](?=\s)")
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"“])(?:(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|inc|ltd|co|dept|approx|fig|vol|gen|col|sgt|capt|rev"
-    r"|hon|mt|ave|blvd|rd|etc|e\.g|i\.e|a\.m|p\.m|u\.s|u\.k)|[A-HJ-Z])\.$",
-    re.IGNORECASE,
-)
-_ENDS_ALTHOUGH_ABBREVIATED = re.compile(r"(?:etc|a\.m|p\.m|u\.s|u\.k)\.$", re.IGNORECASE)
-_LIST_NUMBER = re.compile(r"(?:^|\s)\d{1,2}\.$")
-
-
-_SPEECH_TAG = re.compile(r"(</?(?:emotion|speed|volume|break|spell)\b[^<>]{0,80}>)", re.IGNORECASE)
-"""Markup that some voices understand. For others it is left out."""
+"""Weight, which is characters in Latin script; the reference server's bound."""
+_LONG_CLAUSE = 50
+"""Weight from which a blank ends a segment in scripts that divide clauses by blanks."""
+_MOST_TOKENS = 1000
+"""Of a segment, silent ones included."""
+_LONGEST_INITIALS = 8
+"""Tokens of an abbreviation such as "c.-à-d."."""
 
 
 @frozen
 class Segment:
-    """A piece of an answer. `text` is what is spoken and remembered."""
+    """A piece of an answer. `text` is what is shown, spoken and remembered."""
 
     text: str
     markup: str = ""
     """The text with its speech markup; empty if it has none."""
 
 
-def clean(text: str) -> str:
-    """`text` without markup and markers, with single blanks."""
-    return _BLANKS.sub(" ", _MARKUP.sub("", text.replace(BREAK, " "))).strip()
+@define
+class _End:
+    """A mark that seems to end a sentence, and what has followed it so far."""
 
-
-def marked(text: str) -> str:
-    """`text` with its speech markup and without any other; empty if it has no speech markup."""
-    parts = _SPEECH_TAG.split(text)
-    if len(parts) == 1:
-        return ""
-    kept = [part if number % 2 else clean(part) for number, part in enumerate(parts)]
-    return " ".join(part for part in kept if part)
+    mark: str
+    index: int
+    """Where the segment would be cut: behind the mark and what closes with it."""
+    mark_index: int
+    blank: bool = False
+    """A blank has followed, and the next word decides."""
 
 
 class Segmenter:
-    """Takes text in pieces of any size, and gives segments in order. Use one for each answer."""
+    """Takes text in pieces of any size; gives segments in order. One per answer.
 
-    def __init__(self) -> None:
-        self._text = ""
+    `language` is that of the call, a tag like "de-DE"; empty if it is not known.
+    """
+
+    def __init__(self, language: str = "") -> None:
+        self._language = language
+        self._reader = Reader()
+        self._segments: list[Segment] = []
         self._given = 0
+        self._silent = ""
+        """What can only be shown, as long as nothing else has come."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the segment that was cut off."""
+        self._tokens: list[Token] = []
+        self._weight = 0.0
+        self._end: _End | None = None
+        self._quotes = 0
+        """French quotes that are open."""
+        self._spelling = ""
+        """The tag within which nothing is cut."""
+        self._cuts: dict[int, int] = {}
+        """Where a segment that is too long can be cut, the better places under lower numbers."""
 
     def push(self, piece: str) -> list[Segment]:
-        """Add a piece. Returns the segments that it completes: cleaned, and never empty."""
-        self._text += piece
-        segments: list[Segment] = []
-        while (end := self._next_end()) is not None:
-            self._cut(end, segments)
-        return segments
+        """Add a piece; gives the segments it completes, never empty."""
+        return self._take(self._reader.push(piece))
 
     def finish(self) -> list[Segment]:
-        """End the text. Returns what is left as the last segment, if it has any sound."""
-        self._text = _HALF_MARKER.sub("", self._text)
-        segments: list[Segment] = []
-        self._cut(len(self._text), segments)
+        """No more pieces: what is left is the last segment.
+
+        An answer in which there is nothing to say (an emoji) is one segment without sound.
+        """
+        segments = self._take(self._reader.finish())
+        self._cut(len(self._tokens))
+        segments += self._segments
+        self._segments = []
+        if self._given == 0 and self._silent:
+            segments.append(Segment(self._silent))
         return segments
 
-    def _cut(self, end: int, segments: list[Segment]) -> None:
-        raw, self._text = self._text[:end], self._text[end:]
-        text = clean(raw)
-        # Text without letters and digits has no sound.
-        if any(character.isalnum() for character in text):
-            segments.append(Segment(text, marked(raw)))
-            self._given += 1
+    def _take(self, tokens: list[Token]) -> list[Segment]:
+        for token in tokens:
+            self._feed(token)
+        segments, self._segments = self._segments, []
+        return segments
 
-    def _next_end(self) -> int | None:
-        """Where the text can be cut now; None if more text is needed to know."""
-        marker = self._text.find(BREAK)
-        text = self._text if marker < 0 else self._text[:marker]
-        end = self._sentence_end(text)
-        if end is None and self._given == 0:
-            end = self._first_clause_end(text)
-        if end is None and marker >= 0:
-            end = marker + len(BREAK)
-        if end is None and len(text) > MAX_SEGMENT:
-            end = self._forced_end(text)
-        return end
+    def _feed(self, token: Token) -> None:
+        if self._end is not None and not self._follow(self._end, token):
+            return
+        if self._ends_before(token):
+            self._cut(len(self._tokens))
+            if token.kind is Kind.BREAK:
+                return
+        elif self._is_clause_end(token):
+            self._note_cut(0)
+            if self._given == 0 and self._weight >= FIRST_CLAUSE and self._long_enough():
+                self._cut(len(self._tokens))
+        self._note_places(token)
+        self._add(token)
+        if self._weight > MAX_SEGMENT or len(self._tokens) > _MOST_TOKENS:
+            self._cut_somewhere()
 
-    def _sentence_end(self, text: str) -> int | None:
-        for match in _SENTENCE_END.finditer(text[: MAX_SEGMENT + 1]):
-            if self._ends_sentence(text, match):
-                return match.end()
-        return None
+    def _add(self, token: Token) -> None:
+        """The token belongs to the segment."""
+        last = self._tokens[-1] if self._tokens else None
+        if token is last and token.kind is not Kind.LINE:
+            return  # one blank is as good as many
+        if token.kind is Kind.LINE and last is not None and last.kind is Kind.BLANK:
+            self._tokens[-1] = token
+        else:
+            self._tokens.append(token)
+            self._weight += 1 if token.kind in _SPACES else weight(token.shown)
+        if token.kind is Kind.TAG and "spell" in token.markup.lower():
+            self._spelling = "" if token.markup.startswith("</") else token.markup
+        elif token.kind is Kind.MARK:
+            self._quotes += (token.shown == "«") - (token.shown == "»")
+            if self._is_end_mark(token.shown) and not self._spelling:
+                place = len(self._tokens)
+                self._end = _End(token.shown, place, place - 1)
 
-    def _ends_sentence(self, text: str, match: re.Match[str]) -> bool:
-        before, after = text[: match.end()].rstrip("\"”’')]"), text[match.end() :].lstrip()
-        if match.group() == "\n" or not before.endswith(".") or before.endswith(".."):
-            return True
-        if _LIST_NUMBER.search(before):
+    def _is_end_mark(self, mark: str) -> bool:
+        return mark in SPACED_ENDS or mark in ENDS or (mark == GREEK_QUESTION and self._script() == "Greek")
+
+    def _script(self) -> str:
+        """The script of the last word."""
+        word = next((each for each in reversed(self._tokens[-4:]) if each.kind is Kind.WORD), None)
+        script = script_of(word.shown[0]) if word is not None else None
+        return "" if script is None else script.name
+
+    # --- the end of a sentence ----------------------------------------------------------------------------
+
+    def _follow(self, end: _End, token: Token) -> bool:
+        """What follows a mark that seems to end a sentence; whether the token is still to be taken in."""
+        if token.kind in _SPACES and not end.blank:
+            if self._waits_for_word(end):
+                end.blank = True
+                self._add(token)
+                return False
+            return self._end_sentence(end)
+        if token.kind in _SPACES:
+            if token.kind is Kind.BLANK or self._tokens[-1].kind is not Kind.LINE:
+                self._add(token)
+                return False
+            return self._end_sentence(end)
+        room = self._weight < MAX_SEGMENT and len(self._tokens) < _MOST_TOKENS
+        if not end.blank and room and self._closes(end, token):
+            self._tokens.append(token)
+            self._weight += weight(token.shown)
+            self._quotes -= token.shown == "»"
+            end.index = len(self._tokens)
+            if token.kind is Kind.MARK and self._is_end_mark(token.shown):
+                end.mark += token.shown
             return False
-        if not _ABBREVIATION.search(before):
+        if end.blank and token.kind is Kind.SILENT and not token.shown:
+            self._add(token)
+            return False
+        if end.blank and token.shown == "»" and self._quotes > 0:
+            self._end = None
+            self._add(token)
+            self._cut(len(self._tokens))
+            return False
+        if self._ends_sentence(end, token):
+            return self._end_sentence(end)
+        self._end = None
+        return True
+
+    def _end_sentence(self, end: _End) -> bool:
+        self._end = None
+        self._cut(end.index)
+        return True
+
+    def _closes(self, end: _End, token: Token) -> bool:
+        """The token stands between the mark and the blank behind it."""
+        if token.kind is Kind.SILENT or (token.kind is Kind.TAG and token.markup.startswith("</")):
             return True
-        # "at 5 p.m. We open" ends there; "at 5 p.m. on Friday" does not: the next letter must be seen.
-        return bool(_ENDS_ALTHOUGH_ABBREVIATED.search(before) and after[:1].isupper())
+        if token.kind is not Kind.MARK:
+            return False
+        opens = end.mark[-1] in ENDS and token.shown in OPENERS
+        return self._is_end_mark(token.shown) or (token.shown in CLOSERS and not opens)
 
-    def _first_clause_end(self, text: str) -> int | None:
-        for match in _CLAUSE_END.finditer(text):
-            if len(clean(text[: match.end()])) >= FIRST_CLAUSE:
-                return match.end()
-        return None
+    def _waits_for_word(self, end: _End) -> bool:
+        """A blank alone does not say whether this is the end: an abbreviation, or a French quote."""
+        if self._quotes > 0:
+            return True
+        if end.mark != ".":
+            return False
+        word = self._word_before(end)
+        pack = self._pack(word)
+        return _is_number(word) or _is_abbreviation(word, pack) or pack is UNKNOWN
 
-    def _forced_end(self, text: str) -> int:
-        clauses = [match.end() for match in _CLAUSE_END.finditer(text[:MAX_SEGMENT])]
-        blank = text.rfind(" ", 1, MAX_SEGMENT)
-        return clauses[-1] if clauses else blank if blank > 0 else MAX_SEGMENT
+    def _ends_sentence(self, end: _End, token: Token) -> bool:
+        """Whether the mark ends a sentence, as the next word shows."""
+        mark, before = end.mark, self._tokens[end.mark_index - 1] if end.mark_index else None
+        if not end.blank:
+            if mark in DIGIT_MARKS and before is not None and _digits_meet(before, token):
+                return False
+            if mark[-1] in ENDS:
+                return True
+            if mark[-1] == "…":
+                return self._script() in ("Han", "Kana")
+            # Two sentences without a blank between them: "It is noon.Then"
+            whole = before is not None and before.kind is Kind.WORD and before.shown[-2:].islower()
+            capital = token.kind is Kind.WORD and token.shown[:1].isupper() and token.shown[1:2].islower()
+            return whole and capital and before is not None and len(before.shown) > 1
+        if end.mark != ".":
+            return True
+        word = self._word_before(end)
+        pack, following = self._pack(word), token.shown
+        if _is_number(word):
+            first = all(each.kind in _SPACES or not each.shown for each in self._tokens[: end.mark_index - 1])
+            return (
+                not first and not following[:1].islower() and following.casefold() not in pack.after_ordinals
+            )
+        if _is_abbreviation(word, pack):
+            return word.casefold() in pack.ending_abbreviations and following[:1].isupper()
+        return not following[:1].islower() or self._all_small()
+
+    def _all_small(self) -> bool:
+        """Whoever wrote this begins sentences with small letters."""
+        first = next((each.shown for each in self._tokens if each.kind is Kind.WORD), "")
+        return first[:1].islower()
+
+    def _word_before(self, end: _End) -> str:
+        """The word that the mark stands behind, with stops and hyphens that it has within."""
+        parts: list[str] = []
+        for token in reversed(self._tokens[max(0, end.mark_index - _LONGEST_INITIALS) : end.mark_index]):
+            if token.kind is not Kind.WORD and token.shown not in (".", "-", "°"):
+                break
+            parts.append(token.shown)
+        return "".join(reversed(parts)).lstrip(".-")
+
+    def _pack(self, word: str) -> Pack:
+        return pack_for(word, self._language)
+
+    # --- other places -------------------------------------------------------------------------------------
+
+    def _ends_before(self, token: Token) -> bool:
+        """Whether something ends here that is not a sentence: a paragraph, an item, a break."""
+        if not self._tokens or self._spelling:
+            return token.kind is Kind.BREAK
+        last = self._tokens[-1]
+        if token.kind is Kind.BLANK:
+            return self._ends_long_clause(last)
+        blank_line = token.kind is Kind.LINE and last.kind is Kind.LINE
+        return blank_line or token.kind in (Kind.BREAK, Kind.ITEM, Kind.LINE_END)
+
+    def _ends_long_clause(self, last: Token) -> bool:
+        """A blank is as good as a stop in Thai and its like, where none is written."""
+        if last.kind is not Kind.WORD or not _divides_clauses(last):
+            return False
+        end = "".join(each.shown for each in self._tokens[-6:] if each.kind is Kind.WORD)
+        return self._weight >= _LONG_CLAUSE or end.endswith(self._pack(end).finals or ("\0",))
+
+    def _is_clause_end(self, token: Token) -> bool:
+        last = self._tokens[-1] if self._tokens else None
+        if last is None or self._spelling:
+            return False
+        if last.kind is Kind.MARK:
+            if last.shown in SPACED_CLAUSES:
+                return token.kind in _SPACES
+            numbers = len(self._tokens) > 1 and _digits_meet(self._tokens[-2], token)
+            return last.shown in CLAUSES and token.shown not in CLOSERS and not numbers
+        return token.kind is Kind.BLANK and last.kind is Kind.WORD and _divides_clauses(last)
+
+    def _long_enough(self) -> bool:
+        return weight(markup.shown(self._tokens)) >= FIRST_CLAUSE
+
+    def _note_places(self, token: Token) -> None:
+        """Where a segment that is too long could be cut: before this token."""
+        if not self._tokens or self._spelling:
+            return
+        last = self._tokens[-1]
+        if token.kind in _SPACES:
+            dash = last.shown == "-" and len(self._tokens) > 1 and self._tokens[-2].kind in _SPACES
+            self._note_cut(1 if dash or last.shown in (")", "]") else 3)
+        elif token.kind is Kind.WORD and last.kind in _SPACES:
+            if token.shown.casefold() in self._pack(token.shown).conjunctions:
+                self._note_cut(2)
+        elif token.kind is not Kind.MARK and token.kind is not Kind.SILENT:
+            self._note_cut(4)
+
+    def _note_cut(self, tier: int) -> None:
+        if self._weight >= (FIRST_CLAUSE if tier == 0 else MAX_SEGMENT / 3):
+            self._cuts[tier] = len(self._tokens)
+
+    def _cut_somewhere(self) -> None:
+        tier = min(self._cuts, default=None)
+        self._cut(max(1, len(self._tokens) - 1) if tier is None else self._cuts[tier])
+
+    # --- cutting ------------------------------------------------------------------------------------------
+
+    def _cut(self, index: int) -> None:
+        """Give the tokens before `index` as a segment; the others begin the next one."""
+        tokens, rest, spelling = self._tokens[:index], self._tokens[index:], self._spelling
+        if spelling and rest:
+            tokens.append(Token(Kind.TAG, markup="</spell>"))
+            rest.insert(0, Token(Kind.TAG, markup=spelling))
+        self._begin()
+        text = markup.shown(tokens)
+        # Text without letters and digits has no sound.
+        if any(has_sound(token.said) for token in tokens):
+            self._segments.append(Segment(text, markup.marked(tokens)))
+            self._given += 1
+        elif self._given == 0 and len(self._silent) < MAX_SEGMENT:
+            self._silent = f"{self._silent} {text}".strip()
+        for token in rest:
+            self._feed(token)
+
+
+_SPACES = frozenset({Kind.BLANK, Kind.LINE, Kind.LINE_END})
+
+
+def _is_number(word: str) -> bool:
+    return word.isdigit() and len(word) <= 3
+
+
+def _is_abbreviation(word: str, pack: Pack) -> bool:
+    """Also a single letter; "I" is a word."""
+    initial = len(word) == 1 and word.isalpha() and word != "I" and word.isascii()
+    return initial or word.casefold() in pack.abbreviations
+
+
+def _digits_meet(before: Token, after: Token) -> bool:
+    return before.shown[-1:].isdigit() and after.shown[:1].isdigit()
+
+
+def _divides_clauses(word: Token) -> bool:
+    script = script_of(word.shown[0])
+    return script is not None and script.blank_is_clause

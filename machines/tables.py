@@ -255,7 +255,7 @@ def deadlines(machine: Machine) -> tuple[Deadline, ...]:
     for field in attrs.fields(type(machine.policy)):
         value = getattr(machine.policy, field.name)
         schedule = value if isinstance(value, tuple) else (value,)
-        if all(isinstance(each, float | int) for each in schedule):
+        if all(isinstance(each, float | int) and not isinstance(each, bool) for each in schedule):
             longer = tuple(each + 1 for each in schedule)
             other = longer if isinstance(value, tuple) else longer[0]
             policy = attrs.evolve(machine.policy, **{field.name: other})

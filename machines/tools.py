@@ -10,6 +10,8 @@ import enum
 
 from attrs import field, frozen
 
+from machines.checked_fields import check_fields
+
 
 class OnInterruption(enum.Enum):
     """What becomes of a running tool call when the caller goes on."""
@@ -35,6 +37,9 @@ class ToolPolicy:
     fails."""
     filler: str = ""
     """Said when a call takes long; empty: a filler of the policy for all tools."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 @frozen

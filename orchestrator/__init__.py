@@ -10,9 +10,13 @@ The tests run the examples in the docstrings with these names: all public ones, 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+# A library is silent unless its host configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Importing all of this takes a second, for which `vantum --help` and importers of one module need not wait:
 # a name is imported only when it is used.

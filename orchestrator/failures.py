@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import structlog
-
 from adapters.interfaces import ProviderError
 from adapters.tasks import first_error
 from machines.facts import ErrorClass, ProviderFailure
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 
 def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailure:

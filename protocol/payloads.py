@@ -94,8 +94,7 @@ class AudioInputStart(Payload):
 
 @frozen
 class AudioInputChunk(Payload):
-    """A block of the caller's audio, of any length. Muted audio is not transcribed, but counts as
-    activity."""
+    """A block of the caller's audio, of any length. Muted audio counts as activity only."""
 
     audio: bytes
     timestamp: float | None = None

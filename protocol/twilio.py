@@ -2,7 +2,7 @@
 
 Twilio sends `connected`, `start`, `media`, `dtmf`, `mark` and `stop`; we send `media`, `mark` and `clear`.
 Audio is µ-law at 8000 Hz, mono. This module reads and writes both directions, so that the simulated Twilio
-uses it, too. Fields that later versions of Twilio add are ignored.
+uses it, too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ PHONE_RATE = 8_000
 """Hz. The sampling rate of telephone audio."""
 ENCODING = "audio/x-mulaw"
 """Twilio's name for G.711 µ-law."""
+MULAW_NAMES = ("mulaw", "ulaw", "pcmu")
+"""What carriers call it, without `audio/` and `x-`."""
+INBOUND = "inbound"
+"""The track with the caller's audio."""
 MAX_STREAM_MESSAGE_BYTES = 64 * 1024
 """Twilio's messages are shorter than 1 KiB, those with custom parameters shorter than 32 KiB."""
 DIGITS = "0123456789*#ABCD"
@@ -55,9 +60,9 @@ class Media(StreamMessage):
     """A piece of µ-law audio. From Twilio: 20 ms of the caller's `inbound` track."""
 
     audio: bytes
-    track: str = "inbound"
-    timestamp_ms: int = 0
-    """The time since the beginning of the stream."""
+    track: str = INBOUND
+    timestamp_ms: int = field(default=0, eq=False)
+    """The time since the beginning of the stream. It is written and not read: order is that of arrival."""
 
 
 @frozen
@@ -87,6 +92,8 @@ class Stopped(StreamMessage):
 
 
 # --- reading ----------------------------------------------------------------------------------------------
+# Carriers that speak this protocol differ from Twilio in small ways. What is not used is not checked, a
+# number may be a text and a text a number, and names may be written with underscores.
 
 
 def read_stream_message(frame: str | bytes) -> StreamMessage:
@@ -95,7 +102,7 @@ def read_stream_message(frame: str | bytes) -> StreamMessage:
     Raises:
         MalformedMessage: if it is not a text with one JSON object.
         UnknownEvent: if its `event` is not one of this protocol.
-        InvalidPayload: if a field is missing or of the wrong type.
+        InvalidPayload: if a field that is needed is missing or cannot be used.
     """
     if isinstance(frame, bytes):
         raise MalformedMessage(f"Twilio sends text, got {describe(frame)}")
@@ -121,36 +128,53 @@ class _Fields:
     path: str
     content: Mapping[str, Any]
 
-    def inner(self, name: str) -> _Fields:
+    def value(self, name: str) -> Any:
+        """The value of a field, whose name may also be written with underscores; None if it is not there."""
         value = self.content.get(name)
+        return self.content.get(_CAPITAL.sub(_with_underscore, name)) if value is None else value
+
+    def inner(self, name: str) -> _Fields:
+        value = self.value(name)
         if not isinstance(value, dict):
             raise self.wrong(name, "an object", value)
         return _Fields(self.event, f"{self.path}{name}.", value)
 
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.content.get(name, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise self.wrong(name, "a text", value)
-        return value
+    def inner_if_any(self, name: str) -> _Fields:
+        """As `inner`; without fields if there is no such object."""
+        value = self.value(name)
+        return _Fields(self.event, f"{self.path}{name}.", value if isinstance(value, dict) else {})
 
-    def whole_number(self, name: str, default: int) -> int:
-        """A number, which Twilio writes as text."""
-        value = self.content.get(name, default)
-        if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= 18:
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        raise self.wrong(name, "a whole number", value)
+    def text(self, name: str, default: str | None = None) -> str:
+        """A text, or a number as text. Without one, the default; None: there must be one."""
+        text = _as_text(self.value(name)) or default
+        if text is None:
+            raise self.wrong(name, "a text", self.value(name))
+        return text
 
     def texts(self, name: str) -> dict[str, str]:
-        value = self.content.get(name) or {}
-        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise self.wrong(name, "an object of texts", value)
-        return dict(value)
+        """All fields of an object that are texts or numbers, as texts."""
+        read = {key: _as_text(value) for key, value in self.inner_if_any(name).content.items()}
+        return {key: text for key, text in read.items() if text is not None}
 
     def wrong(self, name: str, wanted: str, value: object) -> InvalidPayload:
-        text = f"{self.path}{name} of {self.event} must be {wanted}, got {describe(value)}"
+        return self.refused(f"{self.path}{name} of {self.event} must be {wanted}, got {describe(value)}")
+
+    def refused(self, text: str) -> InvalidPayload:
         return InvalidPayload(text, wire_type=self.event)
+
+
+_CAPITAL = re.compile("[A-Z]")
+
+
+def _with_underscore(capital: re.Match[str]) -> str:
+    return f"_{capital[0].lower()}"
+
+
+def _as_text(value: object) -> str | None:
+    """A text, number or truth value as text; None for anything else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def _connected(fields: _Fields) -> Connected:
@@ -159,10 +183,9 @@ def _connected(fields: _Fields) -> Connected:
 
 def _started(fields: _Fields) -> Started:
     start = fields.inner("start")
-    if "mediaFormat" in start.content:
-        _check_format(start.inner("mediaFormat"))
+    _check_format(start.inner_if_any("mediaFormat"))
     return Started(
-        start.text("streamSid", fields.content.get("streamSid")),
+        start.text("streamSid", _as_text(fields.value("streamSid"))),
         start.text("callSid"),
         start.text("accountSid", ""),
         start.texts("customParameters"),
@@ -170,25 +193,45 @@ def _started(fields: _Fields) -> Started:
 
 
 def _check_format(format_: _Fields) -> None:
-    for name, wanted in (("encoding", ENCODING), ("sampleRate", PHONE_RATE), ("channels", 1)):
-        found = format_.content.get(name, wanted)
-        if found != wanted:
-            raise format_.wrong(name, str(wanted), found)
+    encoding = format_.text("encoding", ENCODING)
+    if encoding.strip().lower().removeprefix("audio/").removeprefix("x-") not in MULAW_NAMES:
+        raise format_.refused(
+            f"the stream's audio is {describe(encoding)}, and only {ENCODING} (PCMU) at {PHONE_RATE} Hz"
+            " can be taken: set the carrier's stream to it"
+        )
+    for name, unit, wanted in (("sampleRate", "Hz", PHONE_RATE), ("channels", "channels", 1)):
+        found = format_.text(name, str(wanted))
+        if not _is_number(found, wanted):
+            raise format_.refused(
+                f"the stream's audio has {found[:20]} {unit}, and only {wanted} can be taken"
+            )
+
+
+def _is_number(text: str, number: int) -> bool:
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
 
 
 def _media(fields: _Fields) -> Media:
     media = fields.inner("media")
     payload = media.text("payload")
+    plain = "".join(payload.split()).translate(_USUAL_BASE64).rstrip("=")
     try:
-        audio = base64.b64decode(payload, validate=True)
+        audio = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise media.wrong("payload", "base64", payload) from None
-    return Media(audio, media.text("track", "inbound"), media.whole_number("timestamp", 0))
+    track = media.text("track", INBOUND).lower()
+    return Media(audio, track if track.startswith("outbound") else INBOUND)
+
+
+_USUAL_BASE64 = str.maketrans("-_", "+/")
 
 
 def _digit(fields: _Fields) -> Digit:
-    dtmf = fields.inner("dtmf")
-    digit = dtmf.text("digit")
+    dtmf = fields.inner_if_any("dtmf")
+    digit = dtmf.text("digit", fields.text("digit", "")).strip().upper()
     if len(digit) != 1 or digit not in DIGITS:
         raise dtmf.wrong("digit", f"one of {DIGITS}", digit)
     return Digit(digit)
@@ -204,7 +247,7 @@ def _clear(fields: _Fields) -> Clear:
 
 
 def _stopped(fields: _Fields) -> Stopped:
-    return Stopped(fields.inner("stop").text("callSid", "") if "stop" in fields.content else "")
+    return Stopped(fields.inner_if_any("stop").text("callSid", ""))
 
 
 _READERS = {

@@ -24,6 +24,7 @@ from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
 from machines.facts import ErrorClass, Word
+from machines.language.packs import is_foreign
 
 CONTEXT_LIVES_SECONDS = 0.5
 """Cartesia drops a context one second after its last audio (docs.cartesia.ai, "Contexts"). A text that comes
@@ -34,6 +35,7 @@ AHEAD_SECONDS = 20.0
 _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """The tags that Sonic-3 knows (docs.cartesia.ai, "SSML tags")."""
+_CONTEXT_CLOSED = "context_closed"
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -55,6 +57,8 @@ class Connection(Protocol):
     settings: CartesiaSettings
     language: str
     key: str
+    has_spoken: bool
+    """Audio has come over it: the settings are ones that Cartesia takes."""
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Deliver messages of this context to this stream from now on."""
@@ -84,6 +88,8 @@ class _Segment:
     words: list[Word] = field(factory=list)
     """Times in ms, as Cartesia counts them."""
     complete: bool = False
+    unsayable: bool = False
+    """Cartesia cannot say this text."""
 
 
 @define
@@ -111,6 +117,8 @@ class CartesiaSpeechStream:
         """Contexts for which messages may still come, by id."""
         self._segments: deque[_Segment] = deque()
         """Segments that were not delivered completely yet, in order."""
+        self._again: deque[_Segment] = deque()
+        """To be asked for in another context, since theirs was ended because of another text."""
         self._ended = False
         self._failure: ProviderError | None = None
         self._changed = Signal()
@@ -220,6 +228,10 @@ class CartesiaSpeechStream:
         """The next piece. Raises `ProviderError` after all audio that came, also if the link is stalled."""
         await trio.lowlevel.checkpoint()
         while True:
+            while self._again:
+                await self._synthesize(self._again.popleft())
+                if self._ended and not self._again:
+                    await self.end()
             ready = self._next_ready()
             if ready is not None:
                 return ready
@@ -239,11 +251,10 @@ class CartesiaSpeechStream:
         if not segment.complete:
             return None
         self._segments.popleft()
-        return SegmentEnd(segment.number, tuple(segment.words))
+        return SegmentEnd(segment.number, tuple(segment.words), segment.unsayable)
 
     async def _wait(self) -> None:
-        """Wait until something changes, but not longer than Cartesia may be silent while a segment is
-        pending."""
+        """Wait until something changes, at most as long as Cartesia may be silent about a pending segment."""
         if not self._segments:
             await self._changed.wait()
             return
@@ -271,8 +282,7 @@ class CartesiaSpeechStream:
                 self._close(context)
                 taken = True
             case "error":
-                self.fail(reported(event, self._connection.key))
-                self._forget(context)
+                self._take_error(context, event)
                 taken = True
             case _:
                 taken = kind == "phoneme_timestamps"  # never asked for
@@ -297,6 +307,7 @@ class CartesiaSpeechStream:
         context.last_audio = trio.current_time()
         samples = np.frombuffer(audio[: len(audio) // 2 * 2], "<i2")
         if len(samples):
+            self._connection.has_spoken = True
             segment.pieces.append(samples)
             segment.samples += len(samples)
         return True
@@ -327,6 +338,27 @@ class CartesiaSpeechStream:
                 self._complete(context, segment)
         return True
 
+    def _take_error(self, context: _Context, event: object) -> None:
+        """The context is over. If it was for one text, the others of it are asked for again."""
+        refused = self._segment_of(context, event) if self._refuses_text(event) else None
+        pending = self._pending(context)
+        self._forget(context)
+        if refused is None:
+            self.fail(reported(event, self._connection.key))
+            return
+        refused.unsayable = not refused.samples
+        for segment in pending[: pending.index(refused) + 1]:
+            self._complete(context, segment)
+        self._again.extend(each for each in pending if not each.complete)
+
+    def _refuses_text(self, event: object) -> bool:
+        """Whether Cartesia does not take a text ("transcript empty or contains only punctuation").
+
+        That is a 400 for a context, as one for the settings is; where those have worked, it is the text.
+        """
+        status, code = getattr(event, "status_code", None), getattr(event, "error_code", None)
+        return status == 400 and code != _CONTEXT_CLOSED and self._connection.has_spoken
+
     def _pending(self, context: _Context) -> list[_Segment]:
         """The incomplete segments of a context, in order."""
         return [one for one in self._segments if one.context_id == context.id and not one.complete]
@@ -347,7 +379,8 @@ class CartesiaSpeechStream:
     def _close(self, context: _Context) -> None:
         """Process the end of a context: its segments are complete, or no audio will come for them."""
         for segment in self._pending(context):
-            if not segment.samples:
+            segment.unsayable = not segment.samples and is_foreign(segment.text, self._connection.language)
+            if not segment.samples and not segment.unsayable:
                 reason = f"{CARTESIA.vendor}: no audio came for a text"
                 self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
                 break
@@ -390,11 +423,17 @@ def _within_segment(words: list[Word], begins_ms: float, length_ms: float) -> li
     return [Word(word.text, within(word.start_ms), within(word.end_ms)) for word in words]
 
 
+def _reason(event: object) -> str:
+    # Older errors have `error` alone; the SDK's property of that name hides it.
+    older = (getattr(event, "model_extra", None) or {}).get("error")
+    said = [getattr(event, "title", None), getattr(event, "message", None), older]
+    return ": ".join(part for part in said if isinstance(part, str))
+
+
 def reported(event: object, key: str) -> ProviderError:
     """The error that a message of Cartesia's reports, without the key."""
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
-    said = [getattr(event, name, None) for name in ("title", "message")]
-    reason = ": ".join(part for part in said if isinstance(part, str))
+    reason = _reason(event)
     return vendor_errors.reported(
         CARTESIA,
         code if isinstance(code, str) else None,

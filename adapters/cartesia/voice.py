@@ -18,6 +18,7 @@ from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, reported
 from adapters.interfaces import ProviderError, SpeechStream, Voice
+from adapters.languages import primary_language
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
 
@@ -83,8 +84,10 @@ class CartesiaVoice:
         self.ignored_messages = 0
         """Counts messages that are not as the SDK documents."""
         self.settings = settings
-        self.language = language.replace("_", "-").split("-")[0].lower()
+        self.language = primary_language(language)
         self.key = key
+        self.has_spoken = False
+        """Audio has come over it."""
         self._sdk = cartesia_sdk.connection_over(socket)
         self._streams: dict[str, CartesiaSpeechStream] = {}
         """The streams, by context id."""

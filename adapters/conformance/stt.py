@@ -190,8 +190,7 @@ async def turns_follow_each_other(subject: SttUnderTest) -> None:
 
 @checked
 async def a_turn_without_words_is_reported_empty(subject: SttUnderTest) -> None:
-    """Every finalized turn gets a transcript, also of silence or without any audio: a conversation waits for
-    it."""
+    """Every finalized turn gets a transcript, also of silence and without any audio."""
     async with _open(subject) as link:
         for turn, audio in ((1, _silence(1000)), (2, _silence(0))):
             link.transcriber.begin_turn(turn)

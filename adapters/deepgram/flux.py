@@ -19,7 +19,9 @@ from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from adapters.languages import primary_language
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
+from machines.language.scripts import joined
 
 SILENCE_AFTER_SECONDS = 5.0
 """v2 has no `KeepAlive`, so a link without audio for this long is sent a little silence."""
@@ -57,7 +59,7 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
     usual = FluxSettings()
 
     def _request(self, language: str) -> dict[str, object]:
-        spoken = language.replace("_", "-").split("-")[0].lower()
+        spoken = primary_language(language)
         english = spoken in ("", "en")
         return {
             "model": "flux-general-en" if english else "flux-general-multi",
@@ -95,7 +97,7 @@ class _Words:
 
     @property
     def text(self) -> str:
-        return " ".join(turn.text for turn in self.flux_turns if turn.text)
+        return joined(*(turn.text for turn in self.flux_turns))
 
     @property
     def confidence(self) -> float:
@@ -241,7 +243,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 # `ForceEndTurn` came before Flux had detected the turn, and was ignored.
                 self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
-        known.text = info.text if len(own) == len(info.words) else " ".join(own)
+        known.text = info.text if len(own) == len(info.words) else joined(*own)
         known.confidence = info.word_confidence
         known.end = info.end if info.event == "EndOfTurn" else None
 
@@ -271,8 +273,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
             self._report_finals_until(turn)
 
     def _report_what_was_passed(self) -> None:
-        """Report turns beyond whose end Flux has reported without any words in them: no answer comes for
-        them."""
+        """Report turns without words whose end Flux has passed, since no answer comes for them."""
         while self._clock.awaiting:
             turn = self._clock.awaiting[0]
             passed = turn.end is not None and self._heard_until >= turn.end + _OUTDATED

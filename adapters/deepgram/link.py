@@ -1,5 +1,4 @@
-"""The part that Nova and Flux share: opening a Deepgram link, sending on it, and detecting that it is
-dead."""
+"""The part that Nova and Flux share: opening a Deepgram link, sending, and detecting a dead link."""
 
 from __future__ import annotations
 
@@ -170,8 +169,8 @@ class DeepgramTranscriber(ABC, Generic[W]):
         """End the turn: ask Deepgram for what is missing, or report the final transcript at once."""
 
     def _check_answers(self) -> None:
-        """Raise `ProviderError` if the link is silent. Time must have passed, too: replayed audio is sent
-        fast."""
+        """Raise `ProviderError` if the link is silent to voice for some time (replayed audio is sent
+        fast)."""
         voice, now = self._clock.unanswered_voice / LISTENING_RATE, trio.current_time()
         if not voice:
             self._unanswered_since = now

@@ -19,6 +19,7 @@ from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
 from adapters.vendor_errors import BROKEN_ON_SENDING
+from machines.language.scripts import joined
 
 KEEP_ALIVE_SECONDS = 8.0
 """Deepgram closes a connection that says nothing for 10 s (developers.deepgram.com/docs/audio-keep-alive)."""
@@ -117,7 +118,7 @@ class _Words:
 
     @property
     def text(self) -> str:
-        return " ".join(piece.text for piece in self.pieces)
+        return joined(*(piece.text for piece in self.pieces))
 
     @property
     def confidence(self) -> float:
@@ -139,8 +140,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         self._unbroken_until = 0.0
         """The position up to which final results cover all audio, so none was lost on the way."""
         self._endpoint = 0.0
-        """The position at which Deepgram found the speaker silent, with final results for all audio before
-        it."""
+        """Where Deepgram found the speaker silent, with final results for all audio before it."""
 
     def settled(self, turn: int) -> Settled:
         """As `Transcriber.settled`: the words of final results, up to the first that is missing."""
@@ -231,7 +231,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         if len(own) == len(result.words):
             text = result.text if result.words or turn is self._turn_of(result) else ""
         else:
-            text = " ".join(own)
+            text = joined(*own)
         return _Piece(text, result.confidence, result.end) if text else None
 
     def _turn_of(self, result: _Result) -> Turn | None:

@@ -104,8 +104,7 @@ class TurnClock:
         return self.turn
 
     def finalize(self, number: int) -> Turn | None:
-        """End the open turn here, if it has this number, and return it. Its final transcript is now
-        awaited."""
+        """End the open turn, if it has this number, and return it. Its final transcript is awaited now."""
         ended = self.turn
         if ended is None or ended.number != number:
             return None

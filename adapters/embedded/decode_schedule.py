@@ -115,8 +115,7 @@ class DecodeSchedule:
 
     @property
     def is_decoded(self) -> bool:
-        """Whether nothing is left to decode: all voice is covered, or there is too little voice to be
-        speech."""
+        """Whether nothing is left to decode: all voice is covered, or there is too little of it."""
         return self.covers_all(self._latest_voice_ms) or not self.is_speech
 
     def covers_all(self, voice_ms: float) -> bool:
@@ -158,8 +157,7 @@ class DecodeSchedule:
         return None
 
     def add_result(self, decode: Decode, decoded: Decoded) -> None:
-        """Take in the result of a decode. Decodes are done one at a time, in the order they were asked
-        for."""
+        """Take in the result of a decode. Decodes are done one at a time, in order."""
         self._latest_voice_ms = decode.voice_ms
         if not decode.settles:
             self._latest = decoded
@@ -185,8 +183,7 @@ class DecodeSchedule:
         return Decode(samples, windows, chosen[-1].voice_ms, settles, urgent)
 
     def _quietest_cut(self) -> int:
-        """How many windows to decode of open audio that is too long: up to the quietest one of its last
-        third."""
+        """How many windows of too long open audio to decode: up to the quietest in its last third."""
         length_ms = 0.0
         candidates: list[tuple[float, float, int]] = []
         for count, window in enumerate(self._open, start=1):

@@ -116,6 +116,8 @@ class HibariSpeechStream:
         self._sentences: Iterator[str] = iter(())
         self._segment: int | None = None
         """The segment that `_sentences` belong to."""
+        self._silent = False
+        """It has sentences, and none of them had audio: the model knows no word of it."""
 
     def __enter__(self) -> HibariSpeechStream:
         return self
@@ -150,13 +152,15 @@ class HibariSpeechStream:
                 self._segment, text = await self._texts.receive()
             except trio.EndOfChannel:
                 raise StopAsyncIteration from None
-            self._sentences = iter(_sentences(spoken_text(text)))
+            sentences = list(_sentences(spoken_text(text)))
+            self._sentences, self._silent = iter(sentences), bool(sentences)
         sentence = next(self._sentences, None)
         if sentence is None:
-            self._ready.append(SegmentEnd(self._segment))
+            self._ready.append(SegmentEnd(self._segment, unsayable=self._silent))
             self._segment = None
         else:
             samples = await self._model.synthesize(sentence)
+            self._silent = self._silent and not len(samples)
             self._ready.extend(SpokenAudio(self._segment, piece) for piece in _pieces(samples))
 
 

@@ -90,6 +90,7 @@ async def embedded_language_model(
             max_tokens=max_tokens,
             extra_body={"repeat_penalty": _REPEAT_PENALTY, "cache_prompt": True},
             prepare=smoke_test_brain.prompt,
+            prefill=True,
             name=MODEL_NAME,
         )
         beginning = [] if system_prompt is None else [Message(Speaker.SYSTEM, system_prompt)]

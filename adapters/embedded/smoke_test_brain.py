@@ -1,5 +1,4 @@
-"""The prompt of the embedded language model of 135 million parameters, so that it answers shortly, as in
-speech.
+"""The prompt of the embedded model of 135 million parameters, so that it answers shortly, as in speech.
 
 Without examples it rambles, makes lists and refuses. Even with them it is wrong most of the time: its purpose
 is that everything else can be tried without a key, not to assist anybody.

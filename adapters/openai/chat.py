@@ -1,47 +1,65 @@
-"""The language model adapter for any server with OpenAI's chat interface, on OpenAI's SDK.
+"""The language model behind any server with OpenAI's chat interface, asked through OpenAI's SDK.
 
-The stream is read line by line, and only its chunks are parsed with the SDK's types. The SDK's own typed
-stream takes twenty times the CPU per token (150 µs against 8 µs).
+Its responses are read as bytes (`events`, `chunk`, `markup`, `answer`): the SDK's own typed stream takes
+twenty times the CPU per token (150 µs against 8 µs), and takes nothing that differs from OpenAI's.
 """
 
 from __future__ import annotations
 
-import json
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 import httpx2
 import openai
+import structlog
 import trio
-from openai.types.chat import ChatCompletionChunk
-from pydantic import ValidationError
+from attrs import evolve, frozen
 
+from adapters import http_clients
 from adapters.interfaces import ProviderError, ToolSpec
-from adapters.openai.errors import CAUGHT, error_body, provider_error
-from adapters.openai.tools import StreamedCalls, message_params, tool_params
+from adapters.openai.answer import Answer
+from adapters.openai.dialect import Amendment, Dialect, amend
+from adapters.openai.errors import CAUGHT, LIMIT_REACHED, is_too_long, provider_error
+from adapters.openai.messages import Form, called_tools, message_params, tool_params
+from adapters.openai.tools import MadeCall
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import ToolCall
 
+log = structlog.get_logger(__name__)
+
 _CONNECT_SECONDS = 5.0
 _GAP_SECONDS = 60.0
-"""Longest silence within an answer. The conversation's own deadlines are much shorter."""
+"""Longest silence within an answer; the conversation's own deadlines come long before."""
 _CHECK_SECONDS = 5.0
-_DRAIN_SECONDS = 0.1
-"""How long the end of a finished response is waited for, so that its connection can be used again."""
-_NO_MODEL_LIST = frozenset({404, 405, 501})
-
-T = TypeVar("T")
+_LOAD_SECONDS = 60.0
+"""For the first question after the start: some servers load a model when it is first asked for."""
+_CHECK_TOKENS = 16
+"""The least that OpenAI takes for its current models."""
+_REHEARSAL_TOKENS = 256
+"""At most: enough to see a model's thought end, which shows whether its template has begun it."""
+_CHECK_EVERY_SECONDS = 60.0
+"""No more than one question in this time, where a server has no list of models that could be asked for."""
+_AFTER_END_SECONDS = 0.1
+"""For what follows an answer's end, and then for its response's, so that its connection can be used again."""
+_NO_MODEL_LIST = frozenset({400, 403, 404, 405, 501})
+"""Also 403: a key may be allowed to ask questions only."""
+_MOST_AMENDMENTS = 4
+"""Of one request."""
+_REMEMBERED = 1024
+"""Calls with something attached, and offers of tools."""
 
 Prepare = Callable[[Sequence[Message]], Sequence[Message]]
-"""Chooses and completes the messages of a conversation that the model is sent. A message keeps its calls."""
+"""Makes what the model is sent out of the conversation, as far as the model itself requires it. Messages that
+are kept are kept with their calls."""
 
 
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
     """The HTTP client for all language models of a process. Whoever makes it closes it (`async with`)."""
     idle_connections = 50 if reuse_connections else 0
-    return httpx2.AsyncClient(
+    return http_clients.http_client(
         limits=httpx2.Limits(
             max_connections=200, max_keepalive_connections=idle_connections, keepalive_expiry=30
         ),
@@ -53,12 +71,27 @@ def _as_it_is(messages: Sequence[Message]) -> Sequence[Message]:
     return messages
 
 
+@frozen
+class Rehearsal:
+    """What a call will ask, to find out whether it can: its first messages, and the tools it offers."""
+
+    messages: Sequence[Message] = (Message(Speaker.USER, "Hi"),)
+    tools: Sequence[ToolSpec] = ()
+
+
 class OpenAILanguageModel:
     """A model of a server with OpenAI's interface. `base_url` goes up to and including its `/v1`.
 
-    `api_key` may be empty for servers that need none; `organization` is the one that OpenAI bills. Sampling
-    parameters that are None are not sent, so the server's defaults apply. `extra_body` holds further fields
-    of the request.
+    `api_key` may be empty for servers that want none; `organization` is the one that OpenAI accounts to.
+    Parameters that are None, or neutral (`top_p` 1, penalties 0), are not sent, so that the server's own
+    apply; nor are those named in `omit`, and `rename` sends some under other names. `extra_body` holds
+    further fields of the request that the server knows.
+
+    What the server refuses of a request is learnt: the request is made once more without it, and so are all
+    later ones.
+
+    With a `rehearsal` the first `check` asks a question of that form; without, the list of models is enough.
+    `prefill`: an answer that broke off is the last message, and is gone on with.
     """
 
     def __init__(
@@ -73,14 +106,19 @@ class OpenAILanguageModel:
         top_p: float | None = None,
         frequency_penalty: float | None = None,
         presence_penalty: float | None = None,
+        reasoning_effort: str | None = None,
+        omit: Sequence[str] = (),
+        rename: Mapping[str, str] | None = None,
         extra_body: Mapping[str, object] | None = None,
         prepare: Prepare = _as_it_is,
+        prefill: bool = False,
+        rehearsal: Rehearsal | None = None,
         organization: str | None = None,
         name: str = "openai",
     ) -> None:
         self.name = name
         self.ignored_messages = 0
-        """Counts well-formed messages in streams that are neither a chunk of an answer nor an error."""
+        """Well-formed messages in streams that are neither a chunk of an answer nor an error."""
         self._key = api_key
         # The SDK insists on a key; servers that want none ignore it.
         self._client = openai.AsyncOpenAI(
@@ -91,199 +129,326 @@ class OpenAILanguageModel:
             max_retries=0,
         )
         self._model = model
-        self._temperature = temperature
         self._max_tokens = max_tokens
-        self._top_p = top_p
-        self._frequency_penalty = frequency_penalty
-        self._presence_penalty = presence_penalty
+        wanted = {
+            "temperature": temperature,
+            "top_p": None if top_p == 1 else top_p,
+            "frequency_penalty": frequency_penalty or None,
+            "presence_penalty": presence_penalty or None,
+            "reasoning_effort": reasoning_effort,
+        }
+        self._parameters = {name: value for name, value in wanted.items() if value is not None}
         self._extra_body = dict(extra_body or {})
         self._prepare = prepare
+        self._rehearsal = rehearsal
+        self._dialect = Dialect(Form(prefill=prefill), frozenset(omit), dict(rename or {}))
+        self._learnt: list[str] = []
+        self._answered_at: float | None = None
+        """When the server last took a question, in seconds of Trio's clock."""
+        self._attached: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        """By the ids of calls, what the server wants to see again with them."""
+        self._offers: OrderedDict[tuple[str, ...], Sequence[ToolSpec]] = OrderedDict()
+        """The tools that were offered together, by their names."""
+        self._ids = 0
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """What this model at this address turned out to want otherwise, in words."""
+        return tuple(self._learnt)
 
     def generate(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
-        """As `LanguageModel.generate`. An answer without text or calls is not an error here.
+        """As `LanguageModel.generate`. Empty pieces: the model thinks, or writes a call.
 
-        If the last message is the assistant's and has no calls, the answer continues it. A server or model
-        without support for tools refuses the request, or answers as if none were offered.
+        If the last message is the assistant's and has no calls, the answer goes on from there, and nothing
+        may be left to say; else an answer without text or calls is an error. A model that knows no tools
+        answers as if none were offered.
         """
-        return self._generate(messages, self._max_tokens, self._extra_body, tools)
+        begun = messages[-1:] and messages[-1].speaker is Speaker.ASSISTANT and not messages[-1].calls
+        return self._generate(messages, tools, self._max_tokens, self._extra_body, may_be_empty=bool(begun))
+
+    # --- checking -----------------------------------------------------------------------------------------
 
     async def check(self) -> None:
-        """As `LanguageModel.check`: asks for the list of models, or for one token if there is no list.
+        """As `LanguageModel.check`.
 
-        Takes at most 5 s.
+        The first time, with a rehearsal, asks a question as calls do, which may take 60 s while the server
+        loads the model. Else asks for the list of models; where there is none for us, asks a question, once a
+        minute at most. That takes 5 s at most.
         """
+        if self._rehearsal is not None and self._answered_at is None:
+            await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
+        elif not await self._models_listed():
+            at = self._answered_at
+            if at is None or trio.current_time() - at >= _CHECK_EVERY_SECONDS:
+                await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
+
+    async def _models_listed(self) -> bool:
+        """False: there is no list for us. One that is no list is one all the same: it is not read."""
         with trio.move_on_after(_CHECK_SECONDS):
             try:
-                await self._client.models.list()
+                await self._client.models.with_raw_response.list()
             except openai.APIStatusError as error:
-                if error.status_code not in _NO_MODEL_LIST:
-                    raise provider_error(self.name, error, self._key) from None
-                await self.warm_up([Message(Speaker.USER, "Hi")])
+                if error.status_code in _NO_MODEL_LIST:
+                    return False
+                raise provider_error(self.name, error, self._key) from None
             except CAUGHT as error:
                 raise provider_error(self.name, error, self._key) from None
+            return True
+        raise self._late(_CHECK_SECONDS)
+
+    async def _ask_a_little(self, seconds: float, tokens: int) -> None:
+        asked = self._rehearsal or Rehearsal()
+        with trio.move_on_after(seconds):
+            try:
+                await self._read_little(asked.messages, asked.tools, tokens, self._extra_body)
+            except ProviderError as error:
+                refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
+                if not refused and LIMIT_REACHED not in error.failure.message:
+                    raise
+            self._answered_at = trio.current_time()
             return
-        raise ProviderError(ErrorClass.TIMEOUT, f"{self.name}: no answer within {_CHECK_SECONDS:.0f} s")
+        raise self._late(seconds)
+
+    def _late(self, seconds: float) -> ProviderError:
+        return ProviderError(ErrorClass.TIMEOUT, f"{self.name}: no answer within {seconds:.0f} s")
 
     async def warm_up(self, messages: Sequence[Message], **extra_body: object) -> None:
-        """Have the server read the messages and generate almost nothing. Raises `ProviderError`."""
-        async with self._generate(messages, 1, {**self._extra_body, **extra_body}) as pieces:
+        """Have the server read the messages, and nearly nothing generated. Raises `ProviderError`."""
+        await self._read_little(messages, (), 1, {**self._extra_body, **extra_body})
+
+    async def _read_little(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        max_tokens: int,
+        extra_body: Mapping[str, object],
+    ) -> None:
+        async with self._generate(messages, tools, max_tokens, extra_body, may_be_empty=True) as pieces:
             async for _ in pieces:
                 pass
+
+    # --- asking -------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _generate(
         self,
         messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
         max_tokens: int | None,
-        extra_body: dict[str, object],
-        tools: Sequence[ToolSpec] = (),
+        extra_body: Mapping[str, object],
+        *,
+        may_be_empty: bool = False,
     ) -> AsyncIterator[AsyncIterator[str | ToolCall]]:
-        request = self._client.chat.completions.with_streaming_response.create(
-            model=self._model,
-            messages=message_params(self._prepare(messages)),
-            stream=True,
-            temperature=_given(self._temperature),
-            max_tokens=_given(max_tokens),
-            top_p=_given(self._top_p),
-            frequency_penalty=_given(self._frequency_penalty),
-            presence_penalty=_given(self._presence_penalty),
-            tools=tool_params(tools) if tools else openai.omit,
-            extra_body=extra_body or None,
-        )
+        if tools:
+            _remember(self._offers, tuple(tool.name for tool in tools), tools)
+        parameters = {**self._parameters, **({} if max_tokens is None else {"max_tokens": max_tokens})}
         try:
-            async with request as response:
-                pieces = _Pieces(self.name, self._key, response.iter_lines(), self._note_ignored)
+            async with AsyncExitStack() as stack:
+                response = await self._ask(stack, messages, tools, parameters, extra_body)
+                answer = Answer(
+                    self.name,
+                    self._key,
+                    offered={tool.name: tool for tool in tools},
+                    limit=max_tokens,
+                    begins_in_thought=self._dialect.begins_in_thought,
+                    new_id=self._new_id,
+                    note_ignored=self._note_ignored,
+                    may_be_empty=may_be_empty,
+                )
+                pieces = _Pieces(self.name, self._key, response.iter_bytes(), answer, self._note_answer)
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
-            # `from None`, because the SDK's exceptions hold the request, and so the key.
+            # Without its cause: the SDK's exceptions hold the request, and with it the key.
             raise provider_error(self.name, error, self._key) from None
+
+    async def _ask(
+        self,
+        stack: AsyncExitStack,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        parameters: Mapping[str, Any],
+        extra_body: Mapping[str, object],
+    ) -> Any:
+        """The response, at the first or a later attempt: each refusal that teaches something is worth one."""
+        sent = self._prepare(messages)
+        for attempt in range(_MOST_AMENDMENTS + 1):
+            dialect = self._dialect
+            request = self._request(sent, tools, parameters, dialect)
+            told = request.pop("messages")
+            create = self._client.chat.completions.with_streaming_response.create(
+                model=self._model, messages=told, stream=True, extra_body={**request, **extra_body} or None
+            )
+            try:
+                return await stack.enter_async_context(create)
+            except openai.APIStatusError as error:
+                if attempt == _MOST_AMENDMENTS:
+                    raise
+                # First, since such a refusal often names `max_tokens` too.
+                if is_too_long(error) and len(shorter := _halved(sent)) < len(sent):
+                    log.warning(
+                        "history is too long for the model",
+                        provider=self.name,
+                        left_out=len(sent) - len(shorter),
+                    )
+                    sent = shorter
+                    continue
+                amended = amend(dialect, {**request, "messages": told}, error.status_code, error.body)
+                if amended is None:
+                    raise
+                self._learn(amended)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _request(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        parameters: Mapping[str, Any],
+        dialect: Dialect,
+    ) -> dict[str, Any]:
+        fields: dict[str, Any] = {"messages": message_params(messages, dialect.form, self._extras)}
+        choice = {}
+        if not tools and (called := called_tools(messages)):
+            # Servers refuse a history with calls where no tools are named.
+            tools, choice = self._offered_before(called), {"tool_choice": "none"}
+        if tools and dialect.form.tools:
+            fields |= {"tools": tool_params(tools), **dialect.parameters(choice)}
+        return fields | dialect.parameters(parameters)
+
+    def _offered_before(self, called: Sequence[str]) -> Sequence[ToolSpec]:
+        """The newest offer that held all of these; if there was none, their names must do."""
+        for names in reversed(self._offers):
+            if set(called) <= set(names):
+                return self._offers[names]
+        return [ToolSpec(name, "", {}) for name in called]
+
+    def _learn(self, amended: Amendment) -> None:
+        self._dialect = amended.dialect
+        self._note_learnt(amended.learnt)
+
+    def _note_learnt(self, what: str) -> None:
+        if what not in self._learnt:
+            self._learnt.append(what)
+            log.warning("learnt about a language model", provider=self.name, model=self._model, it=what)
+
+    # --- what is remembered of answers --------------------------------------------------------------------
+
+    def _extras(self, identity: str) -> Mapping[str, Any]:
+        return self._attached.get(identity, {})
+
+    def _new_id(self, position: int) -> str:
+        del position  # a number of the whole process names the call in later requests, too
+        self._ids += 1
+        return f"call_{self._ids}"
 
     def _note_ignored(self) -> None:
         self.ignored_messages += 1
 
+    def _note_answer(self, answer: Answer, calls: Sequence[MadeCall]) -> None:
+        """An answer is over."""
+        self._answered_at = trio.current_time()
+        if answer.was_cut_off and answer.limit == self._max_tokens:
+            log.warning("an answer was cut off", provider=self.name, llm_max_tokens=self._max_tokens)
+        if answer.began_in_thought is not self._dialect.begins_in_thought:
+            self._dialect = evolve(self._dialect, begins_in_thought=answer.began_in_thought)
+            if answer.began_in_thought:
+                self._note_learnt("begins its answers within a thought: nothing is said until it ends")
+        for made in calls:
+            attached = {"extra_content": made.extra} if made.extra else {}
+            if made is calls[0] and answer.reasoning:
+                attached["reasoning_content"] = answer.reasoning
+            if attached:
+                _remember(self._attached, made.call.id, attached)
+
 
 class _Pieces:
-    """A streamed answer: pieces of text, then calls. An empty piece means that a call is being written."""
+    """An answer as it comes: its text, piece by piece, then its calls."""
 
     def __init__(
-        self, provider: str, key: str, lines: AsyncIterator[str], note_ignored: Callable[[], None]
+        self,
+        provider: str,
+        key: str,
+        data: AsyncIterator[bytes],
+        answer: Answer,
+        note_answer: Callable[[Answer, Sequence[MadeCall]], None],
     ) -> None:
         self._provider = provider
         self._key = key
-        self._lines = lines
-        self._note_ignored = note_ignored
-        self._calls = StreamedCalls(provider)
-        self._written: list[ToolCall] | None = None
-        """The calls that are still to be reported, once the answer is complete."""
-        self._finish_reason: str | None = None
-        """Why the model ended its answer; None while it has not."""
-        self._done = False
-        """Whether the server has said that nothing more comes."""
+        self._data = data
+        self._answer = answer
+        self._note_answer = note_answer
+        self._ready: deque[str | ToolCall] = deque()
+        self._finished = False
+        self._ended = False
+        """The response is over, or was given up."""
 
     def __aiter__(self) -> _Pieces:
         return self
 
     async def __anext__(self) -> str | ToolCall:
-        while not self._done:
-            line = await self._next_line()
-            if line is None:
-                self._end()
-            elif (piece := self._read(line)) is not None:
-                return piece
-        if self._written is None:
-            self._written = self._calls.finish(self._finish_reason)
-        if self._written:
-            return self._written.pop(0)
+        while not self._ready and not self._answer.over:
+            self._ready.extend(await self._read())
+        if not self._ready and not self._finished:
+            self._finished = True
+            self._ready.extend(self._answer.last_pieces())
+            if self._answer.failure is None:
+                calls = self._answer.calls()
+                self._note_answer(self._answer, calls)
+                self._ready.extend(made.call for made in calls)
+        if self._ready:
+            return self._ready.popleft()
+        if self._answer.failure is not None:
+            raise self._answer.failure
         raise StopAsyncIteration
 
     async def drain(self) -> None:
-        """Read what the server sends after a complete answer, for a moment, so the connection can be
-        reused."""
-        if not self._done:
+        """Read what the server sends after a complete answer, for a moment, instead of hanging up on it."""
+        if self._ended or not self._answer.over or self._answer.failure is not None:
             return
-        with trio.move_on_after(_DRAIN_SECONDS):
+        with trio.move_on_after(_AFTER_END_SECONDS):
             try:
-                async for _ in self._lines:
+                async for _ in self._data:
                     pass
             except CAUGHT:
-                return  # The answer is complete, only the connection is lost.
+                return  # The answer is complete; only the connection is lost.
 
-    async def _next_line(self) -> str | None:
+    async def _read(self) -> list[str]:
+        if not self._answer.complete:
+            return await self._next()
+        with trio.move_on_after(_AFTER_END_SECONDS):
+            return await self._next()
+        self._ended = True
+        return self._answer.end()
+
+    async def _next(self) -> list[str]:
         try:
-            return await anext(self._lines, None)
+            data = await anext(self._data, None)
         except CAUGHT as error:
-            raise provider_error(self._provider, error, self._key) from None
-
-    def _end(self) -> None:
-        self._done = True
-        if not self._finish_reason:
-            raise ProviderError(ErrorClass.CONNECTION, f"{self._provider}: the answer broke off")
-
-    def _read(self, line: str) -> str | None:
-        """The piece in a line of a server-sent event stream, if there is one."""
-        name, _, value = line.partition(":")
-        payload = value.removeprefix(" ")
-        if name == "data" and payload.strip() == "[DONE]":
-            self._done = True
-            return None
-        if name == "data":
-            return self._read_chunk(payload)
-        if line.startswith("{") or name == "error":
-            # A body that is not an event stream, or an event of llama.cpp's own kind.
-            return self._read_chunk(line if line.startswith("{") else f'{{"error": {payload}}}')
-        return None  # a comment that keeps the connection alive, another field, or the end of an event
-
-    def _read_chunk(self, payload: str) -> str | None:
-        try:
-            chunk = ChatCompletionChunk.model_validate_json(payload)
-        except ValidationError:
-            return self._read_leniently(payload)
-        if error := (chunk.model_extra or {}).get("error"):
-            raise error_body(self._provider, error, self._key)
-        if not chunk.choices:
-            return None
-        delta = chunk.choices[0].delta
-        if delta.tool_calls:
-            self._calls.add(call.model_dump() for call in delta.tool_calls)
-        return self._take(delta.content, bool(delta.tool_calls), chunk.choices[0].finish_reason)
-
-    def _read_leniently(self, payload: str) -> str | None:
-        """Read a message that OpenAI's types do not accept: an error, or a chunk with other irrelevant
-        fields.
-
-        A well-formed message that is neither is ignored. A chunk that cannot be read is an error, because it
-        may hold text or a call, without which the answer would not be the model's.
-        """
-        try:
-            fields = json.loads(payload)
-            if not isinstance(fields, dict) or not fields.keys() & {"error", "choices"}:
-                self._note_ignored()
-                return None
-            error = fields.get("error")
-            choice = fields["choices"][0] if error is None else {}
-            delta = choice.get("delta", {})
-            content, calls = delta.get("content"), delta.get("tool_calls")
-            if calls:
-                self._calls.add(calls)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise self._malformed(payload) from None
-        if error is not None:
-            raise error_body(self._provider, error, self._key)
-        if not isinstance(content, str | None):
-            raise self._malformed(payload)
-        return self._take(content, bool(calls), choice.get("finish_reason"))
-
-    def _take(self, content: str | None, calling: bool, finish_reason: str | None) -> str | None:
-        self._finish_reason = finish_reason or self._finish_reason
-        return content or ("" if calling else None)
-
-    def _malformed(self, payload: str) -> ProviderError:
-        message = f"{self._provider}: a malformed chunk of {len(payload)} characters"
-        return ProviderError(ErrorClass.TRANSIENT, message)
+            data = None
+            if not self._answer.complete:
+                self._answer.break_off(provider_error(self._provider, error, self._key))
+        if data is not None:
+            return self._answer.feed(data)
+        self._ended = True
+        return self._answer.end()
 
 
-def _given(value: T | None) -> T | openai.Omit:
-    return openai.omit if value is None else value
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _remember(memory: OrderedDict[K, V], name: K, value: V) -> None:
+    """The newest, up to a bound."""
+    memory[name] = value
+    memory.move_to_end(name)
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _halved(messages: Sequence[Message]) -> Sequence[Message]:
+    """Without the older half of the exchanges before the last; the system message stays."""
+    system = [message for message in messages[:1] if message.speaker is Speaker.SYSTEM]
+    users = [at for at, message in enumerate(messages) if message.speaker is Speaker.USER]
+    return [*system, *messages[users[(len(users) + 1) // 2] :]] if len(users) > 1 else messages

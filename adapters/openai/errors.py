@@ -1,8 +1,10 @@
-"""Classification of errors of servers with OpenAI's interface as `ErrorClass`."""
+"""What goes wrong at a server with OpenAI's interface, in the terms that the machines understand."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 import openai
@@ -26,8 +28,9 @@ BY_STATUS: Mapping[int, ErrorClass] = {
     429: ErrorClass.RATE_LIMIT,
     504: ErrorClass.TIMEOUT,
 }
-"""By HTTP status; all others are transient."""
+"""HTTP statuses; all others are transient."""
 
+_NOT_FOUND = 404
 _UNPAID = "insufficient_quota"
 
 BY_CODE: Mapping[str, ErrorClass] = {
@@ -43,19 +46,41 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_exceeded": ErrorClass.RATE_LIMIT,
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
+    # Groq: the model wrote a call that could not be read; another try mostly goes well.
+    "tool_use_failed": ErrorClass.TRANSIENT,
 }
-"""By `code` or `type` in an error body of OpenAI or llama.cpp. Mostly takes precedence over the status."""
+"""The `code` or `type` inside an error body of OpenAI or llama.cpp; mostly stands above the status."""
+
+_REFUSED_TEXT = frozenset(
+    ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "data_inspection_failed")
+)
+"""Codes with which servers turn away what was said, not who asks."""
+_FLAGGED = re.compile(r"\bflagged\b|requires moderation|content management policy", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"maximum context length|context (?:length|window|size)|prompt is too long|input is too long"
+    r"|request too large|too many (?:input )?tokens",
+    re.IGNORECASE,
+)
+_TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+LIMIT_REACHED = "output limit was reached"
+"""In OpenAI's refusal of a limit that leaves no room for an answer: all else was well."""
+_WAIT = re.compile(
+    r"(?:try again|retry(?: after)?|wait)\D{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec)", re.IGNORECASE
+)
+"""A wait that is asked for in words, like "Please try again in 7.66s"."""
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (openai.APITimeoutError, ErrorClass.TIMEOUT),
     (openai.APIConnectionError, ErrorClass.CONNECTION),
     (httpx2.TimeoutException, ErrorClass.TIMEOUT),
     (httpx2.TransportError, ErrorClass.CONNECTION),
+    (httpx2.DecodingError, ErrorClass.TRANSIENT),
     (openai.OpenAIError, ErrorClass.TRANSIENT),
 )
-"""The first that matches counts."""
+"""The first that fits counts."""
 
-CAUGHT = (openai.OpenAIError, httpx2.TransportError)
+CAUGHT = (openai.OpenAIError, httpx2.TransportError, httpx2.DecodingError)
 """What the SDK and its HTTP client raise."""
 
 
@@ -66,26 +91,75 @@ def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
     error_class = next(
         (kind for type_, kind in BY_EXCEPTION if isinstance(error, type_)), ErrorClass.TRANSIENT
     )
+    if isinstance(error, openai.APIConnectionError):
+        return ProviderError(error_class, f"{provider}: {_unreached(error, key)}")
     return ProviderError(error_class, f"{provider}: {type(error).__name__}: {printable(str(error), key)}")
 
 
+def _unreached(error: openai.APIConnectionError, key: str) -> str:
+    """What was asked in vain: the SDK only says that there was an error."""
+    url = error.request.url
+    address = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
+    if isinstance(error, openai.APITimeoutError):
+        return f"no answer in time from {address}"
+    if isinstance(error.__cause__, httpx2.ConnectError):
+        return f"nothing answers at {address}; is the server running? `vantum doctor` tells more"
+    reason = printable(str(error.__cause__ or error), key)
+    return f"the connection to {address} failed: {reason}; `vantum doctor` tells more"
+
+
 def error_body(provider: str, body: object, key: str) -> ProviderError:
-    """Translate the `error` that a server sent instead of a piece of the answer."""
-    fields = body if isinstance(body, dict) else {"message": body}
+    """Translate the `error` that a server sent where a piece of the answer was due."""
+    fields = error_fields(body)
     code = fields.get("code")
     error_class = _class(fields, code if isinstance(code, int) else None)
-    return ProviderError(error_class, f"{provider}: {_reason(fields, key)}")
+    return ProviderError(error_class, f"{provider}: {_reason(fields, key)}", _wait_ms(fields))
+
+
+def error_fields(body: object) -> Mapping[str, Any]:
+    """The fields of an error, in whatever it was wrapped."""
+    for _ in range(3):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, Mapping) and isinstance(body.get("error"), Mapping | list):
+            body = body["error"]
+    return body if isinstance(body, Mapping) else {"message": body}
+
+
+def words_of(fields: Mapping[str, Any]) -> str:
+    """All that an error says."""
+    detail = fields.get("detail")
+    details = (
+        [str(each.get("msg", "")) for each in detail if isinstance(each, Mapping)]
+        if isinstance(detail, list)
+        else [str(detail or "")]
+    )
+    return " ".join(str(each) for each in (fields.get("message") or "", *details) if each)
+
+
+def is_too_long(error: openai.APIStatusError) -> bool:
+    """Whether the request was refused for its length."""
+    fields = error_fields(error.body)
+    if str(fields.get("code")) in _TOO_LONG_CODES or str(fields.get("type")) in _TOO_LONG_CODES:
+        return True
+    return error.status_code in (400, 413, 422) and bool(_TOO_LONG.search(words_of(fields)))
 
 
 def _from_status(provider: str, error: openai.APIStatusError, key: str) -> ProviderError:
-    fields = error.body if isinstance(error.body, dict) else {}
+    fields = error_fields(error.body)
     message = f"{provider}: HTTP {error.status_code}: {_reason(fields, key)}"
-    return ProviderError(_class(fields, error.status_code), message, retry_after_ms(error.response.headers))
+    if error.status_code == _NOT_FOUND and "/v1/" not in error.request.url.path:
+        message += f" (nothing at {error.request.url.path}: is LLM_BASE_URL without its /v1?)"
+    wait = retry_after_ms(error.response.headers)
+    return ProviderError(
+        _class(fields, error.status_code), message, _wait_ms(fields) if wait is None else wait
+    )
 
 
-def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
-    """By `code`, `type` and status, in this order. With a refused key, `type` often says nothing, so it is
-    ignored."""
+def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
+    """By `code`, `type` and status, in this order; but a refused key often has a `type` that says nothing."""
+    if _is_about_text(fields):
+        return ErrorClass.REFUSED_TEXT
     by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
     by_status = BY_STATUS.get(status) if status is not None else None
     if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:
@@ -93,6 +167,29 @@ def _class(fields: Mapping[str, object], status: int | None) -> ErrorClass:
     return by_code or by_type or by_status or ErrorClass.TRANSIENT
 
 
-def _reason(fields: Mapping[str, object], key: str) -> str:
-    said = [str(fields[name]) for name in ("type", "code", "message") if fields.get(name) is not None]
+def _is_about_text(fields: Mapping[str, Any]) -> bool:
+    """Whether it is what was said that is refused."""
+    inner, metadata = fields.get("innererror"), fields.get("metadata")
+    codes = {str(fields.get("code")), str(fields.get("type"))}
+    codes |= {str(inner.get("code"))} if isinstance(inner, Mapping) else set()
+    flagged = isinstance(metadata, Mapping) and bool(metadata.get("reasons"))
+    return bool(codes & _REFUSED_TEXT) or flagged or bool(_FLAGGED.search(str(fields.get("message") or "")))
+
+
+def _wait_ms(fields: Mapping[str, Any]) -> int | None:
+    """The wait that a body asks for, in Google's way or in words."""
+    details = fields.get("details")
+    for detail in details if isinstance(details, list) else []:
+        delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
+        if isinstance(delay, str) and (match := _SECONDS.fullmatch(delay)):
+            return round(float(match[1]) * 1000)
+    if match := _WAIT.search(str(fields.get("message") or "")[:2000]):
+        return round(float(match[1]) * (1 if match[2].lower() == "ms" else 1000))
+    return None
+
+
+def _reason(fields: Mapping[str, Any], key: str) -> str:
+    said = [
+        str(fields[name]) for name in ("type", "code", "message", "detail") if fields.get(name) is not None
+    ]
     return printable(" / ".join(said), key)

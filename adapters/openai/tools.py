@@ -1,195 +1,322 @@
-"""Tools in OpenAI's chat interface: offers, calls and results in requests, and calls assembled from a
-stream."""
+"""Calls of tools in OpenAI's chat interface: put together from the fragments in which they are streamed, and
+read from text where a server has no parser for its model's way of writing them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
-from openai.types.chat import (
-    ChatCompletionAssistantMessageParam,
-    ChatCompletionFunctionToolParam,
-    ChatCompletionMessageParam,
-)
 
 from adapters.interfaces import ProviderError, ToolSpec
 from machines.facts import ErrorClass
-from machines.history import Message, Speaker
-from machines.tools import CallRecord, ToolCall
+from machines.tools import ToolCall
 
-STILL_RUNNING = "The call is still running; its result is not known yet."
-_CUT_OFF = ("length", "content_filter")
-"""Finish reasons of an answer that was cut off."""
+CUT_OFF = ("length", "max_tokens", "model_length", "content_filter")
+"""Reasons to finish of an answer that the model had not finished."""
 _NO_ARGUMENTS = "{}"
-
-
-# --- requests -----------------------------------------------------------------------------------------
-
-
-def tool_params(tools: Sequence[ToolSpec]) -> list[ChatCompletionFunctionToolParam]:
-    """The `tools` of a request."""
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": dict(tool.parameters),
-            },
-        }
-        for tool in tools
-    ]
-
-
-def message_params(messages: Sequence[Message]) -> list[ChatCompletionMessageParam]:
-    """The `messages` of a request. Results of calls are messages of their own, after the message with the
-    calls."""
-    return [param for message in messages for param in _params(message)]
-
-
-def _params(message: Message) -> list[ChatCompletionMessageParam]:
-    match message.speaker:
-        case Speaker.SYSTEM:
-            return [{"role": "system", "content": message.text}]
-        case Speaker.USER:
-            return [{"role": "user", "content": message.text}]
-        case Speaker.ASSISTANT if message.calls:
-            return [_asking(message), *map(_result, message.calls)]
-        case Speaker.ASSISTANT:
-            return [{"role": "assistant", "content": message.text}]
-
-
-def _asking(message: Message) -> ChatCompletionAssistantMessageParam:
-    return {
-        "role": "assistant",
-        "content": message.text or None,
-        "tool_calls": [
-            {
-                "id": record.call.id,
-                "type": "function",
-                "function": {"name": record.call.name, "arguments": _sendable(record.call.arguments)},
-            }
-            for record in message.calls
-        ],
-    }
-
-
-def _result(record: CallRecord) -> ChatCompletionMessageParam:
-    if record.result is None:
-        content = STILL_RUNNING
-    elif record.failed:
-        content = f"Failed: {record.result}"
-    else:
-        content = record.result
-    return {"role": "tool", "tool_call_id": record.call.id, "content": content}
-
-
-def _sendable(arguments: str) -> str:
-    """The arguments as they were written; if they are not a JSON object, wrapped into one.
-
-    OpenAI accepts any arguments. But a server whose chat template parses them (llama.cpp) refuses every
-    request after such a call: "Failed to parse tool call arguments as JSON", 500.
-    """
-    return arguments if is_object(arguments) else json.dumps({"malformed": arguments})
+LONGEST_ARGUMENTS = 1 << 16
+"""Characters of the arguments of one call."""
 
 
 def is_object(arguments: str) -> bool:
-    """Whether the text is a complete JSON object."""
+    """Whether this is a whole JSON object."""
+    return _object(arguments) is not None
+
+
+def _object(arguments: str) -> dict[str, Any] | None:
     try:
-        return isinstance(json.loads(arguments), dict)
-    except ValueError:
-        return False
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
-# --- answers -----------------------------------------------------------------------------------------
+# --- fragments --------------------------------------------------------------------------------------------
 
 
 @frozen
 class _Fragment:
-    """What one delta says about one call. Empty texts stand for fields that it does not have."""
+    """What one delta says of one call. Empty texts say nothing."""
 
     index: int | None
     id: str
     name: str
     arguments: str
+    extra: Any
+    """What the provider wants to see again with the call."""
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> _Fragment:
-        """The fragment with these fields. Raises `TypeError` or `AttributeError` if they are not one."""
-        function = fields.get("function") or {}
-        arguments = function.get("arguments") or ""
-        if isinstance(arguments, Mapping):  # some servers do not write them as a text
+        """From whatever a server sends; a field of another type says nothing."""
+        function = fields.get("function")
+        function = function if isinstance(function, Mapping) else fields
+        arguments = function.get("arguments")
+        if arguments is not None and not isinstance(arguments, str):  # some servers do not write a text
             arguments = json.dumps(arguments)
-        fragment = cls(fields.get("index"), fields.get("id") or "", function.get("name") or "", arguments)
-        texts = (fragment.id, fragment.name, fragment.arguments)
-        if not isinstance(fragment.index, int | None) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("a field of a call has the wrong type")
-        return fragment
+        return cls(
+            _index(fields.get("index")),
+            _text(fields.get("id")),
+            # Models with channels of their own have their marks written behind the name.
+            _text(function.get("name")).partition("<|")[0].removeprefix("functions."),
+            _text(arguments),
+            fields.get("extra_content"),
+        )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _index(value: Any) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 @define
 class _Begun:
-    """A call of which fragments have come."""
+    """A call of which some fragments came."""
 
     index: int | None
     id: str = ""
     name: str = ""
-    arguments: list[str] = field(factory=list)
+    _arguments: list[str] = field(factory=list)
+    _length: int = 0
+    extra: Any = None
+
+    def written(self) -> str:
+        """Its arguments so far."""
+        return "".join(self._arguments).strip()
 
     def add(self, fragment: _Fragment) -> None:
         self.id = self.id or fragment.id
+        self.extra = self.extra or fragment.extra
         if fragment.name != self.name:  # else the name is repeated, as some servers do with every fragment
             self.name += fragment.name
-        self.arguments.append(fragment.arguments)
+        if fragment.arguments.lstrip().startswith("{") and self._arguments:
+            self._add_object(fragment.arguments)
+        else:
+            self._arguments.append(fragment.arguments)
+        self._length += len(fragment.arguments)
 
-    def goes_on_with(self, fragment: _Fragment) -> bool:
-        """Whether the fragment belongs to this call. Servers leave out different fields.
+    def _add_object(self, arguments: str) -> None:
+        """Some servers write a brace, or nothing, before all of the arguments, or all of them once more."""
+        whole = _object(arguments)
+        if whole is None:
+            self._arguments.append(arguments)
+            return
+        written = self.written()
+        if written in ("", "{", _NO_ARGUMENTS):
+            self._arguments = [arguments]
+        elif _object(written) != whole:
+            self._arguments.append(arguments)
 
-        Some give all calls of an answer the number 0, each with its own id: a new name with a new id begins
-        another call. Others give every fragment a new id, so a new id alone does not. Without number and id,
-        a name begins a call.
+    @property
+    def too_long(self) -> bool:
+        return self._length > LONGEST_ARGUMENTS
+
+    def goes_on_with(self, fragment: _Fragment, offered: Mapping[str, ToolSpec]) -> bool:
+        """Whether the fragment is of this call: servers leave out what they please.
+
+        Some number all calls of an answer 0, each under an id of its own: a new name under a new id is
+        another call. A new id alone is not: others draw one for every fragment. Without number and id, a
+        name begins a call, and so does another object where the arguments are whole.
         """
-        if fragment.index is not None:
-            another = fragment.id and self.id and fragment.id != self.id and fragment.name
-            return fragment.index == self.index and not another
-        return fragment.id == self.id if fragment.id else not fragment.name
+        if fragment.index is not None and fragment.index != self.index:
+            return False
+        other_id = bool(fragment.id and self.id and fragment.id != self.id)
+        if fragment.index is None and fragment.id:
+            return not other_id and bool(self.id)
+        if other_id and fragment.name:
+            return False
+        if fragment.index is None and fragment.name:
+            return False
+        return not self._is_over(fragment, offered)
+
+    def _is_over(self, fragment: _Fragment, offered: Mapping[str, ToolSpec]) -> bool:
+        """Whether this call is whole, so that the fragment begins another."""
+        if fragment.name and fragment.name != self.name and self.name in offered:
+            longer = self.name + fragment.name
+            if not any(name.startswith(longer) for name in offered):
+                return True
+        begins = fragment.arguments.lstrip().startswith("{")
+        if not (begins or (fragment.name and fragment.name != self.name)):
+            return False
+        written = self.written()
+        if written == _NO_ARGUMENTS and not (fragment.name and fragment.name != self.name):
+            return False
+        whole = _object(written)
+        return whole is not None and not (begins and _object(fragment.arguments) == whole)
+
+
+def _numbered(position: int) -> str:
+    return f"call_{position}"
+
+
+@frozen
+class MadeCall:
+    """A call as the model wants it, with what its provider wants to see again with it."""
+
+    call: ToolCall
+    extra: Any = None
 
 
 @define
 class StreamedCalls:
-    """The calls of one answer, in the order in which they began."""
+    """The calls of one answer, in the order in which they began.
+
+    `new_id` gives an id to a call that has none of its own; it is told the call's place.
+    """
 
     _provider: str
+    _offered: Mapping[str, ToolSpec] = field(factory=dict)
+    _new_id: Callable[[int], str] = _numbered
     _begun: list[_Begun] = field(factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self._begun)
+
     def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
-        """Add the `tool_calls` of a delta. Raises `TypeError` or `AttributeError` if they are malformed."""
+        """The `tool_calls` of a delta. Raises `ProviderError` for a flood."""
         for fields in deltas:
             fragment = _Fragment.read(fields)
-            self._call_of(fragment).add(fragment)
+            begun = self._call_of(fragment)
+            begun.add(fragment)
+            if begun.too_long or len(self._begun) > _MOST_CALLS:
+                raise self._error("calls of tools without end")
 
-    def finish(self, reason: str | None) -> list[ToolCall]:
-        """All calls of a complete answer, which ended for `reason`. Raises `ProviderError`."""
-        written = ["".join(begun.arguments).strip() for begun in self._begun]
+    def add_written(self, name: str, arguments: str) -> None:
+        """A call that was written as text."""
+        self._begun.append(_Begun(None, "", name, [arguments]))
+
+    def finish(self, reason: str | None) -> list[MadeCall]:
+        """All of them, when the answer is complete, for that `reason`. Raises `ProviderError`."""
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")
-        if reason in _CUT_OFF and not all(map(is_object, written)):
+        if reason in CUT_OFF and not all(is_object(begun.written()) for begun in self._begun):
             raise self._error(f"a call of a tool was cut off: {reason}")
-        return [
-            ToolCall(begun.id or f"call_{position}", begun.name, arguments or _NO_ARGUMENTS)
-            for position, (begun, arguments) in enumerate(zip(self._begun, written, strict=True))
-        ]
+        taken: set[str] = set()
+        made = []
+        for position, begun in enumerate(self._begun):
+            identity = begun.id if begun.id not in ("", *taken) else self._new_id(position)
+            taken.add(identity)
+            arguments = without_halves(begun.written()) or _NO_ARGUMENTS
+            made.append(MadeCall(ToolCall(identity, without_halves(begun.name), arguments), begun.extra))
+        return made
 
     def _call_of(self, fragment: _Fragment) -> _Begun:
         for begun in reversed(self._begun):
-            if begun.goes_on_with(fragment):
+            if begun.goes_on_with(fragment, self._offered):
                 return begun
-            if fragment.index is None and not fragment.id:
+            if (fragment.index is None and not fragment.id) or begun.index == fragment.index is not None:
                 break  # only the newest can be meant
-        self._begun.append(_Begun(fragment.index))
+        # A call without a name that follows one with arguments is of the same tool.
+        name = self._begun[-1].name if self._begun and self._begun[-1].written() else ""
+        self._begun.append(_Begun(fragment.index, name="" if fragment.name or fragment.id else name))
         return self._begun[-1]
 
     def _error(self, what: str) -> ProviderError:
         return ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: {what}")
+
+
+_MOST_CALLS = 64
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def without_halves(text: str) -> str:
+    """Text in which the halves of a character are joined, and lone ones left out: no encoder takes them."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+# --- calls in text ----------------------------------------------------------------------------------------
+
+_TAGGED = re.compile(r"<function=([\w.-]+)>(.*?)(?=<function=|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
+_KEYED_NAME = re.compile(r"<tool_call>\s*([\w.-]+)")
+_KEYED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_WORD = re.compile(r"[\w-]+")
+_NAME_KEYS = ("name", "function", "tool", "tool_name")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
+_JSON = json.JSONDecoder(strict=False)
+
+
+def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str, str]]:
+    """The calls in a text that a markup filter took for such: names, and arguments as JSON.
+
+    Those of tools that are not offered are left out.
+    """
+    if _TAGGED.search(text):
+        found = [(name, _tagged_arguments(name, body, offered)) for name, body in _TAGGED.findall(text)]
+    elif "<arg_key>" in text:
+        found = [
+            (name, json.dumps(_typed(name, _KEYED.findall(part), offered)))
+            for part in text.split("</tool_call>")
+            for name in _KEYED_NAME.findall(part)
+        ]
+    else:
+        found = list(_objects(text, offered))
+    return [(name, arguments) for name, arguments in found if name in offered]
+
+
+def _tagged_arguments(name: str, body: str, offered: Mapping[str, ToolSpec]) -> str:
+    if pairs := _PARAMETER.findall(body):
+        return json.dumps(_typed(name, pairs, offered))
+    start = body.find("{")
+    try:
+        return json.dumps(_JSON.raw_decode(body, start)[0]) if start >= 0 else _NO_ARGUMENTS
+    except (ValueError, RecursionError):
+        return body[start:]
+
+
+def _typed(name: str, pairs: Sequence[tuple[str, str]], offered: Mapping[str, ToolSpec]) -> dict[str, object]:
+    """Arguments that were written as plain text: texts where the tool's schema says so, else JSON."""
+    spec = offered.get(name)
+    properties = spec.parameters.get("properties") if spec is not None else None
+    properties = properties if isinstance(properties, Mapping) else {}
+    typed: dict[str, object] = {}
+    for key, value in pairs:
+        schema = properties.get(key)
+        is_text = isinstance(schema, Mapping) and schema.get("type") == "string"
+        typed[key] = value if is_text else _json_or_text(value)
+    return typed
+
+
+def _json_or_text(value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _objects(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str, str]]:
+    """Objects that name a tool and its arguments, or that follow the name of one."""
+    at = 0
+    while (start := text.find("{", at)) >= 0:
+        try:
+            value, end = _JSON.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return
+        before, at = text[at:start], end
+        name, arguments = _named(value)
+        if not name:
+            name = next((word for word in reversed(_WORD.findall(before)) if word in offered), "")
+            arguments = value
+        yield name, arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _named(value: Any) -> tuple[str, Any]:
+    """The name and arguments in an object that is a call, else nothing."""
+    function = value.get("function")
+    fields = function if isinstance(function, Mapping) else value
+    name = next((fields[key] for key in _NAME_KEYS if isinstance(fields.get(key), str)), "")
+    arguments = next((fields[key] for key in _ARGUMENT_KEYS if fields.get(key) is not None), None)
+    if arguments is None and fields.keys() - {"name", "type", "id"}:
+        return "", None
+    return name.removeprefix("functions."), {} if arguments is None else arguments

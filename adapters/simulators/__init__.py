@@ -1,5 +1,4 @@
-"""Simulators of Deepgram, OpenAI, Cartesia and Twilio on one loopback port: no keys, no cost, faults on
-demand.
+"""Simulators of Deepgram, OpenAI, Cartesia and Twilio on one loopback port, with faults on demand.
 
     async with simulators(faults=[Fault(FaultKind.STALL, "cartesia", after=3)]) as running:
         ...  # point any client at running.deepgram_url, running.openai_url or running.cartesia_url
@@ -10,6 +9,7 @@ The same seed gives the same behaviour. `running.records` holds what was receive
 from __future__ import annotations
 
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
+from adapters.simulators.openai_dialects import DIALECTS
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
 from adapters.simulators.server import ROUTES, Simulators, simulators
@@ -18,6 +18,7 @@ from adapters.simulators.telephone import Telephone
 from adapters.simulators.twilio import SimulatedCall, TelephoneNetwork
 
 __all__ = [
+    "DIALECTS",
     "ROUTES",
     "Answer",
     "Call",

@@ -46,6 +46,16 @@ _STATUS_OF_AUDIO = 206
 _UNDERSTANDS_TAGS = re.compile(r"sonic-(?:3|latest|[4-9])")
 
 
+_REFUSED = re.compile(r"[\W\u00b2\u00b3\u00b9\u00bc-\u00be\u2150-\u218b\u2460-\u249b]*")
+"""A text without a letter or a plain digit."""
+_LATIN = re.compile(r"[0-9A-Za-z\u00c0-\u024f]")
+
+
+def _is_unsayable(text: str, language: object) -> bool:
+    """An English voice gives no audio for a text in another script, and says nothing about it."""
+    return language == "en" and not _LATIN.search(text)
+
+
 @frozen
 class RequestError(Exception):
     """A message that Cartesia answers with an `error`."""
@@ -218,15 +228,25 @@ class CartesiaSocket:
             while True:
                 generation = await self._next(context)
                 waiting += generation.text
-                if waiting.strip():
+                if _REFUSED.fullmatch(waiting) and waiting.strip():
+                    self._refuse(context)
+                    return
+                if waiting.strip() and not _is_unsayable(waiting, context.form.get("language")):
                     await self._say(context, waiting)
-                    waiting = ""
+                waiting = ""
                 if generation.flush:
                     self._send(context, "flush_done", done=False, flush_done=True, flush_id=context.flush_id)
                     context.flush_id += 1
                 if generation.last:
                     self._finish(context)
                     return
+
+    def _refuse(self, context: _Context) -> None:
+        """As Cartesia refuses a text, and with it the context (github.com/pipecat-ai/pipecat/issues/1703)."""
+        context.ended = context.record.finished = True
+        refusal = {"type": "error", "status_code": 400, "done": True, "context_id": context.record.id}
+        self._sender.say({**refusal, "error": "transcript empty or contains only punctuation"})
+        self._session.world.records.change()
 
     async def _next(self, context: _Context) -> _Generation:
         """The next text, or the end: a context with audio expires soon without further text."""

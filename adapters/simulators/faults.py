@@ -1,8 +1,9 @@
 """Faults of simulated vendors as data: what goes wrong when, from a scenario file or at random from a seed.
 
 A scenario is a TOML or JSON file: `[[fault]]` tables with the fields of `Fault`, and optionally `[random]`
-with the fields of `RandomFaults`. In this example the first two connections to Deepgram are refused, and
-every WebSocket of Cartesia stalls after its third message:
+with the fields of `RandomFaults`, and `llm_dialect`, in which the language model's server speaks. In this
+example the first two connections to Deepgram are refused, and every WebSocket of Cartesia stalls after its
+third message:
 
     [[fault]]
     kind = "status"
@@ -118,6 +119,8 @@ class Scenario:
 
     fault: tuple[Fault, ...] = ()
     random: RandomFaults = RandomFaults()
+    llm_dialect: str = "openai"
+    """How the language model's server differs from OpenAI: a name of `openai_dialects.DIALECTS`."""
 
     @classmethod
     def read(cls, path: Path) -> Scenario:

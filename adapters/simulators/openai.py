@@ -26,8 +26,10 @@ _CREATED = 1_767_225_600
 """The same for every answer: 1 January 2026."""
 
 
-def models() -> str:
-    """The answer to GET /v1/models."""
+def models(session: Session) -> str:
+    """The answer to GET /v1/models. Raises `RefusalError`."""
+    if refusal := session.world.llm.models_refused():
+        raise refusal
     listed = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "openai"} for name in MODELS]
     return json.dumps({"object": "list", "data": listed})
 
@@ -35,16 +37,18 @@ def models() -> str:
 async def serve_chat(session: Session, wire: HttpWire, body: Mapping[str, Any]) -> None:
     """POST /v1/chat/completions. Raises `RefusalError`, `HangupError`."""
     check_body(session, body)
+    dialect = session.world.llm
+    dialect.check(body)
     conversation = _Conversation.read(body["messages"])
     scripted = session.world.script.answer(conversation.heard, _offered(body), conversation.called)
     text = rest_of(scripted.say, conversation.said)
     calls = scripted.calls[:1] if body.get("parallel_tool_calls") is False else scripted.calls
-    pieces = [*({"content": token} for token in _tokens(text)), *_call_pieces(session, calls)]
+    pieces = dialect.deltas([*({"content": token} for token in _tokens(text)), *_call_pieces(session, calls)])
     limit = body.get("max_tokens") or body.get("max_completion_tokens") or len(pieces)
     finish = "length" if len(pieces) > limit else "tool_calls" if calls else "stop"
     answer = _Answer(session, body, pieces[:limit], finish)
     await trio.sleep(session.world.latencies.first_token.draw(session.randomness))
-    if body.get("stream") is True:
+    if body.get("stream") is True and dialect.streams:
         await answer.stream(wire)
     else:
         await wire.reply(200, json.dumps(answer.whole()), _JSON)
@@ -81,12 +85,16 @@ class _Answer:
         """Send the answer as server-sent events, token by token."""
         outlet = self._session.outlet(wire, events=True)
 
+        dialect = self._session.world.llm
+
         async def send(content: str) -> None:
-            await outlet.send(f"data: {content}\n\n")
+            await outlet.send(dialect.event(content))
             self._session.exchange.sent += 1
 
         await wire.begin(200, _EVENTS)
         await outlet.before_any()
+        for document in dialect.opening():
+            await send(json.dumps(document))
         only_calls = bool(self._pieces) and "content" not in self._pieces[0]
         await send(self._chunk({"role": "assistant", "content": None if only_calls else "", "refusal": None}))
         for piece in self._pieces:
@@ -95,7 +103,9 @@ class _Answer:
         await send(self._chunk({}, self._finish))
         if (self._body.get("stream_options") or {}).get("include_usage") is True:
             await send(json.dumps(self._object("chat.completion.chunk", choices=[], usage=self._usage())))
-        await send("[DONE]")
+        for event in dialect.closing("".join(map(_text, self._pieces))):
+            await outlet.send(event)
+            self._session.exchange.sent += 1
         await outlet.release()
         await wire.finish()
 
@@ -133,8 +143,8 @@ class _Conversation:
 
     @classmethod
     def read(cls, messages: Sequence[Mapping[str, Any]]) -> _Conversation:
-        users = [index for index, message in enumerate(messages) if message["role"] == "user"]
-        heard = _content(messages[users[-1]]) if users else ""
+        users = [index for index, message in enumerate(messages) if _is_said_by_user(message)]
+        heard = _said(messages[users[-1]]) if users else ""
         called: list[Called] = []
         said: list[str] = []
         for message in messages[users[-1] + 1 if users else 0 :]:
@@ -146,6 +156,21 @@ class _Conversation:
             elif message["role"] == "assistant":
                 said.append(_content(message))
         return cls(heard, tuple(called), " ".join(said))
+
+
+def _is_said_by_user(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "user" and (_said(message) != "" or _content(message) == "")
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """Paragraphs in brackets, like "(Please go on.)", are not the user's own words."""
+    paragraphs = _content(message).split("\n\n")
+    return "\n\n".join(each for each in paragraphs if not re.fullmatch(r"\(.*\)", each, re.DOTALL))
+
+
+def _text(piece: Mapping[str, Any]) -> str:
+    content = piece.get("content")
+    return content if isinstance(content, str) else ""
 
 
 def _offered(body: Mapping[str, Any]) -> frozenset[str]:

@@ -115,8 +115,7 @@ def _is_call(call: object) -> bool:
 
 
 def _check_order(session: Session, messages: list[dict[str, Any]]) -> None:
-    """Every call must have its `tool` message right after the message with the call, and no other may have
-    one."""
+    """Every call must have its `tool` message right after its own message, and there may be no others."""
     asked: set[str] = set()
     awaited: set[str] = set()
     for index, message in enumerate([*messages, {"role": "end"}]):

@@ -1,5 +1,4 @@
-"""Records of what the simulated vendors received, for tests and for users who check what their client
-sends."""
+"""Records of what the simulated vendors received, for tests and for users who check their client."""
 
 from __future__ import annotations
 

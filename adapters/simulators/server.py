@@ -13,7 +13,8 @@ import trio.testing
 from attrs import define, field, frozen
 
 from adapters.simulators import cartesia, deepgram, openai, twilio
-from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario
+from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario, ScenarioError
+from adapters.simulators.openai_dialects import DIALECTS, Dialect
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.session import Sender, Session, World, incoming
@@ -114,13 +115,15 @@ async def simulators(
     latencies: Latencies | None = None,
     voice: Voice | None = None,
     keys: Sequence[str] | None = None,
+    llm_dialect: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulators]:
     """Run all simulators on one port of `host`, as long as the block runs. Port 0 means a free one.
 
     Without `latencies` nothing takes time; without `voice` speech is tones; with `keys` only these are
-    accepted, else any. The same seed and requests give the same answers and faults.
+    accepted, else any. `llm_dialect` is a name in `DIALECTS`, used instead of the scenario's. The same seed
+    and requests give the same answers and faults. Raises `ScenarioError` for an unknown dialect.
     """
     scenario = faults if isinstance(faults, Scenario) else Scenario(tuple(faults))
     records, plan = Records(), FaultPlan.of(scenario, seed)
@@ -131,6 +134,7 @@ async def simulators(
         voice or Tone(),
         records,
         None if keys is None else frozenset(keys),
+        _dialect(llm_dialect or scenario.llm_dialect),
     )
     async with trio.open_nursery() as nursery:
         telephones = TelephoneNetwork(world, nursery)
@@ -142,6 +146,13 @@ async def simulators(
             yield Simulators(number, records, plan, telephones, nursery, server.serve)
         finally:
             nursery.cancel_scope.cancel()
+
+
+def _dialect(name: str) -> Dialect:
+    """Raises `ScenarioError` for a name that is none."""
+    if name not in DIALECTS:
+        raise ScenarioError(f"llm_dialect is {name!r}, but must be one of {', '.join(DIALECTS)}")
+    return DIALECTS[name].make()
 
 
 @frozen
@@ -293,7 +304,7 @@ class _Server:
 
     async def _answer(self, session: Session, wire: HttpWire, body: bytes) -> None:
         if session.exchange.route == "openai.models":
-            await wire.reply(200, openai.models(), {"content-type": "application/json"})
+            await wire.reply(200, openai.models(session), {"content-type": "application/json"})
             return
         vendor = _VENDORS[session.exchange.route.partition(".")[0]]
         try:

@@ -12,6 +12,7 @@ import trio
 from attrs import frozen
 
 from adapters.simulators.faults import MALFORMED_MESSAGE, UNKNOWN_MESSAGE, Fault
+from adapters.simulators.openai_dialects import Dialect
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.speech import Voice
@@ -29,6 +30,8 @@ class World:
     records: Records
     keys: frozenset[str] | None
     """The keys that are accepted; None: every key that is not empty."""
+    llm: Dialect
+    """How the language model's server differs from OpenAI."""
 
 
 @frozen

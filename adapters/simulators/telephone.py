@@ -139,8 +139,7 @@ class Telephone:
         return from_mulaw(b"".join(piece.audio for piece in self.heard))
 
     async def until(self, happened: Callable[[], object]) -> None:
-        """Return once `happened()` or the call is over; it is called after everything sent, received or
-        played."""
+        """Return once `happened()` or the call is over; it is called after everything sent, got or played."""
         while not happened() and not self.over.is_set():
             await self._changed.wait()
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+import numpy as np
 import trio
 from attrs import frozen
 
+from adapters.interfaces import Samples
 from adapters.simulators.session import World
 from adapters.simulators.telephone import Telephone
 from protocol.twilio import PHONE_RATE
 
 _QUIET_S = 1.2
 """A person speaks when it has been quiet for this long."""
+BEEP_S = 0.4
 _PATIENCE_S = 20.0
 """If nothing is heard at all, a person speaks, or gives up, after this."""
 
@@ -45,6 +48,8 @@ class Person:
     answers_after_s: float = 2.0
     detected_after_s: float = 1.5
     """Machine detection takes this long."""
+    greeting_s: float = 11.0
+    """A machine's greeting takes this long, with silence at its end. Then it beeps and records."""
 
 
 def person_at(number: str) -> Person:
@@ -56,10 +61,13 @@ def person_at(number: str) -> Person:
 async def talk(telephone: Telephone, person: Person, world: World) -> None:
     """Say the lines of the script, each when the other side has finished.
 
-    A machine says its one line at once, and then records.
+    A machine says its one line at once, beeps, and then records.
     """
     if person.behaviour is Behaviour.MACHINE:
+        began = trio.current_time()
         await _say(telephone, world, "Please leave a message after the tone.")
+        await trio.sleep_until(began + person.greeting_s)
+        telephone.say(_beep())
         await telephone.over.wait()
         return
     for line in world.script.caller_says:
@@ -69,6 +77,11 @@ async def talk(telephone: Telephone, person: Person, world: World) -> None:
         await _say(telephone, world, line)
         await _until_answered(telephone)
     await _until_quiet(telephone)
+
+
+def _beep() -> Samples:
+    seconds = np.arange(round(BEEP_S * PHONE_RATE)) / PHONE_RATE
+    return (np.sin(2 * np.pi * 1000 * seconds) * 8000).astype(np.int16)
 
 
 async def _say(telephone: Telephone, world: World, line: str) -> None:

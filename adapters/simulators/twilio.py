@@ -24,7 +24,7 @@ from websockets.exceptions import InvalidHandshake
 from adapters.simulators.script import Latency
 from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
-from adapters.simulators.telephone_people import Behaviour, Person, person_at, talk
+from adapters.simulators.telephone_people import BEEP_S, Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 from adapters.tasks import Signal
 from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
@@ -63,6 +63,7 @@ class SimulatedCall:
     status_url: str = ""
     events: tuple[str, ...] = ()
     detection_url: str = ""
+    detects_message_end: bool = False
     ring_timeout_s: float = 60.0
     status: str = "queued"
     statuses: list[str] = Factory(list)
@@ -160,6 +161,7 @@ class TelephoneNetwork:
         call.ring_timeout_s = float(first("Timeout", "60"))
         if first("MachineDetection"):
             call.detection_url = first("AsyncAmdStatusCallback")
+            call.detects_message_end = first("MachineDetection") == "DetectMessageEnd"
         self.nursery.start_soon(self._run, call, self._deliver)
         return call
 
@@ -216,10 +218,11 @@ class TelephoneNetwork:
 
     async def _detect(self, call: SimulatedCall, person: Person) -> None:
         if call.detection_url:
-            await trio.sleep(person.detected_after_s)
             machine = person.behaviour is Behaviour.MACHINE
-            found = {"AnsweredBy": "machine_start" if machine else "human"}
-            await self._post(call, call.detection_url, found)
+            at_end = machine and call.detects_message_end
+            await trio.sleep(person.greeting_s + BEEP_S if at_end else person.detected_after_s)
+            found = ("machine_end_beep" if at_end else "machine_start") if machine else "human"
+            await self._post(call, call.detection_url, {"AnsweredBy": found})
 
     async def _perform(self, call: SimulatedCall, document: ElementTree.Element, person: Person) -> None:
         """Do what the TwiML says, until that is done or the call ends."""

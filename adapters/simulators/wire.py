@@ -209,7 +209,8 @@ class WebSocketWire:
                     if message is not None:
                         yield message
                 await self._flush()
-                if self._protocol.state in (State.CLOSING, State.CLOSED):
+                # Not as soon as it is closing: a close of ours may still be on its way out.
+                if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
                     return
         finally:
             self._over.set()

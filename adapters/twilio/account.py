@@ -20,6 +20,7 @@ from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from adapters import http_clients
 from adapters.interfaces import ProviderError
 from adapters.printable import printable
 from machines.facts import ErrorClass
@@ -53,11 +54,15 @@ class Order:
     """Twilio reports there how the call goes."""
     ring_timeout_s: int
     machine_detection: bool
+    waits_for_beep: bool = False
+    """Detection reports a machine when it records, not when its greeting begins."""
 
 
 def http_client() -> httpx2.AsyncClient:
     """The HTTP client for an account. Whoever makes it closes it (`async with`)."""
-    return httpx2.AsyncClient(timeout=httpx2.Timeout(TIMEOUT_S), limits=httpx2.Limits(max_connections=20))
+    return http_clients.http_client(
+        timeout=httpx2.Timeout(TIMEOUT_S), limits=httpx2.Limits(max_connections=20)
+    )
 
 
 class TwilioAccount:
@@ -74,7 +79,7 @@ class TwilioAccount:
         if order.machine_detection:
             # Detection runs beside the call, so that a person is not kept waiting.
             detection = {
-                "machine_detection": "Enable",
+                "machine_detection": "DetectMessageEnd" if order.waits_for_beep else "Enable",
                 "async_amd": "true",
                 "async_amd_status_callback": order.status_url,
             }

@@ -39,6 +39,8 @@ def conversation_key(system: ConversationSystem, observed: ObservedState) -> Has
         context.links.up if system.conversation.state == "connecting" else None,
         bool(context.links.fallbacks_ready),
         system.conversation.state == "connecting" and context.recording.stop_pending,
+        context.recording.begun_before,
+        context.recording.on and context.recording.habitual,
         _turn(context),
         _answer(context),
         context.deadline_armed is None,
@@ -129,7 +131,8 @@ def _nearly_said(context: Context) -> bool:
 
 def _playback(ledger: PlaybackLedger) -> Hashable:
     heard, unheard = ledger.split(at_ms=0)
-    return len(ledger.segments), ledger.every_segment_voiced(), bool(heard), bool(unheard)
+    voiced = ledger.every_segment_voiced()
+    return len(ledger.segments), voiced, ledger.unsayable(), bool(heard), bool(unheard)
 
 
 def _observed(observed: ObservedState) -> Hashable:

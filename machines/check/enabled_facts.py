@@ -382,6 +382,9 @@ def _playback(context: Context) -> Iterator[Fact]:
                 utterance, next(iter(silent), 0), SEGMENT_MS, attempt=context.answer.speech_attempt
             )
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, attempt=UNKNOWN)
+            yield facts.SegmentVoiced(
+                utterance, next(iter(silent), 0), 0.0, attempt=context.answer.speech_attempt, unsayable=True
+            )
         yield facts.PlaybackAt(utterance, 0, playing=True)
         if utterance == UNKNOWN:
             yield facts.PlaybackFinished(utterance)

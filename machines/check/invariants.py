@@ -16,6 +16,7 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
+from machines.language.scripts import joined
 from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
@@ -278,7 +279,7 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     # After an answer was stopped, another one may have begun within the same step.
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms
-    answer, whole = history[-1].text, " ".join(text for text in observed.said if text)
+    answer, whole = history[-1].text, joined(*observed.said)
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
@@ -431,7 +432,7 @@ def voiced_segments_are_not_said_again(checked: CheckedStep) -> str | None:
     for observed, step in checked.each_step():
         if isinstance(step.fact, facts.SynthesisFailed) and step.fact.voiced_ms >= FIRST_WORD_MS:
             again = [effect.text for effect in step.effects if isinstance(effect, do.Speak)]
-            if observed.said and " ".join(again) == " ".join(observed.said):
+            if observed.said and joined(*again) == joined(*observed.said):
                 return f"all of {again} is said again, after {step.fact.voiced_ms:.0f} ms of it"
     return None
 

@@ -9,6 +9,7 @@ from machines.conversation.prompt import prompt
 from machines.conversation.tool_calls import ToolCalls
 from machines.declarations import causes
 from machines.facts import Fact
+from machines.language.scripts import gap
 from machines.playback_ledger import PlaybackLedger
 
 
@@ -126,9 +127,10 @@ class Answers(ToolCalls):
     def _say(self, text: str, markup: str = "", *, tones: bool = False) -> None:
         number = self.context.answer.speech_open
         if number is not None:
+            before = gap(self.context.answer.ledger.text(), text)
             segment = self.context.answer.ledger.add(text)
             speak = do.Speak(number, segment, markup or text, tones)
-            self.context.ask(do.NotifySegment(number, segment, text), speak)
+            self.context.ask(do.NotifySegment(number, segment, text, before), speak)
 
     def _say_instead(
         self,
@@ -146,9 +148,14 @@ class Answers(ToolCalls):
         self._say(text, tones=tones)
         self._finish_speech()
 
-    @causes()
+    @causes(do.NotifyClientError)
     def note_voiced(self, fact: facts.SegmentVoiced) -> None:
+        """A text that the voice cannot say is nobody's failure: it is told once in an answer."""
+        told = any(segment.unsayable for segment in self.context.answer.ledger.segments)
         self.context.answer.ledger.voiced(fact)
+        if fact.unsayable and not told:
+            message = "the voice cannot say this answer: it is in a language or script that it does not speak"
+            self.context.ask(do.NotifyClientError(do.ClientError.VOICE_FAILED, message, retryable=False))
 
     @causes()
     def note_position(self, fact: facts.PlaybackAt) -> None:

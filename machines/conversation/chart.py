@@ -149,16 +149,23 @@ class ConversationChart(Chart[Context]):
         | stay(endpointing, speculating, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, keypad, on=["note_recording", "acknowledge"])
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
-        | quiet.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_recording", "acknowledge"])
+        | quiet.from_(
+            *thinking,
+            cond="by_deed and can_void_answer",
+            on=["void_answer", "note_recording", "acknowledge"],
+        )
         | speaking.to(
             quiet,
-            cond="interruptible",
+            cond="by_deed and interruptible",
             on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"],
         )
-        | stay(*thinking, unless="can_void_answer", on=["note_recording_meanwhile", "acknowledge_start"])
-        | stay(speaking, unless="interruptible", on=["note_recording_meanwhile", "acknowledge_start"])
-        | paused.to(hearing, on=["interrupt_answer", "note_recording", "acknowledge"])
-        | confirming.to(finalizing, on=["interrupt_answer", "note_recording_again", "acknowledge_start"])
+        | paused.to(hearing, cond="by_deed", on=["interrupt_answer", "note_recording", "acknowledge"])
+        | confirming.to(
+            finalizing,
+            cond="by_deed",
+            on=["interrupt_answer", "note_recording_again", "acknowledge_start"],
+        )
+        | stay(*thinking, *responding, on=["note_recording_meanwhile", "acknowledge_start"])
         | stay(closing, saying_goodbye, on=["refuse_start"])
     )
     recording_stopped = (
@@ -167,10 +174,18 @@ class ConversationChart(Chart[Context]):
         | speculating.to(finalizing, on=["drop_speculation", "await_words", "end_turn"])
         | stay(keypad, on=["acknowledge_stop"])
         | stay(finalizing, on=["await_words"])
-        | stay(*thinking, unless="can_void_answer", on=["queue_turn", "acknowledge_stop"])
-        | stay(*thinking, cond="can_void_answer", on=["acknowledge_stop"])
-        | stay(speaking, unless="interruptible", on=["queue_turn", "acknowledge_stop"])
-        | stay(speaking, cond="interruptible", on=["acknowledge_stop"])
+        | stay(
+            *thinking,
+            cond="recorded_by_habit or not can_void_answer",
+            on=["queue_turn", "acknowledge_stop"],
+        )
+        | stay(*thinking, on=["acknowledge_stop"])
+        | stay(
+            speaking,
+            cond="recorded_by_habit or not interruptible",
+            on=["queue_turn", "acknowledge_stop"],
+        )
+        | stay(speaking, on=["acknowledge_stop"])
         | paused.to(confirming, on=["end_turn", "acknowledge_stop"])
         | stay(confirming, on=["acknowledge_stop"])
         | stay(closing, saying_goodbye, on=["refuse_stop"])
@@ -184,7 +199,8 @@ class ConversationChart(Chart[Context]):
         | paused.to(keypad, on=["interrupt_answer", "note_digit"])
         | confirming.to(keypad, on=["interrupt_answer", "give_up_words", "note_digit"])
         | keypad.to(generating, cond="ends_digits", on=["end_digits", "generate"])
-        | stay(keypad, on=["note_digit"])
+        | stay(*thinking, speaking, cond="ends_digits", on=["queue_digits"])
+        | stay(keypad, *thinking, speaking, on=["note_digit"])
     )
     interrupt_requested = (
         quiet.from_(*thinking, on=["void_answer", "give_up_results"])
@@ -410,6 +426,11 @@ class ConversationChart(Chart[Context]):
             *responding, cond="is_goodbye", on=["note_all_heard", "complete_answer", "begin_closing"]
         )
         | saying_goodbye.to(closing, on=["note_all_heard", "complete_answer", "begin_closing"])
+        | stay(
+            speaking,
+            cond="is_unsayable_reply and not calls_pending and not is_goodbye",
+            on=["note_all_heard", "complete_answer", "say_unsayable"],
+        )
         | speaking.to(
             running_tools,
             cond="calls_pending and not is_goodbye",
@@ -439,6 +460,7 @@ class ConversationChart(Chart[Context]):
     # --- time: deadlines.py says how long each state may last -----------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["report_links_late", "begin_closing"])
+        | quiet.to(keypad, cond="digits_begun")
         | quiet.to(speaking, cond="greeting_due", on=["greet"])
         | quiet.to(speaking, cond="host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(running_tools, cond="calls_due", on=["run_calls"])

@@ -14,6 +14,7 @@ from attrs import Factory, define, frozen
 from machines.effects import Effect, TurnLatency
 from machines.facts import EndReason, Request, Role, SayRequested, SegmentReady, TurnMode
 from machines.history import Message
+from machines.language.scripts import joined
 from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
@@ -40,6 +41,10 @@ class RecordingMemory:
     mode: TurnMode = TurnMode.MANUAL
     on: bool = False
     """The caller began a recording by hand and has not ended it."""
+    begun_before: bool = False
+    """A recording was begun in this conversation."""
+    habitual: bool = False
+    """The recording was the first by hand: clients begin it when they connect, whatever their user does."""
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
@@ -116,7 +121,7 @@ class TurnMemory:
 
     def join(self, text: str) -> str:
         """All words to answer: the unanswered ones, those of queued turns, and `text`."""
-        return " ".join(words for words in (self.caller_words, *self.queue, text) if words)
+        return joined(self.caller_words, *self.queue, text)
 
 
 @define

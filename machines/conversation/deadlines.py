@@ -25,6 +25,7 @@ SIGNS_OF_LIFE = {
             "generation_failed",
             "segment_voiced",
             "playback_at",
+            "playback_finished",
             "synthesis_failed",
             "deadline_passed",
         }
@@ -54,8 +55,13 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
             case "connecting":
                 return policy.connect_timeout_ms
             case "quiet":
-                # Words that wait are answered at once.
-                waits = context.turns.queue or self.host_utterance_due() or self.idle_host_utterance_due()
+                # Words that wait are answered at once, and keys that were begun are waited for.
+                waits = (
+                    context.turns.queue
+                    or context.turns.digits
+                    or self.host_utterance_due()
+                    or self.idle_host_utterance_due()
+                )
                 if waits or self.greeting_due() or self.calls_due():
                     return 0.0
                 if context.turns.queued:

@@ -22,7 +22,10 @@ class Ending(ToolCalls, Recording):
         reason = self.context.end_reason or self.context.answer.end_after or EndReason.INTERNAL_ERROR
         self.context.end_reason = reason
         self._refuse_all(f"the conversation ended: {reason.value}")
-        self.context.ask(*(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason))
+        after_goodbye = isinstance(fact, facts.PlaybackFinished)
+        self.context.ask(
+            *(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason, after_goodbye)
+        )
 
     @causes(do.AbandonConversation)
     def abandon(self) -> None:

@@ -22,7 +22,7 @@ class Endpointing(Chart[Context]):
     def endpoint_delay_ms(self) -> float:
         """How much silence ends the turn, given its words so far and the turn model's score."""
         policy, completeness = self.context.policy, self.context.turns.completeness
-        unfinished = sounds_unfinished(self.context.turns.interim)
+        unfinished = sounds_unfinished(self.context.turns.interim, self.context.policy.language)
         if self.context.links.ends_turns:
             usual = policy.provider_endpoint_delay_ms
         elif completeness is not None and completeness >= SURELY and not unfinished:

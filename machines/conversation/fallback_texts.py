@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from machines import effects as do
+from machines import facts
 from machines.conversation.answers import Answers
+from machines.conversation.heard_history import withhold
 from machines.declarations import causes
 from machines.driver import SLACK_MS
 from machines.facts import EndReason, Fact
+
+
+def _refuses_text(fact: Fact) -> bool:
+    return (
+        isinstance(fact, facts.GenerationFailed) and fact.failure.error_class is facts.ErrorClass.REFUSED_TEXT
+    )
 
 
 class FallbackTexts(Answers):
@@ -45,6 +53,11 @@ class FallbackTexts(Answers):
             due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
         return max(0.0, due_at - at_ms)
 
+    def is_unsayable_reply(self) -> bool:
+        """The voice could say nothing of the model's answer, and may be able to say so."""
+        answer, text = self.context.answer, self.context.policy.fallback.unsayable
+        return bool(text) and answer.replying and answer.ledger.unsayable() and answer.ledger.text() != text
+
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
@@ -74,14 +87,27 @@ class FallbackTexts(Answers):
         self._say_instead(text, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
+    def say_unsayable(self, fact: Fact) -> None:
+        """The answer is in a language that the voice does not speak: that is all the caller can be told."""
+        self._say_instead(self.context.policy.fallback.unsayable, fact.at_ms, replying=True)
+
+    @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
         """Tell the caller that they could not be heard, for technical reasons."""
         self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
-        """Say a fallback text instead of the model's answer. The third failure in a row ends the call."""
+        """Say a fallback text instead of the model's answer. The third failure in a row ends the call.
+
+        If the words were refused by a content filter, nobody has failed: the caller is told, and the words
+        are withheld from later requests.
+        """
         self._void_generation()
+        if _refuses_text(fact):
+            withhold(self.context)
+            self._say_instead(self.context.policy.fallback.refused, fact.at_ms)
+            return
         self.context.answer.failures += 1
         texts = self.context.policy.fallback
         text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)

@@ -27,6 +27,20 @@ def commit(context: Context, at_ms: float) -> None:
     answer.in_history = False
 
 
+def withhold(context: Context) -> None:
+    """The newest exchange was refused by a filter: it stays in the history, and no model is sent it again."""
+    turns = context.turns
+    if turns.caller_words:
+        context.history = (*context.history, Message(Speaker.USER, turns.caller_words, withheld=True))
+        turns.caller_words = ""
+    else:
+        first = newest_exchange(context.history)
+        refused = (evolve(message, withheld=True) for message in context.history[first:])
+        context.history = (*context.history[:first], *refused)
+    context.history = newest(context.history, context.policy.max_history) or context.history[-1:]
+    context.tools.results_owed = False
+
+
 def enter(context: Context, answer: Message) -> None:
     """Enter an answer into the history, after the caller's words unless they are there already."""
     turns, policy = context.turns, context.policy

@@ -51,7 +51,6 @@ IGNORED: tuple[Ignored, ...] = (
         (Chart.keypad,),
         because="the caller presses keys, and voice does not count meanwhile",
     ),
-    *ignored("digit_pressed", (*Chart.thinking, Chart.speaking), because="the answer may not be interrupted"),
     *ignored("speech_started", (Chart.hearing, Chart.paused), because="the caller is speaking already"),
     *ignored(
         "speech_started",

@@ -7,7 +7,15 @@ from machines import facts
 from machines.conversation.answers import Answers
 from machines.declarations import causes
 from machines.facts import Fact
-from machines.phrases import occurs_late, without_backchannels, without_echo, words_of
+from machines.language.scripts import joined
+from machines.phrases import (
+    backchannels_for,
+    first_words,
+    occurs_late,
+    without_backchannels,
+    without_echo,
+    words_of,
+)
 
 WORDS_AHEAD = 2
 """An echo may hold this many words beyond those known to have been heard."""
@@ -62,8 +70,9 @@ class Interruptions(Answers):
             and self.context.answer.false_alarms == 0
             and occurs_late(said, self.context.answer.ledger.text())
         ):
-            said = without_echo(fact.text, " ".join((heard, *unheard.split()[:WORDS_AHEAD])))
-        if len(without_backchannels(said, policy.backchannels)) >= max(1, policy.barge_in_min_words):
+            said = without_echo(fact.text, joined(heard, first_words(unheard, WORDS_AHEAD)))
+        backchannels = backchannels_for(fact.text, policy.backchannels, policy.language)
+        if len(without_backchannels(said, backchannels)) >= max(1, policy.barge_in_min_words):
             return True
         return bool(said) and ends
 
@@ -108,7 +117,7 @@ class Interruptions(Answers):
         """Begin a new turn, unless what the caller said during the answer counts too."""
         if self.speaking_on():
             self.note_echoing_turn()
-        elif self.interruptible():
+        elif self.interruptible() and not self.recorded_by_habit():
             self.begin_turn()
 
     @causes()

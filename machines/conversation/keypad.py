@@ -17,7 +17,12 @@ class Keypad(Turns):
     def ends_digits(self, fact: facts.DigitPressed) -> bool:
         """This key ends the string of keys: it is the terminator, or the string is long enough."""
         policy, digits = self.context.policy, self.context.turns.digits
-        return fact.digit == policy.digits_terminator or len(digits) + 1 >= policy.most_digits
+        terminates = bool(digits) and fact.digit == policy.digits_terminator
+        return terminates or len(digits) + 1 >= policy.most_digits
+
+    def digits_begun(self) -> bool:
+        """The caller has begun a string of keys while the answer could not be interrupted."""
+        return bool(self.context.turns.digits)
 
     # --- actions -----------------------------------------------------------------------------------------
 
@@ -29,12 +34,23 @@ class Keypad(Turns):
     @causes(do.NotifyTranscript, do.BeginTurn)
     def end_digits(self, fact: Fact) -> None:
         """End the turn with the string of keys as the caller's words, instead of anything that was heard."""
+        self.context.turns.times.turn_over = fact.at_ms
+        self._keep(self.context.turns.current, self._words_of_digits(fact), 1.0, 0.0, fact.at_ms)
+        self._begin_next_turn()
+
+    @causes(do.NotifyTranscript, do.BeginTurn)
+    def queue_digits(self, fact: facts.DigitPressed) -> None:
+        """Let the words of the string of keys wait: the answer may not be interrupted. Voice goes on."""
+        words, continuation = self._words_of_digits(fact), self.context.turns.continuation
+        self._notify_words(self.context.turns.current, words, 1.0, is_final=True)
+        self._queue(words)
+        self._begin_next_turn()
+        self.context.turns.continuation = continuation
+
+    def _words_of_digits(self, fact: Fact) -> str:
+        """The string of keys that ends with this fact, in words. The next string begins empty."""
         policy, digits = self.context.policy, self.context.turns.digits
         if isinstance(fact, facts.DigitPressed) and fact.digit != policy.digits_terminator:
             digits += fact.digit
         self.context.turns.digits = ""
-        self.context.turns.times.turn_over = fact.at_ms
-        self._keep(
-            self.context.turns.current, policy.digits_words.format(" ".join(digits)), 1.0, 0.0, fact.at_ms
-        )
-        self._begin_next_turn()
+        return policy.digits_words.format(" ".join(digits))

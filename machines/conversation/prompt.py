@@ -9,6 +9,8 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
     """System message, history as far as the token budget allows, and the caller's unanswered words.
 
+    What a content filter has refused is left out.
+
     Args:
         context: the conversation's memory.
         said: the beginning of an answer that the model is to continue; empty: it begins a new one.
@@ -17,12 +19,13 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
     policy = context.policy
     system = (Message(Speaker.SYSTEM, policy.system_prompt),) if policy.system_prompt else ()
     asked = context.turns.caller_words if words is None else words
-    earlier: tuple[Message, ...] = context.history
+    known = tuple(message for message in context.history if not message.withheld)
+    earlier: tuple[Message, ...] = known
     now: tuple[Message, ...] = (Message(Speaker.USER, asked),)
     if not asked:
         # The model goes on after tool calls: the caller's words are in the history already.
-        first = newest_exchange(context.history)
-        earlier, now = context.history[:first], context.history[first:]
+        first = newest_exchange(known)
+        earlier, now = known[:first], known[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()
     history = within_budget(earlier, (*now, *begun), policy.max_history_tokens)
     return (*system, *history, *now, *begun)

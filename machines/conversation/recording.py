@@ -23,6 +23,10 @@ class Recording(Chart[Context]):
         """The caller will end the turn by stopping the recording."""
         return fact.turn_mode is TurnMode.MANUAL
 
+    def by_deed(self, fact: facts.RecordingStarted) -> bool:
+        """Somebody pressed a button. Automatic turns, and a client's first recording, begin by habit."""
+        return self.by_hand(fact) and self.context.recording.begun_before
+
     def recording_on(self) -> bool:
         """The caller has begun another recording since the turn ended."""
         return self.context.turns.continuation is Continuation.RECORDING
@@ -32,8 +36,7 @@ class Recording(Chart[Context]):
     @causes()
     def note_recording(self, fact: facts.RecordingStarted) -> None:
         """Begin a recording. The request is acknowledged later, by `acknowledge`."""
-        self.context.recording.mode = fact.turn_mode
-        self.context.recording.on = True
+        self._begin_recording(fact)
         if fact.turn_mode is TurnMode.MANUAL:
             # In manual mode the caller's voice decides nothing.
             self.context.turns.continuation = Continuation.NONE
@@ -42,15 +45,13 @@ class Recording(Chart[Context]):
 
     @causes()
     def note_recording_meanwhile(self, fact: facts.RecordingStarted) -> None:
-        """Begin a recording during an answer that cannot be interrupted."""
-        self.context.recording.mode = fact.turn_mode
-        self.context.recording.on = True
+        """Begin a recording during an answer that it does not interrupt."""
+        self._begin_recording(fact)
 
     @causes()
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
         """Begin a recording while the words of the last one are awaited: both will be joined."""
-        self.context.recording.mode = fact.turn_mode
-        self.context.recording.on = True
+        self._begin_recording(fact)
         self.note_recording_on()
 
     @causes()
@@ -107,6 +108,12 @@ class Recording(Chart[Context]):
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
         """Refuse every request that waits. A request is never both acknowledged and refused."""
         self._refuse_all(fact.failure.message)
+
+    def _begin_recording(self, fact: facts.RecordingStarted) -> None:
+        recording = self.context.recording
+        recording.mode, recording.on = fact.turn_mode, True
+        recording.habitual = self.by_hand(fact) and not recording.begun_before
+        recording.begun_before = True
 
     def _await_answer(self, request: facts.Request | None) -> None:
         if request is not None:

@@ -28,9 +28,17 @@ class Turns(Transcripts):
         return self.context.turns.continuation is Continuation.PAUSED
 
     def caller_has_word(self) -> bool:
-        """The caller is speaking, or a recording that they began by hand goes on."""
-        by_hand = self.context.recording.mode is TurnMode.MANUAL and self.context.recording.on
-        return by_hand or self.speaking_on()
+        """The caller speaks, or has pressed a button and not ended the recording."""
+        return self.recorded_by_deed() or self.speaking_on()
+
+    def recorded_by_deed(self) -> bool:
+        """The caller has pressed a button to record, and has not ended the recording."""
+        recording = self.context.recording
+        return recording.mode is TurnMode.MANUAL and recording.on and not recording.habitual
+
+    def recorded_by_habit(self) -> bool:
+        """A client's first recording goes on: it interrupts nothing, and what is said in it counts."""
+        return self.context.recording.on and self.context.recording.habitual
 
     def turns_wait(self) -> bool:
         """The words of a queued turn are known and wait to be answered."""
@@ -87,10 +95,15 @@ class Turns(Transcripts):
 
     @causes(do.NotifyTranscript)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
-        """Queue the words of a turn that waits. If there are too many, join the oldest two."""
+        """Queue the words of a turn that waits."""
         self.forget_queued_turn(fact)
         self.notify_words(fact)
-        queue = (*self.context.turns.queue, fact.text) if fact.text else self.context.turns.queue
+        if fact.text:
+            self._queue(fact.text)
+
+    def _queue(self, words: str) -> None:
+        """Let words wait to be answered. If there are too many, join the oldest two."""
+        queue = (*self.context.turns.queue, words)
         if len(queue) > self.context.policy.max_queue:
             queue = (f"{queue[0]} {queue[1]}", *queue[2:])
         self.context.turns.queue = queue

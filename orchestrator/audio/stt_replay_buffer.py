@@ -20,6 +20,8 @@ from attrs import define, evolve, field, frozen
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from adapters.tasks import Signal
 from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
+from machines.language.scripts import joined
+from machines.phrases import words_of
 from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
 
 KEPT_MS = 10_000
@@ -53,11 +55,11 @@ class Words:
 
     def __add__(self, other: Words) -> Words:
         """One text after the other; the confidence is the mean over all words."""
-        own, others = len(self.text.split()), len(other.text.split())
-        if not own or not others:
-            return self if own else other
-        confidence = (self.confidence * own + other.confidence * others) / (own + others)
-        return Words(f"{self.text} {other.text}", confidence)
+        own, others = len(words_of(self.text)), len(words_of(other.text))
+        if not self.text or not other.text:
+            return self if self.text else other
+        confidence = (self.confidence * own + other.confidence * others) / ((own + others) or 1)
+        return Words(joined(self.text, other.text), confidence)
 
 
 @define(eq=False)

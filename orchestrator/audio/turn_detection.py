@@ -7,15 +7,15 @@ logged once and the call goes on without it: the machine's deadline ends each pa
 
 from __future__ import annotations
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import Emit, Samples, TurnModel
 from adapters.tasks import Signal
 from machines.facts import TurnScored
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 
 @frozen(eq=False)

@@ -18,22 +18,27 @@ import trio
 from attrs import frozen
 
 from adapters.interfaces import Emit, ProviderError, Samples, SegmentEnd, SpeechStream, SpokenAudio
+from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
+from machines.checked_fields import check_fields
 from machines.facts import (
     ErrorClass,
     PlaybackAt,
     PlaybackFinished,
     SegmentVoiced,
     SynthesisFailed,
-    Word,
 )
+from machines.language.packs import is_foreign
 from orchestrator.audio.playback_buffer import SampleBuffer, UnplayedAudio
 from orchestrator.audio.playback_clock import PlaybackClock
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.failures import failure_of
+from protocol import HIGHEST_RATE, LOWEST_RATE
 
 SHORTEST_CHUNK_MS = 20
 """A chunk is at least this long, except at the end of a segment or of the answer."""
+LEAST_CHUNK_MS, MOST_CHUNK_MS = 1, 10_000
+"""A caller's side may want its chunks this long."""
 RUNNING_OUT_S = 0.04
 """When the caller has less than this left to play, the next chunk is sent even if it is not full."""
 MAX_BUFFERED_MS = 30_000
@@ -47,7 +52,17 @@ OpenSpeech = Callable[[int], AbstractAsyncContextManager[SpeechStream]]
 
 @frozen
 class Pacing:
-    """How audio is cut into chunks, and how far ahead of playback they are sent."""
+    """How audio is cut into chunks, and how far ahead of playback they are sent.
+
+    Raises `TypeError` or `ValueError` for what a field cannot be.
+
+    ```python
+    try:
+        Pacing(rate=0, chunk_ms=20, lead_ms=100)
+    except ValueError as error:
+        assert str(error) == "rate of Pacing is 0 Hz, but must be from 8000 to 48000"
+    ```
+    """
 
     rate: int
     """Hz on the wire."""
@@ -58,6 +73,18 @@ class Pacing:
     """Pause between the announcement of an answer and its first chunk."""
     acknowledged: bool = False
     """The caller's side knows what was played and reports `PlaybackAt` and `PlaybackFinished` itself."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"rate of Pacing is {self.rate} Hz, but must be from {LOWEST_RATE} to {HIGHEST_RATE}"
+            )
+        if not LEAST_CHUNK_MS <= self.chunk_ms <= MOST_CHUNK_MS:
+            raise ValueError(
+                f"chunk_ms of Pacing is {self.chunk_ms:g}, "
+                f"but must be from {LEAST_CHUNK_MS} to {MOST_CHUNK_MS}"
+            )
 
     @property
     def chunk_samples(self) -> int:
@@ -95,8 +122,9 @@ class Utterance:
     `say`, `finish`, `restart`, `pause` and `resume` carry out the machine's effects.
     """
 
-    def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit) -> None:
+    def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit, language: str = "") -> None:
         self.number = number
+        self._language = language
         self._sink = sink
         self._pacing = pacing
         self._emit = emit
@@ -174,19 +202,23 @@ class Utterance:
         """Put the stream's audio into the buffer, at the wire's rate, and report each complete segment."""
         resampler = StreamingResampler(stream.sample_rate, self._pacing.rate)
         has_sound = False
+        excused = True
+        """Whatever had no audio has none that could be missed."""
         silent: list[SegmentVoiced] = []
         async for piece in stream:
             match piece:
                 case SpokenAudio(samples=samples):
                     attempt.unreported_ms += len(samples) * 1000 / stream.sample_rate
                     await self._buffer.put(resampler.push(samples))
-                case SegmentEnd(segment=segment, words=words):
+                case SegmentEnd():
                     # The next segment may take long: the filter's tail must not wait for it.
                     await self._buffer.put(resampler.flush())
                     if self._pacing.acknowledged:
                         # A chunk is acknowledged as a whole, so it must not hold audio of two segments.
                         self._buffer.end_segment()
-                    silent.append(self._voiced(attempt, segment, words))
+                    fact, text = self._voiced(attempt, piece)
+                    excused = excused and (fact.unsayable or fact.duration_ms > 0 or not spoken_text(text))
+                    silent.append(fact)
             has_sound = has_sound or attempt.unreported_ms > 0 or any(each.duration_ms for each in silent)
             if has_sound:
                 # A stream of silent segments only has failed: they are reported once one has sound.
@@ -196,16 +228,26 @@ class Utterance:
         # What was never synthesized must not count as heard.
         if not attempt.complete:
             raise ProviderError(ErrorClass.TRANSIENT, "text to speech ended before the answer did")
-        if not has_sound:
+        if not has_sound and not excused:
             attempt.fail()
             raise ProviderError(ErrorClass.TRANSIENT, "text to speech gave no audio")
+        for fact in silent:
+            self._emit(fact)
 
-    def _voiced(self, attempt: Attempt, segment: int, words: tuple[Word, ...]) -> SegmentVoiced:
-        if not attempt.unvoiced or attempt.unvoiced.popleft() != segment:
+    def _voiced(self, attempt: Attempt, end: SegmentEnd) -> tuple[SegmentVoiced, str]:
+        """What is reported of a segment that has ended, and its text."""
+        segment, text = attempt.unvoiced.popleft() if attempt.unvoiced else (None, "")
+        if segment != end.segment:
             attempt.fail()
-            raise ProviderError(ErrorClass.TRANSIENT, f"text to speech ended segment {segment} out of turn")
+            message = f"text to speech ended segment {end.segment} out of turn"
+            raise ProviderError(ErrorClass.TRANSIENT, message)
         duration_ms, attempt.unreported_ms = attempt.unreported_ms, 0.0
-        return SegmentVoiced(self.number, segment, duration_ms, words, attempt=attempt.number)
+        # A voice that says nothing in a script which its language is not written in does what it can.
+        unsayable = duration_ms == 0 and (end.unsayable or is_foreign(spoken_text(text), self._language))
+        fact = SegmentVoiced(
+            self.number, end.segment, duration_ms, end.words, attempt=attempt.number, unsayable=unsayable
+        )
+        return fact, text
 
     async def _send(self) -> None:
         """Send chunks in real time, and report the caller's position.
@@ -285,8 +327,8 @@ class Attempt:
     def __init__(self, number: int) -> None:
         self.number = number
         self.scope = trio.CancelScope()
-        self.unvoiced: deque[int] = deque()
-        """Segments whose audio is not complete, in order."""
+        self.unvoiced: deque[tuple[int, str]] = deque()
+        """Segments whose audio is not complete, in order, with their texts."""
         self.unreported_ms = 0.0
         """Audio of the first of them so far."""
         self._texts: deque[tuple[int, str]] = deque()
@@ -301,7 +343,7 @@ class Attempt:
 
     def say(self, segment: int, text: str) -> None:
         """Add a segment."""
-        self.unvoiced.append(segment)
+        self.unvoiced.append((segment, text))
         self._texts.append((segment, text))
         self._changed.wake_all()
 

@@ -1,21 +1,36 @@
-"""The body of `vantum call`: has a running server place a call, and prints how it goes until it is over."""
+"""The body of `vantum call`: has a running server place a call, and prints how it goes until it is over.
+
+However it is left, the call is hung up: by a signal, an error, or a pipe that nobody reads any more.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx2
 import trio
 
+from adapters.http_clients import http_client
+from adapters.tasks import sole_error
+
 POLL_S = 0.5
+TRIES = 3
+"""So many questions in a row may go unanswered before the call is given up."""
+HANG_UP_S = 5.0
+"""Leaving waits no longer than this for the server to hang up."""
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+)
+"""Each hangs up. The second one leaves without waiting for the end of the call."""
 _TIMEOUT_S = 10.0
 STATES_IN_WORDS = {
     "placing": "asking the carrier",
     "placed": "dialling",
     "ringing": "ringing",
     "ANSWERED": "answered",
+    "DETECTING": "hearing who answered",
     "TALKING": "talking",
     "saying_goodbye": "saying goodbye",
     "handover": "connecting to somebody else",
@@ -31,39 +46,76 @@ class CallError(Exception):
     """The server cannot be reached, or refuses. The message is one sentence."""
 
 
+class UnansweredError(CallError):
+    """The server cannot be reached, perhaps only for the moment."""
+
+
 def client(url: str, token: str | None) -> httpx2.AsyncClient:
     """A client of the server at `url`. Whoever makes it closes it (`async with`)."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S)
+    return http_client(base_url=url, headers=headers, timeout=_TIMEOUT_S)
 
 
 async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:
     """Have a call placed and follow it to its end; returns whether there was a conversation.
 
-    SIGINT hangs up. Raises `CallError`.
+    The first of `SIGNALS` hangs up, the second leaves at once. Raises `CallError`, and what `say` raises.
     """
-    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
+    with sole_error(), trio.open_signal_receiver(*SIGNALS) as signals:
         call = await _ask(http, "POST", "/calls", order)
         path = f"/calls/{call['id']}"
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hang_up_on, interrupts, http, path)
-            told = ""
-            while call["outcome"] is None:
-                news = STATES_IN_WORDS[call["state"]]
-                if news != told:
-                    say(f"{call['to']}: {news}")
-                    told = news
-                await trio.sleep(POLL_S)
-                call = await _ask(http, "GET", path)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_hang_up_on, signals, nursery.cancel_scope, http, path)
+                call = await _followed(http, path, call, say)
+                nursery.cancel_scope.cancel()
+        finally:
+            if call["outcome"] is None:
+                await _hang_up(http, path, say)
+    if call["outcome"] is None:
+        return False
     reason = f" ({call['reason']})" if call["reason"] else ""
     say(f"{call['to']}: {call['outcome'].replace('_', ' ')}{reason}")
     return call["outcome"] in ("completed", "handed_over")
 
 
-async def _hang_up_on(interrupts: Any, http: httpx2.AsyncClient, path: str) -> None:
-    async for _ in interrupts:
-        await _ask(http, "DELETE", path)
+async def _followed(http: httpx2.AsyncClient, path: str, call: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Tell each state of the call; returns what is known of it at its end."""
+    told, unanswered = "", 0
+    while call["outcome"] is None:
+        news = STATES_IN_WORDS.get(call["state"], call["state"])
+        if news != told:
+            say(f"{call['to']}: {news}")
+            told = news
+        await trio.sleep(POLL_S)
+        try:
+            call, unanswered = await _ask(http, "GET", path), 0
+        except UnansweredError:
+            unanswered += 1
+            if unanswered == TRIES:
+                raise
+    return call
+
+
+async def _hang_up_on(
+    signals: AsyncIterator[int], everything: trio.CancelScope, http: httpx2.AsyncClient, path: str
+) -> None:
+    await anext(signals)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_ask, http, "DELETE", path)
+        await anext(signals)
+        everything.cancel()
+
+
+async def _hang_up(http: httpx2.AsyncClient, path: str, say: Say) -> None:
+    """Hang up, whatever has happened and even if cancelled; say so if that is impossible."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + HANG_UP_S) as scope:
+        try:
+            await _ask(http, "DELETE", path)
+        except CallError as error:
+            say(f"The call may go on, since it could not be hung up: {error}")
+    if scope.cancelled_caught:
+        say(f"The call may go on: the server did not answer within {HANG_UP_S:g} s.")
 
 
 async def _ask(
@@ -74,7 +126,7 @@ async def _ask(
         told = answer.json()
     except httpx2.HTTPError as error:
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise CallError(f"The server at {http.base_url} cannot be asked: {problem}.") from None
+        raise UnansweredError(f"The server at {http.base_url} cannot be asked: {problem}.") from None
     except ValueError:
         raise CallError(f"{http.base_url} is not a Vantum server: it does not answer in JSON.") from None
     if answer.is_error:

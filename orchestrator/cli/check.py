@@ -13,6 +13,7 @@ from rich.console import Console
 from machines.check.markdown import markdown
 from machines.check.report import PLAN, Planned, Visited, complaints, coverage, findings, violations
 from machines.check.thorough import thorough
+from orchestrator.cli.printing import print_plain
 
 DIAGRAMS = Path("diagrams")
 """Where `vantum diagrams` draws, in the working directory."""
@@ -45,13 +46,13 @@ def check(
     _tell_coverage(console, visited)
     _tell_left_out(console, (*visited, *beyond))
     for complaint in wrong:
-        _print(console, "")
-        _print(console, complaint)
-    _print(console, "")
-    _print(console, _verdict((*visited, *beyond), len(wrong), time.perf_counter() - began))
+        print_plain(console, "")
+        print_plain(console, complaint)
+    print_plain(console, "")
+    print_plain(console, _verdict((*visited, *beyond), len(wrong), time.perf_counter() - began))
     if report is not None:
         report.write_text(markdown(visited, _way_to_diagrams(report)), encoding="utf-8")
-        _print(console, f"The report is in {report}.")
+        print_plain(console, f"The report is in {report}.")
     return not wrong
 
 
@@ -62,7 +63,7 @@ def _walks(console: Console, plan: Sequence[Planned]) -> Iterator[Visited]:
         with console.status(f"Walk {number} of {len(plan)}: {planned.subject} ..."):
             one = planned.run(stop_at_violation=True)
         seen = one.report
-        _print(
+        print_plain(
             console,
             f"{one.name:<14}{seen.configurations:>7,} configurations {seen.facts:>9,} facts"
             f" {len(seen.taken):>5} transitions   longest path {seen.longest:>3}"
@@ -72,18 +73,18 @@ def _walks(console: Console, plan: Sequence[Planned]) -> Iterator[Visited]:
 
 
 def _tell_invariants(console: Console, visited: tuple[Visited, ...]) -> None:
-    _print(console, "")
+    print_plain(console, "")
     for each in findings(visited):
-        _print(console, f"{each.verdict:<11}{each.name:<46}{each.means}")
+        print_plain(console, f"{each.verdict:<11}{each.name:<46}{each.means}")
 
 
 def _tell_coverage(console: Console, visited: tuple[Visited, ...]) -> None:
-    _print(console, "")
+    print_plain(console, "")
     for each in coverage(visited):
         left = (
             f"; {each.before_the_call} cannot happen, as no call is so young" if each.before_the_call else ""
         )
-        _print(
+        print_plain(
             console,
             f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
             f" {each.pairs_met} of {each.pairs} pairs of state and event met{left}",
@@ -91,9 +92,9 @@ def _tell_coverage(console: Console, visited: tuple[Visited, ...]) -> None:
 
 
 def _tell_left_out(console: Console, visited: tuple[Visited, ...]) -> None:
-    _print(console, "")
+    print_plain(console, "")
     for one in visited:
-        _print(console, f"{one.name:<14}leaves out: {one.leaves_out}")
+        print_plain(console, f"{one.name:<14}leaves out: {one.leaves_out}")
 
 
 def _verdict(visited: tuple[Visited, ...], wrong: int, seconds: float) -> str:
@@ -105,8 +106,3 @@ def _verdict(visited: tuple[Visited, ...], wrong: int, seconds: float) -> str:
 
 def _way_to_diagrams(report: Path) -> str:
     return Path(os.path.relpath(DIAGRAMS.absolute(), report.absolute().parent)).as_posix()
-
-
-def _print(console: Console, text: str) -> None:
-    """As it stands: no line broken, nothing coloured."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,8 @@
 """The body of `vantum doctor`: finds what is configured, what is missing, and what a call would use.
 
-No model is loaded and no request is sent: files are hashed, packages looked for, the port tried, and the
-servers of vendors and language models only connected to. Keys are never shown.
+No model is loaded: files are hashed, packages looked for, the port tried, and the servers of vendors only
+connected to. The language model's server is asked one short question in the form that calls use, because
+what it refuses shows in no other way. Keys are never shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
+import trio
 from attrs import frozen
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +25,12 @@ from rich.text import Text
 
 from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
-from orchestrator.settings.providers import Choice
+from adapters.http_clients import http_client
+from adapters.interfaces import ProviderError
+from orchestrator.cli.installing import install_command
+from orchestrator.providers.selection import remote_language_model
+from orchestrator.settings.advice import advice
+from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, shown, without_password
 from orchestrator.settings.sources import setting_origins
 from orchestrator.settings.types import FLUX, LOCAL
@@ -31,7 +38,6 @@ from orchestrator.settings.types import FLUX, LOCAL
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
 """Columns of output that is not a terminal."""
-INSTALL_LOCAL = "`pip install 'vantum[local]'` brings it"
 
 
 @frozen
@@ -41,6 +47,8 @@ class Finding:
     subject: str
     detail: str
     problem: str = ""
+    hinders: bool = attrs.field(default=True, kw_only=True)
+    """Whether no call can be made before the problem is solved."""
 
     @property
     def well(self) -> bool:
@@ -77,21 +85,26 @@ class Findings:
         """The subjects whose problems must be solved before a call can be made."""
         served = {finding.subject for finding in self.roles if finding.well}
         wrong = [
-            *(finding for finding in self.platform if not finding.well),
+            *(finding for finding in self.platform if not finding.well and finding.hinders),
             *(finding for finding in self.roles if not finding.well and finding.indispensable),
             *(finding for finding in self.roles if finding.subject not in served),
         ]
         return tuple(dict.fromkeys(finding.subject for finding in wrong))
 
 
-def examine(settings: Settings) -> Findings:
-    """Examine everything. Blocks for about half a second, longer if a server is slow."""
+def examine(settings: Settings, *, ask: bool = False) -> Findings:
+    """Examine everything. Blocks for about half a second, longer if a server is slow.
+
+    `ask`: the language model's server is not only connected to, but asked a question.
+    """
     files = models.verify(settings.local_models_dir)
     return Findings(
-        platform=(_python(), _listening(settings)),
+        platform=(_python(), _listening(settings), *_advice(settings)),
         roles=(
             *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
-            *_providers(settings.llm_choice, lambda name, why: _language_model(name, settings, files, why)),
+            *_providers(
+                settings.llm_choice, lambda name, why: _language_model(name, settings, files, why, ask)
+            ),
             *_providers(settings.tts_choice, lambda name, why: _text_to_speech(name, settings, why)),
             _voice_activity(settings, files),
             *_turn_model(settings),
@@ -122,8 +135,17 @@ def _listening(settings: Settings) -> Finding:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        return Finding("listening", detail, f"cannot be listened on ({error.strerror}): set HOST or PORT")
+        return Finding(
+            "listening", detail, f"cannot be listened on ({error.strerror}): set VANTUM_HOST or VANTUM_PORT"
+        )
     return Finding("listening", detail)
+
+
+def _advice(settings: Settings) -> Iterator[Finding]:
+    """What will probably not work, though the server starts."""
+    for sentence in advice(settings):
+        setting, _, rest = sentence.rstrip(".").partition(" ")
+        yield Finding(setting, "to be considered", f"it {rest}", hinders=False)
 
 
 # --- the roles --------------------------------------------------------------------------------------------
@@ -161,9 +183,10 @@ def _speech_to_text(name: str, settings: Settings, files: Inventory, why: str) -
     return RoleFinding("stt", "moonshine", problem, why=why, indispensable=True)
 
 
-def _language_model(name: str, settings: Settings, files: Inventory, why: str) -> RoleFinding:
+def _language_model(name: str, settings: Settings, files: Inventory, why: str, ask: bool) -> RoleFinding:
     if name != LOCAL and (endpoint := settings.llm_endpoint):
-        return _server("llm", endpoint.model, endpoint.base_url, why)
+        found = _server("llm", endpoint.model, endpoint.base_url, why)
+        return _asked(settings, endpoint, found) if ask and found.well else found
     problem = _missing_package("xllamacpp")
     if settings.local_llm_path:
         problem = problem or _missing_path(settings.local_llm_path)
@@ -172,6 +195,22 @@ def _language_model(name: str, settings: Settings, files: Inventory, why: str) -
         problem = problem or _missing_files(files, (models.LANGUAGE_MODEL,))
         what = "SmolLM2-135M (a smoke-test brain)"
     return RoleFinding("llm", what, problem, why=why, indispensable=True)
+
+
+def _asked(settings: Settings, endpoint: LanguageModelEndpoint, found: RoleFinding) -> RoleFinding:
+    """The same finding after a question: why it was not answered, or what had to be left out of it."""
+
+    async def question() -> tuple[str, tuple[str, ...]]:
+        async with http_client() as http:
+            model = remote_language_model(settings, endpoint, http)
+            try:
+                await model.check()
+            except ProviderError as error:
+                return without_password(error.failure.message), model.learnt
+            return "", model.learnt
+
+    problem, learnt = trio.run(question)
+    return attrs.evolve(found, detail="; ".join((found.detail, *learnt)), problem=problem)
 
 
 def _text_to_speech(name: str, settings: Settings, why: str) -> RoleFinding:
@@ -206,7 +245,7 @@ def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
 
 def _missing_package(module: str) -> str:
     found = importlib.util.find_spec(module)
-    return "" if found else f"the package {module} is not installed; {INSTALL_LOCAL}"
+    return "" if found else f"the package {module} is not installed; `{install_command('local')}` brings it"
 
 
 def _missing_path(path: Path) -> str:
@@ -267,8 +306,7 @@ def as_json(findings: Findings) -> str:
 
 
 def show(findings: Findings, console: Console | None = None) -> None:
-    """Print tables for people; if the output is not a terminal, as plain text with a line for each
-    finding."""
+    """Print tables for people; not on a terminal, as plain text with a line for each finding."""
     console = console or Console()
     if not console.is_terminal:
         console.width = _NEVER_WRAPPED

@@ -13,6 +13,7 @@ import trio
 
 import protocol
 from machines.facts import TurnMode
+from orchestrator.cli.installing import install_command
 from orchestrator.cli.talk_client import CHUNK_MS, TalkError, talk_client
 from protocol import Payload
 
@@ -77,7 +78,7 @@ class Loudspeaker:
             case protocol.TranscriptResult(is_final=True, text=text) if text:
                 click.echo(f"You:    {text}")
             case protocol.ConversationResponseToken(token=token):
-                click.echo(f"Vantum: {token}")
+                click.echo(f"Vantum: {token.strip()}")
             case protocol.ConversationStateInterrupted(partial_response=heard):
                 click.echo(f"        (interrupted; heard: {heard or 'nothing'})")
 
@@ -93,8 +94,7 @@ class Loudspeaker:
             self._stream.start()
 
     def _play(self, pcm: Any, frames: int, time: Any, status: Any) -> None:
-        """Called by the sound library, in its own thread: fill its buffer, with silence if audio is
-        lacking."""
+        """Called by the sound library in its own thread: fill its buffer, if need be with silence."""
         with self._lock:
             piece = bytes(self._waiting[: len(pcm)])
             del self._waiting[: len(pcm)]
@@ -105,7 +105,7 @@ def _sound_library() -> ModuleType:
     try:
         return importlib.import_module("sounddevice")
     except ImportError:
-        raise TalkError("--microphone needs a sound library: `pip install 'vantum[microphone]'`.") from None
+        raise TalkError(f"--microphone needs a sound library: `{install_command('microphone')}`.") from None
     except OSError as error:
         raise TalkError(
             f"--microphone needs PortAudio ({error}); on Debian and Ubuntu, `apt-get install libportaudio2`."

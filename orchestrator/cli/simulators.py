@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import structlog
 import trio
 
 from adapters.simulators import Latencies, Scenario, best_voice, simulators
+from orchestrator.logs import library_logger
 from orchestrator.settings.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 CHOICES = {
     "deepgram_api_key": "simulated",
@@ -45,13 +45,14 @@ def addresses(host: str, port: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
+async def simulated_vendors(settings: Settings, llm_dialect: str | None = None) -> AsyncIterator[Settings]:
     """Start simulators in this process, on a free port of loopback; yields the settings with their addresses.
 
-    The simulators take as long as the vendors do.
+    The simulators take as long as the vendors do. Raises `ScenarioError` for an unknown dialect of the
+    language model's server.
     """
     voice = await trio.to_thread.run_sync(best_voice)
-    async with simulators(latencies=Latencies(), voice=voice) as running:
+    async with simulators(latencies=Latencies(), voice=voice, llm_dialect=llm_dialect) as running:
         where = addresses(_LOOPBACK, running.port)
         log.info("vendors are simulated", **where)
         # At debug level the simulators' sockets would log every message of every call.
@@ -68,17 +69,28 @@ async def simulated_vendors(settings: Settings) -> AsyncIterator[Settings]:
 
 
 async def serve_simulators(
-    host: str, port: int, seed: int, faults: Path | None, announce: Callable[[str], None]
+    host: str,
+    port: int,
+    seed: int,
+    faults: Path | None,
+    announce: Callable[[str], None],
+    llm_dialect: str | None = None,
 ) -> None:
     """Serve simulators to any client until SIGTERM, SIGINT or cancellation.
 
     Announces, line by line, the settings that make Vantum use them. Raises `ScenarioError` for a file of
-    faults that cannot be used, and `OSError` for an address that cannot be listened on.
+    faults or a dialect that cannot be used, and `OSError` for an address that cannot be listened on.
     """
     scenario = Scenario.read(faults) if faults else Scenario()
     voice = await trio.to_thread.run_sync(best_voice)
     async with simulators(
-        seed=seed, faults=scenario, latencies=Latencies(), voice=voice, host=host, port=port
+        seed=seed,
+        faults=scenario,
+        latencies=Latencies(),
+        voice=voice,
+        llm_dialect=llm_dialect,
+        host=host,
+        port=port,
     ) as running:
         # A shell starts background jobs with SIGINT ignored, so it is asked for.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

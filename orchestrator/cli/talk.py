@@ -1,21 +1,24 @@
-"""The body of `vantum talk --wav`: a call that speaks WAV files and prints what became of each turn."""
+"""The body of `vantum talk`: a call that speaks WAV files or texts and prints what became of each turn."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 import numpy as np
+import trio
 from attrs import frozen
 
-from adapters.interfaces import Samples
+from adapters.interfaces import ProviderError, Samples
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import read_wav, write_wav
 from orchestrator.audio.resampling import StreamingResampler
+from orchestrator.cli.installing import install_command
 from orchestrator.cli.talk_client import TalkError, Turn, talk_client
 
 __all__ = ["Call", "TalkError", "run_call"]
@@ -27,11 +30,14 @@ class Call:
 
     url: str
     files: tuple[Path, ...]
+    """WAV files to say."""
     mode: TurnMode
     out: Path | None
     as_json: bool
     interrupt_after: float | None
     """Seconds after the first audio of each answer but the last, when the next file is spoken over it."""
+    sentences: tuple[str, ...] = ()
+    """Texts to say after the files, with the embedded voice."""
 
 
 @frozen
@@ -46,7 +52,7 @@ async def run_call(call: Call) -> bool:
 
     Raises `TalkError`, after printing what happened before it.
     """
-    speeches = [_read(path) for path in call.files]
+    speeches = [*(_read(path) for path in call.files), *await _spoken(call.sentences)]
     if call.interrupt_after is not None and len(speeches) == 1:
         speeches *= 2
     turns: list[Turn] = []
@@ -73,6 +79,23 @@ def _read(path: Path) -> _Speech:
     except (ValueError, OSError) as error:
         raise TalkError(f"{error}.") from None
     return _Speech(str(path), samples, rate)
+
+
+async def _spoken(sentences: Sequence[str]) -> list[_Speech]:
+    """The texts as speech. Nothing is imported if there is none: the voice is an optional extra."""
+    if not sentences:
+        return []
+    try:
+        from adapters.embedded.hibari import SAMPLE_RATE, HibariTextToSpeech
+    except ImportError:
+        raise TalkError(
+            f"--say needs the embedded voice: `{install_command('local')}`, or say a file with --wav."
+        ) from None
+    voice = await trio.to_thread.run_sync(partial(HibariTextToSpeech, seed=1))
+    try:
+        return [_Speech(text, await voice.synthesize(text), SAMPLE_RATE) for text in sentences]
+    except ProviderError as error:
+        raise TalkError(f"--say cannot be spoken: {error}.") from None
 
 
 def _print_turns(call: Call, turns: Sequence[Turn], printed: int) -> int:

@@ -90,7 +90,7 @@ class Turn:
     @property
     def answer(self) -> str:
         """All the text of the answer that was generated."""
-        return " ".join(self.segments) if self.full_response is None else self.full_response
+        return "".join(self.segments) if self.full_response is None else self.full_response
 
     @property
     def first_audio_ms(self) -> float | None:
@@ -278,8 +278,7 @@ class TalkClient:
             await self.send(protocol.AudioInputStop())
 
     async def _begin_recording(self, samples: Samples, rate: int) -> Samples:
-        """Start a recording if need be: in manual mode each turn has one, in automatic mode all turns share
-        one."""
+        """Start a recording if need be: one for each turn in manual mode, one for all in automatic mode."""
         if self.mode is TurnMode.MANUAL or not self._rate:
             self._rate = rate
             await self.send(

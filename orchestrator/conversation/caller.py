@@ -60,6 +60,9 @@ class Caller(Protocol):
         """Drop what is not sent yet, and tell the caller's side to stop playing."""
         ...
 
-    async def close(self, reason: EndReason) -> None:
-        """Close the connection, in the way that its protocol has for `reason`."""
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
+        """Close the connection, in the way that its protocol has for `reason`.
+
+        `after_goodbye`: the caller has heard last words; their client shall not call again by itself.
+        """
         ...

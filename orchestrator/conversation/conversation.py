@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from random import Random
 
-import structlog
 import trio
 from attrs import evolve
 
@@ -25,11 +24,12 @@ from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.conversation.performer import Performer
 from orchestrator.journal.format import CallJournal
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.tools.tool_runner import ToolRunner
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 Observe = Callable[[Handled], None]
 """Called with every handled fact, before its effects are performed. Must not block."""
@@ -64,7 +64,7 @@ async def converse(
         tools: the tools that the model may call; by default, none.
     """
     tools = tools or ToolRunner()
-    policy = evolve(policy, tools=tools.policies)
+    policy = evolve(policy, tools=tools.policies, language=policy.language or caller.language)
     chains = _provider_chains(providers, watch)
     system = ConversationSystem(policy, charts, chains)
     draw = (random or Random()).random

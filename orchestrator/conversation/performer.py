@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
+import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
@@ -33,6 +34,8 @@ from orchestrator.journal.format import CallJournal
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.tools.tool_runner import CANCELLED, ToolRunner
+
+log = structlog.get_logger(__name__)
 
 ALIVE_EVERY_S = 0.5
 """The language model's signs of life are reported at most this often."""
@@ -176,8 +179,8 @@ class Performer:
             case do.StopSpeech(generation=generation, cause=cause):
                 self._tasks.cancel(f"utterance {generation}")
                 self._caller.stop_audio(generation, cause)
-            case do.CloseConversation(reason=reason):
-                self._nursery.start_soon(self._close, reason)
+            case do.CloseConversation(reason=reason, after_goodbye=after_goodbye):
+                self._nursery.start_soon(self._close, reason, after_goodbye)
             case do.AbandonConversation():
                 self._tasks.cancel_all()
             case _:
@@ -238,8 +241,9 @@ class Performer:
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
         # A fatal error may be due to this conversation's own request (its language, the length of its
-        # history): it says nothing about the provider for other conversations.
-        if self._watch is not None and failure.error_class is not ErrorClass.FATAL:
+        # history), and a refused text is: they say nothing about the provider for other conversations.
+        own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
+        if self._watch is not None and not own:
             self._watch.failed(role, provider, failure)
 
     def _report_answered(self, role: Role, provider: int) -> None:
@@ -274,7 +278,7 @@ class Performer:
         """Report the model's words as segments, also those that came before a failure."""
         generation = wanted.generation
         tools = self._tools.specs if wanted.tools else ()
-        segmenter = Segmenter()
+        segmenter = Segmenter(self._caller.language)
         calls: list[ToolCall] = []
         count, alive_at = 0, -ALIVE_EVERY_S
 
@@ -328,10 +332,16 @@ class Performer:
     def _begin_utterance(self, generation: int, *, tones: bool) -> Utterance:
         provider = 0
         link_attempt: int | None = None
+        told = False
 
         def emit(fact: Fact) -> None:
+            nonlocal told
             if isinstance(fact, facts.SegmentVoiced) and fact.duration_ms > 0 and not tones:
                 self._report_answered(Role.TTS, provider)
+            elif isinstance(fact, facts.SegmentVoiced) and fact.unsayable and not told:
+                told = True
+                name, language = self._providers.tts[provider].name, self._caller.language
+                log.warning("the voice cannot say an answer", voice=name, language=language)
             elif isinstance(fact, facts.SynthesisFailed):
                 fact = evolve(fact, link_attempt=link_attempt)
             self._emit(fact)
@@ -354,14 +364,14 @@ class Performer:
         async def work() -> None:
             await utterance.run(open_tones if tones else open_stream)
 
-        utterance = Utterance(generation, self._caller, self._caller.pacing, emit)
+        utterance = Utterance(generation, self._caller, self._caller.pacing, emit, self._caller.language)
         self._start(f"utterance {generation}", work, failed)
         return utterance
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    async def _close(self, reason: EndReason) -> None:
-        await self._caller.close(reason)
+    async def _close(self, reason: EndReason, after_goodbye: bool) -> None:
+        await self._caller.close(reason, after_goodbye=after_goodbye)
         await self._tasks.wait_until_none()
         self._emit(facts.EverythingClosed())
 

@@ -136,6 +136,9 @@ class Border:
             with scope:
                 settle = partial(done.set_result, await work())
         except Exception as error:
+            if scope.cancel_called and isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+                # The scope has taken the cancellation out of the group, and left the fault that came with it.
+                error = error.exceptions[0]
             settle = partial(done.set_exception, error)
         finally:
             self._call_soon(settle)

@@ -27,6 +27,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.settings import Settings
 from orchestrator.tools.host_utterances import require_keys, require_words
 from orchestrator.tools.tool import Run, Tool
+from orchestrator.tools.tool_runner import tools_by_name
 
 __all__ = ["Conversation", "Events", "Orchestrator", "open_orchestrator"]
 
@@ -233,7 +234,10 @@ def _crossing(border: Border, tools: Sequence[Tool]) -> list[Tool]:
 
         return cross
 
-    return [evolve(each, function=crossing(each.function)) if each._is_async else each for each in tools]
+    return [
+        evolve(each, function=crossing(each.function)) if each._is_async else each
+        for each in tools_by_name(tools).values()
+    ]
 
 
 class _CrossingTransport:

@@ -32,8 +32,9 @@ from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, 
 from orchestrator.hosting.transport import Transport
 from orchestrator.hosting.transport_caller import TransportCaller
 from orchestrator.ids import new_id
+from orchestrator.journal.directory import check_directory
 from orchestrator.journal.format import About
-from orchestrator.journal.writer import Journals, check_directory, open_journals
+from orchestrator.journal.writer import Journals, open_journals
 from orchestrator.logs import bind_session
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
@@ -76,6 +77,8 @@ class Conversation:
     _counts: Counter[type[Effect] | Outcome] = field(factory=Counter, init=False)
     _reason: EndReason | None = field(default=None, init=False)
     _outcome: ConversationOutcome | None = field(default=None, init=False)
+    _fault: Exception | None = field(default=None, init=False)
+    """What it failed of, which comes out of its block."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _over: trio.Event = field(factory=trio.Event, init=False)
 
@@ -161,6 +164,9 @@ class Conversation:
                         )
                     self._outcome = self._outcome_with(history)
                     nursery.cancel_scope.cancel()
+        except Exception as fault:
+            self._fault = fault
+            raise
         finally:
             self._log.close()
             self._over.set()
@@ -168,7 +174,8 @@ class Conversation:
     def _known_outcome(self) -> ConversationOutcome:
         """The outcome of a conversation that is known to be over."""
         if self._outcome is None:
-            raise ConversationLost(f"conversation {self.id} was cancelled or failed before its end")
+            what = "was cancelled" if self._fault is None else "failed"
+            raise ConversationLost(f"conversation {self.id} {what} before its end") from self._fault
         return self._outcome
 
     def _about(self) -> About:
@@ -257,8 +264,8 @@ class Orchestrator:
         """Run a conversation on `transport`. Leaving the block ends it properly, and waits for that.
 
         An exception in the block or its cancellation ends it at once. So does an exception of the transport,
-        which then comes out of the block. Raises `OrchestratorBusy` if there is no room, and `ValueError` for
-        two tools with the same name.
+        which then comes out of the block. Raises `OrchestratorBusy` if there is no room, `ValueError` for two
+        tools with the same name, and `TypeError` for a tool that is none.
 
         Args:
             transport: the caller.
@@ -335,8 +342,8 @@ async def open_orchestrator(
     Nothing is read from the environment: `Settings()` are the defaults, with embedded models;
     `load_settings()` reads the environment and files as `vantum serve` does. The settings of addresses and
     logging, and `turn_mode`, have no effect here. Raises what loading providers raises (`ModelsError`,
-    `UnknownSdkError`), `JournalError` if journals cannot be written, and `ValueError` for two tools with the
-    same name.
+    `UnknownSdkError`), `JournalError` if journals cannot be written, `ValueError` for two tools with the same
+    name, and `TypeError` for a tool that is none.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -354,8 +361,7 @@ async def open_orchestrator(
         tools: the tools that the model may call, instead of the settings' built-in ones.
     """
     settings = settings or Settings()
-    offered = built_in(settings.tools) if tools is None else tuple(tools)
-    tools_by_name(offered)
+    offered = tuple(tools_by_name(built_in(settings.tools) if tools is None else tools).values())
     async with AsyncExitStack() as stack:
         found = await _providers(settings, providers, stack)
         journals = await _journals(settings, stack)

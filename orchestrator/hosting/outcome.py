@@ -65,6 +65,8 @@ class OrchestratorBusy(Exception):  # noqa: N818 (it says what happened)
 class ConversationLost(Exception):  # noqa: N818 (it says what happened)
     """The conversation was cancelled or failed before its end, so it has no outcome.
 
+    What it failed of is its `__cause__`, and comes out of the conversation's block.
+
     ```python
     with trio.CancelScope() as scope:
         async with orchestrator.conversation(MemoryTransport()) as conversation:

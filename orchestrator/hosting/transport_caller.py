@@ -7,9 +7,8 @@ that is being sent.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import get_args
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 
@@ -40,8 +39,19 @@ from orchestrator.hosting.transport import (
     TurnEnded,
     TurnStarted,
 )
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
+
+
+def _no_incoming(transport: object, received: object) -> str:
+    """The sentence for what a transport may not receive: its author may not use a type checker."""
+    told = "None" if received is None else f"an object of {type(received).__name__}"
+    kinds = ", ".join(kind.__name__ for kind in get_args(Incoming))
+    return (
+        f"{type(transport).__name__}.receive() returned {told}, but must return one of {kinds}, "
+        "or raise TransportClosed"
+    )
 
 
 @frozen
@@ -124,7 +134,7 @@ class TransportCaller:
             case HungUp(reason=reason):
                 await self.inbox.deliver(facts.HungUp(reason))
             case _:
-                assert_never(incoming)
+                raise TypeError(_no_incoming(self.transport, incoming))
 
     def _lose(self, reason: EndReason, why: Exception) -> None:
         self._gone = True
@@ -181,7 +191,7 @@ class TransportCaller:
         self._queue.drop_audio(utterance)
         self._put(AudioStopped(utterance, cause))
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, stop receiving, then close the transport."""
         if not self._gone:
             with trio.move_on_after(FLUSH_TIMEOUT_S):

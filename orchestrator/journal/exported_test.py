@@ -136,8 +136,7 @@ def _as_recorded(journal: Journal) -> Call:
 
 
 def _with_plain_times(journal: Journal) -> Call | None:
-    """The call from 0 ms on, in whole microseconds; None if the machines then do something else than
-    recorded.
+    """The call from 0 ms on, in whole microseconds; None if the machines then do something else.
 
     The recorded times are needed then, also if the machines have changed since the recording.
     """

@@ -4,7 +4,8 @@ A journal is an append-only file: a line that says what it is, then records. The
 second what the machines did when the call began; one for each fact and one for the end follow. Each record is
 framed by its length and a CRC-32 of length and content. The content is MessagePack, so times keep all their
 bits. A record that a crash has torn is recognised whatever the crash left of it, and everything before it can
-be read. (JSON lines would be as safe, and longer.)
+be read. Bytes that are no record are damage if a whole record follows them: a crash only tears the end.
+(JSON lines would be as safe, and longer.)
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
 from machines.policy import ConversationPolicy
 from machines.system import Handled, ProviderChain
+from orchestrator.journal.directory import JournalError as JournalError
 from orchestrator.journal.records import (
     Plain,
     RecordError,
@@ -45,10 +47,8 @@ SUFFIX = ".journal"
 MAGIC = b"Vantum journal\n"
 _FRAME = struct.Struct("<II")
 """Length of the content in bytes, and the checksum."""
-
-
-class JournalError(Exception):
-    """A journal cannot be read. The text is one sentence."""
+_FIRST_BYTES = range(0x91, 0xA0)
+"""What the content of a record begins with: in MessagePack, an array of 1 to 15 values."""
 
 
 @frozen
@@ -231,7 +231,8 @@ def fact_in(handled: HandledFact) -> Fact:
 def read_journal(path: Path) -> Journal:
     """Read a journal, up to the last whole record.
 
-    Raises `JournalError` for a file that cannot be read, is not a journal, or has another format.
+    Raises `JournalError` for a file that cannot be read, is not a journal, is damaged before its end, or has
+    another format.
     """
     try:
         data = path.read_bytes()
@@ -243,12 +244,17 @@ def read_journal(path: Path) -> Journal:
 def journal_in(data: bytes, path: Path) -> Journal:
     """The journal in `data`, up to the last whole record; error messages name `path`.
 
-    Raises `JournalError` for data that is not a journal, or has another format.
+    Raises `JournalError` for data that is not a journal, is damaged before its end, or has another format.
     """
     if not data.startswith(MAGIC[: len(data)]):
         raise JournalError(f"{path} is not a journal of Vantum.")
     contents = list(_contents(data))
     read = len(MAGIC) + sum(_FRAME.size + len(content) for content in contents)
+    if (whole := _next_whole(data, read)) is not None:
+        raise JournalError(
+            f"{path} is damaged at byte {read}, before record {len(contents) + 1} of the call: "
+            f"a whole record follows at byte {whole}, so this is no end that a crash has torn."
+        )
     records = _records(path, contents)
     if len(records) < 2:
         raise JournalError(f"{path} breaks off before the call begins: there is nothing to replay.")
@@ -267,14 +273,30 @@ def journal_in(data: bytes, path: Path) -> Journal:
 def _contents(data: bytes) -> Iterator[bytes]:
     """The contents of the frames, up to the first that is not whole."""
     place = len(MAGIC)
-    while len(data) - place >= _FRAME.size:
-        length, checksum = _FRAME.unpack_from(data, place)
-        place += _FRAME.size
-        content = data[place : place + length]
-        if len(content) < length or _checksum(content) != checksum:
-            return
+    while (content := _content_at(data, place)) is not None:
         yield content
-        place += length
+        place += _FRAME.size + len(content)
+
+
+def _content_at(data: bytes, place: int) -> bytes | None:
+    """The content of the frame that begins at `place`; None if there is no whole one."""
+    if len(data) - place < _FRAME.size:
+        return None
+    length, checksum = _FRAME.unpack_from(data, place)
+    start = place + _FRAME.size
+    if len(data) - start < length:
+        return None
+    content = data[start : start + length]
+    return content if _checksum(content) == checksum else None
+
+
+def _next_whole(data: bytes, place: int) -> int | None:
+    """Where the first whole record after `place` begins; None if there is none."""
+    for at in range(place + 1, len(data) - _FRAME.size):
+        # Almost all places are left out by their first byte, so that no checksum is made there.
+        if data[at + _FRAME.size] in _FIRST_BYTES and _content_at(data, at) is not None:
+            return at
+    return None
 
 
 def _records(path: Path, contents: list[bytes]) -> list[Record]:

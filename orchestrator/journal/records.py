@@ -99,8 +99,7 @@ def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
 
 
 def plain_handled(handled: Handled) -> Plain:
-    """What one fact led to, as `[steps, effects]`. An effect that a step holds is written as its place
-    there."""
+    """What one fact led to, as `[steps, effects]`. Effects that are in a step are written as its place."""
     asked = (effect for step in handled.steps for effect in step.effects)
     places = {id(effect): place for place, effect in enumerate(asked)}
     performed = [

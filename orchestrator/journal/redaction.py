@@ -15,7 +15,9 @@ from hashlib import blake2b
 
 from attrs import Factory, define
 
-from machines.phrases import BACKCHANNELS, GOING_ON, words_of
+from machines.language.packs import PACKS
+from machines.language.scripts import UNSPACED, script_of
+from machines.phrases import words_of
 from orchestrator.journal.records import Plain
 
 SPOKEN = frozenset(
@@ -30,15 +32,31 @@ SPOKEN = frozenset(
 the operator. The arguments of a tool are one text, so the arguments' names are replaced too."""
 
 KEPT = frozenset(
-    part for phrase in (*GOING_ON, *BACKCHANNELS) for word in words_of(phrase) for part in word.split("'")
+    part
+    for pack in PACKS.values()
+    for phrase in (*pack.going_on, *pack.backchannels)
+    for whole in (phrase, *words_of(phrase))
+    for part in whole.split("'")
 )
-"""Words that the end of a turn or an interruption depends on (`machines/phrases.py`). They stay, and no other
-word is replaced by one of them."""
-_RUN = re.compile(r"[^\s!-/:-@\[-`{-~]+")
+"""Words that the end of a turn or an interruption depends on (`machines/language/packs.py`). They stay, and
+no other word is replaced by one of them."""
+_SUFFIXES = tuple({suffix for pack in PACKS.values() for suffix in pack.going_on_suffixes})
+"""The same at the end of a text in scripts without blanks."""
+_RUN = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\s!-/:-@\[-`{{-~])+")
 """What is replaced as one word: a run without blanks and ASCII punctuation."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _OTHER = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
-"""Replace letters outside of ASCII, which count as more tokens."""
+"""Replace letters outside of ASCII, which count as more tokens,"""
+_LETTERS = {
+    "Han": "山水火木金土日月花鸟鱼虫草石田云",
+    "Kana": "かきくけこさしすせそたちつねま",
+    "Hangul": "강산물불나무돌꽃새별달해길집문",
+    "Thai": "กขคงจชซญดตถทนบปผ",
+    "Devanagari": "कखगघचछजझटठडढणतथद",
+    "Arabic": "بتثجحخدذرزسشصضطظ",
+    "Hebrew": "אבגדהוזחטיכלמנסע",
+}
+"""unless they are of one of these, whose words are counted and timed in their own way."""
 
 
 @define(eq=False)
@@ -69,6 +87,10 @@ class Redactor:
         word = found[0]
         if word.casefold() in KEPT:
             return word
+        suffix = max((each for each in _SUFFIXES if word.endswith(each)), key=len, default="")
+        return self._replaced(word.removesuffix(suffix)) + suffix
+
+    def _replaced(self, word: str) -> str:
         if word not in self._known:
             self._known[word] = self._replacement(word)
         return self._known[word]
@@ -91,8 +113,10 @@ def _replaced(character: str, by: int) -> str:
         if character.isdigit():
             return str(by % 10)
         return _as_case(_LATIN[by % len(_LATIN)], character)
-    if unicodedata.category(character)[0] in "LMN":
-        return _as_case(_OTHER[by % len(_OTHER)], character)
+    if unicodedata.category(character)[0] in "LN":
+        script = script_of(character)
+        letters = _LETTERS.get(script.name, _OTHER) if script is not None else _OTHER
+        return _as_case(letters[by % len(letters)], character)
     return character
 
 

@@ -50,8 +50,7 @@ STYLE = """
 
 @define
 class Passage:
-    """One way from a state to another (or back to itself), as a call took it. Times are ms since its
-    start."""
+    """A way from a state to another or to itself, as a call took it. Times are ms since the call began."""
 
     source: str
     target: str

@@ -13,15 +13,15 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import structlog
 import trio
 from attrs import Factory, define
 
 from adapters.tasks import Signal
-from orchestrator.journal.format import SUFFIX, About, CallJournal, End, JournalError, Record, frame
+from orchestrator.journal.format import SUFFIX, About, CallJournal, End, Record, frame
 from orchestrator.journal.redaction import Redactor
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MOST_WAITING = 10_000
 """Records of all calls that may wait to be written: those of a hundred calls for some seconds."""
@@ -181,16 +181,3 @@ async def open_journals(directory: Path, *, redacted: bool, counts: Counter[str]
             yield journals
         finally:
             journals.close()
-
-
-def check_directory(directory: Path) -> None:
-    """Make the directory if need be, and try to write a file into it. Raises `JournalError`."""
-    trial = directory / f".trial-{os.getpid()}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        trial.write_bytes(b"")
-        trial.unlink()
-    except OSError as error:
-        raise JournalError(
-            f"JOURNAL_DIR is {str(directory)!r}, but journals cannot be written there: {error.strerror}."
-        ) from None

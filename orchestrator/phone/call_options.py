@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from machines.policy import ConversationPolicy
-from orchestrator.settings.types import Language
+from orchestrator.settings.types import E164, Language
 
 MAX_PROMPT = 32_768
 """Characters."""
 _POLICY_TEXTS = ("greeting", "system_prompt", "reprompt", "idle_goodbye")
 """Options with the same names as in a conversation's policy."""
 _FORMS = {
-    "to": "a telephone number in E.164 form, such as +15005550006",
+    "to": E164,
     "language": "a language's code, such as en-US",
 }
 """What a field must be, in words that say more than its pattern."""

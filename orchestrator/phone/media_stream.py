@@ -7,12 +7,13 @@ heard of an answer; the answer is over when its last mark comes back.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 
-import structlog
 import trio
 from attrs import Factory, define, evolve, field
-from trio_websocket import WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.mulaw import from_mulaw, to_mulaw
@@ -27,12 +28,15 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
+from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.sessions.call_socket import CallSocket
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
+from orchestrator.tools.builtin_tools import without_keys
 from protocol import ProtocolError
+from protocol.errors import UnknownEvent
 from protocol.twilio import (
     PHONE_RATE,
     Clear,
@@ -46,10 +50,12 @@ from protocol.twilio import (
     write_stream_message,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=True)
 """At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""
+MOST_UNUSABLE = 250
+"""So many messages in a row that cannot be used end the call: 5 s of audio."""
 FRAME_SAMPLES = PHONE_RATE // 50
 """20 ms, as in the telephone network."""
 MARK_GRACE_S = 2.0
@@ -68,6 +74,10 @@ class MediaStream:
     default_language: str = "en-US"
     has_call: bool = True
     """It belongs to a call, which can be transferred. False for a program that acts as Twilio."""
+    carries_tones: bool = True
+    """The other end hears the tones of keys in our audio. It does not where the carrier removes them."""
+    early: Sequence[Media] = ()
+    """Audio that came before the start."""
     session_id: str = Factory(new_id)
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.ACTIVE
@@ -85,6 +95,10 @@ class MediaStream:
     _end_mark: str = field(default="", init=False)
     """The last mark at the end of an answer."""
     _end_mark_sent: Signal = field(factory=Signal, init=False)
+    _unusable: Counter[str] = field(factory=Counter, init=False)
+    """How many messages could not be used, by the kind of error."""
+    _unusable_now: int = field(default=0, init=False)
+    """How many of them came since the last message that could be used."""
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
@@ -104,13 +118,23 @@ class MediaStream:
         policy = self.options.applied_to(self.settings.policy)
         resources = evolve(resources, providers=resources.providers.for_telephones())
         tools = self.settings.tools_on(telephone=self.has_call)
+        if not self.carries_tones:
+            tools = without_keys(tools)
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
+        for media in self.early:
+            self._audio.push(from_mulaw(media.audio), PHONE_RATE)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._replace_missing_marks)
             await run_conversation(
                 self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
             )
             nursery.cancel_scope.cancel()
+        if self._unusable:
+            log.info("messages that could not be used", counts=dict(self._unusable))
+
+    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+        """End the conversation with last words, once what is being said and answered is over."""
+        self._inbox.put(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
@@ -119,6 +143,27 @@ class MediaStream:
     def say(self, request: facts.SayRequested) -> None:
         """Say something to the caller."""
         self._inbox.put(request)
+
+    def leave_message(self, text: str) -> None:
+        """Say this to an answering machine, and then end. Before `run`: nothing else is said at all."""
+        self.options = self.options.model_copy(update={"greeting": ""})
+        then = EndReason.AGENT_HUNG_UP
+        self.say(facts.SayRequested(text, facts.SayMode.INTERRUPT, interruptible=False, then=then))
+
+    async def listen_until(self, decided: trio.Event) -> None:
+        """Before `run`: read and drop what comes until it is decided how to begin, or the stream is over."""
+        self.early = ()
+
+        async def read() -> None:
+            with suppress(ConnectionClosed):
+                while not _ends_stream(await self.connection.get_message()):
+                    pass
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await decided.wait()
+            nursery.cancel_scope.cancel()
 
     async def _replace_missing_marks(self) -> None:
         """If an answer's last mark does not come back, act as if it did: nothing must wait for it forever."""
@@ -140,11 +185,26 @@ class MediaStream:
     async def _take(self, frame: bytes | str) -> None:
         try:
             message = read_stream_message(frame)
+        except UnknownEvent as error:
+            self.counts["UnknownEvent errors"] += 1
+            log.debug("unknown message", error=error.message)
         except ProtocolError as error:
-            self.counts[f"{type(error).__name__} errors"] += 1
-            log.info("bad message", error=error.message, code=error.code.value)
-            return
-        await self._act(message)
+            self._note_unusable(type(error).__name__, error.message)
+        else:
+            self._unusable_now = 0
+            await self._act(message)
+
+    def _note_unusable(self, kind: str, why: str) -> None:
+        """Count a message that cannot be used, and warn of the first of its kind. Many in a row end the call:
+        nobody is heard."""
+        self._unusable[f"{kind} errors"] += 1
+        self.counts[f"{kind} errors"] += 1
+        if self._unusable[f"{kind} errors"] == 1:
+            log.warning("a message cannot be used; more of its kind are counted", error_kind=kind, error=why)
+        self._unusable_now += 1
+        if self._unusable_now == MOST_UNUSABLE:
+            log.warning("nothing that the carrier sends can be used", error=why)
+            self.hang_up(EndReason.INTERNAL_ERROR)
 
     async def _act(self, message: StreamMessage) -> None:
         match message:
@@ -230,7 +290,7 @@ class MediaStream:
         del cause
         self._drop(utterance)
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, then close. Twilio continues in its TwiML, where nothing follows.
 
         If the caller is handed over, the stream stays open until `close_after_transfer`.
@@ -239,7 +299,7 @@ class MediaStream:
         if reason is EndReason.HANDED_OVER:
             await self._socket.flush()
         else:
-            await self._socket.close(reason)
+            await self._socket.close(reason, after_goodbye=after_goodbye)
 
     async def close_after_transfer(self, transferred: trio.Event) -> None:
         """Close the stream of a caller who is handed over, once Twilio has been told whom to connect."""
@@ -247,7 +307,7 @@ class MediaStream:
             nursery.start_soon(self._socket.discard)
             await transferred.wait()
             nursery.cancel_scope.cancel()
-        await self._socket.close(EndReason.HANDED_OVER)
+        await self._socket.close(EndReason.HANDED_OVER, after_goodbye=True)
 
     def _drop(self, utterance: int) -> float:
         """Drop what was not played. Returns how many ms of what was sent that is."""
@@ -261,3 +321,10 @@ class MediaStream:
 
     def _send(self, message: StreamMessage, utterance: int | None = None) -> None:
         self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)
+
+
+def _ends_stream(frame: str | bytes) -> bool:
+    try:
+        return isinstance(read_stream_message(frame), Stopped)
+    except ProtocolError:
+        return False

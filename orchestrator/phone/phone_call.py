@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import structlog
 import trio
 from attrs import define, evolve, field
 
@@ -18,10 +17,11 @@ from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
 from machines.phone_call import Call, CallContext, CallOutcome
 from orchestrator.clock import epoch_ms, now_ms
+from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 CARRIER_STATUSES: dict[str, Fact] = {
     "ringing": phone.CallRinging(),
@@ -76,6 +76,8 @@ class PhoneCall:
     """Called once, when the outcome is recorded."""
     transfer_to: str = ""
     """The number to which the agent transfers the call; empty if there is none."""
+    voicemail_text: str = ""
+    """What an answering machine is told once it records; empty: it is hung up on."""
 
     call_sid: str | None = None
     outcome: CallOutcome | None = field(default=None, init=False)
@@ -90,11 +92,16 @@ class PhoneCall:
     _transferred: trio.Event = field(factory=trio.Event, init=False)
     """Set when the carrier has answered the request to transfer the caller, or when none is needed."""
     _session: MediaStream | None = field(default=None, init=False)
+    _beginning: Effect | None = field(default=None, init=False)
+    """What the machine wants said over the stream: a conversation or a message."""
+    _decided: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the call is no longer DETECTING."""
+    _has_stream: bool = field(default=False, init=False)
     _deadline: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _driver: Driver[CallContext] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        context = CallContext(transfer_to=self.transfer_to)
+        context = CallContext(transfer_to=self.transfer_to, voicemail_text=self.voicemail_text)
         self._driver = Driver("call", self.chart, context, phone.ArmCallDeadline, phone.DisarmCallDeadline)
 
     # --- facts and effects --------------------------------------------------------------------------------
@@ -112,6 +119,8 @@ class PhoneCall:
         )
         for effect in step.effects:
             self._perform(effect)
+        if step.source == "DETECTING" != step.target:
+            self._decided.set()
         return step.effects
 
     def carrier_says(self, status: str) -> None:
@@ -122,8 +131,21 @@ class PhoneCall:
 
     async def converse(self, session: MediaStream, run: Callable[[], Awaitable[None]]) -> bool:
         """Run the conversation of this call by `run`. False if the call's machine wants none (any more)."""
-        if phone.BeginConversation() not in self.take(phone.StreamOpened()):
+        if self._has_stream:
             return False
+        self._has_stream = True
+        self.take(phone.StreamOpened())
+        if self.state == "DETECTING":
+            await session.listen_until(self._decided)
+            if self.state == "DETECTING":  # the stream is over
+                self.take(phone.ConversationEnded())
+            if self._beginning is None:
+                await session.close(EndReason.OPERATOR_HUNG_UP, after_goodbye=True)
+                return True
+        if self._beginning is None:
+            return False
+        if isinstance(self._beginning, phone.LeaveMessage):
+            session.leave_message(self._beginning.text)
         self._session, self.session_id = session, session.session_id
         try:
             await run()
@@ -151,6 +173,10 @@ class PhoneCall:
         match effect:
             case phone.PlaceCall():
                 self.nursery.start_soon(self._place)
+            case phone.LeaveMessage(text=text) if self._session is not None:
+                self._session.leave_message(text)
+            case phone.BeginConversation() | phone.LeaveMessage():
+                self._beginning = effect
             case phone.HangUpCall():
                 self.nursery.start_soon(self._hang_up)
             case phone.SayLastWords(text=text):

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
-import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
@@ -19,6 +18,7 @@ from starlette.routing import Route
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
 from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
@@ -26,7 +26,7 @@ from orchestrator.sessions.local_peer import is_local
 from orchestrator.settings.types import PhoneNumber
 from orchestrator.tools.host_utterances import require_words
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MAX_BODY_BYTES = 256 * 1024
 """The limit for any request. Twilio's are some kilobytes."""
@@ -55,6 +55,7 @@ class DialBody(CallOptions):
 
     to: PhoneNumber
     machine_detection: bool | None = None
+    voicemail_text: Text | None = None
 
 
 class SayBody(BaseModel):
@@ -96,7 +97,12 @@ def phone_routes(phone: Telephone) -> list[Route]:
         _permit(request, phone)
         body = await _body(request, DialBody)
         try:
-            call = phone.dial(body.to, body, machine_detection=body.machine_detection)
+            call = phone.dial(
+                body.to,
+                body,
+                machine_detection=body.machine_detection,
+                voicemail_text=body.voicemail_text,
+            )
         except CannotDial as error:
             raise HTTPException(503, str(error)) from None
         where = {"location": request.url_for("call", call_id=call.call_id).path}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
-import structlog
 import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
@@ -19,7 +17,7 @@ from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
 from orchestrator.ids import new_id
-from orchestrator.logs import bind_session
+from orchestrator.logs import bind_session, library_logger
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
@@ -30,18 +28,23 @@ from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
-from protocol.twilio import Connected, Started, read_stream_message
+from protocol.errors import InvalidPayload
+from protocol.twilio import Media, Started, Stopped, read_stream_message
 
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
 START_TIMEOUT_S = 10
 """A media stream must name its call within this time."""
+MOST_EARLY = 250
+"""Messages with audio that are kept from before the start: 5 s."""
+MOST_BEFORE_START = 1000
+"""Messages in which the start must come."""
 TOKEN = "token"
 """The custom parameter with a stream's token."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
@@ -126,6 +129,12 @@ class Telephone:
         """The calls without an outcome."""
         return [call for call in self.calls.values() if call.outcome is None]
 
+    def hang_up_unanswered(self) -> None:
+        """End the calls in which no conversation has begun."""
+        for call in self.unfinished():
+            if call.state != "TALKING":
+                call.take(machine.HangUpWanted())
+
     async def drain(self) -> None:
         """End all calls, and return when they are over."""
         calls = self.unfinished()
@@ -143,8 +152,15 @@ class Telephone:
 
     # --- outbound -----------------------------------------------------------------------------------------
 
-    def dial(self, to: str, options: CallOptions, *, machine_detection: bool | None = None) -> PhoneCall:
-        """Make a call. Raises `CannotDial`."""
+    def dial(
+        self,
+        to: str,
+        options: CallOptions,
+        *,
+        machine_detection: bool | None = None,
+        voicemail_text: str | None = None,
+    ) -> PhoneCall:
+        """Make a call. None means as in the settings. Raises `CannotDial`."""
         settings = self.server.settings
         needed = {
             "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
@@ -157,8 +173,17 @@ class Telephone:
         reason = self.server.no_room(self._promised())
         if reason is not None:
             raise CannotDial(reason)
-        detects = settings.twilio_machine_detection if machine_detection is None else machine_detection
-        call = self._new_call(Direction.OUTBOUND, to, settings.twilio_from_number or "", options, detects)
+        text = settings.twilio_voicemail_text if voicemail_text is None else voicemail_text
+        detects = settings.twilio_machine_detection or bool(text)
+        detects = detects if machine_detection is None else machine_detection
+        call = self._new_call(
+            Direction.OUTBOUND,
+            to,
+            settings.twilio_from_number or "",
+            options,
+            detects,
+            text if detects else "",
+        )
         call.take(machine.DialWanted())
         return call
 
@@ -176,6 +201,7 @@ class Telephone:
             f"{base}{STATUS_PATH}{query}",
             settings.twilio_ring_timeout_s,
             call.machine_detection,
+            bool(call.voicemail_text),
         )
         return await self._account.place(order)
 
@@ -222,8 +248,11 @@ class Telephone:
             self.server.counts["unknown calls"] += 1
             return
         call.call_sid = call.call_sid or form.get("CallSid")
-        if form.get("AnsweredBy") in MACHINES:
-            call.take(machine.MachineAnswered())
+        answered_by = form.get("AnsweredBy", "")
+        if answered_by in MACHINES:
+            call.take(machine.MachineAnswered(records=answered_by.startswith("machine_end")))
+        elif answered_by:
+            call.take(machine.HumanAnswered())
         call.carrier_says(form.get("CallStatus", ""))
 
     def _call_of(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
@@ -242,15 +271,17 @@ class Telephone:
         del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
-                started = await _read_start(connection)
-            await self._converse(connection, started, local)
+                started, early = await _read_start(connection)
+            await self._converse(connection, started, early, local)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
             self.server.counts["media streams refused"] += 1
             log.warning("media stream refused", reason=str(refusal) or "it did not begin in time")
             with trio.move_on_after(CLOSE_HANDSHAKE_S):
                 await connection.aclose(CloseCode.POLICY_VIOLATION, "refused")
 
-    async def _converse(self, connection: WebSocketConnection, started: Started, local: bool) -> None:
+    async def _converse(
+        self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
+    ) -> None:
         call = self._admitted(started, local)
         try:
             options = read_options(started.parameters)
@@ -266,8 +297,17 @@ class Telephone:
             options if call is None else options.over(call.options),
             self.server.settings.stt_language,
             has_call=call is not None,
+            carries_tones=call is None or self.server.settings.twilio_carries_tones,
+            early=early,
         )
-        run = partial(self.server.run_session, connection, session)
+
+        async def run() -> None:
+            # Who answered may have been waited for.
+            reason = self.server.no_room()
+            if reason is not None:
+                raise StreamRefused(reason)
+            await self.server.run_session(connection, session)
+
         with bind_session(session.session_id):
             if call is None:
                 await run()
@@ -292,7 +332,13 @@ class Telephone:
     # --- the calls ----------------------------------------------------------------------------------------
 
     def _new_call(
-        self, direction: Direction, to: str, from_: str, options: CallOptions, detects: bool
+        self,
+        direction: Direction,
+        to: str,
+        from_: str,
+        options: CallOptions,
+        detects: bool,
+        voicemail_text: str = "",
     ) -> PhoneCall:
         assert self._nursery is not None
         call = PhoneCall(
@@ -307,6 +353,7 @@ class Telephone:
             self._chart,
             self._on_call_over,
             self.server.settings.twilio_transfer_to or "",
+            voicemail_text,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
@@ -331,14 +378,28 @@ def _media_url(url: str) -> str:
     return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
 
 
-async def _read_start(connection: WebSocketConnection) -> Started:
-    """The stream's start message. Raises `StreamRefused` or `ProtocolError` if there is none."""
-    try:
-        message = read_stream_message(await connection.get_message())
-        if isinstance(message, Connected):
+async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequence[Media]]:
+    """The stream's start message, and the caller's audio that came before it.
+
+    Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends
+    before it began, and `ProtocolError` for a start that cannot be used.
+    """
+    early: deque[Media] = deque(maxlen=MOST_EARLY)
+    for _ in range(MOST_BEFORE_START):
+        try:
             message = read_stream_message(await connection.get_message())
-    except ConnectionClosed:
-        raise StreamRefused("it was closed before it began") from None
-    if not isinstance(message, Started):
-        raise StreamRefused(f"it began with {type(message).__name__}")
-    return message
+        except ConnectionClosed:
+            raise StreamRefused("it was closed before it began") from None
+        except ProtocolError as error:
+            if isinstance(error, InvalidPayload) and error.wire_type == "start":
+                raise
+            log.debug("message before the start", error=error.message)
+            continue
+        match message:
+            case Started():
+                return message, early
+            case Stopped():
+                raise StreamRefused("it was stopped before it began")
+            case Media(track="inbound"):
+                early.append(message)
+    raise StreamRefused("it does not begin")

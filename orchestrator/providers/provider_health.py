@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any, assert_never, cast
 
-import structlog
 import trio
 from attrs import Factory, define, evolve
 
@@ -31,10 +30,11 @@ from machines.facts import (
     Role,
 )
 from orchestrator.clock import now_ms
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Provider, Providers
 from orchestrator.settings.settings import without_password
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 DOWN = "OPEN"
 USABLE = ("CLOSED", "SUSPECT")

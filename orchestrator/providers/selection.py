@@ -8,20 +8,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
+import httpx2
 import trio
 from pydantic import SecretStr
 
 from adapters.embedded import models
-from adapters.interfaces import LanguageModel, SpeechToText, TextToSpeech, TurnModel, VoiceActivity
+from adapters.interfaces import (
+    LanguageModel,
+    SpeechToText,
+    TextToSpeech,
+    ToolSpec,
+    TurnModel,
+    VoiceActivity,
+)
 from adapters.link_limit import with_link_limit
-from adapters.openai.chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
+from machines.history import Message, Speaker
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown
 from orchestrator.settings.types import FLUX, LOCAL
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 T = TypeVar("T")
 
@@ -176,7 +185,13 @@ async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) 
 async def _remote_language_model(
     settings: Settings, endpoint: LanguageModelEndpoint, stack: AsyncExitStack
 ) -> LanguageModel:
-    http = await stack.enter_async_context(http_client())
+    return remote_language_model(settings, endpoint, await stack.enter_async_context(http_client()))
+
+
+def remote_language_model(
+    settings: Settings, endpoint: LanguageModelEndpoint, http: httpx2.AsyncClient
+) -> OpenAILanguageModel:
+    """The configured model behind its server. Nothing is asked yet."""
     return OpenAILanguageModel(
         http,
         endpoint.base_url,
@@ -188,8 +203,23 @@ async def _remote_language_model(
         top_p=settings.llm_top_p,
         frequency_penalty=settings.llm_frequency_penalty,
         presence_penalty=settings.llm_presence_penalty,
+        reasoning_effort=settings.llm_reasoning_effort,
+        omit=settings.llm_omit,
+        rename=dict(pair.split("=") for pair in settings.llm_rename),
+        rehearsal=_rehearsal(settings),
         name=endpoint.model,
     )
+
+
+def _rehearsal(settings: Settings) -> Rehearsal:
+    """The first question of a call, with a tool if calls have any."""
+    messages = (Message(Speaker.SYSTEM, settings.llm_system_prompt), Message(Speaker.USER, "Hello."))
+    return Rehearsal(messages, (_PROBE_TOOL,) if settings.tools else ())
+
+
+_PROBE_TOOL = ToolSpec(
+    "end_call", "Ends the call. Only after a farewell.", {"type": "object", "properties": {}}
+)
 
 
 def _secret(key: SecretStr | None) -> str:

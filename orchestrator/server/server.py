@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
 
-import structlog
 import trio
 from attrs import Factory, define, frozen
 from starlette.applications import Starlette
@@ -25,13 +24,14 @@ from trio_websocket import (
 from wsproto.utilities import LocalProtocolError
 
 from adapters.tasks import Signal
-from machines.facts import EndReason, Role
+from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
-from orchestrator.journal.writer import Journals, check_directory, open_journals
-from orchestrator.logs import bind_session
+from orchestrator.journal.directory import check_directory
+from orchestrator.journal.writer import Journals, open_journals
+from orchestrator.logs import bind_session, library_logger
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
@@ -39,6 +39,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
+from orchestrator.server.listening import BACKLOG
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -46,6 +47,7 @@ from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
 from orchestrator.settings.settings import Settings
 from protocol import (
+    HIERARCHICAL,
     HIERARCHICAL_SUBPROTOCOL,
     MAX_MESSAGE_BYTES,
     ConnectionFailure,
@@ -53,7 +55,7 @@ from protocol import (
     dialect_for_subprotocol,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
 ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
@@ -63,7 +65,8 @@ MESSAGE_QUEUE = 64
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
-BACKLOG = 512
+HANGING_UP_S = 1.0
+"""The part of the shutdown budget that is left for hanging up on those who were not done."""
 
 
 @define(eq=False)
@@ -136,14 +139,12 @@ class Server:
         """What the server waits for before sessions may begin, in words; None if it is ready."""
         if self.draining:
             return "the server is stopping"
-        if self.ready:
-            return None
         if self.providers is None:
             return "the providers are being loaded"
         unserved = ", ".join(role.value for role in self._unserved())
-        return (
-            f"no provider is known to work for {unserved}" if unserved else "the providers are being probed"
-        )
+        if unserved:
+            return f"no provider is known to work for {unserved}"
+        return None if self.ready else "the providers are being probed"
 
     def _unserved(self) -> list[Role]:
         return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
@@ -222,8 +223,8 @@ class Server:
         with bind_session(session.session_id):
             if self.draining or len(self.sessions) >= self.capacity:
                 await self._turn_away(connection, session)
-            elif self.providers is None or not self.ready:
-                await self._turn_away_early(connection, session)
+            elif self.waiting() is not None:
+                await self._turn_away_unready(connection, session)
             else:
                 await self.run_session(connection, session)
 
@@ -258,15 +259,18 @@ class Server:
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
 
-    async def _turn_away_early(self, connection: WebSocketConnection, session: Session) -> None:
-        """Tell a client that the server is not ready yet, and close."""
+    async def _turn_away_unready(self, connection: WebSocketConnection, session: Session) -> None:
+        """Close the socket of a client that came before calls can be made. It may try again: no error."""
         log.info("not ready", waiting=self.waiting())
-        await self._refuse(connection, session, "the server is starting, please try again in a moment")
-        await _close(connection, CloseCode.TRY_AGAIN_LATER, "starting")
+        self.counts["turned away"] += 1
+        if session.dialect is HIERARCHICAL:
+            await self._refuse(connection, session, "the server is not ready, please try again in a moment")
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
     async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
         log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
+        self.counts["turned away"] += 1
         busy = SystemBusy(len(self.sessions), self.capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
         await self._refuse(connection, session, "the server is busy, please try again later", frame)
@@ -277,7 +281,6 @@ class Server:
         self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
     ) -> None:
         """Send `frame`, or, if it is None, an error with this message."""
-        self.counts["turned away"] += 1
         if frame is None:
             error = ConnectionFailure(message)
             frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
@@ -316,10 +319,21 @@ class Server:
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """End all sessions and telephone calls, and return when they are over."""
+    async def drain(self, patience_s: float = 0.0) -> None:
+        """End all sessions and telephone calls, and return when they are over.
+
+        For `patience_s` seconds each answer may be finished and a goodbye said; then calls are hung up.
+        """
         self.draining = True
         log.info("draining", sessions=len(self.sessions))
+        text = self.settings.shutdown_goodbye
+        if text and patience_s > 0:
+            goodbye = SayRequested(text, SayMode.QUEUE, interruptible=False, then=EndReason.SHUTDOWN)
+            for session in self.sessions:
+                session.say_goodbye(goodbye)
+            self.phone.hang_up_unanswered()
+            with trio.move_on_after(patience_s):
+                await self._all_over()
         for session in self.sessions:
             session.hang_up(EndReason.SHUTDOWN)
         await self.phone.drain()
@@ -335,16 +349,20 @@ def _first_choices(providers: Providers) -> dict[str, str]:
     return {**names, "vad": providers.voice_activity.name}
 
 
-async def serve(settings: Settings, announce: Callable[[int], None]) -> None:
+async def serve(
+    settings: Settings, announce: Callable[[int], None], sockets: Sequence[socket.socket] = ()
+) -> None:
     """Load the providers and serve until SIGTERM, SIGINT or cancellation. Signals drain within the budget.
 
-    The port answers at once. When the server is ready, sessions may begin and `announce` is called with the
-    port. Raises `JournalError` if journals cannot be written, `ModelsError` if a model file is missing,
-    `SettingsError` if TURN_MODEL is not a usable model, and `OSError` if the address cannot be listened on.
+    The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
+    sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
+    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model,
+    and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
-    listeners = await open_listeners(settings)
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
+    listeners = listeners or await open_listeners(settings)
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
@@ -406,14 +424,29 @@ async def _drain_on_signal(
     everything: trio.CancelScope,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """Drain at SIGTERM and SIGINT, stop at once at the second; SIGHUP changes nothing."""
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    with trio.open_signal_receiver(*numbers) as signals:
         task_status.started()
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            with trio.move_on_after(server.settings.shutdown_budget_ms / 1000):
-                await server.drain()
-            everything.cancel()
-            return
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                name = signal.Signals(number).name
+                if name == "SIGHUP":
+                    log.warning("signal ignored: settings are read at the start only", signal=name)
+                elif server.draining:
+                    log.info("stopping at once", signal=name)
+                    everything.cancel()
+                else:
+                    log.info("stopping; the same signal again stops at once", signal=name)
+                    nursery.start_soon(_drain_within_budget, server, everything)
+
+
+async def _drain_within_budget(server: Server, everything: trio.CancelScope) -> None:
+    server.draining = True
+    budget_s = server.settings.shutdown_budget_ms / 1000
+    with trio.move_on_after(budget_s):
+        await server.drain(budget_s - HANGING_UP_S)
+    everything.cancel()
 
 
 async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:

@@ -9,7 +9,6 @@ import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
 import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
@@ -17,8 +16,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from machines.facts import EndReason
 from orchestrator.conversation.idle_and_age_limits import watch_limits
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
+from orchestrator.logs import library_logger
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 PING_INTERVAL_S = 20
 PONG_TIMEOUT_S = 20
@@ -52,6 +52,11 @@ CLOSE_CODES = {
     EndReason.HANDED_OVER: CloseCode.NORMAL,
     EndReason.INTERNAL_ERROR: CloseCode.INTERNAL_ERROR,
 }
+
+
+def close_code(reason: EndReason, *, after_goodbye: bool) -> CloseCode:
+    """The code for the end of a conversation. After a goodbye no client calls again by itself."""
+    return CloseCode.NORMAL if after_goodbye else CLOSE_CODES[reason]
 
 
 @define(eq=False)
@@ -105,13 +110,13 @@ class CallSocket:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 await self._outbox.flushed()
 
-    async def close(self, reason: EndReason) -> None:
-        """Send the queued messages, then close with the code for `reason`."""
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
+        """Send the queued messages, then close with the code for the reason."""
         if self.gone:
             return
         await self.flush()
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
-            await self.socket.aclose(CLOSE_CODES[reason], reason.value)
+            await self.socket.aclose(close_code(reason, after_goodbye=after_goodbye), reason.value)
 
     async def _read(self, take: TakeFrame) -> None:
         """Handle messages until the socket closes."""

@@ -56,8 +56,8 @@ def payloads_of(effect: Effect, context: MessageContext) -> list[Payload]:
             return [TranscriptResult(effect.text, effect.confidence, effect.is_final, duration, effect.turn)]
         case do.NotifyAnswerStarted(generation=generation):
             return [ConversationResponseStart(context.timestamp, generation)]
-        case do.NotifySegment(generation=generation, segment=segment, text=text):
-            return [ConversationResponseToken(text, segment, generation)]
+        case do.NotifySegment(generation=generation, segment=segment, text=text, gap=gap):
+            return [ConversationResponseToken(gap + text, segment, generation)]
         case do.NotifyAnswerEnded(
             generation=generation, text=text, segments=segments, duration_ms=duration_ms
         ):

@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 
 from machines.declarations import Outcome
-from machines.facts import EndReason, Role
+from machines.facts import EndReason, Role, SayRequested
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
 from orchestrator.audio.caller_audio import CallerAudio
@@ -72,8 +72,12 @@ class ServedSession(Protocol):
         """Run the conversation until it ends."""
         ...
 
+    def say_goodbye(self, goodbye: SayRequested) -> None:
+        """End the conversation with last words, once what is being said and answered is over."""
+        ...
+
     def hang_up(self, reason: EndReason) -> None:
-        """End the conversation from outside."""
+        """End the conversation from outside, at once."""
         ...
 
 

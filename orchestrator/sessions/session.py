@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-import structlog
 import trio
 from attrs import Factory, define, field, frozen
 from trio_websocket import WebSocketConnection
@@ -24,7 +23,8 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
-from orchestrator.sessions.call_socket import CLOSE_CODES, CallSocket
+from orchestrator.logs import library_logger
+from orchestrator.sessions.call_socket import CallSocket, close_code
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
@@ -57,7 +57,7 @@ from protocol import (
     receive,
 )
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 EARLY_MS = 10_000
 """This much audio is kept that comes before `audio.input.start`, which tells its rate."""
@@ -142,6 +142,10 @@ class Session:
             self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
         )
 
+    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+        """End the conversation with last words, once what is being said and answered is over."""
+        self._inbox.put(goodbye)
+
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
@@ -207,7 +211,8 @@ class Session:
             case Heartbeat():
                 self._send(Heartbeat(epoch_ms()))
             case other:
-                log.info("feedback", payload=other)
+                log.info("feedback", event_type=received.wire_type)
+                log.debug("feedback", payload=other)
 
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
         self._rate = start.sampling_rate
@@ -333,11 +338,11 @@ class Session:
             reason = INTERRUPTED if cause is StopCause.INTERRUPTED else cause.value
             self._send(AudioOutputCancel(utterance_id, reason, epoch_ms()))
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, then close with the code for `reason`."""
         if self.dialect is HIERARCHICAL and not self._socket.gone:
-            self._send(Disconnect(reason.value, CLOSE_CODES[reason]))
-        await self._socket.close(reason)
+            self._send(Disconnect(reason.value, close_code(reason, after_goodbye=after_goodbye)))
+        await self._socket.close(reason, after_goodbye=after_goodbye)
 
     # --- messages out -------------------------------------------------------------------------------------
 

@@ -33,6 +33,16 @@ class Telephone(BaseModel):
     twilio_machine_detection: bool = Field(
         default=False, description="Outbound calls that an answering machine takes are hung up"
     )
+    twilio_voicemail_text: str = Field(
+        default="",
+        max_length=4096,
+        description="Said to an answering machine after its beep, instead of hanging up at once; also sets"
+        " TWILIO_MACHINE_DETECTION",
+    )
+    twilio_carries_tones: bool = Field(
+        default=False,
+        description="The tones of keys in a call's audio reach the other end: send_digits can be used",
+    )
     twilio_transfer_to: PhoneNumber | None = Field(
         default=None, description="Calls that are handed over to a person are connected to this number"
     )

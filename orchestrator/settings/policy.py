@@ -48,6 +48,7 @@ def policy_of(settings: Settings) -> ConversationPolicy:
             second=settings.llm_fallback_tier2,
             third=settings.llm_fallback_tier3,
             unheard=settings.stt_fallback,
+            refused=settings.llm_fallback_refused,
         ),
         # Half of it, so that there is time for another attempt after one that hangs.
         link=LinkPolicy(attempt_timeout_ms=settings.connect_timeout_ms / 2),

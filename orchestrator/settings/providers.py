@@ -25,6 +25,8 @@ from orchestrator.settings.types import (
     LlmProviders,
     Lowercase,
     Organization,
+    ParameterNames,
+    Renamings,
     SttProviders,
     TokenBudget,
     TtsProviders,
@@ -118,6 +120,21 @@ class LanguageModels(BaseModel):
     llm_top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling")
     llm_frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="Discourages repeated words")
     llm_presence_penalty: float = Field(default=0.0, ge=-2, le=2, description="Discourages repeated subjects")
+    llm_reasoning_effort: Annotated[Literal["none", "minimal", "low", "medium", "high"] | None, Lowercase] = (
+        Field(
+            default=None,
+            description="How long a model that thinks may think; unset: as its server decides",
+        )
+    )
+    llm_omit: ParameterNames = Field(
+        default=(),
+        description="Parameters that are never sent, divided by commas, like temperature,max_tokens; what a "
+        "server refuses is found out without it",
+    )
+    llm_rename: Renamings = Field(
+        default=(),
+        description="Parameters that are sent under other names, like max_tokens=max_completion_tokens",
+    )
     llm_system_prompt: str = Field(
         default="You are a friendly voice assistant on a phone call. Answer in one to three short sentences. "
         "Use plain words: no lists, no markup, no emoji.",
@@ -162,6 +179,11 @@ class LanguageModels(BaseModel):
         default="I am afraid our connection is not working. Someone will call you back. Goodbye.",
         min_length=1,
         description="Spoken when the model failed three times in a row",
+    )
+    llm_fallback_refused: str = Field(
+        default="I am sorry, I cannot talk about that. Is there anything else I can help you with?",
+        min_length=1,
+        description="Spoken when a filter of the model's server refused what the caller said",
     )
     llm_fallback_tier3_then: Annotated[Literal["end", "hand_over"], Lowercase] = Field(
         default="end", description="What follows it: the call ends, or is handed over to a person"

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from machines.facts import TurnMode
 from machines.phrases import BACKCHANNELS
@@ -71,6 +80,10 @@ class Sessions(BaseModel):
         ge=0,
         le=300_000,
         description="Time for running calls to end when the server stops, in ms",
+    )
+    shutdown_goodbye: str = Field(
+        default="I have to end this call now. Please call again in a moment. Goodbye.",
+        description="Said to running calls when the server stops; empty: they are hung up on",
     )
 
 
@@ -195,7 +208,17 @@ class Settings(
     Tools,
     Telephone,
 ):
-    """All settings, checked and frozen. `sources.load_settings` reads them from their sources."""
+    """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
+
+    Raises `SettingsError` for a value that is not allowed, and for what is not a setting.
+
+    ```python
+    try:
+        Settings(port=70_000)
+    except SettingsError as error:
+        assert str(error) == "PORT is 70000, but must be a whole number from 0 to 65535."
+    ```
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -263,6 +286,20 @@ class Settings(
                 )
         return self
 
+    # The last of the validators, so that it is around all others.
+    @model_validator(mode="wrap")
+    @classmethod
+    def _told_in_one_sentence(
+        cls, given: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        try:
+            return check(given)
+        except ValidationError as error:
+            # It words the errors of all settings, so it knows them all.
+            from orchestrator.settings.sentences import sentences_of
+
+            raise SettingsError(sentences_of(error, info.context or {})) from None
+
     @property
     def choices(self) -> tuple[Choice, Choice, Choice]:
         """The providers of speech to text, language model and text to speech."""
@@ -270,8 +307,8 @@ class Settings(
 
     @property
     def embedded(self) -> bool:
-        """Whether an embedded model is the first choice of a role. Voice activity, always embedded, is left
-        out."""
+        """Whether an embedded model is the first choice of a role (other than voice activity, which always
+        is)."""
         return any(choice.first == LOCAL for choice in self.choices)
 
     @property

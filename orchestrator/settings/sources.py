@@ -1,95 +1,112 @@
-"""Reads the settings from environment, `.env` and TOML, and words the errors for those that cannot be used.
+"""Reads the settings from environment, `.env` and TOML, and says what is odd about these.
 
 Three places are read, and the first that names a setting wins: the environment, a file `.env` in the working
-directory, and a TOML file (`./vantum.toml`, or the one that `VANTUM_CONFIG` names). A setting has one name
-everywhere: `LLM_MODEL` in the environment and in `.env`, `llm_model` in TOML and in the program. An empty
-value counts as not set.
+directory, and a TOML file (`./vantum.toml`, or the one that `VANTUM_CONFIG` names). In the environment and in
+`.env` a setting is called `VANTUM_LLM_MODEL` or in short `LLM_MODEL`; the first wins. In TOML and in the
+program it is `llm_model`. An empty value in the environment or in `.env` counts as not set.
 """
 
 from __future__ import annotations
 
-import difflib
+import logging
 import os
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from attrs import frozen
 
-from adapters import cartesia, deepgram
+from orchestrator.settings.dotenv import DotEnv, read_dotenv
+from orchestrator.settings.names import CONFIG_VARIABLE, PREFIX, is_foreign, is_plausible, stray_names
+from orchestrator.settings.sentences import Origin
 from orchestrator.settings.settings import Settings, SettingsError, shown
-from orchestrator.settings.types import AUTO, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
-CONFIG_VARIABLE = "VANTUM_CONFIG"
 DEFAULT_CONFIG = Path("vantum.toml")
 ENV_FILE = Path(".env")
+ENVIRONMENT = "the environment"
+
+log = logging.getLogger(__name__)
 
 
-class _ReadSettings(Settings, BaseSettings):
-    """The settings as pydantic reads them from the sources."""
+@frozen
+class Found:
+    """The value of a setting, and where it was found."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, *_sources(settings_cls).values())
+    value: Any
+    origin: Origin
 
 
 def load_settings(**chosen: Any) -> Settings:
     """The settings of this process; `chosen` ones (from the command line) win over every source.
 
-    Raises `SettingsError` for a setting that cannot be used.
+    What is odd about the sources is logged as warnings. Raises `SettingsError` for a setting that cannot be
+    used.
     """
-    try:
-        read = _ReadSettings(**{name: value for name, value in chosen.items() if value is not None})
-        return Settings(**dict(read))
-    except ValidationError as error:
-        origins = setting_origins(chosen)
-        sentences = [_sentence(detail, origins) for detail in error.errors(include_url=False)]
-        raise SettingsError("; ".join(sentences) + ".") from None
+    found = _found(chosen)
+    for doubt in source_doubts():
+        log.warning(doubt)
+    origins = {name: each.origin for name, each in found.items()}
+    return Settings.model_validate({name: each.value for name, each in found.items()}, context=origins)
 
 
 def setting_origins(chosen: dict[str, Any] | None = None) -> dict[str, str]:
     """For each setting that was found somewhere, where, in words: `{"port": "the environment"}`."""
-    given = {name: value for name, value in (chosen or {}).items() if value is not None}
-    origins = dict.fromkeys(given, "the command line")
-    for origin, source in _sources(_ReadSettings).items():
-        for name in source():
-            origins.setdefault(name, origin)
-    return origins
+    return {name: each.origin.place for name, each in _found(chosen or {}).items()}
 
 
-def _sources(settings: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    """The sources, most important first. In all but the TOML file there may be names of other programs."""
+def source_doubts() -> tuple[str, ...]:
+    """What is odd about the environment and `.env`, in sentences; none of it hinders the start."""
+    dotenv = _dotenv()
+    return (
+        *(f"{ENV_FILE}, line {number}, is not NAME=value and is left out." for number in dotenv.broken),
+        *_doubts(_named(dotenv)),
+        *_doubts(_environment()),
+        *_implausible(_environment()),
+    )
+
+
+# --- the sources ------------------------------------------------------------------------------------------
+
+
+def _found(chosen: Mapping[str, Any]) -> dict[str, Found]:
+    """All settings that are named anywhere. In all sources but TOML there may be names of other programs."""
+    given = {
+        name: Found(value, Origin("the command line", name.upper()))
+        for name, value in chosen.items()
+        if value is not None
+    }
+    environment = _of_settings(_environment(), in_environment=True)
+    return {**_toml(), **_of_settings(_named(_dotenv())), **environment, **given}
+
+
+def _environment() -> dict[str, Found]:
+    return {name: Found(value, Origin(ENVIRONMENT, name)) for name, value in os.environ.items()}
+
+
+def _dotenv() -> DotEnv:
+    try:
+        return read_dotenv(ENV_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{ENV_FILE} must be a readable text file, but: {error}.") from None
+
+
+def _named(dotenv: DotEnv) -> dict[str, Found]:
+    return {
+        name: Found(line.value, Origin(f"{ENV_FILE}, line {line.number}", name))
+        for name, line in dotenv.names.items()
+    }
+
+
+def _toml() -> dict[str, Found]:
     config = _config_file()
     try:
-        return {
-            "the environment": EnvSettingsSource(settings),
-            str(ENV_FILE): DotEnvSettingsSource(
-                settings, env_file=ENV_FILE, env_file_encoding="utf-8", dotenv_filtering="only_existing"
-            ),
-            str(config): TomlConfigSettingsSource(settings, toml_file=config),
-        }
+        values = tomllib.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config} must be a TOML file, but cannot be read as one: {error}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{ENV_FILE} or {config} must be a readable text file, but: {error}.") from None
+        raise SettingsError(f"{config} must be a readable text file, but: {error}.") from None
+    return {name: Found(value, Origin(str(config), name.upper())) for name, value in values.items()}
 
 
 def _config_file() -> Path:
@@ -102,52 +119,56 @@ def _config_file() -> Path:
     return path
 
 
-def _sentence(detail: ErrorDetails, origins: dict[str, str]) -> str:
-    """One error of pydantic's as a sentence of ours, without the full stop."""
-    if not detail["loc"]:
-        return str(detail["ctx"]["error"])
-    name = str(detail["loc"][0])
-    place = f" (from {origins[name]})" if name in origins else ""
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
-        return f"{name}{place} is not a setting" + (f"; the nearest is {near[0]}" if near else "")
-    return f"{name.upper()}{place} is {shown(name, detail['input'])}, but must be {allowed(name)}"
+# --- names ------------------------------------------------------------------------------------------------
 
 
-def allowed(name: str) -> str:
-    """What a setting may be, in words, derived from its declaration."""
-    schema = Settings.model_json_schema()
-    kind: dict[str, Any] = schema["properties"][name]
-    kind = {**kind, **kind.get("anyOf", [{}])[0]}
-    if "$ref" in kind:
-        kind = schema["$defs"][kind["$ref"].rpartition("/")[2]]
-    if "names" in kind:
-        return f"{AUTO}, or one or more of {', '.join(kind['names'])}, each once, divided by commas"
-    if "enum" in kind:
-        return "one of " + ", ".join(kind["enum"])
-    if kind["type"] == "boolean":
-        return "true or false"
-    if kind.get("format") == "budget":
-        return f"0, or a whole number from {LEAST_BUDGET} to {MOST_BUDGET}"
-    if kind["type"] in ("integer", "number"):
-        noun = "a whole number" if kind["type"] == "integer" else "a number"
-        low = f"from {kind['minimum']:g}" if "minimum" in kind else f"above {kind['exclusiveMinimum']:g}, up"
-        return f"{noun} {low} to {kind['maximum']:.10g}"
-    return {
-        "password": "a key of printable ASCII characters",
-        "uri": "an address that starts with http:// or https://, such as http://localhost:11434/v1",
-        "vendor address": f"an address that starts with {_schemes()}, such as {deepgram.BASE_URL}",
-        "uuid": f"the id of a voice of Cartesia's, such as {cartesia.DEFAULT_VOICE_ID}",
-        "language": "a language's code, such as en-US",
-        "tools": f"none, or one or more of {', '.join(TOOLS)}, each once, divided by commas",
-        "phrases": "words or phrases divided by commas, such as uh-huh,I see",
-        "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
-        "phone number": "a telephone number in E.164 form, such as +15005550006",
-        "header": "text of printable ASCII characters",
-        "path": "a path",
-    }.get(kind.get("format", ""), "text that is not empty")
+def _of_settings(names: Mapping[str, Found], *, in_environment: bool = False) -> dict[str, Found]:
+    """The settings among the names of a source."""
+    found: dict[str, Found] = {}
+    for setting in Settings.model_fields:
+        long, short = _pair(names, setting)
+        if long is not None:
+            found[setting] = long
+        elif short is not None and (not in_environment or is_plausible(setting, short.value)):
+            found[setting] = short
+    return found
 
 
-def _schemes() -> str:
-    addresses = [f"{scheme}://" for scheme in VENDOR_SCHEMES]
-    return f"{', '.join(addresses[:-1])} or {addresses[-1]}"
+def _pair(names: Mapping[str, Found], setting: str) -> tuple[Found | None, Found | None]:
+    """What a source says under the long and under the short name of a setting. Capitals do not matter."""
+    upper = setting.upper()
+    long, short = (_said(names, PREFIX + upper), _said(names, upper))
+    return (None if long is not None and is_foreign(PREFIX + upper, long.value) else long), short
+
+
+def _said(names: Mapping[str, Found], name: str) -> Found | None:
+    said = names.get(name) or names.get(name.lower())
+    return said if said is not None and said.value else None
+
+
+def _doubts(names: Mapping[str, Found]) -> Iterator[str]:
+    """Two names of one setting that say different things, and names that are probably misspelled."""
+    for setting in Settings.model_fields:
+        long, short = _pair(names, setting)
+        if long is None or short is None or not is_plausible(setting, short.value):
+            continue
+        if long.value != short.value:
+            yield (
+                f"{long.origin.name} (from {long.origin.place}) is {shown(setting, long.value)}; "
+                f"{short.origin.name}, which says something else, is left out."
+            )
+    ours = {name for name, found in names.items() if not is_foreign(name.upper(), found.value)}
+    for name, near in stray_names(sorted(ours), Settings.model_fields).items():
+        nearest = f"; the nearest is {near}" if near else ""
+        yield f"{name} (from {names[name].origin.place}) is not a setting and is left out{nearest}."
+
+
+def _implausible(environment: Mapping[str, Found]) -> Iterator[str]:
+    for setting in Settings.model_fields:
+        long, short = _pair(environment, setting)
+        if long is None and short is not None and not is_plausible(setting, short.value):
+            name = short.origin.name
+            yield (
+                f"{name} (from {ENVIRONMENT}) is {shown(setting, short.value)}, which is no IP address and "
+                f"is left out; if it is meant for Vantum, call it {PREFIX}{setting.upper()}."
+            )

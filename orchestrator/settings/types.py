@@ -1,10 +1,12 @@
 """Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for a value that is not allowed; `sources.py` words the error.
+Each validator raises `ValueError` for a value that is not allowed; `sentences.py` words the error.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +22,6 @@ from pydantic import (
     TypeAdapter,
     UrlConstraints,
 )
-from pydantic_settings import NoDecode
 
 DEEPGRAM, OPENAI, CARTESIA = "deepgram", "openai", "cartesia"
 """Providers, as lists of providers name them."""
@@ -31,6 +32,12 @@ LOCAL = "local"
 AUTO = "auto"
 """A list of providers that depends on which keys are set."""
 VENDOR_SCHEMES = ["wss", "ws", "https", "http"]
+_DIALLED = r"^\+[1-9][0-9]{4,14}$"
+E164 = (
+    "a telephone number in E.164 form: + and the country's code, without 00, (0) and extension, such as"
+    " +15005550006"
+)
+"""What a telephone number must be, in words."""
 LEAST_BUDGET, MOST_BUDGET = 100, 1_000_000
 """Tokens."""
 
@@ -46,6 +53,23 @@ def _web_address(value: str) -> str:
 def _vendor_address(value: str) -> str:
     TypeAdapter(Annotated[AnyUrl, UrlConstraints(allowed_schemes=VENDOR_SCHEMES)]).validate_python(value)
     return value.rstrip("/")
+
+
+def _as_dialled(value: object) -> object:
+    """A telephone number without what only people read: blanks, brackets, dots, dashes, invisible characters.
+
+    What is no number then, or would be dialled wrongly, such as `(0)`, stays as it is.
+    """
+    if not isinstance(value, str) or "(0)" in value:
+        return value
+    shown = unicodedata.normalize("NFKC", value)
+    plain = "".join(each for each in shown if not _only_read(each)).removeprefix("tel:")
+    return plain if re.fullmatch(_DIALLED, plain) else value
+
+
+def _only_read(character: str) -> bool:
+    separates = unicodedata.category(character) in ("Cf", "Pd") or character in "().-/\N{MINUS SIGN}"
+    return separates or character.isspace()
 
 
 def _voice(value: str) -> str:
@@ -65,7 +89,9 @@ TwilioAccount = Annotated[
     str, Field(pattern=r"^AC[0-9a-fA-F]{32}$", json_schema_extra={"format": "twilio account"})
 ]
 PhoneNumber = Annotated[
-    str, Field(pattern=r"^\+[1-9][0-9]{4,14}$", json_schema_extra={"format": "phone number"})
+    str,
+    BeforeValidator(_as_dialled),
+    Field(pattern=_DIALLED, json_schema_extra={"format": "phone number"}),
 ]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -111,7 +137,6 @@ def _provider_names(known: tuple[str, ...]) -> Callable[[object], object]:
 
 def _names(*known: str) -> tuple[Any, ...]:
     return (
-        NoDecode,  # in the environment it is not JSON
         BeforeValidator(_provider_names(known)),
         Field(json_schema_extra={"names": list(known)}),
     )
@@ -144,9 +169,37 @@ def _tool_names(value: object) -> object:
 
 ToolNames = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_tool_names),
     Field(json_schema_extra={"format": "tools"}),
+]
+
+
+# --- what is asked of a language model -------------------------------------------------------------------
+
+
+def _parameter_names(value: object) -> object:
+    """Names from a text divided by commas, or from a list; none at all is allowed."""
+    names = _phrases(value)
+    if not isinstance(names, tuple) or not all(re.fullmatch(r"\w+", name) for name in names):
+        raise ValueError("no names of parameters")
+    return names
+
+
+def _renamings(value: object) -> object:
+    """`old=new` from a text divided by commas, or from a list; none at all is allowed."""
+    pairs = _phrases(value)
+    if not isinstance(pairs, tuple) or not all(re.fullmatch(r"\w+ *= *\w+", pair) for pair in pairs):
+        raise ValueError("no pairs of names")
+    return tuple(pair.replace(" ", "") for pair in pairs)
+
+
+ParameterNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_parameter_names),
+    Field(json_schema_extra={"format": "parameters"}),
+]
+Renamings = Annotated[
+    tuple[str, ...], BeforeValidator(_renamings), Field(json_schema_extra={"format": "renamings"})
 ]
 
 
@@ -164,7 +217,6 @@ def _phrases(value: object) -> object:
 
 Phrases = Annotated[
     tuple[str, ...],
-    NoDecode,
     BeforeValidator(_phrases),
     Field(json_schema_extra={"format": "phrases"}),
 ]

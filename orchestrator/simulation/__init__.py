@@ -19,8 +19,8 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, ReplayDiffers, hold_call, holding
-from orchestrator.simulation.call_checks import broken_promises
+from orchestrator.simulation.call import Call, ReplayDiffers, running_call, simulated_call
+from orchestrator.simulation.call_checks import failed_checks
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.llm import Answer, SimulatedLanguageModel
 from orchestrator.simulation.providers import SimulatedProviders
@@ -33,7 +33,7 @@ from orchestrator.simulation.stt import (
     TurnDetection,
 )
 from orchestrator.simulation.tools import Work, simulated_tool
-from orchestrator.simulation.tts import SimulatedTextToSpeech, Speaking
+from orchestrator.simulation.tts import SimulatedTextToSpeech, Synthesis
 
 __all__ = [
     "AT_ONCE",
@@ -55,15 +55,15 @@ __all__ = [
     "SimulatedTextToSpeech",
     "SimulatedTurnModel",
     "SimulatedVoiceActivity",
-    "Speaking",
     "Stalls",
+    "Synthesis",
     "Transcription",
     "TurnDetection",
     "Work",
-    "broken_promises",
     "dice",
-    "hold_call",
-    "holding",
+    "failed_checks",
+    "running_call",
     "script",
+    "simulated_call",
     "simulated_tool",
 ]

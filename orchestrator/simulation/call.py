@@ -216,7 +216,7 @@ class Call:
 
 
 @asynccontextmanager
-async def hold_call(
+async def simulated_call(
     providers: SimulatedProviders | None = None,
     caller: SimulatedCaller | None = None,
     policy: ConversationPolicy | None = None,
@@ -236,7 +236,7 @@ async def hold_call(
         journal=journal,
         tools=tools,
     )
-    async with holding(call):
+    async with running_call(call):
         yield call
     for fact in call.replayed():
         if not fact.same:
@@ -246,7 +246,7 @@ async def hold_call(
 
 
 @asynccontextmanager
-async def holding(call: Call) -> AsyncIterator[None]:
+async def running_call(call: Call) -> AsyncIterator[None]:
     """Run the call as long as the block, and then hang it up properly.
 
     Raises `trio.TooSlowError` after an hour of virtual time, so that a call in which nothing happens any more

@@ -18,7 +18,7 @@ HELD_BACK_MS = 8
 """The most audio that is lost in the resampler when text to speech breaks off."""
 
 
-def broken_promises(call: Call) -> list[str]:
+def failed_checks(call: Call) -> list[str]:
     """What the call did wrong, in words. To be called when the call is over."""
     return [
         *call.caller.complaints,

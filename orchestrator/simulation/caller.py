@@ -168,7 +168,7 @@ class SimulatedCaller:
             self.playbacks.append(playback)
         playback.stopped_at_ms, playback.cause = now_ms(), cause
 
-    async def close(self, reason: EndReason) -> None:
+    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Record the end of the call, and take `closing_takes_ms` for it."""
         self.closed_for.append(reason)
         await trio.sleep(self.closing_takes_ms / 1000)

@@ -24,8 +24,8 @@ from machines.system import Charts, Handled
 from orchestrator.journal.format import About, CallJournal, End, Record, frame
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
-from orchestrator.simulation.call import Call, holding
-from orchestrator.simulation.call_checks import broken_promises
+from orchestrator.simulation.call import Call, running_call
+from orchestrator.simulation.call_checks import failed_checks
 from orchestrator.simulation.deterministic import repeatable, run
 from orchestrator.simulation.faults import PROFILES
 from orchestrator.simulation.personalities import PERSONALITIES, Person, host, keypad
@@ -96,7 +96,7 @@ class Campaign:
             complaints = [Complaint("raised", text) for text in _described(error)]
             trace = "".join(traceback.format_exception(error))
         else:
-            complaints = [Complaint("call", text) for text in broken_promises(call)]
+            complaints = [Complaint("call", text) for text in failed_checks(call)]
         records.append(End())
         complaints += self.auditor.complaints(records)
         return _finished(number, scenario, call, records, complaints, trace)
@@ -125,7 +125,7 @@ async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
             watched = scenario.providers.for_calls()
             call.watch = ProviderWatch(watched, scenario.random, scenario.breaker, chart=chart)
             await nursery.start(call.watch.run)
-        async with holding(call), trio.open_nursery() as others:
+        async with running_call(call), trio.open_nursery() as others:
             person = Person(call, scenario.random, scenario.mode)
             others.start_soon(_until_over, call, others.cancel_scope)
             if scenario.host:

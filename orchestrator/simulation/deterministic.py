@@ -26,7 +26,7 @@ def repeatable() -> Iterator[None]:
     gc.collect()
     gc.freeze()  # charts are large: the collector need not go through them again and again
     deterministic, state = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
-    logs = structlog.get_config()
+    logs = structlog.get_config() if structlog.is_configured() else None
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(NOTHING))
     try:
@@ -34,7 +34,10 @@ def repeatable() -> Iterator[None]:
     finally:
         _run._ALLOW_DETERMINISTIC_SCHEDULING = deterministic  # type: ignore[misc]
         _run._r.setstate(state)
-        structlog.configure(**logs)
+        if logs is None:
+            structlog.reset_defaults()
+        else:
+            structlog.configure(**logs)
         gc.unfreeze()
 
 

@@ -24,11 +24,11 @@ from orchestrator.simulation.stt import (
     TurnDetection,
 )
 from orchestrator.simulation.tools import Work, simulated_tool
-from orchestrator.simulation.tts import SimulatedTextToSpeech, Speaking
+from orchestrator.simulation.tts import SimulatedTextToSpeech, Synthesis
 from orchestrator.tools.builtin_tools import BUILT_IN
 from orchestrator.tools.tool import Tool
 
-B = TypeVar("B", Opening, Transcription, Scoring, Answer, Speaking, Work)
+B = TypeVar("B", Opening, Transcription, Scoring, Answer, Synthesis, Work)
 
 WINDOW = 1024
 """Samples in a window of voice activity: 64 ms, twice as long as Silero's."""
@@ -213,7 +213,7 @@ class _Dice:
         )
 
     def tts(self, rate: int) -> SimulatedTextToSpeech:
-        usual = Speaking(
+        usual = Synthesis(
             Delay(self.random.uniform(30, 200), self.random.uniform(0, 150)),
             Delay(0, self.random.uniform(1, 20)),
             piece_ms=self.random.choice((100, 300)),
@@ -223,10 +223,10 @@ class _Dice:
         )
         kinds = self._faults("voice")
 
-        def broken(fault: Fault) -> Speaking:
+        def broken(fault: Fault) -> Synthesis:
             return evolve(usual, fault=fault, after=self.random.randrange(12))
 
-        odd: list[Callable[[], Speaking]] = [
+        odd: list[Callable[[], Synthesis]] = [
             *(partial(broken, fault) for fault in kinds),
             self._odd("voice: late", lambda: evolve(usual, first=Delay(1000, 3000))),
             self._odd(

@@ -25,8 +25,7 @@ LAST_WORDS = 0.1
 """Probability that a text of the host is the last of the call."""
 LAST_REASONS = (EndReason.OPERATOR_HUNG_UP, EndReason.HANDED_OVER)
 PAUSES_MS = (200, 200, 500)
-"""Silence after words. Voice activity needs the short one to end a turn, a provider that ends turns the
-long."""
+"""Silence after words: the short one ends turns by voice activity, the long one those by a provider."""
 
 
 @define
@@ -228,8 +227,7 @@ async def keypad(person: Person) -> None:
 
 
 async def host(person: Person) -> None:
-    """The host program, which has texts said at any time and in every way, sometimes as the last of the
-    call."""
+    """The host program, which has texts said at any time, sometimes as the last of the call."""
     while True:
         await person.pause(0, 0.5, 2, 5)
         text = person.random.choice(("One moment, please.", "Your taxi is here. It is waiting."))

@@ -19,7 +19,7 @@ VOICE_RATE = 24_000
 
 
 @frozen
-class Speaking:
+class Synthesis:
     """How one answer is synthesized."""
 
     first: Delay = AT_ONCE
@@ -50,7 +50,7 @@ class SimulatedTextToSpeech:
 
     def __init__(
         self,
-        speaking: Plan[Speaking] | None = None,
+        speaking: Plan[Synthesis] | None = None,
         openings: Plan[Opening] | None = None,
         random: Random | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class SimulatedTextToSpeech:
         """Answers that are being spoken now."""
         self.voices: list[str | None] = []
         """The voice id that each answer was asked for with."""
-        self._speaking = speaking or script(then=Speaking())
+        self._speaking = speaking or script(then=Synthesis())
         self._openings = openings or script(then=Opening())
         self._next_openings: list[Opening] = []
         self._random = random or Random(0)
@@ -108,7 +108,7 @@ class _Voice:
 
 @define
 class _Stream:
-    _how: Speaking
+    _how: Synthesis
     _random: Random
     sample_rate: int = field(init=False)
     _pieces: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
+from attrs import evolve
 from pydantic import Field
 
 from machines.facts import EndReason
@@ -72,6 +73,20 @@ async def send_digits(
     except ValueError as error:
         raise ToolError(f"{error}.") from None
     return "The keys are pressed."
+
+
+async def _press_nothing(digits: str, context: ToolContext) -> str:
+    """In place of `send_digits`, where the tones of keys do not reach the other end."""
+    del digits, context
+    raise ToolError(
+        "No key was pressed: this telephone line does not carry the tones of keys. Say that you cannot press"
+        " keys, or ask for a person."
+    )
+
+
+def without_keys(tools: Iterable[Tool]) -> tuple[Tool, ...]:
+    """The tools for a call in which no keys can be pressed: `send_digits` says so instead."""
+    return tuple(evolve(each, function=_press_nothing) if each is send_digits else each for each in tools)
 
 
 BUILT_IN = {each.name: each for each in (end_call, transfer_call, send_digits)}

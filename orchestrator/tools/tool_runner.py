@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from types import FunctionType
 
-import structlog
 import trio
 from attrs import Factory, define, field, frozen
 from pydantic_core import to_json
@@ -13,10 +13,11 @@ from pydantic_core import to_json
 from adapters.interfaces import Emit, ToolSpec
 from adapters.tasks import sole_error
 from machines.tools import ToolCall, ToolPolicy
+from orchestrator.logs import library_logger
 from orchestrator.tools.tool import Tool, ToolContext, ToolError
 from orchestrator.tools.tool_arguments import BadArguments
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 MOST_THREADS = 40
 """Synchronous tools that run at the same time, including abandoned ones. Trio's own default."""
@@ -38,13 +39,28 @@ CANCELLED = ToolResult(
 
 
 def tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
-    """The tools by name. Raises `ValueError` if two have the same name."""
+    """The tools by name.
+
+    Raises `TypeError` for what is not a list of tools, and `ValueError` if two have the same name.
+    """
+    if isinstance(tools, Tool | str) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools is {_told(tools)}, but must be a list of tools")
     named: dict[str, Tool] = {}
-    for each in tools:
+    for place, each in enumerate(tools):
+        if not isinstance(each, Tool):
+            raise TypeError(
+                f"tools[{place}] is {_told(each)}, but must be a tool: @tool makes one of a function"
+            )
         if each.name in named:
             raise ValueError(f"there are two tools named {each.name}: give one of them another name")
         named[each.name] = each
     return named
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Tool):
+        return f"the tool {value.name}"
+    return f"the function {value.__name__}" if isinstance(value, FunctionType) else repr(value)
 
 
 @define(eq=False)

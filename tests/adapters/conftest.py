@@ -1,5 +1,4 @@
-"""Fixtures for tests of adapters: the embedded models, loaded once, and the vendors' adapters on
-simulators."""
+"""Fixtures for tests of adapters: the embedded models, and the vendors' adapters on simulators."""
 
 from __future__ import annotations
 

@@ -22,6 +22,18 @@ def test_several_errors_stay_a_group() -> None:
     assert len(caught.value.exceptions) == 2
 
 
+def test_an_error_that_was_raised_from_another_one_does_not_count() -> None:
+    fault, lost = KeyError("fault"), LookupError("lost")
+    lost.__cause__ = fault
+    for consequence in (lost, ExceptionGroup("of the host's nursery", [lost])):
+        with pytest.raises(KeyError) as caught, sole_error():
+            raise ExceptionGroup("of a nursery", [consequence, fault])
+        assert caught.value is fault
+    with pytest.raises(ExceptionGroup) as several, sole_error():
+        raise ExceptionGroup("of a nursery", [lost, fault, ValueError()])
+    assert len(several.value.exceptions) == 3
+
+
 def test_only_the_outermost_group_is_ours() -> None:
     """A group that a host raises stays a group, even with one error."""
     inner = ExceptionGroup("the host's", [KeyError()])

@@ -45,7 +45,7 @@ from orchestrator import (
     open_orchestrator,
 )
 from orchestrator.asyncio_host import open_orchestrator as open_in_asyncio
-from orchestrator.simulation import Answer, SimulatedProviders, SimulatedTextToSpeech, Speaking, script
+from orchestrator.simulation import Answer, SimulatedProviders, SimulatedTextToSpeech, Synthesis, script
 from orchestrator.simulation.speech import silence, spoken
 from tests.adapters.conftest import Speech
 from tests.adapters.openai.chat_server import Exchange, chat_server
@@ -193,7 +193,7 @@ async def _serve(host: Callable[[str], Any], providers: SimulatedProviders) -> N
 
 @pytest.mark.slow
 def test_the_fastapi_host_answers_callers_who_can_reserve_books(leaves_nothing: Watch) -> None:
-    providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=2))))
+    providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=2))))
     providers.llm.answers_with(asks("reserve_book", book="Emma", name="Ada"))
 
     async def caller(address: str) -> None:

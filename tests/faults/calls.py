@@ -17,7 +17,7 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
-from orchestrator.simulation import Call, broken_promises, hold_call
+from orchestrator.simulation import Call, failed_checks, simulated_call
 from orchestrator.simulation.call import BLOCK_MS
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.faults.cells import Cell, NetworkFailure, Role
@@ -85,7 +85,7 @@ async def _run(cell: Cell, made: tuple[Vendors, ...]) -> FinishedCall:
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
         providers = VendorProviders(vendors=made, flux=cell.role is Role.FLUX)
-        async with hold_call(providers) as call, trio.open_nursery() as nursery:
+        async with simulated_call(providers) as call, trio.open_nursery() as nursery:
             caller = _CallerInACell(cell, call, made[0].network)
             nursery.start_soon(caller.use_microphone)
             nursery.start_soon(caller.let_network_fail)
@@ -95,7 +95,7 @@ async def _run(cell: Cell, made: tuple[Vendors, ...]) -> FinishedCall:
             await call.over.wait()
             ended_at = trio.current_time()
             nursery.cancel_scope.cancel()
-        left = [*broken_promises(call), *await left_behind(sides, tasks)]
+        left = [*failed_checks(call), *await left_behind(sides, tasks)]
     return FinishedCall(cell, call, tuple(caller.turns), hung_up_at, ended_at, tuple(left))
 
 

@@ -215,8 +215,7 @@ def _is_move(step: Step) -> bool:
 
 
 def _drawn(moves: list[Step]) -> str:
-    """The way from state to state, with the failures and deadlines that led there; repetitions are
-    counted."""
+    """The way from state to state, with failures and deadlines; repetitions are counted."""
     parts = [f"→ {_target(step)}" + (f" ({_cause(step)})" if _cause(step) else "") for step in moves]
     drawn = [moves[0].source]
     at = 0

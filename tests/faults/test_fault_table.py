@@ -87,8 +87,7 @@ def longest_gap_ms(cell: Cell, turn: TurnOutcome) -> float:
 
 
 def may_lose_words(cell: Cell) -> bool:
-    """Whether words may be lost: if the only speech to text fails after an interim transcript, that is
-    answered."""
+    """Whether words may be lost: a failure after an interim transcript, which is answered then."""
     owes = any(fault.times == 0 or fault.kind in LOSES_RESULTS for fault in cell.faults)
     hears = cell.role in (Role.NOVA, Role.FLUX)
     return hears and cell.providers == 1 and cell.state is State.LISTENING and owes

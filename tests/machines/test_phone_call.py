@@ -28,6 +28,8 @@ from machines.phone_call import (
     EndConversation,
     HangUpCall,
     HangUpWanted,
+    HumanAnswered,
+    LeaveMessage,
     MachineAnswered,
     PlaceCall,
     PlacingFailed,
@@ -121,6 +123,55 @@ def test_a_call_that_is_put_through_and_never_heard_of_has_failed() -> None:
 def test_a_caller_who_hangs_up_before_the_stream_opens_has_had_no_conversation() -> None:
     [effect] = Story().happens(CallOffered(), CarrierEnded(CallOutcome.COMPLETED))
     assert effect == RecordOutcome(CallOutcome.FAILED, "the call ended before there was a conversation")
+
+
+# --- answering machines -----------------------------------------------------------------------------------
+
+MESSAGE = "Please call us back."
+
+
+def detecting() -> Story:
+    return Story(CallContext(voicemail_text=MESSAGE))
+
+
+def test_nothing_is_said_before_the_carrier_tells_who_answered() -> None:
+    story = detecting()
+    assert story.happens(*TALKS) == ()
+    assert story.state == "DETECTING"
+    assert story.happens(HumanAnswered()) == (BeginConversation(),)
+
+
+def test_a_machine_that_records_gets_the_message_alone_and_is_hung_up_on() -> None:
+    story = detecting()
+    assert story.happens(*TALKS, MachineAnswered(records=True)) == (LeaveMessage(MESSAGE),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.MACHINE_ANSWERED, "")
+
+
+@pytest.mark.parametrize(
+    ("who", "begins"),
+    [(HumanAnswered(), BeginConversation()), (MachineAnswered(records=True), LeaveMessage(MESSAGE))],
+)
+def test_the_verdict_may_come_before_the_stream(who: Fact, begins: Effect) -> None:
+    assert detecting().happens(*RINGS, CallAnswered(), who, StreamOpened()) == (begins,)
+
+
+def test_a_verdict_that_does_not_come_is_a_person_and_a_late_one_still_counts() -> None:
+    story = detecting()
+    story.happens(*TALKS)
+    assert story.time_passes() == (BeginConversation(),)
+    assert story.happens(MachineAnswered(records=True)) == (LeaveMessage(MESSAGE),)
+
+
+@pytest.mark.parametrize("text", ["", MESSAGE])
+def test_what_does_not_record_or_has_no_text_is_hung_up_on(text: str) -> None:
+    story = Story(CallContext(voicemail_text=text))
+    assert story.happens(*RINGS, CallAnswered(), MachineAnswered(records=not text)) == (HangUpCall(),)
+
+
+def test_whoever_hangs_up_before_the_verdict_ends_the_call() -> None:
+    assert detecting().happens(*TALKS, ConversationEnded()) == (HangUpCall(),)
 
 
 # --- hanging up -------------------------------------------------------------------------------------------
@@ -264,7 +315,8 @@ def enabled_facts(context: CallContext) -> list[Fact]:
         PlacingFailed("no"),
         CallRinging(),
         CallAnswered(),
-        MachineAnswered(),
+        *(MachineAnswered(records) for records in (False, True)),
+        HumanAnswered(),
         StreamOpened(),
         *(ConversationEnded(broken) for broken in (False, True)),
         ConversationEnded(handed_over=True),
@@ -281,20 +333,24 @@ def enabled_facts(context: CallContext) -> list[Fact]:
 def key(context: CallContext) -> tuple[object, ...]:
     """Contexts of the same key behave the same."""
     armed = context.deadline_armed is not None
-    return (str(context.state), context.outcome, context.transfer_to, context.ended_by_carrier, armed)
+    who = type(context.answered_by)
+    return (str(context.state), context.outcome, context.transfer_to, context.ended_by_carrier, armed, who)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
     def handle(context: CallContext, fact: Fact) -> Step:
         return Story(context).step(fact)
 
-    for step, after in reachable_steps(CALL, Story().driver.context, handle, enabled_facts, key):
+    beginning = Story(CallContext(voicemail_text=MESSAGE)).driver.context
+    for step, after in reachable_steps(CALL, beginning, handle, enabled_facts, key):
         # The outcome is recorded exactly when the call ends.
         recorded = [each for each in step.effects if isinstance(each, RecordOutcome)]
         assert len(recorded) == (step.target == "ENDED" != step.source)
         # A conversation begins exactly when TALKING does, and is told to end before its call ends.
         began = step.target == "TALKING" != step.source
-        assert (BeginConversation() in step.effects) == began
+        begins = {BeginConversation(), LeaveMessage(MESSAGE)} & set(step.effects)
+        assert bool(begins) == began or (step.source == step.target == "TALKING" and not began)
+        assert len(begins) <= 1
         leaves = step.source == "TALKING" and step.target == "saying_goodbye"
         assert (EndConversation() in step.effects) == leaves
         assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)

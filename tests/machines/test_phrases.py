@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from machines.phrases import BACKCHANNELS, sounds_unfinished, without_backchannels, without_echo, words_of
+from machines.phrases import (
+    BACKCHANNELS,
+    backchannels_for,
+    first_words,
+    occurs_late,
+    sounds_unfinished,
+    without_backchannels,
+    without_echo,
+    words_of,
+)
 
 OFFER = "We have a table for two at seven, or one on the terrace at half past eight. Which would you like?"
 
@@ -158,3 +167,124 @@ def test_an_operators_own_list_counts_as_it_is_written() -> None:
     assert without_backchannels(words_of("Ja genau ja"), own) == ()
     assert without_backchannels(words_of("genau"), own) == ("genau",)
     assert without_backchannels(words_of("yes"), ()) == ("yes",)
+
+
+# --- other languages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हम आज बंद हैं", ("हम", "आज", "बंद", "हैं")),
+        ("您好，ok 3", ("您", "好", "ok", "3")),
+        ("はい、そうです。", ("は", "い", "そ", "う", "で", "す")),
+        ("ปิดหก", ("ปิ", "ด", "ห", "ก")),
+        ("그래요 네", ("그래요", "네")),
+        ("نعم، شكرًا", ("نعم", "شكرًا")),
+    ],
+)
+def test_words_are_letters_with_their_marks_and_clusters_where_there_are_no_blanks(
+    text: str, words: tuple[str, ...]
+) -> None:
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("de-DE", "Ich möchte"),
+            ("de", "einen Tisch für"),
+            ("fr", "je voudrais"),
+            ("es", "quiero una mesa para"),
+        ),
+        *(("it", "vorrei"), ("pt", "eu queria"), ("nl", "ik wil")),
+        *(("pl", "chciałbym"), ("ru", "я хочу")),
+        *(
+            ("zh", "我想"),
+            ("zh", "等等，"),
+            ("ja", "明日は"),
+            ("ko", "저는"),
+            ("hi", "मुझे"),
+            ("ar", "أريد"),
+            ("ar", "نعم،"),
+        ),
+        *(("th", "ผมอยาก"), ("", "我想"), ("en", "मुझे"), ("zh", "那……")),
+    ],
+)
+def test_these_sound_unfinished_in_their_language(language: str, text: str) -> None:
+    assert sounds_unfinished(text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("de", "Einen Tisch bitte"),
+            ("de", "Ja."),
+            ("fr", "demain matin"),
+            ("zh", "好的"),
+        ),
+        *(
+            ("zh", "六点。"),
+            ("ja", "こんにちは"),
+            ("hi", "ठीक है।"),
+            ("ar", "شكرا"),
+            ("th", "ขอบคุณครับ"),
+            ("el", "ναι;"),
+        ),
+    ],
+)
+def test_these_do_not_in_theirs(language: str, text: str) -> None:
+    assert not sounds_unfinished(text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("de", "Ja, genau."),
+            ("fr", "Ouais, d'accord."),
+            ("es", "Sí, claro."),
+            ("it", "Va bene"),
+            ("pt", "Tá bom"),
+        ),
+        *(
+            ("nl", "ja precies"),
+            ("pl", "no tak"),
+            ("tr", "evet, tamam"),
+            ("ru", "Угу, понятно."),
+            ("zh", "嗯嗯，好的。"),
+        ),
+        *(
+            ("ja", "はい、そうですね"),
+            ("ko", "네, 알겠습니다"),
+            ("hi", "हाँ, ठीक है"),
+            ("hi", "theek hai"),
+            ("ar", "نعم، طيب"),
+        ),
+        *(("th", "ครับ"), ("en", "嗯嗯"), ("", "uh-huh")),
+    ],
+)
+def test_each_language_has_its_backchannels(language: str, text: str) -> None:
+    assert without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language)) == ()
+
+
+def test_what_says_more_is_left_in_every_language() -> None:
+    for language, text in (("de", "Ja, aber Dienstag"), ("zh", "好，但是我要七点"), ("ja", "はい、でも七時")):
+        assert without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language))
+    assert backchannels_for("genau", ("nur das",), "de") == ("nur das",)
+
+
+def test_an_echo_is_known_in_scripts_without_blanks() -> None:
+    said = "您好，我们今天下午六点关门。"
+    assert without_echo("六点关门", said) == ()
+    assert without_echo("下午六点，关门", said) == ()
+    assert without_echo("我要订位", said) != ()
+    assert occurs_late(words_of("六点"), said)
+
+
+def test_the_first_words_of_a_text_are_counted_in_its_script() -> None:
+    assert first_words("one two three", 2) == "one two "
+    assert first_words("六点关门吧", 2) == "六点关门"
+    assert first_words("one", 2) == "one"

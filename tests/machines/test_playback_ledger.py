@@ -137,3 +137,83 @@ def test_what_was_heard_never_becomes_unheard(made: PlaybackLedger, moments: lis
         assert made.heard_ms(before) <= made.heard_ms(later)
         assert made.split(later)[0].startswith(made.split(before)[0])
         assert made.remaining_ms(before) >= made.remaining_ms(later)
+
+
+# --- words only move a mark -------------------------------------------------------------------------------
+
+
+def heard_of(text: str, position_ms: float, *reported: Word, duration_ms: float = 1000) -> tuple[str, str]:
+    made = ledger(text)
+    voiced(made, 0, duration_ms, *reported)
+    made.moved(at(position_ms, at_ms=0, playing=False))
+    return made.split(0)
+
+
+def evenly(*texts: str) -> list[Word]:
+    return [Word(text, 100.0 * place, 100.0 * place + 100) for place, text in enumerate(texts)]
+
+
+def test_words_of_a_script_without_blanks_leave_the_text_as_it_was() -> None:
+    words = evenly("您", "好", "，", "感", "谢", "您的", "来电", "。")
+    text = "您好，感谢您的来电。"
+    assert heard_of(text, 0, *words) == ("", text)
+    assert heard_of(text, 200, *words) == ("您好，", "感谢您的来电。")
+    assert heard_of(text, 550, *words) == ("您好，感谢", "您的来电。")
+    assert heard_of(text, 1000, *words) == (text, "")
+
+
+def test_pieces_of_words_are_no_words_of_their_own() -> None:
+    words = evenly("That", "is", "per", "fect", "ly", "fine")
+    assert heard_of("That is perfectly fine.", 300, *words, duration_ms=600) == (
+        "That is per",
+        "fectly fine.",
+    )
+    assert heard_of("That is perfectly fine.", 500, *words, duration_ms=600) == ("That is perfectly", "fine.")
+
+
+def test_what_a_voice_makes_of_a_number_moves_the_mark_by_its_time() -> None:
+    words = evenly("it", "costs", "five", "dollars", "at", "noon")
+    heard, unheard = heard_of("It costs $5 at noon.", 500, *words, duration_ms=600)
+    assert (heard, unheard) == ("It costs $5 at", "noon.")
+    assert heard_of("It costs $5 at noon.", 600, *words, duration_ms=600) == ("It costs $5 at noon.", "")
+
+
+def test_what_no_word_was_reported_for_is_heard_at_the_end() -> None:
+    assert heard_of("One two three.", 500, *evenly("One", "two")) == ("One two", "three.")
+    assert heard_of("One two three.", 1000, *evenly("One", "two")) == ("One two three.", "")
+
+
+def test_other_scripts_take_the_time_they_take() -> None:
+    """A Chinese character takes about three times as long as a letter."""
+    made = ledger("六点关门六点关门")
+    made.moved(at(4 * 3 / SPEAKING_RATE + 60, at_ms=0, playing=False))
+    assert made.split(0) == ("六点关门", "六点关门")
+
+
+def test_segments_of_chinese_are_put_together_without_blanks() -> None:
+    made = ledger("您好。", "请问您几点过来？", "Thank you.")
+    assert made.text() == "您好。请问您几点过来？Thank you."
+
+
+def test_what_a_voice_cannot_say_was_not_heard() -> None:
+    made = ledger("您好。")
+    made.voiced(SegmentVoiced(1, 0, 0.0, unsayable=True))
+    made.all_heard = True
+    assert made.split(0) == ("", "您好。")
+
+
+ANY_TEXT = st.text(alphabet="ab c,.您好，हैं$5はโม'", min_size=1, max_size=30).map(str.strip).filter(bool)
+REPORTED = st.lists(
+    st.tuples(st.text(alphabet="ab您好हैंc5は", max_size=4), st.floats(0, 2000), st.floats(0, 2000)), max_size=8
+)
+
+
+@given(ANY_TEXT, REPORTED, st.floats(0, 3000), st.floats(0, 3000))
+def test_what_was_heard_is_a_beginning_of_the_text(
+    text: str, reported: list[tuple[str, float, float]], duration_ms: float, position_ms: float
+) -> None:
+    words = [Word(*each) for each in reported]
+    heard, unheard = heard_of(text, position_ms, *words, duration_ms=duration_ms)
+    assert text.startswith(heard)
+    assert text.endswith(unheard)
+    assert (heard + unheard).replace(" ", "") == text.replace(" ", "")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machines.segments import BREAK, MAX_SEGMENT, Segment, Segmenter, clean
+from machines.language import markup
+from machines.segments import MAX_SEGMENT, Segment, Segmenter
+
+Tracer = Callable[[FrameType, str, Any], Any]
 
 
-def segments(text: str, size: int = 3) -> list[str]:
+def segments(text: str, size: int = 3, language: str = "en-US") -> list[str]:
     """All segments of `text` when it arrives in pieces of `size` characters."""
-    segmenter = Segmenter()
+    segmenter = Segmenter(language)
     found: list[str] = []
     for start in range(0, len(text), size):
         found += spoken(segmenter.push(text[start : start + size]))
@@ -39,7 +45,6 @@ def spoken(found: list[Segment]) -> list[str]:
         ("First part||BREAK||second part", ["First part", "second part"]),
         ("Well... maybe. Or not.", ["Well...", "maybe.", "Or not."]),
         ("<emotion value='happy'/>Hi **there**.", ["Hi there."]),
-        ("...  ***  ", []),
         ("", []),
     ],
 )
@@ -78,12 +83,206 @@ def test_half_a_break_marker_is_never_spoken(half: str) -> None:
     assert segments(f"Hello there {half}") == ["Hello there"]
 
 
+# --- scripts and languages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("", "您好，我们下午六点关门。请问您几点过来？", ["您好，我们下午六点关门。", "请问您几点过来？"]),
+        ("zh", "他说：“等一下。”然后走了。“再见！”", ["他说：“等一下。”", "然后走了。", "“再见！”"]),
+        ("ja", "「待って。」と言った。３．１４です。", ["「待って。」", "と言った。", "３．１４です。"]),
+        ("ja", "本日は６時に閉まります。何時に？", ["本日は６時に閉まります。", "何時に？"]),
+        ("hi", "हम आज छह बजे बंद होते हैं। आप कब आएंगे?", ["हम आज छह बजे बंद होते हैं।", "आप कब आएंगे?"]),
+        ("ar", "متى ستأتي؟ شكرا لك.", ["متى ستأتي؟", "شكرا لك."]),
+        ("ur", "ہم بند ہیں۔ آپ کب آئیں گے؟", ["ہم بند ہیں۔", "آپ کب آئیں گے؟"]),
+        ("th", "เราปิดหกโมงเย็นค่ะ คุณจะมากี่โมงคะ", ["เราปิดหกโมงเย็นค่ะ", "คุณจะมากี่โมงคะ"]),
+        ("el", "Πότε θα έρθετε; Κλείνουμε.", ["Πότε θα έρθετε;", "Κλείνουμε."]),
+        ("hy", "Մենք փակ ենք։ Երբ կգաք։", ["Մենք փակ ենք։", "Երբ կգաք։"]),
+        ("am", "ዛሬ ዝግ ነው። መቼ ይመጣሉ፧", ["ዛሬ ዝግ ነው።", "መቼ ይመጣሉ፧"]),
+        ("de-DE", "Frau Dr. Müller kommt ca. um 5. Gut.", ["Frau Dr. Müller kommt ca. um 5.", "Gut."]),
+        ("de", "Am 5. Mai, z.B. um 3. Ja.", ["Am 5. Mai, z.B. um 3.", "Ja."]),
+        ("de", "„Halt.“ Dann ging er.", ["„Halt.“", "Dann ging er."]),
+        ("fr", "Il dit « Attendez. » Puis M. Dupont part.", ["Il dit « Attendez. »", "Puis M. Dupont part."]),
+        ("es", "El Sr. López viene. Bien.", ["El Sr. López viene.", "Bien."]),
+        ("ru", "Это ул. Ленина. Да.", ["Это ул. Ленина.", "Да."]),
+        ("sv", "Det är ca. fem kronor. Bra.", ["Det är ca. fem kronor.", "Bra."]),
+        ("en", "It is on the 12. Please come.", ["It is on the 12.", "Please come."]),
+        ("en", "1. One thing\n2. Another", ["1. One thing", "2. Another"]),
+        ("en", "See p. 12 for it. Fine.", ["See p. 12 for it.", "Fine."]),
+        ("en", 'He said "wait." Then he left.', ['He said "wait."', "Then he left."]),
+        ("en", "Bold **wait.** Then _stop._ Now.", ["Bold wait.", "Then stop.", "Now."]),
+        ("en", "It is noon.Then it is one.", ["It is noon.", "Then it is one."]),
+        ("en", "Roses are red,\nviolets are blue", ["Roses are red, violets are blue"]),
+        ("en", "# Title\nText\n\nMore", ["Title", "Text", "More"]),
+        ("en", "In China they say 谢谢。 It is easy.", ["In China they say 谢谢。", "It is easy."]),
+        ("en", "Hi||break||there", ["Hi", "there"]),
+        ("en", "Visit https://example.com/a_b?x=1.2&y=2#top now. Ok.", [
+            "Visit https://example.com/a_b?x=1.2&y=2#top now.", "Ok.",
+        ]),
+    ],
+)  # fmt: skip
+def test_text_is_cut_where_a_speaker_of_its_language_would_breathe(
+    language: str, text: str, expected: list[str], size: int
+) -> None:
+    assert segments(text, size, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Your address is john_smith@example.com.", "Your address is john_smith@example.com."),
+        ("If x < 5 and y > 3 stop.", "If x < 5 and y > 3 stop."),
+        ("if a<b then stop", "if a<b then stop"),
+        ("Press *69, # or *.", "Press *69, # or *."),
+        ("C# and ticket #4711", "C# and ticket #4711"),
+        ("- 5 degrees", "- 5 degrees"),
+        ("See [our site](https://example.com/a) now.", "See our site now."),
+        ("~~old~~ new", "old new"),
+        ("It is so【4†source】 and true [1].", "It is so and true."),
+        ("so\u00adft hel\u200blo\ufeff", "soft hello"),
+        ("A &amp; B &lt;3", "A & B <3"),
+        (r"\( x^2 \) and $$y$$", "x^2 and y"),
+        ("See you 👨‍👩‍👧 soon 1️⃣.", "See you 👨‍👩‍👧 soon 1."),
+        ("这是**重要**的", "这是重要的"),
+        ("| a | b |\n|---|:-:|", "a, b"),
+        ("```python\nprint(1)\n```", "print(1)"),
+        ("Look ────┤ here", "Look here"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_marks_are_markup_only_where_they_mark_up(text: str, shown: str, size: int) -> None:
+    assert segments(text, size) == [shown]
+
+
+def test_code_of_several_lines_and_rules_are_not_said() -> None:
+    assert segments("Look:\n```python\nx = 1\ny = 2\n```\n---\nDone.") == ["Look:", "Done."]
+
+
+def test_an_answer_with_nothing_to_say_is_one_segment_without_sound() -> None:
+    assert segments("👍") == ["👍"]
+    assert segments(" ... ") == ["..."]
+    assert segments(" \n ") == []
+    assert segments("Fine. 👍") == ["Fine."]
+
+
+def test_speech_markup_is_never_cut_within() -> None:
+    segmenter = Segmenter()
+    text = "My code is <spell>AB. CD</spell>. Fine."
+
+    assert [*segmenter.push(text), *segmenter.finish()] == [
+        Segment("My code is AB. CD.", "My code is <spell>AB. CD</spell>."),
+        Segment("Fine."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("word " * 40 + "(so it is) " + "word " * 30, "(so it is)"),
+        ("word " * 40 + "- " + "word " * 30, "-"),
+        ("word " * 40 + "and then " + "word " * 30, "word"),
+        ("六点关门" * 20 + "，" + "六点关门" * 20, "，"),
+    ],
+)
+def test_a_long_sentence_is_cut_where_it_hurts_least(text: str, end: str) -> None:
+    first, second = segments(text)
+    assert first.endswith(end)
+    assert "and" not in text or second.startswith("and then")
+
+
+# --- any text ---------------------------------------------------------------------------------------------
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("Hello", "wait", "Dr", "e.g", "3", "12", "I", "john_smith@example.com", "https://a.b/c_d?e=1"),
+            *(".", "!", "?", ",", ";", ":", "…", '"', "'", "”", "“", "«", "»", "(", ")", "-", "–", "|", "||"),
+            *(" ", " ", " ", "\n", "\n\n", "*", "**", "_", "`", "```", "~~", "#", "## ", "> ", "- ", "1. "),
+            *("<", ">", "<b>", "</b>", "<spell>", "</spell>", '<emotion value="glad"/>', "<a href=", "&amp;"),
+            *("||BREAK||", "[1]", "[a](b)", "![x](y)", "[", "]", "【4†s】", "【", "\\(", "$$", "\\", "&"),
+            *(
+                "您好",
+                "。",
+                "，",
+                "「",
+                "」",
+                "はい",
+                "हैं",
+                "।",
+                "ค่ะ",
+                "โมง",
+                "؟",
+                "نعم",
+                "👍🏽",
+                "👨‍👩‍👧",
+                "1️⃣",
+                "\u00ad",
+            ),
+        ]
+    ),
+    max_size=60,
+).map("".join)
+
+
+@given(PIECES, st.integers(1, 9))
+@settings(max_examples=300)
+def test_however_a_text_is_divided_its_segments_are_the_same(text: str, size: int) -> None:
+    assert segments(text, size) == segments(text, 10_000)
+
+
 @given(st.text(alphabet="ab1 .,!?|BREAK<>*\n\"'", max_size=900), st.integers(1, 50))
 def test_nothing_is_lost_or_said_twice_and_segments_are_bounded(text: str, size: int) -> None:
     found = segments(text, size)
-
-    # Only the soundless pieces between segments may be missing.
-    whole = re.sub(r"\|\|?(B(R(E(AK?)?)?)?)?\s*$", "", text.replace(BREAK, " "))
-    sounds = [letter for letter in clean(whole) if letter.isalnum()]
-    assert [letter for segment in found for letter in segment if letter.isalnum()] == sounds or "<" in text
+    sounds = [letter for letter in markup.shown(markup.tokens_of(text)) if letter.isalnum()]
+    assert [letter for segment in found for letter in segment if letter.isalnum()] == sounds
     assert all(len(segment) <= MAX_SEGMENT for segment in found)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(
+            "\n",
+            " ",
+            "a",
+            "*",
+            "`",
+            "[",
+            "<a ",
+            "| ",
+            "&a",
+            "> ",
+            "- ",
+            "👍",
+            ".",
+            ", ",
+            "http://a.",
+            "```x\n",
+        ),
+        *("1. ", "六点", "โมง ", "[a](", '<a b="c" ', "<spell>a", "a \n", "»", "Hello there, my friend. "),
+    ],
+)
+def test_twice_the_text_is_twice_the_work(unit: str) -> None:
+    once, twice = (_steps((unit * length)[:length]) for length in (1500, 3000))
+    assert twice <= 2.5 * once + 1000
+
+
+def _steps(text: str) -> int:
+    """How many lines are run to cut a text, that comes at once, and character by character."""
+    steps = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> Tracer:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        segments(text, len(text))
+        segments(text, 1)
+    finally:
+        sys.settrace(before)
+    return steps

@@ -13,13 +13,13 @@ from attrs import frozen
 
 from orchestrator.server.server import Server, open_listeners, serve_with
 from orchestrator.settings.settings import Settings
-from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Speaking, script
+from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Synthesis, script
 from tests.orchestrator.journal.journals import replays
 
 
 def quick_providers() -> SimulatedProviders:
     """Whose answers last some tenths of a second, since sockets know no virtual time."""
-    return SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=5))))
+    return SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=5))))
 
 
 @frozen

@@ -13,7 +13,7 @@ from attrs import Factory, define, field
 from trio.testing import MockClock
 
 from machines.policy import ConversationPolicy
-from orchestrator.simulation import Call, SimulatedProviders, hold_call
+from orchestrator.simulation import Call, SimulatedProviders, simulated_call
 
 Act = Callable[[Call], Awaitable[None]]
 
@@ -49,7 +49,7 @@ class StepByStep:
         self._settle()
 
     def end(self) -> None:
-        """Hang up and see the call to its end. Raises what `hold_call` raises."""
+        """Hang up and see the call to its end. Raises what `simulated_call` raises."""
         if self._thread.is_alive():
             self._acts.put(None)
             self._settle()
@@ -74,7 +74,7 @@ class StepByStep:
 
     async def _hold(self) -> None:
         tasks = trio.lowlevel.current_statistics().tasks_living
-        async with hold_call(self.providers, policy=self.policy) as self.call:
+        async with simulated_call(self.providers, policy=self.policy) as self.call:
             self._outcomes.put(None)
             # Blocks the loop: meanwhile nothing happens and no time passes.
             while (act := self._acts.get()) is not None:

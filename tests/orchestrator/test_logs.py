@@ -12,7 +12,7 @@ import pytest
 import structlog
 import trio
 
-from orchestrator.logs import bind_session, configure_logs
+from orchestrator.logs import PERSONAL_KEYS, bind_session, configure_logs
 from orchestrator.settings.settings import Settings
 
 log = structlog.get_logger("vantum.test")
@@ -77,7 +77,7 @@ async def test_each_task_keeps_the_session_it_was_started_in() -> None:
     assert all(line["session"] == line.get("expected", line["event"].split()[-1]) for line in inside)
 
 
-@pytest.mark.parametrize("key", ["transcript", "answer", "prompt"])
+@pytest.mark.parametrize("key", PERSONAL_KEYS)
 def test_what_was_said_is_written_at_debug_level_only(key: str) -> None:
     logs = Lines("debug")
     log.debug("understood", **{key: "my name is Ann"})
@@ -140,3 +140,26 @@ def test_lines_for_people_are_readable_text() -> None:
     assert "session=abc" in logs.text()
     assert "speech_ms=840" in logs.text()
     assert "\x1b" not in logs.text()
+
+
+def test_telephone_numbers_are_written_at_debug_level_only() -> None:
+    logs = Lines("debug")
+    log.debug("call not placed", error="the number +15005550001 is not valid")
+    log.warning("call not placed", error="the number +15005550001 is not valid")
+    log.warning("arithmetic", sum="1+2345678 is 2345679")
+    at_debug, above, arithmetic = logs.lines()
+    assert at_debug["error"] == "the number +15005550001 is not valid"
+    assert above["error"] == "the number (a telephone number) is not valid"
+    assert arithmetic["sum"] == "1+2345678 is 2345679"
+
+
+def test_a_stream_that_cannot_be_written_costs_the_line_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    configure_logs(Settings(), Full())
+    log.info("turn over")
+    assert capsys.readouterr() == ("", "")

@@ -18,7 +18,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 
@@ -33,11 +33,11 @@ MS_PER_CHARACTER = 60
 Act = Callable[[Call], Awaitable[object]]
 
 
-def storyteller(first: Answer | None = None, speaking: Speaking | None = None) -> SimulatedProviders:
+def storyteller(first: Answer | None = None, speaking: Synthesis | None = None) -> SimulatedProviders:
     """A script whose first answer is a story. The others are short."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(first or Answer(STORY), then=Answer())),
-        tts=SimulatedTextToSpeech(script(speaking or Speaking(), then=Speaking())),
+        tts=SimulatedTextToSpeech(script(speaking or Synthesis(), then=Synthesis())),
     )
 
 

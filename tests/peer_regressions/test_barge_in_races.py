@@ -24,11 +24,11 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
-    broken_promises,
-    hold_call,
+    Synthesis,
+    failed_checks,
     script,
+    simulated_call,
 )
 from tests.faults.vendors import Vendors
 from tests.machines.calls import AUTOMATIC, Call, effects_of
@@ -66,8 +66,8 @@ async def test_r01_no_audio_of_an_answer_follows_its_interruption_whenever_it_co
     """Pipecat: a caller who interrupted before the first audio still heard the old answer."""
     states, first_audio_ms = set(), 0.0
     for offset_ms in range(0, 400, 10):
-        slow = storyteller(Answer(STORY, first=Delay(150)), Speaking(first=Delay(150)))
-        async with hold_call(slow, policy=INSTANT) as call:
+        slow = storyteller(Answer(STORY, first=Delay(150)), Synthesis(first=Delay(150)))
+        async with simulated_call(slow, policy=INSTANT) as call:
             await ask_first(call)
             await call.reaches("generating")
             generation = call.caller.notified_of(do.NotifyAnswerStarted)[-1].generation
@@ -86,7 +86,7 @@ async def test_r01_no_audio_of_an_answer_follows_its_interruption_whenever_it_co
             ]
             assert [chunk for chunk in sent if chunk.at_ms > given_up_at] == [], f"{offset_ms} ms"
             first_audio_ms = max(first_audio_ms, *(chunk.at_ms - began_ms for chunk in sent[:1]), 0)
-        assert broken_promises(call) == [], f"{offset_ms} ms"
+        assert failed_checks(call) == [], f"{offset_ms} ms"
     assert {"generating", "speaking"} <= states
     assert 290 <= first_audio_ms <= 310, "the offsets reach beyond the first audio"
 
@@ -106,7 +106,7 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
     ask_first: Act, cut_in: Act, offset_ms: int, autojump_clock: MockClock
 ) -> None:
     """Pipecat, LiveKit: the model went on after the interruption, and new sentences revived the bot."""
-    async with hold_call(storyteller(Answer(ENDLESS * 500, between=Delay(30))), policy=INSTANT) as call:
+    async with simulated_call(storyteller(Answer(ENDLESS * 500, between=Delay(30))), policy=INSTANT) as call:
         await ask_first(call)
         await call.reaches("speaking")
         await trio.sleep(offset_ms / 1000)
@@ -121,7 +121,7 @@ async def test_r02_a_model_that_never_ends_is_stopped_by_an_interruption(
         assert playback.cause is StopCause.INTERRUPTED
         later = [each for each in call.caller.notified[told:] if isinstance(each, do.NotifySegment)]
         assert all(each.generation > playback.utterance for each in later), "of the next answer"
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_r02_the_vendors_are_told_to_stop_exactly_that_answer(
@@ -211,7 +211,7 @@ async def test_r05_an_interrupted_answer_is_remembered_as_it_was_heard(
     word: int, late: bool, autojump_clock: MockClock
 ) -> None:
     """Pipecat: an interruption overtook the words that had been heard; nothing of them was remembered."""
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await ask(call)
         await call.reaches("speaking")
         await call.until(lambda: bool(call.caller.playbacks and call.caller.playbacks[0].chunks))
@@ -227,7 +227,7 @@ async def test_r05_an_interrupted_answer_is_remembered_as_it_was_heard(
             assert remembered(call)[0].interrupted is (heard != STORY)
         else:
             assert history(call) == [(Speaker.USER, "hello thanks")]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- R06 --------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def stt_silent(after: int, second: bool) -> SimulatedProviders:
     """Text to speech that accepts all texts and stalls after this many pieces of 100 ms of audio."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(Answer(STORY), then=Answer())),
-        tts=SimulatedTextToSpeech(script(then=Speaking(fault=Stalls(), after=after))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(fault=Stalls(), after=after))),
         second_tts=SimulatedTextToSpeech() if second else None,
     )
 
@@ -248,7 +248,7 @@ async def test_r06_a_voice_that_takes_texts_and_stays_silent_is_left_for_another
 ) -> None:
     """Pipecat: on a dead socket to the voice there were 66 s of silence, and unspoken text was remembered."""
     policy = ConversationPolicy()
-    async with hold_call(stt_silent(after, second=True), policy=policy) as call:
+    async with simulated_call(stt_silent(after, second=True), policy=policy) as call:
         await ask(call)
         await call.answered()
         [playback] = call.caller.playbacks
@@ -260,7 +260,7 @@ async def test_r06_a_voice_that_takes_texts_and_stays_silent_is_left_for_another
         await call.take_turn("thanks")
         await call.answered(2)
         assert remembered(call)[0].text == STORY
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("after", [0, 5, 10, 30, 55])
@@ -268,7 +268,7 @@ async def test_r06_text_that_a_silent_voice_was_given_is_not_remembered(
     after: int, autojump_clock: MockClock
 ) -> None:
     """The caller interrupts the silence after text to speech stalled: what was sent is not what was heard."""
-    async with hold_call(stt_silent(after, second=False)) as call:
+    async with simulated_call(stt_silent(after, second=False)) as call:
         await ask(call)
         await call.reaches("speaking")
         await trio.sleep(after * 0.1 + 2)
@@ -280,7 +280,7 @@ async def test_r06_text_that_a_silent_voice_was_given_is_not_remembered(
         # If the voice gave no word times for a segment, the end of a word is estimated.
         assert len(told) == bool(heard)
         assert not heard or abs(len(told[0].split()) - len(heard.split())) <= 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- R07 --------------------------------------------------------------------------------------------------
@@ -304,9 +304,9 @@ async def test_r07_after_a_voice_that_never_ends_its_answers_the_call_goes_on(
     autojump_clock: MockClock,
 ) -> None:
     """Text to speech gives all its audio and does not say that it is complete, answer after answer."""
-    never = SimulatedTextToSpeech(script(then=Speaking(fault=Stalls(), after=10_000)))
+    never = SimulatedTextToSpeech(script(then=Synthesis(fault=Stalls(), after=10_000)))
     policy = ConversationPolicy(speech_stall_timeout_ms=1000)
-    async with hold_call(SimulatedProviders(tts=never), policy=policy) as call:
+    async with simulated_call(SimulatedProviders(tts=never), policy=policy) as call:
         for number in range(1, 4):
             await call.take_turn("hello")
             asked_at = trio.current_time()
@@ -314,4 +314,4 @@ async def test_r07_after_a_voice_that_never_ends_its_answers_the_call_goes_on(
             await call.reaches("quiet")
             assert trio.current_time() - asked_at <= 2.1 + (1 + policy.voice_retries) * 1
         assert len(call.providers.llm.requests) == 3
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

@@ -29,9 +29,9 @@ from orchestrator.simulation import (
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 from orchestrator.simulation import (
     Call as WholeCall,
@@ -93,13 +93,13 @@ async def test_r20_a_transcript_that_comes_several_times_is_answered_once(
 ) -> None:
     """A whole call with those facts: one answer for each turn."""
     providers = SimulatedProviders(SimulatedSpeechToText(script(then=Transcription(times=times))))
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         for number in range(1, 4):
             await call.take_turn("hello")
             await call.answered(number)
             await trio.sleep(5)
         assert len(call.providers.llm.requests) == len(call.caller.answers()) == 3
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- R21 --------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ async def test_r22_a_tool_that_is_interrupted_at_any_step_acts_once_and_its_resu
 
     def begin(diary: Diary) -> AbstractAsyncContextManager[WholeCall]:
         providers = SimulatedProviders(llm=SimulatedLanguageModel(script(BOOKS, then=Answer("Well."))))
-        return hold_call(providers, policy=INSTANT, tools=[diary.book(on_interruption)])
+        return simulated_call(providers, policy=INSTANT, tools=[diary.book(on_interruption)])
 
     async with begin(Diary()) as call:
         await ask_by_voice(call)
@@ -208,7 +208,7 @@ async def test_r22_a_tool_that_is_interrupted_at_any_step_acts_once_and_its_resu
         records = [(each.result, each.failed) for each in _calls(call)]
         kept = ("booked", False) if diary.told else (CANCELLED.text, True)
         assert records == [kept] * asked_for, f"fact {number}"
-        assert broken_promises(call) == [], f"fact {number}"
+        assert failed_checks(call) == [], f"fact {number}"
         ends.add((asked_for, diary.begun, diary.booked, diary.told))
     assert (1, 1, 1, 1) in ends
     assert ((1, 1, 0, 0) in ends) is (on_interruption is OnInterruption.CANCEL)
@@ -258,7 +258,7 @@ async def test_r23_every_turn_is_answered_by_its_own_words(
     """Whole calls, however late each transcript is: each turn gets its own answer."""
     late = script(*(Transcription(Delay(each)) for each in delays_ms), then=Transcription())
     turns = ("one two", "three four", "five six")
-    async with hold_call(SimulatedProviders(SimulatedSpeechToText(late))) as call:
+    async with simulated_call(SimulatedProviders(SimulatedSpeechToText(late))) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         for number, words in enumerate(turns, 1):
             await call.say(words)
@@ -266,7 +266,7 @@ async def test_r23_every_turn_is_answered_by_its_own_words(
             await call.answered(number)
         asked = [messages[-1].text for messages in call.providers.llm.requests]
         assert asked == list(turns)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- R24 --------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeti
             openings=script(Opening(dies=Fails(), after_ms=6000 + offset_ms), then=Opening())
         ),
     )
-    async with hold_call(flaky, policy=evolve(INSTANT, greeting=GREETING)) as call:
+    async with simulated_call(flaky, policy=evolve(INSTANT, greeting=GREETING)) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.reaches("speaking")
         await trio.sleep(offset_ms / 1000)
@@ -321,4 +321,4 @@ async def test_r24_an_answer_is_remembered_before_what_is_said_next_and_a_greeti
         for earlier, later in pairwise(histories):
             assert later[: len(earlier)] == earlier, "what was remembered stays, and stays where it was"
             assert [each.speaker for each in later[len(earlier) :]] == [Speaker.USER, Speaker.ASSISTANT]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

@@ -35,11 +35,11 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 from tests.faults.vendors import Vendors
 from tests.machines.conversation.test_interleavings import AnyCall
@@ -63,7 +63,7 @@ def slow() -> SimulatedProviders:
         SimulatedLanguageModel(
             script(Answer(first=Delay(300), fault=Fails()), then=Answer(first=Delay(300)))
         ),
-        SimulatedTextToSpeech(script(then=Speaking(first=Delay(200))), script(then=Opening(Delay(300)))),
+        SimulatedTextToSpeech(script(then=Synthesis(first=Delay(200))), script(then=Opening(Delay(300)))),
     )
 
 
@@ -102,7 +102,7 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
     autojump_clock: MockClock,
 ) -> None:
     """Pipecat: `cancel()` before the start, or an end queued behind something slow, was never acted on."""
-    async with hold_call(slow()) as whole:
+    async with simulated_call(slow()) as whole:
         await talk(whole)
         facts_in_all = len(whole.records)
     assert {step.target for step in whole.steps} >= {
@@ -114,7 +114,7 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
     }
     for number in range(facts_in_all):
         providers, caller = slow(), SimulatedCaller(closing_takes_ms=60_000)
-        async with hold_call(providers, caller) as call, trio.open_nursery() as nursery:
+        async with simulated_call(providers, caller) as call, trio.open_nursery() as nursery:
             nursery.start_soon(talk, call)
             await call.until(lambda: len(call.records) > number)  # noqa: B023
             hung_up_at = trio.current_time()
@@ -122,7 +122,7 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
             await call.over.wait()
             assert trio.current_time() - hung_up_at <= LEAVES_S + 0.001, f"step {number}"
             nursery.cancel_scope.cancel()
-        assert broken_promises(call) == [], f"step {number}"
+        assert failed_checks(call) == [], f"step {number}"
 
 
 async def test_r14_a_call_that_was_hung_up_before_it_began_ends_at_once(autojump_clock: MockClock) -> None:
@@ -195,9 +195,9 @@ async def test_r17_calls_leave_no_task_thread_socket_or_file(
     tasks = trio.lowlevel.current_statistics().tasks_living
     with leaves_nothing():
         for _ in range(40):
-            async with hold_call(slow()) as call:
+            async with simulated_call(slow()) as call:
                 await talk(call)
-            assert broken_promises(call) == []
+            assert failed_checks(call) == []
             assert trio.lowlevel.current_statistics().tasks_living == tasks
         await trio.sleep(7200)
         assert call.providers.in_use() == 0, "nor does anything come back later"
@@ -221,7 +221,7 @@ async def test_r18_memory_does_not_grow_with_the_number_of_calls(autojump_clock:
 
     async def after(calls: int) -> tuple[Counter[str], int]:
         for _ in range(calls):
-            async with hold_call(slow()) as call:
+            async with simulated_call(slow()) as call:
                 await talk(call)
         del call
         await trio.sleep(7200)  # until when Trio may keep the deadlines of what is over
@@ -285,7 +285,7 @@ async def test_r19_a_goodbye_is_heard_to_its_end_and_said_once(
     """Pipecat: the line was closed over the goodbye. Another server hung up 337 times."""
     providers, policy = scene()
     caller = SimulatedCaller(closing_takes_ms=1000)
-    async with hold_call(providers, caller, policy) as call:
+    async with simulated_call(providers, caller, policy) as call:
         for number in range(1, turns + 1):
             await ask_by_voice(call)
             await call.answered(number)
@@ -305,7 +305,7 @@ async def test_r19_a_goodbye_is_heard_to_its_end_and_said_once(
         assert len(recorded) == len(late) == 337
         assert len([each for each in _effects(call) if isinstance(each, do.CloseConversation)]) == 1
     assert len(caller.closed_for) == 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 def _effects(call: Call) -> list[do.Effect]:

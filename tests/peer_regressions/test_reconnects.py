@@ -25,9 +25,9 @@ from orchestrator.simulation import (
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 from tests.faults.vendors import Vendors
 from tests.orchestrator.real_servers import eventually, serving
@@ -78,7 +78,7 @@ def moments() -> dict[str, float]:
     """When a call that nothing happens to is in the middle of each state, in ms."""
 
     async def undisturbed() -> Call:
-        async with hold_call(providers()) as call:
+        async with simulated_call(providers()) as call:
             await converse(call)
         return call
 
@@ -108,7 +108,7 @@ async def test_r25_a_link_that_is_lost_in_any_state_is_opened_again_and_no_word_
     role: str, fault: str, state: str, autojump_clock: MockClock
 ) -> None:
     """LiveKit, Pipecat: the first error of speech to text ended the session, or it never reconnected."""
-    async with hold_call(providers(role, dying(state, PASSING[fault]))) as call:
+    async with simulated_call(providers(role, dying(state, PASSING[fault]))) as call:
         await converse(call)
         assert call.caller.understood() == [WORDS, WORDS]
         assert call.caller.answers() == [f"You said {WORDS}. That was all."] * 2
@@ -116,7 +116,7 @@ async def test_r25_a_link_that_is_lost_in_any_state_is_opened_again_and_no_word_
         assert call.caller.client_errors() == []
         link = call.providers.stt if role == "stt" else call.providers.tts
         assert link.open_links == 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -125,7 +125,7 @@ async def test_r25_a_key_that_is_refused_in_any_state_is_not_tried_again(
     role: str, state: str, autojump_clock: MockClock
 ) -> None:
     """LiveKit: with a bad key it retried for ever."""
-    async with hold_call(providers(role, dying(state, REFUSED))) as call:
+    async with simulated_call(providers(role, dying(state, REFUSED))) as call:
         await converse(call)
         await call.over.wait()
         opened = [each for each in call.records if _opens(each, role)]
@@ -133,7 +133,7 @@ async def test_r25_a_key_that_is_refused_in_any_state_is_not_tried_again(
         assert call.caller.client_errors()[-1] is ClientError(f"{role}_unavailable")
         assert trio.current_time() * 1000 < moments()[state] + 10_000
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 def _opens(record: object, role: str) -> bool:
@@ -154,14 +154,14 @@ async def test_r25_a_provider_that_is_never_there_again_is_not_waited_for_for_ev
         tts=SimulatedTextToSpeech(openings=never if role == "tts" else None),
     )
     policy = ConversationPolicy()
-    async with hold_call(held, policy=policy) as call:
+    async with simulated_call(held, policy=policy) as call:
         await converse(call)
         await call.over.wait()
         most_ms = policy.link.budget_ms + policy.link.slow_delay_most_ms * 1.5 + 10_000
         assert trio.current_time() * 1000 < moments()["speaking"] + most_ms
         assert call.caller.client_errors()[-1] is ClientError(f"{role}_unavailable")
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("after", [0, 4])
@@ -172,14 +172,14 @@ async def test_r25_a_model_that_refuses_or_breaks_off_is_asked_again_or_covered_
     """Requests to the model fail, before an answer and within it: the call goes on."""
     broken = Answer("Well, I see. And then it goes on.", fault=PASSING.get(fault, REFUSED), after=after)
     llm = SimulatedLanguageModel(script(broken, then=Answer()))
-    async with hold_call(SimulatedProviders(llm=llm)) as call:
+    async with simulated_call(SimulatedProviders(llm=llm)) as call:
         await converse(call)
         assert len(call.caller.answers()) == 2
         assert len(llm.requests) == (2 if fault == "401" else 3)
         told = [ClientError.MODEL_FAILED] if fault == "401" else []
         assert call.caller.client_errors() == told
         assert call.caller.answers()[1] == f"You said {WORDS}. That was all."
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("state", ["quiet", "hearing", "finalizing", "generating", "speaking"])
@@ -255,7 +255,7 @@ async def in_a_room(
     """A call with an answer that comes back as an echo, and what the caller does meanwhile."""
     llm = SimulatedLanguageModel(script(Answer(answer), then=Answer(NEXT_ANSWER)))
     held = SimulatedProviders(LoudestWordsSTT(LANGUAGE), llm, Loudspeaker(LANGUAGE))
-    async with hold_call(held) as call, trio.open_nursery() as nursery:
+    async with simulated_call(held) as call, trio.open_nursery() as nursery:
         room = Room(call, LANGUAGE, attenuation_db, delay_ms)
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.reaches("quiet")
@@ -264,7 +264,7 @@ async def in_a_room(
         await call.reaches("speaking")
         await act(call, room)
         nursery.cancel_scope.cancel()
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
     return call
 
 

@@ -29,9 +29,9 @@ from orchestrator.simulation import (
     SimulatedSpeechToText,
     Stalls,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 from orchestrator.simulation import Call as WholeCall
 from orchestrator.simulation.caller import Playback
@@ -115,7 +115,7 @@ async def test_r09_what_a_tool_says_holds_nothing_up_whenever_it_is_interrupted(
 
         looks = Answer("Let me see.", Delay(50), calls=(ToolCall("id", "look", "{}"),))
         providers = SimulatedProviders(llm=SimulatedLanguageModel(script(looks, then=Answer("Well."))))
-        return hold_call(providers, policy=INSTANT, tools=[tool(look)])
+        return simulated_call(providers, policy=INSTANT, tools=[tool(look)])
 
     async with begin() as call:
         await ask_by_voice(call)
@@ -138,7 +138,7 @@ async def test_r09_what_a_tool_says_holds_nothing_up_whenever_it_is_interrupted(
             await trio.sleep(10)
             assert call.state == "quiet", f"fact {number}"
             assert len(call.caller.answers()) > before, f"fact {number}"
-        assert broken_promises(call) == [], f"fact {number}"
+        assert failed_checks(call) == [], f"fact {number}"
     assert ends[True] == last - asked + 1
 
 
@@ -154,7 +154,7 @@ async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_alo
     """Pipecat: on one branch a paused answer was never resumed, and the bot was silent from then on."""
     random = Random(10)
     providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer("Well. I see, I see."))))
-    async with hold_call(providers, policy=INSTANT) as call:
+    async with simulated_call(providers, policy=INSTANT) as call:
         playbacks = call.caller.playbacks
         await call.start_recording()
         for number in range(1, TURNS + 1):
@@ -168,7 +168,7 @@ async def test_r10_after_hundreds_of_interruptions_the_next_turn_is_answered_alo
                 await call.interrupt()
             await call.start_recording()
             assert len(call.providers.llm.requests) == number
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_r10_around_the_results_of_tools_the_next_turn_is_answered_aloud(
@@ -195,7 +195,7 @@ async def test_r10_around_the_results_of_tools_the_next_turn_is_answered_aloud(
 
     tools = [tool(quick), tool(on_interruption="cancel")(slow)]
     providers = SimulatedProviders(llm=SimulatedLanguageModel(plan))
-    async with hold_call(providers, policy=INSTANT, tools=tools) as call:
+    async with simulated_call(providers, policy=INSTANT, tools=tools) as call:
         playbacks = call.caller.playbacks
         await call.start_recording()
         for _ in range(TURNS):
@@ -216,7 +216,7 @@ async def test_r10_around_the_results_of_tools_the_next_turn_is_answered_aloud(
         await call.stop_recording()
         with trio.fail_after(15):
             await call.until(lambda: _sounds_after(before, playbacks))
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
     assert made["quick"] > TURNS / 10
     assert made["slow"] > made["slow, to its end"] > 0
 
@@ -241,7 +241,7 @@ async def test_r11_late_words_lead_to_one_reply_or_one_question(
     """Pipecat, LiveKit: without a final transcript in time the turn was skipped without a word."""
     how = Transcription(fault=Stalls()) if delay_ms is None else Transcription(Delay(delay_ms))
     providers = SimulatedProviders(SimulatedSpeechToText(script(then=how), interim=interim))
-    async with hold_call(providers, policy=ASKS_AGAIN) as call:
+    async with simulated_call(providers, policy=ASKS_AGAIN) as call:
         await call.start_recording(mode)
         await call.say("how is the weather")
         await (call.stop_recording() if mode is TurnMode.MANUAL else call.keep_quiet(1000))
@@ -252,7 +252,7 @@ async def test_r11_late_words_lead_to_one_reply_or_one_question(
         in_time = delay_ms is not None and delay_ms < ASKS_AGAIN.final_transcript_timeout_ms / 2
         assert call.caller.answers() == [reply] or not (interim or in_time)
         assert call.state == "quiet"
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("early_ms", [300, 200, 100, 1, 0])
@@ -356,7 +356,7 @@ TestR13TheIdleTimer.settings = settings(max_examples=40, stateful_step_count=20)
 async def test_r13_a_caller_who_listens_is_not_idle(autojump_clock: MockClock) -> None:
     """Pipecat, LiveKit: the timer rang while the answer was still heard."""
     policy = ConversationPolicy(idle_after_ms=2000)
-    async with hold_call(storyteller(), policy=policy) as call:
+    async with simulated_call(storyteller(), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("hello")
         await call.keep_quiet(700)
@@ -367,4 +367,4 @@ async def test_r13_a_caller_who_listens_is_not_idle(autojump_clock: MockClock) -
         assert trio.current_time() - heard_at == pytest.approx(2, abs=0.05)
         await call.answered(2)
         assert call.caller.answers()[1] == policy.nudges[0]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

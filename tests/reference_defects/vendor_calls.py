@@ -13,7 +13,13 @@ from adapters.simulators import Fault, Latencies, Script, Simulators, simulators
 from adapters.simulators.records import Exchange
 from machines.history import Message
 from machines.policy import ConversationPolicy
-from orchestrator.simulation import Call, SimulatedCaller, SimulatedLanguageModel, broken_promises, hold_call
+from orchestrator.simulation import (
+    Call,
+    SimulatedCaller,
+    SimulatedLanguageModel,
+    failed_checks,
+    simulated_call,
+)
 from tests.faults.calls import Side, left_behind
 from tests.faults.network import Network
 from tests.faults.vendors import KEY, VendorProviders, Vendors
@@ -72,7 +78,7 @@ async def vendor_call(
         tasks = trio.lowlevel.current_statistics().tasks_living
         providers = VendorProviders(vendors=(made,), flux=flux, second_llm=second)
         caller = caller or SimulatedCaller()
-        async with hold_call(providers, caller, policy) as call:
+        async with simulated_call(providers, caller, policy) as call:
             yield VendorCall(call, caller, running, made.network, providers)
-        assert broken_promises(call) == []
+        assert failed_checks(call) == []
         assert await left_behind([Side(made, running)], tasks) == []

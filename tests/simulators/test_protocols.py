@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.trio.client import ClientConnection, connect
 
-from adapters.simulators import Latencies, Script, Simulators, simulators
+from adapters.simulators import Fault, FaultKind, Latencies, Script, Simulators, simulators
 
 KEY = "a-key"
 TOKEN = {"Authorization": f"Token {KEY}"}
@@ -253,6 +253,26 @@ async def test_a_cancelled_context_sends_nothing_more(autojump_clock: MockClock)
     assert context.cancelled
     assert not context.finished
     assert running.requests[0].sent < 8
+
+
+@pytest.mark.parametrize("order", range(5))
+async def test_a_client_that_sends_while_it_is_closed_is_told_the_code(
+    autojump_clock: MockClock, order: int
+) -> None:
+    """Whatever the order in which Trio runs the simulator's tasks and the client."""
+    del order  # each test runs in another order
+    close = Fault(FaultKind.CLOSE, "cartesia", after=1, code=1011)
+    async with (
+        simulators(faults=[close]) as running,
+        websocket(running, "/tts/websocket", BEARER) as client,
+    ):
+        with pytest.raises(ConnectionClosed) as caught:
+            for _ in range(100):
+                await client.send(json.dumps({**GENERATE, "flush": True}))
+            await client.recv()
+            await client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1011
 
 
 # --- OpenAI, and what is common -----------------------------------------------------------------------------

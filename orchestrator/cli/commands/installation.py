@@ -15,7 +15,7 @@ def doctor(as_json: bool) -> None:
 
     from orchestrator.cli import doctor as examination
 
-    findings = examination.examine(settings)
+    findings = examination.examine(settings, ask=True)
     if as_json:
         click.echo(examination.as_json(findings), nl=False)
     else:
@@ -44,7 +44,7 @@ def fetch() -> None:
 
 @models.command(name="list")
 def list_models() -> None:
-    """Say which files are needed and which are there, judged by size."""
+    """List which files are needed and which are there, by size only."""
     directory = read_settings().local_models_dir
 
     from adapters.embedded.models import installed

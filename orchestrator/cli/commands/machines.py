@@ -64,11 +64,11 @@ def stale_diagrams(directory: Path) -> list[Path]:
     default=0,
     show_default=True,
     metavar="FACTS",
-    help="Then try so many facts in each of three walks at random, which offer at once what others divide.",
+    help="Then try this many facts in each of three random walks, which combine what the others keep apart.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides how those go.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides how the random walks go.")
 def check(report: Path | None, thorough: int, seed: int) -> None:
-    """Visit every configuration of several bounded models of a call, and hold the invariants in each.
+    """Visit every configuration of several bounded models of a call, and check the invariants in each.
 
     The report says what each model leaves out.
     """
@@ -82,8 +82,10 @@ def check(report: Path | None, thorough: int, seed: int) -> None:
 
 
 @click.command()
-@click.option("--calls", type=click.IntRange(min=1), default=1000, show_default=True, help="How many.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides all that happens in them.")
+@click.option("--calls", type=click.IntRange(min=1), default=1000, show_default=True, help="How many calls.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Decides everything that happens in the calls."
+)
 @click.option(
     "--faults",
     # The names of `orchestrator.simulation.faults.PROFILES`, which a test compares.
@@ -106,10 +108,10 @@ def check(report: Path | None, thorough: int, seed: int) -> None:
     default=1,
     show_default=True,
     metavar="NUMBER",
-    help="Number of the first call; with --calls 1, only that one is held.",
+    help="Number of the first call; with --calls 1, only that one is run.",
 )
 def simulate(calls: int, seed: int, faults: str, as_json: bool, journals: Path, first: int) -> None:
-    """Hold whole calls in virtual time, with simulated callers and providers, and check each of them."""
+    """Run whole calls in virtual time, with simulated callers and providers, and check each of them."""
     from orchestrator.cli import simulate as simulating
     from orchestrator.simulation.campaign import Campaign
 

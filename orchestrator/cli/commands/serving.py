@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_settings
+from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_settings, warn_of
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from orchestrator.settings.settings import Settings
+
+_llm_dialect = click.option(
+    "--llm-dialect",
+    metavar="NAME",
+    help="How the simulated language model's server differs from OpenAI: azure, mistral, gemini, groq, "
+    "ollama-thinking, openai-reasoning, litellm and others.",
+)
 
 
 @click.command()
@@ -22,35 +32,67 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With simulated Deepgram, OpenAI, Cartesia and Twilio: no keys, no network.",
 )
-def serve(host: str | None, port: int | None, simulated: bool) -> None:
+@_llm_dialect
+def serve(host: str | None, port: int | None, simulated: bool, llm_dialect: str | None) -> None:
     """Serve the page, the WebSocket, /health and /ready on one port, until Ctrl-C or SIGTERM."""
+    if llm_dialect and not simulated:
+        raise click.UsageError("--llm-dialect needs --simulated")
     settings = read_settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
+    with ExitStack() as closing:
+        # What goes wrong most is looked at first: what is imported below takes seconds.
+        sockets = [closing.enter_context(each) for each in _listening(settings)]
+        _check_journals(settings)
+        if not simulated:
+            warn_of(settings)
+        _run_server(settings, simulated, llm_dialect, sockets)
 
+
+def _run_server(
+    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+) -> None:
     import trio
 
     from adapters.embedded.models import ModelsError
+    from adapters.simulators.faults import ScenarioError
     from adapters.tasks import first_error
     from adapters.vendor_errors import UnknownSdkError
-    from orchestrator.journal.format import JournalError
     from orchestrator.logs import configure_logs
     from orchestrator.settings.settings import SettingsError
 
     configure_logs(settings)
     complaint = bad_setting = ""
     try:
-        trio.run(_serve_until_stopped, settings, simulated)
+        trio.run(_serve_until_stopped, settings, simulated, llm_dialect, sockets)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    except* (ModelsError, UnknownSdkError) as group:
+    except* (ModelsError, UnknownSdkError, ScenarioError) as group:
         complaint = str(first_error(group))
-    except* (JournalError, SettingsError) as group:
+    except* SettingsError as group:
         bad_setting = str(first_error(group))
-    except* OSError as group:
-        complaint = listening_failed(settings.host, settings.port, first_error(group), or_setting=True)
     if bad_setting:
         raise BadSetting(bad_setting)
     if complaint:
         raise click.ClickException(complaint)
+
+
+def _listening(settings: Settings) -> Sequence[socket.socket]:
+    from orchestrator.server.listening import listen
+
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        complaint = listening_failed(settings.host, settings.port, error, or_setting=True)
+        raise click.ClickException(complaint) from None
+
+
+def _check_journals(settings: Settings) -> None:
+    from orchestrator.journal.directory import JournalError, check_directory
+
+    if settings.journal_dir is not None:
+        try:
+            check_directory(settings.journal_dir)
+        except JournalError as error:
+            raise BadSetting(str(error)) from None
 
 
 def _simulated_choices() -> dict[str, str]:
@@ -66,21 +108,23 @@ def _simulated_choices() -> dict[str, str]:
     }
 
 
-async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
+async def _serve_until_stopped(
+    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+) -> None:
     from orchestrator.server.server import serve
 
     async with AsyncExitStack() as stack:
         if simulated:
             from orchestrator.cli.simulators import simulated_vendors
 
-            settings = await stack.enter_async_context(simulated_vendors(settings))
+            settings = await stack.enter_async_context(simulated_vendors(settings, llm_dialect))
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
         told = " (Deepgram, OpenAI, Cartesia and Twilio are simulated)" if simulated else ""
 
         def announce(port: int) -> None:
             click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
 
-        await serve(settings, announce)
+        await serve(settings, announce, sockets)
 
 
 @click.command()
@@ -98,7 +142,8 @@ async def _serve_until_stopped(settings: Settings, simulated: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML or JSON file that says what goes wrong.",
 )
-def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
+@_llm_dialect
+def simulators(host: str, port: int, seed: int, faults: Path | None, llm_dialect: str | None) -> None:
     """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
 
@@ -108,7 +153,7 @@ def simulators(host: str, port: int, seed: int, faults: Path | None) -> None:
 
     complaint = ""
     try:
-        trio.run(serve_simulators, host, port, seed, faults, click.echo)
+        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect)
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{first_error(group)}."

@@ -17,7 +17,14 @@ from orchestrator.cli.commands.usage import read_settings
     "files",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="A 16-bit WAV file to say; one turn each. May be given several times.",
+    help="A 16-bit WAV file to speak; one turn each. May be given several times.",
+)
+@click.option(
+    "--say",
+    "sentences",
+    metavar="TEXT",
+    multiple=True,
+    help="A text to say, with the embedded voice; one turn each. May be given several times.",
 )
 @click.option("--mode", type=click.Choice(["manual", "automatic"]), default="automatic", show_default=True)
 @click.option(
@@ -30,12 +37,13 @@ from orchestrator.cli.commands.usage import read_settings
     "--interrupt-after",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Talk over each answer but the last, this long after its first audio; a single file is said twice.",
+    help="Talk over each answer but the last, this long after its first audio; one file is spoken twice.",
 )
 @click.option("--microphone", is_flag=True, help="Talk with the microphone and loudspeaker, until Ctrl-C.")
 def talk(
     url: str,
     files: tuple[Path, ...],
+    sentences: tuple[str, ...],
     mode: str,
     out: Path | None,
     as_json: bool,
@@ -46,8 +54,8 @@ def talk(
 
     URL is the server's WebSocket, ws://localhost:3001/ws if not given.
     """
-    if bool(files) == microphone:
-        raise click.UsageError("Say what to send: --wav FILE, or --microphone.")
+    if [bool(files), bool(sentences), microphone].count(True) != 1:
+        raise click.UsageError("Say what to send: --say TEXT, --wav FILE, or --microphone.")
 
     import trio
 
@@ -60,7 +68,7 @@ def talk(
 
             trio.run(converse, url)
         else:
-            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after)
+            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences)
             if not trio.run(run_call, call):
                 raise SystemExit(1)
     except KeyboardInterrupt:
@@ -82,7 +90,7 @@ def talk(
     help="Hang up on an answering machine; overrides TWILIO_MACHINE_DETECTION.",
 )
 def call(number: str, url: str | None, **options: Any) -> None:
-    """Have a running server call NUMBER (such as +15005550006), and tell how it goes; Ctrl-C hangs up.
+    """Have a running server call NUMBER (such as +15005550006), and print how it goes; Ctrl-C hangs up.
 
     Fails if there was no conversation.
     """

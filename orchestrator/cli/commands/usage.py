@@ -1,4 +1,4 @@
-"""What several commands share: reading the settings, and the sentences for what cannot be used."""
+"""Helpers of several commands: reading the settings, and errors for what cannot be used."""
 
 from __future__ import annotations
 
@@ -22,31 +22,38 @@ class UnreadableFile(click.ClickException):
     """A file that was named cannot be used."""
 
     exit_code = 2
-    """Unlike that of a journal that differs."""
+    """Unlike 1, which means that a replay differs."""
 
 
 def read_settings(**chosen: object) -> Settings:
-    """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`."""
+    """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`.
+
+    What is odd about the sources is told on standard error.
+    """
     from orchestrator.settings.settings import SettingsError
-    from orchestrator.settings.sources import load_settings
+    from orchestrator.settings.sources import load_settings, source_doubts
 
     try:
-        return load_settings(**chosen)
+        settings = load_settings(**chosen)
+        for doubt in source_doubts():
+            click.echo(f"Warning: {doubt}", err=True)
     except SettingsError as error:
         raise BadSetting(str(error)) from None
+    return settings
 
 
 def listening_failed(host: str, port: int, error: OSError, *, or_setting: bool = False) -> str:
-    """The sentence for an address that cannot be listened on; `or_setting`: settings choose it, too.
+    """The sentence for an address that cannot be listened on. `or_setting`: a setting may choose it, too.
 
     Raises `error` itself if it is about something else.
     """
     import socket
 
-    other_port = "--port or PORT" if or_setting else "--port"
-    other_host = "--host or HOST" if or_setting else "--host"
+    other_port = "--port or VANTUM_PORT" if or_setting else "--port"
+    other_host = "--host or VANTUM_HOST" if or_setting else "--host"
+    there = (error.errno == errno.EADDRINUSE and _another_vantum(port)) or "another program"
     reasons = {
-        errno.EADDRINUSE: f"another program listens there; choose another port with {other_port}",
+        errno.EADDRINUSE: f"{there} listens there; choose another port with {other_port}",
         errno.EACCES: f"that needs more rights; choose a port above 1023 with {other_port}",
         errno.EADDRNOTAVAIL: f"this machine has no such address; choose another with {other_host}",
     }
@@ -54,3 +61,28 @@ def listening_failed(host: str, port: int, error: OSError, *, or_setting: bool =
         raise error
     reason = reasons.get(error.errno or 0, f"there is no such host; choose another with {other_host}")
     return f"Cannot listen on {host}, port {port}: {reason}."
+
+
+def _another_vantum(port: int) -> str:
+    """`another Vantum (up 3 min)` if that is what answers at the port of this machine; else nothing."""
+    import json
+    import urllib.request
+
+    # No proxy knows what listens here.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://127.0.0.1:{port}/health", timeout=0.5) as answer:
+            health = json.load(answer)
+        if not str(health["message"]).startswith("Vantum"):
+            return ""
+        return f"another Vantum (up {float(health['uptime']) / 60:.0f} min)"
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def warn_of(settings: Settings) -> None:
+    """Tell on standard error what will probably not work as it is set."""
+    from orchestrator.settings.advice import advice
+
+    for sentence in advice(settings):
+        click.echo(f"Warning: {sentence}", err=True)

@@ -121,7 +121,7 @@ export class Conversation {
   said({ token, generation }) {
     if (typeof token !== 'string') return;
     const entry = this.#ofGeneration(generation);
-    if (!entry.interrupted) entry.text = join(entry.text, token);
+    if (!entry.interrupted) entry.text += token;
   }
 
   answered({ fullResponse, generation, latency }) {

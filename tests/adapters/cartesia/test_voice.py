@@ -324,3 +324,36 @@ def test_times_that_count_from_the_flush_are_understood_too() -> None:
     shifted = [evolve(word, start_ms=word.start_ms + 5000, end_ms=word.end_ms + 5000) for word in words]
     assert _within_segment(words, 5000, 650) == _within_segment(shifted, 5000, 650)
     assert _within_segment(words, 5000, 650)[-1] == Word("you", 300, 650)
+
+
+# --- texts that it cannot say -----------------------------------------------------------------------------
+
+
+async def test_a_text_in_another_script_is_the_texts_fault(
+    vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
+) -> None:
+    async with cartesia.open("en-US") as voice, voice.speak(16_000, None) as stream:
+        await stream.say(0, "您好，我们今天下午六点关门。")
+        await stream.say(1, "Hello.")
+        await stream.end()
+        (_, silent, first), (_, samples, second) = await spoken(stream)
+    assert (silent, first.words) == (0, ())
+    assert samples > 0
+    assert not second.unsayable
+
+
+async def test_a_text_that_is_refused_is_to_blame_and_the_others_are_spoken(
+    vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
+) -> None:
+    async with cartesia.open("en-US") as voice, voice.speak(16_000, None) as stream:
+        for segment, text in enumerate(("One.", "½", "Two three.", "Four.")):
+            await stream.say(segment, text)
+        await stream.end()
+        found = await spoken(stream)
+    assert [(segment, samples > 0, end.unsayable) for segment, samples, end in found] == [
+        (0, True, False),
+        (1, False, True),
+        (2, True, False),
+        (3, True, False),
+    ]
+    assert len(vendors.records.contexts) == 2

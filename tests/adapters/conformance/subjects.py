@@ -24,16 +24,16 @@ from orchestrator.simulation import (
     Opening,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
+    Synthesis,
     script,
 )
-from orchestrator.simulation import Speaking as SpokenHow
 from orchestrator.simulation.speech import silence, spoken
 
 WORDS = "how is the weather today please"
 SPEECH = np.concatenate([silence(500), spoken(WORDS), silence(500)])
 DOWN = script(then=Opening(fault=Fails(ErrorClass.CONNECTION)))
 
-QUICK_VOICE = script(then=SpokenHow(ms_per_character=20))
+QUICK_VOICE = script(then=Synthesis(ms_per_character=20))
 
 
 def stt_subject(provider: SpeechToText) -> SttUnderTest:

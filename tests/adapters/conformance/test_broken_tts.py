@@ -23,9 +23,9 @@ from adapters.interfaces import (
 from machines.facts import ErrorClass, Word
 from orchestrator.simulation import (
     SimulatedTextToSpeech,
+    Synthesis,
     script,
 )
-from orchestrator.simulation import Speaking as SpokenHow
 from tests.adapters.conformance.subjects import (
     named,
     tts_subject,
@@ -155,7 +155,7 @@ BROKEN_VOICES: list[tuple[str, TextToSpeech, str]] = [
     ("segments_are_spoken_in_order_each_with_its_end", Floating(), "numpy array of int16"),
     (
         "segments_are_spoken_in_order_each_with_its_end",
-        SimulatedTextToSpeech(script(then=SpokenHow(misnumbered=True))),
+        SimulatedTextToSpeech(script(then=Synthesis(misnumbered=True))),
         "segment 100 ended before 0",
     ),
     ("the_first_segment_is_spoken_before_the_next_is_known", Waiting(), "the first audio, with one segment"),

@@ -12,7 +12,7 @@ from adapters.simulators import Fault, FaultKind, Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from tests.adapters.simulated_vendors import ADDRESS, KEY, Switchboard
-from tests.adapters.vendors.stt_links import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak, speak_turn
 from tests.adapters.vendors.test_invalid_messages import turn_info, vendor
 
 
@@ -65,9 +65,7 @@ async def test_finalizing_ends_a_turn_that_goes_on(
 ) -> None:
     async with flux.open(heard, "en-US") as transcriber:
         for turn in (1, 2):
-            transcriber.begin_turn(turn)
-            await speak(transcriber, 1)
-            transcriber.finalize(turn)
+            await speak_turn(transcriber, turn)
             final = await heard.final(turn)
             assert final.text == CALLER_SAYS[turn - 1]
             assert 900 < final.speech_ms < 1100
@@ -121,9 +119,7 @@ async def test_speech_that_goes_on_from_a_dropped_turn_belongs_to_the_next(
     async with flux.open(heard, "en-US") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 0.4)
-        transcriber.begin_turn(2)
-        await speak(transcriber, 1)
-        transcriber.finalize(2)
+        await speak_turn(transcriber, 2)
         assert (await heard.final(2)).text.endswith("speaking to?")
     assert heard.finals(1) == []
 
@@ -173,9 +169,7 @@ async def test_no_words_are_lost_if_a_decision_is_ignored(
             await speak(transcriber, 1)
             await be_silent(transcriber, 1)
         transcriber.finalize(1)
-        transcriber.begin_turn(2)
-        await speak(transcriber, 1)
-        transcriber.finalize(2)
+        await speak_turn(transcriber, 2)
         assert (await heard.final(1)).text == f"{CALLER_SAYS[0]} {CALLER_SAYS[1]}"
         assert (await heard.final(2)).text == CALLER_SAYS[2]
     ends = [one.text for one in decisions(heard) if isinstance(one, EndOfTurn)]
@@ -200,9 +194,7 @@ async def test_an_end_that_was_forced_for_an_earlier_turn_is_not_a_decision_abou
 ) -> None:
     forced = turn_info("EndOfTurn", trigger="manual")
     async with vendor(switchboard, [forced]), flux.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         await trio.sleep(1)
     assert heard.interims(1) == ["good"]
     assert decisions(heard) == []

@@ -15,16 +15,14 @@ from adapters.simulators import Simulators
 from adapters.simulators.script import CALLER_SAYS
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import fails_with
-from tests.adapters.vendors.stt_links import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, speak, speak_turn
 
 
 async def test_a_finalized_turn_gets_all_its_words(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
     async with nova.open(heard, "en-US") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1.5)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1, 1.5)
         final = await heard.final(1)
     assert final.text == CALLER_SAYS[0]
     assert final.confidence == pytest.approx(0.98)
@@ -45,9 +43,7 @@ async def test_defect_21_finalizing_keeps_the_link_open_for_the_next_turn(
 ) -> None:
     async with nova.open(heard, "en-US") as transcriber:
         for turn in (1, 2, 3):
-            transcriber.begin_turn(turn)
-            await speak(transcriber, 1)
-            transcriber.finalize(turn)
+            await speak_turn(transcriber, turn)
             assert (await heard.final(turn)).text == CALLER_SAYS[turn - 1]
     (exchange,) = vendors.requests
     assert len(exchange.of_type("Finalize")) == 3
@@ -59,9 +55,7 @@ async def test_defect_20_a_reopened_link_reports_every_word_once(
 ) -> None:
     for turn in (1, 2):
         async with nova.open(heard, "en-US") as transcriber:
-            transcriber.begin_turn(turn)
-            await speak(transcriber, 1)
-            transcriber.finalize(turn)
+            await speak_turn(transcriber, turn)
             assert (await heard.final(turn)).text == CALLER_SAYS[0]
 
 
@@ -97,9 +91,7 @@ async def test_late_words_belong_to_the_turn_in_which_they_were_spoken(
     vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
 ) -> None:
     async with nova.open(heard, "en-US") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         transcriber.begin_turn(2)  # before Deepgram could answer
         await speak(transcriber, 1)
         transcriber.finalize(2)
@@ -113,9 +105,7 @@ async def test_voice_that_began_just_before_its_turn_is_part_of_it(
     async with nova.open(heard, "en-US") as transcriber:
         await be_silent(transcriber, 1)
         await speak(transcriber, 0.2)
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         assert (await heard.final(1)).text == CALLER_SAYS[0]
 
 
@@ -125,9 +115,7 @@ async def test_what_was_said_long_before_a_turn_is_not_part_of_it(
     async with nova.open(heard, "en-US") as transcriber:
         await speak(transcriber, 1)
         await be_silent(transcriber, 2)
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         assert (await heard.final(1)).text == CALLER_SAYS[1]
 
 
@@ -138,9 +126,7 @@ async def test_a_dropped_turn_leaves_no_words_to_the_next(
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
         await be_silent(transcriber, 1)
-        transcriber.begin_turn(2)
-        await speak(transcriber, 1)
-        transcriber.finalize(2)
+        await speak_turn(transcriber, 2)
         assert (await heard.final(2)).text == CALLER_SAYS[1]
     assert heard.finals(1) == []
 
@@ -159,9 +145,7 @@ async def test_keep_alives_keep_the_link_of_a_silent_caller_open(
 ) -> None:
     async with nova.open(heard, "en-US") as transcriber:
         await trio.sleep(33)
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         await heard.final(1)
     assert len(vendors.requests[0].of_type("KeepAlive")) == 4
 

@@ -159,3 +159,12 @@ def test_a_file_that_is_not_a_voice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(b"no model at all")
     with pytest.raises(ModelsError, match=r"other\.onnx cannot be used"):
         HibariTextToSpeech(tmp_path / "other.onnx")
+
+
+async def test_a_text_of_which_it_knows_no_word_is_the_texts_fault(hibari: HibariTextToSpeech) -> None:
+    items = await speak(hibari, "您好，我们今天下午六点关门。", "Hello 您好.", "🙂")
+    assert [item for item in items if isinstance(item, SegmentEnd)] == [
+        SegmentEnd(0, unsayable=True),
+        SegmentEnd(1),
+        SegmentEnd(2),
+    ]

@@ -1,5 +1,4 @@
-"""Embedded speech to text by Moonshine, on synthesized speech: words, interim transcripts, long and racing
-turns."""
+"""Embedded speech to text by Moonshine: words, interim transcripts, long turns, and turns that race."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.openai.tools import tool_params
+from adapters.openai.messages import tool_params
 from adapters.simulators import Simulators, simulators
 from tests.adapters.openai.test_tools import KEY, PARIS, SCRIPT, TRAINS, WEATHER
 

@@ -22,7 +22,8 @@ from adapters import conformance
 from adapters.conformance import Check, LlmUnderTest
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, http_client
-from adapters.openai.tools import STILL_RUNNING, StreamedCalls, message_params
+from adapters.openai.messages import STILL_RUNNING, message_params
+from adapters.openai.tools import StreamedCalls
 from adapters.simulators import Answer as Scripted
 from adapters.simulators import Call, Fault, FaultKind, Script, simulators
 from machines.facts import ErrorClass
@@ -233,7 +234,7 @@ def part(
 
 END = chunk(finish="tool_calls")
 TWO = [ToolCall("a", "weather", PARIS), ToolCall("b", "weather", OSLO)]
-NAMELESS = [ToolCall("call_0", "weather", PARIS), ToolCall("call_1", "weather", OSLO)]
+NAMELESS = [ToolCall("call_1", "weather", PARIS), ToolCall("call_2", "weather", OSLO)]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +288,7 @@ NAMELESS = [ToolCall("call_0", "weather", PARIS), ToolCall("call_1", "weather", 
         ([delta(part(0, "a", "weather", {"city": "Paris"})), END], TWO[:1]),
         ([delta(part(0, "a", "weather", {})), END], [ToolCall("a", "weather", "{}")]),
         ([delta(part(0, "a", "weather", "")), END], [ToolCall("a", "weather", "{}")]),
+        ([delta(part(0, "a", "weather", 5)), END], [ToolCall("a", "weather", "5")]),
         # Other ends, and a call that was complete when the answer was cut off.
         ([delta(part(0, "a", "weather", PARIS)), DONE], TWO[:1]),
         ([delta(part(0, "a", "weather", PARIS)), chunk(finish="length"), DONE], TWO[:1]),
@@ -329,7 +331,6 @@ async def test_text_that_comes_after_a_call_is_reported_before_it(http: httpx2.A
         [delta(part(0, "a", "weather", PARIS[:5])), chunk(finish="length")],
         [delta(part(0, "a", "weather", "")), chunk(finish="length")],
         [delta(part(0, "a", "weather", PARIS[:5])), chunk(finish="content_filter")],
-        [delta(part(0, "a", "weather", 5)), END],
         ['data: {"choices": [{"delta": {"tool_calls": "none"}}]}\n\n', END],
         ['data: {"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}\n\n', END],
         ['data: {"choices": [{"delta": {"tool_calls": [{"function": "f"}]}}]}\n\n', END],
@@ -366,7 +367,7 @@ def test_a_call_is_the_same_however_it_is_fragmented(
         calls.add([part(index, call.id, first)])
         calls.add(part(index, None, fragment) for fragment in more)
         calls.add(part(index, None, None, fragment) for fragment in pieces_of(call.arguments, cut))
-    assert calls.finish("tool_calls") == TWO
+    assert [made.call for made in calls.finish("tool_calls")] == TWO
 
 
 def pieces_of(text: str, cut: Sequence[int]) -> list[str]:
@@ -378,7 +379,7 @@ def pieces_of(text: str, cut: Sequence[int]) -> list[str]:
 
 
 async def test_tools_are_offered_as_functions_and_nothing_else_is_asked(http: httpx2.AsyncClient) -> None:
-    async with chat_server(replying(DONE)) as server:
+    async with chat_server(replying(chunk("Hi"), DONE)) as server:
         model = OpenAILanguageModel(http, server.base_url, "m")
         await ask(model, tools=[WEATHER])
         await ask(model, tools=[])
@@ -410,15 +411,16 @@ def test_calls_are_followed_by_their_results_in_the_types_of_the_sdk() -> None:
     assert told == [
         ("user", QUESTION.text, None),
         ("assistant", None, None),
-        ("tool", "Sunny.", "call_1"),
-        ("tool", "Failed: no such city", "call_2"),
-        ("tool", STILL_RUNNING, "call_3"),
+        ("tool", "Sunny.", "000000000"),
+        ("tool", "Failed: no such city", "000000001"),
+        ("tool", STILL_RUNNING, "000000002"),
         ("assistant", "Let me look.", None),
-        ("tool", "", "call_4"),
+        ("tool", "(nothing)", "000000003"),
         ("assistant", "It is sunny.", None),
+        ("user", "(Please go on exactly where you stopped.)", None),
     ]
     asked = cast(ChatCompletionAssistantMessageParam, params[1])
-    assert [call["id"] for call in asked["tool_calls"]] == ["call_1", "call_2", "call_3"]
+    assert [call["id"] for call in asked["tool_calls"]] == ["000000000", "000000001", "000000002"]
 
 
 @pytest.mark.parametrize(
@@ -430,9 +432,9 @@ def test_calls_are_followed_by_their_results_in_the_types_of_the_sdk() -> None:
     ],
 )
 def test_arguments_are_always_sent_as_a_json_object(written: str, sent: str) -> None:
-    (asked, _) = message_params(
+    (_, asked, _) = message_params(
         [asking(CallRecord(1, ToolCall("a", "weather", written), "Bad.", failed=True))]
     )
     assert asked.get("tool_calls") == [
-        {"id": "a", "type": "function", "function": {"name": "weather", "arguments": sent}}
+        {"id": "000000000", "type": "function", "function": {"name": "weather", "arguments": sent}}
     ]

@@ -50,6 +50,13 @@ async def speak(transcriber: Transcriber, seconds: float) -> None:
     await send(transcriber, loud(seconds))
 
 
+async def speak_turn(transcriber: Transcriber, turn: int, seconds: float = 1) -> None:
+    """Begin a turn, speak, and finalize it."""
+    transcriber.begin_turn(turn)
+    await speak(transcriber, seconds)
+    transcriber.finalize(turn)
+
+
 async def be_silent(transcriber: Transcriber, seconds: float) -> None:
     await send(transcriber, np.zeros(int(seconds * LISTENING_RATE), np.int16))
 

@@ -27,7 +27,7 @@ from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
-from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak
+from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak, speak_turn
 
 pytestmark = pytest.mark.slow
 
@@ -76,9 +76,7 @@ def named(case: object) -> str:
 async def one_turn(provider: SpeechToText, heard: Heard) -> None:
     """A call with one turn of the caller, and then ten more seconds of voice, in case the link is dead."""
     async with provider.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         with trio.move_on_after(4):
             await heard.final(1)
         transcriber.begin_turn(2)
@@ -138,15 +136,11 @@ async def test_a_final_result_cut_in_half_costs_its_words_and_not_the_link(
 ) -> None:
     vendors.fail(Fault(FaultKind.TRUNCATE, "deepgram", after=4))
     async with nova.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         await trio.sleep(3)
         assert heard.finals(1) == []
         assert heard.interims(1)  # the machine uses it when its deadline passes
-        transcriber.begin_turn(2)
-        await speak(transcriber, 1)
-        transcriber.finalize(2)
+        await speak_turn(transcriber, 2)
         assert (await heard.final(2)).text == CALLER_SAYS[1]
 
 

@@ -21,7 +21,7 @@ from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 from adapters.simulators.wire import ByteStream, HangupError, WebSocketWire, read_head
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import Switchboard, fails_with
-from tests.adapters.vendors.stt_links import Heard, speak
+from tests.adapters.vendors.stt_links import Heard, speak, speak_turn
 
 
 class Vendor:
@@ -125,9 +125,7 @@ async def test_words_of_one_result_are_divided_among_their_turns(
     alternative = {"transcript": "One, two. Three.", "confidence": 0.9, "words": words}
     both = result(duration=0.7, channel={"alternatives": [alternative]})
     async with vendor(switchboard, [both]), nova.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 0.4)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1, 0.4)
         transcriber.begin_turn(2)
         await speak(transcriber, 0.4)
         assert (await heard.final(1)).text == "One, two."
@@ -141,9 +139,7 @@ async def test_a_finalize_that_was_never_answered_does_not_shift_the_answers(
     answer = result("second", start=0.25, duration=0.25, from_finalize=True)
     async with vendor(switchboard, [result("first"), answer]), nova.open(heard, "en") as transcriber:
         for turn in (1, 2):
-            transcriber.begin_turn(turn)
-            await speak(transcriber, 0.24)
-            transcriber.finalize(turn)
+            await speak_turn(transcriber, turn, 0.24)
         assert (await heard.final(1)).text == "first"
         assert (await heard.final(2)).text == "second"
 
@@ -153,9 +149,7 @@ async def test_an_answer_with_wrong_times_goes_to_the_oldest_finalize(
 ) -> None:
     answer = result("", start=0, duration=0, from_finalize=True)
     async with vendor(switchboard, [result("first"), answer]), nova.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 0.4)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1, 0.4)
         assert (await heard.final(1)).text == "first"
 
 
@@ -299,9 +293,7 @@ async def reports_a_turn_at_most_once(
 ) -> None:
     heard = Heard()
     async with vendor(switchboard, messages), provider.open(heard, "en") as transcriber:
-        transcriber.begin_turn(1)
-        await speak(transcriber, 1)
-        transcriber.finalize(1)
+        await speak_turn(transcriber, 1)
         await trio.sleep(1)
     assert len(heard.finals(1)) <= 1
 

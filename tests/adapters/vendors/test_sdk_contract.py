@@ -9,6 +9,7 @@ import inspect
 import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, get_args, get_type_hints
 
 import cartesia
@@ -54,19 +55,15 @@ SILENT = bytes(32_000)
 
 
 @asynccontextmanager
-async def nova_of_the_sdk(running: Simulators, **parameters: Any) -> AsyncIterator[Any]:
+async def deepgram_of_the_sdk(version: str, running: Simulators, **parameters: Any) -> AsyncIterator[Any]:
     client = deepgram_sdk.make_client(KEY, ADDRESS)
-    connect = deepgram_sdk.listen(client, "v1", SocketLimits(), running.connect)
+    connect = deepgram_sdk.listen(client, version, SocketLimits(), running.connect)
     async with connect(encoding="linear16", sample_rate=16_000, **parameters) as sock:
         yield sock
 
 
-@asynccontextmanager
-async def flux_of_the_sdk(running: Simulators, **parameters: Any) -> AsyncIterator[Any]:
-    client = deepgram_sdk.make_client(KEY, ADDRESS)
-    connect = deepgram_sdk.listen(client, "v2", SocketLimits(), running.connect)
-    async with connect(encoding="linear16", sample_rate=16_000, **parameters) as sock:
-        yield sock
+nova_of_the_sdk = partial(deepgram_of_the_sdk, "v1")
+flux_of_the_sdk = partial(deepgram_of_the_sdk, "v2")
 
 
 async def messages_until(sock: Any, kind: str) -> list[Any]:

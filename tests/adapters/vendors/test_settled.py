@@ -1,5 +1,4 @@
-"""A link dies within a turn: its settled words and those of the next link are together all words, each
-once."""
+"""A link dies within a turn: its settled words and those of the next link are all words, each once."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
 from machines.effects import ClientError, StopCause
-from machines.facts import EndReason, Role
+from machines.facts import EndReason, ErrorClass, ProviderFailure, Role
+from machines.tools import ToolCall, ToolPolicy
 from tests.machines.calls import (
     AUTOMATIC,
     FATAL,
@@ -50,6 +51,45 @@ def test_a_model_that_cannot_succeed_is_not_asked_again() -> None:
     assert call.state == "speaking"
 
 
+REFUSED = ProviderFailure(ErrorClass.REFUSED_TEXT, "content_filter")
+
+
+def test_words_that_a_filter_refused_are_answered_and_never_sent_again() -> None:
+    call = Call().thinking("something dreadful")
+    for _ in range(4):
+        effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, REFUSED))
+        assert do.Speak(call.memory.answer.generation, 0, POLICY.fallback.refused) in effects
+        assert call.memory.answer.failures == 0, "nobody has failed"
+        call.heard_all()
+        call.handle(facts.RecordingStopped())
+        effects = call.final("what time is it?")
+        (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+        assert asked.messages == (SYSTEM, user("what time is it?"))
+    assert call.history[0] == ("user", "something dreadful")
+
+
+def test_refused_words_are_not_joined_with_the_next_ones_when_the_reply_to_them_is_interrupted() -> None:
+    call = Call().thinking("something dreadful")
+    call.handle(facts.GenerationFailed(1, REFUSED))
+    call.handle(facts.InterruptRequested())
+    call.handle(facts.RecordingStopped())
+    effects = call.final("hello again")
+    (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+    assert asked.messages == (SYSTEM, user("hello again"))
+
+
+def test_a_refusal_after_a_tools_result_withholds_the_whole_exchange() -> None:
+    call = Call(evolve(POLICY, tools=(ToolPolicy("read"),))).thinking("read me the page")
+    call.handle(facts.GenerationFinished(1, (ToolCall("a", "read", "{}"),)))
+    call.handle(facts.ToolFinished(1, "a dreadful page"))
+    call.handle(facts.GenerationFailed(call.memory.answer.generation, REFUSED))
+    call.heard_all()
+    call.handle(facts.RecordingStopped())
+    effects = call.final("what time is it?")
+    (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
+    assert asked.messages == (SYSTEM, user("what time is it?"))
+
+
 def test_a_late_model_is_cancelled_and_answered_for() -> None:
     call = Call().thinking()
     began = call.now
@@ -85,7 +125,7 @@ def test_the_third_failure_in_a_row_says_goodbye_and_ends() -> None:
         effects = call.happens(facts.GenerationFailed(call.memory.answer.generation, FATAL))
         assert do.Speak(call.memory.answer.generation, 0, text) in effects
         effects = call.heard_all()
-    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in effects
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING, after_goodbye=True) in effects
     assert call.state == "closing"
     assert call.history[-1] == ("assistant", POLICY.fallback.third)
 
@@ -210,3 +250,63 @@ def test_the_time_between_speech_and_answer_is_split_by_stage() -> None:
         endpoint_ms=500, transcript_ms=100, first_segment_ms=50, first_audio_ms=200, total_ms=850
     )
     assert [each.latency for each in ended] == [latency]
+
+
+# --- the voice cannot say it ------------------------------------------------------------------------------
+
+
+def unsayable(call: Call, segment: int = 0) -> list[do.Effect]:
+    """The voice has no audio for a segment, and that is the text's fault."""
+    attempt = call.memory.answer.speech_attempt
+    return call.happens(facts.SegmentVoiced(call.utterance, segment, 0.0, attempt=attempt, unsayable=True))
+
+
+def test_an_answer_that_the_voice_cannot_say_is_told_once_and_nobody_is_blamed() -> None:
+    call = Call().speaking("您好。", "再见。")
+    [told] = unsayable(call)
+    assert isinstance(told, do.NotifyClientError)
+    assert (told.error, told.retryable) == (ClientError.VOICE_FAILED, False)
+    assert unsayable(call, 1) == []
+    effects = call.heard_all()
+    assert do.Speak(2, 0, POLICY.fallback.unsayable) in effects
+    assert call.state == "speaking"
+    assert not any(isinstance(each, do.ReplaceLink | do.RestartSpeech) for each in call.all_effects)
+    call.voiced(0, "I'm", "sorry")
+    call.heard_all()
+    assert call.state == "quiet"
+    assert [message.text for message in call.memory.history] == ["hello", POLICY.fallback.unsayable]
+
+
+def test_if_not_even_that_can_be_said_the_call_goes_on() -> None:
+    call = Call().speaking("您好。")
+    unsayable(call)
+    call.heard_all()
+    unsayable(call)
+    call.heard_all()
+    assert call.state == "quiet"
+    assert call.memory.history == ()
+
+
+def test_an_answer_of_which_something_was_said_is_heard() -> None:
+    call = Call().speaking("Hello.", "您好。")
+    call.voiced(0, "Hello.")
+    assert len(unsayable(call, 1)) == 1
+    call.heard_all()
+    assert call.state == "quiet"
+
+
+def test_an_answer_with_nothing_to_say_is_an_answer() -> None:
+    """One that is a single emoji: the segmenter gives it as a segment without sound."""
+    call = Call().speaking("👍")
+    call.voiced(0)
+    assert not any(isinstance(each, do.NotifyClientError) for each in call.heard_all())
+    assert call.state == "quiet"
+    assert [message.text for message in call.memory.history] == ["hello", "👍"]
+
+
+def test_the_tokens_of_an_answer_make_its_text() -> None:
+    call = Call().speaking("It is noon.", "您好。", "再见。")
+    effects = [each for each in call.all_effects if isinstance(each, do.NotifySegment)]
+    call.heard_all()
+    [ended] = [each for each in call.all_effects if isinstance(each, do.NotifyAnswerEnded)]
+    assert "".join(each.gap + each.text for each in effects) == ended.text == "It is noon.您好。再见。"

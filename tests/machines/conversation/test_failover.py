@@ -255,7 +255,7 @@ def test_a_model_that_breaks_off_is_continued_with_what_it_said() -> None:
     assert effects[0] == do.StartGeneration(2, (SYSTEM, user("hello"), said))
     assert opened(effects) == [(LLM, 1)]
     assert call.segment(1, "Four five.") == [
-        do.NotifySegment(1, 1, "Four five."),
+        do.NotifySegment(1, 1, "Four five.", " "),
         do.Speak(1, 1, "Four five."),
     ]
     assert call.happens(facts.GenerationFinished(2)) == [do.FinishSpeech(1)]
@@ -280,7 +280,7 @@ def test_a_model_that_stalls_in_mid_answer_is_cancelled_and_continued() -> None:
 
 def test_the_reason_of_a_call_that_is_handed_over_says_so() -> None:
     call = Call(evolve(POLICY, hand_over=True)).saying_goodbye()
-    assert do.CloseConversation(EndReason.HANDED_OVER) in call.heard_all()
+    assert do.CloseConversation(EndReason.HANDED_OVER, after_goodbye=True) in call.heard_all()
 
 
 def test_the_model_is_asked_with_no_more_history_than_its_budget() -> None:
@@ -364,7 +364,7 @@ def saying_goodbye() -> Call:
 
 def test_a_caller_who_cannot_be_heard_any_more_is_told_so_before_the_end() -> None:
     call = saying_goodbye()
-    assert do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE) in call.heard_all()
+    assert do.CloseConversation(EndReason.PROVIDER_UNAVAILABLE, after_goodbye=True) in call.heard_all()
     assert call.state == "closing"
 
 

@@ -332,7 +332,7 @@ LAST = facts.SayRequested("I connect you.", SayMode.INTERRUPT, interruptible=Fal
 def test_last_words_that_were_heard_end_the_call_for_the_hosts_reason() -> None:
     call = quiet()
     assert spoken(call.happens(LAST)) == ["I connect you."]
-    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+    assert do.CloseConversation(HANDED_OVER, after_goodbye=True) in call.heard_all()
     assert call.state == "closing"
 
 
@@ -340,7 +340,7 @@ def test_last_words_that_were_heard_end_the_call_for_the_hosts_reason() -> None:
 def test_last_words_take_the_place_of_an_answer(state: str) -> None:
     call = Call().thinking() if state == "thinking" else Call().speaking("Yes.")
     assert spoken(call.happens(LAST)) == ["I connect you."]
-    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+    assert do.CloseConversation(HANDED_OVER, after_goodbye=True) in call.heard_all()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -354,7 +354,7 @@ def test_last_words_that_wait_are_the_last_ones_too(mode: SayMode) -> None:
     call.answers("Yes.")
     call.heard_all()
     assert spoken(call.deadline_passes()) == ["I connect you."]
-    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+    assert do.CloseConversation(HANDED_OVER, after_goodbye=True) in call.heard_all()
 
 
 def test_protected_last_words_are_not_interrupted_by_the_caller() -> None:
@@ -363,7 +363,7 @@ def test_protected_last_words_are_not_interrupted_by_the_caller() -> None:
     call.handle(facts.SpeechStarted())
     call.handle(facts.DigitPressed("1"))
     assert call.state == "speaking"
-    assert do.CloseConversation(HANDED_OVER) in call.heard_all()
+    assert do.CloseConversation(HANDED_OVER, after_goodbye=True) in call.heard_all()
 
 
 def test_who_interrupts_last_words_keeps_the_call() -> None:

@@ -388,7 +388,7 @@ def test_the_model_goes_on_while_the_answer_is_paused(state: str) -> None:
     call.handle(facts.SpeechStarted())
     if state == "confirming":
         call.handle(facts.SpeechStopped(LONG_VOICE_MS))
-    assert call.segment(1, "Indeed.") == [do.NotifySegment(1, 1, "Indeed."), do.Speak(1, 1, "Indeed.")]
+    assert call.segment(1, "Indeed.") == [do.NotifySegment(1, 1, "Indeed.", " "), do.Speak(1, 1, "Indeed.")]
     call.handle(facts.GenerationAlive(1))
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]
     assert call.state == state
@@ -444,10 +444,15 @@ def test_the_callers_button_interrupts_an_answer_that_is_paused(state: str) -> N
     assert call.history == HEARD
 
 
-@pytest.mark.parametrize("mode", [MANUAL, AUTOMATIC])
-def test_a_recording_that_begins_while_it_is_decided_interrupts(mode: facts.TurnMode) -> None:
+def test_a_client_that_starts_its_audio_again_interrupts_nothing_by_that() -> None:
     call = paused_on_voice()
-    effects = call.happens(facts.RecordingStarted(mode, START))
+    assert call.happens(facts.RecordingStarted(AUTOMATIC, START)) == [do.Acknowledge(START)]
+    assert call.state == "paused"
+
+
+def test_a_recording_that_begins_while_it_is_decided_interrupts() -> None:
+    call = paused_on_voice()
+    effects = call.happens(facts.RecordingStarted(MANUAL, START))
     assert do.Acknowledge(START) in effects
     assert of_kinds(effects, do.StopSpeech) == [do.StopSpeech(1, StopCause.INTERRUPTED)]
     assert (call.state, call.history) == ("hearing", HEARD)
@@ -545,7 +550,7 @@ def leaving() -> Call:
 def test_a_cough_over_the_goodbye_does_not_keep_the_call() -> None:
     call = leaving()
     call.handle(facts.SpeechStopped(100))
-    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING) in call.heard_all()
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING, after_goodbye=True) in call.heard_all()
 
 
 @pytest.mark.parametrize("confirming", [True, False])

@@ -286,7 +286,7 @@ def test_where_nothing_interrupts_keys_do_not_either(state: str) -> None:
     if state == "speaking":
         call.answers("Yes indeed.")
     effects = press(call, "1")
-    assert (effects, call.outcome(), call.state) == ([], Outcome.IGNORED, state)
+    assert (effects, call.state) == ([], state)
 
 
 def test_a_notice_that_the_host_protects_is_heard_to_its_end() -> None:
@@ -295,8 +295,8 @@ def test_a_notice_that_the_host_protects_is_heard_to_its_end() -> None:
     assert press(call, "1") == []
     assert call.state == "speaking"
     call.heard_all()
-    press(call, "1")
-    assert asked(call.deadline_passes()) == ["I pressed 1 on the keypad."]
+    press(call, "2")
+    assert asked(call.deadline_passes()) == ["I pressed 1 2 on the keypad."]
 
 
 def test_a_protected_greeting_is_heard_to_its_end() -> None:
@@ -357,3 +357,79 @@ def test_who_hangs_up_in_the_middle_of_a_string_is_asked_nothing() -> None:
     assert (call.state, effects_of(call, do.StartGeneration)) == ("closing", [])
     call.handle(facts.DigitPressed("3"))
     assert call.outcome() is Outcome.IGNORED
+
+
+# --- while the caller may not interrupt -------------------------------------------------------------------
+
+
+def protected(state: str) -> Call:
+    """A call whose caller may not interrupt, in this state."""
+    call = Call(PROTECTED)
+    if state == "generating":
+        return call.thinking(mode=AUTOMATIC)
+    call.speaking("one two three.", mode=AUTOMATIC)
+    call.voiced(0, "one", "two", "three.")
+    call.plays()
+    return call
+
+
+@pytest.mark.parametrize("state", ["generating", "speaking"])
+@pytest.mark.parametrize("before", range(6))
+def test_keys_over_the_end_of_what_may_not_be_interrupted_are_one_string(state: str, before: int) -> None:
+    call = protected(state)
+    if before:
+        press(call, "4711#"[:before])
+        assert call.state == state
+    if state == "generating":
+        call.answers("one two three.")
+    call.heard_all()
+    if before == 5:
+        assert call.state == "quiet"
+        effects = call.deadline_passes()
+    elif before:
+        call.deadline_passes()
+        assert call.state == "keypad"
+        effects = press(call, "4711#"[before:])
+    else:
+        effects = press(call, "4711#")
+    assert asked(effects) == ["I pressed 4 7 1 1 on the keypad."]
+    assert told(call)[-1:] == ["I pressed 4 7 1 1 on the keypad."]
+    assert call.state == "generating"
+
+
+def test_a_string_that_was_begun_meanwhile_is_complete_when_no_key_follows() -> None:
+    call = protected("speaking")
+    press(call, "47")
+    call.heard_all()
+    call.deadline_passes()
+    assert call.state == "keypad"
+    assert asked(call.deadline_passes()) == ["I pressed 4 7 on the keypad."]
+
+
+def test_a_string_that_was_begun_meanwhile_goes_on_when_the_caller_speaks_in_between() -> None:
+    call = protected("speaking")
+    press(call, "47")
+    call.heard_all()
+    call.handle(facts.SpeechStarted())
+    assert call.state == "hearing"
+    assert asked(press(call, "11#")) == ["I pressed 4 7 1 1 on the keypad."]
+
+
+def test_two_strings_that_come_meanwhile_are_both_answered() -> None:
+    call = protected("speaking")
+    press(call, "12#34#5")
+    call.heard_all()
+    call.deadline_passes()
+    words = "I pressed 1 2 on the keypad. I pressed 3 4 on the keypad. I pressed 5 on the keypad."
+    assert asked(call.deadline_passes()) == [words]
+
+
+def test_voice_over_keys_that_come_meanwhile_is_understood_too() -> None:
+    call = protected("speaking")
+    call.handle(facts.SpeechStarted())
+    press(call, "12#")
+    turn = call.memory.turns.current
+    call.handle(facts.SpeechStopped(700))
+    call.handle(facts.TranscriptFinal(turn, "that is it"))
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["I pressed 1 2 on the keypad."]

@@ -89,7 +89,7 @@ def test_a_quiet_caller_is_spoken_to_twice_and_then_taken_leave_of() -> None:
         heard += spoken(call.deadline_passes())
         ended = call.heard_all()
     assert heard == ["Are you there?", "Hello?", "Goodbye."]
-    assert do.CloseConversation(EndReason.IDLE) in ended
+    assert do.CloseConversation(EndReason.IDLE, after_goodbye=True) in ended
 
 
 def test_words_start_the_count_anew() -> None:
@@ -121,7 +121,7 @@ def test_who_coughs_at_the_goodbye_does_not_object() -> None:
     call.plays()
     call.handle(facts.SpeechStarted())
     call.handle(facts.SpeechStopped(100))
-    assert do.CloseConversation(EndReason.IDLE) in call.heard_all()
+    assert do.CloseConversation(EndReason.IDLE, after_goodbye=True) in call.heard_all()
 
 
 def test_nobody_is_hurried_who_ends_turns_by_hand() -> None:

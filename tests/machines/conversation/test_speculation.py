@@ -133,7 +133,7 @@ def test_at_the_end_of_the_turn_what_is_there_is_said_and_the_rest_when_it_comes
     ]
     assert call.state == "speaking"
     assert call.segment(1, "Who is there?") == [
-        do.NotifySegment(1, 1, "Who is there?"),
+        do.NotifySegment(1, 1, "Who is there?", " "),
         do.Speak(1, 1, "Who is there?"),
     ]
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]

@@ -24,8 +24,8 @@ from orchestrator.simulation import (
     SimulatedTurnModel,
     SimulatedVoiceActivity,
     Stalls,
-    hold_call,
     script,
+    simulated_call,
 )
 from orchestrator.simulation.speech import silence, spoken
 
@@ -263,7 +263,7 @@ async def test_a_model_that_fails_in_one_call_is_asked_in_the_next(autojump_cloc
 
 async def test_in_a_call_the_machine_hears_of_each_pause(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(turn_model=SimulatedTurnModel(script(Scoring(0.2), then=Scoring(0.9))))
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("what is")
         await call.keep_quiet(300)
@@ -292,7 +292,7 @@ async def test_a_turn_that_sounds_complete_is_over_sooner_and_one_that_does_not_
     autojump_clock: MockClock, scoring: Scoring, over_after_ms: float
 ) -> None:
     model = SimulatedTurnModel(script(then=scoring))
-    async with hold_call(SimulatedProviders(turn_model=model)) as call:
+    async with simulated_call(SimulatedProviders(turn_model=model)) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("hello")
         # Silence is noticed after three windows, and counts from then on.
@@ -304,7 +304,7 @@ async def test_a_turn_that_sounds_complete_is_over_sooner_and_one_that_does_not_
 
 async def test_nothing_of_a_scoring_is_left_when_the_call_ends(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(turn_model=SimulatedTurnModel(script(then=Scoring(fault=Stalls()))))
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("what is")
         await call.keep_quiet(200)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
-from attrs import define
+from attrs import define, evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import Samples, SegmentEnd, SpeechStream, SpokenAudio, Voice
@@ -36,8 +37,8 @@ from orchestrator.simulation import (
     Fails,
     SimulatedCaller,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
@@ -51,7 +52,7 @@ def numbered(count: int, start: int = 0) -> Samples:
 
 
 async def speak(
-    caller: SimulatedCaller, speaking: Speaking, *texts: str, gap_s: float = 0
+    caller: SimulatedCaller, speaking: Synthesis, *texts: str, gap_s: float = 0
 ) -> tuple[Playback, list[Fact]]:
     """One answer from its first segment to its end."""
     facts: list[Fact] = []
@@ -81,14 +82,14 @@ def durations(playback: Playback) -> list[float]:
 async def test_audio_is_sent_in_full_chunks_and_only_a_little_ahead(
     pacing: Pacing, autojump_clock: MockClock
 ) -> None:
-    playback, _ = await speak(SimulatedCaller(pacing=pacing), Speaking(), TEXT)
+    playback, _ = await speak(SimulatedCaller(pacing=pacing), Synthesis(), TEXT)
     assert set(durations(playback)[:-1]) == {pacing.chunk_ms}
     assert pacing.lead_ms < playback.ahead_ms() <= pacing.lead_ms + pacing.chunk_ms + 1e-6
     assert playback.sent_ms() == playback.ended_with_ms == pytest.approx(3000)
 
 
 async def test_the_shipped_client_gets_a_pause_before_the_first_chunk(autojump_clock: MockClock) -> None:
-    playback, _ = await speak(SimulatedCaller(pacing=LEGACY_PACING), Speaking(), TEXT)
+    playback, _ = await speak(SimulatedCaller(pacing=LEGACY_PACING), Synthesis(), TEXT)
     assert playback.chunks[0].at_ms - playback.begun_at_ms == pytest.approx(50)
 
 
@@ -97,14 +98,14 @@ async def test_resampling_to_the_wire_loses_and_adds_nothing(
     voice_rate: int, autojump_clock: MockClock
 ) -> None:
     caller = SimulatedCaller(pacing=LEGACY_PACING)
-    playback, facts = await speak(caller, Speaking(rate=voice_rate), TEXT, "y" * 17, "z" * 31)
+    playback, facts = await speak(caller, Synthesis(rate=voice_rate), TEXT, "y" * 17, "z" * 31)
     assert sum(len(chunk.samples) for chunk in playback.chunks) == 48 * 60 * (50 + 17 + 31)
     assert [fact.duration_ms for fact in facts if isinstance(fact, SegmentVoiced)] == [3000, 1020, 1860]
 
 
 async def test_a_slow_voice_is_sent_as_it_comes(autojump_clock: MockClock) -> None:
     """Audio that comes slower than it is played is not held back for a full chunk."""
-    playback, facts = await speak(SimulatedCaller(), Speaking(between=Delay(130)), TEXT)
+    playback, facts = await speak(SimulatedCaller(), Synthesis(between=Delay(130)), TEXT)
     assert min(durations(playback)[:-1]) >= SHORTEST_CHUNK_MS
     assert playback.sent_ms() == pytest.approx(3000)
     started = [fact for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
@@ -113,7 +114,7 @@ async def test_a_slow_voice_is_sent_as_it_comes(autojump_clock: MockClock) -> No
 
 async def test_a_caller_who_runs_out_between_segments_is_known_to(autojump_clock: MockClock) -> None:
     caller = SimulatedCaller()
-    playback, facts = await speak(caller, Speaking(), "x" * 10, "y" * 10, gap_s=2)
+    playback, facts = await speak(caller, Synthesis(), "x" * 10, "y" * 10, gap_s=2)
     told = [fact for fact in facts if isinstance(fact, PlaybackAt)]
     assert [fact.position_ms for fact in told if not fact.playing] == pytest.approx([600, 1200])
     [dry] = [place for place, fact in enumerate(told[:-1]) if not fact.playing]
@@ -128,13 +129,13 @@ async def test_the_end_is_reported_when_everything_was_played_not_when_it_was_se
     autojump_clock: MockClock,
 ) -> None:
     began = trio.current_time()
-    await speak(SimulatedCaller(), Speaking(), TEXT)
+    await speak(SimulatedCaller(), Synthesis(), TEXT)
     assert trio.current_time() - began == pytest.approx(3.0)
 
 
 async def test_a_caller_who_acknowledges_playback_is_not_spoken_for(autojump_clock: MockClock) -> None:
     pacing = Pacing(rate=8000, chunk_ms=100, lead_ms=100, acknowledged=True)
-    slow = Speaking(between=Delay(130))
+    slow = Synthesis(between=Delay(130))
     playback, facts = await speak(SimulatedCaller(pacing=pacing), slow, TEXT)
     assert playback.ended_with_ms == pytest.approx(3000)
     assert [type(fact) for fact in facts] == [SegmentVoiced]
@@ -188,7 +189,7 @@ async def test_no_audio_follows_a_stop_at_the_very_moment_audio_arrives_from_the
     trio._core._run._r.seed(seed)
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, lambda fact: None)
-    slow = SimulatedTextToSpeech(script(then=Speaking(first=Delay(1000), between=Delay(1000))))
+    slow = SimulatedTextToSpeech(script(then=Synthesis(first=Delay(1000), between=Delay(1000))))
     async with slow.open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
@@ -215,16 +216,16 @@ async def test_an_answer_that_is_stopped_at_once_never_begins(seed: int, autojum
 @pytest.mark.parametrize(
     "speaking",
     [
-        Speaking(ms_per_character=0),
-        Speaking(fault=Ends()),
-        Speaking(fault=Ends(), after=7),
-        Speaking(fault=Fails(), after=7),
-        Speaking(misnumbered=True),
+        Synthesis(ms_per_character=0),
+        Synthesis(fault=Ends()),
+        Synthesis(fault=Ends(), after=7),
+        Synthesis(fault=Fails(), after=7),
+        Synthesis(misnumbered=True),
     ],
     ids=["no audio", "ends before any audio", "ends in a segment", "fails in a segment", "wrong segment"],
 )
 async def test_a_voice_that_does_not_say_everything_has_failed(
-    speaking: Speaking, autojump_clock: MockClock
+    speaking: Synthesis, autojump_clock: MockClock
 ) -> None:
     facts: list[Fact] = []
     caller = SimulatedCaller()
@@ -240,6 +241,26 @@ async def test_a_voice_that_does_not_say_everything_has_failed(
     assert not any(isinstance(fact, PlaybackFinished) for fact in facts)
 
 
+@pytest.mark.parametrize(("text", "unsayable"), [("您好。", True), ("👍", False), ("...", False)])
+async def test_a_text_that_has_no_sound_in_this_voice_is_no_failure_of_the_voice(
+    text: str, unsayable: bool, autojump_clock: MockClock
+) -> None:
+    facts: list[Fact] = []
+    caller = SimulatedCaller()
+    utterance = Utterance(1, caller, caller.pacing, facts.append, "en-US")
+    soundless = SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=0)))
+    async with soundless.open("en-US") as voice:
+        utterance.say(0, text)
+        utterance.finish()
+        with trio.fail_after(60):
+            await utterance.run(streams_of(voice))
+    assert [fact for fact in facts if isinstance(fact, SegmentVoiced)] == [
+        SegmentVoiced(1, 0, 0.0, facts[0].words, unsayable=unsayable)  # type: ignore[attr-defined]
+    ]
+    assert isinstance(facts[-1], PlaybackFinished)
+    assert not any(isinstance(fact, SynthesisFailed) for fact in facts)
+
+
 async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_without_a_seam(
     autojump_clock: MockClock,
 ) -> None:
@@ -247,7 +268,7 @@ async def test_what_a_failed_voice_gave_is_played_and_the_next_take_follows_with
     facts: list[Fact] = []
     caller = SimulatedCaller()
     utterance = Utterance(1, caller, caller.pacing, facts.append)
-    provider = SimulatedTextToSpeech(script(Speaking(fault=Fails(), after=37), then=Speaking()))
+    provider = SimulatedTextToSpeech(script(Synthesis(fault=Fails(), after=37), then=Synthesis()))
     async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
@@ -272,7 +293,7 @@ async def test_a_take_that_is_given_up_leaves_nothing_of_it_behind(autojump_cloc
     caller = SimulatedCaller()
     facts: list[Fact] = []
     utterance = Utterance(1, caller, caller.pacing, facts.append)
-    provider = SimulatedTextToSpeech(script(Speaking(fault=Stalls()), then=Speaking()))
+    provider = SimulatedTextToSpeech(script(Synthesis(fault=Stalls()), then=Synthesis()))
     async with provider.open("en-US") as voice, trio.open_nursery() as nursery:
         nursery.start_soon(utterance.run, streams_of(voice))
         utterance.say(0, TEXT)
@@ -290,7 +311,7 @@ async def test_a_take_that_is_given_up_leaves_nothing_of_it_behind(autojump_cloc
 
 async def test_a_long_segment_shows_signs_of_life_while_it_is_played(autojump_clock: MockClock) -> None:
     """Its end is known only when all of it came; until then whoever waits must know that it goes on."""
-    _, facts = await speak(SimulatedCaller(), Speaking(between=Delay(80)), "x" * 100)
+    _, facts = await speak(SimulatedCaller(), Synthesis(between=Delay(80)), "x" * 100)
     heard = [fact.position_ms for fact in facts if isinstance(fact, PlaybackAt) and fact.playing]
     assert heard == sorted(heard)
     assert max(b - a for a, b in itertools.pairwise(heard)) <= 1200
@@ -393,3 +414,19 @@ async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
 def test_the_caller_is_served_before_running_out() -> None:
     for pacing in (LEGACY_PACING, hierarchical_pacing(24_000)):
         assert pacing.lead_ms / 1000 > RUNNING_OUT_S
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rate": 0}, "rate of Pacing is 0 Hz, but must be from 8000 to 48000"),
+        ({"chunk_ms": 0}, "chunk_ms of Pacing is 0, but must be from 1 to 10000"),
+        ({"lead_ms": -1}, "lead_ms of Pacing is -1, but must be a number, 0 or more, and finite"),
+    ],
+)
+def test_what_no_caller_can_play_is_refused_when_the_pacing_is_made(
+    fields: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        evolve(Pacing(rate=8000, chunk_ms=20, lead_ms=100), **fields)
+    assert str(caught.value) == told

@@ -88,3 +88,92 @@ async def test_a_server_that_cannot_be_reached_is_an_error_of_one_sentence() -> 
     async with client("http://127.0.0.1:1", None) as http:
         with pytest.raises(CallError, match=r"^The server at http://127.0.0.1:1 cannot be asked"):
             await place_call(http, {"to": THEIRS}, print)
+
+
+# --- a call that costs money is hung up however the command is left ---------------------------------------
+
+UNTIL_TALKING_S = 6
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+async def test_every_signal_that_ends_a_program_hangs_up(name: str, autojump_clock: MockClock) -> None:
+    told: list[str] = []
+    async with a_line(listens) as line, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def dial() -> None:
+            assert await call(line, told)
+
+        await trio.sleep(UNTIL_TALKING_S)
+        assert told[-1].endswith("talking")
+        os.kill(os.getpid(), getattr(signal, name))
+        await wait_all_tasks_blocked()
+    assert told[-1].endswith("completed")
+
+
+async def test_being_cancelled_hangs_up(autojump_clock: MockClock) -> None:
+    async with a_line(listens) as line:
+        with trio.move_on_after(UNTIL_TALKING_S):
+            await call(line, [])
+
+
+class NobodyReads(list[str]):
+    """A pipe whose reader goes away when the call is talking, as `| head -3` does."""
+
+    def append(self, line: str) -> None:
+        if line.endswith("talking"):
+            raise BrokenPipeError(32, "Broken pipe")
+        super().append(line)
+
+
+async def test_a_broken_pipe_hangs_up_and_comes_out(autojump_clock: MockClock) -> None:
+    async with a_line(listens) as line:
+        with pytest.raises(BrokenPipeError):
+            await call(line, NobodyReads())
+
+
+class Unreliable(httpx2.AsyncBaseTransport):
+    """The way to the server, on which some questions get lost."""
+
+    def __init__(self, way: httpx2.AsyncBaseTransport, lost: set[int]) -> None:
+        self.way, self.lost, self.questions = way, lost, 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            self.questions += 1
+            if self.questions in self.lost:
+                raise httpx2.ReadTimeout("lost", request=request)
+        return await self.way.handle_async_request(request)
+
+
+@pytest.mark.parametrize(("lost", "goes_on"), [({3, 4}, True), ({15, 16, 17}, False)])
+async def test_a_server_that_does_not_answer_for_a_moment_is_asked_again_and_then_hung_up_on(
+    lost: set[int], goes_on: bool, autojump_clock: MockClock
+) -> None:
+    told: list[str] = []
+    async with a_line() if goes_on else a_line(listens) as line, http_to(line) as http:
+        unreliable = httpx2.AsyncClient(
+            base_url=http.base_url, transport=Unreliable(http._transport, lost), trust_env=False
+        )
+        if goes_on:
+            assert await place_call(unreliable, {"to": THEIRS}, told.append)
+        else:
+            with pytest.raises(CallError, match="cannot be asked: ReadTimeout: lost"):
+                await place_call(unreliable, {"to": THEIRS}, told.append)
+
+
+async def test_that_a_call_could_not_be_hung_up_is_said() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            raise httpx2.ConnectError("gone", request=request)
+        if request.method == "GET":
+            return httpx2.Response(404, json={"error": "no such call"})
+        return httpx2.Response(201, json={"id": "1", "to": THEIRS, "state": "placing", "outcome": None})
+
+    told: list[str] = []
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://vantum") as http:
+        with pytest.raises(CallError, match="no such call"):
+            await place_call(http, {"to": THEIRS}, told.append)
+    assert told[-1].startswith(
+        "The call may go on, since it could not be hung up: The server at http://vantum"
+    )

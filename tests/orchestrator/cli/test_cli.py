@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -144,7 +146,8 @@ def test_a_fetch_that_fails_says_why(tmp_path: Path) -> None:
 def test_talk_needs_something_to_say() -> None:
     result = vantum("talk")
     assert result.exit_code == 2
-    assert "--wav FILE, or --microphone" in result.output
+    assert "--say TEXT, --wav FILE, or --microphone" in result.output
+    assert vantum("talk", "--say", "Hello", "--microphone").exit_code == 2
 
 
 def in_a_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -194,16 +197,67 @@ def test_serving_with_simulated_vendors_still_needs_the_voice_activity_model(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.models
-@pytest.mark.slow
-def test_serving_where_another_program_listens_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCAL_MODELS_DIR")
+HEAVY = {"trio", "openai", "numpy", "statemachine", "orchestrator.server.server"}
+"""What takes seconds to import."""
+
+
+def imported_when(*arguments: str) -> tuple[str, set[str]]:
+    """What a command that fails says, and which of the heavy modules it has imported by then."""
+    program = "import sys; from orchestrator.cli.main import main\ntry: main()\nfinally: print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr, HEAVY & set(done.stdout.split())
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = in_a_process("serve", "--port", str(port))
-    assert done.returncode == 1
-    assert f"Cannot listen on 127.0.0.1, port {port}: another program listens there" in done.stderr
-    assert "Traceback" not in done.stderr
+        told, imported = imported_when("serve", "--port", str(port))
+    assert f"Cannot listen on 127.0.0.1, port {port}: another program listens there; choose another" in told
+    assert imported == set()
+
+
+def test_a_directory_for_journals_that_cannot_be_used_is_told_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("JOURNAL_DIR", str(tmp_path / "file"))
+    told, imported = imported_when("serve", "--port", "0")
+    assert "journals cannot be written there" in told
+    assert imported == set()
+
+
+def test_a_port_that_another_vantum_has_is_told_so() -> None:
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"message": "Vantum is listening", "uptime": 601.5}')
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Health) as other:
+        answering = threading.Thread(target=other.handle_request)
+        answering.start()
+        result = vantum("serve", "--port", str(other.server_port))
+        answering.join()
+    assert result.exit_code == 1
+    assert "another Vantum (up 10 min) listens there; choose another port" in result.output
+
+
+def test_what_is_odd_is_warned_of_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREETNIG", "Hello")
+    listed = vantum("models", "list")
+    assert listed.exit_code == 0
+    assert listed.stderr == (
+        "Warning: GREETNIG (from the environment) is not a setting and is left out; "
+        "the nearest is GREETING.\n"
+    )
+    assert "Warning" not in listed.stdout
 
 
 def test_talking_where_nothing_listens_says_how_to_start_a_server(tmp_path: Path) -> None:
@@ -219,7 +273,7 @@ def test_talking_with_a_microphone_needs_a_sound_library(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     result = vantum("talk", "--microphone")
     assert result.exit_code == 1
-    assert "vantum[microphone]" in result.output
+    assert "[microphone]" in result.output
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

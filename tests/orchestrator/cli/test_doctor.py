@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import queue
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio
 from rich.console import Console
 
+from adapters.simulators import simulators
 from orchestrator.cli.doctor import Findings, as_json, examine, show
 from orchestrator.settings.settings import Settings
 from orchestrator.settings.sources import load_settings
@@ -111,6 +116,42 @@ def test_whether_a_language_model_server_answers_is_examined(
     assert f"some[thing] at http://127.0.0.1:{port}/v1" in printed(findings)
     listener.close()
     assert f"nothing answers at 127.0.0.1, port {port}" in problem(examine(load_settings()), "llm")
+
+
+def test_what_a_language_model_server_refuses_is_found_out_by_asking_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with simulated_in_a_thread("openai-reasoning") as base_url:
+        monkeypatch.setenv("LLM_BASE_URL", base_url)
+        monkeypatch.setenv("LLM_MODEL", "gpt-5")
+        monkeypatch.setenv("LLM_API_KEY", "a-key-for-tests")
+        findings = examine(load_settings(), ask=True)
+        assert problem(findings, "llm") == ""
+        assert "wants max_tokens to be called max_completion_tokens" in printed(findings)
+        assert "refuses temperature: it is not sent" in printed(findings)
+        monkeypatch.setenv("LLM_MODEL", "nobodys-model")
+        assert "does not exist" in problem(examine(load_settings(), ask=True), "llm")
+
+
+@contextmanager
+def simulated_in_a_thread(dialect: str) -> Iterator[str]:
+    """Simulated vendors that serve while this thread is busy."""
+    address: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
+
+    async def serve() -> None:
+        with trio.CancelScope() as scope:
+            async with simulators(llm_dialect=dialect) as running:
+                address.put((running.openai_url, trio.lowlevel.current_trio_token(), scope))
+                await trio.sleep_forever()
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    url, token, scope = address.get(timeout=10)
+    try:
+        yield url
+    finally:
+        token.run_sync_soon(scope.cancel)
+        thread.join()
 
 
 def test_a_vendor_is_named_with_the_reason_and_needs_no_model_file(

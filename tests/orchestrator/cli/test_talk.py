@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -371,6 +372,31 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
     samples, rate = read_wav(out)
     assert np.array_equal(samples, np.concatenate([ANSWER, ANSWER]))
     assert rate == 24_000
+
+
+async def test_texts_are_said_with_the_embedded_voice(capsys: pytest.CaptureFixture[str]) -> None:
+    async with following(two_answers) as url:
+        call = Call(
+            url, (), TurnMode.MANUAL, None, as_json=True, interrupt_after=None, sentences=("Hello.", "Again.")
+        )
+        assert await run_call(call)
+    turns = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [turn["said"] for turn in turns] == ["Hello.", "Again."]
+
+
+async def test_without_the_embedded_voice_a_text_cannot_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adapters.embedded.hibari", None)
+    call = Call(
+        "ws://localhost:1",
+        (),
+        TurnMode.MANUAL,
+        None,
+        as_json=True,
+        interrupt_after=None,
+        sentences=("Hello.",),
+    )
+    with pytest.raises(TalkError, match=r"^--say needs the embedded voice: `.*\[local\]'`, or say a file"):
+        await run_call(call)
 
 
 async def test_a_single_file_is_spoken_twice_to_interrupt_and_printed_for_people(

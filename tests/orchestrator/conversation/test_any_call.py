@@ -39,10 +39,10 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
-    broken_promises,
+    failed_checks,
 )
 from orchestrator.simulation.speech import VOCABULARY
 from tests.orchestrator.step_by_step import StepByStep
@@ -68,8 +68,8 @@ answers = st.builds(
 ) | st.builds(Answer, st.sampled_from(ANSWERS), fault=faults, after=pieces)
 PACES = [Delay(), Delay(), Delay(90), Delay(150)]
 """Between pieces of 100 ms of audio: some voices are slower than they are heard."""
-manners = st.builds(Speaking, delays, st.sampled_from(PACES), words=st.booleans()) | st.builds(
-    Speaking, fault=faults, after=pieces, between=st.just(Delay(5))
+manners = st.builds(Synthesis, delays, st.sampled_from(PACES), words=st.booleans()) | st.builds(
+    Synthesis, fault=faults, after=pieces, between=st.just(Delay(5))
 )
 transcriptions = st.builds(
     Transcription, delays, st.none() | faults, st.sampled_from([None, None, ""]), st.sampled_from([1, 1, 2])
@@ -92,7 +92,7 @@ class AnyWholeCall(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.answers: deque[Answer] = deque()
-        self.manners: deque[Speaking] = deque()
+        self.manners: deque[Synthesis] = deque()
         self.transcriptions: deque[Transcription] = deque()
         self.openings: deque[Opening] = deque()
 
@@ -116,7 +116,7 @@ class AnyWholeCall(RuleBasedStateMachine):
         providers = SimulatedProviders(
             SimulatedSpeechToText(planned(self.transcriptions, Transcription(Delay(50))), opening),
             SimulatedLanguageModel(planned(self.answers, Answer())),
-            SimulatedTextToSpeech(planned(self.manners, Speaking()), opening),
+            SimulatedTextToSpeech(planned(self.manners, Synthesis()), opening),
         )
         if second:
             providers = evolve(
@@ -159,7 +159,7 @@ class AnyWholeCall(RuleBasedStateMachine):
         said: str,
         mode: TurnMode,
         answer: Answer | None,
-        speaking: Speaking | None,
+        speaking: Synthesis | None,
         transcription: Transcription | None,
         opening: Opening | None,
         after: int,
@@ -244,7 +244,7 @@ class AnyWholeCall(RuleBasedStateMachine):
         """Nothing is left, the journal is replayed the same, and the history is what was heard."""
         if hasattr(self, "held"):
             self.held.end()
-            assert broken_promises(self.call) == []
+            assert failed_checks(self.call) == []
             assert all(step.outcome is not Outcome.UNDECLARED for step in self.call.steps)
             check_history(self.call)
 

@@ -22,12 +22,12 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 STATES = [
@@ -51,7 +51,7 @@ def slow(state: str) -> SimulatedProviders:
     return SimulatedProviders(
         SimulatedSpeechToText(script(then=Transcription(Delay(500))), script(then=opening)),
         SimulatedLanguageModel(script(then=Answer(first=Delay(0 if fault else 500), fault=fault))),
-        SimulatedTextToSpeech(script(then=Speaking(between=Delay(20)))),
+        SimulatedTextToSpeech(script(then=Synthesis(between=Delay(20)))),
     )
 
 
@@ -80,7 +80,7 @@ async def go_to(call: Call, state: str) -> None:
 @pytest.mark.parametrize("state", STATES)
 async def test_a_call_ends_from_every_state(state: str, reason: EndReason, autojump_clock: MockClock) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
-    async with hold_call(slow(state)) as call:
+    async with simulated_call(slow(state)) as call:
         await go_to(call, state)
         assert call.state == state
         call.hang_up(reason)
@@ -88,33 +88,33 @@ async def test_a_call_ends_from_every_state(state: str, reason: EndReason, autoj
         sounding = [playback for playback in call.caller.playbacks if playback.ended_with_ms is None]
         assert [playback.cause for playback in sounding] == [StopCause.ENDED] * len(sounding)
     assert call.caller.closed_for == [reason]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
     assert trio.lowlevel.current_statistics().tasks_living == before
 
 
 async def test_what_waits_for_an_answer_at_the_end_is_refused(autojump_clock: MockClock) -> None:
-    async with hold_call(slow("connecting")) as call:
+    async with simulated_call(slow("connecting")) as call:
         await call.start_recording()
         await call.stop_recording()
         call.hang_up(EndReason.SHUTDOWN)
         await call.over.wait()
         assert len(call.caller.notified_of(do.Refuse)) == 2
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_goodbye_that_takes_too_long_is_cut_short(autojump_clock: MockClock) -> None:
     caller = SimulatedCaller(closing_takes_ms=60_000)
-    async with hold_call(caller=caller, policy=ConversationPolicy(close_timeout_ms=2000)) as call:
+    async with simulated_call(caller=caller, policy=ConversationPolicy(close_timeout_ms=2000)) as call:
         await call.reaches("quiet")
         began = trio.current_time()
         call.hang_up()
         await call.over.wait()
         assert trio.current_time() - began == pytest.approx(2)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_facts_that_come_while_the_call_ends_change_nothing(autojump_clock: MockClock) -> None:
-    async with hold_call(caller=SimulatedCaller(closing_takes_ms=1000)) as call:
+    async with simulated_call(caller=SimulatedCaller(closing_takes_ms=1000)) as call:
         await call.reaches("quiet")
         call.hang_up()
         call.hang_up(EndReason.SHUTDOWN)
@@ -135,12 +135,12 @@ async def test_a_link_that_is_being_opened_is_given_up(role: str, autojump_clock
         SimulatedTextToSpeech(openings=plan if role == "tts" else None),
     )
     began = trio.current_time()
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await wait_all_tasks_blocked()
         call.hang_up()
         await call.over.wait()
     assert trio.current_time() == began
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_conversation_that_is_cancelled_leaves_nothing(autojump_clock: MockClock) -> None:
@@ -163,11 +163,11 @@ async def test_a_caller_side_that_breaks_ends_this_conversation_with_its_error(
         def send_audio(self, *chunk: object) -> None:
             raise ZeroDivisionError("simulated bug")
 
-        async def close(self, reason: EndReason) -> None:
+        async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
             raise Breaks().error("simulated bug")
 
     with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
-        async with hold_call(caller=Broken()) as call:
+        async with simulated_call(caller=Broken()) as call:
             await call.take_turn("hello")
             await call.answered()
     assert call.providers.in_use() == 0

@@ -26,12 +26,12 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 ROLES = ("stt", "llm", "tts")
@@ -64,13 +64,13 @@ def news(call: Call) -> list[tuple[Role, LinkNews, int]]:
 async def test_a_provider_that_cannot_be_reached_is_left_for_the_next(
     role: str, first: Opening, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(second_of(role, first)) as call:
+    async with simulated_call(second_of(role, first)) as call:
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
         assert call.caller.client_errors() == []
         assert news(call) == [(Role(role), LinkNews.TRYING, 1), (Role(role), LinkNews.UP, 1)]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ async def test_a_voice_that_breaks_off_is_followed_by_another_in_the_same_answer
     text = "one two three four five six seven eight nine ten"
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer(text))),
-        tts=SimulatedTextToSpeech(script(then=Speaking(fault=fault, after=12))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(fault=fault, after=12))),
         second_tts=SimulatedTextToSpeech(),
     )
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.take_turn("hello")
         await call.answered()
         [playback] = call.caller.playbacks
@@ -97,7 +97,7 @@ async def test_a_voice_that_breaks_off_is_followed_by_another_in_the_same_answer
         await call.take_turn("thanks")
         await call.answered(2)
         assert call.providers.llm.requests[1][1].text == text, "all of it was heard"
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_model_that_breaks_off_is_followed_by_another_in_the_same_answer(
@@ -109,14 +109,14 @@ async def test_a_model_that_breaks_off_is_followed_by_another_in_the_same_answer
         ),
         second_llm=SimulatedLanguageModel(script(then=Answer("Well, I think so. And it is true."))),
     )
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["Well, I think so. But And it is true."], "nothing is said twice"
         assert providers.second_llm is not None
         [asked] = providers.second_llm.requests
         assert (asked[-1].speaker, asked[-1].text) == (Speaker.ASSISTANT, "Well, I think so. But")
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_silent_model_is_followed_by_another_within_its_deadline(autojump_clock: MockClock) -> None:
@@ -124,14 +124,14 @@ async def test_a_silent_model_is_followed_by_another_within_its_deadline(autojum
         llm=SimulatedLanguageModel(script(then=Answer(fault=Stalls()))),
         second_llm=SimulatedLanguageModel(),
     )
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.take_turn("hello")
         began = trio.current_time()
         await call.reaches("speaking")
         assert trio.current_time() - began == pytest.approx(5, abs=0.1)
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("after_ms", [100, 900, 1500, 2100, 3000])
@@ -146,13 +146,13 @@ async def test_what_was_said_to_a_dead_ear_is_heard_by_the_next(
         second_stt=SimulatedSpeechToText(),
     )
     words = "one two three four five six seven eight"
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.start_recording(mode)
         await call.say(words)
         await (call.stop_recording() if mode is TurnMode.MANUAL else call.keep_quiet(1000))
         await call.answered()
         assert call.caller.understood() == [words]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_mute_ear_is_left_and_the_next_hears_what_it_was_told(autojump_clock: MockClock) -> None:
@@ -161,13 +161,13 @@ async def test_a_mute_ear_is_left_and_the_next_hears_what_it_was_told(autojump_c
         SimulatedSpeechToText(script(then=Transcription(fault=Stalls())), interim=False),
         second_stt=SimulatedSpeechToText(),
     )
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         await call.take_turn("how is the weather")
         began = trio.current_time()
         await call.reaches("generating")
         assert trio.current_time() - began < 2.5
         assert call.caller.understood() == ["how is the weather"]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_words_that_never_come_are_asked_for_once_more(autojump_clock: MockClock) -> None:
@@ -175,7 +175,7 @@ async def test_words_that_never_come_are_asked_for_once_more(autojump_clock: Moc
         SimulatedSpeechToText(script(then=Transcription(fault=Stalls())), interim=False)
     )
     policy = ConversationPolicy()
-    async with hold_call(providers, policy=policy) as call:
+    async with simulated_call(providers, policy=policy) as call:
         await call.take_turn("how is the weather")
         began = trio.current_time()
         await call.reaches("speaking")
@@ -184,7 +184,7 @@ async def test_words_that_never_come_are_asked_for_once_more(autojump_clock: Moc
         assert call.caller.answers() == [policy.fallback.unheard]
         assert call.caller.client_errors() == [ClientError.TRANSCRIPTION_FAILED]
         assert call.providers.llm.requests == []
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("role", ["stt", "llm"])
@@ -198,7 +198,7 @@ async def test_when_no_provider_is_left_the_caller_is_told_before_the_call_ends(
         second_llm=SimulatedLanguageModel(checks=script(then=REFUSED)) if role == "llm" else None,
         second_stt=SimulatedSpeechToText(openings=script(then=REFUSED)) if role == "stt" else None,
     )
-    async with hold_call(providers) as call:
+    async with simulated_call(providers) as call:
         if role == "llm":
             await call.take_turn("hello")
         await call.over.wait()
@@ -206,7 +206,7 @@ async def test_when_no_provider_is_left_the_caller_is_told_before_the_call_ends(
         assert call.caller.playbacks[-1].ended_with_ms
         assert ClientError(f"{role}_unavailable") in call.caller.client_errors()
     assert call.caller.closed_for == [EndReason.PROVIDER_UNAVAILABLE]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- what the process knows --------------------------------------------------------------------------------
@@ -228,20 +228,26 @@ async def test_a_call_goes_back_to_a_provider_that_is_well_again(
 ) -> None:
     """One attempt fails, so the call begins with the second; a probe finds the first well again."""
     providers = second_of(role, Opening())
-    async with watched(providers) as watch, hold_call(failing_once(providers, role), watch=watch) as call:
+    async with (
+        watched(providers) as watch,
+        simulated_call(failing_once(providers, role), watch=watch) as call,
+    ):
         await call.reaches("quiet")
         await trio.sleep(5)
         assert news(call)[-2:] == [(Role(role), LinkNews.TRYING, 0), (Role(role), LinkNews.UP, 0)]
         await call.take_turn("hello")
         await call.answered()
         assert call.caller.answers() == ["You said hello. That was all."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_call_does_not_go_back_in_the_middle_of_an_answer(autojump_clock: MockClock) -> None:
     providers = second_of("tts", Opening())
     providers.llm.answers_with(Answer("one two three four five six seven eight nine ten " * 4))
-    async with watched(providers) as watch, hold_call(failing_once(providers, "tts"), watch=watch) as call:
+    async with (
+        watched(providers) as watch,
+        simulated_call(failing_once(providers, "tts"), watch=watch) as call,
+    ):
         await call.take_turn("hello")
         await call.reaches("speaking")
         await trio.sleep(5)
@@ -251,7 +257,7 @@ async def test_a_call_does_not_go_back_in_the_middle_of_an_answer(autojump_clock
         await call.reaches("quiet")
         await call.until(lambda: news(call)[-1] == (Role.TTS, LinkNews.UP, 0))
         assert len(call.caller.playbacks) == 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -261,19 +267,19 @@ async def test_a_provider_known_to_be_down_is_not_tried_by_new_calls(
     providers = second_of(role, REFUSED)
     async with watched(providers) as watch:
         for _ in range(3):
-            async with hold_call(providers, watch=watch) as call:
+            async with simulated_call(providers, watch=watch) as call:
                 await call.take_turn("hello")
                 await call.answered()
                 assert call.caller.answers() == ["You said hello. That was all."]
                 assert news(call) == [], "the second one is taken at once"
-            assert broken_promises(call) == []
+            assert failed_checks(call) == []
 
 
 async def test_where_nothing_works_a_new_call_is_told_at_once(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(tts=SimulatedTextToSpeech(openings=script(then=REFUSED)))
     async with watched(providers) as watch:
         began = trio.current_time()
-        async with hold_call(providers, watch=watch) as call:
+        async with simulated_call(providers, watch=watch) as call:
             await call.over.wait()
         assert trio.current_time() - began < 0.1
     assert call.caller.client_errors() == [ClientError.TTS_UNAVAILABLE]

@@ -21,10 +21,10 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
-    broken_promises,
-    hold_call,
+    Synthesis,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 LONG = "This is the first sentence of a story. It goes on for quite a while. Nobody listens to its end."
@@ -34,7 +34,7 @@ def storyteller(**speaking: float) -> SimulatedProviders:
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(Answer(LONG), then=Answer())),
         tts=SimulatedTextToSpeech(
-            script(Speaking(between=Delay(speaking.get("between_ms", 5))), then=Speaking())
+            script(Synthesis(between=Delay(speaking.get("between_ms", 5))), then=Synthesis())
         ),
     )
 
@@ -53,7 +53,7 @@ OFFSETS_MS = [*range(0, 1000, 43), 1500, 3333, 5000, 5500]
 async def test_asking_for_silence_cuts_the_history_to_what_was_heard(
     offset_ms: int, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await call.take_turn("tell me a joke")
         await call.reaches("speaking")
         await trio.sleep(offset_ms / 1000)
@@ -71,7 +71,7 @@ async def test_asking_for_silence_cuts_the_history_to_what_was_heard(
             assert last_answer(call).interrupted
         else:
             assert [message.text for message in call.providers.llm.requests[-1]] == ["tell me a joke thanks"]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("offset_ms", [0, 50, 190, 777, 1500, 3000])
@@ -79,7 +79,7 @@ async def test_a_voice_over_the_answer_interrupts_it_where_voice_alone_does(
     offset_ms: int, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(barge_in_min_words=0, barge_in_min_ms=200)
-    async with hold_call(storyteller(), policy=policy) as call:
+    async with simulated_call(storyteller(), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
@@ -96,12 +96,12 @@ async def test_a_voice_over_the_answer_interrupts_it_where_voice_alone_does(
         await call.answered(2)
         assert call.caller.understood() == ["tell me a joke", "please stop"]
         assert call.providers.llm.requests[-1][-1].text.endswith("please stop")
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_cough_does_not_interrupt_there(autojump_clock: MockClock) -> None:
     policy = ConversationPolicy(barge_in_min_words=0, barge_in_min_ms=400)
-    async with hold_call(storyteller(), policy=policy) as call:
+    async with simulated_call(storyteller(), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
@@ -113,11 +113,11 @@ async def test_a_cough_does_not_interrupt_there(autojump_clock: MockClock) -> No
         await call.answered()
         assert call.caller.answers() == [LONG]
         assert call.caller.interruptions() == []
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_by_hand_a_voice_does_not_interrupt_but_a_new_recording_does(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await call.take_turn("tell me a joke")
         await call.reaches("speaking")
         await call.say("please stop")
@@ -129,14 +129,14 @@ async def test_by_hand_a_voice_does_not_interrupt_but_a_new_recording_does(autoj
         await call.stop_recording()
         await call.answered(2)
         assert call.caller.understood() == ["tell me a joke", "thanks bye"]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("state", ["generating", "retrying"])
 async def test_asking_for_silence_before_the_answer_voids_it(state: str, autojump_clock: MockClock) -> None:
     fault = Fails() if state == "retrying" else None
     answers = script(*[Answer("Never heard.", first=Delay(500), fault=fault)] * 2, then=Answer())
-    async with hold_call(SimulatedProviders(llm=SimulatedLanguageModel(answers))) as call:
+    async with simulated_call(SimulatedProviders(llm=SimulatedLanguageModel(answers))) as call:
         await call.take_turn("hello")
         await call.until(lambda: len(call.providers.llm.requests) == (2 if fault else 1))
         await call.reaches(state)
@@ -145,7 +145,7 @@ async def test_asking_for_silence_before_the_answer_voids_it(state: str, autojum
         await trio.sleep(5)
         assert call.caller.playbacks == []
         assert call.providers.llm.running == 0
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -153,7 +153,7 @@ async def test_an_answer_that_is_stopped_before_its_first_sound_never_begins(
     seed: int, autojump_clock: MockClock
 ) -> None:
     trio._core._run._r.seed(seed)
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await call.start_recording()
         await call.say("hello")
         async with trio.open_nursery() as nursery:
@@ -167,11 +167,11 @@ async def test_an_answer_that_is_stopped_before_its_first_sound_never_begins(
         await trio.sleep(1)
         assert len(call.caller.interruptions()) == 1
         assert all(not playback.chunks for playback in call.caller.playbacks)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_the_shipped_clients_large_chunks_are_stopped_too(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(pacing=LEGACY_PACING)) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(pacing=LEGACY_PACING)) as call:
         await call.take_turn("tell me a joke")
         await call.reaches("speaking")
         await trio.sleep(2)
@@ -180,4 +180,4 @@ async def test_the_shipped_clients_large_chunks_are_stopped_too(autojump_clock: 
         assert 1900 <= playback.heard_ms(playback.stopped_at_ms or 0) <= 2000
         assert playback.sent_ms() <= 2000 + 640
         assert call.caller.notified_of(do.NotifyInterrupted)[0].heard.startswith("This is the first sentence")
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

@@ -25,8 +25,8 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
     dice,
 )
@@ -68,7 +68,7 @@ def moody(random: Random) -> SimulatedProviders:
         SimulatedTextToSpeech(
             dice(
                 random,
-                [(8, Speaking(ms_per_character=4)), *((0.5, Speaking(fault=fault)) for fault in faults)],
+                [(8, Synthesis(ms_per_character=4)), *((0.5, Synthesis(fault=fault)) for fault in faults)],
             ),
             dice(random, openings),
             random,

@@ -14,9 +14,9 @@ from orchestrator.simulation import (
     SimulatedSpeechToText,
     Stalls,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 POLICY = ConversationPolicy(barge_in=False)
@@ -30,7 +30,7 @@ def talkative() -> SimulatedProviders:
 
 
 async def test_voice_over_an_answer_is_answered_afterwards(autojump_clock: MockClock) -> None:
-    async with hold_call(talkative(), policy=POLICY) as call:
+    async with simulated_call(talkative(), policy=POLICY) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
@@ -41,12 +41,12 @@ async def test_voice_over_an_answer_is_answered_afterwards(autojump_clock: MockC
         await call.answered(2)
         assert [playback.cause for playback in call.caller.playbacks] == [None, None]
         assert call.caller.answers()[1] == "You said how is the weather. That was all."
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_voice_that_goes_on_beyond_the_answer_is_one_turn(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(llm=SimulatedLanguageModel(script(Answer("Well, yes."), then=Answer())))
-    async with hold_call(providers, policy=POLICY) as call:
+    async with simulated_call(providers, policy=POLICY) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("hello")
         await call.keep_quiet(700)
@@ -56,11 +56,11 @@ async def test_voice_that_goes_on_beyond_the_answer_is_one_turn(autojump_clock: 
         await call.answered(2)
         assert call.caller.understood()[1:] == ["one two three four five six"]
         assert call.caller.answers()[1] == "You said one two three four five six. That was all."
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_recordings_made_meanwhile_wait_in_their_order(autojump_clock: MockClock) -> None:
-    async with hold_call(talkative(), policy=POLICY) as call:
+    async with simulated_call(talkative(), policy=POLICY) as call:
         await call.take_turn("hello")
         await call.reaches("speaking")
         for words in ("one", "two", "three"):
@@ -71,7 +71,7 @@ async def test_recordings_made_meanwhile_wait_in_their_order(autojump_clock: Moc
             f"You said {words}. That was all." for words in ("one", "two", "three")
         ]
         assert len(call.caller.notified_of(do.Acknowledge)) == 8
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_no_turn_is_rejected_and_at_the_limit_the_oldest_are_joined(autojump_clock: MockClock) -> None:
@@ -80,7 +80,7 @@ async def test_no_turn_is_rejected_and_at_the_limit_the_oldest_are_joined(autoju
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(Answer("one two three four " * 30), then=Answer("Fine.")))
     )
-    async with hold_call(providers, policy=POLICY) as call:
+    async with simulated_call(providers, policy=POLICY) as call:
         await call.take_turn("hello")
         await call.reaches("speaking")
         for word in words:
@@ -89,7 +89,7 @@ async def test_no_turn_is_rejected_and_at_the_limit_the_oldest_are_joined(autoju
         asked = [messages[-1].text for messages in call.providers.llm.requests]
         assert asked == ["hello", "one two three", *words[3:]]
         assert call.caller.notified_of(do.Refuse) == []
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_words_of_a_waiting_turn_that_never_come_are_asked_for_again(autojump_clock: MockClock) -> None:
@@ -98,19 +98,19 @@ async def test_words_of_a_waiting_turn_that_never_come_are_asked_for_again(autoj
         SimulatedSpeechToText(script(Transcription(), then=Transcription(fault=Stalls())), interim=False),
         providers.llm,
     )
-    async with hold_call(providers, policy=POLICY) as call:
+    async with simulated_call(providers, policy=POLICY) as call:
         await call.take_turn("hello")
         await call.reaches("speaking")
         await call.take_turn("how is the weather")
         await call.answered(2)
         assert call.caller.answers()[1] == POLICY.fallback.unheard
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_caller_who_asks_for_silence_gets_it_and_what_waits_is_answered(
     autojump_clock: MockClock,
 ) -> None:
-    async with hold_call(talkative(), policy=POLICY) as call:
+    async with simulated_call(talkative(), policy=POLICY) as call:
         await call.take_turn("hello")
         await call.reaches("speaking")
         await call.take_turn("how is the weather")
@@ -118,4 +118,4 @@ async def test_a_caller_who_asks_for_silence_gets_it_and_what_waits_is_answered(
         await call.answered(2)
         assert call.caller.playbacks[0].cause is do.StopCause.INTERRUPTED
         assert call.caller.answers()[1] == "You said how is the weather. That was all."
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

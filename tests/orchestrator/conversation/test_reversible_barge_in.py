@@ -24,12 +24,12 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 from orchestrator.simulation.caller import SMALL_CHUNKS, Playback
 
@@ -41,7 +41,7 @@ SENTENCES = (
     "Nobody listens to its end.",
 )
 LONG = " ".join(SENTENCES)
-LONG_MS = sum(Speaking().duration_ms(each) for each in SENTENCES)
+LONG_MS = sum(Synthesis().duration_ms(each) for each in SENTENCES)
 OFFSETS_MS = [*range(0, 320, 20), 777, 1500, 3333, 3600]
 DROPS = [False, True]
 """Whether the caller's side drops what it has not played when it is told to hold."""
@@ -53,7 +53,7 @@ def storyteller(*, between_ms: float = 5, stt: SimulatedSpeechToText | None = No
     return SimulatedProviders(
         stt=stt or SimulatedSpeechToText(),
         llm=SimulatedLanguageModel(script(Answer(LONG), then=Answer())),
-        tts=SimulatedTextToSpeech(script(Speaking(between=Delay(between_ms)), then=Speaking())),
+        tts=SimulatedTextToSpeech(script(Synthesis(between=Delay(between_ms)), then=Synthesis())),
     )
 
 
@@ -86,7 +86,7 @@ def samples_of(playback: Playback) -> Samples:
 def whole(rate: int) -> Samples:
     """The story as it sounds when nobody disturbs it."""
     parts = [
-        np.full(round(Speaking().duration_ms(text) * rate / 1000), (number + 1) * 1000, np.int16)
+        np.full(round(Synthesis().duration_ms(text) * rate / 1000), (number + 1) * 1000, np.int16)
         for number, text in enumerate(SENTENCES)
     ]
     return np.concatenate(parts)
@@ -123,18 +123,18 @@ async def thank(call: Call) -> None:
 
 
 async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await begin_story(call, 0)
         await call.answered()
         assert np.array_equal(samples_of(call.caller.playbacks[0]), whole(SMALL_CHUNKS.rate))
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.grid(offset_ms=OFFSETS_MS, disturbance=DISTURBANCES, drops=DROPS)
 async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -146,7 +146,7 @@ async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
         assert call.caller.interruptions() == []
         await thank(call)
         assert (last_answer(call).text, last_answer(call).interrupted) == (LONG, False)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.grid(before_end_ms=range(-60, 420, 20), disturbance=["noise", "yes"], drops=DROPS)
@@ -155,7 +155,7 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
 ) -> None:
     """All audio was sent already, and not all of it heard."""
     policy = ConversationPolicy(backchannel_end_ms=0)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, LONG_MS - before_end_ms)
         await disturb(call, disturbance)
         await call.answered()
@@ -163,7 +163,7 @@ async def test_a_false_alarm_at_the_very_end_loses_nothing_either(
         assert np.array_equal(samples_of(playback), whole(playback.rate))
         # A "yes" that is said while the last words sound may be known only when they were heard.
         assert [cut for cut in call.caller.interruptions() if cut.unheard] == []
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.grid(offset_ms=[0, 50, 1000, 1100, 1200], disturbance=DISTURBANCES, drops=DROPS)
@@ -171,13 +171,13 @@ async def test_it_does_so_with_large_chunks_and_a_pause_before_the_first(
     offset_ms: int, disturbance: str, drops: bool, autojump_clock: MockClock
 ) -> None:
     caller = SimulatedCaller(pacing=LARGE_CHUNKS, drops_when_paused=drops)
-    async with hold_call(storyteller(), caller) as call:
+    async with simulated_call(storyteller(), caller) as call:
         await begin_story(call, offset_ms)
         await disturb(call, disturbance)
         await call.answered()
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("drops", DROPS)
@@ -186,14 +186,14 @@ async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
     between_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(between_ms=between_ms)
-    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
+    async with simulated_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, 1000)
         for _ in range(2):
             await disturb(call, "noise")
         await call.answered()
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("drops", DROPS)
@@ -201,7 +201,7 @@ async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
     drops: bool, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(barge_in_false_alarms=3)
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=drops), policy) as call:
         await begin_story(call, 300)
         for _ in range(6):
             await call.make_noise(150)
@@ -210,13 +210,13 @@ async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
         assert len(silences(call)) == 3
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_noise_that_never_ends_does_not_keep_the_caller_from_the_answer(
     autojump_clock: MockClock,
 ) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await begin_story(call, 500)
         await call.make_noise(15_000)
         assert call.caller.answers() == [LONG]
@@ -227,7 +227,7 @@ async def test_noise_that_never_ends_does_not_keep_the_caller_from_the_answer(
         await call.keep_quiet(1000)
         await thank(call)
         assert last_answer(call).text == LONG
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_speech_to_text_that_owes_the_words_does_not_keep_the_caller_from_the_answer(
@@ -236,14 +236,14 @@ async def test_speech_to_text_that_owes_the_words_does_not_keep_the_caller_from_
     stt = SimulatedSpeechToText(
         script(Transcription(), Transcription(fault=Stalls()), then=Transcription()), interim=False
     )
-    async with hold_call(storyteller(stt=stt)) as call:
+    async with simulated_call(storyteller(stt=stt)) as call:
         await begin_story(call, 500)
         await call.make_noise(600)
         await call.keep_quiet(2500)
         await call.answered()
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- silence ----------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ async def test_speech_to_text_that_owes_the_words_does_not_keep_the_caller_from_
 async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_out_to_be(
     offset_ms: int, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, offset_ms)
         began_ms = trio.current_time() * 1000
         await call.make_noise(2000)
@@ -265,18 +265,18 @@ async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_o
         assert call.state == "paused"
         await call.keep_quiet(1000)
         await call.answered()
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await begin_story(call, 1000)
         await call.make_noise(1500)
         [(_, held_at)] = call.caller.pauses
         [playback] = call.caller.playbacks
         left_ms = playback.heard_ms(held_at + 1000) - playback.heard_ms(held_at)
         assert 0 < left_ms <= SMALL_CHUNKS.lead_ms + SMALL_CHUNKS.chunk_ms
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- what is one ------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
     offset_ms: int, interim: bool, drops: bool, autojump_clock: MockClock
 ) -> None:
     providers = storyteller(stt=SimulatedSpeechToText(interim=interim))
-    async with hold_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
+    async with simulated_call(providers, SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         await call.say("please stop")
         await call.keep_quiet(700)
@@ -303,14 +303,14 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
         assert asked == (
             ["tell me a joke", cut.heard, "please stop"] if cut.heard else ["tell me a joke please stop"]
         )
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.grid(after_ms=range(0, 200, 20), offset_ms=[1000, 1020, 1040], drops=DROPS)
 async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
     after_ms: int, offset_ms: int, drops: bool, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=drops)) as call:
         await begin_story(call, offset_ms)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call.make_noise, 600)
@@ -320,11 +320,11 @@ async def test_the_button_right_after_the_voice_cuts_where_the_caller_is(
         [cut] = call.caller.interruptions()
         playback = call.caller.playbacks[0]
         assert cut.heard_ms == pytest.approx(playback.heard_ms(playback.stopped_at_ms or 0), abs=0.1)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_words_after_a_cough_interrupt_where_the_caller_is_by_then(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
+    async with simulated_call(storyteller(), SimulatedCaller(drops_when_paused=True)) as call:
         await begin_story(call, 1000)
         await call.make_noise(150)
         await call.keep_quiet(800)
@@ -335,25 +335,25 @@ async def test_words_after_a_cough_interrupt_where_the_caller_is_by_then(autojum
         [cut] = call.caller.interruptions()
         assert cut.heard_ms == pytest.approx(playback.heard_ms(playback.stopped_at_ms or 0), abs=0.1)
         assert np.array_equal(samples_of(playback), whole(playback.rate)[: len(samples_of(playback))])
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_a_reply_near_the_end_of_a_question_is_answered(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await begin_story(call, LONG_MS - 900)
         await call.say("yes")
         await call.keep_quiet(700)
         await call.answered(2)
         assert call.providers.llm.requests[-1][-1].text == "yes"
         assert len(call.caller.interruptions()) == 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_words_interrupt_through_a_noise_that_is_not_reacted_to_any_more(
     autojump_clock: MockClock,
 ) -> None:
     policy = ConversationPolicy(barge_in_false_alarms=0)
-    async with hold_call(storyteller(), policy=policy) as call:
+    async with simulated_call(storyteller(), policy=policy) as call:
         await begin_story(call, 300)
         await call.make_noise(1000)
         assert call.caller.pauses == []
@@ -362,7 +362,7 @@ async def test_words_interrupt_through_a_noise_that_is_not_reacted_to_any_more(
         await call.keep_quiet(700)
         await call.answered(2)
         assert call.caller.understood()[-1] == "please stop"
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 # --- where voice may not interrupt ------------------------------------------------------------------------
@@ -370,7 +370,7 @@ async def test_words_interrupt_through_a_noise_that_is_not_reacted_to_any_more(
 
 async def test_what_is_said_over_a_protected_greeting_is_answered_after_it(autojump_clock: MockClock) -> None:
     policy = ConversationPolicy(greeting=LONG, barge_in_greeting=False)
-    async with hold_call(policy=policy) as call:
+    async with simulated_call(policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.reaches("speaking")
         await call.keep_quiet(500)
@@ -379,7 +379,7 @@ async def test_what_is_said_over_a_protected_greeting_is_answered_after_it(autoj
         await call.answered(2)
         assert call.caller.pauses == []
         assert call.caller.answers() == [LONG, "You said tell me a joke. That was all."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_what_is_said_while_an_answer_is_prepared_is_answered_after_it(
@@ -387,7 +387,7 @@ async def test_what_is_said_while_an_answer_is_prepared_is_answered_after_it(
 ) -> None:
     model = SimulatedLanguageModel(script(Answer("First.", first=Delay(3000)), then=Answer()))
     policy = ConversationPolicy(barge_in_thinking=False)
-    async with hold_call(SimulatedProviders(llm=model), policy=policy) as call:
+    async with simulated_call(SimulatedProviders(llm=model), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
         await call.keep_quiet(700)
@@ -396,4 +396,4 @@ async def test_what_is_said_while_an_answer_is_prepared_is_answered_after_it(
         await call.keep_quiet(700)
         await call.answered(2)
         assert call.caller.answers() == ["First.", "You said the weather please. That was all."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

@@ -18,9 +18,9 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     TurnDetection,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 DETECTION = TurnDetection(eager_ms=300, sure_ms=800)
@@ -53,11 +53,11 @@ async def test_asking_early_saves_the_models_time_up_to_the_end_of_the_turn(
     took: dict[int, float] = {}
     for speculations in (0, 1):
         policy = ConversationPolicy(speculations=speculations)
-        async with hold_call(eager(model_ms), policy=policy) as call:
+        async with simulated_call(eager(model_ms), policy=policy) as call:
             took[speculations] = await time_to_answer_ms(call)
             assert call.caller.answers() == ["You said tell me a joke. That was all."]
             assert len(call.providers.llm.requests) == 1
-        assert broken_promises(call) == []
+        assert failed_checks(call) == []
     # Windows of 32 ms and blocks of 20 ms.
     assert took[0] - took[1] == pytest.approx(saved_ms, abs=52)
 
@@ -65,7 +65,7 @@ async def test_asking_early_saves_the_models_time_up_to_the_end_of_the_turn(
 async def test_the_answer_that_was_asked_for_early_becomes_history_like_any_other(
     autojump_clock: MockClock,
 ) -> None:
-    async with hold_call(eager(400), policy=ConversationPolicy(speculations=1)) as call:
+    async with simulated_call(eager(400), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_answer_ms(call)
         await call.say("thanks bye")
         await call.keep_quiet(1500)
@@ -75,7 +75,7 @@ async def test_the_answer_that_was_asked_for_early_becomes_history_like_any_othe
             (Speaker.ASSISTANT, "You said tell me a joke. That was all."),
             (Speaker.USER, "thanks bye"),
         ]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("model_ms", [0, 100, 1000])
@@ -84,7 +84,7 @@ async def test_a_caller_who_goes_on_costs_one_request_and_hears_nothing_of_it(
     speculations: int, model_ms: float, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(speculations=speculations)
-    async with hold_call(eager(model_ms), policy=policy) as call:
+    async with simulated_call(eager(model_ms), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me")
         await call.keep_quiet(500)
@@ -95,7 +95,7 @@ async def test_a_caller_who_goes_on_costs_one_request_and_hears_nothing_of_it(
         assert call.caller.answers() == ["You said tell me a joke. That was all."]
         assert len(call.caller.notified_of(do.NotifyAnswerStarted)) == 1
         assert call.providers.llm.running == 0
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("speculations", [0, 1, 2])
@@ -103,7 +103,7 @@ async def test_a_caller_who_hesitates_often_costs_no_more_requests_than_allowed(
     speculations: int, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(speculations=speculations)
-    async with hold_call(eager(100), policy=policy) as call:
+    async with simulated_call(eager(100), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         for word in ["one", "two", "three", "four", "five"]:
             await call.say(word)
@@ -113,11 +113,11 @@ async def test_a_caller_who_hesitates_often_costs_no_more_requests_than_allowed(
         assert len(call.providers.llm.requests) <= speculations + 1
         assert call.providers.llm.requests[-1][-1].text == "one two three four five"
         assert call.caller.understood() == ["one two three four five"]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_real_words_interrupt_where_speech_to_text_ends_turns_too(autojump_clock: MockClock) -> None:
-    async with hold_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
+    async with simulated_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_first_sound(call)
         await call.say("please stop")
         await call.keep_quiet(1500)
@@ -126,14 +126,14 @@ async def test_real_words_interrupt_where_speech_to_text_ends_turns_too(autojump
         playback = call.caller.playbacks[0]
         assert cut.heard_ms == pytest.approx(playback.heard_ms(playback.stopped_at_ms or 0), abs=0.1)
         assert call.caller.understood() == ["tell me a joke", "please stop"]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("disturbance_ms", [150, 900])
 async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
     disturbance_ms: float, autojump_clock: MockClock
 ) -> None:
-    async with hold_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
+    async with simulated_call(eager(100), policy=ConversationPolicy(speculations=1)) as call:
         await time_to_first_sound(call)
         await call.make_noise(disturbance_ms)
         await call.keep_quiet(1500)
@@ -141,7 +141,7 @@ async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
         assert call.caller.interruptions() == []
         assert len(call.caller.pauses) == 1
         assert len(call.providers.llm.requests) == 1
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def time_to_first_sound(call: Call) -> None:

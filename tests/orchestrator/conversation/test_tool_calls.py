@@ -49,7 +49,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.tools.tool_runner import CANCELLED
@@ -105,7 +105,7 @@ async def talk(
 
     Where a journal is kept, time must be real, for files know no other; so the voice is a fast one.
     """
-    voice = Speaking(ms_per_character=1 if settings and settings.journal_dir else 60)
+    voice = Synthesis(ms_per_character=1 if settings and settings.journal_dir else 60)
     providers = SimulatedProviders(
         llm=llm or SimulatedLanguageModel(script(*answers, then=Answer())),
         tts=SimulatedTextToSpeech(script(then=voice)),

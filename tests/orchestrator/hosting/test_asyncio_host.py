@@ -48,7 +48,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -66,7 +66,7 @@ def quick(text: str | None = None, ms_per_character: float = 1) -> SimulatedProv
     """Providers that take no time, and a voice that speaks fast: time is real here."""
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer(text))),
-        tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=ms_per_character))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=ms_per_character))),
     )
 
 
@@ -532,9 +532,10 @@ def test_a_loop_that_is_closed_in_the_midst_of_a_conversation_leaves_no_thread(l
 # --- ends that begin on the other side --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["sleeps", "waits for the outcome"])
 @pytest.mark.parametrize("where", ["receive", "send", "close"])
 def test_a_fault_of_the_transport_ends_the_block_and_comes_out_of_it(
-    where: str, leaves_nothing: Watch
+    where: str, waits: bool, leaves_nothing: Watch
 ) -> None:
     class Broken(QueueTransport):
         async def receive(self) -> Incoming:
@@ -560,7 +561,7 @@ def test_a_fault_of_the_transport_ends_the_block_and_comes_out_of_it(
                     transport.say("hello")
                     if where == "close":
                         conversation.end()
-                    await asyncio.sleep(PATIENCE_S)
+                    await (conversation.outcome() if waits else asyncio.sleep(PATIENCE_S))
             assert (providers.in_use(), transport.inside) == (0, 0)
             async with orchestrator.conversation(QueueTransport()) as unharmed:
                 await until(unharmed, StateChanged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from orchestrator import (
     Transition,
     TurnMode,
     open_orchestrator,
+    tool,
 )
 from orchestrator.hosting.events import EVENTS_KEPT
 from orchestrator.journal.format import read_journal
@@ -423,3 +425,32 @@ async def test_nothing_is_received_after_a_hang_up(autojump_clock: MockClock) ->
     ):
         await conversation.outcome()
     assert transport.received == 1
+
+
+def plain_function() -> str:
+    """Not a tool: nobody has decorated it."""
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        (
+            [plain_function],
+            "tools[0] is the function plain_function, but must be a tool: @tool makes one of a function",
+        ),
+        ([tool(plain_function), 5], "tools[1] is 5, but must be a tool: @tool makes one of a function"),
+        (plain_function, "tools is the function plain_function, but must be a list of tools"),
+        (tool(plain_function), "tools is the tool plain_function, but must be a list of tools"),
+    ],
+)
+async def test_what_is_no_tool_is_told_in_one_sentence(tools: Any, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        async with open_orchestrator(providers=SimulatedProviders().for_calls(), tools=tools):
+            pass
+    assert str(caught.value) == told
+    async with open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
+        with pytest.raises(TypeError) as caught:
+            async with orchestrator.conversation(MemoryTransport(), tools=tools):
+                pass
+    assert str(caught.value) == told

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from orchestrator import (
+    AudioEnds,
     ConversationLost,
     ConversationPolicy,
     EndReason,
@@ -162,6 +164,51 @@ async def test_a_fault_of_the_transport_comes_out_of_the_block_and_leaves_nothin
         assert providers.in_use() == 0
         async with orchestrator.conversation(MemoryTransport()) as unharmed:
             await until(unharmed, StateChanged)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in the block", "in a task beside it"])
+@pytest.mark.parametrize("where", ["receive", "send", "close"])
+async def test_a_host_that_waits_for_the_outcome_gets_the_transports_fault_alone(
+    where: str, beside: bool, autojump_clock: MockClock
+) -> None:
+    transport = Broken(where)
+    async with open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
+        with pytest.raises(ZeroDivisionError, match=where):
+            async with orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation:
+                if where != "receive":
+                    await take_turn(transport, "hello")
+                if where == "close":
+                    conversation.end()
+                if beside:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(conversation.outcome)
+                else:
+                    await conversation.outcome()
+        with pytest.raises(ConversationLost, match="failed before its end") as lost:
+            await conversation.outcome()
+        assert isinstance(lost.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [(None, "None"), (b"pcm", "an object of bytes"), (AudioEnds(1, 2.0), "an object of AudioEnds")],
+)
+async def test_what_no_transport_may_receive_is_told_in_one_sentence(
+    returned: Any, told: str, autojump_clock: MockClock
+) -> None:
+    class Wrong(MemoryTransport):
+        async def receive(self) -> Incoming:
+            await trio.lowlevel.checkpoint()
+            return cast(Incoming, returned)
+
+    async with open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
+        with pytest.raises(TypeError) as caught:
+            async with orchestrator.conversation(Wrong()) as conversation:
+                await conversation.outcome()
+    assert str(caught.value) == (
+        f"Wrong.receive() returned {told}, but must return one of AudioIn, TurnStarted, TurnEnded, "
+        "Interrupted, KeyPressed, HungUp, or raise TransportClosed"
+    )
 
 
 async def test_a_transport_that_takes_forever_to_close_is_given_up(autojump_clock: MockClock) -> None:

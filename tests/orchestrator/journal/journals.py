@@ -12,7 +12,7 @@ from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.journal.format import SUFFIX, About, CallJournal, End, Journal, Record, frame, read_journal
 from orchestrator.journal.redaction import Redactor
 from orchestrator.journal.replay import Replayed, replay
-from orchestrator.simulation import hold_call
+from orchestrator.simulation import simulated_call
 
 ABOUT = About("0198-call", "vantum.v2", 1_790_000_000_000.0, dict.fromkeys(Role, ("simulated",)))
 
@@ -26,7 +26,7 @@ async def broken_call() -> list[Record]:
     """The records of a call in which a fact makes a machine raise `IndexError`."""
     records: list[Record] = []
     with pytest.RaisesGroup(IndexError, flatten_subgroups=True):
-        async with hold_call(journal=kept_in(records)) as call:
+        async with simulated_call(journal=kept_in(records)) as call:
             await call.take_turn("hello")
             await call.reaches("speaking")
             call.inbox.put(SegmentVoiced(utterance=1, segment=99, duration_ms=5))

@@ -1,5 +1,4 @@
-"""The journal: records are read as they were written, torn files are read as far as possible, calls do not
-wait."""
+"""The journal: records come back as written, torn files are read as far as possible, calls do not wait."""
 
 from __future__ import annotations
 
@@ -27,7 +26,8 @@ from machines.facts import Fact, LinkWanted, Role, SegmentReady, TranscriptFinal
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled, ProviderChain
 from orchestrator.journal import writer as journal_writer
-from orchestrator.journal.format import Broke, Head, JournalError, Record, frame, read_journal
+from orchestrator.journal.directory import check_directory
+from orchestrator.journal.format import MAGIC, Broke, End, Head, JournalError, Record, frame, read_journal
 from orchestrator.journal.records import (
     EFFECTS,
     FACTS,
@@ -39,8 +39,8 @@ from orchestrator.journal.records import (
     plain_handled,
 )
 from orchestrator.journal.redaction import KEPT, SPOKEN, Redactor
-from orchestrator.journal.writer import INCOMPLETE, Journals, check_directory, open_journals
-from orchestrator.simulation import hold_call
+from orchestrator.journal.writer import INCOMPLETE, Journals, open_journals
+from orchestrator.simulation import simulated_call
 from orchestrator.simulation.campaign import Campaign
 from tests.orchestrator.journal.journals import ABOUT, broken_call, differences, journal_of, kept_in, write
 from tests.orchestrator.real_servers import eventually, quick_providers, serving
@@ -153,7 +153,7 @@ def test_a_redacted_journal_is_replayed_without_a_difference_too(
 
 async def short_call() -> list[Record]:
     records: list[Record] = []
-    async with hold_call(journal=kept_in(records)) as call:
+    async with simulated_call(journal=kept_in(records)) as call:
         await call.take_turn("hello please")
         await call.reaches("speaking")
     return records
@@ -178,6 +178,37 @@ async def test_a_journal_torn_at_any_byte_is_read_up_to_the_last_whole_record(
         assert len(journal.handled) == whole - 2
         assert journal.torn_bytes == length - ends[whole - 1]
         assert journal.end is None
+
+
+@pytest.mark.repeats
+@pytest.mark.parametrize("bit", [0, 7])
+async def test_damage_in_the_middle_is_told_from_a_torn_end(
+    bit: int, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    records = await short_call()
+    data = write(tmp_path / "whole.journal", records).read_bytes()
+    last = len(data) - len(frame(End()))
+    damaged = tmp_path / "damaged.journal"
+    for place in range(len(MAGIC), len(data), 11):
+        damaged.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+        if place < last:
+            with pytest.raises(JournalError, match=r"is damaged at byte \d+, before record"):
+                read_journal(damaged)
+        else:
+            assert read_journal(damaged).torn_bytes == len(data) - last
+
+
+async def test_a_record_that_was_cut_out_or_overwritten_is_damage(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    frames = [frame(each) for each in await short_call()]
+    damaged = tmp_path / "damaged.journal"
+    for number in range(len(frames) - 1):
+        for instead in (frames[number][:-5], bytes(len(frames[number])), b"x" * 9):
+            whole = MAGIC if number == 0 else b""
+            damaged.write_bytes(b"".join([*frames[:number], whole + instead, *frames[number + 1 :]]))
+            with pytest.raises(JournalError, match="is damaged at byte"):
+                read_journal(damaged)
 
 
 @pytest.mark.repeats

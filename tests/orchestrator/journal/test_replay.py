@@ -27,9 +27,9 @@ from orchestrator.journal.format import FORMAT, Head, Record, read_journal
 from orchestrator.journal.records import FACTS
 from orchestrator.journal.redaction import Redactor
 from orchestrator.journal.replay_diagram import draw, traffic_of
-from orchestrator.simulation import ReplayDiffers, hold_call
+from orchestrator.simulation import ReplayDiffers, simulated_call
+from orchestrator.simulation.campaign import Campaign
 from tests.orchestrator.journal.journals import broken_call, kept_in, write
-from tests.orchestrator.journal.test_journal import random_call
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,7 +41,7 @@ def vantum(*arguments: str | Path, typed: str = "") -> Result:
 async def a_call() -> list[Record]:
     """The records of a call with two turns, the second of which interrupts the first answer."""
     records: list[Record] = []
-    async with hold_call(
+    async with simulated_call(
         policy=ConversationPolicy(system_prompt="Be brief."), journal=kept_in(records)
     ) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
@@ -128,7 +128,7 @@ async def test_a_simulated_call_that_is_not_replayed_the_same_fails(autojump_clo
     with pytest.raises(
         ReplayDiffers, match=r"^fact \d+ led to .*delay_ms=2000.*, it leads to .*delay_ms=3000"
     ):
-        async with hold_call() as call:
+        async with simulated_call() as call:
             await call.reaches("quiet")
             head = call.records[0]
             assert isinstance(head, Head)
@@ -239,9 +239,9 @@ def test_the_times_in_all_states_add_up_to_the_call(journal: Path) -> None:
     assert all(each.at == sorted(each.at) for each in traffic.passages)
 
 
-async def test_every_call_can_be_drawn(tmp_path: Path, autojump_clock: MockClock) -> None:
-    for seed in range(5):
-        ET.fromstring(draw(read_journal(write(tmp_path / "a.journal", await random_call(seed)))))
+def test_every_call_can_be_drawn(tmp_path: Path) -> None:
+    for call in Campaign(5, "hostile").calls(5):
+        ET.fromstring(draw(read_journal(write(tmp_path / "a.journal", list(call.records[:-1])))))
 
 
 # --- the test ---------------------------------------------------------------------------------------------
@@ -290,9 +290,9 @@ def test_the_exported_test_tells_the_call_fact_by_fact(journal: Path) -> None:
     assert any(line.startswith("facts.SpeechStarted(at_ms=") and line.endswith(": hearing") for line in told)
 
 
-async def test_every_call_can_be_exported(tmp_path: Path, autojump_clock: MockClock) -> None:
-    for seed in range(10):
-        journal = read_journal(write(tmp_path / "a.journal", await random_call(seed)))
+def test_every_call_can_be_exported(tmp_path: Path) -> None:
+    for call in Campaign(7, "hostile").calls(10):
+        journal = read_journal(write(tmp_path / "a.journal", list(call.records[:-1])))
         names: dict[str, object] = {}
         exec(source_of_test(journal), names)
         test = names["test_the_call_goes_as_it_went"]

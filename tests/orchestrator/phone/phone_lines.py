@@ -23,7 +23,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -114,7 +114,7 @@ async def a_line(
     """
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=answer)),
-        tts=SimulatedTextToSpeech(script(then=Speaking(rate=RATE))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(rate=RATE))),
     )
     network = Network()
     with trio.fail_after(7200):

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import trio
 from attrs import Factory, define
+from structlog.testing import capture_logs
 from trio.testing import MockClock
-from trio_websocket import wrap_client_stream
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
+from adapters.mulaw import to_mulaw
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from machines.facts import DigitPressed, ErrorClass, Fact
 from machines.history import Message, Speaker
 from machines.system import Handled
 from orchestrator.journal.format import read_journal
-from orchestrator.phone.media_stream import MARK_GRACE_S
+from orchestrator.phone.media_stream import MARK_GRACE_S, MOST_UNUSABLE
 from orchestrator.simulation import (
     Answer,
     Delay,
@@ -29,7 +31,7 @@ from orchestrator.simulation import (
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -79,7 +81,7 @@ def _silent_for(telephone: Telephone) -> float:
 def simulated(**how: Any) -> SimulatedProviders:
     return SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=how.pop("answer", Answer()))),
-        tts=SimulatedTextToSpeech(script(then=Speaking(rate=RATE, **how))),
+        tts=SimulatedTextToSpeech(script(then=Synthesis(rate=RATE, **how))),
     )
 
 
@@ -330,7 +332,22 @@ async def test_a_greeting_that_is_protected_is_not_cut_off_by_keys(autojump_cloc
         call.telephone.press("1")
         await call.is_quiet()
         assert call.telephone.heard_seconds() == pytest.approx(len(greeting) * 0.06)
-        assert call.providers.llm.requests == []
+        assert Clear() not in call.telephone.messages
+
+
+async def test_keys_over_the_end_of_a_protected_greeting_are_answered_after_it(
+    autojump_clock: MockClock,
+) -> None:
+    greeting = "This call is recorded. What can I do for you?"
+    async with phone_call(greeting=greeting, barge_in_greeting=False) as call:
+        await call.telephone.until(lambda: call.telephone.heard_seconds() > len(greeting) * 0.06 - 0.5)
+        for key in "4711#":
+            call.telephone.press(key)
+            await trio.sleep(0.2)
+        await call.telephone.until(lambda: call.providers.llm.requests)
+        assert call.history()[-1].text == "I pressed 4 7 1 1 on the keypad."
+        assert call.telephone.heard_seconds() >= len(greeting) * 0.06 - 0.001
+        assert Clear() not in call.telephone.messages
 
 
 async def test_what_is_said_while_keys_are_pressed_is_not_answered(autojump_clock: MockClock) -> None:
@@ -362,26 +379,72 @@ async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
     autojump_clock: MockClock,
 ) -> None:
     started = Started("MZ1", "CA1")
-    async with memory_port(simulated(), twilio_open_streams=True) as port, trio.open_nursery() as nursery:
-        stream = await port.connect()
-        socket = await wrap_client_stream(nursery, cast(Any, stream), "localhost", "/twilio/media")
+    async with a_socket() as (port, socket, logged):
         await socket.send_message(write_stream_message(started, "MZ1", 1))
-        for junk in (b"binary", "no JSON", '{"event": "media", "media": {}}', '{"event": "future"}'):
+        for junk in (b"binary", "no JSON", '{"event": "media", "media": {}}', '{"event": "future"}') * 20:
             await socket.send_message(junk)
         for odd in (started, Media(b"\xff", track="outbound"), Clear()):
             await socket.send_message(write_stream_message(odd, "MZ1", 2))
         await trio.sleep(1)
         [session] = port.server.sessions
         assert {name: count for name, count in session.counts.items() if "facts" not in name} == {
-            "MalformedMessage errors": 2,
-            "InvalidPayload errors": 1,
-            "UnknownEvent errors": 1,
+            "MalformedMessage errors": 40,
+            "InvalidPayload errors": 20,
+            "UnknownEvent errors": 20,
             "unexpected messages": 3,
         }
+        warned = [each["error_kind"] for each in logged if each["log_level"] == "warning"]
+        assert warned == ["MalformedMessage", "InvalidPayload"]
         await socket.send_message(write_stream_message(Stopped("CA1"), "MZ1", 3))
         while port.server.sessions:  # noqa: ASYNC110
             await trio.sleep(0.01)
-        nursery.cancel_scope.cancel()
+        [unusable] = [each for each in logged if each["event"] == "messages that could not be used"]
+        assert unusable["counts"] == {"MalformedMessage errors": 40, "InvalidPayload errors": 20}
+
+
+async def test_a_peer_that_sends_nothing_of_use_is_left(autojump_clock: MockClock) -> None:
+    async with a_socket() as (port, socket, _):
+        await socket.send_message(write_stream_message(Started("MZ1", "CA1"), "MZ1", 1))
+        await socket.send_message(write_stream_message(Media(b"\xff"), "MZ1", 2))
+        for _ in range(MOST_UNUSABLE):
+            await socket.send_message('{"event": "media", "media": {"payload": "?"}}')
+        while port.server.sessions:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_what_comes_before_the_start_is_not_lost(connected: bool, autojump_clock: MockClock) -> None:
+    providers = simulated()
+    async with a_socket(providers) as (_, socket, _):
+        if connected:
+            await socket.send_message('{"event": "connected", "version": 1}')
+        await socket.send_message('{"event": "future"}')
+        audio = to_mulaw(spoken("hello", RATE))
+        frames = [audio[start : start + 160] for start in range(0, len(audio), 160)]
+        for frame in frames:
+            await socket.send_message(write_stream_message(Media(frame), "MZ1", 2))
+        await socket.send_message(write_stream_message(Started("MZ1", "CA1"), "MZ1", 1))
+        for _ in range(100):
+            await trio.sleep(0.02)
+            await socket.send_message(write_stream_message(Media(b"\xff" * 160), "MZ1", 3))
+        assert providers.llm.requests[-1][-1].text == "hello"
+        await socket.send_message(write_stream_message(Stopped("CA1"), "MZ1", 3))
+
+
+@asynccontextmanager
+async def a_socket(
+    providers: SimulatedProviders | None = None,
+) -> AsyncIterator[tuple[MemoryPort, WebSocketConnection, list[Any]]]:
+    """A server, a socket to its media streams, and what is logged."""
+    with capture_logs() as logged:
+        async with (
+            memory_port(providers or simulated(), twilio_open_streams=True) as port,
+            trio.open_nursery() as nursery,
+        ):
+            stream = await port.connect()
+            socket = await wrap_client_stream(nursery, cast(Any, stream), "localhost", "/twilio/media")
+            yield port, socket, logged
+            nursery.cancel_scope.cancel()
 
 
 # --- interruptions ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
+from machines.tools import ToolCall
 from orchestrator.phone.call_options import OptionError, read_options
 from orchestrator.simulation import Answer
 from orchestrator.simulation.speech import spoken
@@ -234,6 +235,84 @@ async def test_an_answering_machine_is_hung_up_on(autojump_clock: MockClock) -> 
         assert call.report()["outcome"] == "machine_answered"
         assert call.report()["endReason"] == "operator_hung_up"
         await (await line.in_network(call)).over.wait()
+
+
+@pytest.mark.parametrize("carried", [True, False])
+async def test_a_model_is_told_whether_its_keys_were_pressed(
+    carried: bool, autojump_clock: MockClock
+) -> None:
+    wanted = Answer(calls=(ToolCall("id", "send_digits", '{"digits": "42#"}'),))
+    chosen: dict[str, Any] = {"tools": ("send_digits",), "twilio_carries_tones": carried}
+    async with a_line(says("hello"), answer=wanted, **chosen) as line:
+        call = await line.order()
+        await call.over.wait()
+        results = [
+            record.result or ""
+            for request in line.providers.llm.requests
+            for message in request
+            for record in message.calls
+        ]
+        telephone = await line.talking(await line.in_network(call))
+        if carried:
+            assert telephone.heard_seconds() == pytest.approx(3 * 0.2)
+        else:
+            assert results
+            assert all("No key was pressed" in result for result in results)
+
+
+@pytest.mark.parametrize("by_setting", [True, False])
+async def test_a_mailbox_records_its_own_text_after_the_beep_and_nothing_else(
+    by_setting: bool, autojump_clock: MockClock
+) -> None:
+    text = "This is Vantum, please call us back."
+    chosen: Any = {"twilio_voicemail_text": text} if by_setting else {}
+    async with a_line(listens, greeting="Good day, how are you?", **chosen) as line:
+        order = {} if by_setting else {"voicemail_text": text}
+        call = await line.order("+15005550005", **order)
+        await call.over.wait()
+        assert call.report()["outcome"] == "machine_answered"
+        assert call.report()["endReason"] == "agent_hung_up"
+        telephone = await line.talking(await line.in_network(call))
+        answered_at = telephone.heard[0].at - telephone._began_at
+        assert 11.4 <= answered_at < 13, "in the greeting, or long after the beep"
+        assert telephone.heard_seconds() == pytest.approx(len(text) * 0.06)
+        assert line.providers.llm.requests == []
+
+
+async def test_a_person_is_greeted_when_the_carrier_has_told_that_it_is_one(
+    autojump_clock: MockClock,
+) -> None:
+    greeting = "Good day, how are you?"
+    async with a_line(
+        listens, greeting=greeting, twilio_voicemail_text="Call back.", idle_nudge_ms=0
+    ) as line:
+        call = await line.order()
+        telephone = await line.talking(await line.in_network(call))
+        await telephone.until(lambda: telephone.heard_seconds() > len(greeting) * 0.06 - 0.01)
+        assert 1.5 <= telephone.heard[0].at - telephone._began_at < 3
+        telephone.hang_up()
+        await call.over.wait()
+        assert call.report()["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("how", ["hangs up", "is cut off", "is hung up on", "the server stops"])
+async def test_a_call_may_end_before_it_is_known_who_answered(how: str, autojump_clock: MockClock) -> None:
+    async with a_line(listens, twilio_voicemail_text="Call back.") as line:
+        call = await line.order("+15005550005")
+        telephone = await line.talking(await line.in_network(call))
+        await trio.sleep(3)
+        assert call.state == "DETECTING"
+        match how:
+            case "hangs up":
+                telephone.hang_up()
+            case "is cut off":
+                telephone.cut()
+            case "is hung up on":
+                await line.ask("DELETE", f"/calls/{call.call_id}")
+            case _:
+                return
+        await call.over.wait()
+        assert call.report()["sessionId"] is None
 
 
 async def test_a_person_is_not_taken_for_a_machine(autojump_clock: MockClock) -> None:

@@ -219,6 +219,12 @@ async def test_an_order_that_cannot_be_carried_out_is_refused_with_the_reason(
         assert said in body["error"]
 
 
+async def test_a_number_may_be_written_as_people_write_it(autojump_clock: MockClock) -> None:
+    async with a_line() as line:
+        status, body = await line.ask("POST", "/calls", {"to": " +1 (500) 555-1234 "})
+        assert (status, body["to"]) == (201, THEIRS)
+
+
 async def test_an_order_in_another_form_than_json_is_refused(autojump_clock: MockClock) -> None:
     """A web page can send a form to this machine without asking anybody; it cannot send JSON."""
     async with a_line() as line:

@@ -24,8 +24,8 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
     Stalls,
+    Synthesis,
     Transcription,
     script,
 )
@@ -530,7 +530,7 @@ BROKEN = {
     "language model": SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer(fault=Breaks(KeyError))))
     ),
-    "voice": SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(fault=Breaks(OSError))))),
+    "voice": SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(fault=Breaks(OSError))))),
 }
 
 

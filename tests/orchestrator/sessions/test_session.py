@@ -254,7 +254,7 @@ async def test_states_words_and_latency_are_told(autojump_clock: MockClock) -> N
         assert complete["payload"]["latency"]["totalMs"] is not None
         assert [each["payload"]["token"] for each in client.named("conversation.response.token")] == [
             "You said hello.",
-            "That was all.",
+            " That was all.",
         ]
         states = [
             (each["payload"]["from"], each["payload"]["to"])

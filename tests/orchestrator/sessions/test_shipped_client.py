@@ -12,7 +12,7 @@ from orchestrator.simulation import (
     SimulatedProviders,
     SimulatedSpeechToText,
     SimulatedTextToSpeech,
-    Speaking,
+    Synthesis,
     script,
 )
 from orchestrator.simulation.speech import spoken
@@ -90,7 +90,7 @@ async def test_timestamps_are_floats_which_json_can_print() -> None:
 
 
 async def test_recording_over_the_answer_interrupts_it_with_one_interrupt_event() -> None:
-    slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(ms_per_character=100))))
+    slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=100))))
     async with serving(slow) as running, connect(running.port, client=ShippedClient) as client:
         await client.start()
         await record(client, "hello")
@@ -156,7 +156,7 @@ async def test_two_quick_connections_are_two_sessions() -> None:
 
 
 async def test_a_voice_that_fails_is_shown() -> None:
-    providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Speaking(fault=Fails()))))
+    providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(fault=Fails()))))
     async with serving(providers) as running, connect(running.port, client=ShippedClient) as client:
         await client.start()
         await record(client, "hello")

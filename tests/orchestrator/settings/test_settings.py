@@ -26,6 +26,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("VANTUM_CONFIG", raising=False)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"VANTUM_{name.upper()}", raising=False)
     return tmp_path
 
 
@@ -112,7 +113,11 @@ def test_environment_wins_over_dotenv_and_dotenv_over_toml(
     monkeypatch.setenv("PORT", "3")
     settings = load_settings()
     assert (settings.port, settings.host, settings.local_threads) == (3, "dotenv", 2)
-    assert setting_origins() == {"port": "the environment", "host": ".env", "local_threads": "vantum.toml"}
+    assert setting_origins() == {
+        "port": "the environment",
+        "host": ".env, line 2",
+        "local_threads": "vantum.toml",
+    }
 
 
 def test_the_command_line_wins_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -554,3 +559,43 @@ def test_impossible_tools_are_an_error(tools: str, told: str, monkeypatch: pytes
 def test_the_telephone_is_reached_at_its_address_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_PUBLIC_URL", "https://vantum.example/phone/")
     assert load_settings().twilio_public_url == "https://vantum.example/phone"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+1 555 123 4567",
+        "+1 (555) 123-4567",
+        "+1.555.123.4567 ",
+        "+1/555/1234567\n",
+        "tel:+1-555-123-4567",
+        "\u202a+1\u00a0555\u2011123\u20134567\u202c",
+        "\ufeff\uff0b\uff11 555 123\u200b4567",
+        "+1 555 123 \u2212 4567",
+    ],
+)
+def test_a_number_is_dialled_without_what_only_people_read(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "token")
+    monkeypatch.setenv("TWILIO_TRANSFER_TO", written)
+    assert load_settings().twilio_transfer_to == "+15551234567"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+44 (0)20 7946 0018",
+        "0044 20 7946 0018",
+        "5551234567",
+        "+1 555 123 4567 ext 5",
+        "+1 555 CALL NOW",
+        "+",
+    ],
+)
+def test_a_number_that_would_be_dialled_wrongly_is_refused(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_TRANSFER_TO", written)
+    assert "E.164 form: + and the country's code, without 00, (0) and extension" in complaint()

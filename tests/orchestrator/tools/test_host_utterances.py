@@ -13,9 +13,9 @@ from orchestrator.simulation import (
     Call,
     SimulatedLanguageModel,
     SimulatedProviders,
-    broken_promises,
-    hold_call,
+    failed_checks,
     script,
+    simulated_call,
 )
 
 STORY = "This is quite a long answer. It has two sentences."
@@ -36,7 +36,7 @@ def storyteller() -> SimulatedProviders:
 
 @pytest.mark.parametrize("mode", list(SayMode))
 async def test_to_a_quiet_caller_it_is_said_at_once(mode: SayMode, autojump_clock: MockClock) -> None:
-    async with hold_call() as call:
+    async with simulated_call() as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.reaches("quiet")
         asked_ms = trio.current_time() * 1000
@@ -44,22 +44,22 @@ async def test_to_a_quiet_caller_it_is_said_at_once(mode: SayMode, autojump_cloc
         await call.answered()
         assert call.caller.answers() == ["Your table is ready."]
         assert call.caller.playbacks[0].begun_at_ms == pytest.approx(asked_ms)
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("mode", [SayMode.QUEUE, SayMode.WHEN_IDLE])
 async def test_during_an_answer_it_waits(mode: SayMode, autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await asked_for_a_story(call)
         await call.inbox.deliver(facts.SayRequested("Your table is ready.", mode))
         await call.answered(2)
         assert call.caller.answers() == [STORY, "Your table is ready."]
         assert call.caller.interruptions() == []
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_unless_it_is_urgent(autojump_clock: MockClock) -> None:
-    async with hold_call(storyteller()) as call:
+    async with simulated_call(storyteller()) as call:
         await asked_for_a_story(call)
         await call.inbox.deliver(facts.SayRequested("The house is on fire.", SayMode.INTERRUPT))
         await call.answered(2)
@@ -74,14 +74,14 @@ async def test_unless_it_is_urgent(autojump_clock: MockClock) -> None:
             cut.heard,
             "thanks bye",
         ]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 @pytest.mark.parametrize("mode", list(SayMode))
 async def test_a_caller_who_speaks_is_heard_and_answered_before_it(
     mode: SayMode, autojump_clock: MockClock
 ) -> None:
-    async with hold_call() as call:
+    async with simulated_call() as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("hello")
         await call.inbox.deliver(facts.SayRequested("Your table is ready.", mode))
@@ -90,13 +90,13 @@ async def test_a_caller_who_speaks_is_heard_and_answered_before_it(
         await call.answered(2)
         said = "You said hello how is the weather. That was all."
         assert call.caller.answers() == [said, "Your table is ready."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []
 
 
 async def test_what_is_protected_is_heard_whole_and_what_was_said_meanwhile_is_answered(
     autojump_clock: MockClock,
 ) -> None:
-    async with hold_call() as call:
+    async with simulated_call() as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.reaches("quiet")
         notice = facts.SayRequested("This call is recorded for training.", interruptible=False)
@@ -107,4 +107,4 @@ async def test_what_is_protected_is_heard_whole_and_what_was_said_meanwhile_is_a
         await call.answered(2)
         assert call.caller.pauses == []
         assert call.caller.answers() == [notice.text, "You said how is the weather. That was all."]
-    assert broken_promises(call) == []
+    assert failed_checks(call) == []

@@ -1,0 +1,536 @@
+"""The one cleaner: what of a model's text is shown and remembered, and what of it is said to a voice.
+
+A `Reader` takes text in pieces and gives tokens; each knows how it is shown and how it is said. A token is
+given as soon as nothing that may follow can change it, so the tokens do not depend on where the text was
+divided. It looks no further ahead than a few hundred characters: its work grows as the text does.
+
+| in the text | shown | said |
+|---|---|---|
+| marks of Markdown (`*` `_` `~~` at a word's edge, a backtick, `#` `>` `-` at a line's start) | – | – |
+| the same characters elsewhere (`john_smith`, `C#`, `*69`, `x < 5`) | as they are | as they are |
+| a link, an image | its text | its text |
+| an address (URL, e-mail) | as it is | as it is |
+| tags and comments of HTML; half of one at the end | – | – |
+| speech markup (`<emotion .../>`) | – | by voices that take it |
+| citations (`[1]`, `【4†source】`), delimiters of TeX | – | – |
+| an emoji; a keycap | as it is; its digit | –; its digit |
+| a fence with one line of code; with more | the line; – | the line; – |
+| a row of a table; its rules, boxes | cells with commas; – | cells with commas; – |
+| entities (`&amp;`) | what they mean | what they mean |
+| invisible characters | – | – |
+"""
+
+from __future__ import annotations
+
+import enum
+import html
+import re
+
+from attrs import frozen
+
+from machines.language.scripts import MARKS, OPENERS, UNSPACED, has_sound
+
+
+class Kind(enum.Enum):
+    """What a token is, as far as cutting a text depends on it."""
+
+    WORD = "word"
+    """Letters or digits; one cluster in scripts without blanks."""
+    ADDRESS = "address"
+    MARK = "mark"
+    """A character of punctuation."""
+    SILENT = "silent"
+    """Not said: markup, an emoji, a citation."""
+    TAG = "tag"
+    """Speech markup."""
+    BLANK = "blank"
+    LINE = "line"
+    """The end of a line, which need not end anything."""
+    LINE_END = "line_end"
+    """The end of a heading, a list's item or a table's row."""
+    ITEM = "item"
+    """A heading, an item of a list or a table's row begins; `shown` is its number, if it has one."""
+    BREAK = "break"
+    """The model wants the text cut here."""
+
+
+@frozen
+class Token:
+    """A piece of text."""
+
+    kind: Kind
+    shown: str = ""
+    said: str = ""
+    markup: str = ""
+    """Of speech markup: as it was written."""
+
+
+BLANK, LINE, LINE_END = Token(Kind.BLANK), Token(Kind.LINE), Token(Kind.LINE_END)
+SILENT, ITEM, BREAK_TOKEN = Token(Kind.SILENT), Token(Kind.ITEM), Token(Kind.BREAK)
+
+
+def _plain(kind: Kind, text: str) -> Token:
+    return Token(kind, text, text)
+
+
+# --- what is looked for -----------------------------------------------------------------------------------
+
+_LONGEST_WORD = 64
+_LONGEST_RUN = 500
+"""Characters of ASCII without a blank that are looked through for an address."""
+_LONGEST_TAG = 260
+_LONGEST_MARKS = 64
+
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+_OTHER_BLANKS = re.compile("[\t\x0b\x0c\r\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_OTHER_LINES = re.compile("[\x85\u2028\u2029]")
+_SPEECH_TAGS = ("emotion", "speed", "volume", "break", "spell")
+"""Markup that some voices take; the others leave it out."""
+_BLOCKS = frozenset(
+    ("p", "div", "li", "ul", "ol", "tr", "table", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre")
+)
+_ATTRIBUTE = r"""\s+[\w:.-]+\s*=\s*(?:"[^"<>\n]*"|'[^'<>\n]*'|[^\s"'<>]+)"""
+_TAG = re.compile(rf"</?([A-Za-z][\w:-]*)(?:{_ATTRIBUTE})*\s*/?>")
+_TAG_SO_FAR = re.compile(
+    rf"""<(?:/?(?:[A-Za-z][\w:-]*(?:(?:{_ATTRIBUTE})*\s*(?:\s[\w:.-]+(?:\s*=\s*(?:"[^"<>\n]*|'[^'<>\n]*"""
+    r"""|[^\s"'<>]*)?)?)?\s*/?)?)?)?$"""
+)
+_COMMENT = re.compile(r"<!--[^\n]*?-->")
+_AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>]+)>")
+_AUTOLINK_SO_FAR = re.compile(r"<[A-Za-z][^\s<>]*$")
+_BREAK = re.compile(r"\|\|[ ]{0,3}BREAK[ ]{0,3}\|\|", re.IGNORECASE)
+_BREAK_SO_FAR = re.compile(
+    r"\|(?:\|[ ]{0,3}(?:B(?:R(?:E(?:A(?:K(?:[ ]{0,3}\|?)?)?)?)?)?)?)?\s*$", re.IGNORECASE
+)
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]{0,200})\]"
+    r'\(([^()\s]{0,500}(?:\([^()\s]{0,200}\)[^()\s]{0,200})?)(?:[ ]+"[^"\n]{0,200}")?\)'
+)
+_LINK_SO_FAR = re.compile(r"!?\[[^\[\]\n]{0,200}(?:\](?:\([^\n]{0,500})?)?$")
+_CITATION = re.compile(r"\[\^?\d{1,3}(?:[,;–-][ ]?\d{1,3})*\]|【[^】\n]{0,60}†[^】\n]{0,60}】|【\d{1,3}】")
+_CITATION_SO_FAR = re.compile(r"【[^】\n]{0,120}$")
+_ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8});")
+_ENTITY_SO_FAR = re.compile(r"&#?[0-9A-Za-z]{0,8}$")
+_RUN = re.compile(r"[A-Za-z0-9._%+\-:/?#@&=~,;!$'()*]+")
+_ADDRESS = re.compile(
+    r"(?:(?:https?|ftp|wss?)://|www\.)[A-Za-z0-9._%+\-:/?#@&=~,;!$'()*]+"
+    r"|(?:mailto:)?[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*"
+)
+_WORD = re.compile(
+    rf"(?=[^\W_])[{UNSPACED}][{MARKS}]*|(?:(?![{UNSPACED}])[^\W_][{MARKS}]*){{1,{_LONGEST_WORD}}}"
+)
+_EMOJI = re.compile(
+    "[\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+    "[\ufe00-\ufe0f\u200d\u20e3\U000e0020-\U000e007f\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff"
+    "\U0001f000-\U0001faff]{0,32}"
+)
+_DRAWING = re.compile("[\u2500-\u259f]{1,64}|[\ufe00-\ufe0f\u200c\u200d\u20e3\U000e0020-\U000e007f]")
+_LINES = re.compile(r"\n{2,}")
+_MARKDOWN_RUN = re.compile(rf"([*_~#`])\1{{0,{_LONGEST_MARKS}}}")
+
+_FENCE = re.compile(r"(?:```+|~~~+)[ ]?[\w+#.-]{0,20}[ ]*\n")
+_FENCE_SO_FAR = re.compile(r"(?:`+|~+)[ ]?[\w+#.-]{0,20}[ ]*$")
+_RULE = re.compile(r"([-*_=─━])(?:[ ]*\1){2,80}[ ]*(?=\n|$)")
+_RULE_SO_FAR = re.compile(r"([-*_=─━])(?:[ ]*\1){0,80}[ ]*$")
+_TABLE_RULE = re.compile(r"\|[ :|-]*-[ :|-]*(?=\n|$)")
+_TABLE_RULE_SO_FAR = re.compile(r"\|[ :|-]{0,200}$")
+_HEADING = re.compile(r"#{1,6}[ ]+(?=[^\s\d])")
+_BULLET = re.compile(r"([-+*•‣◦–—])[ ]+(?:\[[ xX]\][ ]+)?(?=([^\s]))")
+_NUMBER = re.compile(r"(\d{1,3}[.)])(?=[ ]+\S)")
+_QUOTE = re.compile(r"(?:>[ ]?){1,5}(?=[^\s\d>=])")
+_LINE_START_SO_FAR = re.compile(
+    r"(?:#{1,6}[ ]{0,9}|[-+*•‣◦–—][ ]{0,9}(?:\[(?:[ xX]\]?[ ]{0,9})?)?"
+    r"|\d{1,3}(?:[.)][ ]{0,9})?|(?:>[ ]?){1,5})$"
+)
+
+
+class Reader:
+    """Reads tokens off one text that comes in pieces; `inline` if it does not begin a line."""
+
+    def __init__(self, *, inline: bool = False) -> None:
+        self._text = ""
+        self._at = 0
+        self._final = False
+        self._before = ""
+        """The character before the place that is read, what is left out not counted."""
+        self._solid = ""
+        """The last one that is not a blank."""
+        self._line_start = not inline
+        self._item_line = False
+        """The line is a heading, an item or a row."""
+        self._table = False
+        self._bullet_lines = False
+        """The line before was an item with a bullet."""
+        self._emphasised: set[str] = set()
+        """Marks of Markdown that are open."""
+        self._code: _Fence | None = None
+
+    def push(self, piece: str) -> list[Token]:
+        """Add a piece; gives the tokens that are certain now."""
+        piece = _OTHER_LINES.sub("\n", _OTHER_BLANKS.sub(" ", _INVISIBLE.sub("", piece)))
+        self._text = self._text[self._at :] + piece
+        self._at = 0
+        return self._read()
+
+    def finish(self) -> list[Token]:
+        """No more pieces: gives the last tokens."""
+        self._final = True
+        tokens = self._read()
+        if self._code is not None:
+            tokens += self._code.tokens()
+            self._code = None
+        return tokens
+
+    def _read(self) -> list[Token]:
+        tokens: list[Token] = []
+        while self._at < len(self._text):
+            found = self._read_code() if self._code is not None else self._next()
+            if found is None:
+                break
+            length, read = found
+            silent = bool(read) and all(token is SILENT for token in read)
+            if length and not silent:
+                blank = bool(read) and read[-1].kind in (Kind.BLANK, Kind.BREAK, Kind.LINE)
+                last = self._text[self._at + length - 1]
+                self._before = " " if blank and last != "\n" else last
+                self._solid = self._solid if self._before == " " else self._before
+            self._at += length
+            tokens += read
+        return tokens
+
+    # --- a place in the text ------------------------------------------------------------------------------
+
+    def _next(self) -> tuple[int, list[Token]] | None:
+        """The length of what stands here and its tokens; None if more must be seen first."""
+        character = self._text[self._at]
+        if character == "\n":
+            end = LINE_END if self._item_line else LINE
+            self._line_start, self._item_line, self._table = True, False, False
+            self._emphasised.clear()
+            lines = _LINES.match(self._text, self._at)
+            return (1, [end]) if lines is None else (lines.end() - self._at, [end, LINE])
+        if character == " ":
+            return 1, [BLANK]
+        if self._line_start:
+            found = self._at_line_start()
+            if found is None or found[0]:
+                return found
+        self._line_start = False
+        if character.isalnum():
+            return self._word()
+        read = _READ.get(character)
+        return read(self) if read is not None else self._other()
+
+    def _ahead(self, most: int) -> tuple[str, bool]:
+        """What follows, and whether that is all that may be asked for: nothing that comes can change it."""
+        window = self._text[self._at : self._at + most]
+        return window, self._final or len(window) == most
+
+    def _at_line_start(self) -> tuple[int, list[Token]] | None:
+        """Markdown at the beginning of a line; length 0 if there is none."""
+        window, whole = self._ahead(200)
+        undecided = (_FENCE_SO_FAR, _RULE_SO_FAR, _TABLE_RULE_SO_FAR, _LINE_START_SO_FAR)
+        if not whole and any(each.match(window) for each in undecided):
+            return None
+        if found := _FENCE.match(window):
+            self._code = _Fence(window[:3])
+            return found.end(), [LINE_END]
+        if found := _RULE.match(window) or _TABLE_RULE.match(window):
+            self._line_start, self._item_line = False, True
+            return found.end(), [ITEM]
+        bullets, self._bullet_lines = self._bullet_lines, False
+        if found := _HEADING.match(window):
+            self._line_start, self._item_line = False, True
+            return found.end(), [ITEM]
+        if found := _BULLET.match(window):
+            # "- 5 degrees" is cold, unless it stands in a list.
+            if not found[2].isdigit() or found[1] in "*•‣◦" or bullets:
+                self._line_start, self._item_line, self._bullet_lines = False, True, True
+                return found.end(), [ITEM]
+        elif found := _NUMBER.match(window):
+            self._line_start, self._item_line = False, True
+            return found.end(), [Token(Kind.ITEM, found[1], found[1])]
+        elif found := _QUOTE.match(window):
+            return found.end(), [SILENT]
+        elif window[0] == "|" and not _BREAK_SO_FAR.match(window) and not _BREAK.match(window):
+            self._line_start, self._item_line, self._table = False, True, True
+            return 1, [ITEM]
+        return 0, []
+
+    def _word(self) -> tuple[int, list[Token]] | None:
+        """A word or an address."""
+        if self._text[self._at].isascii() and not self._before.isalnum():
+            window, whole = self._ahead(_LONGEST_RUN)
+            run = _RUN.match(window)
+            if run is not None:
+                if run.end() == len(window) and not whole:
+                    return None
+                if address := _ADDRESS.match(run[0]):
+                    length = _address_end(address[0])
+                    return length, [_plain(Kind.ADDRESS, address[0][:length])]
+        window, whole = self._ahead(4 * _LONGEST_WORD)
+        found = _WORD.match(window)
+        if found is None:  # a number such as ½
+            return 1, [_plain(Kind.WORD, window[0])]
+        if found.end() == len(window) and not whole:
+            return None
+        return found.end(), [_plain(Kind.WORD, found[0])]
+
+    def _other(self) -> tuple[int, list[Token]] | None:
+        window, whole = self._ahead(40)
+        if found := _EMOJI.match(window):
+            if found.end() == len(window) and not whole:
+                return None
+            return found.end(), [Token(Kind.SILENT, found[0])]
+        if found := _DRAWING.match(window):
+            return found.end(), [SILENT]
+        return 1, [_plain(Kind.MARK, window[0])]
+
+    # --- characters that may be markup ----------------------------------------------------------------------
+
+    def _angle(self) -> tuple[int, list[Token]] | None:
+        """`<`: a tag, an address, or less than."""
+        window, whole = self._ahead(_LONGEST_TAG)
+        if found := _AUTOLINK.match(window):
+            return found.end(), [_plain(Kind.ADDRESS, found[1])]
+        if found := _COMMENT.match(window):
+            return found.end(), [SILENT]
+        if found := _TAG.match(window):
+            name = found[1].lower()
+            if name in _SPEECH_TAGS:
+                return found.end(), [Token(Kind.TAG, markup=found[0])]
+            return found.end(), [LINE if name in _BLOCKS else SILENT]
+        cut_off = _TAG_SO_FAR.match(window)
+        if not whole and (cut_off or _AUTOLINK_SO_FAR.match(window) or window.startswith("<!")):
+            return None
+        if self._final and cut_off and re.match(rf"</?(?:{_HALF_TAGS})\b", window, re.IGNORECASE):
+            return len(window), [SILENT]
+        return 1, [_plain(Kind.MARK, "<")]
+
+    def _bracket(self) -> tuple[int, list[Token]] | None:
+        """`[`, `![` or `【`: a link, an image, a citation, or a bracket."""
+        window, whole = self._ahead(1200)
+        if found := _LINK.match(window):
+            label = found[1]
+            return found.end(), [SILENT] if label.strip("^").isdigit() else tokens_of(label, inline=True)
+        if not whole and (_LINK_SO_FAR.match(window) or _CITATION_SO_FAR.match(window) or window == "!"):
+            return None
+        if found := _CITATION.match(window):
+            return found.end(), [SILENT]
+        return 1, [_plain(Kind.MARK, window[0])]
+
+    def _bar(self) -> tuple[int, list[Token]] | None:
+        """`|`: the model's marker for a break, the edge of a table's cell, or a bar."""
+        window, whole = self._ahead(40)
+        if found := _BREAK.match(window):
+            return found.end(), [BREAK_TOKEN]
+        if found := _BREAK_SO_FAR.match(window):
+            return (found.end(), [SILENT]) if self._final else None if not whole else (1, [SILENT])
+        if not self._table:
+            return 1, [Token(Kind.MARK, "|")]
+        rest = window[1:].lstrip(" ")
+        last = not rest or rest[0] in "\n|"
+        if last or self._before in "|.,;:!?":
+            return 1, [SILENT]
+        return 1, [SILENT, _plain(Kind.MARK, ",")]
+
+    def _entity(self) -> tuple[int, list[Token]] | None:
+        window, whole = self._ahead(12)
+        found = _ENTITY.match(window)
+        if found is None:
+            return None if not whole and _ENTITY_SO_FAR.match(window) else (1, [_plain(Kind.MARK, "&")])
+        meant = html.unescape(found[0])
+        if meant.isspace():
+            return found.end(), [BLANK]
+        following = window[found.end() : found.end() + 1]
+        if not following and not whole:
+            return None
+        # What would be markup if it were read again is not shown.
+        silent = meant == found[0] or (meant in "<&" and (following.isalpha() or following in "/#!"))
+        return found.end(), [SILENT if silent and following else _plain(Kind.MARK, meant)]
+
+    def _backslash(self) -> tuple[int, list[Token]] | None:
+        """A delimiter of TeX, or a character that is meant as it stands."""
+        window, whole = self._ahead(2)
+        if len(window) < 2 and not whole:
+            return None
+        if window[1:] and window[1] in "()[]":
+            return 2, [SILENT]
+        if window[1:] and window[1] in "*_`#~|<>\\-+.!{}&$":
+            return 2, [_plain(Kind.MARK, window[1])]
+        return 1, [_plain(Kind.MARK, "\\")]
+
+    def _dollar(self) -> tuple[int, list[Token]] | None:
+        window, whole = self._ahead(2)
+        if len(window) < 2 and not whole:
+            return None
+        return (2, [SILENT]) if window == "$$" else (1, [_plain(Kind.MARK, "$")])
+
+    def _markdown(self) -> tuple[int, list[Token]] | None:
+        """`*` `_` `~` `#` or a backtick: markup at a word's edge, else what it is."""
+        window, whole = self._ahead(_LONGEST_MARKS + 8)
+        run = _MARKDOWN_RUN.match(window)
+        assert run is not None, "only called at such a mark"
+        rest = window[run.end() :]
+        if not whole and not rest.strip(" "):
+            return None
+        after = rest[:1]
+        return run.end(), [SILENT if self._marks_up(run[0], after) else self._meant(run[0], rest)]
+
+    def _meant(self, run: str, rest: str) -> Token:
+        if run == "*" and rest.lstrip(" ")[:1].isdigit() and self._solid.isdigit():
+            return Token(Kind.MARK, "*", "×")
+        return _plain(Kind.MARK, run)
+
+    def _marks_up(self, run: str, after: str) -> bool:
+        mark, before = run[0], self._before
+        apart_before, apart_after = before in ("", " ", "\n"), after in ("", " ", "\n")
+        if mark == "`":
+            return True
+        if mark == "#" or (mark == "~" and len(run) == 1):
+            return len(run) > 1
+        if apart_before and (apart_after or after in ".,;:!?)"):
+            return len(run) > 1
+        if before.isalnum() and after.isalnum():  # within a word
+            if mark != "_" and (_UNSPACED.match(before) or _UNSPACED.match(after)):
+                return not (before.isdigit() and after.isdigit())
+            return mark in self._emphasised and mark != "_"
+        opens = not apart_after and not before.isalnum()
+        if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`"):
+            opens = False
+        if run == "*" and opens and after.isdigit():
+            return mark in self._emphasised  # "*69"
+        if opens:
+            self._emphasised.add(mark)
+            return True
+        closes = not apart_before and not after.isalnum()
+        if closes:
+            self._emphasised.discard(mark)
+        return closes
+
+    # --- fences -------------------------------------------------------------------------------------------
+
+    def _read_code(self) -> tuple[int, list[Token]] | None:
+        """The next line in a fence, or what is there of it."""
+        code = self._code
+        assert code is not None, "only called in a fence"
+        rest = self._text[self._at : self._at + _LONGEST_RUN]
+        newline = rest.find("\n")
+        if not code.within_line:
+            stripped = rest.lstrip(" ")
+            if len(stripped) < 3 and newline < 0 and not self._final:
+                return None
+            if stripped.startswith(code.mark):
+                end = rest.find(code.mark) + 3
+                self._code, self._line_start = None, False
+                return end, [*code.tokens(), LINE_END]
+        if newline < 0 and not code.lines and len(rest) < _LONGEST_RUN and not self._final:
+            return None
+        code.within_line = newline < 0
+        end = newline + 1 if newline >= 0 else len(rest)
+        code.add(rest[:end])
+        self._before = "\n"
+        return end, []
+
+
+class _Fence:
+    """Code between fences: one line of it is said, more are not."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self.lines = 0
+        self.within_line = False
+        self._first = ""
+
+    def add(self, text: str) -> None:
+        """The next line, or a part of one."""
+        if text.strip():
+            if self.lines == 0:
+                self._first = text.strip()
+            self.lines += 1
+
+    def tokens(self) -> list[Token]:
+        """What is said of it."""
+        return tokens_of(self._first, inline=True) if self.lines == 1 else []
+
+
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_HALF_TAGS = "|".join(name[:length] for name in _SPEECH_TAGS for length in range(2, len(name) + 1))
+_READ = {
+    "<": Reader._angle,
+    "[": Reader._bracket,
+    "!": Reader._bracket,
+    "【": Reader._bracket,
+    "|": Reader._bar,
+    "&": Reader._entity,
+    "\\": Reader._backslash,
+    "$": Reader._dollar,
+    **dict.fromkeys("*_~#`", Reader._markdown),
+}
+
+
+def _address_end(address: str) -> int:
+    """Without the punctuation that follows an address in a sentence."""
+    while address and (
+        address[-1] in ".,;:!?'*_~-" or (address[-1] == ")" and address.count("(") < address.count(")"))
+    ):
+        address = address[:-1]
+    return len(address)
+
+
+# --- whole texts ------------------------------------------------------------------------------------------
+
+
+def tokens_of(text: str, *, inline: bool = False) -> list[Token]:
+    """The tokens of a whole text; `inline` if it does not stand at the beginning of a line."""
+    reader = Reader(inline=inline)
+    return [*reader.push(text), *reader.finish()]
+
+
+def shown(tokens: list[Token]) -> str:
+    """What is shown and remembered."""
+    return _rendered([(token, token.shown) for token in tokens])
+
+
+def said(tokens: list[Token], keep: re.Pattern[str] | None = None) -> str:
+    """What is said to a voice, empty if that is nothing; tags that `keep` matches stay."""
+    spoken = [
+        (
+            token,
+            token.markup
+            if token.markup and keep is not None and keep.fullmatch(token.markup)
+            else token.said,
+        )
+        for token in tokens
+    ]
+    return _rendered(spoken) if any(has_sound(token.said) for token in tokens) else ""
+
+
+def marked(tokens: list[Token]) -> str:
+    """What is shown, with its speech markup; empty if it has none."""
+    if not any(token.kind is Kind.TAG for token in tokens):
+        return ""
+    return _rendered([(token, token.markup or token.shown) for token in tokens])
+
+
+def _rendered(pieces: list[tuple[Token, str]]) -> str:
+    """Pieces with single blanks between them, and none where one only stood because of what is left out."""
+    parts: list[str] = []
+    blank = left_out = False
+    for token, text in pieces:
+        if token.kind in _BLANKS:
+            blank = True
+        elif not text:
+            left_out = True
+        else:
+            if blank and parts and not (left_out and text[0] in ".,;:!?)]}"):
+                parts.append(" ")
+            parts.append(text)
+            blank = left_out = token.kind is Kind.TAG and "spell" not in text.lower()
+    return "".join(parts)
+
+
+_BLANKS = frozenset({Kind.BLANK, Kind.LINE, Kind.LINE_END, Kind.BREAK})

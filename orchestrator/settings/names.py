@@ -1,0 +1,83 @@
+"""The names of settings in the environment and in `.env`: `VANTUM_PORT`, or in short `PORT`.
+
+Both places hold the names of other programs, too. So a short name counts only for what it can be, what
+Kubernetes sets for a service called `vantum` counts for nothing, and a name that is almost one of ours is
+told.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+
+PREFIX = "VANTUM_"
+CONFIG_VARIABLE = "VANTUM_CONFIG"
+"""Names the TOML file; no setting."""
+_OTHERS = (CONFIG_VARIABLE, "VANTUM_NODE_CACHE", "VANTUM_SCREENSHOTS")
+"""Variables of ours that are no settings; all but the first are for the tests."""
+_KUBERNETES = re.compile(r"VANTUM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
+"""What Kubernetes puts into the environment of all containers for a service called `vantum` or `vantum-…`."""
+_SHORTEST_GUESS = 8
+"""Of shorter names too many others are near."""
+
+
+def is_foreign(name: str, value: str) -> bool:
+    """Whether a name that looks like ours was made by Kubernetes: `VANTUM_PORT=tcp://10.0.0.1:3001`."""
+    if name == PREFIX + "PORT":
+        return "://" in value
+    return bool(_KUBERNETES.fullmatch(name))
+
+
+def is_plausible(setting: str, value: str) -> bool:
+    """Whether a short name in the environment can be meant for us.
+
+    Conda sets `HOST` to a compiler's triple, and some shells to this machine's name, which would make the
+    server listen to the outside.
+    """
+    if setting != "host" or value == "localhost":
+        return True
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def stray_names(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
+    """The names that were probably meant to be settings, each with the nearest one; empty if none is near."""
+    known = {name.upper() for name in settings}
+    found: dict[str, str] = {}
+    for name in names:
+        short = name.upper().removeprefix(PREFIX)
+        if short in known or name.upper() in _OTHERS:
+            continue
+        if name.upper().startswith(PREFIX):
+            near = difflib.get_close_matches(short, known, n=1)
+            found[name] = near[0] if near else ""
+        elif near := [each for each in sorted(known) if _almost(short, each)]:
+            found[name] = min(near, key=lambda each: _edits(short, each))
+    return found
+
+
+def _almost(name: str, setting: str) -> bool:
+    if min(len(name), len(setting)) < _SHORTEST_GUESS:
+        return False
+    if abs(len(name) - len(setting)) <= 2 and _edits(name, setting) <= (2 if len(name) > 12 else 1):
+        return True
+    return sorted(name.split("_")) == sorted(setting.split("_"))
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters must be added, left out, replaced or swapped with their neighbours."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, wanted in enumerate(other, start=1):
+            costs = [rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (letter != wanted)]
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], wanted):
+                costs.append(rows[-2][j - 2] + 1)
+            row.append(min(costs))
+        rows.append(row)
+    return rows[-1][-1]

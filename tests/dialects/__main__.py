@@ -1,0 +1,13 @@
+"""`python -m tests.dialects` writes `docs/dialects.md` from a run of every dialect: some seconds."""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+from tests.dialects.run import PATH, all_rows, document
+
+logging.disable()
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+PATH.write_text(document(all_rows()), "utf-8")

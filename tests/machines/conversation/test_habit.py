@@ -1,0 +1,151 @@
+"""What a client sends by habit interrupts nothing: the caller's voice does, or a button that is pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from attrs import evolve
+
+from machines import effects as do
+from machines import facts
+from machines.facts import Role, TurnMode
+from tests.machines.calls import AUTOMATIC, MANUAL, POLICY, START, STOP, Call, effects_of
+
+GREETING = "Good day to you."
+GREETED = evolve(POLICY, greeting=GREETING)
+MODES = pytest.mark.parametrize("mode", [MANUAL, AUTOMATIC])
+
+
+def is_whole(call: Call) -> bool:
+    """What is being said is heard to its end, and nothing told the client to stop."""
+    call.voiced(0, *GREETING.split())
+    call.plays()
+    call.heard_all()
+    return effects_of(call, do.StopSpeech) == [] and effects_of(call, do.NotifyInterrupted) == []
+
+
+def greeting() -> Call:
+    call = Call(GREETED)
+    call.links_come_up()
+    call.deadline_passes()
+    assert (call.state, call.memory.answer.ledger.text()) == ("speaking", GREETING)
+    return call
+
+
+def starts_while_connecting(call: Call, start: Callable[[], None]) -> None:
+    start()
+    call.links_come_up()
+    call.deadline_passes()
+
+
+def starts_before_the_last_link(call: Call, start: Callable[[], None]) -> None:
+    call.handle(facts.LinkOpened(Role.STT, 1))
+    call.handle(facts.LinkOpened(Role.LLM, 1))
+    start()
+    call.handle(facts.LinkOpened(Role.TTS, 1))
+    call.deadline_passes()
+
+
+def starts_before_the_greeting_begins(call: Call, start: Callable[[], None]) -> None:
+    call.links_come_up()
+    start()
+    call.deadline_passes()
+
+
+def starts_during_the_greeting(call: Call, start: Callable[[], None]) -> None:
+    call.links_come_up()
+    call.deadline_passes()
+    start()
+
+
+def starts_again_and_again(call: Call, start: Callable[[], None]) -> None:
+    start()
+    call.links_come_up()
+    call.deadline_passes()
+    if call.memory.recording.mode is AUTOMATIC:
+        start()
+        start()
+
+
+@MODES
+@pytest.mark.parametrize(
+    "begins",
+    [
+        starts_while_connecting,
+        starts_before_the_last_link,
+        starts_before_the_greeting_begins,
+        starts_during_the_greeting,
+        starts_again_and_again,
+    ],
+)
+def test_the_greeting_is_heard_whenever_the_client_starts_its_audio(
+    begins: Callable[[Call, Callable[[], None]], None], mode: TurnMode
+) -> None:
+    call = Call(GREETED)
+
+    def start() -> None:
+        call.handle(facts.RecordingStarted(mode, START))
+
+    begins(call, start)
+    assert (call.state, call.memory.answer.ledger.text()) == ("speaking", GREETING)
+    assert do.Acknowledge(START) in call.all_effects
+    assert is_whole(call)
+    assert call.state == "quiet"
+
+
+@MODES
+def test_what_the_host_says_first_is_heard_too(mode: TurnMode) -> None:
+    call = Call(POLICY)
+    call.handle(facts.SayRequested(GREETING))
+    call.handle(facts.RecordingStarted(mode, START))
+    call.links_come_up()
+    call.deadline_passes()
+    assert call.memory.answer.ledger.text() == GREETING
+    assert is_whole(call)
+
+
+def test_words_of_a_first_recording_over_the_greeting_are_answered_after_it() -> None:
+    call = greeting()
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    turn = call.memory.turns.current
+    assert do.FinalizeTurn(turn) in call.happens(facts.RecordingStopped(STOP))
+    call.happens(facts.TranscriptFinal(turn, "where are you", confidence=0.9, speech_ms=900))
+    assert is_whole(call)
+    call.deadline_passes()
+    assert (call.state, call.memory.turns.caller_words) == ("generating", "where are you")
+
+
+def test_a_first_recording_that_goes_on_after_the_greeting_is_one_turn() -> None:
+    call = greeting()
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    turn = call.memory.turns.current
+    assert is_whole(call)
+    assert (call.state, call.memory.turns.current) == ("quiet", turn)
+    assert do.FinalizeTurn(turn) in call.happens(facts.RecordingStopped(STOP))
+
+
+def test_a_button_that_is_pressed_again_interrupts() -> None:
+    call = Call(GREETED).listening()
+    call.handle(facts.RecordingStopped(STOP))
+    call.final("hello")
+    call.answers("Yes indeed.")
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    assert call.state == "quiet"
+    assert [each for each in call.all_effects if isinstance(each, do.StopSpeech)] != []
+
+
+def test_a_client_that_starts_again_while_it_is_answered_is_still_answered() -> None:
+    call = Call(POLICY).thinking(mode=AUTOMATIC)
+    assert call.happens(facts.RecordingStarted(AUTOMATIC, START)) == [do.Acknowledge(START)]
+    call.answers("Yes indeed.")
+    assert call.state == "speaking"
+
+
+def test_the_callers_voice_interrupts_the_greeting_of_a_client_that_started_during_it() -> None:
+    call = greeting()
+    call.handle(facts.RecordingStarted(AUTOMATIC, START))
+    call.voiced(0, *GREETING.split())
+    call.plays()
+    call.handle(facts.SpeechStarted(), after_ms=300)
+    assert call.state == "paused"
