@@ -21,8 +21,8 @@ from orchestrator.audio.pcm import write_wav
 from tests.orchestrator.journal.journals import replays
 
 VANTUM = Path(sys.executable).with_name("vantum")
-START_SECONDS = 120
-STOP_SECONDS = 30
+START_SECONDS = 600
+STOP_SECONDS = 120
 SPEECH_RATE = 24_000
 
 

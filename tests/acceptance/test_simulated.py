@@ -29,7 +29,7 @@ from tests.orchestrator.journal.journals import replays
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-TURN_SECONDS = 60
+TURN_SECONDS = 300
 SCRIPT = Script()
 KEYS = {
     "DEEPGRAM_API_KEY": "d0e1a2d3b4e5e6f7",
@@ -169,7 +169,7 @@ async def test_keys_reach_their_vendors_and_appear_nowhere_else(tmp_path: Path, 
                 capture_stderr=True,
                 check=False,
             )
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await vendors.all_closed()
 
     check_first_turn(turn)
@@ -197,7 +197,7 @@ async def test_a_refused_key_keeps_the_server_from_being_ready_and_appears_nowhe
             told = await trio.to_thread.run_sync(health, page)
             process.terminate()
             assert await trio.to_thread.run_sync(process.wait) == 0
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await vendors.all_closed()
 
     assert "no provider is known to work for stt, tts" in waiting

@@ -29,7 +29,7 @@ SENTENCES = {
     "eat": "What do you like to eat for breakfast?",
     "weather": "How is the weather in London today?",
 }
-TALK_SECONDS = 180
+TALK_SECONDS = 600
 SEGMENT_WINDOW_S = 8
 
 

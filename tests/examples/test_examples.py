@@ -53,7 +53,7 @@ from tests.adapters.openai.chat_server import Exchange, chat_server
 __all__ = ["TestHotline"]
 
 RATE = 16_000
-PATIENCE_S = 20
+PATIENCE_S = 120
 Watch = Callable[[], AbstractContextManager[None]]
 
 
@@ -191,6 +191,7 @@ async def _serve(host: Callable[[str], Any], providers: SimulatedProviders) -> N
         await serving
 
 
+@pytest.mark.slow
 def test_the_fastapi_host_answers_callers_who_can_reserve_books(leaves_nothing: Watch) -> None:
     providers = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=2))))
     providers.llm.answers_with(asks("reserve_book", book="Emma", name="Ada"))
@@ -224,6 +225,7 @@ def test_the_fastapi_host_answers_callers_who_can_reserve_books(leaves_nothing: 
     assert providers.in_use() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["the client", "the server"])
 def test_a_call_of_the_fastapi_host_that_breaks_off_leaves_nothing(who: str, leaves_nothing: Watch) -> None:
     providers = SimulatedProviders()

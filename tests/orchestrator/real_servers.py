@@ -49,6 +49,6 @@ async def serving(providers: SimulatedProviders | None = None, **chosen: Any) ->
 
 async def eventually(happened: Callable[[], object]) -> None:
     """Return once something has happened that announces itself by no event."""
-    with trio.fail_after(20):
+    with trio.fail_after(120):
         while not happened():  # noqa: ASYNC110
             await trio.sleep(0.005)

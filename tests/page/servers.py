@@ -50,7 +50,7 @@ def served(*, at_once: bool = True) -> Iterator[Served]:
     over = trio.Event()
     thread = threading.Thread(target=trio.run, args=(_serve, started.put, over, at_once))
     thread.start()
-    running = started.get(timeout=60)
+    running = started.get(timeout=300)
     try:
         yield running
     finally:

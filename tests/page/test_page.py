@@ -20,7 +20,7 @@ IMPORTED = re.compile(r"(?:from|import|new URL\()\s*'([^']+)'")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda path: path.name.removesuffix(".test.mjs"))
 def test_modules_behave(check: Path) -> None:
     command = ["node", "--test", "--test-reporter=tap", str(check)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"^# pass [1-9]", run.stdout, re.MULTILINE), run.stdout
 

@@ -44,7 +44,7 @@ def test_the_pinned_files_are_those_that_npm_gives(tmp_path: Path) -> None:
 
 def test_the_wheel_brings_every_file_of_the_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     files = {path.relative_to(ROOT).as_posix() for path in PAGE.rglob("*") if path.is_file()}
     assert files <= set(zipfile.ZipFile(wheel).namelist())

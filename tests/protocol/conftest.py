@@ -53,7 +53,7 @@ def _installed(folder: Path) -> bool:
 
 def _install(npm: str, folder: Path) -> None:
     try:
-        subprocess.run([npm, *INSTALL], cwd=folder, capture_output=True, text=True, timeout=180, check=True)
+        subprocess.run([npm, *INSTALL], cwd=folder, capture_output=True, text=True, timeout=600, check=True)
     except subprocess.TimeoutExpired:
         _unavailable("npm install did not end within 180 s")
     except subprocess.CalledProcessError as error:

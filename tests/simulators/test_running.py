@@ -30,7 +30,7 @@ async def test_the_command_announces_where_everything_is_and_serves_it(tmp_path:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             await announced.wait()
         address = next(line for line in lines if line.startswith("LLM_BASE_URL=")).partition("=")[2]
         async with httpx2.AsyncClient(headers={"Authorization": "Bearer any"}) as http:

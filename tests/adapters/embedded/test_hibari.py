@@ -30,6 +30,7 @@ def seconds(items: Sequence[SpokenAudio | SegmentEnd], segment: int = 0) -> floa
     return sum(len(piece.samples) for piece in pieces) / SAMPLE_RATE
 
 
+@pytest.mark.slow
 async def test_segments_come_out_in_order_each_with_its_end(hibari: HibariTextToSpeech) -> None:
     items = await speak(hibari, "Hello there.", "How are you?")
     assert [item.segment for item in items] == sorted(item.segment for item in items)

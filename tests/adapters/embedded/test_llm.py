@@ -29,7 +29,7 @@ async def model(models_dir: Path) -> AsyncIterator[OpenAILanguageModel]:
 
 
 async def answer(model: OpenAILanguageModel, messages: list[Message] = QUESTION) -> list[str]:
-    with trio.fail_after(30):
+    with trio.fail_after(300):
         async with model.generate(messages) as stream:
             return [piece async for piece in stream if isinstance(piece, str)]
 
@@ -61,7 +61,7 @@ async def test_it_reads_results_of_calls_and_calls_nothing_itself(model: OpenAIL
     question = Message(Speaker.USER, "What is the weather in Paris?")
     record = CallRecord(1, ToolCall("call_1", "weather", '{"city": "Paris"}'), "Sunny, 21 degrees.")
     for messages in ([question], [question, Message(Speaker.ASSISTANT, "", calls=(record,))]):
-        with trio.fail_after(30):
+        with trio.fail_after(300):
             async with model.generate(messages, tools) as stream:
                 pieces = [piece async for piece in stream]
         assert pieces

@@ -56,7 +56,7 @@ async def ask(
     into: list[str | ToolCall] | None = None,
 ) -> list[str | ToolCall]:
     pieces = [] if into is None else into
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with model.generate(messages, tools) as stream:
             async for piece in stream:
                 pieces.append(piece)
@@ -109,7 +109,7 @@ async def simulated(
                 await ask(model, messages, tools, pieces)
             except ProviderError as error:
                 failed.append(error)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await running.all_closed()
     return [*pieces, *failed]
 

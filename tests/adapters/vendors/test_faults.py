@@ -29,6 +29,8 @@ from machines.history import Message, Speaker
 from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
 from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak, speak_turn
 
+pytestmark = pytest.mark.slow
+
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT
 TRANSIENT, CONNECTION, TIMEOUT = ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT
 
@@ -267,7 +269,7 @@ async def with_a_model(
     async with simulators(keys=[KEY], faults=faults) as running:
         async with http_client() as http:
             await use(OpenAILanguageModel(http, running.openai_url, "gpt-4.1", KEY), running)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await running.all_closed()
 
 

@@ -15,6 +15,8 @@ from machines.facts import EndOfTurn
 from orchestrator.simulation.speech import silence, spoken
 from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send
 
+pytestmark = pytest.mark.slow
+
 SAID = ("one two three", "four five", "six seven eight nine")
 ALL_WORDS = " ".join(SAID)
 PAUSE_MS = 800

@@ -35,6 +35,7 @@ async def call(line: Line, told: list[str], number: str = THEIRS, token: str | N
         return await place_call(http, {"to": number, "greeting": "Good morning."}, told.append)
 
 
+@pytest.mark.slow
 async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> None:
     told: list[str] = []
     async with a_line() as line:

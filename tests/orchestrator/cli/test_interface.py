@@ -96,7 +96,7 @@ def test_the_examples_for_asyncio_hosts_work(name: str) -> None:
         names |= {"Quiet": Quiet, "evolve": attrs.evolve, "open_orchestrator": asyncio_host.open_orchestrator}
         _define(textwrap.indent(code, "    "), names)
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(120),
             asyncio_host.open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
         ):
             await names["example"](orchestrator)

@@ -31,6 +31,8 @@ from orchestrator.simulation import (
     simulated_call,
 )
 
+pytestmark = pytest.mark.slow
+
 TEXTS = FallbackTexts("First try.", "Second try.", "Good bye.")
 POLICY = ConversationPolicy(fallback=TEXTS)
 

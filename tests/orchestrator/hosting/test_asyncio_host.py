@@ -57,7 +57,7 @@ pytestmark = pytest.mark.slow
 
 Watch = Callable[[], AbstractContextManager[None]]
 RATE = 16_000
-PATIENCE_S = 20
+PATIENCE_S = 120
 PACING = Pacing(rate=24_000, chunk_ms=20, lead_ms=60)
 LONG = "This is a long answer that goes on and on. " * 20
 

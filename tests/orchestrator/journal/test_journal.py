@@ -129,6 +129,7 @@ def calls() -> list[list[Record]]:
     return [list(call.records[:-1]) for call in Campaign(3, "hostile").calls(CALLS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(CALLS))
 def test_the_journal_of_every_call_is_replayed_without_a_difference(
     number: int, calls: list[list[Record]], tmp_path: Path
@@ -140,6 +141,7 @@ def test_the_journal_of_every_call_is_replayed_without_a_difference(
     assert differences(journal) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(CALLS))
 def test_a_redacted_journal_is_replayed_without_a_difference_too(
     number: int, calls: list[list[Record]], tmp_path: Path
@@ -328,7 +330,7 @@ async def test_if_nothing_can_be_written_nobody_waits_for_it(lacking: str, tmp_p
         with journals.of_call(ABOUT) as journal:
             for number in range(3):
                 journal.begin(ConversationPolicy(), {}, float(number))
-                with trio.fail_after(20):
+                with trio.fail_after(120):
                     await journal.written()
 
 
@@ -402,6 +404,7 @@ async def test_a_fact_that_breaks_a_machine_is_in_the_journal_and_breaks_it_agai
 # --- at a real socket -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transcripts", ["full", "redacted"])
 async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
     transcripts: str, tmp_path: Path, leaves_nothing: Watch

@@ -38,6 +38,8 @@ from orchestrator.simulation.speech import spoken
 from protocol.twilio import Clear, Mark, Media, Started, Stopped, StreamMessage, write_stream_message
 from tests.orchestrator.memory_port import MemoryPort, memory_port
 
+pytestmark = pytest.mark.slow
+
 F = TypeVar("F", bound=Fact)
 RATE = 8000
 URL = "ws://localhost:3001/twilio/media"

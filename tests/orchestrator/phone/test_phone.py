@@ -140,6 +140,7 @@ async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
         assert line.providers.llm.requests[-1][0].text == "Sell."
 
 
+@pytest.mark.slow
 async def test_a_call_has_its_own_texts_for_a_caller_who_is_quiet(autojump_clock: MockClock) -> None:
     texts = {
         "idle_nudge_1": "Hallo?",
@@ -321,6 +322,7 @@ async def test_a_person_is_not_taken_for_a_machine(autojump_clock: MockClock) ->
         assert call.report()["outcome"] == "completed"
 
 
+@pytest.mark.slow
 async def test_we_hang_up_after_goodbye_was_heard_to_its_end(autojump_clock: MockClock) -> None:
     chosen: dict[str, Any] = {"idle_nudge_ms": 1000, "idle_goodbye": "Goodbye for now."}
     async with a_line(listens, **chosen) as line:
@@ -391,6 +393,7 @@ async def test_a_call_that_cannot_be_hung_up_is_over_all_the_same(autojump_clock
         assert call.report()["outcome"] == "cancelled"
 
 
+@pytest.mark.slow
 async def test_people_of_the_script_talk_in_turns_and_machines_talk_at_once(
     autojump_clock: MockClock,
 ) -> None:

@@ -19,6 +19,8 @@ from orchestrator.simulation.speech import spoken
 from protocol.twilio import Clear
 from tests.orchestrator.phone.phone_lines import OURS, RATE, STATUS, THEIRS, Line, a_line, listens, says
 
+pytestmark = pytest.mark.slow
+
 COLLEAGUE, BUSY = "+15005557777", "+15005550002"
 LAST_WORDS = "One moment please, I connect you."
 CHAR_S = 0.06

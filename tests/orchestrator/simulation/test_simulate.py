@@ -272,6 +272,7 @@ def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.Captu
     assert re.search(r"left behind +2 sockets, 2 files; ", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_violated_invariant_is_reported_once_for_a_call(capsys: pytest.CaptureFixture[str]) -> None:
     def nothing_is_ever_refused(moment: CheckedStep) -> str | None:
         return "something was" if any(step.reason for step in moment.steps) else None
