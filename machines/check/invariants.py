@@ -103,7 +103,9 @@ def _something_is_due(context: Context) -> bool:
     wanted = (
         greets or bool(context.host_utterances) or context.tools.results_owed or bool(context.calls_waiting())
     )
-    own = wanted and not speaks and (automatic or not context.recording.on)
+    # A client begins its first recording by habit: that alone is no word of the caller.
+    has_word = not automatic and context.recording.on and not context.recording.habitual
+    own = wanted and not speaks and not has_word
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
     return bool(context.turns.queue or context.turns.queued) or own or by_time
 

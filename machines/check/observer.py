@@ -89,7 +89,10 @@ class ObservedState:
             return self._with(waiting=self.waiting | {fact.request})
         if step.outcome is not Outcome.TAKEN:
             return self
-        if isinstance(fact, facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened):
+        if isinstance(
+            fact,
+            facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened | facts.LinkRenewalWanted,
+        ):
             return self._after_link(step.machine, fact)
         match fact:
             case facts.EagerEndOfTurn():
@@ -121,14 +124,22 @@ class ObservedState:
         return self
 
     def _after_link(
-        self, machine: str, fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened
+        self,
+        machine: str,
+        fact: facts.LinkFailed | facts.LinkDeadlinePassed | facts.LinkOpened | facts.LinkRenewalWanted,
     ) -> ObservedState:
-        """The observed state after news of a link. A link that opened begins a new round when it is lost."""
+        """The observed state after news of a link.
+
+        A link that opened begins a new round when it is lost, and so does one that is opened anew. A provider
+        that closes a link because nobody spoke has not failed.
+        """
         others = frozenset(each for each in self.failed if each[0] is not fact.role)
         tried = frozenset(each for each in self.providers if each[0] is fact.role)
         match fact:
-            case facts.LinkOpened():
+            case facts.LinkOpened() | facts.LinkRenewalWanted():
                 return self._with(failed=others)
+            case facts.LinkFailed(role=role, attempt=attempt, failure=failure) if failure.idle:
+                return self._with(links=self.links - {(role, attempt)})
             case facts.LinkFailed(role=role, attempt=attempt, failure=failure):
                 refused = frozenset() if failure.error_class.retryable else tried
                 return self._with(
