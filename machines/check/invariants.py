@@ -107,7 +107,8 @@ def _something_is_due(context: Context) -> bool:
     has_word = not automatic and context.recording.on and not context.recording.habitual
     own = wanted and not speaks and not has_word
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
-    return bool(context.turns.queue or context.turns.queued) or own or by_time
+    waits = context.turns.queue or context.turns.queued or context.turns.digits
+    return bool(waits) or own or by_time
 
 
 def the_armed_deadline_is_the_awaited_one(checked: CheckedStep) -> str | None:
