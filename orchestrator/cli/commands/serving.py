@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import BadSetting, listening_failed, read_settings, warn_of
+from orchestrator.cli.commands.usage import BadSetting, listening_failed, log_advice, read_settings
 
 if TYPE_CHECKING:
     import socket
@@ -42,8 +42,6 @@ def serve(host: str | None, port: int | None, simulated: bool, llm_dialect: str 
         # What goes wrong most is looked at first: what is imported below takes seconds.
         sockets = [closing.enter_context(each) for each in _listening(settings)]
         _check_journals(settings)
-        if not simulated:
-            warn_of(settings)
         _run_server(settings, simulated, llm_dialect, sockets)
 
 
@@ -60,6 +58,8 @@ def _run_server(
     from orchestrator.settings.settings import SettingsError
 
     configure_logs(settings)
+    if not simulated:
+        log_advice(settings)
     complaint = bad_setting = ""
     try:
         trio.run(_serve_until_stopped, settings, simulated, llm_dialect, sockets)

@@ -80,9 +80,11 @@ def _another_vantum(port: int) -> str:
         return ""
 
 
-def warn_of(settings: Settings) -> None:
-    """Tell on standard error what will probably not work as it is set."""
+def log_advice(settings: Settings) -> None:
+    """Log what will probably not work as it is set, in the format that the logs have."""
+    from orchestrator.logs import library_logger
     from orchestrator.settings.advice import advice
 
+    log = library_logger(__name__)
     for sentence in advice(settings):
-        click.echo(f"Warning: {sentence}", err=True)
+        log.warning("advice", advice=sentence)
