@@ -62,7 +62,7 @@ def test_a_violation_is_shown_with_the_shortest_path_to_it() -> None:
     assert "  stt link: idle → opening, taken: link_wanted(stt)\n" in trace
     assert "  stt link: opening → DOWN, taken: link_failed(stt, 1, fatal, 0.5)\n" in trace
     assert "  conversation: connecting → closing, taken: link_down(stt, fatal)\n" in trace
-    assert "held       one_attempt_per_link " in result.output
+    assert "held       every_pair_is_declared " in result.output
     assert "broken     no_link_is_left_at_the_end " in result.output
     assert "not known  the_end_can_be_reached " in result.output
 

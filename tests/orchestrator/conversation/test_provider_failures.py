@@ -141,11 +141,12 @@ async def test_what_a_model_said_is_all_there_is_when_it_breaks_off_again_and_ag
     assert failed_checks(call) == []
 
 
-async def test_a_model_that_says_only_signs_is_covered_for(autojump_clock: MockClock) -> None:
+async def test_an_answer_of_signs_alone_is_shown_and_nobody_has_failed(autojump_clock: MockClock) -> None:
     async with simulated_call(brain(Answer("... *** ||BREAK|| <b></b>")), policy=POLICY) as call:
         await call.take_turn("hello")
         await call.answered()
-        assert call.caller.answers() == ["First try."]
+        assert call.caller.answers() == ["..."]
+        assert call.caller.client_errors() == []
     assert failed_checks(call) == []
 
 
