@@ -24,7 +24,7 @@ SPOKEN = frozenset(
     {
         *("text", "markup", "heard", "unheard", "digit", "digits_words"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
-        "backchannels",
+        *("backchannels", "refused", "unsayable"),
         *("arguments", "result", "tool_fillers", "filler", "tool_not_called"),
     }
 )

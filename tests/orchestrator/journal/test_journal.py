@@ -431,7 +431,7 @@ async def test_calls_of_a_server_are_journalled_and_nothing_is_left(
 
 PLAIN = {
     *("digits_terminator", "message", "event_type", "event_id", "source", "target", "substate", "cause"),
-    *("language", "id", "name"),
+    *("language", "gap", "id", "name"),
 }
 """Fields with text that nobody said. The last two are those of a tool call."""
 
