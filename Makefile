@@ -27,7 +27,7 @@ test: .venv/.test tools models static ## install everything, then check and test
 	    || { echo "Less than 90 % of $$room/ is covered by the tests."; exit 1; }; \
 	done
 
-test-fast: .venv/.test static ## check, and run the tests that take no time: under a minute
+test-fast: .venv/.test static ## check, and run the tests that take little time
 	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not repeats and not models and not browser and not node"
 

@@ -121,7 +121,7 @@ def test_a_call_is_the_same_alone_and_among_others() -> None:
 
 @pytest.mark.slow
 def test_keys_are_pressed_and_hosts_end_calls_with_a_text() -> None:
-    calls = list(Campaign(7, "none").calls(60))
+    calls = list(Campaign(3, "none").calls(60))
     taken = [
         [step for each in call.records if isinstance(each, Handled) for step in each.steps] for call in calls
     ]
