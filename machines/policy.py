@@ -20,11 +20,11 @@ class FallbackTexts:
     second: str = "I'm having some technical trouble. Please try that once more."
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
     """Also said when a provider that the call cannot do without is lost for good."""
-    unsayable: str = "I'm sorry, I cannot say that with this voice."
-    """Said instead of an answer in a language that the voice does not speak."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text did not give the words of a turn."""
-    refused: str = "I'm sorry, I can't talk about that. Is there anything else I can help you with?"
+    unsayable: str = "I'm sorry, I cannot say that with this voice."
+    """Said instead of an answer in a language that the voice does not speak."""
+    refused: str = "I am sorry, I cannot talk about that. Is there anything else I can help you with?"
     """Said when a content filter refused what the caller said."""
 
     def __attrs_post_init__(self) -> None:

@@ -289,6 +289,40 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
     yield facts.EverythingClosed()
 
 
+def language_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
+    """A change of the caller's language in every state, and no more than it takes to get there."""
+    del observed  # what was seen outside makes no difference here
+    state, context = system.conversation.state, system.conversation.context
+    turns, answer = context.turns, context.answer
+    yield facts.LanguageChanged("de-DE")
+    if state == "connecting":
+        for role in Role:
+            yield facts.LinkUp(role)
+        if not context.recording.begun_before:
+            yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+    if state == "quiet" and turns.current == 1:
+        yield facts.SpeechStarted()
+        yield facts.DigitPressed("5")
+        yield facts.LinkDown(Role.STT, PASSING)
+    if state in ("hearing", "paused"):
+        yield facts.SpeechStopped(speech_ms=300)
+    if state == "endpointing" and turns.current == 1:
+        yield facts.EagerEndOfTurn(turns.current, WORDS)
+    if state == "finalizing" and turns.awaited is not None:
+        yield facts.TranscriptFinal(turns.awaited, WORDS)
+    if state == "generating" and answer.generation_open is not None and answer.requests <= 1:
+        yield facts.SegmentReady(answer.generation_open, 0, "yes indeed.")
+        yield facts.GenerationFailed(answer.generation_open, PASSING)
+        if not context.tools.calls_made:
+            yield from _calls(context, ("look",))
+    if state == "speaking" and turns.current <= 2:
+        yield facts.SpeechStarted()
+    if state in ("endpointing", "keypad") and context.deadline_armed is not None:
+        yield facts.DeadlinePassed(context.deadline_armed)
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield facts.EverythingClosed()
+
+
 def _links(context: Context, fallbacks: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
     """Either all roles have another provider or none has. Without `fallbacks` this stays as it is."""
     fallbacks = fallbacks or (bool(context.links.fallbacks_ready),)

@@ -16,6 +16,7 @@ from machines.check.walk import (
     walk_blocking,
     walk_host,
     walk_known_down,
+    walk_language,
     walk_links,
     walk_one_link,
     walk_queue,
@@ -109,6 +110,12 @@ PLAN = (
         "the conversation machine where voice does not interrupt tool calls",
         "What `tools` leaves out, except turns that end by voice and wait; more than one call in an answer.",
         walk_blocking,
+    ),
+    Planned(
+        "language",
+        "the conversation machine whose caller's language changes",
+        "Everything but the way to each state: a change of the language only has links opened anew.",
+        walk_language,
     ),
     Planned(
         "links",

@@ -16,6 +16,7 @@ from machines.check.enabled_facts import (
     answer_enabled_facts,
     blocking_enabled_facts,
     host_enabled_facts,
+    language_enabled_facts,
     link_enabled_facts,
     one_link_enabled_facts,
     queue_enabled_facts,
@@ -442,6 +443,14 @@ def walk_blocking(
     """The conversation machine, where voice does not interrupt a tool call, and turns wait meanwhile."""
     policy = attrs.evolve(TOOLED, max_tool_steps=1, max_history_tokens=1)
     return Walk(blocking_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
+
+
+def walk_language(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
+    """The conversation machine, whose caller's language changes in every state."""
+    policy = attrs.evolve(SHORT, tools=(ToolPolicy("look"),), tool_fillers=())
+    return Walk(language_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

@@ -222,7 +222,7 @@ class _Transcriber:
         words = self._heard.words()
         if self._interim and self._turn is not None and words != self._told:
             self._told = words
-            self._emit(TranscriptInterim(self._turn, words, 0.5))
+            self._emit(TranscriptInterim(self._turn, words, 0.8))
         if self._detection is not None and self._turn is not None and words:
             self._detect_end(self._detection, self._turn, words, samples)
 

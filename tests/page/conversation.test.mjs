@@ -28,7 +28,7 @@ test('interim words are replaced by further ones and by the final ones', () => {
 });
 
 test('an answer grows by segments, one blank between them, and ends as the whole answer', () => {
-  const conversation = told(new Conversation(), final(1, 'Hi'), asked(1), token(1, 0, 'Good day.'), voice('u1'), token(1, 1, 'How are you?'));
+  const conversation = told(new Conversation(), final(1, 'Hi'), asked(1), token(1, 0, 'Good day.'), voice('u1'), token(1, 1, ' How are you?'));
   assert.deepEqual(texts(conversation), ['caller: Hi', 'agent: Good day. How are you?']);
   told(conversation, complete(1, 'Good day. How are you? ', { totalMs: 640 }));
   assert.equal(conversation.turns[0].answer, 'Good day. How are you? ');

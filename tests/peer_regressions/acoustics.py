@@ -153,7 +153,7 @@ class _Listener:
         words = self._words()
         if words != self._told:
             self._told = words
-            self._nursery.start_soon(self._report, TranscriptInterim(self._turn, words, 0.5))
+            self._nursery.start_soon(self._report, TranscriptInterim(self._turn, words, 0.8))
 
     def finalize(self, turn: int) -> None:
         words = self._words() if turn == self._turn else ""

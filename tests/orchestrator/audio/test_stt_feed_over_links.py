@@ -77,7 +77,7 @@ class Link:
             self._turn.audio = np.concatenate([self._turn.audio, samples])
             if self.interims and (words := understood(self._turn.audio)) != self._told:
                 self._told = words
-                self.emit(TranscriptInterim(self._turn.number, words, 0.5))
+                self.emit(TranscriptInterim(self._turn.number, words, 0.8))
         await trio.sleep(self.send_takes_s)
 
     def finalize(self, turn: int) -> None:
