@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
-import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
@@ -31,11 +30,12 @@ from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.role_link import RoleLink
 from orchestrator.failures import failure_of
 from orchestrator.journal.format import CallJournal
+from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.tools.tool_runner import CANCELLED, ToolRunner
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 ALIVE_EVERY_S = 0.5
 """The language model's signs of life are reported at most this often."""
