@@ -15,6 +15,11 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _phrases(text: str) -> tuple[str, ...]:
+    """Of one or more words each, divided by commas."""
+    return tuple(text.split(", "))
+
+
 @frozen
 class Pack:
     """One language."""
@@ -52,10 +57,9 @@ ENGLISH = Pack(
         " they is are was were am be been do does did have has had can could will would shall should"
         " may might must um uh er hmm like also very i'm i'd i'll i've it's there's let's"
     ),
-    backchannels=(
-        *("uh-huh", "uh huh", "mm-hmm", "mm hmm", "mhm", "mm", "hm", "hmm", "uh", "um", "ah"),
-        *("oh", "yeah", "yep", "yes", "ok", "okay", "right", "all right", "alright", "sure"),
-        *("of course", "exactly", "i see", "got it", "i understand", "go on"),
+    backchannels=_phrases(
+        "uh-huh, uh huh, mm-hmm, mm hmm, mhm, mm, hm, hmm, uh, um, ah, oh, yeah, yep, yes, ok, okay,"
+        " right, all right, alright, sure, of course, exactly, i see, got it, i understand, go on"
     ),
 )
 GERMAN = Pack(
@@ -77,10 +81,10 @@ GERMAN = Pack(
         " möchte will würde kann könnte muss soll sollte habe hätte bin ist sind war äh ähm hm also"
         " sehr auch ganz noch sowie"
     ),
-    backchannels=(
-        *("ja", "ja ja", "ja genau", "genau", "mhm", "hm", "hmm", "aha", "ah", "oh", "äh", "ähm"),
-        *("okay", "ok", "ach so", "achso", "alles klar", "klar", "gut", "verstehe"),
-        *("ich verstehe", "stimmt", "richtig", "natürlich", "na klar", "in ordnung", "weiter"),
+    backchannels=_phrases(
+        "ja, ja ja, ja genau, genau, mhm, hm, hmm, aha, ah, oh, äh, ähm, okay, ok, ach so, achso,"
+        " alles klar, klar, gut, verstehe, ich verstehe, stimmt, richtig, natürlich, na klar, in"
+        " ordnung, weiter"
     ),
 )
 FRENCH = Pack(
@@ -94,10 +98,9 @@ FRENCH = Pack(
         " son sa ses notre votre leur voudrais veux peux pourrais dois suis est sont ai a avez euh heu"
         " hum ben très aussi"
     ),
-    backchannels=(
-        *("oui", "ouais", "oui oui", "d'accord", "ok", "okay", "hm", "hmm", "mhm", "ah", "oh"),
-        *("euh", "ah bon", "je vois", "bien sûr", "exactement", "très bien", "c'est ça"),
-        *("tout à fait", "je comprends", "voilà"),
+    backchannels=_phrases(
+        "oui, ouais, oui oui, d'accord, ok, okay, hm, hmm, mhm, ah, oh, euh, ah bon, je vois, bien"
+        " sûr, exactement, très bien, c'est ça, tout à fait, je comprends, voilà"
     ),
 )
 SPANISH = Pack(
@@ -112,10 +115,9 @@ SPANISH = Pack(
         " y o pero porque que si cuando como mi mis tu tus su sus nuestro quiero quisiera puedo podría"
         " tengo es son soy estoy eh este pues muy también"
     ),
-    backchannels=(
-        *("sí", "si", "sí sí", "ajá", "aja", "vale", "ok", "okay", "claro", "claro que sí", "ya"),
-        *("mhm", "hm", "ah", "oh", "eh", "entiendo", "ya veo", "exacto", "de acuerdo"),
-        *("muy bien", "perfecto", "bueno"),
+    backchannels=_phrases(
+        "sí, si, sí sí, ajá, aja, vale, ok, okay, claro, claro que sí, ya, mhm, hm, ah, oh, eh,"
+        " entiendo, ya veo, exacto, de acuerdo, muy bien, perfecto, bueno"
     ),
 )
 ITALIAN = Pack(
@@ -128,10 +130,9 @@ ITALIAN = Pack(
         " nella con su per tra fra e o ma perché che se quando come mio mia tuo tua suo sua vorrei"
         " voglio posso potrei devo sono è ho ehm eh allora molto anche"
     ),
-    backchannels=(
-        *("sì", "si", "sì sì", "ok", "okay", "va bene", "certo", "esatto", "capisco"),
-        *("ho capito", "mhm", "hm", "ah", "oh", "eh", "d'accordo", "giusto", "perfetto"),
-        "infatti",
+    backchannels=_phrases(
+        "sì, si, sì sì, ok, okay, va bene, certo, esatto, capisco, ho capito, mhm, hm, ah, oh, eh,"
+        " d'accordo, giusto, perfetto, infatti"
     ),
 )
 PORTUGUESE = Pack(
@@ -144,10 +145,9 @@ PORTUGUESE = Pack(
         " para e ou mas porque que se quando como meu minha seu sua nosso quero queria posso poderia"
         " tenho sou é são estou então muito também hum ã"
     ),
-    backchannels=(
-        *("sim", "sim sim", "aham", "uhum", "ok", "okay", "tá", "tá bom", "certo", "claro"),
-        *("entendi", "mhm", "hm", "ah", "oh", "isso", "exato", "beleza", "pois é", "está bem"),
-        "perfeito",
+    backchannels=_phrases(
+        "sim, sim sim, aham, uhum, ok, okay, tá, tá bom, certo, claro, entendi, mhm, hm, ah, oh,"
+        " isso, exato, beleza, pois é, está bem, perfeito"
     ),
 )
 DUTCH = Pack(
@@ -162,9 +162,9 @@ DUTCH = Pack(
         " en of maar want omdat dat als die mijn jouw zijn haar ons onze wil zou kan kunnen moet heb"
         " ben is eh uh ehm dus heel ook"
     ),
-    backchannels=(
-        *("ja", "ja ja", "jaja", "oké", "ok", "okay", "mhm", "hm", "ah", "oh", "eh", "precies"),
-        *("klopt", "goed", "prima", "ik snap het", "natuurlijk", "inderdaad"),
+    backchannels=_phrases(
+        "ja, ja ja, jaja, oké, ok, okay, mhm, hm, ah, oh, eh, precies, klopt, goed, prima, ik snap"
+        " het, natuurlijk, inderdaad"
     ),
 )
 POLISH = Pack(
@@ -177,10 +177,7 @@ POLISH = Pack(
         " o u przy pod nad mój moja moje twój chcę chciałbym chciałabym mogę muszę jestem jest są yyy"
         " eee hmm więc bardzo też"
     ),
-    backchannels=(
-        *("tak", "no", "no tak", "aha", "mhm", "hm", "dobra", "dobrze", "ok", "okej", "jasne"),
-        *("rozumiem", "ah", "oh"),
-    ),
+    backchannels=_phrases("tak, no, no tak, aha, mhm, hm, dobra, dobrze, ok, okej, jasne, rozumiem, ah, oh"),
 )
 TURKISH = Pack(
     "tr",
@@ -190,10 +187,7 @@ TURKISH = Pack(
     going_on=_words(
         "ben sen biz siz bir bu şu o ve veya ama çünkü fakat ki ile için gibi eğer şey ııı eee çok de da"
     ),
-    backchannels=(
-        *("evet", "hı hı", "hıhı", "tamam", "peki", "anladım", "tabii", "tabi", "doğru", "aynen"),
-        *("hm", "ah", "oh"),
-    ),
+    backchannels=_phrases("evet, hı hı, hıhı, tamam, peki, anladım, tabii, tabi, doğru, aynen, hm, ah, oh"),
 )
 RUSSIAN = Pack(
     "ru",
@@ -205,127 +199,38 @@ RUSSIAN = Pack(
         " по за из у о об для без при про мой моя моё мои твой ваш наш хочу хотел хотела могу надо"
         " нужно это э ээ эм ну очень"
     ),
-    backchannels=(
-        *("да", "да да", "ага", "угу", "хорошо", "понятно", "ясно", "конечно", "точно", "ладно"),
-        *("ок", "окей", "мм", "э", "ну да"),
+    backchannels=_phrases(
+        "да, да да, ага, угу, хорошо, понятно, ясно, конечно, точно, ладно, ок, окей, мм, э, ну да"
     ),
 )
 CHINESE = Pack(
     "zh",
-    going_on_suffixes=(
-        *(
-            "我想",
-            "我要",
-            "我们",
-            "因为",
-            "所以",
-            "但是",
-            "可是",
-            "不过",
-            "然后",
-            "如果",
-            "还有",
-            "或者",
-            "以及",
-            "和",
-            "跟",
-        ),
-        *("把", "被", "从", "就是", "那个", "这个", "呃"),
+    going_on_suffixes=_phrases(
+        "我想, 我要, 我们, 因为, 所以, 但是, 可是, 不过, 然后, 如果, 还有, 或者, 以及, 和, 跟, 把,"
+        " 被, 从, 就是, 那个, 这个, 呃"
     ),
-    backchannels=(
-        *(
-            "嗯",
-            "嗯嗯",
-            "哦",
-            "噢",
-            "啊",
-            "对",
-            "对对",
-            "对对对",
-            "是",
-            "是的",
-            "好",
-            "好的",
-            "行",
-            "可以",
-            "没错",
-        ),
-        *("明白", "明白了", "知道了", "了解", "当然", "呃", "额", "哈"),
+    backchannels=_phrases(
+        "嗯, 嗯嗯, 哦, 噢, 啊, 对, 对对, 对对对, 是, 是的, 好, 好的, 行, 可以, 没错, 明白, 明白了,"
+        " 知道了, 了解, 当然, 呃, 额, 哈"
     ),
 )
 JAPANESE = Pack(
     "ja",
-    going_on_suffixes=(
-        *(
-            "私は",
-            "僕は",
-            "それは",
-            "これは",
-            "今日は",
-            "明日は",
-            "が",
-            "を",
-            "に",
-            "で",
-            "と",
-            "も",
-            "けど",
-            "けれど",
-        ),
-        *("ので", "のに", "たら", "とか", "えっと", "えーと", "あの", "その", "そして", "でも"),
+    going_on_suffixes=_phrases(
+        "私は, 僕は, それは, これは, 今日は, 明日は, が, を, に, で, と, も, けど, けれど, ので,"
+        " のに, たら, とか, えっと, えーと, あの, その, そして, でも"
     ),
-    backchannels=(
-        *(
-            "はい",
-            "はいはい",
-            "ええ",
-            "うん",
-            "うんうん",
-            "そう",
-            "そうです",
-            "そうですね",
-            "そうですか",
-            "なるほど",
-            "へえ",
-            "ああ",
-        ),
-        *("あ", "おお", "えっと", "分かりました", "わかりました", "了解です", "もちろん"),
+    backchannels=_phrases(
+        "はい, はいはい, ええ, うん, うんうん, そう, そうです, そうですね, そうですか, なるほど,"
+        " へえ, ああ, あ, おお, えっと, 分かりました, わかりました, 了解です, もちろん"
     ),
 )
 KOREAN = Pack(
     "ko",
     going_on=_words("저는 제가 나는 그리고 그래서 그런데 하지만 그러면 만약 왜냐하면 음 어 그 저 및 또는"),
-    going_on_suffixes=(
-        "은",
-        "는",
-        "을",
-        "를",
-        "에서",
-        "하고",
-        "하는데",
-        "는데",
-        "지만",
-        "면서",
-        "해서",
-        "려고",
-    ),
-    backchannels=(
-        *(
-            "네",
-            "네네",
-            "예",
-            "응",
-            "음",
-            "아",
-            "어",
-            "그래요",
-            "그렇군요",
-            "그렇죠",
-            "맞아요",
-            "알겠습니다",
-            "알겠어요",
-        ),
-        *("좋아요", "오케이"),
+    going_on_suffixes=_phrases("은, 는, 을, 를, 에서, 하고, 하는데, 는데, 지만, 면서, 해서, 려고"),
+    backchannels=_phrases(
+        "네, 네네, 예, 응, 음, 아, 어, 그래요, 그렇군요, 그렇죠, 맞아요, 알겠습니다, 알겠어요, 좋아요, 오케이"
     ),
 )
 HINDI = Pack(
@@ -336,10 +241,9 @@ HINDI = Pack(
         "मैं मुझे हम आप वह यह और या लेकिन मगर क्योंकि कि अगर जब तो का की के को से में पर ने मेरा मेरी"
         " मेरे अपना उम्म मतलब बहुत भी"
     ),
-    backchannels=(
-        *("हाँ", "हां", "हाँ हाँ", "हां हां", "जी", "जी हाँ", "जी हां", "ठीक", "ठीक है", "अच्छा"),
-        *("हम्म", "हूँ", "समझ गया", "समझ गई", "सही", "बिल्कुल", "ओके", "haan", "haan ji"),
-        *("theek hai", "accha", "ji"),
+    backchannels=_phrases(
+        "हाँ, हां, हाँ हाँ, हां हां, जी, जी हाँ, जी हां, ठीक, ठीक है, अच्छा, हम्म, हूँ, समझ गया, समझ"
+        " गई, सही, बिल्कुल, ओके, haan, haan ji, theek hai, accha, ji"
     ),
 )
 ARABIC = Pack(
@@ -349,22 +253,15 @@ ARABIC = Pack(
     going_on=_words(
         "أنا نحن أنت هو هي و أو لكن لأن ثم إذا أن إن في من إلى على عن مع هذا هذه الذي التي أريد أود يعني جدا"
     ),
-    backchannels=(
-        *("نعم", "أجل", "ايوه", "أيوه", "طيب", "حسنا", "حسناً", "تمام", "صحيح", "أها", "آه"),
-        *("فهمت", "مفهوم", "أكيد", "بالطبع", "اوكي"),
+    backchannels=_phrases(
+        "نعم, أجل, ايوه, أيوه, طيب, حسنا, حسناً, تمام, صحيح, أها, آه, فهمت, مفهوم, أكيد, بالطبع, اوكي"
     ),
 )
 THAI = Pack(
     "th",
-    finals=("ครับ", "ค่ะ", "คะ", "ค่า", "นะ", "จ้ะ", "จ้า"),
-    going_on_suffixes=(
-        *("และ", "แต่", "หรือ", "เพราะ", "ว่า", "ที่", "ของ", "กับ", "ถ้า", "คือ", "แล้วก็"),
-        *("อยาก", "จะ", "เอ่อ"),
-    ),
-    backchannels=(
-        *("ครับ", "ค่ะ", "คะ", "อือ", "อืม", "อ๋อ", "โอเค", "ใช่", "ใช่ครับ", "ใช่ค่ะ", "ได้"),
-        *("เข้าใจ", "จ้ะ"),
-    ),
+    finals=_phrases("ครับ, ค่ะ, คะ, ค่า, นะ, จ้ะ, จ้า"),
+    going_on_suffixes=_phrases("และ, แต่, หรือ, เพราะ, ว่า, ที่, ของ, กับ, ถ้า, คือ, แล้วก็, อยาก, จะ, เอ่อ"),
+    backchannels=_phrases("ครับ, ค่ะ, คะ, อือ, อืม, อ๋อ, โอเค, ใช่, ใช่ครับ, ใช่ค่ะ, ได้, เข้าใจ, จ้ะ"),
 )
 
 PACKS = {
