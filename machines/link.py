@@ -17,7 +17,7 @@ from machines import facts
 from machines.declarations import Ignored, causes, ignored, stay
 from machines.effects import LinkNews
 from machines.facts import ErrorClass, Fact, ProviderFailure
-from machines.failover import NONE, Failover, failure_of
+from machines.failover_and_retries import NONE, Failover, failure_of
 
 
 class Link(Failover):

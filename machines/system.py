@@ -33,7 +33,7 @@ from machines.effects import (
     StartGeneration,
 )
 from machines.facts import Fact, Role
-from machines.failover import LinkContext
+from machines.failover_and_retries import LinkContext
 from machines.link import Link
 from machines.policy import ConversationPolicy, LinkPolicy
 

@@ -25,7 +25,7 @@ from machines.conversation.context import Context, RunningCall
 from machines.conversation.machine import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
-from machines.failover import LinkContext
+from machines.failover_and_retries import LinkContext
 from machines.guard_expressions import compiled, guard_names
 from machines.history import Message, Speaker
 from machines.link import Link

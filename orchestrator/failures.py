@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from adapters.interfaces import ProviderError
+from adapters.logs import library_logger
 from adapters.tasks import first_error
 from machines.facts import ErrorClass, ProviderFailure
-from orchestrator.logs import library_logger
 
 log = library_logger(__name__)
 

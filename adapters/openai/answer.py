@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from adapters.interfaces import ProviderError, ToolSpec
-from adapters.openai.chunk import Chunk, read
 from adapters.openai.errors import error_body
 from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
+from adapters.openai.normalized_chunk import Chunk, read
 from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, written_calls
 from machines.facts import ErrorClass
 

@@ -1,7 +1,7 @@
 """The language model behind any server with OpenAI's chat interface, asked through OpenAI's SDK.
 
-Its responses are read as bytes (`events`, `chunk`, `markup`, `answer`): the SDK's own typed stream takes
-twenty times the CPU per token (150 µs against 8 µs), and takes nothing that differs from OpenAI's.
+Its responses are read as bytes (`events`, `normalized_chunk`, `markup`, `answer`): the SDK's own typed
+stream takes twenty times the CPU per token (150 µs against 8 µs), and nothing that differs from OpenAI's.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import httpx2
 import openai
-import structlog
 import trio
 from attrs import evolve, frozen
 
 from adapters import http_clients
 from adapters.interfaces import ProviderError, ToolSpec
+from adapters.logs import library_logger
 from adapters.openai.answer import Answer
 from adapters.openai.dialect import Amendment, Dialect, amend
 from adapters.openai.errors import CAUGHT, LIMIT_REACHED, is_too_long, provider_error
@@ -28,7 +28,7 @@ from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import ToolCall
 
-log = structlog.get_logger(__name__)
+log = library_logger(__name__)
 
 _CONNECT_SECONDS = 5.0
 _GAP_SECONDS = 60.0

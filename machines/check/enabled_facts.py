@@ -13,7 +13,7 @@ from machines.check.invariants import HOSTS_TEXT
 from machines.check.observer import ObservedState
 from machines.conversation.context import Context
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
-from machines.failover import LinkContext
+from machines.failover_and_retries import LinkContext
 from machines.system import ConversationSystem
 from machines.tools import ToolCall
 

@@ -368,7 +368,7 @@ class ConversationChart(Chart[Context]):
         | paused.to(speaking, on=["resume_speech", "begin_turn"])
     )
 
-    # --- the model's words: answers.py, speculation.py, retries.py ------------------------------------------
+    # --- the model's words: answers.py, speculation.py, answer_retries.py -----------------------------------
     segment_ready = (
         generating.to(
             paused,
@@ -419,7 +419,7 @@ class ConversationChart(Chart[Context]):
         )
     )
 
-    # --- our voice: answers.py, retries.py, interruptions.py ------------------------------------------------
+    # --- our voice: answers.py, answer_retries.py, interruptions.py -----------------------------------------
     segment_voiced = stay(*responding, saying_goodbye, on=["note_voiced"])
     playback_at = stay(*responding, saying_goodbye, on=["note_position"])
     playback_finished = (

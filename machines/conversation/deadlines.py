@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from machines.conversation.answer_retries import Retries
 from machines.conversation.endpointing import Endpointing
 from machines.conversation.host_utterances import HostUtterances
 from machines.conversation.interruptions import Interruptions
-from machines.conversation.retries import Retries
 from machines.facts import Fact
 
 SIGNS_OF_LIFE = {

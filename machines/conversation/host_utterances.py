@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.fallback_texts import FallbackTexts
+from machines.conversation.greeting_and_fallbacks import GreetingAndFallbacks
 from machines.declarations import causes
 from machines.facts import Fact, SayMode
 
 
-class HostUtterances(FallbackTexts):
+class HostUtterances(GreetingAndFallbacks):
     """Guards and actions on host utterances."""
 
     # --- guards ------------------------------------------------------------------------------------------

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines.conversation import staleness
+from machines.conversation.answer_retries import Retries
 from machines.conversation.answers import Answers
 from machines.conversation.chart import ConversationChart
 from machines.conversation.deadlines import Deadlines
 from machines.conversation.ending import Ending
 from machines.conversation.endpointing import Endpointing
-from machines.conversation.fallback_texts import FallbackTexts
+from machines.conversation.greeting_and_fallbacks import GreetingAndFallbacks
 from machines.conversation.host_utterances import HostUtterances
 from machines.conversation.ignored import IGNORED
 from machines.conversation.interruptions import Interruptions
 from machines.conversation.keypad import Keypad
 from machines.conversation.links import Links
 from machines.conversation.recording import Recording
-from machines.conversation.retries import Retries
 from machines.conversation.speculation import Speculation
 from machines.conversation.tool_calls import ToolCalls
 from machines.conversation.transcripts import Transcripts
@@ -37,7 +37,7 @@ class Conversation(
     Speculation,
     Endpointing,
     HostUtterances,
-    FallbackTexts,
+    GreetingAndFallbacks,
     Interruptions,
     Retries,
     Answers,

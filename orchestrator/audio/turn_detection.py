@@ -11,9 +11,9 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import Emit, Samples, TurnModel
+from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import TurnScored
-from orchestrator.logs import library_logger
 
 log = library_logger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import trio
 
+from adapters.logs import library_logger
 from adapters.simulators import Latencies, Scenario, SttDialect, TtsDialect, best_voice, simulators
-from orchestrator.logs import library_logger
 from orchestrator.settings.settings import Settings
 
 log = library_logger(__name__)

@@ -12,6 +12,7 @@ from random import Random
 import trio
 from attrs import evolve
 
+from adapters.logs import library_logger
 from machines.declarations import Outcome, Step
 from machines.facts import Fact, Role
 from machines.history import Message
@@ -24,7 +25,6 @@ from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.conversation.performer import Performer
 from orchestrator.journal.format import CallJournal
-from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.tools.tool_runner import ToolRunner

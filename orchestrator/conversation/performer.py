@@ -14,6 +14,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
+from adapters.logs import library_logger
 from adapters.tasks import Signal
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
@@ -30,7 +31,6 @@ from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.role_link import RoleLink
 from orchestrator.failures import failure_of
 from orchestrator.journal.format import CallJournal
-from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.tools.tool_runner import CANCELLED, ToolRunner

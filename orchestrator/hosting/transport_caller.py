@@ -13,6 +13,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from adapters.interfaces import Samples
+from adapters.logs import library_logger
 from adapters.tasks import sole_error
 from machines import facts
 from machines.effects import Effect, StopCause
@@ -39,7 +40,6 @@ from orchestrator.hosting.transport import (
     TurnEnded,
     TurnStarted,
 )
-from orchestrator.logs import library_logger
 
 log = library_logger(__name__)
 

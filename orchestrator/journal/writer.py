@@ -16,10 +16,10 @@ from pathlib import Path
 import trio
 from attrs import Factory, define
 
+from adapters.logs import library_logger
 from adapters.tasks import Signal
 from orchestrator.journal.format import SUFFIX, About, CallJournal, End, Record, frame
 from orchestrator.journal.redaction import Redactor
-from orchestrator.logs import library_logger
 
 log = library_logger(__name__)
 

@@ -16,6 +16,7 @@ from attrs import Factory, define, evolve, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.interfaces import Samples
+from adapters.logs import library_logger
 from adapters.mulaw import from_mulaw, to_mulaw
 from adapters.tasks import Signal
 from machines import effects as do
@@ -28,7 +29,6 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
-from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.sessions.call_socket import CallSocket

@@ -11,13 +11,13 @@ import trio
 from attrs import define, evolve, field
 
 from adapters.interfaces import ProviderError
+from adapters.logs import library_logger
 from machines import phone_call as phone
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
 from machines.phone_call import Call, CallContext, CallOutcome
 from orchestrator.clock import epoch_ms, now_ms
-from orchestrator.logs import library_logger
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
 

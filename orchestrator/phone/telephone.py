@@ -13,11 +13,12 @@ import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
+from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
 from orchestrator.ids import new_id
-from orchestrator.logs import bind_session, library_logger
+from orchestrator.logs import bind_session
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall

@@ -16,6 +16,7 @@ import trio
 from attrs import Factory, define, evolve
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechToText, TextToSpeech
+from adapters.logs import library_logger
 from adapters.tasks import Signal, first_error
 from machines import breaker
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
@@ -30,7 +31,6 @@ from machines.facts import (
     Role,
 )
 from orchestrator.clock import now_ms
-from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Provider, Providers
 from orchestrator.settings.settings import without_password
 

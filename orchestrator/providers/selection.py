@@ -22,9 +22,9 @@ from adapters.interfaces import (
     VoiceActivity,
 )
 from adapters.link_limit import with_link_limit
+from adapters.logs import library_logger
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
 from machines.history import Message, Speaker
-from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, SettingsError, shown

@@ -23,6 +23,7 @@ from trio_websocket import (
 )
 from wsproto.utilities import LocalProtocolError
 
+from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
@@ -31,7 +32,7 @@ from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
 from orchestrator.journal.directory import check_directory
 from orchestrator.journal.writer import Journals, open_journals
-from orchestrator.logs import bind_session, library_logger
+from orchestrator.logs import bind_session
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers

@@ -13,10 +13,10 @@ import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from adapters.logs import library_logger
 from machines.facts import EndReason
 from orchestrator.conversation.idle_and_age_limits import watch_limits
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
-from orchestrator.logs import library_logger
 
 log = library_logger(__name__)
 

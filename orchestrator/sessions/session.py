@@ -14,6 +14,7 @@ from attrs import Factory, define, field, frozen
 from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
+from adapters.logs import library_logger
 from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
@@ -25,7 +26,6 @@ from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
-from orchestrator.logs import library_logger
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.sessions.call_socket import CallSocket, close_code
 from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of

@@ -11,9 +11,9 @@ from attrs import Factory, define, field, frozen
 from pydantic_core import to_json
 
 from adapters.interfaces import Emit, ToolSpec
+from adapters.logs import library_logger
 from adapters.tasks import sole_error
 from machines.tools import ToolCall, ToolPolicy
-from orchestrator.logs import library_logger
 from orchestrator.tools.tool import Tool, ToolContext, ToolError
 from orchestrator.tools.tool_arguments import BadArguments
 

@@ -15,7 +15,7 @@ from machines.conversation.machine import Conversation
 from machines.declarations import Ignored, Outcome, ignored, stay
 from machines.driver import Chart, Driver
 from machines.effects import Effect
-from machines.failover import LinkContext
+from machines.failover_and_retries import LinkContext
 from machines.link import Link
 from machines.policy import ConversationPolicy, LinkPolicy
 from machines.system import ConversationSystem

@@ -12,7 +12,8 @@ import pytest
 import structlog
 import trio
 
-from orchestrator.logs import PERSONAL_KEYS, bind_session, configure_logs
+from adapters.logs import PERSONAL_KEYS
+from orchestrator.logs import bind_session, configure_logs
 from orchestrator.settings.settings import Settings
 
 log = structlog.get_logger("vantum.test")

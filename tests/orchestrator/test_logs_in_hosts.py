@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.logs import PERSONAL_KEYS
+from adapters.logs import PERSONAL_KEYS
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,10 +98,16 @@ def test_at_debug_level_a_host_gets_everything() -> None:
     assert not any(each in line for each in PERSONAL for line in above)
 
 
+def sources() -> list[Path]:
+    """Every module of ours."""
+    rooms = ("adapters", "machines", "orchestrator", "protocol")
+    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py"))
+
+
 def log_calls() -> list[tuple[str, str, set[str]]]:
     """Every call of a logger of ours: where, which method, and the keys it is given."""
     found = []
-    for path in sorted((ROOT / "orchestrator").rglob("*.py")):
+    for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=method)):
@@ -119,10 +125,9 @@ def test_nothing_personal_is_logged_above_debug_level_anywhere() -> None:
 
 def test_every_logger_is_a_librarys() -> None:
     """One of structlog's own would print to the host's standard output."""
-    ours = ROOT / "orchestrator"
     makers = {
-        str(path.relative_to(ours))
-        for path in ours.rglob("*.py")
+        str(path.relative_to(ROOT))
+        for path in sources()
         if "structlog.get_logger(" in path.read_text(encoding="utf-8")
     }
-    assert makers == {"logs.py"}
+    assert makers == {"adapters/logs.py"}

@@ -82,7 +82,7 @@ def _another_vantum(port: int) -> str:
 
 def log_advice(settings: Settings) -> None:
     """Log what will probably not work as it is set, in the format that the logs have."""
-    from orchestrator.logs import library_logger
+    from adapters.logs import library_logger
     from orchestrator.settings.advice import advice
 
     log = library_logger(__name__)

@@ -1,4 +1,4 @@
-"""Texts that the policy gives: greeting, reprompt, nudges, fillers, fallback texts and goodbyes."""
+"""What the policy says in place of an answer: greeting, reprompt, nudges, fillers, fallbacks, goodbyes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _refuses_text(fact: Fact) -> bool:
     )
 
 
-class FallbackTexts(Answers):
+class GreetingAndFallbacks(Answers):
     """Guards and actions on fallback texts."""
 
     # --- guards ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Failover: which provider of a role is tried next, and when; the guards of the link machine (`link.py`).
+"""Failover and retry schedule: which provider of a role is tried next, and when (the guards of `link.py`).
 
 After a failure the next provider that is not known to be down is tried at once. When all were tried, the
 retry schedule (`LinkPolicy`) says how long to wait before another round.
