@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -67,6 +68,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         sys.settrace(tracer)
+
+
+# --- looking for what is left behind goes through all objects ----------------------------------------------
+
+
+def pytest_collection_finish() -> None:
+    """What exists before the first test is never garbage: without it, a search takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 # --- what may be missing on a developer's machine, and never on CI ----------------------------------------

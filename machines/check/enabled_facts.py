@@ -28,6 +28,8 @@ WORDS = "well"
 """The caller's words that are not a backchannel."""
 MURMUR = "mhm"
 """The caller's backchannel."""
+DOUBTFUL = 0.1
+"""The confidence of what is not surely words."""
 SEGMENT_MS = 1000.0
 """The length of each segment's audio."""
 MOST_SEGMENTS = 2
@@ -196,7 +198,7 @@ def blocking_enabled_facts(system: ConversationSystem, observed: ObservedState) 
     if not observed.calls:
         yield from _calls(context, ("book",))
     if system.conversation.state == "running_tools":
-        yield from _keys(context)
+        yield from _keys(context, strings=False)
         yield facts.RecordingStarted(TurnMode.AUTOMATIC)
         for turn in context.turns.queued:
             yield facts.TranscriptionFailed(turn, PASSING)
@@ -229,7 +231,8 @@ def _around_calls(system: ConversationSystem) -> Iterator[Fact]:
     if generation is not None:
         if utterance is None:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
-        yield facts.GenerationFailed(generation, FATAL)
+        if not context.answer.failures:
+            yield facts.GenerationFailed(generation, FATAL)
         yield facts.GenerationFinished(generation)
     for number in _numbers(*(call.number for call in context.tools.running)):
         yield facts.ToolFinished(number, "fine")
@@ -256,7 +259,7 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
         for role in Role:
             yield facts.LinkUp(role)
     yield facts.LinkDown(Role.STT, PASSING)
-    yield from _keys(context)
+    yield from _keys(context, strings=False)
     modes = tuple(TurnMode) if context.policy.max_host_utterances == 0 else (TurnMode.AUTOMATIC,)
     # With a host there are no requests, to keep the walk short.
     asking = context.policy.max_host_utterances == 0
@@ -279,7 +282,8 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
         if utterance is None and not context.speculation.segments:
             yield facts.SegmentReady(generation, 0, "yes indeed.")
         yield facts.GenerationFinished(generation)
-        yield facts.GenerationFailed(generation, PASSING)
+        if not context.answer.failures:
+            yield facts.GenerationFailed(generation, PASSING)
     if utterance is not None:
         yield facts.PlaybackAt(utterance, SEGMENT_MS, playing=False)
         yield facts.PlaybackFinished(utterance)
@@ -290,7 +294,7 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
 
 
 def language_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """A change of the caller's language in every state, and no more than it takes to get there."""
+    """A change of the caller's language in every state, doubtful words, and what it takes to get there."""
     del observed  # what was seen outside makes no difference here
     state, context = system.conversation.state, system.conversation.context
     turns, answer = context.turns, context.answer
@@ -310,6 +314,7 @@ def language_enabled_facts(system: ConversationSystem, observed: ObservedState) 
         yield facts.EagerEndOfTurn(turns.current, WORDS)
     if state == "finalizing" and turns.awaited is not None:
         yield facts.TranscriptFinal(turns.awaited, WORDS)
+        yield facts.TranscriptFinal(turns.awaited, WORDS, DOUBTFUL)
     if state == "generating" and answer.generation_open is not None and answer.requests <= 1:
         yield facts.SegmentReady(answer.generation_open, 0, "yes indeed.")
         yield facts.GenerationFailed(answer.generation_open, PASSING)
@@ -358,9 +363,10 @@ def _room_for_a_turn(context: Context) -> bool:
     return len(context.turns.queued) < MOST_QUEUED and not waits
 
 
-def _keys(context: Context) -> Iterator[Fact]:
-    """The keys of the telephone."""
-    yield facts.DigitPressed("5")
+def _keys(context: Context, *, strings: bool = True) -> Iterator[Fact]:
+    """The keys of the telephone. Without `strings` the caller presses one, then the last one."""
+    if strings or not context.turns.digits:
+        yield facts.DigitPressed("5")
     if context.turns.digits:
         yield facts.DigitPressed("#")
 

@@ -258,9 +258,10 @@ def every_request_is_answered_once(checked: CheckedStep) -> str | None:
 
 def history_alternates(checked: CheckedStep) -> str | None:
     """The history is exchanges: the caller's words, tool calls, and what was heard of the answer."""
-    history = checked.context.history
-    if history is checked.history_before:
+    if checked.context.history is checked.history_before:
         return None
+    # Nobody answers what a filter refused, and no model is sent it.
+    history = [message for message in checked.context.history if not message.withheld]
     # After a tool call either the model speaks again, or the caller does.
     for before, after in pairwise((None, *history, None)):
         asks = before is None or before.speaker is Speaker.ASSISTANT

@@ -84,7 +84,8 @@ PLAN = (
         " call. Answers of more than one segment; reports of voiced segments; failures of text to speech that"
         " may pass; failures of the model that may not pass, and its signs of life. Playback that is neither"
         " at the beginning nor at the end. Late facts about answers, deadlines that pass late. Resumed and"
-        " scored turns. Speculation while something waits, except over an answer.",
+        " scored turns. Speculation while something waits, except over an answer. More"
+        " than two keys in a row, and more than one failed answer.",
         walk_queue,
     ),
     Planned(
@@ -113,8 +114,9 @@ PLAN = (
     ),
     Planned(
         "language",
-        "the conversation machine whose caller's language changes",
-        "Everything but the way to each state: a change of the language only has links opened anew.",
+        "the conversation machine whose caller's language changes and whose words may be doubtful",
+        "Everything but the way to each state: a change of the language only has links opened anew. Doubtful"
+        " words anywhere but where they are awaited.",
         walk_language,
     ),
     Planned(
