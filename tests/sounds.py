@@ -77,7 +77,7 @@ def babble(random: np.random.Generator) -> Signal:
     for _ in range(6):
         at, pitch_hz = random.integers(0, LISTENING_RATE // 4), random.uniform(90, 240)
         while at < len(mixed) - LISTENING_RATE // 2:
-            vowel = random.choice(list(VOWELS))
+            vowel = str(random.choice(list(VOWELS)))
             syllable = _voice(random, random.uniform(0.1, 0.3), pitch_hz * random.uniform(0.9, 1.1), vowel, 1)
             mixed[at : at + len(syllable)] += syllable
             at += len(syllable) + random.integers(400, 3000)
