@@ -45,7 +45,7 @@ def _voice(
 def laugh(random: np.random.Generator) -> Signal:
     """Six to nine bursts of "ha", each lower and softer than the one before."""
     pieces = []
-    vowel, pitch_hz = random.choice(list("aeo")), random.uniform(160, 320)
+    vowel, pitch_hz = str(random.choice(list("aeo"))), random.uniform(160, 320)
     for burst in range(random.integers(6, 10)):
         pieces.append(
             _voice(random, random.uniform(0.1, 0.15), pitch_hz * 0.97**burst, vowel, 2) * 0.95**burst
