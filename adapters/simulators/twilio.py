@@ -247,7 +247,12 @@ class TelephoneNetwork:
         parameters = {str(each.get("name")): str(each.get("value")) for each in stream.iter("Parameter")}
         started = Started(f"MZ{call.sid[2:]}", call.sid, call.account_sid, parameters)
         call.telephone = Telephone(
-            stream.get("url", ""), started, self.open_stream, self.jitter, self.world.seed
+            stream.get("url", ""),
+            started,
+            self.open_stream,
+            self.jitter,
+            seed=self.world.seed,
+            dialect=self.world.phone_dialect,
         )
         try:
             async with trio.open_nursery() as nursery:
@@ -267,9 +272,10 @@ class TelephoneNetwork:
         call.status = status
         call.statuses.append(status)
         self._change()
-        event = {"in-progress": "answered"}.get(status, "completed" if status in _OVER else status)
-        if call.status_url and (event in call.events or (event == "completed" and not call.events)):
-            await self._post(call, call.status_url)
+        for told in self.world.phone_dialect.reports_of(status, call.statuses[:-1]):
+            event = {"in-progress": "answered"}.get(told, "completed" if told in _OVER else told)
+            if call.status_url and (event in call.events or (event == "completed" and not call.events)):
+                await self._post(call, call.status_url, {"CallStatus": told})
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Return once `happened()`, which is called after every change of a call."""

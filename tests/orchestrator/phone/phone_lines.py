@@ -13,6 +13,7 @@ import trio
 from attrs import define
 
 from adapters.simulators import Fault, Script, Simulators, simulators
+from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
 from adapters.simulators.twilio import SimulatedCall, ask
@@ -106,6 +107,7 @@ async def a_line(
     answer: Answer = Answer(),  # noqa: B008 - frozen
     jitter: Latency = Latency(0),  # noqa: B008 - frozen
     forgotten: int = 0,
+    dialect: PhoneDialect = TWILIO,
     **chosen: Any,
 ) -> AsyncIterator[Line]:
     """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards.
@@ -119,7 +121,7 @@ async def a_line(
     network = Network()
     with trio.fail_after(7200):
         async with (
-            simulators(seed=1, faults=faults, script=Script(caller_says=("hello",))) as twilio,
+            simulators(seed=1, faults=faults, script=Script(caller_says=("hello",)), phone_dialect=dialect) as twilio,
             httpx2.AsyncClient() as http,
         ):
             network.attach(twilio)
