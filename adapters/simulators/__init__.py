@@ -11,7 +11,7 @@ from __future__ import annotations
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS
-from adapters.simulators.phone_dialects import PHONE_DIALECTS, PhoneDialect, phone_dialect
+from adapters.simulators.phone_dialects import PHONE_DIALECTS, PhoneDialect, phone_dialect_named
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
 from adapters.simulators.server import ROUTES, Simulators, simulators
@@ -46,6 +46,6 @@ __all__ = [
     "Tone",
     "TtsDialect",
     "best_voice",
-    "phone_dialect",
+    "phone_dialect_named",
     "simulators",
 ]

@@ -10,11 +10,12 @@ import enum
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
+from adapters.simulators.faults import ScenarioError
 from protocol.twilio import Digit, Media, Started, StreamMessage, write_stream_message
 
 
@@ -130,7 +131,7 @@ class PhoneDialect:
             del start["streamSid"]
 
 
-_BASE64 = {
+_BASE64: Mapping[Payloads, Callable[[str], str]] = {
     Payloads.USUAL: lambda text: text,
     Payloads.UNPADDED: lambda text: text.rstrip("="),
     Payloads.URL_SAFE: lambda text: text.translate(str.maketrans("+/", "-_")),
@@ -194,19 +195,18 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
     "large-frames": PhoneDialect(
         "Telnyx: long frames, whose numbers do not say their order.", frame_ms=400, numbered_wrongly=True
     ),
+    "huge-frames": PhoneDialect("Telnyx again: up to 30 s of audio in one message.", frame_ms=8000),
     "bursts": PhoneDialect("A network that stalls, and then delivers all at once.", stall_s=0.6),
     "late-reports": PhoneDialect("`ringing` is reported after `answered`.", reports=Reports.RINGING_LATE),
-    "answered-last": PhoneDialect(
-        "`answered` is reported after `completed`.", reports=Reports.ANSWERED_LAST
-    ),
+    "answered-last": PhoneDialect("`answered` is reported after `completed`.", reports=Reports.ANSWERED_LAST),
     "repeated-reports": PhoneDialect("Each status is reported twice.", reports=Reports.TWICE),
     "no-reports": PhoneDialect("No status is reported at all.", reports=Reports.NONE),
 }
 """By the names of `--phone-dialect`."""
 
 
-def phone_dialect(name: str) -> PhoneDialect:
-    """Raises `ValueError` for a name that is none."""
-    if name not in PHONE_DIALECTS:
-        raise ValueError(f"--phone-dialect must be one of {', '.join(PHONE_DIALECTS)}, not {name!r}")
-    return PHONE_DIALECTS[name]
+def phone_dialect_named(name: str | None) -> PhoneDialect:
+    """Twilio's own for None. Raises `ScenarioError` for a name that is none."""
+    if name is not None and name not in PHONE_DIALECTS:
+        raise ScenarioError(f"phone_dialect is {name!r}, but must be one of {', '.join(PHONE_DIALECTS)}")
+    return PHONE_DIALECTS[name] if name else TWILIO

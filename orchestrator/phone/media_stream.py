@@ -38,6 +38,7 @@ from orchestrator.tools.builtin_tools import without_keys
 from protocol import ProtocolError
 from protocol.errors import UnknownEvent
 from protocol.twilio import (
+    INBOUND,
     PHONE_RATE,
     Clear,
     Digit,
@@ -56,8 +57,12 @@ PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=T
 """At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""
 MOST_UNUSABLE = 250
 """So many messages in a row that cannot be used end the call: 5 s of audio."""
+MOST_TOLD = 10
+"""So many kinds of unknown messages are told of."""
 FRAME_SAMPLES = PHONE_RATE // 50
 """20 ms, as in the telephone network."""
+BLOCK_SAMPLES = PHONE_RATE // 2
+"""More of the caller's audio than this in one message is taken piece by piece."""
 MARK_GRACE_S = 2.0
 """A mark that is later than this after its audio counts as missing. A peer that has sent back no mark for
 this long sends none at all: it is assumed to play in real time what it gets."""
@@ -97,6 +102,10 @@ class MediaStream:
     _end_mark_sent: Signal = field(factory=Signal, init=False)
     _unusable: Counter[str] = field(factory=Counter, init=False)
     """How many messages could not be used, by the kind of error."""
+    _unknown: set[str] = field(factory=set, init=False)
+    """What was told of unknown messages."""
+    _tracks: Counter[str] = field(factory=Counter, init=False)
+    """How many messages with audio came, by their track."""
     _unusable_now: int = field(default=0, init=False)
     """How many of them came since the last message that could be used."""
 
@@ -187,7 +196,9 @@ class MediaStream:
             message = read_stream_message(frame)
         except UnknownEvent as error:
             self.counts["UnknownEvent errors"] += 1
-            log.debug("unknown message", error=error.message)
+            if error.message not in self._unknown and len(self._unknown) < MOST_TOLD:
+                self._unknown.add(error.message)
+                log.debug("unknown message; more of its kind are counted", error=error.message)
         except ProtocolError as error:
             self._note_unusable(type(error).__name__, error.message)
         else:
@@ -208,10 +219,12 @@ class MediaStream:
 
     async def _act(self, message: StreamMessage) -> None:
         match message:
-            case Media(audio=audio, track="inbound"):
-                self._audio.push(from_mulaw(audio), PHONE_RATE)
-                # However fast audio comes, reading it must not keep other tasks from running.
-                await trio.lowlevel.checkpoint()
+            case Media(audio=audio, track=track):
+                self._tracks[track] += 1
+                if track == INBOUND:
+                    await self._hear(audio)
+                elif self._tracks == {track: MOST_UNUSABLE}:
+                    log.warning("the carrier sends nothing that the caller says", tracks=dict(self._tracks))
             case Mark(name=name):
                 self._sends_marks = True
                 await self._take_mark(name)
@@ -221,6 +234,14 @@ class MediaStream:
                 await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
             case _:
                 self.counts["unexpected messages"] += 1
+
+    async def _hear(self, audio: bytes) -> None:
+        """Take the caller's audio, however much of it is in one message: no sooner than there is room."""
+        for start in range(0, len(audio), BLOCK_SAMPLES):
+            await self._audio.room()
+            self._audio.push(from_mulaw(audio[start : start + BLOCK_SAMPLES]), PHONE_RATE)
+            # However fast audio comes, reading it must not keep other tasks from running.
+            await trio.lowlevel.checkpoint()
 
     async def _take_mark(self, name: str) -> None:
         fact = self._marks.returned(name, now_ms())

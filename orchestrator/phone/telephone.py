@@ -30,7 +30,7 @@ from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
 from protocol.errors import InvalidPayload
-from protocol.twilio import Media, Started, Stopped, read_stream_message
+from protocol.twilio import PHONE_RATE, Media, Started, Stopped, read_stream_message
 
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
@@ -42,8 +42,8 @@ VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
 START_TIMEOUT_S = 10
 """A media stream must name its call within this time."""
-MOST_EARLY = 250
-"""Messages with audio that are kept from before the start: 5 s."""
+MOST_EARLY = 5 * PHONE_RATE
+"""Bytes of audio that are kept from before the start: 5 s."""
 MOST_BEFORE_START = 1000
 """Messages in which the start must come."""
 TOKEN = "token"
@@ -385,7 +385,7 @@ async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequenc
     Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends
     before it began, and `ProtocolError` for a start that cannot be used.
     """
-    early: deque[Media] = deque(maxlen=MOST_EARLY)
+    early: deque[Media] = deque()
     for _ in range(MOST_BEFORE_START):
         try:
             message = read_stream_message(await connection.get_message())
@@ -403,4 +403,6 @@ async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequenc
                 raise StreamRefused("it was stopped before it began")
             case Media(track="inbound"):
                 early.append(message)
+                while sum(len(each.audio) for each in early) > MOST_EARLY:
+                    early.popleft()
     raise StreamRefused("it does not begin")

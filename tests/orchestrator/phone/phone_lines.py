@@ -121,7 +121,9 @@ async def a_line(
     network = Network()
     with trio.fail_after(7200):
         async with (
-            simulators(seed=1, faults=faults, script=Script(caller_says=("hello",)), phone_dialect=dialect) as twilio,
+            simulators(
+                seed=1, faults=faults, script=Script(caller_says=("hello",)), phone_dialect=dialect
+            ) as twilio,
             httpx2.AsyncClient() as http,
         ):
             network.attach(twilio)
