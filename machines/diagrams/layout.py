@@ -181,7 +181,7 @@ CALL_LAYOUT = Layout(
             560,
             200,
             ("saying_goodbye", "handover", "revoking", "clearing"),
-            chip_width=142,
+            chip_width=158,
         ),
         RoomPlace("ENDED", 240, 670, 1450, 56, ()),
     ),
@@ -193,7 +193,7 @@ CALL_LAYOUT = Layout(
         Route("DIALLING", "DETECTING", ((340, 90), (340, 16), (1075, 16), (1075, 150)), (800, 18), 150, 2),
         Route("ANSWERED", "DETECTING", ((890, 185), (1000, 185)), (892, 163), 106, 2),
         Route("ANSWERED", "TALKING", ((850, 150), (850, 110), (1400, 110), (1400, 150)), (880, 88), 120, 1),
-        Route("DETECTING", "TALKING", ((1150, 185), (1340, 185)), (1156, 112), 180, 5),
+        Route("DETECTING", "TALKING", ((1150, 206), (1340, 206)), (1156, 112), 180, 5),
         Route("DETECTING", "ENDING", ((1040, 220), (1040, 400), (960, 400)), (1048, 228), 140, 4),
         Route("DETECTING", "ENDED", ((1120, 220), (1120, 670)), (1128, 560), 100, 2),
         Route("DIALLING", "ENDING", ((500, 280), (500, 360)), (512, 284), 150, 4),
@@ -205,7 +205,7 @@ CALL_LAYOUT = Layout(
         Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
-    note="Times: the longest stay. TALKING is as long as its conversation. Dashed: the outcome is recorded.",
+    note="Times: the longest stay. A conversation has limits of its own; each key takes 0.5 s more. Dashed: the outcome is recorded.",
     note_at=(240, 746),
 )
 
