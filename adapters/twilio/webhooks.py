@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-from twilio.twiml.voice_response import Connect, Dial, Hangup, Reject, VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import (  # type: ignore[import-untyped]
+    Connect,
+    Dial,
+    Hangup,
+    Play,
+    Reject,
+    VoiceResponse,
+)
 
 SIGNATURE_HEADER = "x-twilio-signature"
 TWIML_TYPE = "text/xml"
@@ -27,11 +34,20 @@ def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
 
 def connect_stream(url: str, parameters: Mapping[str, str]) -> str:
     """TwiML that connects the call to a media stream at `url` until either side ends it."""
+    return str(VoiceResponse().append(_stream(url, parameters)))
+
+
+def press(keys: str, url: str, parameters: Mapping[str, str]) -> str:
+    """TwiML that presses keys (`dtmf.KEYS`) and then connects the call as `connect_stream` does."""
+    return str(VoiceResponse().append(Play(digits=keys)).append(_stream(url, parameters)))
+
+
+def _stream(url: str, parameters: Mapping[str, str]) -> Connect:
     connect = Connect()
     stream = connect.stream(url=url)
     for name, value in parameters.items():
         stream.parameter(name=name, value=value)
-    return str(VoiceResponse().append(connect))
+    return connect
 
 
 def reject_as_busy() -> str:

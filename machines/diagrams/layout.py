@@ -205,7 +205,8 @@ CALL_LAYOUT = Layout(
         Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
-    note="Times: the longest stay. A conversation has limits of its own; each key takes 0.5 s more. Dashed: the outcome is recorded.",
+    note="Times: the longest stay, and 0.5 s more for each key that is pressed. A conversation has limits of"
+    " its own. Dashed: the outcome is recorded.",
     note_at=(240, 746),
 )
 

@@ -133,7 +133,7 @@ class Telephone:
     def hang_up_unanswered(self) -> None:
         """End the calls in which no conversation has begun."""
         for call in self.unfinished():
-            if call.state != "TALKING":
+            if not call.is_talking:
                 call.take(machine.HangUpWanted())
 
     async def drain(self) -> None:
@@ -214,6 +214,13 @@ class Telephone:
         ours = call.from_ if call.direction is Direction.OUTBOUND else None
         return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
 
+    async def press(self, call: PhoneCall, keys: str) -> bool:
+        """As `Carrier.press`."""
+        assert self._account is not None
+        assert call.call_sid is not None
+        token = self._tokens.issue(call, call.call_sid)
+        return await self._account.redirect(call.call_sid, twiml.press(keys, call.media_url, {TOKEN: token}))
+
     async def hang_up(self, call_sid: str) -> str | None:
         """As `Carrier.hang_up`."""
         assert self._account is not None
@@ -240,7 +247,8 @@ class Telephone:
             return twiml.hang_up()
         call.call_sid = call_sid
         call.take(machine.CallAnswered())
-        return twiml.connect_stream(_media_url(url), {TOKEN: self._tokens.issue(call, call_sid)})
+        call.media_url = _media_url(url)
+        return twiml.connect_stream(call.media_url, {TOKEN: self._tokens.issue(call, call_sid)})
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Handle Twilio's report of a call's status, or of who answered it."""
@@ -251,7 +259,8 @@ class Telephone:
         call.call_sid = call.call_sid or form.get("CallSid")
         answered_by = form.get("AnsweredBy", "")
         if answered_by in MACHINES:
-            call.take(machine.MachineAnswered(records=answered_by.startswith("machine_end")))
+            records, beeped = answered_by.startswith("machine_end"), answered_by == "machine_end_beep"
+            call.take(machine.MachineAnswered(records, beeped))
         elif answered_by:
             call.take(machine.HumanAnswered())
         call.carrier_says(form.get("CallStatus", ""))
@@ -284,6 +293,9 @@ class Telephone:
         self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
     ) -> None:
         call = self._admitted(started, local)
+        if call is not None and call.state == "pressing":
+            await call.resume(connection, started, early)
+            return
         try:
             options = read_options(started.parameters)
         except OptionError as error:
@@ -300,6 +312,7 @@ class Telephone:
             has_call=call is not None,
             carries_tones=call is None or self.server.settings.twilio_carries_tones,
             early=early,
+            press=call.press if call is not None and self._account is not None else None,
         )
 
         async def run() -> None:
@@ -355,6 +368,7 @@ class Telephone:
             self._on_call_over,
             self.server.settings.twilio_transfer_to or "",
             voicemail_text,
+            self.server.settings.twilio_screening_ms,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)

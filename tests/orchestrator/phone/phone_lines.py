@@ -108,14 +108,16 @@ async def a_line(
     jitter: Latency = Latency(0),  # noqa: B008 - frozen
     forgotten: int = 0,
     dialect: PhoneDialect = TWILIO,
+    answers: tuple[Answer, ...] = (),
     **chosen: Any,
 ) -> AsyncIterator[Line]:
     """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards.
 
-    The server has `forgotten` so many of the calls then.
+    The model gives `answers`, and then always `answer`. The server has `forgotten` so many of the calls in
+    the end.
     """
     providers = SimulatedProviders(
-        llm=SimulatedLanguageModel(script(then=answer)),
+        llm=SimulatedLanguageModel(script(*answers, then=answer)),
         tts=SimulatedTextToSpeech(script(then=Synthesis(rate=RATE))),
     )
     network = Network()

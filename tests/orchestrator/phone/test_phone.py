@@ -127,11 +127,11 @@ async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
             assert status == 200
             states += [told["state"]] if states[-1:] != [told["state"]] else []
             await trio.sleep(0.05)
-        assert states[:3] == ["placed", "ringing", "TALKING"] or states[:4] == [
+        assert states[:3] == ["placed", "ringing", "conversing"] or states[:4] == [
             "placing",
             "placed",
             "ringing",
-            "TALKING",
+            "conversing",
         ]
         assert call.report()["outcome"] == "completed"
         there = await line.in_network(call)

@@ -45,7 +45,7 @@ async def test_a_caller_hears_the_last_words_to_their_end_and_is_connected(autoj
         call = await line.order()
         telephone = await talked_to(line, call)
         status, told = await ask_for(line, call, "transfer", to=COLLEAGUE, text=LAST_WORDS)
-        assert (status, told["state"]) == (202, "TALKING")
+        assert (status, told["state"]) == (202, "conversing")
         there = await line.in_network(call)
         await line.twilio.telephones.until(lambda: there.dialled)
         assert telephone.heard_seconds() == pytest.approx(len(LAST_WORDS) * CHAR_S)
@@ -240,10 +240,10 @@ async def test_something_can_be_said_to_whoever_is_talked_to(autojump_clock: Moc
         call = await line.order()
         telephone = await talked_to(line, call)
         status, told = await ask_for(line, call, "say", text=text)
-        assert (status, told["state"]) == (202, "TALKING")
+        assert (status, told["state"]) == (202, "conversing")
         await telephone.until(lambda: telephone.heard and telephone.quiet_seconds() > 1)
         assert telephone.heard_seconds() == pytest.approx(len(text) * CHAR_S)
-        assert call.report()["state"] == "TALKING"
+        assert call.report()["state"] == "conversing"
         telephone.hang_up()
 
 
