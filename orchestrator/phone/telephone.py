@@ -312,7 +312,7 @@ class Telephone:
             has_call=call is not None,
             carries_tones=call is None or self.server.settings.twilio_carries_tones,
             early=early,
-            press=call.press if call is not None and self._account is not None else None,
+            press=call.press if call is not None else None,
         )
 
         async def run() -> None:
