@@ -72,6 +72,8 @@ class SimulatedCall:
     status: str = "queued"
     statuses: list[str] = Factory(list)
     """All statuses of the call, in order."""
+    reported: str = ""
+    """The newest status that was reported, if that was asked for."""
     complaints: list[str] = Factory(list)
     """Errors in the server's answers."""
     telephone: Telephone | None = None
@@ -202,6 +204,8 @@ class TelephoneNetwork:
             await work(call)
         if call._ended.cancelled_caught and call.status not in _OVER:
             await self._becomes(call, "completed" if call.status == "in-progress" else "canceled")
+        elif call.reported != call.status:
+            await self._report(call)  # its end was not told any more
         call.over.set()
 
     async def _receive(self, call: SimulatedCall) -> None:
@@ -312,10 +316,14 @@ class TelephoneNetwork:
         call.status = status
         call.statuses.append(status)
         self._change()
-        for told in self.world.phone_dialect.reports_of(status, call.statuses[:-1]):
+        await self._report(call)
+
+    async def _report(self, call: SimulatedCall) -> None:
+        for told in self.world.phone_dialect.reports_of(call.status, call.statuses[:-1]):
             event = {"in-progress": "answered"}.get(told, "completed" if told in _OVER else told)
             if call.status_url and (event in call.events or (event == "completed" and not call.events)):
                 await self._post(call, call.status_url, {"CallStatus": told})
+        call.reported = call.status
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Return once `happened()`, which is called after every change of a call."""
