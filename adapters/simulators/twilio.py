@@ -29,7 +29,7 @@ from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.telephone_people import BEEP_S, Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 from adapters.tasks import Signal
-from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
+from adapters.twilio.webhooks import SIGNATURE_HEADER, may_be_shown, signature_of
 from adapters.vendor_socket import OpenStream, tls
 from protocol.twilio import Started
 
@@ -264,13 +264,17 @@ class TelephoneNetwork:
                 pass
             elif (stream := going_on.find("Connect/Stream")) is not None:
                 await self._stream(call, stream, person)
-            elif (number := going_on.findtext("Dial/Number")) is not None:
+            elif (dial := going_on.find("Dial")) is not None:
                 with call._new_step():
-                    await self._connect(call, number)
+                    await self._connect(call, dial)
             going_on = call._goes_on
 
-    async def _connect(self, call: SimulatedCall, number: str) -> None:
+    async def _connect(self, call: SimulatedCall, dial: ElementTree.Element) -> None:
         """`<Dial>`: somebody answers and talks for a while, or nobody answers. Then the call ends."""
+        number = dial.findtext("Number", "")
+        if not may_be_shown(dial.get("callerId", call.from_)):
+            call.complaints.append("13214: the caller ID is invalid")
+            return
         call.dialled.append(number)
         self._change()
         if person_at(number).behaviour is Behaviour.ANSWERS:

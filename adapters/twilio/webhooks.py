@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,19 @@ def is_signed(url: str, form: Any, signature: str | None, auth_token: str) -> bo
 def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
     """The signature that Twilio gives a request. For simulators of Twilio."""
     return str(RequestValidator(auth_token).compute_signature(url, form))
+
+
+def may_be_shown(number: str) -> bool:
+    """Whether Twilio connects somebody who is shown this number; otherwise `<Dial>` fails (13214).
+
+    A caller may withhold theirs, be no telephone at all (`sip:`, `client:`), or have a placeholder.
+    """
+    return bool(_E164.fullmatch(number)) and number not in _PLACEHOLDERS
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{4,14}")
+_PLACEHOLDERS = ("+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253")
+"""What Twilio shows for numbers that are withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE."""
 
 
 def connect_stream(url: str, parameters: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
-from adapters.mulaw import from_mulaw, to_mulaw
+from adapters.mulaw import SILENCE, from_mulaw, to_mulaw
 from adapters.tasks import Signal
 from machines import effects as do
 from machines import facts
@@ -90,6 +90,8 @@ class MediaStream:
     on_words: Callable[[bool], object] = lambda answered: None
     """Called when the other side has said words after something of ours was heard, and (True) when the
     answer to them was heard to its end."""
+    lead_ms: int = 0
+    """Silence before the first words."""
     early: Sequence[Media] = ()
     """Audio that came before the start."""
     session_id: str = Factory(new_id)
@@ -368,6 +370,7 @@ class MediaStream:
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
         """Send a chunk in frames of 20 ms, with marks around it."""
+        self._lead_in(utterance)
         first = self._marks.before_audio()
         if first is not None:
             self._mark(first, utterance)
@@ -377,6 +380,12 @@ class MediaStream:
         self._mark(self._marks.after_audio(len(samples) * 1000 / rate), utterance)
         # A conversation in which only the server speaks is not idle.
         self._socket.note_activity()
+
+    def _lead_in(self, utterance: int) -> None:
+        """Before anything else, send silence: the first syllable would be lost in its place."""
+        frames, self.lead_ms = self.lead_ms * PHONE_RATE // 1000 // FRAME_SAMPLES, 0
+        for _ in range(frames):
+            self._send(Media(SILENCE * FRAME_SAMPLES), utterance)
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
         """Send one more mark: when it comes back, the caller has heard everything."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,6 +41,8 @@ log = library_logger(__name__)
 MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
+COMPLAINT_S = 60
+"""The same complaint is not logged more often than this."""
 START_TIMEOUT_S = 10
 """A media stream must name its call within this time."""
 MOST_EARLY = 5 * PHONE_RATE
@@ -93,6 +96,8 @@ class Telephone:
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
     """Calls that are over and can still be reported."""
+    _complained: dict[str, float] = field(factory=dict, init=False)
+    """When each complaint was logged last."""
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
@@ -210,9 +215,7 @@ class Telephone:
         """As `Carrier.transfer`."""
         assert self._account is not None
         assert call.call_sid is not None
-        # The callee is shown the caller's number, or, of a call that we made, our number.
-        ours = call.from_ if call.direction is Direction.OUTBOUND else None
-        return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
+        return await self._account.redirect(call.call_sid, twiml.dial(to, _shown(call)))
 
     async def press(self, call: PhoneCall, keys: str) -> bool:
         """As `Carrier.press`."""
@@ -225,6 +228,13 @@ class Telephone:
         """As `Carrier.hang_up`."""
         assert self._account is not None
         return await self._account.hang_up(call_sid)
+
+    def complain(self, what: str, **more: object) -> None:
+        """Log a warning about a request that is refused: the same one once a minute."""
+        now = trio.current_time()
+        if now - self._complained.get(what, -inf) >= COMPLAINT_S:
+            self._complained[what] = now
+            log.warning(what, **more)
 
     # --- Twilio's webhooks --------------------------------------------------------------------------------
 
@@ -311,6 +321,7 @@ class Telephone:
             self.server.settings.stt_language,
             has_call=call is not None,
             carries_tones=call is None or self.server.settings.twilio_carries_tones,
+            lead_ms=self.server.settings.twilio_lead_ms if call is not None else 0,
             early=early,
             press=call.press if call is not None else None,
         )
@@ -384,6 +395,13 @@ class Telephone:
         finished = [each.call_id for each in self.calls.values() if each.outcome is not None]
         for call_id in finished[: max(0, len(finished) - self.most_remembered)]:
             del self.calls[call_id]
+
+
+def _shown(call: PhoneCall) -> str | None:
+    """The number that is shown to whom a caller is transferred; None: that of the caller."""
+    if call.direction is Direction.OUTBOUND:
+        return call.from_
+    return None if twiml.may_be_shown(call.from_) else call.to
 
 
 def _media_url(url: str) -> str:

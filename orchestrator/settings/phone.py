@@ -46,6 +46,13 @@ class Telephone(BaseModel):
         description="A machine that does not beep may screen the call: after the text, a person is waited for"
         " so long; 0: not at all",
     )
+    twilio_lead_ms: int = Field(
+        default=200,
+        ge=0,
+        le=2000,
+        description="Silence before the first words of a call: networks swallow what is said while they put"
+        " it through",
+    )
     twilio_carries_tones: bool = Field(
         default=False,
         description="The tones of keys in a call's audio reach the other end: send_digits uses them, and does"

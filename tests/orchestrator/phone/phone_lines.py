@@ -41,6 +41,7 @@ CHOSEN = {
     "twilio_from_number": OURS,
     "twilio_public_url": PUBLIC,
     "twilio_base_url": "http://twilio.example",
+    "twilio_lead_ms": 0,
 }
 RATE = 8000
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 import trio
 from attrs import evolve
 from trio.testing import MockClock
 
+from adapters.mulaw import from_mulaw
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
@@ -395,6 +397,21 @@ async def test_people_of_the_script_talk_in_turns_and_machines_talk_at_once(
             assert there.complaints == []
             assert there.telephone is not None
             assert there.telephone.heard_seconds() > 0.7
+
+
+@pytest.mark.parametrize("lead_ms", [0, 200, 1000])
+async def test_silence_is_sent_before_the_first_words_and_no_others(
+    lead_ms: int, autojump_clock: MockClock
+) -> None:
+    greeting = "Good morning."
+    async with a_line(greeting=greeting, answer=Answer("one two."), twilio_lead_ms=lead_ms) as line:
+        call = await line.order()
+        await call.over.wait()
+        telephone = await line.talking(await line.in_network(call))
+        assert telephone.heard_seconds() == pytest.approx(lead_ms / 1000 + len(greeting + "one two.") * 0.06)
+        frames = round(lead_ms / 20)
+        assert not any(np.any(from_mulaw(piece.audio)) for piece in telephone.heard[:frames])
+        assert np.any(from_mulaw(telephone.heard[frames].audio))
 
 
 # --- the stream -------------------------------------------------------------------------------------------

@@ -74,6 +74,21 @@ async def test_so_is_somebody_who_called_us_and_shows_their_own_number(autojump_
         assert "callerId" not in order["Twiml"]
 
 
+@pytest.mark.parametrize(
+    "hidden", ["", "anonymous", "Restricted", "+266696687", "+86282452253", "sip:a@b.example", "client:ann"]
+)
+async def test_for_who_shows_no_number_ours_is_shown(hidden: str, autojump_clock: MockClock) -> None:
+    async with a_line(listens) as line:
+        there = line.rings(status_url=STATUS, from_=hidden)
+        await line.talking(there)
+        await trio.sleep(0.5)
+        call = line.inbound()
+        await ask_for(line, call, "transfer", to=COLLEAGUE, text=LAST_WORDS)
+        await call.over.wait()
+        await there.over.wait()
+        assert (call.report()["outcome"], there.dialled, there.complaints) == ("handed_over", [COLLEAGUE], [])
+
+
 async def test_whom_we_called_is_announced_with_our_number(autojump_clock: MockClock) -> None:
     async with a_line(listens) as line:
         call = await line.order()
