@@ -195,7 +195,7 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
     "large-frames": PhoneDialect(
         "Telnyx: long frames, whose numbers do not say their order.", frame_ms=400, numbered_wrongly=True
     ),
-    "huge-frames": PhoneDialect("Telnyx again: up to 30 s of audio in one message.", frame_ms=8000),
+    "huge-frames": PhoneDialect("Telnyx again: 8 s of audio in one message.", frame_ms=8000),
     "bursts": PhoneDialect("A network that stalls, and then delivers all at once.", stall_s=0.6),
     "late-reports": PhoneDialect("`ringing` is reported after `answered`.", reports=Reports.RINGING_LATE),
     "answered-last": PhoneDialect("`answered` is reported after `completed`.", reports=Reports.ANSWERED_LAST),

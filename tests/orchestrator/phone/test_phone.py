@@ -353,6 +353,29 @@ async def test_a_call_can_be_hung_up_at_any_moment(after_s: float, autojump_cloc
         assert there.status == ("completed" if "in-progress" in there.statuses else "canceled")
 
 
+LONG = "This is a rather long goodbye, which takes more than ten seconds to say." * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [False, True])
+async def test_who_hangs_up_lets_an_answer_be_heard_out_unless_they_do_so_again(
+    again: bool, autojump_clock: MockClock
+) -> None:
+    async with a_line(says("hello"), answer=Answer(LONG)) as line:
+        call = await line.order()
+        telephone = await line.talking(await line.in_network(call))
+        await telephone.until(lambda: telephone.heard_seconds() > 0.5)
+        for _ in range(1 + again):
+            status, _ = await line.ask("DELETE", f"/calls/{call.call_id}")
+            assert status == 202
+        await call.over.wait()
+        assert (call.report()["outcome"], call.report()["endReason"]) == ("completed", "operator_hung_up")
+        if again:
+            assert telephone.heard_seconds() < 1
+        else:
+            assert telephone.heard_seconds() == pytest.approx(len(LONG) * 0.06, abs=0.1)
+
+
 @pytest.mark.parametrize("after_s", [0.01, 0.7, 2.6, 4.0])
 async def test_a_server_that_stops_ends_its_calls(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(listens) as line:
