@@ -138,7 +138,7 @@ async def test_a_signature_is_looked_for_behind_proxies(
 
 @pytest.mark.parametrize("port", ["", ":443"])
 async def test_a_signature_may_or_may_not_be_of_the_port(port: str, autojump_clock: MockClock) -> None:
-    chosen = {
+    chosen: dict[str, Any] = {
         "twilio_public_url": f"https://vantum.example{port}",
         "twilio_base_url": "http://twilio.example",
     }

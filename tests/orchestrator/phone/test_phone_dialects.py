@@ -10,6 +10,8 @@ from attrs import evolve
 from adapters.simulators.phone_dialects import PHONE_DIALECTS, TWILIO, Payloads, Reports
 from tests.dialects.telephone import Course, call_over
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain() -> dict[bool, Course]:
@@ -32,7 +34,6 @@ def test_a_carriers_habits_change_nothing_of_a_call(
     assert call_over(PHONE_DIALECTS[name], outbound=outbound) == plain[outbound]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_nor_do_many_habits_at_once(number: int, plain: dict[bool, Course]) -> None:
     draw = Random(number)

@@ -10,12 +10,13 @@ from trio.testing import MockClock
 
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.telephone import Telephone
-from adapters.twilio.dtmf import as_keys, tones
 from machines.history import Speaker
 from machines.tools import ToolCall
 from orchestrator.simulation import Answer
 from orchestrator.simulation.speech import spoken
 from tests.orchestrator.phone.phone_lines import RATE, Line, a_line, says
+
+pytestmark = pytest.mark.slow
 
 CHOSEN: dict[str, Any] = {"tools": ("send_digits",)}
 
@@ -171,28 +172,3 @@ async def test_what_is_no_key_is_told_to_the_model(autojump_clock: MockClock) ->
         [result] = results(line)
         assert result.startswith("'two' cannot be pressed: ")
         assert (there.pressed, there.streams) == ("", 1)
-
-
-@pytest.mark.parametrize(
-    ("written", "keys"),
-    [
-        ("42#", "42#"),
-        ("1ww2,3", "1ww2w3"),
-        ("W1p2", "ww1w2"),
-        ("555-123 (4) 5.6", "555123456"),
-        ("*a b", "*AB"),
-    ],
-)
-def test_keys_are_taken_as_people_and_carriers_write_them(written: str, keys: str) -> None:
-    assert as_keys(written) == keys
-
-
-@pytest.mark.parametrize("written", ["", "ww", "two", "1;2", "+1", "1" * 65, "１"])
-def test_anything_else_is_refused(written: str) -> None:
-    with pytest.raises(ValueError, match="cannot be pressed: the keys are 0 to 9"):
-        as_keys(written)
-
-
-def test_a_pause_is_silence_of_half_a_second() -> None:
-    assert len(tones("1w", RATE)) == len(tones("1", RATE)) + RATE // 2
-    assert not tones("w1", RATE)[: RATE // 2].any()
