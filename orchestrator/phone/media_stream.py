@@ -300,7 +300,7 @@ class MediaStream:
             case Digit(digit=digit):
                 await self._inbox.deliver(facts.DigitPressed(digit))
             case Stopped() if self._line.awaits_another:
-                log.debug("the stream ends while keys are pressed")
+                self._line.ended = True
             case Stopped():
                 await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
             case _:

@@ -21,6 +21,8 @@ class StreamLine:
     """The present one. It may be closed."""
     awaits_another: bool = field(default=False, init=False)
     """The end of the present one is not the end of the call: another one will come."""
+    ended: bool = field(default=False, init=False)
+    """The carrier has said that the present one is over. Not every carrier closes it then."""
     _over: bool = field(default=False, init=False)
     _changed: Signal = field(factory=Signal, init=False)
 
@@ -30,7 +32,7 @@ class StreamLine:
 
     def keep(self) -> bool:
         """If the present stream is still open, no other one is awaited any more. Returns whether it is."""
-        if self.connection.closed is None:
+        if self.connection.closed is None and not self.ended:
             self.awaits_another = False
             self._changed.wake_all()
             return True
@@ -39,7 +41,7 @@ class StreamLine:
     def replace(self, connection: WebSocketConnection) -> None:
         """Here is the other stream."""
         self.connection = connection
-        self.awaits_another = False
+        self.awaits_another = self.ended = False
         self._changed.wake_all()
 
     async def is_there(self) -> None:

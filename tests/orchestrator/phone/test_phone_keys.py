@@ -172,3 +172,32 @@ async def test_what_is_no_key_is_told_to_the_model(autojump_clock: MockClock) ->
         [result] = results(line)
         assert result.startswith("'two' cannot be pressed: ")
         assert (there.pressed, there.streams) == ("", 1)
+
+
+async def test_a_caller_who_hangs_up_while_twilio_refuses_the_keys_is_not_held(
+    autojump_clock: MockClock,
+) -> None:
+    menu = Menu()
+    slow = Fault(FaultKind.SLOW_ACCEPT, "twilio.call", seconds=3)
+    refused = Fault(FaultKind.STATUS, "twilio.call", status=503)
+    async with a_line(menu.talk, faults=(slow, refused), answers=(presses("1"),), **CHOSEN) as line:
+        there = line.rings()  # Twilio is not told where to report the call's end
+        telephone = await line.talking(there)
+        call = line.inbound()
+        while call.state != "pressing":  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        telephone.hang_up()
+        with trio.fail_after(60):
+            await call.over.wait()
+        assert call.report()["outcome"] == "failed"
+        assert "did not come back" in call.report()["reason"]
+
+
+async def test_nothing_is_said_to_pass_the_time_while_keys_are_pressed(autojump_clock: MockClock) -> None:
+    menu = Menu()
+    asked = (presses("1wwwwwwwwwww"), presses("2"))
+    async with a_line(menu.talk, answers=asked, answer=Answer("thanks."), **CHOSEN) as line:
+        call = await line.order()
+        await call.over.wait()
+        assert [telephone.heard_seconds() > 0 for telephone in menu.telephones] == [False, False, True]
+        assert menu.telephones[2].heard_seconds() == pytest.approx(len("thanks.") * 0.06)
