@@ -15,6 +15,7 @@ from attrs import define
 from adapters.simulators import Fault, Script, Simulators, simulators
 from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
+from adapters.simulators.speech import Voice
 from adapters.simulators.telephone import Telephone
 from adapters.simulators.twilio import SimulatedCall, ask
 from adapters.twilio.webhooks import signature_of
@@ -110,6 +111,7 @@ async def a_line(
     forgotten: int = 0,
     dialect: PhoneDialect = TWILIO,
     answers: tuple[Answer, ...] = (),
+    voice: Voice | None = None,
     **chosen: Any,
 ) -> AsyncIterator[Line]:
     """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards.
@@ -125,7 +127,11 @@ async def a_line(
     with trio.fail_after(7200):
         async with (
             simulators(
-                seed=1, faults=faults, script=Script(caller_says=("hello",)), phone_dialect=dialect
+                seed=1,
+                faults=faults,
+                script=Script(caller_says=("hello",)),
+                voice=voice,
+                phone_dialect=dialect,
             ) as twilio,
             httpx2.AsyncClient() as http,
         ):

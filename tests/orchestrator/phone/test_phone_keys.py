@@ -9,11 +9,12 @@ import trio
 from trio.testing import MockClock
 
 from adapters.simulators import Fault, FaultKind
+from adapters.simulators.speech import Speech
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
 from machines.tools import ToolCall
 from orchestrator.simulation import Answer
-from orchestrator.simulation.speech import spoken
+from orchestrator.simulation.speech import VOCABULARY, spoken
 from tests.orchestrator.phone.phone_lines import RATE, Line, a_line, says
 
 pytestmark = pytest.mark.slow
@@ -23,6 +24,14 @@ CHOSEN: dict[str, Any] = {"tools": ("send_digits",)}
 
 def presses(keys: str, text: str = "") -> Answer:
     return Answer(text, calls=(ToolCall("id", "send_digits", f'{{"digits": "{keys}"}}'),))
+
+
+class InVocabulary:
+    """A voice that says only the words that simulated speech to text understands."""
+
+    async def speak(self, text: str, rate: int) -> Speech:
+        words = (word.strip(".,").lower() for word in text.split())
+        return Speech(spoken(" ".join(word for word in words if word in VOCABULARY), rate), ())
 
 
 class Menu:
@@ -43,6 +52,21 @@ class Menu:
             await telephone.until(lambda: telephone.quiet_seconds() > 1)
         else:
             await telephone.over.wait()
+
+
+async def test_the_menu_of_the_simulated_network_is_gone_through(autojump_clock: MockClock) -> None:
+    hangs_up = Answer(calls=(ToolCall("id", "end_call", '{"farewell": "thanks bye"}'),))
+    asked = (presses("2", "I press two."), presses("w2"))
+    chosen: dict[str, Any] = {"tools": ("send_digits", "end_call"), "voice": InVocabulary()}
+    async with a_line(answers=asked, answer=hangs_up, **chosen) as line:
+        line.twilio.telephones.talks = None
+        call = await line.order("+15005550008")
+        await call.over.wait()
+        there = await line.in_network(call)
+        assert (there.pressed, there.streams, there.complaints) == ("22", 3, [])
+        # What it says, in the few words that are understood.
+        assert said_by(line, Speaker.USER) == ["one a two", "one two", "your is"]
+        assert (call.report()["outcome"], call.report()["endReason"]) == ("completed", "agent_hung_up")
 
 
 async def waits_for_the_menu(menu: Menu, streams: int) -> None:
