@@ -36,8 +36,16 @@ class CallPolicy:
     verdict_timeout_ms: float = 35_000
     """How long the carrier may take to tell whether a person answered, if the call has a text for machines.
     Twilio takes up to 5 s, or, while a machine talks, 30 s."""
-    goodbye_timeout_ms: float = 10_000
-    """How long a conversation may take to end after it was told to."""
+    screening_timeout_ms: float = 25_000
+    """How long a person is waited for after a machine that did not beep was told the text for machines; 0:
+    the call ends then. Call screening shows a person what is said, and lets them take the call."""
+    pressing_timeout_ms: float = 15_000
+    """How long the carrier may take to press keys and to open another media stream, besides the time of the
+    keys. Its adapter gives up sooner."""
+    key_ms: float = 500
+    """How long the carrier takes for one key or pause."""
+    goodbye_timeout_ms: float = 30_000
+    """How long a conversation may take to end after it was told to: it finishes what it is saying."""
     transfer_timeout_ms: float = 15_000
     """How long the carrier may take to connect the caller elsewhere. Its adapter gives up sooner."""
     hang_up_timeout_ms: float = 10_000
@@ -101,6 +109,8 @@ class MachineAnswered(Fact):
 
     records: bool = False
     """It has said its greeting, and records what is said now."""
+    beeped: bool = False
+    """It has beeped before that. One that has not may screen the call for a person."""
 
 
 @frozen
@@ -111,6 +121,30 @@ class HumanAnswered(Fact):
 @frozen
 class StreamOpened(Fact):
     """The call's media stream is open: a conversation can begin."""
+
+
+@frozen
+class WordsHeard(Fact):
+    """The other side has said words, after something of ours was heard."""
+
+    answered: bool = False
+    """They were answered, and the answer was heard to its end."""
+
+
+@frozen
+class KeysWanted(Fact):
+    """The agent wants keys pressed. Nothing is being said."""
+
+    keys: str
+    """As the carrier takes them: `w` is a pause."""
+
+
+@frozen
+class KeysFailed(Fact):
+    """The carrier has not pressed the keys, or could not be asked."""
+
+    stream_open: bool
+    """The media stream is as it was."""
 
 
 @frozen
@@ -183,15 +217,29 @@ class BeginConversation(Effect):
 
 @frozen
 class LeaveMessage(Effect):
-    """Say `text` to the answering machine, and nothing else; then the conversation ends. Begin one for that
-    if there is none yet."""
+    """Say `text` to the answering machine, instead of all else. Begin a conversation for that if there is
+    none yet."""
 
     text: str
+    listen: bool = False
+    """Then go on as a conversation; else it ends."""
+
+
+@frozen
+class PressKeys(Effect):
+    """Have the carrier press `keys` and then open another media stream. It closes the present one."""
+
+    keys: str
 
 
 @frozen
 class EndConversation(Effect):
     """End the conversation, once it has said what it is saying."""
+
+
+@frozen
+class CutConversation(Effect):
+    """End the conversation at once: nobody hears it, or has to."""
 
 
 @frozen
@@ -254,6 +302,12 @@ class CallContext:
     """What is said to an answering machine once it records; empty: it is hung up on."""
     answered_by: Fact | None = None
     """Who answered, as soon as the carrier has told."""
+    message_left: bool = False
+    """`voicemail_text` was said."""
+    in_dialogue: bool = False
+    """The other side has said words, and has heard the answer to its end."""
+    keys: str = ""
+    """The keys that are being pressed."""
     ended_by_carrier: bool = False
     """The carrier has ended the call. The conversation may not have ended yet."""
     deadline_number: int = 0
@@ -264,7 +318,8 @@ class Call(Chart[CallContext]):
     """DIALLING until somebody picks up, ANSWERED until the audio flows, then TALKING, ENDING and ENDED.
 
     A call with a text for answering machines is DETECTING before it is TALKING: nothing is said until the
-    carrier has told who answered.
+    carrier has told who answered. While keys are pressed, the call has no media stream: the carrier closes it
+    and opens another one.
     """
 
     idle = State(initial=True)
@@ -276,7 +331,11 @@ class Call(Chart[CallContext]):
 
     ANSWERED = State()
     DETECTING = State()
-    TALKING = State()
+
+    class TALKING(State.Compound):
+        conversing = State(initial=True)
+        pressing = State()
+        screened = State()
 
     class ENDING(State.Compound):
         saying_goodbye = State(initial=True)
@@ -287,6 +346,7 @@ class Call(Chart[CallContext]):
     ENDED = State(final=True)
 
     placing, placed, ringing = DIALLING.placing, DIALLING.placed, DIALLING.ringing
+    conversing, pressing, screened = TALKING.conversing, TALKING.pressing, TALKING.screened
     saying_goodbye, handover = ENDING.saying_goodbye, ENDING.handover
     revoking, clearing = ENDING.revoking, ENDING.clearing
 
@@ -294,6 +354,7 @@ class Call(Chart[CallContext]):
     before_stream = (*dialling, ANSWERED)
     before_conversation = (*before_stream, DETECTING)
     """The states in which there has been no conversation yet."""
+    talking = (conversing, pressing, screened)
     ending = (saying_goodbye, handover, revoking, clearing)
 
     # --- the beginning ------------------------------------------------------------------------------------
@@ -307,25 +368,37 @@ class Call(Chart[CallContext]):
     call_ringing = ringing.from_(placing, placed)
     call_answered = ANSWERED.from_(*dialling)
     machine_answered = (
-        stay(*before_stream, cond="leaves_message", on=["note_machine", "note_who"])
-        | TALKING.from_(DETECTING, cond="leaves_message", on=["note_machine", "leave_message"])
-        | stay(TALKING, cond="leaves_message", on=["note_machine", "leave_message"])
+        stay(conversing, cond="in_dialogue or message_left")
+        | screened.from_(DETECTING, conversing, cond="may_be_screened", on=["introduce"])
+        | stay(*before_stream, cond="leaves_message", on=["note_who"])
+        | conversing.from_(DETECTING, cond="leaves_message", on=["note_machine", "leave_message"])
+        | stay(conversing, cond="leaves_message", on=["note_machine", "leave_message"])
         | clearing.from_(*before_conversation, unless="leaves_message", on=["note_machine", "hang_up"])
-        | TALKING.to(saying_goodbye, unless="leaves_message", on=["note_machine", "end_conversation"])
+        | conversing.to(saying_goodbye, unless="leaves_message", on=["note_machine", "cut_conversation"])
     )
-    human_answered = stay(*before_stream, on=["note_who"]) | DETECTING.to(TALKING, on=["begin_conversation"])
+    human_answered = stay(*before_stream, on=["note_who"]) | DETECTING.to(
+        conversing, on=["begin_conversation"]
+    )
     stream_opened = (
-        TALKING.from_(*before_stream, cond="message_due", on=["leave_message"])
+        screened.from_(*before_stream, cond="introduction_due", on=["introduce"])
+        | conversing.from_(*before_stream, cond="message_due", on=["note_machine", "leave_message"])
         | DETECTING.from_(*before_stream, cond="verdict_open")
-        | TALKING.from_(*before_stream, on=["begin_conversation"])
+        | conversing.from_(*before_stream, on=["begin_conversation"])
+        | pressing.to(conversing)
     )
 
+    # --- the conversation ---------------------------------------------------------------------------------
+    words_heard = stay(conversing, on=["note_words"]) | screened.to(conversing, on=["note_words"])
+    keys_wanted = conversing.to(pressing, on=["note_keys", "press_keys"])
+    keys_failed = pressing.to(conversing, cond="stream_open") | stay(pressing, unless="stream_open")
+
     # --- the end ------------------------------------------------------------------------------------------
-    transfer_wanted = stay(TALKING, on=["note_transfer", "say_last_words"])
+    transfer_wanted = stay(*talking, on=["note_transfer", "say_last_words"])
     conversation_ended = (
-        TALKING.to(handover, cond="somebody_takes_over", on=["transfer"])
+        handover.from_(*talking, cond="somebody_takes_over", on=["transfer"])
         | DETECTING.to(clearing, on=["note_end", "hang_up"])
-        | TALKING.to(clearing, unless="somebody_takes_over", on=["note_end", "hang_up"])
+        | screened.to(clearing, unless="somebody_takes_over", on=["note_machine", "hang_up"])
+        | clearing.from_(conversing, pressing, unless="somebody_takes_over", on=["note_end", "hang_up"])
         | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_end", "record"])
         | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_end", "hang_up"])
     )
@@ -334,22 +407,26 @@ class Call(Chart[CallContext]):
     hang_up_wanted = (
         placing.to(revoking, on=["note_cancelled"])
         | clearing.from_(placed, ringing, ANSWERED, DETECTING, on=["note_cancelled", "hang_up"])
-        | TALKING.to(saying_goodbye, on=["end_conversation"])
+        | saying_goodbye.from_(*talking, on=["end_conversation"])
+        | stay(saying_goodbye, on=["cut_conversation"])
     )
     carrier_ended = (
         ENDED.from_(*before_conversation, revoking, clearing, on=["note_carrier_outcome", "record"])
-        | TALKING.to(saying_goodbye, on=["note_carrier_ended", "end_conversation"])
-        | stay(saying_goodbye, on=["note_carrier_ended"])
+        | screened.to(saying_goodbye, on=["note_machine", "note_carrier_ended", "cut_conversation"])
+        | saying_goodbye.from_(conversing, pressing, on=["note_carrier_ended", "cut_conversation"])
+        | stay(saying_goodbye, on=["note_carrier_ended", "cut_conversation"])
         | handover.to(ENDED, on=["note_completed", "record"])
     )
     call_abandoned = ENDED.from_(*before_conversation, on=["note_cancelled", "record"]) | ENDED.from_(
-        TALKING, *ending, on=["note_completed", "record"]
+        *talking, *ending, on=["note_completed", "record"]
     )
     call_deadline_passed = (
         placing.to(revoking, on=["note_placing_late"])
         | clearing.from_(placed, ringing, on=["note_no_answer", "hang_up"])
         | ANSWERED.to(clearing, on=["note_no_stream", "hang_up"])
-        | DETECTING.to(TALKING, on=["begin_conversation"])
+        | DETECTING.to(conversing, on=["begin_conversation"])
+        | pressing.to(saying_goodbye, on=["note_stream_lost", "cut_conversation"])
+        | screened.to(saying_goodbye, on=["note_machine", "end_conversation"])
         | saying_goodbye.to(ENDED, cond="ended_by_carrier", on=["note_completed", "record"])
         | saying_goodbye.to(clearing, unless="ended_by_carrier", on=["note_completed", "hang_up"])
         | handover.to(clearing, on=["note_transfer_late", "hang_up"])
@@ -359,36 +436,49 @@ class Call(Chart[CallContext]):
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored(
             "call_placed placing_failed call_ringing call_answered machine_answered human_answered"
-            " stream_opened conversation_ended transfer_wanted call_transferred transfer_failed"
-            " hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
+            " stream_opened words_heard keys_wanted keys_failed conversation_ended transfer_wanted"
+            " call_transferred transfer_failed hang_up_wanted carrier_ended call_abandoned"
+            " call_deadline_passed",
             (idle,),
             because="there is no call yet",
         ),
         *ignored(
             "dial_wanted call_offered",
-            (*before_conversation, TALKING, *ending, ENDED),
+            (*before_conversation, *talking, *ending, ENDED),
             because="there is a call already",
         ),
         *ignored(
             "call_placed placing_failed",
-            (placed, ringing, ANSWERED, DETECTING, TALKING, saying_goodbye, handover, clearing),
+            (placed, ringing, ANSWERED, DETECTING, *talking, saying_goodbye, handover, clearing),
             because="the carrier has accepted the order already",
         ),
         *ignored(
             "call_ringing",
-            (ringing, ANSWERED, DETECTING, TALKING, *ending),
+            (ringing, ANSWERED, DETECTING, *talking, *ending),
             because="the call is further than that",
         ),
         *ignored(
-            "call_answered", (ANSWERED, DETECTING, TALKING, *ending), because="the call is further than that"
+            "call_answered", (ANSWERED, DETECTING, *talking, *ending), because="the call is further than that"
         ),
         *ignored(
-            "machine_answered human_answered stream_opened hang_up_wanted",
+            "machine_answered human_answered stream_opened words_heard keys_wanted keys_failed",
             ending,
             because="the call is being ended",
         ),
-        *ignored("human_answered", (TALKING,), because="whoever answered is talked to already"),
-        *ignored("stream_opened", (DETECTING, TALKING), because="the call has its stream already"),
+        *ignored("hang_up_wanted", (handover, revoking, clearing), because="the call is being ended"),
+        *ignored("human_answered", talking, because="whoever answered is talked to already"),
+        *ignored("machine_answered", (pressing, screened), because="it is known what answered"),
+        *ignored(
+            "stream_opened", (DETECTING, conversing, screened), because="the call has its stream already"
+        ),
+        *ignored("words_heard", before_conversation, because="no conversation is under way"),
+        *ignored("words_heard", (pressing,), because="keys are pressed because of them"),
+        *ignored("keys_wanted", before_conversation, because="no conversation is under way"),
+        *ignored("keys_wanted", (pressing,), because="other keys are being pressed"),
+        *ignored("keys_wanted", (screened,), because="somebody, or nobody, is about to answer"),
+        *ignored(
+            "keys_failed", (*before_conversation, conversing, screened), because="no keys are being pressed"
+        ),
         *ignored(
             "conversation_ended",
             (*before_stream, handover, revoking, clearing),
@@ -397,14 +487,15 @@ class Call(Chart[CallContext]):
         *ignored("transfer_wanted", (*before_conversation, *ending), because="no conversation is under way"),
         *ignored(
             "call_transferred transfer_failed",
-            (*before_conversation, TALKING, saying_goodbye, revoking, clearing),
+            (*before_conversation, *talking, saying_goodbye, revoking, clearing),
             because="no transfer is under way",
         ),
-        *ignored("call_deadline_passed", (TALKING,), because="no deadline is armed"),
+        *ignored("call_deadline_passed", (conversing,), because="no deadline is armed"),
         *ignored(
             "call_placed placing_failed call_ringing call_answered machine_answered human_answered"
-            " stream_opened conversation_ended transfer_wanted call_transferred transfer_failed"
-            " hang_up_wanted carrier_ended call_abandoned call_deadline_passed",
+            " stream_opened words_heard keys_wanted keys_failed conversation_ended transfer_wanted"
+            " call_transferred transfer_failed hang_up_wanted carrier_ended call_abandoned"
+            " call_deadline_passed",
             (ENDED,),
             because="the call is over, and its outcome is recorded",
         ),
@@ -424,9 +515,30 @@ class Call(Chart[CallContext]):
         """The answering machine records now, and there is a text for it."""
         return fact.records and bool(self.context.voicemail_text)
 
+    def may_be_screened(self, fact: MachineAnswered) -> bool:
+        """As `leaves_message`, but a person may hear it: the machine has not beeped."""
+        return self.leaves_message(fact) and not fact.beeped and self.context.policy.screening_timeout_ms > 0
+
     def message_due(self) -> bool:
         """An answering machine waits for its text."""
         return isinstance(self.context.answered_by, MachineAnswered)
+
+    def introduction_due(self) -> bool:
+        """Something that may screen the call for a person waits for the text."""
+        who = self.context.answered_by
+        return isinstance(who, MachineAnswered) and self.may_be_screened(who)
+
+    def in_dialogue(self) -> bool:
+        """Somebody talks with us, whatever the carrier takes them for."""
+        return self.context.in_dialogue
+
+    def message_left(self) -> bool:
+        """An answering machine has got its text already."""
+        return self.context.message_left
+
+    def stream_open(self, fact: KeysFailed) -> bool:
+        """The call has its media stream still."""
+        return fact.stream_open
 
     def verdict_open(self) -> bool:
         """There is a text for answering machines, and the carrier has not told who answered."""
@@ -444,11 +556,26 @@ class Call(Chart[CallContext]):
 
     @causes(LeaveMessage)
     def leave_message(self) -> None:
+        self.context.message_left = True
         self.context.effects.append(LeaveMessage(self.context.voicemail_text))
+
+    @causes(LeaveMessage)
+    def introduce(self) -> None:
+        """Say the text to whatever answered, and listen: it may be a person's call screening."""
+        self.context.message_left = True
+        self.context.effects.append(LeaveMessage(self.context.voicemail_text, listen=True))
+
+    @causes(PressKeys)
+    def press_keys(self) -> None:
+        self.context.effects.append(PressKeys(self.context.keys))
 
     @causes(EndConversation)
     def end_conversation(self) -> None:
         self.context.effects.append(EndConversation())
+
+    @causes(CutConversation)
+    def cut_conversation(self) -> None:
+        self.context.effects.append(CutConversation())
 
     @causes(SayLastWords)
     def say_last_words(self, fact: TransferWanted) -> None:
@@ -490,6 +617,18 @@ class Call(Chart[CallContext]):
     @causes()
     def note_who(self, fact: Fact) -> None:
         self.context.answered_by = fact
+
+    @causes()
+    def note_words(self, fact: WordsHeard) -> None:
+        self.context.in_dialogue = self.context.in_dialogue or fact.answered
+
+    @causes()
+    def note_keys(self, fact: KeysWanted) -> None:
+        self.context.keys = fact.keys
+
+    @causes()
+    def note_stream_lost(self) -> None:
+        self._note(CallOutcome.FAILED, "the media stream did not come back after keys were pressed")
 
     @causes()
     def note_cancelled(self) -> None:
@@ -559,6 +698,8 @@ class Call(Chart[CallContext]):
             "ringing": policy.ringing_timeout_ms,
             "ANSWERED": policy.stream_timeout_ms,
             "DETECTING": policy.verdict_timeout_ms,
+            "pressing": policy.pressing_timeout_ms + policy.key_ms * len(self.context.keys),
+            "screened": policy.screening_timeout_ms,
             "saying_goodbye": policy.goodbye_timeout_ms,
             "handover": policy.transfer_timeout_ms,
             "revoking": policy.placing_timeout_ms,

@@ -37,6 +37,8 @@ class ToolPolicy:
     fails."""
     filler: str = ""
     """Said when a call takes long; empty: a filler of the policy for all tools."""
+    silent: bool = False
+    """Nothing is said while a call runs, however long it takes."""
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)

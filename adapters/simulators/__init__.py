@@ -11,6 +11,7 @@ from __future__ import annotations
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS
+from adapters.simulators.phone_dialects import PHONE_DIALECTS, PhoneDialect, phone_dialect_named
 from adapters.simulators.records import Exchange, Records, SpeechContext
 from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
 from adapters.simulators.server import ROUTES, Simulators, simulators
@@ -20,6 +21,7 @@ from adapters.simulators.twilio import SimulatedCall, TelephoneNetwork
 
 __all__ = [
     "DIALECTS",
+    "PHONE_DIALECTS",
     "ROUTES",
     "Answer",
     "Call",
@@ -29,6 +31,7 @@ __all__ = [
     "Latencies",
     "Latency",
     "LocalVoice",
+    "PhoneDialect",
     "RandomFaults",
     "Records",
     "Scenario",
@@ -43,5 +46,6 @@ __all__ = [
     "Tone",
     "TtsDialect",
     "best_voice",
+    "phone_dialect_named",
     "simulators",
 ]

@@ -16,6 +16,7 @@ from adapters.simulators import cartesia, deepgram, openai, twilio
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS, Dialect
+from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.session import Sender, Session, World, incoming
@@ -119,6 +120,7 @@ async def simulators(
     llm_dialect: str | None = None,
     stt_dialect: SttDialect = SttDialect.PLAIN,
     tts_dialect: TtsDialect = TtsDialect.PLAIN,
+    phone_dialect: PhoneDialect = TWILIO,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Simulators]:
@@ -140,6 +142,7 @@ async def simulators(
         _dialect(llm_dialect or scenario.llm_dialect),
         stt_dialect,
         tts_dialect,
+        phone_dialect,
     )
     async with trio.open_nursery() as nursery:
         telephones = TelephoneNetwork(world, nursery)

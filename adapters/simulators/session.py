@@ -14,6 +14,7 @@ from attrs import frozen
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import MALFORMED_MESSAGE, UNKNOWN_MESSAGE, Fault
 from adapters.simulators.openai_dialects import Dialect
+from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.records import Exchange, Records
 from adapters.simulators.script import Latencies, Script
 from adapters.simulators.speech import Voice
@@ -35,6 +36,7 @@ class World:
     """How the language model's server differs from OpenAI."""
     stt_dialect: SttDialect = SttDialect.PLAIN
     tts_dialect: TtsDialect = TtsDialect.PLAIN
+    phone_dialect: PhoneDialect = TWILIO
 
 
 @frozen

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from adapters.interfaces import Samples
 from adapters.mulaw import SILENCE, from_mulaw, to_mulaw
+from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
 from adapters.tasks import Signal
 from adapters.vendor_socket import OpenStream, VendorSocket, open_vendor_socket
@@ -32,7 +33,6 @@ from protocol.twilio import (
     Stopped,
     StreamMessage,
     read_stream_message,
-    write_stream_message,
 )
 
 FRAME_MS = 20
@@ -65,6 +65,7 @@ class Telephone:
     buffer_s: float = 0.0
     """How long audio that arrives after silence is delayed. A `clear` drops what has not sounded by then."""
     seed: int = 0
+    dialect: PhoneDialect = TWILIO
     heard: list[Heard] = Factory(list)
     """The pieces of audio that were played."""
     messages: list[StreamMessage] = Factory(list)
@@ -152,8 +153,10 @@ class Telephone:
         """
         try:
             async with open_vendor_socket(self.url, {}, open_stream=self._connect) as socket:
-                self._send(Connected())
-                self._send(self.started)
+                if self.dialect.says_connected:
+                    self._send(Connected())
+                if not self.dialect.early_frames:
+                    self._send(self.started)
                 self._began_at = trio.current_time()
                 task_status.started()
                 await self._serve(socket)
@@ -186,13 +189,17 @@ class Telephone:
         call.cancel()
 
     async def _speak(self) -> None:
-        """Send a frame every 20 ms, as long as the call lasts."""
-        began, number = trio.current_time(), 0
+        """Send a frame every 20 ms, or what the dialect makes of it, as long as the call lasts."""
+        began, number, audio = trio.current_time(), 0, b""
         while True:
             number += 1
             await trio.sleep_until(began + number * FRAME_MS / 1000)
-            audio = self._speech.popleft() if self._speech else SILENCE * _FRAME
-            self._send(Media(audio, timestamp_ms=number * FRAME_MS))
+            audio += self._speech.popleft() if self._speech else SILENCE * _FRAME
+            if number * FRAME_MS % self.dialect.frame_ms == 0:
+                self._send(Media(audio, timestamp_ms=number * FRAME_MS))
+                audio = b""
+            if number == self.dialect.early_frames:
+                self._send(self.started)
             self._change()
 
     async def _write(self, socket: VendorSocket, call: trio.CancelScope) -> None:
@@ -204,14 +211,15 @@ class Telephone:
             await trio.sleep_until(due)
             self._sequence += 1
             try:
-                await socket.send(write_stream_message(message, self.started.stream_sid, self._sequence))
+                for frame in self.dialect.written(message, self.started.stream_sid, self._sequence):
+                    await socket.send(frame)
             except trio.BrokenResourceError:
                 return  # the reader sees that too
             if isinstance(message, Stopped):
                 call.cancel()
 
     def _send(self, message: StreamMessage) -> None:
-        due = trio.current_time() + self.jitter.draw(self._random)
+        due = self.dialect.due_at(trio.current_time() + self.jitter.draw(self._random))
         if self._outgoing:
             due = max(due, self._outgoing[-1][0])
         self._outgoing.append((due, message))

@@ -20,6 +20,17 @@ from protocol.twilio import PHONE_RATE
 _QUIET_S = 1.2
 """A person speaks when it has been quiet for this long."""
 BEEP_S = 0.4
+SCREENING = "If you record your name and reason for calling, I will see if this person is available."
+_PICKS_UP_S = 5.0
+"""Somebody who has their calls screened needs this long to read who calls, and to take the call."""
+MENU = {
+    "": "For opening hours, press one. For a table, press two.",
+    "1": "We are open from nine to five.",
+    "2": "For lunch, press one. For dinner, press two.",
+    "22": "Your table for dinner is booked. Goodbye.",
+}
+"""What a menu says, by the keys that were pressed."""
+NOT_IN_MENU = "This is not one of the choices."
 _PATIENCE_S = 20.0
 """If nothing is heard at all, a person speaks, or gives up, after this."""
 
@@ -35,6 +46,11 @@ class Behaviour(enum.Enum):
     """The network cannot put the call through."""
     MACHINE = "0005"
     """An answering machine answers."""
+    SCREENING = "0006"
+    """A telephone asks who calls and why, and its owner takes the call if that is said."""
+    FAX = "0007"
+    MENU = "0008"
+    """A menu asks for keys."""
     ANSWERS = ""
     """At all other numbers a person answers."""
 
@@ -58,18 +74,36 @@ def person_at(number: str) -> Person:
     return Person(found or Behaviour.ANSWERS)
 
 
-async def talk(telephone: Telephone, person: Person, world: World) -> None:
+async def talk(telephone: Telephone, person: Person, world: World, pressed: str = "") -> None:
     """Say the lines of the script, each when the other side has finished.
 
-    A machine says its one line at once, beeps, and then records.
+    A machine says its one line at once, beeps, and then records. A menu says what it says after the keys that
+    were `pressed` so far.
     """
-    if person.behaviour is Behaviour.MACHINE:
-        began = trio.current_time()
-        await _say(telephone, world, "Please leave a message after the tone.")
-        await trio.sleep_until(began + person.greeting_s)
-        telephone.say(_beep())
-        await telephone.over.wait()
-        return
+    match person.behaviour:
+        case Behaviour.MACHINE:
+            began = trio.current_time()
+            await _say(telephone, world, "Please leave a message after the tone.")
+            await trio.sleep_until(began + person.greeting_s)
+            telephone.say(_beep())
+            await telephone.over.wait()
+            return
+        case Behaviour.FAX:
+            telephone.say(_beep())
+            await telephone.over.wait()
+            return
+        case Behaviour.MENU:
+            await _say(telephone, world, MENU.get(pressed, NOT_IN_MENU))
+            await telephone.over.wait()
+            return
+        case Behaviour.SCREENING:
+            await _say(telephone, world, SCREENING)
+            with trio.move_on_after(_PATIENCE_S):
+                await telephone.until(lambda: telephone.heard)
+            if not telephone.heard:
+                return
+            await _until_quiet(telephone)
+            await trio.sleep(_PICKS_UP_S)
     for line in world.script.caller_says:
         await _until_quiet(telephone)
         if telephone.over.is_set():

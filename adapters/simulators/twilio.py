@@ -2,7 +2,9 @@
 
 Calls are ordered through REST, or come from outside (`TelephoneNetwork.ring`). In both cases the simulator
 requests the server's addresses like Twilio, signed with the account's auth token, and performs the TwiML that
-it gets: `<Connect><Stream>`, `<Reject>`, `<Hangup>` and, in a call that REST redirects, `<Dial>`.
+it gets: `<Connect><Stream>`, `<Reject>`, `<Hangup>` and, in a call that REST redirects, `<Dial>` and
+`<Play digits>`. Keys reach the other end by the latter only: the network removes tones from audio, as Twilio
+is reported to do.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.telephone_people import BEEP_S, Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 from adapters.tasks import Signal
-from adapters.twilio.webhooks import SIGNATURE_HEADER, signature_of
+from adapters.twilio.webhooks import SIGNATURE_HEADER, may_be_shown, signature_of
 from adapters.vendor_socket import OpenStream, tls
 from protocol.twilio import Started
 
@@ -39,6 +41,8 @@ _WEBHOOK_S = 15.0
 """How long Twilio waits for an answer."""
 _OTHERS_TALK_S = 30.0
 """How long a person talks whom a caller is connected to."""
+_KEY_S, _PAUSE_S = 0.2, 0.5
+"""How long a key and a pause take."""
 _OVER = ("completed", "busy", "no-answer", "failed", "canceled")
 _NOT_IN_PROGRESS = 21220
 
@@ -68,9 +72,16 @@ class SimulatedCall:
     status: str = "queued"
     statuses: list[str] = Factory(list)
     """All statuses of the call, in order."""
+    reported: str = ""
+    """The newest status that was reported, if that was asked for."""
     complaints: list[str] = Factory(list)
     """Errors in the server's answers."""
     telephone: Telephone | None = None
+    """The end of its newest media stream."""
+    streams: int = 0
+    """So many media streams were opened."""
+    pressed: str = ""
+    """The keys that the server has pressed."""
     dialled: list[str] = Factory(list)
     """The numbers that it was connected to after a redirect."""
     over: trio.Event = Factory(trio.Event)
@@ -112,10 +123,25 @@ class SimulatedCall:
         """Somebody hangs up."""
         self._ended.cancel()
 
+    def _new_step(self) -> trio.CancelScope:
+        """The scope of the next thing that the TwiML says."""
+        self._redirected = trio.CancelScope()
+        return self._redirected
+
     def redirect(self, document: ElementTree.Element) -> None:
         """Go on with other TwiML."""
         self._goes_on = document
         self._redirected.cancel()
+
+
+_MACHINES = {Behaviour.MACHINE: "machine_end_beep", Behaviour.SCREENING: "machine_end_silence"}
+"""What detection finds at the end of a machine's greeting."""
+_VERDICTS = {
+    **dict.fromkeys(_MACHINES, "machine_start"),
+    Behaviour.FAX: "fax",
+    Behaviour.MENU: "unknown",
+}
+"""What detection finds in other cases; of all others, that they are human."""
 
 
 # --- the network ------------------------------------------------------------------------------------------
@@ -178,6 +204,8 @@ class TelephoneNetwork:
             await work(call)
         if call._ended.cancelled_caught and call.status not in _OVER:
             await self._becomes(call, "completed" if call.status == "in-progress" else "canceled")
+        elif call.reported != call.status:
+            await self._report(call)  # its end was not told any more
         call.over.set()
 
     async def _receive(self, call: SimulatedCall) -> None:
@@ -218,46 +246,71 @@ class TelephoneNetwork:
 
     async def _detect(self, call: SimulatedCall, person: Person) -> None:
         if call.detection_url:
-            machine = person.behaviour is Behaviour.MACHINE
-            at_end = machine and call.detects_message_end
+            at_end = call.detects_message_end and person.behaviour in _MACHINES
             await trio.sleep(person.greeting_s + BEEP_S if at_end else person.detected_after_s)
-            found = ("machine_end_beep" if at_end else "machine_start") if machine else "human"
+            usual = _VERDICTS.get(person.behaviour, "human")
+            found = _MACHINES[person.behaviour] if at_end else usual
             await self._post(call, call.detection_url, {"AnsweredBy": found})
 
     async def _perform(self, call: SimulatedCall, document: ElementTree.Element, person: Person) -> None:
         """Do what the TwiML says, until that is done or the call ends."""
         going_on: ElementTree.Element | None = document
         while going_on is not None:
-            call._goes_on, call._redirected = None, trio.CancelScope()
-            if (stream := going_on.find("Connect/Stream")) is not None:
+            call._goes_on = None
+            for play in going_on.iterfind("Play"):
+                with call._new_step():
+                    await self._press(call, play.get("digits", ""))
+            if call._goes_on is not None:
+                pass
+            elif (stream := going_on.find("Connect/Stream")) is not None:
                 await self._stream(call, stream, person)
-            elif (number := going_on.findtext("Dial/Number")) is not None:
-                with call._redirected:
-                    await self._connect(call, number)
+            elif (dial := going_on.find("Dial")) is not None:
+                with call._new_step():
+                    await self._connect(call, dial)
             going_on = call._goes_on
 
-    async def _connect(self, call: SimulatedCall, number: str) -> None:
+    async def _connect(self, call: SimulatedCall, dial: ElementTree.Element) -> None:
         """`<Dial>`: somebody answers and talks for a while, or nobody answers. Then the call ends."""
+        number = dial.findtext("Number", "")
+        if not may_be_shown(dial.get("callerId", call.from_)):
+            call.complaints.append("13214: the caller ID is invalid")
+            return
         call.dialled.append(number)
         self._change()
         if person_at(number).behaviour is Behaviour.ANSWERS:
             await trio.sleep(_OTHERS_TALK_S)
 
+    async def _press(self, call: SimulatedCall, digits: str) -> None:
+        """`<Play digits>`: press keys and wait for each `w`."""
+        for digit in digits:
+            await trio.sleep(_PAUSE_S if digit == "w" else _KEY_S)
+            if digit != "w":
+                call.pressed += digit
+        self._change()
+
     async def _stream(self, call: SimulatedCall, stream: ElementTree.Element, person: Person) -> None:
         parameters = {str(each.get("name")): str(each.get("value")) for each in stream.iter("Parameter")}
-        started = Started(f"MZ{call.sid[2:]}", call.sid, call.account_sid, parameters)
+        step = call._new_step()
+        call.streams += 1
+        sid = f"MZ{call.streams:02}{call.sid[4:]}"
+        started = Started(sid, call.sid, call.account_sid, parameters)
         call.telephone = Telephone(
-            stream.get("url", ""), started, self.open_stream, self.jitter, self.world.seed
+            stream.get("url", ""),
+            started,
+            self.open_stream,
+            self.jitter,
+            seed=self.world.seed,
+            dialect=self.world.phone_dialect,
         )
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(call.telephone.run)
                 self._change()
-                with call._redirected:
+                with step:
                     if self.talks is not None:
                         await self.talks(call.telephone)
                     else:
-                        await talk(call.telephone, person, self.world)
+                        await talk(call.telephone, person, self.world, call.pressed)
                 call.telephone.hang_up()
         except* (OSError, InvalidHandshake, TimeoutError) as group:
             call.complaints.append(f"the media stream could not be opened: {group.exceptions[0]!r}")
@@ -267,9 +320,14 @@ class TelephoneNetwork:
         call.status = status
         call.statuses.append(status)
         self._change()
-        event = {"in-progress": "answered"}.get(status, "completed" if status in _OVER else status)
-        if call.status_url and (event in call.events or (event == "completed" and not call.events)):
-            await self._post(call, call.status_url)
+        await self._report(call)
+
+    async def _report(self, call: SimulatedCall) -> None:
+        for told in self.world.phone_dialect.reports_of(call.status, call.statuses[:-1]):
+            event = {"in-progress": "answered"}.get(told, "completed" if told in _OVER else told)
+            if call.status_url and (event in call.events or (event == "completed" and not call.events)):
+                await self._post(call, call.status_url, {"CallStatus": told})
+        call.reported = call.status
 
     async def until(self, happened: Callable[[], object]) -> None:
         """Return once `happened()`, which is called after every change of a call."""

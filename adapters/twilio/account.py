@@ -37,6 +37,16 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
 """By HTTP status. All other 4xx are fatal, all other 5xx transient."""
 _NOT_IN_PROGRESS = 21220
 """Twilio's error code for a call that is already over."""
+_NOT_OURS = "TWILIO_FROM_NUMBER must be a number of this account, or one that it has verified"
+_ADVICE: Mapping[int, str] = {
+    21205: "TWILIO_PUBLIC_URL must be an address that Twilio can reach",
+    21210: _NOT_OURS,
+    21212: _NOT_OURS,
+    21606: _NOT_OURS,
+    21215: "allow this country in Twilio's console: Voice, Settings, Geographic permissions",
+    21219: "an account on trial calls only numbers that are verified in Twilio's console",
+}
+"""What to do about errors that a setting or the account is the reason of, by Twilio's codes."""
 _CAUGHT = (TwilioException, httpx2.HTTPError, ValueError)
 """What the SDK and its HTTP client raise; `ValueError` for an answer that is not JSON."""
 CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
@@ -129,9 +139,9 @@ class TwilioAccount:
             usual = ErrorClass.FATAL if 400 <= error.status < 500 else ErrorClass.TRANSIENT
             kind = _BY_STATUS.get(error.status, usual)
             code = f", code {error.code}" if error.code else ""
-            return ProviderError(
-                kind, f"twilio: HTTP {error.status}{code}: {printable(error.msg, self._token)}"
-            )
+            told = f"twilio: HTTP {error.status}{code}: {printable(error.msg, self._token)}"
+            advice = _ADVICE.get(error.code or 0)
+            return ProviderError(kind, f"{told} ({advice})" if advice else told)
         kind = ErrorClass.TRANSIENT
         if isinstance(error, httpx2.TimeoutException):
             kind = ErrorClass.TIMEOUT

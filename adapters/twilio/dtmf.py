@@ -11,8 +11,15 @@ from attrs import Factory, define
 
 from adapters.interfaces import Samples, SegmentEnd, SpokenAudio
 
-KEYS = re.compile(r"[0-9A-D*#]+")
-"""Keys that can be pressed, one after the other."""
+KEYS = re.compile(r"w*[0-9A-D*#][0-9A-D*#w]*")
+"""Keys that can be pressed, one after the other, as Twilio writes them: each `w` is a pause of 0.5 s."""
+MOST_KEYS = 64
+_PAUSE = "w"
+_WRITTEN = {**dict.fromkeys("wp,", _PAUSE), "W": _PAUSE * 2, **{key: key.upper() for key in "abcd"}}
+"""What models and carriers write. `W` is a pause of 1 s."""
+_BETWEEN = re.compile(r"[\s().-]+")
+"""What stands between keys in print, and is no key."""
+LONG_PAUSE_MS = 500
 TONE_MS = 120
 PAUSE_MS = 80
 """Length of the silence after each tone. A receiver needs 40 ms of tone and of silence; many are slow."""
@@ -29,8 +36,19 @@ _FREQUENCIES = {
 }
 
 
+def as_keys(text: str) -> str:
+    """The keys and pauses in `text`, as `KEYS`. Raises `ValueError` for anything else."""
+    keys = "".join(_WRITTEN.get(each, each) for each in _BETWEEN.sub("", text))
+    if not KEYS.fullmatch(keys) or len(keys) > MOST_KEYS:
+        raise ValueError(
+            f"{text!r} cannot be pressed: the keys are 0 to 9, *, # and A to D, w is a pause of half a second"
+            f" and W one of a second; {MOST_KEYS} at most"
+        )
+    return keys
+
+
 def tones(keys: str, rate: int) -> Samples:
-    """The tones of keys pressed one after the other, at `rate` Hz.
+    """The tones of `KEYS` pressed one after the other, at `rate` Hz.
 
     Raises `KeyError` for a character that is not a key.
     """
@@ -38,6 +56,9 @@ def tones(keys: str, rate: int) -> Samples:
     pause = np.zeros(rate * PAUSE_MS // 1000, np.int16)
     pieces: list[Samples] = []
     for key in keys:
+        if key == _PAUSE:
+            pieces.append(np.zeros(rate * LONG_PAUSE_MS // 1000, np.int16))
+            continue
         low, high = _FREQUENCIES[key]
         sound = np.sin(2 * np.pi * low * seconds) + np.sin(2 * np.pi * high * seconds)
         pieces += [(sound * AMPLITUDE * np.iinfo(np.int16).max).astype(np.int16), pause]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-from twilio.twiml.voice_response import Connect, Dial, Hangup, Reject, VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import (  # type: ignore[import-untyped]
+    Connect,
+    Dial,
+    Hangup,
+    Play,
+    Reject,
+    VoiceResponse,
+)
 
 SIGNATURE_HEADER = "x-twilio-signature"
 TWIML_TYPE = "text/xml"
@@ -25,13 +33,35 @@ def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
     return str(RequestValidator(auth_token).compute_signature(url, form))
 
 
+def may_be_shown(number: str) -> bool:
+    """Whether Twilio connects somebody who is shown this number; otherwise `<Dial>` fails (13214).
+
+    A caller may withhold theirs, be no telephone at all (`sip:`, `client:`), or have a placeholder.
+    """
+    return bool(_E164.fullmatch(number)) and number not in _PLACEHOLDERS
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{4,14}")
+_PLACEHOLDERS = ("+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253")
+"""What Twilio shows for numbers that are withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE."""
+
+
 def connect_stream(url: str, parameters: Mapping[str, str]) -> str:
     """TwiML that connects the call to a media stream at `url` until either side ends it."""
+    return str(VoiceResponse().append(_stream(url, parameters)))
+
+
+def press(keys: str, url: str, parameters: Mapping[str, str]) -> str:
+    """TwiML that presses keys (`dtmf.KEYS`) and then connects the call as `connect_stream` does."""
+    return str(VoiceResponse().append(Play(digits=keys)).append(_stream(url, parameters)))
+
+
+def _stream(url: str, parameters: Mapping[str, str]) -> Connect:
     connect = Connect()
     stream = connect.stream(url=url)
     for name, value in parameters.items():
         stream.parameter(name=name, value=value)
-    return str(VoiceResponse().append(connect))
+    return connect
 
 
 def reject_as_busy() -> str:

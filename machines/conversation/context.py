@@ -312,7 +312,8 @@ class Context:
 
     def filler(self) -> str:
         """The next filler for a caller who waits for a result; empty: there is none."""
-        if self.policy.tool_filler_after_ms <= 0:
+        silent = any(self.tool(each).silent for each in self.calls_awaited())
+        if self.policy.tool_filler_after_ms <= 0 or silent:
             return ""
         own = next((text for each in self.calls_awaited() if (text := self.tool(each).filler)), "")
         if own and self.tools.fillers == 0:

@@ -13,6 +13,7 @@ import trio
 
 from adapters.logs import library_logger
 from adapters.simulators import Latencies, Scenario, SttDialect, TtsDialect, best_voice, simulators
+from adapters.simulators.phone_dialects import phone_dialect_named
 from orchestrator.settings.settings import Settings
 
 log = library_logger(__name__)
@@ -45,14 +46,20 @@ def addresses(host: str, port: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def simulated_vendors(settings: Settings, llm_dialect: str | None = None) -> AsyncIterator[Settings]:
+async def simulated_vendors(
+    settings: Settings, llm_dialect: str | None = None, phone_dialect: str | None = None
+) -> AsyncIterator[Settings]:
     """Start simulators in this process, on a free port of loopback; yields the settings with their addresses.
 
-    The simulators take as long as the vendors do. Raises `ScenarioError` for an unknown dialect of the
-    language model's server.
+    The simulators take as long as the vendors do. Raises `ScenarioError` for an unknown dialect.
     """
     voice = await trio.to_thread.run_sync(best_voice)
-    async with simulators(latencies=Latencies(), voice=voice, llm_dialect=llm_dialect) as running:
+    async with simulators(
+        latencies=Latencies(),
+        voice=voice,
+        llm_dialect=llm_dialect,
+        phone_dialect=phone_dialect_named(phone_dialect),
+    ) as running:
         where = addresses(_LOOPBACK, running.port)
         log.info("vendors are simulated", **where)
         # At debug level the simulators' sockets would log every message of every call.
@@ -86,6 +93,7 @@ async def serve_simulators(
     llm_dialect: str | None = None,
     stt_dialect: SttDialect = SttDialect.PLAIN,
     tts_dialect: TtsDialect = TtsDialect.PLAIN,
+    phone_dialect: str | None = None,
 ) -> None:
     """Serve simulators to any client until SIGTERM, SIGINT or cancellation.
 
@@ -104,6 +112,7 @@ async def serve_simulators(
         port=port,
         stt_dialect=stt_dialect,
         tts_dialect=tts_dialect,
+        phone_dialect=phone_dialect_named(phone_dialect),
     ) as running:
         # A shell starts background jobs with SIGINT ignored, so it is asked for.
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -25,7 +25,7 @@ from orchestrator.hosting.outcome import ConversationOutcome
 from orchestrator.hosting.transport import Incoming, Outgoing, Transport
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.settings import Settings
-from orchestrator.tools.host_utterances import require_keys, require_words
+from orchestrator.tools.host_utterances import keys_to_press, require_words
 from orchestrator.tools.tool import Run, Tool
 from orchestrator.tools.tool_runner import tools_by_name
 
@@ -114,7 +114,7 @@ class Conversation:
 
     def send_digits(self, digits: str) -> None:
         """As `orchestrator.Conversation.send_digits`. Raises `ValueError` for anything but keys."""
-        require_keys(digits)
+        keys_to_press(digits)
         self._border.run_in_trio_soon(partial(self._conversation.send_digits, digits))
 
     def interrupt(self) -> None:

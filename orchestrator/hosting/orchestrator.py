@@ -115,7 +115,8 @@ class Conversation:
     def send_digits(self, digits: str) -> None:
         """Press these keys of a telephone, such as `42#`: the other side hears their tones.
 
-        The tones follow what is being said now, wait until the caller is silent, and are not interruptible.
+        `w` is a pause of half a second, `W` one of a second. The tones follow what is being said now, wait
+        until the caller is silent, and are not interruptible.
         Raises `ValueError` for anything but keys.
         """
         self._caller.inbox.put(keys_to_press(digits))

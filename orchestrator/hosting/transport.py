@@ -17,11 +17,11 @@ import numpy as np
 from attrs import Attribute, field, frozen
 
 from adapters.interfaces import Samples
+from adapters.twilio.dtmf import as_keys
 from machines.effects import StopCause
 from machines.facts import EndReason
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
-from orchestrator.tools.host_utterances import require_keys
 from protocol import HIGHEST_RATE, LOWEST_RATE
 
 
@@ -112,9 +112,8 @@ class KeyPressed:
 
     @key.validator
     def _is_one(self, attribute: Attribute[str], value: str) -> None:
-        if len(value) != 1:
+        if len(value) != 1 or as_keys(value) != value:
             raise ValueError(f"{value!r} is not one key")
-        require_keys(value)
 
 
 @frozen

@@ -7,17 +7,18 @@ heard of an answer; the answer is over when its last mark comes back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from math import inf
 
+import numpy as np
 import trio
 from attrs import Factory, define, evolve, field
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
-from adapters.mulaw import from_mulaw, to_mulaw
+from adapters.mulaw import SILENCE, from_mulaw, to_mulaw
 from adapters.tasks import Signal
 from machines import effects as do
 from machines import facts
@@ -31,13 +32,15 @@ from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
-from orchestrator.sessions.call_socket import CallSocket
+from orchestrator.phone.stream_line import StreamLine, close_quietly
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CallSocket
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
-from orchestrator.tools.builtin_tools import without_keys
+from orchestrator.tools.builtin_tools import NO_TONES, pressing_keys, without_keys
 from protocol import ProtocolError
 from protocol.errors import UnknownEvent
 from protocol.twilio import (
+    INBOUND,
     PHONE_RATE,
     Clear,
     Digit,
@@ -56,8 +59,14 @@ PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=T
 """At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""
 MOST_UNUSABLE = 250
 """So many messages in a row that cannot be used end the call: 5 s of audio."""
+MOST_TOLD = 10
+"""So many kinds of unknown messages are told of."""
 FRAME_SAMPLES = PHONE_RATE // 50
 """20 ms, as in the telephone network."""
+BLOCK_SAMPLES = PHONE_RATE // 2
+"""More of the caller's audio than this in one message is taken piece by piece."""
+GAP_MS = 400
+"""Silence in place of what was not heard while keys were pressed."""
 MARK_GRACE_S = 2.0
 """A mark that is later than this after its audio counts as missing. A peer that has sent back no mark for
 this long sends none at all: it is assumed to play in real time what it gets."""
@@ -76,6 +85,13 @@ class MediaStream:
     """It belongs to a call, which can be transferred. False for a program that acts as Twilio."""
     carries_tones: bool = True
     """The other end hears the tones of keys in our audio. It does not where the carrier removes them."""
+    press: Callable[[str], Awaitable[str | None]] | None = None
+    """Has the carrier press keys; returns why it has not. None: it cannot."""
+    on_words: Callable[[bool], object] = lambda answered: None
+    """Called when the other side has said words after something of ours was heard, and (True) when the
+    answer to them was heard to its end."""
+    lead_ms: int = 0
+    """Silence before the first words."""
     early: Sequence[Media] = ()
     """Audio that came before the start."""
     session_id: str = Factory(new_id)
@@ -88,7 +104,21 @@ class MediaStream:
     _inbox: Inbox = field(factory=Inbox, init=False)
     _audio: CallerAudio = field(factory=lambda: CallerAudio(telephone=True), init=False)
     _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
+    _line: StreamLine = field(init=False)
     _socket: CallSocket = field(init=False)
+    _held: list[tuple[StreamMessage, int | None]] = field(factory=list, init=False)
+    """What was to be sent while there was no stream."""
+    _saying: int | None = field(default=None, init=False)
+    """The answer that is being said, from its first text to its end."""
+    _replies: bool = field(default=False, init=False)
+    """It answers words of the other side."""
+    _cut: bool = field(default=False, init=False)
+    """It is not heard to its end."""
+    _was_heard: bool = field(default=False, init=False)
+    """Something of ours was said and is over."""
+    _words_wait: bool = field(default=False, init=False)
+    """The other side has said words that nothing was said to yet."""
+    _silent: Signal = field(factory=Signal, init=False)
     _first_mark_at: float = field(default=inf, init=False)
     _sends_marks: bool = field(default=False, init=False)
     """A mark has come back."""
@@ -97,13 +127,18 @@ class MediaStream:
     _end_mark_sent: Signal = field(factory=Signal, init=False)
     _unusable: Counter[str] = field(factory=Counter, init=False)
     """How many messages could not be used, by the kind of error."""
+    _unknown: set[str] = field(factory=set, init=False)
+    """What was told of unknown messages."""
+    _tracks: Counter[str] = field(factory=Counter, init=False)
+    """How many messages with audio came, by their track."""
     _unusable_now: int = field(default=0, init=False)
     """How many of them came since the last message that could be used."""
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
+        self._line = StreamLine(self.connection)
         self._socket = CallSocket(
-            self.connection, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
+            self._line, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
         )
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -119,7 +154,7 @@ class MediaStream:
         resources = evolve(resources, providers=resources.providers.for_telephones())
         tools = self.settings.tools_on(telephone=self.has_call)
         if not self.carries_tones:
-            tools = without_keys(tools)
+            tools = pressing_keys(tools, self.press) if self.press else without_keys(tools, NO_TONES)
         self._inbox.put(facts.RecordingStarted(TurnMode.AUTOMATIC))
         for media in self.early:
             self._audio.push(from_mulaw(media.audio), PHONE_RATE)
@@ -144,10 +179,10 @@ class MediaStream:
         """Say something to the caller."""
         self._inbox.put(request)
 
-    def leave_message(self, text: str) -> None:
-        """Say this to an answering machine, and then end. Before `run`: nothing else is said at all."""
+    def leave_message(self, text: str, *, listen: bool = False) -> None:
+        """Say this to an answering machine, and then end, or `listen`. Before `run`: it is said first."""
         self.options = self.options.model_copy(update={"greeting": ""})
-        then = EndReason.AGENT_HUNG_UP
+        then = None if listen else EndReason.AGENT_HUNG_UP
         self.say(facts.SayRequested(text, facts.SayMode.INTERRUPT, interruptible=False, then=then))
 
     async def listen_until(self, decided: trio.Event) -> None:
@@ -165,6 +200,48 @@ class MediaStream:
             await decided.wait()
             nursery.cancel_scope.cancel()
 
+    async def fall_silent(self) -> None:
+        """Return when nothing is being said, or the conversation is over."""
+        while self._saying is not None and self.ended_for is None:
+            await self._silent.wait()
+
+    def release(self) -> None:
+        """The call is over for this session: nobody needs to wait for it or its streams."""
+        self._saying = None
+        self._silent.wake_all()
+        self._line.release()
+
+    # --- the stream, while keys are pressed ---------------------------------------------------------------
+
+    def await_stream(self) -> None:
+        """The carrier is about to end the stream and to open another one: that is not the end of the call."""
+        self._line.await_another()
+        self._audio.push(np.zeros(GAP_MS * PHONE_RATE // 1000, np.int16), PHONE_RATE)
+
+    def keep_stream(self) -> bool:
+        """No other stream comes, unless the present one has ended already. Returns whether it has not."""
+        kept = self._line.keep()
+        if kept:
+            self._send_held()
+        return kept
+
+    async def resume(self, connection: WebSocketConnection, started: Started, early: Sequence[Media]) -> None:
+        """Go on over another stream. Returns when that one is not needed any more."""
+        ended = self._line.connection
+        self.started = evolve(self.started, stream_sid=started.stream_sid)
+        self._line.replace(connection)
+        self._marks.dropped(now_ms())
+        self._send_held()
+        for media in early:
+            await self._hear(media.audio)
+        await close_quietly(ended, CLOSE_HANDSHAKE_S)
+        await self._line.needs(connection)
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, []
+        for message, utterance in held:
+            self._send(message, utterance)
+
     async def _replace_missing_marks(self) -> None:
         """If an answer's last mark does not come back, act as if it did: nothing must wait for it forever."""
         end_mark = ""
@@ -172,6 +249,7 @@ class MediaStream:
             while self._end_mark == end_mark:
                 await self._end_mark_sent.wait()
             end_mark = self._end_mark
+            await self._line.is_there()
             played_at = trio.current_time() + (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
             await trio.sleep_until(max(played_at, self._first_mark_at + MARK_GRACE_S))
             if self._sends_marks:
@@ -187,7 +265,9 @@ class MediaStream:
             message = read_stream_message(frame)
         except UnknownEvent as error:
             self.counts["UnknownEvent errors"] += 1
-            log.debug("unknown message", error=error.message)
+            if error.message not in self._unknown and len(self._unknown) < MOST_TOLD:
+                self._unknown.add(error.message)
+                log.debug("unknown message; more of its kind are counted", error=error.message)
         except ProtocolError as error:
             self._note_unusable(type(error).__name__, error.message)
         else:
@@ -208,19 +288,31 @@ class MediaStream:
 
     async def _act(self, message: StreamMessage) -> None:
         match message:
-            case Media(audio=audio, track="inbound"):
-                self._audio.push(from_mulaw(audio), PHONE_RATE)
-                # However fast audio comes, reading it must not keep other tasks from running.
-                await trio.lowlevel.checkpoint()
+            case Media(audio=audio, track=track):
+                self._tracks[track] += 1
+                if track == INBOUND:
+                    await self._hear(audio)
+                elif self._tracks == {track: MOST_UNUSABLE}:
+                    log.warning("the carrier sends nothing that the caller says", tracks=dict(self._tracks))
             case Mark(name=name):
                 self._sends_marks = True
                 await self._take_mark(name)
             case Digit(digit=digit):
                 await self._inbox.deliver(facts.DigitPressed(digit))
+            case Stopped() if self._line.awaits_another:
+                self._line.ended = True
             case Stopped():
                 await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
             case _:
                 self.counts["unexpected messages"] += 1
+
+    async def _hear(self, audio: bytes) -> None:
+        """Take the caller's audio, however much of it is in one message: no sooner than there is room."""
+        for start in range(0, len(audio), BLOCK_SAMPLES):
+            await self._audio.room()
+            self._audio.push(from_mulaw(audio[start : start + BLOCK_SAMPLES]), PHONE_RATE)
+            # However fast audio comes, reading it must not keep other tasks from running.
+            await trio.lowlevel.checkpoint()
 
     async def _take_mark(self, name: str) -> None:
         fact = self._marks.returned(name, now_ms())
@@ -252,6 +344,24 @@ class MediaStream:
             case do.NotifyTranscript(turn=turn, text=text, is_final=is_final):
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
+                if is_final and text.strip():
+                    self._note_words()
+            case do.NotifySegment(generation=number) if number != self._saying:
+                self._saying, self._cut = number, False
+                self._replies, self._words_wait = self._words_wait, False
+            case do.NotifyAnswerEnded(generation=number) if number == self._saying:
+                self._note_said()
+
+    def _note_words(self) -> None:
+        self._words_wait = True
+        if self._was_heard:
+            self.on_words(False)
+
+    def _note_said(self) -> None:
+        self._saying, self._was_heard = None, True
+        self._silent.wake_all()
+        if self._replies and not self._cut:
+            self.on_words(True)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
         """Begin an answer: its positions count from here."""
@@ -260,6 +370,7 @@ class MediaStream:
 
     def send_audio(self, utterance: int, samples: Samples, rate: int) -> None:
         """Send a chunk in frames of 20 ms, with marks around it."""
+        self._lead_in(utterance)
         first = self._marks.before_audio()
         if first is not None:
             self._mark(first, utterance)
@@ -269,6 +380,12 @@ class MediaStream:
         self._mark(self._marks.after_audio(len(samples) * 1000 / rate), utterance)
         # A conversation in which only the server speaks is not idle.
         self._socket.note_activity()
+
+    def _lead_in(self, utterance: int) -> None:
+        """Before anything else, send silence: the first syllable would be lost in its place."""
+        frames, self.lead_ms = self.lead_ms * PHONE_RATE // 1000 // FRAME_SAMPLES, 0
+        for _ in range(frames):
+            self._send(Media(SILENCE * FRAME_SAMPLES), utterance)
 
     def end_audio(self, utterance: int, duration_ms: float) -> None:
         """Send one more mark: when it comes back, the caller has heard everything."""
@@ -288,6 +405,7 @@ class MediaStream:
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Make Twilio drop the rest of the answer."""
         del cause
+        self._cut = True
         self._drop(utterance)
 
     async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
@@ -296,6 +414,7 @@ class MediaStream:
         If the caller is handed over, the stream stays open until `close_after_transfer`.
         """
         self.ended_for = reason
+        self._silent.wake_all()
         if reason is EndReason.HANDED_OVER:
             await self._socket.flush()
         else:
@@ -312,6 +431,7 @@ class MediaStream:
     def _drop(self, utterance: int) -> float:
         """Drop what was not played. Returns how many ms of what was sent that is."""
         self._socket.drop_audio(utterance)
+        self._held = [held for held in self._held if held[1] != utterance]
         self._send(Clear())
         return self._marks.dropped(now_ms())
 
@@ -320,7 +440,10 @@ class MediaStream:
         self._send(Mark(name), utterance)
 
     def _send(self, message: StreamMessage, utterance: int | None = None) -> None:
-        self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)
+        if self._line.awaits_another:
+            self._held.append((message, utterance))
+        else:
+            self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)
 
 
 def _ends_stream(frame: str | bytes) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import trio
 from attrs import define, evolve, field
+from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
@@ -20,6 +21,7 @@ from machines.phone_call import Call, CallContext, CallOutcome
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
+from protocol.twilio import Media, Started
 
 log = library_logger(__name__)
 
@@ -54,6 +56,10 @@ class Carrier(Protocol):
         """Connect the caller with `to` instead of us. False if the call was over already."""
         ...
 
+    async def press(self, call: PhoneCall, keys: str) -> bool:
+        """Press keys, and open another media stream after that. False if the call was over already."""
+        ...
+
     async def hang_up(self, call_sid: str) -> str | None:
         """End the call. Returns its status then; None if it was over already."""
         ...
@@ -78,7 +84,11 @@ class PhoneCall:
     """The number to which the agent transfers the call; empty if there is none."""
     voicemail_text: str = ""
     """What an answering machine is told once it records; empty: it is hung up on."""
+    screening_ms: float = 0.0
+    """How long to listen after that, if it has not beeped: a person may be behind it."""
 
+    media_url: str = ""
+    """Where its media streams are opened."""
     call_sid: str | None = None
     outcome: CallOutcome | None = field(default=None, init=False)
     reason: str = field(default="", init=False)
@@ -96,12 +106,18 @@ class PhoneCall:
     """What the machine wants said over the stream: a conversation or a message."""
     _decided: trio.Event = field(factory=trio.Event, init=False)
     """Set when the call is no longer DETECTING."""
+    _pressing: trio.Lock = field(factory=trio.Lock, init=False)
+    _pressed: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the call is no longer pressing keys."""
+    _not_pressed: str | None = field(default=None, init=False)
+    """Why the last keys were not pressed."""
     _has_stream: bool = field(default=False, init=False)
     _deadline: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _driver: Driver[CallContext] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        context = CallContext(transfer_to=self.transfer_to, voicemail_text=self.voicemail_text)
+        policy = phone.CallPolicy(screening_timeout_ms=self.screening_ms)
+        context = CallContext(policy, transfer_to=self.transfer_to, voicemail_text=self.voicemail_text)
         self._driver = Driver("call", self.chart, context, phone.ArmCallDeadline, phone.DisarmCallDeadline)
 
     # --- facts and effects --------------------------------------------------------------------------------
@@ -121,6 +137,10 @@ class PhoneCall:
             self._perform(effect)
         if step.source == "DETECTING" != step.target:
             self._decided.set()
+        if step.source == "pressing" != step.target:
+            if step.target != "conversing":
+                self._not_pressed = self._not_pressed or "the call ends"
+            self._pressed.set()
         return step.effects
 
     def carrier_says(self, status: str) -> None:
@@ -145,7 +165,8 @@ class PhoneCall:
         if self._beginning is None:
             return False
         if isinstance(self._beginning, phone.LeaveMessage):
-            session.leave_message(self._beginning.text)
+            session.leave_message(self._beginning.text, listen=self._beginning.listen)
+        session.on_words = lambda answered: self.take(phone.WordsHeard(answered))
         self._session, self.session_id = session, session.session_id
         try:
             await run()
@@ -160,7 +181,30 @@ class PhoneCall:
         if handed_over:
             # Closing the stream ends the call, unless the carrier already knows whom to connect.
             await session.close_after_transfer(self._transferred)
+        session.release()
         return True
+
+    async def resume(self, connection: WebSocketConnection, started: Started, early: Sequence[Media]) -> None:
+        """Go on with the conversation over another stream, after keys were pressed; the call is `pressing`.
+
+        Returns when the stream is not needed any more.
+        """
+        assert self._session is not None, "keys are pressed in a conversation"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._session.resume, connection, started, early)
+            self.take(phone.StreamOpened())
+
+    async def press(self, keys: str) -> str | None:
+        """Have the carrier press keys once nothing is being said. Returns when the conversation has its next
+        stream, or else why the keys were not pressed."""
+        async with self._pressing:
+            session = self._session
+            if session is not None:
+                await session.fall_silent()
+            if phone.PressKeys(keys) not in self.take(phone.KeysWanted(keys)):
+                return "the call ends"
+            await self._pressed.wait()
+            return self._not_pressed
 
     def say(self, request: SayRequested) -> bool:
         """Say something to the caller. False if there is no conversation now."""
@@ -173,8 +217,8 @@ class PhoneCall:
         match effect:
             case phone.PlaceCall():
                 self.nursery.start_soon(self._place)
-            case phone.LeaveMessage(text=text) if self._session is not None:
-                self._session.leave_message(text)
+            case phone.LeaveMessage(text=text, listen=listen) if self._session is not None:
+                self._session.leave_message(text, listen=listen)
             case phone.BeginConversation() | phone.LeaveMessage():
                 self._beginning = effect
             case phone.HangUpCall():
@@ -184,8 +228,13 @@ class PhoneCall:
                 self.say(SayRequested(text, SayMode.INTERRUPT, interruptible=False, then=then))
             case phone.TransferCall(to=to):
                 self.nursery.start_soon(self._transfer, to)
+            case phone.PressKeys(keys=keys):
+                self._pressed, self._not_pressed = trio.Event(), None
+                self.nursery.start_soon(self._press, keys)
             case phone.EndConversation():
-                self._end_conversation()
+                self.nursery.start_soon(self._end_conversation)
+            case phone.CutConversation():
+                self._cut_conversation()
             case phone.ArmCallDeadline(number=number, delay_ms=delay_ms):
                 self._deadline.cancel()
                 self._deadline = trio.CancelScope()
@@ -218,6 +267,20 @@ class PhoneCall:
         finally:
             self._transferred.set()
 
+    async def _press(self, keys: str) -> None:
+        if self._session is not None:
+            self._session.await_stream()
+        try:
+            there = await self.carrier.press(self, keys)
+        except ProviderError as error:
+            log.warning("keys not pressed", call=self.call_id, error=error.failure.message)
+            self._not_pressed = error.failure.message
+            self.take(phone.KeysFailed(self._session is not None and self._session.keep_stream()))
+        else:
+            log.info("keys pressed", call=self.call_id, there=there)
+            if not there:
+                self.take(phone.CarrierEnded(CallOutcome.COMPLETED))
+
     async def _hang_up(self) -> None:
         """Ask the carrier to end the call. Closing the stream is not enough: its TwiML may continue."""
         if self.call_sid is None:
@@ -229,7 +292,12 @@ class PhoneCall:
             return
         self.carrier_says("completed" if status is None else status)
 
-    def _end_conversation(self) -> None:
+    async def _end_conversation(self) -> None:
+        if self._session is not None:
+            await self._session.fall_silent()
+            self._cut_conversation()
+
+    def _cut_conversation(self) -> None:
         if self._session is not None:
             gone = self._driver.context.ended_by_carrier
             self._session.hang_up(EndReason.CALLER_HUNG_UP if gone else EndReason.OPERATOR_HUNG_UP)
@@ -252,6 +320,11 @@ class PhoneCall:
     def state(self) -> str:
         """The call machine's state."""
         return self._driver.state
+
+    @property
+    def is_talking(self) -> bool:
+        """Whether there is a conversation that nobody has told to end."""
+        return self.state in {each.id for each in Call.talking}
 
     def report(self) -> dict[str, Any]:
         """The call as JSON, for the HTTP interface."""

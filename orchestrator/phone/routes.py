@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, TypeVar
@@ -32,6 +33,8 @@ MAX_BODY_BYTES = 256 * 1024
 """The limit for any request. Twilio's are some kilobytes."""
 UNCACHED = {"cache-control": "no-store"}
 
+FORM_TYPE = "application/x-www-form-urlencoded"
+_PORT = re.compile(r":\d+$")
 MAX_TEXT = 4096
 """Characters of one text to say."""
 
@@ -172,37 +175,68 @@ def _with_json_errors(endpoint: Endpoint) -> Endpoint:
 
 async def _signed(request: Request, phone: Telephone) -> tuple[str, ImmutableMultiDict[str, str]]:
     """The URL and the form of a request that Twilio signed. Raises `HTTPException` for any other."""
-    settings = phone.server.settings
-    if settings.twilio_auth_token is None:
+    token = phone.server.settings.twilio_auth_token
+    if token is None:
+        phone.complain("asked as by Twilio, but TWILIO_AUTH_TOKEN is not set", path=request.url.path)
         raise HTTPException(
             404, "there is no telephone: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"
         )
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(415, f"the body must be a form, with the content type {FORM_TYPE}")
     body = await _bytes(request)
     fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
     form = ImmutableMultiDict(fields)
-    url = asked_url(request, phone)
+    urls = asked_urls(request, phone)
     signature = request.headers.get(SIGNATURE_HEADER)
-    if not is_signed(url, form, signature, settings.twilio_auth_token.get_secret_value()):
-        phone.server.counts["bad signatures"] += 1
-        log.warning("bad signature", url=url, path=request.url.path, signed=signature is not None)
-        raise HTTPException(
-            403, "the signature does not fit: is TWILIO_PUBLIC_URL what Twilio is told to ask?"
-        )
-    return url, form
+    for url in urls:
+        if is_signed(url, form, signature, token.get_secret_value()):
+            return url, form
+    phone.server.counts["bad signatures"] += 1
+    phone.complain(
+        "bad signature: set TWILIO_PUBLIC_URL to the address that Twilio is told to ask",
+        urls=urls,
+        signed=signature is not None,
+    )
+    raise HTTPException(403, "the signature does not fit: is TWILIO_PUBLIC_URL what Twilio is told to ask?")
 
 
-def asked_url(request: Request, phone: Telephone) -> str:
-    """The URL of the request as it is known outside, which Twilio signs."""
+def asked_urls(request: Request, phone: Telephone) -> list[str]:
+    """What the URL of the request may be outside: Twilio has signed one of these, if it has signed any.
+
+    Somebody in between may end TLS. With and without the usual port is tried by `is_signed`.
+    """
     settings = phone.server.settings
     query = f"?{request.url.query}" if request.url.query else ""
     rest = f"{request.url.path}{query}"
     if settings.twilio_public_url is not None:
-        return f"{settings.twilio_public_url}{rest}"
-    scheme, host = request.url.scheme, request.headers.get("host", "")
-    if settings.twilio_trust_proxy:
-        scheme = _first(request, "x-forwarded-proto") or scheme
-        host = _first(request, "x-forwarded-host") or host
-    return f"{scheme}://{host}{rest}"
+        bases = [settings.twilio_public_url]
+    else:
+        hosts, prefix = [request.headers.get("host", "")], ""
+        schemes = [request.url.scheme, "https"]
+        if settings.twilio_trust_proxy:
+            outside, prefix = _told_by_proxy(request), _first(request, "x-forwarded-prefix").rstrip("/")
+            schemes = [outside.get("proto", ""), *schemes]
+            hosts = [outside.get("host", ""), *hosts]
+        prefixes = dict.fromkeys([prefix, ""])
+        bases = [
+            f"{scheme}://{host}{each}"
+            for host in hosts
+            for scheme in schemes
+            for each in prefixes
+            if scheme and host
+        ]
+    return list(dict.fromkeys(f"{base}{rest}" for base in bases))
+
+
+def _told_by_proxy(request: Request) -> dict[str, str]:
+    """The scheme (`proto`) and the `host` outside, as the nearest proxy to the client has told them."""
+    pairs = (each.strip().partition("=") for each in _first(request, "forwarded").split(";"))
+    standard = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    host, port = _first(request, "x-forwarded-host"), _first(request, "x-forwarded-port")
+    usual = {"proto": _first(request, "x-forwarded-proto"), "host": host}
+    if host and port and not _PORT.search(host):
+        usual["host"] = f"{host}:{port}"
+    return {**standard, **{name: value for name, value in usual.items() if value}}
 
 
 def _first(request: Request, name: str) -> str:

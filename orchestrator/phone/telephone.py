@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,7 +31,7 @@ from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
 from protocol.errors import InvalidPayload
-from protocol.twilio import Media, Started, Stopped, read_stream_message
+from protocol.twilio import PHONE_RATE, Media, Started, Stopped, read_stream_message
 
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
@@ -40,10 +41,12 @@ log = library_logger(__name__)
 MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
+COMPLAINT_S = 60
+"""The same complaint is not logged more often than this."""
 START_TIMEOUT_S = 10
 """A media stream must name its call within this time."""
-MOST_EARLY = 250
-"""Messages with audio that are kept from before the start: 5 s."""
+MOST_EARLY = 5 * PHONE_RATE
+"""Bytes of audio that are kept from before the start: 5 s."""
 MOST_BEFORE_START = 1000
 """Messages in which the start must come."""
 TOKEN = "token"
@@ -93,6 +96,8 @@ class Telephone:
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
     """Calls that are over and can still be reported."""
+    _complained: dict[str, float] = field(factory=dict, init=False)
+    """When each complaint was logged last."""
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
@@ -133,7 +138,7 @@ class Telephone:
     def hang_up_unanswered(self) -> None:
         """End the calls in which no conversation has begun."""
         for call in self.unfinished():
-            if call.state != "TALKING":
+            if not call.is_talking:
                 call.take(machine.HangUpWanted())
 
     async def drain(self) -> None:
@@ -210,14 +215,26 @@ class Telephone:
         """As `Carrier.transfer`."""
         assert self._account is not None
         assert call.call_sid is not None
-        # The callee is shown the caller's number, or, of a call that we made, our number.
-        ours = call.from_ if call.direction is Direction.OUTBOUND else None
-        return await self._account.redirect(call.call_sid, twiml.dial(to, ours))
+        return await self._account.redirect(call.call_sid, twiml.dial(to, _shown(call)))
+
+    async def press(self, call: PhoneCall, keys: str) -> bool:
+        """As `Carrier.press`."""
+        assert self._account is not None
+        assert call.call_sid is not None
+        token = self._tokens.issue(call, call.call_sid)
+        return await self._account.redirect(call.call_sid, twiml.press(keys, call.media_url, {TOKEN: token}))
 
     async def hang_up(self, call_sid: str) -> str | None:
         """As `Carrier.hang_up`."""
         assert self._account is not None
         return await self._account.hang_up(call_sid)
+
+    def complain(self, what: str, **more: object) -> None:
+        """Log a warning about a request that is refused: the same one once a minute."""
+        now = trio.current_time()
+        if now - self._complained.get(what, -inf) >= COMPLAINT_S:
+            self._complained[what] = now
+            log.warning(what, **more)
 
     # --- Twilio's webhooks --------------------------------------------------------------------------------
 
@@ -240,7 +257,8 @@ class Telephone:
             return twiml.hang_up()
         call.call_sid = call_sid
         call.take(machine.CallAnswered())
-        return twiml.connect_stream(_media_url(url), {TOKEN: self._tokens.issue(call, call_sid)})
+        call.media_url = _media_url(url)
+        return twiml.connect_stream(call.media_url, {TOKEN: self._tokens.issue(call, call_sid)})
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Handle Twilio's report of a call's status, or of who answered it."""
@@ -251,7 +269,8 @@ class Telephone:
         call.call_sid = call.call_sid or form.get("CallSid")
         answered_by = form.get("AnsweredBy", "")
         if answered_by in MACHINES:
-            call.take(machine.MachineAnswered(records=answered_by.startswith("machine_end")))
+            records, beeped = answered_by.startswith("machine_end"), answered_by == "machine_end_beep"
+            call.take(machine.MachineAnswered(records, beeped))
         elif answered_by:
             call.take(machine.HumanAnswered())
         call.carrier_says(form.get("CallStatus", ""))
@@ -284,6 +303,9 @@ class Telephone:
         self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
     ) -> None:
         call = self._admitted(started, local)
+        if call is not None and call.state == "pressing":
+            await call.resume(connection, started, early)
+            return
         try:
             options = read_options(started.parameters)
         except OptionError as error:
@@ -299,7 +321,9 @@ class Telephone:
             self.server.settings.stt_language,
             has_call=call is not None,
             carries_tones=call is None or self.server.settings.twilio_carries_tones,
+            lead_ms=self.server.settings.twilio_lead_ms if call is not None else 0,
             early=early,
+            press=call.press if call is not None else None,
         )
 
         async def run() -> None:
@@ -355,6 +379,7 @@ class Telephone:
             self._on_call_over,
             self.server.settings.twilio_transfer_to or "",
             voicemail_text,
+            self.server.settings.twilio_screening_ms,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
@@ -372,6 +397,13 @@ class Telephone:
             del self.calls[call_id]
 
 
+def _shown(call: PhoneCall) -> str | None:
+    """The number that is shown to whom a caller is transferred; None: that of the caller."""
+    if call.direction is Direction.OUTBOUND:
+        return call.from_
+    return None if twiml.may_be_shown(call.from_) else call.to
+
+
 def _media_url(url: str) -> str:
     """The media stream's URL, on the host at which Twilio reached us."""
     parts = urlsplit(url)
@@ -385,7 +417,7 @@ async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequenc
     Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends
     before it began, and `ProtocolError` for a start that cannot be used.
     """
-    early: deque[Media] = deque(maxlen=MOST_EARLY)
+    early: deque[Media] = deque()
     for _ in range(MOST_BEFORE_START):
         try:
             message = read_stream_message(await connection.get_message())
@@ -403,4 +435,6 @@ async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequenc
                 raise StreamRefused("it was stopped before it began")
             case Media(track="inbound"):
                 early.append(message)
+                while sum(len(each.audio) for each in early) > MOST_EARLY:
+                    early.popleft()
     raise StreamRefused("it does not begin")

@@ -8,10 +8,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 import trio
 from attrs import Factory, define, field
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed
 
 from adapters.logs import library_logger
 from machines.facts import EndReason
@@ -23,6 +24,27 @@ log = library_logger(__name__)
 PING_INTERVAL_S = 20
 PONG_TIMEOUT_S = 20
 CLOSE_HANDSHAKE_S = 1
+
+
+class MessageSocket(Protocol):
+    """A WebSocket, or something that acts as one. All methods raise `ConnectionClosed`."""
+
+    async def get_message(self) -> str | bytes:
+        """The next message of the peer."""
+        ...
+
+    async def send_message(self, message: str | bytes) -> None:
+        """Send a message."""
+        ...
+
+    async def ping(self) -> None:
+        """Send a ping and wait for the pong."""
+        ...
+
+    async def aclose(self, code: int = 1000, reason: str | None = None) -> None:
+        """Close it. Raises nothing if it is closed already."""
+        ...
+
 
 TakeFrame = Callable[[bytes | str], Awaitable[None]]
 """Handles one message of the peer. The next one is read when it returns."""
@@ -67,7 +89,7 @@ class CallSocket:
     was reached. `hang_up` may be called more than once.
     """
 
-    socket: WebSocketConnection
+    socket: MessageSocket
     hang_up: Callable[[EndReason], None]
     idle_timeout_s: float
     max_duration_s: float

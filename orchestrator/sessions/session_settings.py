@@ -9,7 +9,7 @@ from machines.policy import ConversationPolicy
 from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings
 from orchestrator.settings.types import TRANSFER_CALL
-from orchestrator.tools.builtin_tools import built_in
+from orchestrator.tools.builtin_tools import NO_TELEPHONE, built_in, without_keys
 from orchestrator.tools.tool import Tool
 
 
@@ -27,8 +27,11 @@ class SessionSettings:
     """Those that the model may call. See `tools_on`."""
 
     def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
-        """The tools that work on this kind of call: only a telephone call can be transferred."""
-        return tuple(each for each in self.tools if telephone or each.name != TRANSFER_CALL)
+        """The tools that work on this kind of call: only telephones have keys, and can be transferred."""
+        if telephone:
+            return self.tools
+        kept = (each for each in self.tools if each.name != TRANSFER_CALL)
+        return without_keys(kept, NO_TELEPHONE)
 
 
 def session_settings(settings: Settings) -> SessionSettings:

@@ -27,8 +27,6 @@ def _container(settings: Settings) -> Iterator[str]:
 
 def _telephone(settings: Settings) -> Iterator[str]:
     url = settings.twilio_public_url
-    if url is not None and url.startswith("http://"):
-        yield f"TWILIO_PUBLIC_URL is {url!r}, but Twilio sends the audio of calls to https:// addresses only."
     if settings.twilio_from_number is not None and url is None:
         yield (
             f"TWILIO_FROM_NUMBER is {settings.twilio_from_number!r}, but TWILIO_PUBLIC_URL is not set: "

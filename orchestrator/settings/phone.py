@@ -36,12 +36,27 @@ class Telephone(BaseModel):
     twilio_voicemail_text: str = Field(
         default="",
         max_length=4096,
-        description="Said to an answering machine after its beep, instead of hanging up at once; also sets"
+        description="Said to an answering machine after its greeting, instead of hanging up at once; also sets"
         " TWILIO_MACHINE_DETECTION",
+    )
+    twilio_screening_ms: int = Field(
+        default=25_000,
+        ge=0,
+        le=120_000,
+        description="A machine that does not beep may screen the call: after the text, a person is waited for"
+        " so long; 0: not at all",
+    )
+    twilio_lead_ms: int = Field(
+        default=200,
+        ge=0,
+        le=2000,
+        description="Silence before the first words of a call: networks swallow what is said while they put"
+        " it through",
     )
     twilio_carries_tones: bool = Field(
         default=False,
-        description="The tones of keys in a call's audio reach the other end: send_digits can be used",
+        description="The tones of keys in a call's audio reach the other end: send_digits uses them, and does"
+        " not have Twilio press the keys",
     )
     twilio_transfer_to: PhoneNumber | None = Field(
         default=None, description="Calls that are handed over to a person are connected to this number"

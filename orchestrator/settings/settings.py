@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from adapters import twilio
 from machines.facts import TurnMode
 from machines.phrases import BACKCHANNELS
 from orchestrator.settings.phone import Telephone
@@ -263,6 +264,12 @@ class Settings(
                 raise ValueError(
                     f"{name.upper()} is {value}, but {other.upper()} is not set: calls need both"
                 )
+        url = self.twilio_public_url or ""
+        if url.startswith("http://") and self.twilio_base_url == twilio.BASE_URL:
+            raise ValueError(
+                f"TWILIO_PUBLIC_URL is {url!r}, but must begin with https://: Twilio opens media streams by"
+                " TLS only"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,13 +6,15 @@ ends, and a caller who interrupts a farewell keeps the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated
 
 from attrs import evolve
 from pydantic import Field
 
+from adapters.twilio.dtmf import as_keys
 from machines.facts import EndReason
+from machines.tools import OnInterruption
 from orchestrator.tools.host_utterances import has_words
 from orchestrator.tools.tool import Tool, ToolContext, ToolError, tool
 
@@ -60,7 +62,13 @@ async def transfer_call(
 
 @tool(reply=False)
 async def send_digits(
-    digits: Annotated[str, Field(description="The keys in their order: 0 to 9, *, #, such as: 42#")],
+    digits: Annotated[
+        str,
+        Field(
+            description="The keys in their order: 0 to 9, *, #, such as: 42#. w waits half a second, for "
+            "menus that need time, such as: 1ww2"
+        ),
+    ],
     context: ToolContext,
 ) -> str:
     """Press keys of the telephone, as a menu at the other end asks for.
@@ -75,18 +83,46 @@ async def send_digits(
     return "The keys are pressed."
 
 
-async def _press_nothing(digits: str, context: ToolContext) -> str:
-    """In place of `send_digits`, where the tones of keys do not reach the other end."""
-    del digits, context
-    raise ToolError(
-        "No key was pressed: this telephone line does not carry the tones of keys. Say that you cannot press"
-        " keys, or ask for a person."
-    )
+PRESSING_TIMEOUT_MS = 120_000
+"""The carrier's own limit is shorter; before that, what is being said is finished."""
+NO_TONES = "this telephone line does not carry the tones of keys"
+NO_TELEPHONE = "this is not a telephone call"
 
 
-def without_keys(tools: Iterable[Tool]) -> tuple[Tool, ...]:
-    """The tools for a call in which no keys can be pressed: `send_digits` says so instead."""
-    return tuple(evolve(each, function=_press_nothing) if each is send_digits else each for each in tools)
+def without_keys(tools: Iterable[Tool], why: str) -> tuple[Tool, ...]:
+    """The tools for a call in which no keys can be pressed: `send_digits` says so instead, and why."""
+
+    async def press_nothing(digits: str, context: ToolContext) -> str:
+        del digits, context
+        raise ToolError(f"No key was pressed: {why}. Say that you cannot press keys, or ask for a person.")
+
+    return tuple(evolve(each, function=press_nothing) if each is send_digits else each for each in tools)
+
+
+def pressing_keys(tools: Iterable[Tool], press: Callable[[str], Awaitable[str | None]]) -> tuple[Tool, ...]:
+    """The tools for a call whose carrier presses keys: `send_digits` ends when they were pressed.
+
+    `press` takes keys as in `adapters.twilio.dtmf.KEYS`, and returns why they were not pressed.
+    """
+
+    async def press_and_wait(digits: str, context: ToolContext) -> str:
+        del context
+        try:
+            keys = as_keys(digits)
+        except ValueError as error:
+            raise ToolError(f"{error}.") from None
+        failed = await press(keys)
+        if failed is not None:
+            raise ToolError(f"It is not certain that the keys were pressed: {failed}.")
+        return "The keys were pressed."
+
+    def changed(each: Tool) -> Tool:
+        policy = evolve(
+            each.policy, timeout_ms=PRESSING_TIMEOUT_MS, on_interruption=OnInterruption.BLOCK, silent=True
+        )
+        return evolve(each, function=press_and_wait, policy=policy)
+
+    return tuple(changed(each) if each is send_digits else each for each in tools)
 
 
 BUILT_IN = {each.name: each for each in (end_call, transfer_call, send_digits)}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from adapters.twilio.dtmf import KEYS
+from adapters.twilio.dtmf import as_keys
 from machines.facts import EndReason, SayMode, SayRequested
 
 
 def has_words(text: str) -> bool:
     """Whether there is anything to say in the text."""
     return any(character.isalnum() for character in text)
-
-
-def require_keys(digits: str) -> None:
-    """Raise `ValueError` for anything but keys of a telephone."""
-    if not KEYS.fullmatch(digits):
-        raise ValueError(f"{digits!r} cannot be pressed: the keys are 0 to 9, *, # and A to D")
 
 
 def require_words(text: str) -> None:
@@ -31,5 +25,4 @@ def words_to_say(text: str, mode: SayMode, *, interruptible: bool, then: EndReas
 
 def keys_to_press(digits: str) -> SayRequested:
     """The request of `Conversation.send_digits`. Raises `ValueError` for anything but keys."""
-    require_keys(digits)
-    return SayRequested(digits, interruptible=False, tones=True)
+    return SayRequested(as_keys(digits), interruptible=False, tones=True)

@@ -6,8 +6,9 @@ import logging
 
 import structlog
 
+from tests.dialects import telephone
 from tests.dialects.run import PATH, all_rows, document
 
 logging.disable()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-PATH.write_text(document(all_rows()), "utf-8")
+PATH.write_text(document(all_rows()) + telephone.section(telephone.all_courses()), "utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.simulators.openai_dialects import DIALECTS
+from tests.dialects import telephone
 from tests.dialects.run import PATH, Row, all_rows, document
 
 
@@ -19,4 +20,7 @@ def test_a_caller_hears_of_every_dialect_what_is_right(rows: dict[str, Row], nam
 
 
 def test_the_document_is_what_a_run_gives(rows: dict[str, Row]) -> None:
-    assert PATH.read_text("utf-8") == document(list(rows.values())), "run `python -m tests.dialects`"
+    carriers = telephone.section(telephone.all_courses())
+    assert PATH.read_text("utf-8") == document(list(rows.values())) + carriers, (
+        "run `python -m tests.dialects`"
+    )

@@ -19,31 +19,38 @@ from machines.phone_call import (
     CallOffered,
     CallOutcome,
     CallPlaced,
+    CallPolicy,
     CallRinging,
     CallTransferred,
     CarrierEnded,
     ConversationEnded,
+    CutConversation,
     DialWanted,
     DisarmCallDeadline,
     EndConversation,
     HangUpCall,
     HangUpWanted,
     HumanAnswered,
+    KeysFailed,
+    KeysWanted,
     LeaveMessage,
     MachineAnswered,
     PlaceCall,
     PlacingFailed,
+    PressKeys,
     RecordOutcome,
     SayLastWords,
     StreamOpened,
     TransferCall,
     TransferFailed,
     TransferWanted,
+    WordsHeard,
 )
 from machines.tables import CALL
 from tests.machines.check.reachable import reachable_steps
 
 CHART = Call(CallContext())
+TALKING = {state.id for state in Call.talking}
 
 
 class Story:
@@ -103,7 +110,7 @@ def test_a_stream_may_open_before_the_carrier_says_that_somebody_answered() -> N
     story = Story()
     assert story.happens(*RINGS, StreamOpened()) == (BeginConversation(),)
     assert story.step(CallAnswered()).outcome is Outcome.IGNORED
-    assert story.state == "TALKING"
+    assert story.state == "conversing"
 
 
 def test_what_the_carrier_reports_may_come_before_its_answer_to_the_order() -> None:
@@ -143,7 +150,7 @@ def test_nothing_is_said_before_the_carrier_tells_who_answered() -> None:
 
 def test_a_machine_that_records_gets_the_message_alone_and_is_hung_up_on() -> None:
     story = detecting()
-    assert story.happens(*TALKS, MachineAnswered(records=True)) == (LeaveMessage(MESSAGE),)
+    assert story.happens(*TALKS, MachineAnswered(records=True, beeped=True)) == (LeaveMessage(MESSAGE),)
     assert story.happens(ConversationEnded()) == (HangUpCall(),)
     [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
     assert effect == RecordOutcome(CallOutcome.MACHINE_ANSWERED, "")
@@ -151,7 +158,10 @@ def test_a_machine_that_records_gets_the_message_alone_and_is_hung_up_on() -> No
 
 @pytest.mark.parametrize(
     ("who", "begins"),
-    [(HumanAnswered(), BeginConversation()), (MachineAnswered(records=True), LeaveMessage(MESSAGE))],
+    [
+        (HumanAnswered(), BeginConversation()),
+        (MachineAnswered(records=True, beeped=True), LeaveMessage(MESSAGE)),
+    ],
 )
 def test_the_verdict_may_come_before_the_stream(who: Fact, begins: Effect) -> None:
     assert detecting().happens(*RINGS, CallAnswered(), who, StreamOpened()) == (begins,)
@@ -161,7 +171,7 @@ def test_a_verdict_that_does_not_come_is_a_person_and_a_late_one_still_counts() 
     story = detecting()
     story.happens(*TALKS)
     assert story.time_passes() == (BeginConversation(),)
-    assert story.happens(MachineAnswered(records=True)) == (LeaveMessage(MESSAGE),)
+    assert story.happens(MachineAnswered(records=True, beeped=True)) == (LeaveMessage(MESSAGE),)
 
 
 @pytest.mark.parametrize("text", ["", MESSAGE])
@@ -172,6 +182,120 @@ def test_what_does_not_record_or_has_no_text_is_hung_up_on(text: str) -> None:
 
 def test_whoever_hangs_up_before_the_verdict_ends_the_call() -> None:
     assert detecting().happens(*TALKS, ConversationEnded()) == (HangUpCall(),)
+
+
+# --- a person behind a machine ----------------------------------------------------------------------------
+
+QUIET_MACHINE = MachineAnswered(records=True)
+"""It has said something, and waits without a beep."""
+SAID_AND_LISTENS = LeaveMessage(MESSAGE, listen=True)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_who_has_the_call_screened_is_told_who_calls_and_then_talked_to(early: bool) -> None:
+    story = detecting()
+    if early:
+        assert story.happens(*RINGS, CallAnswered(), QUIET_MACHINE, StreamOpened()) == (SAID_AND_LISTENS,)
+    else:
+        assert story.happens(*TALKS, QUIET_MACHINE) == (SAID_AND_LISTENS,)
+    assert story.step(QUIET_MACHINE).outcome is Outcome.IGNORED
+    assert story.happens(WordsHeard()) == ()
+    assert story.state == "conversing"
+    assert story.happens(ConversationEnded(), CarrierEnded(CallOutcome.COMPLETED)) == (
+        RecordOutcome(CallOutcome.COMPLETED, ""),
+    )
+
+
+def test_where_nobody_takes_the_call_it_was_a_machine() -> None:
+    story = detecting()
+    story.happens(*TALKS, QUIET_MACHINE)
+    assert story.time_passes() == (EndConversation(),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(CallOutcome.MACHINE_ANSWERED, "")
+
+
+def test_without_time_for_screening_every_machine_gets_the_message_alone() -> None:
+    story = Story(CallContext(CallPolicy(screening_timeout_ms=0), voicemail_text=MESSAGE))
+    assert story.happens(*TALKS, QUIET_MACHINE) == (LeaveMessage(MESSAGE),)
+
+
+def test_the_text_for_machines_is_said_once() -> None:
+    story = detecting()
+    beeped = MachineAnswered(records=True, beeped=True)
+    story.happens(*TALKS, beeped)
+    assert story.happens(beeped) == ()
+    assert story.state == "conversing"
+
+
+@pytest.mark.parametrize("text", ["", MESSAGE])
+def test_who_talks_with_us_is_a_person_whatever_the_carrier_says(text: str) -> None:
+    story = Story(CallContext(voicemail_text=text))
+    story.happens(*TALKS)
+    if text:
+        story.time_passes()
+    story.happens(WordsHeard(), WordsHeard(answered=True))
+    assert story.happens(MachineAnswered()) == ()
+    assert story.state == "conversing"
+
+
+def test_words_alone_are_no_dialogue_for_a_machine_says_some_too() -> None:
+    story = Story()
+    assert story.happens(*TALKS, WordsHeard(), MachineAnswered()) == (CutConversation(),)
+
+
+# --- keys -------------------------------------------------------------------------------------------------
+
+KEYS = "1w2"
+PRESSES = (*TALKS, KeysWanted(KEYS))
+
+
+def test_keys_are_pressed_and_the_conversation_goes_on_over_the_next_stream() -> None:
+    story = Story()
+    assert story.happens(*PRESSES) == (PressKeys(KEYS),)
+    assert story.state == "pressing"
+    assert story.happens(StreamOpened()) == ()
+    assert story.state == "conversing"
+
+
+def test_keys_that_are_not_pressed_leave_the_conversation_as_it_was() -> None:
+    story = Story()
+    story.happens(*PRESSES, KeysFailed(stream_open=True))
+    assert story.state == "conversing"
+
+
+def test_a_stream_that_does_not_come_back_ends_the_call_and_says_why() -> None:
+    story = Story()
+    story.happens(*PRESSES, KeysFailed(stream_open=False))
+    assert story.state == "pressing"
+    assert story.time_passes() == (CutConversation(),)
+    assert story.happens(ConversationEnded()) == (HangUpCall(),)
+    [effect] = story.happens(CarrierEnded(CallOutcome.COMPLETED))
+    assert effect == RecordOutcome(
+        CallOutcome.FAILED, "the media stream did not come back after keys were pressed"
+    )
+
+
+def test_the_carrier_has_more_time_for_more_keys() -> None:
+    def deadline(keys: str) -> float:
+        story = Story()
+        story.happens(*TALKS)
+        [armed] = [e for e in story.step(KeysWanted(keys)).effects if isinstance(e, ArmCallDeadline)]
+        return armed.delay_ms
+
+    assert deadline("1" * 11) - deadline("1") == 5000
+
+
+def test_other_keys_wait_until_these_are_pressed() -> None:
+    story = Story()
+    story.happens(*PRESSES)
+    assert story.step(KeysWanted("3")).outcome is Outcome.IGNORED
+
+
+def test_whoever_hangs_up_while_keys_are_pressed_ends_the_call() -> None:
+    story = Story()
+    assert story.happens(*PRESSES, CarrierEnded(CallOutcome.COMPLETED)) == (CutConversation(),)
+    assert story.happens(ConversationEnded()) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
 
 
 # --- hanging up -------------------------------------------------------------------------------------------
@@ -198,6 +322,12 @@ def test_clearing_on_a_conversation_lets_it_say_goodbye() -> None:
     assert story.time_passes() == (RecordOutcome(CallOutcome.COMPLETED, ""),)
 
 
+def test_who_hangs_up_again_does_not_wait_for_the_goodbye() -> None:
+    story = Story()
+    assert story.happens(*TALKS, HangUpWanted()) == (EndConversation(),)
+    assert story.happens(HangUpWanted()) == (CutConversation(),)
+
+
 def test_a_conversation_that_does_not_end_is_hung_up_on() -> None:
     story = Story()
     story.happens(*TALKS, HangUpWanted())
@@ -206,7 +336,7 @@ def test_a_conversation_that_does_not_end_is_hung_up_on() -> None:
 
 def test_a_caller_who_hangs_up_ends_the_conversation_and_nobody_need_hang_up_on_them() -> None:
     story = Story()
-    assert story.happens(*TALKS, CarrierEnded(CallOutcome.COMPLETED)) == (EndConversation(),)
+    assert story.happens(*TALKS, CarrierEnded(CallOutcome.COMPLETED)) == (CutConversation(),)
     assert story.happens(ConversationEnded()) == (RecordOutcome(CallOutcome.COMPLETED, ""),)
 
 
@@ -228,7 +358,7 @@ def test_a_machine_is_hung_up_on_before_there_is_a_conversation(before: tuple[Fa
 
 def test_a_machine_that_is_found_out_late_ends_the_conversation() -> None:
     story = Story()
-    assert story.happens(*TALKS, MachineAnswered()) == (EndConversation(),)
+    assert story.happens(*TALKS, MachineAnswered()) == (CutConversation(),)
     assert story.happens(ConversationEnded()) == (HangUpCall(),)
     assert story.time_passes() == (RecordOutcome(CallOutcome.MACHINE_ANSWERED, ""),)
 
@@ -252,7 +382,7 @@ HANDED_OVER = ConversationEnded(handed_over=True)
 def test_a_transfer_says_its_last_words_and_then_connects_the_caller() -> None:
     story = Story()
     assert story.happens(*TALKS, WANTED) == (SayLastWords("I connect you."),)
-    assert story.state == "TALKING"
+    assert story.state == "conversing"
     assert story.happens(HANDED_OVER) == (TransferCall(THEM),)
     assert story.happens(CallTransferred()) == (RecordOutcome(CallOutcome.HANDED_OVER, ""),)
     assert story.step(CarrierEnded(CallOutcome.COMPLETED)).outcome is Outcome.IGNORED
@@ -315,9 +445,12 @@ def enabled_facts(context: CallContext) -> list[Fact]:
         PlacingFailed("no"),
         CallRinging(),
         CallAnswered(),
-        *(MachineAnswered(records) for records in (False, True)),
+        *(MachineAnswered(records, beeped) for records in (False, True) for beeped in (False, records)),
         HumanAnswered(),
         StreamOpened(),
+        *(WordsHeard(answered) for answered in (False, True)),
+        KeysWanted(KEYS),
+        *(KeysFailed(stream_open) for stream_open in (False, True)),
         *(ConversationEnded(broken) for broken in (False, True)),
         ConversationEnded(handed_over=True),
         TransferWanted(THEM, "One step."),
@@ -333,8 +466,17 @@ def enabled_facts(context: CallContext) -> list[Fact]:
 def key(context: CallContext) -> tuple[object, ...]:
     """Contexts of the same key behave the same."""
     armed = context.deadline_armed is not None
-    who = type(context.answered_by)
-    return (str(context.state), context.outcome, context.transfer_to, context.ended_by_carrier, armed, who)
+    return (
+        str(context.state),
+        context.outcome,
+        context.transfer_to,
+        context.ended_by_carrier,
+        armed,
+        context.answered_by,
+        context.message_left,
+        context.in_dialogue,
+        context.keys,
+    )
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
@@ -347,24 +489,27 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
         recorded = [each for each in step.effects if isinstance(each, RecordOutcome)]
         assert len(recorded) == (step.target == "ENDED" != step.source)
         # A conversation begins exactly when TALKING does, and is told to end before its call ends.
-        began = step.target == "TALKING" != step.source
-        begins = {BeginConversation(), LeaveMessage(MESSAGE)} & set(step.effects)
-        assert bool(begins) == began or (step.source == step.target == "TALKING" and not began)
+        began = step.target in TALKING and step.source not in TALKING
+        begins = [each for each in step.effects if isinstance(each, BeginConversation | LeaveMessage)]
+        assert bool(begins) == began or (step.source == "conversing" and begins != [BeginConversation()])
         assert len(begins) <= 1
-        leaves = step.source == "TALKING" and step.target == "saying_goodbye"
-        assert (EndConversation() in step.effects) == leaves
+        ends = {EndConversation(), CutConversation()} & set(step.effects)
+        leaves = step.source in TALKING and step.target == "saying_goodbye"
+        assert bool(ends) == (leaves or (step.source == step.target == "saying_goodbye" and bool(ends)))
+        presses = step.target == "pressing" != step.source
+        assert (PressKeys(KEYS) in step.effects) == presses
         assert (PlaceCall() in step.effects) == (step.target == "placing" != step.source)
         hangs_up = step.target == "clearing" != step.source
         assert (HangUpCall() in step.effects) == hangs_up
         # The caller is transferred exactly in handover, and only if there is a number.
         hands_over = step.target == "handover" != step.source
         assert (TransferCall(THEM) in step.effects) == hands_over
-        # Every state has a deadline except TALKING, and those outside a call.
-        assert (after.deadline_armed is not None) == (step.target not in ("idle", "TALKING", "ENDED"))
+        # Every state has a deadline except that of the conversation, and those outside a call.
+        assert (after.deadline_armed is not None) == (step.target not in ("idle", "conversing", "ENDED"))
 
 
 def test_from_everywhere_deadlines_alone_lead_to_the_end() -> None:
-    """From every state but TALKING, which ends by itself, and idle, deadlines alone lead to the end."""
+    """From every state but conversing, which ends by itself, and idle, deadlines alone lead to the end."""
     for begins in (DialWanted(), CallOffered()):
         story = Story()
         story.happens(begins)

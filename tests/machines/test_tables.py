@@ -87,7 +87,7 @@ UNLIMITED = {
     # A probe is limited by the orchestrator, which makes it.
     "breaker": {"idle", "CLOSED", "probing", "reprobing"},
     # A conversation has limits of its own.
-    "call": {"idle", "TALKING", "ENDED"},
+    "call": {"idle", "conversing", "ENDED"},
 }
 
 

@@ -48,6 +48,11 @@ async def test_a_bad_scenario_stops_the_command_before_it_listens(tmp_path: Path
         await serve_simulators("127.0.0.1", 0, 0, scenario, print)
 
 
+async def test_an_unknown_dialect_of_the_telephone_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ScenarioError, match=r"phone_dialect is 'morse', but must be one of twilio, "):
+        await serve_simulators("127.0.0.1", 0, 0, None, print, phone_dialect="morse")
+
+
 async def test_a_tone_is_as_long_as_its_words() -> None:
     speech = await Tone().speak("Hello wonderful world", 8000)
     assert [word.text for word in speech.words] == ["Hello", "wonderful", "world"]

@@ -22,6 +22,11 @@ _llm_dialect = click.option(
     help="How the simulated language model's server differs from OpenAI: azure, mistral, gemini, groq, "
     "ollama-thinking, openai-reasoning, litellm and others.",
 )
+_phone_dialect = click.option(
+    "--phone-dialect",
+    metavar="NAME",
+    help="How the simulated carrier differs from Twilio: audio-first, snake-case, flat, bursts and others.",
+)
 
 
 @click.command()
@@ -33,20 +38,29 @@ _llm_dialect = click.option(
     help="With simulated Deepgram, OpenAI, Cartesia and Twilio: no keys, no network.",
 )
 @_llm_dialect
-def serve(host: str | None, port: int | None, simulated: bool, llm_dialect: str | None) -> None:
+@_phone_dialect
+def serve(
+    host: str | None, port: int | None, simulated: bool, llm_dialect: str | None, phone_dialect: str | None
+) -> None:
     """Serve the page, the WebSocket, /health and /ready on one port, until Ctrl-C or SIGTERM."""
     if llm_dialect and not simulated:
         raise click.UsageError("--llm-dialect needs --simulated")
+    if phone_dialect and not simulated:
+        raise click.UsageError("--phone-dialect needs --simulated")
     settings = read_settings(host=host, port=port, **(_simulated_choices() if simulated else {}))
     with ExitStack() as closing:
         # What goes wrong most is looked at first: what is imported below takes seconds.
         sockets = [closing.enter_context(each) for each in _listening(settings)]
         _check_journals(settings)
-        _run_server(settings, simulated, llm_dialect, sockets)
+        _run_server(settings, simulated, llm_dialect, phone_dialect, sockets)
 
 
 def _run_server(
-    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+    settings: Settings,
+    simulated: bool,
+    llm_dialect: str | None,
+    phone_dialect: str | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
     import trio
 
@@ -62,7 +76,7 @@ def _run_server(
         log_advice(settings)
     complaint = bad_setting = ""
     try:
-        trio.run(_serve_until_stopped, settings, simulated, llm_dialect, sockets)
+        trio.run(_serve_until_stopped, settings, simulated, llm_dialect, phone_dialect, sockets)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except* (ModelsError, UnknownSdkError, ScenarioError) as group:
@@ -109,7 +123,11 @@ def _simulated_choices() -> dict[str, str]:
 
 
 async def _serve_until_stopped(
-    settings: Settings, simulated: bool, llm_dialect: str | None, sockets: Sequence[socket.socket]
+    settings: Settings,
+    simulated: bool,
+    llm_dialect: str | None,
+    phone_dialect: str | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
     from orchestrator.server.server import serve
 
@@ -117,7 +135,9 @@ async def _serve_until_stopped(
         if simulated:
             from orchestrator.cli.simulators import simulated_vendors
 
-            settings = await stack.enter_async_context(simulated_vendors(settings, llm_dialect))
+            settings = await stack.enter_async_context(
+                simulated_vendors(settings, llm_dialect, phone_dialect)
+            )
         host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1", "::") else settings.host
         told = " (Deepgram, OpenAI, Cartesia and Twilio are simulated)" if simulated else ""
 
@@ -149,6 +169,7 @@ async def _serve_until_stopped(
 @click.option(
     "--tts-dialect", default="plain", show_default=True, help="How Cartesia deviates from its documents."
 )
+@_phone_dialect
 def simulators(
     host: str,
     port: int,
@@ -157,6 +178,7 @@ def simulators(
     llm_dialect: str | None,
     stt_dialect: str,
     tts_dialect: str,
+    phone_dialect: str | None,
 ) -> None:
     """Simulate Deepgram, OpenAI, Cartesia and Twilio for any client, until Ctrl-C."""
     import trio
@@ -171,7 +193,7 @@ def simulators(
         raise click.UsageError(str(error)) from None
     complaint = ""
     try:
-        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect, *spoken)
+        trio.run(serve_simulators, host, port, seed, faults, click.echo, llm_dialect, *spoken, phone_dialect)
         click.echo("Stopped.", err=True)
     except* ScenarioError as group:
         complaint = f"{first_error(group)}."

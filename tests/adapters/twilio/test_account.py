@@ -119,6 +119,14 @@ async def test_a_number_that_does_not_exist_is_said_with_twilios_code(autojump_c
             await line.account.place(evolve(ORDER, to="+15005550001"))
 
 
+async def test_what_a_setting_is_the_reason_of_is_said_with_its_name(autojump_clock: MockClock) -> None:
+    async with twilio() as line:
+        with pytest.raises(
+            ProviderError, match=r"code 21210: .*not yet verified.* \(TWILIO_FROM_NUMBER must be"
+        ):
+            await line.account.place(evolve(ORDER, from_="+1"))
+
+
 async def test_a_wrong_token_is_refused(autojump_clock: MockClock) -> None:
     async with twilio(keys=["another"]) as line:
         with pytest.raises(ProviderError, match=r"HTTP 401, code 20003: .*Authenticate"):

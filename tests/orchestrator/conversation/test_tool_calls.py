@@ -467,8 +467,8 @@ async def test_the_model_presses_keys_and_the_other_side_hears_their_tones(
 async def test_a_host_presses_keys_too_and_nothing_else_than_keys(autojump_clock: MockClock) -> None:
     async with talk(tools=[]) as held:
         held.conversation.send_digits("0")
-        with pytest.raises(ValueError, match="'1-2' cannot be pressed"):
-            held.conversation.send_digits("1-2")
+        with pytest.raises(ValueError, match="'1;2' cannot be pressed"):
+            held.conversation.send_digits("1;2")
         await held.until(AnswerEnded)
     assert pressed([each for each in held.heard if isinstance(each, AudioOut)]) == "0"
 
@@ -480,5 +480,6 @@ async def test_a_model_that_presses_what_is_no_key_is_told(autojump_clock: MockC
     [returned] = await held.events(ToolReturned)
     assert (returned.failed, returned.result) == (
         True,
-        "'two' cannot be pressed: the keys are 0 to 9, *, # and A to D.",
+        "'two' cannot be pressed: the keys are 0 to 9, *, # and A to D, w is a pause of half a second and"
+        " W one of a second; 64 at most.",
     )

@@ -13,7 +13,9 @@ import trio
 from attrs import define
 
 from adapters.simulators import Fault, Script, Simulators, simulators
+from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
+from adapters.simulators.speech import Voice
 from adapters.simulators.telephone import Telephone
 from adapters.simulators.twilio import SimulatedCall, ask
 from adapters.twilio.webhooks import signature_of
@@ -40,6 +42,7 @@ CHOSEN = {
     "twilio_from_number": OURS,
     "twilio_public_url": PUBLIC,
     "twilio_base_url": "http://twilio.example",
+    "twilio_lead_ms": 0,
 }
 RATE = 8000
 
@@ -106,20 +109,30 @@ async def a_line(
     answer: Answer = Answer(),  # noqa: B008 - frozen
     jitter: Latency = Latency(0),  # noqa: B008 - frozen
     forgotten: int = 0,
+    dialect: PhoneDialect = TWILIO,
+    answers: tuple[Answer, ...] = (),
+    voice: Voice | None = None,
     **chosen: Any,
 ) -> AsyncIterator[Line]:
     """A line whose calls are all over, each with one outcome, and of which nothing is left afterwards.
 
-    The server has `forgotten` so many of the calls then.
+    The model gives `answers`, and then always `answer`. The server has `forgotten` so many of the calls in
+    the end.
     """
     providers = SimulatedProviders(
-        llm=SimulatedLanguageModel(script(then=answer)),
+        llm=SimulatedLanguageModel(script(*answers, then=answer)),
         tts=SimulatedTextToSpeech(script(then=Synthesis(rate=RATE))),
     )
     network = Network()
     with trio.fail_after(7200):
         async with (
-            simulators(seed=1, faults=faults, script=Script(caller_says=("hello",))) as twilio,
+            simulators(
+                seed=1,
+                faults=faults,
+                script=Script(caller_says=("hello",)),
+                voice=voice,
+                phone_dialect=dialect,
+            ) as twilio,
             httpx2.AsyncClient() as http,
         ):
             network.attach(twilio)

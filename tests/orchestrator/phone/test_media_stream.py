@@ -391,7 +391,7 @@ async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
             "MalformedMessage errors": 40,
             "InvalidPayload errors": 20,
             "UnknownEvent errors": 20,
-            "unexpected messages": 3,
+            "unexpected messages": 2,
         }
         warned = [each["error_kind"] for each in logged if each["log_level"] == "warning"]
         assert warned == ["MalformedMessage", "InvalidPayload"]
@@ -410,6 +410,19 @@ async def test_a_peer_that_sends_nothing_of_use_is_left(autojump_clock: MockCloc
             await socket.send_message('{"event": "media", "media": {"payload": "?"}}')
         while port.server.sessions:  # noqa: ASYNC110
             await trio.sleep(0.01)
+
+
+async def test_a_carrier_that_sends_only_what_the_caller_hears_is_told_of_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_socket() as (_, socket, logged):
+        await socket.send_message(write_stream_message(Started("MZ1", "CA1"), "MZ1", 1))
+        for number in range(2 * MOST_UNUSABLE):
+            await socket.send_message(write_stream_message(Media(b"\xff", "outbound"), "MZ1", number))
+        await trio.sleep(1)
+        [warning] = [each for each in logged if each["log_level"] == "warning"]
+        assert warning["event"] == "the carrier sends nothing that the caller says"
+        await socket.send_message(write_stream_message(Stopped("CA1"), "MZ1", 3))
 
 
 @pytest.mark.parametrize("connected", [True, False])

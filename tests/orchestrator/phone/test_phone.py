@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 import trio
 from attrs import evolve
 from trio.testing import MockClock
 
+from adapters.mulaw import from_mulaw
 from adapters.simulators import Fault, FaultKind
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
@@ -127,11 +129,11 @@ async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
             assert status == 200
             states += [told["state"]] if states[-1:] != [told["state"]] else []
             await trio.sleep(0.05)
-        assert states[:3] == ["placed", "ringing", "TALKING"] or states[:4] == [
+        assert states[:3] == ["placed", "ringing", "conversing"] or states[:4] == [
             "placing",
             "placed",
             "ringing",
-            "TALKING",
+            "conversing",
         ]
         assert call.report()["outcome"] == "completed"
         there = await line.in_network(call)
@@ -237,27 +239,15 @@ async def test_an_answering_machine_is_hung_up_on(autojump_clock: MockClock) -> 
         await (await line.in_network(call)).over.wait()
 
 
-@pytest.mark.parametrize("carried", [True, False])
-async def test_a_model_is_told_whether_its_keys_were_pressed(
-    carried: bool, autojump_clock: MockClock
-) -> None:
+async def test_where_the_carrier_carries_tones_keys_are_heard(autojump_clock: MockClock) -> None:
     wanted = Answer(calls=(ToolCall("id", "send_digits", '{"digits": "42#"}'),))
-    chosen: dict[str, Any] = {"tools": ("send_digits",), "twilio_carries_tones": carried}
+    chosen: dict[str, Any] = {"tools": ("send_digits",), "twilio_carries_tones": True}
     async with a_line(says("hello"), answer=wanted, **chosen) as line:
         call = await line.order()
         await call.over.wait()
-        results = [
-            record.result or ""
-            for request in line.providers.llm.requests
-            for message in request
-            for record in message.calls
-        ]
-        telephone = await line.talking(await line.in_network(call))
-        if carried:
-            assert telephone.heard_seconds() == pytest.approx(3 * 0.2)
-        else:
-            assert results
-            assert all("No key was pressed" in result for result in results)
+        there = await line.in_network(call)
+        assert (await line.talking(there)).heard_seconds() == pytest.approx(3 * 0.2)
+        assert there.pressed == ""
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
@@ -363,6 +353,29 @@ async def test_a_call_can_be_hung_up_at_any_moment(after_s: float, autojump_cloc
         assert there.status == ("completed" if "in-progress" in there.statuses else "canceled")
 
 
+LONG = "This is a rather long goodbye, which takes more than ten seconds to say." * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [False, True])
+async def test_who_hangs_up_lets_an_answer_be_heard_out_unless_they_do_so_again(
+    again: bool, autojump_clock: MockClock
+) -> None:
+    async with a_line(says("hello"), answer=Answer(LONG)) as line:
+        call = await line.order()
+        telephone = await line.talking(await line.in_network(call))
+        await telephone.until(lambda: telephone.heard_seconds() > 0.5)
+        for _ in range(1 + again):
+            status, _ = await line.ask("DELETE", f"/calls/{call.call_id}")
+            assert status == 202
+        await call.over.wait()
+        assert (call.report()["outcome"], call.report()["endReason"]) == ("completed", "operator_hung_up")
+        if again:
+            assert telephone.heard_seconds() < 1
+        else:
+            assert telephone.heard_seconds() == pytest.approx(len(LONG) * 0.06, abs=0.1)
+
+
 @pytest.mark.parametrize("after_s", [0.01, 0.7, 2.6, 4.0])
 async def test_a_server_that_stops_ends_its_calls(after_s: float, autojump_clock: MockClock) -> None:
     async with a_line(listens) as line:
@@ -407,6 +420,21 @@ async def test_people_of_the_script_talk_in_turns_and_machines_talk_at_once(
             assert there.complaints == []
             assert there.telephone is not None
             assert there.telephone.heard_seconds() > 0.7
+
+
+@pytest.mark.parametrize("lead_ms", [0, 200, 1000])
+async def test_silence_is_sent_before_the_first_words_and_no_others(
+    lead_ms: int, autojump_clock: MockClock
+) -> None:
+    greeting = "Good morning."
+    async with a_line(greeting=greeting, answer=Answer("one two."), twilio_lead_ms=lead_ms) as line:
+        call = await line.order()
+        await call.over.wait()
+        telephone = await line.talking(await line.in_network(call))
+        assert telephone.heard_seconds() == pytest.approx(lead_ms / 1000 + len(greeting + "one two.") * 0.06)
+        frames = round(lead_ms / 20)
+        assert not any(np.any(from_mulaw(piece.audio)) for piece in telephone.heard[:frames])
+        assert np.any(from_mulaw(telephone.heard[frames].audio))
 
 
 # --- the stream -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.simulators.telephone import Telephone
@@ -19,6 +20,7 @@ from tests.orchestrator.phone.phone_lines import (
     ACCOUNT,
     CHOSEN,
     OURS,
+    PUBLIC,
     STATUS,
     THEIRS,
     TOKEN,
@@ -54,7 +56,11 @@ async def test_a_signature_is_for_one_address_and_one_form(autojump_clock: MockC
 
 
 async def test_without_an_account_there_is_no_telephone(autojump_clock: MockClock) -> None:
-    nothing: dict[str, Any] = {**dict.fromkeys(CHOSEN), "twilio_base_url": "http://twilio.example"}
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(CHOSEN),
+        "twilio_base_url": "http://twilio.example",
+        "twilio_lead_ms": 0,
+    }
     async with a_line(**nothing) as line:
         assert (await line.webhook(VOICE, FORM))[0] == 404
         status, body = await line.ask("POST", "/calls", {"to": THEIRS})
@@ -82,6 +88,98 @@ async def test_a_proxys_word_for_our_address_is_taken_where_it_is_trusted(
         )
         assert status == (200 if trust else 403)
         assert ('url="wss://phone.example/twilio/media"' in body.decode()) == trust
+
+
+SEEN = "http://10.0.0.7:3001/twilio/voice"
+"""As it is asked on our machine."""
+
+
+@pytest.mark.parametrize(
+    ("signed", "headers", "trust"),
+    [
+        # A proxy that ends TLS and passes the host on.
+        ("https://10.0.0.7:3001/twilio/voice", {}, False),
+        ("https://phone.example/twilio/voice", {"host": "phone.example"}, False),
+        ("https://phone.example:443/twilio/voice", {"host": "phone.example"}, False),
+        ("https://phone.example/twilio/voice", {"host": "phone.example:443"}, False),
+        (
+            "https://phone.example/twilio/voice",
+            {"forwarded": 'for=1.2.3.4;host="phone.example";proto=https'},
+            True,
+        ),
+        (
+            "https://phone.example:8443/twilio/voice",
+            {"x-forwarded-host": "phone.example", "x-forwarded-port": "8443", "x-forwarded-proto": "https"},
+            True,
+        ),
+        (
+            "https://phone.example/bots/ann/twilio/voice",
+            {"x-forwarded-host": "phone.example", "x-forwarded-prefix": "/bots/ann/"},
+            True,
+        ),
+        ("https://phone.example/twilio/voice", {"x-forwarded-host": "phone.example, inner"}, True),
+    ],
+)
+async def test_a_signature_is_looked_for_behind_proxies(
+    signed: str, headers: dict[str, str], trust: bool, autojump_clock: MockClock
+) -> None:
+    async with a_line(twilio_public_url=None, twilio_trust_proxy=trust) as line:
+        own = {
+            "content-type": "application/x-www-form-urlencoded",
+            "x-twilio-signature": signature_of(signed, FORM, TOKEN),
+        }
+        status, body = await ask(
+            "POST", SEEN, {**own, **headers}, urlencode(FORM).encode(), line.port.connect
+        )
+        assert status == 200
+        media = signed.replace("https:", "wss:").replace("/voice", "/media")
+        assert f'url="{media}"'.replace(":443", "") in body.decode().replace(":443", "")
+
+
+@pytest.mark.parametrize("port", ["", ":443"])
+async def test_a_signature_may_or_may_not_be_of_the_port(port: str, autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {
+        "twilio_public_url": f"https://vantum.example{port}",
+        "twilio_base_url": "http://twilio.example",
+    }
+    for signed in ("https://vantum.example", "https://vantum.example:443"):
+        async with a_line(**chosen) as line:
+            url = f"{signed}/twilio/voice"
+            status, _ = await line.webhook(SEEN, FORM, signature_of(url, FORM, TOKEN))
+            assert status == 200
+
+
+async def test_what_is_refused_is_complained_of_once_a_minute(autojump_clock: MockClock) -> None:
+    async with a_line() as line:
+        with capture_logs() as logged:
+            for _ in range(3):
+                await line.webhook(VOICE, FORM, "wrong")
+            await trio.sleep(60)
+            await line.webhook(VOICE, FORM, "wrong")
+        complaints = [each for each in logged if each["log_level"] == "warning"]
+        assert len(complaints) == 2
+        assert "TWILIO_PUBLIC_URL" in complaints[0]["event"]
+        assert complaints[0]["urls"] == [VOICE]
+
+
+async def test_a_number_that_points_at_a_server_without_a_telephone_is_told(
+    autojump_clock: MockClock,
+) -> None:
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(CHOSEN),
+        "twilio_base_url": "http://twilio.example",
+        "twilio_lead_ms": 0,
+    }
+    async with a_line(**nothing) as line:
+        with capture_logs() as logged:
+            assert (await line.webhook(VOICE, FORM))[0] == 404
+        assert ["TWILIO_AUTH_TOKEN" in each["event"] for each in logged] == [True]
+
+
+async def test_a_webhook_in_another_form_than_twilios_is_refused(autojump_clock: MockClock) -> None:
+    async with a_line() as line:
+        status, told = await line.ask("POST", "/twilio/voice", {"CallSid": "CA1"}, base=PUBLIC)
+        assert (status, "content type application/x-www-form-urlencoded" in told["error"]) == (415, True)
 
 
 async def token_of(line: Line, call_sid: str = "CA1") -> str:

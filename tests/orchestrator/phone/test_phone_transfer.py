@@ -45,7 +45,7 @@ async def test_a_caller_hears_the_last_words_to_their_end_and_is_connected(autoj
         call = await line.order()
         telephone = await talked_to(line, call)
         status, told = await ask_for(line, call, "transfer", to=COLLEAGUE, text=LAST_WORDS)
-        assert (status, told["state"]) == (202, "TALKING")
+        assert (status, told["state"]) == (202, "conversing")
         there = await line.in_network(call)
         await line.twilio.telephones.until(lambda: there.dialled)
         assert telephone.heard_seconds() == pytest.approx(len(LAST_WORDS) * CHAR_S)
@@ -72,6 +72,21 @@ async def test_so_is_somebody_who_called_us_and_shows_their_own_number(autojump_
         [order] = [each.body for each in line.twilio.records.at("twilio.call")]
         assert isinstance(order, dict)
         assert "callerId" not in order["Twiml"]
+
+
+@pytest.mark.parametrize(
+    "hidden", ["", "anonymous", "Restricted", "+266696687", "+86282452253", "sip:a@b.example", "client:ann"]
+)
+async def test_for_who_shows_no_number_ours_is_shown(hidden: str, autojump_clock: MockClock) -> None:
+    async with a_line(listens) as line:
+        there = line.rings(status_url=STATUS, from_=hidden)
+        await line.talking(there)
+        await trio.sleep(0.5)
+        call = line.inbound()
+        await ask_for(line, call, "transfer", to=COLLEAGUE, text=LAST_WORDS)
+        await call.over.wait()
+        await there.over.wait()
+        assert (call.report()["outcome"], there.dialled, there.complaints) == ("handed_over", [COLLEAGUE], [])
 
 
 async def test_whom_we_called_is_announced_with_our_number(autojump_clock: MockClock) -> None:
@@ -240,10 +255,10 @@ async def test_something_can_be_said_to_whoever_is_talked_to(autojump_clock: Moc
         call = await line.order()
         telephone = await talked_to(line, call)
         status, told = await ask_for(line, call, "say", text=text)
-        assert (status, told["state"]) == (202, "TALKING")
+        assert (status, told["state"]) == (202, "conversing")
         await telephone.until(lambda: telephone.heard and telephone.quiet_seconds() > 1)
         assert telephone.heard_seconds() == pytest.approx(len(text) * CHAR_S)
-        assert call.report()["state"] == "TALKING"
+        assert call.report()["state"] == "conversing"
         telephone.hang_up()
 
 

@@ -503,6 +503,7 @@ SID = "AC" + "0" * 32
         ({"TWILIO_FROM_NUMBER": "555-1234"}, "'555-1234', but must be a telephone number in E.164 form"),
         ({"TWILIO_FROM_NUMBER": "+15005550006"}, "but TWILIO_ACCOUNT_SID is not set"),
         ({"TWILIO_PUBLIC_URL": "vantum.example"}, "must be an address that starts with http://"),
+        ({"TWILIO_PUBLIC_URL": "http://vantum.example"}, "must begin with https://: Twilio opens media"),
         ({"TWILIO_RING_TIMEOUT_S": "1"}, "must be a whole number from 5 to 600"),
         ({"TWILIO_TRANSFER_TO": "the boss"}, "must be a telephone number in E.164 form"),
         ({"TWILIO_TRANSFER_TO": "+15005550006"}, "but TWILIO_ACCOUNT_SID is not set"),
