@@ -53,6 +53,7 @@ from protocol import (
     MAX_MESSAGE_BYTES,
     ConnectionFailure,
     SystemBusy,
+    SystemMaintenance,
     dialect_for_subprotocol,
 )
 
@@ -222,7 +223,9 @@ class Server:
             language=self.settings.stt_language,
         )
         with bind_session(session.session_id):
-            if self.draining or len(self.sessions) >= self.capacity:
+            if self.draining:
+                await self._turn_away_stopping(connection, session)
+            elif len(self.sessions) >= self.capacity:
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
@@ -268,23 +271,33 @@ class Server:
             await self._refuse(connection, session, "the server is not ready, please try again in a moment")
         await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
+    async def _turn_away_stopping(self, connection: WebSocketConnection, session: Session) -> None:
+        """Close the socket of a client that came while the server stops. Another one may take its call."""
+        log.info("stopping, nobody new is taken", sessions=len(self.sessions))
+        self.counts["turned away"] += 1
+        going = SystemMaintenance()
+        await self._tell(connection, session.dialect.encode(going, session_id=None, event_id=new_id()))
+        await _close(connection, CloseCode.GOING_AWAY, "the server is stopping")
+
     async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
-        log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
+        log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
         self.counts["turned away"] += 1
         busy = SystemBusy(len(self.sessions), self.capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
-        await self._refuse(connection, session, "the server is busy, please try again later", frame)
-        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
-        await _close(connection, code, "busy")
-
-    async def _refuse(
-        self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
-    ) -> None:
-        """Send `frame`, or, if it is None, an error with this message."""
         if frame is None:
-            error = ConnectionFailure(message)
-            frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+            await self._refuse(connection, session, "the server is busy, please try again later")
+        await self._tell(connection, frame)
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, "busy")
+
+    async def _refuse(self, connection: WebSocketConnection, session: Session, message: str) -> None:
+        """Send an error with this message."""
+        error = ConnectionFailure(message)
+        refused = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+        await self._tell(connection, refused)
+
+    async def _tell(self, connection: WebSocketConnection, frame: bytes | None) -> None:
+        """Send a frame to a client that is turned away, if its dialect has one."""
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             if frame is not None:
                 await connection.send_message(frame)

@@ -400,11 +400,17 @@ async def speaking(port: int, nursery: trio.Nursery) -> Client:
 
 async def test_an_answer_is_finished_and_a_goodbye_said_before_the_server_stops() -> None:
     slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=20))))
-    async with serving(slow) as running, trio.open_nursery() as nursery:
+    async with (
+        serving(slow) as running,
+        connect(running.port, v2=True) as quiet,
+        trio.open_nursery() as nursery,
+    ):
         busy = await speaking(running.port, nursery)
         with trio.fail_after(60):
             await running.server.drain(patience_s=50)
         assert await busy.is_closed() == 1000
+        assert await quiet.is_closed() == 1000
+        assert [each["payload"] for each in quiet.named("system.status.maintenance")] == [{}]
         assert busy.named("voicechat.response.stop") == []
 
 
@@ -417,8 +423,15 @@ async def test_a_drain_without_patience_closes_with_1001_for_everybody_and_takes
     ):
         busy = await speaking(running.port, nursery)
         running.server.draining = True
-        async with connect(running.port, client=ShippedClient) as late:
+        async with (
+            connect(running.port, client=ShippedClient) as late,
+            connect(running.port, v2=True) as later,
+        ):
             assert await late.is_closed() == 1001
+            assert await later.is_closed() == 1001
+            assert late.errors == []
+            # Not that all lines are busy, which is another reason to wait.
+            assert [each["eventType"] for each in later.messages] == ["system.status.maintenance"]
         with trio.fail_after(120):
             await running.server.drain()
         assert not running.server.sessions

@@ -120,6 +120,20 @@ async def say(client: Client, words: str) -> None:
     await client.send("audio.input.chunk", {"audio": pcm_to_bytes(spoken(words))})
 
 
+async def test_a_heartbeat_is_sent_back_as_it_came(autojump_clock: MockClock) -> None:
+    async with a_session() as held:
+        event_id = await held.client.send("connection.lifecycle.heartbeat", {"timestamp": 1})
+        answer = await held.client.answer_to(event_id)
+        assert (answer["eventType"], answer["sessionId"]) == (
+            "connection.lifecycle.heartbeat",
+            held.session.session_id,
+        )
+        assert answer["payload"] == {"timestamp": 1.0}
+        await held.client.send("connection.lifecycle.heartbeat", {"timestamp": 2.5}, eventId=...)
+        assert (await held.client.hears("connection.lifecycle.heartbeat", 2))["eventId"]
+
+
+
 async def keep_quiet(client: Client) -> None:
     await client.send("audio.input.chunk", {"audio": pcm_to_bytes(silence(200))})
 
