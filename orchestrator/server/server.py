@@ -67,6 +67,8 @@ MESSAGE_QUEUE = 64
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
+BUSY_RETRY_MS = 10_000
+"""A caller for whom there is no room is asked to call again after this: no line becomes free in half a second."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -92,7 +94,10 @@ class Server:
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(
-        lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
+        lambda self: web.make_app(
+            self.health, self.waiting, phone_routes(self.phone), (WEBSOCKET_PATH, MEDIA_PATH)
+        ),
+        takes_self=True,
     )
     _session_over: Signal = Factory(Signal)
     _session_scopes: set[trio.CancelScope] = Factory(set)
@@ -176,13 +181,18 @@ class Server:
             await request_head.refuse(stream, error)
 
     async def _dispatch(self, stream: trio.SocketStream) -> None:
-        head = await request_head.read_head(stream)
+        base_path = self.settings.base_path
+        head = await request_head.read_head(stream, base_path)
         if head is None:
             return
+        if base_path and head.path == base_path:
+            # Addresses in the page are relative to it.
+            raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
         replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
             await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
+            _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
             await self._serve_websocket(replayed, self._converse)
         elif head.path == MEDIA_PATH:
             local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
@@ -288,7 +298,7 @@ class Server:
         if frame is None:
             await self._refuse(connection, session, "the server is busy, please try again later")
         await self._tell(connection, frame)
-        await _close(connection, CloseCode.TRY_AGAIN_LATER, "busy")
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
 
     async def _refuse(self, connection: WebSocketConnection, session: Session, message: str) -> None:
         """Send an error with this message."""
@@ -461,6 +471,19 @@ async def _drain_within_budget(server: Server, everything: trio.CancelScope) -> 
     with trio.move_on_after(budget_s):
         await server.drain(budget_s - HANGING_UP_S)
     everything.cancel()
+
+
+def _check_subprotocols(offered: str) -> None:
+    """Refuse a client that offers only what nobody knows: a browser would fail without a reason.
+
+    One that offers nothing speaks the legacy dialect.
+    """
+    names = [name.strip() for name in offered.split(",") if name.strip()]
+    if names and HIERARCHICAL_SUBPROTOCOL not in names:
+        raise request_head.RequestError(
+            400,
+            f"the subprotocols {', '.join(names)} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+        )
 
 
 async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:

@@ -59,15 +59,15 @@ test('a line that never was there did not drop, and a call without sound says so
   const open = { call: 'open', mode: 'automatic', recording: true, state: '', substate: '' };
   assert.equal(stateWords({ ...open, status: 'reconnecting', begun: false })[0], 'Calling');
   assert.equal(stateWords({ ...open, status: 'reconnecting', begun: true })[0], 'The line dropped');
-  assert.match(stateWords({ ...open, status: 'connected', suspended: true })[0], /paused the sound/);
+  assert.match(stateWords({ ...open, status: 'connected', sound: 'paused' })[0], /paused the sound/);
 });
 
 test('a screen reader hears the rooms, not every substate', () => {
-  const connected = { status: 'connected', suspended: false };
+  const connected = { status: 'connected', sound: 'ok' };
   assert.deepEqual(ROOMS.map((state) => announcement({ ...connected, state })), ['Getting ready', 'Listening', 'Thinking', 'Speaking', 'Saying goodbye']);
   assert.equal(announcement({ ...connected, state: '' }), '');
-  assert.equal(announcement({ status: 'reconnecting', state: 'LISTENING', suspended: false }), '');
-  assert.match(announcement({ status: 'connected', state: 'LISTENING', suspended: true }), /paused/);
+  assert.equal(announcement({ status: 'reconnecting', state: 'LISTENING', sound: 'ok' }), '');
+  assert.match(announcement({ status: 'connected', state: 'LISTENING', sound: 'paused' }), /paused/);
 });
 
 test('the server says whether it takes calls, which providers are there, and that its brain is a smoke test', async () => {
