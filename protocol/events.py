@@ -494,7 +494,9 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _meaning(spec: EventSpec) -> str:
-    return f"{spec.description} *Not sent yet*: {spec.not_sent_yet}." if spec.not_sent_yet else spec.description
+    return (
+        f"{spec.description} *Not sent yet*: {spec.not_sent_yet}." if spec.not_sent_yet else spec.description
+    )
 
 
 def _names(names: tuple[str, ...]) -> str:

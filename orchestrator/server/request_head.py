@@ -23,7 +23,7 @@ _CHUNK = 4096
 
 
 class RequestError(Exception):
-    """A request cannot be used. `status` is the HTTP status that says so; `location` is where to go instead."""
+    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead."""
 
     def __init__(self, status: int, message: str, location: str = "") -> None:
         super().__init__(message)

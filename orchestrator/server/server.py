@@ -40,7 +40,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
-from orchestrator.server.listening import BACKLOG
+from orchestrator.server.listening import listen
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -68,7 +68,7 @@ RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 BUSY_RETRY_MS = 10_000
-"""A caller for whom there is no room is asked to call again after this: no line becomes free in half a second."""
+"""A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -385,8 +385,7 @@ async def serve(
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
-    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
-    listeners = listeners or await open_listeners(settings)
+    listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
@@ -407,7 +406,11 @@ async def serve(
 
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
     """Listen on the address of the settings. Raises `OSError` if that is impossible."""
-    return await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
+    return _listeners(await trio.to_thread.run_sync(listen, settings.host, settings.port))
+
+
+def _listeners(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
 
 
 @frozen
@@ -482,7 +485,7 @@ def _check_subprotocols(offered: str) -> None:
     if names and HIERARCHICAL_SUBPROTOCOL not in names:
         raise request_head.RequestError(
             400,
-            f"the subprotocols {', '.join(names)} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+            f"the subprotocols {offered} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
         )
 
 

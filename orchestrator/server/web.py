@@ -125,9 +125,9 @@ class _LostUpgrades:
         if "sec-websocket-key" in request.headers:
             self._warn(request)
         return PlainTextResponse(
-            f"There is a WebSocket here, and the request did not ask for an upgrade to it. If it did when it was "
-            f"sent, a proxy has dropped the headers: it must pass on Upgrade and Connection, over HTTP/1.1 "
-            f"(this came over {request.scope['http_version']}). See docs/protocol.md.\n",
+            "There is a WebSocket here, and the request did not ask for an upgrade to it. If it did when it "
+            "was sent, a proxy has dropped the headers: it must pass on Upgrade and Connection, over "
+            f"HTTP/1.1 (this came over {request.scope['http_version']}). See docs/protocol.md.\n",
             status_code=426,
             headers={"upgrade": "websocket"},
         )
@@ -137,7 +137,9 @@ class _LostUpgrades:
         if now < self._warned_at + LOST_UPGRADE_EVERY_S:
             return
         self._warned_at = now
-        proxies = [name for name in request.headers if name == "via" or name.startswith(("x-forwarded", "cf-"))]
+        proxies = [
+            name for name in request.headers if name == "via" or name.startswith(("x-forwarded", "cf-"))
+        ]
         log.warning(
             "a proxy has dropped the Upgrade header: no call gets through",
             path=request.url.path,
@@ -162,7 +164,7 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
 
 
 def _content_policy(host: str) -> str:
-    """The policy for a page that was asked for at this host: Safari before 15.4 takes no socket for 'self'."""
+    """The policy for a page at this host. To Safari before 15.4 a socket there is not 'self'."""
     if re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?", host) is None:
         return CONTENT_POLICY
     return f"{CONTENT_POLICY}; connect-src 'self' ws://{host} wss://{host}"

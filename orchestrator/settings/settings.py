@@ -51,7 +51,9 @@ class Listener(BaseModel):
     """Where the server listens and how it logs."""
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4"
+        default="localhost",
+        min_length=1,
+        description="Address to listen on; localhost is 127.0.0.1 and ::1, 0.0.0.0 all of IPv4",
     )
     port: int = Field(default=3001, ge=0, le=65_535, description="TCP port; 0 lets the system choose one")
     base_path: str = Field(

@@ -282,7 +282,7 @@ def test_every_field_of_a_wrong_type_is_named_by_its_name_on_the_wire(name: str)
     payload_type = REGISTRY[name].payload_type
     names = [wire_name(attribute) for attribute in attrs.fields(payload_type)]
     with pytest.raises(InvalidPayload) as caught:
-        structure(payload_type, dict.fromkeys(names, [1]))
+        structure(payload_type, {key: [1] for key in names})
     assert [sentence.split()[0] for sentence in str(caught.value).split("; ")] == names
 
 

@@ -158,11 +158,10 @@ async def test_a_person_who_looks_at_the_sockets_address_is_no_reason_for_a_warn
     ids=["a list", "two headers", "two of the other", "usual"],
 )
 async def test_an_upgrade_is_seen_among_other_tokens(asked: bytes) -> None:
-    async with serving() as running:
-        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
-            await stream.send_all(b"GET /ws HTTP/1.1\r\nhost: a\r\n" + asked + HANDSHAKE + b"\r\n")
-            with trio.fail_after(120):
-                answer = await stream.receive_some()
+    async with serving() as running, await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+        await stream.send_all(b"GET /ws HTTP/1.1\r\nhost: a\r\n" + asked + HANDSHAKE + b"\r\n")
+        with trio.fail_after(120):
+            answer = await stream.receive_some()
     assert answer.startswith(b"HTTP/1.1 101 ")
 
 

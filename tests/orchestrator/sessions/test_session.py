@@ -133,7 +133,6 @@ async def test_a_heartbeat_is_sent_back_as_it_came(autojump_clock: MockClock) ->
         assert (await held.client.hears("connection.lifecycle.heartbeat", 2))["eventId"]
 
 
-
 async def keep_quiet(client: Client) -> None:
     await client.send("audio.input.chunk", {"audio": pcm_to_bytes(silence(200))})
 
