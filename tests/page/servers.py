@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ class Served:
 
     port: int
     proxy_port: int
+    deaf_proxy_port: int
+    """Of a proxy that drops the Upgrade header."""
     _token: trio.lowlevel.TrioToken
     _may_begin: trio.Event
 
@@ -37,6 +40,11 @@ class Served:
     def proxied_page(self) -> str:
         """The address of the page behind the proxy."""
         return f"http://localhost:{self.proxy_port}{PREFIX}"
+
+    @property
+    def page_without_sockets(self) -> str:
+        """The address of the page behind a proxy that drops the Upgrade header."""
+        return f"http://localhost:{self.deaf_proxy_port}/"
 
     def begin(self) -> None:
         """Let the server take calls."""
@@ -68,11 +76,13 @@ async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: 
     async with trio.open_nursery() as nursery:
         listeners = await open_listeners(settings)
         port = listeners[0].socket.getsockname()[1]
-        (proxy,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await nursery.start(trio.serve_listeners, server.handle, listeners)
-        await nursery.start(trio.serve_listeners, partial(_pass_on, port), [proxy])
-        token = trio.lowlevel.current_trio_token()
-        announce(Served(port, proxy.socket.getsockname()[1], token, may_begin))
+        proxies = []
+        for pass_on in (_pass_on_under_prefix, _pass_on_without_upgrade):
+            (proxy,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            await nursery.start(trio.serve_listeners, partial(pass_on, port), [proxy])
+            proxies.append(proxy.socket.getsockname()[1])
+        announce(Served(port, *proxies, trio.lowlevel.current_trio_token(), may_begin))
 
         @nursery.start_soon
         async def take_calls() -> None:
@@ -84,8 +94,8 @@ async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: 
         nursery.cancel_scope.cancel()
 
 
-async def _pass_on(port: int, client: trio.SocketStream) -> None:
-    """One connection through the proxy: what is not under the prefix is not found."""
+async def _pass_on_under_prefix(port: int, client: trio.SocketStream) -> None:
+    """One connection through a proxy: what is not under the prefix is not found."""
     async with client:
         head = await read_head(client)
         if head is None:
@@ -93,11 +103,23 @@ async def _pass_on(port: int, client: trio.SocketStream) -> None:
         if not head.path.startswith(PREFIX):
             await client.send_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             return
-        async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
-            await server.send_all(head.received.replace(f" {PREFIX}".encode(), b" /", 1))
-            nursery.start_soon(_pump, client, server)
-            await _pump(server, client)
-            nursery.cancel_scope.cancel()
+        await _pass_on(client, head.received.replace(f" {PREFIX}".encode(), b" /", 1), port)
+
+
+async def _pass_on_without_upgrade(port: int, client: trio.SocketStream) -> None:
+    """One connection through a proxy that does not know WebSockets."""
+    async with client:
+        head = await read_head(client)
+        if head is not None:
+            await _pass_on(client, re.sub(rb"(?i)\r\n(upgrade|connection):[^\r]*", b"", head.received), port)
+
+
+async def _pass_on(client: trio.SocketStream, received: bytes, port: int) -> None:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
+        await server.send_all(received)
+        nursery.start_soon(_pump, client, server)
+        await _pump(server, client)
+        nursery.cancel_scope.cancel()
 
 
 async def _pump(source: trio.SocketStream, target: trio.SocketStream) -> None:
