@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.page import npm
 from tests.page.browser import ELSEWHERE, WAIT_MS, opened
+from tests.page.devices import AUDIO_CONTEXTS, STREAMS
 from tests.page.servers import Served, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -18,48 +19,6 @@ AXE = (
     "axe-core@4.14.1",
     "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
 )
-
-AUDIO_CONTEXTS = """
-window.contexts = [];
-window.AudioContext = class extends AudioContext {
-  constructor(options) {
-    super(options);
-    window.contexts.push(this);
-  }
-  async resume() {
-    if (window.interrupted) throw new DOMException('A telephone call has the sound', 'InvalidStateError');
-    return super.resume();
-  }
-};
-window.suspendAll = async () => {
-  window.interrupted = true;
-  await Promise.all(window.contexts.map((context) => context.suspend()));
-};
-"""
-"""`suspendAll()` does what iOS does for a call: nothing resumes the sound until `interrupted` is false."""
-
-STREAMS = """
-window.streams = [];
-window.refused = '';
-const ask = navigator.mediaDevices.getUserMedia;
-navigator.mediaDevices.getUserMedia = async () => {
-  if (window.unanswered) await new Promise((answer) => { window.answer = answer; });
-  if (window.refused) throw new DOMException('no', window.refused);
-  const stream = await ask();
-  window.streams.push(stream);
-  return stream;
-};
-window.track = () => window.streams.at(-1).getAudioTracks()[0];
-window.endTrack = () => {
-  track().stop();
-  track().dispatchEvent(new Event('ended'));
-};
-window.mute = (muted) => {
-  Object.defineProperty(track(), 'muted', { configurable: true, value: muted });
-  track().dispatchEvent(new Event(muted ? 'mute' : 'unmute'));
-};
-"""
-"""What devices do: `endTrack()`, `mute(true)`; a browser's question can be `unanswered`, or `refused`."""
 
 
 @pytest.fixture(scope="module")
