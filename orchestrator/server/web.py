@@ -74,7 +74,7 @@ def make_app(
         return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=UNCACHED)
 
     async def diagram(request: Request) -> Response:
-        return Response(drawing, media_type="image/svg+xml")
+        return Response(drawing, media_type="image/svg+xml", headers=UNVERSIONED)
 
     return Starlette(
         routes=[

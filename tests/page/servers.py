@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import Any
 
 import trio
 from attrs import frozen
@@ -47,11 +48,11 @@ class Served:
 
 
 @contextmanager
-def served(*, at_once: bool = True) -> Iterator[Served]:
-    """Serve while the block runs. Calls are taken at once, or when the test says so."""
+def served(*, at_once: bool = True, **chosen: Any) -> Iterator[Served]:
+    """Serve with these settings while the block runs. Calls are taken at once, or when the test says so."""
     started: SimpleQueue[Served] = SimpleQueue()
     over = trio.Event()
-    thread = threading.Thread(target=trio.run, args=(_serve, started.put, over, at_once))
+    thread = threading.Thread(target=trio.run, args=(_serve, started.put, over, at_once, chosen))
     thread.start()
     running = started.get(timeout=300)
     try:
@@ -62,8 +63,10 @@ def served(*, at_once: bool = True) -> Iterator[Served]:
         assert not thread.is_alive()
 
 
-async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: bool) -> None:
-    settings = Settings(host="127.0.0.1", port=0, local_max_calls=8)
+async def _serve(
+    announce: Callable[[Served], None], over: trio.Event, at_once: bool, chosen: dict[str, Any]
+) -> None:
+    settings = Settings(**{"host": "127.0.0.1", "port": 0, "local_max_calls": 8, **chosen})
     server = Server(settings)
     may_begin = trio.Event()
     if at_once:

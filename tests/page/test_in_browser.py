@@ -155,6 +155,34 @@ def test_a_context_that_is_closed_or_broken_is_made_anew(server: Served) -> None
         expect(page.locator("#phrase")).to_have_text("Listening", timeout=WAIT_MS)
 
 
+def test_an_answer_goes_on_when_the_loudspeaker_is_replaced_in_the_middle_of_it() -> None:
+    sent = Sent()
+    with (
+        served(greeting="This is a long story. " * 60) as server,
+        opened(server.page, prepare=sent.prepare) as page,
+    ):
+        page.click("#start")
+        until(page, lambda: page.evaluate("vantum.playback.playing && vantum.playback.playedMs > 300"))
+        before = page.evaluate("contexts[0].dispatchEvent(new Event('error')), vantum.playback")
+        until(page, lambda: page.evaluate("vantum.playback.playedMs") > before["playedMs"] + 200)
+        after = page.evaluate("vantum.playback")
+        assert after["playing"] and after["utterance"] == before["utterance"]
+        expect(page.locator("#error")).to_have_text("")
+        page.click("#end")
+        page.wait_for_selector("body[data-call=idle]")
+
+
+def test_a_phone_is_told_that_a_call_goes_on_so_that_its_loudspeaker_is_used(server: Served) -> None:
+    """With iOS's audio session; else the voice comes from where the ear would be, or not at all."""
+    session = "Object.defineProperty(navigator, 'audioSession', { value: { type: 'auto' } });"
+    with opened(server.page, prepare=lambda page: page.add_init_script(session)) as page:
+        start(page)
+        assert page.evaluate("navigator.audioSession.type") == "play-and-record"
+        page.click("#end")
+        page.wait_for_selector("body[data-call=idle]")
+        assert page.evaluate("navigator.audioSession.type") == "auto"
+
+
 def test_a_device_at_a_rate_that_the_server_does_not_know_is_heard(server: Served) -> None:
     """Firefox gives the device's own rate, and no other."""
     sent = Sent()
@@ -236,6 +264,28 @@ def test_a_page_that_goes_away_hangs_up_and_one_that_comes_back_can_call_again(s
         expect(page.locator("#error")).to_have_text("")
         start(page)
         sent.flow(page)
+
+
+# --- the server has no line ---
+
+
+def test_a_caller_for_whom_there_is_no_line_is_told_and_called_again_until_there_is_one() -> None:
+    with (
+        served(max_sessions=1) as server,
+        opened(server.page) as first,
+        first.context.new_page() as second,
+    ):
+        start(first)
+        second.goto(server.page)
+        second.click("#start")
+        expect(second.locator("#phrase")).to_have_text("All lines are busy", timeout=WAIT_MS)
+        expect(second.locator("#connection")).to_have_text("Reconnecting in 10 s")
+        expect(second.locator("#error")).to_have_text("")
+        expect(second.locator("#end")).to_have_text("Cancel")
+        first.click("#end")
+        first.wait_for_selector("body[data-call=idle]")
+        second.click("#reconnect")
+        second.wait_for_selector("body[data-state=LISTENING]")
 
 
 # --- what is shown is true --------------------------------------------------------------------------------

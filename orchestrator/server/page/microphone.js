@@ -1,6 +1,7 @@
 // The caller's voice: microphone to blocks of Int16LE, at a rate the server takes, for as long as the call lasts.
 
 import { release, resume, WORLD } from './browser-sound.js';
+import { reason } from './obstacles.js';
 import { SoundKeeper } from './sound-keeper.js';
 
 const PROCESSOR = new URL('./capture-processor.js', import.meta.url);
@@ -149,32 +150,6 @@ class Microphone {
   }
 }
 
-/** Why a page here cannot have a microphone whatever the visitor allows, as a sentence, or '' if it can. */
-export function obstacle({ isSecureContext, mediaDevices, location, framed, allowed }) {
-  if (!isSecureContext || !mediaDevices) {
-    const port = location.port ? `:${location.port}` : '';
-    return `Browsers give the microphone only to pages from https or from localhost. Open this page as https://${location.hostname}/ ` +
-      `through a proxy with a certificate, or on the machine of the server as http://localhost${port}${location.pathname}.`;
-  }
-  if (allowed === false && framed) {
-    return 'The page that embeds this one must allow the microphone: <iframe allow="microphone; autoplay">.';
-  }
-  if (allowed === false) return 'The server or a proxy before it forbids the microphone, by the header Permissions-Policy.';
-  return '';
-}
-
-/** What `obstacle` is asked about, as it is here. */
-export function circumstances() {
-  const policy = document.permissionsPolicy ?? document.featurePolicy;
-  return {
-    isSecureContext: window.isSecureContext,
-    mediaDevices: navigator.mediaDevices !== undefined,
-    location,
-    framed: window.top !== window,
-    allowed: policy?.allowsFeature('microphone') ?? null,
-  };
-}
-
 async function askForStream() {
   const audio = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   try {
@@ -182,20 +157,6 @@ async function askForStream() {
   } catch (error) {
     throw new MicrophoneError(reason(error, window.top !== window), { cause: error });
   }
-}
-
-/** What a visitor can do about the browser's refusal. */
-export function reason({ name, message }, framed) {
-  if (name === 'NotAllowedError' || name === 'SecurityError') {
-    return framed
-      ? 'The microphone was refused. Allow it for this page, and have the page that embeds it allow it: <iframe allow="microphone; autoplay">.'
-      : 'The microphone was refused. Allow it for this page in the browser’s address bar, then press Start again.';
-  }
-  if (name === 'NotFoundError') return 'No microphone was found. Connect one, then press Start again.';
-  if (name === 'NotReadableError' || name === 'AbortError') {
-    return 'The microphone is in use by another program. Close that, then press Start again.';
-  }
-  return `The microphone cannot be opened: ${message || name}`;
 }
 
 /** The stream as a node in a context that is there already; null if that is impossible. */
