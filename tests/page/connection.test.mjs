@@ -358,6 +358,60 @@ test('a busy server is called again when it asks for that', () => {
   assert.equal(here.sockets.length, 2);
 });
 
+// --- whatever happens --------------------------------------------------------------------------------------------
+
+/** Numbers that look random and are the same every time (mulberry32). */
+function numbers(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test('whatever happens: one socket at most, nothing goes on after the end, and a server that answers is reached', () => {
+  const codes = [1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013, 4999];
+  for (let seed = 0; seed < 500; seed++) {
+    const random = numbers(seed);
+    const pick = (list) => list[Math.floor(random() * list.length)];
+    const here = world();
+    const open = () => here.sockets.filter(({ closedWith }) => closedWith === null);
+    const happenings = [
+      () => open()[0]?.welcome(`s${seed}`),
+      () => {
+        const [socket] = open();
+        if (socket) Object.assign(socket, { closedWith: 0 }).drop(pick(codes), pick(['', 'idle', 'busy; retry=10000']));
+      },
+      () => open()[0]?.say('connection.lifecycle.disconnect', { reason: 'idle', code: pick([1000, 1001, 1011]) }),
+      () => here.connection.probe(),
+      () => here.connection.retryNow(),
+      () => { if (here.timers.length > 0) late(here, random() * 100_000); },
+      () => here.pass(random() * 20_000),
+      () => here.connection.request('audio.input.start', {}).catch(() => undefined),
+      () => here.connection.end('user.action.end_call', {}),
+      () => here.connection.leave('user.action.end_call', {}),
+    ];
+    for (let step = 0; step < 20; step++) {
+      pick(happenings)();
+      assert.ok(open().length <= 1, `seed ${seed}`);
+      const [status] = here.said.at(-1);
+      if (status === 'disconnected' || status === 'error') {
+        assert.deepEqual([here.timers.length, open().length], [0, 0], `seed ${seed}: ${status}`);
+        break;
+      }
+    }
+    here.connection.connect();
+    for (let second = 0; second < 60; second++) {
+      here.pass(1000);
+      if (here.connection.status !== 'connected') here.last().welcome('s');
+      if (here.beats().length > 0) here.echo();
+    }
+    assert.equal(here.connection.status, 'connected', `seed ${seed}`);
+  }
+});
+
 test('audio is not piled up on a network that cannot keep up', () => {
   const here = world();
   here.last().welcome();

@@ -119,7 +119,7 @@ def test_a_muted_track_is_told_and_asked_for_again_when_it_is_given_back(server:
         start(page)
         sent.flow(page)
         page.evaluate("mute(true)")
-        expect(page.locator("#phrase")).to_contain_text("Something else has the microphone", timeout=WAIT_MS)
+        expect(page.locator("#phrase")).to_have_text("The sound is interrupted", timeout=WAIT_MS)
         page.evaluate("mute(false)")
         until(page, lambda: page.evaluate("streams.length") == 2)
         expect(page.locator("#phrase")).to_have_text("Listening", timeout=WAIT_MS)
@@ -132,7 +132,7 @@ def test_a_microphone_that_is_gone_for_good_ends_the_call_with_a_sentence(server
         start(page)
         sent.flow(page)
         page.evaluate("window.refused = 'NotFoundError'; endTrack()")
-        expect(page.locator("#phrase")).to_contain_text("Something else has the microphone", timeout=WAIT_MS)
+        expect(page.locator("#phrase")).to_have_text("The sound is interrupted", timeout=WAIT_MS)
         page.wait_for_selector("body[data-call=idle]")
         expect(page.locator("#error")).to_have_text(
             "The microphone is gone. No microphone was found. Connect one, then press Start again."
@@ -228,8 +228,10 @@ def test_a_question_that_nobody_answers_can_be_called_off_and_a_late_answer_open
 
 
 def test_a_page_from_an_insecure_address_says_so_before_anything_else(server: Served) -> None:
-    with opened(f"http://{ELSEWHERE}:{server.port}/") as page:
+    phone = {"width": 360, "height": 640}
+    with opened(f"http://{ELSEWHERE}:{server.port}/", viewport=phone) as page:
         page.click("#start")
+        expect(page.locator("#error")).to_be_in_viewport(ratio=0.9)
         expect(page.locator("#error")).to_contain_text(f"https://{ELSEWHERE}/")
         expect(page.locator("#error")).to_contain_text(f"http://localhost:{server.port}/")
         assert page.get_attribute("body", "data-call") == "idle"

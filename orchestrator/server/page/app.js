@@ -79,7 +79,7 @@ async function startCall() {
   errorLine.over();
   const why = obstacle(circumstances());
   if (why !== '') {
-    fail(why, 'MICROPHONE');
+    refuse(why);
     return;
   }
   const ours = ++opening;
@@ -98,7 +98,7 @@ async function startCall() {
     if (!(error instanceof MicrophoneError)) throw error;
     if (!wanted()) return;
     cancelCall();
-    fail(error.message, 'MICROPHONE');
+    refuse(error.message);
     return;
   } finally {
     clearTimeout(reminder);
@@ -112,6 +112,12 @@ async function startCall() {
   busy = false;
   become('open');
   connection.connect();
+}
+
+/** No call begins, and this is why; on a small screen the line may be out of sight. */
+function refuse(why) {
+  fail(why, 'MICROPHONE');
+  at('error').scrollIntoView({ block: 'nearest' });
 }
 
 /** The visitor will not wait for the microphone. If it comes nevertheless, it is let go at once. */

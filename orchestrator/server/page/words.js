@@ -33,7 +33,7 @@ const STATES = {
 /** [headline, sentence] for sound that the browser has taken away, as of `SoundKeeper`. */
 const SOUNDS = {
   paused: ['The browser has paused the sound', 'Click or tap anywhere to go on.'],
-  taken: ['Something else has the microphone or the sound', 'A telephone call, perhaps. The page takes it back as soon as it can.'],
+  taken: ['The sound is interrupted', 'Something else has it: a telephone call, perhaps. The page takes it back as soon as it can.'],
   lost: ['The sound is gone', 'Connect a microphone and a loudspeaker.'],
 };
 
@@ -47,7 +47,7 @@ export function stateWords({
   if (call === 'opening') return ['Opening the microphone', 'Your browser may ask for permission.'];
   if (call === 'idle') return ['Press Start and talk', 'Your microphone is opened when you press Start, and closed when the call ends.'];
   if (status === 'reconnecting' && busy) return ['All lines are busy', 'The page is calling again by itself.'];
-  if (status === 'reconnecting' && !begun) return ['Calling', 'The server does not take calls yet; the page is calling again by itself.'];
+  if (status === 'reconnecting' && !begun) return ['Calling', 'No answer yet. The page is calling again by itself.'];
   if (status === 'reconnecting') return ['The line dropped', 'The page is calling again by itself.'];
   if (status !== 'connected') return ['Calling', ''];
   if (sound !== 'ok') return SOUNDS[sound];
