@@ -24,11 +24,11 @@ window.suspendAll = async () => {
 STREAMS = """
 window.streams = [];
 window.refused = '';
-const ask = navigator.mediaDevices.getUserMedia;
-navigator.mediaDevices.getUserMedia = async () => {
+const ask = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
   if (window.unanswered) await new Promise((answer) => { window.answer = answer; });
   if (window.refused) throw new DOMException('no', window.refused);
-  const stream = await ask();
+  const stream = await ask(wanted);
   window.streams.push(stream);
   return stream;
 };

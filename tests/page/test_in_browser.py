@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from attrs import define
 from playwright.sync_api import Page, expect
 
+from orchestrator.audio.pcm import write_wav
 from tests.page import npm
 from tests.page.browser import ELSEWHERE, WAIT_MS, opened
 from tests.page.devices import AUDIO_CONTEXTS, STREAMS
@@ -111,6 +114,21 @@ def test_a_track_that_ended_is_asked_for_again_and_the_call_goes_on(server: Serv
         expect(page.locator("#phrase")).to_have_text("Listening", timeout=WAIT_MS)
         assert page.get_attribute("body", "data-session") == session
         assert page.evaluate("streams[0].getTracks()[0].readyState") == "ended"
+
+
+def test_the_browsers_own_device_is_opened_again_and_heard(server: Served, tmp_path: Path) -> None:
+    """With Chromium's device, which plays a file, and not one that the test makes."""
+    noise = (np.random.default_rng(1).normal(0, 40, 48_000)).astype(np.int16)
+    write_wav(tmp_path / "noise.wav", noise, 48_000)
+    sent = Sent()
+    with opened(server.page, tmp_path / "noise.wav", prepare=sent.prepare) as page:
+        start(page)
+        sent.flow(page)
+        assert page.evaluate("streams.length") == 1
+        page.evaluate("endTrack()")
+        until(page, lambda: page.evaluate("streams.length") == 2)
+        sent.flow(page)
+        expect(page.locator("#phrase")).to_have_text("Listening", timeout=WAIT_MS)
 
 
 def test_a_muted_track_is_told_and_asked_for_again_when_it_is_given_back(server: Served) -> None:

@@ -193,7 +193,7 @@ async def test_no_session_grows_older_than_the_limit(autojump_clock: MockClock) 
 
             assert await held.lasted() == pytest.approx(OLDEST_S)
             nursery.cancel_scope.cancel()
-        assert await held.client.is_closed() == 1001
+        assert await held.client.is_closed() == 1000
 
 
 async def test_a_limit_in_mid_answer_silences_it(autojump_clock: MockClock) -> None:
@@ -207,7 +207,7 @@ async def test_a_limit_in_mid_answer_silences_it(autojump_clock: MockClock) -> N
         await held.client.send("audio.input.stop")
         assert await held.lasted() == pytest.approx(10)
         assert held.client.named("audio.output.cancel")
-        assert await held.client.is_closed() == 1001
+        assert await held.client.is_closed() == 1000
 
 
 async def test_a_half_open_peer_is_found_by_its_missing_pong(autojump_clock: MockClock) -> None:
