@@ -165,7 +165,7 @@ function closeMicrophone() {
 }
 
 function microphoneLost(error) {
-  fail(error instanceof MicrophoneError ? `The microphone is gone. ${error.message}` : 'The microphone is gone.', 'MICROPHONE');
+  fail(`The microphone is gone. ${error?.message ?? ''}`.trim(), 'MICROPHONE');
   endCall();
 }
 
@@ -306,7 +306,7 @@ function played({ kind, utterance, heardAt }) {
     errorLine.over(UNTIL.NEXT_ANSWER);
     conversation.started(utterance, heardAt, lastSound.at);
   } else if (kind === 'overflow') fail('The server sent more sound than can be kept; some of the answer was lost.', 'OVERFLOW');
-  else if (call === 'idle' && (kind === 'finished' || kind === 'starved')) playback.close();
+  else if (call === 'idle' && kind !== 'progress') playback.close(); // the last words are over, one way or another
   render();
 }
 

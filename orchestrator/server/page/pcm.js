@@ -73,7 +73,7 @@ export class Resampler {
     input.set(samples, this.kept.length);
     const made = [];
     let at = 0;
-    for (; at + 2 * this.reach < input.length; ) {
+    while (at + 2 * this.reach < input.length) {
       const filter = this.filters[this.place];
       let sum = 0;
       for (let tap = 0; tap < filter.length; tap++) sum += filter[tap] * input[at + tap];

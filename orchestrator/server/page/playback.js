@@ -170,6 +170,7 @@ class Output {
     const { kind, utterance, playedMs, heardAt } = this.last;
     const playing = kind === 'started' || kind === 'progress';
     if (this.begun === null && playing) this.#tell({ kind: 'stopped', utterance, playedMs, heardAt });
+    if (this.closed) return; // that was the last of the call
     this.before = playing && this.begun?.utterance === utterance ? playedMs : 0;
     this.waiting = this.begun === null ? [] : [[this.begun, []]];
     this.#renew();

@@ -45,7 +45,8 @@ export function soundOf({ context, track, mutedMs, stillMs, visible, interrupted
  *
  * `side.see()` tells {context, track, muted, visible, clock}; `clock` is any number that moves while sound flows.
  * `side.resume()`, `side.rebuild()`, `side.reacquire()` (both return a promise) and `side.giveUp()` carry out, and
- * `side.changed()` is called when `sound` is another. `world` has now(), setInterval(), clearInterval() and `touch` (whether it is a phone).
+ * `side.changed()` is called when `sound` is another. `world` has now(), setInterval(), clearInterval() and `touch`
+ * (whether it is a phone).
  */
 export class SoundKeeper {
   constructor(side, world) {
