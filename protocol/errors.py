@@ -140,12 +140,20 @@ class MissingEventId(InvalidPayload):
 class UnsupportedRate(InvalidPayload):
     """The sampling rate is a valid number, but out of the accepted range. Rates are in Hz."""
 
-    def __init__(self, rate: float, lowest: int, highest: int) -> None:
+    def __init__(self, field: str, rate: float, lowest: int, highest: int) -> None:
         shown = int(rate) if math.isfinite(rate) and rate == int(rate) else rate
-        super().__init__(f"samplingRate must be from {lowest} to {highest} Hz, got {shown}")
+        super().__init__(f"{field} must be from {lowest} to {highest} Hz, got {shown}")
+        self.field = field
+        """The field's name on the wire."""
         self.rate = rate
         self.lowest = lowest
         self.highest = highest
+
+    def worded(self, message: str) -> UnsupportedRate:
+        """This error with another message: of a payload with several wrong rates."""
+        self.args = (message,)
+        self.message = message
+        return self
 
     @property
     def error_event(self) -> str:

@@ -55,6 +55,8 @@ class EventSpec:
     legacy_names: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     version: str = "1.0.0"
+    not_sent_yet: str = ""
+    """Of an event that the server has no occasion to send so far: what happens instead."""
 
     @property
     def from_client(self) -> bool:
@@ -100,7 +102,7 @@ def _specs() -> Iterator[EventSpec]:
         _BOTH,
         _HIGH,
         payloads.Heartbeat,
-        "A sign of life; the server echoes the client's.",
+        "A sign of life; the server echoes the client's, with its event id.",
     )
     yield EventSpec(
         lifecycle.DISCONNECT, _BOTH, _HIGH, payloads.Disconnect, "The sender is about to close the socket."
@@ -113,9 +115,22 @@ def _specs() -> Iterator[EventSpec]:
         "An error of the connection or the session.",
         ("error.error",),
     )
-    yield EventSpec(connection_error.TIMEOUT, _OUT, _HIGH, ErrorPayload, "No heartbeat was seen.")
     yield EventSpec(
-        connection_error.AUTH_FAILED, _OUT, _CRITICAL, ErrorPayload, "The client is not allowed in."
+        connection_error.TIMEOUT,
+        _OUT,
+        _HIGH,
+        ErrorPayload,
+        "No heartbeat was seen.",
+        not_sent_yet="a client that answers no ping is beyond reach; one that is silent is told "
+        "`connection.lifecycle.disconnect` with the reason `idle`",
+    )
+    yield EventSpec(
+        connection_error.AUTH_FAILED,
+        _OUT,
+        _CRITICAL,
+        ErrorPayload,
+        "The client is not allowed in.",
+        not_sent_yet="everybody is allowed in",
     )
 
     audio_in, audio_out, audio_error = EVENTS.audio.input, EVENTS.audio.output, EVENTS.audio.error
@@ -270,6 +285,8 @@ def _specs() -> Iterator[EventSpec]:
         _HIGH,
         ErrorPayload,
         "The conversation outgrew the model's context.",
+        not_sent_yet="the history is shortened and the model asked again; if that fails, it is an "
+        "`llm_failed`",
     )
 
     action = EVENTS.user.action
@@ -299,9 +316,15 @@ def _specs() -> Iterator[EventSpec]:
         _NORMAL,
         payloads.RateLimitWarning,
         "A provider's quota is nearly used up.",
+        not_sent_yet="quotas are the operator's business: what providers say of them is in the log",
     )
     yield EventSpec(
-        notification.QUOTA_EXCEEDED, _OUT, _HIGH, payloads.QuotaExceeded, "A provider's quota is used up."
+        notification.QUOTA_EXCEEDED,
+        _OUT,
+        _HIGH,
+        payloads.QuotaExceeded,
+        "A provider's quota is used up.",
+        not_sent_yet="another provider takes over; without one, it is an `error.service` event",
     )
 
     general, service = EVENTS.error.general, EVENTS.error.service
@@ -336,6 +359,7 @@ def _specs() -> Iterator[EventSpec]:
         _CRITICAL,
         ErrorPayload,
         "The telephone network cannot be reached.",
+        not_sent_yet="no client of this protocol dials; `POST /calls` answers with an HTTP status",
     )
 
 
@@ -436,7 +460,7 @@ def registry_table() -> str:
                     spec.direction.value,
                     spec.priority.value,
                     f"`{spec.payload_type.__name__}`",
-                    spec.description,
+                    _meaning(spec),
                     _names(spec.legacy_names),
                     _names(spec.synonyms),
                     spec.version,
@@ -467,6 +491,12 @@ def registry_table() -> str:
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _meaning(spec: EventSpec) -> str:
+    return (
+        f"{spec.description} *Not sent yet*: {spec.not_sent_yet}." if spec.not_sent_yet else spec.description
+    )
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -36,9 +36,9 @@ class Payload:
     """Base of all payloads."""
 
 
-def _check_rate(payload: object, attribute: object, rate: int) -> None:
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise UnsupportedRate(rate, LOWEST_RATE, HIGHEST_RATE)
+def _check_rate(payload: object, attribute: "attrs.Attribute[Any]", rate: int | None) -> None:
+    if rate is not None and not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UnsupportedRate(wire_name(attribute), rate, LOWEST_RATE, HIGHEST_RATE)
 
 
 # --- connection -------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class AudioInputStart(Payload):
     language: str | None = None
     voice_id: str | None = None
     turn_mode: Literal["manual", "automatic"] | None = None
-    output_sampling_rate: int | None = field(default=None, validator=attrs.validators.optional(_check_rate))
+    output_sampling_rate: int | None = field(default=None, validator=_check_rate)
 
 
 @frozen
@@ -313,9 +313,9 @@ class SystemBusy(Payload):
 
 @frozen
 class SystemMaintenance(Payload):
-    """The server goes away for about `estimated_downtime` ms."""
+    """The server is about to go away: for about `estimated_downtime` ms, if that is known."""
 
-    estimated_downtime: float
+    estimated_downtime: float | None = None
 
 
 @frozen
@@ -403,10 +403,9 @@ def wire_name(attribute: "attrs.Attribute[Any]") -> str:
 
 def _explanation(group: ClassValidationError) -> InvalidPayload:
     problems = _problems(group, "")
-    for _, problem in problems:
-        if isinstance(problem, InvalidPayload):
-            return problem
-    return InvalidPayload("; ".join(_sentence(path, problem) for path, problem in problems))
+    text = "; ".join(_sentence(path, problem) for path, problem in problems)
+    rates = [problem for _, problem in problems if isinstance(problem, UnsupportedRate)]
+    return rates[0].worded(text) if len(rates) == len(problems) else InvalidPayload(text)
 
 
 def _problems(group: ClassValidationError, prefix: str) -> list[tuple[str, Exception]]:
@@ -426,6 +425,8 @@ def _problems(group: ClassValidationError, prefix: str) -> list[tuple[str, Excep
 
 
 def _sentence(path: str, problem: Exception) -> str:
+    if isinstance(problem, InvalidPayload):
+        return problem.message  # names its field
     return f"{path} is missing" if isinstance(problem, KeyError) else f"{path} {problem}"
 
 
@@ -473,24 +474,29 @@ def _choice(value: object, literal: object) -> str:
     raise ValueError(f"must be one of {', '.join(choices)}, got {describe(value)}")
 
 
-def _input_rate(value: object, _: object) -> int:
-    """A rate in whole Hz, rounded. 0 and NaN mean the default, as in the reference."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"must be a number of Hz, got {describe(value)}")
-    if value == 0 or math.isnan(value):
-        return DEFAULT_RATE
-    if value < 0:
-        raise ValueError(f"must not be negative, got {describe(value)}")
-    if not LOWEST_RATE <= value <= HIGHEST_RATE:
-        raise UnsupportedRate(value, LOWEST_RATE, HIGHEST_RATE)
-    return round(value)
+def _rate_of(attribute: "attrs.Attribute[Any]") -> Callable[[object, object], int | None]:
+    """Reads a rate in whole Hz, rounded. 0 and NaN mean the default, as in the reference."""
+
+    def read(value: object, _: object) -> int | None:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise TypeError(f"must be a number of Hz, got {describe(value)}")
+        if value == 0 or math.isnan(value):
+            default: int | None = attribute.default
+            return default
+        if value < 0:
+            raise ValueError(f"must not be negative, got {describe(value)}")
+        if not LOWEST_RATE <= value <= HIGHEST_RATE:
+            raise UnsupportedRate(wire_name(attribute), value, LOWEST_RATE, HIGHEST_RATE)
+        return round(value)
+
+    return read
 
 
 def _structuring(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
     overrides: Any = {
         attribute.name: override(
             rename=wire_name(attribute),
-            struct_hook=_input_rate if attribute.validator is _check_rate else None,
+            struct_hook=_rate_of(attribute) if attribute.validator is _check_rate else None,
         )
         for attribute in attrs.fields(cls)
     }

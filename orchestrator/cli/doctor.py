@@ -29,6 +29,7 @@ from adapters.http_clients import http_client
 from adapters.interfaces import ProviderError
 from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
+from orchestrator.server.listening import listen
 from orchestrator.settings.advice import advice
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, shown, without_password
@@ -128,12 +129,8 @@ def _python() -> Finding:
 def _listening(settings: Settings) -> Finding:
     detail = f"{settings.host}, port {settings.port or 'chosen by the system'}"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
+        for trial in listen(settings.host, settings.port):
+            trial.close()
     except OSError as error:
         return Finding(
             "listening", detail, f"cannot be listened on ({error.strerror}): set VANTUM_HOST or VANTUM_PORT"

@@ -120,11 +120,18 @@ async def talk_client(
     except BaseExceptionGroup as group:
         errors = list(errors_in(group))
         error = errors[0] if len(errors) == 1 else group
+        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code in EXPLAINED:
+            words = (error.body or b"").decode("utf-8", "replace").strip()
+            raise TalkError(f"{url} refuses a WebSocket ({error.status_code}): {words}") from error
         if isinstance(error, trio_websocket.HandshakeError):
             raise TalkError(f"{url} is not a WebSocket of a Vantum server.") from error
         raise error from None
     finally:
         await trio.aclose_forcefully(stream)
+
+
+EXPLAINED = (400, 426)
+"""The HTTP statuses with which our server refuses a WebSocket, and says why."""
 
 
 @frozen

@@ -23,11 +23,12 @@ _CHUNK = 4096
 
 
 class RequestError(Exception):
-    """A request cannot be used. `status` is the HTTP status that says so."""
+    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, location: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.location = location
 
 
 class Kind(enum.Enum):
@@ -50,8 +51,10 @@ class Head:
     """By names in lower case."""
 
 
-async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
+async def read_head(stream: trio.abc.ReceiveStream, base_path: str = "") -> Head | None:
     """Read the first request's head; None if the peer closed without sending anything.
+
+    A proxy may serve everything under `base_path` ("/agent") and pass that on: it is taken off the path.
 
     Raises `RequestError`: 408 if it does not come within `HEAD_TIMEOUT_S`, 431 if it is too large, 400 if it
     is not HTTP.
@@ -62,7 +65,7 @@ async def read_head(stream: trio.abc.ReceiveStream) -> Head | None:
         while True:
             request = _parse(parser)
             if isinstance(request, h11.Request):
-                return _head(request, bytes(received))
+                return _head(request, bytes(received), parser.trailing_data[0], base_path)
             data = await stream.receive_some(_CHUNK)
             if not data and not received:
                 return None
@@ -80,11 +83,50 @@ def _parse(parser: h11.Connection) -> Any:
         raise RequestError(error.error_status_hint, str(error)) from error
 
 
-def _head(request: h11.Request, received: bytes) -> Head:
-    upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in request.headers)
-    path = request.target.decode("ascii", "replace").partition("?")[0]
+def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) -> Head:
+    """What is known by a head; `rest` are the bytes after it."""
+    target = _without(base_path, request.target)
+    upgrade = _is_upgrade(request)
+    if target != request.target or (upgrade and not _is_plain(request)):
+        received = _written(request, target, upgrade) + rest
+    path = target.decode("ascii", "replace").partition("?")[0]
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
     return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received, headers)
+
+
+def _without(base_path: str, target: bytes) -> bytes:
+    base = base_path.encode("ascii")
+    return target[len(base) :] if base and target.startswith(base + b"/") else target
+
+
+def _is_upgrade(request: h11.Request) -> bool:
+    """Whether this asks for a WebSocket, by tokens in lists that may be spread over several headers."""
+    asked = b"websocket" in _tokens(request, b"upgrade") and b"upgrade" in _tokens(request, b"connection")
+    return asked and request.http_version >= b"1.1"
+
+
+def _tokens(request: h11.Request, wanted: bytes) -> list[bytes]:
+    values = [value for name, value in request.headers if name == wanted]
+    return [token.strip().lower() for value in values for token in value.split(b",")]
+
+
+def _is_plain(request: h11.Request) -> bool:
+    """Whether wsproto understands the upgrade: it knows one header of each name, and one protocol."""
+    return all(
+        len([name for name, _ in request.headers if name == wanted]) == 1
+        for wanted in (b"upgrade", b"connection")
+    ) and _tokens(request, b"upgrade") == [b"websocket"]
+
+
+def _written(request: h11.Request, target: bytes, upgrade: bool) -> bytes:
+    """The head with another target, and as plain as it can be if it is an upgrade."""
+    headers = list(request.headers.raw_items())
+    if upgrade:
+        headers = [each for each in headers if each[0].lower() not in (b"upgrade", b"connection")]
+        headers += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+    lines = [b"%s %s HTTP/%s" % (request.method, target, request.http_version)]
+    lines += [b"%s: %s" % each for each in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class ReplayedStream(trio.abc.HalfCloseableStream):
@@ -160,8 +202,9 @@ async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
 async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> None:
     """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
+    location = f"location: {error.location}\r\n" if error.location else ""
     head = (
-        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n"
+        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
         f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     with trio.move_on_after(2 * FINISH_TIMEOUT_S):
@@ -170,6 +213,7 @@ async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> N
 
 
 _PHRASES = {
+    308: "Permanent Redirect",
     400: "Bad Request",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",

@@ -40,7 +40,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
-from orchestrator.server.listening import BACKLOG
+from orchestrator.server.listening import listen
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -53,6 +53,7 @@ from protocol import (
     MAX_MESSAGE_BYTES,
     ConnectionFailure,
     SystemBusy,
+    SystemMaintenance,
     dialect_for_subprotocol,
 )
 
@@ -66,6 +67,8 @@ MESSAGE_QUEUE = 64
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
+BUSY_RETRY_MS = 10_000
+"""A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -91,7 +94,10 @@ class Server:
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(
-        lambda self: web.make_app(self.health, self.waiting, phone_routes(self.phone)), takes_self=True
+        lambda self: web.make_app(
+            self.health, self.waiting, phone_routes(self.phone), (WEBSOCKET_PATH, MEDIA_PATH)
+        ),
+        takes_self=True,
     )
     _session_over: Signal = Factory(Signal)
     _session_scopes: set[trio.CancelScope] = Factory(set)
@@ -175,13 +181,18 @@ class Server:
             await request_head.refuse(stream, error)
 
     async def _dispatch(self, stream: trio.SocketStream) -> None:
-        head = await request_head.read_head(stream)
+        base_path = self.settings.base_path
+        head = await request_head.read_head(stream, base_path)
         if head is None:
             return
+        if base_path and head.path == base_path:
+            # Addresses in the page are relative to it.
+            raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
         replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
             await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
+            _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
             await self._serve_websocket(replayed, self._converse)
         elif head.path == MEDIA_PATH:
             local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
@@ -222,7 +233,9 @@ class Server:
             language=self.settings.stt_language,
         )
         with bind_session(session.session_id):
-            if self.draining or len(self.sessions) >= self.capacity:
+            if self.draining:
+                await self._turn_away_stopping(connection, session)
+            elif len(self.sessions) >= self.capacity:
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
@@ -268,23 +281,33 @@ class Server:
             await self._refuse(connection, session, "the server is not ready, please try again in a moment")
         await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
+    async def _turn_away_stopping(self, connection: WebSocketConnection, session: Session) -> None:
+        """Close the socket of a client that came while the server stops. Another one may take its call."""
+        log.info("stopping, nobody new is taken", sessions=len(self.sessions))
+        self.counts["turned away"] += 1
+        going = SystemMaintenance()
+        await self._tell(connection, session.dialect.encode(going, session_id=None, event_id=new_id()))
+        await _close(connection, CloseCode.GOING_AWAY, "the server is stopping")
+
     async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
-        log.info("no room", sessions=len(self.sessions), capacity=self.capacity, draining=self.draining)
+        log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
         self.counts["turned away"] += 1
         busy = SystemBusy(len(self.sessions), self.capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
-        await self._refuse(connection, session, "the server is busy, please try again later", frame)
-        code = CloseCode.GOING_AWAY if self.draining else CloseCode.TRY_AGAIN_LATER
-        await _close(connection, code, "busy")
-
-    async def _refuse(
-        self, connection: WebSocketConnection, session: Session, message: str, frame: bytes | None = None
-    ) -> None:
-        """Send `frame`, or, if it is None, an error with this message."""
         if frame is None:
-            error = ConnectionFailure(message)
-            frame = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+            await self._refuse(connection, session, "the server is busy, please try again later")
+        await self._tell(connection, frame)
+        await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
+
+    async def _refuse(self, connection: WebSocketConnection, session: Session, message: str) -> None:
+        """Send an error with this message."""
+        error = ConnectionFailure(message)
+        refused = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
+        await self._tell(connection, refused)
+
+    async def _tell(self, connection: WebSocketConnection, frame: bytes | None) -> None:
+        """Send a frame to a client that is turned away, if its dialect has one."""
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             if frame is not None:
                 await connection.send_message(frame)
@@ -362,8 +385,7 @@ async def serve(
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
-    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
-    listeners = listeners or await open_listeners(settings)
+    listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
@@ -384,7 +406,11 @@ async def serve(
 
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
     """Listen on the address of the settings. Raises `OSError` if that is impossible."""
-    return await trio.open_tcp_listeners(settings.port, host=settings.host, backlog=BACKLOG)
+    return _listeners(await trio.to_thread.run_sync(listen, settings.host, settings.port))
+
+
+def _listeners(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
 
 
 @frozen
@@ -448,6 +474,19 @@ async def _drain_within_budget(server: Server, everything: trio.CancelScope) -> 
     with trio.move_on_after(budget_s):
         await server.drain(budget_s - HANGING_UP_S)
     everything.cancel()
+
+
+def _check_subprotocols(offered: str) -> None:
+    """Refuse a client that offers only what nobody knows: a browser would fail without a reason.
+
+    One that offers nothing speaks the legacy dialect.
+    """
+    names = [name.strip() for name in offered.split(",") if name.strip()]
+    if names and HIERARCHICAL_SUBPROTOCOL not in names:
+        raise request_head.RequestError(
+            400,
+            f"the subprotocols {offered} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+        )
 
 
 async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import math
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import trio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
+from adapters.logs import library_logger
 from machines.diagrams import svg_of_conversation
 
 PAGE = resources.files("orchestrator.server") / "page"
 
+log = library_logger(__name__)
+
+# The state diagram carries its own styles inside.
+CONTENT_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'"
 SECURITY_HEADERS = {
-    # The state diagram carries its own styles inside.
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
@@ -29,19 +38,31 @@ SECURITY_HEADERS = {
 UNCACHED = {"cache-control": "no-store", "access-control-allow-origin": "*"}
 """Headers of answers that are true only at this moment."""
 
+UNVERSIONED = {"cache-control": "no-cache"}
+"""Headers of answers that are asked for again each time; the browser is told if they have not changed."""
+FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
+"""Headers of files whose address changes when they do."""
+LOST_UPGRADE_EVERY_S = 60
+"""Lost upgrades are warned about once in so long."""
+
 Health = Callable[[], dict[str, Any]]
 """Returns the body of `/health`."""
 Waiting = Callable[[], str | None]
 """Returns what the server waits for, as `/ready` reports it; None when it takes calls."""
 
 
-def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ()) -> Starlette:
-    """Make the HTTP application, which also serves `others`."""
-    page = str(PAGE)
+def make_app(
+    health: Health, waiting: Waiting, others: Sequence[BaseRoute] = (), sockets: Sequence[str] = ()
+) -> Starlette:
+    """Make the HTTP application, which also serves `others`. At the paths `sockets` there are WebSockets."""
+    page = Path(str(PAGE))
+    version = page_version(page)
+    document = (page / "index.html").read_text(encoding="utf-8").replace('"page/', f'"page/{version}/')
     drawing = _drawing()
+    lost_upgrade = _LostUpgrades()
 
     async def index(request: Request) -> Response:
-        return FileResponse(f"{page}/index.html", headers={"cache-control": "no-cache"})
+        return HTMLResponse(document, headers={"cache-control": "no-store"})
 
     async def report_health(request: Request) -> Response:
         return JSONResponse(health(), headers=UNCACHED)
@@ -53,7 +74,7 @@ def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ())
         return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=UNCACHED)
 
     async def diagram(request: Request) -> Response:
-        return Response(drawing, media_type="image/svg+xml")
+        return Response(drawing, media_type="image/svg+xml", headers=UNVERSIONED)
 
     return Starlette(
         routes=[
@@ -61,11 +82,71 @@ def make_app(health: Health, waiting: Waiting, others: Sequence[BaseRoute] = ())
             Route("/health", report_health),
             Route("/ready", report_readiness),
             Route("/diagrams/conversation.svg", diagram),
-            Mount("/page", StaticFiles(directory=page)),
+            Mount("/page", _PageFiles(page, version)),
+            *(Route(path, lost_upgrade.answer) for path in sockets),
             *others,
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_add_headers)],
     )
+
+
+@functools.cache
+def page_version(page: Path) -> str:
+    """A name for the page's files as they are: a cache must never mix old ones and new ones."""
+    digest = hashlib.sha256()
+    for file in sorted(each for each in page.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(page)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+class _PageFiles(StaticFiles):
+    """The page's files, under its version or any other: the page of before an update asks for that one's."""
+
+    def __init__(self, page: Path, version: str) -> None:
+        super().__init__(directory=page)
+        self._version = version
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        named = re.match(r"([0-9a-f]{12})[/\\]", path)
+        response = await super().get_response(path[named.end() :] if named else path, scope)
+        current = named is not None and named[1] == self._version and response.status_code in (200, 304)
+        response.headers.update(FOREVER if current else UNVERSIONED)
+        return response
+
+
+class _LostUpgrades:
+    """Answers requests for a WebSocket that came as plain HTTP, and tells the operator."""
+
+    def __init__(self) -> None:
+        self._warned_at = -math.inf
+
+    async def answer(self, request: Request) -> Response:
+        # Proxies drop "Upgrade" and "Connection", which are theirs, and pass on the rest of the handshake.
+        if "sec-websocket-key" in request.headers:
+            self._warn(request)
+        return PlainTextResponse(
+            "There is a WebSocket here, and the request did not ask for an upgrade to it. If it did when it "
+            "was sent, a proxy has dropped the headers: it must pass on Upgrade and Connection, over "
+            f"HTTP/1.1 (this came over {request.scope['http_version']}). See docs/protocol.md.\n",
+            status_code=426,
+            headers={"upgrade": "websocket"},
+        )
+
+    def _warn(self, request: Request) -> None:
+        now = trio.current_time()
+        if now < self._warned_at + LOST_UPGRADE_EVERY_S:
+            return
+        self._warned_at = now
+        proxies = [
+            name for name in request.headers if name == "via" or name.startswith(("x-forwarded", "cf-"))
+        ]
+        log.warning(
+            "a proxy has dropped the Upgrade header: no call gets through",
+            path=request.url.path,
+            peer=request.client.host if request.client else None,
+            http=request.scope["http_version"],
+            proxy_headers=proxies,
+        )
 
 
 @functools.cache
@@ -76,6 +157,14 @@ def _drawing() -> str:
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
+    response.headers.setdefault("content-security-policy", _content_policy(request.headers.get("host", "")))
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _content_policy(host: str) -> str:
+    """The policy for a page at this host. To Safari before 15.4 a socket there is not 'self'."""
+    if re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?", host) is None:
+        return CONTENT_POLICY
+    return f"{CONTENT_POLICY}; connect-src 'self' ws://{host} wss://{host}"

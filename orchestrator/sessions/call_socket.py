@@ -51,7 +51,10 @@ TakeFrame = Callable[[bytes | str], Awaitable[None]]
 
 
 class CloseCode(enum.IntEnum):
-    """WebSocket close codes. All but NORMAL make the shipped client reconnect."""
+    """WebSocket close codes. What our page makes of them is in `server/page/close-codes.js`.
+
+    The shipped client reconnects after all but NORMAL.
+    """
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -66,7 +69,8 @@ CLOSE_CODES = {
     EndReason.OPERATOR_HUNG_UP: CloseCode.NORMAL,
     EndReason.CALLER_STOPPED_READING: CloseCode.GOING_AWAY,
     EndReason.IDLE: CloseCode.NORMAL,
-    EndReason.TOO_OLD: CloseCode.GOING_AWAY,
+    # A caller who is called back at once would have no longest time.
+    EndReason.TOO_OLD: CloseCode.NORMAL,
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,

@@ -54,6 +54,7 @@ from protocol import (
     Payload,
     ProtocolError,
     Received,
+    SystemMaintenance,
     UserEndCall,
     UserInterrupt,
     UserMute,
@@ -160,6 +161,7 @@ class Session:
 
     def say_goodbye(self, goodbye: facts.SayRequested) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
+        self._send(SystemMaintenance())
         self._inbox.put(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:
@@ -224,8 +226,8 @@ class Session:
                 self._muted = True
             case UserUnmute():
                 self._muted = False
-            case Heartbeat():
-                self._send(Heartbeat(epoch_ms()))
+            case Heartbeat() as heartbeat:
+                self._send(heartbeat, event_id=received.event_id)
             case other:
                 log.info("feedback", event_type=received.wire_type)
                 log.debug("feedback", payload=other)
@@ -396,8 +398,9 @@ class Session:
 
     # --- messages out -------------------------------------------------------------------------------------
 
-    def _send(self, payload: Payload, utterance: int | None = None) -> None:
-        frame = self.dialect.encode(payload, session_id=self.session_id, event_id=new_id())
+    def _send(self, payload: Payload, utterance: int | None = None, event_id: str | None = None) -> None:
+        event_id = event_id or new_id()
+        frame = self.dialect.encode(payload, session_id=self.session_id, event_id=event_id)
         if frame is not None:
             self._socket.send(frame, utterance)
 

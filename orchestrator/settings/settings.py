@@ -52,9 +52,16 @@ class Listener(BaseModel):
     """Where the server listens and how it logs."""
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of IPv4"
+        default="localhost",
+        min_length=1,
+        description="Address to listen on; localhost is 127.0.0.1 and ::1, 0.0.0.0 all of IPv4",
     )
     port: int = Field(default=3001, ge=0, le=65_535, description="TCP port; 0 lets the system choose one")
+    base_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path under which a proxy serves this server and which it passes on, such as /agent",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LevelName, Lowercase] = Field(
         default="info", description="Least severe level that is logged; transcripts appear at debug only"
     )

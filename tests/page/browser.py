@@ -26,11 +26,15 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     "--js-flags=--expose-gc",
+    "--host-resolver-rules=MAP voice.example 127.0.0.1",
 ]
+
+ELSEWHERE = "voice.example"
+"""A host name that leads here as well, and of which the browser does not know that."""
 
 MICROPHONE = """
 const DeviceContext = AudioContext;
-navigator.mediaDevices.getUserMedia = async () => {
+if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
   const context = new DeviceContext({ sampleRate: 24_000 });
   const microphone = context.createMediaStreamDestination();
   window.sayIntoMicrophone = (pcm) => {

@@ -7,7 +7,7 @@ import { decode, encode } from '../../orchestrator/server/page/vendor/msgpack/in
 
 /** A world with a clock of its own; `sockets` are those that were opened, `said` the statuses. */
 function world() {
-  const here = { at: 0, timers: [], sockets: [], said: [], messages: [] };
+  const here = { at: 0, asleep: 0, timers: [], sockets: [], said: [], messages: [], why: [] };
   class Socket {
     constructor(url, protocols) {
       Object.assign(this, { url, protocols, sent: [], bufferedAmount: 0, closedWith: null });
@@ -33,7 +33,10 @@ function world() {
     here.at = end;
   };
   here.connection = new Connection('ws://x/ws', {
-    status: (status, more) => here.said.push([status, more.sessionId]),
+    status: (status, more) => {
+      here.said.push([status, more.sessionId]);
+      here.why.push(more.why);
+    },
     message: (message) => here.messages.push(message.eventType),
   }, {
     WebSocket: Socket,
@@ -46,9 +49,14 @@ function world() {
       const index = here.timers.indexOf(timer);
       if (index >= 0) here.timers.splice(index, 1);
     },
-    now: () => here.at,
+    wall: () => here.at + here.asleep,
     random: () => 0.5,
   });
+  here.beats = () => here.last().sent.filter(({ eventType }) => eventType === 'connection.lifecycle.heartbeat');
+  here.echo = () => {
+    const { eventId, payload } = here.beats().at(-1);
+    here.last().say('connection.lifecycle.heartbeat', payload, { eventId });
+  };
   here.connection.connect();
   here.last = () => here.sockets.at(-1);
   return here;
@@ -181,16 +189,227 @@ test('ending while reconnecting stops the attempts', () => {
   assert.equal(here.said.at(-1)[0], 'disconnected');
 });
 
-test('heartbeats go out; a server that answered them and then went silent is left', () => {
+// --- is the server still there? ------------------------------------------------------------------------------
+
+test('a heartbeat that is not answered is sent once more, and then the server is left', () => {
   const here = world();
   here.last().welcome();
   here.pass(15_000);
-  assert.equal(here.last().sent[0].eventType, 'connection.lifecycle.heartbeat');
-  here.last().say('connection.lifecycle.heartbeat', { timestamp: 1.5 });
-  here.pass(45_000);
+  assert.equal(here.beats().length, 1);
+  here.echo();
+  here.pass(10_000 + 15_000);
+  assert.equal(here.beats().length, 2);
+  here.pass(10_000);
+  assert.equal(here.beats().length, 3);
   assert.equal(here.said.at(-1)[0], 'connected');
-  here.pass(15_000);
+  here.pass(5000);
   assert.equal(here.said.at(-1)[0], 'reconnecting');
+});
+
+test('whatever is said after a heartbeat is a sign of life', () => {
+  const here = world();
+  here.last().welcome();
+  for (let i = 0; i < 20; i++) {
+    here.pass(12_000);
+    here.last().say('conversation.state.changed', {});
+  }
+  assert.equal(here.said.at(-1)[0], 'connected');
+});
+
+/** Let the browser fire the next timer late, by so many ms of the day: it slowed the page down, or slept. */
+function late(here, ms) {
+  const next = Math.min(...here.timers.map(({ due }) => due));
+  here.asleep += ms;
+  here.pass(next - here.at);
+}
+
+test('a page whose timers come once a minute keeps a quiet call', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(5000);
+  for (let minute = 0; minute < 10; minute++) {
+    const before = here.beats().length;
+    late(here, 50_000);
+    if (here.beats().length > before) here.echo(); // messages come in time, only timers do not
+  }
+  assert.equal(here.said.at(-1)[0], 'connected');
+  assert.ok(here.beats().length >= 4);
+});
+
+test('after the lid was shut for an hour the server is asked soon, and left if it is gone', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(5000);
+  late(here, 3_600_000);
+  assert.equal(here.beats().length, 1);
+  here.pass(5000);
+  assert.equal(here.said.at(-1)[0], 'reconnecting');
+});
+
+test('sleep between a heartbeat and its answer is not the silence of the server', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(15_000);
+  late(here, 3_600_000);
+  assert.equal(here.said.at(-1)[0], 'connected');
+  here.echo();
+  here.pass(30_000);
+  assert.equal(here.said.at(-1)[0], 'connected');
+});
+
+test('a visitor who comes back to a dead line is connected again within seconds', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(6000);
+  here.connection.probe();
+  here.pass(4999);
+  assert.equal(here.said.at(-1)[0], 'connected');
+  here.pass(1);
+  assert.equal(here.said.at(-1)[0], 'reconnecting');
+});
+
+test('a visitor who comes back to a living line notices nothing', () => {
+  const here = world();
+  here.last().welcome();
+  here.pass(6000);
+  here.connection.probe();
+  here.echo();
+  here.connection.probe();
+  here.echo();
+  here.pass(14_000);
+  assert.deepEqual(here.said.map(([status]) => status), ['connecting', 'connected']);
+});
+
+test('a socket that hangs while it connects is replaced when the visitor comes back, a young one is not', () => {
+  const here = world();
+  here.pass(2000);
+  here.connection.probe();
+  assert.equal(here.sockets.length, 1);
+  here.pass(2000);
+  here.connection.probe();
+  assert.equal(here.sockets.length, 2);
+  assert.equal(here.sockets[0].closedWith, 1000);
+});
+
+test('a page that goes away hangs up at once', () => {
+  const here = world();
+  here.last().welcome();
+  here.connection.leave('user.action.end_call', { reason: 'page_left' });
+  assert.deepEqual(here.last().sent.at(-1).payload, { reason: 'page_left' });
+  assert.equal(here.last().closedWith, 1000);
+  assert.equal(here.said.at(-1)[0], 'disconnected');
+  assert.deepEqual(here.timers, []);
+});
+
+// --- who is called again ---------------------------------------------------------------------------------------
+
+test('by its code a close is the end, an error, or a reason to call again', () => {
+  const expected = {
+    1000: 'disconnected', 1001: 'reconnecting', 1002: 'error', 1003: 'error', 1006: 'reconnecting', 1007: 'error',
+    1008: 'error', 1009: 'error', 1011: 'reconnecting', 1012: 'reconnecting', 1013: 'reconnecting', 4000: 'reconnecting',
+  };
+  for (const [code, status] of Object.entries(expected)) {
+    const here = world();
+    here.last().welcome();
+    here.last().drop(Number(code), 'because');
+    assert.equal(here.said.at(-1)[0], status, code);
+  }
+});
+
+test('a fault of the server is called again after once, not twice', () => {
+  const here = world();
+  here.last().welcome();
+  here.last().drop(1011, 'internal error');
+  here.pass(500);
+  here.last().welcome('s2');
+  here.pass(60_000);
+  here.last().drop(1011, 'internal error');
+  assert.equal(here.said.at(-1)[0], 'error');
+  assert.match(here.why.at(-1), /error inside the server/);
+});
+
+test('after a goodbye nobody is called again, however the line then ends', () => {
+  for (const code of [1000, 1001, 1006, 1011]) {
+    const here = world();
+    here.last().welcome();
+    here.last().say('connection.lifecycle.disconnect', { reason: 'idle', code: 1000 });
+    here.last().drop(code);
+    assert.deepEqual([here.said.at(-1)[0], here.why.at(-1)], ['disconnected', 'idle']);
+    here.pass(60_000);
+    assert.equal(here.sockets.length, 1);
+  }
+});
+
+test('a server that hangs up without a goodbye is called again', () => {
+  const here = world();
+  here.last().welcome();
+  here.last().say('connection.lifecycle.disconnect', { reason: 'shutdown', code: 1001 });
+  here.last().drop(1001, 'shutdown');
+  assert.equal(here.said.at(-1)[0], 'reconnecting');
+});
+
+test('a busy server is called again when it asks for that', () => {
+  const here = world();
+  here.last().welcome();
+  here.last().drop(1013, 'busy; retry=10000');
+  here.pass(9999);
+  assert.equal(here.sockets.length, 1);
+  here.pass(1);
+  assert.equal(here.sockets.length, 2);
+});
+
+// --- whatever happens --------------------------------------------------------------------------------------------
+
+/** Numbers that look random and are the same every time (mulberry32). */
+function numbers(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test('whatever happens: one socket at most, nothing goes on after the end, and a server that answers is reached', () => {
+  const codes = [1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013, 4999];
+  for (let seed = 0; seed < 500; seed++) {
+    const random = numbers(seed);
+    const pick = (list) => list[Math.floor(random() * list.length)];
+    const here = world();
+    const open = () => here.sockets.filter(({ closedWith }) => closedWith === null);
+    const happenings = [
+      () => open()[0]?.welcome(`s${seed}`),
+      () => {
+        const [socket] = open();
+        if (socket) Object.assign(socket, { closedWith: 0 }).drop(pick(codes), pick(['', 'idle', 'busy; retry=10000']));
+      },
+      () => open()[0]?.say('connection.lifecycle.disconnect', { reason: 'idle', code: pick([1000, 1001, 1011]) }),
+      () => here.connection.probe(),
+      () => here.connection.retryNow(),
+      () => { if (here.timers.length > 0) late(here, random() * 100_000); },
+      () => here.pass(random() * 20_000),
+      () => here.connection.request('audio.input.start', {}).catch(() => undefined),
+      () => here.connection.end('user.action.end_call', {}),
+      () => here.connection.leave('user.action.end_call', {}),
+    ];
+    for (let step = 0; step < 20; step++) {
+      pick(happenings)();
+      assert.ok(open().length <= 1, `seed ${seed}`);
+      const [status] = here.said.at(-1);
+      if (status === 'disconnected' || status === 'error') {
+        assert.deepEqual([here.timers.length, open().length], [0, 0], `seed ${seed}: ${status}`);
+        break;
+      }
+    }
+    here.connection.connect();
+    for (let second = 0; second < 60; second++) {
+      here.pass(1000);
+      if (here.connection.status !== 'connected') here.last().welcome('s');
+      if (here.beats().length > 0) here.echo();
+    }
+    assert.equal(here.connection.status, 'connected', `seed ${seed}`);
+  }
 });
 
 test('audio is not piled up on a network that cannot keep up', () => {

@@ -129,6 +129,15 @@ test('an answer that the lost link cut short says what was not heard', () => {
   assert.equal(conversation.entries[0].unheard, 'Never voiced.');
 });
 
+test('a server that stops tells those in a call, and those who only try to call nothing', () => {
+  const conversation = new Conversation();
+  conversation.take({ eventType: 'system.status.maintenance', payload: {} });
+  assert.deepEqual(conversation.entries, []);
+  conversation.take({ eventType: 'conversation.state.changed', payload: { from: 'INITIALIZING', to: 'LISTENING' } });
+  conversation.take({ eventType: 'system.status.maintenance', payload: {} });
+  assert.match(conversation.entries[0].text, /about to stop/);
+});
+
 test('errors and a busy server are kept for the error line', () => {
   const conversation = told(
     new Conversation(),

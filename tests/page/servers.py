@@ -5,26 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from queue import SimpleQueue
+from typing import Any
 
 import trio
 from attrs import frozen
 
-from orchestrator.server.request_head import read_head
 from orchestrator.server.server import Server, open_listeners
 from orchestrator.settings.settings import Settings
 from tests.orchestrator.real_servers import quick_providers
-
-PREFIX = "/agent/"
+from tests.page.proxies import PREFIX, Proxy
 
 
 @frozen
 class Served:
-    """A server and, before it, a proxy that serves it under `PREFIX`."""
+    """A server and, before it, a proxy that serves it under `PREFIX`, and one without WebSockets."""
 
     port: int
     proxy_port: int
+    deaf_proxy_port: int
     _token: trio.lowlevel.TrioToken
     _may_begin: trio.Event
 
@@ -38,17 +37,22 @@ class Served:
         """The address of the page behind the proxy."""
         return f"http://localhost:{self.proxy_port}{PREFIX}"
 
+    @property
+    def page_without_sockets(self) -> str:
+        """The address of the page behind a proxy that drops the Upgrade header."""
+        return f"http://localhost:{self.deaf_proxy_port}/"
+
     def begin(self) -> None:
         """Let the server take calls."""
         self._token.run_sync_soon(self._may_begin.set)
 
 
 @contextmanager
-def served(*, at_once: bool = True) -> Iterator[Served]:
-    """Serve while the block runs. Calls are taken at once, or when the test says so."""
+def served(*, at_once: bool = True, **chosen: Any) -> Iterator[Served]:
+    """Serve with these settings while the block runs. Calls are taken at once, or when the test says so."""
     started: SimpleQueue[Served] = SimpleQueue()
     over = trio.Event()
-    thread = threading.Thread(target=trio.run, args=(_serve, started.put, over, at_once))
+    thread = threading.Thread(target=trio.run, args=(_serve, started.put, over, at_once, chosen))
     thread.start()
     running = started.get(timeout=300)
     try:
@@ -59,8 +63,10 @@ def served(*, at_once: bool = True) -> Iterator[Served]:
         assert not thread.is_alive()
 
 
-async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: bool) -> None:
-    settings = Settings(host="127.0.0.1", port=0, local_max_calls=8)
+async def _serve(
+    announce: Callable[[Served], None], over: trio.Event, at_once: bool, chosen: dict[str, Any]
+) -> None:
+    settings = Settings(**{"host": "127.0.0.1", "port": 0, "local_max_calls": 8, **chosen})
     server = Server(settings)
     may_begin = trio.Event()
     if at_once:
@@ -68,11 +74,10 @@ async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: 
     async with trio.open_nursery() as nursery:
         listeners = await open_listeners(settings)
         port = listeners[0].socket.getsockname()[1]
-        (proxy,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await nursery.start(trio.serve_listeners, server.handle, listeners)
-        await nursery.start(trio.serve_listeners, partial(_pass_on, port), [proxy])
-        token = trio.lowlevel.current_trio_token()
-        announce(Served(port, proxy.socket.getsockname()[1], token, may_begin))
+        under_prefix = await nursery.start(Proxy(port, prefix=PREFIX).serve)
+        deaf = await nursery.start(Proxy(port, upgrades=False).serve)
+        announce(Served(port, under_prefix, deaf, trio.lowlevel.current_trio_token(), may_begin))
 
         @nursery.start_soon
         async def take_calls() -> None:
@@ -82,28 +87,3 @@ async def _serve(announce: Callable[[Served], None], over: trio.Event, at_once: 
 
         await over.wait()
         nursery.cancel_scope.cancel()
-
-
-async def _pass_on(port: int, client: trio.SocketStream) -> None:
-    """One connection through the proxy: what is not under the prefix is not found."""
-    async with client:
-        head = await read_head(client)
-        if head is None:
-            return
-        if not head.path.startswith(PREFIX):
-            await client.send_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            return
-        async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
-            await server.send_all(head.received.replace(f" {PREFIX}".encode(), b" /", 1))
-            nursery.start_soon(_pump, client, server)
-            await _pump(server, client)
-            nursery.cancel_scope.cancel()
-
-
-async def _pump(source: trio.SocketStream, target: trio.SocketStream) -> None:
-    try:
-        async for data in source:
-            await target.send_all(data)
-        await target.send_eof()
-    except trio.BrokenResourceError:
-        return

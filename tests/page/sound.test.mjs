@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LastSound } from '../../orchestrator/server/page/last-sound.js';
-import { Blocks, readInt16, writeInt16 } from '../../orchestrator/server/page/pcm.js';
+import { Blocks, readInt16, Resampler, writeInt16 } from '../../orchestrator/server/page/pcm.js';
 import { PlaybackQueue } from '../../orchestrator/server/page/playback-queue.js';
 import { Utterances } from '../../orchestrator/server/page/utterances.js';
 
@@ -37,6 +37,35 @@ test('blocks are full, in order, and know their loudness', () => {
   const loud = [];
   new Blocks(4, (_, rms) => loud.push(rms)).add(Float32Array.of(0.5, -0.5, 0.5, -0.5));
   assert.equal(loud[0], 0.5);
+});
+
+/** What a tone of `hertz` at the rate `from` becomes at the rate `to`, in quanta as the worklet gets them. */
+function resampled(hertz, from, to, seconds = 0.5) {
+  const resampler = new Resampler(from, to);
+  const made = [];
+  for (let at = 0; at < from * seconds; at += QUANTUM) {
+    made.push(...resampler.take(Float32Array.from({ length: QUANTUM }, (_, i) => Math.sin((2 * Math.PI * hertz * (at + i)) / from))));
+  }
+  return made;
+}
+const loudness = (samples) => Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+
+test('the sound of any device is brought to the rate of the call: its pitch, its loudness, its length', () => {
+  for (const [from, to] of [[96000, 16000], [192000, 16000], [48000, 16000], [44100, 16000], [24000, 16000], [44100, 48000], [16000, 48000]]) {
+    const made = resampled(1000, from, to);
+    assert.ok(Math.abs(made.length - to / 2) < to / 100, `${from} to ${to}: ${made.length}`);
+    const settled = made.slice(1000);
+    assert.ok(Math.abs(loudness(settled) - Math.SQRT1_2) < 0.01, `${from} to ${to}: ${loudness(settled)}`);
+    let crossings = 0;
+    for (let i = 1; i < settled.length; i++) if (settled[i - 1] < 0 && settled[i] >= 0) crossings += 1;
+    assert.ok(Math.abs(crossings - (1000 * settled.length) / to) <= 1, `${from} to ${to}: ${crossings}`);
+  }
+});
+
+test('what a lower rate cannot hold is gone, and does not come back as another tone', () => {
+  for (const hertz of [9000, 12_000, 20_000, 40_000]) {
+    assert.ok(loudness(resampled(hertz, 96000, 16000).slice(1000)) < 0.01, `${hertz} Hz`);
+  }
 });
 
 test('chunks are played without a gap, then silence', () => {

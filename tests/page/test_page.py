@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.sessions.call_socket import CloseCode
+
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "orchestrator" / "server" / "page"
 CHECKS = sorted(HERE.glob("*.test.mjs"))
@@ -75,6 +77,13 @@ def test_scripts_import_only_files_of_the_page(script: Path) -> None:
         if path != "ws":
             assert path.startswith("./"), path
             assert (PAGE / path).is_file(), path
+
+
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_the_page_and_the_document_know_what_every_close_code_means(code: CloseCode) -> None:
+    assert f"\n  {code}: {{" in (PAGE / "close-codes.js").read_text(encoding="utf-8")
+    if code is not CloseCode.POLICY_VIOLATION:  # for telephones only
+        assert f"\n| {code} |" in (PAGE.parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
 def test_no_address_of_another_host_is_loaded() -> None:

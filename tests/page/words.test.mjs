@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { askServer } from '../../orchestrator/server/page/health.js';
 import { median, spell, split } from '../../orchestrator/server/page/latency.js';
-import { announcement, lamp, ROOMS, stateWords } from '../../orchestrator/server/page/words.js';
+import { announcement, lamp, ROOMS, stateWords, worse } from '../../orchestrator/server/page/words.js';
 
 test('latency is split into the stages that are known', () => {
   const { stages, totalMs } = split({ endpointMs: 500, transcriptMs: null, firstSegmentMs: 300, firstAudioMs: 'odd', totalMs: 950 });
@@ -59,15 +59,24 @@ test('a line that never was there did not drop, and a call without sound says so
   const open = { call: 'open', mode: 'automatic', recording: true, state: '', substate: '' };
   assert.equal(stateWords({ ...open, status: 'reconnecting', begun: false })[0], 'Calling');
   assert.equal(stateWords({ ...open, status: 'reconnecting', begun: true })[0], 'The line dropped');
-  assert.match(stateWords({ ...open, status: 'connected', suspended: true })[0], /paused the sound/);
+  assert.equal(stateWords({ ...open, status: 'reconnecting', begun: false, busy: true })[0], 'All lines are busy');
+  assert.match(stateWords({ ...open, status: 'connected', sound: 'paused' })[0], /paused the sound/);
+  assert.match(stateWords({ ...open, status: 'connected', sound: 'taken', state: 'LISTENING' })[1], /takes it back/);
+  assert.match(stateWords({ ...open, call: 'opening', unanswered: true })[1], /waits for your answer/);
+});
+
+test('of two sounds the worse is told', () => {
+  assert.equal(worse('ok', 'ok'), 'ok');
+  assert.equal(worse('paused', 'ok'), 'paused');
+  assert.equal(worse('paused', 'taken'), 'taken');
 });
 
 test('a screen reader hears the rooms, not every substate', () => {
-  const connected = { status: 'connected', suspended: false };
+  const connected = { status: 'connected', sound: 'ok' };
   assert.deepEqual(ROOMS.map((state) => announcement({ ...connected, state })), ['Getting ready', 'Listening', 'Thinking', 'Speaking', 'Saying goodbye']);
   assert.equal(announcement({ ...connected, state: '' }), '');
-  assert.equal(announcement({ status: 'reconnecting', state: 'LISTENING', suspended: false }), '');
-  assert.match(announcement({ status: 'connected', state: 'LISTENING', suspended: true }), /paused/);
+  assert.equal(announcement({ status: 'reconnecting', state: 'LISTENING', sound: 'ok' }), '');
+  assert.match(announcement({ status: 'connected', state: 'LISTENING', sound: 'paused' }), /paused/);
 });
 
 test('the server says whether it takes calls, which providers are there, and that its brain is a smoke test', async () => {

@@ -32,7 +32,7 @@ from protocol import (
     receive,
     receive_from_server,
 )
-from protocol.payloads import structure, unstructure
+from protocol.payloads import structure, unstructure, wire_name
 from tests.protocol.frames import EVENT_ID, FRESH_ID, NOW, SESSION_ID, frame, read
 
 PAYLOAD_TYPES = list(dict.fromkeys(spec.payload_type for spec in REGISTRY.values()))
@@ -252,3 +252,53 @@ def _timestamp_payload() -> bytes:
 def test_extension_fields_that_are_unknown_are_left_out() -> None:
     sent = HIERARCHICAL.encode(ConversationResponseStart(NOW), session_id=SESSION_ID, event_id=FRESH_ID)
     assert read(sent)["payload"] == {"timestamp": NOW}
+
+
+# --- what is wrong is named -------------------------------------------------------------------------------
+
+RATES = [
+    (payload_type, attribute)
+    for payload_type in dict.fromkeys(spec.payload_type for spec in REGISTRY.values() if spec.from_client)
+    for attribute in attrs.fields(payload_type)
+    if attribute.name.endswith("rate")
+]
+
+
+@pytest.mark.parametrize(("payload_type", "attribute"), RATES, ids=lambda each: getattr(each, "name", ""))
+def test_every_rate_that_is_out_of_range_is_named(payload_type: type[Payload], attribute: Any) -> None:
+    name = wire_name(attribute)
+    with pytest.raises(UnsupportedRate) as caught:
+        structure(payload_type, {name: 192_001})
+    assert str(caught.value) == f"{name} must be from 8000 to 48000 Hz, got 192001"
+    with pytest.raises(UnsupportedRate, match=f"^{name} "):
+        payload_type(**{attribute.name: 192_001})
+    # Rates are read alike: rounded, and 0 stands for the default.
+    assert getattr(structure(payload_type, {name: 44_100.2}), attribute.name) == 44_100
+    assert getattr(structure(payload_type, {name: 0}), attribute.name) == attribute.default
+
+
+@pytest.mark.parametrize("name", sorted(name for name, spec in REGISTRY.items() if spec.from_client))
+def test_every_field_of_a_wrong_type_is_named_by_its_name_on_the_wire(name: str) -> None:
+    payload_type = REGISTRY[name].payload_type
+    names = [wire_name(attribute) for attribute in attrs.fields(payload_type)]
+    with pytest.raises(InvalidPayload) as caught:
+        structure(payload_type, {key: [1] for key in names})
+    assert [sentence.split()[0] for sentence in str(caught.value).split("; ")] == names
+
+
+def test_a_rate_out_of_range_does_not_hide_what_else_is_wrong() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        structure(AudioInputStart, {"samplingRate": 96000, "voiceId": 5, "outputSamplingRate": 4000})
+    assert str(caught.value) == (
+        "samplingRate must be from 8000 to 48000 Hz, got 96000; voiceId must be a string, got 5; "
+        "outputSamplingRate must be from 8000 to 48000 Hz, got 4000"
+    )
+
+
+def test_two_rates_out_of_range_are_both_named_and_an_unsupported_rate() -> None:
+    with pytest.raises(UnsupportedRate) as caught:
+        structure(AudioInputStart, {"samplingRate": 96000, "outputSamplingRate": 4000})
+    assert str(caught.value) == (
+        "samplingRate must be from 8000 to 48000 Hz, got 96000; "
+        "outputSamplingRate must be from 8000 to 48000 Hz, got 4000"
+    )

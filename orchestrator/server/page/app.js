@@ -7,6 +7,7 @@
 //   errors    [{eventType, requestType, code, message}]
 //   playback  {playing, playedMs, utterance}: of the utterance that is or was last played
 
+import { announceCall } from './browser-sound.js';
 import { Connection } from './connection.js';
 import { Conversation } from './conversation.js';
 import { Diagram } from './diagram.js';
@@ -16,13 +17,16 @@ import { LastSound } from './last-sound.js';
 import { LatencyView } from './latency-view.js';
 import { LevelView } from './level-view.js';
 import { MicrophoneError, openMicrophone } from './microphone.js';
+import { circumstances, obstacle } from './obstacles.js';
 import { Playback } from './playback.js';
 import { TranscriptView } from './transcript-view.js';
-import { announcement, endWords, lamp, stateWords } from './words.js';
+import { announcement, endWords, lamp, stateWords, worse } from './words.js';
 
 const LANGUAGE = 'en-US';
 const LIKELY_RATE = 24000; // Hz of the first output, made at the click; another is made if the server announces another
 const ASK_EVERY_MS = 5000;
+const UNANSWERED_MS = 15_000; // of the browser's question for the microphone
+const GAINLESS = 2; // attempts to connect, after which the server is asked by HTTP whether it is there
 const IN_CALL = Object.values(UNTIL).filter((kind) => kind !== UNTIL.NEXT_CALL);
 /** How long an error of the page's own is shown, by its code; else until the next call. */
 const SHOWN_UNTIL = { REQUEST: UNTIL.NEXT_TURN, NETWORK: UNTIL.AUDIO_SENT, OVERFLOW: UNTIL.NEXT_ANSWER };
@@ -46,7 +50,7 @@ const connection = new Connection(
     WebSocket,
     setTimeout: (action, ms) => setTimeout(action, ms),
     clearTimeout: (timer) => clearTimeout(timer),
-    now: () => performance.now(),
+    wall: () => Date.now(),
     random: Math.random,
   },
 );
@@ -57,6 +61,10 @@ let microphone = null;
 let lastSound = new LastSound();
 let recording = false;
 let sessions = 0; // in this call: more than one after a reconnection
+let opening = 0; // calls begun so far: tells whether the microphone that comes is still wanted
+let unanswered = false; // the browser's question for the microphone
+let busy = false; // the server said so
+let gainless = 0; // attempts one after the other in which no session began
 let droppedAudio = false;
 let link = {}; // what the lamp is made of
 let introduced = '';
@@ -69,26 +77,59 @@ let due = false;
 async function startCall() {
   if (call !== 'idle') return;
   errorLine.over();
-  become('opening');
-  playback.prepare(LIKELY_RATE);
-  try {
-    microphone = await openMicrophone({ block: captured, lost: microphoneLost, changed: render });
-  } catch (error) {
-    if (!(error instanceof MicrophoneError)) throw error;
-    become('idle');
-    playback.close();
-    fail(error.message, 'MICROPHONE');
+  const why = obstacle(circumstances());
+  if (why !== '') {
+    refuse(why);
     return;
   }
+  const ours = ++opening;
+  const wanted = () => ours === opening && call === 'opening';
+  become('opening');
+  at('phrase').focus(); // Start gives way to Cancel, which a second press of the same key must not meet
+  announceCall(true);
+  playback.prepare(LIKELY_RATE);
+  const reminder = setTimeout(() => {
+    unanswered = wanted();
+    render();
+  }, UNANSWERED_MS);
+  try {
+    microphone = await openMicrophone({ block: captured, lost: microphoneLost, changed: render }, wanted);
+  } catch (error) {
+    if (!(error instanceof MicrophoneError)) throw error;
+    if (!wanted()) return;
+    cancelCall();
+    refuse(error.message);
+    return;
+  } finally {
+    clearTimeout(reminder);
+    unanswered = false;
+  }
+  if (microphone === null) return;
   conversation.forget();
   lastSound = new LastSound();
   sessions = 0;
+  gainless = 0;
+  busy = false;
   become('open');
-  at('phrase').focus(); // the Start button is gone; a space now means a turn, not a click
   connection.connect();
 }
 
+/** No call begins, and this is why; on a small screen the line may be out of sight. */
+function refuse(why) {
+  fail(why, 'MICROPHONE');
+  at('error').scrollIntoView({ block: 'nearest' });
+}
+
+/** The visitor will not wait for the microphone. If it comes nevertheless, it is let go at once. */
+function cancelCall() {
+  opening += 1;
+  announceCall(false);
+  become('idle');
+  playback.close();
+}
+
 function endCall() {
+  if (call === 'opening') cancelCall();
   if (call !== 'open') return;
   become('ending');
   closeMicrophone();
@@ -107,15 +148,24 @@ function callOver(why) {
   if (why !== '') fail(why, 'ENDED');
 }
 
+/** The page goes away, perhaps to come back as it was: the call does not. */
+function leave() {
+  if (call === 'opening') cancelCall();
+  if (call === 'idle') return;
+  connection.leave('user.action.end_call', { reason: 'page_left' });
+  playback.close();
+}
+
 function closeMicrophone() {
   recording = false;
+  announceCall(false);
   microphone?.close();
   microphone = null;
   level.clear();
 }
 
-function microphoneLost() {
-  fail('The microphone was disconnected.', 'MICROPHONE');
+function microphoneLost(error) {
+  fail(`The microphone is gone. ${error?.message ?? ''}`.trim(), 'MICROPHONE');
   endCall();
 }
 
@@ -127,7 +177,7 @@ function linked(status, { sessionId, retryInMs, why }) {
   body.dataset.connection = status;
   body.dataset.session = sessionId;
   if (status === 'connected') welcomed();
-  else if (status === 'reconnecting') lineDropped();
+  else if (status === 'reconnecting') lineDropped(retryInMs);
   else if (status === 'disconnected') callOver(endWords(conversation.cause) || endWords(why));
   else if (status === 'error') callOver(why || 'The server cannot be reached.');
   render();
@@ -136,16 +186,27 @@ function linked(status, { sessionId, retryInMs, why }) {
 function welcomed() {
   conversation.forget();
   sessions += 1;
+  gainless = 0;
+  busy = false;
   if (sessions > 1) conversation.note('Connected again. This is a new conversation: the agent has forgotten the one before.');
   else if (conversation.entries.length > 0) conversation.note('A new call');
   errorLine.over(...IN_CALL);
   if (mode === 'automatic') beginRecording();
 }
 
-function lineDropped() {
+function lineDropped(retryInMs) {
   recording = false;
   playback.cancel();
   conversation.forget();
+  if (retryInMs !== null && ++gainless === GAINLESS && !busy) explain();
+}
+
+/** The WebSocket cannot be had. If the server answers all the same, something between takes the upgrade away. */
+async function explain() {
+  const { reachable, ready } = await askServer();
+  if (!reachable || !ready || connection.status === 'connected' || call !== 'open') return;
+  conversation.fail('The server answers, but no call gets through: a proxy before it seems to drop the Upgrade header.', 'UPGRADE');
+  showError(UNTIL.CONNECTED);
 }
 
 function received(message) {
@@ -154,7 +215,8 @@ function received(message) {
   const before = conversation.state;
   conversation.take(message);
   if (conversation.state === 'THINKING' && before !== 'THINKING') errorLine.over(UNTIL.NEXT_TURN);
-  if (conversation.errors.length > known) showError(connection.status === 'connected' ? UNTIL.NEXT_TURN : UNTIL.CONNECTED);
+  if (conversation.errors.length > known && eventType !== 'system.status.busy') showError(connection.status === 'connected' ? UNTIL.NEXT_TURN : UNTIL.CONNECTED);
+  busy = eventType === 'system.status.busy' || busy;
   if (eventType === 'audio.output.start') playback.begin(payload.utteranceId, rateIn(payload));
   else if (eventType === 'audio.output.chunk') heard(payload);
   else if (eventType === 'audio.output.complete') playback.end(payload.utteranceId);
@@ -244,7 +306,7 @@ function played({ kind, utterance, heardAt }) {
     errorLine.over(UNTIL.NEXT_ANSWER);
     conversation.started(utterance, heardAt, lastSound.at);
   } else if (kind === 'overflow') fail('The server sent more sound than can be kept; some of the answer was lost.', 'OVERFLOW');
-  else if (call === 'idle' && (kind === 'finished' || kind === 'starved')) playback.close();
+  else if (call === 'idle' && kind !== 'progress') playback.close(); // the last words are over, one way or another
   render();
 }
 
@@ -281,25 +343,26 @@ function draw() {
   const { status } = connection;
   body.dataset.state = state;
   body.dataset.substate = substate;
-  const suspended = microphone?.suspended || playback.suspended;
-  const [phrase, hint] = stateWords({ call, status, mode, recording, state, substate, suspended, begun: sessions > 0 });
+  const sound = worse(microphone?.sound ?? 'ok', playback.sound);
+  const begun = sessions > 0;
+  const [phrase, hint] = stateWords({ call, status, mode, recording, state, substate, sound, begun, unanswered, busy });
   const [colour, words] = lamp(status, link);
   write('phrase', phrase);
   write('hint', hint);
-  write('announcement', call === 'open' ? announcement({ status, state, suspended }) : '');
+  write('announcement', call === 'open' ? announcement({ status, state, sound }) : '');
   write('connection', words);
   body.dataset.lamp = colour;
   write('session', body.dataset.session && `Session ${body.dataset.session}`);
   write('turn-words', recording ? 'End your turn' : 'Begin your turn');
   const open = call === 'open';
-  at('start').hidden = call === 'open' || call === 'ending';
-  at('start').disabled = call === 'opening';
+  at('start').hidden = call !== 'idle';
   at('turn').hidden = !open || mode !== 'manual';
   at('turn').disabled = status !== 'connected';
   at('interrupt').hidden = !open;
   at('interrupt').disabled = !playback.playing && state !== 'RESPONDING' && state !== 'THINKING';
-  at('end').hidden = !open && call !== 'ending';
+  at('end').hidden = call === 'idle';
   at('end').disabled = call === 'ending';
+  write('end', call === 'opening' || (status === 'reconnecting' && !begun) ? 'Cancel' : 'End call');
   at('reconnect').hidden = status !== 'reconnecting' && link.reachable !== false;
   body.toggleAttribute('data-recording', recording);
   diagram.light(state, substate);
@@ -352,8 +415,17 @@ function reconnect() {
 /** The visitor is here: the browser gives back what it has taken from a page that nobody looked at. */
 function wake() {
   if (document.hidden) return;
-  microphone?.resume();
-  playback.resume();
+  microphone?.poke();
+  playback.poke();
+}
+
+/** The visitor has come back: is everything still there? */
+function comeBack() {
+  microphone?.look();
+  if (document.hidden) return;
+  wake();
+  if (call === 'open') connection.probe();
+  watchServer();
 }
 
 // --- keys and clicks -----------------------------------------------------------------------------------------
@@ -381,11 +453,11 @@ for (const radio of document.querySelectorAll('input[name=mode]')) {
 }
 document.addEventListener('keydown', pressed);
 document.addEventListener('click', wake);
-document.addEventListener('visibilitychange', () => {
-  wake();
-  if (!document.hidden) watchServer();
-});
-window.addEventListener('online', () => connection.retryNow());
+document.addEventListener('visibilitychange', comeBack);
+window.addEventListener('pageshow', comeBack);
+window.addEventListener('pagehide', leave);
+window.addEventListener('online', () => connection.probe());
+navigator.mediaDevices?.addEventListener('devicechange', wake);
 
 Object.defineProperty(window, 'vantum', {
   value: Object.freeze({

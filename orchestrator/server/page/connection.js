@@ -1,5 +1,6 @@
 // The link to the server: one socket at a time, requests with their acks, reconnection with back-off.
 
+import { meaningOf, NORMAL, readReason } from './close-codes.js';
 import { uuid7 } from './uuid.js';
 import { errorIn, frame, isAck, isError, read, SUBPROTOCOL } from './wire.js';
 
@@ -8,11 +9,12 @@ const DELAYS_MS = [500, 1000, 2000, 4000, 8000, 10000];
 const STEADY_MS = 5000; // a link that held this long starts counting its failures anew
 const ACK_MS = 15_000; // longer than the server may take to connect its providers or to finish a transcript
 const HEARTBEAT_MS = 15_000;
-const SILENCE_MS = 45_000; // without any answer, from a server that answers heartbeats
+const ANSWER_MS = 10_000; // for the answer to a heartbeat; then the server is asked once more
+const PROBE_MS = 5000; // for the answer to that, or to a heartbeat after the page slept: a phone's network must wake, too
+const STUCK_MS = 3000; // a socket that connects for longer when the visitor comes back is not waited for
+const ASLEEP_MS = 10_000; // a timer that is so late tells that the page slept
 const FAREWELL_MS = 3000;
 const SLOW_BYTES = 1 << 20; // half a minute of speech at 16 kHz still unsent: the network cannot keep up
-const NORMAL = 1000;
-const POLICY = 1008;
 
 /** Pause before attempt `attempt` (from 0) to reconnect, in ms; `random` from 0 to 1 spreads the callers. */
 export function backOff(attempt, random) {
@@ -26,7 +28,8 @@ export class RequestError extends Error {}
  * `status` is disconnected, connecting, connected (the server has named the session), reconnecting or error.
  *
  * `on.status(status, {sessionId, retryInMs, why})` on every change, `on.message(message)` for everything received but acks.
- * `world` is what the browser gives: WebSocket, setTimeout, clearTimeout, now(), random().
+ * `world` is what the browser gives: WebSocket, setTimeout, clearTimeout, wall() (the time of day in ms, which goes on
+ * while the page sleeps), random().
  */
 export class Connection {
   constructor(url, on, world) {
@@ -37,7 +40,10 @@ export class Connection {
     this.sessionId = '';
     this.socket = null;
     this.attempt = 0;
+    this.faults = 0; // calls that broke by a fault of the server's
+    this.heard = 0; // messages
     this.wanted = false;
+    this.asking = null;
     this.pending = new Map();
     this.timers = new Set();
   }
@@ -46,12 +52,27 @@ export class Connection {
   connect() {
     this.wanted = true;
     this.attempt = 0;
+    this.faults = 0;
     this.#open('connecting');
   }
 
   /** Try now what was due later; for when the browser says that the network is back. */
   retryNow() {
     if (this.status === 'reconnecting') this.#open('reconnecting');
+  }
+
+  /** Find out soon whether the server is still there; for when the visitor or the network has come back. */
+  probe() {
+    if (this.status === 'connected') this.#ask(PROBE_MS, false);
+    else if (this.status === 'connecting' && this.world.wall() - this.openedAt > STUCK_MS) this.#open('connecting');
+    else this.retryNow();
+  }
+
+  /** End at once, with `eventType`, and wait for nobody: the page goes away. */
+  leave(eventType, payload) {
+    if (!this.wanted) return;
+    this.send(eventType, payload);
+    this.#leave('disconnected', '');
   }
 
   /** Say goodbye with `eventType` and stay away; the server closes, or we do after a moment. */
@@ -98,6 +119,7 @@ export class Connection {
     const socket = new this.world.WebSocket(this.url, [SUBPROTOCOL]);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
+    this.openedAt = this.world.wall();
     const ours = (handle) => (event) => { if (socket === this.socket) handle(event); };
     socket.onmessage = ours(({ data }) => this.#take(data));
     socket.onclose = ours(({ code, reason }) => this.#closed(code, reason));
@@ -109,11 +131,12 @@ export class Connection {
   #take(data) {
     const message = read(data);
     if (message === null) return;
-    this.heardAt = this.world.now();
+    this.heard += 1;
+    if (message.eventType === 'connection.lifecycle.heartbeat') return;
     if (message.eventType === 'connection.lifecycle.ack') this.#welcome(message);
-    else if (message.eventType === 'connection.lifecycle.heartbeat') this.answersHeartbeats = true;
     else if (isAck(message) && this.pending.has(message.eventId)) this.#settle(message.eventId).resolve();
     else {
+      if (message.eventType === 'connection.lifecycle.disconnect') this.#farewell(message.payload);
       if (isError(message.eventType)) this.#settle(message.eventId)?.reject(new RequestError(errorIn(message).message));
       this.on.message(message);
     }
@@ -124,34 +147,54 @@ export class Connection {
     if (named === '' || this.status === 'connected') return;
     this.sessionId = named;
     this.#after(STEADY_MS, () => { this.attempt = 0; });
-    this.answersHeartbeats = false;
     this.#become('connected');
     this.#beat();
   }
 
+  /** The server hangs up. After a goodbye nobody is called again, however the socket then closes. */
+  #farewell({ code, reason }) {
+    if ((code ?? NORMAL) === NORMAL) this.wanted = false;
+    this.goodbye = typeof reason === 'string' ? reason : '';
+  }
+
   #beat() {
-    this.#after(HEARTBEAT_MS, () => {
-      if (this.status !== 'connected') return;
-      if (this.answersHeartbeats && this.world.now() - this.heardAt > SILENCE_MS) {
-        this.#lost('The server went silent.');
-        return;
-      }
-      this.send('connection.lifecycle.heartbeat', { timestamp: Date.now() });
-      this.#beat();
+    this.asking = this.#after(HEARTBEAT_MS, (late) => {
+      if (late > ASLEEP_MS) this.probe();
+      else this.#ask(ANSWER_MS, true);
+    });
+  }
+
+  /**
+   * Send a heartbeat. Whatever comes within `patience` ms of the page's own time is a sign of life; without one, the
+   * server is asked once more if `again` is true or if the page slept meanwhile (once), and then taken for gone.
+   */
+  #ask(patience, again, slept = false) {
+    if (this.status !== 'connected') return;
+    this.#cancel(this.asking);
+    const heard = this.heard;
+    this.send('connection.lifecycle.heartbeat', { timestamp: this.world.wall() });
+    this.asking = this.#after(patience, (late) => {
+      if (this.heard !== heard) this.#beat();
+      else if (!slept && late > ASLEEP_MS) this.#ask(PROBE_MS, false, true);
+      else if (again) this.#ask(PROBE_MS, false, slept);
+      else this.#lost('The server went silent.');
     });
   }
 
   #closed(code, reason) {
-    if (!this.wanted || code === NORMAL) this.#leave('disconnected', reason);
-    else if (code === POLICY) this.#leave('error', reason || 'The server refused this page.');
-    else this.#lost(reason);
+    const { again, error } = meaningOf(code);
+    const { why, retryMs } = readReason(reason);
+    if (!this.wanted || code === NORMAL) return this.#leave('disconnected', why || this.goodbye);
+    if (again === 'never' || (again === 'once' && this.faults > 0)) return this.#leave('error', why && code === 1008 ? why : error);
+    if (again === 'once') this.faults += 1;
+    return this.#lost(error, retryMs);
   }
 
-  #lost(why) {
+  #lost(why, retryMs = null) {
     if (!this.wanted) return this.#leave('disconnected', '');
     if (this.attempt >= MAX_ATTEMPTS) return this.#leave('error', why || 'The server cannot be reached.');
     this.#drop();
-    const retryInMs = backOff(this.attempt++, this.world.random());
+    const retryInMs = Math.max(retryMs ?? 0, backOff(this.attempt++, this.world.random()));
     this.#after(retryInMs, () => this.#open('reconnecting'));
     return this.#become('reconnecting', { retryInMs, why });
   }
@@ -166,6 +209,8 @@ export class Connection {
   #drop() {
     for (const timer of this.timers) this.world.clearTimeout(timer);
     this.timers.clear();
+    this.asking = null;
+    this.goodbye = '';
     const socket = this.socket;
     this.socket = null;
     this.sessionId = '';
@@ -179,18 +224,25 @@ export class Connection {
     const request = this.pending.get(eventId);
     if (!request) return undefined;
     this.pending.delete(eventId);
-    this.timers.delete(request.timer);
-    this.world.clearTimeout(request.timer);
+    this.#cancel(request.timer);
     return request;
   }
 
+  /** Do `action(late)` after `ms`; `late` is by how many ms of the day's time it comes too late. */
   #after(ms, action) {
+    const due = this.world.wall() + ms;
     const timer = this.world.setTimeout(() => {
       this.timers.delete(timer);
-      action();
+      action(this.world.wall() - due);
     }, ms);
     this.timers.add(timer);
     return timer;
+  }
+
+  #cancel(timer) {
+    if (timer === null) return;
+    this.timers.delete(timer);
+    this.world.clearTimeout(timer);
   }
 
   #become(status, { retryInMs = null, why = '' } = {}) {

@@ -228,6 +228,9 @@ const handlers = {
   'conversation.response.complete': Conversation.prototype.answered,
   'conversation.state.interrupted': Conversation.prototype.interrupted,
   'audio.output.start': Conversation.prototype.voiced,
+  'system.status.maintenance'() {
+    if (this.state !== '') this.note('The server is about to stop: this call will be ended soon.');
+  },
   'system.status.busy'({ activeSessions, maxSessions }) {
     this.fail(`All lines are taken (${activeSessions} of ${maxSessions} calls). Please try again in a moment.`, 'BUSY');
   },

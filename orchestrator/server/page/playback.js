@@ -1,7 +1,8 @@
 // The agent's voice: chunks from the wire to the loudspeaker, and silence the moment it is asked for.
 
-import { resume } from './audio-context.js';
+import { release, resume, WORLD } from './browser-sound.js';
 import { readInt16 } from './pcm.js';
+import { SoundKeeper } from './sound-keeper.js';
 import { Utterances } from './utterances.js';
 
 const PROCESSOR = new URL('./playback-processor.js', import.meta.url);
@@ -10,7 +11,7 @@ export class Playback {
   /**
    * `report` gets {kind, utterance, playedMs, heardAt}; kind is started, progress, starved, finished, stopped or
    * overflow, and `heardAt` the time (performance.now()) at which that reaches the loudspeaker. `trouble` gets
-   * an error when sound cannot be made. `changed` is called when the browser takes the sound away or gives it back.
+   * an error when sound cannot be made. `changed` is called when `sound` is another, as of `SoundKeeper`.
    */
   constructor({ report, trouble, changed }) {
     this.report = report;
@@ -36,13 +37,13 @@ export class Playback {
   }
 
   /** Whether the browser has taken the sound away. */
-  get suspended() {
-    return this.output?.suspended ?? false;
+  get sound() {
+    return this.output?.sound ?? 'ok';
   }
 
-  /** Ask for the sound again. */
-  resume() {
-    this.output?.resume();
+  /** The visitor is here: what was taken away is asked for again. */
+  poke() {
+    this.output?.poke();
   }
 
   begin(utterance, rate) {
@@ -86,33 +87,35 @@ export class Playback {
 /** An audio context with the playback worklet in it; commands given while it loads are kept in order. */
 class Output {
   constructor(rate, trouble, changed, report) {
-    this.rate = rate;
-    this.waiting = [];
-    this.node = null;
-    this.closed = false;
-    this.context = contextAt(rate);
-    this.suspended = false; // as long as it never ran, it waits for the visitor's first click
-    this.context.onstatechange = () => {
-      this.suspended = this.context.state !== 'running';
-      this.resume();
-      changed();
-    };
-    this.#open(report).catch((error) => {
+    Object.assign(this, { rate, report, waiting: [], context: null, node: null, closed: false });
+    this.begun = null; // the command that began an utterance of which more may come
+    this.before = 0; // ms of it that were played by contexts that are gone
+    this.last = { kind: '', playedMs: 0 }; // report
+    this.#renew();
+    this.keeper = new SoundKeeper(
+      {
+        see: () => {
+          const { state: context, currentTime: clock } = this.context;
+          return { context, track: 'none', muted: false, visible: !document.hidden, clock };
+        },
+        resume: () => this.resume(),
+        rebuild: () => this.#rebuild(),
+        giveUp: (error) => trouble(error ?? new Error('the loudspeaker takes no sound')),
+        changed,
+      },
+      WORLD,
+    );
+    this.#open().catch((error) => {
       if (!this.closed) trouble(error);
     });
   }
 
-  async #open(report) {
-    this.resume();
-    await this.context.audioWorklet.addModule(PROCESSOR);
-    if (this.closed) return;
-    this.node = new AudioWorkletNode(this.context, 'vantum-playback', { numberOfInputs: 0, outputChannelCount: [1] });
-    this.node.port.onmessage = ({ data }) => {
-      const { kind, utterance, playedMs, contextTime } = data;
-      report({ kind, utterance, playedMs, heardAt: this.#wallClock(contextTime) });
-    };
-    this.node.connect(this.context.destination);
-    for (const [message, transfer] of this.waiting.splice(0)) this.node.port.postMessage(message, transfer);
+  get sound() {
+    return this.keeper.sound;
+  }
+
+  poke() {
+    this.keeper.poke();
   }
 
   resume() {
@@ -120,15 +123,68 @@ class Output {
   }
 
   send(message, transfer = []) {
+    if (message.command === 'begin') Object.assign(this, { begun: message, before: 0 });
+    if (message.command === 'cancel' || message.command === 'end') this.begun = null;
     if (this.node) this.node.port.postMessage(message, transfer);
     else this.waiting.push([message, transfer]);
   }
 
   close() {
     this.closed = true;
+    this.keeper.close();
     this.node?.disconnect();
-    this.context.onstatechange = null;
-    if (this.context.state !== 'closed') this.context.close();
+    release(this.context);
+  }
+
+  #renew() {
+    release(this.context);
+    this.context = contextAt(this.rate);
+    const look = () => this.keeper.check();
+    this.context.onstatechange = look;
+    this.context.onerror = () => {
+      if (!this.closed) this.#lost();
+    };
+  }
+
+  async #open() {
+    const { context } = this;
+    this.resume();
+    await context.audioWorklet.addModule(PROCESSOR);
+    if (this.closed || context !== this.context) return;
+    this.node = new AudioWorkletNode(context, 'vantum-playback', { numberOfInputs: 0, outputChannelCount: [1] });
+    this.node.port.onmessage = ({ data }) => this.#take(data, context);
+    this.node.connect(context.destination);
+    for (const [message, transfer] of this.waiting.splice(0)) this.node.port.postMessage(message, transfer);
+  }
+
+  /** The device is gone, which a context says in no other way; a closed one is made anew. */
+  #lost() {
+    release(this.context);
+    this.keeper.check();
+  }
+
+  /** Play on in another context; what the old one had not played is lost. */
+  async #rebuild() {
+    this.node?.disconnect();
+    this.node = null;
+    const { kind, utterance, playedMs, heardAt } = this.last;
+    const playing = kind === 'started' || kind === 'progress';
+    if (this.begun === null && playing) this.#tell({ kind: 'stopped', utterance, playedMs, heardAt });
+    if (this.closed) return; // that was the last of the call
+    this.before = playing && this.begun?.utterance === utterance ? playedMs : 0;
+    this.waiting = this.begun === null ? [] : [[this.begun, []]];
+    this.#renew();
+    await this.#open();
+  }
+
+  #take({ kind, utterance, playedMs, contextTime }, context) {
+    if (context !== this.context) return;
+    this.#tell({ kind, utterance, playedMs: this.before + playedMs, heardAt: this.#wallClock(contextTime) });
+  }
+
+  #tell(told) {
+    this.last = told;
+    this.report(told);
   }
 
   /** When the frame at `contextTime` leaves the loudspeaker, on performance.now()'s clock. */

@@ -30,14 +30,27 @@ const STATES = {
   ENDING: SUBSTATES.closing,
 };
 
+/** [headline, sentence] for sound that the browser has taken away, as of `SoundKeeper`. */
+const SOUNDS = {
+  paused: ['The browser has paused the sound', 'Click or tap anywhere to go on.'],
+  taken: ['The sound is interrupted', 'Something else has it: a telephone call, perhaps. The page takes it back as soon as it can.'],
+  lost: ['The sound is gone', 'Connect a microphone and a loudspeaker.'],
+};
+
 /** [headline, sentence] for where the conversation is. */
-export function stateWords({ call, status, mode, recording, state, substate, suspended = false, begun = true }) {
+export function stateWords({
+  call, status, mode, recording, state, substate, sound = 'ok', begun = true, unanswered = false, busy = false,
+}) {
+  if (call === 'opening' && unanswered) {
+    return ['Opening the microphone', 'The browser waits for your answer: look for its question beside the address, or behind this window.'];
+  }
   if (call === 'opening') return ['Opening the microphone', 'Your browser may ask for permission.'];
   if (call === 'idle') return ['Press Start and talk', 'Your microphone is opened when you press Start, and closed when the call ends.'];
-  if (status === 'reconnecting' && !begun) return ['Calling', 'The server does not take calls yet; the page is calling again by itself.'];
+  if (status === 'reconnecting' && busy) return ['All lines are busy', 'The page is calling again by itself.'];
+  if (status === 'reconnecting' && !begun) return ['Calling', 'No answer yet. The page is calling again by itself.'];
   if (status === 'reconnecting') return ['The line dropped', 'The page is calling again by itself.'];
   if (status !== 'connected') return ['Calling', ''];
-  if (suspended) return ['The browser has paused the sound', 'Click or tap anywhere to go on.'];
+  if (sound !== 'ok') return SOUNDS[sound];
   if (mode === 'manual' && !recording && state === 'LISTENING') {
     return ['Your turn', 'Press the button or the space bar, speak, and press it again when you are done.'];
   }
@@ -64,9 +77,15 @@ export function lamp(status, { retryInMs = null, why = '', reachable = null, rea
 }
 
 /** What a screen reader says of where the call is, which is less than the page shows: '' without a call. */
-export function announcement({ status, state, suspended }) {
+export function announcement({ status, state, sound }) {
   if (status !== 'connected') return '';
-  return suspended ? 'The browser has paused the sound' : STATES[state]?.[0] ?? '';
+  return SOUNDS[sound]?.[0] ?? STATES[state]?.[0] ?? '';
+}
+
+/** The worse of two sounds: the microphone's and the loudspeaker's. */
+export function worse(one, other) {
+  const order = ['ok', 'paused', 'taken', 'lost'];
+  return order[Math.max(order.indexOf(one), order.indexOf(other))];
 }
 
 /** Why a call ended, from the cause the server gives, or '' for the ordinary hanging up. */

@@ -216,7 +216,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told, imported = imported_when("serve", "--port", str(port))
-    assert f"Cannot listen on 127.0.0.1, port {port}: another program listens there; choose another" in told
+    assert f"Cannot listen on localhost, port {port}: another program listens there; choose another" in told
     assert imported == set()
 
 

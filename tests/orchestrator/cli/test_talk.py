@@ -25,6 +25,8 @@ from orchestrator.cli import talk_client as client_module
 from orchestrator.cli.talk import Call, as_lines, as_map, run_call
 from orchestrator.cli.talk_client import TalkError, talk_client
 from protocol import Payload
+from tests.orchestrator.real_servers import serving
+from tests.page.proxies import Proxy
 
 P = TypeVar("P", bound=Payload)
 
@@ -284,6 +286,17 @@ async def test_the_end_of_a_call_is_reported_in_one_sentence(script: Script, wor
         with pytest.raises(TalkError, match=words):
             async with talk_client(url, TurnMode.MANUAL) as client:
                 await client.say(SPEECH, RATE)
+
+
+async def test_a_refusal_that_the_server_explains_is_told_in_its_words() -> None:
+    async with serving() as running:
+        proxy = Proxy(running.port, upgrades=False)
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(proxy.serve)
+            with pytest.raises(TalkError, match=r"refuses a WebSocket \(426\): .* a proxy has dropped"):
+                async with talk_client(f"ws://127.0.0.1:{port}/ws"):
+                    pass
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_server_that_does_not_begin_to_listen_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 import trio
 from attrs import evolve, field, frozen
 
@@ -26,7 +28,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.server.server import Bound, Server, open_listeners, serve, serve_with
 from orchestrator.sessions.session_settings import session_settings
-from orchestrator.settings.settings import Settings
+from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.simulation import (
     Fails,
     Opening,
@@ -79,10 +81,120 @@ async def test_the_page_is_served_with_its_parts() -> None:
         assert "<svg" in drawing.text
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/page/nothing.js", "/page/../server.py", "/ws", "/health/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/nothing", "/page/nothing.js", "/page/../server.py", "/page/0123456789ab/../../web.py", "/health/x"],
+)
 async def test_an_unknown_path_is_404(path: str) -> None:
     async with serving() as running:
         assert (await get(running, path)).status_code == 404
+
+
+async def test_a_cache_never_mixes_the_files_of_two_versions_of_the_page() -> None:
+    async with serving() as running:
+        page = await get(running, "/")
+        assert page.headers["cache-control"] == "no-store"
+        [script_file] = re.findall(r'src="(page/[0-9a-f]{12}/app.js)"', page.text)
+        named = await get(running, f"/{script_file}")
+        assert "immutable" in named.headers["cache-control"]
+        # Imports are relative, so they have the version, too.
+        assert "from './connection.js'" in named.text
+        other = await get(running, "/page/0123456789ab/app.js")
+        assert (other.text, other.headers["cache-control"]) == (named.text, "no-cache")
+        assert (await get(running, "/page/app.js")).headers["cache-control"] == "no-cache"
+
+
+async def test_the_page_may_open_its_socket_in_browsers_that_do_not_take_it_for_self() -> None:
+    async with serving() as running:
+        policy = (await get(running, "/")).headers["content-security-policy"]
+        host = f"127.0.0.1:{running.port}"
+        assert policy.endswith(f"; connect-src 'self' ws://{host} wss://{host}")
+        odd = await exchange(running, b"GET / HTTP/1.1\r\nhost: a; script-src *\r\n\r\n")
+        assert b"connect-src" not in odd and b"script-src" not in odd
+
+
+# --- proxies ----------------------------------------------------------------------------------------------
+
+HANDSHAKE = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /ws HTTP/1.1\r\nhost: a\r\nvia: 1.1 proxy\r\n" + HANDSHAKE,
+        b"GET /twilio/media HTTP/1.1\r\nhost: a\r\nvia: 1.1 proxy\r\n" + HANDSHAKE,
+        b"GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: close\r\n" + HANDSHAKE,
+        b"GET /ws HTTP/1.0\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + HANDSHAKE,
+    ],
+    ids=["nothing left", "a telephone's", "half of it left", "over HTTP/1.0"],
+)
+async def test_an_upgrade_that_a_proxy_dropped_is_explained_and_warned_about_once(head: bytes) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with serving() as running:
+            for _ in range(3):
+                answer = await exchange(running, head + b"\r\n")
+                assert answer.startswith(b"HTTP/1.1 426 ") and b"\r\nupgrade: websocket\r\n" in answer
+                assert b"a proxy has dropped the headers" in answer
+    warnings = [line for line in lines if "Upgrade" in line["event"]]
+    assert len(warnings) == 1
+    assert warnings[0]["log_level"] == "warning"
+
+
+async def test_a_person_who_looks_at_the_sockets_address_is_no_reason_for_a_warning() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with serving() as running:
+            assert (await get(running, "/ws")).status_code == 426
+    assert not [line for line in lines if "Upgrade" in line["event"]]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"upgrade: websocket, h2c\r\nconnection: upgrade\r\n",
+        b"upgrade: h2c\r\nupgrade: WebSocket\r\nconnection: Upgrade\r\n",
+        b"upgrade: websocket\r\nconnection: upgrade\r\nconnection: keep-alive\r\n",
+        b"upgrade: websocket\r\nconnection: keep-alive, Upgrade\r\n",
+    ],
+    ids=["a list", "two headers", "two of the other", "usual"],
+)
+async def test_an_upgrade_is_seen_among_other_tokens(asked: bytes) -> None:
+    async with serving() as running, await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+        await stream.send_all(b"GET /ws HTTP/1.1\r\nhost: a\r\n" + asked + HANDSHAKE + b"\r\n")
+        with trio.fail_after(120):
+            answer = await stream.receive_some()
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_client_that_offers_only_unknown_subprotocols_is_told_which_are_known() -> None:
+    async with serving() as running:
+        offer = b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-protocol: x.v9, y\r\n"
+        answer = await exchange(running, b"GET /ws HTTP/1.1\r\nhost: a\r\n" + offer + HANDSHAKE + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"x.v9, y are unknown here: offer vantum.v2, or none" in answer
+
+
+async def test_a_proxy_that_passes_its_path_on_needs_one_setting() -> None:
+    async with serving(base_path="/agent/one") as running:
+        assert "<title>Vantum" in (await get(running, "/agent/one/")).text
+        assert (await get(running, "/agent/one/health?x=1")).json()["status"] == "ok"
+        assert (await get(running, "/health")).status_code == 200  # a look from inside
+        bare = await get(running, "/agent/one")
+        assert (bare.status_code, bare.headers["location"]) == (308, "/agent/one/")
+        assert (await get(running, "/agent/onetwo")).status_code == 404
+        async with connect(running.port, path="/agent/one/ws", v2=True) as client:
+            assert await client.is_alive()
+
+
+@pytest.mark.parametrize("path", ["agent", "/agent/", "/a b", "/", "//", "/a?b"])
+def test_a_base_path_that_is_none_is_refused(path: str) -> None:
+    with pytest.raises(SettingsError, match="BASE_PATH"):
+        Settings(base_path=path)
+
+
+async def test_each_answer_ends_its_connection_so_that_a_proxy_cannot_hide_an_upgrade_behind_it() -> None:
+    async with serving() as running:
+        for path in ("/", "/health", "/nothing", "/ws"):
+            assert (await get(running, path)).headers["connection"] == "close"
 
 
 async def test_health_has_the_references_fields_and_counts_sessions() -> None:
@@ -400,11 +512,17 @@ async def speaking(port: int, nursery: trio.Nursery) -> Client:
 
 async def test_an_answer_is_finished_and_a_goodbye_said_before_the_server_stops() -> None:
     slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=20))))
-    async with serving(slow) as running, trio.open_nursery() as nursery:
+    async with (
+        serving(slow) as running,
+        connect(running.port, v2=True) as quiet,
+        trio.open_nursery() as nursery,
+    ):
         busy = await speaking(running.port, nursery)
         with trio.fail_after(60):
             await running.server.drain(patience_s=50)
         assert await busy.is_closed() == 1000
+        assert await quiet.is_closed() == 1000
+        assert [each["payload"] for each in quiet.named("system.status.maintenance")] == [{}]
         assert busy.named("voicechat.response.stop") == []
 
 
@@ -417,8 +535,15 @@ async def test_a_drain_without_patience_closes_with_1001_for_everybody_and_takes
     ):
         busy = await speaking(running.port, nursery)
         running.server.draining = True
-        async with connect(running.port, client=ShippedClient) as late:
+        async with (
+            connect(running.port, client=ShippedClient) as late,
+            connect(running.port, v2=True) as later,
+        ):
             assert await late.is_closed() == 1001
+            assert await later.is_closed() == 1001
+            assert late.errors == []
+            # Not that all lines are busy, which is another reason to wait.
+            assert [each["eventType"] for each in later.messages] == ["system.status.maintenance"]
         with trio.fail_after(120):
             await running.server.drain()
         assert not running.server.sessions
@@ -501,7 +626,7 @@ async def test_missing_models_are_an_error_that_leaves_nothing(leaves_nothing: W
 SERVER = """
 import sys, trio
 from orchestrator.server import server
-from orchestrator.settings.settings import Settings
+from orchestrator.settings.settings import Settings, SettingsError
 from tests.orchestrator.real_servers import quick_providers
 from contextlib import asynccontextmanager
 

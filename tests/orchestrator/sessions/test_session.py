@@ -120,6 +120,19 @@ async def say(client: Client, words: str) -> None:
     await client.send("audio.input.chunk", {"audio": pcm_to_bytes(spoken(words))})
 
 
+async def test_a_heartbeat_is_sent_back_as_it_came(autojump_clock: MockClock) -> None:
+    async with a_session() as held:
+        event_id = await held.client.send("connection.lifecycle.heartbeat", {"timestamp": 1})
+        answer = await held.client.answer_to(event_id)
+        assert (answer["eventType"], answer["sessionId"]) == (
+            "connection.lifecycle.heartbeat",
+            held.session.session_id,
+        )
+        assert answer["payload"] == {"timestamp": 1.0}
+        await held.client.send("connection.lifecycle.heartbeat", {"timestamp": 2.5}, eventId=...)
+        assert (await held.client.hears("connection.lifecycle.heartbeat", 2))["eventId"]
+
+
 async def keep_quiet(client: Client) -> None:
     await client.send("audio.input.chunk", {"audio": pcm_to_bytes(silence(200))})
 
@@ -180,7 +193,7 @@ async def test_no_session_grows_older_than_the_limit(autojump_clock: MockClock) 
 
             assert await held.lasted() == pytest.approx(OLDEST_S)
             nursery.cancel_scope.cancel()
-        assert await held.client.is_closed() == 1001
+        assert await held.client.is_closed() == 1000
 
 
 async def test_a_limit_in_mid_answer_silences_it(autojump_clock: MockClock) -> None:
@@ -194,7 +207,7 @@ async def test_a_limit_in_mid_answer_silences_it(autojump_clock: MockClock) -> N
         await held.client.send("audio.input.stop")
         assert await held.lasted() == pytest.approx(10)
         assert held.client.named("audio.output.cancel")
-        assert await held.client.is_closed() == 1001
+        assert await held.client.is_closed() == 1000
 
 
 async def test_a_half_open_peer_is_found_by_its_missing_pong(autojump_clock: MockClock) -> None:

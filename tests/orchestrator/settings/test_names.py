@@ -76,7 +76,7 @@ def test_the_short_host_counts_only_if_it_can_be_an_address(monkeypatch: pytest.
         assert (load_settings().host, source_doubts()) == (host, ())
     for host in (CONDA, "mymac.local"):
         monkeypatch.setenv("HOST", host)
-        assert load_settings().host == "127.0.0.1"
+        assert load_settings().host == "localhost"
         assert source_doubts() == (
             f"HOST (from the environment) is '{host}', which is no IP address and is left out; "
             "if it is meant for Vantum, call it VANTUM_HOST.",

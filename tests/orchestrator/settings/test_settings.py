@@ -123,7 +123,7 @@ def test_environment_wins_over_dotenv_and_dotenv_over_toml(
 def test_the_command_line_wins_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "3")
     assert load_settings(port=4, host=None).port == 4
-    assert load_settings(port=4, host=None).host == "127.0.0.1"
+    assert load_settings(port=4, host=None).host == "localhost"
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
