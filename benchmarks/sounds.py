@@ -1,4 +1,4 @@
-"""False turns and false interruptions by sounds that are no words, with the embedded models.
+"""False turns and false interruptions by sounds that are not words, with the embedded models.
 
     python -m benchmarks.sounds
 

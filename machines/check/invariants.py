@@ -103,7 +103,7 @@ def _something_is_due(context: Context) -> bool:
     wanted = (
         greets or bool(context.host_utterances) or context.tools.results_owed or bool(context.calls_waiting())
     )
-    # A client begins its first recording by habit: that alone is no word of the caller.
+    # Clients start their first recording by themselves: that alone does not give the caller the word.
     has_word = not automatic and context.recording.on and not context.recording.habitual
     own = wanted and not speaks and not has_word
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)

@@ -67,7 +67,7 @@ async def begin_story(call: Call, offset_ms: float) -> None:
 
 
 async def disturb(call: Call, disturbance: str) -> None:
-    """What is no interruption, and then silence until it is known to be none."""
+    """A sound that is not an interruption, and then silence until the server knows it."""
     match disturbance:
         case "cough":
             await call.make_noise(150)
@@ -119,7 +119,7 @@ async def thank(call: Call) -> None:
     await call.answered(answers + 1)
 
 
-# --- what is no interruption ------------------------------------------------------------------------------
+# --- sounds that are not interruptions --------------------------------------------------------------------
 
 
 async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: MockClock) -> None:
