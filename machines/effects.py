@@ -306,7 +306,7 @@ class NotifyTranscript(Effect):
 
 @frozen
 class NotifyLowConfidence(Effect):
-    """What was heard in `turn`, with this confidence from 0 to 1, is not taken for the caller's words."""
+    """The transcript of `turn` has so little confidence, from 0 to 1, that it does not count as words."""
 
     turn: int
     confidence: float

@@ -148,8 +148,8 @@ def test_continuous_integration_can_be_run() -> None:
 
 def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:
     importing = re.compile(r"(?m)^\s*(import|from) asyncio\b")
-    rooms = [path for path in tracked_files() if path.suffix == ".py"]
-    found = {str(path.relative_to(ROOT)) for path in rooms if importing.search(path.read_text())}
+    modules = [path for path in tracked_files() if path.suffix == ".py"]
+    found = {str(path.relative_to(ROOT)) for path in modules if importing.search(path.read_text())}
     assert found <= ASYNCIO, "see orchestrator/hosting/asyncio_border.py"
 
 

@@ -244,7 +244,7 @@ class Answer:
         if reason in _BROKE_OFF or _MALFORMED in reason:
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
         if reason in _FILTERED and not self._calls:
-            return self._error(ErrorClass.REFUSED_TEXT, f"the answer was withheld: {self.finish_reason}")
+            return self._error(ErrorClass.REFUSED_TEXT, f"the answer was filtered: {self.finish_reason}")
         if self._said or self._calls or self._may_be_empty:
             return None
         if reason in _LIMIT:

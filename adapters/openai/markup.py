@@ -103,7 +103,7 @@ class MarkupFilter:
         self._harmony = False
         """The message of a channel goes on."""
         self._in_thought = begins_in_thought
-        self._withheld: list[str] = []
+        self._maybe_thought: list[str] = []
         """The text so far of an answer that begins in a thought."""
         self._said = False
         """Text other than blanks was given."""
@@ -122,7 +122,7 @@ class MarkupFilter:
         `cut_off`: the limit of tokens ended the answer, so a thought that has not ended stays a thought.
         """
         if self._in_thought and cut_off:
-            self._withheld, self._held = [], ""
+            self._maybe_thought, self._held = [], ""
         return self._filter(last=True)
 
     def undecided(self) -> str:
@@ -182,20 +182,20 @@ class MarkupFilter:
 
     def _skip_first_thought(self, last: bool) -> bool:
         """Look for the end of a thought in the newest text. Its tag may have been cut in two."""
-        before = self._withheld[-1] if self._withheld else ""
+        before = self._maybe_thought[-1] if self._maybe_thought else ""
         window = before + self._held
         found = [(at, tag) for tag in _ORPHANS if (at := window.find(tag)) >= 0]
         if found:
             at, tag = min(found)
-            self._withheld, self._held, self._in_thought = [], window[at + len(tag) :], False
+            self._maybe_thought, self._held, self._in_thought = [], window[at + len(tag) :], False
             self.orphan = self._thought_over = True
             return True
         # Keep a last part that is long enough for any tag without its last character.
         cut = max(0, len(window) - _LONGEST)
-        self._withheld[-1:] = [window[:cut], window[cut:]]
+        self._maybe_thought[-1:] = [window[:cut], window[cut:]]
         self._held = ""
         if last:
-            self._held, self._withheld, self._in_thought = "".join(self._withheld), [], False
+            self._held, self._maybe_thought, self._in_thought = "".join(self._maybe_thought), [], False
         return last
 
     # --- inside of tags -----------------------------------------------------------------------------------

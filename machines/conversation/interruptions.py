@@ -119,7 +119,7 @@ class Interruptions(Answers):
         """Begin a new turn, unless what the caller said during the answer counts too."""
         if self.speaking_on():
             self.note_echoing_turn()
-        elif self.interruptible() and not self.recorded_by_habit():
+        elif self.interruptible() and not self.in_first_recording():
             self.begin_turn()
 
     @causes()

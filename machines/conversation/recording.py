@@ -23,8 +23,8 @@ class Recording(Chart[Context]):
         """The caller will end the turn by stopping the recording."""
         return fact.turn_mode is TurnMode.MANUAL
 
-    def by_deed(self, fact: facts.RecordingStarted) -> bool:
-        """Somebody pressed a button. Automatic turns, and a client's first recording, begin by habit."""
+    def by_button(self, fact: facts.RecordingStarted) -> bool:
+        """The caller pressed a button. A client's first recording does not count: it starts by itself."""
         return self.by_hand(fact) and self.context.recording.begun_before
 
     def recording_on(self) -> bool:
@@ -112,7 +112,7 @@ class Recording(Chart[Context]):
     def _begin_recording(self, fact: facts.RecordingStarted) -> None:
         recording = self.context.recording
         recording.mode, recording.on = fact.turn_mode, True
-        recording.habitual = self.by_hand(fact) and not recording.begun_before
+        recording.first_recording = self.by_hand(fact) and not recording.begun_before
         recording.begun_before = True
 
     def _await_answer(self, request: facts.Request | None) -> None:

@@ -295,8 +295,8 @@ class Settings(
         try:
             return check(given)
         except ValidationError as error:
-            # It words the errors of all settings, so it knows them all.
-            from orchestrator.settings.sentences import sentences_of
+            # Imported here, since it knows all settings.
+            from orchestrator.settings.setting_errors import sentences_of
 
             raise SettingsError(sentences_of(error, info.context or {})) from None
 

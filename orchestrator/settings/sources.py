@@ -19,7 +19,7 @@ from attrs import frozen
 
 from orchestrator.settings.dotenv import DotEnv, read_dotenv
 from orchestrator.settings.names import CONFIG_VARIABLE, PREFIX, is_foreign, is_plausible, stray_names
-from orchestrator.settings.sentences import Origin
+from orchestrator.settings.setting_errors import Origin
 from orchestrator.settings.settings import Settings, SettingsError, shown
 
 DEFAULT_CONFIG = Path("vantum.toml")
