@@ -216,7 +216,7 @@ def test_every_document_is_linked_from_the_readme_or_an_index() -> None:
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAPERS}
     linked = {
         ((ROOT / name).parent / target.partition("#")[0]).resolve()
-        for name in ("README.md", "docs/decisions/README.md")
+        for name in ("README.md", "docs/README.md", "docs/decisions/README.md")
         for target in links(texts[name])
     }
     assert [name for name in PAPERS if name != "README.md" and (ROOT / name).resolve() not in linked] == []

@@ -9,10 +9,10 @@ ENDING         closing, saying_goodbye, ended
 INITIALIZING → LISTENING   every link is up
 INITIALIZING → ENDING      a link is lost for good or late, or the caller hung up
 LISTENING → THINKING       the turn is over and understood, or a number was keyed in
-LISTENING → RESPONDING     a greeting, reprompt, apology, nudge, idle goodbye, host utterance or ready answer
+LISTENING → RESPONDING     a greeting, reprompt, fallback text, nudge, goodbye, host utterance or ready answer
 LISTENING → ENDING         a link is lost for good, or the caller hung up
 THINKING → LISTENING       the caller goes on, a result needs no words, or tool calls were given up
-THINKING → RESPONDING      the first segment is there, or an apology, filler or host utterance is said
+THINKING → RESPONDING      the first segment is there, or a fallback text, filler or host utterance is said
 THINKING → ENDING          a link is lost for good, or the caller hung up
 RESPONDING → LISTENING     heard to the end, interrupted, or text to speech failed
 RESPONDING → THINKING      the interruption is understood already, or a tool's result is to be spoken about

@@ -119,7 +119,7 @@ class TurnTaking(BaseModel):
     )
     backchannels: Phrases = Field(
         default=BACKCHANNELS,
-        description="Words that never interrupt, divided by commas",
+        description="Words that do not interrupt, except at the very end of an answer; divided by commas",
     )
     unfinished_delay_ms: int = Field(
         default=1000,

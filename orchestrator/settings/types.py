@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for a value that is not allowed; `setting_errors.py` makes a sentence of it.
+Each validator raises `ValueError` for a value that is not allowed; `setting_errors.py` writes the sentence.
 """
 
 from __future__ import annotations
