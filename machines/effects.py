@@ -110,7 +110,7 @@ class ReportProviderFailure(Effect):
 
 @frozen
 class RenewLink(Effect):
-    """From the conversation to the link machine of `role`: open the link anew, in another language.
+    """From the conversation to the link machine of `role`: open the link again, in another language.
 
     `unable` are the providers that do not know it.
     """

@@ -47,7 +47,7 @@ class LinkMemory:
     recovered: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that work again, and that the call has not returned to yet."""
     renewing: frozenset[Role] = frozenset()
-    """Roles whose link is being opened anew in the caller's language."""
+    """Roles whose link is being opened again, in the caller's language."""
     tts_renewal: tuple[int, ...] | None = None
     """Providers that do not know the new language of the call: the link of text to speech is renewed without
     them as soon as nothing is being said. None: it need not be renewed."""
@@ -147,7 +147,7 @@ class TurnMemory:
 
 @define
 class SpeculationMemory:
-    """The speculative answer: asked for before the turn is surely over."""
+    """The speculative answer: asked for before it is sure that the turn is over."""
 
     words: str = ""
     """The words that the model was asked to answer."""
@@ -311,7 +311,7 @@ class Context:
         )
 
     def filler(self) -> str:
-        """The next filler for a caller who waits for a result; empty: there is none."""
+        """The next filler for a caller who waits for a result; empty if there is none."""
         if self.policy.tool_filler_after_ms <= 0:
             return ""
         own = next((text for each in self.calls_awaited() if (text := self.tool(each).filler)), "")

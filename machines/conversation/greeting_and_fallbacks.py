@@ -100,7 +100,7 @@ class GreetingAndFallbacks(Answers):
     def fall_back(self, fact: Fact) -> None:
         """Say a fallback text instead of the model's answer. The third failure in a row ends the call.
 
-        If the words were refused by a content filter, nobody has failed: the caller is told, and the words
+        If a content filter refused the words, no provider has failed: the caller is told, and the words
         are withheld from later requests.
         """
         self._void_generation()

@@ -60,7 +60,7 @@ class Interruptions(Answers):
         return fact.turn in (self.context.turns.current, self.context.turns.awaited)
 
     def is_interruption(self, fact: Words) -> bool:
-        """The caller surely says something of their own: neither an echo of the answer nor a backchannel."""
+        """The caller says something of their own: neither an echo of the answer nor a backchannel."""
         if not self.context.said(fact):
             return False
         policy, ends = self.context.policy, self.nearly_said(fact)

@@ -77,7 +77,7 @@ class PhoneCall:
     transfer_to: str = ""
     """The number to which the agent transfers the call; empty if there is none."""
     voicemail_text: str = ""
-    """What an answering machine is told once it records; empty: it is hung up on."""
+    """What is said to an answering machine once it records; empty: the call is ended."""
 
     call_sid: str | None = None
     outcome: CallOutcome | None = field(default=None, init=False)
