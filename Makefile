@@ -22,9 +22,9 @@ test: .venv/.test tools models static ## install everything, then check and test
 	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
-	@for room in machines protocol orchestrator; do \
-	  $(BIN)/coverage report --include="$$room/*" --fail-under=90 >/dev/null \
-	    || { echo "Less than 90 % of $$room/ is covered by the tests."; exit 1; }; \
+	@for package in machines protocol orchestrator; do \
+	  $(BIN)/coverage report --include="$$package/*" --fail-under=90 >/dev/null \
+	    || { echo "Less than 90 % of $$package/ is covered by the tests."; exit 1; }; \
 	done
 
 test-fast: .venv/.test static ## check, and run the tests that take little time

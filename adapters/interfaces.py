@@ -245,7 +245,7 @@ class SegmentEnd:
     segment: int
     words: tuple[Word, ...] = ()
     unsayable: bool = False
-    """There is no audio, and that is the text's fault: it is in a language that the voice does not speak, or
+    """There is no audio because of the text: it is in a language that the voice does not speak, or
     the provider refused this text. Nobody is blamed, and it is not asked for again."""
 
 

@@ -163,7 +163,7 @@ def broken(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
 
 
 def closed_idle(table: ErrorTable, error: BaseException, key: str) -> ProviderError:
-    """As `broken`, for a connection over which nothing was asked for: its close by the vendor is no failure.
+    """As `broken`, for a connection on which nothing was asked: if the vendor closes it, it has not failed.
 
     A connection that was lost, or was closed because of what we did, is one nevertheless.
     """

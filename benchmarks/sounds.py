@@ -1,4 +1,4 @@
-"""False turns and false interruptions by sounds that are no words, with the embedded models.
+"""False turns and false interruptions by sounds that are not words, with the embedded models.
 
     python -m benchmarks.sounds
 
@@ -44,7 +44,7 @@ LEVELS = {"speech": 1.0, "quiet speech": 0.05, "noisy speech": 0.3}
 
 
 @frozen
-class Heard:
+class Recognised:
     """What was made of one sound."""
 
     voice: bool
@@ -73,7 +73,7 @@ def spoken(kind: str) -> Iterator[Samples]:
         yield (np.clip(whole, -1, 1) * 32767).astype(np.int16)
 
 
-async def hear(samples: Samples, silero: SileroVoiceActivity, moonshine: MoonshineSpeechToText) -> Heard:
+async def hear(samples: Samples, silero: SileroVoiceActivity, moonshine: MoonshineSpeechToText) -> Recognised:
     """Take one sound for one turn."""
     finals: list[TranscriptFinal] = []
     final = trio.Event()
@@ -91,7 +91,7 @@ async def hear(samples: Samples, silero: SileroVoiceActivity, moonshine: Moonshi
             await transcriber.send(window, probability)
         transcriber.finalize(1)
         await final.wait()
-    return Heard(voice, finals[0].text if voice else "", finals[0].confidence)
+    return Recognised(voice, finals[0].text if voice else "", finals[0].confidence)
 
 
 def models_directory() -> Path:

@@ -1,4 +1,4 @@
-"""Checks the fields of a policy when it is made, so that a wrong one is told where it was written.
+"""Checks the fields of a policy when it is made, so that an error shows where the wrong value was written.
 
 What a field may be follows from the type that it is declared with. Times, numbers and counts are never
 negative; the least value of a field may be told by its metadata: `field(default=10, metadata={"least": 1})`.
@@ -50,7 +50,7 @@ def _is(value: object, kind: Any) -> bool:
 
 
 def _numbers(value: object) -> list[float]:
-    """The numbers that a value consists of; True and False are none."""
+    """The numbers in a value. True and False are not numbers."""
     each = value if isinstance(value, tuple) else (value,)
     return [number for number in each if isinstance(number, int | float) and not isinstance(number, bool)]
 

@@ -110,7 +110,7 @@ class ReportProviderFailure(Effect):
 
 @frozen
 class RenewLink(Effect):
-    """From the conversation to the link machine of `role`: open the link anew, in another language.
+    """From the conversation to the link machine of `role`: open the link again, in another language.
 
     `unable` are the providers that do not know it.
     """
@@ -306,7 +306,7 @@ class NotifyTranscript(Effect):
 
 @frozen
 class NotifyLowConfidence(Effect):
-    """What was heard in `turn`, with this confidence from 0 to 1, is not taken for the caller's words."""
+    """The transcript of `turn` has so little confidence, from 0 to 1, that it does not count as words."""
 
     turn: int
     confidence: float

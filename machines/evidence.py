@@ -1,8 +1,8 @@
-"""Evidence: whether what speech to text heard are words at all.
+"""Evidence: whether a transcript is words that somebody said.
 
-A laugh, a cough or voices in the background become words, too: with little confidence, or as one word again
-and again. Calibrated with the embedded models (`benchmarks/sounds.py`): clean speech got 0.71 to 0.99, other
-sounds 0.23 to 0.58.
+Speech to text makes words of a laugh, a cough or voices in the background, too: with little confidence, or
+one word again and again. Calibrated with the embedded models (`benchmarks/sounds.py`): clean speech got a
+confidence of 0.71 to 0.99, other sounds 0.23 to 0.58.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections import Counter
 from machines.phrases import words_of
 
 FEW_WORDS = 3
-"""So few words need more confidence."""
+"""Up to this many words need more confidence."""
 REPEATED = 3
-"""A word, or two words in a row, that often is a repetition."""
+"""A word, or two words in a row, said this often is a repetition."""
 MOSTLY = 0.6
-"""Words that consist of one repetition by more than this were not said."""
+"""If one repetition makes up more than this share of the words, they were not said."""
 VERY_SURE = 0.9
-"""Repeated words of this confidence were said."""
+"""With this confidence, even repeated words were said."""
 
 
 class Evidence(enum.Enum):
-    """How sure it is that words are words."""
+    """Whether a transcript was said."""
 
     SURE = "sure"
     UNSURE = "unsure"
@@ -31,9 +31,9 @@ class Evidence(enum.Enum):
 
 
 def judge(text: str, confidence: float, least: float, sure: float) -> Evidence:
-    """Whether `text`, of this confidence from 0 to 1, was said. A confidence of 0 is not known.
+    """Judge a transcript. `confidence` is from 0 to 1; 0 means that it is not known.
 
-    Below `least` it was not; from `sure` on it was, also if it is short. Repetition speaks against it.
+    Below `least` the transcript is noise. A short one is unsure below `sure`. A repetition is noise, too.
     """
     words = words_of(text)
     if not words or confidence <= 0:

@@ -85,7 +85,7 @@ class ProviderFailure:
     message: str
     retry_after_ms: int | None = None
     idle: bool = False
-    """The provider closed a link over which nothing was asked for. That is nobody's failure."""
+    """The provider closed a link on which nothing was asked. The provider has not failed."""
 
 
 @frozen
@@ -344,7 +344,7 @@ class SegmentVoiced(Fact):
     words: tuple[Word, ...] = ()
     attempt: int = field(default=1, kw_only=True)
     unsayable: bool = field(default=False, kw_only=True)
-    """There is no audio, since the text is not one that this voice can say."""
+    """There is no audio, since this voice cannot say the text."""
 
 
 @frozen
@@ -442,7 +442,7 @@ class LinkReturnWanted(Fact):
 
 @frozen
 class LinkRenewalWanted(Fact):
-    """From the conversation to a link machine: open the link anew, in another language.
+    """From the conversation to a link machine: open the link again, in another language.
 
     `unable` are the providers that do not know it.
     """

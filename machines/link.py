@@ -149,7 +149,7 @@ class Link(Failover):
             (idle, *trying, *resting),
             because="the link is being replaced already",
         ),
-        *ignored("link_needed", (idle, *trying, *resting, UP), because="the link is not idle"),
+        *ignored("link_needed", (idle, *trying, *resting, UP), because="the link is not dormant"),
         *ignored(
             "link_return_wanted", (UP, dormant), because="that provider is not preferred, or has failed again"
         ),

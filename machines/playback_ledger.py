@@ -38,7 +38,7 @@ class SpokenSegment:
     duration_ms: float | None = None
     words: tuple[Word, ...] = ()
     unsayable: bool = False
-    """The voice cannot say it: there is no audio, and that is nobody's fault."""
+    """The voice cannot say it, so it has no audio. This is not a failure."""
 
     def expected_ms(self) -> float:
         """The duration, or an estimate if it is not known yet."""

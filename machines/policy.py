@@ -21,7 +21,8 @@ class FallbackTexts:
     third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
     """Also said when a provider that the call cannot do without is lost for good."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
-    """Said when speech to text did not give the words of a turn."""
+    """Said when speech to text gave no words for a turn. (Elsewhere, `unheard` is what the caller did not
+    hear.)"""
     unsayable: str = "I'm sorry, I cannot say that with this voice."
     """Said instead of an answer in a language that the voice does not speak."""
     refused: str = "I am sorry, I cannot talk about that. Is there anything else I can help you with?"
@@ -90,11 +91,10 @@ class ConversationPolicy:
     complete_delay_ms: float = 200
     """The endpoint delay if the turn model took the turn for complete."""
     least_confidence: float = 0.5
-    """Automatic turns: words that speech to text is less sure of, from 0 to 1, are not taken for words. Nor
-    is a word that is repeated again and again. 0: everything is. A confidence that is not known counts as
-    high."""
+    """Automatic turns: words in which speech to text has less confidence, from 0 to 1, do not count. Nor does
+    a word that is repeated again and again. 0: all words count. An unknown confidence counts as high."""
     sure_confidence: float = 0.65
-    """Automatic turns: up to three words that speech to text is less sure of are not answered."""
+    """Automatic turns: up to three words in which speech to text has less confidence are not answered."""
     speculations: int = 0
     """How often in a turn the model may be asked for a speculative answer, when speech to text expects the
     end of the turn (`EagerEndOfTurn`). Answers that turn out not to be needed are dropped."""
@@ -123,9 +123,10 @@ class ConversationPolicy:
     """After this many false alarms in a row, there may be an echo: voice no longer pauses an answer, only
     words do."""
     backchannels: tuple[str, ...] = BACKCHANNELS
-    """Words that mean "go on". They never interrupt."""
+    """Words that mean "go on". They do not interrupt, except at the very end of an answer: see
+    `backchannel_end_ms`."""
     backchannel_end_ms: float = 1_500
-    """If no more than this is left of the answer, backchannels are the caller's reply to it and interrupt."""
+    """If no more than this is left of an answer, a backchannel is the caller's reply and interrupts it."""
     max_turn_ms: float = 60_000
     """A turn that lasts longer is ended here."""
     final_transcript_timeout_ms: float = 4_000
@@ -149,7 +150,7 @@ class ConversationPolicy:
     """The wait before each further request for an answer, if the one before failed before it gave any
     text."""
     voice_retries: int = 3
-    """How often the voice is asked to continue an answer after it failed."""
+    """How often text to speech is asked to continue an answer after it failed."""
     max_history: int = 50
     """How many messages of history are kept and sent, in whole exchanges, without the system message. From 2
     on the newest exchange is always kept."""

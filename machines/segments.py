@@ -3,9 +3,9 @@
 A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence, an item
 of a list or a paragraph. What ends a sentence depends on the script (`language/scripts.py`), abbreviations on
 the language (`language/packs.py`). The first segment may end at a clause already, so that the caller hears
-something soon; no segment is longer than `MAX_SEGMENT`. What is markup is decided by `language/markup.py`.
+something soon. No segment is longer than `MAX_SEGMENT`. `language/markup.py` decides what is markup.
 
-However the text is divided, the segments are the same; every token of it is looked at a few times at most.
+The segments do not depend on how the text was divided. Each token is looked at a few times at most.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from machines.language.scripts import (
 
 BREAK = "||BREAK||"
 FIRST_CLAUSE = 25
-"""Weight that the first segment must have to end at a comma (measured: shorter ones sound chopped)."""
+"""The least weight of a first segment that ends at a clause (measured: shorter ones sound chopped)."""
 MAX_SEGMENT = 300
-"""Weight, which is characters in Latin script; the reference server's bound."""
+"""Weight: the number of characters in Latin script. The reference server has this bound."""
 _LONG_CLAUSE = 50
-"""Weight from which a blank ends a segment in scripts that divide clauses by blanks."""
+"""From this weight on, a blank ends a segment in scripts that divide clauses by blanks."""
 _MOST_TOKENS = 1000
-"""Of a segment, silent ones included."""
+"""The most tokens of a segment, silent ones included."""
 _LONGEST_INITIALS = 8
-"""Tokens of an abbreviation such as "c.-à-d."."""
+"""The most tokens of an abbreviation such as "c.-à-d."."""
 
 
 @frozen
 class Segment:
-    """A piece of an answer. `text` is what is shown, spoken and remembered."""
+    """A piece of an answer. `text` is shown, spoken and remembered."""
 
     text: str
     markup: str = ""
@@ -53,14 +53,14 @@ class Segment:
 
 @define
 class _End:
-    """A mark that seems to end a sentence, and what has followed it so far."""
+    """A mark that seems to end a sentence, and what has followed so far."""
 
     mark: str
     index: int
-    """Where the segment would be cut: behind the mark and what closes with it."""
+    """Where the segment would be cut: after the mark, and after quotes and brackets that close with it."""
     mark_index: int
     blank: bool = False
-    """A blank has followed, and the next word decides."""
+    """A blank has followed. The next word decides."""
 
 
 class Segmenter:
@@ -75,7 +75,7 @@ class Segmenter:
         self._segments: list[Segment] = []
         self._given = 0
         self._silent = ""
-        """What can only be shown, as long as nothing else has come."""
+        """Text without sound at the beginning of the answer."""
         self._begin()
 
     def _begin(self) -> None:
@@ -86,18 +86,18 @@ class Segmenter:
         self._quotes = 0
         """French quotes that are open."""
         self._spelling = ""
-        """The tag within which nothing is cut."""
+        """The open `<spell>` tag: nothing is cut inside it."""
         self._cuts: dict[int, int] = {}
-        """Where a segment that is too long can be cut, the better places under lower numbers."""
+        """Where a segment that is too long can be cut. Lower keys are better places."""
 
     def push(self, piece: str) -> list[Segment]:
-        """Add a piece; gives the segments it completes, never empty."""
+        """Add a piece; returns the segments that it completes. None of them is empty."""
         return self._take(self._reader.push(piece))
 
     def finish(self) -> list[Segment]:
-        """No more pieces: what is left is the last segment.
+        """End the answer; returns the last segments.
 
-        An answer in which there is nothing to say (an emoji) is one segment without sound.
+        An answer without anything to say (an emoji) is one segment without sound.
         """
         segments = self._take(self._reader.finish())
         self._cut(len(self._tokens))
@@ -130,10 +130,10 @@ class Segmenter:
             self._cut_somewhere()
 
     def _add(self, token: Token) -> None:
-        """The token belongs to the segment."""
+        """Add the token to the segment."""
         last = self._tokens[-1] if self._tokens else None
         if token is last and token.kind is not Kind.LINE:
-            return  # one blank is as good as many
+            return  # many blanks count as one
         if token.kind is Kind.LINE and last is not None and last.kind is Kind.BLANK:
             self._tokens[-1] = token
         else:
@@ -159,7 +159,7 @@ class Segmenter:
     # --- the end of a sentence ----------------------------------------------------------------------------
 
     def _follow(self, end: _End, token: Token) -> bool:
-        """What follows a mark that seems to end a sentence; whether the token is still to be taken in."""
+        """Take in a token after a mark that may end a sentence. Returns whether `_feed` must still add it."""
         if token.kind in _SPACES and not end.blank:
             if self._waits_for_word(end):
                 end.blank = True
@@ -199,7 +199,7 @@ class Segmenter:
         return True
 
     def _closes(self, end: _End, token: Token) -> bool:
-        """The token stands between the mark and the blank behind it."""
+        """Whether the token stands between the mark and the blank after it."""
         if token.kind is Kind.SILENT or (token.kind is Kind.TAG and token.markup.startswith("</")):
             return True
         if token.kind is not Kind.MARK:
@@ -208,7 +208,7 @@ class Segmenter:
         return self._is_end_mark(token.shown) or (token.shown in CLOSERS and not opens)
 
     def _waits_for_word(self, end: _End) -> bool:
-        """A blank alone does not say whether this is the end: an abbreviation, or a French quote."""
+        """Whether the next word decides if this is the end: after an abbreviation, or in a French quote."""
         if self._quotes > 0:
             return True
         if end.mark != ".":
@@ -218,7 +218,7 @@ class Segmenter:
         return _is_number(word) or _is_abbreviation(word, pack) or pack is UNKNOWN
 
     def _ends_sentence(self, end: _End, token: Token) -> bool:
-        """Whether the mark ends a sentence, as the next word shows."""
+        """Whether the mark ends a sentence, judged by the token after it."""
         mark, before = end.mark, self._tokens[end.mark_index - 1] if end.mark_index else None
         if not end.blank:
             if mark in DIGIT_MARKS and before is not None and _digits_meet(before, token):
@@ -245,12 +245,12 @@ class Segmenter:
         return not following[:1].islower() or self._all_small()
 
     def _all_small(self) -> bool:
-        """Whoever wrote this begins sentences with small letters."""
+        """Whether the segment begins with a small letter: its writer does not use capitals."""
         first = next((each.shown for each in self._tokens if each.kind is Kind.WORD), "")
         return first[:1].islower()
 
     def _word_before(self, end: _End) -> str:
-        """The word that the mark stands behind, with stops and hyphens that it has within."""
+        """The word before the mark, with the stops and hyphens inside it."""
         parts: list[str] = []
         for token in reversed(self._tokens[max(0, end.mark_index - _LONGEST_INITIALS) : end.mark_index]):
             if token.kind is not Kind.WORD and token.shown not in (".", "-", "°"):
@@ -264,7 +264,7 @@ class Segmenter:
     # --- other places -------------------------------------------------------------------------------------
 
     def _ends_before(self, token: Token) -> bool:
-        """Whether something ends here that is not a sentence: a paragraph, an item, a break."""
+        """Whether a paragraph, an item or a break ends the segment here."""
         if not self._tokens or self._spelling:
             return token.kind is Kind.BREAK
         last = self._tokens[-1]
@@ -274,7 +274,7 @@ class Segmenter:
         return blank_line or token.kind in (Kind.BREAK, Kind.ITEM, Kind.LINE_END)
 
     def _ends_long_clause(self, last: Token) -> bool:
-        """A blank is as good as a stop in Thai and its like, where none is written."""
+        """Whether this blank ends a sentence, in Thai and similar scripts, which have no stops."""
         if last.kind is not Kind.WORD or not _divides_clauses(last):
             return False
         end = "".join(each.shown for each in self._tokens[-6:] if each.kind is Kind.WORD)
@@ -295,7 +295,7 @@ class Segmenter:
         return weight(markup.shown(self._tokens)) >= FIRST_CLAUSE
 
     def _note_places(self, token: Token) -> None:
-        """Where a segment that is too long could be cut: before this token."""
+        """Note whether a segment that gets too long could be cut before this token, and how well."""
         if not self._tokens or self._spelling:
             return
         last = self._tokens[-1]
@@ -319,7 +319,7 @@ class Segmenter:
     # --- cutting ------------------------------------------------------------------------------------------
 
     def _cut(self, index: int) -> None:
-        """Give the tokens before `index` as a segment; the others begin the next one."""
+        """Make a segment of the tokens before `index`. The others begin the next one."""
         tokens, rest, spelling = self._tokens[:index], self._tokens[index:], self._spelling
         if spelling and rest:
             tokens.append(Token(Kind.TAG, markup="</spell>"))
@@ -344,7 +344,7 @@ def _is_number(word: str) -> bool:
 
 
 def _is_abbreviation(word: str, pack: Pack) -> bool:
-    """Also a single letter; "I" is a word."""
+    """Whether a word is an abbreviation. A single letter is one, except "I"."""
     initial = len(word) == 1 and word.isalpha() and word != "I" and word.isascii()
     return initial or word.casefold() in pack.abbreviations
 

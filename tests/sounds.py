@@ -1,4 +1,4 @@
-"""Sounds that are no words, made by arithmetic: laughs, coughs, breath, babble, music and tones.
+"""Sounds that are not words, made by arithmetic: laughs, coughs, breath, babble, music and tones.
 
 All are samples at `LISTENING_RATE`. The same seed gives the same sound.
 """

@@ -148,8 +148,8 @@ def test_continuous_integration_can_be_run() -> None:
 
 def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:
     importing = re.compile(r"(?m)^\s*(import|from) asyncio\b")
-    rooms = [path for path in tracked_files() if path.suffix == ".py"]
-    found = {str(path.relative_to(ROOT)) for path in rooms if importing.search(path.read_text())}
+    modules = [path for path in tracked_files() if path.suffix == ".py"]
+    found = {str(path.relative_to(ROOT)) for path in modules if importing.search(path.read_text())}
     assert found <= ASYNCIO, "see orchestrator/hosting/asyncio_border.py"
 
 
@@ -216,7 +216,7 @@ def test_every_document_is_linked_from_the_readme_or_an_index() -> None:
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAPERS}
     linked = {
         ((ROOT / name).parent / target.partition("#")[0]).resolve()
-        for name in ("README.md", "docs/decisions/README.md")
+        for name in ("README.md", "docs/README.md", "docs/decisions/README.md")
         for target in links(texts[name])
     }
     assert [name for name in PAPERS if name != "README.md" and (ROOT / name).resolve() not in linked] == []

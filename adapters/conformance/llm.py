@@ -107,7 +107,7 @@ async def every_form_of_history_is_taken(subject: LlmUnderTest) -> None:
         "Let me see.",
         CallRecord(2, _call(2), "No such city.", failed=True),
         CallRecord(3, _call(3)),
-        CallRecord(4, ToolCall("call_4", WEATHER.name, '{"city'), "These are no arguments.", failed=True),
+        CallRecord(4, ToolCall("call_4", WEATHER.name, '{"city'), "These are not arguments.", failed=True),
     )
     for with_calls in ((system, user, finished), (system, user, finished, *exchange, user, others)):
         for tools in ((), (WEATHER,)):

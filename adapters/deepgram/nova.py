@@ -251,7 +251,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             self._show(turn, words)
 
     def _was_surely_said(self, interim: _Piece, taken_back_by: _Result, turn: Turn) -> bool:
-        """Whether words stay although an empty final result takes them back, as it happens to short ones."""
+        """Whether to keep words that an empty final result takes back. Deepgram does so to short words."""
         covered = interim.end <= taken_back_by.end + _SAME_PLACE
         return covered and not taken_back_by.text and turn.voice > 0 and interim.confidence >= SURE
 

@@ -56,7 +56,7 @@ class SileroVoiceActivity:
         try:
             self._run(np.zeros((1, _WINDOW), np.float32), _BLANK)
         except Exception as error:
-            raise ModelsError(f"The model file {path} is no Silero v6: {error}") from error
+            raise ModelsError(f"The model file {path} is not Silero v6: {error}") from error
 
     def open(self) -> SileroDetector:
         return SileroDetector(self)

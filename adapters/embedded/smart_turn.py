@@ -66,7 +66,7 @@ class SmartTurn:
         (probabilities,) = self._session.run(None, {_INPUT: features[np.newaxis]})
         completeness = float(probabilities.item())
         if not 0 <= completeness <= 1:
-            raise ValueError(f"{completeness:g} is no probability")
+            raise ValueError(f"{completeness:g} is not a probability")
         return completeness
 
 
@@ -85,7 +85,7 @@ def _open(path: Path) -> onnxruntime.InferenceSession:
     try:
         session = open_session(path, threads=1)
     except ModelsError as error:
-        raise ModelsError(f"it is no ONNX model ({error.__cause__})") from error
+        raise ModelsError(f"it is not an ONNX model ({error.__cause__})") from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if not (len(inputs) == 1 and _takes_features(inputs[0])):
         raise ModelsError(f"it takes {_told(inputs)}, not {_INPUT} {[1, *_SHAPE]} {_FLOAT}")

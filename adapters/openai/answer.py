@@ -1,7 +1,7 @@
-"""From a response's bytes to an answer: its text piece by piece, its calls, and how it ended.
+"""Turns a response's bytes into an answer: its text piece by piece, its calls, and how it ended.
 
-An answer is open until its server says why it ends, or that nothing more comes. From then on nothing can fail
-it: what still comes is taken if it is text or a call, else left.
+An answer is open until its server says why it ends, or that nothing more comes. After that the answer cannot
+fail: later text and calls are taken, anything else is ignored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, writt
 from machines.facts import ErrorClass
 
 LONGEST_PIECE = 4096
-"""Characters: a longer text is given in pieces, so that nobody who takes them works long on one."""
+"""Characters. A longer text is given in pieces, so that no piece takes long to process."""
 LONGEST_ANSWER = 200_000
-"""Characters of text, some three hours of speech; what comes after is not read."""
+"""Characters of text, about three hours of speech. Later ones are not read."""
 _LONGEST_REASONING = 65_536
-"""Characters that are kept to be given back."""
+"""Characters of thoughts that are kept, since some servers want to see them again."""
 _BROKE_OFF = ("error", "abort", "network_error", "insufficient_system_resource")
 _LIMIT = ("length", "max_tokens", "model_length")
 _FILTERED = ("content_filter", "safety", "recitation", "sensitive")
@@ -35,13 +35,13 @@ class Answer:
 
     Args:
         provider: named in errors.
-        key: kept out of errors.
+        key: error messages never show it.
         offered: tools by name.
-        limit: the tokens that were asked for at most, named where they were too few.
+        limit: the most tokens that were asked for; errors name it if it was too low.
         begins_in_thought: see `MarkupFilter`.
         new_id: gives an id to a call without one.
-        note_ignored: told of every document that is neither a chunk nor an error.
-        may_be_empty: an answer without text and calls is none the worse.
+        note_ignored: called for every document that is neither a chunk nor an error.
+        may_be_empty: an answer without text or calls is not an error.
     """
 
     def __init__(
@@ -66,33 +66,33 @@ class Answer:
         self._markup = MarkupFilter(begins_in_thought=begins_in_thought)
         self._calls = StreamedCalls(provider, offered, new_id)
         self._text: list[str] = []
-        """What came as text, markup included."""
+        """The text that came, with its markup."""
         self._length = 0
         self._whole = False
-        """A whole message came, which needs no other end."""
+        """A whole message came. It ends the answer by itself."""
         self._half = ""
         """The first half of a character that was cut in two."""
         self._reasoning: list[str] = []
         self._reasoning_length = 0
         self._thought = False
         self._said = False
-        """Something that is no blank was given."""
+        """Text other than blanks was given."""
         self._unknown_calls = False
         self.finish_reason = ""
         """Why the model ended its answer, once it has."""
         self.over = False
         """Nothing more is read."""
         self.failure: ProviderError | None = None
-        """Why the answer cannot be gone on with: to be raised when all pieces so far were given."""
+        """The error to raise once all pieces so far were given."""
 
-    # --- what is read -------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> list[str]:
-        """The pieces of text that these bytes bring. Empty ones are signs of life."""
+        """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life."""
         return self._read(self._events.feed(data))
 
     def end(self) -> list[str]:
-        """The response is over: the last pieces."""
+        """End the response; returns the last pieces."""
         pieces = self._read(self._events.finish())
         if not self.over and not self.finish_reason and not self._whole:
             broke_off = ProviderError(ErrorClass.CONNECTION, f"{self._provider}: the answer broke off")
@@ -101,12 +101,12 @@ class Answer:
         return pieces
 
     def break_off(self, error: ProviderError) -> None:
-        """The connection is lost."""
+        """Note that the connection is lost."""
         self.failure = self.failure or error
 
     @property
     def complete(self) -> bool:
-        """Whether the server has said that the answer ends: it is not worth waiting long for more."""
+        """Whether the server has said that the answer ends, so that more is not worth a long wait."""
         return self.over or bool(self.finish_reason)
 
     def _read(self, events: Sequence[Read]) -> list[str]:
@@ -124,7 +124,7 @@ class Answer:
         return pieces
 
     def _not_read(self, what: str, web_page: bool) -> list[str]:
-        """It may have held text, or a call, and without them the answer would not be the model's."""
+        """Fail for what could not be read: it may have held text or a call that belongs to the answer."""
         if self.finish_reason:
             return []
         if web_page:
@@ -160,7 +160,7 @@ class Answer:
         return pieces
 
     def _without_repeat(self, chunk: Chunk) -> str:
-        """The chunk's text, unless it is the whole answer once more, as some servers send it at the end."""
+        """The chunk's text, without the answer that some servers repeat as a whole at the end."""
         ends = bool(chunk.finish or self.finish_reason)
         if not chunk.text or not self._text or not (chunk.whole or ends):
             return chunk.text
@@ -205,27 +205,27 @@ class Answer:
             self._reasoning.append(text)
             self._reasoning_length += len(text)
 
-    # --- how it ended -------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------
 
     @property
     def reasoning(self) -> str:
-        """What the model thought, as far as it is worth keeping."""
+        """The model's thoughts; empty if there were too many to keep."""
         return (
             without_halves("".join(self._reasoning)) if self._reasoning_length <= _LONGEST_REASONING else ""
         )
 
     @property
     def began_in_thought(self) -> bool:
-        """A thought ended that nobody saw begin."""
+        """Whether a thought ended that had not begun in the answer."""
         return self._markup.orphan
 
     @property
     def was_cut_off(self) -> bool:
-        """It ended at the limit, in the midst of what it said."""
+        """Whether the limit of tokens ended it while it was saying something."""
         return self.finish_reason.lower() in _LIMIT and self._said
 
     def last_pieces(self) -> list[str]:
-        """What was held back, once the answer is over. May set `failure`."""
+        """The text that was held back, once the answer is over. May set `failure`."""
         if self.failure is not None:
             return []
         cut = self.finish_reason.lower() in _LIMIT
@@ -234,7 +234,7 @@ class Answer:
         return pieces
 
     def calls(self) -> list[MadeCall]:
-        """The calls, after all pieces. Raises `ProviderError`."""
+        """The calls; ask after all pieces were taken. Raises `ProviderError`."""
         if self.failure is not None:
             raise self.failure
         return self._calls.finish(self.finish_reason)
@@ -244,7 +244,7 @@ class Answer:
         if reason in _BROKE_OFF or _MALFORMED in reason:
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
         if reason in _FILTERED and not self._calls:
-            return self._error(ErrorClass.REFUSED_TEXT, f"the answer was withheld: {self.finish_reason}")
+            return self._error(ErrorClass.REFUSED_TEXT, f"the answer was filtered: {self.finish_reason}")
         if self._said or self._calls or self._may_be_empty:
             return None
         if reason in _LIMIT:

@@ -1,7 +1,8 @@
 """The language model behind any server with OpenAI's chat interface, asked through OpenAI's SDK.
 
-Its responses are read as bytes (`events`, `normalized_chunk`, `markup`, `answer`): the SDK's own typed
-stream takes twenty times the CPU per token (150 µs against 8 µs), and nothing that differs from OpenAI's.
+We read the bytes of its responses ourselves (`events`, `normalized_chunk`, `markup`, `answer`). The SDK's
+typed stream takes twenty times the CPU for each token (150 µs against 8 µs), and does not understand servers
+that differ from OpenAI.
 """
 
 from __future__ import annotations
@@ -32,28 +33,28 @@ log = library_logger(__name__)
 
 _CONNECT_SECONDS = 5.0
 _GAP_SECONDS = 60.0
-"""Longest silence within an answer; the conversation's own deadlines come long before."""
+"""The longest silence within an answer. The conversation's own deadlines are much shorter."""
 _CHECK_SECONDS = 5.0
 _LOAD_SECONDS = 60.0
-"""For the first question after the start: some servers load a model when it is first asked for."""
+"""For the first question after the start: some servers load a model at the first request."""
 _CHECK_TOKENS = 16
-"""The least that OpenAI takes for its current models."""
+"""The lowest limit that OpenAI accepts for its current models."""
 _REHEARSAL_TOKENS = 256
-"""At most: enough to see a model's thought end, which shows whether its template has begun it."""
+"""The most tokens: enough to see a thought end, which shows whether the model's template has begun it."""
 _CHECK_EVERY_SECONDS = 60.0
-"""No more than one question in this time, where a server has no list of models that could be asked for."""
+"""A server without a list of models is asked at most one question in this time."""
 _AFTER_END_SECONDS = 0.1
-"""For what follows an answer's end, and then for its response's, so that its connection can be used again."""
+"""How long we wait for more after the end of an answer, and then for the end of its response, so that the
+connection can be used again."""
 _NO_MODEL_LIST = frozenset({400, 403, 404, 405, 501})
-"""Also 403: a key may be allowed to ask questions only."""
+"""Statuses of a server without a list of models. 403: the key may ask questions, and nothing else."""
 _MOST_AMENDMENTS = 4
-"""Of one request."""
+"""How often one request is amended."""
 _REMEMBERED = 1024
-"""Calls with something attached, and offers of tools."""
+"""How many calls with something attached, and how many offers of tools."""
 
 Prepare = Callable[[Sequence[Message]], Sequence[Message]]
-"""Makes what the model is sent out of the conversation, as far as the model itself requires it. Messages that
-are kept are kept with their calls."""
+"""Chooses and changes the messages of a conversation as the model requires. A message keeps its calls."""
 
 
 def http_client(*, reuse_connections: bool = True) -> httpx2.AsyncClient:
@@ -73,7 +74,7 @@ def _as_it_is(messages: Sequence[Message]) -> Sequence[Message]:
 
 @frozen
 class Rehearsal:
-    """What a call will ask, to find out whether it can: its first messages, and the tools it offers."""
+    """The first messages of a call, and the tools it offers. `check` asks them to see whether calls work."""
 
     messages: Sequence[Message] = (Message(Speaker.USER, "Hi"),)
     tools: Sequence[ToolSpec] = ()
@@ -82,16 +83,16 @@ class Rehearsal:
 class OpenAILanguageModel:
     """A model of a server with OpenAI's interface. `base_url` goes up to and including its `/v1`.
 
-    `api_key` may be empty for servers that want none; `organization` is the one that OpenAI accounts to.
-    Parameters that are None, or neutral (`top_p` 1, penalties 0), are not sent, so that the server's own
-    apply; nor are those named in `omit`, and `rename` sends some under other names. `extra_body` holds
-    further fields of the request that the server knows.
+    `api_key` may be empty for a server that wants none. OpenAI charges `organization`. Parameters that are
+    None, or neutral (`top_p` 1, penalties 0), are not sent, so that the server's own defaults apply. Those
+    named in `omit` are not sent either; `rename` sends some under other names. `extra_body` holds more fields
+    of the request.
 
-    What the server refuses of a request is learnt: the request is made once more without it, and so are all
-    later ones.
+    If the server refuses a part of a request, the model repeats the request without that part, and leaves it
+    out of all later ones.
 
-    With a `rehearsal` the first `check` asks a question of that form; without, the list of models is enough.
-    `prefill`: an answer that broke off is the last message, and is gone on with.
+    With a `rehearsal`, the first `check` asks the question that a call would ask. Without, it asks for the
+    list of models. `prefill`: the server continues an answer that stands as the last message.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class OpenAILanguageModel:
         self.ignored_messages = 0
         """Well-formed messages in streams that are neither a chunk of an answer nor an error."""
         self._key = api_key
-        # The SDK insists on a key; servers that want none ignore it.
+        # The SDK requires a key. A server that wants none ignores it.
         self._client = openai.AsyncOpenAI(
             api_key=api_key or "none",
             organization=organization,
@@ -146,14 +147,14 @@ class OpenAILanguageModel:
         self._answered_at: float | None = None
         """When the server last took a question, in seconds of Trio's clock."""
         self._attached: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
-        """By the ids of calls, what the server wants to see again with them."""
+        """What the server wants to see again with a call, by the call's id."""
         self._offers: OrderedDict[tuple[str, ...], Sequence[ToolSpec]] = OrderedDict()
-        """The tools that were offered together, by their names."""
+        """Tools that were offered together, by their names."""
         self._ids = 0
 
     @property
     def learnt(self) -> tuple[str, ...]:
-        """What this model at this address turned out to want otherwise, in words."""
+        """How requests to this model at this address must differ, in words."""
         return tuple(self._learnt)
 
     def generate(
@@ -161,9 +162,9 @@ class OpenAILanguageModel:
     ) -> AbstractAsyncContextManager[AsyncIterator[str | ToolCall]]:
         """As `LanguageModel.generate`. Empty pieces: the model thinks, or writes a call.
 
-        If the last message is the assistant's and has no calls, the answer goes on from there, and nothing
-        may be left to say; else an answer without text or calls is an error. A model that knows no tools
-        answers as if none were offered.
+        If the last message is the assistant's and has no calls, the model continues it, and may have nothing
+        left to say. Otherwise an answer without text or calls is an error. A model without tools answers as
+        if none were offered.
         """
         begun = messages[-1:] and messages[-1].speaker is Speaker.ASSISTANT and not messages[-1].calls
         return self._generate(messages, tools, self._max_tokens, self._extra_body, may_be_empty=bool(begun))
@@ -173,9 +174,9 @@ class OpenAILanguageModel:
     async def check(self) -> None:
         """As `LanguageModel.check`.
 
-        The first time, with a rehearsal, asks a question as calls do, which may take 60 s while the server
-        loads the model. Else asks for the list of models; where there is none for us, asks a question, once a
-        minute at most. That takes 5 s at most.
+        The first check with a rehearsal asks a question as a call would. It may take 60 s, while the server
+        loads the model. Other checks ask for the list of models, or, if the server does not give us one, a
+        question, at most once a minute. They take at most 5 s.
         """
         if self._rehearsal is not None and self._answered_at is None:
             await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
@@ -185,7 +186,7 @@ class OpenAILanguageModel:
                 await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
 
     async def _models_listed(self) -> bool:
-        """False: there is no list for us. One that is no list is one all the same: it is not read."""
+        """Ask for the list of models, without reading it. False if the server does not give us one."""
         with trio.move_on_after(_CHECK_SECONDS):
             try:
                 await self._client.models.with_raw_response.list()
@@ -215,7 +216,7 @@ class OpenAILanguageModel:
         return ProviderError(ErrorClass.TIMEOUT, f"{self.name}: no answer within {seconds:.0f} s")
 
     async def warm_up(self, messages: Sequence[Message], **extra_body: object) -> None:
-        """Have the server read the messages, and nearly nothing generated. Raises `ProviderError`."""
+        """Have the server read the messages and generate next to nothing. Raises `ProviderError`."""
         await self._read_little(messages, (), 1, {**self._extra_body, **extra_body})
 
     async def _read_little(
@@ -261,7 +262,7 @@ class OpenAILanguageModel:
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
-            # Without its cause: the SDK's exceptions hold the request, and with it the key.
+            # Drop the cause: the SDK's exceptions hold the request, and so the key.
             raise provider_error(self.name, error, self._key) from None
 
     async def _ask(
@@ -272,7 +273,7 @@ class OpenAILanguageModel:
         parameters: Mapping[str, Any],
         extra_body: Mapping[str, object],
     ) -> Any:
-        """The response, at the first or a later attempt: each refusal that teaches something is worth one."""
+        """The response. Each refusal that says what to change leads to another attempt."""
         sent = self._prepare(messages)
         for attempt in range(_MOST_AMENDMENTS + 1):
             dialect = self._dialect
@@ -286,7 +287,7 @@ class OpenAILanguageModel:
             except openai.APIStatusError as error:
                 if attempt == _MOST_AMENDMENTS:
                     raise
-                # First, since such a refusal often names `max_tokens` too.
+                # Before `amend`, since such a refusal often names `max_tokens` too.
                 if is_too_long(error) and len(shorter := _halved(sent)) < len(sent):
                     log.warning(
                         "history is too long for the model",
@@ -311,14 +312,14 @@ class OpenAILanguageModel:
         fields: dict[str, Any] = {"messages": message_params(messages, dialect.form, self._extras)}
         choice = {}
         if not tools and (called := called_tools(messages)):
-            # Servers refuse a history with calls where no tools are named.
+            # Servers refuse a history with calls in a request without tools.
             tools, choice = self._offered_before(called), {"tool_choice": "none"}
         if tools and dialect.form.tools:
             fields |= {"tools": tool_params(tools), **dialect.parameters(choice)}
         return fields | dialect.parameters(parameters)
 
     def _offered_before(self, called: Sequence[str]) -> Sequence[ToolSpec]:
-        """The newest offer that held all of these; if there was none, their names must do."""
+        """The newest offer with all of these tools; without one, tools that have only these names."""
         for names in reversed(self._offers):
             if set(called) <= set(names):
                 return self._offers[names]
@@ -333,13 +334,13 @@ class OpenAILanguageModel:
             self._learnt.append(what)
             log.warning("learnt about a language model", provider=self.name, model=self._model, it=what)
 
-    # --- what is remembered of answers --------------------------------------------------------------------
+    # --- what we remember of answers ----------------------------------------------------------------------
 
     def _extras(self, identity: str) -> Mapping[str, Any]:
         return self._attached.get(identity, {})
 
     def _new_id(self, position: int) -> str:
-        del position  # a number of the whole process names the call in later requests, too
+        del position  # one numbering for the process: later requests name the call, too
         self._ids += 1
         return f"call_{self._ids}"
 
@@ -347,7 +348,7 @@ class OpenAILanguageModel:
         self.ignored_messages += 1
 
     def _note_answer(self, answer: Answer, calls: Sequence[MadeCall]) -> None:
-        """An answer is over."""
+        """Remember what an answer that is over has shown of the model."""
         self._answered_at = trio.current_time()
         if answer.was_cut_off and answer.limit == self._max_tokens:
             log.warning("an answer was cut off", provider=self.name, llm_max_tokens=self._max_tokens)
@@ -382,7 +383,7 @@ class _Pieces:
         self._ready: deque[str | ToolCall] = deque()
         self._finished = False
         self._ended = False
-        """The response is over, or was given up."""
+        """The response is over, or we stopped reading it."""
 
     def __aiter__(self) -> _Pieces:
         return self
@@ -404,7 +405,7 @@ class _Pieces:
         raise StopAsyncIteration
 
     async def drain(self) -> None:
-        """Read what the server sends after a complete answer, for a moment, instead of hanging up on it."""
+        """For a moment, read what the server sends after a complete answer, instead of hanging up."""
         if self._ended or not self._answer.over or self._answer.failure is not None:
             return
         with trio.move_on_after(_AFTER_END_SECONDS):
@@ -440,7 +441,7 @@ V = TypeVar("V")
 
 
 def _remember(memory: OrderedDict[K, V], name: K, value: V) -> None:
-    """The newest, up to a bound."""
+    """Add an entry; drop the oldest if there are too many."""
     memory[name] = value
     memory.move_to_end(name)
     if len(memory) > _REMEMBERED:
@@ -448,7 +449,7 @@ def _remember(memory: OrderedDict[K, V], name: K, value: V) -> None:
 
 
 def _halved(messages: Sequence[Message]) -> Sequence[Message]:
-    """Without the older half of the exchanges before the last; the system message stays."""
+    """The messages without the older half of the exchanges before the last. The system message stays."""
     system = [message for message in messages[:1] if message.speaker is Speaker.SYSTEM]
     users = [at for at, message in enumerate(messages) if message.speaker is Speaker.USER]
     return [*system, *messages[users[(len(users) + 1) // 2] :]] if len(users) > 1 else messages

@@ -1,7 +1,7 @@
-"""What one model at one address wants otherwise than most: learnt from its refusals, once for a process.
+"""How requests to one model at one address must differ, as learnt from its refusals. Kept for the process.
 
-A refusal counts only if it names something that the refused request held; the request is then repeated
-without it, or with it in another form.
+A refusal teaches something only if it names a part of the refused request. The request is then repeated
+without that part, or with that part in another form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adapters.openai.errors import LIMIT_REACHED, error_fields, words_of
 from adapters.openai.messages import Form
 
 _STATUSES = frozenset((400, 404, 415, 422, 500, 501))
-"""With which servers refuse a request for its form. 500: templates that fail."""
+"""Statuses with which servers refuse a request for its form. 500: the model's template failed."""
 OPTIONAL = (
     "top_p",
     "frequency_penalty",
@@ -27,7 +27,7 @@ OPTIONAL = (
     "max_tokens",
     "max_completion_tokens",
 )
-"""Parameters that an answer can do without; where several are named, the first of these goes first."""
+"""Parameters that a request can do without. If a refusal names several, the first of this list is dropped."""
 _RENAMED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _TOOLS_REFUSED = re.compile(
     r"(?:does not|doesn't|not) support (?:\w+ ){0,2}(?:tools?|function)|tools? (?:\w+ ){0,2}not supported"
@@ -45,17 +45,17 @@ _REASONING_WANTED = re.compile(r"reasoning_content.{0,80}(?:passed back|missing|
 
 @frozen
 class Dialect:
-    """How this model at this address is asked."""
+    """How to ask this model at this address."""
 
     form: Form = Factory(Form)
     left_out: frozenset[str] = frozenset()
     """Parameters that are not sent."""
     renamed: Mapping[str, str] = Factory(dict)
     begins_in_thought: bool = False
-    """Its template opens a thought, so that an answer begins within one."""
+    """The model's template opens a thought, so the answer begins inside one."""
 
     def parameters(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that are sent, under the names under which they are."""
+        """The parameters that are sent, under the names that the server wants."""
         return {
             self.renamed.get(name, name): value for name, value in wanted.items() if name not in self.left_out
         }
@@ -63,16 +63,16 @@ class Dialect:
 
 @frozen
 class Amendment:
-    """A dialect that takes a refusal into account, and what was learnt, in words."""
+    """A dialect changed after a refusal, and what was learnt, in words."""
 
     dialect: Dialect
     learnt: str
 
 
 def amend(dialect: Dialect, request: Mapping[str, Any], status: int, body: object) -> Amendment | None:
-    """What the refusal of this request teaches; None if nothing.
+    """The dialect after a refusal of `request`; None if the refusal teaches nothing.
 
-    `request` holds its fields, `messages` among them.
+    `request` holds the fields of the request, with `messages`.
     """
     if status not in _STATUSES:
         return None
@@ -132,7 +132,7 @@ def _in_parameters(
 
 
 def _named(fields: Mapping[str, Any]) -> frozenset[str]:
-    """The parameters that a refusal names in fields of its own."""
+    """The parameters that a refusal names in its `param` or `loc` fields."""
     named = {str(fields["param"])} if fields.get("param") else set()
     detail = fields.get("detail")
     for each in detail if isinstance(detail, list) else []:

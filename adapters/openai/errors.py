@@ -1,4 +1,4 @@
-"""What goes wrong at a server with OpenAI's interface, in the terms that the machines understand."""
+"""Translates the errors of a server with OpenAI's interface into ours."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_exceeded": ErrorClass.RATE_LIMIT,
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
-    # Groq: the model wrote a call that could not be read; another try mostly goes well.
+    # Groq: the model wrote a call that could not be read. Another attempt mostly succeeds.
     "tool_use_failed": ErrorClass.TRANSIENT,
 }
-"""The `code` or `type` inside an error body of OpenAI or llama.cpp; mostly stands above the status."""
+"""The `code` or `type` in an error body of OpenAI or llama.cpp. It mostly counts more than the status."""
 
 _REFUSED_TEXT = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "data_inspection_failed")
 )
-"""Codes with which servers turn away what was said, not who asks."""
+"""Codes with which servers refuse a text for what it says."""
 _FLAGGED = re.compile(r"\bflagged\b|requires moderation|content management policy", re.IGNORECASE)
 _TOO_LONG = re.compile(
     r"maximum context length|context (?:length|window|size)|prompt is too long|input is too long"
@@ -63,11 +63,11 @@ _TOO_LONG = re.compile(
 )
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
 LIMIT_REACHED = "output limit was reached"
-"""In OpenAI's refusal of a limit that leaves no room for an answer: all else was well."""
+"""Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
 _WAIT = re.compile(
     r"(?:try again|retry(?: after)?|wait)\D{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec)", re.IGNORECASE
 )
-"""A wait that is asked for in words, like "Please try again in 7.66s"."""
+"""A wait given in words, like "Please try again in 7.66s"."""
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
@@ -78,10 +78,10 @@ BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (httpx2.DecodingError, ErrorClass.TRANSIENT),
     (openai.OpenAIError, ErrorClass.TRANSIENT),
 )
-"""The first that fits counts."""
+"""The first class that fits counts."""
 
 CAUGHT = (openai.OpenAIError, httpx2.TransportError, httpx2.DecodingError)
-"""What the SDK and its HTTP client raise."""
+"""The exceptions of the SDK and of its HTTP client."""
 
 
 def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
@@ -97,7 +97,7 @@ def provider_error(provider: str, error: Exception, key: str) -> ProviderError:
 
 
 def _unreached(error: openai.APIConnectionError, key: str) -> str:
-    """What was asked in vain: the SDK only says that there was an error."""
+    """The address that did not answer. The SDK only says "Connection error"."""
     url = error.request.url
     address = f"{url.scheme}://{url.host}" + (f":{url.port}" if url.port else "")
     if isinstance(error, openai.APITimeoutError):
@@ -109,7 +109,7 @@ def _unreached(error: openai.APIConnectionError, key: str) -> str:
 
 
 def error_body(provider: str, body: object, key: str) -> ProviderError:
-    """Translate the `error` that a server sent where a piece of the answer was due."""
+    """Translate the `error` that a server sent instead of a piece of the answer."""
     fields = error_fields(body)
     code = fields.get("code")
     error_class = _class(fields, code if isinstance(code, int) else None)
@@ -117,7 +117,7 @@ def error_body(provider: str, body: object, key: str) -> ProviderError:
 
 
 def error_fields(body: object) -> Mapping[str, Any]:
-    """The fields of an error, in whatever it was wrapped."""
+    """The fields of an error, out of any lists and objects around it."""
     for _ in range(3):
         if isinstance(body, list) and body:
             body = body[0]
@@ -127,7 +127,7 @@ def error_fields(body: object) -> Mapping[str, Any]:
 
 
 def words_of(fields: Mapping[str, Any]) -> str:
-    """All that an error says."""
+    """All words of an error."""
     detail = fields.get("detail")
     details = (
         [str(each.get("msg", "")) for each in detail if isinstance(each, Mapping)]
@@ -157,7 +157,7 @@ def _from_status(provider: str, error: openai.APIStatusError, key: str) -> Provi
 
 
 def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
-    """By `code`, `type` and status, in this order; but a refused key often has a `type` that says nothing."""
+    """Classify by `code`, `type` and status, in this order. For a refused key, `type` often says nothing."""
     if _is_about_text(fields):
         return ErrorClass.REFUSED_TEXT
     by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
@@ -168,7 +168,7 @@ def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
 
 
 def _is_about_text(fields: Mapping[str, Any]) -> bool:
-    """Whether it is what was said that is refused."""
+    """Whether the server refuses what the text says."""
     inner, metadata = fields.get("innererror"), fields.get("metadata")
     codes = {str(fields.get("code")), str(fields.get("type"))}
     codes |= {str(inner.get("code"))} if isinstance(inner, Mapping) else set()
@@ -177,7 +177,7 @@ def _is_about_text(fields: Mapping[str, Any]) -> bool:
 
 
 def _wait_ms(fields: Mapping[str, Any]) -> int | None:
-    """The wait that a body asks for, in Google's way or in words."""
+    """The wait that a body asks for, in Google's field or in words."""
     details = fields.get("details")
     for detail in details if isinstance(details, list) else []:
         delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None

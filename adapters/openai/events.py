@@ -1,11 +1,11 @@
-"""From the bytes of a response to the JSON documents in it.
+"""Reads the JSON documents out of the bytes of a response.
 
-Server-sent events are read as strictly as the standard asks and as tolerantly as servers need.
+Server-sent events are read as the standard says, and more tolerantly where servers need it.
 
 Lines end at LF, CR and CRLF only. Text is UTF-8, whatever the header says. The `data` lines of an event are
-joined by LF, but one that is a whole document by itself is given at once: some servers send no blank lines.
-A body that is no event stream (it begins with a brace or a bracket) is read as one document, or as one a
-line.
+joined by LF. A line that is a whole document by itself is given at once, since some servers send no blank
+lines. A body that is not an event stream (it begins with a brace or a bracket) holds one document, or one
+document in each line.
 
 Nothing here fails: what cannot be read comes out as `Unreadable`.
 """
@@ -21,7 +21,7 @@ from attrs import frozen
 from pydantic_core import from_json
 
 LONGEST_EVENT = 1 << 20
-"""Characters of one event, or of a body that is one document. No answer's piece comes near it."""
+"""Characters of one event, or of a body that is one document. A piece of an answer is far shorter."""
 _DONE = "[DONE]"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NESTED_PREFIX = re.compile(r"(?:\s*data:)+")
@@ -30,7 +30,7 @@ _BLANKS = " \t"
 
 @frozen
 class Document:
-    """A JSON value that the server sent, under the name of its event, which is mostly empty."""
+    """A JSON value that the server sent, and the name of its event, which is mostly empty."""
 
     value: Any
     event: str = ""
@@ -43,7 +43,7 @@ class Done:
 
 @frozen
 class Unreadable:
-    """Something that is not what it looks like. `what` says what it was, without its content."""
+    """Something that could not be read. `what` says what it was, without its content."""
 
     what: str
     web_page: bool = False
@@ -53,36 +53,36 @@ Read = Document | Done | Unreadable
 
 
 class EventReader:
-    """Takes a response's bytes, cut anywhere; gives what is in them as soon as it is complete.
+    """Takes a response's bytes, cut anywhere; gives each document as soon as it is complete.
 
-    Takes time in proportion to what it is given.
+    The time it takes grows in proportion to the bytes.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line: list[str] = []
-        """The beginning of a line, in the pieces in which it came."""
+        """The beginning of a line, in pieces as they came."""
         self._after_cr = False
-        """The last line ended at a CR: an LF that follows belongs to that end."""
+        """The last line ended at a CR. An LF that follows belongs to it."""
         self._begun = False
-        """Something else than a byte order mark came."""
+        """More than a byte order mark came."""
         self._fields = False
-        """A field of an event came: the body is an event stream."""
+        """A field of an event came, so the body is an event stream."""
         self._body = False
-        """It is one document, of several lines."""
+        """The body is one document of several lines."""
         self._dead = False
-        """Something was too long, or no answer at all: the rest is not read."""
+        """Something was too long, or was not an answer at all. The rest is not read."""
         self._name = ""
         self._data: list[str] = []
         self._length = 0
-        """Characters of the line and the data that are kept."""
+        """Characters in `_line` and `_data`."""
 
     def feed(self, data: bytes) -> list[Read]:
-        """What these bytes complete, in order."""
+        """Read these bytes; returns what they complete, in order."""
         return self._take(self._decoder.decode(data))
 
     def finish(self) -> list[Read]:
-        """What the end of the response completes."""
+        """End the response; returns what this completes."""
         read = self._take(self._decoder.decode(b"", final=True))
         if self._dead:
             return read
@@ -116,7 +116,7 @@ class EventReader:
         return line
 
     def _keep(self, part: str) -> list[Read]:
-        """The beginning of a line, whose end is still to come."""
+        """Keep the beginning of a line until its end comes."""
         self._line.append(part)
         return self._lengthen(len(part))
 
@@ -134,7 +134,7 @@ class EventReader:
         if not line.strip():
             return self._dispatch()
         if line.startswith(("{", "[")):
-            # The body is no event stream, or a server writes a document into the midst of one.
+            # The body is not an event stream, or the server wrote a document into one.
             read = self._add(line)
             self._body = not self._fields and bool(self._data)
             return read
@@ -145,14 +145,14 @@ class EventReader:
         self._fields = True
         if name == "data":
             return self._add(value)
-        if name == "error":  # llama.cpp's own kind of event
+        if name == "error":  # only llama.cpp has such lines
             return self._add(f'{{"error": {value}}}')
         if name == "event":
             self._name = value.strip()
         return []  # a comment that keeps the connection alive, or another field
 
     def _add(self, line: str) -> list[Read]:
-        """One more line of data: given at once if it is whole, else kept for the lines that follow."""
+        """Take a line of data: give it at once if it is a whole document, else keep it for the next lines."""
         if not self._body:
             if nested := _NESTED_PREFIX.match(line):
                 line = line[nested.end() :]
@@ -166,7 +166,7 @@ class EventReader:
         return self._lengthen(len(line) + 1)
 
     def _dispatch(self) -> list[Read]:
-        """The event is over."""
+        """Give what the event holds, since it is over."""
         lines, name = self._data, self._name
         self._data, self._name, self._length = [], "", sum(map(len, self._line))
         if not lines:
@@ -179,7 +179,7 @@ class EventReader:
 
 
 def _read(text: str, name: str) -> Read | None:
-    """What this text is by itself; None if it is no whole document."""
+    """Read a text by itself; None if it is not a whole document."""
     if text == _DONE:
         return Done()
     try:
@@ -187,14 +187,14 @@ def _read(text: str, name: str) -> Read | None:
     except ValueError:
         pass
     try:
-        # Halves of characters, and control characters in texts, which others refuse.
+        # Takes halves of characters, and control characters in texts, which `from_json` refuses.
         return Document(json.loads(text, strict=False), name)
     except (ValueError, RecursionError):
         return None
 
 
 def _unreadable(text: str, name: str) -> Read:
-    """Words of a server, like "ping", hold nothing of an answer; a broken object may have."""
+    """A text that is not JSON. A broken object may have held a part of the answer; "ping" holds nothing."""
     if text.lstrip()[:1] in ("{", "["):
         return Unreadable(f"a malformed chunk of {len(text)} characters")
     return Document(text, name)

@@ -1,7 +1,7 @@
 """Takes out of a model's text what is not for the caller: thoughts, marks of turns, calls written as text.
 
 Servers without a parser for their model's output send all of this as content. The filter holds text back
-only while it may be the beginning of a tag, so at most `_LONGEST - 1` characters of what is said.
+only while it may be the beginning of a tag: at most `_LONGEST - 1` characters.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _CALLS = {
     "```json\n{": "```",
     "```tool_call\n{": "```",
 }
-"""Tags between which calls are written, with what ends them; empty: the end of the answer."""
+"""Tags before calls, each with the tag that ends them. Empty: the end of the answer ends them."""
 _OBJECTS = tuple(
     f'{{{blank}"{name}"'
     for blank in ("", " ", "\n", "\n  ", "\n    ")
     for name in ("name", "function", "tool")
 )
-"""How a call begins that is written as a bare object."""
+"""Beginnings of a call that is written as a bare object."""
 _CHANNEL, _MESSAGE, _START = "<|channel|>", "<|message|>", "<|start|>"
 """OpenAI's Harmony: `<|start|>assistant<|channel|>analysis<|message|>…<|end|>`."""
 _CHANNEL_ENDS = ("<|end|>", "<|call|>", "<|return|>", _START, _CHANNEL)
@@ -59,58 +59,57 @@ _MARKS = (
     "</s>",
     "<｜end▁of▁sentence｜>",
 )
-"""What a template writes around turns: dropped."""
+"""Marks that a template writes around turns. They are dropped."""
 
 _OPENERS = (*_THOUGHTS, *_CALLS, *_OBJECTS, _CHANNEL, _START, *_MARKS)
 _ORPHANS = tuple(_THOUGHTS.values())
-"""Ends of thoughts whose beginning the template has written, so that nobody was sent it."""
+"""Ends of thoughts. If the model's template opened the thought, the answer has only its end."""
 _TAGS = (*_OPENERS, *_ORPHANS)
 _TAG = re.compile("|".join(re.escape(tag) for tag in sorted(_TAGS, key=len, reverse=True)))
 _LONGEST = max(map(len, _TAGS))
 _PREFIXES = frozenset(tag[:length] for tag in _TAGS for length in range(1, len(tag)))
 LONGEST_CALL = 16_384
-"""Characters of a call that is written as text; what is longer is none, and is dropped."""
+"""Characters of a call that is written as text. A longer one does not count as a call and is dropped."""
 _LONGEST_OBJECT = 2048
-"""The same of a bare object, which is said if it is no call."""
+"""Characters of a bare object that may be a call. A longer one is said."""
 
 
 @frozen
 class Filtered:
-    """What came of some text."""
+    """What the filter makes of some text."""
 
     text: str = ""
     """To be said."""
     alive: bool = False
-    """Something came that is not said."""
+    """There was something that is not said: a sign of life."""
     calls: tuple[str, ...] = ()
     """Calls, as they were written, each with its tags."""
 
 
 class MarkupFilter:
-    """Takes the text of one answer in pieces cut anywhere; what it gives does not depend on where, but for
-    blanks at its beginning.
+    """Takes the text of one answer in pieces. Where they are cut changes only blanks at the beginning.
 
-    `begins_in_thought`: hold everything back until a thought ends. If none does, it was the answer.
+    `begins_in_thought`: hold everything back until a thought ends. If none ends, all of it is the answer.
     """
 
     def __init__(self, *, begins_in_thought: bool = False) -> None:
         self._held = ""
-        """What is not decided on yet."""
+        """Text that may still become part of a tag."""
         self._opened = ""
         """The tag that opened what is not said; empty while text is said."""
         self._inside: list[str] = []
-        """What came since then."""
+        """The text since that tag."""
         self._inside_length = 0
         self._harmony = False
-        """A channel is named: nothing is text until its message begins."""
+        """The message of a channel goes on."""
         self._in_thought = begins_in_thought
-        self._withheld: list[str] = []
-        """What came so far of an answer that begins in a thought."""
+        self._maybe_thought: list[str] = []
+        """The text so far of an answer that begins in a thought."""
         self._said = False
-        """Some text was given, other than blanks after a thought."""
+        """Text other than blanks was given."""
         self._thought_over = False
         self.orphan = False
-        """A thought ended that nobody saw begin."""
+        """A thought ended that had not begun in the answer."""
 
     def push(self, piece: str) -> Filtered:
         """Add a piece."""
@@ -118,16 +117,16 @@ class MarkupFilter:
         return self._filter(last=False)
 
     def finish(self, *, cut_off: bool = False) -> Filtered:
-        """No more comes: what was held back is text, unless it belongs to a thought or a call.
+        """End the answer. Text that was held back is said, unless it belongs to a thought or a call.
 
-        `cut_off`: the answer ended before its end, so that a thought that did not end is one.
+        `cut_off`: the limit of tokens ended the answer, so a thought that has not ended stays a thought.
         """
         if self._in_thought and cut_off:
-            self._withheld, self._held = [], ""
+            self._maybe_thought, self._held = [], ""
         return self._filter(last=True)
 
     def undecided(self) -> str:
-        """What is held back while it may be the beginning of a tag, should the answer break off here."""
+        """The text to say if the answer breaks off here: the possible beginning of a tag."""
         return "" if self._in_thought or self._opened else self._held
 
     def _filter(self, *, last: bool) -> Filtered:
@@ -156,7 +155,7 @@ class MarkupFilter:
     # --- outside of tags ----------------------------------------------------------------------------------
 
     def _go_on_outside(self, last: bool, said: list[str]) -> bool:
-        """Give text up to the next tag. Returns whether there is more to do."""
+        """Give the text up to the next tag. Returns whether there is more to do."""
         match = _TAG.search(self._held)
         if match is None:
             keep = 0 if last else self._beginning_of_tag()
@@ -182,21 +181,21 @@ class MarkupFilter:
         return 0
 
     def _skip_first_thought(self, last: bool) -> bool:
-        """Find the end of a thought in what came last, where it may have been cut."""
-        before = self._withheld[-1] if self._withheld else ""
+        """Look for the end of a thought in the newest text. Its tag may have been cut in two."""
+        before = self._maybe_thought[-1] if self._maybe_thought else ""
         window = before + self._held
         found = [(at, tag) for tag in _ORPHANS if (at := window.find(tag)) >= 0]
         if found:
             at, tag = min(found)
-            self._withheld, self._held, self._in_thought = [], window[at + len(tag) :], False
+            self._maybe_thought, self._held, self._in_thought = [], window[at + len(tag) :], False
             self.orphan = self._thought_over = True
             return True
-        # The last part is kept long enough to hold all but the last character of any tag.
+        # Keep a last part that is long enough for any tag without its last character.
         cut = max(0, len(window) - _LONGEST)
-        self._withheld[-1:] = [window[:cut], window[cut:]]
+        self._maybe_thought[-1:] = [window[:cut], window[cut:]]
         self._held = ""
         if last:
-            self._held, self._withheld, self._in_thought = "".join(self._withheld), [], False
+            self._held, self._maybe_thought, self._in_thought = "".join(self._maybe_thought), [], False
         return last
 
     # --- inside of tags -----------------------------------------------------------------------------------
@@ -211,7 +210,7 @@ class MarkupFilter:
         return self._go_on_in_channel(last, calls)
 
     def _skip_to(self, ends: tuple[str, ...], last: bool, *, keep: bool) -> bool:
-        """Consume up to the first of these ends, which is consumed too."""
+        """Skip up to the first of these ends, and the end itself."""
         found = [(at, end) for end in ends if (at := self._held.find(end)) >= 0]
         if not found:
             longest = max(map(len, ends))
@@ -223,7 +222,7 @@ class MarkupFilter:
             return False
         at, end = min(found)
         self._take_inside(self._held[:at], keep)
-        # What begins another part is left for it.
+        # These two tags begin the next part: leave them for it.
         self._held = self._held[at:] if end in (_START, _CHANNEL) else self._held[at + len(end) :]
         self._close()
         return True
@@ -262,7 +261,7 @@ class MarkupFilter:
         return text
 
     def _collect_object(self, last: bool, calls: list[str], said: list[str]) -> bool:
-        """A bare object ends where it is whole. What is no call is text after all."""
+        """Collect a bare object until it is whole. If it is not a call, say it."""
         text = self._opened + "".join(self._inside) + self._held
         self._inside.append(self._held)
         held, self._held = self._held, ""
@@ -280,7 +279,7 @@ class MarkupFilter:
         return True
 
     def _go_on_in_channel(self, last: bool, calls: list[str]) -> bool:
-        """Of Harmony's channels `final` is text, one that is addressed to a function a call."""
+        """Go on in a channel of Harmony: `final` is text, and one addressed to a function is a call."""
         if not self._harmony:
             return self._read_header(last)
         addressed = "to=functions." in self._opened
@@ -291,7 +290,7 @@ class MarkupFilter:
         return more
 
     def _read_header(self, last: bool) -> bool:
-        """The name of a channel, up to where its message begins."""
+        """Read the name of a channel, up to the beginning of its message."""
         at = self._held.find(_MESSAGE)
         if at < 0:
             if last or len(self._held) > _LONGEST_OBJECT:
@@ -312,7 +311,7 @@ _NAME_KEYS = re.compile(r'"(?:name|function|tool|tool_name)"\s*:')
 
 
 def looks_like_call(text: str) -> bool:
-    """Whether an object has what a call has."""
+    """Whether an object has the fields of a call."""
     return bool(_CALL_KEYS.search(text) and _NAME_KEYS.search(text))
 
 

@@ -1,9 +1,9 @@
-"""What a request holds of tools and of the conversation, in a form that every server takes.
+"""Writes tools and the conversation into a request, in a form that every server accepts.
 
-Servers and the templates of their models are strict, each in its own way. So all are sent the same: the
-system message first, then the user and the assistant in turns, beginning and ending with somebody else than
-the assistant; an assistant's calls followed by exactly their results; no empty texts; ids of calls that are
-nine letters and digits, as Mistral wants them.
+Servers and the templates of their models are strict, each in its own way, so all get the same: the system
+message first, then the user and the assistant in turns. The assistant is neither the first nor the last. Its
+calls are followed by their results and nothing else. No text is empty. Ids of calls are nine letters and
+digits, as Mistral wants them.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from machines.tools import CallRecord
 
 STILL_RUNNING = "The call is still running; its result is not known yet."
 GO_ON = "(Please go on exactly where you stopped.)"
-"""Asked where an answer broke off: many servers refuse an assistant's message as the last one."""
+"""The user says this after an answer that broke off: many servers refuse it if the assistant spoke last."""
 INTERRUPTED = "(interrupted)"
-"""What the assistant said between a result and the caller's next words, when it came to say nothing."""
+"""The assistant says this between a result and the caller's next words, if it said nothing there."""
 BEGINNING = "(The call begins.)"
-"""Said by the user where the assistant speaks first."""
+"""The user says this where the assistant would speak first."""
 NO_RESULT = "(nothing)"
 _ID_DIGITS = 9
 
 Extras = Callable[[str], Mapping[str, Any]]
-"""What the provider attached to the call of this id, to be given back: fields of the call, and under
-`reasoning_content` a field of its message."""
+"""Returns what the provider attached to the call of this id and wants back: fields of the call, and, under
+`reasoning_content`, a field of its message."""
 
 
 @frozen
 class Form:
-    """How a server wants what is told to it. The defaults suit most."""
+    """The form in which a server wants the conversation. The defaults suit most."""
 
     tools: bool = True
-    """It knows calls; if not, they are told in words."""
+    """The server knows calls of tools. If not, they are told in words."""
     content_with_calls: bool = False
-    """A message with calls has a text, if only an empty one; else the field is left out."""
+    """A message with calls always has a text, even an empty one. If not, an empty text is left out."""
     system_as_user: bool = False
-    """It knows no system message: the user says it first."""
+    """The server knows no system message. The user says it first."""
     reasoning_with_calls: bool = False
-    """A message with calls has the thoughts that led to them, if only empty ones."""
+    """A message with calls holds the thoughts that led to them, even empty ones."""
     prefill: bool = False
-    """An answer that broke off may be the last message, and is gone on with."""
+    """An answer that broke off may be the last message. The server continues it."""
 
 
 def no_extras(identity: str) -> Mapping[str, Any]:
@@ -61,7 +61,7 @@ def no_extras(identity: str) -> Mapping[str, Any]:
 
 
 def tool_params(tools: Sequence[ToolSpec]) -> list[ChatCompletionFunctionToolParam]:
-    """The tools as a request offers them. One without arguments has no schema: Google refuses empty ones."""
+    """The tools as a request offers them. Google refuses empty schemas: a tool without arguments has none."""
     return [{"type": "function", "function": cast(Any, _function(tool))} for tool in tools]
 
 
@@ -73,7 +73,7 @@ def _function(tool: ToolSpec) -> dict[str, object]:
 
 
 def called_tools(messages: Sequence[Message]) -> list[str]:
-    """The names of the tools that were called, each once."""
+    """The names of the tools that were called, without repeats."""
     return list(dict.fromkeys(record.call.name for message in messages for record in message.calls))
 
 
@@ -85,7 +85,7 @@ _Param = dict[str, Any]
 def message_params(
     messages: Sequence[Message], form: Form | None = None, extras: Extras = no_extras
 ) -> list[ChatCompletionMessageParam]:
-    """The conversation as a request tells it."""
+    """The conversation as the messages of a request."""
     form = form or Form()
     params = list(_in_turns(_told(messages, form, extras)))
     if params and params[-1]["role"] == "assistant" and not form.prefill:
@@ -96,7 +96,7 @@ def message_params(
 
 
 def _told(messages: Sequence[Message], form: Form, extras: Extras) -> Iterator[_Param]:
-    """Each message as it is; one with calls is followed by their results."""
+    """Each message as it is. The results of its calls follow it."""
     made = 0
     for message in messages:
         if not message.calls:
@@ -113,7 +113,7 @@ def _told(messages: Sequence[Message], form: Form, extras: Extras) -> Iterator[_
 
 
 def _in_turns(params: Iterator[_Param]) -> Iterator[_Param]:
-    """Neighbours of one role are joined, and what is missing between two roles is put there."""
+    """Join neighbours of one role, and fill in what is missing between two roles."""
     waiting: _Param | None = None
     for param in params:
         if waiting is None:
@@ -135,7 +135,7 @@ def _in_turns(params: Iterator[_Param]) -> Iterator[_Param]:
 
 
 def _joins(first: _Param, second: _Param) -> bool:
-    """Whether two messages are one. Calls are the end of a message."""
+    """Whether two messages are to be one. Nothing follows calls within a message."""
     return first["role"] == second["role"] != "tool" and "tool_calls" not in first
 
 
@@ -194,9 +194,9 @@ def _result_in_words(record: CallRecord) -> str:
 
 
 def _sendable(arguments: str) -> str:
-    """The arguments as they were written, or, if these are no JSON object, inside of one.
+    """The arguments as they were written. If they are not a JSON object, they are put into one.
 
-    OpenAI takes them in any case, but a server whose chat template takes them apart (llama.cpp) refuses
-    everything that is asked after one such call: "Failed to parse tool call arguments as JSON", 500.
+    OpenAI accepts any text. A server whose chat template parses the arguments (llama.cpp) refuses every later
+    request of the conversation: "Failed to parse tool call arguments as JSON", 500.
     """
     return arguments if is_object(arguments) else json.dumps({"malformed": arguments})

@@ -1,6 +1,6 @@
-"""What a document of a streamed answer means: the one place that knows in which shapes servers send it.
+"""Normalizes a chunk of a streamed answer: the one place that knows in which shapes servers send it.
 
-Every function here takes any JSON value and fails for none. What is not understood is passed over.
+Every function here takes any JSON value and never fails. It skips what it does not understand.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ _TEXT_PARTS = (None, "text", "output_text", "input_text", "refusal")
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details", "thinking", "thoughts")
 """Fields in which servers send what a model thinks before it answers."""
 _REASONING = ("reasoning_content", "reasoning")
-"""Those that are plain text, and that some servers want to see again."""
+"""Those of them that are plain text. Some servers want to see them again."""
 _NO_REASON = ("", "null", "none", "undefined")
 
 
 @frozen
 class Chunk:
-    """What one document says of an answer."""
+    """What one document adds to an answer."""
 
     text: str = ""
     reasoning: str = ""
     thought: bool = False
-    """The model thinks: a sign of life, and nothing to say."""
+    """The model thinks: a sign of life without text."""
     calls: tuple[Mapping[str, Any], ...] = ()
     """Fragments of calls."""
     finish: str | None = None
-    """Why the answer ends, where it does."""
+    """Why the answer ends; None if it does not end here."""
     whole: bool = False
-    """The text is that of a message, not of a delta: perhaps all of the answer."""
+    """The text is a message's, not a delta's: it may be the whole answer."""
     error: Any = None
-    """What the server says went wrong; None if nothing did."""
+    """The error that the server reports; None if it reports none."""
     understood: bool = True
-    """It has the form of a chunk or of an error."""
+    """The document has the form of a chunk or of an error."""
 
 
 NOTHING = Chunk(understood=False)
 
 
 def read(document: Document) -> Chunk:
-    """What it says."""
+    """The chunk that a document means."""
     value = document.value
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -67,13 +67,13 @@ def _error(event: str, fields: Mapping[str, Any]) -> Any:
 
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list, or the only one."""
+    """The objects of a list, or the single object."""
     values = value if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, Mapping)]
 
 
 def _joined(choices: list[Chunk]) -> Chunk:
-    """All choices: no more than one answer is asked for, so they are parts of it."""
+    """All choices as one: we ask for one answer, so they are parts of it."""
     return Chunk(
         "".join(choice.text for choice in choices),
         "".join(choice.reasoning for choice in choices),
@@ -102,7 +102,7 @@ def _choice(fields: Mapping[str, Any]) -> Chunk:
 
 
 def _delta(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """What the choice adds, and whether it is a message. Some servers send both: then the message repeats."""
+    """What the choice adds, and whether it is a message. If a server sends both, the message repeats."""
     delta, message = fields.get("delta"), fields.get("message")
     if isinstance(delta, str):
         delta = {"content": delta}
@@ -114,7 +114,7 @@ def _delta(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def _is_thought(delta: Mapping[str, Any]) -> bool:
-    """Google marks a delta whose content is one."""
+    """Whether the delta's content is a thought, which Google marks."""
     extra = delta.get("extra_content")
     google = extra.get("google") if isinstance(extra, Mapping) else None
     return isinstance(google, Mapping) and google.get("thought") is True
@@ -127,7 +127,7 @@ class _Content:
 
 
 def _content(value: Any) -> _Content:
-    """Text, a number, a part, or a list of parts."""
+    """Read text, a number, a part, or a list of parts."""
     if isinstance(value, str):
         return _Content(value)
     if isinstance(value, int | float) and not isinstance(value, bool):

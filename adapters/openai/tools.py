@@ -1,5 +1,6 @@
-"""Calls of tools in OpenAI's chat interface: put together from the fragments in which they are streamed, and
-read from text where a server has no parser for its model's way of writing them.
+"""Calls of tools in OpenAI's chat interface, assembled from streamed fragments or read from an answer's text.
+
+A server writes calls into the text if it has no parser for its model's output.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from machines.facts import ErrorClass
 from machines.tools import ToolCall
 
 CUT_OFF = ("length", "max_tokens", "model_length", "content_filter")
-"""Reasons to finish of an answer that the model had not finished."""
+"""Reasons to finish of an answer that was cut off."""
 _NO_ARGUMENTS = "{}"
 LONGEST_ARGUMENTS = 1 << 16
 """Characters of the arguments of one call."""
@@ -40,7 +41,7 @@ def _object(arguments: str) -> dict[str, Any] | None:
 
 @frozen
 class _Fragment:
-    """What one delta says of one call. Empty texts say nothing."""
+    """What one delta says about one call. An empty text says nothing."""
 
     index: int | None
     id: str
@@ -51,7 +52,7 @@ class _Fragment:
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> _Fragment:
-        """From whatever a server sends; a field of another type says nothing."""
+        """Read a fragment from any fields. A field of the wrong type says nothing."""
         function = fields.get("function")
         function = function if isinstance(function, Mapping) else fields
         arguments = function.get("arguments")
@@ -60,7 +61,7 @@ class _Fragment:
         return cls(
             _index(fields.get("index")),
             _text(fields.get("id")),
-            # Models with channels of their own have their marks written behind the name.
+            # Models with channels write the marks of a channel behind the name.
             _text(function.get("name")).partition("<|")[0].removeprefix("functions."),
             _text(arguments),
             fields.get("extra_content"),
@@ -80,7 +81,7 @@ def _index(value: Any) -> int | None:
 
 @define
 class _Begun:
-    """A call of which some fragments came."""
+    """A call whose fragments are still coming."""
 
     index: int | None
     id: str = ""
@@ -90,13 +91,13 @@ class _Begun:
     extra: Any = None
 
     def written(self) -> str:
-        """Its arguments so far."""
+        """The arguments so far."""
         return "".join(self._arguments).strip()
 
     def add(self, fragment: _Fragment) -> None:
         self.id = self.id or fragment.id
         self.extra = self.extra or fragment.extra
-        if fragment.name != self.name:  # else the name is repeated, as some servers do with every fragment
+        if fragment.name != self.name:  # some servers repeat the name with every fragment
             self.name += fragment.name
         if fragment.arguments.lstrip().startswith("{") and self._arguments:
             self._add_object(fragment.arguments)
@@ -105,7 +106,7 @@ class _Begun:
         self._length += len(fragment.arguments)
 
     def _add_object(self, arguments: str) -> None:
-        """Some servers write a brace, or nothing, before all of the arguments, or all of them once more."""
+        """Add an object. Some servers send the whole arguments after an opening brace, or send them twice."""
         whole = _object(arguments)
         if whole is None:
             self._arguments.append(arguments)
@@ -121,11 +122,11 @@ class _Begun:
         return self._length > LONGEST_ARGUMENTS
 
     def goes_on_with(self, fragment: _Fragment, offered: Mapping[str, ToolSpec]) -> bool:
-        """Whether the fragment is of this call: servers leave out what they please.
+        """Whether the fragment belongs to this call. Servers may leave out its number, id or name.
 
-        Some number all calls of an answer 0, each under an id of its own: a new name under a new id is
-        another call. A new id alone is not: others draw one for every fragment. Without number and id, a
-        name begins a call, and so does another object where the arguments are whole.
+        Some servers number all calls of an answer 0, each with its own id, so a new name with a new id begins
+        another call. A new id alone does not: some servers make one for every fragment. Without number and
+        id, a name begins a call, and so does another object after whole arguments.
         """
         if fragment.index is not None and fragment.index != self.index:
             return False
@@ -160,7 +161,7 @@ def _numbered(position: int) -> str:
 
 @frozen
 class MadeCall:
-    """A call as the model wants it, with what its provider wants to see again with it."""
+    """A call that the model wants, with `extra`, which its provider wants to see again."""
 
     call: ToolCall
     extra: Any = None
@@ -170,7 +171,7 @@ class MadeCall:
 class StreamedCalls:
     """The calls of one answer, in the order in which they began.
 
-    `new_id` gives an id to a call that has none of its own; it is told the call's place.
+    `new_id` gives an id to a call without one; it gets the call's place.
     """
 
     _provider: str
@@ -182,7 +183,7 @@ class StreamedCalls:
         return bool(self._begun)
 
     def add(self, deltas: Iterable[Mapping[str, Any]]) -> None:
-        """The `tool_calls` of a delta. Raises `ProviderError` for a flood."""
+        """Add the `tool_calls` of a delta. Raises `ProviderError` if there are too many."""
         for fields in deltas:
             fragment = _Fragment.read(fields)
             begun = self._call_of(fragment)
@@ -191,11 +192,11 @@ class StreamedCalls:
                 raise self._error("calls of tools without end")
 
     def add_written(self, name: str, arguments: str) -> None:
-        """A call that was written as text."""
+        """Add a call that was written as text."""
         self._begun.append(_Begun(None, "", name, [arguments]))
 
     def finish(self, reason: str | None) -> list[MadeCall]:
-        """All of them, when the answer is complete, for that `reason`. Raises `ProviderError`."""
+        """All calls, once the answer has ended for this `reason`. Raises `ProviderError`."""
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")
         if reason in CUT_OFF and not all(is_object(begun.written()) for begun in self._begun):
@@ -214,8 +215,8 @@ class StreamedCalls:
             if begun.goes_on_with(fragment, self._offered):
                 return begun
             if (fragment.index is None and not fragment.id) or begun.index == fragment.index is not None:
-                break  # only the newest can be meant
-        # A call without a name that follows one with arguments is of the same tool.
+                break  # such a fragment can only belong to the newest call
+        # A call without a name after one with arguments calls the same tool.
         name = self._begun[-1].name if self._begun and self._begun[-1].written() else ""
         self._begun.append(_Begun(fragment.index, name="" if fragment.name or fragment.id else name))
         return self._begun[-1]
@@ -229,7 +230,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def without_halves(text: str) -> str:
-    """Text in which the halves of a character are joined, and lone ones left out: no encoder takes them."""
+    """Join the two halves of a character, and drop lone halves, which no encoder takes."""
     if not _HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
@@ -248,9 +249,9 @@ _JSON = json.JSONDecoder(strict=False)
 
 
 def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str, str]]:
-    """The calls in a text that a markup filter took for such: names, and arguments as JSON.
+    """The calls in a text that the markup filter took for calls: names, and arguments as JSON.
 
-    Those of tools that are not offered are left out.
+    Calls of tools that are not offered are left out.
     """
     if _TAGGED.search(text):
         found = [(name, _tagged_arguments(name, body, offered)) for name, body in _TAGGED.findall(text)]
@@ -276,7 +277,7 @@ def _tagged_arguments(name: str, body: str, offered: Mapping[str, ToolSpec]) -> 
 
 
 def _typed(name: str, pairs: Sequence[tuple[str, str]], offered: Mapping[str, ToolSpec]) -> dict[str, object]:
-    """Arguments that were written as plain text: texts where the tool's schema says so, else JSON."""
+    """Arguments that were written as plain text: strings where the schema says so, otherwise JSON."""
     spec = offered.get(name)
     properties = spec.parameters.get("properties") if spec is not None else None
     properties = properties if isinstance(properties, Mapping) else {}
@@ -296,7 +297,7 @@ def _json_or_text(value: str) -> object:
 
 
 def _objects(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str, str]]:
-    """Objects that name a tool and its arguments, or that follow the name of one."""
+    """Calls written as objects that name a tool and its arguments, or that follow the name of a tool."""
     at = 0
     while (start := text.find("{", at)) >= 0:
         try:
@@ -312,7 +313,7 @@ def _objects(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str, 
 
 
 def _named(value: Any) -> tuple[str, Any]:
-    """The name and arguments in an object that is a call, else nothing."""
+    """The name and arguments in an object that is a call; an empty name if it is not."""
     function = value.get("function")
     fields = function if isinstance(function, Mapping) else value
     name = next((fields[key] for key in _NAME_KEYS if isinstance(fields.get(key), str)), "")

@@ -1,4 +1,4 @@
-"""What the real Deepgram and Cartesia do besides what they document, as profiles of the simulators."""
+"""What the real Deepgram and Cartesia do besides what is documented, as profiles of the simulators."""
 
 from __future__ import annotations
 

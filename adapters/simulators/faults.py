@@ -1,7 +1,7 @@
 """Faults of simulated vendors as data: what goes wrong when, from a scenario file or at random from a seed.
 
 A scenario is a TOML or JSON file: `[[fault]]` tables with the fields of `Fault`, and optionally `[random]`
-with the fields of `RandomFaults`, and `llm_dialect`, in which the language model's server speaks. In this
+with the fields of `RandomFaults`, and `llm_dialect`, the dialect of the language model's server. In this
 example the first two connections to Deepgram are refused, and every WebSocket of Cartesia stalls after its
 third message:
 

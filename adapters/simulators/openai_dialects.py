@@ -1,6 +1,6 @@
-"""How servers with OpenAI's interface differ from OpenAI: each deviation was reported in public.
+"""How servers with OpenAI's interface differ from OpenAI. Users reported each of these deviations in public.
 
-A dialect says what it refuses of a request besides what OpenAI refuses, and in which form it answers.
+A dialect says which requests its server refuses besides those that OpenAI refuses, and how it answers.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Delta = dict[str, Any]
 Body = Mapping[str, Any]
 
 FLAGGED = "weapon"
-"""A word that filters of contents refuse."""
+"""A word that content filters refuse."""
 THOUGHT = "The caller wants an answer, so I think about one."
 
 
 @define
 class Dialect:
-    """OpenAI's own; the others change some of it. One instance serves one run of the simulators."""
+    """OpenAI's own dialect. The others change parts of it. One instance serves one run of the simulators."""
 
     def check(self, body: Body) -> None:
-        """Raise `RefusalError` for what only this server refuses."""
+        """Raise `RefusalError` for a request that only this server refuses."""
 
     def models_refused(self) -> RefusalError | None:
-        """How the list of models is refused, if it is."""
+        """The refusal of a request for the list of models; None if the server gives the list."""
         return None
 
     def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
@@ -52,7 +52,7 @@ class Dialect:
         return framed(document)
 
     streams: bool = True
-    """It takes notice of `stream`."""
+    """The server streams an answer if `stream` says so."""
 
 
 def framed(data: str) -> str:
@@ -63,7 +63,7 @@ def framed(data: str) -> str:
 def refusal(
     status: int, message: str, *, code: str | int | None = None, param: str | None = None, **more: Any
 ) -> RefusalError:
-    """An error body of the usual form."""
+    """A refusal with an error body of the usual form."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code, **more}
     return RefusalError(status, json.dumps({"error": error}), {"content-type": "application/json"})
 
@@ -101,7 +101,7 @@ def split(text: str, size: int = 4) -> list[str]:
 
 
 class Azure(Dialect):
-    """Filter results in a document without choices, usage with `choices: null`, a filter of contents."""
+    """Sends filter results in a document without choices, and usage with `choices: null`. Filters content."""
 
     def check(self, body: Body) -> None:
         if any(FLAGGED in text for text in texts_of(body)):
@@ -133,7 +133,7 @@ class Azure(Dialect):
 
 
 class Mistral(Dialect):
-    """Content in parts, thinking among them; whole calls; nine characters an id; a strict order of roles."""
+    """Sends content in parts, thoughts too, and whole calls. Wants ids of nine characters, roles in order."""
 
     def check(self, body: Body) -> None:
         roles = [message["role"] for message in body["messages"]]
@@ -160,7 +160,7 @@ class Mistral(Dialect):
 
 
 class Gemini(Dialect):
-    """All calls have the index 0 and no id, and a signature that it wants back; empty schemas are refused."""
+    """Sends calls with index 0, without id, with a signature that it wants back. Refuses empty schemas."""
 
     _SIGNED: Mapping[str, Any] = {"google": {"thought_signature": "c2lnbmVk"}}
 
@@ -194,7 +194,7 @@ def _listed(status: int, message: str) -> RefusalError:
 
 @define
 class Groq(Dialect):
-    """Every other call of a tool is refused, since the model wrote it wrongly."""
+    """Refuses every other call of a tool, since the model wrote it wrongly."""
 
     _refused: set[str] = field(factory=set)
 
@@ -212,7 +212,7 @@ class Groq(Dialect):
 
 
 class OllamaThinking(Dialect):
-    """A model that thinks aloud in its content, and takes no tools."""
+    """The model writes its thoughts into the content, and takes no tools."""
 
     def check(self, body: Body) -> None:
         if any("content" in message and message["content"] is None for message in body["messages"]):
@@ -226,7 +226,7 @@ class OllamaThinking(Dialect):
 
 
 class VllmBare(Dialect):
-    """No parser for calls, a template without a system role, and one that has opened the thought already."""
+    """Has no parser for calls. The template has no system role, and opens the thought before the answer."""
 
     def check(self, body: Body) -> None:
         roles = [message["role"] for message in body["messages"]]
@@ -245,7 +245,7 @@ class VllmBare(Dialect):
 
 
 class CallsAsText(Dialect):
-    """Calls are written into the content, as models do behind a server without a parser for them."""
+    """Has no parser for calls, so the model's calls stand in the content."""
 
     def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
         written = []
@@ -258,7 +258,7 @@ class CallsAsText(Dialect):
 
 
 class OpenAIReasoning(Dialect):
-    """OpenAI's models that think: other parameters, and no less than 16 tokens."""
+    """OpenAI's models that think. They take other parameters, and at least 16 tokens."""
 
     def check(self, body: Body) -> None:
         if "max_tokens" in body:
@@ -283,7 +283,7 @@ class OpenAIReasoning(Dialect):
 
 
 class LiteLlm(Dialect):
-    """Claude behind LiteLLM: one sampling parameter, tools named while there are calls, empty beginnings."""
+    """Claude behind LiteLLM. It takes one sampling parameter, and no calls in a request without tools."""
 
     def check(self, body: Body) -> None:
         if "temperature" in body and "top_p" in body:
@@ -302,7 +302,7 @@ class LiteLlm(Dialect):
 
 
 class DeepSeek(Dialect):
-    """Thinks in a field of its own, and wants to see that again beside calls."""
+    """Sends thoughts in a field of their own, and wants to see them again with the calls."""
 
     def check(self, body: Body) -> None:
         if any("reasoning_content" not in message for message in with_calls(body)):
@@ -313,7 +313,7 @@ class DeepSeek(Dialect):
 
 
 class OpenRouter(Dialect):
-    """Comments while it looks for somebody, and a moderation of its own."""
+    """Sends comments while it looks for a provider, and moderates texts itself."""
 
     def check(self, body: Body) -> None:
         if any(FLAGGED in text for text in texts_of(body)):
@@ -330,7 +330,7 @@ class OpenRouter(Dialect):
 
 
 class Harmony(Dialect):
-    """gpt-oss without a parser: its channels stand in the content, and calls are one of them."""
+    """gpt-oss without a parser. Its channels stand in the content, and a call is one of them."""
 
     def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
         text = "".join(piece["content"] for piece in pieces if is_text(piece))
@@ -345,7 +345,7 @@ class Harmony(Dialect):
 
 
 class Gateway(Dialect):
-    """Wraps events once more, divides them over lines, says the whole answer again, and never says [DONE]."""
+    """Wraps events twice, divides them over lines, repeats the whole answer, and never sends [DONE]."""
 
     def event(self, document: str) -> str:
         head, comma, rest = document.partition(', "choices"')
@@ -359,13 +359,13 @@ class Gateway(Dialect):
 
 
 class Unstreamed(Dialect):
-    """Takes no notice of `stream`."""
+    """Never streams, whatever `stream` says."""
 
     streams = False
 
 
 class RestrictedKey(Dialect):
-    """A key that may ask questions, and not for the list of models."""
+    """The key may ask questions, but not for the list of models."""
 
     def models_refused(self) -> RefusalError | None:
         return refusal(
@@ -385,7 +385,7 @@ class Profile:
 
     @property
     def about(self) -> str:
-        """What it is, in a sentence."""
+        """A sentence that describes the dialect."""
         return (self.make.__doc__ or "").strip().partition("\n")[0]
 
 

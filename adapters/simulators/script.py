@@ -73,7 +73,7 @@ class Script:
     """What callers and language model say."""
 
     caller_says: tuple[str, ...] = CALLER_SAYS
-    """The transcript of each utterance; after the last it begins anew."""
+    """The transcript of each utterance. After the last, the first follows."""
     words_by_level: tuple[str, ...] = ()
     """If given, transcripts come from the audio itself instead: see `adapters.simulators.recognition`."""
     answers: tuple[Answer, ...] = ANSWERS

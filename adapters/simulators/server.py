@@ -157,7 +157,7 @@ async def simulators(
 
 
 def _dialect(name: str) -> Dialect:
-    """Raises `ScenarioError` for a name that is none."""
+    """The dialect of this name. Raises `ScenarioError` if there is none."""
     if name not in DIALECTS:
         raise ScenarioError(f"llm_dialect is {name!r}, but must be one of {', '.join(DIALECTS)}")
     return DIALECTS[name].make()

@@ -476,7 +476,7 @@ def _twiml(text: str, session: Session) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise refuse(400, f"Twiml is no XML: {error}", session, 12100) from None
+        raise refuse(400, f"Twiml is not XML: {error}", session, 12100) from None
 
 
 def _check_order(form: Mapping[str, list[str]], session: Session) -> None:

@@ -40,7 +40,7 @@ def conversation_key(system: ConversationSystem, observed: ObservedState) -> Has
         bool(context.links.fallbacks_ready),
         system.conversation.state == "connecting" and context.recording.stop_pending,
         context.recording.begun_before,
-        context.recording.on and context.recording.habitual,
+        context.recording.on and context.recording.first_recording,
         _turn(context),
         _answer(context),
         context.deadline_armed is None,

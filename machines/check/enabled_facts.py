@@ -29,7 +29,7 @@ WORDS = "well"
 MURMUR = "mhm"
 """The caller's backchannel."""
 DOUBTFUL = 0.1
-"""The confidence of what is not surely words."""
+"""A confidence that is too low for words to count."""
 SEGMENT_MS = 1000.0
 """The length of each segment's audio."""
 MOST_SEGMENTS = 2

@@ -103,8 +103,8 @@ def _something_is_due(context: Context) -> bool:
     wanted = (
         greets or bool(context.host_utterances) or context.tools.results_owed or bool(context.calls_waiting())
     )
-    # A client begins its first recording by habit: that alone is no word of the caller.
-    has_word = not automatic and context.recording.on and not context.recording.habitual
+    # Clients start their first recording by themselves: that alone does not give the caller the word.
+    has_word = not automatic and context.recording.on and not context.recording.first_recording
     own = wanted and not speaks and not has_word
     by_time = automatic and (speaks or context.policy.idle_after_ms > 0)
     waits = context.turns.queue or context.turns.queued or context.turns.digits
@@ -494,7 +494,7 @@ def silent_stt_is_replaced(checked: CheckedStep) -> str | None:
             and not observed.stt_replaced
         ):
             transcripts = [effect for effect in step.effects if isinstance(effect, do.NotifyTranscript)]
-            if any(each.turn != observed.heard_words for each in transcripts):
+            if any(each.turn != observed.transcribed_turn for each in transcripts):
                 return "no words came, and the speech-to-text link was never replaced"
     return None
 

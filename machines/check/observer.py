@@ -53,7 +53,7 @@ class ObservedState:
     """The number of attempts at saying the newest utterance."""
     voiced: frozenset[int] = frozenset()
     """Segments of the newest utterance whose audio is complete."""
-    heard_words: int = 0
+    transcribed_turn: int = 0
     """The newest turn of which the client got interim words."""
     stt_replaced: bool = False
     """The speech-to-text link was replaced since the last turn was finalized."""
@@ -205,7 +205,7 @@ class ObservedState:
             case do.ReplaceLink(role=Role.STT):
                 return self._with(stt_replaced=True)
             case do.NotifyTranscript(turn=turn, text=text, is_final=False) if text:
-                return self._with(heard_words=turn)
+                return self._with(transcribed_turn=turn)
             case do.OpenLink(role=role, attempt=attempt, provider=provider):
                 others = frozenset(each for each in self.providers if each[0] is not role)
                 return self._with(links=self.links | {(role, attempt)}, providers=others | {(role, provider)})
@@ -231,7 +231,7 @@ class ObservedState:
         return copy
 
     def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
-        """What was said before the segment with which the voice continues the answer."""
+        """What was said before the segment with which text to speech continues the answer."""
         broken = () if segment - 1 in self.voiced else self.said[segment - 1 : segment]
         if broken and broken[0].endswith(text) and segment <= len(self.said):
             return (*self.said[: segment - 1], broken[0].removesuffix(text).strip())

@@ -115,7 +115,7 @@ PLAN = (
     Planned(
         "language",
         "the conversation machine whose caller's language changes and whose words may be doubtful",
-        "Everything but the way to each state: a change of the language only has links opened anew. Doubtful"
+        "Everything but the way to each state: a change of the language only opens links again. Doubtful"
         " words anywhere but where they are awaited.",
         walk_language,
     ),

@@ -77,5 +77,5 @@ def _walk(
 
 
 def _key(system: ConversationSystem, observed: ObservedState) -> Hashable:
-    """Configurations are told apart by their links, too."""
+    """The key with the links: configurations with different links are different."""
     return conversation_key(system, observed), system.conversation.context.links.up

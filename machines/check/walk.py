@@ -191,7 +191,7 @@ NONE: frozenset[str] = frozenset()
 
 @define
 class Walk:
-    """A walk over one model of a call: which facts are enabled, and which configurations are told apart."""
+    """A walk over one model of a call: which facts are enabled, and which configurations differ."""
 
     enabled_facts: EnabledFacts
     key: Key

@@ -1,4 +1,4 @@
-"""Retries: another request to the model, or another attempt of the voice, after a failure or a stall."""
+"""Retries: another request to the model, or another attempt of text to speech, after a failure or a stall."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Retries(Answers):
         """The model still generates, and its next sign of life is overdue."""
         return self.still_generating() and fact.at_ms + SLACK_MS >= self.context.model_due_at()
 
-    def voice_worth_retrying(self, fact: Fact) -> bool:
-        """Another attempt of the voice may succeed. A failure that looks fatal is retried once."""
+    def tts_worth_retrying(self, fact: Fact) -> bool:
+        """Another attempt of text to speech may succeed. A failure that looks fatal is retried once."""
         first, left = (
             self.context.answer.speech_attempt == 1,
             self.context.answer.speech_attempt <= self.context.policy.voice_retries,
@@ -128,7 +128,7 @@ class Retries(Answers):
 
     @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
     def restart_speech(self, fact: Fact) -> None:
-        """Ask the voice again for what it has not given yet. What it gave is still played."""
+        """Ask text to speech again for the audio that it has not given. What it gave is still played."""
         context, number = self.context, self.context.answer.speech_open
         if number is None:
             return
@@ -142,8 +142,8 @@ class Retries(Answers):
             self._finish_speech()
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded)
-    def give_up_voice(self, fact: Fact) -> None:
-        """Stop an answer whose voice failed or stalled. What was heard becomes history."""
+    def give_up_tts(self, fact: Fact) -> None:
+        """Stop an answer whose text to speech failed or stalled. What was heard becomes history."""
         self._stop_speech(do.StopCause.FAILED)
         if isinstance(fact, facts.SynthesisFailed):
             self._notify_client_error(do.ClientError.VOICE_FAILED, fact.failure)

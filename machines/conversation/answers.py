@@ -150,7 +150,7 @@ class Answers(ToolCalls):
 
     @causes(do.NotifyClientError)
     def note_voiced(self, fact: facts.SegmentVoiced) -> None:
-        """A text that the voice cannot say is nobody's failure: it is told once in an answer."""
+        """Tell the client, once in an answer, of a text that the voice cannot say. This is not a failure."""
         told = any(segment.unsayable for segment in self.context.answer.ledger.segments)
         self.context.answer.ledger.voiced(fact)
         if fact.unsayable and not told:

@@ -1,49 +1,37 @@
-"""The chart of the conversation: five states, the eleven arrows between them, and every event.
+"""The chart of the conversation: five states with their substates, eleven arrows, and every event.
+
+INITIALIZING   connecting
+LISTENING      quiet, hearing, endpointing, speculating, keypad, finalizing
+THINKING       generating, retrying, running_tools
+RESPONDING     speaking, paused, confirming
+ENDING         closing, saying_goodbye, ended
 
 INITIALIZING → LISTENING   every link is up
 INITIALIZING → ENDING      a link is lost for good or late, or the caller hung up
 LISTENING → THINKING       the turn is over and understood, or a number was keyed in
-LISTENING → RESPONDING     a greeting, re-prompt, nudge or host utterance; or a speculative answer is ready
+LISTENING → RESPONDING     a greeting, reprompt, fallback text, nudge, goodbye, host utterance or ready answer
 LISTENING → ENDING         a link is lost for good, or the caller hung up
-THINKING → LISTENING       the caller goes on before anything was said, or a result needs no words
+THINKING → LISTENING       the caller goes on, a result needs no words, or tool calls were given up
 THINKING → RESPONDING      the first segment is there, or a fallback text, filler or host utterance is said
 THINKING → ENDING          a link is lost for good, or the caller hung up
-RESPONDING → LISTENING     heard to the end, interrupted, or the voice failed
+RESPONDING → LISTENING     heard to the end, interrupted, or text to speech failed
 RESPONDING → THINKING      the interruption is understood already, or a tool's result is to be spoken about
 RESPONDING → ENDING        the last words were heard, a link is lost for good, or the caller hung up
 
 Below, event by event, each row is one transition: `source.to(target, cond=guard, on=[actions])`. The first
 row whose guard holds is taken. A guard or an action is a method in the file that its section names. What is
-ignored, and why, is in `ignored.py`; how long a state may last, in `deadlines.py`. `machine.py` puts all of
-it together.
+ignored, and why, is in `ignored.py`; how long a state may last, in `deadlines.py`; where the call goes after
+the words of a turn, in `words_settled.py`. `machine.py` puts all of it together.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from statemachine import State
-from statemachine.transition_list import TransitionList
 
 from machines.conversation.context import Context
+from machines.conversation.words_settled import words_settled
 from machines.declarations import stay
 from machines.driver import Chart
-
-
-def words_settled(listening: Any, generating: State, understood: str, on: list[str]) -> TransitionList:
-    """Where the call goes once the words of a finished turn are known, or will not come any more.
-
-    If the caller has gone on speaking or recording, the call goes back to them. If not, and the guard
-    `understood` holds, the words are answered. The rows after these say what happens otherwise.
-    """
-    finalizing, on = listening.finalizing, [*on, "acknowledge"]
-    goes_on: TransitionList = (
-        finalizing.to(listening.hearing, cond="speaking_on", on=on)
-        | finalizing.to(listening.endpointing, cond="pausing_again", on=on)
-        | finalizing.to(listening.quiet, cond="recording_on", on=on)
-        | finalizing.to(generating, cond=understood, on=[*on, "generate"])
-    )
-    return goes_on
 
 
 class ConversationChart(Chart[Context]):
@@ -152,18 +140,18 @@ class ConversationChart(Chart[Context]):
         | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
         | quiet.from_(
             *thinking,
-            cond="by_deed and can_void_answer",
+            cond="by_button and can_void_answer",
             on=["void_answer", "note_recording", "acknowledge"],
         )
         | speaking.to(
             quiet,
-            cond="by_deed and interruptible",
+            cond="by_button and interruptible",
             on=["interrupt_answer", "begin_turn", "note_recording", "acknowledge"],
         )
-        | paused.to(hearing, cond="by_deed", on=["interrupt_answer", "note_recording", "acknowledge"])
+        | paused.to(hearing, cond="by_button", on=["interrupt_answer", "note_recording", "acknowledge"])
         | confirming.to(
             finalizing,
-            cond="by_deed",
+            cond="by_button",
             on=["interrupt_answer", "note_recording_again", "acknowledge_start"],
         )
         | stay(*thinking, *responding, on=["note_recording_meanwhile", "acknowledge_start"])
@@ -177,13 +165,13 @@ class ConversationChart(Chart[Context]):
         | stay(finalizing, on=["await_words"])
         | stay(
             *thinking,
-            cond="recorded_by_habit or not can_void_answer",
+            cond="in_first_recording or not can_void_answer",
             on=["queue_turn", "acknowledge_stop"],
         )
         | stay(*thinking, on=["acknowledge_stop"])
         | stay(
             speaking,
-            cond="recorded_by_habit or not interruptible",
+            cond="in_first_recording or not interruptible",
             on=["queue_turn", "acknowledge_stop"],
         )
         | stay(speaking, on=["acknowledge_stop"])
@@ -448,14 +436,14 @@ class ConversationChart(Chart[Context]):
         )
     )
     synthesis_failed = (
-        stay(*responding, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
-        | closing.from_(*responding, cond="is_goodbye", on=["give_up_voice", "begin_closing"])
-        | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "begin_closing"])
+        stay(*responding, saying_goodbye, cond="tts_worth_retrying", on=["suspect_tts", "restart_speech"])
+        | closing.from_(*responding, cond="is_goodbye", on=["give_up_tts", "begin_closing"])
+        | saying_goodbye.to(closing, unless="tts_worth_retrying", on=["give_up_tts", "begin_closing"])
         | speaking.to(
-            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"]
+            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_tts", "begin_turn_after_answer"]
         )
-        | paused.to(hearing, unless="is_goodbye", on=["suspect_tts", "give_up_voice"])
-        | confirming.to(finalizing, unless="is_goodbye", on=["suspect_tts", "give_up_voice"])
+        | paused.to(hearing, unless="is_goodbye", on=["suspect_tts", "give_up_tts"])
+        | confirming.to(finalizing, unless="is_goodbye", on=["suspect_tts", "give_up_tts"])
     )
 
     # --- time: deadlines.py says how long each state may last -----------------------------------------------
@@ -500,12 +488,12 @@ class ConversationChart(Chart[Context]):
         | stay(speaking, cond="answer_too_long", on=["report_llm_late", "finish_early"])
         | stay(speaking, cond="model_stalled and worth_continuing", on=["suspect_llm", "continue_answer"])
         | stay(speaking, cond="model_stalled", on=["suspect_llm", "report_llm_late", "finish_early"])
-        | stay(speaking, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
-        | speaking.to(closing, cond="is_goodbye", on=["give_up_voice", "begin_closing"])
+        | stay(speaking, saying_goodbye, cond="tts_worth_retrying", on=["suspect_tts", "restart_speech"])
+        | speaking.to(closing, cond="is_goodbye", on=["give_up_tts", "begin_closing"])
         | speaking.to(
-            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_voice", "begin_turn_after_answer"]
+            quiet, unless="is_goodbye", on=["suspect_tts", "give_up_tts", "begin_turn_after_answer"]
         )
-        | saying_goodbye.to(closing, unless="voice_worth_retrying", on=["give_up_voice", "begin_closing"])
+        | saying_goodbye.to(closing, unless="tts_worth_retrying", on=["give_up_tts", "begin_closing"])
         | paused.to(hearing, cond="voice_interrupts", on=["interrupt_answer"])
         | paused.to(
             confirming,

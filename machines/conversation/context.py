@@ -32,7 +32,7 @@ from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
 
-Heard = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
+Transcribed = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 @define
@@ -47,10 +47,10 @@ class LinkMemory:
     recovered: frozenset[tuple[Role, int]] = frozenset()
     """Preferred providers that work again, and that the call has not returned to yet."""
     renewing: frozenset[Role] = frozenset()
-    """Roles whose link is being opened anew in the caller's language."""
-    voice_renewal: tuple[int, ...] | None = None
-    """The link of text to speech is to be renewed when nothing is being said: the providers that do not know
-    the language; None: it need not be."""
+    """Roles whose link is being opened again, in the caller's language."""
+    tts_renewal: tuple[int, ...] | None = None
+    """Providers that do not know the new language of the call: the link of text to speech is renewed without
+    them as soon as nothing is being said. None: it need not be renewed."""
 
 
 @define
@@ -62,8 +62,8 @@ class RecordingMemory:
     """The caller began a recording by hand and has not ended it."""
     begun_before: bool = False
     """A recording was begun in this conversation."""
-    habitual: bool = False
-    """The recording was the first by hand: clients begin it when they connect, whatever their user does."""
+    first_recording: bool = False
+    """This recording is the first by hand: clients start it when they connect, whatever their user does."""
     stop_pending: bool = False
     """The caller ended the recording before the links were up."""
     unanswered: tuple[Request, ...] = ()
@@ -147,7 +147,7 @@ class TurnMemory:
 
 @define
 class SpeculationMemory:
-    """The speculative answer: asked for before the turn is surely over."""
+    """The speculative answer: asked for before it is sure that the turn is over."""
 
     words: str = ""
     """The words that the model was asked to answer."""
@@ -180,7 +180,7 @@ class AnswerMemory:
     speech_open: int | None = None
     """The number of the answer that is being spoken: that of the generation it began with."""
     speech_attempt: int = 1
-    """How often the voice was asked to say this answer, the first time included."""
+    """How often text to speech was asked to say this answer, the first time included."""
     replying: bool = False
     """The answer replies to the caller's words and becomes history with them."""
     protected: bool = False
@@ -260,12 +260,12 @@ class Context:
             return self.answer.generation_began + self.policy.first_token_timeout_ms
         return self.answer.alive_at + self.policy.token_gap_timeout_ms
 
-    def said(self, fact: Heard) -> str:
-        """The words of a transcript, if they surely are words; if not, nothing."""
+    def said(self, fact: Transcribed) -> str:
+        """The words of a transcript, if it is sure that they were said; otherwise nothing."""
         return fact.text if self.evidence(fact) is Evidence.SURE else ""
 
-    def evidence(self, fact: Heard) -> Evidence:
-        """Whether words are words. Whoever ends turns by hand says when they speak."""
+    def evidence(self, fact: Transcribed) -> Evidence:
+        """Whether the words were said. In manual turns they were: the caller says when they speak."""
         if self.recording.mode is TurnMode.MANUAL:
             return Evidence.SURE
         return judge(fact.text, fact.confidence, self.policy.least_confidence, self.policy.sure_confidence)
@@ -311,7 +311,7 @@ class Context:
         )
 
     def filler(self) -> str:
-        """The next filler for a caller who waits for a result; empty: there is none."""
+        """The next filler for a caller who waits for a result; empty if there is none."""
         silent = any(self.tool(each).silent for each in self.calls_awaited())
         if self.policy.tool_filler_after_ms <= 0 or silent:
             return ""

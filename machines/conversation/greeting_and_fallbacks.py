@@ -54,7 +54,7 @@ class GreetingAndFallbacks(Answers):
         return max(0.0, due_at - at_ms)
 
     def is_unsayable_reply(self) -> bool:
-        """The voice could say nothing of the model's answer, and may be able to say so."""
+        """The voice could say nothing of the model's answer. It may be able to say the apology for that."""
         answer, text = self.context.answer, self.context.policy.fallback.unsayable
         return bool(text) and answer.replying and answer.ledger.unsayable() and answer.ledger.text() != text
 
@@ -88,19 +88,19 @@ class GreetingAndFallbacks(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_unsayable(self, fact: Fact) -> None:
-        """The answer is in a language that the voice does not speak: that is all the caller can be told."""
+        """Apologize for an answer in a language that the voice does not speak."""
         self._say_instead(self.context.policy.fallback.unsayable, fact.at_ms, replying=True)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
-        """Tell the caller that they could not be heard, for technical reasons."""
+        """Apologize because speech to text gave no words."""
         self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
         """Say a fallback text instead of the model's answer. The third failure in a row ends the call.
 
-        If the words were refused by a content filter, nobody has failed: the caller is told, and the words
+        If a content filter refused the words, no provider has failed: the caller is told, and the words
         are withheld from later requests.
         """
         self._void_generation()

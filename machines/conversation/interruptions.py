@@ -60,7 +60,7 @@ class Interruptions(Answers):
         return fact.turn in (self.context.turns.current, self.context.turns.awaited)
 
     def is_interruption(self, fact: Words) -> bool:
-        """The caller surely says something of their own: neither an echo of the answer nor a backchannel."""
+        """The caller says something of their own: neither an echo of the answer nor a backchannel."""
         if not self.context.said(fact):
             return False
         policy, ends = self.context.policy, self.nearly_said(fact)
@@ -119,7 +119,7 @@ class Interruptions(Answers):
         """Begin a new turn, unless what the caller said during the answer counts too."""
         if self.speaking_on():
             self.note_echoing_turn()
-        elif self.interruptible() and not self.recorded_by_habit():
+        elif self.interruptible() and not self.in_first_recording():
             self.begin_turn()
 
     @causes()

@@ -33,7 +33,7 @@ class Keypad(Turns):
 
     @causes(do.NotifyTranscript, do.BeginTurn)
     def end_digits(self, fact: Fact) -> None:
-        """End the turn with the string of keys as the caller's words, instead of anything that was heard."""
+        """End the turn with the string of keys as the caller's words, instead of any transcript."""
         self.context.turns.times.turn_over = fact.at_ms
         self._keep(self.context.turns.current, self._words_of_digits(fact), 1.0, 0.0, fact.at_ms)
         self._begin_next_turn()

@@ -53,17 +53,17 @@ class Links(Chart[Context]):
 
     @causes(do.RenewLink)
     def renew_links(self, fact: facts.LanguageChanged) -> None:
-        """Have the links for listening and speaking opened anew. What is being said is not cut off for it."""
+        """Have the links of speech to text and text to speech opened again. What is being said goes on."""
         self._renew(Role.STT, fact.unable_stt)
-        self.context.links.voice_renewal = fact.unable_tts
-        self.renew_voice()
+        self.context.links.tts_renewal = fact.unable_tts
+        self.renew_tts()
 
     @causes(do.RenewLink)
-    def renew_voice(self) -> None:
-        """Have the link for speaking opened anew, if that is due and nothing is being said."""
-        unable = self.context.links.voice_renewal
+    def renew_tts(self) -> None:
+        """Have the link of text to speech opened again, if that is due and nothing is being said."""
+        unable = self.context.links.tts_renewal
         if unable is not None and self.context.answer.speech_open is None:
-            self.context.links.voice_renewal = None
+            self.context.links.tts_renewal = None
             self._renew(Role.TTS, unable)
 
     def _renew(self, role: Role, unable: tuple[int, ...]) -> None:

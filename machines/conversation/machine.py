@@ -59,7 +59,7 @@ class Conversation(
         """Tell the client about the new state; in `quiet`, return to preferred providers that recovered."""
         self.context.ask(do.NotifyState(source_room, room, state, fact.name))
         if room in ("LISTENING", "THINKING"):
-            self.renew_voice()
+            self.renew_tts()
         if state == "quiet":
             recovered = sorted(self.context.links.recovered, key=lambda each: (each[0].value, each[1]))
             self.context.links.recovered = frozenset()

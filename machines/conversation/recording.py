@@ -1,4 +1,4 @@
-"""Recordings that the caller's side starts and stops, and the answers to its requests."""
+"""Recordings that the client starts and stops, and what its requests are answered."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Recording(Chart[Context]):
         """The caller will end the turn by stopping the recording."""
         return fact.turn_mode is TurnMode.MANUAL
 
-    def by_deed(self, fact: facts.RecordingStarted) -> bool:
-        """Somebody pressed a button. Automatic turns, and a client's first recording, begin by habit."""
+    def by_button(self, fact: facts.RecordingStarted) -> bool:
+        """The caller pressed a button. A client's first recording does not count: it starts by itself."""
         return self.by_hand(fact) and self.context.recording.begun_before
 
     def recording_on(self) -> bool:
@@ -35,7 +35,7 @@ class Recording(Chart[Context]):
 
     @causes()
     def note_recording(self, fact: facts.RecordingStarted) -> None:
-        """Begin a recording. The request is acknowledged later, by `acknowledge`."""
+        """Begin a recording. `acknowledge` acknowledges the request later."""
         self._begin_recording(fact)
         if fact.turn_mode is TurnMode.MANUAL:
             # In manual mode the caller's voice decides nothing.
@@ -50,13 +50,13 @@ class Recording(Chart[Context]):
 
     @causes()
     def note_recording_again(self, fact: facts.RecordingStarted) -> None:
-        """Begin a recording while the words of the last one are awaited: both will be joined."""
+        """Begin a recording while the words of the last one are awaited. Both will be joined."""
         self._begin_recording(fact)
         self.note_recording_on()
 
     @causes()
     def note_recording_on(self) -> None:
-        """Remember that the recording goes on: the words so far are not all."""
+        """Remember that the caller records again: the words so far are not all."""
         self.context.turns.continuation = Continuation.RECORDING
 
     @causes()
@@ -68,7 +68,7 @@ class Recording(Chart[Context]):
 
     @causes()
     def await_early_words(self) -> None:
-        """Let requests that came before the links were up wait for the words, like later ones."""
+        """Let requests from before the links were up wait for the words, like later ones."""
         self.context.recording.unanswered += self.context.recording.early_stops
         self.context.recording.early_stops = ()
 
@@ -78,7 +78,7 @@ class Recording(Chart[Context]):
         self.context.recording.on = False
         self._await_answer(fact.request)
         if self.context.turns.continuation is Continuation.RECORDING:
-            # The caller recorded and stopped again in finalizing: await these words like those of a pause.
+            # The caller recorded and stopped again in `finalizing`: await these words like those of a pause.
             self.context.turns.continuation = Continuation.PAUSED
 
     @causes(do.Acknowledge)
@@ -112,7 +112,7 @@ class Recording(Chart[Context]):
     def _begin_recording(self, fact: facts.RecordingStarted) -> None:
         recording = self.context.recording
         recording.mode, recording.on = fact.turn_mode, True
-        recording.habitual = self.by_hand(fact) and not recording.begun_before
+        recording.first_recording = self.by_hand(fact) and not recording.begun_before
         recording.begun_before = True
 
     def _await_answer(self, request: facts.Request | None) -> None:

@@ -1,4 +1,4 @@
-"""Speculative answers: the model is asked before the turn is surely over."""
+"""Speculative answers: the model is asked before it is sure that the turn is over."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Speculation(Answers):
 
     @causes(do.StartGeneration)
     def speculate(self, fact: facts.EagerEndOfTurn) -> None:
-        """Ask the model for an answer to these words before the turn is surely over."""
+        """Ask the model for an answer to these words before it is sure that the turn is over."""
         self.context.speculation.words = self.context.turns.join(fact.text)
         self.context.speculation.count += 1
         self._request(fact.at_ms, said="", words=self.context.speculation.words)

@@ -67,7 +67,7 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def notify_words(self, fact: facts.TranscriptFinal) -> None:
-        """Tell the client the final words, or that what was heard is not taken for words."""
+        """Tell the client the final words, or that the transcript does not count as words."""
         self._notify_doubt(fact)
         text = self.context.said(fact)
         self._notify_words(fact.turn, text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)

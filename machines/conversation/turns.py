@@ -29,16 +29,16 @@ class Turns(Transcripts):
 
     def caller_has_word(self) -> bool:
         """The caller speaks, or has pressed a button and not ended the recording."""
-        return self.recorded_by_deed() or self.speaking_on()
+        return self.recorded_by_button() or self.speaking_on()
 
-    def recorded_by_deed(self) -> bool:
+    def recorded_by_button(self) -> bool:
         """The caller has pressed a button to record, and has not ended the recording."""
         recording = self.context.recording
-        return recording.mode is TurnMode.MANUAL and recording.on and not recording.habitual
+        return recording.mode is TurnMode.MANUAL and recording.on and not recording.first_recording
 
-    def recorded_by_habit(self) -> bool:
-        """A client's first recording goes on: it interrupts nothing, and what is said in it counts."""
-        return self.context.recording.on and self.context.recording.habitual
+    def in_first_recording(self) -> bool:
+        """A client's first recording goes on. It interrupts nothing, and what is said in it counts."""
+        return self.context.recording.on and self.context.recording.first_recording
 
     def turns_wait(self) -> bool:
         """The words of a queued turn are known and wait to be answered."""

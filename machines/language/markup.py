@@ -1,8 +1,8 @@
-"""The one cleaner: what of a model's text is shown and remembered, and what of it is said to a voice.
+"""The one place that cleans a model's text: what is shown and remembered, and what is sent to a voice.
 
-A `Reader` takes text in pieces and gives tokens; each knows how it is shown and how it is said. A token is
-given as soon as nothing that may follow can change it, so the tokens do not depend on where the text was
-divided. It looks no further ahead than a few hundred characters: its work grows as the text does.
+A `Reader` takes text in pieces and gives tokens. Each token says how it is shown and how it is said. It is
+given as soon as nothing that follows can change it, so the tokens do not depend on where the text was
+divided. The reader looks ahead a few hundred characters at most, so its work grows in proportion to the text.
 
 | in the text | shown | said |
 |---|---|---|
@@ -32,7 +32,7 @@ from machines.language.scripts import MARKS, OPENERS, UNSPACED, has_sound
 
 
 class Kind(enum.Enum):
-    """What a token is, as far as cutting a text depends on it."""
+    """The kinds of tokens that cutting a text tells apart."""
 
     WORD = "word"
     """Letters or digits; one cluster in scripts without blanks."""
@@ -45,7 +45,7 @@ class Kind(enum.Enum):
     """Speech markup."""
     BLANK = "blank"
     LINE = "line"
-    """The end of a line, which need not end anything."""
+    """The end of a line that may go on in the next."""
     LINE_END = "line_end"
     """The end of a heading, a list's item or a table's row."""
     ITEM = "item"
@@ -62,7 +62,7 @@ class Token:
     shown: str = ""
     said: str = ""
     markup: str = ""
-    """Of speech markup: as it was written."""
+    """Speech markup as it was written."""
 
 
 BLANK, LINE, LINE_END = Token(Kind.BLANK), Token(Kind.LINE), Token(Kind.LINE_END)
@@ -73,11 +73,11 @@ def _plain(kind: Kind, text: str) -> Token:
     return Token(kind, text, text)
 
 
-# --- what is looked for -----------------------------------------------------------------------------------
+# --- patterns ---------------------------------------------------------------------------------------------
 
 _LONGEST_WORD = 64
 _LONGEST_RUN = 500
-"""Characters of ASCII without a blank that are looked through for an address."""
+"""Characters of ASCII without a blank that are searched for an address."""
 _LONGEST_TAG = 260
 _LONGEST_MARKS = 64
 
@@ -88,7 +88,7 @@ _INVISIBLE = re.compile(
 _OTHER_BLANKS = re.compile("[\t\x0b\x0c\r\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _OTHER_LINES = re.compile("[\x85\u2028\u2029]")
 _SPEECH_TAGS = ("emotion", "speed", "volume", "break", "spell")
-"""Markup that some voices take; the others leave it out."""
+"""Markup for voices that understand it. It is not sent to the others."""
 _BLOCKS = frozenset(
     ("p", "div", "li", "ul", "ol", "tr", "table", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre")
 )
@@ -148,19 +148,19 @@ _LINE_START_SO_FAR = re.compile(
 
 
 class Reader:
-    """Reads tokens off one text that comes in pieces; `inline` if it does not begin a line."""
+    """Reads the tokens of one text that comes in pieces. `inline`: the text does not begin a line."""
 
     def __init__(self, *, inline: bool = False) -> None:
         self._text = ""
         self._at = 0
         self._final = False
         self._before = ""
-        """The character before the place that is read, what is left out not counted."""
+        """The character before the place that is read, of those that are shown."""
         self._solid = ""
-        """The last one that is not a blank."""
+        """The last character that is not a blank."""
         self._line_start = not inline
         self._item_line = False
-        """The line is a heading, an item or a row."""
+        """The line is a heading, an item of a list or a row of a table."""
         self._table = False
         self._bullet_lines = False
         """The line before was an item with a bullet."""
@@ -169,14 +169,14 @@ class Reader:
         self._code: _Fence | None = None
 
     def push(self, piece: str) -> list[Token]:
-        """Add a piece; gives the tokens that are certain now."""
+        """Add a piece; returns the tokens that are certain now."""
         piece = _OTHER_LINES.sub("\n", _OTHER_BLANKS.sub(" ", _INVISIBLE.sub("", piece)))
         self._text = self._text[self._at :] + piece
         self._at = 0
         return self._read()
 
     def finish(self) -> list[Token]:
-        """No more pieces: gives the last tokens."""
+        """End the text; returns the last tokens."""
         self._final = True
         tokens = self._read()
         if self._code is not None:
@@ -204,7 +204,7 @@ class Reader:
     # --- a place in the text ------------------------------------------------------------------------------
 
     def _next(self) -> tuple[int, list[Token]] | None:
-        """The length of what stands here and its tokens; None if more must be seen first."""
+        """The length of what stands here, and its tokens; None if more text must come first."""
         character = self._text[self._at]
         if character == "\n":
             end = LINE_END if self._item_line else LINE
@@ -225,12 +225,12 @@ class Reader:
         return read(self) if read is not None else self._other()
 
     def _ahead(self, most: int) -> tuple[str, bool]:
-        """What follows, and whether that is all that may be asked for: nothing that comes can change it."""
+        """At most `most` characters from here, and whether they are final: later text cannot add to them."""
         window = self._text[self._at : self._at + most]
         return window, self._final or len(window) == most
 
     def _at_line_start(self) -> tuple[int, list[Token]] | None:
-        """Markdown at the beginning of a line; length 0 if there is none."""
+        """Read Markdown at the beginning of a line; length 0 if there is none."""
         window, whole = self._ahead(200)
         undecided = (_FENCE_SO_FAR, _RULE_SO_FAR, _TABLE_RULE_SO_FAR, _LINE_START_SO_FAR)
         if not whole and any(each.match(window) for each in undecided):
@@ -261,7 +261,7 @@ class Reader:
         return 0, []
 
     def _word(self) -> tuple[int, list[Token]] | None:
-        """A word or an address."""
+        """Read a word or an address."""
         if self._text[self._at].isascii() and not self._before.isalnum():
             window, whole = self._ahead(_LONGEST_RUN)
             run = _RUN.match(window)
@@ -348,12 +348,12 @@ class Reader:
         following = window[found.end() : found.end() + 1]
         if not following and not whole:
             return None
-        # What would be markup if it were read again is not shown.
+        # Do not show what would be markup if somebody read the text again.
         silent = meant == found[0] or (meant in "<&" and (following.isalpha() or following in "/#!"))
         return found.end(), [SILENT if silent and following else _plain(Kind.MARK, meant)]
 
     def _backslash(self) -> tuple[int, list[Token]] | None:
-        """A delimiter of TeX, or a character that is meant as it stands."""
+        """A delimiter of TeX, or a character that is not markup."""
         window, whole = self._ahead(2)
         if len(window) < 2 and not whole:
             return None
@@ -370,7 +370,7 @@ class Reader:
         return (2, [SILENT]) if window == "$$" else (1, [_plain(Kind.MARK, "$")])
 
     def _markdown(self) -> tuple[int, list[Token]] | None:
-        """`*` `_` `~` `#` or a backtick: markup at a word's edge, else what it is."""
+        """`*` `_` `~` `#` or a backtick: markup at a word's edge, elsewhere the character itself."""
         window, whole = self._ahead(_LONGEST_MARKS + 8)
         run = _MARKDOWN_RUN.match(window)
         assert run is not None, "only called at such a mark"
@@ -414,7 +414,7 @@ class Reader:
     # --- fences -------------------------------------------------------------------------------------------
 
     def _read_code(self) -> tuple[int, list[Token]] | None:
-        """The next line in a fence, or what is there of it."""
+        """Read the next line in a fence, or what has come of it."""
         code = self._code
         assert code is not None, "only called in a fence"
         rest = self._text[self._at : self._at + _LONGEST_RUN]
@@ -437,7 +437,7 @@ class Reader:
 
 
 class _Fence:
-    """Code between fences: one line of it is said, more are not."""
+    """Code between fences. A single line is said, more are not."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark
@@ -446,14 +446,14 @@ class _Fence:
         self._first = ""
 
     def add(self, text: str) -> None:
-        """The next line, or a part of one."""
+        """Add the next line, or a part of one."""
         if text.strip():
             if self.lines == 0:
                 self._first = text.strip()
             self.lines += 1
 
     def tokens(self) -> list[Token]:
-        """What is said of it."""
+        """The tokens of the line that is said."""
         return tokens_of(self._first, inline=True) if self.lines == 1 else []
 
 
@@ -473,7 +473,7 @@ _READ = {
 
 
 def _address_end(address: str) -> int:
-    """Without the punctuation that follows an address in a sentence."""
+    """The length of an address without the punctuation that follows it in a sentence."""
     while address and (
         address[-1] in ".,;:!?'*_~-" or (address[-1] == ")" and address.count("(") < address.count(")"))
     ):
@@ -485,18 +485,18 @@ def _address_end(address: str) -> int:
 
 
 def tokens_of(text: str, *, inline: bool = False) -> list[Token]:
-    """The tokens of a whole text; `inline` if it does not stand at the beginning of a line."""
+    """The tokens of a whole text. `inline`: the text does not begin a line."""
     reader = Reader(inline=inline)
     return [*reader.push(text), *reader.finish()]
 
 
 def shown(tokens: list[Token]) -> str:
-    """What is shown and remembered."""
+    """The text that is shown and remembered."""
     return _rendered([(token, token.shown) for token in tokens])
 
 
 def said(tokens: list[Token], keep: re.Pattern[str] | None = None) -> str:
-    """What is said to a voice, empty if that is nothing; tags that `keep` matches stay."""
+    """The text that is sent to a voice; empty if it has no sound. Tags that `keep` matches stay."""
     spoken = [
         (
             token,
@@ -510,14 +510,14 @@ def said(tokens: list[Token], keep: re.Pattern[str] | None = None) -> str:
 
 
 def marked(tokens: list[Token]) -> str:
-    """What is shown, with its speech markup; empty if it has none."""
+    """The text that is shown, with its speech markup; empty if it has no markup."""
     if not any(token.kind is Kind.TAG for token in tokens):
         return ""
     return _rendered([(token, token.markup or token.shown) for token in tokens])
 
 
 def _rendered(pieces: list[tuple[Token, str]]) -> str:
-    """Pieces with single blanks between them, and none where one only stood because of what is left out."""
+    """Join the pieces with single blanks, but without one that stood only before something left out."""
     parts: list[str] = []
     blank = left_out = False
     for token, text in pieces:

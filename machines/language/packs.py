@@ -1,7 +1,7 @@
-"""What only a language knows: abbreviations, fillers, backchannels, and how an unfinished phrase ends. Data.
+"""Data of languages: abbreviations, conjunctions, backchannels, and the ends of unfinished phrases.
 
-The language comes from the call where it is known; a text in a script of another language (Han in an English
-call) is taken by the language that writes it. Words are given as they are compared: without capitals.
+The call says which language applies, if it knows. Text in another language's script (Han in an English call)
+belongs to the language that is written so. All words are in lower case, as they are compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _phrases(text: str) -> tuple[str, ...]:
-    """Of one or more words each, divided by commas."""
+    """Divide at commas; a phrase has one word or more."""
     return tuple(text.split(", "))
 
 
@@ -26,19 +26,19 @@ class Pack:
 
     code: str
     abbreviations: frozenset[str] = frozenset()
-    """Words before a stop that ends no sentence, without that stop."""
+    """Abbreviations: the stop after them does not end a sentence."""
     ending_abbreviations: frozenset[str] = frozenset()
-    """Those of them that may end a sentence: they do before a capital letter."""
+    """Abbreviations that do end a sentence before a capital letter."""
     after_ordinals: frozenset[str] = frozenset()
-    """What may follow an ordinal number that is written with a stop ("am 5. Mai")."""
+    """Words that may follow a number with a stop, which then is an ordinal ("am 5. Mai")."""
     conjunctions: frozenset[str] = frozenset()
     """A sentence that is too long is cut before one of these."""
     going_on: frozenset[str] = frozenset()
     """Words that a sentence seldom ends with."""
     going_on_suffixes: tuple[str, ...] = ()
-    """The same for scripts without blanks: how an unfinished phrase ends."""
+    """The same for scripts without blanks: suffixes of an unfinished phrase."""
     finals: tuple[str, ...] = ()
-    """Particles that end a sentence, where a blank follows."""
+    """Particles that end a sentence if a blank follows."""
     backchannels: tuple[str, ...] = ()
     """What listeners say to show that they listen."""
 
@@ -310,7 +310,7 @@ _SCRIPTS_OF = {
     "sr": ("Cyrillic", "Latin"),
     **dict.fromkeys(("bn", "pa", "gu", "or", "ta", "te", "kn", "ml", "si"), ("Indic",)),
 }
-"""The scripts that languages are written in, where that is not Latin alone."""
+"""The scripts of languages that are not written in Latin letters alone."""
 
 
 def base_of(language: str) -> str:
@@ -320,9 +320,9 @@ def base_of(language: str) -> str:
 
 
 def pack_for(text: str, language: str = "") -> Pack:
-    """The pack that knows a text: of the call's language, or of the one that writes the text's script.
+    """The pack for a text: of the call's language, or of the language that is written in the text's script.
 
-    Text in Latin letters in a call whose language is not known is taken for English, the default.
+    If the call's language is not known, text in Latin letters counts as English, the default.
     """
     script, base = main_script(text), base_of(language)
     if script is None or script.name in _SCRIPTS_OF.get(base, ("Latin",)):
@@ -331,6 +331,6 @@ def pack_for(text: str, language: str = "") -> Pack:
 
 
 def is_foreign(text: str, language: str) -> bool:
-    """Whether most of a text is in a script that the language is not written in."""
+    """Whether most of a text is in a script that the language does not use."""
     script = main_script(text)
     return script is not None and script.name not in _SCRIPTS_OF.get(base_of(language), ("Latin",))

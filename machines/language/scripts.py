@@ -1,7 +1,7 @@
-"""Scripts: what a character says about how text is cut, joined, counted and spoken, whatever its language.
+"""Scripts: how text is cut, joined, counted and spoken, as far as its characters say it.
 
-Everything here is read off the text itself: each mark carries its own rule, so a Chinese sentence within an
-English answer is cut right. What only a language knows is in `packs.py`. Sources: Unicode 16 (Scripts.txt,
+Each mark has its own rule, whatever the language of the text, so a Chinese sentence within an English answer
+is cut right. What depends on the language is in `packs.py`. Sources: Unicode 16 (Scripts.txt,
 Sentence_Terminal), UAX #29 for clusters, and CLDR for the marks of each script.
 """
 
@@ -23,9 +23,9 @@ class Script:
     ranges: tuple[tuple[int, int], ...]
     """Code points, first and last."""
     weight: float = 1.0
-    """How long a character takes to say, where a letter of English is 1."""
+    """How long a character takes to say. An English letter takes 1."""
     spaced: bool = True
-    """Words are divided by blanks. If not, each cluster (a letter with its marks) counts as a word."""
+    """Blanks divide words. If not, each cluster (a letter with its marks) counts as a word."""
     blank_is_clause: bool = False
     """A blank divides clauses."""
 
@@ -68,7 +68,7 @@ _FIRSTS = [first for first, _, _ in _RANGES]
 
 @lru_cache(maxsize=4096)
 def script_of(character: str) -> Script | None:
-    """The script of a letter or mark; None for what belongs to all (digits, punctuation, emoji)."""
+    """The script of a letter or mark; None for characters of all scripts (digits, punctuation, emoji)."""
     if unicodedata.category(character)[0] not in "LM":
         return None
     place = bisect_right(_FIRSTS, ord(character)) - 1
@@ -78,7 +78,7 @@ def script_of(character: str) -> Script | None:
 
 
 def main_script(text: str) -> Script | None:
-    """The script that most letters of a text are of; None if it has no letter of a known one."""
+    """The script of most letters of a text; None if no letter is of a known script."""
     counts: dict[str, tuple[int, Script]] = {}
     for character in text:
         if (script := script_of(character)) is not None:
@@ -88,35 +88,35 @@ def main_script(text: str) -> Script | None:
     return max(counts.values(), key=lambda each: each[0])[1] if counts else None
 
 
-# --- what marks mean --------------------------------------------------------------------------------------
+# --- marks ------------------------------------------------------------------------------------------------
 
 SPACED_ENDS = frozenset(".!?…")
-"""End a sentence where a blank follows."""
+"""These end a sentence if a blank follows."""
 ENDS = frozenset("。！？｡．؟۔।॥։።፧།။៕។᙮꓿‼⁇⁈⁉\u037e")
-"""End a sentence, whatever follows."""
+"""These end a sentence, whatever follows."""
 GREEK_QUESTION = ";"
-"""Ends a sentence behind Greek letters."""
+"""This ends a sentence after Greek letters."""
 SPACED_CLAUSES = frozenset(",;:–—")
-"""End a clause where a blank follows."""
+"""These end a clause if a blank follows."""
 CLAUSES = frozenset("、，；：､،؛፣၊·՝")
-"""End a clause, whatever follows."""
+"""These end a clause, whatever follows."""
 OPENERS = frozenset("([{“‘„‚«‹「『（《〈【〔［｛¿¡")
 CLOSERS = frozenset(")]}\"'”’“‘»«›‹」』）》〉】〕］｝")
-"""May stand between a sentence and the blank behind it. Some of them open in one language and close in
-another: directly behind the mark of a sentence they close."""
+"""These may stand between the end of a sentence and the blank after it. Some open in one language and close
+in another: directly after the end of a sentence they close."""
 DIGIT_MARKS = frozenset(".．,，:：")
-"""Between two digits these belong to the number."""
+"""Between two digits, these belong to the number."""
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether words are not divided by blanks around this letter."""
+    """Whether the script of this letter has no blanks between words."""
     script = script_of(character)
     return script is not None and not script.spaced
 
 
 @lru_cache(maxsize=4096)
 def weight_of(character: str) -> float:
-    """How long a character takes to say, where one of English text takes 1; emoji take nothing."""
+    """How long a character takes to say. A character of English takes 1, an emoji 0."""
     if ord(character) < 0x250:
         return 1.0
     category = unicodedata.category(character)
@@ -142,9 +142,9 @@ def _takes_no_blank(character: str) -> bool:
 
 
 def gap(before: str, after: str) -> str:
-    """What stands between two pieces of text that are put together: a blank, or nothing.
+    """What joins two pieces of text: a blank, or nothing.
 
-    Nothing next to Chinese and Japanese. Thai and its like have blanks between clauses.
+    Chinese and Japanese have no blank. Thai and similar scripts have blanks between clauses.
     """
     if not before or not after or before[-1].isspace() or after[0].isspace():
         return ""
@@ -152,7 +152,7 @@ def gap(before: str, after: str) -> str:
 
 
 def joined(*pieces: str) -> str:
-    """Pieces of text put together as their scripts want it; empty ones are left out."""
+    """Join pieces of text as their scripts want it; empty ones are left out."""
     whole = ""
     for piece in pieces:
         whole += gap(whole, piece) + piece
@@ -175,23 +175,23 @@ def _marks() -> str:
 
 
 MARKS = _marks() + "\u200c\u200d"
-"""Go with the letter before them."""
+"""These belong to the letter before them."""
 UNSPACED = "".join(
     f"{chr(first)}-{chr(last)}" for script in SCRIPTS if not script.spaced for first, last in script.ranges
 )
 _LETTER = rf"(?:(?![{UNSPACED}])[^\W_][{MARKS}]*)"
 WORD = re.compile(rf"(?![{MARKS}])(?=[^\W_])[{UNSPACED}][{MARKS}]*|{_LETTER}+(?:['’]{_LETTER}+)*")
-"""A word, or a cluster of a script that has no blanks."""
+"""A word, or a cluster of a script without blanks."""
 
 
 _PIECE = re.compile(rf"\s*(?:(?=[^\W_])[{UNSPACED}][{MARKS}]*|(?:(?!(?=[^\W_])[{UNSPACED}])\S)+)\s*")
 
 
 def pieces_of(text: str) -> list[str]:
-    """A text divided into words with the blanks and marks around them; clusters, where words have none."""
+    """Divide a text into words, or clusters in scripts without blanks. Blanks and marks stay with them."""
     return _PIECE.findall(text)
 
 
 def has_sound(text: str) -> bool:
-    """Whether there is anything in a text that can be said."""
+    """Whether a text has anything that can be said."""
     return any(character.isalnum() for character in text)

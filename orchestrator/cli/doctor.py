@@ -328,7 +328,9 @@ def _table(rows: Sequence[Finding]) -> Table:
 
 
 def _verdict(finding: Finding) -> Text:
-    return Text("ok", "green") if finding.well else Text("PROBLEM", "bold red")
+    if finding.well:
+        return Text("ok", "green")
+    return Text("PROBLEM", "bold red") if finding.hinders else Text("NOTE", "yellow")
 
 
 def _explanation(finding: Finding) -> str:

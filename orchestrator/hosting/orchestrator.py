@@ -266,7 +266,7 @@ class Orchestrator:
 
         An exception in the block or its cancellation ends it at once. So does an exception of the transport,
         which then comes out of the block. Raises `OrchestratorBusy` if there is no room, `ValueError` for two
-        tools with the same name, and `TypeError` for a tool that is none.
+        tools with the same name, and `TypeError` for what is not a tool.
 
         Args:
             transport: the caller.
@@ -344,7 +344,7 @@ async def open_orchestrator(
     `load_settings()` reads the environment and files as `vantum serve` does. The settings of addresses and
     logging, and `turn_mode`, have no effect here. Raises what loading providers raises (`ModelsError`,
     `UnknownSdkError`), `JournalError` if journals cannot be written, `ValueError` for two tools with the same
-    name, and `TypeError` for a tool that is none.
+    name, and `TypeError` for what is not a tool.
 
     ```python
     from orchestrator.simulation import SimulatedProviders

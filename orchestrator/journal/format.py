@@ -4,7 +4,7 @@ A journal is an append-only file: a line that says what it is, then records. The
 second what the machines did when the call began; one for each fact and one for the end follow. Each record is
 framed by its length and a CRC-32 of length and content. The content is MessagePack, so times keep all their
 bits. A record that a crash has torn is recognised whatever the crash left of it, and everything before it can
-be read. Bytes that are no record are damage if a whole record follows them: a crash only tears the end.
+be read. Bytes that are not a record are damage if a whole record follows them: a crash only tears the end.
 (JSON lines would be as safe, and longer.)
 """
 
@@ -253,7 +253,7 @@ def journal_in(data: bytes, path: Path) -> Journal:
     if (whole := _next_whole(data, read)) is not None:
         raise JournalError(
             f"{path} is damaged at byte {read}, before record {len(contents) + 1} of the call: "
-            f"a whole record follows at byte {whole}, so this is no end that a crash has torn."
+            f"a whole record follows at byte {whole}, so a crash did not cause this."
         )
     records = _records(path, contents)
     if len(records) < 2:

@@ -83,7 +83,7 @@ class PhoneCall:
     transfer_to: str = ""
     """The number to which the agent transfers the call; empty if there is none."""
     voicemail_text: str = ""
-    """What an answering machine is told once it records; empty: it is hung up on."""
+    """What is said to an answering machine once it records; empty: the call is ended."""
     screening_ms: float = 0.0
     """How long to listen after that, if it has not beeped: a person may be behind it."""
 

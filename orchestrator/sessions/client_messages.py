@@ -79,7 +79,9 @@ def error_of(effect: Effect) -> ProtocolError | None:
         case do.Refuse(request=request, message=message):
             return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
         case do.NotifyLowConfidence(confidence=confidence):
-            return LowConfidence("what was heard is not surely words, so it is not answered", confidence)
+            return LowConfidence(
+                "speech to text has too little confidence in these words to answer them", confidence
+            )
         case do.NotifyClientError(error=error, message=message, retryable=retryable):
             return _protocol_error(error, message, retryable)
     return None

@@ -20,8 +20,8 @@ def _container(settings: Settings) -> Iterator[str]:
     loopback = settings.host in ("localhost", "::1") or settings.host.startswith("127.")
     if loopback and any(mark.exists() for mark in CONTAINER_MARKS):
         yield (
-            f"HOST is {settings.host!r}, which can be reached inside this container only: "
-            "set VANTUM_HOST=0.0.0.0 if its port is published."
+            f"VANTUM_HOST is {settings.host!r}, which can be reached inside this container only: "
+            "set it to 0.0.0.0 if its port is published."
         )
 
 

@@ -1,7 +1,7 @@
 """Reads a `.env` file: names with their values and lines, and the lines that are neither.
 
 Values are taken as they stand: `pa$$word` and `${this}` are not replaced by anything. Quotes around a value,
-`export` before a name, and a comment after a blank and `#` are no part of it.
+`export` before a name, and a comment after a blank and `#`, are left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The names of settings in the environment and in `.env`: `VANTUM_PORT`, or in short `PORT`.
 
-Both places hold the names of other programs, too. So a short name counts only for what it can be, what
-Kubernetes sets for a service called `vantum` counts for nothing, and a name that is almost one of ours is
-told.
+Other programs have their names in the same places. So a short name counts only if its value fits the setting,
+variables that Kubernetes sets for a service called `vantum` do not count, and a name that is almost one of
+ours is reported.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ipaddress import ip_address
 
 PREFIX = "VANTUM_"
 CONFIG_VARIABLE = "VANTUM_CONFIG"
-"""Names the TOML file; no setting."""
+"""Names the TOML file. It is not a setting."""
 _OTHERS = (CONFIG_VARIABLE, "VANTUM_NODE_CACHE", "VANTUM_SCREENSHOTS")
-"""Variables of ours that are no settings; all but the first are for the tests."""
+"""Our variables that are not settings. All but the first are for the tests."""
 _KUBERNETES = re.compile(r"VANTUM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
 """What Kubernetes puts into the environment of all containers for a service called `vantum` or `vantum-…`."""
 _SHORTEST_GUESS = 8
-"""Of shorter names too many others are near."""
+"""Characters. Too many names are near a shorter one."""
 
 
 def is_foreign(name: str, value: str) -> bool:
-    """Whether a name that looks like ours was made by Kubernetes: `VANTUM_PORT=tcp://10.0.0.1:3001`."""
+    """Whether Kubernetes made a variable that looks like ours: `VANTUM_PORT=tcp://10.0.0.1:3001`."""
     if name == PREFIX + "PORT":
         return "://" in value
     return bool(_KUBERNETES.fullmatch(name))
@@ -33,8 +33,8 @@ def is_foreign(name: str, value: str) -> bool:
 def is_plausible(setting: str, value: str) -> bool:
     """Whether a short name in the environment can be meant for us.
 
-    Conda sets `HOST` to a compiler's triple, and some shells to this machine's name, which would make the
-    server listen to the outside.
+    Conda sets `HOST` to a compiler's triple, and some shells set it to this machine's name. The server would
+    then listen to the outside.
     """
     if setting != "host" or value == "localhost":
         return True
@@ -46,7 +46,7 @@ def is_plausible(setting: str, value: str) -> bool:
 
 
 def stray_names(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
-    """The names that were probably meant to be settings, each with the nearest one; empty if none is near."""
+    """Names that probably were meant for settings, each with the nearest setting, or "" if none is near."""
     known = {name.upper() for name in settings}
     found: dict[str, str] = {}
     for name in names:

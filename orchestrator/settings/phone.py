@@ -75,7 +75,7 @@ class Telephone(BaseModel):
         description="Keys that a caller presses are one string until this long after the last one",
     )
     dtmf_terminator: Annotated[Literal["#", "*", "none"], Lowercase] = Field(
-        default="#", description="Or until this key, which is no part of it"
+        default="#", description="Or until this key, which is left out"
     )
     api_token: Key = Field(
         default=None,

@@ -127,7 +127,7 @@ class TurnTaking(BaseModel):
     )
     backchannels: Phrases = Field(
         default=BACKCHANNELS,
-        description="Words that never interrupt, divided by commas",
+        description="Words that do not interrupt, except at the very end of an answer; divided by commas",
     )
     unfinished_delay_ms: int = Field(
         default=1000,
@@ -309,8 +309,8 @@ class Settings(
         try:
             return check(given)
         except ValidationError as error:
-            # It words the errors of all settings, so it knows them all.
-            from orchestrator.settings.sentences import sentences_of
+            # Imported here, since it knows all settings.
+            from orchestrator.settings.setting_errors import sentences_of
 
             raise SettingsError(sentences_of(error, info.context or {})) from None
 

@@ -1,6 +1,6 @@
 """Types of settings: how a value is read, and, in the JSON schema, what is allowed.
 
-Each validator raises `ValueError` for a value that is not allowed; `sentences.py` words the error.
+Each validator raises `ValueError` for a value that is not allowed; `setting_errors.py` writes the sentence.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _vendor_address(value: str) -> str:
 def _as_dialled(value: object) -> object:
     """A telephone number without what only people read: blanks, brackets, dots, dashes, invisible characters.
 
-    What is no number then, or would be dialled wrongly, such as `(0)`, stays as it is.
+    What is not a number then, or would be dialled wrongly, such as `(0)`, stays as it is.
     """
     if not isinstance(value, str) or "(0)" in value:
         return value

@@ -19,8 +19,8 @@ from adapters.embedded.silero import SileroVoiceActivity
 from adapters.interfaces import LISTENING_RATE, Samples
 from tests.adapters.simulated_vendors import (
     cartesia,
+    emitted,
     flux,
-    heard,
     listeners,
     nova,
     old_cartesia,
@@ -28,7 +28,7 @@ from tests.adapters.simulated_vendors import (
     vendors,
 )
 
-__all__ = ["cartesia", "flux", "heard", "listeners", "nova", "old_cartesia", "switchboard", "vendors"]
+__all__ = ["cartesia", "emitted", "flux", "listeners", "nova", "old_cartesia", "switchboard", "vendors"]
 
 Speech = Callable[[str], Samples]
 

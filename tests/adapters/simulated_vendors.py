@@ -21,7 +21,7 @@ from adapters.simulators import Latencies, Latency, Script, Simulators, simulato
 from adapters.vendor_socket import SocketLimits
 from machines.facts import ErrorClass
 from orchestrator.simulation.speech import VOCABULARY
-from tests.adapters.vendors.stt_links import Heard
+from tests.adapters.vendors.stt_links import Emitted
 
 KEY = "sk-vantum-0123456789abcdef"
 ADDRESS = "ws://simulated.invalid:1"
@@ -84,8 +84,8 @@ async def vendors(
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def emitted() -> Emitted:
+    return Emitted()
 
 
 @contextmanager

@@ -163,7 +163,7 @@ FEATURES = (
         ("You are welcome.",),
         _interrupted,
     ),
-    Feature("Broken off", f"an answer broke off after “{BEGUN}” and is gone on with", (ANSWER,), _broken_off),
+    Feature("Broken off", f"an answer broke off after “{BEGUN}” and is continued", (ANSWER,), _broken_off),
     Feature("Refused words", f"the caller says “{FLAGGED}”", ("I see.", REFUSED), _flagged),
 )
 

@@ -35,7 +35,7 @@ _COLUMNS = (
 _INTRODUCTION = """\
 # What a caller hears when a provider fails
 
-Written by `python -m tests.faults`, which takes a minute. A test fails if this is not what a run gives.
+Written by `python -m tests.faults`. A test fails if this is not what a run gives.
 
 Every row is a whole call in virtual time: the real orchestrator, the vendors' adapters with the vendors'
 SDKs, and simulators with realistic latencies, which recognise the words that reach them. The caller says

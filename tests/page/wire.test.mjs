@@ -16,7 +16,7 @@ test('a timestamp goes out as float64, also when it is a whole number', () => {
   assert.ok(Buffer.from(sent).includes(Buffer.from('cb4279c9752e787000', 'hex')));
 });
 
-test('a frame that is no message is no message', () => {
+test('a frame that is not a message is read as none', () => {
   for (const value of [null, 1, 'text', [1], {}, { eventType: 5 }, { eventType: '' }]) {
     assert.equal(read(encode(value)), null);
   }

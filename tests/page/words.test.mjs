@@ -12,7 +12,7 @@ test('latency is split into the stages that are known', () => {
   assert.equal(totalMs, 950);
 });
 
-test('a missing total is the sum, and no numbers are no latency', () => {
+test('a missing total is the sum, and without numbers there is no latency', () => {
   assert.equal(split({ endpointMs: 500, firstAudioMs: 100 }).totalMs, 600);
   assert.equal(split({}), null);
   assert.equal(split(undefined), null);

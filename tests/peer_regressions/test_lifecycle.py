@@ -275,7 +275,7 @@ def deaf_goodbye() -> tuple[SimulatedProviders, ConversationPolicy]:
 @pytest.mark.parametrize(
     ("scene", "turns"),
     [(idle_goodbye, 1), (model_goodbye, 3), (deaf_goodbye, 0)],
-    ids=["idle", "model keeps failing", "no ears left"],
+    ids=["idle", "model keeps failing", "no speech to text left"],
 )
 async def test_r19_a_goodbye_is_heard_to_its_end_and_said_once(
     scene: Callable[[], tuple[SimulatedProviders, ConversationPolicy]],

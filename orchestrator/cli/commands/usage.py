@@ -28,7 +28,7 @@ class UnreadableFile(click.ClickException):
 def read_settings(**chosen: object) -> Settings:
     """The settings of this process; `chosen` ones that are not None win. Raises `BadSetting`.
 
-    What is odd about the sources is told on standard error.
+    Prints warnings about the sources to standard error.
     """
     from orchestrator.settings.settings import SettingsError
     from orchestrator.settings.sources import load_settings, source_doubts

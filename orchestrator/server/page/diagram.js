@@ -49,7 +49,7 @@ export class Diagram {
   }
 }
 
-/** The drawing as an element of this page; null if it is no drawing. It brings its own styles, all under its class. */
+/** The drawing as an element of this page; null if it is not a drawing. It brings its own styles, all under its class. */
 function drawing(parsed) {
   const svg = parsed.documentElement;
   if (svg.localName !== 'svg' || parsed.querySelector('parsererror')) return null;

@@ -70,7 +70,7 @@ async def test_silence_is_not_an_error(model: SmartTurn, samples: int) -> None:
 async def test_a_number_that_is_not_a_probability_is_a_failure(model_file: ModelFile) -> None:
     # For silence this one gives 0.1, which is a valid probability.
     model = SmartTurn(model_file(loudness_of_last_second(sigmoid=False, bias=1.6)))
-    with pytest.raises(ValueError, match="is no probability"):
+    with pytest.raises(ValueError, match="is not a probability"):
         await model.completeness(loud(2))
 
 
@@ -97,7 +97,7 @@ async def test_a_score_that_nobody_needs_any_more_is_cancelled(model: SmartTurn)
     assert await model.completeness(loud(1)) > 0.6
 
 
-# --- files that are no such model -------------------------------------------------------------------------
+# --- files that are not such a model ----------------------------------------------------------------------
 
 
 def complaint(path: Path) -> str:
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_model_is_refused(model_file: ModelFile) -> None:
-    assert complaint(model_file(b"no model at all")).startswith("it is no ONNX model (")
+    assert complaint(model_file(b"no model at all")).startswith("it is not an ONNX model (")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_file_that_is_not_a_model_is_refused(model_file: ModelFile) -> None:
             "it takes input_features [1, 128, 800] tensor(float), not ",
         ),
         (loudness_of_last_second(outputs=2), "it gives logits ['n', 1] tensor(float), logits1 "),
-        (loudness_of_last_second(sigmoid=False), "it cannot be used: -1.5 is no probability"),
+        (loudness_of_last_second(sigmoid=False), "it cannot be used: -1.5 is not a probability"),
     ],
     ids=["another input", "another number of bands", "two outputs", "no probability"],
 )

@@ -16,7 +16,7 @@ _QUIET = 300
 
 
 @define(eq=False)
-class Heard:
+class Emitted:
     """Collects the emitted facts, in order. Is called like `Emit`."""
 
     facts: list[Fact] = field(factory=list)

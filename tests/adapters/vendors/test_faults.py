@@ -27,7 +27,7 @@ from adapters.simulators.script import CALLER_SAYS, Latency
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
-from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send, speak, speak_turn
+from tests.adapters.vendors.stt_links import Emitted, be_silent, loud, send, speak, speak_turn
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +73,14 @@ def named(case: object) -> str:
     return f"{case.kind.value}-{case.status}-{case.code}" if isinstance(case, Fault) else ""
 
 
-async def one_turn(provider: SpeechToText, heard: Heard) -> None:
+async def one_turn(provider: SpeechToText, emitted: Emitted) -> None:
     """A call with one turn of the caller, and then ten more seconds of voice, in case the link is dead."""
-    async with provider.open(heard, "en") as transcriber:
+    async with provider.open(emitted, "en") as transcriber:
         await speak_turn(transcriber, 1)
         with trio.move_on_after(4):
-            await heard.final(1)
+            await emitted.final(1)
         transcriber.begin_turn(2)
-        if not heard.finals(1):
+        if not emitted.finals(1):
             await speak(transcriber, 10)
 
 
@@ -101,7 +101,7 @@ async def test_a_fault_of_deepgram_is_a_classified_error(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
-    heard: Heard,
+    emitted: Emitted,
     which: str,
     fault: Fault,
     error_class: ErrorClass,
@@ -111,9 +111,9 @@ async def test_a_fault_of_deepgram_is_a_classified_error(
     vendors.fail(fault)
     started = trio.current_time()
     with fails_with(error_class, retry):
-        await one_turn(provider, heard)
+        await one_turn(provider, emitted)
     assert trio.current_time() - started < 15
-    assert len(heard.finals(1)) <= 1
+    assert len(emitted.finals(1)) <= 1
 
 
 @pytest.mark.parametrize("fault", HARMLESS, ids=named)
@@ -122,35 +122,35 @@ async def test_a_turn_survives_harmless_faults(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
-    heard: Heard,
+    emitted: Emitted,
     which: str,
     fault: Fault,
 ) -> None:
     vendors.fail(fault)
-    await one_turn(request.getfixturevalue(which), heard)
-    assert [final.text for final in heard.finals(1)] == [CALLER_SAYS[0]]
+    await one_turn(request.getfixturevalue(which), emitted)
+    assert [final.text for final in emitted.finals(1)] == [CALLER_SAYS[0]]
 
 
 async def test_a_final_result_cut_in_half_costs_its_words_and_not_the_link(
-    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     vendors.fail(Fault(FaultKind.TRUNCATE, "deepgram", after=4))
-    async with nova.open(heard, "en") as transcriber:
+    async with nova.open(emitted, "en") as transcriber:
         await speak_turn(transcriber, 1)
         await trio.sleep(3)
-        assert heard.finals(1) == []
-        assert heard.interims(1)  # the machine uses it when its deadline passes
+        assert emitted.finals(1) == []
+        assert emitted.interims(1)  # the machine uses it when its deadline passes
         await speak_turn(transcriber, 2)
-        assert (await heard.final(2)).text == CALLER_SAYS[1]
+        assert (await emitted.final(2)).text == CALLER_SAYS[1]
 
 
 async def test_r12_a_link_that_is_open_and_silent_is_given_up_while_the_caller_speaks(
-    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     vendors.fail(Fault(FaultKind.STALL, "deepgram", after=0))
 
     async def call() -> None:
-        async with nova.open(heard, "en") as transcriber:
+        async with nova.open(emitted, "en") as transcriber:
             transcriber.begin_turn(1)
             await be_silent(transcriber, 20)  # a silent link is not a fault while nothing is said
             started = trio.current_time()
@@ -168,18 +168,18 @@ async def test_replayed_audio_sent_at_once_is_not_a_sign_of_a_stall(
     switchboard: Switchboard,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
-    heard: Heard,
+    emitted: Emitted,
     which: str,
 ) -> None:
     slow = Latencies(transcript=Latency(400, 0))
     async with simulators(keys=[KEY], latencies=slow) as running:
         switchboard.simulators = running
-        async with request.getfixturevalue(which).open(heard, "en") as transcriber:
+        async with request.getfixturevalue(which).open(emitted, "en") as transcriber:
             transcriber.begin_turn(1)
             await send(transcriber, loud(8), speed=0)
             await speak(transcriber, 1)
             transcriber.finalize(1)
-            assert (await heard.final(1)).text == CALLER_SAYS[0]
+            assert (await emitted.final(1)).text == CALLER_SAYS[0]
 
 
 @pytest.mark.parametrize("which", ["nova", "flux"])
@@ -187,14 +187,14 @@ async def test_a_link_that_stays_silent_after_replayed_audio_is_given_up(
     vendors: Simulators,
     autojump_clock: MockClock,
     request: pytest.FixtureRequest,
-    heard: Heard,
+    emitted: Emitted,
     which: str,
 ) -> None:
     provider: DeepgramNova | DeepgramFlux = request.getfixturevalue(which)
     vendors.fail(Fault(FaultKind.STALL, "deepgram", after=0))
 
     async def call() -> None:
-        async with provider.open(heard, "en") as transcriber:
+        async with provider.open(emitted, "en") as transcriber:
             transcriber.begin_turn(1)
             await send(transcriber, loud(8), speed=0)
             started = trio.current_time()
@@ -319,7 +319,7 @@ async def test_a_call_can_be_cancelled_at_any_moment(
     nova: DeepgramNova,
     flux: DeepgramFlux,
     cartesia: CartesiaTextToSpeech,
-    heard: Heard,
+    emitted: Emitted,
     milliseconds: int,
 ) -> None:
     async def answers() -> None:
@@ -334,22 +334,22 @@ async def test_a_call_can_be_cancelled_at_any_moment(
     vendors.fail(Fault(FaultKind.SLOW_ACCEPT, "deepgram", seconds=0.2))
     with trio.move_on_after(milliseconds / 1000) as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(one_turn, nova, heard)
-            nursery.start_soon(one_turn, flux, Heard())
+            nursery.start_soon(one_turn, nova, emitted)
+            nursery.start_soon(one_turn, flux, Emitted())
             nursery.start_soon(answers)
     assert scope.cancelled_caught
 
 
 async def test_many_broken_links_in_a_row_leave_nothing(
-    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     vendors.fail(Fault(FaultKind.REFUSE, times=10), Fault(FaultKind.STATUS, skip=10, times=10))
     for _ in range(20):
         with pytest.raises(ProviderError):
-            async with nova.open(heard, "en") as transcriber:
+            async with nova.open(emitted, "en") as transcriber:
                 await transcriber.send(np.zeros(512, np.int16), 0.0)
-    await one_turn(nova, heard)
-    assert heard.finals(1)
+    await one_turn(nova, emitted)
+    assert emitted.finals(1)
 
 
 # --- anything at all ----------------------------------------------------------------------------------------
@@ -379,8 +379,8 @@ async def test_whatever_goes_wrong_a_call_ends_and_leaves_nothing(
         switchboard.simulators = running
         with trio.fail_after(120):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(attempt, lambda: one_turn(nova, Heard()))
-                nursery.start_soon(attempt, lambda: one_turn(flux, Heard()))
+                nursery.start_soon(attempt, lambda: one_turn(nova, Emitted()))
+                nursery.start_soon(attempt, lambda: one_turn(flux, Emitted()))
                 nursery.start_soon(attempt, lambda: one_answer(cartesia))
             await running.all_closed()
     assert KEY not in "".join(str(error) for error in failures)

@@ -21,7 +21,7 @@ from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
 from adapters.simulators.wire import ByteStream, HangupError, WebSocketWire, read_head
 from machines.facts import ErrorClass
 from tests.adapters.simulated_vendors import Switchboard, fails_with
-from tests.adapters.vendors.stt_links import Heard, speak, speak_turn
+from tests.adapters.vendors.stt_links import Emitted, speak, speak_turn
 
 
 class Vendor:
@@ -110,47 +110,47 @@ NOVA_JUNK: list[object] = [
 
 @pytest.mark.parametrize("junk", NOVA_JUNK, ids=str)
 async def test_junk_does_not_disturb_a_turn_of_nova(
-    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard, junk: object
+    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted, junk: object
 ) -> None:
-    async with vendor(switchboard, [junk, result(), junk]), nova.open(heard, "en") as transcriber:
+    async with vendor(switchboard, [junk, result(), junk]), nova.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
-        assert heard.interims(1) == ["good"]
+        assert emitted.interims(1) == ["good"]
 
 
 async def test_words_of_one_result_are_divided_among_their_turns(
-    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard
+    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     words = [word("One,", 0.1, 0.2), word("two.", 0.2, 0.3), word("Three.", 0.45, 0.6)]
     alternative = {"transcript": "One, two. Three.", "confidence": 0.9, "words": words}
     both = result(duration=0.7, channel={"alternatives": [alternative]})
-    async with vendor(switchboard, [both]), nova.open(heard, "en") as transcriber:
+    async with vendor(switchboard, [both]), nova.open(emitted, "en") as transcriber:
         await speak_turn(transcriber, 1, 0.4)
         transcriber.begin_turn(2)
         await speak(transcriber, 0.4)
-        assert (await heard.final(1)).text == "One, two."
-        assert heard.interims(2) == ["Three."]
+        assert (await emitted.final(1)).text == "One, two."
+        assert emitted.interims(2) == ["Three."]
 
 
 async def test_a_finalize_that_was_never_answered_does_not_shift_the_answers(
-    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard
+    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     """The answer to the second `Finalize` completes both turns, each with its own words."""
     answer = result("second", start=0.25, duration=0.25, from_finalize=True)
-    async with vendor(switchboard, [result("first"), answer]), nova.open(heard, "en") as transcriber:
+    async with vendor(switchboard, [result("first"), answer]), nova.open(emitted, "en") as transcriber:
         for turn in (1, 2):
             await speak_turn(transcriber, turn, 0.24)
-        assert (await heard.final(1)).text == "first"
-        assert (await heard.final(2)).text == "second"
+        assert (await emitted.final(1)).text == "first"
+        assert (await emitted.final(2)).text == "second"
 
 
 async def test_an_answer_with_wrong_times_goes_to_the_oldest_finalize(
-    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, heard: Heard
+    autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted
 ) -> None:
     answer = result("", start=0, duration=0, from_finalize=True)
-    async with vendor(switchboard, [result("first"), answer]), nova.open(heard, "en") as transcriber:
+    async with vendor(switchboard, [result("first"), answer]), nova.open(emitted, "en") as transcriber:
         await speak_turn(transcriber, 1, 0.4)
-        assert (await heard.final(1)).text == "first"
+        assert (await emitted.final(1)).text == "first"
 
 
 def turn_info(event: object = "Update", text: object = "good", **fields: object) -> dict[str, object]:
@@ -183,13 +183,13 @@ FLUX_JUNK: list[object] = [
 
 @pytest.mark.parametrize("junk", FLUX_JUNK, ids=str)
 async def test_junk_does_not_disturb_a_turn_of_flux(
-    autojump_clock: MockClock, switchboard: Switchboard, flux: DeepgramFlux, heard: Heard, junk: object
+    autojump_clock: MockClock, switchboard: Switchboard, flux: DeepgramFlux, emitted: Emitted, junk: object
 ) -> None:
     messages = [turn_info("StartOfTurn", words="junk"), junk, turn_info(words=[{"word": 3}])]
-    async with vendor(switchboard, messages), flux.open(heard, "en") as transcriber:
+    async with vendor(switchboard, messages), flux.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
-        assert heard.interims(1) == ["good"]
+        assert emitted.interims(1) == ["good"]
 
 
 CHUNK = {"type": "chunk", "context_id": "THEIRS", "data": "AAAAAAAA", "flush_id": 1}
@@ -291,11 +291,11 @@ def changed(messages: Sequence[dict[str, object]]) -> st.SearchStrategy[list[obj
 async def reports_a_turn_at_most_once(
     switchboard: Switchboard, provider: DeepgramNova | DeepgramFlux, messages: list[object]
 ) -> None:
-    heard = Heard()
-    async with vendor(switchboard, messages), provider.open(heard, "en") as transcriber:
+    emitted = Emitted()
+    async with vendor(switchboard, messages), provider.open(emitted, "en") as transcriber:
         await speak_turn(transcriber, 1)
         await trio.sleep(1)
-    assert len(heard.finals(1)) <= 1
+    assert len(emitted.finals(1)) <= 1
 
 
 @pytest.mark.slow

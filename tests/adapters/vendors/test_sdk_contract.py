@@ -45,7 +45,7 @@ from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
 from adapters.vendor_socket import SocketLimits, open_vendor_socket
 from tests.adapters.simulated_vendors import ADDRESS, KEY
-from tests.adapters.vendors.stt_links import Heard, be_silent, speak
+from tests.adapters.vendors.stt_links import Emitted, be_silent, speak
 
 LOUD = (b"\x00\x20\x00\xe0" * 80) * 100  # one second at 16 kHz
 SILENT = bytes(32_000)
@@ -134,9 +134,9 @@ def names(function: Any) -> set[str]:
 
 
 async def test_defect_23_what_deepgram_is_asked_for_arrives(
-    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, emitted: Emitted
 ) -> None:
-    async with nova.open(heard, "en-US"):
+    async with nova.open(emitted, "en-US"):
         pass
     (exchange,) = vendors.requests
     assert exchange.path == "/v1/listen"
@@ -159,11 +159,11 @@ async def test_defect_23_what_deepgram_is_asked_for_arrives(
 
 
 async def test_what_flux_is_asked_for_arrives(
-    vendors: Simulators, autojump_clock: MockClock, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, emitted: Emitted
 ) -> None:
     settings = FluxSettings(keyterms=("Vantum", "machine"))
     flux = DeepgramFlux(KEY, base_url=ADDRESS, settings=settings, open_stream=vendors.connect)
-    async with flux.open(heard, "en"):
+    async with flux.open(emitted, "en"):
         pass
     (exchange,) = vendors.requests
     assert exchange.path == "/v2/listen"
@@ -180,9 +180,9 @@ async def test_what_flux_is_asked_for_arrives(
 
 
 async def test_defect_22_the_rate_that_is_declared_is_the_rate_that_is_sent(
-    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, heard: Heard
+    vendors: Simulators, autojump_clock: MockClock, nova: DeepgramNova, emitted: Emitted
 ) -> None:
-    async with nova.open(heard, "en") as transcriber:
+    async with nova.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
         await be_silent(transcriber, 1)

@@ -13,7 +13,7 @@ from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled,
 from adapters.simulators import Fault, FaultKind, Simulators
 from machines.facts import EndOfTurn
 from orchestrator.simulation.speech import silence, spoken
-from tests.adapters.vendors.stt_links import Heard, be_silent, loud, send
+from tests.adapters.vendors.stt_links import Emitted, be_silent, loud, send
 
 pytestmark = pytest.mark.slow
 
@@ -39,12 +39,12 @@ async def heard_again(
     provider: DeepgramNova | DeepgramFlux, settled: Settled, audio: Samples, speed: float
 ) -> str:
     """The turn's words, if the next link is sent the audio that is not settled."""
-    heard = Heard()
-    async with provider.open(heard, "en") as transcriber:
+    emitted = Emitted()
+    async with provider.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await send(transcriber, audio[settled.samples :], speed)
         transcriber.finalize(1)
-        final = await heard.final(1)
+        final = await emitted.final(1)
     return f"{settled.text} {final.text}".strip()
 
 
@@ -57,7 +57,7 @@ async def test_no_word_is_lost_or_doubled_when_a_link_is_cut(
     after_ms: int,
     speed: float,
 ) -> None:
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         with trio.move_on_after(after_ms / 1000):
             await begin_and_send(transcriber, AUDIO)
     settled = transcriber.settled(1)
@@ -70,7 +70,7 @@ async def test_silence_that_keeps_a_link_open_is_not_the_callers_audio(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
     """Flux is sent a little silence if no audio comes for 5 s. Positions must not count it."""
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         transcriber.begin_turn(1)
         await trio.sleep(122)
         await send(transcriber, AUDIO[: len(AUDIO) * 2 // 3])
@@ -92,7 +92,7 @@ async def test_no_word_is_lost_or_doubled_whatever_message_was_the_last(
     listeners.fail(Fault(kind, "deepgram", after=after))
     link: Transcriber | None = None
     try:
-        async with provider.open(Heard(), "en") as link:
+        async with provider.open(Emitted(), "en") as link:
             await begin_and_send(link, AUDIO)
             await send(link, loud(20))
     except ProviderError:
@@ -111,7 +111,7 @@ async def test_a_message_that_was_lost_or_came_late_or_twice_settles_nothing_wro
     after: int,
 ) -> None:
     listeners.fail(Fault(kind, "deepgram", after=after))
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         await begin_and_send(transcriber, AUDIO)
     assert await heard_again(provider, transcriber.settled(1), AUDIO, 0) == ALL_WORDS
 
@@ -119,7 +119,7 @@ async def test_a_message_that_was_lost_or_came_late_or_twice_settles_nothing_wro
 async def test_a_turn_that_waits_for_its_final_transcript_is_settled_up_to_there(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         await begin_and_send(transcriber, AUDIO[: -PAUSE_MS * LISTENING_RATE // 1000])
         transcriber.finalize(1)
     settled = transcriber.settled(1)
@@ -132,7 +132,7 @@ async def test_audio_from_before_a_turn_need_not_be_sent_again(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
     earlier = np.concatenate([spoken("stop wait"), silence(2000)])
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         await send(transcriber, earlier)
         await begin_and_send(transcriber, spoken("one"))
     settled = transcriber.settled(1)
@@ -144,8 +144,8 @@ async def test_audio_from_before_a_turn_need_not_be_sent_again(
 async def test_a_turn_that_is_unknown_dropped_or_final_is_not_settled(
     listeners: Simulators, autojump_clock: MockClock, provider: DeepgramNova | DeepgramFlux
 ) -> None:
-    heard = Heard()
-    async with provider.open(heard, "en") as transcriber:
+    emitted = Emitted()
+    async with provider.open(emitted, "en") as transcriber:
         assert transcriber.settled(7) == Settled()
         await begin_and_send(transcriber, AUDIO)
         transcriber.begin_turn(2)
@@ -153,17 +153,17 @@ async def test_a_turn_that_is_unknown_dropped_or_final_is_not_settled(
         await send(transcriber, spoken("one"))
         await be_silent(transcriber, 1)
         transcriber.finalize(2)
-        await heard.final(2)
+        await emitted.final(2)
         assert transcriber.settled(2) == Settled()
 
 
 async def test_flux_decides_about_replayed_audio_only_if_the_caller_did_not_go_on(
     listeners: Simulators, autojump_clock: MockClock, flux: DeepgramFlux
 ) -> None:
-    heard = Heard()
-    async with flux.open(heard, "en") as transcriber:
+    emitted = Emitted()
+    async with flux.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await send(transcriber, AUDIO, speed=0)
         await be_silent(transcriber, 1)
-    (end,) = [fact for fact in heard.facts if isinstance(fact, EndOfTurn)]
+    (end,) = [fact for fact in emitted.facts if isinstance(fact, EndOfTurn)]
     assert end.text == ALL_WORDS

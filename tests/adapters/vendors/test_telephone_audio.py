@@ -20,7 +20,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script
 from orchestrator.simulation.speech import silence, spoken
 from protocol.twilio import Started
-from tests.adapters.vendors.stt_links import Heard
+from tests.adapters.vendors.stt_links import Emitted
 from tests.orchestrator.memory_port import memory_port
 
 SAID = ("one two three", "four five", "six seven eight nine")
@@ -46,12 +46,12 @@ async def say(transcriber: Transcriber, samples: Samples) -> None:
 
 
 async def understood(provider: DeepgramNova | DeepgramFlux, samples: Samples) -> str:
-    heard = Heard()
-    async with provider.open(heard, "en") as transcriber:
+    emitted = Emitted()
+    async with provider.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await say(transcriber, samples)
         transcriber.finalize(1)
-        return (await heard.final(1)).text
+        return (await emitted.final(1)).text
 
 
 @pytest.mark.parametrize("after_ms", [1500, 2900, 4300])
@@ -62,7 +62,7 @@ async def test_no_word_is_lost_or_doubled_when_a_telephones_link_is_cut(
     after_ms: int,
 ) -> None:
     settled = Settled()
-    async with provider.open(Heard(), "en") as transcriber:
+    async with provider.open(Emitted(), "en") as transcriber:
         transcriber.begin_turn(1)
         await trio.sleep(17)  # Flux is sent some silence meanwhile, which is not the caller's
         await say(transcriber, AUDIO[: after_ms * TELEPHONE_RATE // 1000])

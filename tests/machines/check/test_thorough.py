@@ -20,15 +20,15 @@ WALKS = thorough(FACTS, Random(3).randrange)
 @pytest.fixture
 def a_voice_that_fails_while_a_turn_waits_is_not_coped_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seed a fault that needs a voice that recovers, which the walk of queues leaves out."""
-    patched = Conversation.voice_worth_retrying
+    patched = Conversation.tts_worth_retrying
 
-    def voice_worth_retrying(self: Conversation, fact: facts.Fact) -> bool:
+    def tts_worth_retrying(self: Conversation, fact: facts.Fact) -> bool:
         passing = isinstance(fact, facts.SynthesisFailed) and fact.failure.error_class.retryable
         if passing and (self.context.turns.queue or self.context.turns.queued):
             raise ValueError("nobody thought of it")
         return patched(self, fact)
 
-    monkeypatch.setattr(Conversation, "voice_worth_retrying", voice_worth_retrying)
+    monkeypatch.setattr(Conversation, "tts_worth_retrying", tts_worth_retrying)
 
 
 @pytest.mark.parametrize("planned", WALKS, ids=lambda planned: str(planned.name))

@@ -97,7 +97,7 @@ HEARD = [("user", "hello"), ("assistant", "one two")]
 # --- voice ------------------------------------------------------------------------------------------------
 
 
-def test_voice_over_an_answer_holds_it_at_once() -> None:
+def test_voice_over_an_answer_pauses_it_at_once() -> None:
     call = speaking()
     assert call.happens(facts.SpeechStarted()) == [do.PauseSpeech(1), do.BeginTurn(3)]
     assert call.state == "paused"
@@ -159,7 +159,7 @@ def test_more_voice_changes_nothing_while_it_is_decided() -> None:
     assert call.outcome() is Outcome.IGNORED
 
 
-def test_by_hand_voice_holds_nothing() -> None:
+def test_by_hand_voice_pauses_nothing() -> None:
     call = Call().speaking(SAID)
     assert call.happens(facts.SpeechStarted()) == []
     assert call.state == "speaking"
@@ -326,7 +326,7 @@ def test_words_that_follow_a_backchannel_are_confirmed_as_well() -> None:
     assert (call.state, call.history) == ("generating", HEARD)
 
 
-def test_a_voice_that_goes_on_after_a_backchannel_does_not_hold_the_answer_any_longer() -> None:
+def test_a_voice_that_goes_on_after_a_backchannel_does_not_pause_the_answer_any_longer() -> None:
     call = weighing_speech()
     assert do.ResumeSpeech(1) in call.final("uh-huh")
     assert call.state == "speaking"
@@ -578,7 +578,7 @@ def test_words_over_the_goodbye_keep_the_call() -> None:
 # --- many false alarms ------------------------------------------------------------------------------------
 
 
-def test_voice_that_was_a_false_alarm_too_often_does_not_hold_the_answer() -> None:
+def test_voice_that_was_a_false_alarm_too_often_does_not_pause_the_answer() -> None:
     call = reluctant()
     turn = call.memory.turns.current
     assert call.happens(facts.SpeechStarted()) == [do.BeginTurn(turn + 1)]
@@ -602,7 +602,7 @@ def test_words_that_nobody_is_saying_now_do_not_interrupt() -> None:
     assert call.state == "speaking"
 
 
-def test_after_an_interruption_voice_holds_answers_again() -> None:
+def test_after_an_interruption_voice_pauses_answers_again() -> None:
     call = reluctant()
     call.handle(facts.SpeechStarted())
     interim(call, "please stop")

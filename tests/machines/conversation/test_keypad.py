@@ -25,7 +25,7 @@ from tests.machines.calls import (
 )
 
 BUSY = facts.ProviderFailure(ErrorClass.TRANSIENT, "busy")
-ANTICIPATING = evolve(POLICY, speculations=1)
+SPECULATING = evolve(POLICY, speculations=1)
 PROTECTED = evolve(POLICY, barge_in=False)
 
 
@@ -63,7 +63,7 @@ def in_state(state: str) -> Call:
         if state == "retrying":
             call.handle(facts.GenerationFailed(1, BUSY))
     else:
-        call = Call(ANTICIPATING).listening(AUTOMATIC)
+        call = Call(SPECULATING).listening(AUTOMATIC)
         if state != "quiet":
             call.handle(facts.SpeechStarted())
             call.handle(facts.TranscriptInterim(1, "hello"))

@@ -86,14 +86,14 @@ def test_a_turn_that_has_no_words_yet_is_not_answered() -> None:
     assert asked(call) == []
 
 
-def test_by_hand_nothing_is_anticipated() -> None:
+def test_by_hand_there_is_no_speculative_answer() -> None:
     call = listening(mode=MANUAL)
     call.handle(facts.EagerEndOfTurn(1, WORDS))
     assert asked(call) == []
     assert call.state == "quiet"
 
 
-def test_without_a_link_to_the_model_nothing_is_anticipated() -> None:
+def test_without_a_link_to_the_model_there_is_no_speculative_answer() -> None:
     call = listening()
     call.handle(facts.LinkFailed(Role.LLM, 1, PASSING))
     call.handle(facts.EagerEndOfTurn(1, WORDS))
@@ -245,7 +245,7 @@ def test_an_answer_that_is_there_as_a_whole_need_not_be_cancelled() -> None:
     assert call.memory.answer.generation_open is None
 
 
-def test_another_expectation_is_anticipated_anew_as_often_as_the_operator_wants() -> None:
+def test_another_expected_end_has_another_speculative_answer_as_often_as_the_operator_wants() -> None:
     call = speculating()
     effects = call.happens(facts.EagerEndOfTurn(1, "tell me a joke please"))
     assert effects[0] == do.CancelGeneration(1)

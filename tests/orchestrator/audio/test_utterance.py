@@ -347,10 +347,10 @@ class Counting:
 
 
 @pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("hold_at_ms", [0, 10, 59.99, 60, 123.4567, 333, 1000, 1180, 1220, 1290])
+@pytest.mark.parametrize("pause_at_ms", [0, 10, 59.99, 60, 123.4567, 333, 1000, 1180, 1220, 1290])
 @pytest.mark.parametrize("for_ms", [0, 5, 37, 250, 2000])
-async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
-    for_ms: float, hold_at_ms: float, drops: bool, autojump_clock: MockClock
+async def test_after_a_pause_every_sample_is_heard_once_and_in_order(
+    for_ms: float, pause_at_ms: float, drops: bool, autojump_clock: MockClock
 ) -> None:
     voice = Counting(samples=24 * 1300)
     caller = SimulatedCaller(drops_when_paused=drops)
@@ -360,22 +360,22 @@ async def test_after_a_hold_every_sample_is_heard_once_and_in_order(
         nursery.start_soon(utterance.run, voice.speak)
         utterance.say(0, TEXT)
         utterance.finish()
-        await trio.sleep(hold_at_ms / 1000)
+        await trio.sleep(pause_at_ms / 1000)
         utterance.pause()
-        held_ms = trio.current_time() * 1000
+        paused_ms = trio.current_time() * 1000
         await trio.sleep(for_ms / 1000)
         utterance.resume()
     [playback] = caller.playbacks
     heard = np.concatenate([chunk.samples for chunk in playback.chunks])
     assert np.array_equal(heard, numbered(24 * 1300))
-    assert [each for each in playback.chunks if 1e-6 < each.at_ms - held_ms < for_ms - 1e-6] == []
+    assert [each for each in playback.chunks if 1e-6 < each.at_ms - paused_ms < for_ms - 1e-6] == []
     assert caller.complaints == []
-    # A sample is 0.04 ms, and holds are not as long as a number of them.
+    # A sample is 0.04 ms, and pauses do not last a whole number of samples.
     assert playback.ahead_ms() <= caller.pacing.lead_ms + caller.pacing.chunk_ms + 0.05
     assert isinstance(facts[-1], PlaybackFinished)
 
 
-async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
+async def test_an_answer_that_is_paused_before_its_first_sound_does_not_begin(
     autojump_clock: MockClock,
 ) -> None:
     caller = SimulatedCaller()
@@ -392,7 +392,7 @@ async def test_an_answer_that_is_held_before_its_first_sound_does_not_begin(
 
 
 @pytest.mark.parametrize("drops", [False, True])
-async def test_while_an_answer_is_held_it_is_known_where_the_caller_is(
+async def test_while_an_answer_is_paused_it_is_known_where_the_caller_is(
     drops: bool, autojump_clock: MockClock
 ) -> None:
     caller = SimulatedCaller(drops_when_paused=drops)

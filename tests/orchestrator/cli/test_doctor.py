@@ -281,3 +281,10 @@ def test_the_json_says_first_whether_a_call_can_be_made() -> None:
     assert next(iter(told)) == "ready"
     assert told["ready"] is False
     assert [role["subject"] for role in told["roles"]] == ["stt", "llm", "tts", "vad"]
+
+
+def test_advice_is_a_note_and_not_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("orchestrator.settings.advice.CONTAINER_MARKS", (tmp_path,))
+    lines = printed(examine(load_settings())).splitlines()
+    [line] = [each for each in lines if "inside this container" in each]
+    assert line.split()[:2] == ["NOTE", "VANTUM_HOST"]

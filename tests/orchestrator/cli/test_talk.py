@@ -312,7 +312,7 @@ async def test_a_server_that_does_not_begin_to_listen_is_given_up(monkeypatch: p
 
 @pytest.mark.parametrize("url", ["http://localhost/ws", "localhost:3001", "ws://", "ws://localhost:port/ws"])
 async def test_an_address_that_is_not_a_websocket_address_is_refused(url: str) -> None:
-    with pytest.raises(TalkError, match="is no"):
+    with pytest.raises(TalkError, match="is not"):
         async with talk_client(url):
             raise AssertionError("connected")
 

@@ -45,7 +45,7 @@ def voice(*speaking: Synthesis) -> SimulatedProviders:
     return SimulatedProviders(tts=SimulatedTextToSpeech(script(*speaking, then=Synthesis())))
 
 
-def ears(*transcriptions: Transcription) -> SimulatedProviders:
+def stt_that_gives(*transcriptions: Transcription) -> SimulatedProviders:
     return SimulatedProviders(SimulatedSpeechToText(script(*transcriptions, then=Transcription())))
 
 
@@ -255,7 +255,7 @@ async def test_a_voice_that_fails_during_the_goodbye_does_not_keep_the_call(
 async def test_a_transcript_that_never_comes_is_replaced_by_the_interim_one(
     autojump_clock: MockClock,
 ) -> None:
-    async with simulated_call(ears(Transcription(fault=Stalls()))) as call:
+    async with simulated_call(stt_that_gives(Transcription(fault=Stalls()))) as call:
         await call.take_turn("what is your name")
         await call.answered()
         assert call.caller.understood() == ["what is your name"]
@@ -264,7 +264,7 @@ async def test_a_transcript_that_never_comes_is_replaced_by_the_interim_one(
 
 
 async def test_a_transcription_that_fails_is_replaced_by_the_interim_one(autojump_clock: MockClock) -> None:
-    async with simulated_call(ears(Transcription(fault=Fails()))) as call:
+    async with simulated_call(stt_that_gives(Transcription(fault=Fails()))) as call:
         await call.take_turn("what is your name")
         await call.answered()
         assert call.caller.understood() == ["what is your name"]
@@ -275,7 +275,7 @@ async def test_a_transcription_that_fails_is_replaced_by_the_interim_one(autojum
 async def test_a_transcription_that_fails_without_any_words_refuses_the_stop(
     autojump_clock: MockClock,
 ) -> None:
-    async with simulated_call(ears(Transcription(fault=Fails()))) as call:
+    async with simulated_call(stt_that_gives(Transcription(fault=Fails()))) as call:
         await call.start_recording()
         await call.keep_quiet(300)
         stop = await call.stop_recording()
@@ -286,7 +286,7 @@ async def test_a_transcription_that_fails_without_any_words_refuses_the_stop(
 
 
 async def test_a_transcript_that_comes_twice_is_answered_once(autojump_clock: MockClock) -> None:
-    async with simulated_call(ears(Transcription(times=3))) as call:
+    async with simulated_call(stt_that_gives(Transcription(times=3))) as call:
         await call.take_turn("hello")
         await call.answered()
         await trio.sleep(10)
@@ -295,7 +295,7 @@ async def test_a_transcript_that_comes_twice_is_answered_once(autojump_clock: Mo
 
 
 async def test_a_transcript_that_comes_too_late_is_not_answered_again(autojump_clock: MockClock) -> None:
-    async with simulated_call(ears(Transcription(Delay(6000), words="something else"))) as call:
+    async with simulated_call(stt_that_gives(Transcription(Delay(6000), words="something else"))) as call:
         await call.take_turn("hello")
         await call.answered()
         await trio.sleep(10)
@@ -305,7 +305,7 @@ async def test_a_transcript_that_comes_too_late_is_not_answered_again(autojump_c
 
 
 async def test_speech_to_text_that_breaks_while_it_decodes_is_opened_again(autojump_clock: MockClock) -> None:
-    async with simulated_call(ears(Transcription(Delay(50), fault=Breaks()))) as call:
+    async with simulated_call(stt_that_gives(Transcription(Delay(50), fault=Breaks()))) as call:
         await call.take_turn("hello")
         await call.answered(1)
         await call.take_turn("one two three")

@@ -1,4 +1,4 @@
-"""Whole calls in virtual time: an answer that is held for nothing is heard whole, and in order."""
+"""Whole calls in virtual time: an answer that is paused for a false alarm is heard whole, and in order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LONG = " ".join(SENTENCES)
 LONG_MS = sum(Synthesis().duration_ms(each) for each in SENTENCES)
 OFFSETS_MS = [*range(0, 320, 20), 777, 1500, 3333, 3600]
 DROPS = [False, True]
-"""Whether the caller's side drops what it has not played when it is told to hold."""
+"""Whether the caller's side drops what it has not played when it is told to pause."""
 DISTURBANCES = ["cough", "noise", "yes"]
 LARGE_CHUNKS = evolve(LEGACY_PACING, rate=SMALL_CHUNKS.rate)
 
@@ -67,7 +67,7 @@ async def begin_story(call: Call, offset_ms: float) -> None:
 
 
 async def disturb(call: Call, disturbance: str) -> None:
-    """What is no interruption, and then silence until it is known to be none."""
+    """A sound that is not an interruption, and then silence until the server knows it."""
     match disturbance:
         case "cough":
             await call.make_noise(150)
@@ -93,7 +93,7 @@ def whole(rate: int) -> Samples:
 
 
 def silences(call: Call) -> list[tuple[float, float]]:
-    """From when to when answers were held."""
+    """From when to when answers were paused."""
     begun: list[float] = []
     found: list[tuple[float, float]] = []
     for step in call.steps:
@@ -119,7 +119,7 @@ async def thank(call: Call) -> None:
     await call.answered(answers + 1)
 
 
-# --- what is no interruption ------------------------------------------------------------------------------
+# --- sounds that are not interruptions --------------------------------------------------------------------
 
 
 async def test_a_story_that_nobody_disturbs_sounds_like_this(autojump_clock: MockClock) -> None:
@@ -140,9 +140,9 @@ async def test_after_a_false_alarm_the_answer_goes_on_at_the_same_sample(
         await call.answered()
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
-        [(held_at, resumed_at)] = silences(call)
-        assert resumed_at - held_at < 1000
-        assert [chunk for chunk in playback.chunks if held_at < chunk.at_ms < resumed_at] == []
+        [(paused_at, resumed_at)] = silences(call)
+        assert resumed_at - paused_at < 1000
+        assert [chunk for chunk in playback.chunks if paused_at < chunk.at_ms < resumed_at] == []
         assert call.caller.interruptions() == []
         await thank(call)
         assert (last_answer(call).text, last_answer(call).interrupted) == (LONG, False)
@@ -197,7 +197,7 @@ async def test_it_does_so_with_a_voice_that_is_hardly_fast_enough(
 
 
 @pytest.mark.parametrize("drops", DROPS)
-async def test_many_false_alarms_lose_nothing_and_in_the_end_hold_nothing(
+async def test_many_false_alarms_lose_nothing_and_in_the_end_pause_nothing(
     drops: bool, autojump_clock: MockClock
 ) -> None:
     policy = ConversationPolicy(barge_in_false_alarms=3)
@@ -222,8 +222,8 @@ async def test_noise_that_never_ends_does_not_keep_the_caller_from_the_answer(
         assert call.caller.answers() == [LONG]
         [playback] = call.caller.playbacks
         assert np.array_equal(samples_of(playback), whole(playback.rate))
-        held_ms = sum(until - since for since, until in silences(call))
-        assert held_ms <= ConversationPolicy().barge_in_false_alarms * 2_500
+        paused_ms = sum(until - since for since, until in silences(call))
+        assert paused_ms <= ConversationPolicy().barge_in_false_alarms * 2_500
         await call.keep_quiet(1000)
         await thank(call)
         assert last_answer(call).text == LONG
@@ -257,11 +257,11 @@ async def test_silence_begins_at_once_whatever_the_voice_over_the_answer_turns_o
         await begin_story(call, offset_ms)
         began_ms = trio.current_time() * 1000
         await call.make_noise(2000)
-        [(utterance, held_at)] = call.caller.pauses
+        [(utterance, paused_at)] = call.caller.pauses
         assert utterance == call.caller.playbacks[0].utterance
         # 64 ms of voice are its onset, within windows of 32 ms and blocks of 20 ms.
-        assert held_at - began_ms <= 64 + 32 + 20
-        assert all(chunk.at_ms <= held_at for chunk in call.caller.playbacks[0].chunks)
+        assert paused_at - began_ms <= 64 + 32 + 20
+        assert all(chunk.at_ms <= paused_at for chunk in call.caller.playbacks[0].chunks)
         assert call.state == "paused"
         await call.keep_quiet(1000)
         await call.answered()
@@ -272,9 +272,9 @@ async def test_a_caller_whose_side_drops_nothing_hears_the_little_it_has(autojum
     async with simulated_call(storyteller()) as call:
         await begin_story(call, 1000)
         await call.make_noise(1500)
-        [(_, held_at)] = call.caller.pauses
+        [(_, paused_at)] = call.caller.pauses
         [playback] = call.caller.playbacks
-        left_ms = playback.heard_ms(held_at + 1000) - playback.heard_ms(held_at)
+        left_ms = playback.heard_ms(paused_at + 1000) - playback.heard_ms(paused_at)
         assert 0 < left_ms <= SMALL_CHUNKS.lead_ms + SMALL_CHUNKS.chunk_ms
     assert failed_checks(call) == []
 

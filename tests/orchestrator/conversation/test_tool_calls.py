@@ -277,7 +277,7 @@ async def test_of_a_redacted_journal_nobody_learns_what_tools_were_given_and_gav
     data = journal.path.read_bytes()
     for word in ("Zwingli", "Calvin", "account", "wrong", "Overdrawn", "occupied", "arguments are"):
         assert word.encode() not in data, word
-    assert b"balance" in data, "the tool's name is no secret"
+    assert b"balance" in data, "the tool's name is not secret"
 
 
 @pytest.mark.parametrize("transcripts", ["full", "redacted"])

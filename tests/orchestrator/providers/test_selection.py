@@ -179,7 +179,7 @@ async def test_there_is_a_turn_model_only_where_one_is_named(tmp_path: Path) -> 
     ("content", "reason"),
     [
         (None, "there is no such file."),
-        (b"no model", "it is no ONNX model ("),
+        (b"no model", "it is not an ONNX model ("),
         (loudness_of_last_second(input_name="audio"), "it takes audio ['n', 80, 800] tensor(float), not "),
     ],
     ids=["missing", "no model", "another model"],

@@ -78,7 +78,7 @@ def test_the_short_host_counts_only_if_it_can_be_an_address(monkeypatch: pytest.
         monkeypatch.setenv("HOST", host)
         assert load_settings().host == "localhost"
         assert source_doubts() == (
-            f"HOST (from the environment) is '{host}', which is no IP address and is left out; "
+            f"HOST (from the environment) is '{host}', which is not an IP address and is left out; "
             "if it is meant for Vantum, call it VANTUM_HOST.",
         )
     monkeypatch.setenv("VANTUM_HOST", "mymac.local")

@@ -1,4 +1,4 @@
-"""Words the errors of settings: one sentence each, with the setting, its value, and what is allowed."""
+"""Errors of settings: one sentence each, with the setting, its value, and what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client sends by habit interrupts nothing: the caller's voice does, or a button that is pressed."""
+"""A client's first recording interrupts nothing. The caller's voice does, or a button that they press."""
 
 from __future__ import annotations
 
