@@ -1,8 +1,9 @@
 """Evidence: whether what speech to text heard are words at all.
 
 A laugh, a cough or voices in the background become words, too: with little confidence, or as one word again
-and again. Calibrated with the embedded models (`benchmarks/sounds.py`): clean speech got 0.71 to 0.99, other
-sounds 0.23 to 0.58.
+and again. Words of a voice that is clearly speech were said even if speech to text is not sure of them, as it
+is with short answers and noise; of any other sound only sure words count. Calibrated with the embedded
+models: docs/sounds.md.
 """
 
 from __future__ import annotations
@@ -10,10 +11,16 @@ from __future__ import annotations
 import enum
 from collections import Counter
 
+from machines.facts import VoiceHeard
 from machines.phrases import words_of
 
-FEW_WORDS = 3
-"""So few words need more confidence."""
+LEAST_VOICE_MS = 64
+"""Words with less voice than this have none: voice activity detection needs as much to notice it."""
+LOUD_MS = 300
+"""Words without voice need this much sound that is as loud as somebody who speaks."""
+SURE_WITHOUT_VOICE = 0.85
+"""Words without voice need this confidence, and there must be two of them: "Okay." is what speech to text
+makes of silence, with 0.965 (deepgram-js-sdk#327)."""
 REPEATED = 3
 """A word, or two words in a row, that often is a repetition."""
 MOSTLY = 0.6
@@ -27,20 +34,40 @@ class Evidence(enum.Enum):
 
     SURE = "sure"
     UNSURE = "unsure"
+    """Something was said, but perhaps not this."""
     NOISE = "noise"
 
 
-def judge(text: str, confidence: float, least: float, sure: float) -> Evidence:
+def judge(
+    text: str, confidence: float, voice: VoiceHeard | None, *, least: float, sure: float, clear: float
+) -> Evidence:
     """Whether `text`, of this confidence from 0 to 1, was said. A confidence of 0 is not known.
 
-    Below `least` it was not; from `sure` on it was, also if it is short. Repetition speaks against it.
+    `voice` is what was heard in its turn; None: not known. From a clarity of `clear` on it is speech, and
+    then a confidence of `least` is enough; of other sounds `sure` is needed. With a `least` of 0 every text
+    was said.
     """
     words = words_of(text)
-    if not words or confidence <= 0:
+    if not words or least <= 0:
         return Evidence.SURE
-    if confidence < least or (confidence < VERY_SURE and least > 0 and _repeats(words)):
-        return Evidence.NOISE
-    return Evidence.UNSURE if confidence < sure and len(words) <= FEW_WORDS else Evidence.SURE
+    if voice is not None and voice.ms < LEAST_VOICE_MS:
+        return Evidence.SURE if sure_without_voice(text, confidence, voice) else Evidence.NOISE
+    if confidence <= 0:
+        return Evidence.SURE
+    repeated = _repeats(words)
+    if voice is not None and voice.clarity >= clear:
+        return Evidence.SURE if confidence >= (sure if repeated else least) else Evidence.UNSURE
+    return Evidence.SURE if confidence >= (VERY_SURE if repeated else sure) else Evidence.NOISE
+
+
+def sure_without_voice(text: str, confidence: float, voice: VoiceHeard) -> bool:
+    """Whether `text` was said although voice activity detection noticed no voice.
+
+    It does not notice whispers, or speech into a microphone under a closed lid.
+    """
+    words = words_of(text)
+    certain = confidence >= SURE_WITHOUT_VOICE and len(words) > 1 and not _repeats(words)
+    return certain and voice.loud_ms >= LOUD_MS
 
 
 def _repeats(words: tuple[str, ...]) -> bool:

@@ -196,12 +196,28 @@ class SpeechStopped(Fact):
 
 
 @frozen
+class VoiceHeard:
+    """What was heard in a turn so far, whatever speech to text makes of it.
+
+    Facts about words get it on their way from the adapter; None: it is not known.
+    """
+
+    ms: float
+    """Audio that voice activity detection took for voice."""
+    clarity: float
+    """The mean probability of speech, from 0 to 1, of that audio."""
+    loud_ms: float
+    """Audio as loud as somebody who speaks, taken for voice or not."""
+
+
+@frozen
 class TranscriptInterim(Fact):
     """The words of turn `turn` so far: all of them, replacing earlier interim text."""
 
     turn: int
     text: str
     confidence: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -212,6 +228,7 @@ class TranscriptFinal(Fact):
     text: str
     confidence: float = 0.0
     speech_ms: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -224,6 +241,7 @@ class EagerEndOfTurn(Fact):
     turn: int
     text: str
     confidence: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -241,6 +259,7 @@ class EndOfTurn(Fact):
     text: str
     confidence: float = 0.0
     speech_ms: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
