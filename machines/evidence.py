@@ -11,7 +11,8 @@ from __future__ import annotations
 import enum
 from collections import Counter
 
-from machines.facts import VoiceHeard
+from attrs import frozen
+
 from machines.phrases import words_of
 
 LEAST_VOICE_MS = 64
@@ -27,6 +28,21 @@ MOSTLY = 0.6
 """Words that consist of one repetition by more than this were not said."""
 VERY_SURE = 0.9
 """Repeated words of this confidence were said."""
+
+
+@frozen
+class VoiceHeard:
+    """What was heard in a turn so far, whatever speech to text makes of it.
+
+    Facts about words get it on their way from the adapter; None: it is not known.
+    """
+
+    ms: float
+    """Audio that voice activity detection took for voice."""
+    clarity: float
+    """The mean probability of speech, from 0 to 1, of that audio."""
+    loud_ms: float
+    """Audio as loud as somebody who speaks, taken for voice or not."""
 
 
 class Evidence(enum.Enum):

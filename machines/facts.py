@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from machines.evidence import VoiceHeard
 from machines.tools import ToolCall
 
 
@@ -193,21 +194,6 @@ class SpeechStopped(Fact):
 
 
 # --- speech to text ---------------------------------------------------------------------------------------
-
-
-@frozen
-class VoiceHeard:
-    """What was heard in a turn so far, whatever speech to text makes of it.
-
-    Facts about words get it on their way from the adapter; None: it is not known.
-    """
-
-    ms: float
-    """Audio that voice activity detection took for voice."""
-    clarity: float
-    """The mean probability of speech, from 0 to 1, of that audio."""
-    loud_ms: float
-    """Audio as loud as somebody who speaks, taken for voice or not."""
 
 
 @frozen

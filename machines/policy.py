@@ -96,9 +96,9 @@ class ConversationPolicy:
     sure_confidence: float = 0.65
     """Automatic turns: words of any other sound (a laugh, voices in the background) count if speech to text
     is so sure of them. A word that is repeated again and again needs more."""
-    clear_voice: float = 0.75
+    clear_voice: float = 0.8
     """From this mean probability of speech on, from 0 to 1, voice is clearly speech. Clean speech has 0.8 to
-    0.97, a laugh and voices in the background have 0.5 to 0.72."""
+    0.97, a laugh and voices in the background have 0.5 to 0.78."""
     speculations: int = 0
     """How often in a turn the model may be asked for a speculative answer, when speech to text expects the
     end of the turn (`EagerEndOfTurn`). Answers that turn out not to be needed are dropped."""

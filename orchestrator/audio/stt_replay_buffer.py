@@ -20,7 +20,8 @@ from attrs import define, evolve, field, frozen
 
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from adapters.tasks import Signal
-from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim, VoiceHeard
+from machines.evidence import VoiceHeard
+from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
 from machines.language.scripts import joined
 from machines.phrases import words_of
 from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds

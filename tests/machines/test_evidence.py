@@ -6,8 +6,8 @@ import pytest
 
 from machines import effects as do
 from machines import facts
-from machines.evidence import Evidence, judge
-from machines.facts import TurnMode, VoiceHeard
+from machines.evidence import Evidence, VoiceHeard, judge
+from machines.facts import TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from tests.machines.calls import Call

@@ -7,6 +7,7 @@ import pytest
 from attrs import define, evolve, field
 
 from adapters.interfaces import LISTENING_RATE, Samples, Settled
+from machines.evidence import VoiceHeard
 from machines.facts import (
     EagerEndOfTurn,
     EndOfTurn,
@@ -14,7 +15,6 @@ from machines.facts import (
     TranscriptFinal,
     TranscriptInterim,
     TurnResumed,
-    VoiceHeard,
 )
 from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
 from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window, WithText
