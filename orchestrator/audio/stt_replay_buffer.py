@@ -10,7 +10,6 @@ Positions are samples at `LISTENING_RATE` since the call began. Turn numbers inc
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -174,7 +173,7 @@ class SttReplayBuffer:
         original = None if telephone_samples is None else np.array(telephone_samples)
         window = Window(self._end, np.array(samples), probability, original)
         self._end = window.end
-        self._windows.append(_Kept(window, _rms(window.samples) >= LOUD))
+        self._windows.append(_Kept(window, _loudness(window.samples) >= LOUD))
         self._kept_samples += len(samples)
         while (self._kept_samples - len(self._windows[0].window.samples)) * 1000 >= KEPT_MS * LISTENING_RATE:
             self._drop_oldest()
@@ -399,6 +398,6 @@ def _ms(window: Window) -> float:
     return len(window.samples) * 1000 / LISTENING_RATE
 
 
-def _rms(samples: Samples) -> float:
-    """The root mean square; 0 of nothing."""
-    return math.sqrt(np.square(samples, dtype=np.float64).mean()) if len(samples) else 0.0
+def _loudness(samples: Samples) -> float:
+    """The root mean square without a constant offset; 0 of nothing."""
+    return float(samples.std()) if len(samples) else 0.0
