@@ -1,4 +1,4 @@
-"""`python -m tests.dialects` writes `docs/dialects.md` from a run of every dialect: some seconds."""
+"""`python -m tests.dialects` writes `docs/dialects.md` from a run of every dialect: two minutes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 
 import structlog
 
+from tests.dialects import speech
 from tests.dialects.run import PATH, all_rows, document
 
 logging.disable()
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-PATH.write_text(document(all_rows()), "utf-8")
+PATH.write_text(f"{document(all_rows())}\n{speech.document(speech.stt_rows(), speech.tts_rows())}", "utf-8")
