@@ -20,7 +20,7 @@ from tests.reference_defects.vendor_calls import VendorCall, vendor_call
 WORDS = "how is the weather"
 """What the caller's audio holds. The simulated Deepgram understands the next line of its script instead."""
 ANSWER = "Hello! This is Alex. How can I help you today?"
-FIRST = "Hello! This is Alex."
+UNREFUSED = "Hello! How can I help you today?"
 SECOND = "You said: Can you tell me what you do? What else would you like to know?"
 ELSE = "What else would you like to know?"
 BEGUN = (f"You said: Can you tell me {ELSE}", f"You said: Can you tell {ELSE}")
@@ -138,9 +138,14 @@ STT_FEATURES = (
     Feature("German", "the first, of a caller who states `de-DE`", (ANSWER, *IN_CHINESE), _by_hand, "de-DE"),
 )
 TTS_FEATURES = (
-    Feature("Answer", "an answer of two sentences, as it is remembered", (ANSWER, FIRST), _remembered),
+    Feature("Answer", "an answer of two sentences, as it is remembered", (ANSWER, UNREFUSED), _remembered),
     Feature("Remembered", "what is remembered of it after an interruption", ("its beginning",), _interrupted),
-    Feature("Later", "the answer to a second turn after two minutes", (SECOND,), _later),
+    Feature(
+        "Later",
+        "the answer to a second turn after two minutes",
+        (SECOND, f"{SECOND} (told: voice_failed)"),
+        _later,
+    ),
 )
 
 
@@ -180,7 +185,9 @@ _INTRODUCTION = {
     "stt": """\
 ## Deepgram (`vantum simulators --stt-dialect NAME`)
 
-A whole call over simulated vendors, in virtual time. The caller's words are those of the simulators' script.
+A whole call over simulated vendors, in virtual time. The caller's words are those of the simulators' script,
+which begins anew with each connection: where a link was closed and opened again, “Later” is the first answer
+once more.
 
 | feature | what happens | right |
 |---|---|---|
