@@ -22,6 +22,7 @@ WORDS = "how is the weather"
 ANSWER = "Hello! This is Alex. How can I help you today?"
 UNREFUSED = "Hello! How can I help you today?"
 SECOND = "You said: Can you tell me what you do? What else would you like to know?"
+IN_PART = f"{SECOND} (told: voice_failed)"
 ELSE = "What else would you like to know?"
 BEGUN = (f"You said: Can you tell me {ELSE}", f"You said: Can you tell {ELSE}")
 """The same of words of which only the interim ones came."""
@@ -143,7 +144,7 @@ TTS_FEATURES = (
     Feature(
         "Later",
         "the answer to a second turn after two minutes",
-        (SECOND, f"{SECOND} (told: voice_failed)"),
+        (SECOND, IN_PART),
         _later,
     ),
 )
