@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from machines.evidence import VoiceHeard
+from machines.evidence import VoiceHeard as VoiceHeard
 from machines.tools import ToolCall
 
 
