@@ -1,8 +1,9 @@
 """Evidence: whether a transcript is words that somebody said.
 
 Speech to text makes words of a laugh, a cough or voices in the background, too: with little confidence, or
-one word again and again. Calibrated with the embedded models (`benchmarks/sounds.py`): clean speech got a
-confidence of 0.71 to 0.99, other sounds 0.23 to 0.58.
+one word again and again. Words of a voice that is clearly speech were said even if speech to text is not sure
+of them, as with short answers and noise; of any other sound only sure words count. Calibrated with the
+embedded models: docs/sounds.md.
 """
 
 from __future__ import annotations
@@ -10,10 +11,17 @@ from __future__ import annotations
 import enum
 from collections import Counter
 
+from attrs import frozen
+
 from machines.phrases import words_of
 
-FEW_WORDS = 3
-"""Up to this many words need more confidence."""
+LEAST_VOICE_MS = 64
+"""Words with less voice than this have none: voice activity detection needs as much to notice it."""
+LOUD_MS = 300
+"""Words without voice need this much sound that is as loud as somebody who speaks."""
+SURE_WITHOUT_VOICE = 0.85
+"""Words without voice need this confidence, and there must be two of them: "Okay." is what speech to text
+makes of silence, with 0.965 (deepgram-js-sdk#327)."""
 REPEATED = 3
 """A word, or two words in a row, said this often is a repetition."""
 MOSTLY = 0.6
@@ -22,25 +30,60 @@ VERY_SURE = 0.9
 """With this confidence, even repeated words were said."""
 
 
+@frozen
+class VoiceHeard:
+    """What was heard in a turn so far, whatever speech to text makes of it.
+
+    Facts about words get it on their way from the adapter; None: it is not known.
+    """
+
+    ms: float
+    """Audio that voice activity detection took for voice."""
+    clarity: float
+    """The mean probability of speech, from 0 to 1, of that audio."""
+    loud_ms: float
+    """Audio as loud as somebody who speaks, taken for voice or not."""
+
+
 class Evidence(enum.Enum):
     """Whether a transcript was said."""
 
     SURE = "sure"
     UNSURE = "unsure"
+    """Something was said, but perhaps not this."""
     NOISE = "noise"
 
 
-def judge(text: str, confidence: float, least: float, sure: float) -> Evidence:
-    """Judge a transcript. `confidence` is from 0 to 1; 0 means that it is not known.
+def judge(
+    text: str, confidence: float, voice: VoiceHeard | None, *, least: float, sure: float, clear: float
+) -> Evidence:
+    """Whether `text`, of this confidence from 0 to 1, was said. A confidence of 0 is not known.
 
-    Below `least` the transcript is noise. A short one is unsure below `sure`. A repetition is noise, too.
+    `voice` is what was heard in its turn; None: not known. From a clarity of `clear` on it is speech, and
+    then a confidence of `least` is enough; of other sounds `sure` is needed. With a `least` of 0 every text
+    was said.
     """
     words = words_of(text)
-    if not words or confidence <= 0:
+    if not words or least <= 0:
         return Evidence.SURE
-    if confidence < least or (confidence < VERY_SURE and least > 0 and _repeats(words)):
-        return Evidence.NOISE
-    return Evidence.UNSURE if confidence < sure and len(words) <= FEW_WORDS else Evidence.SURE
+    if voice is not None and voice.ms < LEAST_VOICE_MS:
+        return Evidence.SURE if sure_without_voice(text, confidence, voice) else Evidence.NOISE
+    if confidence <= 0:
+        return Evidence.SURE
+    repeated = _repeats(words)
+    if voice is not None and voice.clarity >= clear:
+        return Evidence.SURE if confidence >= (sure if repeated else least) else Evidence.UNSURE
+    return Evidence.SURE if confidence >= (VERY_SURE if repeated else sure) else Evidence.NOISE
+
+
+def sure_without_voice(text: str, confidence: float, voice: VoiceHeard) -> bool:
+    """Whether `text` was said although voice activity detection noticed no voice.
+
+    It does not notice whispers, or speech into a microphone under a closed lid.
+    """
+    words = words_of(text)
+    certain = confidence >= SURE_WITHOUT_VOICE and len(words) > 1 and not _repeats(words)
+    return certain and voice.loud_ms >= LOUD_MS
 
 
 def _repeats(words: tuple[str, ...]) -> bool:

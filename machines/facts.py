@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from machines.evidence import VoiceHeard as VoiceHeard
 from machines.tools import ToolCall
 
 
@@ -202,6 +203,7 @@ class TranscriptInterim(Fact):
     turn: int
     text: str
     confidence: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -212,6 +214,7 @@ class TranscriptFinal(Fact):
     text: str
     confidence: float = 0.0
     speech_ms: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -224,6 +227,7 @@ class EagerEndOfTurn(Fact):
     turn: int
     text: str
     confidence: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -241,6 +245,7 @@ class EndOfTurn(Fact):
     text: str
     confidence: float = 0.0
     speech_ms: float = 0.0
+    voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
 @frozen

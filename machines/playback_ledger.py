@@ -197,16 +197,22 @@ class PlaybackLedger:
         return bool(self.segments) and all(segment.unsayable for segment in self.segments)
 
     def split(self, at_ms: float) -> tuple[str, str]:
-        """The beginning that was heard by `at_ms`, up to the end of a word, and the rest."""
+        """What was heard by `at_ms`, up to the end of a word, and the rest.
+
+        What the voice could not say was not heard; it is among the rest only if that is not all over.
+        """
         if self.all_heard and not self.unsayable():
-            return self.text(), ""
+            return self._sayable(len(self.segments)), ""
         number, place = self._heard_up_to(self.heard_ms(at_ms))
-        texts = [segment.text for segment in self.segments]
-        if number == len(texts):
-            return self.text(), ""
-        cut = texts[number]
-        heard = joined(*texts[:number], cut[:place].rstrip())
-        return heard, joined(cut[place:].lstrip(), *texts[number + 1 :])
+        if number == len(self.segments):
+            return self._sayable(number), ""
+        cut = self.segments[number].text
+        heard = joined(self._sayable(number), cut[:place].rstrip())
+        return heard, joined(cut[place:].lstrip(), *(each.text for each in self.segments[number + 1 :]))
+
+    def _sayable(self, count: int) -> str:
+        """The text of the first `count` segments, without those that the voice could not say."""
+        return joined(*(each.text for each in self.segments[:count] if not each.unsayable))
 
     def _heard_up_to(self, position_ms: float) -> tuple[int, int]:
         """The segment that was heard in part, and up to where in its text.

@@ -94,6 +94,28 @@ class Segmenter:
         """Add a piece; returns the segments that it completes. None of them is empty."""
         return self._take(self._reader.push(piece))
 
+    def pause(self) -> list[Segment]:
+        """Nothing has come for a while: a sentence that has ended for all that is known ends here.
+
+        Otherwise it would be said only when the next word comes, which may take seconds.
+        """
+        segments = self._take(self._reader.pause())
+        end = self._end
+        if end is not None and not self._spelling and self._quotes <= 0 and not self._may_go_on(end):
+            self._end_sentence(end)
+        segments += self._segments
+        self._segments = []
+        return segments
+
+    def _may_go_on(self, end: _End) -> bool:
+        """What stands before the mark is often followed by more of its sentence."""
+        if end.mark == "…" or end.mark.startswith(".."):
+            return True
+        if end.mark != ".":
+            return False
+        word = self._word_before(end)
+        return len(word) < 2 or _is_number(word) or _is_abbreviation(word, self._pack(word))
+
     def finish(self) -> list[Segment]:
         """End the answer; returns the last segments.
 

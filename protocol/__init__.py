@@ -41,6 +41,7 @@ from protocol.errors import (
     SttUnavailable,
     TelephonyUnavailable,
     TtsUnavailable,
+    UnintelligibleAudio,
     UnknownEvent,
     UnsupportedRate,
 )
@@ -178,6 +179,7 @@ __all__ = [
     "TelephonyUnavailable",
     "TranscriptResult",
     "TtsUnavailable",
+    "UnintelligibleAudio",
     "UnknownEvent",
     "UnsupportedRate",
     "UserEndCall",

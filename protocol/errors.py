@@ -170,6 +170,13 @@ class BufferOverflow(ProtocolError):
     hierarchical_name = EVENTS.audio.error.BUFFER_OVERFLOW
 
 
+class UnintelligibleAudio(ProtocolError):
+    """The audio can be read, but not as what it is said to be: nobody would understand it."""
+
+    code = ErrorCode.AUDIO_ERROR
+    hierarchical_name = EVENTS.audio.error.INVALID_FORMAT
+
+
 class NoSession(ProtocolError):
     """The socket has no conversation, or none any more. Sent with a new event id and no session id."""
 

@@ -197,7 +197,7 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _HIGH,
         ErrorPayload,
-        "An audio message is malformed.",
+        "An audio message is malformed, or its audio is not what it is said to be.",
         audio_alias,
     )
     yield EventSpec(

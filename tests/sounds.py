@@ -1,4 +1,4 @@
-"""Sounds that are not words, made by arithmetic: laughs, coughs, breath, babble, music and tones.
+"""Sounds that are not words, made by arithmetic: laughs, coughs, breath, knocks, babble, music and tones.
 
 All are samples at `LISTENING_RATE`. The same seed gives the same sound.
 """
@@ -71,6 +71,27 @@ def breath(random: np.random.Generator) -> Signal:
     return _resonant(random.normal(size=len(time)), (500, 1500, 3500)) * np.abs(np.sin(np.pi * time / 1.25))
 
 
+def sigh(random: np.random.Generator) -> Signal:
+    """One short breath."""
+    return breath(random)[: int(LISTENING_RATE * random.uniform(0.25, 0.6))]
+
+
+def hum(random: np.random.Generator) -> Signal:
+    """A vowel with the mouth nearly closed."""
+    return _voice(random, random.uniform(0.3, 0.8), random.uniform(90, 220), "o", 0.5)
+
+
+def knocks(random: np.random.Generator) -> Signal:
+    """Two to four knocks on wood."""
+    pieces = []
+    for _ in range(random.integers(2, 5)):
+        time = _time(0.12)
+        pieces.append(np.sin(2 * np.pi * random.uniform(80, 250) * time) * np.exp(-time * 40))
+        pieces[-1] += random.normal(size=len(time)) * np.exp(-time * 120) * 0.5
+        pieces.append(np.zeros(int(0.15 * LISTENING_RATE)))
+    return np.concatenate(pieces)
+
+
 def babble(random: np.random.Generator) -> Signal:
     """Six voices at once that say nothing."""
     mixed = np.zeros(3 * LISTENING_RATE)
@@ -107,7 +128,7 @@ def tones(random: np.random.Generator) -> Signal:
 
 
 SOUNDS: Mapping[str, Callable[[np.random.Generator], Signal]] = {
-    each.__name__: each for each in (laugh, cough, breath, babble, hold_music, tones)
+    each.__name__: each for each in (laugh, cough, breath, sigh, hum, knocks, babble, hold_music, tones)
 }
 
 

@@ -127,8 +127,8 @@ class _TurnInfo:
     text: str
     words: tuple[tuple[str, float], ...]
     """(word, position of its middle); empty if the message does not give all positions."""
-    word_confidence: float
-    end_confidence: float
+    confidence: float
+    """Of the words. That of the turn's end is Flux's own business: it is what its thresholds are for."""
     forced: bool
     """Whether it answers `ForceEndTurn`."""
 
@@ -249,7 +249,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
         known.text = info.text if len(own) == len(info.words) else joined(*own)
-        known.confidence = info.word_confidence
+        known.confidence = info.confidence
         known.end = info.end if info.event == "EndOfTurn" else None
 
     def _decide(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
@@ -257,7 +257,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
         match info.event:
             case "EagerEndOfTurn" if not outdated:
                 words.eager = True
-                self._emit(EagerEndOfTurn(turn.number, words.text, info.end_confidence))
+                self._emit(EagerEndOfTurn(turn.number, words.text, words.confidence))
             case "TurnResumed":
                 self._resume(words, turn)
             case "EndOfTurn":
@@ -269,7 +269,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                     self._resume(words, turn)
                 else:
                     words.eager, turn.decided = False, int(info.end)
-                    self._emit(EndOfTurn(turn.number, words.text, info.end_confidence, turn.speech_ms))
+                    self._emit(EndOfTurn(turn.number, words.text, words.confidence, turn.speech_ms))
 
     def _report_if_complete(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
         """Report the turn, unless Flux is so far behind that further Flux turns may come in its audio."""
@@ -303,7 +303,6 @@ def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
     if start is None or end is None:
         return None
     words, confidences = _read_words(getattr(message, "words", None))
-    end_confidence = getattr(message, "end_of_turn_confidence", None)
     return _TurnInfo(
         event=event,
         index=index,
@@ -311,8 +310,7 @@ def _read(message: ListenV2TurnInfo) -> _TurnInfo | None:
         end=end,
         text=" ".join(text.split()),
         words=words,
-        word_confidence=sum(confidences) / len(confidences) if confidences else 0.0,
-        end_confidence=float(end_confidence) if isinstance(end_confidence, int | float) else 0.0,
+        confidence=sum(confidences) / len(confidences) if confidences else 0.0,
         forced=getattr(message, "trigger", None) == "manual",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 import trio
 from attrs import define, field, frozen
@@ -38,9 +38,12 @@ _FLUSHED_UP_TO = LISTENING_RATE // 4
 
 @frozen
 class NovaSettings:
-    """Options of Deepgram: those of the reference server, including the ones that it failed to send."""
+    """Options of Deepgram. All but `format` are those of the reference server, including the ones that it
+    failed to send."""
 
     model: str = DEFAULT_MODEL
+    format: Literal["numerals", "smart", "words"] = "numerals"
+    """How words are written: numbers as digits, Deepgram's smart format, or every number in words."""
     endpointing_ms: int = 300
     utterance_end_ms: int = 1000
     """At least 1000; needs interim results."""
@@ -69,8 +72,11 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
             "sample_rate": self.rate,
             "channels": 1,
             "interim_results": True,
-            "smart_format": True,
             "punctuate": True,
+            # Smart format holds numbers back for up to 3 s, and tears digits apart that are said fast
+            # (developers.deepgram.com/docs/smart-format; livekit/agents#382, deepgram-js-sdk#281).
+            "smart_format": self.settings.format == "smart",
+            "numerals": self.settings.format == "numerals",
             "endpointing": self.settings.endpointing_ms,
             "utterance_end_ms": self.settings.utterance_end_ms,
             "vad_events": True,

@@ -24,8 +24,9 @@ class DecodeScheduleSettings:
     """Probability from which a window counts as voice."""
     margin_ms: float = 300
     """Audio without voice that is kept before and after voice, since words begin and end softly."""
-    least_speech_ms: float = 300
-    """Less voice than this is not decoded: the model would make "You" or "Thank you" of it."""
+    least_speech_ms: float = 150
+    """Less voice than this is not decoded: a click or a breath becomes "You". A short "No." has as little as
+    190; whether what is decoded are words is decided by their evidence (`machines/evidence.py`)."""
     first_interim_ms: float = 1000
     """Voice before the first interim decode; earlier ones are mostly wrong."""
     interim_step_ms: float = 500

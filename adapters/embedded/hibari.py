@@ -6,6 +6,7 @@ It uses the voice inside the package ("heart"), or one from a file. Nothing is e
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -156,7 +157,7 @@ class HibariSpeechStream:
                 self._segment, text = await self._texts.receive()
             except trio.EndOfChannel:
                 raise StopAsyncIteration from None
-            sentences = list(_sentences(spoken_text(text)))
+            sentences = list(_sentences(digit_by_digit(spoken_text(text))))
             self._sentences, self._silent = iter(sentences), bool(sentences)
         sentence = next(self._sentences, None)
         if sentence is None:
@@ -166,6 +167,31 @@ class HibariSpeechStream:
             samples = await self._model.synthesize(sentence)
             self._silent = self._silent and not len(samples)
             self._ready.extend(SpokenAudio(self._segment, piece) for piece in _pieces(samples))
+
+
+_NUMBER = re.compile(r"(?<![\w.,:/$€£-])[+(]?\d[\d ().-]{5,24}\d(?![\w:/-]|[.,]\d)")
+"""Groups of digits."""
+_TELEPHONE = re.compile(r"\+[\d ().-]+|\(\d+\)[\d .-]+|\d+(?:[ ]?-[ ]?\d+)+|\d+(?:\.\d+){2,}")
+_NO_TELEPHONE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[.-]\d{1,2}[.-]\d{2,4}|\d{4} ?- ?\d{4}")
+"""Dates, and from one year to another."""
+_LEAST_DIGITS = 7
+
+
+def digit_by_digit(text: str) -> str:
+    """The text with the digits of telephone numbers apart: the model says "555-123" as two large numbers.
+
+    Money, times, dates and ordinals it says right by itself.
+    """
+    return _NUMBER.sub(lambda found: _apart(found[0]), text)
+
+
+def _apart(number: str) -> str:
+    groups = re.findall(r"\d+", number)
+    known = _TELEPHONE.fullmatch(number) and not _NO_TELEPHONE.fullmatch(number)
+    if not known or sum(map(len, groups)) < _LEAST_DIGITS:
+        return number
+    plus = "plus " if number.startswith("+") else ""
+    return plus + ", ".join(" ".join(group) for group in groups)
 
 
 def _sentences(text: str) -> Iterator[str]:

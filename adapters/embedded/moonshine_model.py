@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.embedded.decode_schedule import Decoded
+from adapters.embedded.high_pass import HighPass
 from adapters.embedded.models import require
 from adapters.embedded.onnx_session import open_session
 from adapters.interfaces import LISTENING_RATE, Samples
@@ -104,7 +105,7 @@ class MoonshineModel:
 
 def _waveform(samples: Samples) -> Floats:
     waveform = np.zeros((1, max(len(samples), _SHORTEST)), np.float32)
-    waveform[0, : len(samples)] = samples / np.float32(_FULL_SCALE)
+    waveform[0, : len(samples)] = HighPass().push(samples) / np.float32(_FULL_SCALE)
     return waveform
 
 

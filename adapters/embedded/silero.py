@@ -13,6 +13,7 @@ import numpy.typing as npt
 import trio
 from attrs import frozen
 
+from adapters.embedded.high_pass import HighPass
 from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.models import ModelsError
 from adapters.embedded.onnx_session import open_session
@@ -83,6 +84,7 @@ class SileroDetector:
         self._model = model
         self._memory = _BLANK
         self._pending: Samples = np.zeros(0, np.int16)
+        self._high_pass = HighPass()
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         """As `VoiceDetector.detect`; all windows are processed in one visit to a worker thread."""
@@ -92,7 +94,7 @@ class SileroDetector:
             await trio.lowlevel.checkpoint()
             return []
         windows = self._pending[: whole * _WINDOW].reshape(whole, _WINDOW)
-        scaled = (windows / np.float32(_FULL_SCALE)).astype(np.float32)
+        scaled = self._high_pass.push(windows.ravel()).reshape(whole, _WINDOW) / np.float32(_FULL_SCALE)
         probabilities, self._memory = await self._model.probabilities(scaled, self._memory)
         self._pending = self._pending[whole * _WINDOW :]
         return list(zip(windows, probabilities, strict=True))

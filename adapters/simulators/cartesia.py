@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 import trio
@@ -20,7 +21,7 @@ from adapters.simulators.dialects import TtsDialect
 from adapters.simulators.faults import FaultKind
 from adapters.simulators.records import SpeechContext
 from adapters.simulators.session import Sender, Session
-from adapters.simulators.speech import Speech
+from adapters.simulators.speech import Speech, SpokenWord
 from adapters.simulators.wire import Head, HttpWire, RefusalError
 
 _SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
@@ -241,14 +242,22 @@ class CartesiaSocket:
 
     async def _speak(self, context: _Context) -> None:
         with context.scope, context.add, context.todo:
-            waiting = ""
+            waiting, said = "", 0
+            dialect = self._session.world.tts_dialect
+            refuses = dialect is TtsDialect.REFUSES_TEXT
+            silent = dialect is TtsDialect.NO_AUDIO and len(self._contexts) == 1
             while True:
                 generation = await self._next(context)
                 waiting += generation.text
-                if _REFUSED.fullmatch(waiting) and waiting.strip():
+                said += bool(generation.text.strip())
+                if waiting.strip() and (_REFUSED.fullmatch(waiting) or (refuses and said == 2)):
                     self._refuse(context)
                     return
-                if waiting.strip() and not _is_unsayable(waiting, context.form.get("language")):
+                if (
+                    waiting.strip()
+                    and not silent
+                    and not _is_unsayable(waiting, context.form.get("language"))
+                ):
                     await self._say(context, waiting)
                 waiting = ""
                 if generation.flush:
@@ -283,7 +292,9 @@ class CartesiaSocket:
         await trio.sleep(world.latencies.first_audio.draw(randomness))
         speech = await world.voice.speak(spoken(text, context.form["model_id"]), rate)
         if context.form.get("add_timestamps") is True:
-            stamps = word_timestamps(speech, context.seconds)
+            packed = world.tts_dialect is TtsDialect.PACKED_WORDS
+            timed = packed_words(speech, randomness) if packed else speech
+            stamps = word_timestamps(timed, context.seconds)
             self._send(context, "timestamps", done=False, flush_id=context.flush_id, word_timestamps=stamps)
         if context.form.get("add_phoneme_timestamps") is True:
             phonemes = phoneme_timestamps(speech, context.seconds)
@@ -322,6 +333,24 @@ def word_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:
         "start": [round(begins + word.start, 4) for word in speech.words],
         "end": [round(begins + word.end, 4) for word in speech.words],
     }
+
+
+def packed_words(speech: Speech, randomness: Random) -> Speech:
+    """The text's characters in pieces of one to five, cut anywhere, with their share of the time.
+
+    As of Chinese: “请”, “问有”, “什么” (github.com/pipecat-ai/pipecat/issues/5679).
+    """
+    timed = [
+        SpokenWord(letter, word.start + number * length, word.start + (number + 1) * length)
+        for word in speech.words
+        for length in ((word.end - word.start) / len(word.text),)
+        for number, letter in enumerate(word.text)
+    ]
+    pieces: list[SpokenWord] = []
+    while timed:
+        taken, timed = timed[: (size := randomness.randint(1, 5))], timed[size:]
+        pieces.append(SpokenWord("".join(each.text for each in taken), taken[0].start, taken[-1].end))
+    return Speech(speech.samples, tuple(pieces))
 
 
 def phoneme_timestamps(speech: Speech, begins: float) -> dict[str, list[Any]]:

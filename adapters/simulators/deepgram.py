@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.simulators.dialects import SttDialect
 from adapters.simulators.recognition import RecognizedWord, Recognizer, SpeechEvent
@@ -98,6 +98,7 @@ CLOSES_IDLE: Mapping[SttDialect, tuple[int, str]] = {
     SttDialect.METADATA_CLOSE: (1000, ""),
 }
 """The dialects that close a link without audio, whatever `KeepAlive` says; how they do it."""
+_ZH = ("您好", "，", "我要", "订", "明天", "六点", "的", "位", "。")
 _V1_INTERIM_EVERY = 0.3
 _V1_SILENCE_EVERY = 3.0
 """In silence an empty final result is sent every so many seconds."""
@@ -306,6 +307,11 @@ class NovaStream(_Stream):
     def _send_final(self, *, speech_final: bool = False, from_finalize: bool = False) -> None:
         words = () if self.dialect is SttDialect.TAKEN_BACK else self.recognizer.all_words()
         self.recognizer.end_utterance()
+        if self.dialect is SttDialect.INTERIM_ONLY and words:
+            return
+        if self.dialect is SttDialect.OKAY_IN_SILENCE and not words and not from_finalize:
+            words = (RecognizedWord("Okay.", self.recognizer.now - 0.5, self.recognizer.now - 0.1),)
+            self._send_result(words, self.recognizer.now)
         self._send_result(
             words, self.recognizer.now, is_final=True, speech_final=speech_final, from_finalize=from_finalize
         )
@@ -322,15 +328,19 @@ class NovaStream(_Stream):
         speech_final: bool = False,
         from_finalize: bool = False,
     ) -> None:
+        if self.dialect is SttDialect.ZH_WORDS:
+            words = [evolve(word, text=_ZH[number % len(_ZH)]) for number, word in enumerate(words)]
+        confidence = 0.965 if self.dialect is SttDialect.OKAY_IN_SILENCE else 0.98
+        blank = "" if self.dialect is SttDialect.ZH_WORDS else " "
         alternative = {
-            "transcript": " ".join(word.text for word in words),
-            "confidence": 0.98 if words else 0.0,
+            "transcript": blank.join(word.text for word in words),
+            "confidence": confidence if words else 0.0,
             "words": [
                 {
                     "word": word.text.strip(".,!?").lower(),
                     "start": round(word.start, 3),
                     "end": round(word.end, 3),
-                    "confidence": 0.98,
+                    "confidence": confidence,
                     "punctuated_word": word.text,
                 }
                 for word in words

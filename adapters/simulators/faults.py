@@ -1,9 +1,9 @@
 """Faults of simulated vendors as data: what goes wrong when, from a scenario file or at random from a seed.
 
 A scenario is a TOML or JSON file: `[[fault]]` tables with the fields of `Fault`, and optionally `[random]`
-with the fields of `RandomFaults`, and `llm_dialect`, the dialect of the language model's server. In this
-example the first two connections to Deepgram are refused, and every WebSocket of Cartesia stalls after its
-third message:
+with the fields of `RandomFaults`, and `llm_dialect`, `stt_dialect` and `tts_dialect`, which say how vendors
+deviate. In this example the first two connections to Deepgram are refused, and every WebSocket of Cartesia
+stalls after its third message:
 
     [[fault]]
     kind = "status"
@@ -31,6 +31,8 @@ from pathlib import Path
 
 import cattrs
 from attrs import Factory, define, field, frozen
+
+from adapters.simulators.dialects import SttDialect, TtsDialect
 
 
 class FaultKind(enum.Enum):
@@ -121,6 +123,10 @@ class Scenario:
     random: RandomFaults = RandomFaults()
     llm_dialect: str = "openai"
     """How the language model's server differs from OpenAI: a name of `openai_dialects.DIALECTS`."""
+    stt_dialect: SttDialect = SttDialect.PLAIN
+    """How Deepgram deviates from its documents."""
+    tts_dialect: TtsDialect = TtsDialect.PLAIN
+    """How Cartesia does."""
 
     @classmethod
     def read(cls, path: Path) -> Scenario:

@@ -127,8 +127,9 @@ async def simulators(
     """Run all simulators on one port of `host`, as long as the block runs. Port 0 means a free one.
 
     Without `latencies` nothing takes time; without `voice` speech is tones; with `keys` only these are
-    accepted, else any. `llm_dialect` is a name in `DIALECTS`, used instead of the scenario's. The same seed
-    and requests give the same answers and faults. Raises `ScenarioError` for an unknown dialect.
+    accepted, else any. `llm_dialect` is a name in `DIALECTS`; dialects are used instead of the scenario's.
+    The same seed and requests give the same answers and faults. Raises `ScenarioError` for an unknown
+    dialect.
     """
     scenario = faults if isinstance(faults, Scenario) else Scenario(tuple(faults))
     records, plan = Records(), FaultPlan.of(scenario, seed)
@@ -140,8 +141,8 @@ async def simulators(
         records,
         None if keys is None else frozenset(keys),
         _dialect(llm_dialect or scenario.llm_dialect),
-        stt_dialect,
-        tts_dialect,
+        scenario.stt_dialect if stt_dialect is SttDialect.PLAIN else stt_dialect,
+        scenario.tts_dialect if tts_dialect is TtsDialect.PLAIN else tts_dialect,
         phone_dialect,
     )
     async with trio.open_nursery() as nursery:

@@ -132,7 +132,7 @@ def _nearly_said(context: Context) -> bool:
 def _playback(ledger: PlaybackLedger) -> Hashable:
     heard, unheard = ledger.split(at_ms=0)
     voiced = ledger.every_segment_voiced()
-    return len(ledger.segments), voiced, ledger.unsayable(), bool(heard), bool(unheard)
+    return voiced, tuple(each.unsayable for each in ledger.segments), bool(heard), bool(unheard)
 
 
 def _observed(observed: ObservedState) -> Hashable:

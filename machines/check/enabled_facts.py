@@ -12,6 +12,7 @@ from machines import facts
 from machines.check.invariants import HOSTS_TEXT
 from machines.check.observer import ObservedState
 from machines.conversation.context import Context
+from machines.evidence import VoiceHeard
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Request, Role, SayMode, TurnMode
 from machines.failover_and_retries import LinkContext
 from machines.system import ConversationSystem
@@ -26,6 +27,8 @@ IDLE = ProviderFailure(ErrorClass.CONNECTION, "closed with 1000", idle=True)
 FATAL = ProviderFailure(ErrorClass.FATAL, "no such model")
 WORDS = "well"
 """The caller's words that are not a backchannel."""
+UNNOTICED, CLEAR = VoiceHeard(0, 0, 900), VoiceHeard(900, 0.9, 900)
+"""Speech that voice activity detection does not notice, and speech that is clear."""
 MURMUR = "mhm"
 """The caller's backchannel."""
 DOUBTFUL = 0.1
@@ -78,6 +81,11 @@ def turn_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     segments = MOST_SEGMENTS if observed.paused else 1
     enabled = _conversation(system, observed, tuple(TurnMode), (False,), segments)
     yield from _with_few_failures(system, enabled)
+    turn = system.conversation.context.turns.current
+    if system.conversation.state == "quiet":
+        yield facts.TranscriptInterim(turn, f"{WORDS} {WORDS}", 0.9, voice=UNNOTICED)
+    if system.conversation.state in ("hearing", "endpointing"):
+        yield facts.EndOfTurn(turn, WORDS, 0.1, voice=CLEAR)
 
 
 def _with_few_failures(system: ConversationSystem, enabled: Iterator[Fact]) -> Iterator[Fact]:

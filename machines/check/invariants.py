@@ -283,7 +283,8 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     # After an answer was stopped, another one may have begun within the same step.
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms
-    answer, whole = history[-1].text, joined(*observed.said)
+    answer = history[-1].text
+    whole = joined(*(text for number, text in enumerate(observed.said) if number not in observed.unsayable))
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):

@@ -53,6 +53,8 @@ class ObservedState:
     """The number of attempts at saying the newest utterance."""
     voiced: frozenset[int] = frozenset()
     """Segments of the newest utterance whose audio is complete."""
+    unsayable: frozenset[int] = frozenset()
+    """Those of them that the voice could not say."""
     transcribed_turn: int = 0
     """The newest turn of which the client got interim words."""
     stt_replaced: bool = False
@@ -114,8 +116,9 @@ class ObservedState:
                     heard_all=True,
                     paused=False,
                 )
-            case facts.SegmentVoiced(segment=segment):
-                return self._with(voiced=self.voiced | {segment})
+            case facts.SegmentVoiced(segment=segment, unsayable=unsayable):
+                silent = self.unsayable | {segment} if unsayable else self.unsayable
+                return self._with(voiced=self.voiced | {segment}, unsayable=silent)
             case facts.ProviderRecovered(role=role, provider=provider):
                 well = {(role, provider)}
                 return self._with(failed=self.failed - well, refused=self.refused - well)
@@ -195,6 +198,7 @@ class ObservedState:
                     restarted=False,
                     attempt=1,
                     voiced=frozenset(),
+                    unsayable=frozenset(),
                 )
             case do.StopSpeech(generation=number):
                 return self._with(

@@ -242,7 +242,8 @@ class ConversationChart(Chart[Context]):
 
     # --- the caller's words: transcripts.py, speculation.py, interruptions.py -------------------------------
     transcript_interim = (
-        stay(*listening, on=["note_interim"])
+        quiet.to(endpointing, cond="automatic and words_without_voice", on=["note_voice", "note_interim"])
+        | stay(*listening, on=["note_interim"])
         | paused.to(
             hearing, cond="is_interruption and about_this_turn", on=["interrupt_answer", "note_interim"]
         )
@@ -330,6 +331,12 @@ class ConversationChart(Chart[Context]):
             *turn_is_open,
             cond="automatic and understood",
             on=["end_turn_with_words", "acknowledge", "generate"],
+        )
+        | speaking.from_(
+            hearing,
+            endpointing,
+            cond="automatic and voice_without_words",
+            on=["end_turn_with_words", "acknowledge", "reprompt"],
         )
         | quiet.from_(hearing, endpointing, cond="automatic", on=["begin_turn"])
         | speculating.to(

@@ -268,7 +268,15 @@ class Context:
         """Whether the words were said. In manual turns they were: the caller says when they speak."""
         if self.recording.mode is TurnMode.MANUAL:
             return Evidence.SURE
-        return judge(fact.text, fact.confidence, self.policy.least_confidence, self.policy.sure_confidence)
+        policy = self.policy
+        return judge(
+            fact.text,
+            fact.confidence,
+            fact.voice,
+            least=policy.least_confidence,
+            sure=policy.sure_confidence,
+            clear=policy.clear_voice,
+        )
 
     def own_words(self, turn: int, text: str) -> str:
         """`text`, or nothing if all of it may be an echo of the last answer."""

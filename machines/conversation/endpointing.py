@@ -10,6 +10,8 @@ from machines.phrases import sounds_unfinished
 
 SURELY = 0.5
 """From this probability on a turn counts as complete. It is the threshold of the model's authors."""
+WITHOUT_VOICE_MS = 700
+"""Added to the endpoint delay if no voice was noticed: interim words come about once a second."""
 
 
 class Endpointing(Chart[Context]):
@@ -28,6 +30,7 @@ class Endpointing(Chart[Context]):
         elif completeness is not None and completeness >= SURELY and not unfinished:
             usual = min(policy.complete_delay_ms, policy.endpoint_delay_ms)
         else:
-            usual = policy.endpoint_delay_ms
+            unnoticed = self.context.turns.times.voice_ended is None
+            usual = policy.endpoint_delay_ms + (WITHOUT_VOICE_MS if unnoticed else 0.0)
         going_on = unfinished or (completeness is not None and completeness < SURELY)
         return usual + (policy.unfinished_delay_ms if going_on else 0.0)

@@ -70,8 +70,9 @@ class GreetingAndFallbacks(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def reprompt(self, fact: Fact) -> None:
-        """Ask the caller to say it again: there was voice without words."""
-        self._say_instead(self.context.policy.reprompt, fact.at_ms)
+        """Ask the caller to say it again: there was voice without words, or with unsure ones."""
+        policy = self.context.policy
+        self._say_instead(policy.reprompt or policy.fallback.unheard, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def nudge(self, fact: Fact) -> None:

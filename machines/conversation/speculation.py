@@ -23,7 +23,8 @@ class Speculation(Answers):
         if self.calls_awaited():
             return False
         left = self.context.speculation.count < self.context.policy.speculations
-        return left and bool(self.context.turns.join(fact.text)) and Role.LLM in self.context.links.up
+        words = self.context.turns.join(self.context.said(fact))
+        return left and bool(words) and Role.LLM in self.context.links.up
 
     def matches_speculation(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
         """The words are those that the model was asked to answer."""

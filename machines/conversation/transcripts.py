@@ -7,11 +7,12 @@ from machines import facts
 from machines.conversation.context import Context
 from machines.declarations import causes
 from machines.driver import Chart
-from machines.evidence import Evidence
+from machines.evidence import Evidence, sure_without_voice
 from machines.facts import Fact, Role
+from machines.phrases import without_echo
 
 LEAST_SPEECH_MS = 300
-"""Less voice than this is a cough or a click. The embedded speech to text has the same limit."""
+"""Less voice than this without words is a cough or a click."""
 
 
 class Transcripts(Chart[Context]):
@@ -37,10 +38,19 @@ class Transcripts(Chart[Context]):
         turn = context.turns.awaited or context.turns.current
         return bool(context.turns.join(context.own_words(turn, context.turns.interim)))
 
-    def voice_without_words(self, fact: facts.TranscriptFinal) -> bool:
-        """The caller spoke and was not understood, and the policy has a reprompt."""
-        echo = bool(fact.text) and self.context.evidence(fact) is not Evidence.UNSURE
-        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt) and not echo
+    def voice_without_words(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> bool:
+        """The caller spoke and was not understood: there are unsure words, or none and a reprompt for it."""
+        if fact.text:
+            return self.context.evidence(fact) is Evidence.UNSURE and fact.turn != self.context.turns.echoing
+        return fact.speech_ms >= LEAST_SPEECH_MS and bool(self.context.policy.reprompt)
+
+    def words_without_voice(self, fact: facts.TranscriptInterim) -> bool:
+        """Speech to text is sure of the current turn's words, though voice activity detection noticed no
+        voice. They are not the answer's echo."""
+        if fact.voice is None or fact.turn != self.context.turns.current:
+            return False
+        certain = sure_without_voice(fact.text, fact.confidence, fact.voice)
+        return certain and bool(without_echo(fact.text, self.context.answer.ledger.text()))
 
     def first_wait(self) -> bool:
         """Only the first half of the time for the final transcript is over."""
@@ -58,10 +68,11 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyTranscript)
     def note_interim(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
-        """Note interim words, and tell the client, if they are of the turn that matters now."""
-        if fact.turn == (
+        """Note interim words, and tell the client, if they are words of the turn that matters now."""
+        matters = (
             self.context.turns.current if self.context.turns.awaited is None else self.context.turns.awaited
-        ):
+        )
+        if fact.turn == matters and self.context.evidence(fact) is not Evidence.NOISE:
             self.context.turns.interim = fact.text
             self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
 

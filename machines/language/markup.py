@@ -147,6 +147,10 @@ _LINE_START_SO_FAR = re.compile(
 )
 
 
+_LAST_WORD = re.compile(r"[^\W\d_]{2,}(?:['-][^\W\d_]+)*[.!?]+[\"')\]]*")
+"""A word and what ends its sentence."""
+
+
 class Reader:
     """Reads the tokens of one text that comes in pieces. `inline`: the text does not begin a line."""
 
@@ -174,6 +178,18 @@ class Reader:
         self._text = self._text[self._at :] + piece
         self._at = 0
         return self._read()
+
+    def pause(self) -> list[Token]:
+        """Nothing has come for a while: gives a word that ends a sentence, if that is all that is kept.
+
+        It was kept since an address may begin like this ("noon." like "noon.example").
+        """
+        if self._code is not None or not _LAST_WORD.fullmatch(self._text, self._at):
+            return []
+        self._final = True
+        tokens = self._read()
+        self._final = False
+        return tokens
 
     def finish(self) -> list[Token]:
         """End the text; returns the last tokens."""

@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from adapters.tasks import Signal
+from machines.evidence import VoiceHeard
 from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
 from machines.language.scripts import joined
 from machines.phrases import words_of
@@ -28,6 +29,11 @@ KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
 BACKLOG_MS = 5_000
 """There is room for more audio while the open link is less than this behind."""
+VOICED = 0.5
+"""Probability of speech from which a window is voice (Silero's own threshold)."""
+LOUD = 32_768 * 10 ** (-45 / 20)
+"""Root mean square from which a window is as loud as somebody who speaks: -45 dB of full scale. Behind a
+closed lid speech had -33 dB (open-jarvis/OpenJarvis#519)."""
 PRE_ROLL = LISTENING_RATE // 2
 """A turn includes the 500 ms before its mark: voice is detected only after its first sound."""
 
@@ -67,6 +73,8 @@ class Words:
 @define(eq=False)
 class _Kept:
     window: Window
+    loud: bool
+    """Somebody who speaks is as loud as this."""
     sent: bool = False
 
 
@@ -165,7 +173,7 @@ class SttReplayBuffer:
         original = None if telephone_samples is None else np.array(telephone_samples)
         window = Window(self._end, np.array(samples), probability, original)
         self._end = window.end
-        self._windows.append(_Kept(window))
+        self._windows.append(_Kept(window, _loudness(window.samples) >= LOUD))
         self._kept_samples += len(samples)
         while (self._kept_samples - len(self._windows[0].window.samples)) * 1000 >= KEPT_MS * LISTENING_RATE:
             self._drop_oldest()
@@ -303,28 +311,47 @@ class SttReplayBuffer:
     # --- from a link --------------------------------------------------------------------------------------
 
     def complete_fact(self, fact: Fact) -> Fact:
-        """The fact with the words of its whole turn, even if its link was sent only a part of the turn.
+        """The fact with what was heard in its turn, and with the words of the whole turn, even if its link
+        was sent only a part of it.
 
         With its final transcript, a turn is removed from the buffer.
         """
         match fact:
             case TranscriptInterim() | EagerEndOfTurn():
-                return self._with_prefix(fact)
+                return self._of_whole_turn(fact)
             case EndOfTurn():
                 self._note_decision(fact.turn)
-                return self._with_prefix(fact)
+                return self._of_whole_turn(fact)
             case TranscriptFinal():
-                completed = self._with_prefix(fact)
+                completed = self._of_whole_turn(fact)
                 self._forget(fact.turn)
                 return completed
         return fact
 
-    def _with_prefix(self, fact: WithText) -> Fact:
+    def _of_whole_turn(self, fact: WithText) -> Fact:
         turn = self._find(fact.turn)
-        if turn is None or not turn.prefix.text:
+        if turn is None:
+            return fact
+        fact = evolve(fact, voice=self._voice_of(turn))
+        if not turn.prefix.text:
             return fact
         words = turn.prefix + Words(fact.text, fact.confidence)
         return evolve(fact, text=words.text, confidence=words.confidence)
+
+    def _voice_of(self, turn: _Turn) -> VoiceHeard:
+        """What was heard in the turn, as far as its audio is still kept."""
+        until = self._end if turn.ends_at is None else turn.ends_at
+        first = bisect_right(self._windows, turn.start, key=lambda kept: kept.window.end)
+        voiced = certainty = loud = 0.0
+        for kept in self._windows[first:]:
+            if kept.window.start >= until:
+                break
+            if kept.window.probability >= VOICED:
+                voiced += _ms(kept.window)
+                certainty += _ms(kept.window) * kept.window.probability
+            if kept.loud:
+                loud += _ms(kept.window)
+        return VoiceHeard(voiced, certainty / voiced if voiced else 0.0, loud)
 
     def _note_decision(self, number: int) -> None:
         """The provider decided that a turn was over: note how much of it had been sent by then."""
@@ -369,3 +396,8 @@ def _cut(window: Window, start: int, stop: int | None) -> Window:
 
 def _ms(window: Window) -> float:
     return len(window.samples) * 1000 / LISTENING_RATE
+
+
+def _loudness(samples: Samples) -> float:
+    """The root mean square without a constant offset; 0 of nothing."""
+    return float(samples.std()) if len(samples) else 0.0

@@ -15,7 +15,7 @@ from attrs import Factory, define, evolve, frozen
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechStream, Voice
 from adapters.logs import library_logger
-from adapters.tasks import Signal
+from adapters.tasks import Signal, running
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
 from machines import facts
@@ -39,6 +39,8 @@ log = library_logger(__name__)
 
 ALIVE_EVERY_S = 0.5
 """The language model's signs of life are reported at most this often."""
+TEXT_PAUSE_S = 0.25
+"""If a model that has just written the end of a sentence is silent for so long, the sentence is said."""
 
 OnFailure = Callable[[ProviderFailure], Fact]
 """Makes the fact that reports a task's failure."""
@@ -281,6 +283,14 @@ class Performer:
         segmenter = Segmenter(self._caller.language)
         calls: list[ToolCall] = []
         count, alive_at = 0, -ALIVE_EVERY_S
+        came_at, came = trio.current_time(), Signal()
+
+        async def notice_pauses() -> None:
+            while True:
+                await trio.sleep_until(came_at + TEXT_PAUSE_S)
+                if trio.current_time() >= came_at + TEXT_PAUSE_S:
+                    report(segmenter.pause())
+                    await came.wait()
 
         def report(segments: list[Segment]) -> None:
             nonlocal count
@@ -289,8 +299,10 @@ class Performer:
                 count += 1
 
         try:
-            async with llm.link.generate(wanted.messages, tools) as pieces:
+            async with llm.link.generate(wanted.messages, tools) as pieces, running(notice_pauses):
                 async for piece in pieces:
+                    came_at = trio.current_time()
+                    came.wake_all()
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))

@@ -77,6 +77,7 @@ BREAKING = """    # A machine raised {error}.
 
 MODULES = {
     "machines.facts": "facts",
+    "machines.evidence": "facts",
     "machines.effects": "do",
     "machines.history": "history",
     "machines.policy": "policy",

@@ -96,7 +96,7 @@ def _nova(settings: Settings) -> SpeechToText:
     return DeepgramNova(
         _secret(settings.deepgram_api_key),
         base_url=settings.deepgram_base_url,
-        settings=NovaSettings(model=settings.stt_model),
+        settings=NovaSettings(model=settings.stt_model, format=settings.deepgram_format),
     )
 
 

@@ -20,7 +20,9 @@ from machines import effects as do
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
+from orchestrator.audio.audio_health import AudioHealth
 from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.containers import NeedMoreError, UnreadableAudioError, read_header
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
@@ -34,8 +36,10 @@ from orchestrator.sessions.session_settings import SessionSettings
 from protocol import (
     DEFAULT_RATE,
     HIERARCHICAL,
+    HIGHEST_RATE,
     INTERRUPTED,
     LEGACY,
+    LOWEST_RATE,
     AudioInputChunk,
     AudioInputStart,
     AudioInputStop,
@@ -55,6 +59,7 @@ from protocol import (
     ProtocolError,
     Received,
     SystemMaintenance,
+    UnintelligibleAudio,
     UserEndCall,
     UserInterrupt,
     UserMute,
@@ -126,6 +131,13 @@ class Session:
     _early_samples: int = 0
     _pcm: PcmReader = Factory(PcmReader)
     """Reads the client's chunks, which may be cut anywhere, as one stream for each recording."""
+    _header: bytes = b""
+    """The beginning of a WAV file whose samples have not come yet."""
+    _first_audio: bool = True
+    """No audio of the recording has come yet."""
+    _unreadable: bool = False
+    """The recording is in a format that is not read."""
+    _health: AudioHealth = Factory(AudioHealth)
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
@@ -267,6 +279,8 @@ class Session:
         self._report_dropped()
         self._recording = False
         self._pcm.begin_anew()
+        self._health.pause()
+        self._header, self._first_audio, self._unreadable = b"", True, False
         self.state = SessionState.ENDED
         await self._inbox.deliver(facts.RecordingStopped(_request(received)))
         _require_event_id(received)
@@ -277,9 +291,11 @@ class Session:
     # --- audio in -----------------------------------------------------------------------------------------
 
     async def _take_audio(self, chunk: AudioInputChunk) -> None:
-        audio = bytes(len(chunk.audio)) if self._muted or chunk.is_muted else chunk.audio
-        self.counts["odd chunks"] += len(audio) % 2
-        samples = self._pcm.push(audio)
+        muted = self._muted or chunk.is_muted
+        self.counts["odd chunks"] += len(chunk.audio) % 2
+        if muted:
+            self._health.pause()
+        samples = self._pcm.push(bytes(len(chunk.audio)) if muted else self._bare_audio(chunk.audio))
         if not self._recording:
             self._keep_early(samples)
         else:
@@ -287,8 +303,38 @@ class Session:
         # However fast chunks come, reading them must not keep other tasks from running.
         await trio.lowlevel.checkpoint()
 
+    def _bare_audio(self, audio: bytes) -> bytes:
+        """The samples of a chunk, without the header of a WAV file. Of other formats nothing is heard."""
+        if self._unreadable:
+            return b""
+        audio, self._header = self._header + audio, b""
+        first, self._first_audio = self._first_audio, self._first_audio and not audio
+        try:
+            header = read_header(audio, first=first)
+        except NeedMoreError:
+            self._header, self._first_audio = audio, first
+            return b""
+        except UnreadableAudioError as unreadable:
+            self._unreadable = True
+            self._report_unintelligible(str(unreadable))
+            return b""
+        if header is None:
+            return audio
+        self._pcm.begin_anew()
+        if LOWEST_RATE <= header.rate <= HIGHEST_RATE:
+            self._rate = header.rate
+        return audio[header.length :]
+
+    def _report_unintelligible(self, why: str) -> None:
+        """Tell whoever runs the client, once, why the audio is not understood."""
+        log.warning("audio cannot be understood", why=why)
+        if self.dialect is HIERARCHICAL:
+            self._refuse(UnintelligibleAudio(why))
+
     async def _push_audio(self, samples: Samples) -> None:
         """Pass audio on as fast as it is taken. If it is not taken, it is dropped, and the client is told."""
+        for finding in self._health.take(samples, self._rate, trio.current_time()):
+            self._report_unintelligible(finding.sentence)
         for start in range(0, len(samples), self._rate):
             with trio.move_on_after(STALLED_AFTER_S):
                 await self._audio.room()

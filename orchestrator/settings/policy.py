@@ -21,6 +21,8 @@ def policy_of(settings: Settings) -> ConversationPolicy:
         barge_in_greeting=settings.barge_in_greeting,
         barge_in_min_words=settings.barge_in_min_words,
         backchannels=settings.backchannels,
+        least_confidence=settings.least_confidence,
+        sure_confidence=settings.sure_confidence,
         speculations=settings.llm_anticipations,
         unfinished_delay_ms=settings.unfinished_delay_ms,
         greeting=settings.greeting,

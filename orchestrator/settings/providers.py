@@ -229,6 +229,11 @@ class CloudProviders(BaseModel):
         min_length=1,
         description="Model of the provider deepgram: a nova one, or flux (its language follows the caller's)",
     )
+    deepgram_format: Annotated[Literal["numerals", "smart", "words"], Lowercase] = Field(
+        default="numerals",
+        description="How Nova writes numbers: as numerals; smart, with dates and amounts, too, and later; "
+        "or in words",
+    )
     stt_language: Language = Field(
         default="en-US",
         description="Language of callers who state none, also for the voice; multi: callers mix languages",

@@ -129,6 +129,18 @@ class TurnTaking(BaseModel):
         default=BACKCHANNELS,
         description="Words that do not interrupt, except at the very end of an answer; divided by commas",
     )
+    least_confidence: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Automatic turns: confidence from which words of a clear voice count; 0: all",
+    )
+    sure_confidence: float = Field(
+        default=0.65,
+        ge=0,
+        le=1,
+        description="Automatic turns: confidence from which words of other sounds count",
+    )
     unfinished_delay_ms: int = Field(
         default=1000,
         ge=0,

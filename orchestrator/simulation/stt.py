@@ -50,19 +50,21 @@ class SimulatedVoiceActivity:
 
     name = "simulated voice activity"
 
-    def __init__(self, window: int = WINDOW) -> None:
-        """`window` is the length of a window, in samples."""
+    def __init__(self, window: int = WINDOW, *, deaf: bool = False) -> None:
+        """`window` is the length of a window, in samples. If `deaf`, it takes nothing for voice."""
+        self.deaf = deaf
         self.window_ms = window * 1000 / LISTENING_RATE
         self._window = window
 
     def open(self) -> VoiceDetector:
         """As `VoiceActivity.open`."""
-        return _Detector(self._window)
+        return _Detector(self._window, self.deaf)
 
 
 @define
 class _Detector:
     _window: int
+    _deaf: bool
     _rest: Samples = Factory(_nothing)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
@@ -71,7 +73,7 @@ class _Detector:
         self._rest = audio[whole:]
         await trio.lowlevel.checkpoint()
         windows = audio[:whole].reshape(-1, self._window)
-        return [(window, 0.98 if is_voice(window) else 0.02) for window in windows]
+        return [(w, 0.98 if is_voice(w) and not self._deaf else 0.02) for w in windows]
 
 
 @frozen

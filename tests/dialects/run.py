@@ -211,9 +211,14 @@ def all_rows() -> list[Row]:
 # --- the document -----------------------------------------------------------------------------------------
 
 _INTRODUCTION = """\
-# What a caller hears of servers that differ from OpenAI
+# What a caller hears of servers that differ from their documents
 
 Written by `python -m tests.dialects`; a test fails when this is not what a run gives.
+
+Of [language models](#language-models), [Deepgram](#deepgram-vantum-simulators---stt-dialect-name) and
+[Cartesia](#cartesia-vantum-simulators---tts-dialect-name).
+
+## Language models
 
 Each row is a simulated server (`vantum simulators --llm-dialect NAME`) that was asked through the adapter and
 OpenAI's SDK, with `temperature`, `top_p` and `max_tokens` set. “✓” is what OpenAI's own answer comes to;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.simulators import SttDialect, TtsDialect
 from adapters.simulators.openai_dialects import DIALECTS
-from tests.dialects import telephone
+from tests.dialects import speech, telephone
 from tests.dialects.run import PATH, Row, all_rows, document
 
 
@@ -19,8 +20,33 @@ def test_a_caller_hears_of_every_dialect_what_is_right(rows: dict[str, Row], nam
     assert rows[name].wrong() == {}
 
 
-def test_the_document_is_what_a_run_gives(rows: dict[str, Row]) -> None:
+@pytest.fixture(scope="module")
+def stt_rows() -> dict[str, speech.Row]:
+    return {row.name: row for row in speech.stt_rows()}
+
+
+@pytest.fixture(scope="module")
+def tts_rows() -> dict[str, speech.Row]:
+    return {row.name: row for row in speech.tts_rows()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [each.value for each in SttDialect])
+def test_a_caller_is_understood_by_every_deepgram(stt_rows: dict[str, speech.Row], name: str) -> None:
+    assert stt_rows[name].wrong(speech.STT_FEATURES) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [each.value for each in TtsDialect])
+def test_a_caller_hears_every_cartesia(tts_rows: dict[str, speech.Row], name: str) -> None:
+    assert tts_rows[name].wrong(speech.TTS_FEATURES) == {}
+
+
+@pytest.mark.slow
+def test_the_document_is_what_a_run_gives(
+    rows: dict[str, Row], stt_rows: dict[str, speech.Row], tts_rows: dict[str, speech.Row]
+) -> None:
+    spoken = speech.document(list(stt_rows.values()), list(tts_rows.values()))
     carriers = telephone.section(telephone.all_courses())
-    assert PATH.read_text("utf-8") == document(list(rows.values())) + carriers, (
-        "run `python -m tests.dialects`"
-    )
+    expected = f"{document(list(rows.values()))}{carriers}\n{spoken}"
+    assert PATH.read_text("utf-8") == expected, "run `python -m tests.dialects`"

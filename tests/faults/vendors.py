@@ -16,7 +16,7 @@ from adapters.interfaces import LanguageModel, SpeechToText
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.simulators import simulators
 from orchestrator.providers.provider_chain import Providers
-from orchestrator.simulation import SimulatedProviders, SimulatedVoiceActivity
+from orchestrator.simulation import SimulatedProviders
 from tests.faults.network import Network, connect_http
 from tests.faults.recorded_model import RecordedModel
 
@@ -80,7 +80,7 @@ class VendorProviders(SimulatedProviders):
             tuple(self._stt()),
             tuple(self._llm()),
             tuple(made.cartesia for made in self.vendors),
-            SimulatedVoiceActivity(),
+            self.voice_activity,
         )
 
     def _stt(self) -> Iterator[SpeechToText]:

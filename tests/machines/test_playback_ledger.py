@@ -202,6 +202,17 @@ def test_what_a_voice_cannot_say_was_not_heard() -> None:
     assert made.split(0) == ("", "您好。")
 
 
+def test_what_a_voice_cannot_say_in_the_middle_of_an_answer_was_not_heard() -> None:
+    made = ledger("Hello.", "您好。", "Thank you.")
+    made.voiced(SegmentVoiced(1, 0, 400.0))
+    made.voiced(SegmentVoiced(1, 1, 0.0, unsayable=True))
+    made.voiced(SegmentVoiced(1, 2, 600.0))
+    made.moved(PlaybackAt(1, 800.0, playing=False))
+    assert made.split(0) == ("Hello. Thank", "you.")
+    made.all_heard = True
+    assert made.split(0) == ("Hello. Thank you.", "")
+
+
 ANY_TEXT = st.text(alphabet="ab c,.您好，हैं$5はโม'", min_size=1, max_size=30).map(str.strip).filter(bool)
 REPORTED = st.lists(
     st.tuples(st.text(alphabet="ab您好हैंc5は", max_size=4), st.floats(0, 2000), st.floats(0, 2000)), max_size=8

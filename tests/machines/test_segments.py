@@ -52,6 +52,39 @@ def test_text_is_cut_at_sentences_however_it_arrives(text: str, expected: list[s
     assert segments(text, size) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "said_at_once"),
+    [
+        ("It is noon.", "It is noon."),
+        ("Really?", "Really?"),
+        ('He said "wait."', 'He said "wait."'),
+        ("Wir schließen gleich.", "Wir schließen gleich."),
+        ("It is noon. ", "It is noon."),
+        ("Please see Dr.", ""),
+        ("It costs 3.", ""),
+        ("J.", ""),
+        ("Well...", ""),
+        ("My address is john", ""),
+        ("We are at example.com", ""),
+        ("My code is <spell>AB.", ""),
+        ("```python\nprint(1).", ""),
+        ("It is **noon.", "It is noon."),
+    ],
+)
+def test_a_sentence_that_has_surely_ended_is_said_when_the_model_pauses(text: str, said_at_once: str) -> None:
+    segmenter = Segmenter("en-US")
+    found = [*segmenter.push(text), *segmenter.pause()]
+    assert " ".join(spoken(found)) == said_at_once
+
+
+@pytest.mark.parametrize("text", ["It is noon.", "Please see Dr.", "My address is john", "Well..."])
+def test_a_pause_loses_and_repeats_nothing(text: str) -> None:
+    segmenter = Segmenter("en-US")
+    found = spoken(segmenter.push(text)) + spoken(segmenter.pause()) + spoken(segmenter.pause())
+    found += spoken(segmenter.push(" Smith comes. Then")) + spoken(segmenter.finish())
+    assert " ".join(found) == f"{text} Smith comes. Then"
+
+
 def test_only_the_first_segment_may_end_at_a_clause() -> None:
     text = "Well, that is a really good question, and I think, after all, it is seven. Now, then, so, yes."
 

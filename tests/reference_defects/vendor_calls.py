@@ -17,6 +17,7 @@ from orchestrator.simulation import (
     Call,
     SimulatedCaller,
     SimulatedLanguageModel,
+    SimulatedVoiceActivity,
     failed_checks,
     simulated_call,
 )
@@ -68,6 +69,7 @@ async def vendor_call(
     second: SimulatedLanguageModel | None = None,
     stt_dialect: SttDialect = SttDialect.PLAIN,
     tts_dialect: TtsDialect = TtsDialect.PLAIN,
+    voice_activity: SimulatedVoiceActivity | None = None,
 ) -> AsyncIterator[VendorCall]:
     """A call that lasts as long as the block. `second` is the fallback provider after OpenAI's model.
 
@@ -86,7 +88,12 @@ async def vendor_call(
         made.network.attach(running)
         await wait_all_tasks_blocked()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        providers = VendorProviders(vendors=(made,), flux=flux, second_llm=second)
+        providers = VendorProviders(
+            vendors=(made,),
+            flux=flux,
+            second_llm=second,
+            voice_activity=voice_activity or SimulatedVoiceActivity(),
+        )
         caller = caller or SimulatedCaller()
         async with simulated_call(providers, caller, policy) as call:
             yield VendorCall(call, caller, running, made.network, providers)

@@ -68,9 +68,16 @@ def test_a_pause_is_decoded_at_once_and_then_nothing_is_left_to_do_for_the_final
     assert turn.decoded.text == "yes"
 
 
+def test_a_short_no_is_decoded() -> None:
+    turn = DecodeSchedule()
+    add(turn, 192, VOICE)
+    add(turn, 500, SILENCE)
+    assert decode_next(turn, "no").urgent
+
+
 def test_too_little_voice_is_not_decoded() -> None:
     turn = DecodeSchedule()
-    add(turn, 288, VOICE)
+    add(turn, 128, VOICE)
     add(turn, 500, SILENCE)
     assert turn.is_decoded
     assert turn.next_decode(over=True) is None
@@ -148,7 +155,7 @@ def test_any_turn_is_decoded_completely_in_bounded_pieces(runs: list[tuple[float
     while decode := turn.next_decode(over=True):
         turn.add_result(decode, Decoded("word", 1.0, 1))
     assert turn.is_decoded
-    assert bool(turn.decoded.text) == (turn.voice_ms >= 300)
+    assert bool(turn.decoded.text) == (turn.voice_ms >= 150)
 
 
 def test_settled_samples_say_up_to_where_the_turn_need_not_be_sent_again() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trio
 
-from adapters.embedded.hibari import SAMPLE_RATE, HibariTextToSpeech
+from adapters.embedded.hibari import SAMPLE_RATE, HibariTextToSpeech, digit_by_digit
 from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import ModelsError
 from adapters.interfaces import ProviderError, SegmentEnd, SpokenAudio
@@ -168,3 +168,22 @@ async def test_a_text_of_which_it_knows_no_word_is_the_texts_fault(hibari: Hibar
         SegmentEnd(1),
         SegmentEnd(2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Call 555-123-4567.", "Call 5 5 5, 1 2 3, 4 5 6 7."),
+        ("Call +1 555 123 4567 now.", "Call plus 1, 5 5 5, 1 2 3, 4 5 6 7 now."),
+        ("It is +49 30 1234567.", "It is plus 4 9, 3 0, 1 2 3 4 5 6 7."),
+        ("Dial (555) 123-4567, please.", "Dial 5 5 5, 1 2 3, 4 5 6 7, please."),
+        ("1-800-555-1234 or 555.123.4567", "1, 8 0 0, 5 5 5, 1 2 3 4 or 5 5 5, 1 2 3, 4 5 6 7"),
+        ("On 2026-05-03 or 03.05.2026.", "On 2026-05-03 or 03.05.2026."),
+        ("From 1999-2026 it cost $1,200.50.", "From 1999-2026 it cost $1,200.50."),
+        ("Room 101, page 12-15, 8:00.", "Room 101, page 12-15, 8:00."),
+        ("10 000 000 people, 3.1415926", "10 000 000 people, 3.1415926"),
+        ("You owe $555-123-4567", "You owe $555-123-4567"),
+    ],
+)
+def test_telephone_numbers_are_said_digit_by_digit(text: str, said: str) -> None:
+    assert digit_by_digit(text) == said

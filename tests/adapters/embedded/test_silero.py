@@ -122,3 +122,17 @@ def test_a_file_that_is_not_such_a_model_is_refused(models_dir: Path, tmp_path: 
     (tmp_path / "other.onnx").write_bytes(b"no model at all")
     with pytest.raises(ModelsError, match=r"other\.onnx cannot be loaded"):
         SileroVoiceActivity(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize("offset", [20_000, -12_000])
+async def test_speech_beside_a_constant_offset_is_found(
+    silero: SileroVoiceActivity, speech: Speech, offset: int
+) -> None:
+    said = np.concatenate([silence(500), speech("I need a taxi.") // 4, silence(500)])
+    shifted = np.clip(said.astype(np.int32) + offset, -32_768, 32_767).astype(np.int16)
+    assert [type(fact) for _, fact in await gate(silero, shifted)] == [SpeechStarted, SpeechStopped]
+
+
+async def test_speech_after_exact_silence_is_found(silero: SileroVoiceActivity, speech: Speech) -> None:
+    said = np.concatenate([silence(20_000), speech("I need a taxi."), silence(20_000)])
+    assert [type(fact) for _, fact in await gate(silero, said)] == [SpeechStarted, SpeechStopped]

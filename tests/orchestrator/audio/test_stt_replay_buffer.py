@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.interfaces import LISTENING_RATE, Samples, Settled
+from machines.evidence import VoiceHeard
 from machines.facts import (
     EagerEndOfTurn,
     EndOfTurn,
+    Fact,
     TranscriptFinal,
     TranscriptInterim,
     TurnResumed,
 )
 from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
-from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window
+from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window, WithText
 
 WINDOW = 512
 WINDOW_MS = WINDOW * 1000 / LISTENING_RATE
@@ -41,6 +43,11 @@ class Said:
             self.replay_buffer.add(np.full(WINDOW, number, np.int16), 0.9)
         self.windows += windows
         return numbers
+
+    def complete(self, fact: WithText | TurnResumed) -> Fact:
+        """The fact as the buffer completes it, without what was heard of the voice."""
+        completed = self.replay_buffer.complete_fact(fact)
+        return evolve(completed, voice=None) if isinstance(completed, WithText) else completed
 
 
 Told = list[int | str]
@@ -96,7 +103,7 @@ def test_a_reported_turn_is_never_told_again() -> None:
     said.replay_buffer.begin_turn(2)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
+    said.complete(TranscriptFinal(1, "yes"))
     said.replay_buffer.close_cursor(cursor, nothing_settled)
     second = said.say(2)
     cursor = said.replay_buffer.open_cursor()
@@ -152,7 +159,7 @@ def test_no_audio_of_a_finished_turn_is_taken_into_the_one_that_replaces_the_nex
     said.replay_buffer.begin_turn(2)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
+    said.complete(TranscriptFinal(1, "yes"))
     own = said.say(3)
     said.replay_buffer.begin_turn(3)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*own, "begin 3"]
@@ -171,9 +178,7 @@ def test_a_link_that_is_late_and_one_that_is_new_are_each_told_everything() -> N
     said.replay_buffer.close_cursor(new, lambda turn: Settled("one", 1.0, 2 * WINDOW))
     said.replay_buffer.end_turn(1)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", 2, "end 1"]
-    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "two", 1.0)) == TranscriptFinal(
-        1, "one two", 1.0
-    )
+    assert said.complete(TranscriptFinal(1, "two", 1.0)) == TranscriptFinal(1, "one two", 1.0)
 
 
 def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> None:
@@ -186,7 +191,7 @@ def test_a_turn_that_a_late_link_reports_ends_where_the_new_link_is_in_it() -> N
     told(said.replay_buffer, late)
     new = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, new, most=6) == ["begin 1", *range(5)]
-    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
+    said.complete(TranscriptFinal(1, "yes"))
     # Ended, or the last 500 ms of it would be taken into turn 2.
     assert told(said.replay_buffer, new) == ["end 1", "begin 2"]
 
@@ -195,7 +200,7 @@ def test_a_transcript_of_a_turn_that_is_not_over_ends_nothing() -> None:
     said = Said()
     said.replay_buffer.begin_turn(1)
     first = said.say(3)
-    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
+    assert said.complete(TranscriptFinal(1, "yes")) == TranscriptFinal(1, "yes")
     said.replay_buffer.end_turn(1)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", *first, "end 1"]
 
@@ -219,7 +224,7 @@ def test_what_a_link_had_settled_is_put_before_the_next_ones_words_and_not_said_
     said.say(2)
     cursor = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, cursor) == ["begin 1", *range(4, 12)]
-    complete, whole = said.replay_buffer.complete_fact, "how is the weather"
+    complete, whole = said.complete, "how is the weather"
     # Each word counts as much as any other.
     assert complete(TranscriptInterim(1, "the", 0.0)) == TranscriptInterim(1, "how is the", 0.5)
     assert complete(EagerEndOfTurn(1, "the weather", 0.25)) == EagerEndOfTurn(1, whole, 0.5)
@@ -239,9 +244,7 @@ def test_of_a_turn_that_was_settled_as_a_whole_the_settled_words_are_the_transcr
     said.replay_buffer.begin_turn(2)
     dead_link(said, "how is the weather", 0.9, 10 * WINDOW)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", "end 1", "begin 2"]
-    assert said.replay_buffer.complete_fact(TranscriptFinal(1, "")) == TranscriptFinal(
-        1, "how is the weather", 0.9
-    )
+    assert said.complete(TranscriptFinal(1, "")) == TranscriptFinal(1, "how is the weather", 0.9)
 
 
 def test_links_that_die_one_after_the_other_each_add_what_they_had_settled() -> None:
@@ -253,7 +256,7 @@ def test_links_that_die_one_after_the_other_each_add_what_they_had_settled() -> 
     dead_link(said, "three", 0.5, 3 * WINDOW)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == ["begin 1", *range(7, 10)]
     said.replay_buffer.end_turn(1)
-    words = said.replay_buffer.complete_fact(TranscriptFinal(1, "four", 0.5))
+    words = said.complete(TranscriptFinal(1, "four", 0.5))
     assert words == TranscriptFinal(1, "one two three four", 0.5)
 
 
@@ -263,7 +266,7 @@ def test_last_words_of_a_dead_link_are_not_put_behind_what_they_hold_already() -
     said.say(10)
     dead_link(said, "one two", 0.9, 4 * WINDOW)
     late = TranscriptInterim(1, "one two three", 0.9)
-    assert said.replay_buffer.complete_fact(late) == late
+    assert said.complete(late) == late
 
 
 def test_a_part_of_a_window_can_be_settled() -> None:
@@ -290,7 +293,7 @@ def test_positions_of_a_link_that_skipped_audio_are_its_own() -> None:
     known = {2: Settled("stop", 0.9, 11 * WINDOW + 320)}
     said.replay_buffer.close_cursor(cursor, lambda turn: known.get(turn, Settled()))
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*range(46, 60), "begin 2"]
-    assert said.replay_buffer.complete_fact(TranscriptInterim(2, "now")) != TranscriptInterim(2, "now")
+    assert said.complete(TranscriptInterim(2, "now")) != TranscriptInterim(2, "now")
 
 
 def test_words_settled_of_a_turn_that_is_replaced_are_said_again_to_the_one_that_replaces_it() -> None:
@@ -300,7 +303,50 @@ def test_words_settled_of_a_turn_that_is_replaced_are_said_again_to_the_one_that
     dead_link(said, "stop", 0.9, 10 * WINDOW)
     said.replay_buffer.begin_turn(2)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*range(10), "begin 2"]
-    assert said.replay_buffer.complete_fact(TranscriptInterim(2, "stop")) == TranscriptInterim(2, "stop")
+    assert said.complete(TranscriptInterim(2, "stop")) == TranscriptInterim(2, "stop")
+
+
+# --- what was heard of the voice --------------------------------------------------------------------------
+
+
+def heard(said: Said, turn: int) -> VoiceHeard:
+    """What an interim transcript of this turn tells of its voice."""
+    fact = said.replay_buffer.complete_fact(TranscriptInterim(turn, "yes", 0.9))
+    assert isinstance(fact, TranscriptInterim)
+    assert fact.voice is not None
+    return fact.voice
+
+
+def test_words_come_with_the_voice_and_the_loudness_of_their_turn() -> None:
+    said = Said()
+    said.replay_buffer.begin_turn(1)
+    for level, probability in ((0, 0.1), (1000, 0.3), (1000, 0.9), (1000, 0.7), (20, 0.5)):
+        said.replay_buffer.add(np.full(WINDOW, level, np.int16), probability)
+    voice = heard(said, 1)
+    assert (voice.ms, voice.loud_ms) == (3 * WINDOW_MS, 3 * WINDOW_MS)
+    assert voice.clarity == pytest.approx(0.7)
+
+
+def test_voice_just_before_a_turn_is_of_the_turn_and_that_after_it_is_not() -> None:
+    said = Said()
+    said.say(100)
+    said.replay_buffer.begin_turn(1)
+    said.say(10)
+    said.replay_buffer.end_turn(1)
+    said.replay_buffer.begin_turn(2)
+    said.say(5)
+    # The window that the 500 ms before a turn begin in counts whole.
+    assert heard(said, 1).ms == 26 * WINDOW_MS
+    assert heard(said, 2).ms == 5 * WINDOW_MS
+
+
+def test_voice_of_long_ago_does_not_speak_for_words_of_now() -> None:
+    said = Said()
+    said.replay_buffer.begin_turn(1)
+    said.say(10)
+    for _ in range(MOST_WINDOWS):
+        said.replay_buffer.add(np.zeros(WINDOW, np.int16), 0.1)
+    assert heard(said, 1) == VoiceHeard(0, 0, 0)
 
 
 # --- turns that the provider ends -------------------------------------------------------------------------
@@ -312,7 +358,7 @@ def test_what_was_sent_when_the_provider_ended_the_turn_is_let_go_and_the_rest_i
     cursor = said.replay_buffer.open_cursor()
     said.say(8)
     assert told(said.replay_buffer, cursor, most=6) == ["begin 1", *range(5)]
-    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
+    said.complete(EndOfTurn(1, "yes"))
     assert told(said.replay_buffer, cursor, most=1) == [5]
     said.replay_buffer.begin_turn(2)
     assert told(said.replay_buffer, cursor) == ["begin 2", 6, 7]
@@ -326,7 +372,7 @@ def test_a_turn_that_goes_on_although_the_provider_ended_it_is_kept_as_a_whole()
     cursor = said.replay_buffer.open_cursor()
     said.say(4)
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
+    said.complete(EndOfTurn(1, "yes"))
     said.say(4)
     said.replay_buffer.end_turn(1)
     told(said.replay_buffer, cursor)
@@ -340,7 +386,7 @@ def test_a_new_link_in_the_midst_of_a_turn_that_the_old_one_ended_does_not_carry
     old = said.replay_buffer.open_cursor()
     said.say(8)
     told(said.replay_buffer, old)
-    said.replay_buffer.complete_fact(EndOfTurn(1, "yes"))
+    said.complete(EndOfTurn(1, "yes"))
     said.replay_buffer.close_cursor(old, nothing_settled)
     new = said.replay_buffer.open_cursor()
     assert told(said.replay_buffer, new, most=4) == ["begin 1", 0, 1, 2]
@@ -411,7 +457,7 @@ def test_the_audio_of_a_reported_turn_is_not_held() -> None:
     said.replay_buffer.begin_turn(2)
     said.say(1)
     told(said.replay_buffer, said.replay_buffer.open_cursor())
-    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
+    said.complete(TranscriptFinal(1, "yes"))
     assert len(said.replay_buffer._windows) == 1
 
 
@@ -430,7 +476,7 @@ def test_between_turns_only_what_the_next_turn_may_take_in_is_told_to_a_new_link
     said.replay_buffer.end_turn(1)
     cursor = said.replay_buffer.open_cursor()
     told(said.replay_buffer, cursor)
-    said.replay_buffer.complete_fact(TranscriptFinal(1, "yes"))
+    said.complete(TranscriptFinal(1, "yes"))
     between = said.say(40)
     assert told(said.replay_buffer, said.replay_buffer.open_cursor()) == [*between[-16:]]
     said.replay_buffer.begin_turn(2)

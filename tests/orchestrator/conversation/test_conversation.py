@@ -215,3 +215,18 @@ async def test_many_turns_leave_a_bounded_history(autojump_clock: MockClock) -> 
             await call.answered(number)
         assert [len(messages) for messages in call.providers.llm.requests] == [1, 3, 5, 7, 7, 7, 7]
     assert failed_checks(call) == []
+
+
+async def test_a_sentence_is_said_while_the_model_pauses_after_it(autojump_clock: MockClock) -> None:
+    llm = SimulatedLanguageModel(script(then=Answer("It is noon. Then we close.", between=Delay(2000))))
+    # In a language without rules of its own, only the next word would say that the sentence is over.
+    caller = SimulatedCaller(language="eu-ES")
+    async with simulated_call(SimulatedProviders(llm=llm), caller) as call:
+        await call.take_turn("how is the weather")
+        await call.reaches("generating")
+        began_at = trio.current_time()
+        await call.reaches("speaking")
+        assert 4 <= trio.current_time() - began_at < 5
+        await call.answered()
+        assert call.caller.answers() == ["It is noon. Then we close."]
+    assert failed_checks(call) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import trio
 from attrs import frozen
 
+from adapters.interfaces import LISTENING_RATE, Samples
 from adapters.pcm_reader import PcmReader
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.conversation import send_queue as outbox
@@ -376,6 +379,65 @@ async def test_audio_that_nobody_takes_is_dropped_and_the_client_is_told(names: 
         if names.v2:
             error = await client.hears("audio.error.buffer_overflow")
             assert "ms of audio" in message_of(error)
+
+
+def as_wav(samples: Samples, rate: int) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(rate)
+        written.writeframes(pcm_to_bytes(samples))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [7, 4097, 1_000_000])
+async def test_a_wav_file_is_understood_at_its_own_rate(names: Names, size: int) -> None:
+    async with a_call(names) as (client, running):
+        await acknowledged(
+            client, await client.send(names.start, {"turnMode": "manual", "samplingRate": 48_000})
+        )
+        file = as_wav(spoken(WORDS), LISTENING_RATE)
+        for start in range(0, len(file), size):
+            await client.send(names.chunk, {"audio": file[start : start + size]})
+        await acknowledged(client, await client.send(names.stop))
+        await eventually(lambda: running.providers.llm.requests)
+        assert running.providers.llm.requests[0][-1].text == WORDS
+
+
+async def test_chunks_that_are_each_a_wav_file_are_understood(names: Names) -> None:
+    async with a_call(names) as (client, running):
+        await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
+        said = spoken(WORDS)
+        for start in range(0, len(said), 1600):
+            await client.send(names.chunk, {"audio": as_wav(said[start : start + 1600], LISTENING_RATE)})
+        await acknowledged(client, await client.send(names.stop))
+        await eventually(lambda: running.providers.llm.requests)
+        assert running.providers.llm.requests[0][-1].text == WORDS
+
+
+@pytest.mark.parametrize("magic", [b"OggS", b"\x1aE\xdf\xa3", b"ID3\x04"])
+async def test_other_formats_are_not_heard_and_named_until_the_next_recording(magic: bytes) -> None:
+    async with a_call(V2) as (client, running):
+        await acknowledged(client, await client.send(V2.start, {"turnMode": "manual"}))
+        await client.send(V2.chunk, {"audio": magic + pcm_to_bytes(spoken(WORDS))})
+        await client.send(V2.chunk, {"audio": pcm_to_bytes(spoken(WORDS))})
+        error = await client.hears("audio.error.invalid_format")
+        assert "must be 16-bit PCM without a container" in message_of(error)
+        await acknowledged(client, await client.send(V2.stop))
+        await a_turn_is_understood(client, V2, running)
+        assert len(client.named("audio.error.invalid_format")) == 1
+
+
+async def test_audio_that_is_not_what_it_is_said_to_be_is_told_once() -> None:
+    async with a_call(V2) as (client, _):
+        await acknowledged(client, await client.send(V2.start, {"turnMode": "manual"}))
+        floats = (spoken(" ".join([WORDS] * 40)).astype("<f4") / 32_768).tobytes()
+        for start in range(0, len(floats), 6400):
+            await client.send(V2.chunk, {"audio": floats[start : start + 6400]})
+        error = await client.hears("audio.error.invalid_format")
+        assert "looks like 32-bit floats" in message_of(error)
+        assert len(client.named("audio.error.invalid_format")) == 1
 
 
 async def test_empty_audio_is_ignored(names: Names) -> None:
