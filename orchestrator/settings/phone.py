@@ -36,8 +36,8 @@ class Telephone(BaseModel):
     twilio_voicemail_text: str = Field(
         default="",
         max_length=4096,
-        description="Said to an answering machine after its greeting, instead of hanging up at once; also sets"
-        " TWILIO_MACHINE_DETECTION",
+        description="Said to an answering machine after its greeting, instead of hanging up at once; also"
+        " sets TWILIO_MACHINE_DETECTION",
     )
     twilio_screening_ms: int = Field(
         default=25_000,
