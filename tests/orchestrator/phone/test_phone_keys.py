@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters.simulators import Fault, FaultKind
+from adapters.simulators.phone_dialects import PHONE_DIALECTS
 from adapters.simulators.speech import Speech
 from adapters.simulators.telephone import Telephone
 from machines.history import Speaker
@@ -52,6 +53,21 @@ class Menu:
             await telephone.until(lambda: telephone.quiet_seconds() > 1)
         else:
             await telephone.over.wait()
+
+
+@pytest.mark.parametrize(
+    "name", ["audio-first", "flat", "both-tracks", "large-frames", "bursts", "no-reports"]
+)
+async def test_keys_are_pressed_over_carriers_with_other_habits(name: str, autojump_clock: MockClock) -> None:
+    menu, dialect = Menu(), PHONE_DIALECTS[name]
+    asked = (presses("2", "I press two."), presses("1"))
+    async with a_line(menu.talk, answers=asked, answer=Answer("thanks."), dialect=dialect, **CHOSEN) as line:
+        call = await line.order()
+        await call.over.wait()
+        there = await line.in_network(call)
+        assert (there.pressed, there.streams, there.complaints) == ("21", 3, [])
+        assert said_by(line, Speaker.USER) == list(Menu.WORDS)
+        assert call.report()["outcome"] == "completed"
 
 
 async def test_the_menu_of_the_simulated_network_is_gone_through(autojump_clock: MockClock) -> None:
