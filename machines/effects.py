@@ -109,6 +109,19 @@ class ReportProviderFailure(Effect):
 
 
 @frozen
+class LogFailure(Effect):
+    """Write one warning to the log: a caller has waited `waited_ms` because a provider of `role` failed.
+
+    `attempt` is the number of the link that is meant; None: the newest.
+    """
+
+    role: Role
+    failure: ProviderFailure
+    waited_ms: float
+    attempt: int | None = None
+
+
+@frozen
 class RenewLink(Effect):
     """From the conversation to the link machine of `role`: open the link anew, in another language.
 

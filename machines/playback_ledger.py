@@ -184,6 +184,16 @@ class PlaybackLedger:
         """How long the audio that is known of will go on playing."""
         return max(0.0, self.known_ms() - self.heard_ms(at_ms))
 
+    def silent_since(self, at_ms: float) -> float:
+        """Since when nothing is being played at `at_ms`: this very time if something is, 0 if nothing was."""
+        if self.started_at is None:
+            return 0.0
+        if not self._playing:
+            return self._at_ms
+        if not self.every_segment_voiced():
+            return at_ms
+        return min(at_ms, self._at_ms + self.known_ms() - self._position_ms)
+
     def every_segment_voiced(self) -> bool:
         """Whether the audio of all segments is complete."""
         return all(segment.duration_ms is not None for segment in self.segments)

@@ -115,6 +115,7 @@ class Answers(ToolCalls):
     def _open_speech(self, at_ms: float, *, replying: bool) -> None:
         self.context.answer.ledger = PlaybackLedger()
         self.context.answer.speech_attempt = 1
+        self.context.answer.speech_attempt_began = at_ms
         self.context.answer.replying = replying
         self.context.answer.in_history = False
         if replying:

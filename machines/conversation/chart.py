@@ -497,7 +497,7 @@ class ConversationChart(Chart[Context]):
         | running_tools.to(speaking, cond="time_for_filler", on=["say_filler"])
         | running_tools.to(generating, cond="results_owed", on=["give_up_calls", "generate"])
         | running_tools.to(quiet, on=["give_up_calls"])
-        | stay(speaking, cond="answer_too_long", on=["report_llm_late", "finish_early"])
+        | stay(speaking, cond="answer_too_long", on=["report_answer_too_long", "finish_early"])
         | stay(speaking, cond="model_stalled and worth_continuing", on=["suspect_llm", "continue_answer"])
         | stay(speaking, cond="model_stalled", on=["suspect_llm", "report_llm_late", "finish_early"])
         | stay(speaking, saying_goodbye, cond="voice_worth_retrying", on=["suspect_tts", "restart_speech"])
