@@ -156,7 +156,7 @@ class Answers(ToolCalls):
         self.context.answer.ledger.voiced(fact)
         if fact.unsayable and not told:
             message = "the voice cannot say this answer: it is in a language or script that it does not speak"
-            self.context.ask(do.NotifyClientError(do.ClientError.VOICE_FAILED, message, retryable=False))
+            self.context.ask(do.NotifyClientError(do.ClientError.UNSAYABLE, message, retryable=False))
 
     @causes()
     def note_position(self, fact: facts.PlaybackAt) -> None:
