@@ -18,6 +18,17 @@ from machines.declarations import Ignored, causes, ignored, stay
 from machines.effects import LinkNews
 from machines.facts import ErrorClass, Fact, ProviderFailure
 from machines.failover_and_retries import NONE, Failover, failure_of
+from machines.policy import LinkPolicy
+
+
+def longest_ms(state: str, policy: LinkPolicy) -> float | None:
+    """The longest deadline that `state` can have, whatever the memory; None: it has none."""
+    if state in ("opening", "reopening"):
+        return policy.attempt_timeout_ms
+    if state in ("waiting", "pausing"):
+        # However long the provider asks us to wait, a round that would begin too late is not waited for.
+        return policy.budget_ms
+    return None
 
 
 class Link(Failover):

@@ -72,7 +72,7 @@ class Layout:
 CONVERSATION_LAYOUT = Layout(
     title="The conversation machine",
     width=1360,
-    height=1662,
+    height=1694,
     rooms=(
         RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
         RoomPlace(
@@ -87,7 +87,7 @@ CONVERSATION_LAYOUT = Layout(
         RoomPlace("THINKING", 830, 28, 482, 288, ("generating", "retrying", "running_tools"), chip_width=158),
         RoomPlace("RESPONDING", 830, 476, 482, 590, ("speaking", "paused", "confirming")),
         RoomPlace(
-            "ENDING", 160, 1456, 1152, 200, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 160
+            "ENDING", 160, 1456, 1152, 232, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 184
         ),
     ),
     routes=(
@@ -106,8 +106,9 @@ CONVERSATION_LAYOUT = Layout(
         ),
     ),
     entry=((14, 48), (48, 48)),
-    note="Times: the longest stay. ↻: by another provider, if one is ready. Dashed: to the end.",
-    note_at=(484, 18),
+    note="Times: the longest deadline (♪: after the audio that is left); signs of life begin it anew."
+    " ↻: with another provider, if ready. Dashed: the end.",
+    note_at=(440, 18),
 )
 
 LINK_LAYOUT = Layout(
@@ -137,7 +138,7 @@ LINK_LAYOUT = Layout(
         Route("DEGRADED", "RELEASED", ((1077, 740), (1077, 848), (803, 848)), (970, 822), 94, 1),
     ),
     entry=((12, 298), (36, 298)),
-    note="Times: the longest stay. Dashed: released.",
+    note="Times: the longest deadline. Dashed: released.",
     note_at=(36, 890),
 )
 
@@ -160,7 +161,7 @@ BREAKER_LAYOUT = Layout(
         Route("idle", "OPEN", ((1072, 326), (1072, 268)), (1084, 286), 120, 1),
     ),
     entry=((1152, 356), (1122, 356)),
-    note="Times: the longest stay. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
+    note="Times: the longest deadline. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
     note_at=(80, 406),
 )
 
@@ -176,12 +177,12 @@ CALL_LAYOUT = Layout(
         RoomPlace("TALKING", 1290, 150, 130, 70, ()),
         RoomPlace(
             "ENDING",
-            400,
+            380,
             360,
-            560,
+            580,
             200,
             ("saying_goodbye", "handover", "revoking", "clearing"),
-            chip_width=142,
+            chip_width=160,
         ),
         RoomPlace("ENDED", 240, 670, 1200, 56, ()),
     ),
@@ -205,7 +206,7 @@ CALL_LAYOUT = Layout(
         Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
-    note="Times: the longest stay. TALKING is as long as its conversation. Dashed: the outcome is recorded.",
+    note="Times: the longest deadline. TALKING: as long as its conversation. Dashed: its outcome is kept.",
     note_at=(240, 746),
 )
 
