@@ -15,6 +15,7 @@ from machines.conversation.context import Context, Continuation
 from machines.conversation.deadlines import AFTER_AUDIO
 from machines.conversation.deadlines import longest_ms as longest_in_conversation_ms
 from machines.declarations import Outcome, Step
+from machines.driver import SLACK_MS
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
@@ -516,7 +517,7 @@ def no_deadline_is_longer_than_drawn(checked: CheckedStep) -> str | None:
                     longest = longest_of_link_ms(step.target, policy.link)
                 case _:
                     continue
-            if longest is not None and delay_ms > longest:
+            if longest is not None and delay_ms > longest + SLACK_MS:
                 return f"{step.target} of the {step.machine} may last {delay_ms} ms, but {longest} are drawn"
     return None
 

@@ -119,7 +119,7 @@ def _deadlines(call: Call) -> Iterator[str]:
                     longest = longest_of_link_ms(step.target, call.policy.link)
                 case _:
                     continue
-            if longest is not None and delay_ms > longest:
+            if longest is not None and delay_ms > longest + SLACK_MS:
                 yield f"{step.target} of the {step.machine} may last {delay_ms} ms, but {longest} are drawn"
 
 
