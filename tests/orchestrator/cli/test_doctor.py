@@ -281,3 +281,10 @@ def test_the_json_says_first_whether_a_call_can_be_made() -> None:
     assert next(iter(told)) == "ready"
     assert told["ready"] is False
     assert [role["subject"] for role in told["roles"]] == ["stt", "llm", "tts", "vad"]
+
+
+def test_how_many_calls_are_taken_at_once_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_MAX_CALLS", "7")
+    assert "up to 7 (LOCAL_MAX_CALLS)" in printed(examine(load_settings()))
+    monkeypatch.setenv("MAX_SESSIONS", "5")
+    assert "up to 5 (MAX_SESSIONS)" in printed(examine(load_settings()))
