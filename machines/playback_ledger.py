@@ -39,6 +39,8 @@ class SpokenSegment:
     words: tuple[Word, ...] = ()
     unsayable: bool = False
     """The voice cannot say it: there is no audio, and that is nobody's fault."""
+    filler: bool = False
+    """It is said in place of words of the model, before the first of them, and never remembered."""
 
     def expected_ms(self) -> float:
         """The duration, or an estimate if it is not known yet."""
@@ -129,9 +131,9 @@ class PlaybackLedger:
     _position_ms: float = field(default=0.0, alias="position_ms")
     _playing: bool = field(default=False, alias="playing")
 
-    def add(self, text: str) -> int:
+    def add(self, text: str, *, filler: bool = False) -> int:
         """Enter the next segment. Returns its number."""
-        self.segments.append(SpokenSegment(text))
+        self.segments.append(SpokenSegment(text, filler=filler))
         return len(self.segments) - 1
 
     def voiced(self, fact: SegmentVoiced) -> None:
@@ -155,9 +157,9 @@ class PlaybackLedger:
         said, rest = broken.text[:place].rstrip(), broken.text[place:].lstrip()
         del self.segments[first:]
         if voiced_ms > 0:
-            self.segments.append(SpokenSegment(said, voiced_ms))
+            self.segments.append(SpokenSegment(said, voiced_ms, filler=broken.filler))
         if rest:
-            self.segments.append(SpokenSegment(rest))
+            self.segments.append(SpokenSegment(rest, filler=broken.filler))
         self.segments.extend(later)
         again = range(first + (voiced_ms > 0), len(self.segments))
         return tuple((number, self.segments[number].text) for number in again)
@@ -202,18 +204,30 @@ class PlaybackLedger:
         """The text of all segments."""
         return joined(*(segment.text for segment in self.segments))
 
-    def unsayable(self) -> bool:
-        """The voice can say nothing of it."""
-        return bool(self.segments) and all(segment.unsayable for segment in self.segments)
+    def own_text(self) -> str:
+        """The text without fillers."""
+        return joined(*(segment.text for segment in self.segments if not segment.filler))
 
-    def split(self, at_ms: float) -> tuple[str, str]:
-        """The beginning that was heard by `at_ms`, up to the end of a word, and the rest."""
+    def only_filler(self) -> bool:
+        """Whether nothing but a filler was to be said so far."""
+        return bool(self.segments) and all(segment.filler for segment in self.segments)
+
+    def unsayable(self) -> bool:
+        """The voice can say nothing of it but the filler."""
+        own = [segment for segment in self.segments if not segment.filler]
+        return bool(own) and all(segment.unsayable for segment in own)
+
+    def split(self, at_ms: float, *, own: bool = False) -> tuple[str, str]:
+        """The beginning that was heard by `at_ms`, up to the end of a word, and the rest.
+
+        With `own`, fillers are left out of both.
+        """
+        texts = ["" if own and segment.filler else segment.text for segment in self.segments]
         if self.all_heard and not self.unsayable():
-            return self.text(), ""
+            return joined(*texts), ""
         number, place = self._heard_up_to(self.heard_ms(at_ms))
-        texts = [segment.text for segment in self.segments]
         if number == len(texts):
-            return self.text(), ""
+            return joined(*texts), ""
         cut = texts[number]
         heard = joined(*texts[:number], cut[:place].rstrip())
         return heard, joined(cut[place:].lstrip(), *texts[number + 1 :])

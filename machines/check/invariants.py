@@ -286,7 +286,9 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     # After an answer was stopped, another one may have begun within the same step.
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms
-    answer, whole = history[-1].text, joined(*observed.said)
+    # A filler before the model's words is not remembered.
+    whole = joined(*observed.said).removeprefix(checked.context.policy.thinking_filler).lstrip()
+    answer = history[-1].text
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
@@ -306,7 +308,7 @@ def history_holds_only_replies(checked: CheckedStep) -> str | None:
     """A greeting, reprompt, nudge, filler or host utterance is not entered into the history."""
     policy = checked.context.policy
     own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
-    own |= set(policy.tool_fillers)
+    own |= {*policy.tool_fillers, policy.thinking_filler} - {""}
     if checked.context.history != checked.history_before and checked.context.history[-1].text in own:
         return f"history holds {checked.context.history[-1].text!r}, which answers nothing"
     return None

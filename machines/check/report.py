@@ -14,6 +14,7 @@ from machines.check.walk import (
     Violation,
     walk_answers,
     walk_blocking,
+    walk_fillers,
     walk_host,
     walk_known_down,
     walk_language,
@@ -116,6 +117,13 @@ PLAN = (
         "the conversation machine whose caller's language changes",
         "Everything but the way to each state: a change of the language only has links opened anew.",
         walk_language,
+    ),
+    Planned(
+        "fillers",
+        "the conversation machine where a filler is said while the model thinks",
+        "Everything before the first answer but the way to it, and everything after it. Other providers, tool"
+        " calls, the host.",
+        walk_fillers,
     ),
     Planned(
         "links",

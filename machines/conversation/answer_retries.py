@@ -41,7 +41,15 @@ class Retries(Answers):
 
     def model_stalled(self, fact: Fact) -> bool:
         """The model still generates, and its next sign of life is overdue."""
-        return self.still_generating() and fact.at_ms + SLACK_MS >= self.context.model_due_at()
+        return self.still_generating() and self.model_overdue(fact)
+
+    def model_overdue(self, fact: Fact) -> bool:
+        """The model's next sign of life is overdue."""
+        return fact.at_ms + SLACK_MS >= self.context.model_due_at()
+
+    def model_in_time(self, fact: Fact) -> bool:
+        """The model's next sign of life is not overdue, and there is time left for its first words."""
+        return not self.model_overdue(fact) and self._time_for_request(fact, 0.0)
 
     def voice_worth_retrying(self, fact: Fact) -> bool:
         """Another attempt of the voice may succeed. A failure that looks fatal is retried once."""
@@ -72,15 +80,20 @@ class Retries(Answers):
         return fact.at_ms + wait_ms + SLACK_MS < over
 
     def _over_budget(self, fact: Fact) -> bool:
-        over = self.context.answer.thinking_began + self.context.policy.answer_timeout_ms
-        return fact.at_ms + SLACK_MS >= over
+        return fact.at_ms + SLACK_MS >= self.answer_over_at()
+
+    def answer_over_at(self) -> float:
+        """When the answer that is being spoken must be complete. A filler gives the model no more time."""
+        policy = self.context.policy
+        budget = policy.first_segment_timeout_ms if self.only_filler_said() else policy.answer_timeout_ms
+        return self.context.answer.thinking_began + budget
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.ReplaceLink, do.LogFailure)
     def suspect_llm(self, fact: Fact) -> None:
         """Have the link machine ask the next provider of the model from now on."""
-        failure, attempt = self._model_late(), None
+        failure, attempt = self._model_late(fact), None
         if isinstance(fact, facts.GenerationFailed):
             failure, attempt = fact.failure, fact.link_attempt
         waited_ms = self._waited_for_model_ms(fact.at_ms)
@@ -92,9 +105,12 @@ class Retries(Answers):
             self._log_failure(Role.LLM, failure, waited_ms, attempt)
         self.context.ask(do.ReplaceLink(Role.LLM, failure, attempt))
 
-    def _model_late(self) -> facts.ProviderFailure:
-        """The failure of a model that falls silent."""
+    def _model_late(self, fact: Fact) -> facts.ProviderFailure:
+        """The failure of a model that falls silent, or thinks for too long."""
         answer, policy = self.context.answer, self.context.policy
+        if not self.model_overdue(fact):
+            message = f"the language model gave no words within {policy.first_segment_timeout_ms:.0f} ms"
+            return facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
         what, within_ms = (
             ("begin to answer", policy.first_token_timeout_ms)
             if answer.alive_at is None
@@ -128,7 +144,7 @@ class Retries(Answers):
         """Ask for the rest of an answer that the model broke off."""
         if not isinstance(fact, facts.GenerationFailed):
             self._cancel_generation()
-        self._request(fact.at_ms, self.context.answer.ledger.text())
+        self._request(fact.at_ms, self.context.answer.ledger.own_text())
 
     @causes(do.NotifyClientError)
     def report_llm_failed(self, fact: facts.GenerationFailed) -> None:

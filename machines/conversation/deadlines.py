@@ -17,7 +17,7 @@ SIGNS_OF_LIFE = {
     "speculating": frozenset({"transcript_interim", "eager_end_of_turn"}),
     "keypad": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
-    "generating": frozenset({"generation_alive"}),
+    "generating": frozenset({"generation_alive", "deadline_passed"}),
     "running_tools": frozenset({"tool_finished"}),
     "speaking": frozenset(
         {
@@ -122,8 +122,8 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
                 # All attempts share one budget: the caller must not wait for it several times.
-                budget = context.answer.thinking_began + policy.first_segment_timeout_ms - at_ms
-                return max(0.0, min(budget, context.model_due_at() - at_ms))
+                over = context.answer.thinking_began + policy.first_segment_timeout_ms
+                return max(0.0, min(over, context.model_due_at(), self.thinking_filler_due_at()) - at_ms)
             case "retrying":
                 return self.wait_for_model_ms(context.answer.retry_after_ms)
             case "running_tools":
@@ -132,11 +132,7 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
                 quiet_after = context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
                 if context.answer.generation_open is None:
                     return quiet_after
-                answer_over = context.answer.thinking_began + policy.answer_timeout_ms
-                return max(
-                    0.0,
-                    min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms),
-                )
+                return max(0.0, min(quiet_after, min(self.answer_over_at(), context.model_due_at()) - at_ms))
             case "paused":
                 return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
             case "confirming":

@@ -172,6 +172,13 @@ class LanguageModels(BaseModel):
     token_gap_timeout_ms: int = Field(
         default=5000, ge=100, le=60_000, description="Longest gap between two tokens of an answer, in ms"
     )
+    llm_thinking_filler: str = Field(
+        default="Let me think about that.",
+        description="Spoken before the first words of a model that thinks for long; empty: nothing",
+    )
+    llm_thinking_filler_after_ms: int = Field(
+        default=3000, ge=0, le=60_000, description="After so much silence it is spoken, in ms; 0: never"
+    )
     llm_fallback_tier1: str = Field(
         default="Sorry, I did not get that. Could you say it again?",
         min_length=1,
