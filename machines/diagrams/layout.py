@@ -94,7 +94,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 392)), (162, 162), 260, 2),
         Route("LISTENING", "THINKING", ((470, 392), (470, 46), (830, 46)), (484, 50), 340, 6),
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
-        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 8),
+        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 9),
         Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
         Route("LISTENING", "RESPONDING", ((582, 620), (830, 620)), (596, 400), 230, 13),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 642), 230, 18),
