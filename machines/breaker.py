@@ -141,6 +141,13 @@ class BreakerContext:
     deadline_armed: int | None = None
 
 
+def longest_ms(state: str, policy: BreakerPolicy) -> float | None:
+    """The longest deadline that `state` can have, whatever the memory; None: it has none."""
+    if state not in ("resting", "pausing"):
+        return None
+    return max(max(policy.probe_delays_ms) * (1 + policy.jitter), policy.longest_wait_ms)
+
+
 class Breaker(Chart[BreakerContext]):
     """CLOSED: works. SUSPECT: failed lately, calls still try it. OPEN: down, new calls leave it out."""
 

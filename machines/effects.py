@@ -109,6 +109,19 @@ class ReportProviderFailure(Effect):
 
 
 @frozen
+class LogFailure(Effect):
+    """Write one warning to the log: a caller has waited `waited_ms` because a provider of `role` failed.
+
+    `attempt` is the number of the link that is meant; None: the newest.
+    """
+
+    role: Role
+    failure: ProviderFailure
+    waited_ms: float
+    attempt: int | None = None
+
+
+@frozen
 class RenewLink(Effect):
     """From the conversation to the link machine of `role`: open the link again, in another language.
 
@@ -247,6 +260,20 @@ class StopSpeech(Effect):
 # --- what the client is told ------------------------------------------------------------------------------
 
 
+class ClientError(enum.Enum):
+    """What the client is told went wrong. The values follow the error events of the protocol."""
+
+    TRANSCRIPTION_FAILED = "transcription_failed"
+    MODEL_FAILED = "model_failed"
+    MODEL_LATE = "model_late"
+    VOICE_FAILED = "voice_failed"
+    UNSAYABLE = "unsayable"
+    """The voice does not speak the language or script of the answer."""
+    STT_UNAVAILABLE = "stt_unavailable"
+    LLM_UNAVAILABLE = "llm_unavailable"
+    TTS_UNAVAILABLE = "tts_unavailable"
+
+
 @frozen
 class Acknowledge(Effect):
     """The client's request was carried out."""
@@ -256,10 +283,14 @@ class Acknowledge(Effect):
 
 @frozen
 class Refuse(Effect):
-    """The client's request could not be carried out."""
+    """The client's request could not be carried out.
+
+    `message` is for the log and for hosts. `error` is what went wrong; None: the conversation is over.
+    """
 
     request: Request
     message: str
+    error: ClientError | None = None
 
 
 @frozen
@@ -367,21 +398,12 @@ class NotifyInterrupted(Effect):
     heard_ms: float
 
 
-class ClientError(enum.Enum):
-    """What the client is told went wrong. The values follow the error events of the protocol."""
-
-    TRANSCRIPTION_FAILED = "transcription_failed"
-    MODEL_FAILED = "model_failed"
-    MODEL_LATE = "model_late"
-    VOICE_FAILED = "voice_failed"
-    STT_UNAVAILABLE = "stt_unavailable"
-    LLM_UNAVAILABLE = "llm_unavailable"
-    TTS_UNAVAILABLE = "tts_unavailable"
-
-
 @frozen
 class NotifyClientError(Effect):
-    """Tell the client that something went wrong. `retryable`: trying again may help."""
+    """Tell the client that something went wrong. `retryable`: trying again may help.
+
+    `message` is for the log and for hosts. Callers get a sentence of their own for each `error`.
+    """
 
     error: ClientError
     message: str

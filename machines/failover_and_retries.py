@@ -45,6 +45,8 @@ class LinkContext:
     call may use them if it must, but does not prefer them any more."""
     attempt: int = 0
     """The number of the newest attempt; an open link keeps the number of the attempt that opened it."""
+    attempt_began: float = 0.0
+    """When the newest attempt began."""
     rounds: int = 0
     """Rounds in a row that failed, or whose link did not last."""
     failing_since: float | None = None

@@ -18,6 +18,17 @@ from machines.declarations import Ignored, causes, ignored, stay
 from machines.effects import LinkNews
 from machines.facts import ErrorClass, Fact, ProviderFailure
 from machines.failover_and_retries import NONE, Failover, failure_of
+from machines.policy import LinkPolicy
+
+
+def longest_ms(state: str, policy: LinkPolicy) -> float | None:
+    """The longest deadline that `state` can have, whatever the memory; None: it has none."""
+    if state in ("opening", "reopening"):
+        return policy.attempt_timeout_ms
+    if state in ("waiting", "pausing"):
+        # However long the provider asks us to wait, a round that would begin too late is not waited for.
+        return policy.budget_ms
+    return None
 
 
 class Link(Failover):
@@ -53,9 +64,16 @@ class Link(Failover):
     )
     link_opened = UP.from_(*trying, on=["notify_up"])
     link_failed = (
-        stay(*trying, cond="another_ready", on=["report_provider_failure", "note_failure", "attempt"])
+        stay(
+            opening,
+            cond="another_ready",
+            on=["log_failure", "report_provider_failure", "note_failure", "attempt"],
+        )
+        | stay(reopening, cond="another_ready", on=["report_provider_failure", "note_failure", "attempt"])
         | opening.to(
-            waiting, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
+            waiting,
+            cond="worth_waiting",
+            on=["log_failure", "report_provider_failure", "note_failure", "begin_wait"],
         )
         | reopening.to(
             pausing, cond="worth_waiting", on=["report_provider_failure", "note_failure", "begin_wait"]
@@ -78,12 +96,19 @@ class Link(Failover):
         waiting.to(opening, on=["attempt"])
         | pausing.to(reopening, on=["attempt"])
         | stay(
-            *trying, cond="another_ready", on=["close", "report_provider_failure", "note_failure", "attempt"]
+            opening,
+            cond="another_ready",
+            on=["log_failure", "close", "report_provider_failure", "note_failure", "attempt"],
+        )
+        | stay(
+            reopening,
+            cond="another_ready",
+            on=["close", "report_provider_failure", "note_failure", "attempt"],
         )
         | opening.to(
             waiting,
             cond="worth_waiting",
-            on=["close", "report_provider_failure", "note_failure", "begin_wait"],
+            on=["log_failure", "close", "report_provider_failure", "note_failure", "begin_wait"],
         )
         | reopening.to(
             pausing,
@@ -192,6 +217,7 @@ class Link(Failover):
 
     def _open(self, fact: Fact) -> None:
         self.context.up_since = None
+        self.context.attempt_began = fact.at_ms
         self.context.attempt += 1
         self.context.ask(do.OpenLink(self.context.role, self.context.attempt, self.context.provider))
         if self.context.attempt > 1:
@@ -200,6 +226,17 @@ class Link(Failover):
     @causes(do.CloseLink)
     def close(self) -> None:
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
+
+    @causes(do.LogFailure)
+    def log_failure(self, fact: Fact) -> None:
+        """An attempt of a call that has not begun yet has failed: its caller waits for it."""
+        self._log(fact, failure_of(fact))
+
+    def _log(self, fact: Fact, failure: ProviderFailure) -> None:
+        context = self.context
+        waiting = context.attempt > 0 and context.up_since is None
+        waited_ms = fact.at_ms - context.attempt_began if waiting else 0.0
+        context.ask(do.LogFailure(context.role, failure, waited_ms, context.attempt or None))
 
     @causes(do.ReportProviderFailure)
     def report_provider_failure(self, fact: Fact) -> None:
@@ -247,17 +284,21 @@ class Link(Failover):
         lost = facts.LinkLost(self.context.role, failure_of(fact), at_ms=fact.at_ms)
         self.context.for_conversation.append(lost)
 
-    @causes(do.NotifyLink)
+    @causes(do.NotifyLink, do.LogFailure)
     def notify_down(self, fact: Fact) -> None:
+        """Give up: no provider can be used any more, and the call ends because of it."""
         self._notify(LinkNews.DOWN, fact)
-        down = facts.LinkDown(self.context.role, self._last_failure(fact), at_ms=fact.at_ms)
+        failure = self._last_failure(fact)
+        self._log(fact, failure)
+        down = facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms)
         self.context.for_conversation.append(down)
 
-    @causes(do.NotifyLink)
+    @causes(do.NotifyLink, do.LogFailure)
     def notify_none(self, fact: Fact) -> None:
         """Give up: all providers are known to be down, and a new call does not try them."""
         self._notify(LinkNews.DOWN, fact)
         failure = ProviderFailure(ErrorClass.CONNECTION, f"no provider of {self.context.role.value} works")
+        self._log(fact, failure)
         self.context.for_conversation.append(facts.LinkDown(self.context.role, failure, at_ms=fact.at_ms))
 
     @causes()

@@ -39,6 +39,8 @@ class SpokenSegment:
     words: tuple[Word, ...] = ()
     unsayable: bool = False
     """The voice cannot say it, so it has no audio. This is not a failure."""
+    filler: bool = False
+    """It is said in place of words of the model, before the first of them, and never remembered."""
 
     def expected_ms(self) -> float:
         """The duration, or an estimate if it is not known yet."""
@@ -129,9 +131,9 @@ class PlaybackLedger:
     _position_ms: float = field(default=0.0, alias="position_ms")
     _playing: bool = field(default=False, alias="playing")
 
-    def add(self, text: str) -> int:
+    def add(self, text: str, *, filler: bool = False) -> int:
         """Enter the next segment. Returns its number."""
-        self.segments.append(SpokenSegment(text))
+        self.segments.append(SpokenSegment(text, filler=filler))
         return len(self.segments) - 1
 
     def voiced(self, fact: SegmentVoiced) -> None:
@@ -155,9 +157,9 @@ class PlaybackLedger:
         said, rest = broken.text[:place].rstrip(), broken.text[place:].lstrip()
         del self.segments[first:]
         if voiced_ms > 0:
-            self.segments.append(SpokenSegment(said, voiced_ms))
+            self.segments.append(SpokenSegment(said, voiced_ms, filler=broken.filler))
         if rest:
-            self.segments.append(SpokenSegment(rest))
+            self.segments.append(SpokenSegment(rest, filler=broken.filler))
         self.segments.extend(later)
         again = range(first + (voiced_ms > 0), len(self.segments))
         return tuple((number, self.segments[number].text) for number in again)
@@ -184,6 +186,16 @@ class PlaybackLedger:
         """How long the audio that is known of will go on playing."""
         return max(0.0, self.known_ms() - self.heard_ms(at_ms))
 
+    def silent_since(self, at_ms: float) -> float:
+        """Since when nothing is being played at `at_ms`: this very time if something is, 0 if nothing was."""
+        if self.started_at is None:
+            return 0.0
+        if not self._playing:
+            return self._at_ms
+        if not self.every_segment_voiced():
+            return at_ms
+        return min(at_ms, self._at_ms + self.known_ms() - self._position_ms)
+
     def every_segment_voiced(self) -> bool:
         """Whether the audio of all segments is complete."""
         return all(segment.duration_ms is not None for segment in self.segments)
@@ -192,27 +204,35 @@ class PlaybackLedger:
         """The text of all segments."""
         return joined(*(segment.text for segment in self.segments))
 
-    def unsayable(self) -> bool:
-        """The voice can say nothing of it."""
-        return bool(self.segments) and all(segment.unsayable for segment in self.segments)
+    def own_text(self) -> str:
+        """The text without fillers."""
+        return joined(*(segment.text for segment in self.segments if not segment.filler))
 
-    def split(self, at_ms: float) -> tuple[str, str]:
+    def only_filler(self) -> bool:
+        """Whether nothing but a filler was to be said so far."""
+        return bool(self.segments) and all(segment.filler for segment in self.segments)
+
+    def unsayable(self) -> bool:
+        """The voice can say nothing of it but the filler."""
+        own = [segment for segment in self.segments if not segment.filler]
+        return bool(own) and all(segment.unsayable for segment in own)
+
+    def split(self, at_ms: float, *, own: bool = False) -> tuple[str, str]:
         """What was heard by `at_ms`, up to the end of a word, and the rest.
 
-        What the voice could not say was not heard; it is among the rest only if that is not all over.
+        What the voice could not say was not heard; it is among the rest only if that is not all over. With
+        `own`, fillers are left out of both.
         """
+        texts = ["" if own and each.filler else each.text for each in self.segments]
+        said = ["" if each.unsayable else text for each, text in zip(self.segments, texts, strict=True)]
         if self.all_heard and not self.unsayable():
-            return self._sayable(len(self.segments)), ""
+            return joined(*said), ""
         number, place = self._heard_up_to(self.heard_ms(at_ms))
-        if number == len(self.segments):
-            return self._sayable(number), ""
-        cut = self.segments[number].text
-        heard = joined(self._sayable(number), cut[:place].rstrip())
-        return heard, joined(cut[place:].lstrip(), *(each.text for each in self.segments[number + 1 :]))
-
-    def _sayable(self, count: int) -> str:
-        """The text of the first `count` segments, without those that the voice could not say."""
-        return joined(*(each.text for each in self.segments[:count] if not each.unsayable))
+        if number == len(texts):
+            return joined(*said), ""
+        cut = texts[number]
+        heard = joined(*said[:number], cut[:place].rstrip())
+        return heard, joined(cut[place:].lstrip(), *texts[number + 1 :])
 
     def _heard_up_to(self, position_ms: float) -> tuple[int, int]:
         """The segment that was heard in part, and up to where in its text.

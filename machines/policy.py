@@ -169,6 +169,11 @@ class ConversationPolicy:
     """The string of keys ends when it has this length."""
     digits_words: str = "I pressed {} on the keypad."
     """What the caller is taken to have said by pressing keys; {} stands for the keys, one by one."""
+    thinking_filler: str = "Let me think about that."
+    """Said before the model's first words when a model that gives signs of life thinks for long, at most once
+    for the caller's words; empty: nothing."""
+    thinking_filler_after_ms: float = 3_000
+    """It is said when the caller has waited this long in silence; 0: never."""
     tools: tuple[ToolPolicy, ...] = ()
     """The tools that the model may call."""
     tools_in_parallel: bool = True

@@ -21,43 +21,56 @@ from statemachine.transition import Transition
 
 from machines import facts
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
-from machines.conversation.context import Context, RunningCall
+from machines.breaker import longest_ms as longest_of_breaker_ms
+from machines.conversation.context import Context
+from machines.conversation.deadlines import AFTER_AUDIO
+from machines.conversation.deadlines import longest_ms as longest_in_conversation_ms
 from machines.conversation.machine import Conversation
 from machines.declarations import declared_effects
 from machines.driver import Chart
 from machines.failover_and_retries import LinkContext
 from machines.guard_expressions import compiled, guard_names
-from machines.history import Message, Speaker
 from machines.link import Link
+from machines.link import longest_ms as longest_of_link_ms
 from machines.phone_call import Call, CallContext, CallPolicy
 from machines.policy import ConversationPolicy, LinkPolicy
-from machines.tools import CallRecord, ToolCall
 
 AnyChart = Chart[Any]
 
 
 @frozen
 class Machine:
-    """A machine to be tabled and drawn: its name, its chart, and how to make a fresh memory from a policy."""
+    """A machine to be tabled and drawn."""
 
     name: str
     chart: type[AnyChart]
     policy: Any
     memory: Callable[[Any], Any]
+    """Makes a fresh memory from a policy."""
+    longest_ms: Callable[[str, Any], float | None]
+    """The longest deadline that a state can have under a policy; None: it may have none."""
+    after_audio: frozenset[str] = frozenset()
+    """The states whose deadline counts from the end of the audio that is there to be played."""
 
 
-def _in_a_call(policy: ConversationPolicy) -> Context:
-    """A conversation in which a tool is running: the deadline of `running_tools` depends on the tool."""
-    record = CallRecord(1, ToolCall("call", "tool", "{}"))
-    context = Context(policy, history=(Message(Speaker.ASSISTANT, "", calls=(record,)),))
-    context.tools.running = (RunningCall(1, "tool", context.tool(record).timeout_ms),)
-    return context
+def _longest_in_call_ms(state: str, policy: CallPolicy) -> float | None:
+    """The deadlines of a telephone call do not depend on its memory."""
+    chart = _call_chart()
+    chart.seat(CallContext(policy))
+    return chart.deadline_ms(state, 0.0)
 
 
-CONVERSATION = Machine("conversation", Conversation, ConversationPolicy(), _in_a_call)
-LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT))
-BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext)
-CALL = Machine("call", Call, CallPolicy(), CallContext)
+@cache
+def _call_chart() -> Call:
+    return Call(CallContext(CallPolicy()))
+
+
+CONVERSATION = Machine(
+    "conversation", Conversation, ConversationPolicy(), Context, longest_in_conversation_ms, AFTER_AUDIO
+)
+LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT), longest_of_link_ms)
+BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext, longest_of_breaker_ms)
+CALL = Machine("call", Call, CallPolicy(), CallContext, _longest_in_call_ms)
 MACHINES = (CONVERSATION, LINK, BREAKER, CALL)
 
 
@@ -101,12 +114,13 @@ class Refusal:
 
 @frozen
 class Deadline:
-    """How long a state may last: the policy's field that says so, and its value."""
+    """How long a state may last at most, and the policy's fields that say so."""
 
     state: str
-    setting: str
-    milliseconds: tuple[float, ...]
-    """One value, or a schedule of them."""
+    settings: tuple[str, ...]
+    longest_ms: float
+    after_audio: bool
+    """It counts from the end of the audio that is there to be played."""
 
 
 # --- reading a chart --------------------------------------------------------------------------------------
@@ -246,28 +260,30 @@ def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
 
 @cache
 def deadlines(machine: Machine) -> tuple[Deadline, ...]:
-    """Which setting limits each state: the one that changes the state's deadline when it is changed."""
-    states = [state.id for state in leaves(machine.chart)]
-    # All policies use one chart, since making a chart takes far longer than asking it.
-    chart = machine.chart(machine.memory(machine.policy))
-    usual = _delays(chart, machine.memory(machine.policy), states)
-    found: list[Deadline] = []
+    """The longest deadline of each state, and the settings that change it when they are changed."""
+    return tuple(
+        Deadline(state.id, _limiting(machine, state.id), longest, state.id in machine.after_audio)
+        for state in leaves(machine.chart)
+        if (longest := machine.longest_ms(state.id, machine.policy)) is not None
+    )
+
+
+def _limiting(machine: Machine, state: str) -> tuple[str, ...]:
+    """The fields of the policy that change the longest deadline of a state."""
+    longest = machine.longest_ms(state, machine.policy)
+    found = []
     for field in attrs.fields(type(machine.policy)):
         value = getattr(machine.policy, field.name)
         schedule = value if isinstance(value, tuple) else (value,)
         if all(isinstance(each, float | int) and not isinstance(each, bool) for each in schedule):
-            longer = tuple(each + 1 for each in schedule)
-            other = longer if isinstance(value, tuple) else longer[0]
-            policy = attrs.evolve(machine.policy, **{field.name: other})
-            delays = _delays(chart, machine.memory(policy), states)
-            limited = [state for state in states if delays[state] != usual[state]]
-            found.extend(Deadline(state, field.name, schedule) for state in limited)
-    return tuple(sorted(found, key=lambda each: states.index(each.state)))
-
-
-def _delays(chart: AnyChart, memory: Any, states: list[str]) -> dict[str, float | None]:
-    chart.seat(memory)
-    return {state: chart.deadline_ms(state, 0.0) for state in states}
+            others = [tuple(type(each)(each * factor + 1) for each in schedule) for factor in (0.5, 2)]
+            policies = [
+                attrs.evolve(machine.policy, **{field.name: other if isinstance(value, tuple) else other[0]})
+                for other in others
+            ]
+            if any(machine.longest_ms(state, policy) != longest for policy in policies):
+                found.append(field.name)
+    return tuple(found)
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------

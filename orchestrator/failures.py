@@ -13,6 +13,8 @@ log = library_logger(__name__)
 def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailure:
     """The failure of a task: of one exception of the group, however deeply nested.
 
+    What it cost, if a caller waited for it, is logged for the machine (`LogFailure`).
+
     An exception other than `ProviderError` is a bug of ours or of an SDK. It must not end the conversation or
     the server, and is logged with its traceback.
     """
@@ -21,7 +23,7 @@ def failure_of(group: BaseExceptionGroup[Exception], task: str) -> ProviderFailu
         log.info("idle link closed", task=task, error=str(error))
         return error.failure
     if isinstance(error, ProviderError):
-        log.warning("provider failed", task=task, error=str(error), error_class=error.failure.error_class)
+        log.info("provider failed", task=task, error=str(error), error_class=error.failure.error_class)
         return error.failure
     log.exception("task broke", task=task, exc_info=group)
     return ProviderFailure(ErrorClass.TRANSIENT, f"{task} broke: internal error")

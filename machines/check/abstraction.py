@@ -102,7 +102,16 @@ def _answer(context: Context) -> Hashable:
         None if context.answer.speech_open is None else _playback(context.answer.ledger),
         spoken and _nearly_said(context),
         _calls(context),
+        _filler(context),
     )
+
+
+def _filler(context: Context) -> Hashable:
+    """Whether a filler may be said while the model thinks: only once, and only if it gives signs of life."""
+    if not context.policy.thinking_filler:
+        return None
+    alive = context.answer.generation_open is not None and context.answer.alive_at is not None
+    return context.tools.fillers, alive
 
 
 def _calls(context: Context) -> Hashable:
@@ -132,7 +141,8 @@ def _nearly_said(context: Context) -> bool:
 def _playback(ledger: PlaybackLedger) -> Hashable:
     heard, unheard = ledger.split(at_ms=0)
     voiced = ledger.every_segment_voiced()
-    return voiced, tuple(each.unsayable for each in ledger.segments), bool(heard), bool(unheard)
+    fillers = sum(segment.filler for segment in ledger.segments)
+    return voiced, tuple(each.unsayable for each in ledger.segments), fillers, bool(heard), bool(unheard)
 
 
 def _observed(observed: ObservedState) -> Hashable:

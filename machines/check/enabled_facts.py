@@ -336,6 +336,36 @@ def language_enabled_facts(system: ConversationSystem, observed: ObservedState) 
     yield facts.EverythingClosed()
 
 
+def filler_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
+    """One turn by voice, and all facts about an answer that begins with a filler, or does not."""
+    del observed  # what was seen outside makes no difference here
+    state, context = system.conversation.state, system.conversation.context
+    turns, answer = context.turns, context.answer
+    if state == "connecting":
+        for role in Role:
+            yield facts.LinkUp(role)
+        if not context.recording.begun_before:
+            yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+    if answer.generation_open is not None or answer.speech_open is not None:
+        yield facts.SpeechStarted()
+        yield facts.InterruptRequested()
+        yield from _model(context, MOST_SEGMENTS)
+        yield from _playback(context)
+        yield from _time(context)
+    elif not answer.generation:
+        yield facts.SpeechStarted()
+        yield facts.DeadlinePassed(context.deadline_armed or UNKNOWN)
+    elif state in ("retrying", "closing"):
+        yield facts.DeadlinePassed(context.deadline_armed or UNKNOWN)
+    if state in ("hearing", "paused"):
+        yield facts.SpeechStopped(speech_ms=300)
+    if state in ("finalizing", "confirming") and turns.awaited is not None:
+        for text in (WORDS, ""):
+            yield facts.TranscriptFinal(turns.awaited, text)
+    yield facts.HungUp(EndReason.CALLER_HUNG_UP)
+    yield facts.EverythingClosed()
+
+
 def _links(context: Context, fallbacks: tuple[bool, ...] | None, *, connecting: bool) -> Iterator[Fact]:
     """Either all roles have another provider or none has. Without `fallbacks` this stays as it is."""
     fallbacks = fallbacks or (bool(context.links.fallbacks_ready),)

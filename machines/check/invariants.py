@@ -12,11 +12,15 @@ from machines import effects as do
 from machines import facts
 from machines.check.observer import Entry, ObservedState
 from machines.conversation.context import Context, Continuation
+from machines.conversation.deadlines import AFTER_AUDIO
+from machines.conversation.deadlines import longest_ms as longest_in_conversation_ms
 from machines.declarations import Outcome, Step
+from machines.driver import SLACK_MS
 from machines.effects import Effect
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
 from machines.language.scripts import joined
+from machines.link import longest_ms as longest_of_link_ms
 from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
@@ -283,8 +287,10 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     # After an answer was stopped, another one may have begun within the same step.
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms
+    said = (text for number, text in enumerate(observed.said) if number not in observed.unsayable)
+    # A filler before the model's words is not remembered.
+    whole = joined(*said).removeprefix(checked.context.policy.thinking_filler).lstrip()
     answer = history[-1].text
-    whole = joined(*(text for number, text in enumerate(observed.said) if number not in observed.unsayable))
     if observed.heard_all:
         return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
     if not whole.startswith(answer):
@@ -304,7 +310,7 @@ def history_holds_only_replies(checked: CheckedStep) -> str | None:
     """A greeting, reprompt, nudge, filler or host utterance is not entered into the history."""
     policy = checked.context.policy
     own = {policy.greeting, policy.reprompt, *policy.nudges, policy.idle_goodbye, HOSTS_TEXT} - {""}
-    own |= set(policy.tool_fillers)
+    own |= {*policy.tool_fillers, policy.thinking_filler} - {""}
     if checked.context.history != checked.history_before and checked.context.history[-1].text in own:
         return f"history holds {checked.context.history[-1].text!r}, which answers nothing"
     return None
@@ -500,6 +506,26 @@ def silent_stt_is_replaced(checked: CheckedStep) -> str | None:
     return None
 
 
+@about(do.ArmDeadline, do.ArmLinkDeadline)
+def no_deadline_is_longer_than_drawn(checked: CheckedStep) -> str | None:
+    """No deadline is longer than the diagrams say, whatever the machine remembers."""
+    policy = checked.context.policy
+    for step in checked.steps:
+        for effect in step.effects:
+            match effect:
+                case do.ArmDeadline(delay_ms=delay_ms):
+                    longest = longest_in_conversation_ms(step.target, policy)
+                    if step.target in AFTER_AUDIO and longest is not None:
+                        longest += checked.context.answer.ledger.remaining_ms(step.fact.at_ms)
+                case do.ArmLinkDeadline(delay_ms=delay_ms):
+                    longest = longest_of_link_ms(step.target, policy.link)
+                case _:
+                    continue
+            if longest is not None and delay_ms > longest + SLACK_MS:
+                return f"{step.target} of the {step.machine} may last {delay_ms} ms, but {longest} are drawn"
+    return None
+
+
 @about(facts.DeadlinePassed, facts.TranscriptionFailed)
 def a_caller_who_was_not_understood_is_told(checked: CheckedStep) -> str | None:
     """A caller whose words are lost for technical reasons is told so, unless their recording goes on."""
@@ -558,4 +584,5 @@ INVARIANTS: tuple[Invariant, ...] = (
     a_link_is_moved_back_only_in_quiet,
     silent_stt_is_replaced,
     a_caller_who_was_not_understood_is_told,
+    no_deadline_is_longer_than_drawn,
 )

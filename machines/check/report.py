@@ -14,6 +14,7 @@ from machines.check.walk import (
     Violation,
     walk_answers,
     walk_blocking,
+    walk_fillers,
     walk_host,
     walk_known_down,
     walk_language,
@@ -118,6 +119,13 @@ PLAN = (
         "Everything but the way to each state: a change of the language only opens links again. Doubtful"
         " words anywhere but where they are awaited.",
         walk_language,
+    ),
+    Planned(
+        "fillers",
+        "the conversation machine where a filler is said while the model thinks",
+        "Everything before the first answer but the way to it, and everything after it. Other providers, tool"
+        " calls, the host.",
+        walk_fillers,
     ),
     Planned(
         "links",

@@ -94,7 +94,7 @@ def _copied_ledger(ledger: PlaybackLedger) -> PlaybackLedger:
 
 
 def _copied_segment(segment: SpokenSegment) -> SpokenSegment:
-    return SpokenSegment(segment.text, segment.duration_ms, segment.words, segment.unsayable)
+    return SpokenSegment(segment.text, segment.duration_ms, segment.words, segment.unsayable, segment.filler)
 
 
 def _copied_times(times: TurnTimes) -> TurnTimes:

@@ -15,6 +15,7 @@ from machines.check.enabled_facts import (
     EnabledFacts,
     answer_enabled_facts,
     blocking_enabled_facts,
+    filler_enabled_facts,
     host_enabled_facts,
     language_enabled_facts,
     link_enabled_facts,
@@ -51,6 +52,7 @@ SHORT = ConversationPolicy(
     speculations=1,
     max_host_utterances=0,
     most_digits=3,
+    thinking_filler="",
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """A policy with the smallest budgets that lose no case: one retry, one exchange of history."""
@@ -451,6 +453,14 @@ def walk_language(
     """The conversation machine, whose caller's language changes in every state."""
     policy = attrs.evolve(SHORT, tools=(ToolPolicy("look"),), tool_fillers=())
     return Walk(language_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
+
+
+def walk_fillers(
+    invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False
+) -> Report:
+    """The conversation machine, where a filler is said while the model thinks."""
+    policy = attrs.evolve(SHORT, thinking_filler="One moment.", reprompt="")
+    return Walk(filler_enabled_facts, conversation_key, policy, invariants, stop_at_violation).run()
 
 
 def walk_links(invariants: tuple[Invariant, ...] = INVARIANTS, *, stop_at_violation: bool = False) -> Report:

@@ -9,6 +9,8 @@ from machines.declarations import causes
 from machines.driver import SLACK_MS
 from machines.facts import Fact, Role
 
+VOICE_LATE = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
+
 
 class Retries(Answers):
     """Guards and actions on retries."""
@@ -39,7 +41,15 @@ class Retries(Answers):
 
     def model_stalled(self, fact: Fact) -> bool:
         """The model still generates, and its next sign of life is overdue."""
-        return self.still_generating() and fact.at_ms + SLACK_MS >= self.context.model_due_at()
+        return self.still_generating() and self.model_overdue(fact)
+
+    def model_overdue(self, fact: Fact) -> bool:
+        """The model's next sign of life is overdue."""
+        return fact.at_ms + SLACK_MS >= self.context.model_due_at()
+
+    def model_in_time(self, fact: Fact) -> bool:
+        """The model's next sign of life is not overdue, and there is time left for its first words."""
+        return not self.model_overdue(fact) and self._time_for_request(fact, 0.0)
 
     def tts_worth_retrying(self, fact: Fact) -> bool:
         """Another attempt of text to speech may succeed. A failure that looks fatal is retried once."""
@@ -70,19 +80,52 @@ class Retries(Answers):
         return fact.at_ms + wait_ms + SLACK_MS < over
 
     def _over_budget(self, fact: Fact) -> bool:
-        over = self.context.answer.thinking_began + self.context.policy.answer_timeout_ms
-        return fact.at_ms + SLACK_MS >= over
+        return fact.at_ms + SLACK_MS >= self.answer_over_at()
+
+    def answer_over_at(self) -> float:
+        """When the answer that is being spoken must be complete. A filler gives the model no more time."""
+        policy = self.context.policy
+        budget = policy.first_segment_timeout_ms if self.only_filler_said() else policy.answer_timeout_ms
+        return self.context.answer.thinking_began + budget
 
     # --- actions -----------------------------------------------------------------------------------------
 
-    @causes(do.ReplaceLink)
+    @causes(do.ReplaceLink, do.LogFailure)
     def suspect_llm(self, fact: Fact) -> None:
         """Have the link machine ask the next provider of the model from now on."""
-        late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the language model did not go on in time")
+        failure, attempt = self._model_late(fact), None
         if isinstance(fact, facts.GenerationFailed):
-            self.context.ask(do.ReplaceLink(Role.LLM, fact.failure, fact.link_attempt))
-        else:
-            self.context.ask(do.ReplaceLink(Role.LLM, late))
+            failure, attempt = fact.failure, fact.link_attempt
+        waited_ms = self._waited_for_model_ms(fact.at_ms)
+        heard_meanwhile = (
+            self.context.answer.speech_open is not None and not waited_ms and self.worth_continuing(fact)
+        )
+        refused = failure.error_class is facts.ErrorClass.REFUSED_TEXT
+        if not (self.context.speculation.words or heard_meanwhile or refused):
+            self._log_failure(Role.LLM, failure, waited_ms, attempt)
+        self.context.ask(do.ReplaceLink(Role.LLM, failure, attempt))
+
+    def _model_late(self, fact: Fact) -> facts.ProviderFailure:
+        """The failure of a model that falls silent, or thinks for too long."""
+        answer, policy = self.context.answer, self.context.policy
+        if not self.model_overdue(fact):
+            message = f"the language model gave no words within {policy.first_segment_timeout_ms:.0f} ms"
+            return facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
+        what, within_ms = (
+            ("begin to answer", policy.first_token_timeout_ms)
+            if answer.alive_at is None
+            else ("go on", policy.token_gap_timeout_ms)
+        )
+        message = f"the language model did not {what} within {within_ms:.0f} ms"
+        return facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
+
+    def _waited_for_model_ms(self, at_ms: float) -> float:
+        """How long the caller has waited since the request, or the model's last sign of life."""
+        answer = self.context.answer
+        if answer.speech_open is not None and answer.ledger.remaining_ms(at_ms) > 0:
+            return 0.0
+        since = answer.generation_began if answer.alive_at is None else answer.alive_at
+        return self._silent_ms(since, at_ms)
 
     @causes(do.NotifyAnswerEnded)
     def prepare_retry(self, fact: facts.GenerationFailed) -> None:
@@ -101,15 +144,17 @@ class Retries(Answers):
         """Ask for the rest of an answer that the model broke off."""
         if not isinstance(fact, facts.GenerationFailed):
             self._cancel_generation()
-        self._request(fact.at_ms, self.context.answer.ledger.text())
+        self._request(fact.at_ms, self.context.answer.ledger.own_text())
 
     @causes(do.NotifyClientError)
     def report_llm_failed(self, fact: facts.GenerationFailed) -> None:
         self._notify_client_error(do.ClientError.MODEL_FAILED, fact.failure)
 
-    @causes(do.NotifyClientError)
-    def report_llm_empty(self) -> None:
+    @causes(do.NotifyClientError, do.LogFailure)
+    def report_llm_empty(self, fact: Fact) -> None:
         message = "the language model gave an empty answer"
+        failure = facts.ProviderFailure(facts.ErrorClass.TRANSIENT, message)
+        self._log_failure(Role.LLM, failure, fact.at_ms - self.context.answer.generation_began)
         self.context.ask(do.NotifyClientError(do.ClientError.MODEL_FAILED, message, retryable=True))
 
     @causes(do.NotifyClientError)
@@ -117,22 +162,32 @@ class Retries(Answers):
         message = "the language model did not go on in time"
         self.context.ask(do.NotifyClientError(do.ClientError.MODEL_LATE, message, retryable=True))
 
+    @causes(do.NotifyClientError, do.LogFailure)
+    def report_answer_too_long(self, fact: Fact) -> None:
+        """The caller does not hear the end of this answer."""
+        message = f"the answer took longer than {self.context.policy.answer_timeout_ms:.0f} ms and is cut off"
+        failure = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
+        self._log_failure(Role.LLM, failure, self._waited_for_model_ms(fact.at_ms))
+        self.context.ask(do.NotifyClientError(do.ClientError.MODEL_LATE, message, retryable=True))
+
     @causes(do.ReplaceLink)
     def suspect_tts(self, fact: Fact) -> None:
         """Have the link machine ask the next provider of text to speech from now on."""
-        late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
         if isinstance(fact, facts.SynthesisFailed):
             self.context.ask(do.ReplaceLink(Role.TTS, fact.failure, fact.link_attempt))
         else:
-            self.context.ask(do.ReplaceLink(Role.TTS, late))
+            self.context.ask(do.ReplaceLink(Role.TTS, VOICE_LATE))
 
-    @causes(do.RestartSpeech, do.Speak, do.FinishSpeech)
+    @causes(do.RestartSpeech, do.Speak, do.FinishSpeech, do.LogFailure)
     def restart_speech(self, fact: Fact) -> None:
         """Ask text to speech again for the audio that it has not given. What it gave is still played."""
         context, number = self.context, self.context.answer.speech_open
         if number is None:
             return
+        if self._to_be_played_ms(fact) <= 0:
+            self._log_tts_failure(fact)
         context.answer.speech_attempt += 1
+        context.answer.speech_attempt_began = fact.at_ms
         beyond_segments = context.answer.ledger.heard_ms(fact.at_ms) - context.answer.ledger.known_ms()
         voiced_ms = fact.voiced_ms if isinstance(fact, facts.SynthesisFailed) else max(0.0, beyond_segments)
         again = context.answer.ledger.cut(voiced_ms)
@@ -141,13 +196,26 @@ class Retries(Answers):
         if context.answer.generation_open is None:
             self._finish_speech()
 
-    @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded)
+    def _to_be_played_ms(self, fact: Fact) -> float:
+        """How much audio text to speech gave before it failed and the caller has not heard yet."""
+        voiced_ms = fact.voiced_ms if isinstance(fact, facts.SynthesisFailed) else 0.0
+        ledger = self.context.answer.ledger
+        return ledger.known_ms() + voiced_ms - ledger.heard_ms(fact.at_ms)
+
+    def _log_tts_failure(self, fact: Fact) -> None:
+        waited_ms = self._silent_ms(self.context.answer.speech_attempt_began, fact.at_ms)
+        if isinstance(fact, facts.SynthesisFailed):
+            self._log_failure(Role.TTS, fact.failure, waited_ms, fact.link_attempt)
+        else:
+            self._log_failure(Role.TTS, VOICE_LATE, waited_ms)
+
+    @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded, do.LogFailure)
     def give_up_tts(self, fact: Fact) -> None:
         """Stop an answer whose text to speech failed or stalled. What was heard becomes history."""
+        self._log_tts_failure(fact)
         self._stop_speech(do.StopCause.FAILED)
         if isinstance(fact, facts.SynthesisFailed):
             self._notify_client_error(do.ClientError.VOICE_FAILED, fact.failure)
         else:
-            message = "the voice did not go on in time"
-            self.context.ask(do.NotifyClientError(do.ClientError.VOICE_FAILED, message, retryable=True))
+            self._notify_client_error(do.ClientError.VOICE_FAILED, VOICE_LATE)
         self._end_speech(fact.at_ms)

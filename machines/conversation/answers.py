@@ -31,6 +31,10 @@ class Answers(ToolCalls):
         """The call ends after the answer that is being spoken."""
         return self.context.answer.end_after is not None
 
+    def only_filler_said(self) -> bool:
+        """Nothing of the answer was said yet but a filler."""
+        return self.context.answer.speech_open is not None and self.context.answer.ledger.only_filler()
+
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.StartGeneration, do.NotifyAnswerStarted, do.CancelTool)
@@ -83,6 +87,7 @@ class Answers(ToolCalls):
     @causes(do.Speak, do.NotifySegment)
     def speak(self, fact: facts.SegmentReady) -> None:
         self.context.answer.alive_at = fact.at_ms
+        self.context.answer.failures = 0
         self._say(fact.text, fact.markup)
 
     @causes(do.FinishSpeech)
@@ -115,6 +120,7 @@ class Answers(ToolCalls):
     def _open_speech(self, at_ms: float, *, replying: bool) -> None:
         self.context.answer.ledger = PlaybackLedger()
         self.context.answer.speech_attempt = 1
+        self.context.answer.speech_attempt_began = at_ms
         self.context.answer.replying = replying
         self.context.answer.in_history = False
         if replying:
@@ -124,11 +130,11 @@ class Answers(ToolCalls):
         self.context.turns.times.first_segment = at_ms
         self.context.answer.times = self.context.turns.times
 
-    def _say(self, text: str, markup: str = "", *, tones: bool = False) -> None:
+    def _say(self, text: str, markup: str = "", *, tones: bool = False, filler: bool = False) -> None:
         number = self.context.answer.speech_open
         if number is not None:
             before = gap(self.context.answer.ledger.text(), text)
-            segment = self.context.answer.ledger.add(text)
+            segment = self.context.answer.ledger.add(text, filler=filler)
             speak = do.Speak(number, segment, markup or text, tones)
             self.context.ask(do.NotifySegment(number, segment, text, before), speak)
 
@@ -155,7 +161,7 @@ class Answers(ToolCalls):
         self.context.answer.ledger.voiced(fact)
         if fact.unsayable and not told:
             message = "the voice cannot say this answer: it is in a language or script that it does not speak"
-            self.context.ask(do.NotifyClientError(do.ClientError.VOICE_FAILED, message, retryable=False))
+            self.context.ask(do.NotifyClientError(do.ClientError.UNSAYABLE, message, retryable=False))
 
     @causes()
     def note_position(self, fact: facts.PlaybackAt) -> None:

@@ -380,6 +380,7 @@ class ConversationChart(Chart[Context]):
         | generating.to(speaking, on=["report_llm_empty", "fall_back"])
         | stay(speaking, cond="asks_for_calls", on=["finish_answer", "enter_calls", "run_calls"])
         | stay(*silenced, cond="asks_for_calls", on=["finish_answer", "enter_calls"])
+        | stay(*responding, cond="only_filler_said", on=["report_llm_empty", "fall_back_after_filler"])
         | stay(*responding, unless="asks_for_calls", on=["finish_answer"])
         | stay(
             speculating, cond="speculation_has_text and not asks_for_calls", on=["note_speculation_complete"]
@@ -393,6 +394,11 @@ class ConversationChart(Chart[Context]):
             speaking, unless="worth_retrying", on=["suspect_llm", "report_llm_failed", "fall_back"]
         )
         | stay(*responding, cond="worth_continuing", on=["suspect_llm", "continue_answer"])
+        | stay(
+            *responding,
+            cond="only_filler_said",
+            on=["suspect_llm", "report_llm_failed", "fall_back_after_filler"],
+        )
         | stay(
             *responding, unless="worth_continuing", on=["suspect_llm", "report_llm_failed", "finish_early"]
         )
@@ -483,6 +489,8 @@ class ConversationChart(Chart[Context]):
             unless="understood_so_far",
             on=["suspect_stt", "report_no_transcript", "keep_interim", "acknowledge", "apologise"],
         )
+        | generating.to(speaking, cond="time_for_thinking_filler", on=["say_thinking_filler"])
+        | stay(generating, cond="model_in_time")
         | generating.to(retrying, cond="worth_asking_again", on=["suspect_llm", "give_up_request"])
         | generating.to(
             speaking, unless="worth_asking_again", on=["suspect_llm", "report_llm_late", "fall_back"]
@@ -492,8 +500,17 @@ class ConversationChart(Chart[Context]):
         | running_tools.to(speaking, cond="time_for_filler", on=["say_filler"])
         | running_tools.to(generating, cond="results_owed", on=["give_up_calls", "generate"])
         | running_tools.to(quiet, on=["give_up_calls"])
-        | stay(speaking, cond="answer_too_long", on=["report_llm_late", "finish_early"])
+        | stay(
+            speaking,
+            cond="answer_too_long and not only_filler_said",
+            on=["report_answer_too_long", "finish_early"],
+        )
         | stay(speaking, cond="model_stalled and worth_continuing", on=["suspect_llm", "continue_answer"])
+        | stay(
+            speaking,
+            cond="only_filler_said and (answer_too_long or model_stalled)",
+            on=["suspect_llm", "report_llm_late", "fall_back_after_filler"],
+        )
         | stay(speaking, cond="model_stalled", on=["suspect_llm", "report_llm_late", "finish_early"])
         | stay(speaking, saying_goodbye, cond="tts_worth_retrying", on=["suspect_tts", "restart_speech"])
         | speaking.to(closing, cond="is_goodbye", on=["give_up_tts", "begin_closing"])

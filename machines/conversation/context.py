@@ -116,6 +116,8 @@ class TurnMemory:
     """The turn that the caller's audio belongs to now."""
     awaited: int | None = None
     """The turn whose final transcript is awaited."""
+    stt_failed_at: float = 0.0
+    """When speech to text last failed a turn whose words are awaited, in the conversation's ms."""
     waits: int = 0
     """Deadlines that passed while the final transcript was awaited."""
     queued: tuple[int, ...] = ()
@@ -179,6 +181,8 @@ class AnswerMemory:
     """How many answers in a row have failed."""
     speech_open: int | None = None
     """The number of the answer that is being spoken: that of the generation it began with."""
+    speech_attempt_began: float = 0.0
+    """When the voice was last asked to say this answer, in the conversation's ms."""
     speech_attempt: int = 1
     """How often text to speech was asked to say this answer, the first time included."""
     replying: bool = False

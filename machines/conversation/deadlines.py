@@ -1,4 +1,4 @@
-"""Deadlines: how long each state of the conversation may last, and which facts re-arm them."""
+"""Deadlines: how long each state of the conversation may last, which facts re-arm them, and their bounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from machines.conversation.answer_retries import Retries
 from machines.conversation.endpointing import Endpointing
 from machines.conversation.host_utterances import HostUtterances
 from machines.conversation.interruptions import Interruptions
+from machines.conversation.tool_calls import CALL_GRACE_MS
 from machines.facts import Fact
+from machines.policy import ConversationPolicy
+from machines.tools import ToolPolicy
 
 SIGNS_OF_LIFE = {
     "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
@@ -14,7 +17,7 @@ SIGNS_OF_LIFE = {
     "speculating": frozenset({"transcript_interim", "eager_end_of_turn"}),
     "keypad": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
-    "generating": frozenset({"generation_alive"}),
+    "generating": frozenset({"generation_alive", "deadline_passed"}),
     "running_tools": frozenset({"tool_finished"}),
     "speaking": frozenset(
         {
@@ -34,6 +37,43 @@ SIGNS_OF_LIFE = {
     "saying_goodbye": frozenset({"segment_voiced", "playback_at", "synthesis_failed", "deadline_passed"}),
 }
 """Per state, the facts that re-arm its deadline."""
+
+AFTER_AUDIO = frozenset({"speaking", "saying_goodbye"})
+"""The states whose deadline counts from the end of the audio that is there to be played."""
+
+
+def longest_ms(state: str, policy: ConversationPolicy) -> float | None:
+    """The longest deadline that `state` can have, whatever the memory; None: the state may have none at all.
+
+    In the states of `AFTER_AUDIO`, the audio that is left to play comes on top of it.
+    """
+    match state:
+        case "connecting":
+            return policy.connect_timeout_ms
+        case "hearing":
+            return policy.max_turn_ms
+        case "endpointing" | "speculating":
+            usual = max(policy.provider_endpoint_delay_ms, policy.endpoint_delay_ms)
+            return usual + policy.unfinished_delay_ms
+        case "keypad":
+            return policy.digits_timeout_ms
+        case "finalizing" | "confirming":
+            return policy.final_transcript_timeout_ms / 2
+        case "generating":
+            sign_due = max(policy.first_token_timeout_ms, policy.token_gap_timeout_ms)
+            return min(policy.first_segment_timeout_ms, sign_due)
+        case "retrying":
+            # However long the model's server asks us to wait, a request that would be too late is not made.
+            return policy.first_segment_timeout_ms if policy.llm_retry_delays_ms else 0.0
+        case "running_tools":
+            return max(tool.timeout_ms for tool in (ToolPolicy(""), *policy.tools)) + CALL_GRACE_MS
+        case "speaking" | "saying_goodbye":
+            return policy.speech_stall_timeout_ms
+        case "paused":
+            return max(policy.barge_in_min_ms, policy.barge_in_patience_ms)
+        case "closing":
+            return policy.close_timeout_ms
+    return None
 
 
 class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
@@ -82,8 +122,8 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
                 # All attempts share one budget: the caller must not wait for it several times.
-                budget = context.answer.thinking_began + policy.first_segment_timeout_ms - at_ms
-                return max(0.0, min(budget, context.model_due_at() - at_ms))
+                over = context.answer.thinking_began + policy.first_segment_timeout_ms
+                return max(0.0, min(over, context.model_due_at(), self.thinking_filler_due_at()) - at_ms)
             case "retrying":
                 return self.wait_for_model_ms(context.answer.retry_after_ms)
             case "running_tools":
@@ -92,11 +132,7 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
                 quiet_after = context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
                 if context.answer.generation_open is None:
                     return quiet_after
-                answer_over = context.answer.thinking_began + policy.answer_timeout_ms
-                return max(
-                    0.0,
-                    min(quiet_after, answer_over - at_ms, context.model_due_at() - at_ms),
-                )
+                return max(0.0, min(quiet_after, min(self.answer_over_at(), context.model_due_at()) - at_ms))
             case "paused":
                 return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
             case "confirming":

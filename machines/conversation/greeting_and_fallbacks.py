@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from machines import effects as do
 from machines import facts
 from machines.conversation.answers import Answers
@@ -42,6 +44,18 @@ class GreetingAndFallbacks(Answers):
         """There is a filler to say, the caller does not have the word, and the tool calls are not overdue."""
         has_text = bool(self.context.filler()) and not self.caller_has_word()
         return has_text and fact.at_ms + SLACK_MS < self.calls_overdue_at()
+
+    def time_for_thinking_filler(self, fact: Fact) -> bool:
+        """The model thinks, and the caller, who does not have the word, has waited long enough in silence."""
+        return fact.at_ms + SLACK_MS >= self.thinking_filler_due_at()
+
+    def thinking_filler_due_at(self) -> float:
+        """When a filler is due because the model thinks, in the conversation's ms; infinite: none is."""
+        answer, tools, policy = self.context.answer, self.context.tools, self.context.policy
+        wanted = bool(policy.thinking_filler) and policy.thinking_filler_after_ms > 0 and not tools.fillers
+        if not wanted or answer.alive_at is None or self.caller_has_word():
+            return math.inf
+        return max(tools.asked_at, answer.said_at or 0.0) + policy.thinking_filler_after_ms
 
     def calls_wait_ms(self, at_ms: float) -> float:
         """How long to wait before a filler is said, or before the tool calls are given up."""
@@ -87,6 +101,13 @@ class GreetingAndFallbacks(Answers):
         self.context.tools.fillers += 1
         self._say_instead(text, fact.at_ms)
 
+    @causes(do.Speak, do.NotifySegment)
+    def say_thinking_filler(self, fact: Fact) -> None:
+        """Begin the answer with a filler: the model's words follow it."""
+        self.context.tools.fillers += 1
+        self._open_speech(fact.at_ms, replying=True)
+        self._say(self.context.policy.thinking_filler, filler=True)
+
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_unsayable(self, fact: Fact) -> None:
         """Apologize for an answer in a language that the voice does not speak."""
@@ -105,10 +126,22 @@ class GreetingAndFallbacks(Answers):
         are withheld from later requests.
         """
         self._void_generation()
+        replying = not _refuses_text(fact)
+        self._say_instead(self._fallback_text(fact), fact.at_ms, replying=replying)
+
+    @causes(do.CancelGeneration, do.Speak, do.NotifySegment, do.FinishSpeech)
+    def fall_back_after_filler(self, fact: Fact) -> None:
+        """Go on from a filler with a fallback text: the model's words will not come."""
+        self._cancel_generation()
+        text = self._fallback_text(fact)
+        self.context.answer.replying = not _refuses_text(fact)
+        self._say(text)
+        self._finish_speech()
+
+    def _fallback_text(self, fact: Fact) -> str:
         if _refuses_text(fact):
             withhold(self.context)
-            self._say_instead(self.context.policy.fallback.refused, fact.at_ms)
-            return
+            return self.context.policy.fallback.refused
         self.context.answer.failures += 1
         texts = self.context.policy.fallback
         text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)
@@ -116,7 +149,7 @@ class GreetingAndFallbacks(Answers):
             self.context.answer.end_after = (
                 EndReason.HANDED_OVER if self.context.policy.hand_over else EndReason.MODEL_KEPT_FAILING
             )
-        self._say_instead(text, fact.at_ms, replying=True)
+        return text
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_idle_goodbye(self, fact: Fact) -> None:

@@ -15,7 +15,7 @@ def commit(context: Context, at_ms: float) -> None:
     entered either if what was said was not a reply, for example a nudge.
     """
     answer = context.answer
-    heard, unheard = answer.ledger.split(at_ms)
+    heard, unheard = answer.ledger.split(at_ms, own=True)
     if answer.replying:
         heard_ms = round(answer.ledger.heard_ms(at_ms), 3)
         message = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.context import Context
+from machines.conversation.failure_log import FailureLog
 from machines.declarations import causes
-from machines.driver import Chart
 from machines.facts import EndReason, Role
 
 UNAVAILABLE = {
@@ -16,7 +15,7 @@ UNAVAILABLE = {
 }
 
 
-class Links(Chart[Context]):
+class Links(FailureLog):
     """Guards and actions on links."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -92,10 +91,13 @@ class Links(Chart[Context]):
         self.context.ask(do.NotifyClientError(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
-    @causes(do.NotifyClientError)
+    @causes(do.NotifyClientError, do.LogFailure)
     def report_links_late(self) -> None:
+        waited_ms = self.context.policy.connect_timeout_ms
         for role in Role:
             if role not in self.context.links.up:
-                message = f"{role.name} was not ready within {self.context.policy.connect_timeout_ms:.0f} ms"
+                message = f"{role.name} was not ready within {waited_ms:.0f} ms"
+                failure = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
+                self._log_failure(role, failure, waited_ms)
                 self.context.ask(do.NotifyClientError(UNAVAILABLE[role], message, retryable=True))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE

@@ -107,7 +107,7 @@ class Recording(Chart[Context]):
     @causes(do.Refuse)
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
         """Refuse every request that waits. A request is never both acknowledged and refused."""
-        self._refuse_all(fact.failure.message)
+        self._refuse_all(fact.failure.message, do.ClientError.TRANSCRIPTION_FAILED)
 
     def _begin_recording(self, fact: facts.RecordingStarted) -> None:
         recording = self.context.recording
@@ -132,9 +132,10 @@ class Recording(Chart[Context]):
         if request is not None:
             self.context.ask(do.Refuse(request, "the conversation is ending"))
 
-    def _refuse_all(self, message: str) -> None:
+    def _refuse_all(self, message: str, error: do.ClientError | None = None) -> None:
         self.await_early_words()
         self.context.recording.unanswered += self.context.recording.held
         self.context.recording.held = ()
-        self.context.ask(*(do.Refuse(request, message) for request in self.context.recording.unanswered))
+        unanswered = self.context.recording.unanswered
+        self.context.ask(*(do.Refuse(request, message, error) for request in unanswered))
         self.context.recording.unanswered = ()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.context import Context
+from machines.conversation.failure_log import FailureLog
 from machines.declarations import causes
-from machines.driver import Chart
 from machines.evidence import Evidence, sure_without_voice
 from machines.facts import Fact, Role
 from machines.phrases import without_echo
@@ -15,7 +14,7 @@ LEAST_SPEECH_MS = 300
 """Less voice than this without words is a cough or a click."""
 
 
-class Transcripts(Chart[Context]):
+class Transcripts(FailureLog):
     """Guards and actions on transcripts."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -130,13 +129,15 @@ class Transcripts(Chart[Context]):
     def wait_longer(self) -> None:
         self.context.turns.waits += 1
 
-    @causes(do.ReplaceLink)
+    @causes(do.ReplaceLink, do.LogFailure)
     def suspect_stt(self, fact: Fact) -> None:
         """Have the link machine replace the speech-to-text link. The new one gets the same audio."""
         if not isinstance(fact, facts.TranscriptionFailed) or fact.turn == self.context.turns.awaited:
             self.context.turns.waits += 1
         late = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "no transcript came in time")
         failure = fact.failure if isinstance(fact, facts.TranscriptionFailed) else late
+        if not isinstance(fact, facts.TranscriptionFailed):
+            self._log_stt_failure(failure, fact.at_ms)
         self.context.ask(do.ReplaceLink(Role.STT, failure))
 
     @causes(do.NotifyClientError)
@@ -144,8 +145,19 @@ class Transcripts(Chart[Context]):
         message = "speech to text gave no transcript in time"
         self.context.ask(do.NotifyClientError(do.ClientError.TRANSCRIPTION_FAILED, message, retryable=True))
 
-    @causes(do.NotifyClientError)
+    def _log_stt_failure(self, failure: facts.ProviderFailure, at_ms: float) -> None:
+        """Log that the words of a turn that is over did not come."""
+        turns = self.context.turns
+        since = max(turns.times.turn_over or 0.0, self.context.answer.said_at or 0.0, turns.stt_failed_at)
+        turns.stt_failed_at = at_ms
+        self._log_failure(
+            Role.STT, failure, min(at_ms - since, self.context.policy.final_transcript_timeout_ms)
+        )
+
+    @causes(do.NotifyClientError, do.LogFailure)
     def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
+        if fact.turn == self.context.turns.awaited:
+            self._log_stt_failure(fact.failure, fact.at_ms)
         self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)
 
     def _notify_client_error(self, error: do.ClientError, failure: facts.ProviderFailure) -> None:

@@ -72,7 +72,7 @@ class Layout:
 CONVERSATION_LAYOUT = Layout(
     title="The conversation machine",
     width=1360,
-    height=1662,
+    height=1694,
     rooms=(
         RoomPlace("INITIALIZING", 48, 28, 330, 108, ("connecting",)),
         RoomPlace(
@@ -87,14 +87,14 @@ CONVERSATION_LAYOUT = Layout(
         RoomPlace("THINKING", 830, 28, 482, 288, ("generating", "retrying", "running_tools"), chip_width=158),
         RoomPlace("RESPONDING", 830, 476, 482, 590, ("speaking", "paused", "confirming")),
         RoomPlace(
-            "ENDING", 160, 1456, 1152, 200, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 160
+            "ENDING", 160, 1456, 1152, 232, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 184
         ),
     ),
     routes=(
         Route("INITIALIZING", "LISTENING", ((150, 136), (150, 392)), (162, 162), 260, 2),
         Route("LISTENING", "THINKING", ((470, 392), (470, 46), (830, 46)), (484, 50), 340, 6),
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
-        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 8),
+        Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 9),
         Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
         Route("LISTENING", "RESPONDING", ((582, 638), (830, 638)), (596, 400), 230, 14),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 660), 230, 16),
@@ -106,8 +106,9 @@ CONVERSATION_LAYOUT = Layout(
         ),
     ),
     entry=((14, 48), (48, 48)),
-    note="Times: the longest stay. ↻: by another provider, if one is ready. Dashed: to the end.",
-    note_at=(484, 18),
+    note="Times: the longest deadline (♪: after the audio that is left); signs of life begin it anew."
+    " ↻: with another provider, if ready. Dashed: the end.",
+    note_at=(440, 18),
 )
 
 LINK_LAYOUT = Layout(
@@ -137,7 +138,7 @@ LINK_LAYOUT = Layout(
         Route("DEGRADED", "RELEASED", ((1077, 740), (1077, 848), (803, 848)), (970, 822), 94, 1),
     ),
     entry=((12, 298), (36, 298)),
-    note="Times: the longest stay. Dashed: released.",
+    note="Times: the longest deadline. Dashed: released.",
     note_at=(36, 890),
 )
 
@@ -160,7 +161,7 @@ BREAKER_LAYOUT = Layout(
         Route("idle", "OPEN", ((1072, 326), (1072, 268)), (1084, 286), 120, 1),
     ),
     entry=((1152, 356), (1122, 356)),
-    note="Times: the longest stay. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
+    note="Times: the longest deadline. Calls try a provider that is SUSPECT, and leave out one that is OPEN.",
     note_at=(80, 406),
 )
 
@@ -176,9 +177,9 @@ CALL_LAYOUT = Layout(
         RoomPlace("TALKING", 1340, 150, 370, 230, ("conversing", "pressing", "screened")),
         RoomPlace(
             "ENDING",
-            400,
+            380,
             360,
-            560,
+            580,
             200,
             ("saying_goodbye", "handover", "revoking", "clearing"),
             chip_width=158,
@@ -205,8 +206,8 @@ CALL_LAYOUT = Layout(
         Route("ENDING", "ENDED", ((680, 560), (680, 670)), (692, 563), 244, 6),
     ),
     entry=((12, 182), (36, 182)),
-    note="Times: the longest stay, and 0.5 s more for each key that is pressed. A conversation has limits of"
-    " its own. Dashed: the outcome is recorded.",
+    note="Times: the longest deadline, and 0.5 s more for each key that is pressed. TALKING: as long as its"
+    " conversation. Dashed: its outcome is kept.",
     note_at=(240, 746),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from machines.diagrams.edges import words
 from machines.guard_expressions import guard_names
 from machines.tables import (
+    Deadline,
     Kind,
     Machine,
     Row,
@@ -91,7 +92,7 @@ def _states(machine: Machine) -> Iterator[str]:
         yield f"### {state.id}" if room == state.id else f"### {room} · {state.id}"
         if state.id in limits:
             limit = limits[state.id]
-            yield f"Deadline: `{limit.setting}` ({_milliseconds(limit.milliseconds)})."
+            yield f"Deadline: at most {_milliseconds(limit)} ({_settings(limit)})."
         mine = [row for row in found if row.state == state.id]
         taken = [row for row in mine if row.kind is not Kind.IGNORED]
         if taken:
@@ -147,17 +148,22 @@ def _first_sentence(named: object) -> str:
 
 
 def _deadlines(machine: Machine) -> Iterator[str]:
-    lines = [
-        [each.state, f"`{each.setting}`", _milliseconds(each.milliseconds)] for each in deadlines(machine)
-    ]
-    yield _table(["state", "setting", "default"], lines)
+    lines = [[each.state, _milliseconds(each), _settings(each)] for each in deadlines(machine)]
+    yield "The longest that each deadline can be, whatever happened before. Signs of life begin it anew."
+    yield _table(["state", "at most", "settings"], lines)
     limited = {each.state for each in deadlines(machine)}
     free = [state.id for state in leaves(machine.chart) if state.id not in limited]
     yield f"Without a deadline: {', '.join(free)}."
 
 
-def _milliseconds(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values) + " ms"
+def _milliseconds(deadline: Deadline) -> str:
+    after = " after the audio that is there to be played" if deadline.after_audio else ""
+    return f"{deadline.longest_ms:g} ms{after}"
+
+
+def _settings(deadline: Deadline) -> str:
+    """The fields of the policy; what depends on none of them depends on the tools."""
+    return ", ".join(f"`{name}`" for name in deadline.settings) or "`timeout_ms` of each tool"
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

@@ -11,7 +11,7 @@ from attrs import frozen
 from machines.diagrams.edges import Edge, substate_edges, words
 from machines.diagrams.layout import Heading, LayoutError, Point, RoomPlace
 from machines.diagrams.text import CHARACTER, INDENT, LINE, in_lines, tooltip_of_state
-from machines.tables import Machine, deadlines
+from machines.tables import Deadline, Machine, deadlines
 
 CHIP_HEIGHT = 26.0
 BASELINE = 17.5
@@ -62,7 +62,7 @@ def draw_room(machine: Machine, place: RoomPlace, highlight: str) -> str:
         f' height="{place.height:g}" rx="18"/>'
     )
     lines.extend(_name(place))
-    limits = {each.state: max(each.milliseconds) for each in deadlines(machine)}
+    limits = {each.state: _limit(each) for each in deadlines(machine)}
     moves = sorted(substate_edges(machine, place.room), key=lambda edge: place.substates.index(edge.target))
     for number, chip in enumerate(_chips(place, tuple(moves))):
         lit = " active" if chip.substate == highlight else ""
@@ -158,7 +158,13 @@ def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, 
     return tuple(moves)
 
 
-def _wide_chip(chip: Chip, limit_ms: float | None) -> Iterator[str]:
+def _limit(deadline: Deadline) -> str:
+    """The longest deadline, as a chip says it."""
+    longest = f"{deadline.longest_ms / 1000:g} s"
+    return f"♪ + {longest}" if deadline.after_audio else longest
+
+
+def _wide_chip(chip: Chip, limit: str | None) -> Iterator[str]:
     base = chip.y + BASELINE
     yield '<g class="wide">'
     yield (
@@ -166,8 +172,8 @@ def _wide_chip(chip: Chip, limit_ms: float | None) -> Iterator[str]:
         ' rx="13"/>'
     )
     yield _text("substate-name", (chip.x + 12, base), words(chip.substate))
-    if limit_ms is not None:
-        yield _text("deadline", (chip.x + chip.width - 10, base), f"{limit_ms / 1000:g} s", "end")
+    if limit is not None:
+        yield _text("deadline", (chip.x + chip.width - 10, base), limit, "end")
     x = chip.x + chip.width + GAP
     for number, move in enumerate(chip.moves):
         y = base + chip.lift + LINE * number

@@ -31,6 +31,7 @@ from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
 from orchestrator.server.listening import listen
 from orchestrator.settings.advice import advice
+from orchestrator.settings.processors import processors
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, shown, without_password
 from orchestrator.settings.sources import setting_origins
@@ -100,7 +101,7 @@ def examine(settings: Settings, *, ask: bool = False) -> Findings:
     """
     files = models.verify(settings.local_models_dir)
     return Findings(
-        platform=(_python(), _listening(settings), *_advice(settings)),
+        platform=(_python(), _listening(settings), _calls_at_once(settings), *_advice(settings)),
         roles=(
             *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
             *_providers(
@@ -136,6 +137,14 @@ def _listening(settings: Settings) -> Finding:
             "listening", detail, f"cannot be listened on ({error.strerror}): set VANTUM_HOST or VANTUM_PORT"
         )
     return Finding("listening", detail)
+
+
+def _calls_at_once(settings: Settings) -> Finding:
+    setting = "LOCAL_MAX_CALLS" if settings.capacity < settings.max_sessions else "MAX_SESSIONS"
+    detail = (
+        f"up to {settings.capacity} ({setting}), with {processors():g} processors for the embedded models"
+    )
+    return Finding("calls at once", detail)
 
 
 def _advice(settings: Settings) -> Iterator[Finding]:

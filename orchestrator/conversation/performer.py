@@ -136,6 +136,8 @@ class Performer:
         self._tasks = RunningTasks()
         self._llm_link: RoleLink[ProviderLink[LanguageModel]] = RoleLink()
         self._tts_link: RoleLink[ProviderLink[Voice]] = RoleLink()
+        self._attempts: dict[tuple[Role, int], int] = {}
+        """Which provider each attempt to open a link led to."""
         self._utterance: Utterance | None = None
         nursery.start_soon(self._run_stt_feed)
 
@@ -156,6 +158,8 @@ class Performer:
                 self._close_link(role, attempt)
             case do.ReportProviderFailure(role=role, provider=provider, failure=failure):
                 self._report_failed(role, provider, failure)
+            case do.LogFailure() as log_failure:
+                self._log_failure(log_failure)
             case do.BeginTurn(turn=turn):
                 self._audio.begin_turn(turn)
             case do.FinalizeTurn(turn=turn):
@@ -191,6 +195,7 @@ class Performer:
     # --- links --------------------------------------------------------------------------------------------
 
     def _open_link(self, role: Role, attempt: int, provider: int) -> None:
+        self._attempts[role, attempt] = provider
         by_role = {Role.STT: self._run_stt_link, Role.LLM: self._run_llm_link, Role.TTS: self._run_tts_link}
 
         def failed(failure: ProviderFailure) -> Fact:
@@ -247,6 +252,20 @@ class Performer:
         own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
         if self._watch is not None and not own:
             self._watch.failed(role, provider, failure)
+
+    def _log_failure(self, wanted: do.LogFailure) -> None:
+        role, failure = wanted.role, wanted.failure
+        newest = max((attempt for each, attempt in self._attempts if each is role), default=0)
+        provider = self._attempts.get((role, newest if wanted.attempt is None else wanted.attempt))
+        chain = self._providers.of(role)
+        log.warning(
+            "a caller waited for a provider that failed",
+            role=role.value,
+            provider=", ".join(each.name for each in chain) if provider is None else chain[provider].name,
+            error=failure.message,
+            error_class=failure.error_class.value,
+            waited_ms=round(wanted.waited_ms),
+        )
 
     def _report_answered(self, role: Role, provider: int) -> None:
         if self._watch is not None:

@@ -25,7 +25,7 @@ SPOKEN = frozenset(
         *("text", "markup", "heard", "unheard", "digit", "digits_words"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
         *("backchannels", "refused", "unsayable"),
-        *("arguments", "result", "tool_fillers", "filler", "tool_not_called"),
+        *("arguments", "result", "tool_fillers", "filler", "thinking_filler", "tool_not_called"),
     }
 )
 """The fields of facts, effects, messages and policies that hold words of the caller, the model, its tools or

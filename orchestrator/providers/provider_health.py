@@ -6,6 +6,7 @@ None of these methods blocks.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -221,7 +222,10 @@ class ProviderWatch:
         if failure is None:
             self._take(watched, breaker.ProbeSucceeded(number))
         else:
-            log.warning(
+            # Only whoever starts the server waits for a probe, and only for the first one.
+            level = logging.INFO if watched.first_probe_ended.is_set() else logging.WARNING
+            log.log(
+                level,
                 "probe failed",
                 role=watched.role.value,
                 provider=watched.provider.name,

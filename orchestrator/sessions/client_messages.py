@@ -6,6 +6,7 @@ from attrs import frozen
 
 from machines import effects as do
 from machines.effects import ClientError, Effect
+from orchestrator.sessions.client_words import OVER, UNSURE, WORDS
 from protocol import (
     ConversationResponseComplete,
     ConversationResponseStart,
@@ -74,17 +75,21 @@ def payloads_of(effect: Effect, context: MessageContext) -> list[Payload]:
 
 
 def error_of(effect: Effect) -> ProtocolError | None:
-    """The error message for an effect; None if the effect is not an error."""
+    """The error message for an effect, in words for callers; None if the effect is not an error."""
     match effect:
-        case do.Refuse(request=request, message=message):
-            return SttUnavailable(message, wire_type=request.event_type, event_id=request.event_id)
+        case do.Refuse(request=request, error=error):
+            words = OVER if error is None else WORDS[error]
+            return SttUnavailable(words, wire_type=request.event_type, event_id=request.event_id)
         case do.NotifyLowConfidence(confidence=confidence):
-            return LowConfidence(
-                "speech to text has too little confidence in these words to answer them", confidence
-            )
-        case do.NotifyClientError(error=error, message=message, retryable=retryable):
-            return _protocol_error(error, message, retryable)
+            return LowConfidence(UNSURE, confidence)
+        case do.NotifyClientError(error=error, retryable=retryable):
+            return _protocol_error(error, retryable)
     return None
+
+
+def detail_of(effect: Effect) -> str | None:
+    """What the machine says about an error, for the log; None if it says nothing."""
+    return effect.message if isinstance(effect, do.Refuse | do.NotifyClientError) else None
 
 
 def _state(effect: do.NotifyState, context: MessageContext) -> list[Payload]:
@@ -124,7 +129,8 @@ def _latency(latency: do.TurnLatency) -> Latency:
     )
 
 
-def _protocol_error(error: ClientError, message: str, retryable: bool) -> ProtocolError:
+def _protocol_error(error: ClientError, retryable: bool) -> ProtocolError:
+    message = WORDS[error]
     match error:
         case ClientError.TRANSCRIPTION_FAILED:
             return SttFailed(message)
@@ -136,7 +142,7 @@ def _protocol_error(error: ClientError, message: str, retryable: bool) -> Protoc
             return SttUnavailable(message)
         case ClientError.LLM_UNAVAILABLE:
             return LlmUnavailable(message)
-        case ClientError.VOICE_FAILED:
+        case ClientError.VOICE_FAILED | ClientError.UNSAYABLE:
             return TtsUnavailable(message, error_type="synthesis", retryable=retryable)
         case ClientError.TTS_UNAVAILABLE:
             return TtsUnavailable(message, error_type="connection", retryable=retryable)

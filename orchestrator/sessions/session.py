@@ -30,7 +30,12 @@ from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.sessions.call_socket import CallSocket, close_code
-from orchestrator.sessions.client_messages import MessageContext, error_of, payloads_of
+from orchestrator.sessions.client_messages import (
+    MessageContext,
+    detail_of,
+    error_of,
+    payloads_of,
+)
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from protocol import (
@@ -391,7 +396,8 @@ class Session:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
         error = error_of(effect)
         if error is not None:
-            self._refuse(error)
+            reference = self._refuse(error)
+            log.info("client told of an error", reference=reference, it=error.message, why=detail_of(effect))
         utterance_id = self._utterance_ids.get(self._generation)
         context = MessageContext(
             epoch_ms(),
@@ -450,12 +456,15 @@ class Session:
         if frame is not None:
             self._socket.send(frame, utterance)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError) -> str:
+        """Send the client an error. Returns the event id of its message, by which the log can be searched."""
+        reference = error.event_id or new_id()
         frame = self.dialect.refuse(
-            error, event_id=new_id(), session_id=self.session_id, timestamp=epoch_ms()
+            error, event_id=reference, session_id=self.session_id, timestamp=epoch_ms()
         )
         if frame is not None:
             self._socket.send(frame)
+        return reference
 
 
 def _request(received: Received) -> Request | None:

@@ -37,6 +37,8 @@ def policy_of(settings: Settings) -> ConversationPolicy:
         first_token_timeout_ms=settings.first_token_timeout_ms,
         token_gap_timeout_ms=settings.token_gap_timeout_ms,
         answer_timeout_ms=settings.llm_request_timeout,
+        thinking_filler=settings.llm_thinking_filler,
+        thinking_filler_after_ms=settings.llm_thinking_filler_after_ms,
         llm_retry_delays_ms=LLM_RETRY_DELAYS_MS[: settings.llm_max_retries],
         max_history=settings.llm_max_messages,
         max_history_tokens=settings.llm_max_context_tokens,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import frozen
-from pydantic import AnyHttpUrl, BaseModel, Field, SecretStr
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, Field, SecretStr
 
 from adapters import cartesia, deepgram, openai
 from machines.facts import Role
+from orchestrator.settings.processors import calls_that_fit
 from orchestrator.settings.types import (
     AUTO,
     CARTESIA,
@@ -34,6 +35,12 @@ from orchestrator.settings.types import (
     VendorAddress,
     WebAddress,
 )
+
+MOST_LOCAL_CALLS = 64
+
+
+def _calls_that_fit(wanted: object) -> object:
+    return min(calls_that_fit(), MOST_LOCAL_CALLS) if wanted == AUTO else wanted
 
 
 @frozen
@@ -164,6 +171,13 @@ class LanguageModels(BaseModel):
     )
     token_gap_timeout_ms: int = Field(
         default=5000, ge=100, le=60_000, description="Longest gap between two tokens of an answer, in ms"
+    )
+    llm_thinking_filler: str = Field(
+        default="Let me think about that.",
+        description="Spoken before the first words of a model that thinks for long; empty: nothing",
+    )
+    llm_thinking_filler_after_ms: int = Field(
+        default=3000, ge=0, le=60_000, description="After so much silence it is spoken, in ms; 0: never"
     )
     llm_fallback_tier1: str = Field(
         default="Sorry, I did not get that. Could you say it again?",
@@ -302,12 +316,13 @@ class LocalModels(BaseModel):
         le=64,
         description="Threads of each embedded model; more than 1 needs that many free cores",
     )
-    local_max_calls: int = Field(
-        default=4,
+    local_max_calls: Annotated[int, BeforeValidator(_calls_that_fit)] = Field(
+        default=AUTO,
+        validate_default=True,
         ge=1,
-        le=64,
+        le=MOST_LOCAL_CALLS,
         description="Calls at once that an embedded model serves; where one is a role's first choice, calls "
-        "that the server takes",
+        "that the server takes; auto: three for every two processors",
     )
 
 

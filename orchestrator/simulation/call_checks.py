@@ -8,8 +8,10 @@ from itertools import pairwise
 
 from machines import effects as do
 from machines import facts
+from machines.conversation.deadlines import AFTER_AUDIO, longest_ms
 from machines.declarations import Outcome
 from machines.history import Message, Speaker
+from machines.link import longest_ms as longest_of_link_ms
 from orchestrator.simulation.call import Call
 
 SLACK_MS = 0.1
@@ -26,6 +28,7 @@ def failed_checks(call: Call) -> list[str]:
         *_answers(call),
         *_history(call),
         *_calls(call),
+        *_deadlines(call),
         *_end(call),
     ]
 
@@ -103,6 +106,21 @@ def _calls(call: Call) -> Iterator[str]:
     for effect in effects:
         if isinstance(effect, do.RunTool) and not least <= finished[effect.call] <= 1:
             yield f"call {effect.call} of a tool had {finished[effect.call]} results"
+
+
+def _deadlines(call: Call) -> Iterator[str]:
+    """No deadline was longer than the diagrams say. How much audio was left is not known here."""
+    for step in call.steps:
+        for effect in step.effects:
+            match effect:
+                case do.ArmDeadline(delay_ms=delay_ms) if step.target not in AFTER_AUDIO:
+                    longest = longest_ms(step.target, call.policy)
+                case do.ArmLinkDeadline(delay_ms=delay_ms):
+                    longest = longest_of_link_ms(step.target, call.policy.link)
+                case _:
+                    continue
+            if longest is not None and delay_ms > longest + SLACK_MS:
+                yield f"{step.target} of the {step.machine} may last {delay_ms} ms, but {longest} are drawn"
 
 
 def _end(call: Call) -> Iterator[str]:

@@ -7,12 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
+import trio
 from attrs import evolve, field, frozen
 
 from adapters.interfaces import ToolSpec
 from machines.history import Message
 from machines.tools import ToolCall
 from orchestrator.simulation.behaviour import AT_ONCE, Delay, Fault, Opening, Plan, script, strike
+
+THOUGHT_MS = 500
 
 
 @frozen
@@ -30,6 +33,8 @@ class Answer:
     """Words that come before the fault."""
     calls: tuple[ToolCall, ...] = field(default=(), kw_only=True)
     """Asked for after the text, if tools are offered. With calls, a text of None means no text."""
+    thinks_ms: int = field(default=0, kw_only=True)
+    """How long the model thinks before its first word, with a sign of life every `THOUGHT_MS`."""
     unasked: bool = field(default=False, kw_only=True)
     """The calls are asked for even if no tools are offered."""
 
@@ -93,6 +98,9 @@ class SimulatedLanguageModel:
     async def _pieces(
         self, answer: Answer, messages: Sequence[Message]
     ) -> AsyncGenerator[str | ToolCall, None]:
+        for _ in range(answer.thinks_ms // THOUGHT_MS):
+            yield ""
+            await trio.sleep(THOUGHT_MS / 1000)
         text = _text(answer, messages)
         words = re.findall(r"\S+\s*", text)
         for count, word in enumerate(words):

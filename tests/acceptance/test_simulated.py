@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +25,7 @@ from orchestrator.cli.talk_client import Turn, talk_client
 from orchestrator.settings.settings import Settings
 from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
 from tests.orchestrator.journal.journals import replays
+from tests.orchestrator.real_servers import eventually
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -190,10 +190,10 @@ async def test_a_refused_key_keeps_the_server_from_being_ready_and_appears_nowhe
     async with simulators(keys=(KEYS["LLM_API_KEY"],)) as vendors:
         settings = {**KEYS, **addresses_of(vendors)}
         with started(log, **settings) as process:
-            page = await trio.to_thread.run_sync(listening, log)
-            with trio.fail_after(TURN_SECONDS):
-                while "stt, tts" not in (waiting := await trio.to_thread.run_sync(readiness, page)):  # noqa: ASYNC110
-                    await trio.sleep(0.1)
+            await eventually(lambda: addresses(log))
+            [page] = addresses(log)
+            await eventually(lambda: "stt, tts" in readiness(page))
+            waiting = await trio.to_thread.run_sync(readiness, page)
             told = await trio.to_thread.run_sync(health, page)
             process.terminate()
             assert await trio.to_thread.run_sync(process.wait) == 0
@@ -209,15 +209,10 @@ async def test_a_refused_key_keeps_the_server_from_being_ready_and_appears_nowhe
     assert [key for key in KEYS.values() if key in written] == []
 
 
-def listening(log: Path) -> str:
-    """The address of the page, out of the log."""
-    deadline = time.monotonic() + TURN_SECONDS
-    while time.monotonic() < deadline:
-        for line in log.read_text().splitlines(keepends=True):
-            if line.endswith("\n") and (told := json.loads(line))["event"] == "listening":
-                return f"http://localhost:{told['port']}/"
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+def addresses(log: Path) -> list[str]:
+    """The address of the page, out of the log, once it is there."""
+    lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [f"http://localhost:{line['port']}/" for line in lines if line["event"] == "listening"]
 
 
 def readiness(page: str) -> str:

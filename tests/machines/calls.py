@@ -33,6 +33,7 @@ BOOKKEEPING = (
     do.NotifyState,
     do.NotifyLink,
     do.ReportProviderFailure,
+    do.LogFailure,
     do.NotifyAnswerEnded,
 )
 """Effects of almost every step. They are left out where effects are compared, and have tests of their own."""

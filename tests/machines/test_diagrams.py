@@ -156,6 +156,8 @@ def text_boxes(element: ElementTree.Element) -> list[Box]:
         text = "".join(element.itertext())
         x, y = float(element.get("x", "0")), float(element.get("y", "0"))
         size, width = (17, 12.0) if "name" in classes(element) else (12, 6.2)
+        # Bold letters are wider: this is what Chromium draws.
+        width = 7.5 if "substate-name" in classes(element) else width
         width *= len(text)
         left = x - {"start": 0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
         boxes.append(Box(text, left, y - size * 0.75, left + width, y + 2))

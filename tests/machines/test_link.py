@@ -34,7 +34,7 @@ def deadline_of_link(call: Call) -> facts.LinkDeadlinePassed:
 
 def handled(call: Call, fact: facts.Fact) -> tuple[Effect, ...]:
     """The effects of `fact`, without those that only tell the client and the process."""
-    told = (do.NotifyLink, do.ReportProviderFailure)
+    told = (do.NotifyLink, do.ReportProviderFailure, do.LogFailure)
     return tuple(effect for effect in call.handle(fact).effects if not isinstance(effect, told))
 
 

@@ -111,8 +111,8 @@ def test_a_row_says_all_about_a_transition() -> None:
     assert (row.room, row.guard, row.actions, row.effects, row.target, row.target_room) == (
         "CONNECTING",
         "worth_waiting",
-        ("close", "report_provider_failure", "note_failure", "begin_wait"),
-        ("CloseLink", "ReportProviderFailure", "NotifyLink"),
+        ("log_failure", "close", "report_provider_failure", "note_failure", "begin_wait"),
+        ("LogFailure", "CloseLink", "ReportProviderFailure", "NotifyLink"),
         "waiting",
         "CONNECTING",
     )

@@ -143,6 +143,8 @@ async def _serve_until_stopped(
 
         def announce(port: int) -> None:
             click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
+            if settings.embedded:
+                click.echo(f"It takes up to {settings.capacity} calls at once (LOCAL_MAX_CALLS).")
 
         await serve(settings, announce, sockets)
 

@@ -265,7 +265,7 @@ def test_an_answer_that_the_voice_cannot_say_is_told_once_and_nobody_is_blamed()
     call = Call().speaking("您好。", "再见。")
     [told] = unsayable(call)
     assert isinstance(told, do.NotifyClientError)
-    assert (told.error, told.retryable) == (ClientError.VOICE_FAILED, False)
+    assert (told.error, told.retryable) == (ClientError.UNSAYABLE, False)
     assert unsayable(call, 1) == []
     effects = call.heard_all()
     assert do.Speak(2, 0, POLICY.fallback.unsayable) in effects

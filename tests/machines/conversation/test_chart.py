@@ -319,7 +319,7 @@ def test_a_failed_transcription_takes_what_was_understood_so_far() -> None:
 def test_a_failed_transcription_without_words_refuses_the_stop() -> None:
     call = Call().finalizing()
     effects = call.happens(facts.TranscriptionFailed(1, PASSING))
-    assert do.Refuse(STOP, "connection lost") in effects
+    assert do.Refuse(STOP, "connection lost", ClientError.TRANSCRIPTION_FAILED) in effects
     assert do.Acknowledge(STOP) not in effects
     assert do.Speak(1, 0, POLICY.fallback.unheard) in effects
     assert call.state == "speaking"

@@ -235,7 +235,7 @@ def test_a_model_that_gives_no_sign_is_replaced_at_its_first_deadline() -> None:
 
 
 def test_a_model_that_goes_on_is_waited_for() -> None:
-    call = Call().thinking()
+    call = Call(evolve(POLICY, thinking_filler="")).thinking()
     began = call.now
     call.handle(facts.GenerationAlive(1), after_ms=4_000)
     call.deadline_passes()

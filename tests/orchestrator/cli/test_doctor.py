@@ -288,3 +288,10 @@ def test_advice_is_a_note_and_not_a_problem(monkeypatch: pytest.MonkeyPatch, tmp
     lines = printed(examine(load_settings())).splitlines()
     [line] = [each for each in lines if "inside this container" in each]
     assert line.split()[:2] == ["NOTE", "VANTUM_HOST"]
+
+
+def test_how_many_calls_are_taken_at_once_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_MAX_CALLS", "7")
+    assert "up to 7 (LOCAL_MAX_CALLS)" in printed(examine(load_settings()))
+    monkeypatch.setenv("MAX_SESSIONS", "5")
+    assert "up to 5 (MAX_SESSIONS)" in printed(examine(load_settings()))

@@ -36,7 +36,7 @@ from orchestrator.simulation import (
 )
 from orchestrator.simulation.speech import silence, spoken
 from orchestrator.tools.builtin_tools import end_call, transfer_call
-from protocol import HIERARCHICAL
+from protocol import HIERARCHICAL, Dialect
 from tests.orchestrator.wire_clients import Client
 
 IDLE_S = 120
@@ -76,8 +76,9 @@ async def a_session(
     *,
     lockstep: bool = False,
     settings: SessionSettings = SETTINGS,
+    dialect: Dialect = HIERARCHICAL,
 ) -> AsyncIterator[Held]:
-    """A session of the hierarchical dialect; with `lockstep`, what is not read blocks the sender."""
+    """A session; with `lockstep`, what is not read blocks the sender."""
     providers = providers or SimulatedProviders()
     ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -91,7 +92,7 @@ async def a_session(
 
         socket = await wrap_client_stream(clients, cast(Any, theirs), "host", "/ws")
         await wait_all_tasks_blocked()
-        session = Session(sockets[0], settings, HIERARCHICAL, True)
+        session = Session(sockets[0], settings, dialect, True)
         client = Client(socket, theirs)
         held = Held(session, client, trio.Event(), trio.current_time(), clients.cancel_scope)
 

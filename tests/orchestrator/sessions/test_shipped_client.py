@@ -165,11 +165,11 @@ async def test_a_voice_that_fails_is_shown() -> None:
         [error] = client.named("voicechat.error")
         assert error["payload"] == {
             "errorType": "synthesis",
-            "message": "simulated failure",
+            "message": "The answer cannot be spoken at the moment.",
             "retryable": True,
         }
         assert "requestType" not in error
-        assert client.errors == ["ERROR: simulated failure"]
+        assert client.errors == ["ERROR: The answer cannot be spoken at the moment."]
 
 
 async def test_a_start_is_acknowledged_only_when_somebody_listens() -> None:
