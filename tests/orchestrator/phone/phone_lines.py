@@ -15,8 +15,7 @@ from attrs import define
 from adapters.simulators import Fault, Script, Simulators, simulators
 from adapters.simulators.script import Latency
 from adapters.simulators.telephone import Telephone
-from adapters.simulators.twilio import SimulatedCall, ask
-from adapters.twilio.webhooks import signature_of
+from adapters.simulators.twilio import SimulatedCall, ask, signature_of
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.simulation import (
     Answer,
