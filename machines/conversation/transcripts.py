@@ -90,6 +90,7 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:
+        """Take the final transcript as words of the caller, and tell the client if it is doubtful."""
         self._notify_doubt(fact)
         self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
 
@@ -117,6 +118,7 @@ class Transcripts(Chart[Context]):
 
     @causes()
     def wait_longer(self) -> None:
+        """Wait for the final transcript for the other half of its time."""
         self.context.turns.waits += 1
 
     @causes(do.ReplaceLink)
@@ -130,11 +132,13 @@ class Transcripts(Chart[Context]):
 
     @causes(do.NotifyClientError)
     def report_no_transcript(self) -> None:
+        """Tell the client that the words of a turn did not come in time."""
         message = "speech to text gave no transcript in time"
         self.context.ask(do.NotifyClientError(do.ClientError.TRANSCRIPTION_FAILED, message, retryable=True))
 
     @causes(do.NotifyClientError)
     def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
+        """Tell the client why speech to text gave no words."""
         self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)
 
     def _notify_client_error(self, error: do.ClientError, failure: facts.ProviderFailure) -> None:
