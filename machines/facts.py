@@ -243,6 +243,10 @@ class EndOfTurn(Fact):
     speech_ms: float = 0.0
 
 
+Transcribed = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
+"""The facts that hold words of the caller."""
+
+
 @frozen
 class TurnScored(Fact):
     """The turn model has judged turn `turn` up to the pause that began just now.

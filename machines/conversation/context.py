@@ -14,15 +14,12 @@ from attrs import Factory, define, frozen
 from machines.effects import Effect, TurnLatency
 from machines.evidence import Evidence, judge
 from machines.facts import (
-    EagerEndOfTurn,
-    EndOfTurn,
     EndReason,
     Request,
     Role,
     SayRequested,
     SegmentReady,
-    TranscriptFinal,
-    TranscriptInterim,
+    Transcribed,
     TurnMode,
 )
 from machines.history import Message
@@ -31,8 +28,6 @@ from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
-
-Heard = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 @define
@@ -260,11 +255,11 @@ class Context:
             return self.answer.generation_began + self.policy.first_token_timeout_ms
         return self.answer.alive_at + self.policy.token_gap_timeout_ms
 
-    def said(self, fact: Heard) -> str:
+    def said(self, fact: Transcribed) -> str:
         """The words of a transcript, if they surely are words; if not, nothing."""
         return fact.text if self.evidence(fact) is Evidence.SURE else ""
 
-    def evidence(self, fact: Heard) -> Evidence:
+    def evidence(self, fact: Transcribed) -> Evidence:
         """Whether words are words. Whoever ends turns by hand says when they speak."""
         if self.recording.mode is TurnMode.MANUAL:
             return Evidence.SURE
