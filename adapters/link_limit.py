@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import TypeGuard, TypeVar, cast, overload
+from typing import Generic, TypeGuard, TypeVar, cast, overload
 
 from attrs import define
 
@@ -24,6 +24,7 @@ from adapters.interfaces import (
 from machines.facts import ErrorClass
 
 T = TypeVar("T")
+P = TypeVar("P", SpeechToText, TextToSpeech)
 
 
 @overload
@@ -59,29 +60,26 @@ class _Limit:
             self.open -= 1
 
 
-class _SpeechToText:
-    def __init__(self, provider: SpeechToText, links: _Limit) -> None:
+class _Limited(Generic[P]):
+    def __init__(self, provider: P, links: _Limit) -> None:
         self.name = provider.name
-        self.ends_turns = provider.ends_turns
-        self._provider = provider
+        self._provider: P = provider
         self._links = links
 
     def knows(self, language: str) -> bool:
         return not isinstance(self._provider, KnowsLanguages) or self._provider.knows(language)
+
+
+class _SpeechToText(_Limited[SpeechToText]):
+    def __init__(self, provider: SpeechToText, links: _Limit) -> None:
+        super().__init__(provider, links)
+        self.ends_turns = provider.ends_turns
 
     def open(self, emit: Emit, language: str) -> AbstractAsyncContextManager[Transcriber]:
         return _in(self._links, self._provider.open(emit, language))
 
 
-class _TextToSpeech:
-    def __init__(self, provider: TextToSpeech, links: _Limit) -> None:
-        self.name = provider.name
-        self._provider = provider
-        self._links = links
-
-    def knows(self, language: str) -> bool:
-        return not isinstance(self._provider, KnowsLanguages) or self._provider.knows(language)
-
+class _TextToSpeech(_Limited[TextToSpeech]):
     def open(self, language: str) -> AbstractAsyncContextManager[Voice]:
         return _in(self._links, self._provider.open(language))
 

@@ -88,6 +88,12 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+def sole(error: BaseException) -> BaseException:
+    """The error that is alone in a group and in the groups in it; anything else as it is."""
+    first, *others = errors_in(error)
+    return error if others else first
+
+
 def first_error(error: BaseException) -> Any:
     """The first of `errors_in`: a task fails for one reason. The caller's `except*` knows its type."""
     return next(errors_in(error))

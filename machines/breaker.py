@@ -212,16 +212,19 @@ class Breaker(Chart[BreakerContext]):
 
     @causes(Probe)
     def probe(self) -> None:
+        """Ask for a probe."""
         self.context.probe += 1
         self.context.effects.append(Probe(self.context.probe))
 
     @causes(Probe)
     def probe_again(self) -> None:
+        """Ask for a probe after a wait; the next wait is longer."""
         self.context.waits += 1
         self.probe()
 
     @causes()
     def note_failure(self, fact: ProviderFailed | ProbeFailed) -> None:
+        """Count the failure."""
         self.context.failures += 1
         self.context.last_failure = fact.failure
         self.context.draw = fact.draw
@@ -234,10 +237,12 @@ class Breaker(Chart[BreakerContext]):
 
     @causes(NotifyDown)
     def notify_down(self) -> None:
+        """Tell all calls that the provider is down."""
         self.context.effects.append(NotifyDown())
 
     @causes(NotifyRecovered)
     def notify_recovered(self) -> None:
+        """Tell all calls that the provider works again."""
         self.context.effects.append(NotifyRecovered())
 
     # --- what the driver asks -----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How a machine declares its transitions and what it ignores, and what one step of it looks like.
 
-Every pair of a state and an event is declared: by transitions in the chart, or here as ignored, with a
-reason. An event about something that is no longer current is refused before the chart sees it.
+Every pair of a state and a fact is declared: by transitions in the chart, or here as ignored, with a
+reason. A fact about something that is no longer current is refused before the chart sees it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Outcome(enum.Enum):
     TAKEN = "taken"
     """A transition was taken."""
     IGNORED = "ignored"
-    """The pair of state and event is declared as ignored."""
+    """The pair of state and fact is declared as ignored."""
     REFUSED = "refused"
     """The fact is about something that is no longer current."""
     UNDECLARED = "undeclared"
-    """The pair of state and event is not declared: an error of the machine."""
+    """The pair of state and fact is not declared: an error of the machine."""
 
 
 @frozen
@@ -52,7 +52,7 @@ class Step:
 class Ignored:
     """`event` changes nothing in the state `where`, because of `reason`.
 
-    If the state also has guarded transitions for the event, it is ignored when none of the guards holds.
+    If the state also has guarded transitions for the fact, it is ignored when none of the guards holds.
     """
 
     where: State
@@ -71,7 +71,7 @@ def ignored(events: str, states: Iterable[State], because: str) -> tuple[Ignored
 
 
 def stay(*states: State, **how: Any) -> TransitionList:
-    """Internal transitions: each of `states` takes the event and remains."""
+    """Internal transitions: each of `states` takes the fact and remains."""
     # The library's `to.itself` carries no annotations.
     loops: list[TransitionList] = [state.to.itself(internal=True, **how) for state in states]  # type: ignore[no-untyped-call]
     return reduce(or_, loops)

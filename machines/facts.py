@@ -248,6 +248,10 @@ class EndOfTurn(Fact):
     voice: VoiceHeard | None = field(default=None, kw_only=True)
 
 
+Transcribed = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
+"""The facts that hold words of the caller."""
+
+
 @frozen
 class TurnScored(Fact):
     """The turn model has judged turn `turn` up to the pause that began just now.

@@ -212,6 +212,7 @@ class Link(Failover):
 
     @causes(do.OpenLink, do.NotifyLink)
     def go_back(self, fact: facts.LinkReturnWanted) -> None:
+        """Open a link to the preferred provider."""
         self.context.provider = fact.provider
         self._open(fact)
 
@@ -225,6 +226,7 @@ class Link(Failover):
 
     @causes(do.CloseLink)
     def close(self) -> None:
+        """Close the current attempt's link."""
         self.context.ask(do.CloseLink(self.context.role, self.context.attempt))
 
     @causes(do.LogFailure)
@@ -248,6 +250,7 @@ class Link(Failover):
 
     @causes()
     def note_failure(self, fact: Fact) -> None:
+        """Count the failure: which providers were tried, how many rounds, since when."""
         outage = self.outage(fact)
         self.context.tried, self.context.refused = outage.tried, outage.refused
         self.context.rounds, self.context.failing_since = outage.rounds, outage.since
@@ -262,6 +265,7 @@ class Link(Failover):
 
     @causes(do.NotifyLink)
     def notify_up(self, fact: facts.LinkOpened) -> None:
+        """Tell the conversation that the link is up, and the client if it is not the first attempt."""
         self.context.up_since = fact.at_ms
         self.context.ends_turns = fact.ends_turns
         if self.context.attempt > 1:
@@ -281,6 +285,7 @@ class Link(Failover):
 
     @causes()
     def notify_lost(self, fact: Fact) -> None:
+        """Tell the conversation that the link is lost, for now."""
         lost = facts.LinkLost(self.context.role, failure_of(fact), at_ms=fact.at_ms)
         self.context.for_conversation.append(lost)
 
@@ -303,14 +308,17 @@ class Link(Failover):
 
     @causes()
     def note_unable(self, fact: facts.LinkRenewalWanted) -> None:
+        """Keep which providers cannot serve the call as it is now, in its language for one."""
         self.context.unable = frozenset(fact.unable)
 
     @causes()
     def note_down(self, fact: facts.ProviderDown) -> None:
+        """Keep that the provider is known to be down."""
         self.context.known_down |= {fact.provider}
 
     @causes()
     def note_recovered(self, fact: facts.ProviderRecovered) -> None:
+        """Keep that the provider works again, and may be tried again."""
         recovered = frozenset({fact.provider})
         self.context.known_down -= recovered
         self.context.tried -= recovered

@@ -548,14 +548,17 @@ class Call(Chart[CallContext]):
 
     @causes(PlaceCall)
     def place(self) -> None:
+        """Have the carrier place the call."""
         self.context.effects.append(PlaceCall())
 
     @causes(BeginConversation)
     def begin_conversation(self) -> None:
+        """Begin the conversation with the person who answered."""
         self.context.effects.append(BeginConversation())
 
     @causes(LeaveMessage)
     def leave_message(self) -> None:
+        """Say the message for the answering machine."""
         self.context.message_left = True
         self.context.effects.append(LeaveMessage(self.context.voicemail_text))
 
@@ -571,6 +574,7 @@ class Call(Chart[CallContext]):
 
     @causes(EndConversation)
     def end_conversation(self) -> None:
+        """Have the conversation end."""
         self.context.effects.append(EndConversation())
 
     @causes(CutConversation)
@@ -579,43 +583,53 @@ class Call(Chart[CallContext]):
 
     @causes(SayLastWords)
     def say_last_words(self, fact: TransferWanted) -> None:
+        """Say what the caller is told before the transfer."""
         self.context.effects.append(SayLastWords(fact.text))
 
     @causes(TransferCall)
     def transfer(self) -> None:
+        """Have the carrier connect the caller elsewhere."""
         self.context.effects.append(TransferCall(self.context.transfer_to))
 
     @causes(HangUpCall)
     def hang_up(self) -> None:
+        """Have the carrier hang up."""
         self.context.effects.append(HangUpCall())
 
     @causes(RecordOutcome)
     def record(self) -> None:
+        """Have the outcome recorded."""
         assert self.context.outcome is not None, "every path to the end notes the outcome"
         self.context.effects.append(RecordOutcome(self.context.outcome, self.context.reason))
 
     @causes()
     def note_failed_to_place(self, fact: PlacingFailed) -> None:
+        """Outcome: the carrier did not place the call."""
         self._note(CallOutcome.FAILED, fact.message)
 
     @causes()
     def note_placing_late(self) -> None:
+        """Outcome: the carrier did not take the call in time."""
         self._note(CallOutcome.FAILED, "the carrier did not take the call in time")
 
     @causes()
     def note_no_answer(self) -> None:
+        """Outcome: nobody answered, and the carrier did not say so."""
         self._note(CallOutcome.NO_ANSWER, "nobody answered, and the carrier did not say so")
 
     @causes()
     def note_no_stream(self) -> None:
+        """Outcome: the media stream was not opened in time."""
         self._note(CallOutcome.FAILED, "the media stream was not opened in time")
 
     @causes()
     def note_machine(self) -> None:
+        """Outcome: a machine answered."""
         self._note(CallOutcome.MACHINE_ANSWERED)
 
     @causes()
     def note_who(self, fact: Fact) -> None:
+        """Keep who or what answered."""
         self.context.answered_by = fact
 
     @causes()
@@ -632,32 +646,39 @@ class Call(Chart[CallContext]):
 
     @causes()
     def note_cancelled(self) -> None:
+        """Outcome: cancelled before the conversation began."""
         self._note(CallOutcome.CANCELLED)
 
     @causes()
     def note_end(self, fact: ConversationEnded) -> None:
+        """Outcome: completed, or failed if the conversation broke."""
         if fact.broken:
             self._note(CallOutcome.FAILED, "the conversation broke")
         self.note_completed()
 
     @causes()
     def note_completed(self) -> None:
+        """Outcome: completed."""
         self._note(CallOutcome.COMPLETED)
 
     @causes()
     def note_transfer(self, fact: TransferWanted) -> None:
+        """Keep where the caller is to be connected."""
         self.context.transfer_to = fact.to
 
     @causes()
     def note_handed_over(self) -> None:
+        """Outcome: the caller was connected elsewhere."""
         self._note(CallOutcome.HANDED_OVER)
 
     @causes()
     def note_failed_to_transfer(self, fact: TransferFailed) -> None:
+        """Outcome: the caller could not be connected elsewhere."""
         self._note(CallOutcome.FAILED, f"the caller could not be handed over: {fact.message}")
 
     @causes()
     def note_transfer_late(self) -> None:
+        """Outcome: the carrier did not connect the caller elsewhere in time."""
         self._note(CallOutcome.FAILED, "the carrier did not connect the caller elsewhere in time")
 
     @causes()
@@ -674,6 +695,7 @@ class Call(Chart[CallContext]):
 
     @causes()
     def note_carrier_ended(self) -> None:
+        """Keep that the carrier has ended the call."""
         self.context.ended_by_carrier = True
 
     def _note(self, outcome: CallOutcome, reason: str = "") -> None:

@@ -16,9 +16,9 @@ from machines.tools import ToolPolicy
 class FallbackTexts:
     """What is said when the model fails: `first`, `second` or `third`, by the number of failures in a row."""
 
-    first: str = "Sorry, I didn't quite get that. Could you say it again?"
-    second: str = "I'm having some technical trouble. Please try that once more."
-    third: str = "I'm sorry, our connection is not working today. Someone will get back to you. Goodbye."
+    first: str = "Sorry, I did not get that. Could you say it again?"
+    second: str = "I am having some technical trouble. Please try that once more."
+    third: str = "I am afraid our connection is not working. Someone will call you back. Goodbye."
     """Also said when a provider that the call cannot do without is lost for good."""
     unheard: str = "Sorry, I could not hear you. Could you say that again?"
     """Said when speech to text gave no words for a turn. (Elsewhere, `unheard` is what the caller did not
@@ -66,7 +66,11 @@ class ConversationPolicy:
     Raises `TypeError` or `ValueError`, as `LinkPolicy` and `FallbackTexts` do, for what a field cannot be.
     """
 
-    system_prompt: str = ""
+    system_prompt: str = (
+        "You are a friendly voice assistant on a phone call. Answer in one to three short sentences. "
+        "Use plain words: no lists, no markup, no emoji."
+    )
+    """What the model is told before the conversation; empty: nothing."""
     language: str = ""
     """Of the call, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel or an
     unfinished phrase depends on it."""

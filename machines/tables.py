@@ -1,6 +1,6 @@
-"""Tables of the machines, read from the live classes: what each state does with each event.
+"""Tables of the machines, read from the live classes: what each state does with each fact.
 
-`rows` holds a whole machine as data: its transitions and what it ignores. `refusals` says which events can
+`rows` holds a whole machine as data: its transitions and what it ignores. `refusals` says which facts can
 come too late, `deadlines` how long each state may last, and `faults` what is wrong with the declarations.
 """
 
@@ -87,7 +87,7 @@ class Kind(enum.Enum):
 
 @frozen
 class Row:
-    """What one state does with one event, when one guard holds."""
+    """What one state does with one fact, when one guard holds."""
 
     machine: str
     room: str
@@ -106,7 +106,7 @@ class Row:
 
 @frozen
 class Refusal:
-    """An event that can be about something that is no longer current, and the reason that is then given."""
+    """A fact that can be about something that is no longer current, and the reason that is then given."""
 
     event: str
     reason: str
@@ -142,7 +142,7 @@ def rooms(chart: type[AnyChart]) -> tuple[str, ...]:
 
 
 def events(chart: type[AnyChart]) -> tuple[str, ...]:
-    """All events, in the order they are written."""
+    """The names of the facts that the chart takes, in the order they are written."""
     declared: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
     names = {str(event) for event in declared}
     # The events of a chart that inherits them come in another order.
@@ -151,7 +151,7 @@ def events(chart: type[AnyChart]) -> tuple[str, ...]:
 
 
 def rows(chart: type[AnyChart]) -> tuple[Row, ...]:
-    """Every transition and every ignored pair, by state, then by event; guarded rows in order of trial."""
+    """Every transition and every ignored pair, by state, then by fact; guarded rows in order of trial."""
     found = [*_transition_rows(chart), *_ignored_rows(chart)]
     states, order = [state.id for state in leaves(chart)], events(chart)
     return tuple(sorted(found, key=lambda row: (states.index(row.state), order.index(row.event))))
@@ -226,7 +226,7 @@ def _ignored_rows(chart: type[AnyChart]) -> Iterator[Row]:
             )
 
 
-# --- which events can be late, and how long states last ---------------------------------------------------
+# --- which facts can be late, and how long states last ---------------------------------------------------
 
 NOBODY = -987654321
 """A number that nothing has, used to find out why a fact with an unknown number is refused."""
@@ -234,12 +234,12 @@ NOBODY = -987654321
 
 @cache
 def fact_classes() -> Mapping[str, type[facts.Fact]]:
-    """The fact class of each event."""
+    """The class of each fact, by the fact's name."""
     return {fact.name: fact for fact in facts.Fact.__subclasses__()}
 
 
 def refusals(machine: Machine) -> tuple[Refusal, ...]:
-    """The events that can be refused as stale, with N in place of the number."""
+    """The facts that can be refused as stale, with N in place of the number."""
     chart = machine.chart(machine.memory(machine.policy))
     found = []
     for event in events(machine.chart):
@@ -290,7 +290,7 @@ def _limiting(machine: Machine, state: str) -> tuple[str, ...]:
 
 
 def undeclared(chart: type[AnyChart]) -> tuple[tuple[str, str], ...]:
-    """The pairs of a state and an event that are not declared."""
+    """The pairs of a state and a fact that are not declared."""
     declared = {(row.state, row.event) for row in rows(chart)}
     every = itertools.product((state.id for state in leaves(chart)), events(chart))
     return tuple(pair for pair in every if pair not in declared)
@@ -307,7 +307,7 @@ def _unknown(chart: type[AnyChart]) -> Iterator[str]:
         if entry.state not in states or entry.event not in known:
             yield f"{entry.event} in {entry.state} is ignored, but there is no such pair"
     for event in known - set(fact_classes()):
-        yield f"no fact brings the event {event}"
+        yield f"no fact is called {event}"
 
 
 def _twice(chart: type[AnyChart]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, rep
 from adapters.interfaces import ProviderError, SpeechStream, Voice
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
+from machines.language.tags import primary_language
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 """Hz. The rates of Cartesia's raw output (`RawOutputFormatParam` in SDK 4.2)."""
@@ -183,5 +184,5 @@ class CartesiaVoice:
 
 def cartesia_language(language: str) -> str:
     """The language as Cartesia calls it: without a region. Empty: the voice's own."""
-    base = language.replace("_", "-").split("-")[0].lower()
+    base = primary_language(language)
     return _ALSO_CALLED.get(base, base)

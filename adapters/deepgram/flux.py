@@ -20,9 +20,9 @@ from adapters.deepgram.languages import MULTI, flux_hint
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
-from adapters.languages import primary_language
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from machines.language.scripts import joined
+from machines.language.tags import primary_language
 
 SILENCE_AFTER_SECONDS = 5.0
 """v2 has no `KeepAlive`, so a link without audio for this long is sent a little silence."""

@@ -5,6 +5,8 @@ developers.deepgram.com, "Models and languages overview", and the changelog up t
 
 from __future__ import annotations
 
+from machines.language.tags import primary_language
+
 MULTI = "multi"
 """Several languages in one call (code-switching)."""
 
@@ -34,13 +36,13 @@ def nova_tag(model: str, language: str) -> str | None:
         return language
     by_lower = {tag.lower(): tag for tag in known}
     stated = language.replace("_", "-").lower()
-    base = stated.partition("-")[0]
+    base = primary_language(language)
     return by_lower.get(stated) or by_lower.get(_ALSO_CALLED.get(base, base))
 
 
 def flux_hint(language: str) -> str | None:
     """The language hint for Flux: a base language, or nothing for several; None if Flux does not know it."""
-    base = language.replace("_", "-").lower().partition("-")[0]
+    base = primary_language(language)
     if base not in _FLUX | {""}:
         return None
     return "" if base == MULTI else base

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapters.interfaces import ProviderError
 from machines.facts import ErrorClass
+from machines.language.tags import primary_language
 
 
 def require_english(provider: str, language: str) -> None:
@@ -14,4 +15,4 @@ def require_english(provider: str, language: str) -> None:
 
 def is_english(language: str) -> bool:
     """Whether `language`, a tag like "en-US", is English or not stated."""
-    return language.replace("_", "-").split("-")[0].lower() in ("", "en")
+    return primary_language(language) in ("", "en")

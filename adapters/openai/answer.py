@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from adapters.interfaces import ProviderError, ToolSpec
+from adapters.openai import finish_reasons
 from adapters.openai.errors import error_body
 from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
@@ -22,10 +23,6 @@ LONGEST_ANSWER = 200_000
 """Characters of text, about three hours of speech. Later ones are not read."""
 _LONGEST_REASONING = 65_536
 """Characters of thoughts that are kept, since some servers want to see them again."""
-_BROKE_OFF = ("error", "abort", "network_error", "insufficient_system_resource")
-_LIMIT = ("length", "max_tokens", "model_length")
-_FILTERED = ("content_filter", "safety", "recitation", "sensitive")
-_MALFORMED = "malformed_function_call"
 _SHORTEST_REPEAT = 8
 """Characters: a shorter text at the end may be said twice on purpose."""
 
@@ -222,13 +219,13 @@ class Answer:
     @property
     def was_cut_off(self) -> bool:
         """Whether the limit of tokens ended it while it was saying something."""
-        return self.finish_reason.lower() in _LIMIT and self._said
+        return finish_reasons.at_limit(self.finish_reason) and self._said
 
     def last_pieces(self) -> list[str]:
         """The text that was held back, once the answer is over. May set `failure`."""
         if self.failure is not None:
             return []
-        cut = self.finish_reason.lower() in _LIMIT
+        cut = finish_reasons.at_limit(self.finish_reason)
         pieces = [piece for piece in self._given(self._markup.finish(cut_off=cut)) if piece]
         self.failure = self._verdict()
         return pieces
@@ -240,14 +237,13 @@ class Answer:
         return self._calls.finish(self.finish_reason)
 
     def _verdict(self) -> ProviderError | None:
-        reason = self.finish_reason.lower()
-        if reason in _BROKE_OFF or _MALFORMED in reason:
+        if finish_reasons.broke_off(self.finish_reason):
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
-        if reason in _FILTERED and not self._calls:
+        if finish_reasons.filtered(self.finish_reason) and not self._calls:
             return self._error(ErrorClass.REFUSED_TEXT, f"the answer was filtered: {self.finish_reason}")
         if self._said or self._calls or self._may_be_empty:
             return None
-        if reason in _LIMIT:
+        if finish_reasons.at_limit(self.finish_reason):
             spent = "on thinking" if self._thought else "and said nothing"
             limit = "" if self.limit is None else f" ({self.limit})"
             remedy = "raise it or lower LLM_REASONING_EFFORT"

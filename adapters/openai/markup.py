@@ -10,6 +10,8 @@ import re
 
 from attrs import frozen
 
+from adapters.openai.tools import ARGUMENT_KEYS, NAME_KEYS
+
 _THOUGHTS = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
@@ -306,13 +308,12 @@ class MarkupFilter:
         return True
 
 
-_CALL_KEYS = re.compile(r'"(?:arguments|parameters|args|input)"\s*:')
-_NAME_KEYS = re.compile(r'"(?:name|function|tool|tool_name)"\s*:')
+_ARGUMENT_KEY, _NAME_KEY = (re.compile(rf'"(?:{"|".join(keys)})"\s*:') for keys in (ARGUMENT_KEYS, NAME_KEYS))
 
 
 def looks_like_call(text: str) -> bool:
     """Whether an object has the fields of a call."""
-    return bool(_CALL_KEYS.search(text) and _NAME_KEYS.search(text))
+    return bool(_ARGUMENT_KEY.search(text) and _NAME_KEY.search(text))
 
 
 def _end_of_object(text: str) -> int | None:

@@ -13,11 +13,13 @@ from typing import Any
 from attrs import define, field, frozen
 
 from adapters.interfaces import ProviderError, ToolSpec
+from adapters.openai import finish_reasons
 from machines.facts import ErrorClass
 from machines.tools import ToolCall
 
-CUT_OFF = ("length", "max_tokens", "model_length", "content_filter")
-"""Reasons to finish of an answer that was cut off."""
+NAME_KEYS = ("name", "function", "tool", "tool_name")
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
+"""The keys under which models write a tool's name and arguments."""
 _NO_ARGUMENTS = "{}"
 LONGEST_ARGUMENTS = 1 << 16
 """Characters of the arguments of one call."""
@@ -195,11 +197,11 @@ class StreamedCalls:
         """Add a call that was written as text."""
         self._begun.append(_Begun(None, "", name, [arguments]))
 
-    def finish(self, reason: str | None) -> list[MadeCall]:
+    def finish(self, reason: str) -> list[MadeCall]:
         """All calls, once the answer has ended for this `reason`. Raises `ProviderError`."""
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")
-        if reason in CUT_OFF and not all(is_object(begun.written()) for begun in self._begun):
+        if finish_reasons.cut_off(reason) and not all(is_object(begun.written()) for begun in self._begun):
             raise self._error(f"a call of a tool was cut off: {reason}")
         taken: set[str] = set()
         made = []
@@ -243,8 +245,6 @@ _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTA
 _KEYED_NAME = re.compile(r"<tool_call>\s*([\w.-]+)")
 _KEYED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _WORD = re.compile(r"[\w-]+")
-_NAME_KEYS = ("name", "function", "tool", "tool_name")
-_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _JSON = json.JSONDecoder(strict=False)
 
 
@@ -316,8 +316,8 @@ def _named(value: Any) -> tuple[str, Any]:
     """The name and arguments in an object that is a call; an empty name if it is not."""
     function = value.get("function")
     fields = function if isinstance(function, Mapping) else value
-    name = next((fields[key] for key in _NAME_KEYS if isinstance(fields.get(key), str)), "")
-    arguments = next((fields[key] for key in _ARGUMENT_KEYS if fields.get(key) is not None), None)
+    name = next((fields[key] for key in NAME_KEYS if isinstance(fields.get(key), str)), "")
+    arguments = next((fields[key] for key in ARGUMENT_KEYS if fields.get(key) is not None), None)
     if arguments is None and fields.keys() - {"name", "type", "id"}:
         return "", None
     return name.removeprefix("functions."), {} if arguments is None else arguments

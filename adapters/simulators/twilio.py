@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import h11
 import trio
 from attrs import Factory, define, field, frozen
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from websockets.exceptions import InvalidHandshake
 
 from adapters.simulators.script import Latency
@@ -28,14 +29,16 @@ from adapters.simulators.session import Session, World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.telephone_people import BEEP_S, Behaviour, Person, person_at, talk
 from adapters.simulators.wire import Head, HttpWire, RefusalError
-from adapters.tasks import Signal
-from adapters.twilio.webhooks import SIGNATURE_HEADER, may_be_shown, signature_of
+from adapters.tasks import Signal, first_error
 from adapters.vendor_socket import OpenStream, tls
 from protocol.twilio import Started
 
 CALLS_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls\.json")
 CALL_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls/(?P<call>\w+)\.json")
 _JSON = {"content-type": "application/json"}
+_SIGNATURE_HEADER = "x-twilio-signature"
+_CALLER_ID = re.compile(r"\+(?!266696687$|7378742833$|2562533$|8656696$|86282452253$)[1-9][0-9]{4,14}")
+"""What Twilio shows to somebody who is called: a number, and not what stands for a withheld one."""
 _FORM = "application/x-www-form-urlencoded"
 _WEBHOOK_S = 15.0
 """How long Twilio waits for an answer."""
@@ -272,7 +275,7 @@ class TelephoneNetwork:
     async def _connect(self, call: SimulatedCall, dial: ElementTree.Element) -> None:
         """`<Dial>`: somebody answers and talks for a while, or nobody answers. Then the call ends."""
         number = dial.findtext("Number", "")
-        if not may_be_shown(dial.get("callerId", call.from_)):
+        if not _CALLER_ID.fullmatch(dial.get("callerId", call.from_)):
             call.complaints.append("13214: the caller ID is invalid")
             return
         call.dialled.append(number)
@@ -313,7 +316,7 @@ class TelephoneNetwork:
                         await talk(call.telephone, person, self.world, call.pressed)
                 call.telephone.hang_up()
         except* (OSError, InvalidHandshake, TimeoutError) as group:
-            call.complaints.append(f"the media stream could not be opened: {group.exceptions[0]!r}")
+            call.complaints.append(f"the media stream could not be opened: {first_error(group)!r}")
 
     async def _becomes(self, call: SimulatedCall, status: str) -> None:
         """Give the call another status, and report it if that was asked for."""
@@ -344,7 +347,7 @@ class TelephoneNetwork:
     ) -> ElementTree.Element | None:
         """Make a webhook request; returns the TwiML of the answer, if any. Errors become complaints."""
         form = {**call.fields(), **(more or {})}
-        headers = {SIGNATURE_HEADER: signature_of(url, form, call.auth_token), "content-type": _FORM}
+        headers = {_SIGNATURE_HEADER: signature_of(url, form, call.auth_token), "content-type": _FORM}
         with trio.move_on_after(_WEBHOOK_S):
             try:
                 status, body = await ask("POST", url, headers, urlencode(form).encode(), self.open_stream)
@@ -357,6 +360,11 @@ class TelephoneNetwork:
             return _document(body, call)
         call.complaints.append(f"{url} did not answer within {_WEBHOOK_S:g} s")
         return None
+
+
+def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
+    """The signature that Twilio gives a request to `url` (with its query) with these form fields."""
+    return str(RequestValidator(auth_token).compute_signature(url, form))
 
 
 def _document(body: bytes, call: SimulatedCall) -> ElementTree.Element | None:

@@ -28,11 +28,6 @@ def is_signed(url: str, form: Any, signature: str | None, auth_token: str) -> bo
     return bool(signature and RequestValidator(auth_token).validate(url, form, signature))
 
 
-def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
-    """The signature that Twilio gives a request. For simulators of Twilio."""
-    return str(RequestValidator(auth_token).compute_signature(url, form))
-
-
 def may_be_shown(number: str) -> bool:
     """Whether Twilio connects somebody who is shown this number; otherwise `<Dial>` fails (13214).
 

@@ -1,6 +1,6 @@
 """The enabled facts: what can happen in a configuration, as far as any guard or action tells it apart.
 
-Each event is enabled about what is current, about what is over, and about what never existed. Texts are words
+Each fact is enabled about what is current, about what is over, and about what never existed. Texts are words
 or empty. Playback is at the beginning, in the middle or at the end.
 """
 

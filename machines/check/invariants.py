@@ -84,7 +84,7 @@ def kinds_of(invariant: Invariant) -> frozenset[type[Fact | Effect]] | None:
 
 
 def every_pair_is_declared(checked: CheckedStep) -> str | None:
-    """Every pair of a state and an event is declared, as a transition or as ignored."""
+    """Every pair of a state and a fact is declared, as a transition or as ignored."""
     for step in checked.steps:
         if step.outcome is Outcome.UNDECLARED:
             return f"{step.machine}: {step.reason}"

@@ -93,7 +93,7 @@ def _coverage_section(visited: Sequence[Visited]) -> Iterator[str]:
     machines = coverage(visited)
     yield "## What was exercised"
     yield _table(
-        ("machine", "transitions taken", "pairs of state and event met"),
+        ("machine", "transitions taken", "pairs of state and fact met"),
         (
             (
                 each.machine,
@@ -104,7 +104,7 @@ def _coverage_section(visited: Sequence[Visited]) -> Iterator[str]:
         ),
     )
     yield (
-        "Pair by pair, for the conversation: **T**, a transition is taken; **i**, the event is ignored for a"
+        "Pair by pair, for the conversation: **T**, a transition is taken; **i**, the fact is ignored for a"
         " reason; **r**, it is refused, because it is about something that is over."
     )
     yield _matrix(visited, CONVERSATION)
@@ -118,7 +118,7 @@ def _coverage_section(visited: Sequence[Visited]) -> Iterator[str]:
 
 
 def _matrix(visited: Sequence[Visited], machine: Machine) -> str:
-    """What became of each event in each state."""
+    """What became of each fact in each state."""
     seen = outcomes(visited, machine)
     states = [state.id for state in leaves(machine.chart)]
 

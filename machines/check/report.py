@@ -228,7 +228,7 @@ def coverage(visited: Sequence[Visited]) -> tuple[Coverage, ...]:
 
 
 def outcomes(visited: Sequence[Visited], machine: Machine) -> frozenset[tuple[tuple[str, str], Outcome]]:
-    """What became of the machine's events in its states, by pairs of state and event."""
+    """What became of the machine's facts in its states, by pairs of state and fact."""
     return frozenset(
         ((state, event), outcome)
         for one in visited

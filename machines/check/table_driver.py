@@ -1,6 +1,6 @@
 """Runs charts by their tables: the same steps as by the library's engine, in a tenth of the time.
 
-For every fact the engine works out again which transitions the state has for the event, in which order, and
+For every fact the engine works out again which transitions the state has for the fact, in which order, and
 where they lead. The tables hold this once and for all. Guards and actions are the chart's own methods, called
 in the same order on the same memory. `tests/machines/check/test_table_driver.py` compares both, step by step.
 """
@@ -67,7 +67,7 @@ def run_by_tables(chart: Chart[C], note: Note | None = None) -> None:
 
 
 def _ready_rows(chart: Chart[Any]) -> dict[tuple[str, str], tuple[ReadyRow, ...]]:
-    """The rows of each pair of a state and an event, in the order of trial."""
+    """The rows of each pair of a state and a fact, in the order of trial."""
 
     def question_of(name: str) -> Guard:
         return _taking_fact(getattr(chart, name))

@@ -168,10 +168,10 @@ class Report:
     longest: int
     """How many facts lead to the configuration that is farthest from the start."""
     outcomes: frozenset[tuple[str, str, str, Outcome]]
-    """Machine, state and event, and what became of the event."""
+    """Machine, state and fact, and what became of the fact."""
     taken: frozenset[Taken]
     asked: frozenset[tuple[str, str, str, str, str]]
-    """Machine, state, event, target, and the name of an effect that was asked for."""
+    """Machine, state, fact, target, and the name of an effect that was asked for."""
     violations: tuple[Violation, ...]
     nodes: tuple[Node, ...] = field(eq=False, repr=False)
     """The configurations. The index is their number."""
@@ -331,7 +331,7 @@ class Walk:
         return self._known[key]
 
     def _complain(self, invariant: str, complaint: str, number: int, handled: Handled) -> None:
-        """Note a violation, once for each complaint, state and event."""
+        """Note a violation, once for each complaint, state and fact."""
         step = handled.steps[0] if handled.steps else None
         about = (invariant, complaint, step and (step.source, step.fact.name))
         if about not in self._violations:

@@ -129,6 +129,7 @@ class Retries(Answers):
 
     @causes(do.NotifyAnswerEnded)
     def prepare_retry(self, fact: facts.GenerationFailed) -> None:
+        """Give up the request that failed, and keep how long the provider asks to wait."""
         self.context.answer.retry_after_ms = fact.failure.retry_after_ms or 0
         self.context.answer.generation_open = None
         self._notify_never_spoken()
@@ -148,10 +149,12 @@ class Retries(Answers):
 
     @causes(do.NotifyClientError)
     def report_llm_failed(self, fact: facts.GenerationFailed) -> None:
+        """Tell the client why the model failed."""
         self._notify_client_error(do.ClientError.MODEL_FAILED, fact.failure)
 
     @causes(do.NotifyClientError, do.LogFailure)
     def report_llm_empty(self, fact: Fact) -> None:
+        """Tell the client that the model gave an empty answer."""
         message = "the language model gave an empty answer"
         failure = facts.ProviderFailure(facts.ErrorClass.TRANSIENT, message)
         self._log_failure(Role.LLM, failure, fact.at_ms - self.context.answer.generation_began)
@@ -159,6 +162,7 @@ class Retries(Answers):
 
     @causes(do.NotifyClientError)
     def report_llm_late(self) -> None:
+        """Tell the client that the model did not go on in time."""
         message = "the language model did not go on in time"
         self.context.ask(do.NotifyClientError(do.ClientError.MODEL_LATE, message, retryable=True))
 

@@ -67,6 +67,7 @@ class Answers(ToolCalls):
 
     @causes()
     def note_alive(self, fact: facts.GenerationAlive) -> None:
+        """Keep when the model last gave a sign of life."""
         self.context.answer.alive_at = fact.at_ms
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)
@@ -77,6 +78,7 @@ class Answers(ToolCalls):
 
     @causes()
     def begin_answer(self, fact: facts.SegmentReady) -> None:
+        """Begin to speak an answer of the model."""
         self._begin_reply(fact.at_ms)
 
     def _begin_reply(self, at_ms: float) -> None:
@@ -86,12 +88,14 @@ class Answers(ToolCalls):
 
     @causes(do.Speak, do.NotifySegment)
     def speak(self, fact: facts.SegmentReady) -> None:
+        """Have text to speech say the segment, and tell the client."""
         self.context.answer.alive_at = fact.at_ms
         self.context.answer.failures = 0
         self._say(fact.text, fact.markup)
 
     @causes(do.FinishSpeech)
     def finish_answer(self) -> None:
+        """The model has given the whole answer: text to speech gets no more of it."""
         self.context.answer.generation_open = None
         self._finish_speech()
 
@@ -165,10 +169,12 @@ class Answers(ToolCalls):
 
     @causes()
     def note_position(self, fact: facts.PlaybackAt) -> None:
+        """Keep how much of the answer was heard."""
         self.context.answer.ledger.moved(fact)
 
     @causes()
     def note_all_heard(self) -> None:
+        """Keep that all of the answer was heard."""
         self.context.answer.ledger.all_heard = True
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)

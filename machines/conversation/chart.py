@@ -19,9 +19,10 @@ RESPONDING → THINKING      the interruption is understood already, or a tool's
 RESPONDING → ENDING        the last words were heard, a link is lost for good, or the caller hung up
 
 Below, event by event, each row is one transition: `source.to(target, cond=guard, on=[actions])`. The first
-row whose guard holds is taken. A guard or an action is a method in the file that its section names. What is
-ignored, and why, is in `ignored.py`; how long a state may last, in `deadlines.py`; where the call goes after
-the words of a turn, in `words_settled.py`. `machine.py` puts all of it together.
+row whose guard holds is taken. Where each guard and action is, and what it does, is listed in
+`diagrams/conversation.md`, under "Guards and actions". What is ignored, and why, is in `ignored.py`; how long
+a state may last, in `deadlines.py`; where the call goes after the words of a turn, in `words_settled.py`.
+`machine.py` puts all of it together.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from machines.driver import Chart
 
 
 class ConversationChart(Chart[Context]):
-    """Five states with their substates, and what happens in them, event by event."""
+    """Five states with their substates, and what happens in them, fact by fact."""
 
     class INITIALIZING(State.Compound):
         connecting = State(initial=True)
@@ -80,7 +81,7 @@ class ConversationChart(Chart[Context]):
     in_conversation = (*listening, *answering)
     ending = (closing, saying_goodbye, ended)
 
-    # --- links: links.py ------------------------------------------------------------------------------------
+    # --- links ----------------------------------------------------------------------------------------------
     link_up = (
         connecting.to(
             finalizing,
@@ -129,7 +130,7 @@ class ConversationChart(Chart[Context]):
         on=["note_recovered"],
     )
 
-    # --- what the caller's side asks for: recording.py, keypad.py, interruptions.py, host_utterances.py -----
+    # --- what the caller's side asks for --------------------------------------------------------------------
     language_changed = stay(connecting, *in_conversation, on=["renew_links"])
     recording_started = (
         stay(connecting, on=["note_recording"])
@@ -213,7 +214,7 @@ class ConversationChart(Chart[Context]):
         | stay(connecting, *in_conversation, cond="room_for_host_utterance", on=["queue_host_utterance"])
     )
 
-    # --- the caller's voice: turns.py, endpointing.py, interruptions.py -------------------------------------
+    # --- the caller's voice ---------------------------------------------------------------------------------
     speech_started = (
         quiet.to(hearing, on=["note_voice", "note_voice_after_answer"])
         | endpointing.to(hearing, on=["note_voice"])
@@ -240,7 +241,7 @@ class ConversationChart(Chart[Context]):
         | stay(confirming, cond="speaking_on", on=["note_pausing_again"])
     )
 
-    # --- the caller's words: transcripts.py, speculation.py, interruptions.py -------------------------------
+    # --- the caller's words ---------------------------------------------------------------------------------
     transcript_interim = (
         quiet.to(endpointing, cond="automatic and words_without_voice", on=["note_voice", "note_interim"])
         | stay(*listening, on=["note_interim"])
@@ -363,7 +364,7 @@ class ConversationChart(Chart[Context]):
         | paused.to(speaking, on=["resume_speech", "begin_turn"])
     )
 
-    # --- the model's words: answers.py, speculation.py, answer_retries.py -----------------------------------
+    # --- the model's words ----------------------------------------------------------------------------------
     segment_ready = (
         generating.to(
             paused,
@@ -404,7 +405,7 @@ class ConversationChart(Chart[Context]):
         )
     )
 
-    # --- tools: tool_calls.py -------------------------------------------------------------------------------
+    # --- tools ----------------------------------------------------------------------------------------------
     tool_finished = (
         running_tools.to(generating, cond="last_result and reply_owed", on=["note_result", "generate"])
         | running_tools.to(quiet, cond="last_result and not reply_owed", on=["note_result"])
@@ -420,7 +421,7 @@ class ConversationChart(Chart[Context]):
         )
     )
 
-    # --- our voice: answers.py, answer_retries.py, interruptions.py -----------------------------------------
+    # --- our voice ------------------------------------------------------------------------------------------
     segment_voiced = stay(*responding, saying_goodbye, on=["note_voiced"])
     playback_at = stay(*responding, saying_goodbye, on=["note_position"])
     playback_finished = (

@@ -14,15 +14,12 @@ from attrs import Factory, define, frozen
 from machines.effects import Effect, TurnLatency
 from machines.evidence import Evidence, judge
 from machines.facts import (
-    EagerEndOfTurn,
-    EndOfTurn,
     EndReason,
     Request,
     Role,
     SayRequested,
     SegmentReady,
-    TranscriptFinal,
-    TranscriptInterim,
+    Transcribed,
     TurnMode,
 )
 from machines.history import Message
@@ -31,8 +28,6 @@ from machines.phrases import SHORTEST_ECHO, without_echo, words_of
 from machines.playback_ledger import PlaybackLedger
 from machines.policy import ConversationPolicy
 from machines.tools import CallRecord, OnInterruption, ToolPolicy
-
-Transcribed = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 @define

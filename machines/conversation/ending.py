@@ -29,4 +29,5 @@ class Ending(ToolCalls, Recording):
 
     @causes(do.AbandonConversation)
     def abandon(self) -> None:
+        """Have everything abandoned that is not closed yet."""
         self.context.ask(do.AbandonConversation())

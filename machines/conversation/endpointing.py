@@ -19,6 +19,7 @@ class Endpointing(Chart[Context]):
 
     @causes()
     def note_score(self, fact: facts.TurnScored) -> None:
+        """Keep how complete the turn model takes the turn to be."""
         self.context.turns.completeness = fact.completeness
 
     def endpoint_delay_ms(self) -> float:

@@ -90,6 +90,7 @@ class GreetingAndFallbacks(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def nudge(self, fact: Fact) -> None:
+        """Say the next nudge to the quiet caller."""
         text = self.context.policy.nudges[self.context.turns.nudges]
         self.context.turns.nudges += 1
         self._say_instead(text, fact.at_ms)

@@ -43,6 +43,7 @@ class HostUtterances(GreetingAndFallbacks):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_host_utterance(self, fact: facts.SayRequested) -> None:
+        """Say the host's text now."""
         self._say_for_host(fact, fact.at_ms)
 
     @causes()

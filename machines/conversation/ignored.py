@@ -1,4 +1,4 @@
-"""What the conversation ignores: pairs of a state and an event that change nothing, each with its reason.
+"""What the conversation ignores: pairs of a state and a fact that change nothing, each with its reason.
 
 If the chart has guarded transitions for the pair too, it is ignored when none of the guards holds.
 """

@@ -22,7 +22,6 @@ WORDS_AHEAD = 2
 LATE_ECHO_MS = 600
 """Voice that begins within this time after an answer may be its echo. 400 ms are the echo's own delay, the
 rest is the delay of voice activity detection."""
-Words = facts.TranscriptInterim | facts.TranscriptFinal | facts.EagerEndOfTurn | facts.EndOfTurn
 
 
 class Interruptions(Answers):
@@ -59,7 +58,7 @@ class Interruptions(Answers):
         """The words belong to the current or the awaited turn, not to a queued one."""
         return fact.turn in (self.context.turns.current, self.context.turns.awaited)
 
-    def is_interruption(self, fact: Words) -> bool:
+    def is_interruption(self, fact: facts.Transcribed) -> bool:
         """The caller says something of their own: neither an echo of the answer nor a backchannel."""
         if not self.context.said(fact):
             return False

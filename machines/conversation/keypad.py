@@ -28,6 +28,7 @@ class Keypad(Turns):
 
     @causes()
     def note_digit(self, fact: facts.DigitPressed) -> None:
+        """Add the key to the string of keys."""
         self.context.turns.greeted = True
         self.context.turns.digits += fact.digit
 

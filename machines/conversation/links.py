@@ -36,6 +36,7 @@ class Links(FailureLog):
 
     @causes(do.Acknowledge)
     def note_link(self, fact: facts.LinkUp) -> None:
+        """Keep which role works, and answer the requests that waited for the last link to be renewed."""
         context, role = self.context, frozenset({fact.role})
         context.links.up |= role
         context.links.fallbacks_ready = (
@@ -84,15 +85,18 @@ class Links(FailureLog):
 
     @causes(do.ReturnLink)
     def return_to_preferred(self, fact: facts.PreferredProviderRecovered) -> None:
+        """Have the link return to the preferred provider at once."""
         self.context.ask(do.ReturnLink(fact.role, fact.provider))
 
     @causes(do.NotifyClientError)
     def report_link_lost(self, fact: facts.LinkDown) -> None:
+        """Tell the client which role is lost for good. It is why the call ends."""
         self.context.ask(do.NotifyClientError(UNAVAILABLE[fact.role], fact.failure.message, retryable=False))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE
 
     @causes(do.NotifyClientError, do.LogFailure)
     def report_links_late(self) -> None:
+        """Tell the client which roles were not ready in time. It is why the call ends."""
         waited_ms = self.context.policy.connect_timeout_ms
         for role in Role:
             if role not in self.context.links.up:

@@ -61,6 +61,7 @@ class Recording(Chart[Context]):
 
     @causes()
     def note_early_stop(self, fact: facts.RecordingStopped) -> None:
+        """Keep a request to stop that came before the links were up."""
         self.context.recording.stop_pending = True
         self.context.recording.on = False
         if fact.request is not None:
@@ -83,10 +84,12 @@ class Recording(Chart[Context]):
 
     @causes(do.Acknowledge)
     def acknowledge_start(self, fact: facts.RecordingStarted) -> None:
+        """Answer the request at once."""
         self._acknowledge_now(fact.request)
 
     @causes(do.Acknowledge)
     def acknowledge_stop(self, fact: facts.RecordingStopped) -> None:
+        """Answer the request at once: no words are waited for."""
         self.context.recording.on = False
         self._acknowledge_now(fact.request)
 
@@ -98,10 +101,12 @@ class Recording(Chart[Context]):
 
     @causes(do.Refuse)
     def refuse_start(self, fact: facts.RecordingStarted) -> None:
+        """Refuse the request: the call ends."""
         self._refuse_now(fact.request)
 
     @causes(do.Refuse)
     def refuse_stop(self, fact: facts.RecordingStopped) -> None:
+        """Refuse the request: the call ends."""
         self._refuse_now(fact.request)
 
     @causes(do.Refuse)

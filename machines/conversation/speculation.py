@@ -45,11 +45,13 @@ class Speculation(Answers):
 
     @causes()
     def keep_speculative_segment(self, fact: facts.SegmentReady) -> None:
+        """Keep a segment of the speculative answer; it is said only if the answer is adopted."""
         self.context.answer.alive_at = fact.at_ms
         self.context.speculation.segments += (fact,)
 
     @causes()
     def note_speculation_complete(self) -> None:
+        """The model has given the whole speculative answer."""
         self.context.answer.generation_open = None
 
     @causes(do.CancelGeneration)
@@ -60,6 +62,7 @@ class Speculation(Answers):
 
     @causes()
     def forget_speculation(self) -> None:
+        """The model failed to give the speculative answer: ask anew when the turn is over."""
         self.context.answer.generation_open = None
         self.context.answer.requests = 0
         self._close_speculation()

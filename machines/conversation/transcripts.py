@@ -100,6 +100,7 @@ class Transcripts(FailureLog):
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:
+        """Take the final transcript as words of the caller, and tell the client if it is doubtful."""
         self._notify_doubt(fact)
         self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
 
@@ -127,6 +128,7 @@ class Transcripts(FailureLog):
 
     @causes()
     def wait_longer(self) -> None:
+        """Wait for the final transcript for the other half of its time."""
         self.context.turns.waits += 1
 
     @causes(do.ReplaceLink, do.LogFailure)
@@ -142,6 +144,7 @@ class Transcripts(FailureLog):
 
     @causes(do.NotifyClientError)
     def report_no_transcript(self) -> None:
+        """Tell the client that the words of a turn did not come in time."""
         message = "speech to text gave no transcript in time"
         self.context.ask(do.NotifyClientError(do.ClientError.TRANSCRIPTION_FAILED, message, retryable=True))
 
@@ -156,6 +159,7 @@ class Transcripts(FailureLog):
 
     @causes(do.NotifyClientError, do.LogFailure)
     def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
+        """Tell the client why speech to text gave no words."""
         if fact.turn == self.context.turns.awaited:
             self._log_stt_failure(fact.failure, fact.at_ms)
         self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)

@@ -52,6 +52,7 @@ class Turns(Transcripts):
 
     @causes(do.BeginTurn)
     def begin_turn(self) -> None:
+        """Give the caller's next words a turn of their own."""
         self.context.turns.current += 1
         self.context.turns.interim = ""
         self.context.turns.completeness = None
@@ -112,11 +113,13 @@ class Turns(Transcripts):
 
     @causes()
     def forget_queued_turn(self, fact: facts.TranscriptFinal) -> None:
+        """The words of a queued turn are here: it is waited for no more."""
         left = (turn for turn in self.context.turns.queued if turn != fact.turn)
         self.context.turns.queued = tuple(left)
 
     @causes()
     def forget_queued_turns(self) -> None:
+        """Give up waiting for the words of queued turns."""
         self.context.turns.queued = ()
 
     @causes()
@@ -129,21 +132,25 @@ class Turns(Transcripts):
 
     @causes()
     def note_voice(self) -> None:
+        """The caller speaks, in the turn itself: nothing that was known of its end holds any more."""
         self.context.turns.continuation = Continuation.NONE
         self.context.turns.completeness = None
         self.context.turns.times.voice_ended = None
 
     @causes()
     def note_voice_end(self, fact: facts.SpeechStopped) -> None:
+        """Keep when the caller's voice ended."""
         self.context.turns.continuation = Continuation.NONE
         self.context.turns.times.voice_ended = fact.at_ms
 
     @causes()
     def note_speaking_on(self) -> None:
+        """The caller speaks again before the words of the last turn are known."""
         self.context.turns.times.voice_ended = None
         self.context.turns.continuation = Continuation.SPEAKING
 
     @causes()
     def note_pausing_again(self, fact: facts.SpeechStopped) -> None:
+        """The caller spoke again before the words of the last turn are known, and pauses now."""
         self.context.turns.times.voice_ended = fact.at_ms
         self.context.turns.continuation = Continuation.PAUSED

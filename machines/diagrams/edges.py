@@ -19,7 +19,7 @@ class Edge:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One line for each event, with the guards that tell its cases apart."""
+        """One line for each fact, with the guards that tell its cases apart."""
         return labels(self.rows)
 
 
@@ -51,7 +51,7 @@ def _gathered(moves: Iterable[tuple[str, str, Row]]) -> tuple[Edge, ...]:
 
 
 def labels(moves: Iterable[Row]) -> tuple[str, ...]:
-    """One label for each event, without guards if one of them always holds."""
+    """One label for each fact, without guards if one of them always holds."""
     guards: dict[str, list[str]] = {}
     for row in moves:
         guards.setdefault(row.event, []).append(row.guard)

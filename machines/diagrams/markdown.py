@@ -1,9 +1,10 @@
-"""Writes the whole table of a machine in Markdown: state × event × guard × actions × effects × target."""
+"""Writes the whole table of a machine in Markdown: state × fact × guard × actions × effects × target."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from machines.diagrams.edges import words
 from machines.guard_expressions import guard_names
@@ -35,8 +36,8 @@ def write(machine: Machine) -> str:
         *_overview(machine),
         "## State by state",
         *_states(machine),
-        "## Guards",
-        *_guards(machine),
+        "## Guards and actions",
+        *_guards_and_actions(machine),
         "## Refused as stale",
         *_refusals(machine),
         "## Deadlines",
@@ -50,9 +51,9 @@ def _introduction(machine: Machine) -> str:
     count = {kind: sum(row.kind is kind for row in found) for kind in Kind}
     pairs = len({(row.state, row.event) for row in found})
     return (
-        f"{len(leaves(machine.chart))} states × {len(events(machine.chart))} events = {pairs} pairs, each"
+        f"{len(leaves(machine.chart))} states × {len(events(machine.chart))} facts = {pairs} pairs, each"
         f" declared: {count[Kind.TRANSITION]} transitions, {count[Kind.INTERNAL]} that do something and stay,"
-        f" {count[Kind.IGNORED]} ignored for a reason. Of several rows for one event, the first whose guard"
+        f" {count[Kind.IGNORED]} ignored for a reason. Of several rows for one fact, the first whose guard"
         " holds is taken. The effects are those that the actions *may* ask for; besides them, every change of"
         " state arms the deadline of the new state."
     )
@@ -62,13 +63,13 @@ def _introduction(machine: Machine) -> str:
 
 
 def _overview(machine: Machine) -> Iterator[str]:
-    """One line for each event, one column for each state."""
+    """One line for each fact, one column for each state."""
     states = [state.id for state in leaves(machine.chart)]
     found = rows(machine.chart)
     lines = [
         [f"`{event}`", *(_cell(found, state, event) for state in states)] for event in events(machine.chart)
     ]
-    yield _table(["event", *states], lines)
+    yield _table(["fact", *states], lines)
     yield "→ moves to; *stays*: does something and stays; · ignored."
 
 
@@ -96,7 +97,7 @@ def _states(machine: Machine) -> Iterator[str]:
         mine = [row for row in found if row.state == state.id]
         taken = [row for row in mine if row.kind is not Kind.IGNORED]
         if taken:
-            yield _table(["event", "if", "does", "effects", "goes to"], [_row(row) for row in taken])
+            yield _table(["fact", "if", "does", "effects", "goes to"], [_row(row) for row in taken])
         if len(taken) < len(mine):
             yield "\n".join(_ignored(mine))
 
@@ -112,7 +113,7 @@ def _row(row: Row) -> list[str]:
 
 
 def _ignored(mine: list[Row]) -> Iterator[str]:
-    """The ignored events by reason. Those that have guarded rows too are marked "otherwise"."""
+    """The ignored facts by reason. Those that have guarded rows too are marked "otherwise"."""
     guarded = {row.event for row in mine if row.kind is not Kind.IGNORED}
     reasons: dict[str, list[str]] = {}
     for row in mine:
@@ -128,19 +129,31 @@ def _ignored(mine: list[Row]) -> Iterator[str]:
 # --- legends ----------------------------------------------------------------------------------------------
 
 
-def _guards(machine: Machine) -> Iterator[str]:
-    names = dict.fromkeys(name for row in rows(machine.chart) for name in guard_names(row.guard))
-    lines = [[words(name), _first_sentence(getattr(machine.chart, name))] for name in sorted(names)]
-    yield _table(["guard", "holds when"], lines)
+def _guards_and_actions(machine: Machine) -> Iterator[str]:
+    """Where each is, and what its docstring says: of a guard when it holds, of an action what it does."""
+    found = rows(machine.chart)
+    guards = {name for row in found for name in guard_names(row.guard)}
+    actions = {name for row in found for name in row.actions}
+    lines = [
+        [f"`{name}`", "guard" if name in guards else "action", _file_of(method), _first_sentence(method)]
+        for name in sorted(guards | actions)
+        for method in [getattr(machine.chart, name)]
+    ]
+    yield _table(["name", "is", "in", "holds when, or does"], lines)
+
+
+def _file_of(method: Any) -> str:
+    path = f"{method.__module__.replace('.', '/')}.py"
+    return f"[`{path.rpartition('/')[2]}`](../{path})"
 
 
 def _refusals(machine: Machine) -> Iterator[str]:
-    yield "These events have a number. With any but the current one they are refused in every state."
+    yield "These facts have a number. With any but the current one they are refused in every state."
     lines = [
         [f"`{each.event}`", each.reason, _first_sentence(fact_classes()[each.event])]
         for each in refusals(machine)
     ]
-    yield _table(["event", "is refused because", "what it says otherwise"], lines)
+    yield _table(["fact", "is refused because", "what it says otherwise"], lines)
 
 
 def _first_sentence(named: object) -> str:

@@ -136,7 +136,7 @@ def _side_by_side(place: RoomPlace, edges: tuple[Edge, ...]) -> Iterator[Chip]:
 
 
 def _narrowest(substate: str, edges: tuple[Edge, ...], width: float) -> float:
-    """The width of the moves from a substate if events and guards are on lines of their own."""
+    """The width of the moves from a substate if facts and guards are on lines of their own."""
     labels = [label for edge in edges if edge.source == substate for label in edge.labels]
     pieces = [piece for label in labels for piece in label.replace(" [", "\n[").split("\n")]
     return min(width, max(len(piece) for piece in pieces) * CHARACTER)

@@ -102,7 +102,7 @@ def _head(points: tuple[Point, ...]) -> str:
 
 
 def _marked(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Each line of a label with its style: an event, which its guard may follow, or the rest of a guard."""
+    """Each line of a label with its style: a fact, which its guard may follow, or the rest of a guard."""
     style = "label"
     for line in lines:
         style = "guard" if line.lstrip().startswith("[") else style

@@ -40,7 +40,7 @@ def tooltip_of_edge(edge: Edge) -> str:
 
 
 def tooltip_of_state(machine: Machine, state: str) -> str:
-    """Everything that a state does, one event on each line, and what it ignores."""
+    """Everything that a state does, one fact on each line, and what it ignores."""
     found = [row for row in rows(machine.chart) if row.state == state]
     ignored = [words(row.event) for row in found if row.kind is Kind.IGNORED]
     lines = [state, *(_transition(row) for row in found if row.kind is not Kind.IGNORED)]

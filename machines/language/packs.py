@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from machines.language.scripts import main_script
+from machines.language.tags import primary_language
 
 
 def _words(text: str) -> frozenset[str]:
@@ -315,7 +316,7 @@ _SCRIPTS_OF = {
 
 def base_of(language: str) -> str:
     """The language of a tag: "de" of "de-DE"; empty where it is not one language ("multi")."""
-    base = language.replace("_", "-").split("-")[0].lower()
+    base = primary_language(language)
     return "" if base == "multi" else {"iw": "he", "cmn": "zh", "yue": "zh"}.get(base, base)
 
 

@@ -18,7 +18,9 @@ from adapters.tasks import Signal
 MAX_QUEUED_MS = 10_000
 """Audio kept while nobody takes it (before the first turn begins). Older audio is dropped."""
 BACKLOG_MS = 5_000
-"""There is room for more audio while less than this is queued."""
+"""There is room for more audio while less than this waits to be taken, here or by a link."""
+STALLED_AFTER_S = 2.0
+"""Whoever has audio waits for room, unless nothing is taken for so long."""
 JOINED_MS = 20
 """Shorter blocks are joined, so that the queue's limit in ms also limits its memory."""
 

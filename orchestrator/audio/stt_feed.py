@@ -27,7 +27,14 @@ from adapters.interfaces import (
 from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
 from machines.facts import Fact
-from orchestrator.audio.caller_audio import AudioBlock, CallerAudio, QueueItem, TurnBegins, TurnEnds
+from orchestrator.audio.caller_audio import (
+    STALLED_AFTER_S,
+    AudioBlock,
+    CallerAudio,
+    QueueItem,
+    TurnBegins,
+    TurnEnds,
+)
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.audio.stt_replay_buffer import SttReplayBuffer, Window
 from orchestrator.audio.turn_detection import PauseScoring
@@ -35,10 +42,6 @@ from orchestrator.audio.turn_detection import PauseScoring
 SILENCE_AFTER_S = 0.6
 """If a caller who is speaking sends nothing for this long (over two of the shipped client's 256 ms blocks),
 the missing audio counts as silence."""
-
-
-STALLED_AFTER_S = 2.0
-"""Audio that comes faster than it is spoken waits for the link, unless the link takes nothing for so long."""
 
 
 class SttFeed:

@@ -20,15 +20,13 @@ from attrs import define, evolve, field, frozen
 from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from adapters.tasks import Signal
 from machines.evidence import VoiceHeard
-from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, TranscriptFinal, TranscriptInterim
+from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, Transcribed, TranscriptFinal, TranscriptInterim
 from machines.language.scripts import joined
 from machines.phrases import words_of
-from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
+from orchestrator.audio.caller_audio import BACKLOG_MS, CallerAudioCounts, TurnBegins, TurnEnds
 
 KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
-BACKLOG_MS = 5_000
-"""There is room for more audio while the open link is less than this behind."""
 VOICED = 0.5
 """Probability of speech from which a window is voice (Silero's own threshold)."""
 LOUD = 32_768 * 10 ** (-45 / 20)
@@ -139,9 +137,6 @@ class Cursor:
                 self.turn, self.in_turn, self.overtaken = turn, True, False
             case TurnEnds():
                 self.in_turn = self.overtaken = False
-
-
-WithText = TranscriptInterim | TranscriptFinal | EagerEndOfTurn | EndOfTurn
 
 
 class SttReplayBuffer:
@@ -328,7 +323,7 @@ class SttReplayBuffer:
                 return completed
         return fact
 
-    def _of_whole_turn(self, fact: WithText) -> Fact:
+    def _of_whole_turn(self, fact: Transcribed) -> Fact:
         turn = self._find(fact.turn)
         if turn is None:
             return fact

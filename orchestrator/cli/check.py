@@ -87,7 +87,7 @@ def _tell_coverage(console: Console, visited: tuple[Visited, ...]) -> None:
         print_plain(
             console,
             f"{each.machine:<14}{each.transitions_taken} of {each.transitions} transitions taken,"
-            f" {each.pairs_met} of {each.pairs} pairs of state and event met{left}",
+            f" {each.pairs_met} of {each.pairs} pairs of state and fact met{left}",
         )
 
 

@@ -25,7 +25,7 @@ from uuid_utils import uuid7
 
 import protocol
 from adapters.interfaces import Samples
-from adapters.tasks import Signal, errors_in
+from adapters.tasks import Signal, sole
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
 from orchestrator.audio.resampling import StreamingResampler
@@ -118,8 +118,7 @@ async def talk_client(
                 await client.close()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        errors = list(errors_in(group))
-        error = errors[0] if len(errors) == 1 else group
+        error = sole(group)
         if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code in EXPLAINED:
             words = (error.body or b"").decode("utf-8", "replace").strip()
             raise TalkError(f"{url} refuses a WebSocket ({error.status_code}): {words}") from error

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import trio
 from attrs import Factory, define
 
-from adapters.tasks import sole_error
+from adapters.tasks import sole, sole_error
 from orchestrator.hosting.transport import TransportClosed
 
 LOOP_CHECK_S = 0.5
@@ -136,10 +136,8 @@ class Border:
             with scope:
                 settle = partial(done.set_result, await work())
         except Exception as error:
-            if scope.cancel_called and isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-                # The scope has taken the cancellation out of the group, and left the fault that came with it.
-                error = error.exceptions[0]
-            settle = partial(done.set_exception, error)
+            # A cancelled scope takes the cancellation out of the group, and leaves the fault beside it.
+            settle = partial(done.set_exception, sole(error) if scope.cancel_called else error)
         finally:
             self._call_soon(settle)
 

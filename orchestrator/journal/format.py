@@ -41,7 +41,7 @@ from orchestrator.journal.redaction import Redactor
 
 FORMAT = 2
 """Grows whenever names of facts, effects or policies change, so that older journals cannot be read."""
-READERS = {1: "0.1"}
+READERS = {1: "0.1.0"}
 """The last version of Vantum that reads each older format."""
 SUFFIX = ".journal"
 MAGIC = b"Vantum journal\n"
@@ -310,4 +310,15 @@ def _records(path: Path, contents: list[bytes]) -> list[Record]:
     try:
         return [_record_of(each) for each in plain_records]
     except RecordError as error:
-        raise JournalError(f"{path} was written by another version of Vantum: {error}.") from None
+        raise JournalError(
+            f"{path} was written by Vantum {_writer(plain_records[0])},"
+            f" and Vantum {_version('vantum')} cannot read it: {error}."
+        ) from None
+
+
+def _writer(head: Plain) -> str:
+    """The version that wrote a journal, as its head says."""
+    match head:
+        case ["head", _, {"vantum": str(version)}]:
+            return version
+    return "of an unknown version"

@@ -73,7 +73,7 @@ class Traffic:
     """What a call did, as the diagram shows it."""
 
     passages: tuple[Passage, ...]
-    """One for each (source, target, event), in the order in which they were first taken."""
+    """One for each (source, target, fact), in the order in which they were first taken."""
     stays: dict[str, Stay]
 
     def between(self, sources: Iterable[str], targets: Iterable[str]) -> list[Passage]:

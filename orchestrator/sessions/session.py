@@ -21,7 +21,7 @@ from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.audio_health import AudioHealth
-from orchestrator.audio.caller_audio import CallerAudio
+from orchestrator.audio.caller_audio import STALLED_AFTER_S, CallerAudio
 from orchestrator.audio.containers import NeedMoreError, UnreadableAudioError, read_header
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
@@ -82,8 +82,6 @@ EARLY_CHUNKS = 1000
 EARLY_AGE_S = 3
 """Audio that is older than this when the recording starts does not belong to it."""
 
-STALLED_AFTER_S = 2.0
-"""Reading waits for room for audio, unless nothing is taken for so long."""
 LEAST_DROPPED_MS = 20
 """A client is not told of less dropped audio than this."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from adapters import twilio
+from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.types import Key, Lowercase, PhoneNumber, TwilioAccount, WebAddress
 
 
@@ -69,7 +70,7 @@ class Telephone(BaseModel):
         default=twilio.BASE_URL, description="Twilio's REST interface, or a proxy's"
     )
     dtmf_timeout_ms: int = Field(
-        default=3000,
+        default=int(DEFAULTS.digits_timeout_ms),
         ge=500,
         le=60_000,
         description="Keys that a caller presses are one string until this long after the last one",

@@ -12,6 +12,7 @@ from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, Field, SecretStr
 
 from adapters import cartesia, deepgram, openai
 from machines.facts import Role
+from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.processors import calls_that_fit
 from orchestrator.settings.types import (
     AUTO,
@@ -143,34 +144,49 @@ class LanguageModels(BaseModel):
         description="Parameters that are sent under other names, like max_tokens=max_completion_tokens",
     )
     llm_system_prompt: str = Field(
-        default="You are a friendly voice assistant on a phone call. Answer in one to three short sentences. "
-        "Use plain words: no lists, no markup, no emoji.",
+        default=DEFAULTS.system_prompt,
         min_length=1,
         description="What the model is told before the conversation",
     )
     llm_max_messages: int = Field(
-        default=50, ge=2, le=1000, description="Newest messages that the model is reminded of"
+        default=DEFAULTS.max_history,
+        ge=2,
+        le=1000,
+        description="Newest messages that the model is reminded of",
     )
     llm_max_context_tokens: TokenBudget = Field(
-        default=0, description="Longest conversation that the model is reminded of, in tokens; 0 for any"
+        default=DEFAULTS.max_history_tokens,
+        description="Longest conversation that the model is reminded of, in tokens; 0 for any",
     )
     llm_max_queue_size: int = Field(
-        default=10, ge=1, le=100, description="Turns that may wait for an answer before the oldest are joined"
+        default=DEFAULTS.max_queue,
+        ge=1,
+        le=100,
+        description="Turns that may wait for an answer before the oldest are joined",
     )
     llm_max_retries: int = Field(
-        default=3, ge=0, le=6, description="Further requests for an answer that failed before its first word"
+        default=len(DEFAULTS.llm_retry_delays_ms),
+        ge=0,
+        le=6,
+        description="Further requests for an answer that failed before its first word",
     )
     llm_request_timeout: int = Field(
-        default=30_000,
+        default=int(DEFAULTS.answer_timeout_ms),
         ge=100,
         le=600_000,
         description="Longest time for one whole answer of the model, in ms",
     )
     first_token_timeout_ms: int = Field(
-        default=5000, ge=100, le=60_000, description="Request to the model's first token, in ms"
+        default=int(DEFAULTS.first_token_timeout_ms),
+        ge=100,
+        le=60_000,
+        description="Request to the model's first token, in ms",
     )
     token_gap_timeout_ms: int = Field(
-        default=5000, ge=100, le=60_000, description="Longest gap between two tokens of an answer, in ms"
+        default=int(DEFAULTS.token_gap_timeout_ms),
+        ge=100,
+        le=60_000,
+        description="Longest gap between two tokens of an answer, in ms",
     )
     llm_thinking_filler: str = Field(
         default="Let me think about that.",
@@ -180,27 +196,28 @@ class LanguageModels(BaseModel):
         default=3000, ge=0, le=60_000, description="After so much silence it is spoken, in ms; 0: never"
     )
     llm_fallback_tier1: str = Field(
-        default="Sorry, I did not get that. Could you say it again?",
+        default=DEFAULTS.fallback.first,
         min_length=1,
         description="Spoken when the model failed once",
     )
     llm_fallback_tier2: str = Field(
-        default="I am having some technical trouble. Please try that once more.",
+        default=DEFAULTS.fallback.second,
         min_length=1,
         description="Spoken when the model failed twice in a row",
     )
     llm_fallback_tier3: str = Field(
-        default="I am afraid our connection is not working. Someone will call you back. Goodbye.",
+        default=DEFAULTS.fallback.third,
         min_length=1,
         description="Spoken when the model failed three times in a row",
     )
     llm_fallback_refused: str = Field(
-        default="I am sorry, I cannot talk about that. Is there anything else I can help you with?",
+        default=DEFAULTS.fallback.refused,
         min_length=1,
         description="Spoken when a filter of the model's server refused what the caller said",
     )
     llm_fallback_tier3_then: Annotated[Literal["end", "hand_over"], Lowercase] = Field(
-        default="end", description="What follows it: the call ends, or is handed over to a person"
+        default="hand_over" if DEFAULTS.hand_over else "end",
+        description="What follows it: the call ends, or is handed over to a person",
     )
 
     @property
@@ -253,7 +270,7 @@ class CloudProviders(BaseModel):
         description="Language of callers who state none, also for the voice; multi: callers mix languages",
     )
     stt_fallback: str = Field(
-        default="Sorry, I could not hear you. Could you say that again?",
+        default=DEFAULTS.fallback.unheard,
         min_length=1,
         description="Spoken when the caller was not understood for technical reasons",
     )

@@ -1,6 +1,7 @@
 """Settings: everything an operator can choose, read once at the start and never changed.
 
-Units: `_ms` is milliseconds. The numbers come from the reference server where it has the setting.
+Units: `_ms` is milliseconds. The numbers come from the reference server where it has the setting. What sets a
+field of the conversation policy has that field's default (`DEFAULTS`), so that hosts and the server agree.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pydantic import (
 
 from adapters import twilio
 from machines.facts import TurnMode
-from machines.phrases import BACKCHANNELS
 from orchestrator.settings.phone import Telephone
+from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
     Choice,
     CloudProviders,
@@ -103,72 +104,77 @@ class TurnTaking(BaseModel):
         description="Who ends the caller's turn where a vantum.v2 client does not say; legacy clients do",
     )
     vad_silence_threshold_ms: int = Field(
-        default=500, ge=100, le=5000, description="Silence after which the caller's turn is over, in ms"
+        default=int(DEFAULTS.endpoint_delay_ms),
+        ge=100,
+        le=5000,
+        description="Silence after which the caller's turn is over, in ms",
     )
     barge_in: bool = Field(
-        default=True,
+        default=DEFAULTS.barge_in,
         description="The caller's voice interrupts an answer; if not, it is answered afterwards",
     )
     barge_in_thinking: bool = Field(
-        default=True, description="And an answer that is still being prepared; if not, it comes first"
+        default=DEFAULTS.barge_in_thinking,
+        description="And an answer that is still being prepared; if not, it comes first",
     )
-    barge_in_greeting: bool = Field(default=True, description="And the greeting")
+    barge_in_greeting: bool = Field(default=DEFAULTS.barge_in_greeting, description="And the greeting")
     barge_in_min_ms: int = Field(
-        default=200,
+        default=int(DEFAULTS.barge_in_min_ms),
         ge=0,
         le=5000,
         description="Speech over an answer, which is paused meanwhile, that may be an interruption, in ms",
     )
     barge_in_min_words: int = Field(
-        default=1,
+        default=DEFAULTS.barge_in_min_words,
         ge=0,
         le=10,
         description="Words that make it one, echo and backchannels not counted; 0: speech alone does",
     )
     backchannels: Phrases = Field(
-        default=BACKCHANNELS,
+        default=DEFAULTS.backchannels,
         description="Words that do not interrupt, except at the very end of an answer; divided by commas",
     )
     least_confidence: float = Field(
-        default=0.4,
+        default=DEFAULTS.least_confidence,
         ge=0,
         le=1,
         description="Automatic turns: confidence from which words of a clear voice count; 0: all",
     )
     sure_confidence: float = Field(
-        default=0.65,
+        default=DEFAULTS.sure_confidence,
         ge=0,
         le=1,
         description="Automatic turns: confidence from which words of other sounds count",
     )
     unfinished_delay_ms: int = Field(
-        default=1000,
+        default=int(DEFAULTS.unfinished_delay_ms),
         ge=0,
         le=10_000,
         description="Further silence that is needed if the words so far sound unfinished, in ms",
     )
     llm_anticipations: int = Field(
-        default=0,
+        default=DEFAULTS.speculations,
         ge=0,
         le=10,
         description="Requests to the model in each turn before its end, when Deepgram Flux expects the end",
     )
-    greeting: str = Field(default="", description="Said as soon as a call is connected; empty: nothing")
+    greeting: str = Field(
+        default=DEFAULTS.greeting, description="Said as soon as a call is connected; empty: nothing"
+    )
     reprompt: str = Field(
-        default="", description="Said after speech in which no words were found; empty: nothing"
+        default=DEFAULTS.reprompt,
+        description="Said after speech in which no words were found; empty: nothing",
     )
     idle_nudge_ms: int = Field(
-        default=0,
+        default=int(DEFAULTS.idle_after_ms),
         ge=0,
         le=3_600_000,
         description="A quiet caller in automatic turns is spoken to after this, in ms; 0: never",
     )
-    idle_nudge_1: str = Field(default="Are you still there?", min_length=1, description="Said then")
-    idle_nudge_2: str = Field(
-        default="I am still here, if there is anything else.", min_length=1, description="Said the next time"
-    )
+    idle_nudge_1: str = Field(default=DEFAULTS.nudges[0], min_length=1, description="Said then")
+    idle_nudge_2: str = Field(default=DEFAULTS.nudges[1], min_length=1, description="Said the next time")
     idle_goodbye: str = Field(
-        default="It seems that you are busy. Goodbye for now.",
+        default=DEFAULTS.idle_goodbye,
         min_length=1,
         description="Said the third time, before the call is ended",
     )
@@ -178,22 +184,40 @@ class Deadlines(BaseModel):
     """How long the conversation waits for each thing before it does something else."""
 
     connect_timeout_ms: int = Field(
-        default=5000, ge=100, le=60_000, description="All providers are connected within this, in ms"
+        default=int(DEFAULTS.connect_timeout_ms),
+        ge=100,
+        le=60_000,
+        description="All providers are connected within this, in ms",
     )
     final_transcript_timeout_ms: int = Field(
-        default=4000, ge=100, le=60_000, description="End of turn to final transcript, in ms"
+        default=int(DEFAULTS.final_transcript_timeout_ms),
+        ge=100,
+        le=60_000,
+        description="End of turn to final transcript, in ms",
     )
     first_segment_timeout_ms: int = Field(
-        default=10_000, ge=100, le=60_000, description="Question to first speakable text of the answer, in ms"
+        default=int(DEFAULTS.first_segment_timeout_ms),
+        ge=100,
+        le=60_000,
+        description="Question to first speakable text of the answer, in ms",
     )
     speech_stall_timeout_ms: int = Field(
-        default=5000, ge=1000, le=60_000, description="Longest wait for the next audio of an answer, in ms"
+        default=int(DEFAULTS.speech_stall_timeout_ms),
+        ge=1000,
+        le=60_000,
+        description="Longest wait for the next audio of an answer, in ms",
     )
     close_timeout_ms: int = Field(
-        default=2000, ge=0, le=60_000, description="Closing everything at the end of a conversation, in ms"
+        default=int(DEFAULTS.close_timeout_ms),
+        ge=0,
+        le=60_000,
+        description="Closing everything at the end of a conversation, in ms",
     )
     max_turn_ms: int = Field(
-        default=60_000, ge=1000, le=600_000, description="Longest turn of the caller, in ms"
+        default=int(DEFAULTS.max_turn_ms),
+        ge=1000,
+        le=600_000,
+        description="Longest turn of the caller, in ms",
     )
 
 

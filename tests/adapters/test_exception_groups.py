@@ -1,10 +1,10 @@
-"""`sole_error`: what a block raises whose nursery is an implementation detail."""
+"""`sole_error` and `sole`: errors whose group is an implementation detail."""
 
 from __future__ import annotations
 
 import pytest
 
-from adapters.tasks import sole_error
+from adapters.tasks import sole, sole_error
 
 
 def test_an_error_alone_in_its_group_is_raised_as_it_was() -> None:
@@ -40,3 +40,11 @@ def test_only_the_outermost_group_is_ours() -> None:
     with pytest.raises(ExceptionGroup) as caught, sole_error():
         raise ExceptionGroup("of a nursery", [inner])
     assert caught.value is inner
+
+
+def test_the_sole_error_of_groups_in_groups() -> None:
+    error = KeyError()
+    assert sole(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
+    assert sole(error) is error
+    several = ExceptionGroup("outer", [ExceptionGroup("inner", [error]), ValueError()])
+    assert sole(several) is several

@@ -1,4 +1,4 @@
-"""Writes `docs/faults.md` from a run of every cell: `python -m tests.faults`. Takes about a minute."""
+"""Writes `docs/faults.md` from a run of every cell: `python -m tests.faults`. Takes some minutes."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def test_long_labels_are_broken_before_their_guards() -> None:
 
 
 def test_a_broken_label_shows_as_guard_only_what_is_a_guard() -> None:
-    """Guards are grey and italic: the second line of a long event must not look like one."""
+    """Guards are grey and italic: the second line of a long fact must not look like one."""
     picture = diagrams.svg_of_link()
     for line, style in [
         ("link replacement", "label"),

@@ -259,6 +259,7 @@ PIECES = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @given(PIECES, st.integers(1, 9))
 @settings(max_examples=300)
 def test_however_a_text_is_divided_its_segments_are_the_same(text: str, size: int) -> None:
@@ -273,6 +274,7 @@ def test_nothing_is_lost_or_said_twice_and_segments_are_bounded(text: str, size:
     assert all(len(segment) <= MAX_SEGMENT for segment in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [

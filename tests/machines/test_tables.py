@@ -124,7 +124,7 @@ def test_a_row_says_all_about_a_transition() -> None:
 def test_what_is_wrong_with_a_chart_is_said() -> None:
     assert set(faults(Faulty)) == {
         "no_such_event in busy is ignored, but there is no such pair",
-        "no fact brings the event no_such_fact",
+        "no fact is called no_such_fact",
         "speech_started in busy is declared as ignored 2 times",
         "hung_up in busy is not declared",
         "speech_stopped in idle is not declared",

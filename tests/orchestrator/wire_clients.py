@@ -270,6 +270,6 @@ async def connect(
         nursery.start_soon(connected.read)
         await connected.until(lambda: connected.messages or connected.closed.is_set())
         yield connected
-        with trio.move_on_after(1):
+        with trio.move_on_after(PATIENCE_S):
             await socket.aclose()
         nursery.cancel_scope.cancel()

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.conftest import BROWSERS
 
-WAIT_MS = 30_000
+WAIT_MS = 120_000
+"""How long the browser may take, on a machine that does much else, for what is expected of the page."""
+expect.set_options(timeout=WAIT_MS)
 
 FLAGS = [
     "--no-sandbox",

@@ -88,7 +88,7 @@ def test_a_suspended_microphone_is_told_and_heard_again(server: Served, sign: st
         start(page)
         sent.flow(page)
         page.evaluate("suspendAll()")
-        expect(page.locator("#phrase")).to_have_text("The browser has paused the sound", timeout=WAIT_MS)
+        expect(page.locator("#phrase")).to_have_text("The browser has paused the sound")
         page.evaluate("gc()")  # what nobody holds goes now
         page.evaluate("gc()")
         page.evaluate("window.interrupted = false")
@@ -316,9 +316,9 @@ def test_a_call_before_the_server_is_ready_works_and_its_error_goes() -> None:
         served(at_once=False) as server,
         opened(server.page, expected="status of 503") as page,
     ):
-        expect(page.locator("#connection")).to_have_text("Not ready yet", timeout=WAIT_MS)
+        expect(page.locator("#connection")).to_have_text("Not ready yet")
         page.click("#start")
-        expect(page.locator("#error")).to_contain_text("not ready", timeout=WAIT_MS)
+        expect(page.locator("#error")).to_contain_text("not ready")
         expect(page.locator("#phrase")).to_have_text("Calling")
         server.begin()
         page.wait_for_selector("body[data-state=LISTENING]")
@@ -331,9 +331,9 @@ def test_the_lamp_follows_a_server_that_becomes_ready() -> None:
         served(at_once=False) as server,
         opened(server.page, expected="status of 503") as page,
     ):
-        expect(page.locator("#connection")).to_have_text("Not ready yet", timeout=WAIT_MS)
+        expect(page.locator("#connection")).to_have_text("Not ready yet")
         server.begin()
-        expect(page.locator("#connection")).to_have_text("Ready", timeout=WAIT_MS)
+        expect(page.locator("#connection")).to_have_text("Ready")
 
 
 def test_after_a_call_no_room_is_lit(server: Served) -> None:
@@ -343,7 +343,7 @@ def test_after_a_call_no_room_is_lit(server: Served) -> None:
         page.click("#end")
         page.wait_for_selector("body[data-call=idle]")
         expect(page.locator(".rooms .active, .rooms [aria-current=step], #diagram .active")).to_have_count(0)
-        expect(page.locator("#connection")).to_have_text("Ready", timeout=WAIT_MS)
+        expect(page.locator("#connection")).to_have_text("Ready")
 
 
 # --- whoever does not see the page as it is drawn ---------------------------------------------------------

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
+import trio.testing
 from attrs import define, field
 
 from adapters.embedded.inference_timing import Timing
 from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY, ModelsError
 from adapters.embedded.moonshine import MoonshineSpeechToText
 from adapters.interfaces import LISTENING_RATE, ProviderError, Samples, Settled, Transcriber
+from adapters.tasks import Signal
 from machines.facts import ErrorClass, Fact, TranscriptFinal, TranscriptInterim, TranscriptionFailed
 from tests.adapters.conftest import Speech
 
@@ -101,14 +103,21 @@ async def test_speech_is_transcribed(moonshine: MoonshineSpeechToText, speech: S
 
 
 async def test_interim_transcripts_arrive_while_somebody_speaks_and_grow(
-    moonshine: MoonshineSpeechToText, speech: Speech
+    models_dir: Path, speech: Speech
 ) -> None:
-    async with calling(moonshine) as call:
+    decoded = Signal()
+    model = MoonshineSpeechToText(
+        models_dir / SPEECH_TO_TEXT_DIRECTORY, report=lambda timing: decoded.wake_all()
+    )
+    async with calling(model) as call:
         call.transcriber.begin_turn(1)
-        for part in np.array_split(speech(ORDER), 8):
-            await call.hear(part)
-            with trio.move_on_after(0.3):  # a caller needs 0.6 s to say as much
-                await call.told()
+        with trio.fail_after(300):
+            for part in np.array_split(speech(ORDER), 8):
+                await call.hear(part)
+                # A caller who speaks no faster than the model decodes.
+                await trio.testing.wait_all_tasks_blocked()
+                while model.busy:
+                    await decoded.wait()
         interims = call.interims(1)
         assert len(interims) >= 3
         assert len(words(interims[-1])) > len(words(interims[0]))

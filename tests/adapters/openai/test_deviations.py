@@ -82,7 +82,7 @@ async def ask(
     messages: Sequence[Message] = QUESTION,
     tools: Sequence[ToolSpec] = TOOLS,
 ) -> list[str | ToolCall]:
-    with trio.fail_after(5):
+    with trio.fail_after(120):
         async with model.generate(messages, tools) as stream:
             return [piece async for piece in stream]
 

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 tried = settings(max_examples=300, deadline=None)
 
 
+@pytest.mark.slow
 @tried
 @given(st.randoms(use_true_random=False))
 def test_text_that_arrived_is_said_once_and_in_order_and_nothing_after_it_fails(choices: Random) -> None:
@@ -50,6 +51,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @tried
 @given(st.lists(DOCUMENTS | st.binary(max_size=40), max_size=6))
 def test_whatever_comes_an_answer_or_one_provider_error_comes_out(values: list[Any]) -> None:
@@ -99,6 +101,7 @@ MARKED = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @tried
 @given(MARKED, st.integers(1, 9), st.booleans())
 def test_what_is_filtered_out_of_a_text_does_not_depend_on_where_it_is_cut(
@@ -112,6 +115,7 @@ def test_what_is_filtered_out_of_a_text_does_not_depend_on_where_it_is_cut(
     assert filtered([text[at : at + size] for at in range(0, len(text), size)]) == filtered([text])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flood",
     [

@@ -304,6 +304,21 @@ async def test_calls_of_all_kinds_of_servers_are_read(
     assert set(pieces[: -len(calls)]) == {""}
 
 
+@pytest.mark.parametrize(
+    "reason", ["length", "LENGTH", "MAX_TOKENS", "content_filter", "SAFETY", "recitation"]
+)
+async def test_a_call_that_was_cut_off_is_an_error_however_the_server_spells_the_reason(
+    http: httpx2.AsyncClient, reason: str
+) -> None:
+    lines = [delta(part(0, "a", "weather", PARIS[:5])), chunk(finish=reason), DONE]
+    got: list[str | ToolCall] = []
+    async with chat_server(replying(*lines)) as server:
+        with pytest.raises(ProviderError, match=f"cut off: {reason}") as raised:
+            await ask(OpenAILanguageModel(http, server.base_url, "m"), into=got)
+    assert raised.value.failure.error_class is ErrorClass.TRANSIENT
+    assert calls_of(got) == []
+
+
 async def test_chunks_that_differ_from_openais_hold_calls_too(http: httpx2.AsyncClient) -> None:
     bare = {"choices": [{"delta": {"tool_calls": [part(0, "a", "weather", PARIS)]}, "finish_reason": "x"}]}
     async with chat_server(replying(f"data: {json.dumps(bare)}\n\n", DONE)) as server:

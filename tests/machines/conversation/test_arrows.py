@@ -1,4 +1,4 @@
-"""What the chart's docstring and section titles promise is true of the live machine."""
+"""What the charts and the tables about them promise a reader is true of the live machines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from machines.conversation import chart
 from machines.diagrams.edges import room_edges
-from machines.tables import CONVERSATION, leaves, room_of, rooms
+from machines.guard_expressions import guard_names
+from machines.tables import CONVERSATION, MACHINES, Machine, leaves, room_of, rooms, rows
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_docstring_lists_exactly_the_arrows_of_the_chart() -> None:
@@ -27,9 +32,25 @@ def test_the_docstring_lists_the_states_with_their_substates() -> None:
     assert list(states) == list(rooms(CONVERSATION.chart))
 
 
-def test_every_section_of_the_chart_names_files_that_exist() -> None:
-    titles = re.findall(r"(?m)^    # --- (.*)$", inspect.getsource(chart))
-    named = {name for title in titles for name in re.findall(r"\w+\.py", title)}
+def test_every_file_that_the_chart_names_exists() -> None:
+    """So its sections cannot send a reader to a file that was renamed."""
+    source = inspect.getsource(chart)
     folder = Path(inspect.getfile(chart)).parent
-    assert {"links.py", "interruptions.py"} <= named
+    named = set(re.findall(r"\w+\.py", source))
+    assert "ignored.py" in named
     assert [name for name in named if not (folder / name).is_file()] == []
+    assert "diagrams/conversation.md" in source
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=[machine.name for machine in MACHINES])
+def test_the_table_sends_a_reader_of_the_chart_to_each_guard_and_action(machine: Machine) -> None:
+    """Each that the chart names is in the table, with the file that defines it and what it is for."""
+    table = (ROOT / "diagrams" / f"{machine.name}.md").read_text().split("## Guards and actions")[1]
+    listed = dict(re.findall(r"(?m)^\| `(\w+)` \| (?:guard|action) \| (.*) \|$", table))
+    found = rows(machine.chart)
+    assert set(listed) == {name for row in found for name in (*guard_names(row.guard), *row.actions)}
+    for name, cells in listed.items():
+        place, purpose = cells.split(" | ", 1)
+        file = ROOT / "diagrams" / re.findall(r"\((.*)\)", place)[0]
+        assert re.search(rf"(?m)^    def {name}\(self", file.read_text()), (name, file)
+        assert purpose.strip(), name

@@ -16,7 +16,7 @@ def audio(ms: float, level: int = 1) -> Samples:
 
 
 async def take(queue: CallerAudio) -> object:
-    with trio.fail_after(1):
+    with trio.fail_after(60):
         return await queue.take()
 
 

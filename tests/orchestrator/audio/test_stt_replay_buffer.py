@@ -12,12 +12,13 @@ from machines.facts import (
     EagerEndOfTurn,
     EndOfTurn,
     Fact,
+    Transcribed,
     TranscriptFinal,
     TranscriptInterim,
     TurnResumed,
 )
 from orchestrator.audio.caller_audio import CallerAudioCounts, TurnBegins, TurnEnds
-from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window, WithText
+from orchestrator.audio.stt_replay_buffer import PRE_ROLL, Cursor, SttReplayBuffer, Window
 
 WINDOW = 512
 WINDOW_MS = WINDOW * 1000 / LISTENING_RATE
@@ -44,10 +45,10 @@ class Said:
         self.windows += windows
         return numbers
 
-    def complete(self, fact: WithText | TurnResumed) -> Fact:
+    def complete(self, fact: Transcribed | TurnResumed) -> Fact:
         """The fact as the buffer completes it, without what was heard of the voice."""
         completed = self.replay_buffer.complete_fact(fact)
-        return evolve(completed, voice=None) if isinstance(completed, WithText) else completed
+        return evolve(completed, voice=None) if isinstance(completed, Transcribed) else completed
 
 
 Told = list[int | str]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def vantum(*arguments: str) -> Result:
 
 
 def test_the_version_is_printed() -> None:
-    assert vantum("--version").output == "vantum 0.1.0\n"
+    """The one in pyproject.toml; if this fails after a change of it, install again: `make test`."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert vantum("--version").output == f"vantum {project['version']}\n"
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:

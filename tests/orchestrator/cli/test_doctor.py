@@ -146,7 +146,7 @@ def simulated_in_a_thread(dialect: str) -> Iterator[str]:
 
     thread = threading.Thread(target=trio.run, args=(serve,))
     thread.start()
-    url, token, scope = address.get(timeout=10)
+    url, token, scope = address.get(timeout=120)
     try:
         yield url
     finally:

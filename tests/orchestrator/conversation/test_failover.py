@@ -96,7 +96,7 @@ async def test_a_voice_that_breaks_off_is_followed_by_another_in_the_same_answer
         assert call.caller.answers() == [text]
         await call.take_turn("thanks")
         await call.answered(2)
-        assert call.providers.llm.requests[1][1].text == text, "all of it was heard"
+        assert call.providers.llm.requests[1][2].text == text, "all of it was heard"
     assert failed_checks(call) == []
 
 

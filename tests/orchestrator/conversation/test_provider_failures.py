@@ -119,7 +119,7 @@ async def test_a_model_that_breaks_off_continues_its_answer(fault: Fault, autoju
         await call.answered()
         assert call.caller.answers()[0] == "Well, one moment. Here we are."
         assert call.caller.client_errors() == []
-        asked = [(message.speaker, message.text) for message in call.providers.llm.requests[1]]
+        asked = [(message.speaker, message.text) for message in call.providers.llm.requests[1][1:]]
         assert asked == [(Speaker.USER, "hello"), (Speaker.ASSISTANT, "Well, one moment.")]
         await call.take_turn("thanks")
         await call.answered(2)
@@ -212,7 +212,7 @@ async def test_a_voice_that_never_goes_on_leaves_the_text_and_the_call(
         await call.take_turn("one two")
         await call.answered(2)
         assert call.caller.playbacks[-1].ended_with_ms
-        history = call.providers.llm.requests[-1]
+        history = call.providers.llm.requests[-1][1:]
         if len(history) > 1:
             assert history[1].text != "You said hello. That was all."
     assert failed_checks(call) == []

@@ -299,7 +299,7 @@ async def test_real_words_interrupt_and_history_is_what_was_heard(
         assert f"{cut.heard} {cut.unheard}".strip() == LONG
         assert call.caller.understood() == ["tell me a joke", "please stop"]
         # The answer to them is asked for with exactly what was heard.
-        asked = [message.text for message in call.providers.llm.requests[-1]]
+        asked = [message.text for message in call.providers.llm.requests[-1][1:]]
         assert asked == (
             ["tell me a joke", cut.heard, "please stop"] if cut.heard else ["tell me a joke please stop"]
         )

@@ -70,7 +70,7 @@ async def test_the_answer_that_was_asked_for_early_becomes_history_like_any_othe
         await call.say("thanks bye")
         await call.keep_quiet(1500)
         await call.answered(2)
-        assert [(each.speaker, each.text) for each in call.providers.llm.requests[-1]] == [
+        assert [(each.speaker, each.text) for each in call.providers.llm.requests[-1][1:]] == [
             (Speaker.USER, "tell me a joke"),
             (Speaker.ASSISTANT, "You said tell me a joke. That was all."),
             (Speaker.USER, "thanks bye"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,7 +151,7 @@ def set_format(journal: Path, number: int) -> None:
     journal.write_bytes(data[:19] + checksum.to_bytes(4, "little") + bytes(content) + data[23 + length :])
 
 
-@pytest.mark.parametrize(("number", "reader"), [(1, ", which Vantum 0.1 reads"), (FORMAT + 1, "")])
+@pytest.mark.parametrize(("number", "reader"), [(1, ", which Vantum 0.1.0 reads"), (FORMAT + 1, "")])
 def test_another_format_is_an_error_that_names_the_version_that_reads_it(
     number: int, reader: str, journal: Path
 ) -> None:
@@ -173,14 +174,18 @@ def test_a_file_that_is_not_a_journal_is_an_error_of_one_sentence(command: str, 
     assert "is not a journal of Vantum" in foreign.output
 
 
-def test_a_fact_of_a_later_version_is_an_error_of_one_sentence(
-    journal: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_fact_of_a_later_version_is_an_error_that_names_that_version(
+    records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    head = records[0]
+    assert isinstance(head, Head)
+    journal = write(tmp_path / "a.journal", [evolve(head, vantum="7.8.9"), *records[1:]])
     monkeypatch.delitem(cast(dict[str, Any], FACTS), "SpeechStarted")
     result = vantum("replay", journal)
     assert result.exit_code == 2
     assert result.output == (
-        f"Error: {journal} was written by another version of Vantum: nothing here is called SpeechStarted.\n"
+        f"Error: {journal} was written by Vantum 7.8.9, and Vantum {version('vantum')} cannot read it: "
+        "nothing here is called SpeechStarted.\n"
     )
 
 

@@ -17,8 +17,7 @@ from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
 from adapters.simulators.speech import Voice
 from adapters.simulators.telephone import Telephone
-from adapters.simulators.twilio import SimulatedCall, ask
-from adapters.twilio.webhooks import signature_of
+from adapters.simulators.twilio import SimulatedCall, ask, signature_of
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.simulation import (
     Answer,

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pydantic
 import pytest
-from attrs import evolve
 
 from adapters import openai
 from adapters.cartesia.stream import CartesiaSettings
 from adapters.deepgram.nova import NovaSettings
 from machines.facts import TurnMode
-from machines.policy import ConversationPolicy
-from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.settings.sources import load_settings, setting_origins
 
@@ -82,11 +79,6 @@ def test_the_defaults_in_the_documents_are_the_declared_ones() -> None:
             continue
         compared += 1
     assert compared > 50, "the tables have another form now"
-
-
-def test_conversations_have_the_same_defaults_without_settings() -> None:
-    made = policy_of(Settings())
-    assert evolve(ConversationPolicy(), system_prompt=made.system_prompt, fallback=made.fallback) == made
 
 
 def test_the_defaults_are_the_reference_servers() -> None:

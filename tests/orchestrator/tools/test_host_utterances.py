@@ -69,7 +69,7 @@ async def test_unless_it_is_urgent(autojump_clock: MockClock) -> None:
         await call.say("thanks bye")
         await call.keep_quiet(700)
         await call.answered(3)
-        assert [message.text for message in call.providers.llm.requests[-1]] == [
+        assert [message.text for message in call.providers.llm.requests[-1][1:]] == [
             "tell me a joke",
             cut.heard,
             "thanks bye",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.languages import primary_language
+from machines.language.tags import primary_language
 
 
 @pytest.mark.parametrize(
