@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.simulators import Fault, FaultKind, RandomFaults, Scenario, ScenarioError
+from adapters.simulators import (
+    Fault,
+    FaultKind,
+    RandomFaults,
+    Scenario,
+    ScenarioError,
+    SttDialect,
+    TtsDialect,
+)
 from adapters.simulators.faults import FaultPlan
 
 EXAMPLE = """
@@ -42,6 +50,16 @@ def test_a_scenario_is_read_from_toml(tmp_path: Path) -> None:
     path = tmp_path / "scenario.toml"
     path.write_text(EXAMPLE)
     assert Scenario.read(path) == EXPECTED
+
+
+def test_a_scenario_names_dialects(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text('stt_dialect = "no-finalize"\ntts_dialect = "odd-chunks"')
+    read = Scenario.read(path)
+    assert (read.stt_dialect, read.tts_dialect) == (SttDialect.NO_FINALIZE, TtsDialect.ODD_CHUNKS)
+    path.write_text('stt_dialect = "klingon"')
+    with pytest.raises(ScenarioError, match="stt_dialect"):
+        Scenario.read(path)
 
 
 def test_a_scenario_is_read_from_json(tmp_path: Path) -> None:

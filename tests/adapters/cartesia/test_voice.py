@@ -129,6 +129,29 @@ async def test_defect_26_leaving_an_answer_early_cancels_it_at_cartesia(
     assert samples == pytest.approx(0.36 * 16_000, rel=0.01)
 
 
+async def test_many_interruptions_leave_no_context_open(
+    vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
+) -> None:
+    """A connection with a few open contexts too many is closed (github.com/livekit/agents/issues/5844)."""
+    async with cartesia.open("en") as voice:
+        for number in range(50):
+            async with voice.speak(16_000, None) as stream:
+                for segment in range(number % 4):
+                    await stream.say(segment, "One two three four five.")
+                if number % 3:
+                    await stream.end()
+                if number % 4:
+                    await anext(aiter(stream))
+        await trio.sleep(1)
+        contexts = vendors.records.contexts.values()
+        assert len(contexts) == sum(number % 4 > 0 for number in range(50))
+        assert [each for each in contexts if not (each.cancelled or each.finished)] == []
+        async with voice.speak(16_000, None) as stream:
+            await stream.say(0, "Hello.")
+            await stream.end()
+            assert len(await spoken(stream)) == 1
+
+
 async def test_the_cancel_is_sent_even_if_the_call_itself_is_cancelled(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:

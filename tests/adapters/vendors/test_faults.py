@@ -21,6 +21,8 @@ from adapters.simulators import (
     RandomFaults,
     Scenario,
     Simulators,
+    SttDialect,
+    TtsDialect,
     simulators,
 )
 from adapters.simulators.script import CALLER_SAYS, Latency
@@ -374,7 +376,12 @@ async def test_whatever_goes_wrong_a_call_ends_and_leaves_nothing(
             except ProviderError as error:
                 failures.append(error)
 
-    rough = Scenario(random=RandomFaults(chance=0.9))
+    stt, tts = list(SttDialect), list(TtsDialect)
+    rough = Scenario(
+        random=RandomFaults(chance=0.9),
+        stt_dialect=stt[seed % len(stt)],
+        tts_dialect=tts[seed % len(tts)],
+    )
     async with simulators(seed=seed, keys=[KEY], faults=rough, latencies=Latencies()) as running:
         switchboard.simulators = running
         with trio.fail_after(120):
