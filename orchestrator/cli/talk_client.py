@@ -120,7 +120,7 @@ async def talk_client(
     except BaseExceptionGroup as group:
         errors = list(errors_in(group))
         error = errors[0] if len(errors) == 1 else group
-        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code in EXPLAINED:
+        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code == UPGRADE_REQUIRED:
             words = (error.body or b"").decode("utf-8", "replace").strip()
             raise TalkError(f"{url} refuses a WebSocket ({error.status_code}): {words}") from error
         if isinstance(error, trio_websocket.HandshakeError):
@@ -130,8 +130,8 @@ async def talk_client(
         await trio.aclose_forcefully(stream)
 
 
-EXPLAINED = (400, 426)
-"""The HTTP statuses with which our server refuses a WebSocket, and says why."""
+UPGRADE_REQUIRED = 426
+"""The HTTP status with which a server says that no upgrade has reached it, and maybe why."""
 
 
 @frozen
