@@ -119,7 +119,7 @@ async def talk_client(
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = sole(group)
-        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code in EXPLAINED:
+        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code == UPGRADE_REQUIRED:
             words = (error.body or b"").decode("utf-8", "replace").strip()
             raise TalkError(f"{url} refuses a WebSocket ({error.status_code}): {words}") from error
         if isinstance(error, trio_websocket.HandshakeError):
@@ -129,8 +129,8 @@ async def talk_client(
         await trio.aclose_forcefully(stream)
 
 
-EXPLAINED = (400, 426)
-"""The HTTP statuses with which our server refuses a WebSocket, and says why."""
+UPGRADE_REQUIRED = 426
+"""The HTTP status with which a server says that no upgrade has reached it, and maybe why."""
 
 
 @frozen
