@@ -106,8 +106,12 @@ class MediaStream:
     _marks: PlaybackMarks = field(factory=PlaybackMarks, init=False)
     _line: StreamLine = field(init=False)
     _socket: CallSocket = field(init=False)
+    _wishes: list[facts.SayRequested] = field(factory=list, init=False)
+    """What was to be said while there was no stream."""
     _held: list[tuple[StreamMessage, int | None]] = field(factory=list, init=False)
-    """What was to be sent while there was no stream."""
+    """What was to be sent then, all the same."""
+    _held_until: float = field(default=-inf, init=False)
+    """When the last of that was played."""
     _saying: int | None = field(default=None, init=False)
     """The answer that is being said, from its first text to its end."""
     _replies: bool = field(default=False, init=False)
@@ -169,15 +173,18 @@ class MediaStream:
 
     def say_goodbye(self, goodbye: facts.SayRequested) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
-        self._inbox.put(goodbye)
+        self.say(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the conversation from outside."""
         self._inbox.put(facts.HungUp(reason))
 
     def say(self, request: facts.SayRequested) -> None:
-        """Say something to the caller."""
-        self._inbox.put(request)
+        """Say something to the caller, as soon as there is a stream."""
+        if self._line.awaits_another:
+            self._wishes.append(request)
+        else:
+            self._inbox.put(request)
 
     def leave_message(self, text: str, *, listen: bool = False) -> None:
         """Say this to an answering machine, and then end, or `listen`. Before `run`: it is said first."""
@@ -216,6 +223,7 @@ class MediaStream:
     def await_stream(self) -> None:
         """The carrier is about to end the stream and to open another one: that is not the end of the call."""
         self._line.await_another()
+        self._marks.dropped(now_ms())
         self._audio.push(np.zeros(GAP_MS * PHONE_RATE // 1000, np.int16), PHONE_RATE)
 
     def keep_stream(self) -> bool:
@@ -230,7 +238,6 @@ class MediaStream:
         ended = self._line.connection
         self.started = evolve(self.started, stream_sid=started.stream_sid)
         self._line.replace(connection)
-        self._marks.dropped(now_ms())
         self._send_held()
         for media in early:
             await self._hear(media.audio)
@@ -239,8 +246,13 @@ class MediaStream:
 
     def _send_held(self) -> None:
         held, self._held = self._held, []
+        samples = sum(len(message.audio) for message, _ in held if isinstance(message, Media))
+        self._held_until = trio.current_time() + samples / PHONE_RATE
         for message, utterance in held:
             self._send(message, utterance)
+        wishes, self._wishes = self._wishes, []
+        for wish in wishes:
+            self.say(wish)
 
     async def _replace_missing_marks(self) -> None:
         """If an answer's last mark does not come back, act as if it did: nothing must wait for it forever."""
@@ -250,7 +262,8 @@ class MediaStream:
                 await self._end_mark_sent.wait()
             end_mark = self._end_mark
             await self._line.is_there()
-            played_at = trio.current_time() + (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
+            ahead_s = (PHONE_PACING.lead_ms + PHONE_PACING.chunk_ms) / 1000
+            played_at = max(trio.current_time(), self._held_until) + ahead_s
             await trio.sleep_until(max(played_at, self._first_mark_at + MARK_GRACE_S))
             if self._sends_marks:
                 await trio.sleep_until(played_at + MARK_GRACE_S)

@@ -268,12 +268,15 @@ class PhoneCall:
             self._transferred.set()
 
     async def _press(self, keys: str) -> None:
+        pressed = self._pressed
         if self._session is not None:
             self._session.await_stream()
         try:
             there = await self.carrier.press(self, keys)
         except ProviderError as error:
             log.warning("keys not pressed", call=self.call_id, error=error.failure.message)
+            if pressed.is_set():
+                return  # the next stream came before this answer
             self._not_pressed = error.failure.message
             self.take(phone.KeysFailed(self._session is not None and self._session.keep_stream()))
         else:

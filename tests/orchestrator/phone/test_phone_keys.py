@@ -147,20 +147,38 @@ async def test_something_that_is_said_meanwhile_is_heard_over_the_next_stream(
     autojump_clock: MockClock,
 ) -> None:
     menu = Menu()
-    async with a_line(menu.talk, answers=(presses("1wwwwww"),), **CHOSEN) as line:
+    async with a_line(menu.talk, answers=(presses(f"1{20 * 'w'}"),), **CHOSEN) as line:
         call = await line.order()
         while call.state != "pressing":  # noqa: ASYNC110
             await trio.sleep(0.01)
         await trio.sleep(0.5)
-        status, told = await line.ask("POST", f"/calls/{call.call_id}/say", {"text": "One moment."})
+        text = "One moment, I am pressing some keys, which takes a while, and then we go on."
+        wish = {"text": text, "interruptible": False, "mode": "interrupt"}
+        status, told = await line.ask("POST", f"/calls/{call.call_id}/say", wish)
         assert (status, told["state"]) == (202, "pressing")
         await waits_for_the_menu(menu, 2)
         telephone = menu.telephones[1]
         await telephone.until(lambda: telephone.quiet_seconds() > 3)
         assert menu.telephones[0].heard_seconds() == 0
-        assert telephone.heard_seconds() >= len("One moment.") * 0.06
+        assert telephone.heard_seconds() >= len(text) * 0.06
         await line.ask("DELETE", f"/calls/{call.call_id}")
         await call.over.wait()
+        assert "missing marks" not in line.port.server.counts
+
+
+async def test_a_nudge_in_the_meantime_is_heard_afterwards_until_the_other_end_speaks(
+    autojump_clock: MockClock,
+) -> None:
+    menu, nudge = Menu(), "Are you still there?"
+    asked = (presses("1wwwwwwww", "I press one."), presses("2"))
+    chosen: dict[str, Any] = {**CHOSEN, "idle_nudge_ms": 3000}
+    async with a_line(menu.talk, answers=asked, answer=Answer("thanks."), **chosen) as line:
+        call = await line.order()
+        await call.over.wait()
+        first, second, _ = menu.telephones
+        assert first.heard_seconds() == pytest.approx(len("I press one.") * 0.06)
+        assert 0 < second.heard_seconds() < len(nudge) * 0.06
+        assert "missing marks" not in line.port.server.counts
 
 
 @pytest.mark.parametrize("how", ["hangs up", "is hung up on", "the server stops", "no stream"])
