@@ -44,11 +44,23 @@ MOST_QUEUED = 1
 """How many turns may wait for their words while another one is answered."""
 
 
+WITHOUT_PROVIDERS = (
+    facts.TranscriptInterim,
+    facts.EagerEndOfTurn,
+    facts.TurnResumed,
+    facts.TurnScored,
+    facts.DigitPressed,
+    facts.SayRequested,
+)
+"""Facts whose transitions do not depend on whether there is another provider."""
+
+
 def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
     """All facts about answers, to a caller who ends turns by hand.
 
     The model may ask for one tool call at first. All facts are enabled while its result is awaited. Once the
-    caller goes on, and in the answer after the call, few are: other walks cover the rest.
+    caller goes on, and in the answer after the call, few are: other walks cover the rest. Where roles have
+    another provider, what has nothing to do with providers is left out.
     """
     state, context = system.conversation.state, system.conversation.context
     if (
@@ -67,7 +79,10 @@ def answer_enabled_facts(system: ConversationSystem, observed: ObservedState) ->
             yield facts.GenerationFailed(context.answer.generation_open, PASSING)
     else:
         fallbacks = (False, True) if not context.links.up else None
-        yield from _conversation(system, observed, (TurnMode.MANUAL,), fallbacks, MOST_SEGMENTS)
+        manual = (TurnMode.MANUAL,)
+        for fact in _conversation(system, observed, manual, fallbacks, MOST_SEGMENTS, unsayable=False):
+            if not (context.links.fallbacks_ready and isinstance(fact, WITHOUT_PROVIDERS)):
+                yield fact
     for call in context.tools.running:
         yield facts.ToolFinished(call.number, "fine")
 
@@ -114,6 +129,8 @@ def _conversation(
     modes: tuple[TurnMode, ...],
     fallbacks: tuple[bool, ...] | None,
     most_segments: int,
+    *,
+    unsayable: bool = True,
 ) -> Iterator[Fact]:
     """All facts that the conversation machine can get, those about its links included."""
     context = system.conversation.context
@@ -123,7 +140,7 @@ def _conversation(
     yield from _keys(context)
     yield from _words(context)
     yield from _model(context, most_segments)
-    yield from _playback(context)
+    yield from _playback(context, unsayable=unsayable)
     yield from _time(context)
     yield facts.SayRequested(HOSTS_TEXT)
 
@@ -452,7 +469,7 @@ def _model(context: Context, most_segments: int) -> Iterator[Fact]:
         yield facts.GenerationFailed(generation, FATAL)
 
 
-def _playback(context: Context) -> Iterator[Fact]:
+def _playback(context: Context, *, unsayable: bool = True) -> Iterator[Fact]:
     for utterance in _numbers(context.answer.speech_open):
         silent = [
             n for n, segment in enumerate(context.answer.ledger.segments) if segment.duration_ms is None
@@ -462,9 +479,14 @@ def _playback(context: Context) -> Iterator[Fact]:
                 utterance, next(iter(silent), 0), SEGMENT_MS, attempt=context.answer.speech_attempt
             )
             yield facts.SegmentVoiced(utterance, next(iter(silent), 0), SEGMENT_MS, attempt=UNKNOWN)
-            yield facts.SegmentVoiced(
-                utterance, next(iter(silent), 0), 0.0, attempt=context.answer.speech_attempt, unsayable=True
-            )
+            if unsayable:
+                yield facts.SegmentVoiced(
+                    utterance,
+                    next(iter(silent), 0),
+                    0.0,
+                    attempt=context.answer.speech_attempt,
+                    unsayable=True,
+                )
         yield facts.PlaybackAt(utterance, 0, playing=True)
         if utterance == UNKNOWN:
             yield facts.PlaybackFinished(utterance)
