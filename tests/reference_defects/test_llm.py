@@ -202,7 +202,7 @@ async def test_37_an_answer_that_nobody_heard_is_no_answer(made: Vendors, autoju
         (told,) = held.caller.notified_of(do.NotifyAnswerEnded)
         assert told.duration_ms == 0
         await held.exchange("how is the weather", 2)
-        assert [message.speaker for message in held.requests()[-1]] == [Speaker.USER]
+        assert [message.speaker for message in held.requests()[-1]] == [Speaker.SYSTEM, Speaker.USER]
 
 
 async def test_37_of_an_answer_that_broke_off_the_model_is_told_what_was_heard(
@@ -212,5 +212,5 @@ async def test_37_of_an_answer_that_broke_off_the_model_is_told_what_was_heard(
     async with vendor_call(made, Fault(FaultKind.STALL, VOICE, after=10), policy=policy) as held:
         await held.exchange("how is the weather", 1)
         await held.exchange("how is the weather", 2)
-        _, heard, _ = held.requests()[-1]
+        _, _, heard, _ = held.requests()[-1]
         assert (heard.speaker, heard.text) == (Speaker.ASSISTANT, "Hello!")

@@ -213,7 +213,8 @@ async def test_many_turns_leave_a_bounded_history(autojump_clock: MockClock) -> 
         for number in range(1, 8):
             await call.take_turn("yes")
             await call.answered(number)
-        assert [len(messages) for messages in call.providers.llm.requests] == [1, 3, 5, 7, 7, 7, 7]
+        # The system prompt, the history, and the caller's words.
+        assert [len(messages) for messages in call.providers.llm.requests] == [2, 4, 6, 8, 8, 8, 8]
     assert failed_checks(call) == []
 
 
