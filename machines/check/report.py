@@ -72,10 +72,11 @@ PLAN = (
     Planned(
         "turns",
         "the conversation machine, turns by voice, short answers",
-        "Other providers; a greeting, a reprompt, nudges. Answers of more than one segment, or two once they"
-        " are paused. Failures of the model, except one of the first request that may pass, while nothing"
-        " waits. Failures of text to speech and deadlines while an answer is prepared, or spoken and not"
-        " paused. Interruptions by words. A queue of host utterances: each is said at once or not at all.",
+        "Other providers; a greeting, nudges, a reprompt after no words at all. Answers of more than one"
+        " segment, or two once they are paused. Failures of the model, except one of the first request that"
+        " may pass, while nothing waits. Failures of text to speech and deadlines while an answer is"
+        " prepared, or spoken and not paused. Interruptions by words. A queue of host utterances: each is said at once"
+        " or not at all.",
         walk_turns,
     ),
     Planned(

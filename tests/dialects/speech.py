@@ -140,7 +140,12 @@ STT_FEATURES = (
 )
 TTS_FEATURES = (
     Feature("Answer", "an answer of two sentences, as it is remembered", (ANSWER, UNREFUSED), _remembered),
-    Feature("Remembered", "what is remembered of it after an interruption", ("its beginning",), _interrupted),
+    Feature(
+        "Remembered",
+        "what is remembered of it after an interruption",
+        ("its beginning", "“Hello! How can I help you”"),
+        _interrupted,
+    ),
     Feature(
         "Later",
         "the answer to a second turn after two minutes",
