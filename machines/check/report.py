@@ -65,8 +65,8 @@ PLAN = (
         "the conversation machine, its links up, lost or replaced, turns by hand",
         "After a tool call, what is not about that call. Automatic turns, a greeting, idle callers,"
         " answers that cannot be interrupted. Interruptions by words: voice alone interrupts here. Roles with"
-        " another provider beside roles without; with another one, keys, hosts, interim words and speculation."
-        " Segments that the voice cannot say. A queue of host utterances: each is said at once or not at all.",
+        " another provider beside roles without; with another one, keys, hosts, interim words, speculation."
+        " Segments that the voice cannot say. A queue of host utterances: each is said at once or never.",
         walk_answers,
     ),
     Planned(
