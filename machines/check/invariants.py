@@ -284,6 +284,8 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     history = checked.context.history
     if history == checked.history_before or not history[-1].text or _only_results_came(checked):
         return None
+    if history[-1].withheld:  # the caller's words, which a filter refused
+        return None
     # After an answer was stopped, another one may have begun within the same step.
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms

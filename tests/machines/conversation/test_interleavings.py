@@ -303,3 +303,19 @@ TestShortCalls = ShortCall.TestCase
 TestShortCalls.settings = settings(stateful_step_count=12)
 TestLongCalls = LongCall.TestCase
 TestLongCalls.settings = settings(stateful_step_count=80)
+
+
+@pytest.mark.parametrize("said", [["", "well"], ["well"]])
+@pytest.mark.parametrize("voice", [0, 2])
+def test_words_that_a_filter_refuses_stay_unanswered(said: list[str], voice: int) -> None:
+    """Found by the above: the invariants took them for an answer."""
+    call = LongCall()
+    call.links_behave(False, TurnMode.MANUAL, False, 1)
+    for text in said:
+        call.the_caller_says(text)
+    for _ in range(voice):
+        call.speech_starts(0.0)
+    call.the_model_fails(0, ProviderFailure(ErrorClass.REFUSED_TEXT, "no"))
+    history = call.system.conversation.context.history
+    assert [(each.speaker, each.text, each.withheld) for each in history] == [(Speaker.USER, "well", True)]
+    call.teardown()
