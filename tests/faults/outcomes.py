@@ -147,8 +147,11 @@ def _result(finished: FinishedCall, turn: Turn, playbacks: list[Playback]) -> Tu
         return TurnResult.ENDED
     if not playbacks:
         return TurnResult.TOLD if _was_told(turn) else TurnResult.SILENCE
-    texts = {_text_of(finished, playback.utterance) for playback in playbacks}
-    fallbacks = ConversationPolicy().fallback
+    policy = ConversationPolicy()
+    # A filler before it changes nothing about what the answer is.
+    spoken = (_text_of(finished, playback.utterance) for playback in playbacks)
+    texts = {text.removeprefix(policy.thinking_filler).lstrip() for text in spoken}
+    fallbacks = policy.fallback
     if fallbacks.unheard in texts:
         return TurnResult.APOLOGY
     if texts & {fallbacks.first, fallbacks.second, fallbacks.third}:
