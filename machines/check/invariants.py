@@ -290,16 +290,22 @@ def history_holds_only_heard_words(checked: CheckedStep) -> str | None:
     observed = next((before for before, _ in checked.each(do.StopSpeech)), checked.after)
     at_ms = checked.steps[-1].fact.at_ms
     said = (text for number, text in enumerate(observed.said) if number not in observed.unsayable)
-    # A filler before the model's words is not remembered.
-    whole = joined(*said).removeprefix(checked.context.policy.thinking_filler).lstrip()
-    answer = history[-1].text
+    answer, whole = history[-1].text, joined(*said)
+    models = _without_filler(whole, checked.context.policy.thinking_filler)
     if observed.heard_all:
-        return None if answer == whole else f"all of {whole!r} was heard, history holds {answer!r}"
-    if not whole.startswith(answer):
+        return None if answer in models else f"all of {whole!r} was heard, history holds {answer!r}"
+    if not any(each.startswith(answer) for each in models):
         return f"history holds {answer!r}, said was {whole!r}"
     if observed.heard_ms(at_ms) <= 0:
         return f"nothing was heard, history holds {answer!r}"
     return None
+
+
+def _without_filler(said: str, filler: str) -> set[str]:
+    """What of it may be the model's. It begins with as much of the filler as the voice could say."""
+    words = filler.split()
+    parts = (words[first:end] for end in range(len(words) + 1) for first in range(end + 1))
+    return {said.removeprefix(" ".join(part)).lstrip() for part in parts}
 
 
 def _only_results_came(checked: CheckedStep) -> bool:

@@ -75,8 +75,8 @@ PLAN = (
         "Other providers; a greeting, nudges, a reprompt after no words at all. Answers of more than one"
         " segment, or two once they are paused. Failures of the model, except one of the first request that"
         " may pass, while nothing waits. Failures of text to speech and deadlines while an answer is"
-        " prepared, or spoken and not paused. Interruptions by words. A queue of host utterances: each is said at once"
-        " or not at all.",
+        " prepared, or spoken and not paused. Interruptions by words. A queue of host utterances: each is said"
+        " at once or not at all.",
         walk_turns,
     ),
     Planned(
