@@ -94,7 +94,7 @@ def turn_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     """
     # The model goes on generating a paused answer.
     segments = MOST_SEGMENTS if observed.paused else 1
-    enabled = _conversation(system, observed, tuple(TurnMode), (False,), segments)
+    enabled = _conversation(system, observed, tuple(TurnMode), (False,), segments, strings=False)
     yield from _with_few_failures(system, enabled)
     turn = system.conversation.context.turns.current
     if system.conversation.state == "quiet":
@@ -130,6 +130,7 @@ def _conversation(
     fallbacks: tuple[bool, ...] | None,
     most_segments: int,
     *,
+    strings: bool = True,
     unsayable: bool = True,
 ) -> Iterator[Fact]:
     """All facts that the conversation machine can get, those about its links included."""
@@ -137,7 +138,7 @@ def _conversation(
     yield from _links(context, fallbacks, connecting=system.conversation.state == "connecting")
     yield from _hands(context, observed, modes, asking=True)
     yield from _voice(context, observed)
-    yield from _keys(context)
+    yield from _keys(context, strings=strings)
     yield from _words(context)
     yield from _model(context, most_segments)
     yield from _playback(context, unsayable=unsayable)
@@ -176,6 +177,8 @@ def host_enabled_facts(system: ConversationSystem, observed: ObservedState) -> I
     context = system.conversation.context
     if system.conversation.state == "speculating":
         yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
+    if system.conversation.state == "quiet" and context.turns.current == 1:
+        yield facts.DigitPressed("5")
     if (context.turns.queue or context.turns.queued) and system.conversation.state != "quiet":
         # Whether a host utterance or a turn came first makes no difference later.
         return
@@ -284,11 +287,14 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
         for role in Role:
             yield facts.LinkUp(role)
     yield facts.LinkDown(Role.STT, PASSING)
-    yield from _keys(context, strings=False)
-    modes = tuple(TurnMode) if context.policy.max_host_utterances == 0 else (TurnMode.AUTOMATIC,)
-    # With a host there are no requests, to keep the walk short.
-    asking = context.policy.max_host_utterances == 0
-    yield from _hands(context, observed, modes if connecting else (context.recording.mode,), asking=asking)
+    # With a host there are no keys and no requests, to keep the walk short.
+    hosted = context.policy.max_host_utterances > 0
+    if not hosted:
+        yield from _keys(context, strings=False)
+    modes = (TurnMode.AUTOMATIC,) if hosted else tuple(TurnMode)
+    yield from _hands(
+        context, observed, modes if connecting else (context.recording.mode,), asking=not hosted
+    )
     yield from _voice(context, observed)
     for turn in _numbers(context.turns.current, context.turns.awaited, *context.turns.queued):
         for text in _texts(context, turn):

@@ -75,8 +75,8 @@ PLAN = (
         "Other providers; a greeting, nudges, a reprompt after no words at all. Answers of more than one"
         " segment, or two once they are paused. Failures of the model, except one of the first request that"
         " may pass, while nothing waits. Failures of text to speech and deadlines while an answer is"
-        " prepared, or spoken and not paused. Interruptions by words. A queue of host utterances: each is said"
-        " at once or not at all.",
+        " prepared, or spoken and not paused. Interruptions by words. A queue of host utterances: each is"
+        " said at once or never. More than two keys in a row.",
         walk_turns,
     ),
     Planned(
@@ -93,10 +93,10 @@ PLAN = (
     Planned(
         "host",
         "the conversation machine where only some answers can be interrupted, with a host",
-        "What `queue` leaves out, except the host. Turns by hand, requests, idle callers, a reprompt. Answers"
-        " that fail, as in `turns`. Texts for idle times outside `quiet`; texts that replace an answer and"
-        " can be interrupted or do not end the call. More than one waiting text, and texts while a turn"
-        " waits, except in `quiet`.",
+        "What `queue` leaves out, except the host. More than one key, turns by hand, requests, idle callers,"
+        " a reprompt. Answers that fail, as in `turns`. Texts for idle times outside `quiet`; texts that"
+        " replace an answer and can be interrupted or do not end the call. More than one waiting text, and"
+        " texts while a turn waits, except in `quiet`.",
         walk_host,
     ),
     Planned(
