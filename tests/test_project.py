@@ -236,3 +236,13 @@ def test_the_program_in_the_readme_runs() -> None:
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"(?m)^\d+ samples at 24000 Hz$", ran.stdout)
+
+
+def test_the_readme_tells_of_the_check_what_its_report_says() -> None:
+    readme, report = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/check.md"))
+    models, configurations, facts = re.findall(
+        r"of (\d+) bounded models of a call was visited: \*\*([\d,]+)\*\*.*\*\*([\d,]+)\*\* facts", report
+    )[0]
+    held = len(re.findall(r"(?m)^\| `\w+` \|.* \| held \|$", report))
+    assert f"{models} bounded models of a call and holds {held} invariants in each" in readme
+    assert f"{configurations} configurations, {facts} facts" in readme
