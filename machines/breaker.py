@@ -36,6 +36,9 @@ class BreakerPolicy:
     """The longest pause that a provider may ask for (`Retry-After`). A longer one is cut to this."""
     probe_timeout_ms: float = 5_000
     """A probe that takes longer has failed."""
+    first_llm_probe_timeout_ms: float = 60_000
+    """So has a language model's first one: some servers load a model when they are first asked. The start
+    waits for it no longer than for the others."""
 
 
 # --- facts ------------------------------------------------------------------------------------------------

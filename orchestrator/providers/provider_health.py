@@ -236,7 +236,7 @@ class ProviderWatch:
         watched.first_probe_ended.set()
 
     async def _failure_of(self, watched: _Watched) -> ProviderFailure | None:
-        timeout_s = self._policy.probe_timeout_ms / 1000
+        timeout_s = self._probe_timeout_ms(watched) / 1000
         found: list[ProviderFailure] = []
         usable = trio.Event()
         try:
@@ -255,6 +255,10 @@ class ProviderWatch:
             message = f"{watched.provider.name}: not usable within {timeout_s:g} s"
             return ProviderFailure(ErrorClass.TIMEOUT, message)
         return None
+
+    def _probe_timeout_ms(self, watched: _Watched) -> float:
+        first = watched.role is Role.LLM and not watched.first_probe_ended.is_set()
+        return self._policy.first_llm_probe_timeout_ms if first else self._policy.probe_timeout_ms
 
     async def _use(self, watched: _Watched, usable: trio.Event) -> None:
         """Do what a conversation does first with the provider. The time to close counts, too."""

@@ -88,6 +88,18 @@ async def test_every_provider_is_probed_once_before_the_watch_has_started(
         assert running.watch.down(role) == frozenset()
 
 
+@pytest.mark.parametrize("takes_s", [6, 59])
+async def test_a_model_that_is_loaded_at_the_first_question_is_waited_for(
+    takes_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with watching(providers(Role.LLM, Opening(Delay(takes_s * 1000)))) as running:
+        assert running.started_after == pytest.approx(POLICY.probe_timeout_ms / 1000)
+        assert running.state() != "closed"
+        await trio.sleep(takes_s)
+        assert running.state() == "closed"
+        assert running.heard == [ProviderRecovered(Role.LLM, 0)]
+
+
 @ROLES
 @pytest.mark.parametrize("fault", [Fails(), Fails(ErrorClass.AUTH), Stalls(), Breaks()])
 async def test_a_provider_that_cannot_be_reached_at_the_start_holds_nothing_up_and_is_down(
@@ -95,6 +107,7 @@ async def test_a_provider_that_cannot_be_reached_at_the_start_holds_nothing_up_a
 ) -> None:
     async with watching(providers(role, then=Opening(fault=fault))) as running:
         assert running.started_after <= POLICY.probe_timeout_ms / 1000
+        await trio.sleep(POLICY.first_llm_probe_timeout_ms / 1000)
         assert running.watch.down(role) == {0}
         assert running.watch.usable(role)
 
