@@ -21,6 +21,8 @@ SILENT_S = 10
 """A microphone that works is never silent to the last bit for so long."""
 NEAR = 0.04
 """Audio that comes this much faster or slower than a cause would have it may be due to it."""
+FASTER = 1.25
+"""Less is what a client does that catches up."""
 CLIPPED_SHARE = 0.005
 """Samples at full scale, from which speech is distorted."""
 _FULL_SCALE = 32_767
@@ -115,7 +117,10 @@ class AudioHealth:
             yield Finding(Ailment.SILENT, sentence)
 
     def _of_pace(self, last: list[_Second]) -> Iterator[Finding]:
-        """What a steady pace other than that of time tells. A file that is sent at once has no such pace."""
+        """What a steady pace faster than time tells. A file that is sent at once has no such pace.
+
+        Audio that is slower than time tells nothing: a busy client or a slow line sends it so, too.
+        """
         mean = len(last) / max(sum(each.took_s for each in last), 1e-9)
         if any(abs(1 / max(each.took_s, 1e-9) - mean) > 0.15 * mean for each in last):
             return
@@ -124,7 +129,7 @@ class AudioHealth:
             yield Finding(Ailment.STEREO, f"{times}: it seems to have two channels, but must have one")
             return
         actual = next((rate for rate in _RATES if abs(mean - rate / self._rate) <= NEAR * mean), None)
-        if actual is not None and abs(mean - 1) > 2 * NEAR:
+        if actual is not None and mean >= FASTER:
             sentence = f"{times}: it seems to be at {actual} Hz, but {self._rate} Hz was said"
             yield Finding(Ailment.RATE, sentence)
 

@@ -22,7 +22,7 @@ WORDS = "how is the weather"
 ANSWER = "Hello! This is Alex. How can I help you today?"
 UNREFUSED = "Hello! How can I help you today?"
 SECOND = "You said: Can you tell me what you do? What else would you like to know?"
-IN_PART = f"{SECOND} (told: voice_failed)"
+IN_PART = f"{SECOND} (told: unsayable)"
 ELSE = "What else would you like to know?"
 BEGUN = (f"You said: Can you tell me {ELSE}", f"You said: Can you tell {ELSE}")
 """The same of words of which only the interim ones came."""

@@ -68,12 +68,18 @@ def test_two_channels_are_told_from_twice_the_rate() -> None:
 
 @pytest.mark.parametrize(
     ("said", "actual"),
-    [(16_000, 48_000), (16_000, 44_100), (24_000, 48_000), (16_000, 8_000), (48_000, 16_000)],
+    [(16_000, 48_000), (16_000, 44_100), (24_000, 48_000), (8_000, 16_000), (16_000, 22_050)],
 )
 def test_the_rate_that_it_seems_to_have_is_named(said: int, actual: int) -> None:
     told = findings(pcm(speech(20, actual)), actual / said, said, jitter=0.02)
     assert [each.ailment for each in told] == [Ailment.RATE]
     assert f"at {actual} Hz, but {said} Hz was said" in told[0].sentence
+
+
+@pytest.mark.parametrize("pace", [0.33, 0.5, 0.92, 1.1])
+def test_a_client_that_is_late_or_catches_up_has_no_wrong_rate(pace: float) -> None:
+    """Seen on a busy machine: 0.92 is 22,050 Hz by 24,000 Hz."""
+    assert found(pcm(speech(20, 24_000)), pace, 24_000) == []
 
 
 def test_a_file_that_is_sent_at_once_has_no_wrong_rate() -> None:
