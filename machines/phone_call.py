@@ -570,6 +570,7 @@ class Call(Chart[CallContext]):
 
     @causes(PressKeys)
     def press_keys(self) -> None:
+        """Have the carrier press the keys."""
         self.context.effects.append(PressKeys(self.context.keys))
 
     @causes(EndConversation)
@@ -579,6 +580,7 @@ class Call(Chart[CallContext]):
 
     @causes(CutConversation)
     def cut_conversation(self) -> None:
+        """Have the conversation end now, whatever is being said."""
         self.context.effects.append(CutConversation())
 
     @causes(SayLastWords)
@@ -634,14 +636,17 @@ class Call(Chart[CallContext]):
 
     @causes()
     def note_words(self, fact: WordsHeard) -> None:
+        """Keep whether the other side has heard an answer of ours to its end."""
         self.context.in_dialogue = self.context.in_dialogue or fact.answered
 
     @causes()
     def note_keys(self, fact: KeysWanted) -> None:
+        """Keep the keys to press."""
         self.context.keys = fact.keys
 
     @causes()
     def note_stream_lost(self) -> None:
+        """Outcome: the media stream did not come back after keys were pressed."""
         self._note(CallOutcome.FAILED, "the media stream did not come back after keys were pressed")
 
     @causes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from machines.conversation.answer_retries import Retries
-from machines.conversation.endpointing import Endpointing
+from machines.conversation.endpointing import WITHOUT_VOICE_MS, Endpointing
 from machines.conversation.host_utterances import HostUtterances
 from machines.conversation.interruptions import Interruptions
 from machines.conversation.tool_calls import CALL_GRACE_MS
@@ -53,7 +53,7 @@ def longest_ms(state: str, policy: ConversationPolicy) -> float | None:
         case "hearing":
             return policy.max_turn_ms
         case "endpointing" | "speculating":
-            usual = max(policy.provider_endpoint_delay_ms, policy.endpoint_delay_ms)
+            usual = max(policy.provider_endpoint_delay_ms, policy.endpoint_delay_ms + WITHOUT_VOICE_MS)
             return usual + policy.unfinished_delay_ms
         case "keypad":
             return policy.digits_timeout_ms

@@ -58,7 +58,6 @@ class _Second:
     floats: bool
     paired: bool
     """Samples come in pairs, as in two channels of the same."""
-    zeros: bool
     clipped: bool
 
 
@@ -73,6 +72,8 @@ class AudioHealth:
     """When the audio of this second began to come; None: it is the first after a break."""
     _seconds: list[_Second] = field(factory=list)
     """The last ones."""
+    _sounded: bool = False
+    """There was a sample that is not 0. A caller may mute a microphone that works, and files end."""
     _told: set[Ailment] = field(factory=set)
 
     def pause(self) -> None:
@@ -94,6 +95,7 @@ class AudioHealth:
         if self._count < rate:
             return []
         whole = np.concatenate(self._samples)
+        self._sounded |= bool(whole.any())
         second = _examined(whole, (at_s - self._begun_at) * rate / self._count)
         self._samples, self._count, self._begun_at = [], 0, at_s
         self._seconds = [*self._seconds, second][-max(STEADY_S, SILENT_S) :]
@@ -112,7 +114,7 @@ class AudioHealth:
         if all(each.clipped for each in last):
             yield Finding(Ailment.CLIPPED, "the microphone is too loud: the audio is clipped")
         lasted_s = sum(each.took_s for each in self._seconds)
-        if lasted_s >= 0.8 * SILENT_S and all(each.zeros for each in self._seconds):
+        if lasted_s >= 0.8 * SILENT_S and not self._sounded:
             sentence = f"the microphone has sent nothing but zeros for {SILENT_S} s: it is muted or dead"
             yield Finding(Ailment.SILENT, sentence)
 
@@ -141,7 +143,6 @@ def _examined(samples: Samples, took_s: float) -> _Second:
         took_s,
         floats=tells and _looks_like_floats(samples),
         paired=tells and _is_paired(wide),
-        zeros=not samples.any(),
         clipped=bool((np.abs(wide) >= _FULL_SCALE).mean() > CLIPPED_SHARE),
     )
 

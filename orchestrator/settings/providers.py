@@ -189,11 +189,14 @@ class LanguageModels(BaseModel):
         description="Longest gap between two tokens of an answer, in ms",
     )
     llm_thinking_filler: str = Field(
-        default="Let me think about that.",
+        default=DEFAULTS.thinking_filler,
         description="Spoken before the first words of a model that thinks for long; empty: nothing",
     )
     llm_thinking_filler_after_ms: int = Field(
-        default=3000, ge=0, le=60_000, description="After so much silence it is spoken, in ms; 0: never"
+        default=int(DEFAULTS.thinking_filler_after_ms),
+        ge=0,
+        le=60_000,
+        description="After so much silence it is spoken, in ms; 0: never",
     )
     llm_fallback_tier1: str = Field(
         default=DEFAULTS.fallback.first,

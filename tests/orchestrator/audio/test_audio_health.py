@@ -108,6 +108,10 @@ def test_a_muted_microphone_is_not_dead() -> None:
         assert health.take(np.zeros(int(CHUNK_S * RATE), np.int16), RATE, number * CHUNK_S) == []
 
 
+def test_a_microphone_that_is_muted_after_words_is_not_dead() -> None:
+    assert found(np.concatenate([pcm(speech(3, RATE)), np.zeros(60 * RATE, np.int16)])) == []
+
+
 def test_what_was_told_is_not_told_again() -> None:
     quiet = (np.zeros(20 * RATE, np.int16), pcm(speech(20, RATE)))
     assert found(np.concatenate([*quiet, *quiet])) == [Ailment.SILENT]

@@ -322,7 +322,7 @@ def test_words_come_with_the_voice_and_the_loudness_of_their_turn() -> None:
     said = Said()
     said.replay_buffer.begin_turn(1)
     for level, probability in ((0, 0.1), (1000, 0.3), (1000, 0.9), (1000, 0.7), (20, 0.5)):
-        said.replay_buffer.add(np.full(WINDOW, level, np.int16), probability)
+        said.replay_buffer.add(np.resize(np.array([level, -level], np.int16), WINDOW), probability)
     voice = heard(said, 1)
     assert (voice.ms, voice.loud_ms) == (3 * WINDOW_MS, 3 * WINDOW_MS)
     assert voice.clarity == pytest.approx(0.7)

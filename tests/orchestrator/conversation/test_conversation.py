@@ -222,7 +222,8 @@ async def test_a_sentence_is_said_while_the_model_pauses_after_it(autojump_clock
     llm = SimulatedLanguageModel(script(then=Answer("It is noon. Then we close.", between=Delay(2000))))
     # In a language without rules of its own, only the next word would say that the sentence is over.
     caller = SimulatedCaller(language="eu-ES")
-    async with simulated_call(SimulatedProviders(llm=llm), caller) as call:
+    policy = ConversationPolicy(thinking_filler="")
+    async with simulated_call(SimulatedProviders(llm=llm), caller, policy) as call:
         await call.take_turn("how is the weather")
         await call.reaches("generating")
         began_at = trio.current_time()

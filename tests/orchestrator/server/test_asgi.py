@@ -177,8 +177,9 @@ async def test_a_head_that_is_far_too_large_is_answered_and_the_answer_is_not_lo
 
 # --- requests that are not whole --------------------------------------------------------------------------
 
-CHUNKS = b"POST %b HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nthis is not one\r\n"
-CUT_SHORT = b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhi"
+HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+CHUNKS = HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\nthis is not one\r\n"
+CUT_SHORT = HEAD + b"content-length: 9\r\n\r\nhi"
 
 
 @pytest.mark.parametrize("request_", [CHUNKS, CUT_SHORT], ids=["malformed", "cut short"])

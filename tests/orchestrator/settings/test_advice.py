@@ -25,7 +25,7 @@ def in_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("in_a_container")
 def test_a_loopback_address_in_a_container_is_told() -> None:
     assert advice.advice(Settings()) == (
-        "VANTUM_HOST is '127.0.0.1', which can be reached inside this container only: "
+        "VANTUM_HOST is 'localhost', which can be reached inside this container only: "
         "set it to 0.0.0.0 if its port is published.",
     )
     assert advice.advice(Settings(host="0.0.0.0")) == ()

@@ -21,7 +21,7 @@ WITHOUT_A_SETTING = {
     "fallback": "its fields have settings",
     "link": "follows CONNECT_TIMEOUT_MS",
     **dict.fromkeys(
-        ("complete_delay_ms", "least_confidence", "sure_confidence", "provider_endpoint_delay_ms"),
+        ("complete_delay_ms", "clear_voice", "provider_endpoint_delay_ms"),
         "depends on the models more than on the operator",
     ),
     **dict.fromkeys(
@@ -66,6 +66,8 @@ def test_a_setting_changes_its_field_and_nothing_else(setting: str, field: str) 
 def another(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
+    if isinstance(value, float):
+        return value / 2
     return value + 1 if isinstance(value, int) else f"{value}, or so"
 
 
