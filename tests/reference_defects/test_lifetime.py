@@ -137,5 +137,6 @@ async def test_33_nothing_grows_with_the_length_of_a_call(made: Vendors, autojum
             if number in (4, 12):
                 kept.append(_kept(kinds))
         assert kept[0] == kept[1]
-        assert asked[3:] == [policy.max_history + 1] * 9, "the history, and the caller's words"
+        told = "the system message, the history, and the caller's words"
+        assert asked[3:] == [1 + policy.max_history + 1] * 9, told
         assert len(held.at(MODEL)) == 12

@@ -117,7 +117,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_such_a_model_is_refused(models_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelsError, match="no Silero v6"):
+    with pytest.raises(ModelsError, match="not Silero v6"):
         SileroVoiceActivity(models_dir / SPEECH_TO_TEXT_MODEL[0].path)
     (tmp_path / "other.onnx").write_bytes(b"no model at all")
     with pytest.raises(ModelsError, match=r"other\.onnx cannot be loaded"):

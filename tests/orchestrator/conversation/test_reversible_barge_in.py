@@ -386,7 +386,7 @@ async def test_what_is_said_while_an_answer_is_prepared_is_answered_after_it(
     autojump_clock: MockClock,
 ) -> None:
     model = SimulatedLanguageModel(script(Answer("First.", first=Delay(3000)), then=Answer()))
-    policy = ConversationPolicy(barge_in_thinking=False)
+    policy = ConversationPolicy(barge_in_thinking=False, thinking_filler="")
     async with simulated_call(SimulatedProviders(llm=model), policy=policy) as call:
         await call.start_recording(TurnMode.AUTOMATIC)
         await call.say("tell me a joke")
