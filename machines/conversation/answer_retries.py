@@ -12,6 +12,13 @@ from machines.facts import Fact, Role
 VOICE_LATE = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
 
 
+def _tts_failure(fact: Fact) -> tuple[facts.ProviderFailure, int | None]:
+    """Why text to speech did not go on, and on which attempt of the link, where that is known."""
+    if isinstance(fact, facts.SynthesisFailed):
+        return fact.failure, fact.link_attempt
+    return VOICE_LATE, None
+
+
 class Retries(Answers):
     """Guards and actions on retries."""
 
@@ -53,12 +60,9 @@ class Retries(Answers):
 
     def tts_worth_retrying(self, fact: Fact) -> bool:
         """Another attempt of text to speech may succeed. A failure that looks fatal is retried once."""
-        first, left = (
-            self.context.answer.speech_attempt == 1,
-            self.context.answer.speech_attempt <= self.context.policy.voice_retries,
-        )
-        should_open = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
-        return left and (first or not should_open)
+        attempt = self.context.answer.speech_attempt
+        hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
+        return attempt <= self.context.policy.voice_retries and (attempt == 1 or not hopeless)
 
     def wait_for_model_ms(self, asked_ms: float) -> float:
         """How long to wait before the next request: not at all if another provider is ready."""
@@ -76,17 +80,20 @@ class Retries(Answers):
         return left and (fact.failure.error_class.retryable or role in self.context.links.fallbacks_ready)
 
     def _time_for_request(self, fact: Fact, wait_ms: float) -> bool:
-        over = self.context.answer.thinking_began + self.context.policy.first_segment_timeout_ms
-        return fact.at_ms + wait_ms + SLACK_MS < over
+        return fact.at_ms + wait_ms + SLACK_MS < self.first_words_due_at()
 
     def _over_budget(self, fact: Fact) -> bool:
         return fact.at_ms + SLACK_MS >= self.answer_over_at()
 
+    def first_words_due_at(self) -> float:
+        """When the model's first words are due. All requests share this time: the caller waits once."""
+        return self.context.answer.thinking_began + self.context.policy.first_segment_timeout_ms
+
     def answer_over_at(self) -> float:
         """When the answer that is being spoken must be complete. A filler gives the model no more time."""
-        policy = self.context.policy
-        budget = policy.first_segment_timeout_ms if self.only_filler_said() else policy.answer_timeout_ms
-        return self.context.answer.thinking_began + budget
+        if self.only_filler_said():
+            return self.first_words_due_at()
+        return self.context.answer.thinking_began + self.context.policy.answer_timeout_ms
 
     # --- actions -----------------------------------------------------------------------------------------
 
@@ -177,10 +184,7 @@ class Retries(Answers):
     @causes(do.ReplaceLink)
     def suspect_tts(self, fact: Fact) -> None:
         """Have the link machine ask the next provider of text to speech from now on."""
-        if isinstance(fact, facts.SynthesisFailed):
-            self.context.ask(do.ReplaceLink(Role.TTS, fact.failure, fact.link_attempt))
-        else:
-            self.context.ask(do.ReplaceLink(Role.TTS, VOICE_LATE))
+        self.context.ask(do.ReplaceLink(Role.TTS, *_tts_failure(fact)))
 
     @causes(do.RestartSpeech, do.Speak, do.FinishSpeech, do.LogFailure)
     def restart_speech(self, fact: Fact) -> None:
@@ -208,18 +212,14 @@ class Retries(Answers):
 
     def _log_tts_failure(self, fact: Fact) -> None:
         waited_ms = self._silent_ms(self.context.answer.speech_attempt_began, fact.at_ms)
-        if isinstance(fact, facts.SynthesisFailed):
-            self._log_failure(Role.TTS, fact.failure, waited_ms, fact.link_attempt)
-        else:
-            self._log_failure(Role.TTS, VOICE_LATE, waited_ms)
+        failure, attempt = _tts_failure(fact)
+        self._log_failure(Role.TTS, failure, waited_ms, attempt)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded, do.LogFailure)
     def give_up_tts(self, fact: Fact) -> None:
         """Stop an answer whose text to speech failed or stalled. What was heard becomes history."""
         self._log_tts_failure(fact)
         self._stop_speech(do.StopCause.FAILED)
-        if isinstance(fact, facts.SynthesisFailed):
-            self._notify_client_error(do.ClientError.VOICE_FAILED, fact.failure)
-        else:
-            self._notify_client_error(do.ClientError.VOICE_FAILED, VOICE_LATE)
+        failure, _ = _tts_failure(fact)
+        self._notify_client_error(do.ClientError.VOICE_FAILED, failure)
         self._end_speech(fact.at_ms)

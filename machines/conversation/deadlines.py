@@ -121,9 +121,8 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
             case "finalizing":
                 return policy.final_transcript_timeout_ms / 2
             case "generating":
-                # All attempts share one budget: the caller must not wait for it several times.
-                over = context.answer.thinking_began + policy.first_segment_timeout_ms
-                return max(0.0, min(over, context.model_due_at(), self.thinking_filler_due_at()) - at_ms)
+                due_at = min(self.first_words_due_at(), context.model_due_at(), self.thinking_filler_due_at())
+                return max(0.0, due_at - at_ms)
             case "retrying":
                 return self.wait_for_model_ms(context.answer.retry_after_ms)
             case "running_tools":
