@@ -81,4 +81,5 @@ def opened(
         page.goto(address)
         yield page
         browser.close()
-    assert [error for error in errors if expected is None or expected not in error] == []
+    unexpected = [error for error in errors if expected is None or expected not in error]
+    assert unexpected == [], unexpected

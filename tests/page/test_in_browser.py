@@ -257,13 +257,13 @@ def test_a_page_from_an_insecure_address_says_so_before_anything_else(server: Se
 
 
 def test_a_page_in_a_frame_without_a_microphone_says_who_must_allow_it(server: Served) -> None:
-    with opened(server.page, expected="ermission") as page:
-        page.evaluate("""
-            const frame = document.createElement('iframe');
-            frame.src = location.href;
-            frame.allow = "microphone 'none'";
-            document.body.replaceChildren(frame);
-        """)
+    embedding = f"""<!doctype html><iframe src="{server.page}" allow="microphone 'none'"></iframe>"""
+    address = server.page + "embedding"
+    with opened(
+        address,
+        prepare=lambda page: page.route(address, lambda route: route.fulfill(body=embedding, content_type="text/html")),
+        expected="ermission",
+    ) as page:
         frame = page.frame_locator("iframe")
         frame.locator("#start").click()
         expect(frame.locator("#error")).to_contain_text("The page that embeds this one must allow")
