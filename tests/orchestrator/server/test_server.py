@@ -510,6 +510,7 @@ async def speaking(port: int, nursery: trio.Nursery) -> Client:
     return client
 
 
+@pytest.mark.slow
 async def test_an_answer_is_finished_and_a_goodbye_said_before_the_server_stops() -> None:
     slow = SimulatedProviders(tts=SimulatedTextToSpeech(script(then=Synthesis(ms_per_character=20))))
     async with (
@@ -579,6 +580,7 @@ async def test_hanging_up_by_message_is_answered_with_1000() -> None:
             assert goodbye["payload"]["code"] == 1000
 
 
+@pytest.mark.slow
 async def test_providers_that_cannot_be_reached_end_the_call_with_1011() -> None:
     providers = SimulatedProviders(SimulatedSpeechToText(openings=script(then=Opening(fault=Fails()))))
     async with serving(providers) as running:

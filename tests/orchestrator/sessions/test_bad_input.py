@@ -662,6 +662,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_a_provider_that_breaks_breaks_no_connection(names: Names, broken: str) -> None:
     async with a_call(names, BROKEN[broken]) as (client, running), connect(running.port) as neighbour:
