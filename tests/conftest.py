@@ -46,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     watchdog.pytest_configure(config)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        # What workers run is measured, and not what the processes do that tests start: they would be three times
-        # as slow, and run what is tested without a process elsewhere.
+        # Coverage is measured in the workers, and not in the processes that tests start: these would be three
+        # times as slow, and what they run is tested without a process elsewhere.
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
         os.environ.pop("COVERAGE_PROCESS_START", None)
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
