@@ -261,7 +261,9 @@ def test_a_page_in_a_frame_without_a_microphone_says_who_must_allow_it(server: S
     address = server.page + "embedding"
     with opened(
         address,
-        prepare=lambda page: page.route(address, lambda route: route.fulfill(body=embedding, content_type="text/html")),
+        prepare=lambda page: page.route(
+            address, lambda route: route.fulfill(body=embedding, content_type="text/html")
+        ),
         expected="ermission",
     ) as page:
         frame = page.frame_locator("iframe")
