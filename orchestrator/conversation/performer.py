@@ -316,7 +316,7 @@ class Performer:
 
         def report(segments: list[Segment]) -> None:
             nonlocal count
-            for segment in segments:
+            for segment in segments[: MOST_SEGMENTS - count]:
                 self._emit(facts.SegmentReady(generation, count, segment.text, segment.markup))
                 count += 1
 
