@@ -14,6 +14,7 @@ from typing import Any
 import trio
 from attrs import Factory, define, frozen
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from trio_websocket import (
     ConnectionClosed,
     HandshakeError,
@@ -170,6 +171,8 @@ class Server:
                 await self._route(stream)
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 log.debug("connection broke")
+            except* ClientDisconnect:
+                log.info("a client left within its request")
             except* Exception as group:
                 log.exception("connection failed", exc_info=group)
 
