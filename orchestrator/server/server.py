@@ -14,7 +14,6 @@ from typing import Any
 import trio
 from attrs import Factory, define, frozen
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
 from trio_websocket import (
     ConnectionClosed,
     HandshakeError,
@@ -171,8 +170,6 @@ class Server:
                 await self._route(stream)
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 log.debug("connection broke")
-            except* ClientDisconnect:
-                log.info("a client left within its request")
             except* Exception as group:
                 log.exception("connection failed", exc_info=group)
 
