@@ -27,7 +27,7 @@ from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
 from adapters.http_clients import http_client
 from adapters.interfaces import ProviderError
-from adapters.neutral import without_passwords
+from adapters.neutral import neutral, without_passwords
 from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
 from orchestrator.server.listening import listen
@@ -333,7 +333,7 @@ def show(findings: Findings, console: Console | None = None) -> None:
 def _table(rows: Sequence[Finding]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=True, padding=(0, 2, 0, 0))
     for finding in rows:
-        table.add_row(_verdict(finding), Text(finding.subject), Text(_explanation(finding)))
+        table.add_row(_verdict(finding), Text(neutral(finding.subject)), Text(neutral(_explanation(finding))))
     return table
 
 

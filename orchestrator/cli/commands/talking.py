@@ -100,13 +100,14 @@ def call(number: str, url: str | None, **options: Any) -> None:
 
     from adapters.tasks import first_error
     from orchestrator.cli.call import CallError, client, place_call
+    from orchestrator.cli.printing import say
 
     token = settings.api_token.get_secret_value() if settings.api_token is not None else None
     order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
 
     async def dial() -> bool:
         async with client(url or f"http://localhost:{settings.port}", token) as http:
-            return await place_call(http, order, click.echo)
+            return await place_call(http, order, say)
 
     complaint, talked = "", False
     try:
