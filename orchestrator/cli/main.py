@@ -18,16 +18,6 @@ READER_IS_GONE = 141
 class Commands(click.Group):
     """The commands. One whose output nobody reads any more (`vantum doctor | head -1`) ends silently."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. In what it complains of, somebody outside may have written."""
-        try:
-            return super().invoke(ctx)
-        except click.ClickException as error:
-            from adapters.neutral import neutral, without_passwords
-
-            error.message = neutral(without_passwords(error.message), lines=True)
-            raise
-
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line."""
         try:

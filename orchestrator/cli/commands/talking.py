@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands.usage import read_settings
+from orchestrator.cli.commands.usage import Complaint, read_settings
 
 
 @click.command()
@@ -74,7 +74,7 @@ def talk(
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except TalkError as error:
-        raise click.ClickException(str(error)) from None
+        raise Complaint(str(error)) from None
 
 
 @click.command()
@@ -115,5 +115,5 @@ def call(number: str, url: str | None, **options: Any) -> None:
     except* CallError as group:
         complaint = str(first_error(group))
     if complaint:
-        raise click.ClickException(complaint)
+        raise Complaint(complaint)
     raise SystemExit(0 if talked else 1)
