@@ -176,7 +176,9 @@ async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) 
         return await _remote_language_model(settings, endpoint, stack)
     from adapters.embedded.llm import embedded_language_model
 
-    path = settings.local_llm_path or await trio.to_thread.run_sync(_fetched, settings, models.LANGUAGE_MODEL)
+    path = settings.local_llm_path
+    if path is None:
+        path = await trio.to_thread.run_sync(_fetched, settings, models.LANGUAGE_MODEL)
     started = time.perf_counter()
     model = await stack.enter_async_context(
         embedded_language_model(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.commands.usage import Complaint
+
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file is missing or out of date.")
