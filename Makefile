@@ -5,7 +5,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 REQUIREMENTS := .ci/requirements
 
-.PHONY: help run test test-fast static bench check diagrams requirements clean models tools python
+.PHONY: help run test test-fast static bench check diagrams requirements audit clean models tools python
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -58,6 +58,11 @@ requirements: | python ## refresh the pinned packages from pyproject.toml
 	    --no-emit-index-url --no-annotate $$extras pyproject.toml $(REQUIREMENTS)/build.in \
 	    --output-file $(REQUIREMENTS)/$$each.txt || exit 1; \
 	done
+
+audit: | python ## ask for known vulnerabilities of the pinned packages (needs the internet)
+	@$(PYTHON) -m venv .venv/auditor
+	@.venv/auditor/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@.venv/auditor/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(REQUIREMENTS)/run.txt
 
 clean: ## remove .venv and everything else that was made here (the models in ~/.cache/vantum stay)
 	@rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
