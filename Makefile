@@ -7,7 +7,7 @@ REQUIREMENTS := .ci/requirements
 # Compiled modules are kept, or else each process that the tests start compiles ours again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast static bench check diagrams requirements clean models tools python
+.PHONY: help run test test-fast static bench check diagrams requirements audit clean models tools python
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -60,6 +60,11 @@ requirements: | python ## refresh the pinned packages from pyproject.toml
 	    --no-emit-index-url --no-annotate $$extras pyproject.toml $(REQUIREMENTS)/build.in \
 	    --output-file $(REQUIREMENTS)/$$each.txt || exit 1; \
 	done
+
+audit: | python ## ask for known vulnerabilities of the pinned packages (needs the internet)
+	@$(PYTHON) -m venv .venv/auditor
+	@.venv/auditor/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@.venv/auditor/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(REQUIREMENTS)/run.txt
 
 clean: ## remove .venv and everything else that was made here (the models in ~/.cache/vantum stay)
 	@rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

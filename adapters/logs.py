@@ -20,9 +20,11 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from adapters.neutral import PASSWORD_MASK, neutral, without_passwords
+
 PERSONAL_KEYS = ("transcript", "answer", "prompt", "arguments", "result", "payload")
 """What callers and models said, and what tools were given and gave."""
-MASK = "(a secret)"
+MASK = PASSWORD_MASK
 NUMBER_MASK = "(a telephone number)"
 
 _SECRET_KEY = re.compile(r"(?i)(^|_)(api_?key|authorization|token|secret|password|cookie)$")
@@ -33,7 +35,6 @@ _SECRET_TEXT = re.compile(
       | \bauthorization["']?\s*[=:]\s*["']?(?:[a-z]+\s+)?
       | \b(?:basic|token)\s+(?=\S{16})
       | \b(?:api[_-]?key|token|secret|password)["']?\s*[=:]\s*["']?
-      | //[^/\s:@]*:(?=[^/\s@]+@)
     )
     [^\s"'&,;@]+
     | \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}
@@ -61,6 +62,7 @@ class _LibraryLogger:
                 drop_personal_data,
                 structlog.processors.format_exc_info,
                 mask_secrets,
+                shorten,
                 _as_one_text,
             ],
             wrapper_class=structlog.stdlib.BoundLogger,
@@ -94,6 +96,40 @@ def mask_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventD
     return {key: _masked(key, value) for key, value in event.items()}
 
 
+LONGEST_VALUE = 4000
+"""Characters of one value of a line."""
+LONGEST_TRACEBACK = 12_000
+
+
+def shorten(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Make every value short and neutral: somebody outside may have written it. Tracebacks keep lines.
+
+    Of a long traceback its end is kept, which says what went wrong.
+    """
+    return {
+        neutral(key): _traceback(value) if key == "exception" and isinstance(value, str) else _short(value)
+        for key, value in event.items()
+    }
+
+
+def _traceback(text: str) -> str:
+    left_out = len(text) - LONGEST_TRACEBACK
+    if left_out > 0:
+        text = f"({left_out:,} characters) …{text[-LONGEST_TRACEBACK:]}"
+    return neutral(text, lines=True)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {neutral(str(key)): _short(each) for key, each in list(value.items())[:LONGEST_VALUE]}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value[:LONGEST_VALUE]]
+    if not isinstance(value, str):
+        return value
+    left_out = len(value) - LONGEST_VALUE
+    return neutral(value if left_out <= 0 else f"{value[:LONGEST_VALUE]}… ({left_out:,} more characters)")
+
+
 def _masked(key: str, value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -103,5 +139,5 @@ def _masked(key: str, value: object) -> object:
         return {str(inner): _masked(str(inner), of) for inner, of in value.items()}
     if isinstance(value, list | tuple):
         return [_masked("", of) for of in value]
-    text = value if isinstance(value, str) else repr(value)
+    text = without_passwords(value if isinstance(value, str) else repr(value))
     return _SECRET_TEXT.sub(lambda found: (found["kept"] or "") + MASK, text)

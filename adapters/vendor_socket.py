@@ -20,7 +20,10 @@ from websockets.trio.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from adapters.interfaces import ProviderError
+from machines.bounds import LONGEST_MESSAGE
 
+_READ_AHEAD = 64
+"""Messages that may wait to be processed; more are not read from the network."""
 OpenStream = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Connects to a host and port."""
 
@@ -175,8 +178,8 @@ class _Holder:
             ping_interval=self._limits.ping_seconds,
             ping_timeout=self._limits.pong_seconds,
             close_timeout=self._limits.close_seconds,
-            max_size=16 * 2**20,
-            max_queue=1024,
+            max_size=LONGEST_MESSAGE,
+            max_queue=_READ_AHEAD,
             logger=_LOGGER,
         )
 

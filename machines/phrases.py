@@ -79,7 +79,7 @@ def without_echo(text: str, heard: str) -> tuple[str, ...]:
         return () if words[0] in source[-ECHOED_WORD:] else words
     own, at = [], 0
     while at < len(words):
-        length = _echoed(words[at:], source)
+        length = _echoed(words, at, source)
         if length < 2:
             own.append(words[at])
         at += length if length >= 2 else 1
@@ -90,7 +90,8 @@ def occurs_late(words: tuple[str, ...], text: str) -> bool:
     """Whether `words` occur without a gap in the second half of `text`."""
     source = words_of(text)
     late = source[(len(source) + 1) // 2 :]
-    return any(late[at : at + len(words)] == words for at in range(len(late)))
+    # Python searches a text for a text in linear time, and no word holds a blank.
+    return bool(late) and (not words or f" {' '.join(words)} " in f" {' '.join(late)} ")
 
 
 def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,13 +112,15 @@ def _longest_first(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted((each for each in words if each), key=len, reverse=True))
 
 
-def _echoed(words: tuple[str, ...], source: tuple[str, ...]) -> int:
-    """How many words, from the first of `words` on, occur without a gap in `source`."""
+def _echoed(words: tuple[str, ...], at: int, source: tuple[str, ...]) -> int:
+    """How many words, from the one at `at` on, occur without a gap in `source`."""
     longest = 0
     for start in range(len(source)):
         length = 0
         while (
-            length < len(words) and start + length < len(source) and words[length] == source[start + length]
+            at + length < len(words)
+            and start + length < len(source)
+            and words[at + length] == source[start + length]
         ):
             length += 1
         longest = max(longest, length)

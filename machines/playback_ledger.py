@@ -206,6 +206,10 @@ class PlaybackLedger:
         """Whether the audio of all segments is complete."""
         return all(segment.duration_ms is not None for segment in self.segments)
 
+    def last_text(self) -> str:
+        """The text of the last segment that has one."""
+        return next((segment.text for segment in reversed(self.segments) if segment.text), "")
+
     def text(self) -> str:
         """The text of all segments."""
         return joined(*(segment.text for segment in self.segments))

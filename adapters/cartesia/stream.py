@@ -23,6 +23,7 @@ from adapters.pcm_reader import PcmReader
 from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
+from machines.bounds import LONGEST_SPEECH_S, MOST_WORDS
 from machines.facts import ErrorClass, Word
 from machines.language.packs import is_foreign
 
@@ -85,8 +86,8 @@ class _Segment:
     pieces: deque[Samples] = field(factory=deque)
     samples: int = 0
     """Samples received so far."""
-    words: list[Word] = field(factory=list)
-    """Times in ms, as Cartesia counts them."""
+    words: dict[Word, None] = field(factory=dict)
+    """In order. Times in ms, as Cartesia counts them."""
     complete: bool = False
     unsayable: bool = False
     """Cartesia cannot say this text."""
@@ -307,7 +308,10 @@ class CartesiaSpeechStream:
             return False
         context.last_audio = trio.current_time()
         samples = context.pcm.push(audio)
-        if len(samples):
+        if segment.samples + len(samples) > LONGEST_SPEECH_S * self.sample_rate:
+            reason = f"{CARTESIA.vendor}: more than {LONGEST_SPEECH_S:.0f} s of audio for one text"
+            self.fail(ProviderError(ErrorClass.TRANSIENT, reason))
+        elif len(samples):
             self._connection.has_spoken = True
             segment.pieces.append(samples)
             segment.samples += len(samples)
@@ -325,8 +329,8 @@ class CartesiaSpeechStream:
             ):
                 return False
             spoken = Word(word, start * 1000, end * 1000)
-            if spoken not in segment.words:  # else the message was sent twice
-                segment.words.append(spoken)
+            if len(segment.words) < MOST_WORDS:
+                segment.words[spoken] = None  # nothing new if the message was sent twice
         return True
 
     def _process_flush(self, context: _Context, event: object) -> bool:
@@ -373,7 +377,7 @@ class CartesiaSpeechStream:
     def _complete(self, context: _Context, segment: _Segment) -> None:
         begins_ms = context.samples * 1000 / self.sample_rate
         length_ms = segment.samples * 1000 / self.sample_rate
-        segment.words = _within_segment(segment.words, begins_ms, length_ms)
+        segment.words = dict.fromkeys(_within_segment(list(segment.words), begins_ms, length_ms))
         context.samples += segment.samples
         segment.complete = True
 

@@ -20,6 +20,7 @@ from adapters.deepgram.languages import MULTI, flux_hint
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from machines.language.scripts import joined
 from machines.language.tags import primary_language
@@ -241,6 +242,8 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
 
     def _note(self, words: _Words, turn: Turn, info: _TurnInfo) -> None:
         known = next((one for one in words.flux_turns if one.index == info.index), None)
+        if known is None and len(words.flux_turns) >= MOST_RESULTS:
+            return
         if known is None:
             known = _FluxTurn(info.index)
             words.flux_turns.append(known)
@@ -248,7 +251,8 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
                 # `ForceEndTurn` came before Flux had detected the turn, and was ignored.
                 self._outgoing.send_nowait(None)
         own = [word for word, middle in info.words if middle >= turn.start]
-        known.text = info.text if len(own) == len(info.words) else joined(*own)
+        text = info.text if len(own) == len(info.words) else joined(*own)
+        known.text = text[:LONGEST_TRANSCRIPT]
         known.confidence = info.confidence
         known.end = info.end if info.event == "EndOfTurn" else None
 

@@ -20,6 +20,7 @@ from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
 from adapters.vendor_errors import BROKEN_ON_SENDING
+from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
 from machines.language.scripts import joined
 
 KEEP_ALIVE_SECONDS = 8.0
@@ -128,6 +129,13 @@ class _Words:
 
     finals: list[_Piece] = field(factory=list)
     interim: _Piece | None = None
+    _length: int = 0
+
+    def add(self, piece: _Piece) -> None:
+        """Add the words of a final result; those beyond the bounds of a transcript are left out."""
+        if len(self.finals) < MOST_RESULTS and self._length <= LONGEST_TRANSCRIPT:
+            self.finals.append(piece)
+            self._length += len(piece.text)
 
     @property
     def pieces(self) -> list[_Piece]:
@@ -248,10 +256,10 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             words = self._words[turn.number]
             if result.final and (piece or turn.overlaps(result.start, result.end)):
                 if piece is None and words.interim and self._was_surely_said(words.interim, result, turn):
-                    words.finals.append(words.interim)
+                    words.add(words.interim)
                 words.interim = None
             if piece and result.final:
-                words.finals.append(piece)
+                words.add(piece)
             elif piece:
                 words.interim = piece
             self._show(turn, words)

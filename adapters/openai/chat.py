@@ -350,7 +350,9 @@ class OpenAILanguageModel:
     def _note_answer(self, answer: Answer, calls: Sequence[MadeCall]) -> None:
         """Remember what an answer that is over has shown of the model."""
         self._answered_at = trio.current_time()
-        if answer.was_cut_off and answer.limit == self._max_tokens:
+        if answer.beyond_bound:
+            log.warning("an answer was longer than an answer may be", provider=self.name)
+        elif answer.was_cut_off and answer.limit == self._max_tokens:
             log.warning("an answer was cut off", provider=self.name, llm_max_tokens=self._max_tokens)
         if answer.began_in_thought is not self._dialect.begins_in_thought:
             self._dialect = evolve(self._dialect, begins_in_thought=answer.began_in_thought)
@@ -428,6 +430,8 @@ class _Pieces:
             data = await anext(self._data, None)
         except CAUGHT as error:
             data = None
+            if isinstance(error, http_clients.BodyTooLong):
+                self._answer.cut()
             if not self._answer.complete:
                 self._answer.break_off(provider_error(self._provider, error, self._key))
         if data is not None:

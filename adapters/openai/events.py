@@ -20,8 +20,8 @@ from typing import Any
 from attrs import frozen
 from pydantic_core import from_json
 
-LONGEST_EVENT = 1 << 20
-"""Characters of one event, or of a body that is one document. A piece of an answer is far shorter."""
+from machines.bounds import LONGEST_EVENT
+
 _DONE = "[DONE]"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NESTED_PREFIX = re.compile(r"(?:\s*data:)+")
@@ -102,6 +102,8 @@ class EventReader:
         for end in _LINE_END.finditer(text):
             if self._dead:
                 return read
+            if self._length + end.start() - start > LONGEST_EVENT:
+                return read + self._lengthen(end.start() - start)
             read += self._take_line(self._whole_line(text[start : end.start()]))
             start = end.end()
         if not self._dead and start < len(text):

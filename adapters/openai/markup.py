@@ -10,7 +10,8 @@ import re
 
 from attrs import frozen
 
-from adapters.openai.tools import ARGUMENT_KEYS, NAME_KEYS
+from adapters.openai.tools import ARGUMENT_KEYS, NAME_KEYS, ObjectScanner
+from machines.bounds import LONGEST_WRITTEN_CALL
 
 _THOUGHTS = {
     "<think>": "</think>",
@@ -70,8 +71,6 @@ _TAGS = (*_OPENERS, *_ORPHANS)
 _TAG = re.compile("|".join(re.escape(tag) for tag in sorted(_TAGS, key=len, reverse=True)))
 _LONGEST = max(map(len, _TAGS))
 _PREFIXES = frozenset(tag[:length] for tag in _TAGS for length in range(1, len(tag)))
-LONGEST_CALL = 16_384
-"""Characters of a call that is written as text. A longer one does not count as a call and is dropped."""
 _LONGEST_OBJECT = 2048
 """Characters of a bare object that may be a call. A longer one is said."""
 
@@ -102,6 +101,8 @@ class MarkupFilter:
         self._inside: list[str] = []
         """The text since that tag."""
         self._inside_length = 0
+        self._object = ObjectScanner()
+        """Finds the end of the bare object."""
         self._harmony = False
         """The message of a channel goes on."""
         self._in_thought = begins_in_thought
@@ -173,6 +174,9 @@ class MarkupFilter:
         elif tag not in _MARKS:
             self._opened = tag
             self._inside, self._inside_length = [], 0
+            if tag in _OBJECTS:
+                self._object = ObjectScanner()
+                self._object.push(tag)
         return True
 
     def _beginning_of_tag(self) -> int:
@@ -230,7 +234,7 @@ class MarkupFilter:
         return True
 
     def _take_inside(self, text: str, keep: bool) -> None:
-        if keep and self._inside_length <= LONGEST_CALL:
+        if keep and self._inside_length <= LONGEST_WRITTEN_CALL:
             self._inside.append(text)
             self._inside_length += len(text)
 
@@ -258,18 +262,19 @@ class MarkupFilter:
         return more
 
     def _collected(self) -> str:
-        text = "".join(self._inside) if self._inside_length <= LONGEST_CALL else ""
+        text = "".join(self._inside) if self._inside_length <= LONGEST_WRITTEN_CALL else ""
         self._inside, self._inside_length = [], 0
         return text
 
     def _collect_object(self, last: bool, calls: list[str], said: list[str]) -> bool:
         """Collect a bare object until it is whole. If it is not a call, say it."""
-        text = self._opened + "".join(self._inside) + self._held
         self._inside.append(self._held)
-        held, self._held = self._held, ""
-        end = _end_of_object(text) if "}" in held else None
-        if end is None and not last and len(text) <= _LONGEST_OBJECT:
+        self._inside_length += len(self._held)
+        end = self._object.push(self._held)
+        self._held = ""
+        if end is None and not last and len(self._opened) + self._inside_length <= _LONGEST_OBJECT:
             return False
+        text = self._opened + "".join(self._inside)
         written, rest = text[: end or len(text)], text[end or len(text) :]
         if end is not None and looks_like_call(written):
             calls.append(written)
@@ -277,7 +282,7 @@ class MarkupFilter:
         else:
             said.append(written)
             self._opened = ""
-        self._inside, self._held = [], rest
+        self._inside, self._inside_length, self._held = [], 0, rest
         return True
 
     def _go_on_in_channel(self, last: bool, calls: list[str]) -> bool:
@@ -314,20 +319,3 @@ _ARGUMENT_KEY, _NAME_KEY = (re.compile(rf'"(?:{"|".join(keys)})"\s*:') for keys 
 def looks_like_call(text: str) -> bool:
     """Whether an object has the fields of a call."""
     return bool(_ARGUMENT_KEY.search(text) and _NAME_KEY.search(text))
-
-
-def _end_of_object(text: str) -> int | None:
-    """Where the object at the beginning of this text ends."""
-    depth, in_text, escaped = 0, False, False
-    for at, character in enumerate(text):
-        if in_text:
-            escaped, in_text = character == "\\" and not escaped, character != '"' or escaped
-        elif character == '"':
-            in_text = True
-        elif character in "{[":
-            depth += 1
-        elif character in "}]":
-            depth -= 1
-            if depth == 0:
-                return at + 1
-    return None

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai import finish_reasons
+from machines.bounds import LONGEST_ARGUMENTS, MOST_CALLS
 from machines.facts import ErrorClass
 from machines.tools import ToolCall
 
@@ -21,8 +22,8 @@ NAME_KEYS = ("name", "function", "tool", "tool_name")
 ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 """The keys under which models write a tool's name and arguments."""
 _NO_ARGUMENTS = "{}"
-LONGEST_ARGUMENTS = 1 << 16
-"""Characters of the arguments of one call."""
+_SHORT = 256
+"""Characters, blanks included, that `{}` may have."""
 
 
 def is_object(arguments: str) -> bool:
@@ -36,6 +37,40 @@ def _object(arguments: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+class ObjectScanner:
+    """Finds where the object at the beginning of a text ends, each character looked at once."""
+
+    def __init__(self) -> None:
+        self.end: int | None = None
+        """How long the object is, once it has ended."""
+        self.length = 0
+        """Of the text so far."""
+        self._depth = 0
+        self._in_text = self._escaped = False
+
+    def push(self, piece: str) -> int | None:
+        """Add a piece; returns `end`. After the end nothing is looked at."""
+        if self.end is None:
+            self._scan(piece)
+        self.length += len(piece)
+        return self.end
+
+    def _scan(self, piece: str) -> None:
+        for at, character in enumerate(piece):
+            if self._in_text:
+                ends = character == '"' and not self._escaped
+                self._escaped, self._in_text = character == "\\" and not self._escaped, not ends
+            elif character == '"':
+                self._in_text = True
+            elif character in "{[":
+                self._depth += 1
+            elif character in "}]":
+                self._depth -= 1
+                if self._depth == 0:
+                    self.end = self.length + at + 1
+                    return
 
 
 # --- fragments --------------------------------------------------------------------------------------------
@@ -91,10 +126,29 @@ class _Begun:
     _arguments: list[str] = field(factory=list)
     _length: int = 0
     extra: Any = None
+    _scanner: ObjectScanner = field(factory=ObjectScanner)
+    _goes_on: bool = False
+    """Something other than blanks followed the end of the object."""
+    _whole: dict[str, Any] | None = None
 
     def written(self) -> str:
         """The arguments so far."""
         return "".join(self._arguments).strip()
+
+    def whole(self) -> dict[str, Any] | None:
+        """The arguments so far, if they are a whole object. It is read once."""
+        if self._scanner.end is None or self._goes_on:
+            return None
+        if self._whole is None:
+            self._whole = _object(self.written())
+        return self._whole
+
+    def _append(self, text: str) -> None:
+        before, ended = self._scanner.length, self._scanner.end is not None
+        self._arguments.append(text)
+        end = self._scanner.push(text)
+        if end is not None:
+            self._goes_on = self._goes_on or bool(text[0 if ended else end - before :].strip())
 
     def add(self, fragment: _Fragment) -> None:
         self.id = self.id or fragment.id
@@ -104,20 +158,23 @@ class _Begun:
         if fragment.arguments.lstrip().startswith("{") and self._arguments:
             self._add_object(fragment.arguments)
         else:
-            self._arguments.append(fragment.arguments)
+            self._append(fragment.arguments)
         self._length += len(fragment.arguments)
 
     def _add_object(self, arguments: str) -> None:
         """Add an object. Some servers send the whole arguments after an opening brace, or send them twice."""
         whole = _object(arguments)
         if whole is None:
-            self._arguments.append(arguments)
-            return
-        written = self.written()
-        if written in ("", "{", _NO_ARGUMENTS):
-            self._arguments = [arguments]
-        elif _object(written) != whole:
-            self._arguments.append(arguments)
+            self._append(arguments)
+        elif self._written_is("", "{", _NO_ARGUMENTS):
+            self._arguments, self._scanner, self._goes_on, self._whole = [], ObjectScanner(), False, None
+            self._append(arguments)
+        elif self.whole() != whole:
+            self._append(arguments)
+
+    def _written_is(self, *short: str) -> bool:
+        """Whether the arguments so far are one of these. Long ones are not put together for that."""
+        return self._length <= _SHORT and self.written() in short
 
     @property
     def too_long(self) -> bool:
@@ -150,10 +207,9 @@ class _Begun:
         begins = fragment.arguments.lstrip().startswith("{")
         if not (begins or (fragment.name and fragment.name != self.name)):
             return False
-        written = self.written()
-        if written == _NO_ARGUMENTS and not (fragment.name and fragment.name != self.name):
+        if self._written_is(_NO_ARGUMENTS) and not (fragment.name and fragment.name != self.name):
             return False
-        whole = _object(written)
+        whole = self.whole()
         return whole is not None and not (begins and _object(fragment.arguments) == whole)
 
 
@@ -190,15 +246,18 @@ class StreamedCalls:
             fragment = _Fragment.read(fields)
             begun = self._call_of(fragment)
             begun.add(fragment)
-            if begun.too_long or len(self._begun) > _MOST_CALLS:
+            if begun.too_long or len(self._begun) > MOST_CALLS:
                 raise self._error("calls of tools without end")
 
     def add_written(self, name: str, arguments: str) -> None:
         """Add a call that was written as text."""
-        self._begun.append(_Begun(None, "", name, [arguments]))
+        if len(self._begun) <= MOST_CALLS:
+            self._begun.append(_Begun(None, "", name, [arguments]))
 
     def finish(self, reason: str) -> list[MadeCall]:
         """All calls, once the answer has ended for this `reason`. Raises `ProviderError`."""
+        if len(self._begun) > MOST_CALLS:
+            raise self._error("calls of tools without end")
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")
         if finish_reasons.cut_off(reason) and not all(is_object(begun.written()) for begun in self._begun):
@@ -227,7 +286,6 @@ class StreamedCalls:
         return ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: {what}")
 
 
-_MOST_CALLS = 64
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -241,9 +299,10 @@ def without_halves(text: str) -> str:
 # --- calls in text ----------------------------------------------------------------------------------------
 
 _TAGGED = re.compile(r"<function=([\w.-]+)>(.*?)(?=<function=|\Z)", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
-_KEYED_NAME = re.compile(r"<tool_call>\s*([\w.-]+)")
-_KEYED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_PARAMETER_TAG = re.compile(r"<parameter=([\w.-]+)>|</parameter>")
+_KEYED_CALL = re.compile(r"<tool_call>|</tool_call>")
+_KEYED_NAME = re.compile(r"\s*([\w.-]+)")
+_KEYED_TAG = re.compile(r"</?arg_(?:key|value)>")
 _WORD = re.compile(r"[\w-]+")
 _JSON = json.JSONDecoder(strict=False)
 
@@ -257,17 +316,47 @@ def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str,
         found = [(name, _tagged_arguments(name, body, offered)) for name, body in _TAGGED.findall(text)]
     elif "<arg_key>" in text:
         found = [
-            (name, json.dumps(_typed(name, _KEYED.findall(part), offered)))
-            for part in text.split("</tool_call>")
-            for name in _KEYED_NAME.findall(part)
+            (name[1], json.dumps(_typed(name[1], _keyed(part), offered)))
+            for part in _KEYED_CALL.split(text)
+            if (name := _KEYED_NAME.match(part))
         ]
     else:
         found = list(_objects(text, offered))
     return [(name, arguments) for name, arguments in found if name in offered]
 
 
+def _parameters(body: str) -> list[tuple[str, str]]:
+    """Names and values in `<parameter=name>value</parameter>`, each with a line of its own or not."""
+    pairs = []
+    opened: re.Match[str] | None = None
+    for tag in _PARAMETER_TAG.finditer(body):
+        if opened is None and tag[1]:
+            opened = tag
+        elif opened is not None and not tag[1]:
+            value = body[opened.end() : tag.start()]
+            pairs.append((opened[1], value.removeprefix("\n").removesuffix("\n")))
+            opened = None
+    return pairs
+
+
+def _keyed(part: str) -> list[tuple[str, str]]:
+    """Names and values in `<arg_key>name</arg_key><arg_value>value</arg_value>`."""
+    pairs = []
+    name: str | None = None
+    opened: re.Match[str] | None = None
+    for tag in _KEYED_TAG.finditer(part):
+        if opened is None or (tag[0] == "<arg_key>" and opened[0] == "<arg_key>"):
+            opened = tag if tag[0] == "<arg_key>" or (name is not None and tag[0] == "<arg_value>") else None
+        elif tag[0] == "</arg_key>" and opened[0] == "<arg_key>":
+            name, opened = part[opened.end() : tag.start()], None
+        elif tag[0] == "</arg_value>" and opened[0] == "<arg_value>" and name is not None:
+            pairs.append((name, part[opened.end() : tag.start()]))
+            name = opened = None
+    return pairs
+
+
 def _tagged_arguments(name: str, body: str, offered: Mapping[str, ToolSpec]) -> str:
-    if pairs := _PARAMETER.findall(body):
+    if pairs := _parameters(body):
         return json.dumps(_typed(name, pairs, offered))
     start = body.find("{")
     try:

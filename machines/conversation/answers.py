@@ -137,7 +137,7 @@ class Answers(ToolCalls):
     def _say(self, text: str, markup: str = "", *, tones: bool = False, filler: bool = False) -> None:
         number = self.context.answer.speech_open
         if number is not None:
-            before = gap(self.context.answer.ledger.text(), text)
+            before = gap(self.context.answer.ledger.last_text(), text)
             segment = self.context.answer.ledger.add(text, filler=filler)
             speak = do.Speak(number, segment, markup or text, tones)
             self.context.ask(do.NotifySegment(number, segment, text, before), speak)

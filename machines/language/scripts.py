@@ -153,10 +153,12 @@ def gap(before: str, after: str) -> str:
 
 def joined(*pieces: str) -> str:
     """Join pieces of text as their scripts want it; empty ones are left out."""
-    whole = ""
-    for piece in pieces:
-        whole += gap(whole, piece) + piece
-    return whole
+    parts: list[str] = []
+    for piece in filter(None, pieces):
+        if parts:
+            parts.append(gap(parts[-1], piece))
+        parts.append(piece)
+    return "".join(parts)
 
 
 # --- words ------------------------------------------------------------------------------------------------
@@ -184,12 +186,15 @@ WORD = re.compile(rf"(?![{MARKS}])(?=[^\W_])[{UNSPACED}][{MARKS}]*|{_LETTER}+(?:
 """A word, or a cluster of a script without blanks."""
 
 
-_PIECE = re.compile(rf"\s*(?:(?=[^\W_])[{UNSPACED}][{MARKS}]*|(?:(?!(?=[^\W_])[{UNSPACED}])\S)+)\s*")
+_PIECE = re.compile(rf"(?:(?=[^\W_])[{UNSPACED}][{MARKS}]*|(?:(?!(?=[^\W_])[{UNSPACED}])\S)+)\s*")
 
 
 def pieces_of(text: str) -> list[str]:
     """Divide a text into words, or clusters in scripts without blanks. Blanks and marks stay with them."""
-    return _PIECE.findall(text)
+    # Blanks at the beginning are not left to the pattern: of many, it would try each as a beginning.
+    begins = len(text) - len(text.lstrip())
+    pieces = _PIECE.findall(text, begins)
+    return [text[:begins] + pieces[0], *pieces[1:]] if pieces else []
 
 
 def has_sound(text: str) -> bool:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import trio
+from attrs import evolve
 
 from adapters.interfaces import (
     LISTENING_RATE,
@@ -26,7 +27,8 @@ from adapters.interfaces import (
 )
 from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
-from machines.facts import Fact
+from machines.bounds import LONGEST_TRANSCRIPT
+from machines.facts import Fact, Transcribed
 from orchestrator.audio.caller_audio import (
     STALLED_AFTER_S,
     AudioBlock,
@@ -166,4 +168,7 @@ class SttFeed:
 
     def report(self, fact: Fact) -> None:
         """Pass on what a link reports, preceded by the words that earlier links had settled of the turn."""
-        self._emit(self._replay_buffer.complete_fact(fact))
+        completed = self._replay_buffer.complete_fact(fact)
+        if isinstance(completed, Transcribed) and len(completed.text) > LONGEST_TRANSCRIPT:
+            completed = evolve(completed, text=completed.text[:LONGEST_TRANSCRIPT])
+        self._emit(completed)

@@ -131,6 +131,8 @@ async def _ask(
         raise UnansweredError(f"The server at {http.base_url} cannot be asked: {problem}.") from None
     except ValueError:
         raise CallError(f"{http.base_url} is not a Vantum server: it does not answer in JSON.") from None
+    if not isinstance(told, dict):
+        raise CallError(f"{http.base_url} is not a Vantum server: its answer is no object.")
     if answer.is_error:
         raise CallError(f"The server refuses: {told.get('error', answer.status_code)}.")
-    return dict(told)
+    return told

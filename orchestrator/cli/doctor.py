@@ -27,13 +27,14 @@ from adapters.embedded import models
 from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
 from adapters.http_clients import http_client
 from adapters.interfaces import ProviderError
+from adapters.neutral import neutral, without_passwords
 from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
 from orchestrator.server.listening import listen
 from orchestrator.settings.advice import advice
 from orchestrator.settings.processors import processors
 from orchestrator.settings.providers import Choice, LanguageModelEndpoint
-from orchestrator.settings.settings import Settings, shown, without_password
+from orchestrator.settings.settings import Settings, shown
 from orchestrator.settings.sources import setting_origins
 from orchestrator.settings.types import FLUX, LOCAL
 
@@ -212,7 +213,7 @@ def _asked(settings: Settings, endpoint: LanguageModelEndpoint, found: RoleFindi
             try:
                 await model.check()
             except ProviderError as error:
-                return without_password(error.failure.message), model.learnt
+                return without_passwords(error.failure.message), model.learnt
             return "", model.learnt
 
     problem, learnt = trio.run(question)
@@ -246,7 +247,7 @@ def _turn_model(settings: Settings) -> Iterator[RoleFinding]:
 
 def _server(role: str, what: str, address: str, why: str) -> RoleFinding:
     """The finding for a provider that is a server."""
-    return RoleFinding(role, f"{what} at {without_password(address)}", _unreachable(address), why=why)
+    return RoleFinding(role, f"{what} at {without_passwords(address)}", _unreachable(address), why=why)
 
 
 def _missing_package(module: str) -> str:
@@ -332,7 +333,7 @@ def show(findings: Findings, console: Console | None = None) -> None:
 def _table(rows: Sequence[Finding]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=True, padding=(0, 2, 0, 0))
     for finding in rows:
-        table.add_row(_verdict(finding), Text(finding.subject), Text(_explanation(finding)))
+        table.add_row(_verdict(finding), Text(neutral(finding.subject)), Text(neutral(_explanation(finding))))
     return table
 
 

@@ -14,6 +14,7 @@ import trio
 import protocol
 from machines.facts import TurnMode
 from orchestrator.cli.installing import install_command
+from orchestrator.cli.printing import say
 from orchestrator.cli.talk_client import CHUNK_MS, TalkError, talk_client
 from protocol import Payload
 
@@ -76,11 +77,11 @@ class Loudspeaker:
                 with self._lock:
                     self._waiting.clear()
             case protocol.TranscriptResult(is_final=True, text=text) if text:
-                click.echo(f"You:    {text}")
+                say(f"You:    {text}")
             case protocol.ConversationResponseToken(token=token):
-                click.echo(f"Vantum: {token.strip()}")
+                say(f"Vantum: {token.strip()}")
             case protocol.ConversationStateInterrupted(partial_response=heard):
-                click.echo(f"        (interrupted; heard: {heard or 'nothing'})")
+                say(f"        (interrupted; heard: {heard or 'nothing'})")
 
     def _open(self, rate: int) -> None:
         """Replace the output stream by one at this rate, or by none if `rate` is 0."""

@@ -19,6 +19,7 @@ from machines.facts import TurnMode
 from orchestrator.audio.pcm import read_wav, write_wav
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.cli.installing import install_command
+from orchestrator.cli.printing import say
 from orchestrator.cli.talk_client import TalkError, Turn, talk_client
 
 __all__ = ["Call", "TalkError", "run_call"]
@@ -101,7 +102,11 @@ async def _spoken(sentences: Sequence[str]) -> list[_Speech]:
 def _print_turns(call: Call, turns: Sequence[Turn], printed: int) -> int:
     """Print the turns that were not printed yet; returns how many are printed now."""
     for number, turn in enumerate(turns[printed:], start=printed + 1):
-        click.echo(json.dumps(as_map(number, turn)) if call.as_json else "\n".join(as_lines(number, turn)))
+        if call.as_json:
+            click.echo(json.dumps(as_map(number, turn)))
+            continue
+        for line in as_lines(number, turn):
+            say(line)
     return len(turns)
 
 

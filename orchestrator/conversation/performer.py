@@ -19,6 +19,7 @@ from adapters.tasks import Signal, running
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
 from machines import facts
+from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE, MOST_SEGMENTS
 from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
 from machines.segments import Segment, Segmenter
@@ -302,6 +303,8 @@ class Performer:
         segmenter = Segmenter(self._caller.language)
         calls: list[ToolCall] = []
         count, alive_at = 0, -ALIVE_EVERY_S
+        length = unbroken = 0
+        """Characters of the answer, and of it since other tasks last had their turn."""
         came_at, came = trio.current_time(), Signal()
 
         async def notice_pauses() -> None:
@@ -313,13 +316,16 @@ class Performer:
 
         def report(segments: list[Segment]) -> None:
             nonlocal count
-            for segment in segments:
+            for segment in segments[: MOST_SEGMENTS - count]:
                 self._emit(facts.SegmentReady(generation, count, segment.text, segment.markup))
                 count += 1
 
         try:
             async with llm.link.generate(wanted.messages, tools) as pieces, running(notice_pauses):
                 async for piece in pieces:
+                    if length > LONGEST_ANSWER or count >= MOST_SEGMENTS:
+                        log.warning("an answer was longer than an answer may be", provider=llm.link.name)
+                        break
                     came_at = trio.current_time()
                     came.wake_all()
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
@@ -328,8 +334,17 @@ class Performer:
                         self._report_answered(Role.LLM, llm.provider)
                     if isinstance(piece, ToolCall):
                         calls.append(piece)
-                    else:
-                        report(segmenter.push(piece))
+                        continue
+                    for at in range(0, len(piece), LONGEST_PIECE):
+                        part = piece[at : at + LONGEST_PIECE]
+                        report(segmenter.push(part))
+                        length, unbroken = length + len(part), unbroken + len(part)
+                        # A model that writes without end must not keep the process from other calls.
+                        if unbroken >= LONGEST_PIECE:
+                            unbroken = 0
+                            await trio.lowlevel.checkpoint()
+                        if length > LONGEST_ANSWER or count >= MOST_SEGMENTS:
+                            break
         except ProviderError:
             report(segmenter.finish())
             raise

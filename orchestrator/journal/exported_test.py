@@ -85,6 +85,8 @@ MODULES = {
     "machines.tools": "tools",
 }
 """The modules that classes come from, and the name under which the test imports each."""
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:;()<>='/+-]")
+_LONGEST_COMMENT = 200
 TOOLS = re.compile(r"\btools\.[A-Z]")
 
 
@@ -109,7 +111,7 @@ def source_of_test(journal: Journal) -> str:
     told = list(map(_fact_line, range(1, len(call.handled) + 1), call.handled))
     outcomes = list(map(_outcome_line, range(1, len(call.handled) + 1), call.handled))
     return TEMPLATE.format(
-        session=journal.head.about.session_id,
+        session=_in_comment(journal.head.about.session_id),
         ended=f"ended: {ended.value}" if ended else "whose end is not in the journal",
         remark=" What was said is redacted." if journal.head.redacted else "",
         history=", history" if any("history." in line for line in outcomes) else "",
@@ -126,7 +128,7 @@ def source_of_test(journal: Journal) -> str:
 
 def _breaking(broke: Broke, later_ms: float) -> str:
     fact = evolve(broke.fact, at_ms=broke.fact.at_ms + later_ms)
-    return BREAKING.format(error=" ".join(broke.error.split()), fact=literal(fact))
+    return BREAKING.format(error=_in_comment(" ".join(broke.error.split())), fact=literal(fact))
 
 
 # --- which times ------------------------------------------------------------------------------------------
@@ -181,11 +183,16 @@ def _without_times(thing: Any) -> Any:
 # --- Python source ----------------------------------------------------------------------------------------
 
 
+def _in_comment(text: str) -> str:
+    """A text of the journal for a comment or docstring: nothing in it ends either, or is an escape."""
+    return _NOT_PLAIN.sub("?", text[:_LONGEST_COMMENT])
+
+
 def _fact_line(number: int, handled: Handled) -> str:
     """The line of a fact, with the state of the conversation, or of the link, that it led to as a comment."""
     told = [step for step in handled.steps if step.machine == "conversation"]
     last = told[-1] if told else handled.steps[-1]
-    reached = last.target if told else f"{last.machine} {last.target}"
+    reached = _in_comment(last.target if told else f"{last.machine} {last.target}")
     return f"    {literal(fact_in(handled))},  # {number}: {reached}"
 
 

@@ -21,6 +21,7 @@ import msgpack  # type: ignore[import-untyped]
 import trio
 from attrs import Factory, define, evolve, frozen
 
+from adapters.neutral import neutral
 from machines.declarations import Outcome
 from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
@@ -43,10 +44,18 @@ FORMAT = 2
 """Grows whenever names of facts, effects or policies change, so that older journals cannot be read."""
 READERS = {1: "0.1.0"}
 """The last version of Vantum that reads each older format."""
+LONGEST_RECORD = 64 << 20
+"""Bytes. The longest have the whole history in them, which is a few MB."""
+LARGEST_FILE = 1 << 30
+"""Bytes. An hour's call has about ten million."""
+_LONGEST_REASON = 300
+"""Characters of what was not understood in a record."""
 SUFFIX = ".journal"
 MAGIC = b"Vantum journal\n"
 _FRAME = struct.Struct("<II")
 """Length of the content in bytes, and the checksum."""
+_MOST_SUMMED = 256 << 20
+"""Bytes of which checksums are made in search of a record, besides those of the file."""
 _FIRST_BYTES = range(0x91, 0xA0)
 """What the content of a record begins with: in MessagePack, an array of 1 to 15 values."""
 
@@ -235,6 +244,8 @@ def read_journal(path: Path) -> Journal:
     another format.
     """
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise JournalError(f"{path} is larger than a journal can be ({LARGEST_FILE:,} bytes).")
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}.") from None
@@ -284,23 +295,34 @@ def _content_at(data: bytes, place: int) -> bytes | None:
         return None
     length, checksum = _FRAME.unpack_from(data, place)
     start = place + _FRAME.size
-    if len(data) - start < length:
+    if length > LONGEST_RECORD or len(data) - start < length:
         return None
     content = data[start : start + length]
     return content if _checksum(content) == checksum else None
 
 
 def _next_whole(data: bytes, place: int) -> int | None:
-    """Where the first whole record after `place` begins; None if there is none."""
+    """Where the first whole record after `place` begins; None if there is none.
+
+    A file can be made such that every byte seems to begin a record, so that this would take for ever. Then
+    the place is given where it gets too much.
+    """
+    summed = 0
     for at in range(place + 1, len(data) - _FRAME.size):
         # Almost all places are left out by their first byte, so that no checksum is made there.
-        if data[at + _FRAME.size] in _FIRST_BYTES and _content_at(data, at) is not None:
+        if data[at + _FRAME.size] not in _FIRST_BYTES:
+            continue
+        if _content_at(data, at) is not None:
+            return at
+        length = _FRAME.unpack_from(data, at)[0]
+        summed += length if length <= min(LONGEST_RECORD, len(data) - at) else 0
+        if summed > _MOST_SUMMED + len(data):
             return at
     return None
 
 
 def _records(path: Path, contents: list[bytes]) -> list[Record]:
-    plain_records = [msgpack.unpackb(content, unicode_errors="surrogatepass") for content in contents]
+    plain_records = [_unpacked(path, number, content) for number, content in enumerate(contents, 1)]
     match plain_records[:1]:
         case [["head", int(number), *_]] if number != FORMAT:
             reader = f", which Vantum {READERS[number]} reads" if number in READERS else ""
@@ -309,10 +331,21 @@ def _records(path: Path, contents: list[bytes]) -> list[Record]:
             )
     try:
         return [_record_of(each) for each in plain_records]
-    except RecordError as error:
+    except Exception as error:
+        # What a record holds is checked while it is read: whatever is raised, it is not one of ours.
+        reason = neutral(str(error) or type(error).__name__)[:_LONGEST_REASON]
         raise JournalError(
             f"{path} was written by Vantum {_writer(plain_records[0])},"
-            f" and Vantum {_version('vantum')} cannot read it: {error}."
+            f" and Vantum {_version('vantum')} cannot read it: {reason}."
+        ) from None
+
+
+def _unpacked(path: Path, number: int, content: bytes) -> Plain:
+    try:
+        return msgpack.unpackb(content, unicode_errors="surrogatepass")
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException):
+        raise JournalError(
+            f"{path} is damaged: record {number} has the right checksum, and is not MessagePack."
         ) from None
 
 
@@ -320,5 +353,5 @@ def _writer(head: Plain) -> str:
     """The version that wrote a journal, as its head says."""
     match head:
         case ["head", _, {"vantum": str(version)}]:
-            return version
+            return neutral(version)[:40]
     return "of an unknown version"

@@ -7,6 +7,7 @@ added. A class or a field that this version does not know is an error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ def _number(value: object, kind: object) -> int | float:
     del kind
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
+    if not math.isfinite(value):
+        raise ValueError("a number without a value")
     return value
 
 
@@ -93,8 +96,8 @@ def effect_of(data: Plain) -> Effect:
 
 def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
     name, fields = _parts(data, 2)
-    if name not in known:
-        raise RecordError(f"nothing here is called {name}")
+    if not isinstance(name, str) or name not in known:
+        raise RecordError(f"nothing here is called {name!r}")
     return structured(fields, known[name])
 
 
@@ -110,15 +113,20 @@ def plain_handled(handled: Handled) -> Plain:
 
 def handled_of(data: Plain) -> Handled:
     """What one fact led to, out of what `plain_handled` made of it. Raises `RecordError`."""
-    plain_steps, performed = _parts(data, 2)
+    plain_steps, performed = map(_list, _parts(data, 2))
     steps = tuple(map(_step_of, plain_steps))
+    if not steps:
+        raise RecordError("a fact without a step")
     effects = [effect for step in steps for effect in step.effects]
-    try:
-        return Handled(
-            steps, tuple(effects[each] if isinstance(each, int) else effect_of(each) for each in performed)
-        )
-    except IndexError as error:
-        raise RecordError(f"there is no effect {performed}") from error
+    return Handled(steps, tuple(_performed(each, effects) for each in performed))
+
+
+def _performed(data: Plain, effects: list[Effect]) -> Effect:
+    if not isinstance(data, int):
+        return effect_of(data)
+    if isinstance(data, bool) or not 0 <= data < len(effects):
+        raise RecordError(f"there is no effect {data}")
+    return effects[data]
 
 
 def _plain_step(step: Step) -> Plain:
@@ -132,8 +140,16 @@ def _step_of(data: Plain) -> Step:
     try:
         became = Outcome(outcome)
     except ValueError as error:
-        raise RecordError(f"there is no outcome {outcome}") from error
-    return Step(machine, fact_of(fact), source, target, became, reason, tuple(map(effect_of, effects)))
+        raise RecordError(f"there is no outcome {outcome!r}") from error
+    if not all(isinstance(each, str) for each in (machine, source, target, reason)):
+        raise RecordError("a step without the names of its states")
+    return Step(machine, fact_of(fact), source, target, became, reason, tuple(map(effect_of, _list(effects))))
+
+
+def _list(data: Plain) -> list[Plain]:
+    if not isinstance(data, list):
+        raise RecordError(f"{data!r} is not a list")
+    return data
 
 
 def _parts(data: Plain, count: int) -> list[Plain]:

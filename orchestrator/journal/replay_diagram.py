@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from attrs import Factory, define, frozen
 
+from adapters.neutral import neutral
 from machines.declarations import Outcome, Step
 from machines.diagrams import svg_of_conversation
 from machines.diagrams.layout import CONVERSATION_LAYOUT, Point, Route
@@ -222,7 +223,7 @@ def _length(start: Point, end: Point) -> float:
 def _put_before_tooltip(group: ET.Element, taken: Iterable[Passage]) -> None:
     tooltip = next(each for each in group.iter(f"{{{SVG}}}title"))
     lines = [f"{each.source} → {each.target}, {each.event}: {_all_times(each)}" for each in taken]
-    tooltip.text = "\n".join([*lines, "", tooltip.text or ""])
+    tooltip.text = "\n".join([*map(neutral, lines), "", tooltip.text or ""])
 
 
 def _found(picture: ET.Element, name: str) -> ET.Element:
@@ -269,4 +270,4 @@ def _all_times(passage: Passage) -> str:
 
 
 def _text(picture: ET.Element, kind: str, x: float, y: float, text: str) -> None:
-    ET.SubElement(picture, "text", {"class": kind, "x": f"{x:g}", "y": f"{y:g}"}).text = text
+    ET.SubElement(picture, "text", {"class": kind, "x": f"{x:g}", "y": f"{y:g}"}).text = neutral(text)

@@ -56,11 +56,11 @@ def _summary(journal: Journal) -> Iterator[str]:
 def notified_of(journal: Journal) -> Iterator[str]:
     """The call's id, time, dialect and providers, and what is wrong with its journal."""
     head = journal.head
-    began = datetime.datetime.fromtimestamp(head.about.began_at / 1000, datetime.UTC)
-    yield f"call {head.about.session_id}, {began:%Y-%m-%d %H:%M:%S} UTC, dialect {head.about.dialect}"
+    yield f"call {head.about.session_id}, {_date(head.about.began_at)}, dialect {head.about.dialect}"
     for role, names in head.about.providers.items():
         provider_chain = head.provider_chains.get(role)
-        down = [names[each] for each in sorted(provider_chain.known_down)] if provider_chain else []
+        known_down = sorted(provider_chain.known_down) if provider_chain else []
+        down = [names[each] for each in known_down if 0 <= each < len(names)]
         yield f"  {role.value}: {', '.join(names)}" + (
             f" (known to be down: {', '.join(down)})" if down else ""
         )
@@ -75,6 +75,13 @@ def notified_of(journal: Journal) -> Iterator[str]:
         yield "  The journal breaks off: the process ended before the call did, or the disk was full."
     elif journal.end.lost:
         yield f"  The journal is incomplete: there was no room for the last {journal.end.lost} records."
+
+
+def _date(began_at: float) -> str:
+    try:
+        return f"{datetime.datetime.fromtimestamp(began_at / 1000, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "at no known time"
 
 
 # --- a difference -----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from attrs import Factory, define, evolve
 
 from adapters.interfaces import Emit, LanguageModel, ProviderError, SpeechToText, TextToSpeech
 from adapters.logs import library_logger
+from adapters.neutral import without_passwords
 from adapters.tasks import Signal, first_error
 from machines import breaker
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
@@ -33,7 +34,6 @@ from machines.facts import (
 )
 from orchestrator.clock import now_ms
 from orchestrator.providers.provider_chain import Provider, Providers
-from orchestrator.settings.settings import without_password
 
 log = library_logger(__name__)
 
@@ -147,7 +147,7 @@ class ProviderWatch:
             "failures": context.failures,
             "lastError": None
             if failure is None
-            else {"class": failure.error_class.value, "message": without_password(failure.message)},
+            else {"class": failure.error_class.value, "message": without_passwords(failure.message)},
             "nextProbeInSeconds": None
             if deadline is None
             else round(max(0.0, deadline[1] - trio.current_time()), 3),

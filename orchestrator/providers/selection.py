@@ -109,7 +109,10 @@ def _flux(settings: Settings) -> SpeechToText:
 def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
     from adapters.embedded.moonshine import MoonshineSpeechToText
 
-    directory = settings.local_stt_dir or settings.local_models_dir / models.SPEECH_TO_TEXT_DIRECTORY
+    directory = settings.local_stt_dir
+    if directory is None:
+        models.require_intact(settings.local_models_dir, models.SPEECH_TO_TEXT_MODEL)
+        directory = settings.local_models_dir / models.SPEECH_TO_TEXT_DIRECTORY
     return MoonshineSpeechToText(directory, settings.local_threads)
 
 
@@ -140,8 +143,13 @@ def _embedded_text_to_speech(settings: Settings) -> TextToSpeech:
 def _voice_activity(settings: Settings) -> VoiceActivity:
     from adapters.embedded.silero import SileroVoiceActivity
 
-    path = settings.local_vad_path or settings.local_models_dir / models.VOICE_ACTIVITY_MODEL.path
-    return SileroVoiceActivity(path)
+    return SileroVoiceActivity(settings.local_vad_path or _fetched(settings, models.VOICE_ACTIVITY_MODEL))
+
+
+def _fetched(settings: Settings, file: models.ModelFile) -> Path:
+    """The path of a file that was fetched, as it was published. Raises `ModelsError`; blocks."""
+    models.require_intact(settings.local_models_dir, (file,))
+    return settings.local_models_dir / file.path
 
 
 async def _turn_model(settings: Settings) -> TurnModel | None:
@@ -168,7 +176,9 @@ async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) 
         return await _remote_language_model(settings, endpoint, stack)
     from adapters.embedded.llm import embedded_language_model
 
-    path = settings.local_llm_path or settings.local_models_dir / models.LANGUAGE_MODEL.path
+    path = settings.local_llm_path
+    if path is None:
+        path = await trio.to_thread.run_sync(_fetched, settings, models.LANGUAGE_MODEL)
     started = time.perf_counter()
     model = await stack.enter_async_context(
         embedded_language_model(

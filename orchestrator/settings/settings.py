@@ -6,7 +6,6 @@ field of the conversation policy has that field's default (`DEFAULTS`), so that 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from adapters import twilio
+from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
@@ -374,12 +374,7 @@ def shown(name: str, value: object) -> str:
     plain = value.value if isinstance(value, TurnMode) else str(value) if isinstance(value, Path) else value
     if isinstance(plain, list | tuple):
         plain = ",".join(map(str, plain))
-    return without_password(repr(plain))
-
-
-def without_password(address: str) -> str:
-    """An address as it may be printed, with its password replaced."""
-    return re.sub(r"//[^/@]*@", "//(a secret)@", address)
+    return without_passwords(repr(plain))
 
 
 def is_secret(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.cli.commands.usage import read_settings
+from orchestrator.cli.commands.usage import Complaint, read_settings
 
 
 @click.command()
@@ -39,7 +39,7 @@ def fetch() -> None:
     try:
         fetch_with_progress(directory)
     except ModelsError as error:
-        raise click.ClickException(str(error)) from None
+        raise Complaint(str(error)) from None
 
 
 @models.command(name="list")

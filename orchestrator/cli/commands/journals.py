@@ -29,6 +29,7 @@ def replay(journal: Path, step: bool, diagram: Path | None) -> None:
     """Run the journal of a call through the machines again; fail at the first difference."""
     recorded = _journal(journal)
 
+    from orchestrator.cli.printing import say
     from orchestrator.journal import replay_report
 
     if diagram is not None:
@@ -36,9 +37,9 @@ def replay(journal: Path, step: bool, diagram: Path | None) -> None:
 
         _write_text(diagram, draw(recorded))
     if step:
-        same = replay_report.walk(recorded, sys.stdin.readline, click.echo)
+        same = replay_report.walk(recorded, sys.stdin.readline, say)
     else:
-        same = replay_report.tell_replay(recorded, click.echo)
+        same = replay_report.tell_replay(recorded, say)
     raise SystemExit(0 if same else 1)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.commands.usage import Complaint
+
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file is missing or out of date.")
@@ -23,9 +25,7 @@ def diagrams(check: bool, output: Path) -> None:
             click.echo(path)
     elif stale := stale_diagrams(output):
         names = ", ".join(str(path) for path in stale)
-        raise click.ClickException(
-            f"Out of date: {names}. `vantum diagrams` (or `make diagrams`) draws them."
-        )
+        raise Complaint(f"Out of date: {names}. `vantum diagrams` (or `make diagrams`) draws them.")
 
 
 def write_diagrams(directory: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def check(report: Path | None, thorough: int, seed: int) -> None:
     try:
         all_is_well = checking.check(report, more_facts=thorough, seed=seed)
     except OSError as error:
-        raise click.ClickException(f"Cannot write the report to {report}: {error.strerror}.") from None
+        raise Complaint(f"Cannot write the report to {report}: {error.strerror}.") from None
     raise SystemExit(0 if all_is_well else 1)
 
 
@@ -119,5 +119,5 @@ def simulate(calls: int, seed: int, faults: str, as_json: bool, journals: Path, 
     try:
         all_is_well = simulating.simulate(campaign, calls, first=first, as_json=as_json, journals=journals)
     except OSError as error:
-        raise click.ClickException(f"Cannot write a journal into {journals}: {error.strerror}.") from None
+        raise Complaint(f"Cannot write a journal into {journals}: {error.strerror}.") from None
     raise SystemExit(0 if all_is_well else 1)

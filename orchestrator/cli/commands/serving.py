@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import BadSetting, listening_failed, log_advice, read_settings
+from orchestrator.cli.commands.usage import BadSetting, Complaint, listening_failed, log_advice, read_settings
 
 if TYPE_CHECKING:
     import socket
@@ -86,7 +86,7 @@ def _run_server(
     if bad_setting:
         raise BadSetting(bad_setting)
     if complaint:
-        raise click.ClickException(complaint)
+        raise Complaint(complaint)
 
 
 def _listening(settings: Settings) -> Sequence[socket.socket]:
@@ -96,7 +96,7 @@ def _listening(settings: Settings) -> Sequence[socket.socket]:
         return listen(settings.host, settings.port)
     except OSError as error:
         complaint = listening_failed(settings.host, settings.port, error, or_setting=True)
-        raise click.ClickException(complaint) from None
+        raise Complaint(complaint) from None
 
 
 def _check_journals(settings: Settings) -> None:
@@ -202,4 +202,4 @@ def simulators(
     except* OSError as group:
         complaint = listening_failed(host, port, first_error(group))
     if complaint:
-        raise click.ClickException(complaint)
+        raise Complaint(complaint)

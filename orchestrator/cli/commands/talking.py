@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands.usage import read_settings
+from orchestrator.cli.commands.usage import Complaint, read_settings
 
 
 @click.command()
@@ -74,7 +74,7 @@ def talk(
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     except TalkError as error:
-        raise click.ClickException(str(error)) from None
+        raise Complaint(str(error)) from None
 
 
 @click.command()
@@ -100,13 +100,14 @@ def call(number: str, url: str | None, **options: Any) -> None:
 
     from adapters.tasks import first_error
     from orchestrator.cli.call import CallError, client, place_call
+    from orchestrator.cli.printing import say
 
     token = settings.api_token.get_secret_value() if settings.api_token is not None else None
     order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
 
     async def dial() -> bool:
         async with client(url or f"http://localhost:{settings.port}", token) as http:
-            return await place_call(http, order, click.echo)
+            return await place_call(http, order, say)
 
     complaint, talked = "", False
     try:
@@ -114,5 +115,5 @@ def call(number: str, url: str | None, **options: Any) -> None:
     except* CallError as group:
         complaint = str(first_error(group))
     if complaint:
-        raise click.ClickException(complaint)
+        raise Complaint(complaint)
     raise SystemExit(0 if talked else 1)

@@ -11,14 +11,24 @@ if TYPE_CHECKING:
     from orchestrator.settings.settings import Settings
 
 
-class BadSetting(click.ClickException):
+class Complaint(click.ClickException):
+    """Ends a command with a sentence. A file, a server or a setting may have written in it: it is neutral."""
+
+    def format_message(self) -> str:
+        """The sentence as it is printed."""
+        from adapters.neutral import neutral, without_passwords
+
+        return neutral(without_passwords(self.message), lines=True)
+
+
+class BadSetting(Complaint):
     """The configuration cannot be used."""
 
     exit_code = 2
     """The same as click's own for a wrong command line."""
 
 
-class UnreadableFile(click.ClickException):
+class UnreadableFile(Complaint):
     """A file that was named cannot be used."""
 
     exit_code = 2

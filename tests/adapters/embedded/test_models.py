@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from attrs import evolve
 
 from adapters.embedded.models import (
     MODEL_FILES,
+    SPEECH_TO_TEXT_MODEL,
     Action,
     ModelFile,
     ModelsError,
@@ -20,8 +22,12 @@ from adapters.embedded.models import (
     fetch,
     installed,
     require,
+    require_intact,
     verify,
 )
+from adapters.embedded.moonshine_model import MoonshineModel
+from orchestrator.providers.selection import open_providers
+from orchestrator.settings.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -179,6 +185,72 @@ def test_a_missing_file_is_named_with_its_hash_and_the_command_that_helps(tmp_pa
         with pytest.raises(ModelsError, match=f"{file.sha256}.*`vantum models fetch`") as raised:
             require(tmp_path / file.path)
         assert str(tmp_path / file.path) in str(raised.value)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut off": lambda data: data[:-100],
+    "one bit": lambda data: data[:5] + bytes([data[5] ^ 1]) + data[6:],
+    "a web page": lambda data: b"<html>Not found</html>",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_told_from_a_missing_one_in_a_sentence(damage: str, tmp_path: Path) -> None:
+    content = b"the model " * 100
+    file = evolve(SPEECH_TO_TEXT_MODEL[2], sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    path = tmp_path / file.path
+    with pytest.raises(ModelsError, match="is missing; `vantum models fetch` fetches it"):
+        require_intact(tmp_path, [file])
+    path.parent.mkdir()
+    path.write_bytes(content)
+    require_intact(tmp_path, [file])
+    path.write_bytes(DAMAGES[damage](content))
+    with pytest.raises(ModelsError, match=r"is damaged \(.*\); `vantum models fetch` replaces it") as raised:
+        require_intact(tmp_path, [file])
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+async def test_the_start_is_refused_with_a_damaged_model(
+    place: int, models_dir: Path, tmp_path: Path
+) -> None:
+    """Also where the file would load: a tokenizer in which a bit is wrong gave garbage for words."""
+    for file in MODEL_FILES:
+        (tmp_path / file.path).parent.mkdir(exist_ok=True)
+        (tmp_path / file.path).symlink_to(models_dir / file.path)
+    damaged = tmp_path / MODEL_FILES[place].path
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.unlink()
+    damaged.write_bytes(content)
+    settings = Settings.model_validate({"local_models_dir": tmp_path, "llm_base_url": None})
+    with pytest.raises(ModelsError, match=rf"{damaged.name} is damaged"):
+        async with open_providers(settings):
+            pass
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda data: data[:1000], "tokens, and the model writes|breaks off within a token"),
+        (lambda data: b"", "breaks off within a token"),
+        (lambda data: b"\x05abc", "breaks off within a token"),
+        (lambda data: b"\x85", "breaks off within a token"),
+        (lambda data: b"\x01a" * 500, "500 tokens, and the model writes 32,768"),
+    ],
+)
+def test_a_vocabulary_of_ones_own_must_fit_the_model(
+    spoil: Callable[[bytes], bytes], complaint: str, models_dir: Path, tmp_path: Path
+) -> None:
+    for file in SPEECH_TO_TEXT_MODEL[:2]:
+        (tmp_path / Path(file.path).name).symlink_to(models_dir / file.path)
+    whole = (models_dir / SPEECH_TO_TEXT_MODEL[2].path).read_bytes()
+    (tmp_path / "tokenizer.bin").write_bytes(spoil(whole))
+    with pytest.raises(ModelsError, match=complaint):
+        MoonshineModel(tmp_path, 1)
 
 
 @pytest.mark.models

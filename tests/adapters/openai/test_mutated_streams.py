@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.interfaces import ProviderError
-from adapters.openai.answer import LONGEST_ANSWER, LONGEST_PIECE
 from adapters.openai.markup import MarkupFilter
+from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE
 from tests.adapters.openai.mutated_streams import SCALARS, chunk, complaint, new_answer, said
 
 pytestmark = pytest.mark.slow

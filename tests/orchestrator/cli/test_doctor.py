@@ -166,7 +166,7 @@ def test_a_vendor_is_named_with_the_reason_and_needs_no_model_file(
     findings = examine(load_settings())
     text = printed(findings)
     assert f"deepgram, nova-2 at ws://127.0.0.1:{port} (DEEPGRAM_API_KEY is set)" in text
-    assert f"cartesia, sonic-3 at http://(a secret)@127.0.0.1:{port} (TTS_PROVIDERS says so)" in text
+    assert f"cartesia, sonic-3 at http://me:(a secret)@127.0.0.1:{port} (TTS_PROVIDERS says so)" in text
     assert (problem(findings, "stt"), problem(findings, "tts")) == ("", "")
     assert problem(findings, "moonshine-tiny-en/tokenizer.bin") == ""
     assert "missing, but not needed" in text

@@ -343,3 +343,23 @@ async def test_unknown_calls_are_said_to_be_unknown(autojump_clock: MockClock) -
         assert line.port.server.counts["unknown calls"] == 1
         status, body = await line.webhook(f"{VOICE}?call=nobody", FORM)
         assert (status, "<Hangup" in body) == (200, True)
+
+
+@pytest.mark.parametrize("received", [b"C", b"", b"2\r\nCa\r\n"])
+async def test_a_client_that_leaves_within_its_request_is_one_line_without_a_traceback(
+    received: bytes, autojump_clock: MockClock
+) -> None:
+    chunked = received[:1] == b"2"
+    length = b"transfer-encoding: chunked" if chunked else b"content-length: 100"
+    head = b"POST /twilio/voice HTTP/1.1\r\nhost: phone.example\r\nx-twilio-signature: x\r\n"
+    form = b"content-type: application/x-www-form-urlencoded\r\n"
+    async with a_line() as line:
+        with capture_logs() as logged:
+            stream = await line.port.connect()
+            await stream.send_all(head + form + length + b"\r\n\r\n" + received)
+            await trio.sleep(1)
+            await stream.aclose()
+            await trio.sleep(1)
+    told = [each for each in logged if each["log_level"] != "debug"]
+    assert len(told) <= 1
+    assert not any("exc_info" in each for each in logged)
