@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -285,14 +285,24 @@ class Telephone:
     # --- media streams ------------------------------------------------------------------------------------
 
     async def serve_stream(
-        self, request: WebSocketRequest, connection: WebSocketConnection, *, local: bool
+        self,
+        request: WebSocketRequest,
+        connection: WebSocketConnection,
+        *,
+        local: bool,
+        on_admitted: Callable[[], None],
     ) -> None:
-        """Serve one media stream from its first message to its close. `local`: it comes from this machine."""
+        """Serve one media stream from its first message to its close. `local`: it comes from this machine.
+
+        `on_admitted` is called when it is known to be let in.
+        """
         del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 started, early = await _read_start(connection)
-            await self._converse(connection, started, early, local)
+            call = self._admitted(started, local)
+            on_admitted()
+            await self._converse(connection, started, early, call)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
             self.server.counts["media streams refused"] += 1
             log.warning("media stream refused", reason=str(refusal) or "it did not begin in time")
@@ -300,9 +310,12 @@ class Telephone:
                 await connection.aclose(CloseCode.POLICY_VIOLATION, "refused")
 
     async def _converse(
-        self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
+        self,
+        connection: WebSocketConnection,
+        started: Started,
+        early: Sequence[Media],
+        call: PhoneCall | None,
     ) -> None:
-        call = self._admitted(started, local)
         if call is not None and call.state == "pressing":
             await call.resume(connection, started, early)
             return

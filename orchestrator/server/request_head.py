@@ -49,6 +49,8 @@ class Head:
     """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
     """By names in lower case."""
+    length: int = field(default=0, eq=False)
+    """Of the bytes that were read, so many are the head."""
 
 
 async def read_head(stream: trio.abc.ReceiveStream, base_path: str = "") -> Head | None:
@@ -91,7 +93,8 @@ def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) ->
         received = _written(request, target, upgrade) + rest
     path = target.decode("ascii", "replace").partition("?")[0]
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
-    return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received, headers)
+    kind = Kind.WEBSOCKET if upgrade else Kind.HTTP
+    return Head(kind, path, received, headers, len(received) - len(rest))
 
 
 def _without(base_path: str, target: bytes) -> bytes:

@@ -40,6 +40,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
+from orchestrator.server.frame_stream import FrameStream
 from orchestrator.server.listening import listen
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
@@ -56,6 +57,7 @@ from protocol import (
     SystemMaintenance,
     dialect_for_subprotocol,
 )
+from protocol.twilio import MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES
 
 log = library_logger(__name__)
 
@@ -64,7 +66,6 @@ ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
 MESSAGE_QUEUE = 64
 """Messages that trio-websocket reads ahead, so that it answers pings while one is being handled."""
-RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 BUSY_RETRY_MS = 10_000
@@ -193,22 +194,26 @@ class Server:
             await serve_request(self._app, replayed)
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            await self._serve_websocket(replayed, self._converse)
+            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES)
+            await self._serve_websocket(replayed, frames, self._converse)
         elif head.path == MEDIA_PATH:
             local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
-            await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
+            frames = FrameStream(replayed, head.length, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
+            serve = partial(self.phone.serve_stream, local=local, on_admitted=frames.admit)
+            await self._serve_websocket(replayed, frames, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
-    async def _serve_websocket(self, stream: request_head.ReplayedStream, serve: ServeSocket) -> None:
+    async def _serve_websocket(
+        self, stream: request_head.ReplayedStream, frames: FrameStream, serve: ServeSocket
+    ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                    request = await wrap_server_stream(
-                        nursery, stream, MESSAGE_QUEUE, MAX_MESSAGE_BYTES, RECEIVE_BYTES
-                    )
+                    # `frames` bound messages: what it lets through is not too large.
+                    request = await wrap_server_stream(nursery, frames, MESSAGE_QUEUE, MAX_MESSAGE_BYTES)
                     offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
                     connection = await request.accept(
                         subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
