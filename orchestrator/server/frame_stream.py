@@ -2,8 +2,8 @@
 
 trio-websocket handles all frames that one read brings before it lets anybody else run, and 64 KiB hold ten
 thousand pongs. Here each read brings one frame at most, and lets others run. A message, and what a peer sends
-that is no message (pings, pongs, crumbs), have bounds. Beyond them trio-websocket is handed a closing frame as
-if the peer had sent it: it answers with the same code and reason, which is what the peer gets.
+that is no message (pings, pongs, crumbs), have bounds. Beyond them trio-websocket is handed a closing frame
+as if the peer had sent it: it answers with the same code and reason, which is what the peer gets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONG = {126: 2, 127: 8}
 
 
 class FrameStream(trio.abc.Stream):
-    """A server's socket, which is read as trio-websocket reads it: the request's head, then frame by frame."""
+    """A server's socket, read as trio-websocket reads it: the request's head, then frame by frame."""
 
     def __init__(
         self, stream: trio.abc.Stream, head_bytes: int, most_bytes: int, most_admitted: int | None = None
@@ -146,7 +146,7 @@ class FrameStream(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Close the socket. If unread bytes are in it, the peer would lose the closing frame: they are read."""
+        """Close the socket. Unread bytes in it would cost the peer the closing frame: they are read first."""
         try:
             if self._refused:
                 with trio.CancelScope(deadline=trio.current_time() + LAST_READ_S, shield=True):
@@ -158,7 +158,7 @@ class FrameStream(trio.abc.Stream):
 
 
 def _sizes(data: bytearray) -> tuple[int, int] | None:
-    """The bytes of the header and payload of the frame that begins here; None if the header is not here yet."""
+    """The bytes of the header and payload of the frame that begins here; None if the header is not here."""
     if len(data) < 2:
         return None
     short = data[1] & _LENGTH

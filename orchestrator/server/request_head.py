@@ -132,6 +132,15 @@ def _written(request: h11.Request, target: bytes, upgrade: bool) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def peer_of(socket: trio.socket.SocketType) -> tuple[str, int] | None:
+    """The address and port of the other side of a socket; None once it is gone."""
+    try:
+        host, port, *_ = socket.getpeername()
+    except OSError:
+        return None
+    return host, port
+
+
 class ReplayedStream(trio.abc.HalfCloseableStream):
     """A socket's stream that first returns again the bytes that were read already.
 
@@ -146,11 +155,7 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
     @property
     def peer(self) -> tuple[str, int] | None:
         """The address and port of the other side; None once it is gone."""
-        try:
-            host, port, *_ = self.socket.getpeername()
-        except OSError:
-            return None
-        return host, port
+        return peer_of(self.socket)
 
     @property
     def own_address(self) -> tuple[str, int]:
@@ -202,7 +207,9 @@ async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
             pass
 
 
-async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> None:
+async def refuse(
+    stream: trio.abc.HalfCloseableStream, error: RequestError, within_s: float = 2 * FINISH_TIMEOUT_S
+) -> None:
     """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
     location = f"location: {error.location}\r\n" if error.location else ""
@@ -210,7 +217,7 @@ async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> N
         f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
         f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    with trio.move_on_after(2 * FINISH_TIMEOUT_S):
+    with trio.move_on_after(within_s):
         await stream.send_all(head.encode("ascii") + body)
         await finish(stream)
 
@@ -219,5 +226,7 @@ _PHRASES = {
     308: "Permanent Redirect",
     400: "Bad Request",
     408: "Request Timeout",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
 }

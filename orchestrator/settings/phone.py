@@ -26,7 +26,8 @@ class Telephone(BaseModel):
     )
     twilio_trust_proxy: bool = Field(
         default=False,
-        description="Without TWILIO_PUBLIC_URL: believe a proxy's X-Forwarded-Proto and X-Forwarded-Host",
+        description="Believe a proxy's X-Forwarded-For and, without TWILIO_PUBLIC_URL, its X-Forwarded-Proto"
+        " and X-Forwarded-Host",
     )
     twilio_ring_timeout_s: int = Field(
         default=60, ge=5, le=600, description="An outbound call that nobody answers is given up after this"

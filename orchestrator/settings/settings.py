@@ -78,6 +78,25 @@ class Sessions(BaseModel):
     """How many conversations there may be, and for how long."""
 
     max_sessions: int = Field(default=1000, ge=1, le=100_000, description="Connections at once")
+    max_sessions_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Connections at once from one address that are calls, telephones not counted",
+    )
+    max_connections_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Connections at once from one address, of any kind; by default 256, or, from this machine"
+        " or network, where a proxy may be, half of all",
+    )
+    session_begin_timeout_ms: int = Field(
+        default=60_000,
+        ge=1000,
+        le=86_400_000,
+        description="A client that sends no audio and starts no recording is disconnected after this, in ms",
+    )
     session_idle_timeout_ms: int = Field(
         default=1_800_000, ge=1000, le=86_400_000, description="A silent session is ended after this, in ms"
     )

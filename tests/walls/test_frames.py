@@ -1,4 +1,4 @@
-"""Frames without end, of each kind, at each path: others run between them, and the socket is closed in time."""
+"""Frames without end, of each kind, at each path: others run between them, and the socket is closed."""
 
 from __future__ import annotations
 
@@ -46,15 +46,18 @@ async def test_others_run_between_each_two_frames(flood: str, autojump_clock: Mo
             await trio.lowlevel.checkpoint()
             steps += 1
 
-    async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
-        async with trio.open_nursery() as nursery:
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(bystander)
-            await socket.stream.send_all(FLOODS[flood])
-            for _ in range(CRUMBS if flood == "messages" else 1):
-                await beat(socket)
-            taken = steps
-            nursery.cancel_scope.cancel()
+    async with (
+        memory_port(SimulatedProviders()) as port,
+        a_socket(port) as socket,
+        trio.open_nursery() as nursery,
+    ):
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(bystander)
+        await socket.stream.send_all(FLOODS[flood])
+        for _ in range(CRUMBS if flood == "messages" else 1):
+            await beat(socket)
+        taken = steps
+        nursery.cancel_scope.cancel()
     assert taken >= CRUMBS
 
 
