@@ -387,6 +387,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
     assert rate == 24_000
 
 
+@pytest.mark.slow
 async def test_texts_are_said_with_the_embedded_voice(capsys: pytest.CaptureFixture[str]) -> None:
     async with following(two_answers) as url:
         call = Call(

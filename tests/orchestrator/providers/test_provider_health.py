@@ -216,6 +216,7 @@ async def test_a_conversation_that_is_over_hears_nothing_more(autojump_clock: tr
         assert heard == [ProviderDown(Role.STT, 0)]
 
 
+@pytest.mark.slow
 async def test_nothing_of_the_watch_goes_on_when_it_is_cancelled(
     autojump_clock: trio.testing.MockClock, leaves_nothing: Callable[[], AbstractContextManager[None]]
 ) -> None:

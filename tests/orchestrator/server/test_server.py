@@ -459,6 +459,7 @@ async def test_a_shipped_client_beyond_the_capacity_is_shown_an_error() -> None:
         assert "busy" in error
 
 
+@pytest.mark.slow
 async def test_a_client_that_is_turned_away_and_does_not_care_is_let_go() -> None:
     async with serving(local_max_calls=1) as running, connect(running.port):
         upgrade = UPGRADE.format(path="/ws", key=KEY, version=13).encode()
@@ -719,6 +720,7 @@ trio.run(server.serve, Settings(host="127.0.0.1", port=0), announce)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_a_real_process(number: signal.Signals) -> None:
     process = await trio.lowlevel.open_process(

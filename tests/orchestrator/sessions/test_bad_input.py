@@ -391,6 +391,7 @@ def as_wav(samples: Samples, rate: int) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 4097, 1_000_000])
 async def test_a_wav_file_is_understood_at_its_own_rate(names: Names, size: int) -> None:
     async with a_call(names) as (client, running):
@@ -593,6 +594,7 @@ async def test_the_largest_frame_is_taken(names: Names) -> None:
         assert kept._audio.counts.received_ms >= room / 32
 
 
+@pytest.mark.slow
 async def test_a_flood_of_messages_leaves_the_neighbour_its_call(names: Names) -> None:
     async with (
         a_call(names) as (client, running),

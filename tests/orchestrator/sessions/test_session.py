@@ -154,6 +154,7 @@ async def test_messages_put_the_idle_limit_off(autojump_clock: MockClock) -> Non
         assert await held.lasted() == pytest.approx(300 + IDLE_S)
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_being_spoken_puts_the_idle_limit_off(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer("Once upon a time there was a story. " * 90)))
