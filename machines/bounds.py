@@ -26,8 +26,11 @@ LONGEST_ERROR_BODY = 1 << 18
 """Bytes."""
 LONGEST_MESSAGE = 4 << 20
 """Bytes: half a minute of audio at 48 kHz, in base64."""
-LONGEST_TRANSCRIPT = 20_000
+LONGEST_TRANSCRIPT = 4000
 """Characters. A turn lasts a minute at most, in which nobody says 2,000."""
+INTERIMS_AT_ONCE = 100
+INTERIMS_PER_S = 20.0
+"""Of one call. Beyond both, interim transcripts are left out: each is a message to the client."""
 MOST_RESULTS = 1000
 LONGEST_SPEECH_S = 300.0
 """Seconds. A segment takes about 20."""

@@ -10,7 +10,14 @@ from trio.testing import MockClock
 
 from machines import effects as do
 from machines import facts
-from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE, LONGEST_TRANSCRIPT, MOST_SEGMENTS
+from machines.bounds import (
+    INTERIMS_AT_ONCE,
+    INTERIMS_PER_S,
+    LONGEST_ANSWER,
+    LONGEST_PIECE,
+    LONGEST_TRANSCRIPT,
+    MOST_SEGMENTS,
+)
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.tools import ToolCall
@@ -99,3 +106,18 @@ async def test_a_transcript_without_end_is_cut() -> None:
     assert [len(fact.text) for fact in emitted if isinstance(fact, facts.Transcribed)] == [
         LONGEST_TRANSCRIPT
     ] * 4
+
+
+async def test_interim_transcripts_without_end_are_left_out(autojump_clock: MockClock) -> None:
+    """Each is a message to the client, who would be taken for one that does not read."""
+    emitted: list[facts.Fact] = []
+    feed = SttFeed(CallerAudio(), SimulatedVoiceActivity(), emitted.append)
+    for number in range(100_000):
+        feed.report(facts.TranscriptInterim(1, f"word {number}", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE
+    feed.report(facts.TranscriptFinal(1, "word", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE + 1
+    await trio.sleep(1)
+    for number in range(1000):
+        feed.report(facts.TranscriptInterim(2, f"word {number}", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE + 1 + INTERIMS_PER_S
