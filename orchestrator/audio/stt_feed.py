@@ -29,6 +29,7 @@ from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
 from machines.bounds import INTERIMS_AT_ONCE, INTERIMS_PER_S, LONGEST_TRANSCRIPT
 from machines.facts import Fact, Transcribed, TranscriptInterim
+from machines.language.markup import visible
 from orchestrator.audio.caller_audio import (
     STALLED_AFTER_S,
     AudioBlock,
@@ -186,6 +187,7 @@ class SttFeed:
         if isinstance(fact, TranscriptInterim) and not self._may_pass_interim():
             return
         completed = self._replay_buffer.complete_fact(fact)
-        if isinstance(completed, Transcribed) and len(completed.text) > LONGEST_TRANSCRIPT:
-            completed = evolve(completed, text=completed.text[:LONGEST_TRANSCRIPT])
+        if isinstance(completed, Transcribed):
+            text = visible(completed.text[:LONGEST_TRANSCRIPT])
+            completed = completed if text == completed.text else evolve(completed, text=text)
         self._emit(completed)

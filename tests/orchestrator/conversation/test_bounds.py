@@ -121,3 +121,14 @@ async def test_interim_transcripts_without_end_are_left_out(autojump_clock: Mock
     for number in range(1000):
         feed.report(facts.TranscriptInterim(2, f"word {number}", 0.9))
     assert len(emitted) == INTERIMS_AT_ONCE + 1 + INTERIMS_PER_S
+
+
+async def test_a_transcript_has_nothing_that_is_not_seen() -> None:
+    emitted: list[facts.Fact] = []
+    feed = SttFeed(CallerAudio(), SimulatedVoiceActivity(), emitted.append)
+    feed.report(facts.TranscriptFinal(1, "pay \u202e001\u202c \x1b[2Jnow\x00", 0.9))
+    feed.report(facts.TranscriptFinal(2, "क्\u200dष نمی\u200cدانم", 0.9))
+    assert [each.text for each in emitted if isinstance(each, facts.Transcribed)] == [
+        "pay 001 [2Jnow",
+        "क्\u200dष نمی\u200cدانم",
+    ]
