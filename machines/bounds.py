@@ -10,6 +10,8 @@ LONGEST_EVENT = 1 << 20
 """Characters. A piece of an answer is far shorter."""
 LONGEST_PIECE = 4096
 """Characters."""
+FAIR_PART = 512
+"""Characters of an answer after which other calls have their turn. A hundred segments can be in them."""
 LONGEST_ANSWER = 50_000
 """Characters, almost an hour of speech."""
 MOST_SEGMENTS = 1000

@@ -11,10 +11,10 @@ from trio.testing import MockClock
 from machines import effects as do
 from machines import facts
 from machines.bounds import (
+    FAIR_PART,
     INTERIMS_AT_ONCE,
     INTERIMS_PER_S,
     LONGEST_ANSWER,
-    LONGEST_PIECE,
     LONGEST_TRANSCRIPT,
     MOST_SEGMENTS,
 )
@@ -65,7 +65,7 @@ async def test_an_answer_without_end_is_cut_and_the_call_goes_on(
         await trio.sleep(5)
         segments = call.caller.notified_of(do.NotifySegment)
         assert len(segments) <= MOST_SEGMENTS
-        assert sum(len(each.text) for each in segments) <= LONGEST_ANSWER + LONGEST_PIECE
+        assert sum(len(each.text) for each in segments) <= LONGEST_ANSWER + FAIR_PART
         await call.take_turn("stop")
         await call.until(lambda: "You said stop. That was all." in call.caller.answers())
         assert call.caller.client_errors() == []
@@ -95,7 +95,7 @@ async def test_other_tasks_have_their_turn_within_a_long_piece(autojump_clock: M
     async with simulated_call(SimulatedProviders(llm=Watched([]))) as call:
         await call.take_turn("hello")
         await call.until(lambda: bool(call.facts(facts.GenerationFinished)))
-    assert turns[0] >= LONGEST_ANSWER // LONGEST_PIECE - 1
+    assert turns[0] >= LONGEST_ANSWER // FAIR_PART - 1
 
 
 async def test_a_transcript_without_end_is_cut() -> None:
