@@ -96,8 +96,10 @@ def effect_of(data: Plain) -> Effect:
 
 def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
     name, fields = _parts(data, 2)
-    if not isinstance(name, str) or name not in known:
-        raise RecordError(f"nothing here is called {name!r}")
+    if not isinstance(name, str):
+        raise RecordError("what happened has no name")
+    if name not in known:
+        raise RecordError(f"nothing here is called {name}")
     return structured(fields, known[name])
 
 
