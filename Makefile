@@ -4,6 +4,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 REQUIREMENTS := .ci/requirements
+# Compiled modules are kept, or else each process that the tests start compiles ours again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-fast static bench check diagrams requirements audit clean models tools python
 .NOTPARALLEL:

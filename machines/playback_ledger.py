@@ -12,6 +12,7 @@ import itertools
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 
 from attrs import Factory, define, field
 
@@ -26,8 +27,9 @@ of other scripts weigh what they take longer (`machines/language/scripts.py`).""
 CAUTION = 0.8
 """The share of a broken segment's audio that is assumed to hold words at that rate."""
 _AHEAD = 40
-"""Letters within which a reported word is looked for, if it has more than"""
+"""Letters within which a reported word is looked for, if it is not short."""
 _SHORT = 2
+"""Letters of the longest word that is short."""
 
 
 @define
@@ -57,15 +59,9 @@ class SpokenSegment:
                 marks.append((place, ends_ms))
                 ends_ms = max(ends_ms, self.expected_ms())
             return [*marks, (len(self.text), ends_ms)]
-        pieces = pieces_of(self.text)
-        # Each word takes a blank with it, the last one too.
-        weights = [weight(each.strip()) + (each[-1] == " " or each is pieces[-1]) for each in pieces]
-        whole, place, so_far, marks = sum(weights), 0, 0.0, []
-        for piece, each in zip(pieces, weights, strict=True):
-            place += len(piece)
-            so_far += each
-            marks.append((place, self.expected_ms() * so_far / whole))
-        return marks
+        places, weights, whole = _weighed(self.text)
+        length_ms = self.expected_ms()
+        return [(place, length_ms * so_far / whole) for place, so_far in zip(places, weights, strict=True)]
 
     def place_at(self, ms: float) -> int:
         """How much of the text was said by `ms`, in characters."""
@@ -76,6 +72,16 @@ class SpokenSegment:
                 break
             place = end
         return place
+
+
+@lru_cache(maxsize=256)
+def _weighed(text: str) -> tuple[tuple[int, ...], tuple[float, ...], float]:
+    """Where each word of a text ends, what the text weighs up to there, and what it weighs in all."""
+    pieces = pieces_of(text)
+    # Each word takes a blank with it, the last one too.
+    weights = [weight(each.strip()) + (each[-1] == " " or each is pieces[-1]) for each in pieces]
+    ends = itertools.accumulate(len(each) for each in pieces)
+    return tuple(ends), tuple(itertools.accumulate(weights)), float(sum(weights))
 
 
 def _marks_of(text: str, words: tuple[Word, ...], length_ms: float) -> Iterator[tuple[int, float]]:

@@ -126,6 +126,7 @@ class Deadline:
 # --- reading a chart --------------------------------------------------------------------------------------
 
 
+@cache
 def leaves(chart: type[AnyChart]) -> tuple[State, ...]:
     """The innermost states, in the order they are written."""
     return tuple(state for state in chart.states_map.values() if not state.states)
@@ -141,6 +142,7 @@ def rooms(chart: type[AnyChart]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(room_of(state) for state in leaves(chart)))
 
 
+@cache
 def events(chart: type[AnyChart]) -> tuple[str, ...]:
     """The names of the facts that the chart takes, in the order they are written."""
     declared: Iterable[object] = chart.events  # type: ignore[assignment]  # a property of the class itself
@@ -150,6 +152,7 @@ def events(chart: type[AnyChart]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in written if name in names))
 
 
+@cache
 def rows(chart: type[AnyChart]) -> tuple[Row, ...]:
     """Every transition and every ignored pair, by state, then by fact; guarded rows in order of trial."""
     found = [*_transition_rows(chart), *_ignored_rows(chart)]

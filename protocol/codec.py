@@ -13,8 +13,9 @@ import msgpack  # type: ignore[import-untyped]
 
 from protocol.errors import MalformedMessage, describe
 
-MAX_MESSAGE_BYTES = 10 * 1024 * 1024
-"""The reference's limit on one WebSocket message. The transport closes with 1009 if one is longer."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""One WebSocket message: ten seconds of audio at the highest rate. The transport closes with 1009 if one is
+longer. (The reference's limit is ten times this; its client sends a quarter of a second at once.)"""
 
 MAX_STRING_BYTES = 256 * 1024
 """Much longer than any text in a call."""
@@ -23,7 +24,7 @@ MAX_ITEMS = 1024
 """The longest array or map."""
 
 MAX_CONTAINERS = 64
-"""The most arrays and maps in one message. Without this bound, 10 MiB of empty maps decode to 700 MB."""
+"""The most arrays and maps in one message. Without this bound, 1 MiB of empty maps decodes to 70 MB."""
 
 _LEAST_INTEGER = -(2**31)
 _GREATEST_INTEGER = 2**32 - 1

@@ -215,6 +215,12 @@ class HeartbeatTimeout(ConnectionFailure):
     hierarchical_name = EVENTS.connection.error.TIMEOUT
 
 
+class NothingBegun(ConnectionFailure):
+    """The client holds a line and begins nothing."""
+
+    hierarchical_name = EVENTS.connection.error.TIMEOUT
+
+
 class AuthenticationFailed(ConnectionFailure):
     """The client is not allowed in."""
 

@@ -120,9 +120,8 @@ def _specs() -> Iterator[EventSpec]:
         _OUT,
         _HIGH,
         ErrorPayload,
-        "No heartbeat was seen.",
-        not_sent_yet="a client that answers no ping is beyond reach; one that is silent is told "
-        "`connection.lifecycle.disconnect` with the reason `idle`",
+        "The client has begun nothing in time: it sent no audio and started no recording. The socket is "
+        "closed with 1013.",
     )
     yield EventSpec(
         connection_error.AUTH_FAILED,

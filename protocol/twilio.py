@@ -26,9 +26,11 @@ MULAW_NAMES = ("mulaw", "ulaw", "pcmu")
 """What carriers call it, without `audio/` and `x-`."""
 INBOUND = "inbound"
 """The track with the caller's audio."""
+MAX_START_BYTES = 64 * 1024
+"""A message of a stream that was not let in yet. Twilio's are shorter than 1 KiB, or than 32 KiB with custom
+parameters."""
 MAX_STREAM_MESSAGE_BYTES = 512 * 1024
-"""Twilio's messages are shorter than 1 KiB, those with custom parameters shorter than 32 KiB. Other carriers
-put up to 30 s of audio into one: 320 KiB."""
+"""A message of a call. Some carriers put up to 30 s of audio into one: 320 KiB."""
 DIGITS = "0123456789*#ABCD"
 """The keys of a telephone."""
 

@@ -45,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     watchdog.pytest_configure(config)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Coverage is measured in the workers, and not in the processes that tests start: these would be three
+        # times as slow, and what they run is tested without a process elsewhere.
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+        os.environ.pop("COVERAGE_PROCESS_START", None)
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
 
 

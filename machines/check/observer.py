@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import frozen
 
 from machines import effects as do
 from machines import facts
@@ -19,7 +19,7 @@ from machines.facts import Fact, Request, Role
 NO_LINKS: frozenset[tuple[Role, int]] = frozenset()
 
 
-@frozen
+@frozen(slots=False)
 class ObservedState:
     """What is open at one moment. Numbers are those of facts and effects."""
 
@@ -228,10 +228,10 @@ class ObservedState:
         return self
 
     def _with(self, **changes: Any) -> ObservedState:
-        """A copy with some entries changed, like `attrs.evolve`, which takes three times as long."""
+        """A copy with some entries changed, like `attrs.evolve`, which takes ten times as long."""
         copy = object.__new__(ObservedState)
-        for name in ENTRIES:
-            object.__setattr__(copy, name, changes[name] if name in changes else getattr(self, name))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
         return copy
 
     def _said_before(self, segment: int, text: str) -> tuple[str, ...]:
@@ -243,9 +243,6 @@ class ObservedState:
 
     def _without_deadline(self, machine: str) -> frozenset[tuple[str, int]]:
         return frozenset(entry for entry in self.deadlines if entry[0] != machine)
-
-
-ENTRIES = tuple(entry.name for entry in fields(ObservedState))
 
 
 @frozen

@@ -96,6 +96,11 @@ class CallerAudio:
         else:
             self._items.append(block)
 
+    def drop(self, duration_ms: float) -> None:
+        """Count audio that came and was not pushed."""
+        self.counts.received_ms += duration_ms
+        self.counts.dropped_ms += duration_ms
+
     def begin_turn(self, turn: int) -> None:
         """Mark the beginning of a turn here. The first turn also gets all audio that came before it."""
         if self._first_turn_begun:

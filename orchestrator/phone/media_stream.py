@@ -26,6 +26,7 @@ from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.playback_clock import UNPLAYED
+from orchestrator.audio.real_time_share import RealTimeShare
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
@@ -33,7 +34,7 @@ from orchestrator.ids import new_id
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.phone.stream_line import StreamLine, close_quietly
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CallSocket
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CallSocket, CloseCode, close_code
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.tools.builtin_tools import NO_TONES, pressing_keys, without_keys
@@ -135,6 +136,7 @@ class MediaStream:
     """What was told of unknown messages."""
     _tracks: Counter[str] = field(factory=Counter, init=False)
     """How many messages with audio came, by their track."""
+    _share: RealTimeShare = field(factory=RealTimeShare, init=False)
     _unusable_now: int = field(default=0, init=False)
     """How many of them came since the last message that could be used."""
 
@@ -146,6 +148,15 @@ class MediaStream:
         )
 
     # --- life ---------------------------------------------------------------------------------------------
+
+    @property
+    def begun(self) -> bool:
+        """Always: the carrier has named its call."""
+        return True
+
+    def give_up(self, why: str) -> None:
+        """Never called: see `begun`."""
+        raise AssertionError(why)
 
     @property
     def kind(self) -> str:
@@ -322,10 +333,20 @@ class MediaStream:
     async def _hear(self, audio: bytes) -> None:
         """Take the caller's audio, however much of it is in one message: no sooner than there is room."""
         for start in range(0, len(audio), BLOCK_SAMPLES):
-            await self._audio.room()
-            self._audio.push(from_mulaw(audio[start : start + BLOCK_SAMPLES]), PHONE_RATE)
+            block = audio[start : start + BLOCK_SAMPLES]
+            duration_ms = len(block) * 1000 / PHONE_RATE
+            if await self._share.admits(duration_ms):
+                await self._audio.room()
+                self._audio.push(from_mulaw(block), PHONE_RATE)
+            else:
+                self._note_dropped(duration_ms)
             # However fast audio comes, reading it must not keep other tasks from running.
             await trio.lowlevel.checkpoint()
+
+    def _note_dropped(self, duration_ms: float) -> None:
+        if not self._audio.counts.dropped_ms:
+            log.warning("the carrier sends audio far ahead of time: it is dropped")
+        self._audio.drop(duration_ms)
 
     async def _take_mark(self, name: str) -> None:
         fact = self._marks.returned(name, now_ms())
@@ -431,7 +452,7 @@ class MediaStream:
         if reason is EndReason.HANDED_OVER:
             await self._socket.flush()
         else:
-            await self._socket.close(reason, after_goodbye=after_goodbye)
+            await self._socket.close(close_code(reason, after_goodbye=after_goodbye), reason.value)
 
     async def close_after_transfer(self, transferred: trio.Event) -> None:
         """Close the stream of a caller who is handed over, once Twilio has been told whom to connect."""
@@ -439,7 +460,7 @@ class MediaStream:
             nursery.start_soon(self._socket.discard)
             await transferred.wait()
             nursery.cancel_scope.cancel()
-        await self._socket.close(EndReason.HANDED_OVER, after_goodbye=True)
+        await self._socket.close(CloseCode.NORMAL, EndReason.HANDED_OVER.value)
 
     def _drop(self, utterance: int) -> float:
         """Drop what was not played. Returns how many ms of what was sent that is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -18,14 +18,15 @@ from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
+from orchestrator.addresses import is_loopback
 from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
+from orchestrator.phone.call_key import new_key
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
 from orchestrator.phone.stream_tokens import StreamTokens
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
-from orchestrator.sessions.local_peer import is_loopback
 from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
@@ -92,6 +93,8 @@ class Telephone:
     """For Twilio's REST interface; by default, one is made when it is needed."""
     own_url: str | None = None
     """The server's address on this machine; None until it listens."""
+    own_key: str = Factory(new_key)
+    """Whoever has it may make calls, if API_TOKEN is not set."""
     calls: dict[str, PhoneCall] = Factory(dict)
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
@@ -285,14 +288,24 @@ class Telephone:
     # --- media streams ------------------------------------------------------------------------------------
 
     async def serve_stream(
-        self, request: WebSocketRequest, connection: WebSocketConnection, *, local: bool
+        self,
+        request: WebSocketRequest,
+        connection: WebSocketConnection,
+        *,
+        local: bool,
+        on_admitted: Callable[[], None],
     ) -> None:
-        """Serve one media stream from its first message to its close. `local`: it comes from this machine."""
+        """Serve one media stream from its first message to its close. `local`: it comes from this machine.
+
+        `on_admitted` is called when it is known to be let in.
+        """
         del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 started, early = await _read_start(connection)
-            await self._converse(connection, started, early, local)
+            call = self._admitted(started, local)
+            on_admitted()
+            await self._converse(connection, started, early, call)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
             self.server.counts["media streams refused"] += 1
             log.warning("media stream refused", reason=str(refusal) or "it did not begin in time")
@@ -300,9 +313,12 @@ class Telephone:
                 await connection.aclose(CloseCode.POLICY_VIOLATION, "refused")
 
     async def _converse(
-        self, connection: WebSocketConnection, started: Started, early: Sequence[Media], local: bool
+        self,
+        connection: WebSocketConnection,
+        started: Started,
+        early: Sequence[Media],
+        call: PhoneCall | None,
     ) -> None:
-        call = self._admitted(started, local)
         if call is not None and call.state == "pressing":
             await call.resume(connection, started, early)
             return
@@ -346,7 +362,8 @@ class Telephone:
         """The call of the stream; None for a stream without a call, which must come from this machine."""
         token = started.parameters.get(TOKEN)
         if token is None:
-            if local and self.server.settings.twilio_open_streams:
+            settings = self.server.settings
+            if local and settings.twilio_open_streams and not settings.reachable_from_outside:
                 return None
             raise StreamRefused("it has no token")
         call = self._tokens.redeem(token, started.call_sid)

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import h11
-from attrs import define
+import trio
+from attrs import Factory, define
 from starlette.types import ASGIApp, Message, Scope
 
 from orchestrator.server.request_head import (
@@ -22,15 +23,27 @@ from orchestrator.server.request_head import (
     receive_to_end,
 )
 
+BODY_TIMEOUT_S = 20
+"""From the head of a request to the end of its body."""
+EXCHANGE_TIMEOUT_S = 60
+"""From the head of a request until the client has taken the whole answer: 5 KiB a second of our largest."""
 _CHUNK = 64 * 1024
 
 
 async def serve_request(app: ASGIApp, stream: ReplayedStream) -> None:
     """Read a request from `stream`, let `app` answer it, and end the connection.
 
-    Raises what `app` raises, `RequestError` if the request's body is malformed or cut short, and
-    `trio.BrokenResourceError` if the client is gone before the answer was sent.
+    The body must come within `BODY_TIMEOUT_S`, and the whole exchange be over within `EXCHANGE_TIMEOUT_S`.
+
+    Raises what `app` raises, `RequestError` if the request's body is malformed, cut short or late,
+    `trio.TooSlowError` if the exchange takes too long, and `trio.BrokenResourceError` if the client is gone
+    before the answer was sent.
     """
+    with trio.fail_after(EXCHANGE_TIMEOUT_S):
+        await _serve_request(app, stream)
+
+
+async def _serve_request(app: ASGIApp, stream: ReplayedStream) -> None:
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     request = await _next_event(http, stream)
     assert isinstance(request, h11.Request)
@@ -49,14 +62,18 @@ class _Exchange:
     """The client wants only the head of the answer."""
     failure: RequestError | None = None
     """Why the request's body cannot be read to its end."""
+    _began_at: float = Factory(trio.current_time)
 
     async def receive(self) -> Message:
         """The next piece of the body. After its end, wait until the client is gone and report that."""
         if self._http.their_state is h11.SEND_BODY:
             try:
-                event = await _next_event(self._http, self._stream)
+                with trio.fail_at(self._began_at + BODY_TIMEOUT_S):
+                    event = await _next_event(self._http, self._stream)
             except h11.RemoteProtocolError as error:
                 self.failure = RequestError(error.error_status_hint, str(error))
+            except trio.TooSlowError:
+                self.failure = RequestError(408, f"the body did not come within {BODY_TIMEOUT_S} s")
             else:
                 body = bytes(event.data) if isinstance(event, h11.Data) else b""
                 more = not isinstance(event, h11.EndOfMessage)

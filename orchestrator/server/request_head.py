@@ -7,6 +7,7 @@ is ended, and how a bad request is refused.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -49,6 +50,8 @@ class Head:
     """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
     """By names in lower case."""
+    length: int = field(default=0, eq=False)
+    """Of the bytes that were read, so many are the head."""
 
 
 async def read_head(stream: trio.abc.ReceiveStream, base_path: str = "") -> Head | None:
@@ -83,15 +86,23 @@ def _parse(parser: h11.Connection) -> Any:
         raise RequestError(error.error_status_hint, str(error)) from error
 
 
+_HOST = re.compile(rb"[A-Za-z0-9._~-]*(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?")
+
+
 def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) -> Head:
-    """What is known by a head; `rest` are the bytes after it."""
+    """What is known by a head; `rest` are the bytes after it. Raises `RequestError`."""
+    if request.http_version not in (b"1.0", b"1.1"):
+        raise RequestError(505, "only HTTP/1.1 is spoken here")
+    if any(_HOST.fullmatch(value) is None for name, value in request.headers if name == b"host"):
+        raise RequestError(400, "the header Host must be a host, or a host and a port")
     target = _without(base_path, request.target)
     upgrade = _is_upgrade(request)
     if target != request.target or (upgrade and not _is_plain(request)):
         received = _written(request, target, upgrade) + rest
     path = target.decode("ascii", "replace").partition("?")[0]
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
-    return Head(Kind.WEBSOCKET if upgrade else Kind.HTTP, path, received, headers)
+    kind = Kind.WEBSOCKET if upgrade else Kind.HTTP
+    return Head(kind, path, received, headers, len(received) - len(rest))
 
 
 def _without(base_path: str, target: bytes) -> bytes:
@@ -129,6 +140,15 @@ def _written(request: h11.Request, target: bytes, upgrade: bool) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def peer_of(socket: trio.socket.SocketType) -> tuple[str, int] | None:
+    """The address and port of the other side of a socket; None once it is gone."""
+    try:
+        host, port, *_ = socket.getpeername()
+    except OSError:
+        return None
+    return host, port
+
+
 class ReplayedStream(trio.abc.HalfCloseableStream):
     """A socket's stream that first returns again the bytes that were read already.
 
@@ -143,11 +163,7 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
     @property
     def peer(self) -> tuple[str, int] | None:
         """The address and port of the other side; None once it is gone."""
-        try:
-            host, port, *_ = self.socket.getpeername()
-        except OSError:
-            return None
-        return host, port
+        return peer_of(self.socket)
 
     @property
     def own_address(self) -> tuple[str, int]:
@@ -199,15 +215,18 @@ async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
             pass
 
 
-async def refuse(stream: trio.abc.HalfCloseableStream, error: RequestError) -> None:
+async def refuse(
+    stream: trio.abc.HalfCloseableStream, error: RequestError, within_s: float = 2 * FINISH_TIMEOUT_S
+) -> None:
     """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
     location = f"location: {error.location}\r\n" if error.location else ""
     head = (
         f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
-        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    with trio.move_on_after(2 * FINISH_TIMEOUT_S):
+    with trio.move_on_after(within_s):
         await stream.send_all(head.encode("ascii") + body)
         await finish(stream)
 
@@ -216,5 +235,8 @@ _PHRASES = {
     308: "Permanent Redirect",
     400: "Bad Request",
     408: "Request Timeout",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }

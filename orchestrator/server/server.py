@@ -33,6 +33,7 @@ from orchestrator.ids import new_id
 from orchestrator.journal.directory import check_directory
 from orchestrator.journal.writer import Journals, open_journals
 from orchestrator.logs import bind_session
+from orchestrator.phone.call_key import kept_key
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
@@ -40,7 +41,16 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, web
 from orchestrator.server.asgi import serve_request
+from orchestrator.server.connection_limits import (
+    ConnectionLimits,
+    Place,
+    address_of,
+    descriptors,
+    most_calls,
+)
+from orchestrator.server.frame_stream import CountedSocket, FrameStream
 from orchestrator.server.listening import listen
+from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -56,6 +66,7 @@ from protocol import (
     SystemMaintenance,
     dialect_for_subprotocol,
 )
+from protocol.twilio import MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES
 
 log = library_logger(__name__)
 
@@ -64,11 +75,14 @@ ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
 MESSAGE_QUEUE = 64
 """Messages that trio-websocket reads ahead, so that it answers pings while one is being handled."""
-RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
+REFUSAL_S = 0.25
+"""So long a connection that has no place may take to read why."""
 BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
+SILENT_S = 5.0
+"""A session that has begun nothing for so long ends if somebody else needs its line."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -89,16 +103,37 @@ class Server:
     """Counts over all ended sessions, and of the server itself."""
     started_at: float = Factory(trio.current_time)
     draining: bool = False
+    limits: ConnectionLimits = Factory(
+        lambda self: ConnectionLimits(
+            descriptors(),
+            self.settings.capacity,
+            self.settings.max_connections_per_address,
+            lambda: len(self.sessions),
+        ),
+        takes_self=True,
+    )
+    """How many connections there may be."""
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
-            self.health, self.waiting, phone_routes(self.phone), (WEBSOCKET_PATH, MEDIA_PATH)
+            self.health,
+            self.waiting,
+            phone_routes(self.phone),
+            (WEBSOCKET_PATH, MEDIA_PATH),
+            self.settings.page_embedded_by.split(),
         ),
         takes_self=True,
     )
+    _pace: PaceOfStarts = Factory(PaceOfStarts)
+    _running_since: dict[ServedSession, float] = Factory(dict)
+    """When each session began, in that order."""
+    _leaving: set[ServedSession] = Factory(set)
+    """Sessions that are being ended to make room: their lines are free."""
+    _of_address: Counter[str] = Factory(Counter)
+    """Sessions of clients by address."""
     _session_over: Signal = Factory(Signal)
     _session_scopes: set[trio.CancelScope] = Factory(set)
 
@@ -159,7 +194,7 @@ class Server:
     @property
     def capacity(self) -> int:
         """How many sessions may run at once."""
-        return self.settings.capacity
+        return min(self.settings.capacity, most_calls(self.limits.descriptors))
 
     # --- connections --------------------------------------------------------------------------------------
 
@@ -167,52 +202,84 @@ class Server:
         """Serve one TCP connection from its first byte to its close. Its errors do not affect others."""
         async with stream:
             try:
-                await self._route(stream)
+                await self._admit(stream)
             except* (trio.BrokenResourceError, trio.ClosedResourceError):
                 log.debug("connection broke")
             except* Exception as group:
                 log.exception("connection failed", exc_info=group)
 
-    async def _route(self, stream: trio.SocketStream) -> None:
+    async def _admit(self, stream: trio.SocketStream) -> None:
+        """Serve the connection if there is a place for it."""
+        peer = request_head.peer_of(stream.socket)
         try:
-            await self._dispatch(stream)
+            with self.limits.place() as place:
+                if not self.settings.twilio_trust_proxy:
+                    place.belongs_to(address_of(peer and peer[0], {}, behind_proxy=False))
+                await self._route(stream, place)
+        except request_head.RequestError as error:
+            # It has no place: it may not wait for anything.
+            await request_head.refuse(stream, error, REFUSAL_S)
+
+    async def _route(self, stream: trio.SocketStream, place: Place) -> None:
+        try:
+            await self._dispatch(stream, place)
         except request_head.RequestError as error:
             log.info("bad request", status=error.status, error=str(error))
             await request_head.refuse(stream, error)
 
-    async def _dispatch(self, stream: trio.SocketStream) -> None:
+    async def _dispatch(self, stream: trio.SocketStream, place: Place) -> None:
         base_path = self.settings.base_path
         head = await request_head.read_head(stream, base_path)
         if head is None:
             return
+        if place.address is None:
+            peer = request_head.peer_of(stream.socket)
+            place.belongs_to(address_of(peer and peer[0], head.headers, behind_proxy=True))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
         replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
-            await serve_request(self._app, replayed)
+            await self._serve_http(replayed)
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            await self._serve_websocket(replayed, self._converse)
+            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES, counts_taken=True)
+            serve = partial(self._converse, frames=frames, address=place.address or "")
+            await self._serve_websocket(replayed, frames, serve)
         elif head.path == MEDIA_PATH:
             local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
-            await self._serve_websocket(replayed, partial(self.phone.serve_stream, local=local))
+            frames = FrameStream(replayed, head.length, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
+
+            def on_admitted() -> None:
+                frames.admit()
+                place.is_trusted()
+
+            serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
+            await self._serve_websocket(replayed, frames, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
-    async def _serve_websocket(self, stream: request_head.ReplayedStream, serve: ServeSocket) -> None:
+    async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
+        try:
+            await serve_request(self._app, stream)
+        except* trio.TooSlowError:
+            log.info("an answer was not taken in time", peer=stream.peer)
+
+    async def _serve_websocket(
+        self, stream: request_head.ReplayedStream, frames: FrameStream, serve: ServeSocket
+    ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                    request = await wrap_server_stream(
-                        nursery, stream, MESSAGE_QUEUE, MAX_MESSAGE_BYTES, RECEIVE_BYTES
-                    )
+                    # `frames` bound messages: what it lets through is not too large.
+                    request = await wrap_server_stream(nursery, frames, MESSAGE_QUEUE, MAX_MESSAGE_BYTES)
                     offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
                     connection = await request.accept(
                         subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
                     )
+                    frames.accept()
                 await serve(request, connection)
                 nursery.cancel_scope.cancel()
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
@@ -223,10 +290,17 @@ class Server:
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, request: WebSocketRequest, connection: WebSocketConnection) -> None:
+    async def _converse(
+        self,
+        request: WebSocketRequest,
+        connection: WebSocketConnection,
+        *,
+        frames: FrameStream,
+        address: str,
+    ) -> None:
         offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
         session = Session(
-            connection,
+            CountedSocket(connection, frames),
             self.session_settings,
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,
@@ -235,12 +309,42 @@ class Server:
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif len(self.sessions) >= self.capacity:
+            elif not self._has_room(0) or self._too_many_of(address):
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
             else:
-                await self.run_session(connection, session)
+                self._of_address[address] += 1
+                try:
+                    await self.run_session(connection, session)
+                finally:
+                    self._of_address[address] -= 1
+                    if not self._of_address[address]:
+                        del self._of_address[address]
+
+    def _too_many_of(self, address: str) -> bool:
+        most = self.settings.max_sessions_per_address
+        return most is not None and self._of_address[address] >= most
+
+    def _has_room(self, promised: int) -> bool:
+        """Whether one more session can begin. If not, those make room that have begun nothing for a while."""
+        missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
+        missing = max(missing, 0 if self.limits.room_for_call else 1)
+        if missing <= 0:
+            return True
+        late = trio.current_time() - SILENT_S
+        silent = [
+            session
+            for session, since in self._running_since.items()
+            if since <= late and not session.begun and session not in self._leaving
+        ]
+        if len(silent) < missing:
+            return False
+        for session in silent[:missing]:
+            self._leaving.add(session)
+            log.info("a silent session makes room", silent=session.session_id)
+            session.give_up("somebody else needs the line")
+        return True
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -249,7 +353,7 @@ class Server:
 
     def no_room(self, promised: int = 0) -> str | None:
         """As `PhoneServer.no_room`."""
-        if len(self.sessions) + promised >= self.capacity:
+        if not self._has_room(promised):
             return "all lines are busy"
         return self.waiting()
 
@@ -257,10 +361,15 @@ class Server:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
-        log.info("session begins", kind=session.kind, sessions=len(self.sessions))
         try:
             with trio.CancelScope() as scope:
                 self._session_scopes.add(scope)
+                if not await self._pace.may_begin():
+                    log.warning("too many calls begin at once", sessions=len(self.sessions))
+                    await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
+                    return
+                log.info("session begins", kind=session.kind, sessions=len(self.sessions))
+                self._running_since[session] = trio.current_time()
                 await session.run(SharedResources(self.providers, self._charts, self.watch, self._journals))
         except* Exception as group:
             log.exception("session broke", exc_info=group)
@@ -268,6 +377,8 @@ class Server:
         finally:
             self._session_scopes.discard(scope)
             self.sessions.discard(session)
+            self._leaving.discard(session)
+            self._running_since.pop(session, None)
             self._session_over.wake_all()
             self.counts.update(session.counts)
             seconds = round(trio.current_time() - session.started_at, 1)
@@ -395,6 +506,7 @@ async def serve(
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
         port = _port_of(listeners)
         server.phone.own_url = f"http://127.0.0.1:{port}"
+        stack.enter_context(kept_key(port, server.phone.own_key))
         log.info("listening", host=settings.host, port=port)
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)

@@ -136,13 +136,13 @@ class CallSocket:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 await self._outbox.flushed()
 
-    async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
-        """Send the queued messages, then close with the code for the reason."""
+    async def close(self, code: CloseCode, why: str) -> None:
+        """Send the queued messages, then close with this code and reason."""
         if self.gone:
             return
         await self.flush()
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
-            await self.socket.aclose(close_code(reason, after_goodbye=after_goodbye), reason.value)
+            await self.socket.aclose(code, why)
 
     async def _read(self, take: TakeFrame) -> None:
         """Handle messages until the socket closes."""

@@ -64,6 +64,15 @@ class ServedSession(Protocol):
     """Counts for the operator: malformed messages, refused facts, dropped bytes and the like."""
 
     @property
+    def begun(self) -> bool:
+        """Whether the peer does anything but hold the line."""
+        ...
+
+    def give_up(self, why: str) -> None:
+        """End a session that has not begun: somebody else needs the line."""
+        ...
+
+    @property
     def kind(self) -> str:
         """The protocol on its socket, in one word; also in the journal."""
         ...

@@ -11,7 +11,6 @@ from collections import Counter, deque
 
 import trio
 from attrs import Factory, define, field, frozen
-from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
@@ -24,12 +23,13 @@ from orchestrator.audio.audio_health import AudioHealth
 from orchestrator.audio.caller_audio import STALLED_AFTER_S, CallerAudio
 from orchestrator.audio.containers import NeedMoreError, UnreadableAudioError, read_header
 from orchestrator.audio.pcm import pcm_to_bytes
+from orchestrator.audio.real_time_share import RealTimeShare
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.providers.provider_chain import Providers
-from orchestrator.sessions.call_socket import CallSocket, close_code
+from orchestrator.sessions.call_socket import CallSocket, CloseCode, MessageSocket, close_code
 from orchestrator.sessions.client_messages import (
     MessageContext,
     detail_of,
@@ -60,6 +60,7 @@ from protocol import (
     InternalFailure,
     InvalidPayload,
     MissingEventId,
+    NothingBegun,
     Payload,
     ProtocolError,
     Received,
@@ -81,6 +82,9 @@ EARLY_CHUNKS = 1000
 """The limit on the number of its chunks."""
 EARLY_AGE_S = 3
 """Audio that is older than this when the recording starts does not belong to it."""
+
+MOST_UNUSABLE = 200
+"""A client that sends so many messages in a row that cannot be read is disconnected."""
 
 LEAST_DROPPED_MS = 20
 """A client is not told of less dropped audio than this."""
@@ -109,7 +113,7 @@ class EarlyChunk:
 class Session:
     """The session of one client, and the `Caller` of its conversation; `run` it."""
 
-    connection: WebSocketConnection
+    connection: MessageSocket
     settings: SessionSettings
     dialect: Dialect
     dialect_by_subprotocol: bool
@@ -141,6 +145,13 @@ class Session:
     _unreadable: bool = False
     """The recording is in a format that is not read."""
     _health: AudioHealth = Factory(AudioHealth)
+    _share: RealTimeShare = Factory(RealTimeShare)
+    _begun: trio.Event = Factory(trio.Event)
+    """The client has started a recording or sent audio."""
+    _unusable_now: int = 0
+    """Messages that could not be read since the last one that could."""
+    _closes_with: tuple[CloseCode, str] | None = None
+    """The code and reason of the close, if they are not those of the conversation's end."""
     _utterance_ids: dict[int, str] = Factory(dict)
     _turn: int = 0
     _generation: int = 0
@@ -170,9 +181,31 @@ class Session:
         self._provider_names = resources.names()
         self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
-        await run_conversation(
-            self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
-        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._await_beginning)
+            await run_conversation(
+                self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
+            )
+            nursery.cancel_scope.cancel()
+
+    @property
+    def begun(self) -> bool:
+        """As `ServedSession.begun`."""
+        return self._begun.is_set()
+
+    def give_up(self, why: str) -> None:
+        """End a session in which nothing has begun. The client may connect again when it has a caller."""
+        self._closes_with = (CloseCode.TRY_AGAIN_LATER, "nothing was begun")
+        if self.dialect is HIERARCHICAL:
+            self._refuse(NothingBegun(why))
+        self.hang_up(EndReason.IDLE)
+
+    async def _await_beginning(self) -> None:
+        with trio.move_on_after(self.settings.begin_timeout_s):
+            await self._begun.wait()
+        if not self.begun:
+            log.info("nothing has begun")
+            self.give_up(f"no recording was started within {self.settings.begin_timeout_s:g} s")
 
     def say_goodbye(self, goodbye: facts.SayRequested) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
@@ -192,7 +225,9 @@ class Session:
         except ProtocolError as error:
             self._adopt_dialect(dialect_of(error.wire_type))
             self._report_error(error)
+            self._note_unusable()
         else:
+            self._unusable_now = 0
             self._adopt_dialect(received.dialect)
             await self._take_received(received)
 
@@ -215,6 +250,14 @@ class Session:
                 )
             )
 
+    def _note_unusable(self) -> None:
+        """Count a message that cannot be read. A client that sends nothing else is disconnected."""
+        self._unusable_now += 1
+        if self._unusable_now == MOST_UNUSABLE:
+            log.warning("client sends nothing that can be read", messages=MOST_UNUSABLE)
+            self._closes_with = (CloseCode.POLICY_VIOLATION, f"{MOST_UNUSABLE} unreadable messages in a row")
+            self.hang_up(EndReason.CALLER_DISCONNECTED)
+
     def _report_error(self, error: ProtocolError) -> None:
         self.counts[f"{type(error).__name__} errors"] += 1
         log.info("bad message", error=error.message, code=error.code.value)
@@ -228,8 +271,10 @@ class Session:
     async def _act(self, received: Received) -> None:
         match received.payload:
             case AudioInputChunk() as chunk:
+                self._begun.set()
                 await self._take_audio(chunk)
             case AudioInputStart() as start:
+                self._begun.set()
                 await self._start_recording(received, start)
             case AudioInputStop():
                 await self._stop_recording(received)
@@ -335,13 +380,21 @@ class Session:
             self._refuse(UnintelligibleAudio(why))
 
     async def _push_audio(self, samples: Samples) -> None:
-        """Pass audio on as fast as it is taken. If it is not taken, it is dropped, and the client is told."""
+        """Pass audio on as fast as it is taken.
+
+        What is not taken, or is far ahead of time, is dropped, and the client is told.
+        """
         for finding in self._health.take(samples, self._rate, trio.current_time()):
             self._report_unintelligible(finding.sentence)
         for start in range(0, len(samples), self._rate):
+            second = samples[start : start + self._rate]
+            duration_ms = len(second) * 1000 / self._rate
+            if not await self._share.admits(duration_ms):
+                self._audio.drop(duration_ms)
+                continue
             with trio.move_on_after(STALLED_AFTER_S):
                 await self._audio.room()
-            self._audio.push(samples[start : start + self._rate], self._rate)
+            self._audio.push(second, self._rate)
         self._report_dropped()
 
     def _report_dropped(self) -> None:
@@ -442,9 +495,10 @@ class Session:
 
     async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
         """Send the queued messages, then close with the code for `reason`."""
+        code, why = self._closes_with or (close_code(reason, after_goodbye=after_goodbye), reason.value)
         if self.dialect is HIERARCHICAL and not self._socket.gone:
-            self._send(Disconnect(reason.value, close_code(reason, after_goodbye=after_goodbye)))
-        await self._socket.close(reason, after_goodbye=after_goodbye)
+            self._send(Disconnect(reason.value, code))
+        await self._socket.close(code, why)
 
     # --- messages out -------------------------------------------------------------------------------------
 

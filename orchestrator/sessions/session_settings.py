@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import frozen
 
 from machines.facts import TurnMode
@@ -22,6 +24,8 @@ class SessionSettings:
     """For clients of the hierarchical dialect. Legacy clients use manual mode unless they ask otherwise."""
     idle_timeout_s: float
     max_duration_s: float
+    begin_timeout_s: float = math.inf
+    """A client that sends no audio and starts no recording is disconnected after this."""
     log_interim_transcripts: bool = False
     tools: tuple[Tool, ...] = ()
     """Those that the model may call. See `tools_on`."""
@@ -41,6 +45,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         default_turn_mode=settings.turn_mode,
         idle_timeout_s=settings.session_idle_timeout_ms / 1000,
         max_duration_s=settings.session_max_duration_ms / 1000,
+        begin_timeout_s=settings.session_begin_timeout_ms / 1000,
         log_interim_transcripts=settings.log_interim_transcripts,
         tools=built_in(settings.tools),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 PREFIX = "VANTUM_"
@@ -69,6 +70,7 @@ def _almost(name: str, setting: str) -> bool:
     return sorted(name.split("_")) == sorted(setting.split("_"))
 
 
+@lru_cache(maxsize=4096)
 def _edits(one: str, other: str) -> int:
     """How many letters must be added, left out, replaced or swapped with their neighbours."""
     rows = [list(range(len(other) + 1))]

@@ -26,7 +26,8 @@ class Telephone(BaseModel):
     )
     twilio_trust_proxy: bool = Field(
         default=False,
-        description="Without TWILIO_PUBLIC_URL: believe a proxy's X-Forwarded-Proto and X-Forwarded-Host",
+        description="Believe a proxy's X-Forwarded-For and, without TWILIO_PUBLIC_URL, its X-Forwarded-Proto"
+        " and X-Forwarded-Host",
     )
     twilio_ring_timeout_s: int = Field(
         default=60, ge=5, le=600, description="An outbound call that nobody answers is given up after this"
@@ -64,7 +65,8 @@ class Telephone(BaseModel):
     )
     twilio_open_streams: bool = Field(
         default=False,
-        description="Programs on this machine may call at /twilio/media without a token: for load tests",
+        description="Programs on this machine may call at /twilio/media without a token, unless the server is"
+        " reached from outside: for load tests",
     )
     twilio_base_url: WebAddress = Field(
         default=twilio.BASE_URL, description="Twilio's REST interface, or a proxy's"
@@ -80,5 +82,6 @@ class Telephone(BaseModel):
     )
     api_token: Key = Field(
         default=None,
-        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only",
+        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only, and only"
+        " `vantum call` if the server is reached from outside",
     )

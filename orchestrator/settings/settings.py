@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,7 @@ from pydantic import (
 from adapters import twilio
 from adapters.neutral import without_passwords
 from machines.facts import TurnMode
+from orchestrator.addresses import is_loopback
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -63,6 +65,12 @@ class Listener(BaseModel):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="Path under which a proxy serves this server and which it passes on, such as /agent",
     )
+    page_embedded_by: str = Field(
+        default="",
+        pattern=r"^(self|https?://[A-Za-z0-9.-]+(:[0-9]+)?)?( (self|https?://[A-Za-z0-9.-]+(:[0-9]+)?))*$",
+        json_schema_extra={"format": "origins"},
+        description="Origins of pages that may show ours in a frame, divided by blanks; self: our own",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LevelName, Lowercase] = Field(
         default="info", description="Least severe level that is logged; transcripts appear at debug only"
     )
@@ -78,6 +86,25 @@ class Sessions(BaseModel):
     """How many conversations there may be, and for how long."""
 
     max_sessions: int = Field(default=1000, ge=1, le=100_000, description="Connections at once")
+    max_sessions_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Connections at once from one address that are calls, telephones not counted",
+    )
+    max_connections_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Connections at once from one address, of any kind; by default 256, or, from this machine"
+        " or network, where a proxy may be, half of all",
+    )
+    session_begin_timeout_ms: int = Field(
+        default=60_000,
+        ge=1000,
+        le=86_400_000,
+        description="A client that sends no audio and starts no recording is disconnected after this, in ms",
+    )
     session_idle_timeout_ms: int = Field(
         default=1_800_000, ge=1000, le=86_400_000, description="A silent session is ended after this, in ms"
     )
@@ -360,6 +387,19 @@ class Settings(
         """Whether an embedded model is the first choice of a role (other than voice activity, which always
         is)."""
         return any(choice.first == LOCAL for choice in self.choices)
+
+    @property
+    def reachable_from_outside(self) -> bool:
+        """Whether requests from outside are known to reach this server, perhaps over a proxy or tunnel."""
+        with_twilio = self.twilio_account_sid is not None and not is_loopback(
+            urlsplit(self.twilio_base_url).hostname or ""
+        )
+        return (
+            with_twilio
+            or self.twilio_public_url is not None
+            or self.twilio_trust_proxy
+            or bool(self.base_path)
+        )
 
     @property
     def capacity(self) -> int:

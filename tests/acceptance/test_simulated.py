@@ -132,8 +132,10 @@ def check_first_turn(turn: Turn) -> None:
     assert np.abs(heard).max() > 3000
 
 
-@pytest.mark.parametrize("mode", [TurnMode.MANUAL, TurnMode.AUTOMATIC])
-@pytest.mark.parametrize(("model", "name"), [("nova-2", "deepgram"), ("flux", "deepgram-flux")])
+@pytest.mark.parametrize(
+    ("mode", "model", "name"),
+    [(TurnMode.AUTOMATIC, "nova-2", "deepgram"), (TurnMode.MANUAL, "flux", "deepgram-flux")],
+)
 async def test_one_command_serves_calls_with_simulated_vendors(
     tmp_path: Path, speech: Samples, mode: TurnMode, model: str, name: str
 ) -> None:

@@ -31,18 +31,21 @@ def tts_rows() -> dict[str, speech.Row]:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 @pytest.mark.parametrize("name", [each.value for each in SttDialect])
 def test_a_caller_is_understood_by_every_deepgram(stt_rows: dict[str, speech.Row], name: str) -> None:
     assert stt_rows[name].wrong(speech.STT_FEATURES) == {}
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 @pytest.mark.parametrize("name", [each.value for each in TtsDialect])
 def test_a_caller_hears_every_cartesia(tts_rows: dict[str, speech.Row], name: str) -> None:
     assert tts_rows[name].wrong(speech.TTS_FEATURES) == {}
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_the_document_is_what_a_run_gives(
     rows: dict[str, Row], stt_rows: dict[str, speech.Row], tts_rows: dict[str, speech.Row]
 ) -> None:

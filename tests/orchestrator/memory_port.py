@@ -75,13 +75,14 @@ class MemoryPort:
         if self.closed:
             raise ConnectionRefusedError("nobody listens any more")
         ours, theirs = trio.testing.memory_stream_pair()
-        self.nursery.start_soon(self._serve, _Accepted(theirs, self.peer))
+        self.nursery.start_soon(self.serve, theirs, self.peer)
         return ours
 
-    async def _serve(self, stream: _Accepted) -> None:
+    async def serve(self, stream: trio.abc.HalfCloseableStream, peer: str = "127.0.0.1") -> None:
+        """Serve a connection of which this is the server's end."""
         self.open_connections += 1
         try:
-            await self.server.handle(cast(trio.SocketStream, stream))
+            await self.server.handle(cast(trio.SocketStream, _Accepted(stream, peer)))
         finally:
             self.open_connections -= 1
 

@@ -149,6 +149,7 @@ async def test_a_replayed_stream_gives_everything_once_more_and_then_what_comes(
         assert stream.socket.fileno() == -1
 
 
+@pytest.mark.slow
 async def test_a_refusal_says_what_was_wrong() -> None:
     ours, theirs = await connected()
     async with ours, theirs:

@@ -1,0 +1,197 @@
+"""How many connections there may be, by address and in all: calls under way always have what they need.
+
+A process has a bounded number of descriptors. A connection takes one, and a call some more, for its providers
+and its journal. New connections and calls are let in only as long as every call could have all of its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NoReturn
+
+import trio
+from attrs import define, field
+
+from adapters.logs import library_logger
+from orchestrator.server.request_head import RequestError
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
+log = library_logger(__name__)
+
+OWN_DESCRIPTORS = 48
+"""What the process itself needs: listeners, the event loop, files, and connections that are being refused."""
+CALL_DESCRIPTORS = 4
+"""What a call needs beside its connection: links to its providers, and its journal."""
+MOST_DESCRIPTORS = 65_536
+"""More are not asked for, whatever the system would allow."""
+UNLIMITED = 1_000_000
+"""Where the system tells no limit."""
+CONNECTIONS_PER_CALL = 4
+"""Connections in all, for each call that there may be: callers, their pages, and idle ones."""
+LEAST_CONNECTIONS = 1024
+MOST_OF_ADDRESS = 256
+"""Connections from one public address, such as that of an office. A private one may be a proxy's."""
+WARN_EVERY_S = 60
+
+
+def descriptors() -> int:
+    """How many descriptors this process may have; as many as it can are asked for."""
+    if resource is None:
+        return UNLIMITED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY:
+        return UNLIMITED
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError) as error:  # macOS has a limit beside the one that it tells
+            log.info("no more descriptors", descriptors=soft, error=str(error))
+        else:
+            soft = wanted
+    return soft
+
+
+def most_calls(descriptors: int) -> int:
+    """The calls that so many descriptors bear, at least one."""
+    return max(1, _for_peers(descriptors) // (1 + CALL_DESCRIPTORS))
+
+
+def _for_peers(descriptors: int) -> int:
+    return descriptors - min(OWN_DESCRIPTORS, descriptors // 2)
+
+
+@define(eq=False)
+class Place:
+    """One connection's place among those that there may be."""
+
+    limits: ConnectionLimits
+    address: str | None = None
+    """The peer's; None before it is known."""
+
+    def belongs_to(self, address: str) -> None:
+        """The peer's address is known. Raises `RequestError` if there are too many connections from there."""
+        self.limits.count(address)
+        self.address = address
+
+    def is_trusted(self) -> None:
+        """The peer is a carrier that brings a call of ours: many of its calls may come from one address."""
+        self._leave_address()
+
+    def leave(self) -> None:
+        """The connection is over."""
+        self._leave_address()
+        self.limits.all -= 1
+
+    def _leave_address(self) -> None:
+        if self.address is not None:
+            self.limits.uncount(self.address)
+            self.address = None
+
+
+@define(eq=False)
+class ConnectionLimits:
+    """The connections of a server. `calls` returns how many calls are under way."""
+
+    descriptors: int
+    capacity: int
+    """Calls that there may be at once."""
+    most_of_address: int | None
+    """Connections from one address; None: `MOST_OF_ADDRESS` from a public one."""
+    calls: Callable[[], int]
+    all: int = field(default=0, init=False)
+    """Connections that there are."""
+    _of_address: Counter[str] = field(factory=Counter, init=False)
+    _refused: int = field(default=0, init=False)
+    _warned_at: float = field(default=-math.inf, init=False)
+
+    @property
+    def most(self) -> int:
+        """Connections in all, at this moment."""
+        by_descriptors = _for_peers(self.descriptors) - CALL_DESCRIPTORS * self.calls()
+        return min(by_descriptors, max(LEAST_CONNECTIONS, CONNECTIONS_PER_CALL * self.capacity))
+
+    @property
+    def room_for_call(self) -> bool:
+        """Whether one of the connections may become a call."""
+        return self.all + CALL_DESCRIPTORS * (self.calls() + 1) <= _for_peers(self.descriptors)
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A place for a connection. Raises `RequestError` if there is none."""
+        if self.all >= self.most:
+            self._refuse(503, "there are too many connections")
+        self.all += 1
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            place.leave()
+
+    def count(self, address: str) -> None:
+        """Count one more connection from there. Raises `RequestError` if that is too many."""
+        if self._of_address[address] >= self._most_of(address):
+            self._refuse(429, f"there are too many connections from {address}")
+        self._of_address[address] += 1
+
+    def uncount(self, address: str) -> None:
+        """One connection less from there."""
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+
+    def _most_of(self, address: str) -> int:
+        # Half of all are left to the others, however few there may be.
+        half = max(1, self.most // 2)
+        if self.most_of_address is not None:
+            return min(half, self.most_of_address)
+        return half if _is_private(address) else min(half, MOST_OF_ADDRESS)
+
+    def _refuse(self, status: int, sentence: str) -> NoReturn:
+        self._refused += 1
+        if trio.current_time() >= self._warned_at + WARN_EVERY_S:
+            log.warning(
+                "connections refused: MAX_CONNECTIONS_PER_ADDRESS allows more, and behind a proxy "
+                "TWILIO_TRUST_PROXY tells its clients apart",
+                reason=sentence,
+                refused=self._refused,
+            )
+            self._warned_at, self._refused = trio.current_time(), 0
+        raise RequestError(status, sentence)
+
+
+def _is_private(address: str) -> bool:
+    """Whether it is an address of this machine or network: that of a proxy, perhaps."""
+    try:
+        return ipaddress.ip_network(address).is_private
+    except ValueError:
+        return False
+
+
+def address_of(peer: str | None, headers: Mapping[str, str], *, behind_proxy: bool) -> str:
+    """The address by which a peer's connections are counted. The headers' names are in lower case.
+
+    Behind a proxy that is believed it is the last one of `X-Forwarded-For`, which the proxy itself has added.
+    Hosts on one IPv6 network are one peer, since each has as many addresses as it likes.
+    """
+    forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if behind_proxy else ""
+    for told in (forwarded, peer or ""):
+        try:
+            address = ipaddress.ip_address(told)
+        except ValueError:
+            continue
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.ipv4_mapped is not None:
+                return str(address.ipv4_mapped)
+            if not address.is_loopback:
+                return str(ipaddress.ip_network((address, 64), strict=False))
+        return str(address)
+    return peer or "unknown"

@@ -1,0 +1,236 @@
+"""Connections that hold a place and do nothing with it: requests, answers, lines, and too many of each."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from orchestrator.server.asgi import BODY_TIMEOUT_S, EXCHANGE_TIMEOUT_S
+from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS, address_of
+from orchestrator.server.request_head import HEAD_TIMEOUT_S
+from orchestrator.server.server import SILENT_S
+from orchestrator.simulation import SimulatedProviders
+from tests.orchestrator.memory_port import MemoryPort, memory_port
+from tests.walls.peers import (
+    ACCOUNT,
+    BINARY,
+    HALF,
+    HEAD,
+    PATIENCE_S,
+    PONG,
+    START,
+    TEXT,
+    a_socket,
+    frame,
+    send_all,
+)
+
+HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+async def answer_of(stream: trio.abc.Stream) -> bytes:
+    """All that comes until the connection ends."""
+    with trio.fail_after(PATIENCE_S):
+        return b"".join([part async for part in stream])
+
+
+async def asked(port: MemoryPort, request: bytes = HEALTH) -> bytes:
+    async with await port.connect() as stream:
+        await stream.send_all(request)
+        return await answer_of(stream)
+
+
+# --- requests and answers ---------------------------------------------------------------------------------
+
+
+async def test_a_body_that_does_not_come_ends_the_request(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, await port.connect() as stream:
+        began = trio.current_time()
+        await stream.send_all(HALF)
+        answer = await answer_of(stream)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert trio.current_time() - began <= HEAD_TIMEOUT_S + BODY_TIMEOUT_S + 10
+
+
+async def test_a_body_that_drips_in_ends_the_request(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, await port.connect() as stream:
+        await stream.send_all(HEAD + b"content-length: 100000\r\n\r\n")
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def drip() -> None:
+                while True:
+                    await stream.send_all(b"x")
+                    await trio.sleep(1)
+
+            with trio.fail_after(PATIENCE_S):
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 ")
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_does_not_take_its_answer_is_dropped(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        async with ours, trio.open_nursery() as nursery:
+            began = trio.current_time()
+            nursery.start_soon(port.serve, theirs)
+            await ours.send_all(HEALTH)
+            await trio.testing.wait_all_tasks_blocked()
+            while port.open_connections:  # noqa: ASYNC110
+                await trio.sleep(1)
+            assert trio.current_time() - began <= EXCHANGE_TIMEOUT_S + 10
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+async def test_a_socket_that_begins_nothing_is_told_and_closed(autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {"session_begin_timeout_ms": 30_000}
+    async with memory_port(SimulatedProviders(), **chosen) as port, a_socket(port) as socket:
+        began = trio.current_time()
+        told = b""
+        while b"connection.error.timeout" not in told:
+            told = (await socket.next_frame())[1]
+        assert b"no recording was started within 30 s" in told
+        assert await socket.is_closed() == (1013, "nothing was begun")
+        assert trio.current_time() - began == pytest.approx(30, abs=1)
+
+
+async def test_a_socket_that_has_begun_may_be_silent(autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {"session_begin_timeout_ms": 10_000}
+    async with memory_port(SimulatedProviders(), **chosen) as port, a_socket(port) as socket:
+        await socket.stream.send_all(frame(BINARY, START))
+        await trio.sleep(20)
+        [session] = port.server.sessions
+        assert session.begun
+
+
+async def test_pongs_keep_no_silent_socket_alive(autojump_clock: MockClock) -> None:
+    async with (
+        memory_port(SimulatedProviders()) as port,
+        a_socket(port) as socket,
+        trio.open_nursery() as nursery,
+    ):
+
+        @nursery.start_soon
+        async def pong() -> None:
+            while True:
+                await send_all(socket.stream, frame(PONG))
+                await trio.sleep(1)
+
+        # Pongs that answer no ping are no sign of life, either.
+        with trio.fail_after(60):
+            await answer_of(socket.stream)
+        nursery.cancel_scope.cancel()
+
+
+async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), max_sessions=4) as port, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
+        begun = await stack.enter_async_context(a_socket(port))
+        await begun.stream.send_all(frame(BINARY, START))
+        async with a_socket(port) as early:  # the others had no time to begin
+            assert (await early.is_closed())[0] == 1013
+        await trio.sleep(SILENT_S + 1)
+        callers = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
+        for caller in callers:
+            await caller.stream.send_all(frame(BINARY, START))
+        for socket in silent:
+            assert await socket.is_closed() == (1013, "nothing was begun")
+        async with a_socket(port) as too_late:
+            assert (await too_late.is_closed())[0] == 1013
+        await trio.sleep(1)
+        assert sum(session.begun for session in port.server.sessions) == 4
+
+
+async def test_a_client_that_sends_only_rubbish_is_closed_with_a_reason(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
+        await socket.stream.send_all(frame(BINARY, START) + frame(BINARY, b"\xc1") * 100)
+        await socket.stream.send_all(frame(BINARY, START) + frame(TEXT, b"{}") * 200)
+        assert await socket.is_closed() == (1008, "200 unreadable messages in a row")
+
+
+# --- how many ---------------------------------------------------------------------------------------------
+
+
+async def test_one_address_cannot_take_all_connections(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+        port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
+        for _ in range(OWN_DESCRIPTORS):
+            stream = await stack.enter_async_context(await port.connect())
+            await stream.send_all(HALF)
+        await trio.sleep(1)
+        assert port.open_connections == OWN_DESCRIPTORS // 2
+        port.peer = "198.51.100.7"
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+        port.peer = "127.0.0.1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_many_addresses_cannot_take_the_descriptors_of_calls(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+        port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
+        calls = []
+        for number in range(OWN_DESCRIPTORS):
+            port.peer = f"198.51.100.{number}"
+            calls.append(await stack.enter_async_context(await port.connect()))
+            await calls[-1].send_all(HALF)
+        port.peer = "203.0.113.1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 503 ")
+        for stream in calls[: CALL_DESCRIPTORS + 1]:
+            await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        async with a_socket(port) as socket:
+            await socket.stream.send_all(frame(BINARY, START))
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(port.server.sessions) == 1
+            assert (await asked(port)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_an_address_may_have_a_bound_of_calls(autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {"max_sessions_per_address": 2}
+    async with memory_port(SimulatedProviders(), **chosen) as port, AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(a_socket(port))
+        await trio.testing.wait_all_tasks_blocked()
+        async with a_socket(port) as third:
+            assert (await third.is_closed())[0] == 1013
+        port.peer = "198.51.100.7"
+        async with a_socket(port) as other:
+            await other.stream.send_all(frame(BINARY, START))
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(port.server.sessions) == 3
+
+
+@pytest.mark.parametrize("trust", [True, False])
+async def test_behind_a_proxy_that_is_believed_its_clients_are_told_apart(
+    trust: bool, autojump_clock: MockClock
+) -> None:
+    chosen: dict[str, Any] = {"max_connections_per_address": 1, "twilio_trust_proxy": trust}
+    async with memory_port(SimulatedProviders(), **ACCOUNT, **chosen) as port, await port.connect() as one:
+        await one.send_all(HALF.replace(b"host:", b"x-forwarded-for: 198.51.100.1\r\nhost:"))
+        await trio.testing.wait_all_tasks_blocked()
+        other = HEALTH.replace(b"host:", b"x-forwarded-for: 198.51.100.1, 198.51.100.2\r\nhost:")
+        assert (await asked(port, other)).startswith(b"HTTP/1.1 200 " if trust else b"HTTP/1.1 429 ")
+        same = HEALTH.replace(b"host:", b"x-forwarded-for: 198.51.100.2, 198.51.100.1\r\nhost:")
+        assert (await asked(port, same)).startswith(b"HTTP/1.1 429 ")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "junk", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 198.51.100.2", "198.51.100.2"),
+        ("::ffff:198.51.100.1", "", "198.51.100.1"),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        ("::1", "", "::1"),
+        (None, "", "unknown"),
+    ],
+)
+def test_whose_connection_it_is(peer: str | None, forwarded: str, address: str) -> None:
+    assert address_of(peer, {"x-forwarded-for": forwarded}, behind_proxy=True) == address
