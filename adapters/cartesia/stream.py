@@ -324,9 +324,7 @@ class CartesiaSpeechStream:
         if segment is None or not all(isinstance(column, list) for column in columns):
             return False
         for word, start, end in zip(*columns, strict=False):
-            if not (
-                isinstance(word, str) and isinstance(start, int | float) and isinstance(end, int | float)
-            ):
+            if not (isinstance(word, str) and _is_time(start) and _is_time(end)):
                 return False
             spoken = Word(word, start * 1000, end * 1000)
             if len(segment.words) < MOST_WORDS:
@@ -406,6 +404,10 @@ class CartesiaSpeechStream:
 
     def _announce(self) -> None:
         self._changed.wake_all()
+
+
+def _is_time(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and -1e6 < seconds < 1e6
 
 
 def _speakable(text: str, model: str) -> str:

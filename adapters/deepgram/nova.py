@@ -17,7 +17,7 @@ from deepgram.listen.v1.types import ListenV1Error, ListenV1Results, ListenV1Utt
 from adapters.deepgram import DEFAULT_MODEL
 from adapters.deepgram.languages import nova_tag
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
-from adapters.deepgram.turns import Turn, position
+from adapters.deepgram.turns import Turn, confidence_of, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
 from adapters.vendor_errors import BROKEN_ON_SENDING
 from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
@@ -306,7 +306,6 @@ def _read(message: ListenV1Results) -> _Result | None:
     text = getattr(alternative, "transcript", None) if alternatives else ""
     if start is None or duration is None or not isinstance(text, str):
         return None
-    confidence = getattr(alternative, "confidence", None)
     return _Result(
         start=start,
         end=start + duration,
@@ -314,7 +313,7 @@ def _read(message: ListenV1Results) -> _Result | None:
         endpoint=getattr(message, "speech_final", None) is True,
         from_finalize=getattr(message, "from_finalize", None) is True,
         text=" ".join(text.split()),
-        confidence=float(confidence) if isinstance(confidence, int | float) else 0.0,
+        confidence=confidence_of(getattr(alternative, "confidence", None)) or 0.0,
         words=_read_words(getattr(alternative, "words", None)),
     )
 

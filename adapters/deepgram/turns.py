@@ -136,3 +136,10 @@ def position(seconds: object) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
         return None
     return seconds * LISTENING_RATE
+
+
+def confidence_of(value: object) -> float | None:
+    """A vendor's confidence, from 0 to 1; None if it is not a usable number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e6 < value < 1e6:
+        return None
+    return min(1.0, max(0.0, float(value)))

@@ -65,10 +65,10 @@ _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
 LIMIT_REACHED = "output limit was reached"
 """Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
 _WAIT = re.compile(
-    r"(?:try again|retry(?: after)?|wait)\D{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec)", re.IGNORECASE
+    r"(?:try again|retry(?: after)?|wait)\D{0,12}?(?<!\d)(\d{1,9}(?:\.\d{1,9})?) ?(ms|s\b|sec)", re.IGNORECASE
 )
 """A wait given in words, like "Please try again in 7.66s"."""
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+_SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,12})?)s")
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (openai.APITimeoutError, ErrorClass.TIMEOUT),

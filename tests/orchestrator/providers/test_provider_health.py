@@ -251,7 +251,7 @@ async def test_the_report_says_what_is_known_of_each_provider(autojump_clock: tr
                 "name": "simulated speech to text",
                 "state": "suspect",
                 "failures": 1,
-                "lastError": {"class": "rate_limit", "message": "wss://(a secret)@example.org is busy"},
+                "lastError": {"class": "rate_limit", "message": "wss://me:(a secret)@example.org is busy"},
                 "nextProbeInSeconds": 15.0,
             },
             {
