@@ -62,6 +62,17 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+BY_WORDS: tuple[tuple[ErrorClass, re.Pattern[str]], ...] = (
+    (
+        ErrorClass.AUTH,
+        re.compile(r"unauthori[sz]ed|(?:invalid|incorrect|wrong|missing) (?:\w+ )?(?:api.?)?key", re.I),
+    ),
+    (ErrorClass.FATAL, re.compile(r"insufficient (?:account )?(?:balance|quota|credit)|in arrears", re.I)),
+    (ErrorClass.RATE_LIMIT, re.compile(r"rate.?limit|too many requests", re.I)),
+)
+"""What servers say that report an error with the status 200, and with numbers of their own."""
+_LONGEST_STATUS = 5
+_MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg")
 LIMIT_REACHED = "output limit was reached"
 """Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
 _WAIT = re.compile(
@@ -111,8 +122,11 @@ def _unreached(error: openai.APIConnectionError, key: str) -> str:
 def error_body(provider: str, body: object, key: str) -> ProviderError:
     """Translate the `error` that a server sent instead of a piece of the answer."""
     fields = error_fields(body)
-    code = fields.get("code")
-    error_class = _class(fields, code if isinstance(code, int) else None)
+    code = str(fields.get("code"))[:_LONGEST_STATUS]
+    error_class = _class(fields, int(code) if code.isdecimal() else None)
+    if error_class is ErrorClass.TRANSIENT:  # there is no status to go by
+        words = words_of(fields)[:2000]
+        error_class = next((kind for kind, said in BY_WORDS if said.search(words)), error_class)
     return ProviderError(error_class, f"{provider}: {_reason(fields, key)}", _wait_ms(fields))
 
 
@@ -123,6 +137,8 @@ def error_fields(body: object) -> Mapping[str, Any]:
             body = body[0]
         elif isinstance(body, Mapping) and isinstance(body.get("error"), Mapping | list):
             body = body["error"]
+        elif isinstance(body, Mapping) and isinstance(body.get("detail"), Mapping):
+            body = body["detail"]
     return body if isinstance(body, Mapping) else {"message": body}
 
 
@@ -134,7 +150,7 @@ def words_of(fields: Mapping[str, Any]) -> str:
         if isinstance(detail, list)
         else [str(detail or "")]
     )
-    return " ".join(str(each) for each in (fields.get("message") or "", *details) if each)
+    return " ".join(str(each) for each in (*map(fields.get, _MESSAGES), *details) if each)
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:
@@ -190,6 +206,8 @@ def _wait_ms(fields: Mapping[str, Any]) -> int | None:
 
 def _reason(fields: Mapping[str, Any], key: str) -> str:
     said = [
-        str(fields[name]) for name in ("type", "code", "message", "detail") if fields.get(name) is not None
+        str(fields[name])
+        for name in ("type", "code", "error_code", "status_code", *_MESSAGES, "detail", "errors")
+        if fields.get(name) not in (None, "")
     ]
     return printable(" / ".join(said), key)
