@@ -1,8 +1,8 @@
 """Turns a response's bytes into an answer: its text piece by piece, its calls, and how it ended.
 
 An answer is open until its server says why it ends, or that nothing more comes. After that the answer cannot
-fail: later text and calls are taken, anything else is ignored. A response that simply ends, without a word about
-why, ends its answer if that looks complete.
+fail: later text and calls are taken, anything else is ignored. A response that simply ends, without a word
+about why, ends its answer if that looks complete.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Answer:
 
     def feed(self, data: bytes) -> list[str]:
         """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life."""
-        self._came = self._came or not data.isspace()
+        self._came = self._came or bool(data.strip())
         return self._read(self._events.feed(data))
 
     def end(self) -> list[str]:

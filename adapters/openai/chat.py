@@ -48,8 +48,8 @@ _SETTLED_SECONDS = 0.1
 again."""
 _PATIENCE_SECONDS = 2.0
 _AFTER_END_SECONDS = {Ends.UNKNOWN: 1.0, Ends.OPEN: _SETTLED_SECONDS, Ends.EARLY: _PATIENCE_SECONDS}
-"""How long we wait for more of an answer, or the end of its response, once there is a reason for its end. Only
-its end waits: what has come is given at once."""
+"""How long we wait for more of an answer, or the end of its response, once there is a reason for its end.
+Only its end waits: what has come is given at once."""
 _ENDLESS_ANSWERS = 2
 """After so many answers in a row without a word about their end, none is expected."""
 _NO_MODEL_LIST = frozenset({400, 403, 404, 405, 501})

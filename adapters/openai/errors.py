@@ -72,6 +72,7 @@ BY_WORDS: tuple[tuple[ErrorClass, re.Pattern[str]], ...] = (
 )
 """What servers say that report an error with the status 200, and with numbers of their own."""
 _LONGEST_STATUS = 5
+_LONGEST_RAW = 4000
 _MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg")
 LIMIT_REACHED = "output limit was reached"
 """Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
@@ -150,7 +151,9 @@ def words_of(fields: Mapping[str, Any]) -> str:
         if isinstance(detail, list)
         else [str(detail or "")]
     )
-    return " ".join(str(each) for each in (*map(fields.get, _MESSAGES), *details) if each)
+    metadata = fields.get("metadata")  # OpenRouter tells there what its provider said
+    raw = str(metadata.get("raw") or "")[:_LONGEST_RAW] if isinstance(metadata, Mapping) else ""
+    return " ".join(str(each) for each in (*map(fields.get, _MESSAGES), *details, raw) if each)
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:

@@ -4,49 +4,47 @@ from __future__ import annotations
 
 import re
 
-_LIMIT = frozenset(
-    "length lengthlimit maxlength maxtokens maxoutputtokens modellength modelcontextwindowexceeded contextlength"
-    " contextlengthexceeded truncated incomplete".split()
+_LIMIT = re.compile(
+    r"(?:max|model)?(?:output)?(?:tokens|length)|lengthlimit|truncated|incomplete"
+    r"|contextlength(?:exceeded)?|modelcontextwindowexceeded"
 )
-_FILTERED = frozenset(
-    "contentfilter contentfiltered safety recitation sensitive prohibitedcontent blocklist spii imagesafety"
-    " guardrail guardrailintervened moderation blocked".split()
+_FILTERED = re.compile(
+    r"contentfilter(?:ed)?|(?:image)?safety|recitation|sensitive|prohibitedcontent|blocklist|blocked|spii"
+    r"|guardrail(?:intervened)?|moderation"
 )
-_REFUSED = frozenset(("refusal", "refused"))
-_CALLS = frozenset(("toolcalls", "toolcall", "tooluse", "functioncall", "functioncalls"))
-_BROKE_OFF = frozenset(
-    "error servererror internalerror networkerror insufficientsystemresource timeout timedout overloaded abort"
-    " aborted cancelled canceled failed interrupted preempted evicted eviction malformedresponse".split()
+_REFUSED = re.compile(r"refusal|refused")
+_CALLS = re.compile(r"(?:tool|function)(?:calls?|use)")
+_BROKE_OFF = re.compile(
+    r"(?:server|internal|network)?error|insufficientsystemresource|time(?:d)?out|overloaded|abort(?:ed)?"
+    r"|cancell?ed|failed|interrupted|preempted|evict(?:ed|ion)|malformedresponse|.*malformedfunctioncall.*"
 )
-_MALFORMED = "malformedfunctioncall"
 _SPELLING = re.compile(r"[^a-z]+")
 _PREFIX = "finishreason"
 
 
-def _plain(reason: str) -> str:
-    """The reason without capitals, blanks, and marks between its words."""
-    return _SPELLING.sub("", reason[:100].lower()).removeprefix(_PREFIX)
+def _is(kind: re.Pattern[str], reason: str) -> bool:
+    """Whether the reason is one of these, without capitals, blanks, and marks between its words."""
+    return kind.fullmatch(_SPELLING.sub("", reason[:100].lower()).removeprefix(_PREFIX)) is not None
 
 
 def at_limit(reason: str) -> bool:
     """The answer was as long as answers may be."""
-    return _plain(reason) in _LIMIT
+    return _is(_LIMIT, reason)
 
 
 def filtered(reason: str) -> bool:
     """A content filter withheld the answer, or what was left of it."""
-    return _plain(reason) in _FILTERED
+    return _is(_FILTERED, reason)
 
 
 def refused(reason: str) -> bool:
     """The model, or a filter before it, did not want to answer. What it said instead is the answer."""
-    return _plain(reason) in _REFUSED
+    return _is(_REFUSED, reason)
 
 
 def broke_off(reason: str) -> bool:
     """The server could not go on."""
-    plain = _plain(reason)
-    return plain in _BROKE_OFF or _MALFORMED in plain
+    return _is(_BROKE_OFF, reason)
 
 
 def cut_off(reason: str) -> bool:
@@ -56,4 +54,4 @@ def cut_off(reason: str) -> bool:
 
 def calls(reason: str) -> bool:
     """The model waits for the results of its calls."""
-    return _plain(reason) in _CALLS
+    return _is(_CALLS, reason)

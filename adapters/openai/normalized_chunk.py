@@ -121,7 +121,7 @@ def _error(event: str, fields: Mapping[str, Any]) -> Any:
     of_choice = (choice.get("error") for choice in choices)
     if found := next((each for each in of_choice if each and not _says_nothing(each)), None):
         return found
-    return None if choices or "usage" in fields else _complaint(fields)
+    return None if choices else _complaint(fields)
 
 
 def _says_nothing(error: Any) -> bool:
