@@ -57,9 +57,11 @@ class Repeats:
         if not held:
             return ""
         so_far = self._so_far()
-        words = held[len(so_far)].isspace() or so_far[-1].isspace()
-        goes_on = words and len(so_far.strip()) >= _SHORTEST_BEGINNING
-        return self._add(held[len(so_far) :] if goes_on else held)
+        rest = held[len(so_far) :]
+        begun = so_far.strip()
+        goes_on = rest[0] == " " and rest[1:2].isalpha() and begun[-1].isalnum()
+        goes_on = goes_on or (len(begun) >= _SHORTEST_BEGINNING and so_far[-1].isspace())
+        return self._add(rest if goes_on else held)
 
     def said(self) -> str:
         """All that was given."""

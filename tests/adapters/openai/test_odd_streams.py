@@ -21,9 +21,9 @@ from adapters.openai.chat import OpenAILanguageModel
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import ToolCall
+from tests.adapters.openai.chat_server import DONE
 from tests.adapters.openai.test_deviations import (
     CALLS,
-    DONE,
     END_CALL,
     NOON,
     ONE,
@@ -215,6 +215,7 @@ def test_a_part_that_is_no_text_is_not_said(part: dict[str, Any]) -> None:
         ([say(NOON[:size]) for size in (2, 5, 11, 11)], NOON),
         ([say(NOON[:size]) for size in (9, 11)], NOON),
         ([say(NOON[:size]) for size in (2, 11)], NOON),
+        ([say("I"), say("I see.")], "I see."),
         ([say("Ha"), say("Haha"), say(" yes.")], "HaHaha yes."),
         ([say("Bye bye. "), say("Bye bye. ")], "Bye bye. Bye bye. "),
         ([say("1"), say("10")], "110"),
@@ -265,7 +266,7 @@ def test_an_error_that_says_nothing_beside_an_answer_is_none(error: Any) -> None
         (
             {"choices": None, "usage": {}, "base_resp": {"status_code": 1004, "status_msg": "login fail"}},
             "login fail",
-            ErrorClass.TRANSIENT,
+            ErrorClass.AUTH,
         ),
     ],
 )
@@ -460,6 +461,7 @@ class Asked:
 
 
 NEVER = float("inf")
+PINGS: list[str | float] = [0.05, ": ping\n\n"] * 1000
 
 
 @pytest.mark.parametrize(
@@ -489,7 +491,7 @@ async def test_what_comes_a_while_after_a_reason_to_end_is_the_answers(
 async def test_a_server_that_gives_its_reason_early_is_waited_for_longer_once_that_is_known(
     autojump_clock: MockClock,
 ) -> None:
-    early = [choice("stop", content="It is "), 1.5, choice("stop", content="noon."), DONE]
+    early: list[str | float] = [choice("stop", content="It is "), 1.5, choice("stop", content="noon."), DONE]
     asked = Asked([choice("stop", content="It "), 0.2, choice("stop", content="is."), DONE], early)
     await asked.ask()
     assert text_of((await asked.ask())[0]) == NOON
@@ -507,7 +509,7 @@ async def test_a_server_that_leaves_its_response_open_costs_a_moment_once(autoju
 
 
 async def test_pings_after_the_end_do_not_make_an_answer_endless(autojump_clock: MockClock) -> None:
-    asked = Asked([say(NOON), STOP, *[0.3, ": ping\n\n"] * 1000])
+    asked = Asked([say(NOON), STOP, *PINGS])
     assert (await asked.ask())[2] <= 2
 
 
