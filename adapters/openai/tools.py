@@ -82,6 +82,8 @@ def _inner(text: str) -> str | None:
         return None
     if not value and rest.startswith("{"):
         return rest
+    if rest.startswith('"') and _object(plain_arguments(rest)) == value:
+        return json.dumps(value)
     if not rest or rest == text[:end] or _MARK.match(rest) or not rest.strip("}"):
         return json.dumps(value)
     return None

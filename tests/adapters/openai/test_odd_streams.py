@@ -317,6 +317,7 @@ def test_call_fields_that_say_nothing_are_no_call(fields: dict[str, Any]) -> Non
         choice("tool_calls", tool_calls=[called(DIGITS, ONE, id="x")]),
         choice("tool_calls", tool_calls=[called(DIGITS, "", id="x")]),
         choice("tool_calls", tool_calls=[called(DIGITS, '{"digits":"1"}', id="x")]),
+        choice("tool_calls", tool_calls=[called(DIGITS, json.dumps(ONE), id="a")]),
         message("", "tool_calls", tool_calls=[{"function": {"name": DIGITS, "arguments": ONE}}]),
         message("", "tool_calls", tool_calls=[called(DIGITS, ONE, id="x")]),
         say(f'<tool_call>{{"name": "{DIGITS}", "arguments": {ONE}}}</tool_call>'),
