@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -64,21 +64,12 @@ class Chunk:
     """The document has the form of a chunk or of an error."""
 
 
-NOTHING = Chunk(understood=False)
-
-
-def read(document: Document) -> Iterator[Chunk]:
+def read(document: Document) -> list[Chunk]:
     """The chunks that a document means: mostly one."""
-    for value in _documents(document.value):
-        chunk = _chunk(document.event, value)
-        yield evolve(chunk, ends=True) if chunk.error is None and _is_end(document.event, value) else chunk
-
-
-def _documents(value: Any) -> list[Any]:
-    values = (
-        value if isinstance(value, list) and any(isinstance(each, Mapping) for each in value) else [value]
-    )
-    return [_unwrapped(each) for each in values]
+    value = document.value
+    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        return [_chunk(document.event, _unwrapped(each)) for each in value]
+    return [_chunk(document.event, _unwrapped(value))]
 
 
 def _unwrapped(value: Any) -> Any:
@@ -89,38 +80,40 @@ def _unwrapped(value: Any) -> Any:
     return next((each for each in inner if isinstance(each, Mapping) and "choices" in each), value)
 
 
-def _is_end(event: str, value: Any) -> bool:
-    if not isinstance(value, Mapping):
-        return event in _ENDS
-    return event in _ENDS or value.get("done") is True or value.get("type") in _ENDS
+def _is_end(event: str, fields: Mapping[str, Any]) -> bool:
+    return event in _ENDS or fields.get("done") is True or fields.get("type") in _ENDS
 
 
 def _chunk(event: str, value: Any) -> Chunk:
     if not isinstance(value, Mapping):
-        return Chunk(error=value) if event == "error" and value else NOTHING
-    if (error := _error(event, value)) is not None:
+        if event == "error" and value:
+            return Chunk(error=value)
+        return Chunk(ends=event in _ENDS, understood=False)
+    choices = _listed(value.get("choices"))
+    if (error := _error(event, value, choices)) is not None:
         return Chunk(error=error)
-    finish = _finish(value)
-    if "choices" not in value:
-        return NOTHING if finish is None else Chunk(finish=finish)
-    choices = [_choice(choice) for choice in _listed(value["choices"])]
+    finish, ends = _finish(value), _is_end(event, value)
     if not choices:
         usage = value.get("usage")
-        return Chunk(finish=finish, closes=isinstance(usage, Mapping) and bool(usage))
-    joined = _joined(choices)
-    return joined if joined.finish or finish is None else evolve(joined, finish=finish)
+        closes = isinstance(usage, Mapping) and bool(usage)
+        understood = "choices" in value or finish is not None
+        return Chunk(finish=finish, ends=ends, closes=closes, understood=understood)
+    read = [_choice(choice) for choice in choices]
+    joined = read[0] if len(read) == 1 else _joined(read)
+    if ends or (finish and not joined.finish):
+        return evolve(joined, finish=joined.finish or finish, ends=ends)
+    return joined
 
 
-def _error(event: str, fields: Mapping[str, Any]) -> Any:
-    choices = _listed(fields.get("choices"))
+def _error(event: str, fields: Mapping[str, Any], choices: list[Mapping[str, Any]]) -> Any:
     error = fields.get("error")
     if error and not (choices and _says_nothing(error)):
         return error
     if event == "error" or fields.get("object") == "error" or fields.get("type") == "error":
         return fields
-    of_choice = (choice.get("error") for choice in choices)
-    if found := next((each for each in of_choice if each and not _says_nothing(each)), None):
-        return found
+    for choice in choices:
+        if (error := choice.get("error")) and not _says_nothing(error):
+            return error
     return None if choices else _complaint(fields)
 
 
@@ -151,8 +144,6 @@ def _listed(value: Any) -> list[Mapping[str, Any]]:
 
 def _joined(choices: list[Chunk]) -> Chunk:
     """All choices as one: we ask for one answer, so they are parts of it, or say it again."""
-    if len(choices) == 1:
-        return choices[0]
     texts = [choice.text for choice in choices if choice.text]
     copies = len({choice.choice for choice in choices}) > 1 and len(set(texts)) == 1
     return Chunk(
@@ -167,15 +158,17 @@ def _joined(choices: list[Chunk]) -> Chunk:
 
 def _choice(fields: Mapping[str, Any]) -> Chunk:
     delta, whole = _delta(fields)
-    content, refusal = _content(_said(fields, delta)), _content(delta.get("refusal"))
-    text = content.text if refusal.text == content.text else content.text + refusal.text
-    thinks = content.thought or any(delta.get(name) for name in _THOUGHTS)
+    content = _content(_said(fields, delta))
+    text, refusal = content.text, delta.get("refusal")
+    if refusal and (refused := _content(refusal).text) != text:
+        text += refused
+    thinks = content.thought or any(map(delta.get, _THOUGHTS))
     if _is_thought(delta):
         text, thinks = "", thinks or bool(text)
     index = fields.get("index")
     return Chunk(
         text,
-        next((delta[name] for name in _REASONING if isinstance(delta.get(name), str)), ""),
+        next((delta[name] for name in _REASONING if isinstance(delta.get(name), str)), "") if thinks else "",
         thinks,
         tuple(_calls(delta) or _calls(fields)),
         _finish(fields) or _finish(delta),
@@ -185,8 +178,10 @@ def _choice(fields: Mapping[str, Any]) -> Chunk:
 
 
 def _said(fields: Mapping[str, Any], delta: Mapping[str, Any]) -> Any:
-    given = (delta.get("content"), delta.get("text"))
-    return next((each for each in given if each is not None and each != ""), fields.get("text"))
+    for given in (delta.get("content"), delta.get("text")):
+        if given is not None and given != "":
+            return given
+    return fields.get("text")
 
 
 def _delta(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
@@ -237,19 +232,22 @@ def _content(value: Any, depth: int = 0) -> _Content:
 
 
 def _calls(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    listed = next((delta[name] for name in _CALLS if delta.get(name)), None)
-    flat = (
-        [inner for each in listed for inner in (each if isinstance(each, list) else [each])]
-        if isinstance(listed, list)
-        else listed
-    )
-    calls = _listed(flat)
+    for name in _CALLS:
+        if not (listed := delta.get(name)):
+            continue
+        each_in = listed if isinstance(listed, list) else [listed]
+        flat = [inner for each in each_in for inner in (each if isinstance(each, list) else [each])]
+        if calls := _listed(flat):
+            return calls
     function = delta.get("function_call")
-    return calls or ([{"function": function}] if isinstance(function, Mapping) else [])
+    return [{"function": function}] if isinstance(function, Mapping) else []
 
 
 def _finish(fields: Mapping[str, Any]) -> str | None:
-    return next(filter(None, (_reason(fields.get(name)) for name in _REASONS)), None)
+    for name in _REASONS:
+        if (value := fields.get(name)) is not None and (reason := _reason(value)) is not None:
+            return reason
+    return None
 
 
 def _reason(value: Any) -> str | None:
