@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
@@ -48,6 +49,10 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "timeout": ErrorClass.TIMEOUT,
     # Groq: the model wrote a call that could not be read. Another attempt mostly succeeds.
     "tool_use_failed": ErrorClass.TRANSIENT,
+    # MiniMax and Z.ai, in a response with the status 200: no access, and nothing left to pay with.
+    "1004": ErrorClass.AUTH,
+    "1008": ErrorClass.FATAL,
+    "1113": ErrorClass.FATAL,
 }
 """The `code` or `type` in an error body of OpenAI or llama.cpp. It mostly counts more than the status."""
 
@@ -62,6 +67,12 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_PHRASES = {status.phrase: status.value for status in HTTPStatus}
+"""The status that a server's framework means by the words of its error."""
+_CODES = ("code", "status_code", "error_code")
+_LONGEST_STATUS = 5
+_LONGEST_RAW = 4000
+_MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg")
 LIMIT_REACHED = "output limit was reached"
 """Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
 _WAIT = re.compile(
@@ -111,8 +122,9 @@ def _unreached(error: openai.APIConnectionError, key: str) -> str:
 def error_body(provider: str, body: object, key: str) -> ProviderError:
     """Translate the `error` that a server sent instead of a piece of the answer."""
     fields = error_fields(body)
-    code = fields.get("code")
-    error_class = _class(fields, code if isinstance(code, int) else None)
+    code = _code(fields)[:_LONGEST_STATUS]
+    status = int(code) if code.isdecimal() else _PHRASES.get(str(fields.get("detail")))
+    error_class = _class(fields, status)
     return ProviderError(error_class, f"{provider}: {_reason(fields, key)}", _wait_ms(fields))
 
 
@@ -123,6 +135,8 @@ def error_fields(body: object) -> Mapping[str, Any]:
             body = body[0]
         elif isinstance(body, Mapping) and isinstance(body.get("error"), Mapping | list):
             body = body["error"]
+        elif isinstance(body, Mapping) and isinstance(body.get("detail"), Mapping):
+            body = body["detail"]
     return body if isinstance(body, Mapping) else {"message": body}
 
 
@@ -134,7 +148,9 @@ def words_of(fields: Mapping[str, Any]) -> str:
         if isinstance(detail, list)
         else [str(detail or "")]
     )
-    return " ".join(str(each) for each in (fields.get("message") or "", *details) if each)
+    metadata = fields.get("metadata")  # OpenRouter tells there what its provider said
+    raw = str(metadata.get("raw") or "")[:_LONGEST_RAW] if isinstance(metadata, Mapping) else ""
+    return " ".join(str(each) for each in (*map(fields.get, _MESSAGES), *details, raw) if each)
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:
@@ -160,11 +176,15 @@ def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
     """Classify by `code`, `type` and status, in this order. For a refused key, `type` often says nothing."""
     if _is_about_text(fields):
         return ErrorClass.REFUSED_TEXT
-    by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
+    by_code, by_type = BY_CODE.get(_code(fields)), BY_CODE.get(str(fields.get("type")))
     by_status = BY_STATUS.get(status) if status is not None else None
     if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:
         by_type = None
     return by_code or by_type or by_status or ErrorClass.TRANSIENT
+
+
+def _code(fields: Mapping[str, Any]) -> str:
+    return str(next((fields[name] for name in _CODES if fields.get(name) is not None), None))
 
 
 def _is_about_text(fields: Mapping[str, Any]) -> bool:
@@ -190,6 +210,8 @@ def _wait_ms(fields: Mapping[str, Any]) -> int | None:
 
 def _reason(fields: Mapping[str, Any], key: str) -> str:
     said = [
-        str(fields[name]) for name in ("type", "code", "message", "detail") if fields.get(name) is not None
+        str(fields[name])
+        for name in ("type", *_CODES, *_MESSAGES, "detail", "errors")
+        if fields.get(name) not in (None, "")
     ]
     return printable(" / ".join(said), key)
