@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import frozen
 
 from machines.facts import TurnMode
@@ -22,7 +24,7 @@ class SessionSettings:
     """For clients of the hierarchical dialect. Legacy clients use manual mode unless they ask otherwise."""
     idle_timeout_s: float
     max_duration_s: float
-    begin_timeout_s: float = 60.0
+    begin_timeout_s: float = math.inf
     """A client that sends no audio and starts no recording is disconnected after this."""
     log_interim_transcripts: bool = False
     tools: tuple[Tool, ...] = ()

@@ -118,6 +118,7 @@ async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: M
             assert await socket.is_closed() == (1013, "nothing was begun")
         async with a_socket(port) as too_late:
             assert (await too_late.is_closed())[0] == 1013
+        await trio.sleep(1)
         assert sum(session.begun for session in port.server.sessions) == 4
 
 
