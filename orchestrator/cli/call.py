@@ -8,12 +8,15 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import trio
 
 from adapters.http_clients import http_client
 from adapters.tasks import sole_error
+from orchestrator.addresses import is_loopback
+from orchestrator.phone.call_key import read_key
 
 POLL_S = 0.5
 TRIES = 3
@@ -56,6 +59,16 @@ def client(url: str, token: str | None) -> httpx2.AsyncClient:
     """A client of the server at `url`. Whoever makes it closes it (`async with`)."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return http_client(base_url=url, headers=headers, timeout=_TIMEOUT_S)
+
+
+def own_key(url: str) -> str | None:
+    """The key of a server on this machine that this user has started; None for any other."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return read_key(port) if is_loopback(parts.hostname or "") else None
 
 
 async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:

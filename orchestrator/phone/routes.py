@@ -248,16 +248,23 @@ def _first(request: Request, name: str) -> str:
 
 def _permit(request: Request, phone: Telephone) -> None:
     """Raise `HTTPException` unless the request may make calls, which cost money."""
-    token = phone.server.settings.api_token
-    if token is None:
-        peer = request.client.host if request.client is not None else None
-        if not is_local(peer, request.headers):
-            raise HTTPException(403, "without API_TOKEN, calls are made from this machine only")
-        return
+    settings = phone.server.settings
+    token = settings.api_token
+    wanted = phone.own_key if token is None else token.get_secret_value()
     given = request.headers.get("authorization", "").partition(" ")
-    wanted = token.get_secret_value()
-    if given[0].lower() != "bearer" or not hmac.compare_digest(given[2].encode(), wanted.encode()):
+    if given[0].lower() == "bearer" and hmac.compare_digest(given[2].encode(), wanted.encode()):
+        return
+    if token is not None:
         raise HTTPException(401, "API_TOKEN is needed as bearer token")
+    if settings.reachable_from_outside:
+        phone.complain("asked for calls without a key: set API_TOKEN", path=request.url.path)
+        raise HTTPException(
+            403,
+            "without API_TOKEN, only `vantum call` makes calls here: this server is reached from outside",
+        )
+    peer = request.client.host if request.client is not None else None
+    if not is_local(peer, request.headers):
+        raise HTTPException(403, "without API_TOKEN, calls are made from this machine only")
 
 
 async def _body(request: Request, kind: type[Body]) -> Body:

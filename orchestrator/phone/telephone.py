@@ -18,14 +18,15 @@ from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
 from machines.phone_call import Call, CallContext
+from orchestrator.addresses import is_loopback
 from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
+from orchestrator.phone.call_key import new_key
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
 from orchestrator.phone.stream_tokens import StreamTokens
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
-from orchestrator.sessions.local_peer import is_loopback
 from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
@@ -92,6 +93,8 @@ class Telephone:
     """For Twilio's REST interface; by default, one is made when it is needed."""
     own_url: str | None = None
     """The server's address on this machine; None until it listens."""
+    own_key: str = Factory(new_key)
+    """Whoever has it may make calls, if API_TOKEN is not set."""
     calls: dict[str, PhoneCall] = Factory(dict)
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
@@ -359,7 +362,8 @@ class Telephone:
         """The call of the stream; None for a stream without a call, which must come from this machine."""
         token = started.parameters.get(TOKEN)
         if token is None:
-            if local and self.server.settings.twilio_open_streams:
+            settings = self.server.settings
+            if local and settings.twilio_open_streams and not settings.reachable_from_outside:
                 return None
             raise StreamRefused("it has no token")
         call = self._tokens.redeem(token, started.call_sid)

@@ -9,6 +9,8 @@ from attrs import define, field
 
 GAP_S = 0.005
 """Between one beginning and the next."""
+RECENT_S = 1.0
+"""A call that began longer ago than this has nothing more to do with the next one."""
 CALM_S = 0.02
 """The event loop is in time if it is not later than this."""
 MOST_PATIENCE_S = 1.0
@@ -25,11 +27,10 @@ class PaceOfStarts:
     _last_at: float = field(default=-math.inf, init=False)
 
     async def may_begin(self) -> bool:
-        """Return True when the next call may begin, at once if none has just begun; False if it takes too
-        long."""
+        """Return True when the next call may begin; False if that takes too long."""
         with trio.move_on_after(QUEUE_S):
             async with self._turn:
-                if trio.current_time() < self._last_at + GAP_S:
+                if trio.current_time() < self._last_at + RECENT_S:
                     await _calm()
                 self._last_at = trio.current_time()
                 return True

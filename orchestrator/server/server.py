@@ -33,6 +33,7 @@ from orchestrator.ids import new_id
 from orchestrator.journal.directory import check_directory
 from orchestrator.journal.writer import Journals, open_journals
 from orchestrator.logs import bind_session
+from orchestrator.phone.call_key import kept_key
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
@@ -491,6 +492,7 @@ async def serve(
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
         port = _port_of(listeners)
         server.phone.own_url = f"http://127.0.0.1:{port}"
+        stack.enter_context(kept_key(port, server.phone.own_key))
         log.info("listening", host=settings.host, port=port)
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)

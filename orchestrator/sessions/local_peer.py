@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
+
+from orchestrator.addresses import is_loopback
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip")
 """Headers that proxies and tunnels on this machine add to requests from outside."""
@@ -22,13 +23,3 @@ def is_local(peer: str | None, headers: Mapping[str, str]) -> bool:
     host = headers.get("host", "").rpartition("@")[2]
     name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     return is_loopback(name)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a host name or address means this machine. No name is looked up."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

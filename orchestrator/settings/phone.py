@@ -65,7 +65,8 @@ class Telephone(BaseModel):
     )
     twilio_open_streams: bool = Field(
         default=False,
-        description="Programs on this machine may call at /twilio/media without a token: for load tests",
+        description="Programs on this machine may call at /twilio/media without a token, unless the server is"
+        " reached from outside: for load tests",
     )
     twilio_base_url: WebAddress = Field(
         default=twilio.BASE_URL, description="Twilio's REST interface, or a proxy's"
@@ -81,5 +82,6 @@ class Telephone(BaseModel):
     )
     api_token: Key = Field(
         default=None,
-        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only",
+        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only, and only"
+        " `vantum call` if the server is reached from outside",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,7 @@ from pydantic import (
 
 from adapters import twilio
 from machines.facts import TurnMode
+from orchestrator.addresses import is_loopback
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -379,6 +381,19 @@ class Settings(
         """Whether an embedded model is the first choice of a role (other than voice activity, which always
         is)."""
         return any(choice.first == LOCAL for choice in self.choices)
+
+    @property
+    def reachable_from_outside(self) -> bool:
+        """Whether requests from outside are known to reach this server, perhaps over a proxy or tunnel."""
+        with_twilio = self.twilio_account_sid is not None and not is_loopback(
+            urlsplit(self.twilio_base_url).hostname or ""
+        )
+        return (
+            with_twilio
+            or self.twilio_public_url is not None
+            or self.twilio_trust_proxy
+            or bool(self.base_path)
+        )
 
     @property
     def capacity(self) -> int:

@@ -99,13 +99,14 @@ def call(number: str, url: str | None, **options: Any) -> None:
     import trio
 
     from adapters.tasks import first_error
-    from orchestrator.cli.call import CallError, client, place_call
+    from orchestrator.cli.call import CallError, client, own_key, place_call
 
-    token = settings.api_token.get_secret_value() if settings.api_token is not None else None
+    url = url or f"http://localhost:{settings.port}"
+    token = settings.api_token.get_secret_value() if settings.api_token is not None else own_key(url)
     order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
 
     async def dial() -> bool:
-        async with client(url or f"http://localhost:{settings.port}", token) as http:
+        async with client(url, token) as http:
             return await place_call(http, order, click.echo)
 
     complaint, talked = "", False

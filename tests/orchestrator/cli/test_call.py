@@ -24,7 +24,8 @@ from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
 async def http_to(line: Line, token: str | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     network = Network()
     network.attach(cast(Any, line.port))
-    async with client("http://localhost:3001", token) as http:
+    key = line.port.server.phone.own_key
+    async with client("http://localhost:3001", token or key) as http:
         pool = connect_http(http, network, "vantum")
         yield http
         await pool.aclose()
@@ -153,7 +154,10 @@ async def test_a_server_that_does_not_answer_for_a_moment_is_asked_again_and_the
     told: list[str] = []
     async with a_line() if goes_on else a_line(listens) as line, http_to(line) as http:
         unreliable = httpx2.AsyncClient(
-            base_url=http.base_url, transport=Unreliable(http._transport, lost), trust_env=False
+            base_url=http.base_url,
+            headers=http.headers,
+            transport=Unreliable(http._transport, lost),
+            trust_env=False,
         )
         if goes_on:
             assert await place_call(unreliable, {"to": THEIRS}, told.append)

@@ -68,6 +68,13 @@ class Line:
     async def ask(
         self, method: str, path: str, body: Any = None, base: str = "http://localhost:3001", **headers: str
     ) -> tuple[int, Any]:
+        """The HTTP interface, as whoever has the server's own key uses it."""
+        key = {"authorization": f"Bearer {self.port.server.phone.own_key}", **headers}
+        return await self.ask_without_key(method, path, body, base, **key)
+
+    async def ask_without_key(
+        self, method: str, path: str, body: Any = None, base: str = "http://localhost:3001", **headers: str
+    ) -> tuple[int, Any]:
         """The HTTP interface."""
         content = b"" if body is None else json.dumps(body).encode()
         own = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}

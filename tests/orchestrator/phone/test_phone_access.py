@@ -262,6 +262,9 @@ async def test_a_stream_that_never_begins_is_closed(autojump_clock: MockClock) -
 
 # --- who may make calls -----------------------------------------------------------------------------------
 
+INSIDE: dict[str, Any] = {"twilio_public_url": None, "twilio_base_url": "http://127.0.0.1:1"}
+"""A simulated Twilio, on this machine."""
+
 
 @pytest.mark.parametrize(
     ("peer", "base", "headers"),
@@ -275,19 +278,51 @@ async def test_a_stream_that_never_begins_is_closed(autojump_clock: MockClock) -
 async def test_without_a_token_only_this_machine_makes_calls(
     peer: str, base: str, headers: dict[str, str], autojump_clock: MockClock
 ) -> None:
-    async with a_line() as line:
+    async with a_line(**INSIDE) as line:
         line.port.peer = peer
-        status, body = await line.ask("POST", "/calls", {"to": THEIRS}, base, **headers)
+        status, body = await line.ask_without_key("POST", "/calls", {"to": THEIRS}, base, **headers)
         assert status == 403
         assert body["error"] == "without API_TOKEN, calls are made from this machine only"
         assert not line.port.server.phone.calls
+
+
+async def test_without_a_token_a_server_that_is_not_reached_from_outside_takes_this_machines_word(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_line(**INSIDE) as line:
+        assert (await line.ask_without_key("GET", "/calls"))[0] == 200
+
+
+OUTSIDE: list[dict[str, Any]] = [
+    {},
+    {"twilio_public_url": None},
+    {**INSIDE, "twilio_public_url": PUBLIC},
+    {**INSIDE, "twilio_trust_proxy": True},
+    {**INSIDE, "base_path": "/agent"},
+]
+
+
+@pytest.mark.parametrize("chosen", OUTSIDE, ids=["all", "Twilio", "its address", "a proxy", "its path"])
+async def test_without_a_token_a_server_that_is_reached_from_outside_believes_no_header(
+    chosen: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    async with a_line(**chosen) as line:
+        for method, order in (("POST", {"to": THEIRS}), ("GET", None)):
+            for wrong in ({}, {"authorization": "Basic x"}, {"authorization": "Bearer é"}):
+                status, body = await line.ask_without_key(method, "/calls", order, **wrong)
+                assert status == 403
+                assert body["error"].startswith("without API_TOKEN, only `vantum call` makes calls here")
+        assert not line.port.server.phone.calls
+        assert (await line.ask("GET", "/calls"))[0] == 200
 
 
 async def test_with_a_token_whoever_has_it_makes_calls(autojump_clock: MockClock) -> None:
     async with a_line(api_token="s3cret") as line:
         line.port.peer = "203.0.113.5"
         for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic s3cret"}):
-            assert (await line.ask("POST", "/calls", {"to": THEIRS}, **given))[0] == 401
+            assert (await line.ask_without_key("POST", "/calls", {"to": THEIRS}, **given))[0] == 401
+            # The server's own key does not replace it.
+            assert (await line.ask("POST", "/calls", {"to": THEIRS}))[0] == 401
         bearer = {"authorization": "Bearer s3cret"}
         status, told = await line.ask("POST", "/calls", {"to": THEIRS}, **bearer)
         assert status == 201

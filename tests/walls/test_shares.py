@@ -1,0 +1,129 @@
+"""What one call may take of the machine: audio ahead of time, and beginning at the same time as others."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+import trio
+from trio.testing import MockClock
+
+from orchestrator.audio.real_time_share import AHEAD_MS, AT_ONCE_MS, TIMES_REAL_TIME, RealTimeShare
+from orchestrator.server.pace_of_starts import PaceOfStarts
+from orchestrator.sessions.session import Session
+from orchestrator.simulation import SimulatedProviders
+from tests.orchestrator.memory_port import memory_port
+from tests.walls.peers import BINARY, Socket, a_socket, frame
+
+SECOND = bytes(32_000)
+
+
+def message(event_type: str, **payload: Any) -> bytes:
+    whole = {"eventType": event_type, "eventId": "x", "payload": payload}
+    return frame(BINARY, msgpack.packb(whole, use_bin_type=True))
+
+
+async def told(socket: Socket, event_type: str) -> dict[str, Any]:
+    """The server's next message of this type."""
+    while True:
+        opcode, payload = await socket.next_frame()
+        heard = msgpack.unpackb(payload) if opcode == BINARY else {}
+        if heard.get("eventType") == event_type:
+            return dict(heard)
+
+
+async def test_audio_far_ahead_of_time_is_dropped_and_told_and_the_call_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    seconds = 200
+    async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
+        await socket.stream.send_all(message("audio.input.start", turnMode="manual"))
+        for _ in range(seconds):
+            await socket.stream.send_all(message("audio.input.chunk", audio=SECOND))
+        error = (await told(socket, "audio.error.buffer_overflow"))["payload"]["error"]
+        assert error["message"].endswith("came faster than they could be understood and were dropped")
+        await socket.stream.send_all(message("connection.lifecycle.heartbeat", timestamp=1))
+        await told(socket, "connection.lifecycle.heartbeat")
+        [session] = port.server.sessions
+        assert isinstance(session, Session)
+        counts = session._audio.counts
+        assert counts.received_ms == seconds * 1000
+        # What is heard is the bound, and what became due while it was heard.
+        heard_ms = counts.received_ms - counts.dropped_ms
+        assert AHEAD_MS <= heard_ms <= AHEAD_MS * TIMES_REAL_TIME / (TIMES_REAL_TIME - 1)
+
+
+@pytest.mark.parametrize("after_s", [0, 9])
+async def test_audio_in_real_time_and_what_a_stalled_network_held_back_is_never_dropped_nor_delayed(
+    after_s: int, autojump_clock: MockClock
+) -> None:
+    share = RealTimeShare()
+    await trio.sleep(after_s)
+    for _ in range(after_s):
+        assert await share.admits(1000)
+    began = trio.current_time()
+    for _ in range(600):
+        assert await share.admits(1000)
+        await trio.sleep(1)
+    assert trio.current_time() - began == pytest.approx(600)
+
+
+async def test_beyond_that_audio_is_taken_at_a_pace(autojump_clock: MockClock) -> None:
+    share, began = RealTimeShare(), trio.current_time()
+    for _ in range(50):
+        assert await share.admits(1000)
+    pace_s = (50_000 - AT_ONCE_MS) / TIMES_REAL_TIME / 1000
+    assert trio.current_time() - began == pytest.approx(pace_s)
+
+
+async def test_calls_under_way_are_served_between_each_two_that_begin(mock_clock: MockClock) -> None:
+    pace, served, began = PaceOfStarts(), 0, []
+
+    async def under_way() -> None:
+        nonlocal served
+        while True:
+            await trio.sleep(0.02)
+            served += 1
+
+    async def caller(number: int) -> None:
+        assert await pace.may_begin()
+        mock_clock.jump(0.3)  # beginning a call keeps the event loop so long
+        began.append((number, served))
+
+    mock_clock.autojump_threshold = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(under_way)
+        async with trio.open_nursery() as callers:
+            for number in range(20):
+                callers.start_soon(caller, number)
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert [number for number, _ in began] == list(range(20))
+    assert all(before < after for (_, before), (_, after) in pairwise(began))
+
+
+async def test_a_caller_who_comes_alone_begins_at_once(mock_clock: MockClock) -> None:
+    pace = PaceOfStarts()
+    for _ in range(3):
+        began = trio.current_time()
+        assert await pace.may_begin()
+        assert trio.current_time() == began
+        mock_clock.jump(1)
+
+
+async def test_many_who_come_at_once_all_get_their_call(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), max_sessions=60) as port:
+        done = 0
+
+        async def caller() -> None:
+            nonlocal done
+            async with a_socket(port) as socket:
+                await told(socket, "connection.lifecycle.ack")
+                done += 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(caller)
+        assert done == 50
