@@ -7,6 +7,7 @@ is ended, and how a bad request is refused.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -85,8 +86,15 @@ def _parse(parser: h11.Connection) -> Any:
         raise RequestError(error.error_status_hint, str(error)) from error
 
 
+_HOST = re.compile(rb"[A-Za-z0-9._~-]*(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?")
+
+
 def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) -> Head:
-    """What is known by a head; `rest` are the bytes after it."""
+    """What is known by a head; `rest` are the bytes after it. Raises `RequestError`."""
+    if request.http_version not in (b"1.0", b"1.1"):
+        raise RequestError(505, "only HTTP/1.1 is spoken here")
+    if any(_HOST.fullmatch(value) is None for name, value in request.headers if name == b"host"):
+        raise RequestError(400, "the header Host must be a host, or a host and a port")
     target = _without(base_path, request.target)
     upgrade = _is_upgrade(request)
     if target != request.target or (upgrade and not _is_plain(request)):
@@ -215,7 +223,8 @@ async def refuse(
     location = f"location: {error.location}\r\n" if error.location else ""
     head = (
         f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
-        f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     with trio.move_on_after(within_s):
         await stream.send_all(head.encode("ascii") + body)
@@ -229,4 +238,5 @@ _PHRASES = {
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }

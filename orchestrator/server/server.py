@@ -119,7 +119,11 @@ class Server:
     """Its telephone calls."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
-            self.health, self.waiting, phone_routes(self.phone), (WEBSOCKET_PATH, MEDIA_PATH)
+            self.health,
+            self.waiting,
+            phone_routes(self.phone),
+            (WEBSOCKET_PATH, MEDIA_PATH),
+            self.settings.page_embedded_by.split(),
         ),
         takes_self=True,
     )

@@ -29,7 +29,10 @@ PAGE = resources.files("orchestrator.server") / "page"
 log = library_logger(__name__)
 
 # The state diagram carries its own styles inside.
-CONTENT_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'"
+CONTENT_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'"
+)
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -52,9 +55,16 @@ Waiting = Callable[[], str | None]
 
 
 def make_app(
-    health: Health, waiting: Waiting, others: Sequence[BaseRoute] = (), sockets: Sequence[str] = ()
+    health: Health,
+    waiting: Waiting,
+    others: Sequence[BaseRoute] = (),
+    sockets: Sequence[str] = (),
+    embedded_by: Sequence[str] = (),
 ) -> Starlette:
-    """Make the HTTP application, which also serves `others`. At the paths `sockets` there are WebSockets."""
+    """Make the HTTP application, which also serves `others`. At the paths `sockets` there are WebSockets.
+
+    Pages from the origins `embedded_by` may show ours in a frame ("self": those from here).
+    """
     page = Path(str(PAGE))
     version = page_version(page)
     document = (page / "index.html").read_text(encoding="utf-8").replace('"page/', f'"page/{version}/')
@@ -86,7 +96,7 @@ def make_app(
             *(Route(path, lost_upgrade.answer) for path in sockets),
             *others,
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_add_headers)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=functools.partial(_add_headers, embedded_by))],
     )
 
 
@@ -155,9 +165,15 @@ def _drawing() -> str:
     return svg_of_conversation()
 
 
-async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _add_headers(
+    embedded_by: Sequence[str], request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
     response = await call_next(request)
-    response.headers.setdefault("content-security-policy", _content_policy(request.headers.get("host", "")))
+    ancestors = " ".join("'self'" if each == "self" else each for each in embedded_by) or "'none'"
+    policy = f"{_content_policy(request.headers.get('host', ''))}; frame-ancestors {ancestors}"
+    response.headers.setdefault("content-security-policy", policy)
+    if not embedded_by:
+        response.headers.setdefault("x-frame-options", "DENY")
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response

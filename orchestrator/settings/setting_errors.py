@@ -77,6 +77,7 @@ def allowed(name: str) -> str:
         "phone number": E164,
         "header": "text of printable ASCII characters",
         "path": "a path",
+        "origins": "origins of pages divided by blanks, such as https://www.example.com",
     }.get(kind.get("format", ""), "text that is not empty")
 
 

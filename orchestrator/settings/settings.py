@@ -65,6 +65,12 @@ class Listener(BaseModel):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="Path under which a proxy serves this server and which it passes on, such as /agent",
     )
+    page_embedded_by: str = Field(
+        default="",
+        pattern=r"^(self|https?://[A-Za-z0-9.-]+(:[0-9]+)?)?( (self|https?://[A-Za-z0-9.-]+(:[0-9]+)?))*$",
+        json_schema_extra={"format": "origins"},
+        description="Origins of pages that may show ours in a frame, divided by blanks; self: our own",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LevelName, Lowercase] = Field(
         default="info", description="Least severe level that is logged; transcripts appear at debug only"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -256,17 +257,30 @@ def test_a_page_from_an_insecure_address_says_so_before_anything_else(server: Se
         assert len(page.evaluate("vantum.errors")) == 1
 
 
-def test_a_page_in_a_frame_without_a_microphone_says_who_must_allow_it(server: Served) -> None:
-    embedding = f"""<!doctype html><iframe src="{server.page}" allow="microphone 'none'"></iframe>"""
-    address = server.page + "embedding"
-    with opened(
-        address,
-        prepare=lambda page: page.route(address, lambda route: route.fulfill(body=embedding, content_type="text/html")),
-        expected="ermission",
-    ) as page:
+def test_a_page_in_a_frame_without_a_microphone_says_who_must_allow_it() -> None:
+    with served(page_embedded_by="self") as server, embedding(server, "ermission") as page:
         frame = page.frame_locator("iframe")
         frame.locator("#start").click()
         expect(frame.locator("#error")).to_contain_text("The page that embeds this one must allow")
+
+
+def test_a_page_that_nobody_may_embed_is_not_shown_in_a_frame(server: Served) -> None:
+    with embedding(server, "frame") as page:
+        expect(page.frame_locator("iframe").locator("body")).to_be_visible()
+        assert page.frame_locator("iframe").locator("#start").count() == 0
+
+
+@contextmanager
+def embedding(server: Served, expected: str) -> Iterator[Page]:
+    """A page of the same origin that shows ours in a frame without a microphone."""
+    document = f"""<!doctype html><iframe src="{server.page}" allow="microphone 'none'"></iframe>"""
+    address = server.page + "embedding"
+
+    def prepare(page: Page) -> None:
+        page.route(address, lambda route: route.fulfill(body=document, content_type="text/html"))
+
+    with opened(address, prepare=prepare, expected=expected) as page:
+        yield page
 
 
 # --- the visitor goes and comes ---------------------------------------------------------------------------

@@ -108,9 +108,83 @@ async def test_the_page_may_open_its_socket_in_browsers_that_do_not_take_it_for_
     async with serving() as running:
         policy = (await get(running, "/")).headers["content-security-policy"]
         host = f"127.0.0.1:{running.port}"
-        assert policy.endswith(f"; connect-src 'self' ws://{host} wss://{host}")
+        assert f"; connect-src 'self' ws://{host} wss://{host};" in policy
         odd = await exchange(running, b"GET / HTTP/1.1\r\nhost: a; script-src *\r\n\r\n")
+        assert odd.startswith(b"HTTP/1.1 400 ")
         assert b"connect-src" not in odd and b"script-src" not in odd
+
+
+HOSTS = [
+    "[",
+    "a[b",
+    "a:b:c",
+    "[::1",
+    "a:-1",
+    "a b",
+    "\xff",
+    "a/b",
+    "a?b",
+    "a@b",
+    "a#b",
+    "]",
+    "a:x",
+    "a,b",
+    "%",
+]
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ws", "/page", "/calls/", "/nothing"])
+async def test_a_malformed_host_is_a_bad_request(path: str) -> None:
+    async with serving() as running:
+        for host in HOSTS:
+            head = f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode("latin-1")
+            assert (await exchange(running, head)).startswith(b"HTTP/1.1 400 "), host
+        for host in ("a", "a:1", "[::1]:3001", "my_server.internal:80", "127.0.0.1", ""):
+            head = f"GET /health HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+            assert (await exchange(running, head)).startswith(b"HTTP/1.1 200 "), host
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"505"),
+        (b"GET / HTTP/9.9\r\nhost: a\r\n\r\n", b"505"),
+        (
+            b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"
+            b"http2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+            b"200",
+        ),
+    ],
+    ids=["with prior knowledge", "of the future", "by upgrade"],
+)
+async def test_no_other_http_is_spoken(request_: bytes, status: bytes) -> None:
+    async with serving() as running:
+        assert (await exchange(running, request_)).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/page/app.js", "/nothing", "/calls", "/ws"])
+async def test_every_answer_says_that_it_may_not_be_framed_nor_guessed_at(path: str) -> None:
+    async with serving() as running:
+        headers = (await get(running, path)).headers
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["content-security-policy"].endswith("; frame-ancestors 'none'")
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+async def test_pages_that_may_embed_ours_are_named() -> None:
+    async with serving(page_embedded_by="self https://www.example.com:8443") as running:
+        headers = (await get(running, "/")).headers
+    assert "x-frame-options" not in headers
+    wanted = "; frame-ancestors 'self' https://www.example.com:8443"
+    assert headers["content-security-policy"].endswith(wanted)
+
+
+@pytest.mark.parametrize(
+    "origins", ["https://a; script-src *", "*", "example.com", "https://a/b", "https://a,b"]
+)
+def test_origins_that_are_none_are_refused(origins: str) -> None:
+    with pytest.raises(SettingsError, match=r"PAGE_EMBEDDED_BY.* must be origins of pages"):
+        Settings(page_embedded_by=origins)
 
 
 # --- proxies ----------------------------------------------------------------------------------------------
