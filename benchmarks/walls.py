@@ -182,10 +182,10 @@ def unfinished(port: int, path: bytes, count: int, size: int, until: float) -> s
 
 
 def at_once(port: int, count: int, until: float) -> str:
-    """`count` callers who come within a second, and begin."""
+    """`count` callers who come within a second."""
     kept = []
     for _ in range(count):
-        made = connected(port, HANDSHAKE % WS + message("audio.input.start", turnMode="manual"))
+        made = connected(port, HANDSHAKE % WS)
         if made is not None:
             kept.append(made)
     time.sleep(max(0, until - time.monotonic()))
@@ -313,9 +313,11 @@ class Seen:
 async def beat(port: int, seen: Seen) -> None:
     """Send a heartbeat every 20 ms, and wait for each."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
-    await stream.send_all(HANDSHAKE % WS + START)
+    await stream.send_all(HANDSHAKE % WS)
     heard = b""
-    began = 0.0
+    while b"\r\n\r\n" not in heard:
+        heard += await stream.receive_some()
+    await stream.send_all(START)
     async with trio.open_nursery() as nursery:
 
         @nursery.start_soon

@@ -49,6 +49,7 @@ class FrameStream(trio.abc.Stream):
         self._most_bytes = most_bytes
         self._most_admitted = most_bytes if most_admitted is None else most_admitted
         self._admitted = trio.Event()
+        self._accepted = trio.Event()
         self._head_bytes = head_bytes
         self._buffer = bytearray()
         self._message_bytes = 0
@@ -64,6 +65,8 @@ class FrameStream(trio.abc.Stream):
             head = bytes(await self._stream.receive_some(self._head_bytes))
             self._head_bytes -= len(head)
             return head
+        # trio-websocket would take frames before that all at once, and some of them late.
+        await self._accepted.wait()
         while not self._refused:
             if self._may_be_allowed():
                 with trio.move_on_after(ADMISSION_S):
@@ -79,6 +82,10 @@ class FrameStream(trio.abc.Stream):
             self._buffer += data
         await self._drain()
         return b""
+
+    def accept(self) -> None:
+        """The WebSocket is accepted: frames may come."""
+        self._accepted.set()
 
     def admit(self) -> None:
         """The peer is let in, and may send longer messages."""

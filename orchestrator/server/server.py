@@ -275,6 +275,7 @@ class Server:
                     connection = await request.accept(
                         subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
                     )
+                    frames.accept()
                 await serve(request, connection)
                 nursery.cancel_scope.cancel()
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):

@@ -12,7 +12,7 @@ from orchestrator.simulation import SimulatedProviders
 from protocol import MAX_MESSAGE_BYTES
 from protocol.twilio import MAX_START_BYTES
 from tests.orchestrator.memory_port import memory_port
-from tests.walls.peers import BINARY, PING, PONG, Socket, a_socket, frame, send_all
+from tests.walls.peers import BINARY, HANDSHAKE, PING, PONG, Socket, a_socket, frame, send_all
 
 HEARTBEAT = msgpack.packb({"eventType": "connection.lifecycle.heartbeat", "payload": {"timestamp": 1}})
 CRUMBS = 900
@@ -102,6 +102,18 @@ async def test_a_message_that_is_too_large_for_its_path_is_closed_and_never_gath
     async with memory_port(SimulatedProviders()) as port, a_socket(port, path) as socket:
         await send_all(socket.stream, sent)
         assert await socket.is_closed() == (1009, f"a message may have {most} bytes here")
+
+
+async def test_frames_that_come_with_the_handshake_are_taken_in_their_order(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port, await port.connect() as stream:
+        await stream.send_all(HANDSHAKE % b"/ws" + frame(BINARY, HEARTBEAT) * 3)
+        socket = Socket(stream)
+        while not (await socket.hears(1) == b"\n" and await socket.hears(2) == b"\r\n"):
+            pass
+        for _ in range(3):
+            await beat(socket)
 
 
 @pytest.mark.parametrize("path", ["/ws", "/twilio/media"])

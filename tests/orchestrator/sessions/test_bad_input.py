@@ -567,7 +567,7 @@ async def test_wishes_in_the_wrong_order_disturb_nothing() -> None:
 # --- too much ---------------------------------------------------------------------------------------------
 
 
-async def test_a_frame_over_10_mib_closes_with_1009_and_nobody_else_notices(names: Names) -> None:
+async def test_a_frame_that_is_too_large_closes_with_1009_and_nobody_else_notices(names: Names) -> None:
     async with (
         a_call(names) as (client, running),
         connect(running.port, v2=names.v2) as neighbour,
@@ -578,7 +578,7 @@ async def test_a_frame_over_10_mib_closes_with_1009_and_nobody_else_notices(name
         await eventually(lambda: len(running.server.sessions) == 1)
 
 
-async def test_a_frame_of_10_mib_is_taken(names: Names) -> None:
+async def test_the_largest_frame_is_taken(names: Names) -> None:
     async with a_call(names) as (client, running):
         await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
         frame = {"eventType": names.chunk, "eventId": new_id(), "payload": {"audio": b""}}
