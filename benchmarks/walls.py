@@ -32,7 +32,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from machines.facts import TurnMode
-from orchestrator.cli.talk_client import talk_client
+from orchestrator.cli.talk_client import TalkError, talk_client
 
 HERE = Path(__file__).resolve().parent.parent
 HANDSHAKE = (
@@ -153,8 +153,8 @@ def held(
             came += 1
             if small:
                 made_or_none.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            made_or_none.setblocking(False)
             if path or small:
-                made_or_none.setblocking(False)
                 with suppress(OSError):
                     made_or_none.sendall(request)
             kept.append(made_or_none)
@@ -211,7 +211,7 @@ START = message("audio.input.start", turnMode="manual")
 SECOND = message("audio.input.chunk", audio=SPEECH.tobytes())
 CRUMBS = frame(BINARY, b"\x81", final=False) + frame(0, final=False) * 10_000
 ATTACKS = {
-    "nothing": Attack(lambda port, until: time.sleep(max(0, until - time.monotonic())) or "none"),
+    "none": Attack(lambda port, until: time.sleep(max(0, until - time.monotonic())) or "none"),
     "pongs, 1 socket at /ws": Attack(lambda port, until: flood(port, WS, 1, frame(PONG) * 10_000, until)),
     "pongs, 20 sockets at /twilio/media": Attack(
         lambda port, until: flood(port, MEDIA, 20, frame(PONG) * 10_000, until)
@@ -302,6 +302,8 @@ def served(tree: Path, attack: Attack) -> Iterator[tuple[int, int]]:
 class Seen:
     """What the bystanders saw."""
 
+    lost: bool = False
+    """A bystander was disconnected."""
     beats_ms: list[float] = Factory(list)
     turns: int = 0
     answered: int = 0
@@ -328,7 +330,8 @@ async def beat(port: int, seen: Seen) -> None:
                 if b"lifecycle.heartbeat" in heard:
                     heard = b""
                     answered.set()
-            raise ConnectionError("the bystander was disconnected")
+            seen.lost = True
+            nursery.cancel_scope.cancel()
 
         while True:
             answered = trio.Event()
@@ -344,13 +347,16 @@ async def beat(port: int, seen: Seen) -> None:
 
 async def take_turns(port: int, seen: Seen) -> None:
     """Say something, hear the answer, and so on."""
-    async with talk_client(f"ws://127.0.0.1:{port}/ws", TurnMode.MANUAL) as client:
-        while True:
-            seen.turns += 1
-            turn = await client.say(SPEECH[:8000], 16_000)
-            if turn.first_audio_ms is not None:
-                seen.answered += 1
-                seen.answers_ms.append(turn.first_audio_ms)
+    try:
+        async with talk_client(f"ws://127.0.0.1:{port}/ws", TurnMode.MANUAL) as client:
+            while True:
+                seen.turns += 1
+                turn = await client.say(SPEECH[:8000], 16_000)
+                if turn.first_audio_ms is not None:
+                    seen.answered += 1
+                    seen.answers_ms.append(turn.first_audio_ms)
+    except TalkError:
+        seen.lost = True
 
 
 async def come_anew(port: int, seen: Seen) -> None:
@@ -408,7 +414,7 @@ async def measure(name: str, tree: Path, seconds: float) -> list[str]:
         f"{statistics.median(beats):.0f}",
         f"{late:.0f}",
         f"{beats[-1]:.0f}",
-        f"{seen.answered} of {seen.turns - 1}, {answers}",
+        "the call is lost" if seen.lost else f"{seen.answered} of {seen.turns - 1}, {answers}",
         f"{seen.let_in} of {seen.callers}",
     ]
 

@@ -82,6 +82,20 @@ class Place:
         self.limits.count(address)
         self.address = address
 
+    def is_trusted(self) -> None:
+        """The peer is a carrier that brings a call of ours: many of its calls may come from one address."""
+        self._leave_address()
+
+    def leave(self) -> None:
+        """The connection is over."""
+        self._leave_address()
+        self.limits.all -= 1
+
+    def _leave_address(self) -> None:
+        if self.address is not None:
+            self.limits.uncount(self.address)
+            self.address = None
+
 
 @define(eq=False)
 class ConnectionLimits:
@@ -93,7 +107,8 @@ class ConnectionLimits:
     most_of_address: int | None
     """Connections from one address; None: `MOST_OF_ADDRESS` from a public one."""
     calls: Callable[[], int]
-    _all: int = field(default=0, init=False)
+    all: int = field(default=0, init=False)
+    """Connections that there are."""
     _of_address: Counter[str] = field(factory=Counter, init=False)
     _refused: int = field(default=0, init=False)
     _warned_at: float = field(default=-math.inf, init=False)
@@ -107,29 +122,31 @@ class ConnectionLimits:
     @property
     def room_for_call(self) -> bool:
         """Whether one of the connections may become a call."""
-        return self._all + CALL_DESCRIPTORS * (self.calls() + 1) <= _for_peers(self.descriptors)
+        return self.all + CALL_DESCRIPTORS * (self.calls() + 1) <= _for_peers(self.descriptors)
 
     @contextmanager
     def place(self) -> Iterator[Place]:
         """A place for a connection. Raises `RequestError` if there is none."""
-        if self._all >= self.most:
+        if self.all >= self.most:
             self._refuse(503, "there are too many connections")
-        self._all += 1
+        self.all += 1
         place = Place(self)
         try:
             yield place
         finally:
-            self._all -= 1
-            if place.address is not None:
-                self._of_address[place.address] -= 1
-                if not self._of_address[place.address]:
-                    del self._of_address[place.address]
+            place.leave()
 
     def count(self, address: str) -> None:
         """Count one more connection from there. Raises `RequestError` if that is too many."""
         if self._of_address[address] >= self._most_of(address):
             self._refuse(429, f"there are too many connections from {address}")
         self._of_address[address] += 1
+
+    def uncount(self, address: str) -> None:
+        """One connection less from there."""
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
 
     def _most_of(self, address: str) -> int:
         # Half of all are left to the others, however few there may be.
@@ -141,7 +158,12 @@ class ConnectionLimits:
     def _refuse(self, status: int, sentence: str) -> NoReturn:
         self._refused += 1
         if trio.current_time() >= self._warned_at + WARN_EVERY_S:
-            log.warning("connection refused", reason=sentence, refused=self._refused)
+            log.warning(
+                "connections refused: MAX_CONNECTIONS_PER_ADDRESS allows more, and behind a proxy "
+                "TWILIO_TRUST_PROXY tells its clients apart",
+                reason=sentence,
+                refused=self._refused,
+            )
             self._warned_at, self._refused = trio.current_time(), 0
         raise RequestError(status, sentence)
 

@@ -8,12 +8,20 @@ as if the peer had sent it: it answers with the same code and reason, which is w
 
 from __future__ import annotations
 
+from collections import deque
+
 import trio
+from attrs import define
+from trio_websocket import WebSocketConnection
+
+from adapters.tasks import Signal
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
 CONTROL_FRAMES_PER_S = 50
 """And so many a second beyond them."""
+READ_AHEAD_BYTES = 1024 * 1024
+"""Messages that were read and not taken yet. With more, nothing is read, as if the peer had sent nothing."""
 MOST_FRAGMENTS = 4096
 """Frames of one message. Each costs a piece of memory, even an empty one."""
 ADMISSION_S = 1
@@ -39,12 +47,20 @@ class FrameStream(trio.abc.Stream):
     """A server's socket, read as trio-websocket reads it: the request's head, then frame by frame."""
 
     def __init__(
-        self, stream: trio.abc.Stream, head_bytes: int, most_bytes: int, most_admitted: int | None = None
+        self,
+        stream: trio.abc.Stream,
+        head_bytes: int,
+        most_bytes: int,
+        most_admitted: int | None = None,
+        *,
+        counts_taken: bool = False,
     ) -> None:
         """The first `head_bytes` of the stream are the request's head; they must have been read already.
 
         Messages may have `most_bytes`, and `most_admitted` once the peer is known to be let in (`admit`).
+        With `counts_taken`, whoever takes messages does so from a `CountedSocket`.
         """
+        self._counts_taken = counts_taken
         self._stream = stream
         self._most_bytes = most_bytes
         self._most_admitted = most_bytes if most_admitted is None else most_admitted
@@ -54,6 +70,10 @@ class FrameStream(trio.abc.Stream):
         self._buffer = bytearray()
         self._message_bytes = 0
         self._fragments = 0
+        self._ahead: deque[int] = deque()
+        """The sizes of the messages that were read and not taken yet."""
+        self._ahead_bytes = 0
+        self._taken = Signal()
         self._control_frames = 0.0
         self._counted_at = trio.current_time()
         self._refused = False
@@ -67,6 +87,8 @@ class FrameStream(trio.abc.Stream):
             return head
         # trio-websocket would take frames before that all at once, and some of them late.
         await self._accepted.wait()
+        while self._ahead_bytes > READ_AHEAD_BYTES:
+            await self._taken.wait()
         while not self._refused:
             if self._may_be_allowed():
                 with trio.move_on_after(ADMISSION_S):
@@ -86,6 +108,12 @@ class FrameStream(trio.abc.Stream):
     def accept(self) -> None:
         """The WebSocket is accepted: frames may come."""
         self._accepted.set()
+
+    def note_taken(self) -> None:
+        """The oldest message that was read was taken."""
+        if self._ahead:
+            self._ahead_bytes -= self._ahead.popleft()
+            self._taken.wake_all()
 
     def admit(self) -> None:
         """The peer is let in, and may send longer messages."""
@@ -135,6 +163,9 @@ class FrameStream(trio.abc.Stream):
         if first_byte & _CONTROL:
             self._control_frames += 1
         elif first_byte & _FINAL:
+            if self._counts_taken:
+                self._ahead.append(self._message_bytes + payload_bytes)
+                self._ahead_bytes += self._ahead[-1]
             self._fragments = self._message_bytes = 0
         else:
             self._fragments += 1
@@ -162,6 +193,32 @@ class FrameStream(trio.abc.Stream):
             return
         finally:
             await self._stream.aclose()
+
+
+@define(eq=False)
+class CountedSocket:
+    """A `MessageSocket` that tells its stream which messages were taken."""
+
+    connection: WebSocketConnection
+    frames: FrameStream
+
+    async def get_message(self) -> str | bytes:
+        """The next message of the peer."""
+        message = await self.connection.get_message()
+        self.frames.note_taken()
+        return message
+
+    async def send_message(self, message: str | bytes) -> None:
+        """Send a message."""
+        await self.connection.send_message(message)
+
+    async def ping(self) -> None:
+        """Send a ping and wait for the pong."""
+        await self.connection.ping()
+
+    async def aclose(self, code: int = 1000, reason: str | None = None) -> None:
+        """Close it."""
+        await self.connection.aclose(code, reason)
 
 
 def _sizes(data: bytearray) -> tuple[int, int] | None:

@@ -48,7 +48,7 @@ from orchestrator.server.connection_limits import (
     descriptors,
     most_calls,
 )
-from orchestrator.server.frame_stream import FrameStream
+from orchestrator.server.frame_stream import CountedSocket, FrameStream
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
@@ -243,14 +243,18 @@ class Server:
             await self._serve_http(replayed)
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES)
-            await self._serve_websocket(
-                replayed, frames, partial(self._converse, address=place.address or "")
-            )
+            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES, counts_taken=True)
+            serve = partial(self._converse, frames=frames, address=place.address or "")
+            await self._serve_websocket(replayed, frames, serve)
         elif head.path == MEDIA_PATH:
             local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
             frames = FrameStream(replayed, head.length, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
-            serve = partial(self.phone.serve_stream, local=local, on_admitted=frames.admit)
+
+            def on_admitted() -> None:
+                frames.admit()
+                place.is_trusted()
+
+            serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
             await self._serve_websocket(replayed, frames, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
@@ -287,11 +291,16 @@ class Server:
     # --- sessions -----------------------------------------------------------------------------------------
 
     async def _converse(
-        self, request: WebSocketRequest, connection: WebSocketConnection, *, address: str
+        self,
+        request: WebSocketRequest,
+        connection: WebSocketConnection,
+        *,
+        frames: FrameStream,
+        address: str,
     ) -> None:
         offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
         session = Session(
-            connection,
+            CountedSocket(connection, frames),
             self.session_settings,
             dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
             offered,

@@ -11,7 +11,6 @@ from collections import Counter, deque
 
 import trio
 from attrs import Factory, define, field, frozen
-from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
@@ -30,7 +29,7 @@ from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.providers.provider_chain import Providers
-from orchestrator.sessions.call_socket import CallSocket, CloseCode, close_code
+from orchestrator.sessions.call_socket import CallSocket, CloseCode, MessageSocket, close_code
 from orchestrator.sessions.client_messages import (
     MessageContext,
     detail_of,
@@ -114,7 +113,7 @@ class EarlyChunk:
 class Session:
     """The session of one client, and the `Caller` of its conversation; `run` it."""
 
-    connection: WebSocketConnection
+    connection: MessageSocket
     settings: SessionSettings
     dialect: Dialect
     dialect_by_subprotocol: bool

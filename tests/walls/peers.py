@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgpack  # type: ignore[import-untyped]
 import trio
 from attrs import define, field
 
@@ -16,6 +17,15 @@ HANDSHAKE = (
     b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
     b"sec-websocket-protocol: vantum.v2\r\n\r\n"
 )
+
+ACCOUNT: dict[str, Any] = {"twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": "secret"}
+HEAD = (
+    b"POST /twilio/voice HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+)
+HALF = HEAD + b"content-length: 9\r\n\r\nx"
+START = b"\x83\xa9eventType\xb1audio.input.start\xa7eventId\xa1x\xa7payload\x80"
+SECOND = bytes(32_000)
+"""Of silence, at 16 kHz."""
 
 
 def frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
@@ -29,6 +39,12 @@ def frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
         else b"\xff" + size.to_bytes(8, "big")
     )
     return bytes([(0x80 if final else 0) | opcode]) + length + bytes(4) + payload
+
+
+def message(event_type: str, **payload: Any) -> bytes:
+    """A message of the protocol, in a frame."""
+    whole = {"eventType": event_type, "eventId": "x", "payload": payload}
+    return frame(BINARY, msgpack.packb(whole, use_bin_type=True))
 
 
 class Port(Protocol):

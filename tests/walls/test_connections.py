@@ -15,15 +15,21 @@ from orchestrator.server.request_head import HEAD_TIMEOUT_S
 from orchestrator.server.server import SILENT_S
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import MemoryPort, memory_port
-from tests.walls.peers import BINARY, PATIENCE_S, TEXT, a_socket, frame
-
-ACCOUNT: dict[str, Any] = {"twilio_account_sid": "AC" + "0" * 32, "twilio_auth_token": "secret"}
-HEAD = (
-    b"POST /twilio/voice HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+from tests.walls.peers import (
+    ACCOUNT,
+    BINARY,
+    HALF,
+    HEAD,
+    PATIENCE_S,
+    PONG,
+    START,
+    TEXT,
+    a_socket,
+    frame,
+    send_all,
 )
-HALF = HEAD + b"content-length: 9\r\n\r\nx"
+
 HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
-START = b"\x83\xa9eventType\xb1audio.input.start\xa7eventId\xa1x\xa7payload\x80"
 
 
 async def answer_of(stream: trio.abc.Stream) -> bytes:
@@ -101,6 +107,25 @@ async def test_a_socket_that_has_begun_may_be_silent(autojump_clock: MockClock) 
         await trio.sleep(20)
         [session] = port.server.sessions
         assert session.begun
+
+
+async def test_pongs_keep_no_silent_socket_alive(autojump_clock: MockClock) -> None:
+    async with (
+        memory_port(SimulatedProviders()) as port,
+        a_socket(port) as socket,
+        trio.open_nursery() as nursery,
+    ):
+
+        @nursery.start_soon
+        async def pong() -> None:
+            while True:
+                await send_all(socket.stream, frame(PONG))
+                await trio.sleep(1)
+
+        # Pongs that answer no ping are no sign of life, either.
+        with trio.fail_after(60):
+            await answer_of(socket.stream)
+        nursery.cancel_scope.cancel()
 
 
 async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: MockClock) -> None:

@@ -15,14 +15,7 @@ from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.sessions.session import Session
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import memory_port
-from tests.walls.peers import BINARY, Socket, a_socket, frame
-
-SECOND = bytes(32_000)
-
-
-def message(event_type: str, **payload: Any) -> bytes:
-    whole = {"eventType": event_type, "eventId": "x", "payload": payload}
-    return frame(BINARY, msgpack.packb(whole, use_bin_type=True))
+from tests.walls.peers import BINARY, HANDSHAKE, SECOND, Socket, a_socket, message
 
 
 async def told(socket: Socket, event_type: str) -> dict[str, Any]:
@@ -53,6 +46,34 @@ async def test_audio_far_ahead_of_time_is_dropped_and_told_and_the_call_goes_on(
         # What is heard is the bound, and what became due while it was heard.
         heard_ms = counts.received_ms - counts.dropped_ms
         assert AHEAD_MS <= heard_ms <= AHEAD_MS * TIMES_REAL_TIME / (TIMES_REAL_TIME - 1)
+
+
+async def test_what_waits_to_be_handled_is_not_gathered(autojump_clock: MockClock) -> None:
+    """Of large messages, few fit into the queue between the socket and the call."""
+    second = message("audio.input.chunk", audio=SECOND * 30)
+    async with memory_port(SimulatedProviders()) as port:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        sent = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(port.serve, theirs)
+            await ours.send_all(HANDSHAKE % b"/ws")
+
+            @nursery.start_soon
+            async def read() -> None:
+                while await ours.receive_some():
+                    pass
+
+            @nursery.start_soon
+            async def send() -> None:
+                nonlocal sent
+                await ours.send_all(message("audio.input.start", turnMode="manual"))
+                for sent in range(20):  # noqa: B007
+                    await ours.send_all(second)
+
+            await trio.sleep(1)
+            # One is waited for, one was read ahead, and one waits for that.
+            assert sent <= 4
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("after_s", [0, 9])
