@@ -139,7 +139,7 @@ def held(
     while time.monotonic() < until:
         for made in kept[:]:
             with suppress(BlockingIOError, OSError):
-                if not small and made.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
+                if not small and not made.recv(65_536):
                     made.close()
             if made.fileno() < 0:
                 kept.remove(made)
