@@ -40,6 +40,8 @@ HANDSHAKE = (
     b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
     b"sec-websocket-protocol: vantum.v2\r\n\r\n"
 )
+ATTACKER = "127.0.0.2"
+"""Attackers have an address of their own, as the bounds by address see them."""
 WS, MEDIA = b"/ws", b"/twilio/media"
 PING, PONG, BINARY = 9, 10, 2
 ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "secret"}
@@ -76,7 +78,7 @@ def message(event_type: str, **payload: object) -> bytes:
 def connected(port: int, request: bytes = b"") -> socket.socket | None:
     """A connection that has sent this; None if it is refused."""
     try:
-        made = socket.create_connection(("127.0.0.1", port), timeout=5)
+        made = socket.create_connection(("127.0.0.1", port), 5, (ATTACKER, 0))
         made.sendall(request)
     except OSError:
         return None

@@ -32,6 +32,9 @@ class PaceOfStarts:
             async with self._turn:
                 if trio.current_time() < self._last_at + RECENT_S:
                     await _calm()
+                    # What the last beginning has taken of the time is left to the others once more.
+                    took_s = trio.current_time() - self._last_at
+                    await trio.sleep(min(took_s, MOST_PATIENCE_S))
                 self._last_at = trio.current_time()
                 return True
         return False

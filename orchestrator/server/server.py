@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections import Counter
@@ -45,6 +46,7 @@ from orchestrator.server.connection_limits import (
     ConnectionLimits,
     Place,
     address_of,
+    ask_for_descriptors,
     descriptors,
     most_calls,
 )
@@ -79,6 +81,8 @@ SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 REFUSAL_S = 0.25
 """So long a connection that has no place may take to read why."""
+MOST_REFUSED_AT_ONCE = 16
+"""More are closed without a word: each takes a descriptor as long as it is told."""
 BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 SILENT_S = 5.0
@@ -134,6 +138,8 @@ class Server:
     """Sessions that are being ended to make room: their lines are free."""
     _of_address: Counter[str] = Factory(Counter)
     """Sessions of clients by address."""
+    _refusing: int = 0
+    """Connections without a place that are being told so."""
     _session_over: Signal = Factory(Signal)
     _session_scopes: set[trio.CancelScope] = Factory(set)
 
@@ -217,8 +223,13 @@ class Server:
                     place.belongs_to(address_of(peer and peer[0], {}, behind_proxy=False))
                 await self._route(stream, place)
         except request_head.RequestError as error:
-            # It has no place: it may not wait for anything.
-            await request_head.refuse(stream, error, REFUSAL_S)
+            # It has no place: it may not wait for anything, and not many may at once.
+            if self._refusing < MOST_REFUSED_AT_ONCE:
+                self._refusing += 1
+                try:
+                    await request_head.refuse(stream, error, REFUSAL_S)
+                finally:
+                    self._refusing -= 1
 
     async def _route(self, stream: trio.SocketStream, place: Place) -> None:
         try:
@@ -497,6 +508,7 @@ async def serve(
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
+    ask_for_descriptors()
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
@@ -511,6 +523,10 @@ async def serve(
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
+                # What is loaded stays. The collector would go through all of it, half a second long, whenever
+                # many calls have begun.
+                gc.collect()
+                gc.freeze()
                 log.info("ready", host=settings.host, port=port)
                 announce(port)
                 await trio.sleep_forever()

@@ -86,6 +86,10 @@ EARLY_AGE_S = 3
 MOST_UNUSABLE = 200
 """A client that sends so many messages in a row that cannot be read is disconnected."""
 
+FREE_UNUSABLE = 10
+"""After so many of them it is read slowly."""
+UNUSABLE_PAUSE_S = 0.02
+
 LEAST_DROPPED_MS = 20
 """A client is not told of less dropped audio than this."""
 
@@ -225,7 +229,7 @@ class Session:
         except ProtocolError as error:
             self._adopt_dialect(dialect_of(error.wire_type))
             self._report_error(error)
-            self._note_unusable()
+            await self._note_unusable()
         else:
             self._unusable_now = 0
             self._adopt_dialect(received.dialect)
@@ -250,9 +254,12 @@ class Session:
                 )
             )
 
-    def _note_unusable(self) -> None:
-        """Count a message that cannot be read. A client that sends nothing else is disconnected."""
+    async def _note_unusable(self) -> None:
+        """Count a message that cannot be read. A client that sends nothing else is read slowly, and then
+        disconnected."""
         self._unusable_now += 1
+        if self._unusable_now > FREE_UNUSABLE:
+            await trio.sleep(UNUSABLE_PAUSE_S)
         if self._unusable_now == MOST_UNUSABLE:
             log.warning("client sends nothing that can be read", messages=MOST_UNUSABLE)
             self._closes_with = (CloseCode.POLICY_VIOLATION, f"{MOST_UNUSABLE} unreadable messages in a row")
