@@ -20,6 +20,7 @@ from adapters import vendor_errors
 from adapters.cartesia import DEFAULT_MODEL, DEFAULT_VOICE_ID
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
 from adapters.pcm_reader import PcmReader
+from adapters.printable import printable
 from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
@@ -37,6 +38,7 @@ _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """The tags that Sonic-3 knows (docs.cartesia.ai, "SSML tags")."""
 _CONTEXT_CLOSED = "context_closed"
+_VOICE_UNKNOWN = "voice_not_found"
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -60,6 +62,10 @@ class Connection(Protocol):
     key: str
     has_spoken: bool
     """Audio has come over it: the settings are ones that Cartesia takes."""
+
+    def note_refusal(self, error: ProviderError) -> None:
+        """Cartesia has refused an answer."""
+        ...
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Deliver messages of this context to this stream from now on."""
@@ -349,7 +355,10 @@ class CartesiaSpeechStream:
         pending = self._pending(context)
         self._forget(context)
         if refused is None:
-            self.fail(reported(event, self._connection.key))
+            chosen = self._voice_id != self._connection.settings.voice_id
+            error = reported(event, self._connection.key, voice_chosen=chosen)
+            self._connection.note_refusal(error)
+            self.fail(error)
             return
         refused.unsayable = not refused.samples
         for segment in pending[: pending.index(refused) + 1]:
@@ -435,10 +444,15 @@ def _reason(event: object) -> str:
     return ": ".join(part for part in said if isinstance(part, str))
 
 
-def reported(event: object, key: str) -> ProviderError:
-    """The error that a message of Cartesia's reports, without the key."""
+def reported(event: object, key: str, *, voice_chosen: bool = False) -> ProviderError:
+    """The error that a message of Cartesia's reports, without the key.
+
+    `voice_chosen`: it is about an answer in a voice that the call chose.
+    """
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
     reason = _reason(event)
+    if voice_chosen and (code == _VOICE_UNKNOWN or (code is None and status == 404)):
+        return ProviderError(ErrorClass.REFUSED_REQUEST, f"{CARTESIA.vendor}: {printable(reason, key)}")
     return vendor_errors.reported(
         CARTESIA,
         code if isinstance(code, str) else None,
