@@ -29,6 +29,8 @@ WORDS = "well"
 """The caller's words that are not a backchannel."""
 UNNOTICED, CLEAR = VoiceHeard(0, 0, 900), VoiceHeard(900, 0.9, 900)
 """Speech that voice activity detection does not notice, and speech that is clear."""
+OTHER_LANGUAGE = "en-GB"
+"""Another one with the same words, so that configurations with the same key still behave alike."""
 MURMUR = "mhm"
 """The caller's backchannel."""
 DOUBTFUL = 0.1
@@ -156,7 +158,7 @@ def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> It
         yield facts.LinkUp(role, bool(context.links.fallbacks_ready))
         yield facts.LinkLost(role, PASSING)
     yield facts.LinkDown(Role.LLM, PASSING)
-    yield facts.LanguageChanged("de")
+    yield facts.LanguageChanged(OTHER_LANGUAGE)
     yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
     for mode in SayMode:
         for interruptible in (True, False):
@@ -329,7 +331,7 @@ def language_enabled_facts(system: ConversationSystem, observed: ObservedState) 
     del observed  # what was seen outside makes no difference here
     state, context = system.conversation.state, system.conversation.context
     turns, answer = context.turns, context.answer
-    yield facts.LanguageChanged("de-DE")
+    yield facts.LanguageChanged(OTHER_LANGUAGE)
     if state == "connecting":
         for role in Role:
             yield facts.LinkUp(role)

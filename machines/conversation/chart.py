@@ -131,7 +131,7 @@ class ConversationChart(Chart[Context]):
     )
 
     # --- what the caller's side asks for --------------------------------------------------------------------
-    language_changed = stay(connecting, *in_conversation, on=["renew_links"])
+    language_changed = stay(connecting, *in_conversation, on=["note_language", "renew_links"])
     recording_started = (
         stay(connecting, on=["note_recording"])
         | endpointing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
