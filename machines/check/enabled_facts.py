@@ -427,7 +427,14 @@ def _room_for_a_turn(context: Context) -> bool:
 
 
 def _keys(context: Context, *, strings: bool = True) -> Iterator[Fact]:
-    """The keys of the telephone. Without `strings` the caller presses one, then the last one."""
+    """The keys of the telephone. Without `strings` the caller presses one, then the last one.
+
+    Before the first turn one string may be complete, and nothing follows it.
+    """
+    if not context.turns.current:
+        if context.turns.queue:
+            return
+        strings = False
     if strings or not context.turns.digits:
         yield facts.DigitPressed("5")
     if context.turns.digits:
