@@ -27,7 +27,7 @@ from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.idle_and_age_limits import watch_limits
-from orchestrator.hosting.events import EventLog, Events, EventSource
+from orchestrator.hosting.events import AudioDropped, EventLog, Events, EventSource
 from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.hosting.transport import Transport
 from orchestrator.hosting.transport_caller import TransportCaller
@@ -148,7 +148,7 @@ class Conversation:
         try:
             with bind_session(self.id), self._scope, journal as kept, sole_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._caller.run)
+                    nursery.start_soon(self._caller.run, self._note_dropped)
                     nursery.start_soon(self._watch_limits, settings)
                     with sole_error():
                         history = await converse(
@@ -194,6 +194,9 @@ class Conversation:
                     self.state, self.substate = state, substate
                 case do.CloseConversation(reason=reason):
                     self._reason = reason
+
+    def _note_dropped(self, duration_ms: float) -> None:
+        self._log.add(AudioDropped(now_ms() - self._began_ms, duration_ms))
 
     async def _watch_limits(self, settings: Settings) -> None:
         """End the conversation if nothing happens in it, or if it lasts too long."""

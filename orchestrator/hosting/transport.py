@@ -61,6 +61,9 @@ def _known(instance: AudioIn, attribute: Attribute[int], value: int) -> None:
 class AudioIn:
     """The next piece of what the caller says, at `rate` Hz (8000 to 48000).
 
+    Audio may come ahead of time, up to 60 s. The next piece is received when there is room for it. What is
+    dropped is in `AudioDropped`.
+
     Raises `TypeError` or `ValueError` for anything else.
 
     ```python

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.interfaces import Samples
@@ -17,6 +18,7 @@ from orchestrator import (
     AnswerEnded,
     AnswerInterrupted,
     AnswerText,
+    AudioDropped,
     AudioEnds,
     AudioHeld,
     AudioIn,
@@ -105,6 +107,41 @@ async def test_turns_by_hand_are_answered_when_the_hand_says_so(autojump_clock: 
     events = [event async for event in conversation.events()]
     transcripts = [event for event in events if isinstance(event, Transcript)]
     assert (transcripts[-1].text, transcripts[-1].is_final) == ("yes no", True)
+
+
+@pytest.mark.parametrize("piece", [None, RATE // 5], ids=["at once", "in pieces"])
+async def test_audio_ahead_of_time_is_understood_whole(piece: int | None, autojump_clock: MockClock) -> None:
+    providers, transport = SimulatedProviders(), MemoryTransport()
+    words = " ".join(["how is the weather"] * 25)
+    samples = spoken(words, RATE)
+    async with (
+        open_orchestrator(providers=providers.for_calls()) as orchestrator,
+        orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+    ):
+        await transport.start_turn()
+        for start in range(0, len(samples), piece or len(samples)):
+            await transport.push(samples[start : start + (piece or len(samples))], RATE)
+        await transport.end_turn()
+        await anext(transport)
+    assert providers.llm.requests[0][-1].text == words
+    assert (await conversation.outcome()).audio_dropped_ms == 0
+
+
+async def test_audio_that_is_too_far_ahead_of_time_is_dropped_and_told(autojump_clock: MockClock) -> None:
+    transport = MemoryTransport()
+    with capture_logs() as lines:
+        async with (
+            open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+            orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+        ):
+            await transport.start_turn()
+            await transport.push(silence(100_000, RATE), RATE)
+            await trio.sleep(60)
+    told = [event async for event in conversation.events() if isinstance(event, AudioDropped)]
+    dropped_ms = (await conversation.outcome()).audio_dropped_ms
+    assert 30_000 < dropped_ms <= 40_000
+    assert sum(event.duration_ms for event in told) == dropped_ms
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["audio dropped"]
 
 
 async def test_a_cough_holds_the_answer_which_then_goes_on_to_its_end(autojump_clock: MockClock) -> None:
