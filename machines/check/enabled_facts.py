@@ -327,7 +327,8 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
 
 
 def language_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """A change of the caller's language in every state, doubtful words, and what it takes to get there."""
+    """A change of the caller's language in every state, doubtful words, early keys, and what it takes to get
+    there."""
     del observed  # what was seen outside makes no difference here
     state, context = system.conversation.state, system.conversation.context
     turns, answer = context.turns, context.answer
@@ -337,6 +338,8 @@ def language_enabled_facts(system: ConversationSystem, observed: ObservedState) 
             yield facts.LinkUp(role)
         if not context.recording.begun_before:
             yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        if not turns.queue:
+            yield facts.DigitPressed("#" if turns.digits else "5")
     if state == "quiet" and turns.current == 1:
         yield facts.SpeechStarted()
         yield facts.DigitPressed("5")
@@ -429,12 +432,10 @@ def _room_for_a_turn(context: Context) -> bool:
 def _keys(context: Context, *, strings: bool = True) -> Iterator[Fact]:
     """The keys of the telephone. Without `strings` the caller presses one, then the last one.
 
-    Before the first turn one string may be complete, and nothing follows it.
+    Keys before the first turn are in `language_enabled_facts`, to keep the other walks short.
     """
     if not context.turns.current:
-        if context.turns.queue:
-            return
-        strings = False
+        return
     if strings or not context.turns.digits:
         yield facts.DigitPressed("5")
     if context.turns.digits:
