@@ -160,9 +160,8 @@ def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, 
 
 def _limit(deadline: Deadline) -> str:
     """The longest deadline, as a chip says it."""
-    longest = f"{deadline.longest_ms / 1000:g} s"
-    again = "↻ " if deadline.begins_anew else ""
-    return f"♪ + {again}{longest}" if deadline.after_audio else f"{again}{longest}"
+    longest = f"{deadline.longest_ms / 1000:g} s" + ("…" if deadline.begins_anew else "")
+    return f"♪+{longest}" if deadline.after_audio else longest
 
 
 def _wide_chip(chip: Chip, limit: str | None) -> Iterator[str]:
