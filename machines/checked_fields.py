@@ -1,5 +1,6 @@
-"""Checks the fields of a policy when it is made, and what hosts give to functions, so that an error shows where
-the wrong value was written.
+"""Checks the fields of a policy when it is made, and what hosts give to functions.
+
+So an error shows where the wrong value was written.
 
 What a field may be follows from the type that it is declared with. Times, numbers and counts are never
 negative; the least and the greatest value of a field may be told by its metadata:

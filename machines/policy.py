@@ -72,8 +72,8 @@ class ConversationPolicy:
     )
     """What the model is told before the conversation; empty: nothing."""
     language: str = ""
-    """Of the call when it begins, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel or
-    an unfinished phrase depends on it, or on the language that the caller states later."""
+    """Of the call when it begins, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel
+    or an unfinished phrase depends on it, or on the language that the caller states later."""
     greeting: str = ""
     """Said first, as soon as all links are up; empty: the caller begins."""
     reprompt: str = ""

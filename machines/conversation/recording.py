@@ -26,8 +26,8 @@ class Recording(Chart[Context]):
     def by_button(self, fact: facts.RecordingStarted) -> bool:
         """The caller pressed a button.
 
-        A client's first recording does not count, since it starts by itself, nor does a start that is repeated
-        while it is recorded.
+        A client's first recording does not count, since it starts by itself, nor does a start that is
+        repeated while it is recorded.
         """
         return self.by_hand(fact) and self.context.recording.begun_before and not self._on_by_hand()
 

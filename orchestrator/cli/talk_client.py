@@ -201,7 +201,9 @@ async def _handshake(
 class TalkClient:
     """One call from the caller's side. Only one task at a time may use its methods."""
 
-    def __init__(self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str | None) -> None:
+    def __init__(
+        self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str | None
+    ) -> None:
         self.mode = mode
         self.session_id: str | None = None
         self.state = "INITIALIZING"

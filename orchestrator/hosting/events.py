@@ -173,8 +173,8 @@ class ClientErrorReported:
 
 @frozen
 class AudioDropped:
-    """So much of the caller's audio was dropped since this was last told: it came further ahead of time than a
-    call may be, or nobody took it. At most one such event comes in a second."""
+    """So much of the caller's audio was dropped since this was last told: it came too far ahead of time, or
+    nobody took it. At most one such event comes in a second."""
 
     at_ms: float
     duration_ms: float

@@ -272,8 +272,8 @@ class Orchestrator:
 
         An exception in the block or its cancellation ends it at once. So does an exception of the transport,
         which then comes out of the block. Raises `OrchestratorBusy` if there is no room, `ValueError` for two
-        tools with the same name and for what is not a language's code, and `TypeError` for an argument of another
-        kind.
+        tools with the same name and for what is not a language's code, and `TypeError` for an argument of
+        another kind.
 
         Args:
             transport: the caller.

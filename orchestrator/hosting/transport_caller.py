@@ -91,6 +91,7 @@ class TransportCaller:
     _talking: trio.CancelScope = Factory(trio.CancelScope)
     _stopped: trio.Event = Factory(trio.Event)
     """Neither `receive` nor `send` of the transport is running, and none will be called."""
+
     async def run(self, tell_dropped: Callable[[float], None]) -> None:
         """Receive and send until the caller is gone or `close` is called. A transport's errors come out.
 

@@ -201,9 +201,7 @@ async def test_a_refusal_that_all_would_get_is_found_by_the_next_probe(
     vendors: Simulators, autojump_clock: MockClock, switchboard: Switchboard
 ) -> None:
     settings = CartesiaSettings(voice_id=UNKNOWN_VOICE)
-    cartesia = CartesiaTextToSpeech(
-        KEY, base_url=ADDRESS, settings=settings, open_stream=switchboard.connect
-    )
+    cartesia = CartesiaTextToSpeech(KEY, base_url=ADDRESS, settings=settings, open_stream=switchboard.connect)
     with fails_with(ErrorClass.FATAL):
         async with cartesia.open("en") as voice, voice.speak(16_000, None) as stream:
             await stream.say(0, "Hello.")

@@ -1,4 +1,4 @@
-"""The language that the caller states during a call decides about words as one known from the beginning does."""
+"""The language that the caller states in a call decides about words, as one known from the beginning does."""
 
 from __future__ import annotations
 

@@ -547,13 +547,17 @@ async def test_what_no_conversation_can_be_is_told_in_one_sentence(
         (lambda call: call.say(5), "text of say() is 5, but must be a text"),
         (
             lambda call: call.say("Hello.", "queue"),
-            "mode of say() is 'queue', but must be one of SayMode.QUEUE, SayMode.INTERRUPT, SayMode.WHEN_IDLE",
+            "mode of say() is 'queue', but must be one of SayMode.QUEUE, SayMode.INTERRUPT, "
+            "SayMode.WHEN_IDLE",
         ),
         (
             lambda call: call.say("Hello.", interruptible=None),
             "interruptible of say() is None, but must be True or False",
         ),
-        (lambda call: call.say("Hello.", then="bye"), "then of say() is 'bye', but must be one of EndReason."),
+        (
+            lambda call: call.say("Hello.", then="bye"),
+            "then of say() is 'bye', but must be one of EndReason.",
+        ),
         (lambda call: call.send_digits(5), "digits of send_digits() is 5, but must be a text"),
         (lambda call: call.end("bye"), "reason of end() is 'bye', but must be one of EndReason."),
     ],
