@@ -163,8 +163,8 @@ def _first_sentence(named: object) -> str:
 def _deadlines(machine: Machine) -> Iterator[str]:
     lines = [[each.state, _milliseconds(each), _settings(each)] for each in deadlines(machine)]
     yield (
-        "The longest that each deadline can be, whatever happened before. Signs of life begin it anew. A state"
-        " that “may go on” can last longer: when the deadline has passed, another one may follow."
+        "The longest that each deadline can be, whatever happened before. Signs of life begin it anew. A"
+        " state that “may go on” can last longer: when the deadline has passed, another one may follow."
     )
     yield _table(["state", "at most", "settings"], lines)
     limited = {each.state for each in deadlines(machine)}

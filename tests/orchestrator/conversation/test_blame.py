@@ -1,7 +1,7 @@
 """Whose fault a failure is, in virtual time.
 
-What refuses everybody is known to the process after one call, and what one call caused is not held against the
-provider."""
+What refuses everybody is known to the process after one call, and what one call caused is not held against
+the provider."""
 
 from __future__ import annotations
 
