@@ -20,7 +20,6 @@ from adapters import vendor_errors
 from adapters.cartesia import DEFAULT_MODEL, DEFAULT_VOICE_ID
 from adapters.interfaces import ProviderError, Samples, SegmentEnd, SpokenAudio
 from adapters.pcm_reader import PcmReader
-from adapters.printable import printable
 from adapters.spoken_text import spoken_text
 from adapters.tasks import Signal
 from adapters.vendor_errors import CARTESIA
@@ -39,6 +38,7 @@ _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.
 """The tags that Sonic-3 knows (docs.cartesia.ai, "SSML tags")."""
 _CONTEXT_CLOSED = "context_closed"
 _VOICE_UNKNOWN = "voice_not_found"
+_NOT_FOUND = 404
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -450,13 +450,13 @@ def reported(event: object, key: str, *, voice_chosen: bool = False) -> Provider
     `voice_chosen`: it is about an answer in a voice that the call chose.
     """
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
-    reason = _reason(event)
-    if voice_chosen and (code == _VOICE_UNKNOWN or (code is None and status == 404)):
-        return ProviderError(ErrorClass.REFUSED_REQUEST, f"{CARTESIA.vendor}: {printable(reason, key)}")
-    return vendor_errors.reported(
+    error = vendor_errors.reported(
         CARTESIA,
         code if isinstance(code, str) else None,
         status if isinstance(status, int) else None,
-        reason,
+        _reason(event),
         key,
     )
+    if voice_chosen and (code == _VOICE_UNKNOWN or (code is None and status == _NOT_FOUND)):
+        return ProviderError(ErrorClass.REFUSED_REQUEST, error.failure.message)
+    return error
