@@ -308,7 +308,7 @@ class Answer:
             limit = "" if self.limit is None else f" ({self.limit})"
             remedy = "raise it or lower LLM_REASONING_EFFORT"
             what = f"the model spent all tokens of LLM_MAX_TOKENS{limit} {spent}; {remedy}"
-            return self._error(ErrorClass.FATAL, what)
+            return self._error(ErrorClass.REFUSED_REQUEST, what)
         if self._unknown_calls:
             return self._error(ErrorClass.TRANSIENT, "an empty answer: a call of a tool that is not offered")
         ended = f" (ended: {self.finish_reason})" if self.finish_reason else ""

@@ -152,6 +152,8 @@ class OpenAILanguageModel:
         self._learnt: list[str] = []
         self._answered_at: float | None = None
         """When the server last took a question, in seconds of Trio's clock."""
+        self._refuses = False
+        """The last question was refused as all others would be."""
         self._attached: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         """What the server wants to see again with a call, by the call's id."""
         self._offers: OrderedDict[tuple[str, ...], Sequence[ToolSpec]] = OrderedDict()
@@ -183,10 +185,13 @@ class OpenAILanguageModel:
         """As `LanguageModel.check`.
 
         The first check with a rehearsal asks a question as a call would. It may take 60 s, while the server
-        loads the model. Other checks ask for the list of models, or, if the server does not give us one, a
-        question, at most once a minute. They take at most 5 s.
+        loads the model. After a refusal that all calls would get, checks ask a question until one is taken.
+        Others ask for the list of models, or, if the server does not give us one, a question, at most once a
+        minute. They take at most 5 s.
         """
-        if self._rehearsal is not None and self._answered_at is None:
+        if self._refuses:
+            await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
+        elif self._rehearsal is not None and self._answered_at is None:
             await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
         elif not await self._models_listed():
             at = self._answered_at
@@ -216,7 +221,7 @@ class OpenAILanguageModel:
                 refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
                 if not refused and LIMIT_REACHED not in error.failure.message:
                     raise
-            self._answered_at = trio.current_time()
+            self._answered_at, self._refuses = trio.current_time(), False
             return
         raise self._late(seconds)
 
@@ -274,8 +279,18 @@ class OpenAILanguageModel:
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
+            refused = provider_error(self.name, error, self._key)
+            self._note_refusal(refused)
             # Drop the cause: the SDK's exceptions hold the request, and so the key.
-            raise provider_error(self.name, error, self._key) from None
+            raise refused from None
+        except ProviderError as error:
+            self._note_refusal(error)
+            raise
+
+    def _note_refusal(self, error: ProviderError) -> None:
+        """A server whose credit is used up still lists its models: the next check asks as a call does."""
+        if error.failure.error_class in (ErrorClass.FATAL, ErrorClass.AUTH):
+            self._refuses = True
 
     async def _ask(
         self,
@@ -364,7 +379,7 @@ class OpenAILanguageModel:
 
     def _note_answer(self, answer: Answer, calls: Sequence[MadeCall]) -> None:
         """Remember what an answer that is over has shown of the model."""
-        self._answered_at = trio.current_time()
+        self._answered_at, self._refuses = trio.current_time(), False
         if answer.beyond_bound:
             log.warning("an answer was longer than an answer may be", provider=self.name)
         elif answer.was_cut_off and answer.limit == self._max_tokens:

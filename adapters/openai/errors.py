@@ -16,16 +16,16 @@ from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
 BY_STATUS: Mapping[int, ErrorClass] = {
-    400: ErrorClass.FATAL,
+    400: ErrorClass.REFUSED_REQUEST,
     401: ErrorClass.AUTH,
     402: ErrorClass.FATAL,
     403: ErrorClass.AUTH,
     404: ErrorClass.FATAL,
     405: ErrorClass.FATAL,
     408: ErrorClass.TIMEOUT,
-    413: ErrorClass.FATAL,
+    413: ErrorClass.REFUSED_REQUEST,
     415: ErrorClass.FATAL,
-    422: ErrorClass.FATAL,
+    422: ErrorClass.REFUSED_REQUEST,
     429: ErrorClass.RATE_LIMIT,
     504: ErrorClass.TIMEOUT,
 }
@@ -36,10 +36,15 @@ _UNPAID = "insufficient_quota"
 
 BY_CODE: Mapping[str, ErrorClass] = {
     _UNPAID: ErrorClass.FATAL,
+    "billing_not_active": ErrorClass.FATAL,
+    "billing_hard_limit_reached": ErrorClass.FATAL,
     "model_not_found": ErrorClass.FATAL,
-    "context_length_exceeded": ErrorClass.FATAL,
-    "exceed_context_size_error": ErrorClass.FATAL,
-    "invalid_request_error": ErrorClass.FATAL,
+    "model_decommissioned": ErrorClass.FATAL,
+    "invalid_model": ErrorClass.FATAL,
+    "organization_restricted": ErrorClass.FATAL,
+    "context_length_exceeded": ErrorClass.REFUSED_REQUEST,
+    "exceed_context_size_error": ErrorClass.REFUSED_REQUEST,
+    "invalid_request_error": ErrorClass.REFUSED_REQUEST,
     "not_found_error": ErrorClass.FATAL,
     "invalid_api_key": ErrorClass.AUTH,
     "authentication_error": ErrorClass.AUTH,
@@ -54,7 +59,8 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "1008": ErrorClass.FATAL,
     "1113": ErrorClass.FATAL,
 }
-"""The `code` or `type` in an error body of OpenAI or llama.cpp. It mostly counts more than the status."""
+"""The `code` or `type` in an error body of OpenAI, llama.cpp, Groq or Mistral. It mostly counts more than the
+status."""
 
 _REFUSED_TEXT = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "data_inspection_failed")
@@ -173,12 +179,16 @@ def _from_status(provider: str, error: openai.APIStatusError, key: str) -> Provi
 
 
 def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
-    """Classify by `code`, `type` and status, in this order. For a refused key, `type` often says nothing."""
+    """Classify by `code`, `type` and status, in this order.
+
+    For a refused key, an unknown model or an unpaid bill, `type` often says no more than that the request was
+    refused.
+    """
     if _is_about_text(fields):
         return ErrorClass.REFUSED_TEXT
     by_code, by_type = BY_CODE.get(_code(fields)), BY_CODE.get(str(fields.get("type")))
     by_status = BY_STATUS.get(status) if status is not None else None
-    if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:
+    if by_status in (ErrorClass.AUTH, ErrorClass.FATAL) and fields.get("type") != _UNPAID:
         by_type = None
     return by_code or by_type or by_status or ErrorClass.TRANSIENT
 

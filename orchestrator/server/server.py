@@ -87,6 +87,8 @@ BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 SILENT_S = 5.0
 """A session that has begun nothing for so long ends if somebody else needs its line."""
+BUSY = "all lines are busy"
+"""Why no call can be made, in words."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -124,7 +126,7 @@ class Server:
     _app: Starlette = Factory(
         lambda self: web.make_app(
             self.health,
-            self.waiting,
+            self.not_ready,
             phone_routes(self.phone),
             (WEBSOCKET_PATH, MEDIA_PATH),
             self.settings.page_embedded_by.split(),
@@ -193,6 +195,12 @@ class Server:
         if unserved:
             return f"no provider is known to work for {unserved}"
         return None if self.ready else "the providers are being probed"
+
+    def not_ready(self) -> str | None:
+        """Why no call can be made now, as `/ready` reports it; None if one can."""
+        missing = self._missing(0)
+        full = missing > 0 and len(self._silent()) < missing
+        return self.waiting() or (BUSY if full else None)
 
     def _unserved(self) -> list[Role]:
         return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
@@ -339,16 +347,9 @@ class Server:
 
     def _has_room(self, promised: int) -> bool:
         """Whether one more session can begin. If not, those make room that have begun nothing for a while."""
-        missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
-        missing = max(missing, 0 if self.limits.room_for_call else 1)
+        missing, silent = self._missing(promised), self._silent()
         if missing <= 0:
             return True
-        late = trio.current_time() - SILENT_S
-        silent = [
-            session
-            for session, since in self._running_since.items()
-            if since <= late and not session.begun and session not in self._leaving
-        ]
         if len(silent) < missing:
             return False
         for session in silent[:missing]:
@@ -356,6 +357,20 @@ class Server:
             log.info("a silent session makes room", silent=session.session_id)
             session.give_up("somebody else needs the line")
         return True
+
+    def _missing(self, promised: int) -> int:
+        """How many sessions must end before one more can begin; 0 or less: none."""
+        missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
+        return max(missing, 0 if self.limits.room_for_call else 1)
+
+    def _silent(self) -> list[ServedSession]:
+        """The sessions that would make room for others."""
+        late = trio.current_time() - SILENT_S
+        return [
+            session
+            for session, since in self._running_since.items()
+            if since <= late and not session.begun and session not in self._leaving
+        ]
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -365,7 +380,7 @@ class Server:
     def no_room(self, promised: int = 0) -> str | None:
         """As `PhoneServer.no_room`."""
         if not self._has_room(promised):
-            return "all lines are busy"
+            return BUSY
         return self.waiting()
 
     async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:

@@ -138,10 +138,10 @@ async def test_a_manual_turn_is_one_recording_and_collects_all_that_the_server_s
     assert [visit.state for visit in turn.states] == ["THINKING", "RESPONDING", "LISTENING"]
     assert again.understood == "said 2"
     (peer,) = heard
-    assert [(start.sampling_rate, start.turn_mode) for start in peer.recordings] == [
-        (RATE, "manual"),
-        (8000, "manual"),
-    ]
+    assert [(start.sampling_rate, start.language, start.turn_mode) for start in peer.recordings] == [
+        (RATE, None, "manual"),
+        (8000, None, "manual"),
+    ], "the language is the server's"
     assert np.array_equal(np.concatenate(peer.audio), np.concatenate([SPEECH, SPEECH]))
 
 
