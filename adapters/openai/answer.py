@@ -14,7 +14,8 @@ from adapters.openai.errors import error_body
 from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
-from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, written_calls
+from adapters.openai.tools import MadeCall, StreamedCalls, without_halves
+from adapters.openai.written_calls import written_calls
 from machines.bounds import LONGEST_ANSWER, LONGEST_BODY, LONGEST_PIECE, LONGEST_THOUGHTS
 from machines.facts import ErrorClass
 
@@ -55,7 +56,7 @@ class Answer:
         self._note_ignored = note_ignored
         self._may_be_empty = may_be_empty
         self._events = EventReader()
-        self._markup = MarkupFilter(begins_in_thought=begins_in_thought)
+        self._markup = MarkupFilter(offered, begins_in_thought=begins_in_thought)
         self._calls = StreamedCalls(provider, offered, new_id)
         self._text: list[str] = []
         """The text that came, with its markup."""
