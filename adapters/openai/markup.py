@@ -134,7 +134,7 @@ class MarkupFilter:
     # --- outside ------------------------------------------------------------------------------------------
 
     def _go_on_outside(self, last: bool, said: list[str], calls: list[str]) -> bool:
-        """Give the text up to the next thing that is not for the caller. Returns whether there is more to do."""
+        """Give the text up to what is not for the caller. Returns whether there is more to do."""
         text, start, at = self._held, 0, 0
         while (found := self._places.next(text, at)) is not None:
             self._say(text[start:found], said)

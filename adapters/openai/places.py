@@ -2,7 +2,7 @@
 
 | in the text | taken for |
 |---|---|
-| a tag named after thinking (`<think>`, `<Thinking>`, `<mm:think>`, `[THINK]`), at the beginning of an answer | a thought |
+| a tag named after thinking (`<think>`, `<mm:think>`, `[THINK]`), before anything else | a thought |
 | the same later on | a thought if it ends, otherwise text |
 | a tag named after tools, functions or a tool on offer, with something like a call in it | a call |
 | an object or a list of objects, bare or in a fence, that names a tool and its arguments | a call |
@@ -40,12 +40,16 @@ _ROLES = re.compile("assistant|model")
 _ROLES_SO_FAR = frozenset(role[:length] for role in ("assistant", "model") for length in range(len(role)))
 
 _THINKING = frozenset(
-    ("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "monologue", "reflection")
-    + ("antthinking", "analysis", "internal")
+    (
+        *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "monologue", "reflection"),
+        *("antthinking", "analysis", "internal"),
+    )
 )
 _CALLING = frozenset(
-    ("tool", "tools", "toolcall", "toolcalls", "tooluse", "function", "functions", "functioncall")
-    + ("functioncalls", "invoke", "plugin", "dsml")
+    (
+        *("tool", "tools", "toolcall", "toolcalls", "tooluse", "function", "functions", "functioncall"),
+        *("functioncalls", "invoke", "plugin", "dsml"),
+    )
 )
 _ACTION = frozenset(("action", "start"))
 _TAG_NAME = re.compile(r"<([\w:.▁|｜/-]{1,80})")

@@ -6,8 +6,8 @@ divided. The reader looks ahead a few hundred characters at most, so its work gr
 
 | in the text | shown | said |
 |---|---|---|
-| marks of Markdown (`*` `_` in pairs at words' edges, `**` `~~`, a backtick, `#` `>` `-` at a line's start) | – | – |
-| the same characters elsewhere (`john_smith`, `_smith`, `C#`, `*69`, `4*`, `x < 5`) | as they are | as they are |
+| marks of Markdown (pairs of `*` `_` `**` `~~`, backticks, `#` `>` `-` at a line's start) | – | – |
+| the same elsewhere (`john_smith`, `_smith`, `C#`, `*69`, `4*`, `x < 5`) | as it is | as it is |
 | a link, an image | its text | its text |
 | an address (URL, e-mail) | as it is | as it is |
 | tags and comments of HTML and SSML; half of one at the end | – | – |
@@ -97,14 +97,16 @@ _BLOCKS = frozenset(
     ("p", "div", "li", "ul", "ol", "tr", "table", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre")
 )
 _HTML = _BLOCKS | frozenset(
-    "a abbr address article aside audio b bdi bdo big blockquote body button canvas caption center cite code"
-    " col dd del details dfn dl dt em embed figcaption figure font footer form head header html i iframe img"
-    " input ins kbd label legend link main mark meta nav noscript object option picture q s samp script section"
-    " select small source span strike strong style sub summary sup svg tbody td template textarea tfoot th"
-    " thead time title track tt u var video wbr"
-    # SSML
-    " speak prosody say-as phoneme emphasis voice lang".split()
+    """
+    a abbr address article aside audio b bdi bdo big blockquote body button canvas caption center
+    cite code col dd del details dfn dl dt em embed figcaption figure font footer form head header
+    html i iframe img input ins kbd label legend link main mark meta nav noscript object option
+    picture q s samp script section select small source span strike strong style sub summary sup svg
+    tbody td template textarea tfoot th thead time title track tt u var video wbr speak prosody
+    say-as phoneme emphasis voice lang
+    """.split()  # noqa: SIM905
 )
+"""The names of HTML, and the last seven of SSML."""
 _ATTRIBUTE = r"""\s+[\w:.-]+\s*=\s*(?:"[^"<>\n]*"|'[^'<>\n]*'|[^\s"'<>]+)"""
 _TAG = re.compile(rf"</?([A-Za-z][\w:-]*)(?:{_ATTRIBUTE})*\s*/?>")
 _TAG_SO_FAR = re.compile(
@@ -372,7 +374,8 @@ class Reader:
 
     def _is_index(self, bracketed: str) -> bool:
         """Whether a number in brackets belongs to the name before it. Sources are counted from 1."""
-        return bool(self._word_before) and (bracketed == "[0]" or len(self._word_before) == 1)
+        name = self._word_before if bracketed[0] == "[" else ""
+        return bool(name) and (bracketed == "[0]" or len(name) == 1)
 
     def _bar(self) -> tuple[int, list[Token]] | None:
         """`|`: the model's marker for a break, the edge of a table's cell, or a bar."""

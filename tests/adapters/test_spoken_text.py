@@ -77,7 +77,7 @@ def test_marks_are_not_spoken(text: str, spoken: str) -> None:
 )
 def test_words_that_are_shown_are_said(text: str) -> None:
     once = f"So {spoken_text(text)}".rstrip()  # what only counts at a line's start is seen once
-    # Marks and numbers in brackets that only look like a pair once others are gone may be lost, words may not.
+    # Marks that only look like a pair once others are gone may be lost, words may not.
     assert _letters(spoken_text(once)) == _letters(once)
 
 
