@@ -52,10 +52,23 @@ class ErrorClass(enum.Enum):
     REFUSED_TEXT = "refused_text"
     """What was said is refused, by a filter for contents: the provider is well, and will refuse it again."""
 
+    UNUSABLE_ANSWER = "unusable_answer"
+    """An answer came, and nothing in it can be said or done: it is empty, or its call of a tool is malformed.
+    The next one is often better."""
+    LIMIT_SPENT = "limit_spent"
+    """The model spent all of its tokens before its first word, on thinking: it will do so again."""
+
+    @property
+    def caused_by_request(self) -> bool:
+        """Whether what was asked may be the cause, so that it says nothing about the provider."""
+        own = (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT, ErrorClass.UNUSABLE_ANSWER, ErrorClass.LIMIT_SPENT)
+        return self in own
+
     @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
-        return self not in (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
+        lasting = (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT, ErrorClass.LIMIT_SPENT)
+        return self not in lasting
 
 
 class EndReason(enum.Enum):

@@ -246,6 +246,9 @@ class Answer:
         return self._calls.finish(self.finish_reason)
 
     def _verdict(self) -> ProviderError | None:
+        if finish_reasons.malformed(self.finish_reason):
+            what = f"the model wrote a call that could not be read: {self.finish_reason}"
+            return self._error(ErrorClass.UNUSABLE_ANSWER, what)
         if finish_reasons.broke_off(self.finish_reason):
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
         if finish_reasons.filtered(self.finish_reason) and not self._calls:
@@ -254,17 +257,17 @@ class Answer:
             return None
         if self.beyond_bound:
             bound = f"{LONGEST_ANSWER:,} characters, or {LONGEST_BODY:,} bytes"
-            return self._error(ErrorClass.TRANSIENT, f"nothing to say in an answer of more than {bound}")
+            return self._error(ErrorClass.UNUSABLE_ANSWER, f"nothing to say in an answer of more than {bound}")
         if finish_reasons.at_limit(self.finish_reason):
             spent = "on thinking" if self._thought else "and said nothing"
             limit = "" if self.limit is None else f" ({self.limit})"
             remedy = "raise it or lower LLM_REASONING_EFFORT"
             what = f"the model spent all tokens of LLM_MAX_TOKENS{limit} {spent}; {remedy}"
-            return self._error(ErrorClass.FATAL, what)
+            return self._error(ErrorClass.LIMIT_SPENT, what)
         if self._unknown_calls:
-            return self._error(ErrorClass.TRANSIENT, "an empty answer: a call of a tool that is not offered")
+            return self._error(ErrorClass.UNUSABLE_ANSWER, "an empty answer: a call of a tool that is not offered")
         ended = f" (ended: {self.finish_reason})" if self.finish_reason else ""
-        return self._error(ErrorClass.TRANSIENT, f"an empty answer{ended}")
+        return self._error(ErrorClass.UNUSABLE_ANSWER, f"an empty answer{ended}")
 
     def _error(self, error_class: ErrorClass, what: str) -> ProviderError:
         return ProviderError(error_class, f"{self._provider}: {what}")

@@ -47,7 +47,7 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
     # Groq: the model wrote a call that could not be read. Another attempt mostly succeeds.
-    "tool_use_failed": ErrorClass.TRANSIENT,
+    "tool_use_failed": ErrorClass.UNUSABLE_ANSWER,
 }
 """The `code` or `type` in an error body of OpenAI or llama.cpp. It mostly counts more than the status."""
 

@@ -20,7 +20,12 @@ def filtered(reason: str) -> bool:
 
 def broke_off(reason: str) -> bool:
     """The server could not go on."""
-    return reason.lower() in _BROKE_OFF or _MALFORMED in reason.lower()
+    return reason.lower() in _BROKE_OFF
+
+
+def malformed(reason: str) -> bool:
+    """The model wrote a call of a tool that its server could not read."""
+    return _MALFORMED in reason.lower()
 
 
 def cut_off(reason: str) -> bool:

@@ -149,7 +149,7 @@ class MarkupFilter:
             if self._enter(place, text[found:start], calls):
                 self._held = text[start:]
                 return True
-        keep = 0 if last else self._places.kept(text[max(start, at) :])
+        keep = 0 if last else self._places.kept(text[max(start, at) :], self._tail)
         self._say(text[start : len(text) - keep], said)
         self._held = text[len(text) - keep :] if keep else ""
         return False

@@ -132,11 +132,12 @@ class Places:
         found = self._trigger.search(text, at)
         return None if found is None else found.start()
 
-    def kept(self, text: str) -> int:
-        """How many characters at the end may be the beginning of a tool's name."""
+    def kept(self, text: str, before: str) -> int:
+        """How many characters at the end may be the beginning of a tool's name, which begins a word."""
         for length in range(min(self._longest, len(text)), 0, -1):
             if text[-length:] in self._beginnings:
-                return length
+                previous = text[-length - 1 : -length] or (before[-1:] if length == len(text) else "")
+                return 0 if previous.isalnum() or previous == "_" else length
         return 0
 
     def read(self, text: str, at: int, before: str, first: bool, last: bool) -> Place | Undecided | None:

@@ -283,7 +283,7 @@ class StreamedCalls:
         return self._begun[-1]
 
     def _error(self, what: str) -> ProviderError:
-        return ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: {what}")
+        return ProviderError(ErrorClass.UNUSABLE_ANSWER, f"{self._provider}: {what}")
 
 
 _HALF = re.compile("[\ud800-\udfff]")

@@ -248,10 +248,9 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        # A fatal error may be due to this conversation's own request (its language, the length of its
-        # history), and a refused text is: they say nothing about the provider for other conversations.
-        own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
-        if self._watch is not None and not own:
+        # What this conversation's own request may have caused (its language, the length of its history, what
+        # was asked) says nothing about the provider for other conversations.
+        if self._watch is not None and not failure.error_class.caused_by_request:
             self._watch.failed(role, provider, failure)
 
     def _log_failure(self, wanted: do.LogFailure) -> None:

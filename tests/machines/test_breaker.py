@@ -115,7 +115,12 @@ def test_an_answer_between_failures_starts_the_count_anew() -> None:
 def test_only_what_will_fail_again_opens_at_once(error_class: ErrorClass) -> None:
     story = Story().closed()
     story.happens(ProviderFailed(ProviderFailure(error_class, "no")))
-    at_once = error_class in (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
+    at_once = error_class in (
+        ErrorClass.FATAL,
+        ErrorClass.AUTH,
+        ErrorClass.REFUSED_TEXT,
+        ErrorClass.LIMIT_SPENT,
+    )
     assert story.state == ("pausing" if at_once else "resting")
 
 

@@ -485,7 +485,7 @@ async def test_an_answer_that_is_nothing_but_thoughts_names_the_limit_and_the_se
 ) -> None:
     """A6."""
     error = await failure_of(http, replying(choice(reasoning_content="Hm."), choice("length"), DONE))
-    assert error.failure.error_class is ErrorClass.FATAL, "another request would end the same"
+    assert error.failure.error_class is ErrorClass.LIMIT_SPENT, "another request would end the same"
     assert "LLM_MAX_TOKENS" in error.failure.message
     assert "500" in error.failure.message
 
@@ -496,7 +496,7 @@ async def test_an_answer_that_is_nothing_but_thoughts_names_the_limit_and_the_se
 async def test_an_empty_answer_is_worth_another_request(http: httpx2.AsyncClient, lines: list[str]) -> None:
     """A29."""
     error = await failure_of(http, replying(*lines))
-    assert error.failure.error_class is ErrorClass.TRANSIENT
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
     assert "empty answer" in error.failure.message
 
 
@@ -563,7 +563,23 @@ async def test_a_call_refused_by_the_server_for_its_form_is_asked_for_again(http
         }
     }
     error = await failure_of(http, replying(json.dumps(body), status=400, headers=JSON))
-    assert error.failure.error_class is ErrorClass.TRANSIENT
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [say('<tool_call>{"name": "launch", "arguments": {}}</tool_call>'), STOP],
+        [choice("MALFORMED_FUNCTION_CALL")],
+        [choice(tool_calls=[call("", "{}")]), CALLS],
+    ],
+    ids=["of a tool that is not offered", "malformed", "without a name"],
+)
+async def test_a_call_that_cannot_be_made_is_no_failure_of_the_server(
+    http: httpx2.AsyncClient, lines: list[str]
+) -> None:
+    error = await failure_of(http, replying(*lines, DONE))
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
 
 
 # --- what a request may hold ------------------------------------------------------------------------------
