@@ -257,7 +257,9 @@ class Answer:
             return None
         if self.beyond_bound:
             bound = f"{LONGEST_ANSWER:,} characters, or {LONGEST_BODY:,} bytes"
-            return self._error(ErrorClass.UNUSABLE_ANSWER, f"nothing to say in an answer of more than {bound}")
+            return self._error(
+                ErrorClass.UNUSABLE_ANSWER, f"nothing to say in an answer of more than {bound}"
+            )
         if finish_reasons.at_limit(self.finish_reason):
             spent = "on thinking" if self._thought else "and said nothing"
             limit = "" if self.limit is None else f" ({self.limit})"
@@ -265,7 +267,9 @@ class Answer:
             what = f"the model spent all tokens of LLM_MAX_TOKENS{limit} {spent}; {remedy}"
             return self._error(ErrorClass.LIMIT_SPENT, what)
         if self._unknown_calls:
-            return self._error(ErrorClass.UNUSABLE_ANSWER, "an empty answer: a call of a tool that is not offered")
+            return self._error(
+                ErrorClass.UNUSABLE_ANSWER, "an empty answer: a call of a tool that is not offered"
+            )
         ended = f" (ended: {self.finish_reason})" if self.finish_reason else ""
         return self._error(ErrorClass.UNUSABLE_ANSWER, f"an empty answer{ended}")
 
