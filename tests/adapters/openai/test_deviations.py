@@ -912,7 +912,7 @@ async def test_the_first_probe_asks_what_a_call_asks_and_later_ones_list_the_mod
         await model.check()
         await model.check()
     first, second = server.exchanges
-    assert first.body["temperature"] == 0.3
+    assert (first.body["temperature"], first.body["max_tokens"]) == (0.3, 500)
     assert [message["role"] for message in first.body["messages"]] == ["system", "user"]
     assert len(first.body["tools"]) == 2
     assert second.path == "/v1/models"

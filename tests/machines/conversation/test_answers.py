@@ -8,7 +8,7 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import ClientError, StopCause
+from machines.effects import ClientError, Effect, StopCause
 from machines.facts import EndReason, ErrorClass, ProviderFailure, Role
 from machines.tools import ToolCall, ToolPolicy
 from tests.machines.calls import (
