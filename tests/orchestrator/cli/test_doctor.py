@@ -161,10 +161,10 @@ def test_the_question_is_the_one_that_a_call_asks(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("LLM_MODEL", "gpt-5-mini")
         monkeypatch.setenv("LLM_API_KEY", "hunter2")
         monkeypatch.setenv("LLM_MAX_TOKENS", "4000")
-        monkeypatch.setenv("TOOLS", "send_digits,transfer_call")
+        monkeypatch.setenv("TOOLS", "send_digits,end_call")
         examine(load_settings(), ask=True)
         (asked,) = (each.body for each in running.records.at("openai.chat"))
-    assert [each["function"]["name"] for each in asked["tools"]] == ["send_digits", "transfer_call"]
+    assert [each["function"]["name"] for each in asked["tools"]] == ["send_digits", "end_call"]
     assert asked["max_tokens"] == 4000
 
 
