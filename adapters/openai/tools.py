@@ -247,7 +247,7 @@ class StreamedCalls:
             begun = self._call_of(fragment)
             begun.add(fragment)
             if begun.too_long or len(self._begun) > MOST_CALLS:
-                raise self._error("calls of tools without end")
+                raise ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: calls of tools without end")
 
     def add_written(self, name: str, arguments: str) -> None:
         """Add a call that was written as text."""
@@ -257,7 +257,7 @@ class StreamedCalls:
     def finish(self, reason: str) -> list[MadeCall]:
         """All calls, once the answer has ended for this `reason`. Raises `ProviderError`."""
         if len(self._begun) > MOST_CALLS:
-            raise self._error("calls of tools without end")
+            raise ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: calls of tools without end")
         if not all(begun.name for begun in self._begun):
             raise self._error("a call of a tool without the tool's name")
         if finish_reasons.cut_off(reason) and not all(is_object(begun.written()) for begun in self._begun):

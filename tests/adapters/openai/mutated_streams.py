@@ -1,7 +1,7 @@
 """Makes streams that were well-formed and then were changed as servers, gateways and networks change them.
 
 `python -m tests.adapters.openai.mutated_streams --count 100000` reads as many of them and says which seed's
-stream was not read as it should be. It prints how far it is, and takes about a minute and a half.
+stream was not read as it should be. It prints how far it is, and takes some minutes.
 """
 
 from __future__ import annotations
@@ -39,19 +39,8 @@ CHARACTERS = (
     "äß€éñçЖшد你好，。？こんにちは안녕🙂👩‍👩‍👧🇩🇪\u0301\U0010fffd"
 )
 FRAGMENTS = (
-    *(
-        "x < 5",
-        "{well}",
-        "[1]",
-        "a `b`",
-        "<b>",
-        '{"a": 1}',
-        '[{"a": 1}]',
-        "```\n",
-        "a <think> b",
-        "a <tool> b",
-    ),
-    *("[thinks", '{"name": "', "end_call", "a send_digits(", "<|", "</b>", "x[0]"),
+    *("x < 5", "{well}", "[1]", "a `b`", "<b>", '{"a": 1}', '[{"a": 1}]', "```\n", "</b>", "x[0]"),
+    *("a <think> b", "a <tool> b", "[thinks", '{"name": "', "{'", "<|", "end_call", "a send_digits("),
 )
 """What only begins like something that is not for the caller."""
 

@@ -245,6 +245,7 @@ async def test_a_thought_that_the_template_began_is_held_back_from_the_second_an
         "We send_digits(1) if asked.",
         "end_call is a tool.",
         "x[0] and [end]",
+        "{'We can send_digits(1) here'}",
     ],
 )
 async def test_what_only_begins_like_markup_is_said(http: httpx2.AsyncClient, text: str) -> None:
