@@ -54,16 +54,23 @@ class ErrorClass(enum.Enum):
     REFUSED_REQUEST = "refused_request"
     """What this call asks for is refused, and will be again: its language, its voice, its length. Other calls
     may ask for something else."""
+    UNUSABLE_ANSWER = "unusable_answer"
+    """An answer came, and nothing in it can be said or done: it is empty, or its call of a tool is malformed.
+    The next one is often better."""
+    LIMIT_SPENT = "limit_spent"
+    """The model spent all of its tokens before its first word, on thinking: it will do so again."""
+
+    @property
+    def caused_by_request(self) -> bool:
+        """Whether what was asked may be the cause, so that it says nothing about the provider."""
+        refused = (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST)
+        return self in (*refused, ErrorClass.UNUSABLE_ANSWER, ErrorClass.LIMIT_SPENT)
 
     @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
-        return self not in (ErrorClass.FATAL, ErrorClass.AUTH) and not self.about_one_call
-
-    @property
-    def about_one_call(self) -> bool:
-        """Whether the call itself may have caused it, so that it says nothing about the provider."""
-        return self in (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST)
+        lasting = (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
+        return self not in (*lasting, ErrorClass.REFUSED_REQUEST, ErrorClass.LIMIT_SPENT)
 
 
 class EndReason(enum.Enum):

@@ -27,6 +27,8 @@ class FallbackTexts:
     """Said instead of an answer in a language that the voice does not speak."""
     refused: str = "I am sorry, I cannot talk about that. Is there anything else I can help you with?"
     """Said when a content filter refused what the caller said."""
+    unanswered: str = "I thought about that for too long. Could you ask it in another way?"
+    """Said when the model spent its limit of tokens on thinking."""
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)

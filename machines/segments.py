@@ -249,6 +249,12 @@ class Segmenter:
                 return True
             if mark[-1] == "…":
                 return self._script() in ("Han", "Kana")
+            if (
+                before is not None
+                and before.kind is Kind.WORD
+                and (_is_chinese(before) or _is_chinese(token))
+            ):
+                return self._ends_chinese(end, before, token)
             # Two sentences without a blank between them: "It is noon.Then"
             whole = before is not None and before.kind is Kind.WORD and before.shown[-2:].islower()
             capital = token.kind is Kind.WORD and token.shown[:1].isupper() and token.shown[1:2].islower()
@@ -265,6 +271,13 @@ class Segmenter:
         if _is_abbreviation(word, pack):
             return word.casefold() in pack.ending_abbreviations and following[:1].isupper()
         return not following[:1].islower() or self._all_small()
+
+    def _ends_chinese(self, end: _End, before: Token, token: Token) -> bool:
+        """Whether a mark of ASCII without a blank after it ends a sentence, next to Chinese or Japanese."""
+        if end.mark != ".":
+            return token.kind is Kind.WORD
+        word = self._word_before(end)
+        return _is_chinese(token) and not _is_number(word) and not _is_abbreviation(word, self._pack(word))
 
     def _all_small(self) -> bool:
         """Whether the segment begins with a small letter: its writer does not use capitals."""
@@ -308,7 +321,8 @@ class Segmenter:
             return False
         if last.kind is Kind.MARK:
             if last.shown in SPACED_CLAUSES:
-                return token.kind in _SPACES
+                before = self._tokens[-2] if len(self._tokens) > 1 else last
+                return token.kind in _SPACES or (_is_chinese(before) and _is_chinese(token))
             numbers = len(self._tokens) > 1 and _digits_meet(self._tokens[-2], token)
             return last.shown in CLAUSES and token.shown not in CLOSERS and not numbers
         return token.kind is Kind.BLANK and last.kind is Kind.WORD and _divides_clauses(last)
@@ -369,6 +383,12 @@ def _is_abbreviation(word: str, pack: Pack) -> bool:
     """Whether a word is an abbreviation. A single letter is one, except "I"."""
     initial = len(word) == 1 and word.isalpha() and word != "I" and word.isascii()
     return initial or word.casefold() in pack.abbreviations
+
+
+def _is_chinese(token: Token) -> bool:
+    """Whether the token is of a script that needs no blank after a mark: Chinese or Japanese."""
+    script = script_of(token.shown[0]) if token.kind is Kind.WORD else None
+    return script is not None and script.name in ("Han", "Kana")
 
 
 def _digits_meet(before: Token, after: Token) -> bool:

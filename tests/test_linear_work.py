@@ -21,7 +21,8 @@ from adapters.logs import mask_secrets
 from adapters.openai.answer import Answer
 from adapters.openai.events import EventReader
 from adapters.openai.markup import MarkupFilter
-from adapters.openai.tools import StreamedCalls, plain_arguments, written_calls
+from adapters.openai.tools import StreamedCalls, plain_arguments
+from adapters.openai.written_calls import written_calls
 from adapters.printable import printable
 from adapters.spoken_text import spoken_text
 from machines import phrases
@@ -90,7 +91,7 @@ def segment(text: str, *, whole: bool) -> None:
 
 
 def take_out_markup(text: str, *, in_thought: bool = False) -> None:
-    markup = MarkupFilter(begins_in_thought=in_thought)
+    markup = MarkupFilter(OFFERED, begins_in_thought=in_thought)
     for piece in in_pieces(text):
         markup.push(piece)
     markup.finish()

@@ -17,7 +17,8 @@ from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
 from adapters.openai.repeats import Repeats
-from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, written_calls
+from adapters.openai.tools import MadeCall, StreamedCalls, without_halves
+from adapters.openai.written_calls import written_calls
 from machines.bounds import LONGEST_ANSWER, LONGEST_BODY, LONGEST_PIECE, LONGEST_THOUGHTS
 from machines.facts import ErrorClass
 from machines.language.scripts import CLOSERS, ENDS, SPACED_ENDS
@@ -62,7 +63,7 @@ class Answer:
         self._may_be_empty = may_be_empty
         self._ends_with_response = may_be_empty or says_no_end
         self._events = EventReader()
-        self._markup = MarkupFilter(begins_in_thought=begins_in_thought)
+        self._markup = MarkupFilter(offered, begins_in_thought=begins_in_thought)
         self._calls = StreamedCalls(provider, offered, new_id)
         self._repeats = Repeats()
         self._length = 0
@@ -290,6 +291,9 @@ class Answer:
         return self._calls.finish(self.finish_reason)
 
     def _verdict(self) -> ProviderError | None:
+        if finish_reasons.malformed(self.finish_reason):
+            what = f"the model wrote a call that could not be read: {self.finish_reason}"
+            return self._error(ErrorClass.UNUSABLE_ANSWER, what)
         if finish_reasons.broke_off(self.finish_reason):
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
         if finish_reasons.filtered(self.finish_reason) and not self._calls:
@@ -302,17 +306,21 @@ class Answer:
             return None
         if self.beyond_bound:
             bound = f"{LONGEST_ANSWER:,} characters, or {LONGEST_BODY:,} bytes"
-            return self._error(ErrorClass.TRANSIENT, f"nothing to say in an answer of more than {bound}")
+            return self._error(
+                ErrorClass.UNUSABLE_ANSWER, f"nothing to say in an answer of more than {bound}"
+            )
         if finish_reasons.at_limit(self.finish_reason):
             spent = "on thinking" if self._thought else "and said nothing"
             limit = "" if self.limit is None else f" ({self.limit})"
             remedy = "raise it or lower LLM_REASONING_EFFORT"
             what = f"the model spent all tokens of LLM_MAX_TOKENS{limit} {spent}; {remedy}"
-            return self._error(ErrorClass.REFUSED_REQUEST, what)
+            return self._error(ErrorClass.LIMIT_SPENT, what)
         if self._unknown_calls:
-            return self._error(ErrorClass.TRANSIENT, "an empty answer: a call of a tool that is not offered")
+            return self._error(
+                ErrorClass.UNUSABLE_ANSWER, "an empty answer: a call of a tool that is not offered"
+            )
         ended = f" (ended: {self.finish_reason})" if self.finish_reason else ""
-        return self._error(ErrorClass.TRANSIENT, f"an empty answer{ended}")
+        return self._error(ErrorClass.UNUSABLE_ANSWER, f"an empty answer{ended}")
 
     def _error(self, error_class: ErrorClass, what: str) -> ProviderError:
         return ProviderError(error_class, f"{self._provider}: {what}")

@@ -39,8 +39,9 @@ _LOAD_SECONDS = 60.0
 """For the first question after the start: some servers load a model at the first request."""
 _CHECK_TOKENS = 16
 """The lowest limit that OpenAI accepts for its current models."""
-_REHEARSAL_TOKENS = 256
-"""The most tokens: enough to see a thought end, which shows whether the model's template has begun it."""
+_REHEARSAL_PIECES = 256
+"""So many pieces of that answer are read: enough to see a thought end, which shows whether the model's
+template has begun it."""
 _CHECK_EVERY_SECONDS = 60.0
 """A server without a list of models is asked at most one question in this time."""
 _SETTLED_SECONDS = 0.1
@@ -184,15 +185,15 @@ class OpenAILanguageModel:
     async def check(self) -> None:
         """As `LanguageModel.check`.
 
-        The first check with a rehearsal asks a question as a call would. It may take 60 s, while the server
-        loads the model. After a refusal that all calls would get, checks ask a question until one is taken.
-        Others ask for the list of models, or, if the server does not give us one, a question, at most once a
-        minute. They take at most 5 s.
+        The first check with a rehearsal asks a question as a call would, and reads how its answer begins. It
+        may take 60 s, while the server loads the model. After a refusal that all calls would get, checks ask
+        a question until one is taken. Others ask for the list of models, or, if the server does not give us
+        one, a question, at most once a minute. They take at most 5 s.
         """
         if self._refuses:
             await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
         elif self._rehearsal is not None and self._answered_at is None:
-            await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
+            await self._ask_a_little(_LOAD_SECONDS, self._max_tokens)
         elif not await self._models_listed():
             at = self._answered_at
             if at is None or trio.current_time() - at >= _CHECK_EVERY_SECONDS:
@@ -212,7 +213,7 @@ class OpenAILanguageModel:
             return True
         raise self._late(_CHECK_SECONDS)
 
-    async def _ask_a_little(self, seconds: float, tokens: int) -> None:
+    async def _ask_a_little(self, seconds: float, tokens: int | None) -> None:
         asked = self._rehearsal or Rehearsal()
         with trio.move_on_after(seconds):
             try:
@@ -236,12 +237,15 @@ class OpenAILanguageModel:
         self,
         messages: Sequence[Message],
         tools: Sequence[ToolSpec],
-        max_tokens: int,
+        max_tokens: int | None,
         extra_body: Mapping[str, object],
     ) -> None:
+        read = 0
         async with self._generate(messages, tools, max_tokens, extra_body, may_be_empty=True) as pieces:
             async for _ in pieces:
-                pass
+                read += 1
+                if read >= _REHEARSAL_PIECES:
+                    break
 
     # --- asking -------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "rate_limit_error": ErrorClass.RATE_LIMIT,
     "timeout": ErrorClass.TIMEOUT,
     # Groq: the model wrote a call that could not be read. Another attempt mostly succeeds.
-    "tool_use_failed": ErrorClass.TRANSIENT,
+    "tool_use_failed": ErrorClass.UNUSABLE_ANSWER,
     # MiniMax and Z.ai, in a response with the status 200: no access, and nothing left to pay with.
     "1004": ErrorClass.AUTH,
     "1008": ErrorClass.FATAL,

@@ -34,7 +34,7 @@ _BLANKS = " \t\ufeff\x00"
 _COMMENTS = re.compile(r"(?:<!--.*?-->\s*)+")
 _BETWEEN = re.compile(r"\s*(?:data:\s*)*")
 """What stands between two documents of one line."""
-_JSON = json.JSONDecoder(strict=False)
+LENIENT_JSON = json.JSONDecoder(strict=False)
 
 
 @frozen
@@ -214,7 +214,7 @@ def _several(text: str, name: str) -> list[Read]:
     at = 0
     while at < len(text):
         try:
-            value, end = _JSON.raw_decode(text, at)
+            value, end = LENIENT_JSON.raw_decode(text, at)
         except (ValueError, RecursionError):
             rest = text[at:].strip()
             return [*found, Done() if _DONE.fullmatch(rest[:_LONGEST_DONE]) else _unreadable(rest, name)]

@@ -16,8 +16,9 @@ _REFUSED = re.compile(r"refusal|refused")
 _CALLS = re.compile(r"(?:tool|function)(?:calls?|use)")
 _BROKE_OFF = re.compile(
     r"(?:server|internal|network)?error|insufficientsystemresource|time(?:d)?out|overloaded|abort(?:ed)?"
-    r"|cancell?ed|failed|interrupted|preempted|evict(?:ed|ion)|malformedresponse|.*malformedfunctioncall.*"
+    r"|cancell?ed|failed|interrupted|preempted|evict(?:ed|ion)|malformedresponse"
 )
+_MALFORMED = re.compile(r".*malformedfunctioncall.*")
 _SPELLING = re.compile(r"[^a-z]+")
 _PREFIX = "finishreason"
 
@@ -45,6 +46,11 @@ def refused(reason: str) -> bool:
 def broke_off(reason: str) -> bool:
     """The server could not go on."""
     return _is(_BROKE_OFF, reason)
+
+
+def malformed(reason: str) -> bool:
+    """The model wrote a call of a tool that its server could not read."""
+    return _is(_MALFORMED, reason)
 
 
 def cut_off(reason: str) -> bool:

@@ -1,26 +1,25 @@
-"""Calls of tools in OpenAI's chat interface, assembled from streamed fragments or read from an answer's text.
+"""Calls of tools in OpenAI's chat interface, assembled from streamed fragments.
 
-A server writes calls into the text if it has no parser for its model's output.
+Those that a model wrote into its text are read by `written_calls`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai import finish_reasons
+from adapters.openai.events import LENIENT_JSON
 from machines.bounds import LONGEST_ARGUMENTS, MOST_CALLS
 from machines.facts import ErrorClass
 from machines.tools import ToolCall
 
-NAME_KEYS = ("name", "function", "tool", "tool_name")
-ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
-"""The keys under which models write a tool's name and arguments."""
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "action_input")
 _NO_ARGUMENTS = "{}"
 _SHORT = 256
 """Characters, blanks included, that `{}` may have."""
@@ -69,7 +68,7 @@ def _inner(text: str) -> str | None:
     if fence := _FENCE.fullmatch(text):
         return fence[1]
     try:
-        value, end = _JSON.raw_decode(text)
+        value, end = LENIENT_JSON.raw_decode(text)
     except (ValueError, RecursionError):
         # Some servers send an opening brace, and then the object.
         return text[1:] if text.startswith("{") and text[1:].lstrip().startswith("{") else None
@@ -104,7 +103,7 @@ def offered_name(name: str, offered: Mapping[str, ToolSpec]) -> str | None:
 
 
 class ObjectScanner:
-    """Finds where the object at the beginning of a text ends, each character looked at once."""
+    """Finds where the brackets at the beginning of a text are closed, each character looked at once."""
 
     def __init__(self) -> None:
         self.end: int | None = None
@@ -112,7 +111,9 @@ class ObjectScanner:
         self.length = 0
         """Of the text so far."""
         self._depth = 0
-        self._in_text = self._escaped = False
+        self._quote = ""
+        """The mark that opened a text within; empty outside of one."""
+        self._escaped = False
 
     def push(self, piece: str) -> int | None:
         """Add a piece; returns `end`. After the end nothing is looked at."""
@@ -123,14 +124,15 @@ class ObjectScanner:
 
     def _scan(self, piece: str) -> None:
         for at, character in enumerate(piece):
-            if self._in_text:
-                ends = character == '"' and not self._escaped
-                self._escaped, self._in_text = character == "\\" and not self._escaped, not ends
-            elif character == '"':
-                self._in_text = True
-            elif character in "{[":
+            if self._quote:
+                ends = character == self._quote and not self._escaped
+                self._escaped = character == "\\" and not self._escaped
+                self._quote = "" if ends else self._quote
+            elif character in "\"'":
+                self._quote = character
+            elif character in "{[(":
                 self._depth += 1
-            elif character in "}]":
+            elif character in "}])":
                 self._depth -= 1
                 if self._depth == 0:
                     self.end = self.length + at + 1
@@ -379,7 +381,7 @@ class StreamedCalls:
             begun = self._call_of(fragment, repeated=repeated)
             begun.add(fragment)
             if begun.too_long or len(self._begun) > MOST_CALLS:
-                raise self._error("calls of tools without end")
+                raise ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: calls of tools without end")
         return bool(fragments)
 
     def add_written(self, name: str, arguments: str) -> None:
@@ -390,7 +392,7 @@ class StreamedCalls:
     def finish(self, reason: str) -> list[MadeCall]:
         """All calls, once the answer has ended for this `reason`. Raises `ProviderError`."""
         if len(self._begun) > MOST_CALLS:
-            raise self._error("calls of tools without end")
+            raise ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: calls of tools without end")
         calls = self._once()
         if not all(begun.name.strip() for begun in calls):
             raise self._error("a call of a tool without the tool's name")
@@ -441,7 +443,7 @@ class StreamedCalls:
         return not known and bool(self._begun[-1].name) and self._begun[-1].unfinished
 
     def _error(self, what: str) -> ProviderError:
-        return ProviderError(ErrorClass.TRANSIENT, f"{self._provider}: {what}")
+        return ProviderError(ErrorClass.UNUSABLE_ANSWER, f"{self._provider}: {what}")
 
 
 def _or_none(begun: _Begun, arguments: str) -> str:
@@ -457,119 +459,3 @@ def without_halves(text: str) -> str:
     if not _HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-
-
-# --- calls in text ----------------------------------------------------------------------------------------
-
-_TAGGED = re.compile(r"<function=([\w.-]+)>(.*?)(?=<function=|\Z)", re.DOTALL)
-_PARAMETER_TAG = re.compile(r"<parameter=([\w.-]+)>|</parameter>")
-_KEYED_CALL = re.compile(r"<tool_call>|</tool_call>")
-_KEYED_NAME = re.compile(r"\s*([\w.-]+)")
-_KEYED_TAG = re.compile(r"</?arg_(?:key|value)>")
-_WORD = re.compile(r"[\w-]+")
-_JSON = json.JSONDecoder(strict=False)
-
-
-def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str, str]]:
-    """The calls in a text that the markup filter took for calls: names, and arguments as JSON.
-
-    Calls of tools that are not offered are left out.
-    """
-    if _TAGGED.search(text):
-        found = [(name, _tagged_arguments(name, body, offered)) for name, body in _TAGGED.findall(text)]
-    elif "<arg_key>" in text:
-        found = [
-            (name[1], json.dumps(_typed(name[1], _keyed(part), offered)))
-            for part in _KEYED_CALL.split(text)
-            if (name := _KEYED_NAME.match(part))
-        ]
-    else:
-        found = list(_objects(text, offered))
-    return [(name, arguments) for name, arguments in found if name in offered]
-
-
-def _parameters(body: str) -> list[tuple[str, str]]:
-    """Names and values in `<parameter=name>value</parameter>`, each with a line of its own or not."""
-    pairs = []
-    opened: re.Match[str] | None = None
-    for tag in _PARAMETER_TAG.finditer(body):
-        if opened is None and tag[1]:
-            opened = tag
-        elif opened is not None and not tag[1]:
-            value = body[opened.end() : tag.start()]
-            pairs.append((opened[1], value.removeprefix("\n").removesuffix("\n")))
-            opened = None
-    return pairs
-
-
-def _keyed(part: str) -> list[tuple[str, str]]:
-    """Names and values in `<arg_key>name</arg_key><arg_value>value</arg_value>`."""
-    pairs = []
-    name: str | None = None
-    opened: re.Match[str] | None = None
-    for tag in _KEYED_TAG.finditer(part):
-        if opened is None or (tag[0] == "<arg_key>" and opened[0] == "<arg_key>"):
-            opened = tag if tag[0] == "<arg_key>" or (name is not None and tag[0] == "<arg_value>") else None
-        elif tag[0] == "</arg_key>" and opened[0] == "<arg_key>":
-            name, opened = part[opened.end() : tag.start()], None
-        elif tag[0] == "</arg_value>" and opened[0] == "<arg_value>" and name is not None:
-            pairs.append((name, part[opened.end() : tag.start()]))
-            name = opened = None
-    return pairs
-
-
-def _tagged_arguments(name: str, body: str, offered: Mapping[str, ToolSpec]) -> str:
-    if pairs := _parameters(body):
-        return json.dumps(_typed(name, pairs, offered))
-    start = body.find("{")
-    try:
-        return json.dumps(_JSON.raw_decode(body, start)[0]) if start >= 0 else _NO_ARGUMENTS
-    except (ValueError, RecursionError):
-        return body[start:]
-
-
-def _typed(name: str, pairs: Sequence[tuple[str, str]], offered: Mapping[str, ToolSpec]) -> dict[str, object]:
-    """Arguments that were written as plain text: strings where the schema says so, otherwise JSON."""
-    spec = offered.get(name)
-    properties = spec.parameters.get("properties") if spec is not None else None
-    properties = properties if isinstance(properties, Mapping) else {}
-    typed: dict[str, object] = {}
-    for key, value in pairs:
-        schema = properties.get(key)
-        is_text = isinstance(schema, Mapping) and schema.get("type") == "string"
-        typed[key] = value if is_text else _json_or_text(value)
-    return typed
-
-
-def _json_or_text(value: str) -> object:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _objects(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str, str]]:
-    """Calls written as objects that name a tool and its arguments, or that follow the name of a tool."""
-    at = 0
-    while (start := text.find("{", at)) >= 0:
-        try:
-            value, end = _JSON.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            return
-        before, at = text[at:start], end
-        name, arguments = _named(value)
-        if not name:
-            name = next((word for word in reversed(_WORD.findall(before)) if word in offered), "")
-            arguments = value
-        yield name, arguments if isinstance(arguments, str) else json.dumps(arguments)
-
-
-def _named(value: Any) -> tuple[str, Any]:
-    """The name and arguments in an object that is a call; an empty name if it is not."""
-    function = value.get("function")
-    fields = function if isinstance(function, Mapping) else value
-    name = next((fields[key] for key in NAME_KEYS if isinstance(fields.get(key), str)), "")
-    arguments = next((fields[key] for key in ARGUMENT_KEYS if fields.get(key) is not None), None)
-    if arguments is None and fields.keys() - {"name", "type", "id"}:
-        return "", None
-    return name.removeprefix("functions."), {} if arguments is None else arguments

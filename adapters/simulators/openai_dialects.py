@@ -20,6 +20,8 @@ Body = Mapping[str, Any]
 
 FLAGGED = "weapon"
 """A word that content filters refuse."""
+HARD = "riddle"
+"""A word over which some models think for too long."""
 THOUGHT = "The caller wants an answer, so I think about one."
 
 
@@ -265,6 +267,32 @@ class CallsAsText(Dialect):
         return [*filter(is_text, pieces), *written]
 
 
+class CallsAsJson(Dialect):
+    """Llama without a parser: its calls are bare objects, and those of one answer a list."""
+
+    def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
+        calls = [
+            {"type": "function", "name": function["name"], "parameters": json.loads(function["arguments"])}
+            for function in (call["function"] for call in whole_calls(pieces))
+        ]
+        written = json.dumps(calls[0] if len(calls) == 1 else calls) if calls else ""
+        return [*filter(is_text, pieces), *({"content": part} for part in split(written))]
+
+
+@define
+class Overthinking(Dialect):
+    """The model spends its tokens on thinking about a hard question, and says nothing."""
+
+    _hard: bool = False
+
+    def check(self, body: Body) -> None:
+        self._hard = HARD in texts_of(body)[-1]
+
+    def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
+        times = 1000 if self._hard else 1
+        return [*({"reasoning_content": part} for part in split(THOUGHT, 24) * times), *pieces]
+
+
 class OpenAIReasoning(Dialect):
     """OpenAI's models that think. They take other parameters, and at least 16 tokens."""
 
@@ -470,6 +498,8 @@ DIALECTS: Mapping[str, Profile] = {
     "ollama-thinking": Profile(OllamaThinking),
     "vllm-bare": Profile(VllmBare),
     "calls-as-text": Profile(CallsAsText),
+    "calls-as-json": Profile(CallsAsJson),
+    "overthinking": Profile(Overthinking),
     "openai-reasoning": Profile(OpenAIReasoning),
     "litellm": Profile(LiteLlm),
     "deepseek": Profile(DeepSeek),

@@ -11,11 +11,18 @@ from machines.conversation.heard_history import withhold
 from machines.declarations import causes
 from machines.driver import SLACK_MS
 from machines.facts import EndReason, Fact
+from machines.history import Speaker
 
 
 def _refuses_text(fact: Fact) -> bool:
     return (
         isinstance(fact, facts.GenerationFailed) and fact.failure.error_class is facts.ErrorClass.REFUSED_TEXT
+    )
+
+
+def _spent_limit(fact: Fact) -> bool:
+    return (
+        isinstance(fact, facts.GenerationFailed) and fact.failure.error_class is facts.ErrorClass.LIMIT_SPENT
     )
 
 
@@ -124,7 +131,8 @@ class GreetingAndFallbacks(Answers):
         """Say a fallback text instead of the model's answer. The third failure in a row ends the call.
 
         If a content filter refused the words, no provider has failed: the caller is told, and the words
-        are withheld from later requests.
+        are withheld from later requests. A model that spent its tokens on thinking has failed only if it
+        never answers in this call.
         """
         self._void_generation()
         replying = not _refuses_text(fact)
@@ -143,14 +151,28 @@ class GreetingAndFallbacks(Answers):
         if _refuses_text(fact):
             withhold(self.context)
             return self.context.policy.fallback.refused
-        self.context.answer.failures += 1
         texts = self.context.policy.fallback
+        if _spent_limit(fact) and self._model_has_answered():
+            return texts.unanswered
+        self.context.answer.failures += 1
+        if _spent_limit(fact) and self.context.answer.failures < 3:
+            return texts.unanswered
         text = {1: texts.first, 2: texts.second}.get(self.context.answer.failures, texts.third)
         if self.context.answer.failures >= 3:
             self.context.answer.end_after = (
                 EndReason.HANDED_OVER if self.context.policy.hand_over else EndReason.MODEL_KEPT_FAILING
             )
         return text
+
+    def _model_has_answered(self) -> bool:
+        """Whether the history holds an answer, or a beginning of one, that is no fallback text."""
+        texts = self.context.policy.fallback
+        ours = (texts.first, texts.second, texts.third, texts.unheard, texts.unanswered, texts.unsayable)
+        return any(
+            message.speaker is Speaker.ASSISTANT
+            and (bool(message.calls) or not any(text.startswith(message.text) for text in ours))
+            for message in self.context.history
+        )
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_idle_goodbye(self, fact: Fact) -> None:

@@ -6,16 +6,20 @@ divided. The reader looks ahead a few hundred characters at most, so its work gr
 
 | in the text | shown | said |
 |---|---|---|
-| marks of Markdown (`*` `_` `~~` at a word's edge, a backtick, `#` `>` `-` at a line's start) | – | – |
-| the same characters elsewhere (`john_smith`, `C#`, `*69`, `x < 5`) | as they are | as they are |
+| marks of Markdown (pairs of `*` `_` `**` `~~`, backticks, `#` `>` `-` at a line's start) | – | – |
+| the same elsewhere (`john_smith`, `_smith`, `C#`, `*69`, `4*`, `x < 5`) | as it is | as it is |
 | a link, an image | its text | its text |
 | an address (URL, e-mail) | as it is | as it is |
-| tags and comments of HTML; half of one at the end | – | – |
+| tags and comments of HTML and SSML; half of one at the end | – | – |
+| other tags (`<name>`) | as they are | as they are |
+| the same around lines (`<answer>It is noon.</answer>`) | – | – |
 | speech markup (`<emotion .../>`) | – | by voices that take it |
 | citations (`[1]`, `【4†source】`), delimiters of TeX | – | – |
+| an index (`x[0]`) | as it is | as it is |
 | an emoji; a keycap | as it is; its digit | –; its digit |
 | a fence with one line of code; with more | the line; – | the line; – |
 | a row of a table; its rules, boxes | cells with commas; – | cells with commas; – |
+| a bar elsewhere (`yes|no`) | as it is | as a pause |
 | entities (`&amp;`) | what they mean | what they mean |
 | invisible characters | – | – |
 """
@@ -92,6 +96,17 @@ _SPEECH_TAGS = ("emotion", "speed", "volume", "break", "spell")
 _BLOCKS = frozenset(
     ("p", "div", "li", "ul", "ol", "tr", "table", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre")
 )
+_HTML = _BLOCKS | frozenset(
+    """
+    a abbr address article aside audio b bdi bdo big blockquote body button canvas caption center
+    cite code col dd del details dfn dl dt em embed figcaption figure font footer form head header
+    html i iframe img input ins kbd label legend link main mark meta nav noscript object option
+    picture q s samp script section select small source span strike strong style sub summary sup svg
+    tbody td template textarea tfoot th thead time title track tt u var video wbr speak prosody
+    say-as phoneme emphasis voice lang
+    """.split()  # noqa: SIM905
+)
+"""The names of HTML, and the last seven of SSML."""
 _ATTRIBUTE = r"""\s+[\w:.-]+\s*=\s*(?:"[^"<>\n]*"|'[^'<>\n]*'|[^\s"'<>]+)"""
 _TAG = re.compile(rf"</?([A-Za-z][\w:-]*)(?:{_ATTRIBUTE})*\s*/?>")
 _TAG_SO_FAR = re.compile(
@@ -129,6 +144,12 @@ _EMOJI = re.compile(
 )
 _DRAWING = re.compile("[\u2500-\u259f]{1,64}|[\ufe00-\ufe0f\u200c\u200d\u20e3\U000e0020-\U000e007f]")
 _LINES = re.compile(r"\n{2,}")
+_PARTNERS = {
+    "*": re.compile(r"(?:(?<=\d)\*(?!\d)|(?<=[^\d\s*])\*)(?!\*)"),
+    "_": re.compile(r"(?<=[^\s_])_(?!\w)"),
+}
+"""What closes a single mark of Markdown: at the end of a word, and for `*` also within one."""
+_LONGEST_EMPHASIS = 200
 _MARKDOWN_RUN = re.compile(rf"([*_~#`])\1{{0,{_LONGEST_MARKS}}}")
 
 _FENCE = re.compile(r"(?:```+|~~~+)[ ]?[\w+#.-]{0,20}[ ]*\n")
@@ -168,6 +189,8 @@ class Reader:
         self._table = False
         self._bullet_lines = False
         """The line before was an item with a bullet."""
+        self._word_before = ""
+        """The word that ends here; empty where none does."""
         self._emphasised: set[str] = set()
         """Marks of Markdown that are open."""
         self._code: _Fence | None = None
@@ -213,6 +236,7 @@ class Reader:
                 last = self._text[self._at + length - 1]
                 self._before = " " if blank and last != "\n" else last
                 self._solid = self._solid if self._before == " " else self._before
+                self._word_before = read[-1].shown if read and read[-1].kind is Kind.WORD else ""
             self._at += length
             tokens += read
         return tokens
@@ -224,9 +248,10 @@ class Reader:
         character = self._text[self._at]
         if character == "\n":
             end = LINE_END if self._item_line else LINE
-            self._line_start, self._item_line, self._table = True, False, False
-            self._emphasised.clear()
             lines = _LINES.match(self._text, self._at)
+            if lines is not None or self._item_line:
+                self._emphasised.clear()
+            self._line_start, self._item_line, self._table = True, False, False
             return (1, [end]) if lines is None else (lines.end() - self._at, [end, LINE])
         if character == " ":
             return 1, [BLANK]
@@ -318,7 +343,16 @@ class Reader:
             name = found[1].lower()
             if name in _SPEECH_TAGS:
                 return found.end(), [Token(Kind.TAG, markup=found[0])]
-            return found.end(), [LINE if name in _BLOCKS else SILENT]
+            if name in _HTML or window[1] == "/":
+                return found.end(), [LINE if name in _BLOCKS else SILENT]
+            # A tag that nobody knows may wrap the answer. Elsewhere it is something to be filled in.
+            after = window[found.end() : found.end() + 1]
+            if self._before in ("", "\n"):
+                if not after and not whole:
+                    return None
+                if after != " ":
+                    return found.end(), [SILENT]
+            return 1, [_plain(Kind.MARK, "<")]
         cut_off = _TAG_SO_FAR.match(window)
         if not whole and (cut_off or _AUTOLINK_SO_FAR.match(window) or window.startswith("<!")):
             return None
@@ -334,9 +368,14 @@ class Reader:
             return found.end(), [SILENT] if label.strip("^").isdigit() else tokens_of(label, inline=True)
         if not whole and (_LINK_SO_FAR.match(window) or _CITATION_SO_FAR.match(window) or window == "!"):
             return None
-        if found := _CITATION.match(window):
+        if (found := _CITATION.match(window)) and not self._is_index(found[0]):
             return found.end(), [SILENT]
         return 1, [_plain(Kind.MARK, window[0])]
+
+    def _is_index(self, bracketed: str) -> bool:
+        """Whether a number in brackets belongs to the name before it. Sources are counted from 1."""
+        name = self._word_before if bracketed[0] == "[" else ""
+        return bool(name) and (bracketed == "[0]" or len(name) == 1)
 
     def _bar(self) -> tuple[int, list[Token]] | None:
         """`|`: the model's marker for a break, the edge of a table's cell, or a bar."""
@@ -346,7 +385,11 @@ class Reader:
         if found := _BREAK_SO_FAR.match(window):
             return (found.end(), [SILENT]) if self._final else None if not whole else (1, [SILENT])
         if not self._table:
-            return 1, [Token(Kind.MARK, "|")]
+            following = window[1:2]
+            if not following and not whole:
+                return None
+            apart = not self._before.isalnum() or not following.isalnum()
+            return 1, [Token(Kind.MARK, "|", "" if apart else ", ")]
         rest = window[1:].lstrip(" ")
         last = not rest or rest[0] in "\n|"
         if last or self._before in "|.,;:!?":
@@ -386,46 +429,70 @@ class Reader:
         return (2, [SILENT]) if window == "$$" else (1, [_plain(Kind.MARK, "$")])
 
     def _markdown(self) -> tuple[int, list[Token]] | None:
-        """`*` `_` `~` `#` or a backtick: markup at a word's edge, elsewhere the character itself."""
+        """`*` `_` `~` `#` or a backtick: markup in pairs at words' edges, elsewhere the character itself."""
         window, whole = self._ahead(_LONGEST_MARKS + 8)
         run = _MARKDOWN_RUN.match(window)
         assert run is not None, "only called at such a mark"
         rest = window[run.end() :]
         if not whole and not rest.strip(" "):
             return None
-        after = rest[:1]
-        return run.end(), [SILENT if self._marks_up(run[0], after) else self._meant(run[0], rest)]
+        if run[0] == "_" and not self._before.isalnum():
+            window, whole = self._ahead(_LONGEST_RUN)
+            around = _RUN.match(window)
+            if around is not None and around.end() == len(window) and not whole:
+                return None
+            address = _ADDRESS.match(around[0]) if around is not None else None
+            if address is not None and window[(end := _address_end(address[0])) : end + 1] != "_":
+                return end, [_plain(Kind.ADDRESS, address[0][:end])]
+        marks_up = self._marks_up(run[0], rest[:1])
+        if marks_up is None:
+            return None
+        return run.end(), [SILENT if marks_up else self._meant(run[0], rest)]
 
     def _meant(self, run: str, rest: str) -> Token:
         if run == "*" and rest.lstrip(" ")[:1].isdigit() and self._solid.isdigit():
             return Token(Kind.MARK, "*", "×")
         return _plain(Kind.MARK, run)
 
-    def _marks_up(self, run: str, after: str) -> bool:
+    def _marks_up(self, run: str, after: str) -> bool | None:
+        """Whether these characters are markup; None if more text must come first."""
         mark, before = run[0], self._before
         apart_before, apart_after = before in ("", " ", "\n"), after in ("", " ", "\n")
         if mark == "`":
             return True
-        if mark == "#" or (mark == "~" and len(run) == 1):
-            return len(run) > 1
+        if mark == "#":
+            return len(run) > 1 and apart_before
+        if mark == "~" and len(run) == 1:
+            return False
         if apart_before and (apart_after or after in ".,;:!?)"):
             return len(run) > 1
         if before.isalnum() and after.isalnum():  # within a word
             if mark != "_" and (_UNSPACED.match(before) or _UNSPACED.match(after)):
                 return not (before.isdigit() and after.isdigit())
             return mark in self._emphasised and mark != "_"
-        opens = not apart_after and not before.isalnum()
+        opens = not apart_after and not before.isalnum() and mark not in self._emphasised
         if mark == "_" and opens and not (apart_before or before in OPENERS or before in "\"'*_~`"):
             opens = False
-        if run == "*" and opens and after.isdigit():
-            return mark in self._emphasised  # "*69"
         if opens:
-            self._emphasised.add(mark)
-            return True
+            partner = len(run) > 1 or self._has_partner(mark)
+            if partner:
+                self._emphasised.add(mark)
+            return partner
         closes = not apart_before and not after.isalnum()
-        if closes:
+        if closes and (len(run) > 1 or mark in self._emphasised):
             self._emphasised.discard(mark)
-        return closes
+            return True
+        return False
+
+    def _has_partner(self, mark: str) -> bool | None:
+        """Whether a single mark is closed in its paragraph; None if more text must come first."""
+        window, whole = self._ahead(_LONGEST_EMPHASIS)
+        line, newline, _ = window[1:].partition("\n" if self._item_line else "\n\n")
+        found = _PARTNERS[mark].search(line)
+        whole = whole or bool(newline)
+        if found is not None and (whole or found.end() < len(line)):
+            return True
+        return False if whole else None
 
     # --- fences -------------------------------------------------------------------------------------------
 

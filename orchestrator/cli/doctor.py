@@ -37,6 +37,7 @@ from orchestrator.settings.providers import Choice, LanguageModelEndpoint
 from orchestrator.settings.settings import Settings, shown
 from orchestrator.settings.sources import setting_origins
 from orchestrator.settings.types import FLUX, LOCAL
+from orchestrator.tools.builtin_tools import built_in
 
 CONNECT_SECONDS = 2.0
 _NEVER_WRAPPED = 1000
@@ -207,9 +208,11 @@ def _language_model(name: str, settings: Settings, files: Inventory, why: str, a
 def _asked(settings: Settings, endpoint: LanguageModelEndpoint, found: RoleFinding) -> RoleFinding:
     """The same finding after a question: why it was not answered, or what had to be left out of it."""
 
+    tools = [each.spec for each in built_in(settings.tools)]
+
     async def question() -> tuple[str, tuple[str, ...]]:
         async with http_client() as http:
-            model = remote_language_model(settings, endpoint, http)
+            model = remote_language_model(settings, endpoint, http, tools)
             try:
                 await model.check()
             except ProviderError as error:

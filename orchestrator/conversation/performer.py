@@ -248,7 +248,7 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        if self._watch is not None and not failure.error_class.about_one_call:
+        if self._watch is not None and not failure.error_class.caused_by_request:
             self._watch.failed(role, provider, failure)
 
     def _log_failure(self, wanted: do.LogFailure) -> None:

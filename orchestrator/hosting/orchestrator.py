@@ -375,7 +375,7 @@ async def open_orchestrator(
     settings = settings or Settings()
     offered = tuple(tools_by_name(built_in(settings.tools) if tools is None else tools).values())
     async with AsyncExitStack() as stack:
-        found = await _providers(settings, providers, stack)
+        found = await _providers(settings, providers, offered, stack)
         journals = await _journals(settings, stack)
         watch = ProviderWatch(found, Random(), language=settings.stt_language)
         capacity = settings.capacity if providers is None else settings.max_sessions
@@ -396,6 +396,7 @@ async def open_orchestrator(
 async def _providers(
     settings: Settings,
     given: Providers | AbstractAsyncContextManager[Providers] | None,
+    tools: Sequence[Tool],
     stack: AsyncExitStack,
 ) -> Providers:
     if isinstance(given, Providers):
@@ -404,7 +405,7 @@ async def _providers(
         # Vendors' SDKs take long to load, and a host that brings its providers may not need them.
         from orchestrator.providers.selection import open_providers
 
-        given = open_providers(settings)
+        given = open_providers(settings, [each.spec for each in tools])
     return await stack.enter_async_context(given)
 
 

@@ -24,7 +24,7 @@ SPOKEN = frozenset(
     {
         *("text", "markup", "heard", "unheard", "digit", "digits_words"),
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
-        *("backchannels", "refused", "unsayable"),
+        *("backchannels", "refused", "unsayable", "unanswered"),
         *("arguments", "result", "tool_fillers", "filler", "thinking_filler", "tool_not_called"),
     }
 )

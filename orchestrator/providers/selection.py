@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -46,8 +46,10 @@ def brain(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
+async def open_providers(settings: Settings, tools: Sequence[ToolSpec] = ()) -> AsyncIterator[Providers]:
     """Load the embedded providers and prepare the others; closes all of them when the block is left.
+
+    The language model's first probe offers these `tools`, so that it asks what calls ask.
 
     Raises `ModelsError` if a model file is missing (nothing is ever downloaded here), `SettingsError` if
     TURN_MODEL is not a usable model, and `UnknownSdkError` if the version of a vendor's SDK is not one that
@@ -61,7 +63,9 @@ async def open_providers(settings: Settings) -> AsyncIterator[Providers]:
             stt=tuple([await _speech_to_text(name, settings) for name in settings.stt_choice.names]),
             tts=tuple([await _text_to_speech(name, settings) for name in settings.tts_choice.names]),
             voice_activity=await _timed("voice activity", lambda: _voice_activity(settings)),
-            llm=tuple([await _language_model(name, settings, stack) for name in settings.llm_choice.names]),
+            llm=tuple(
+                [await _language_model(name, settings, stack, tools) for name in settings.llm_choice.names]
+            ),
         )
 
 
@@ -183,10 +187,13 @@ def _smart_turn(path: Path) -> TurnModel:
     return SmartTurn(path)
 
 
-async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) -> LanguageModel:
+async def _language_model(
+    name: str, settings: Settings, stack: AsyncExitStack, tools: Sequence[ToolSpec]
+) -> LanguageModel:
     endpoint = settings.llm_endpoint
     if name != LOCAL and endpoint is not None:
-        return await _remote_language_model(settings, endpoint, stack)
+        http = await stack.enter_async_context(http_client())
+        return remote_language_model(settings, endpoint, http, tools)
     from adapters.embedded.llm import embedded_language_model
 
     path = settings.local_llm_path
@@ -206,16 +213,14 @@ async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) 
     return model
 
 
-async def _remote_language_model(
-    settings: Settings, endpoint: LanguageModelEndpoint, stack: AsyncExitStack
-) -> LanguageModel:
-    return remote_language_model(settings, endpoint, await stack.enter_async_context(http_client()))
-
-
 def remote_language_model(
-    settings: Settings, endpoint: LanguageModelEndpoint, http: httpx2.AsyncClient
+    settings: Settings,
+    endpoint: LanguageModelEndpoint,
+    http: httpx2.AsyncClient,
+    tools: Sequence[ToolSpec] = (),
 ) -> OpenAILanguageModel:
-    """The configured model behind its server. Nothing is asked yet."""
+    """The configured model behind its server. Nothing is asked yet; the first probe offers these tools."""
+    first = (Message(Speaker.SYSTEM, settings.llm_system_prompt), Message(Speaker.USER, "Hello."))
     return OpenAILanguageModel(
         http,
         endpoint.base_url,
@@ -230,20 +235,9 @@ def remote_language_model(
         reasoning_effort=settings.llm_reasoning_effort,
         omit=settings.llm_omit,
         rename=dict(pair.split("=") for pair in settings.llm_rename),
-        rehearsal=_rehearsal(settings),
+        rehearsal=Rehearsal(first, tuple(tools)),
         name=endpoint.model,
     )
-
-
-def _rehearsal(settings: Settings) -> Rehearsal:
-    """The first question of a call, with a tool if calls have any."""
-    messages = (Message(Speaker.SYSTEM, settings.llm_system_prompt), Message(Speaker.USER, "Hello."))
-    return Rehearsal(messages, (_PROBE_TOOL,) if settings.tools else ())
-
-
-_PROBE_TOOL = ToolSpec(
-    "end_call", "Ends the call. Only after a farewell.", {"type": "object", "properties": {}}
-)
 
 
 def _secret(key: SecretStr | None) -> str:

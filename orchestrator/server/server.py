@@ -59,6 +59,7 @@ from orchestrator.sessions.served_session import ServedSession, SessionState, Sh
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
 from orchestrator.settings.settings import Settings
+from orchestrator.tools.builtin_tools import built_in
 from protocol import (
     HIERARCHICAL,
     HIERARCHICAL_SUBPROTOCOL,
@@ -535,7 +536,8 @@ async def serve(
         server.phone.own_url = f"http://127.0.0.1:{port}"
         stack.enter_context(kept_key(port, server.phone.own_key))
         log.info("listening", host=settings.host, port=port)
-        async with open_providers(settings) as providers:
+        tools = [each.spec for each in built_in(settings.tools)]
+        async with open_providers(settings, tools) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
                 # What is loaded stays. The collector would go through all of it, half a second long, whenever

@@ -58,6 +58,7 @@ FALLBACK_TEXTS: Mapping[str, str] = {
     "llm_fallback_tier3": "third",
     "stt_fallback": "unheard",
     "llm_fallback_refused": "refused",
+    "llm_fallback_limit": "unanswered",
 }
 """The field of `FallbackTexts` that each setting sets."""
 _LLM_RETRY_DELAYS_MS = (*DEFAULTS.llm_retry_delays_ms, 400, 800, 1600)

@@ -218,6 +218,11 @@ class LanguageModels(BaseModel):
         min_length=1,
         description="Spoken when a filter of the model's server refused what the caller said",
     )
+    llm_fallback_limit: str = Field(
+        default=DEFAULTS.fallback.unanswered,
+        min_length=1,
+        description="Spoken when the model spent LLM_MAX_TOKENS on thinking",
+    )
     llm_fallback_tier3_then: Annotated[Literal["end", "hand_over"], Lowercase] = Field(
         default="hand_over" if DEFAULTS.hand_over else "end",
         description="What follows it: the call ends, or is handed over to a person",

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
 from adapters.simulators import Answer, Call, Script, simulators
-from adapters.simulators.openai_dialects import DIALECTS, FLAGGED
+from adapters.simulators.openai_dialects import DIALECTS, FLAGGED, HARD
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.segments import Segmenter
@@ -43,6 +43,7 @@ SCRIPT = Script(
 )
 SYSTEM = Message(Speaker.SYSTEM, "Be short.")
 REFUSED = "the sentence for refused words"
+SPENT = "the sentence for a limit that was spent on thinking"
 
 
 @define
@@ -62,6 +63,8 @@ class Trial:
             except ProviderError as error:
                 if error.failure.error_class is ErrorClass.REFUSED_TEXT:
                     return REFUSED
+                if error.failure.error_class is ErrorClass.LIMIT_SPENT:
+                    return SPENT
                 if last or not error.failure.error_class.retryable:
                     return f"an apology ({error.failure.error_class.value})"
         raise AssertionError("the last request returns")
@@ -139,6 +142,10 @@ async def _flagged(trial: Trial) -> str:
     return await trial.ask([user(f"Where is my {FLAGGED}?")])
 
 
+async def _hard(trial: Trial) -> str:
+    return await trial.ask([user(f"Here is a {HARD}.")])
+
+
 @frozen
 class Feature:
     """Something that every dialect is asked for. `right`: what a caller should hear."""
@@ -165,6 +172,7 @@ FEATURES = (
     ),
     Feature("Broken off", f"an answer broke off after “{BEGUN}” and is continued", (ANSWER,), _broken_off),
     Feature("Refused words", f"the caller says “{FLAGGED}”", ("I see.", REFUSED), _flagged),
+    Feature("Hard question", f"the caller says “{HARD}”", ("I see.", SPENT), _hard),
 )
 
 
@@ -221,8 +229,10 @@ Of [language models](#language-models), [Deepgram](#deepgram-vantum-simulators--
 ## Language models
 
 Each row is a simulated server (`vantum simulators --llm-dialect NAME`) that was asked through the adapter and
-OpenAI's SDK, with `temperature`, `top_p` and `max_tokens` set. “✓” is what OpenAI's own answer comes to;
-where it is something else, it is said. A request whose failure may pass was repeated once, as calls do.
+OpenAI's SDK, with `temperature`, `top_p` and `max_tokens` set. These are trials of the adapter, not calls: a
+segment counts as heard, and a request whose failure may pass was repeated once, as calls do. Whole calls over
+each dialect, with a fault besides, are in [faults.md](faults.md#dialects). “✓” is what OpenAI's own answer
+comes to; where it is something else, it is said.
 
 | feature | what is asked | right |
 |---|---|---|

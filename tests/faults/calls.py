@@ -11,7 +11,16 @@ from attrs import Factory, define, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.interfaces import LISTENING_RATE, Samples
-from adapters.simulators import Answer, FaultKind, Latencies, Script, Simulators, simulators
+from adapters.simulators import (
+    Answer,
+    FaultKind,
+    Latencies,
+    Script,
+    Simulators,
+    SttDialect,
+    TtsDialect,
+    simulators,
+)
 from adapters.simulators.records import Exchange, SpeechContext
 from machines.declarations import Outcome, Step
 from machines.effects import Effect
@@ -22,7 +31,7 @@ from orchestrator.simulation.call import BLOCK_MS
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.faults.cells import Cell, NetworkFailure, Role
 from tests.faults.network import Network
-from tests.faults.vendors import KEY, VendorProviders, Vendors, vendors
+from tests.faults.vendors import KEY, VendorProviders, Vendors, vendors, vendors_of_dialect
 
 SEED = 1
 FIRST_WORDS, NEXT_WORDS = "how is the weather", "what is today please"
@@ -68,7 +77,8 @@ class FinishedCall:
 def run_call(cell: Cell) -> FinishedCall:
     """Run the call of a cell. It is the same every time."""
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    made = tuple(map(vendors, range(cell.providers)))
+    first = vendors_of_dialect(cell.dialect) if cell.dialect and cell.role is Role.MODEL else vendors()
+    made = (first, *map(vendors, range(1, cell.providers)))
     trio._core._run._r.seed(cell.name)
     random.seed(cell.name)
     return trio.run(_run, cell, made, clock=MockClock(autojump_threshold=0))
@@ -102,7 +112,17 @@ async def _run(cell: Cell, made: tuple[Vendors, ...]) -> FinishedCall:
 def _vendors_of(cell: Cell, place: int) -> AbstractAsyncContextManager[Simulators]:
     """The simulators of a provider's place in the order; only those of the first have faults."""
     faults = cell.faults if place == 0 else ()
-    return simulators(seed=SEED + place, faults=faults, script=SCRIPT, latencies=Latencies(), keys=[KEY])
+    dialect = cell.dialect if place == 0 else ""
+    return simulators(
+        seed=SEED + place,
+        faults=faults,
+        script=SCRIPT,
+        latencies=Latencies(),
+        keys=[KEY],
+        llm_dialect=dialect if dialect and cell.role is Role.MODEL else None,
+        stt_dialect=SttDialect(dialect) if dialect and cell.role is Role.NOVA else SttDialect.PLAIN,
+        tts_dialect=TtsDialect(dialect) if dialect and cell.role is Role.VOICE else TtsDialect.PLAIN,
+    )
 
 
 @frozen

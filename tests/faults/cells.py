@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from itertools import cycle
 
 from attrs import evolve, frozen
 
-from adapters.simulators import Fault, FaultKind
+from adapters.simulators import DIALECTS, Fault, FaultKind, SttDialect, TtsDialect
 
 
 class Role(enum.Enum):
@@ -54,13 +55,16 @@ class Cell:
     """Whether the second turn interrupts the first answer."""
     hangs_up: bool = False
     """Whether the caller hangs up a second after the fault."""
+    dialect: str = ""
+    """How the failing vendor differs from its documents; empty: not at all."""
     providers: int = 1
     """The number of providers of every role. Only the first has the fault."""
 
     @property
     def name(self) -> str:
         """The unique name of the cell."""
-        return f"{self.role.name}-{self.state.name}-{self.fault}-{self.providers}"
+        name = f"{self.role.name}-{self.state.name}-{self.fault}-{self.providers}"
+        return f"{name}-{self.dialect}" if self.dialect else name
 
 
 REFUSALS: tuple[tuple[str, Fault], ...] = (
@@ -103,6 +107,41 @@ def all_cells() -> tuple[Cell, ...]:
     return tuple(
         sorted(cells, key=lambda cell: (cell.providers, roles.index(cell.role), states.index(cell.state)))
     )
+
+
+def dialect_cells() -> tuple[Cell, ...]:
+    """Every dialect with one of the faults in turn, so that each fault meets several dialects."""
+    model = (
+        _refused(Role.MODEL, State.THINKING, *REFUSALS[3], ONCE, at="openai.chat"),
+        _streaming(Role.MODEL, State.THINKING, *ENDS[0], 0, at="openai.chat"),
+        _streaming(Role.MODEL, State.RESPONDING, *ENDS[2], 8, at="openai.chat"),
+        _refused(Role.MODEL, State.THINKING, *REFUSALS[2], ONCE, at="openai.chat"),
+        _streaming(Role.MODEL, State.RESPONDING, *ENDS[0], 8, at="openai.chat"),
+    )
+    ears = (
+        _streaming(Role.NOVA, State.LISTENING, *ENDS[2], 3),
+        _streaming(Role.NOVA, State.THINKING, *ENDS[0], 7),
+        _refused(Role.NOVA, State.INITIALIZING, *REFUSALS[3], ONCE),
+    )
+    voice = (
+        _streaming(Role.VOICE, State.RESPONDING, *ENDS[2], 1),
+        _streaming(Role.VOICE, State.RESPONDING, *ENDS[0], 12),
+        _refused(Role.VOICE, State.INITIALIZING, *REFUSALS[3], ONCE),
+    )
+    named = (
+        (tuple(DIALECTS), model),
+        (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), ears),
+        (tuple(each.value for each in TtsDialect), voice),
+    )
+    return tuple(
+        evolve(cell, dialect=name)
+        for dialects, cells in named
+        for name, cell in zip(dialects[1:], cycle(cells), strict=False)
+    )
+
+
+_OTHER_WORDS = frozenset((SttDialect.ZH_WORDS, SttDialect.KNOWN_LANGUAGES))
+"""They hear other words than the caller says, or differ only in another language."""
 
 
 def _speech_to_text(role: Role) -> Iterator[Cell]:

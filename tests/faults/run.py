@@ -7,7 +7,7 @@ import functools
 from attrs import frozen
 
 from tests.faults.calls import run_call
-from tests.faults.cells import Cell, Role, State, all_cells
+from tests.faults.cells import Cell, Role, State, all_cells, dialect_cells
 from tests.faults.outcomes import CallOutcome, outcome_of
 from tests.faults.table import render
 
@@ -35,4 +35,7 @@ def document() -> str:
     """The content of `docs/faults.md`, from a run of all cells."""
     usual = result_of(UNDISTURBED).outcome.turns[0].first_sound
     assert usual is not None
-    return render([(cell, result_of(cell).outcome) for cell in all_cells()], usual)
+    rows, over_dialects = (
+        [(cell, result_of(cell).outcome) for cell in cells] for cells in (all_cells(), dialect_cells())
+    )
+    return render(rows, over_dialects, usual)

@@ -65,10 +65,19 @@ answered.
 """
 
 
+_OVER_DIALECTS = """\
+## Dialects
+
+Each [dialect](dialects.md) of a vendor, with one of the faults above: one provider for each role, of which
+the one that fails also differs from its documents. Each fault meets several dialects.
+"""
 _PARTS = {1: "One provider for each role", 2: "Two providers for each role, of which the first one fails"}
 
 
-def render(rows: Sequence[tuple[Cell, CallOutcome]], usual: float) -> str:
+Rows = Sequence[tuple[Cell, CallOutcome]]
+
+
+def render(rows: Rows, over_dialects: Rows, usual: float) -> str:
     """The whole document."""
     answer = SCRIPT.answer("…").say.replace(MARKER, "")
     parts = [_INTRODUCTION.format(first=FIRST_WORDS, next=NEXT_WORDS, answer=answer, usual=usual)]
@@ -79,6 +88,7 @@ def render(rows: Sequence[tuple[Cell, CallOutcome]], usual: float) -> str:
             parts.append(f"### {_TITLES[role]}{_BEHIND[role] if providers == 2 else ''}\n")
             for state, of_state in groupby(of_role, key=lambda row: row[0].state):
                 parts += [f"#### {state.name}\n", *_table(of_state)]
+    parts += [_OVER_DIALECTS, *_table(over_dialects)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -117,7 +127,7 @@ def _row(cell: Cell, outcome: CallOutcome) -> str:
         *([outcome.ended_because] if outcome.ended_because != "caller_hung_up" else []),
     ]
     columns = (
-        cell.fault,
+        f"`{cell.dialect}`: {cell.fault}" if cell.dialect else cell.fault,
         _result(first, FIRST_WORDS) if first else f"over {outcome.closing:.2f} s after hanging up",
         "<br>".join(first.heard) if first and not _is_whole(first) else "",
         _seconds(first.first_sound) if first else "",

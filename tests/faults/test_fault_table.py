@@ -10,7 +10,7 @@ pytest.importorskip("cartesia")
 from adapters.simulators import FaultKind
 from machines.policy import ConversationPolicy
 from tests.faults.calls import FIRST_WORDS, NEXT_WORDS
-from tests.faults.cells import Cell, Role, State, all_cells
+from tests.faults.cells import Cell, Role, State, all_cells, dialect_cells
 from tests.faults.outcomes import TurnOutcome, TurnResult
 from tests.faults.run import UNDISTURBED, document, result_of
 from tests.faults.table import PATH
@@ -60,6 +60,21 @@ def test_the_caller_is_not_left_waiting_and_nothing_is_left_behind(cell: Cell) -
         assert words.startswith(turn.understood), "no word twice, and none that was not said"
         if turn.result in ANSWERED and not may_lose_words(cell):
             assert turn.understood == words
+
+
+@pytest.mark.parametrize("cell", dialect_cells(), ids=named)
+def test_over_every_dialect_a_fault_that_passes_costs_no_turn(cell: Cell) -> None:
+    result = result_of(cell)
+    assert result.left_behind == ()
+    assert result.settled
+    assert len(result.outcome.turns) == 2
+    for turn, words in zip(result.outcome.turns, (FIRST_WORDS, NEXT_WORDS), strict=True):
+        # Without a system role the prompt stands before the words, which the simulator repeats as a whole.
+        repeats_prompt = turn.result is TurnResult.GARBLED and cell.dialect == "vllm-bare"
+        assert turn.result in ANSWERED or repeats_prompt
+        assert first_wait(turn) * 1000 <= POLICY.endpoint_delay_ms + LATENCIES_MS + patience_ms(cell)
+        assert turn.gap * 1000 <= longest_gap_ms(cell, turn)
+        assert words.startswith(turn.understood)
 
 
 @pytest.mark.parametrize("cell", BACKED, ids=named)

@@ -8,13 +8,13 @@ from copy import copy
 
 import httpcore2
 import trio
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.deepgram.flux import DeepgramFlux
 from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import LanguageModel, SpeechToText
-from adapters.openai.chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
 from adapters.simulators import simulators
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.simulation import SimulatedProviders
@@ -58,9 +58,31 @@ def vendors(place: int = 0) -> Vendors:
     return made
 
 
-async def _warm_up(made: Vendors) -> None:
+@functools.cache
+def vendors_of_dialect(name: str) -> Vendors:
+    """The first vendors, with another adapter of the model: it learns how a server differs, and keeps it.
+
+    Not to be called inside Trio.
+    """
+    usual = vendors()
+    http = http_client()
+    model = OpenAILanguageModel(
+        http,
+        f"http://{ADDRESS}/v1",
+        "gpt-5-mini",
+        KEY,
+        temperature=0.7,
+        max_tokens=500,
+        rehearsal=Rehearsal(),
+    )
+    made = evolve(usual, openai=model, pool=connect_http(http, usual.network, "openai"))
+    trio.run(_warm_up, made, name)
+    return made
+
+
+async def _warm_up(made: Vendors, llm_dialect: str | None = None) -> None:
     """Make a request now: before its first one, OpenAI's SDK uses a thread, and virtual time would run on."""
-    async with simulators() as running:
+    async with simulators(llm_dialect=llm_dialect) as running:
         made.network.attach(running)
         await made.openai.check()
         await made.pool.aclose()

@@ -111,7 +111,13 @@ def test_an_answer_between_failures_starts_the_count_anew() -> None:
     assert story.state == "resting"
 
 
-PASSES = (ErrorClass.RATE_LIMIT, ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
+PASSES = (
+    ErrorClass.RATE_LIMIT,
+    ErrorClass.TRANSIENT,
+    ErrorClass.CONNECTION,
+    ErrorClass.TIMEOUT,
+    ErrorClass.UNUSABLE_ANSWER,
+)
 
 
 @pytest.mark.parametrize("error_class", ErrorClass)

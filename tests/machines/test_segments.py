@@ -126,6 +126,10 @@ def test_half_a_break_marker_is_never_spoken(half: str) -> None:
         ("", "您好，我们下午六点关门。请问您几点过来？", ["您好，我们下午六点关门。", "请问您几点过来？"]),
         ("zh", "他说：“等一下。”然后走了。“再见！”", ["他说：“等一下。”", "然后走了。", "“再见！”"]),
         ("ja", "「待って。」と言った。３．１４です。", ["「待って。」", "と言った。", "３．１４です。"]),
+        ("zh", "真的吗?!是的.你好,王先生.Windows 10.5吗?好", [
+            "真的吗?!", "是的.", "你好,王先生.Windows 10.5吗?", "好",
+        ]),
+        ("ja", "はい,わかりました.では3.5度です!ね", ["はい,わかりました.", "では3.5度です!", "ね"]),
         ("ja", "本日は６時に閉まります。何時に？", ["本日は６時に閉まります。", "何時に？"]),
         ("hi", "हम आज छह बजे बंद होते हैं। आप कब आएंगे?", ["हम आज छह बजे बंद होते हैं।", "आप कब आएंगे?"]),
         ("ar", "متى ستأتي؟ شكرا لك.", ["متى ستأتي؟", "شكرا لك."]),
@@ -182,6 +186,28 @@ def test_text_is_cut_where_a_speaker_of_its_language_would_breathe(
         ("| a | b |\n|---|:-:|", "a, b"),
         ("```python\nprint(1)\n```", "print(1)"),
         ("Look ────┤ here", "Look here"),
+        *(
+            (kept, kept)
+            for kept in (
+                "Dial *#06# now.",
+                "Dial *100# or *#31# now.",
+                "Your user name is _smith.",
+                "Write to _john@example.com or _x_@y.example please.",
+                "Type snake_case_name_ now.",
+                "A 4* and a 5* hotel",
+                "Replace <name> with yours.",
+                "A List<String> and a vector<int>",
+                "Set x[0] to a[1].",
+                "Choose yes|no.",
+            )
+        ),
+        (
+            "Use _emphasis_, *stars*, *5 stars* and *un*believable.",
+            "Use emphasis, stars, 5 stars and unbelievable.",
+        ),
+        ("So *wait, now* or _go on._", "So wait, now or go on."),
+        ("This is <em>it</em> so[2].", "This is it so."),
+        ("<answer>It is noon.</answer>", "It is noon."),
     ],
 )
 @pytest.mark.parametrize("size", [1, 4, 1000])

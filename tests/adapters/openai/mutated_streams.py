@@ -1,7 +1,7 @@
 """Makes streams that were well-formed and then were changed as servers, gateways and networks change them.
 
 `python -m tests.adapters.openai.mutated_streams --count 100000` reads as many of them and says which seed's
-stream was not read as it should be. It prints how far it is, and takes about a minute and a half.
+stream was not read as it should be. It prints how far it is, and takes some minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from adapters.interfaces import ProviderError
 from adapters.openai.answer import Answer
 from tests.adapters.openai.test_deviations import TOOLS
 
@@ -34,10 +35,14 @@ SCALARS: tuple[Any, ...] = (
     "stop",
 )
 CHARACTERS = (
-    "abcdefghij 0123456789.,;:!?'\"()>*#_~/\\|&%$+-=@^}]\n\r\t\x0b\x0c\x1c\x85\u2028\u2029\ufeff\u00a0\x00"
-    "äß€éñçЖшد你好，。？こんにちは안녕🙂👩‍👩‍👧🇩🇪\u0301\U0010fffd"
+    "abcdefghij 0123456789.,;:!?'\"()<>*#_~/\\|&%$+-=@^{}[]`\n\r\t\x0b\x0c\x1c\x85\u2028\u2029\ufeff\u00a0"
+    "\x00äß€éñçЖшد你好，。？こんにちは안녕🙂👩‍👩‍👧🇩🇪\u0301\U0010fffd"
 )
-"""Without those that a tag may begin with: tags have tests of their own."""
+FRAGMENTS = (
+    *("x < 5", "{well}", "[1]", "a `b`", "<b>", '{"a": 1}', '[{"a": 1}]', "```\n", "</b>", "x[0]"),
+    *("a <think> b", "a <tool> b", "[thinks", '{"name": "', "{'", "<|", "end_call", "a send_digits("),
+)
+"""What only begins like something that is not for the caller."""
 
 
 def anything(choices: Random, depth: int = 2) -> Any:
@@ -51,7 +56,8 @@ def anything(choices: Random, depth: int = 2) -> Any:
 
 
 def some_text(choices: Random) -> str:
-    return "".join(choices.choice(CHARACTERS) for _ in range(choices.randint(1, 12)))
+    text = "".join(choices.choice(CHARACTERS) for _ in range(choices.randint(1, 12)))
+    return f"a{choices.choice(FRAGMENTS)} {text}" if choices.random() < 0.2 else text
 
 
 def perhaps(choices: Random) -> bool:
@@ -81,6 +87,41 @@ def whole(text: str) -> Chunk:
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
+
+
+def usage() -> Chunk:
+    return {**chunk({}), "choices": [], "usage": {"total_tokens": 9}}
+
+
+CALLS = (("end_call", "{}"), ("send_digits", '{"digits": "12"}'))
+
+
+def call_chunks(choices: Random, index: int) -> list[Chunk]:
+    """The chunks of one call: its name, then its arguments in pieces."""
+    name, arguments = CALLS[index]
+    begun = {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name}}
+    size = choices.randint(1, 8)
+    parts = [arguments[at : at + size] for at in range(0, len(arguments), size)]
+    pieces = [begun, *({"index": index, "function": {"arguments": part}} for part in parts)]
+    return [chunk({"tool_calls": [piece]}) for piece in pieces]
+
+
+def mixed_in(choices: Random, stream: list[Chunk], more: list[Chunk]) -> None:
+    """Put chunks anywhere between the others, in their order."""
+    places = sorted(choices.randint(0, len(stream)) for _ in more)
+    for place, each in reversed(list(zip(places, more, strict=True))):
+        stream.insert(place, each)
+
+
+def repeated_and_reordered(choices: Random, texts: list[str]) -> list[str]:
+    """The texts as they arrive: some twice, some too early. Nobody can know that, so all of it is said."""
+    for _ in range(choices.randrange(3)):
+        texts.insert(choices.randint(0, len(texts)), choices.choice(texts))
+    if perhaps(choices):
+        choices.shuffle(texts)
+    if len(texts) > 1 and texts[-1].strip() == "".join(texts[:-1]).strip():
+        texts.pop()  # the whole answer once more, at its end, is not said again
+    return texts
 
 
 SPARE_FIELDS = (
@@ -116,11 +157,13 @@ def change_types(choices: Random, stream: list[Chunk]) -> None:
             (choice, SPARE_IN_CHOICE),
             (choice["delta"], SPARE_IN_DELTA),
         ):
-            name = choices.choice(names)
-            if perhaps(choices):
-                fields.pop(name, None)
-            else:
-                fields[name] = harmless(choices, name)
+            for name in choices.sample(names, choices.randint(1, len(names))):
+                if name == "tool_calls" and "tool_calls" in fields:
+                    continue
+                if perhaps(choices):
+                    fields.pop(name, None)
+                else:
+                    fields[name] = harmless(choices, name)
 
 
 def harmless(choices: Random, name: str) -> Any:
@@ -182,14 +225,15 @@ def encoded(each: Chunk, newline: str, ascii_only: bool, prefix: str, split: boo
     return f"{prefix}{payload}{newline}{newline}".encode("utf-8", "surrogatepass")
 
 
-def mutated(choices: Random) -> tuple[list[bytes], str]:
-    """The bytes, cut anywhere, and the text that is in them."""
-    texts = [some_text(choices) for _ in range(choices.randint(1, 6))]
+def mutated(choices: Random) -> tuple[list[bytes], str, list[tuple[str, str]]]:
+    """The bytes, cut anywhere, and the text and the calls that are in them."""
+    texts = repeated_and_reordered(choices, [some_text(choices) for _ in range(choices.randint(1, 6))])
     text = "".join(texts)
     wrap = choices.choice(WRAPPINGS)
     stream = [chunk({"content": wrap(each)}) for each in texts]
-    if perhaps(choices):
-        stream.insert(0, chunk({"role": "assistant", "content": ""}))
+    called = choices.sample(range(len(CALLS)), choices.choice([0, 0, 1, 2]))
+    for index in called:
+        mixed_in(choices, stream, call_chunks(choices, index))
     change_types(choices, stream)
     finish = choices.choice(["stop", "length", "eos", "end_turn", "of_another_server"])
     said_again = len(texts) > 1 and len(text.strip()) >= 8
@@ -206,6 +250,8 @@ def mutated(choices: Random) -> tuple[list[bytes], str]:
     newline = choices.choice(["\n", "\r\n", "\r"])
     ascii_only, split = perhaps(choices), perhaps(choices)
     prefix = choices.choice(["data: ", "data:", "data: data: ", " data:  "])
+    mixed_in(choices, stream, [chunk({"role": "assistant", "content": ""})] * choices.randrange(3))
+    mixed_in(choices, stream, [usage()] * choices.randrange(3))
     events = [encoded(each, newline, ascii_only, prefix, split) for each in stream]
     for _ in range(choices.randrange(4)):
         events.insert(choices.randint(0, len(events)), choices.choice(NEUTRAL))
@@ -213,7 +259,7 @@ def mutated(choices: Random) -> tuple[list[bytes], str]:
         events.append(b"data: [DONE]" + newline.encode() * choices.randrange(3))
     events += [b"\n\n", *(choices.choice(AFTER) for _ in range(choices.randrange(4)))]
     bom = b"\xef\xbb\xbf" if perhaps(choices) else b""
-    return cut(choices, bom + b"".join(events)), text
+    return cut(choices, bom + b"".join(events)), text, [CALLS[index] for index in called]
 
 
 def cut(choices: Random, data: bytes) -> list[bytes]:
@@ -249,13 +295,17 @@ def said(parts: Sequence[bytes]) -> tuple[str, Answer]:
 
 def complaint(choices: Random) -> str | None:
     """What is wrong with how a stream is read: its text must be said once, and nothing after it may fail."""
-    parts, text = mutated(choices)
+    parts, text, calls = mutated(choices)
     spoken, answer = said(parts)
     if spoken != text:
         return f"said {spoken!r} instead of {text!r}"
     if answer.failure is not None:
         return f"failed after a complete answer: {answer.failure}"
-    return f"calls out of nothing: {answer.calls()}" if answer.calls() else None
+    try:
+        made = [(each.call.name, each.call.arguments) for each in answer.calls()]
+    except ProviderError as error:
+        return f"no calls: {error}"
+    return None if sorted(made) == sorted(calls) else f"calls {made} instead of {calls}"
 
 
 @click.command()

@@ -16,6 +16,7 @@ import trio
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
+from adapters.openai.markup import MarkupFilter
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import CallRecord, ToolCall
@@ -233,7 +234,19 @@ async def test_a_thought_that_the_template_began_is_held_back_from_the_second_an
 
 
 @pytest.mark.parametrize(
-    "text", ["If x < 5, then stop.", "a <b or [T", "``` is a fence.", "{well} said", "1 <"]
+    "text",
+    [
+        "If x < 5, then stop.",
+        "a <b or [T",
+        "``` is a fence.",
+        "{well} said",
+        "1 <",
+        "Use the <tool> tag.",
+        "We send_digits(1) if asked.",
+        "end_call is a tool.",
+        "x[0] and [end]",
+        "{'We can send_digits(1) here'}",
+    ],
 )
 async def test_what_only_begins_like_markup_is_said(http: httpx2.AsyncClient, text: str) -> None:
     for cut in range(len(text)):
@@ -350,6 +363,37 @@ CALLED_AS_TEXT = [
     f'{{"name": "send_digits", "parameters": {ONE}}}',
     f'```json\n{{"name": "send_digits", "arguments": {ONE}}}\n```',
     f"<|channel|>commentary to=functions.send_digits <|constrain|>json<|message|>{ONE}<|call|>",
+    f'{{"type": "function", "name": "send_digits", "parameters": {ONE}}}',
+    f'{{"type":"function","function":{{"name":"send_digits","arguments":{ONE}}}}}',
+    f'{{"arguments": {ONE}, "name": "send_digits"}}',
+    f'{{"id":"1","name":"send_digits","arguments":{ONE}}}',
+    f'{{"tool_name": "send_digits", "args": {ONE}}}',
+    f'{{"action": "send_digits", "action_input": {ONE}}}',
+    f'{{"tool_calls":[{{"name":"send_digits","arguments":{ONE}}}]}}',
+    f'[{{"name": "send_digits", "arguments": {ONE}}}]',
+    f'```json\n[{{"name": "send_digits", "arguments": {ONE}}}]\n```',
+    f'```\n{{"name": "send_digits", "arguments": {ONE}}}\n```',
+    f'```JSON\r\n{{"name": "send_digits", "arguments": {ONE}}}\n```',
+    '```tool_code\nsend_digits(digits="1")\n```',
+    '```tool_code\nprint(default_api.send_digits(digits="1"))\n```',
+    "{'name': 'send_digits', 'arguments': {'digits': '1'}}",
+    '[send_digits(digits="1")]',
+    'send_digits("1")',
+    '<|tool_call_start|>[send_digits(digits="1")]<|tool_call_end|>',
+    f'<tool_use>{{"name":"send_digits","input":{ONE}}}</tool_use>',
+    f'<TOOLCALL>[{{"name":"send_digits","arguments":{ONE}}}]</TOOLCALL>',
+    f'<tool_calls>[{{"name":"send_digits","arguments":{ONE}}}]</tool_calls>',
+    f'functools[{{"name": "send_digits", "arguments": {ONE}}}]',
+    '<invoke name="send_digits"><parameter name="digits">1</parameter></invoke>',
+    '<function_calls>\n<invoke name="send_digits">\n<parameter name="digits">1</parameter>\n</invoke>\n'
+    "</function_calls>",
+    '<｜DSML｜function_calls><｜DSML｜invoke name="send_digits"><｜DSML｜parameter name="digits" '
+    'string="true">1</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜function_calls>',
+    "<start_function_call>call:send_digits{digits:<escape>1<escape>}<end_function_call>",
+    '<|tool_call>call:send_digits{digits:<|"|>1<|"|>}<tool_call|>',
+    f'<|action_start|><|plugin|>{{"name":"send_digits","parameters":{ONE}}}<|action_end|>',
+    f"send_digits{ONE}",
+    f"<send_digits>{ONE}</send_digits>",
 ]
 
 
@@ -364,6 +408,56 @@ async def test_a_call_that_is_written_as_text_is_made_and_never_spoken(
     assert text_of(pieces).strip() == "One moment."
     (made,) = (piece for piece in pieces if isinstance(piece, ToolCall))
     assert (made.name, json.loads(made.arguments)) == ("send_digits", json.loads(ONE))
+
+
+THOUGHTS = [
+    "<think>Hm.</think>",
+    "<Think>Hm.</Think>",
+    "<THINK>Hm.</think>",
+    "<think hidden>Hm.</think>",
+    "<mm:think>Hm.</mm:think>",
+    "<antThinking>Hm.</antThinking>",
+    "<inner_monologue>Hm.</inner_monologue>",
+    "<scratchpad>Hm.</scratchpad>",
+    "[thinking]Hm.[/thinking]",
+    "[THINK]Hm.[/THINK]",
+    "<|thinking|>Hm.<|/thinking|>",
+    "<|START_THINKING|>Hm.<|END_THINKING|>",
+    "<|begin_of_thought|>Hm.<|end_of_thought|>",
+    "<|channel>thought\nHm.<channel|>",
+    "<unused94>thought\nHm.<unused95>",
+    "◁think▷Hm.◁/think▷",
+    "\n<think>Hm.</think>\n<think>So.</think>\n",
+]
+
+
+@pytest.mark.parametrize("thought", THOUGHTS)
+@pytest.mark.parametrize("before", ["", "Well. ", "Well, "])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_thought_is_not_said_whatever_its_tag_and_wherever_it_stands(
+    thought: str, before: str, size: int
+) -> None:
+    """A4."""
+    text = f"{before}{thought}{NOON}"
+    markup = MarkupFilter()
+    parts = [markup.push(text[at : at + size]) for at in range(0, len(text), size)]
+    assert "".join(each.text for each in [*parts, markup.finish()]).replace("\n", "") == f"{before}{NOON}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Use the <think> tag in HTML. " + "It has no end. " * 60,
+        "Write <thinking>, and then <think>, please.",
+        "He said [thinking] nothing.",
+    ],
+)
+def test_a_thoughts_tag_that_is_only_spoken_of_is_text(text: str) -> None:
+    """A4."""
+    for size in (1, 7, 5000):
+        markup = MarkupFilter()
+        parts = [markup.push(text[at : at + size]) for at in range(0, len(text), size)]
+        assert "".join(each.text for each in [*parts, markup.finish()]) == text
 
 
 async def test_a_call_as_text_of_a_tool_that_is_not_offered_is_neither_made_nor_spoken(
@@ -392,7 +486,7 @@ async def test_an_answer_that_is_nothing_but_thoughts_names_the_limit_and_the_se
 ) -> None:
     """A6."""
     error = await failure_of(http, replying(choice(reasoning_content="Hm."), choice("length"), DONE))
-    assert error.failure.error_class is ErrorClass.REFUSED_REQUEST, "another request would end the same"
+    assert error.failure.error_class is ErrorClass.LIMIT_SPENT, "another request would end the same"
     assert "LLM_MAX_TOKENS" in error.failure.message
     assert "500" in error.failure.message
 
@@ -403,7 +497,7 @@ async def test_an_answer_that_is_nothing_but_thoughts_names_the_limit_and_the_se
 async def test_an_empty_answer_is_worth_another_request(http: httpx2.AsyncClient, lines: list[str]) -> None:
     """A29."""
     error = await failure_of(http, replying(*lines))
-    assert error.failure.error_class is ErrorClass.TRANSIENT
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
     assert "empty answer" in error.failure.message
 
 
@@ -470,7 +564,23 @@ async def test_a_call_refused_by_the_server_for_its_form_is_asked_for_again(http
         }
     }
     error = await failure_of(http, replying(json.dumps(body), status=400, headers=JSON))
-    assert error.failure.error_class is ErrorClass.TRANSIENT
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [say('<tool_call>{"name": "launch", "arguments": {}}</tool_call>'), STOP],
+        [choice("MALFORMED_FUNCTION_CALL")],
+        [choice(tool_calls=[call("", "{}")]), CALLS],
+    ],
+    ids=["of a tool that is not offered", "malformed", "without a name"],
+)
+async def test_a_call_that_cannot_be_made_is_no_failure_of_the_server(
+    http: httpx2.AsyncClient, lines: list[str]
+) -> None:
+    error = await failure_of(http, replying(*lines, DONE))
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
 
 
 # --- what a request may hold ------------------------------------------------------------------------------
@@ -803,7 +913,7 @@ async def test_the_first_probe_asks_what_a_call_asks_and_later_ones_list_the_mod
         await model.check()
         await model.check()
     first, second = server.exchanges
-    assert first.body["temperature"] == 0.3
+    assert (first.body["temperature"], first.body["max_tokens"]) == (0.3, 500)
     assert [message["role"] for message in first.body["messages"]] == ["system", "user"]
     assert len(first.body["tools"]) == 2
     assert second.path == "/v1/models"

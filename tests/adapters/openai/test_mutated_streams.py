@@ -20,8 +20,10 @@ from adapters.interfaces import ProviderError
 from adapters.openai.markup import MarkupFilter
 from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE
 from tests.adapters.openai.mutated_streams import SCALARS, chunk, complaint, new_answer, said
+from tests.adapters.openai.test_deviations import TOOLS
 
 pytestmark = pytest.mark.slow
+OFFERED = {tool.name: tool for tool in TOOLS}
 
 tried = settings(max_examples=300, deadline=None)
 
@@ -90,6 +92,14 @@ MARKED = st.lists(
                 "assistant",
                 '{"name"',
                 ': "end_call", "arguments": {}}',
+                "end_call",
+                "send_digits(",
+                '"1")',
+                "call:",
+                "<invoke name=",
+                "</invoke>",
+                "<Tool_Use>",
+                "[thinking]",
                 "```json\n{",
                 "```",
                 "}",
@@ -108,7 +118,7 @@ def test_what_is_filtered_out_of_a_text_does_not_depend_on_where_it_is_cut(
     text: str, size: int, in_thought: bool
 ) -> None:
     def filtered(parts: Sequence[str]) -> tuple[str, list[str]]:
-        markup = MarkupFilter(begins_in_thought=in_thought)
+        markup = MarkupFilter(OFFERED, begins_in_thought=in_thought)
         came = [*map(markup.push, parts), markup.finish()]
         return "".join(each.text for each in came).strip(), [call for each in came for call in each.calls]
 

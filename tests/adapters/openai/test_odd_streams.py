@@ -400,7 +400,7 @@ def test_fragments_of_two_calls_find_their_own() -> None:
 
 def test_a_tool_is_not_run_with_half_of_its_arguments() -> None:
     half = choice(tool_calls=[called(DIGITS, ONE[:8], id="a")])
-    assert failure(half, STOP, DONE).failure.error_class is ErrorClass.TRANSIENT
+    assert failure(half, STOP, DONE).failure.error_class is ErrorClass.UNUSABLE_ANSWER
 
 
 # --- what takes time, and what is learnt -------------------------------------------------------------------

@@ -158,7 +158,7 @@ async def test_an_answer_that_breaks_off_within_a_call_has_no_calls(kind: FaultK
 async def test_a_call_that_was_cut_off_by_the_token_limit_is_an_error() -> None:
     *got, error = await simulated("How is the weather?", max_tokens=7)
     assert isinstance(error, ProviderError)
-    assert error.failure.error_class is ErrorClass.TRANSIENT
+    assert error.failure.error_class is ErrorClass.UNUSABLE_ANSWER
     assert "cut off: length" in error.failure.message
     assert calls_of(got) == []
 
@@ -315,7 +315,7 @@ async def test_a_call_that_was_cut_off_is_an_error_however_the_server_spells_the
     async with chat_server(replying(*lines)) as server:
         with pytest.raises(ProviderError, match=f"cut off: {reason}") as raised:
             await ask(OpenAILanguageModel(http, server.base_url, "m"), into=got)
-    assert raised.value.failure.error_class is ErrorClass.TRANSIENT
+    assert raised.value.failure.error_class is ErrorClass.UNUSABLE_ANSWER
     assert calls_of(got) == []
 
 
@@ -356,7 +356,7 @@ async def test_a_call_that_is_broken_is_an_error(http: httpx2.AsyncClient, lines
     async with chat_server(replying(*lines, DONE)) as server:
         with pytest.raises(ProviderError) as raised:
             await ask(OpenAILanguageModel(http, server.base_url, "m"), into=got)
-    assert raised.value.failure.error_class is ErrorClass.TRANSIENT
+    assert raised.value.failure.error_class is ErrorClass.UNUSABLE_ANSWER
     assert calls_of(got) == []
 
 

@@ -8,7 +8,7 @@ from attrs import evolve
 from machines import effects as do
 from machines import facts
 from machines.declarations import Outcome
-from machines.effects import ClientError, StopCause
+from machines.effects import ClientError, Effect, StopCause
 from machines.facts import EndReason, ErrorClass, ProviderFailure, Role
 from machines.tools import ToolCall, ToolPolicy
 from tests.machines.calls import (
@@ -88,6 +88,42 @@ def test_a_refusal_after_a_tools_result_withholds_the_whole_exchange() -> None:
     effects = call.final("what time is it?")
     (asked,) = (effect for effect in effects if isinstance(effect, do.StartGeneration))
     assert asked.messages == (SYSTEM, user("what time is it?"))
+
+
+SPENT = ProviderFailure(ErrorClass.LIMIT_SPENT, "all tokens went into thinking")
+
+
+def fails_repeatedly(call: Call, failure: ProviderFailure, times: int) -> list[Effect]:
+    effects: list[Effect] = []
+    for number in range(times):
+        if number:
+            call.handle(facts.RecordingStopped())
+            call.final("again")
+        effects += call.happens(facts.GenerationFailed(call.memory.answer.generation, failure))
+        effects += call.heard_all()
+    return effects
+
+
+def test_a_model_that_thinks_for_too_long_and_has_answered_before_does_not_end_the_call() -> None:
+    """A6."""
+    call = Call().listening()
+    call.exchange("hello", "Yes.")
+    call.handle(facts.RecordingStopped())
+    call.final("a riddle")
+    effects = fails_repeatedly(call, SPENT, 4)
+    said = [effect.text for effect in effects if isinstance(effect, do.Speak)]
+    assert said == [POLICY.fallback.unanswered] * 4
+    assert call.state == "quiet"
+
+
+def test_a_model_that_does_nothing_but_think_ends_the_call_at_last() -> None:
+    """A6."""
+    call = Call().thinking()
+    effects = fails_repeatedly(call, SPENT, 3)
+    texts = POLICY.fallback
+    said = [effect.text for effect in effects if isinstance(effect, do.Speak)]
+    assert said == [texts.unanswered, texts.unanswered, texts.third]
+    assert do.CloseConversation(EndReason.MODEL_KEPT_FAILING, after_goodbye=True) in effects
 
 
 def test_a_late_model_is_cancelled_and_answered_for() -> None:

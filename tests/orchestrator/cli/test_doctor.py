@@ -15,7 +15,7 @@ import pytest
 import trio
 from rich.console import Console
 
-from adapters.simulators import simulators
+from adapters.simulators import Simulators, simulators
 from orchestrator.cli.doctor import Findings, as_json, examine, show
 from orchestrator.settings.settings import Settings
 from orchestrator.settings.sources import load_settings
@@ -121,8 +121,8 @@ def test_whether_a_language_model_server_answers_is_examined(
 def test_what_a_language_model_server_refuses_is_found_out_by_asking_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with simulated_in_a_thread("openai-reasoning") as base_url:
-        monkeypatch.setenv("LLM_BASE_URL", base_url)
+    with simulated_in_a_thread("openai-reasoning") as running:
+        monkeypatch.setenv("LLM_BASE_URL", running.openai_url)
         monkeypatch.setenv("LLM_MODEL", "gpt-5")
         monkeypatch.setenv("LLM_API_KEY", "a-key-for-tests")
         findings = examine(load_settings(), ask=True)
@@ -134,24 +134,38 @@ def test_what_a_language_model_server_refuses_is_found_out_by_asking_it(
 
 
 @contextmanager
-def simulated_in_a_thread(dialect: str) -> Iterator[str]:
+def simulated_in_a_thread(dialect: str) -> Iterator[Simulators]:
     """Simulated vendors that serve while this thread is busy."""
-    address: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
+    address: queue.Queue[tuple[Simulators, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
 
     async def serve() -> None:
         with trio.CancelScope() as scope:
             async with simulators(llm_dialect=dialect) as running:
-                address.put((running.openai_url, trio.lowlevel.current_trio_token(), scope))
+                address.put((running, trio.lowlevel.current_trio_token(), scope))
                 await trio.sleep_forever()
 
     thread = threading.Thread(target=trio.run, args=(serve,))
     thread.start()
-    url, token, scope = address.get(timeout=120)
+    running, token, scope = address.get(timeout=120)
     try:
-        yield url
+        yield running
     finally:
         token.run_sync_soon(scope.cancel)
         thread.join()
+
+
+def test_the_question_is_the_one_that_a_call_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A9: with the configured tools and the configured limit."""
+    with simulated_in_a_thread("openai") as running:
+        monkeypatch.setenv("LLM_BASE_URL", running.openai_url)
+        monkeypatch.setenv("LLM_MODEL", "gpt-5-mini")
+        monkeypatch.setenv("LLM_API_KEY", "hunter2")
+        monkeypatch.setenv("LLM_MAX_TOKENS", "4000")
+        monkeypatch.setenv("TOOLS", "send_digits,end_call")
+        examine(load_settings(), ask=True)
+        (asked,) = (each.body for each in running.records.at("openai.chat"))
+    assert [each["function"]["name"] for each in asked["tools"]] == ["send_digits", "end_call"]
+    assert asked["max_tokens"] == 4000
 
 
 def test_a_vendor_is_named_with_the_reason_and_needs_no_model_file(

@@ -98,3 +98,23 @@ async def test_what_one_calls_request_caused_is_not_held_against_the_provider(
         assert watch.report()[role.value][0]["state"] == "closed"
         assert watch.report()[role.value][0]["failures"] == 0
         nursery.cancel_scope.cancel()
+
+
+CAUSED_BY_REQUEST = ("REFUSED_TEXT", "REFUSED_REQUEST", "UNUSABLE_ANSWER", "LIMIT_SPENT")
+
+
+@pytest.mark.parametrize("name", [each.name for each in ErrorClass])
+async def test_only_what_the_provider_caused_counts_for_its_breaker(
+    name: str, autojump_clock: MockClock
+) -> None:
+    fails = Answer(fault=Fails(ErrorClass[name], "no"))
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=fails)))
+    async with trio.open_nursery() as nursery:
+        watch = ProviderWatch(providers.for_calls(), Random(0))
+        await nursery.start(watch.run)
+        async with simulated_call(providers, watch=watch) as call:
+            await call.take_turn("hello")
+            await call.answered(1)
+            failures = watch.report()["llm"][0]["failures"]
+            assert (failures == 0) is (name in CAUSED_BY_REQUEST)
+        nursery.cancel_scope.cancel()

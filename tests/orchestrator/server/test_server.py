@@ -724,7 +724,7 @@ from tests.orchestrator.real_servers import quick_providers
 from contextlib import asynccontextmanager
 
 @asynccontextmanager
-async def simulated(settings):
+async def simulated(settings, tools):
     yield quick_providers().for_calls()
 
 server.open_providers = simulated
