@@ -14,7 +14,8 @@ from attrs import define, frozen
 
 from machines.language import markup
 from machines.language.markup import Kind, Reader, Token
-from machines.language.packs import UNKNOWN, Pack, pack_for
+from machines.language.pack import Pack
+from machines.language.packs import UNKNOWN, pack_for
 from machines.language.scripts import (
     CLAUSES,
     CLOSERS,
