@@ -38,6 +38,8 @@ class Pack:
     """What follows a number or a time with a stop within a sentence ("am 5. Mai", "5 p.m. Eastern")."""
     starters: frozenset[str] = frozenset()
     """Words that begin a sentence, as far as names and nouns do not."""
+    capital_nouns: bool = False
+    """All nouns are written with a capital letter: it does not tell a name, or the begin of a sentence."""
     before_addresses: frozenset[str] = frozenset()
     """Words that an address follows ("visit", "at")."""
     conjunctions: frozenset[str] = frozenset()

@@ -74,6 +74,7 @@ ENGLISH = Pack(
 GERMAN = Pack(
     "de",
     ordinals=True,
+    capital_nouns=True,
     abbreviations=words(
         "dr prof hr fr frl nr ca bzw vgl st str z.b d.h u.a i.d.r u.u z.t evtl ggf inkl exkl zzgl abs geb"
         " gest jh max min mind tel dipl ing mio mrd sog std s.o s.u v.a usw etc jan feb mrz apr jun jul"
@@ -110,7 +111,9 @@ GERMAN = Pack(
         " richtig ja nein wann nicht"
     ),
     numbers=words("null eins zwei zwo drei vier fünf sechs sieben acht neun zehn"),
-    before_numbers=words("s sa so tel nr art abs kap bd kl pl jan feb mrz apr jun jul aug sep okt nov dez"),
+    before_numbers=words(
+        "s sa so mo di mi do fr tel nr art abs kap bd kl pl jan feb mrz apr jun jul aug sep okt nov dez"
+    ),
     abbreviation_suffixes=phrases("str"),
     before_ordinals=words(
         "der die das den dem des im am vom zum zur beim seit bis ab und diesem dieser diese jeder jeden"
