@@ -18,7 +18,7 @@ from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 
 from adapters.deepgram.languages import MULTI, flux_hint
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
-from adapters.deepgram.turns import Turn, position
+from adapters.deepgram.turns import Turn, confidence_of, position
 from adapters.interfaces import LISTENING_RATE, Emit, Settled
 from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
@@ -325,10 +325,10 @@ def _read_words(words: object) -> tuple[tuple[tuple[str, float], ...], list[floa
     confidences: list[float] = []
     listed = words if isinstance(words, list) else []
     for word in listed:
-        spelling, confidence = getattr(word, "word", None), getattr(word, "confidence", None)
+        spelling, confidence = getattr(word, "word", None), confidence_of(getattr(word, "confidence", None))
         start, end = position(getattr(word, "start", None)), position(getattr(word, "end", None))
-        if isinstance(confidence, int | float):
-            confidences.append(float(confidence))
+        if confidence is not None:
+            confidences.append(confidence)
         if isinstance(spelling, str) and start is not None and end is not None:
             read.append((spelling, (start + end) / 2))
     return (tuple(read) if len(read) == len(listed) else ()), confidences
