@@ -77,22 +77,31 @@ async def _bound(response: httpx2.Response) -> None:
 class _BoundedBody(httpx2.AsyncByteStream):
     """A body that is read up to its bound. What an error says just ends there."""
 
+    # No generator: nobody would close it if a request ends in the middle of its response.
+
     def __init__(self, body: httpx2.AsyncByteStream, *, compressed: bool, failed: bool) -> None:
         self._body = body
+        self._received = aiter(body)
         self._inflater = _Inflater() if compressed else None
         self._failed = failed
         self._left = LONGEST_ERROR_BODY if failed else LONGEST_BODY
+        self._parts: Iterator[bytes] = iter(())
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for data in self._body:
-            for part in (data,) if self._inflater is None else self._inflater.parts(data):
-                if len(part) > self._left:
-                    if self._failed:
-                        yield part[: self._left]
-                        return
-                    raise BodyTooLong(f"a response of more than {LONGEST_BODY:,} bytes")
-                self._left -= len(part)
-                yield part
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._left == 0 and self._failed:
+            raise StopAsyncIteration
+        while (part := next(self._parts, None)) is None:
+            data = await anext(self._received)
+            self._parts = iter((data,)) if self._inflater is None else self._inflater.parts(data)
+        if len(part) > self._left:
+            if not self._failed:
+                raise BodyTooLong(f"a response of more than {LONGEST_BODY:,} bytes")
+            part = part[: self._left]
+        self._left -= len(part)
+        return part
 
     async def aclose(self) -> None:
         """Close the connection, unless the body was read to its end."""

@@ -36,13 +36,14 @@ class ErrorTable:
     """By the vendor's own code, in an error message or at the beginning of a close reason."""
 
     def status(self, status: int) -> ErrorClass:
-        """The class of an HTTP status. Of those not in the table, 4xx are fatal and all others transient."""
-        unknown = ErrorClass.FATAL if 400 <= status < 500 else ErrorClass.TRANSIENT
+        """The class of an HTTP status. Of those not in the table, 4xx are about the request, all others
+        transient."""
+        unknown = ErrorClass.REFUSED_REQUEST if 400 <= status < 500 else ErrorClass.TRANSIENT
         return self.by_status.get(status, unknown)
 
 
 _BY_STATUS: Mapping[int, ErrorClass] = {
-    400: ErrorClass.FATAL,
+    400: ErrorClass.REFUSED_REQUEST,
     401: ErrorClass.AUTH,
     402: ErrorClass.FATAL,
     403: ErrorClass.AUTH,
@@ -58,13 +59,13 @@ _BY_STATUS: Mapping[int, ErrorClass] = {
 _BY_CLOSE_CODE: Mapping[int, ErrorClass] = {
     1000: ErrorClass.CONNECTION,
     1001: ErrorClass.CONNECTION,
-    1002: ErrorClass.FATAL,
-    1003: ErrorClass.FATAL,
+    1002: ErrorClass.REFUSED_REQUEST,
+    1003: ErrorClass.REFUSED_REQUEST,
     1005: ErrorClass.CONNECTION,
     1006: ErrorClass.CONNECTION,
-    1007: ErrorClass.FATAL,
-    1008: ErrorClass.FATAL,
-    1009: ErrorClass.FATAL,
+    1007: ErrorClass.REFUSED_REQUEST,
+    1008: ErrorClass.REFUSED_REQUEST,
+    1009: ErrorClass.REFUSED_REQUEST,
     1011: ErrorClass.TRANSIENT,
     1012: ErrorClass.CONNECTION,
     1013: ErrorClass.TRANSIENT,
@@ -76,11 +77,11 @@ DEEPGRAM = ErrorTable(
     by_status=_BY_STATUS,
     by_close_code=_BY_CLOSE_CODE,
     by_code={
-        "DATA-0000": ErrorClass.FATAL,
+        "DATA-0000": ErrorClass.REFUSED_REQUEST,
         "NET-0000": ErrorClass.TIMEOUT,
         "NET-0001": ErrorClass.TIMEOUT,
-        "SchemaError": ErrorClass.FATAL,
-        "UNPARSABLE_CLIENT_MESSAGE": ErrorClass.FATAL,
+        "SchemaError": ErrorClass.REFUSED_REQUEST,
+        "UNPARSABLE_CLIENT_MESSAGE": ErrorClass.REFUSED_REQUEST,
         "INTERNAL_SERVER_ERROR": ErrorClass.TRANSIENT,
     },
 )

@@ -94,7 +94,7 @@ class OllamaLanguageModel:
         if response.is_success:
             return
         status = response.status_code
-        default = ErrorClass.FATAL if 400 <= status < 500 else ErrorClass.TRANSIENT
+        default = ErrorClass.REFUSED_REQUEST if 400 <= status < 500 else ErrorClass.TRANSIENT
         raise ProviderError(REFUSALS.get(status, default), f"{self.name}: refused with {status}")
 
     @contextmanager

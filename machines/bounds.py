@@ -10,6 +10,8 @@ LONGEST_EVENT = 1 << 20
 """Characters. A piece of an answer is far shorter."""
 LONGEST_PIECE = 4096
 """Characters."""
+FAIR_PART = 512
+"""Characters of an answer after which other calls have their turn. A hundred segments can be in them."""
 LONGEST_ANSWER = 50_000
 """Characters, almost an hour of speech."""
 MOST_SEGMENTS = 1000
@@ -26,8 +28,11 @@ LONGEST_ERROR_BODY = 1 << 18
 """Bytes."""
 LONGEST_MESSAGE = 4 << 20
 """Bytes: half a minute of audio at 48 kHz, in base64."""
-LONGEST_TRANSCRIPT = 20_000
+LONGEST_TRANSCRIPT = 4000
 """Characters. A turn lasts a minute at most, in which nobody says 2,000."""
+INTERIMS_AT_ONCE = 100
+INTERIMS_PER_S = 20.0
+"""Of one call. Beyond both, interim transcripts are left out: each is a message to the client."""
 MOST_RESULTS = 1000
 LONGEST_SPEECH_S = 300.0
 """Seconds. A segment takes about 20."""

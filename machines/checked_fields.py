@@ -1,7 +1,10 @@
-"""Checks the fields of a policy when it is made, so that an error shows where the wrong value was written.
+"""Checks the fields of a policy when it is made, and what hosts give to functions.
+
+So an error shows where the wrong value was written.
 
 What a field may be follows from the type that it is declared with. Times, numbers and counts are never
-negative; the least value of a field may be told by its metadata: `field(default=10, metadata={"least": 1})`.
+negative; the least and the greatest value of a field may be told by its metadata:
+`field(default=10, metadata={"least": 1, "most": 20})`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import enum
 import math
 from collections.abc import Hashable
 from functools import cache
+from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import attrs
@@ -24,21 +28,36 @@ def check_fields(made: Any) -> None:
     FallbackTexts(first=5)  # first of FallbackTexts is 5, but must be a text
     ```
     """
-    for name, kind, least in _declared(cast(Hashable, type(made))):
-        value = getattr(made, name)
-        told = f"{name} of {type(made).__name__} is {value!r}, but must be"
-        if not _is(value, kind):
-            raise TypeError(f"{told} {_words(kind)}")
-        if any(not (math.isfinite(number) and number >= least) for number in _numbers(value)):
-            raise ValueError(f"{told} {_words(kind)}, {least:g} or more, and finite")
+    for name, kind, least, most in _declared(cast(Hashable, type(made))):
+        check_value(name, type(made).__name__, getattr(made, name), kind, least=least, most=most)
+
+
+def check_value(
+    name: str, owner: str, value: object, kind: Any, *, least: float = 0, most: float = math.inf
+) -> None:
+    """Check one value: the field or argument `name` of `owner`. Raises as `check_fields`.
+
+    ```python
+    check_value("text", "say()", 5, str)  # text of say() is 5, but must be a text
+    ```
+    """
+    told = f"{name} of {owner} is {value!r}, but must be"
+    if not _is(value, kind):
+        raise TypeError(f"{told} {_words(kind)}")
+    if any(not (math.isfinite(number) and least <= number <= most) for number in _numbers(value)):
+        allowed = f"{least:g} or more, and finite" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{told} {_words(kind)}, {allowed}")
 
 
 @cache
-def _declared(kind: Hashable) -> tuple[tuple[str, Any, float], ...]:
-    """Name, type and least value of each field."""
+def _declared(kind: Hashable) -> tuple[tuple[str, Any, float, float], ...]:
+    """Name, type, least and greatest value of each field."""
     hints = get_type_hints(kind)
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cast(Any, kind))
-    return tuple((each.name, hints[each.name], each.metadata.get("least", 0)) for each in fields)
+    return tuple(
+        (each.name, hints[each.name], each.metadata.get("least", 0), each.metadata.get("most", math.inf))
+        for each in fields
+    )
 
 
 def _is(value: object, kind: Any) -> bool:
@@ -58,6 +77,8 @@ def _numbers(value: object) -> list[float]:
 def _words(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"a tuple, each item of it {_words(get_args(kind)[0])}"
+    if get_origin(kind) is UnionType:
+        return " or ".join("None" if each is NoneType else _words(each) for each in get_args(kind))
     if issubclass(kind, enum.Enum):
         return f"one of {', '.join(f'{kind.__name__}.{each.name}' for each in kind)}"
     known = {str: "a text", bool: "True or False", int: "a whole number", float: "a number"}

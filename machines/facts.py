@@ -41,7 +41,7 @@ class ErrorClass(enum.Enum):
     """Why a provider failed, as far as it matters for what is done next."""
 
     FATAL = "fatal"
-    """It will fail again: bad configuration, unknown model, malformed request."""
+    """It will fail again, for every call: nothing is paid, bad configuration, unknown model or voice."""
     AUTH = "auth"
     """The key was refused."""
     RATE_LIMIT = "rate_limit"
@@ -51,11 +51,19 @@ class ErrorClass(enum.Enum):
     TIMEOUT = "timeout"
     REFUSED_TEXT = "refused_text"
     """What was said is refused, by a filter for contents: the provider is well, and will refuse it again."""
+    REFUSED_REQUEST = "refused_request"
+    """What this call asks for is refused, and will be again: its language, its voice, its length. Other calls
+    may ask for something else."""
 
     @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
-        return self not in (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
+        return self not in (ErrorClass.FATAL, ErrorClass.AUTH) and not self.about_one_call
+
+    @property
+    def about_one_call(self) -> bool:
+        """Whether the call itself may have caused it, so that it says nothing about the provider."""
+        return self in (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST)
 
 
 class EndReason(enum.Enum):

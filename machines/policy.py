@@ -72,8 +72,8 @@ class ConversationPolicy:
     )
     """What the model is told before the conversation; empty: nothing."""
     language: str = ""
-    """Of the call, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel or an
-    unfinished phrase depends on it."""
+    """Of the call when it begins, a tag like "de-DE"; empty: not known. What counts as a word, a backchannel
+    or an unfinished phrase depends on it, or on the language that the caller states later."""
     greeting: str = ""
     """Said first, as soon as all links are up; empty: the caller begins."""
     reprompt: str = ""
@@ -94,14 +94,14 @@ class ConversationPolicy:
     """Added to the endpoint delay if the words so far sound unfinished ("I would like to")."""
     complete_delay_ms: float = 200
     """The endpoint delay if the turn model took the turn for complete."""
-    least_confidence: float = 0.4
+    least_confidence: float = field(default=0.4, metadata={"most": 1})
     """Automatic turns: words of a voice that is clearly speech are answered if speech to text is so sure of
     them, from 0 to 1; if not, the caller is asked to say it again. 0: all words are answered, of any sound. A
     confidence that is not known counts as high."""
-    sure_confidence: float = 0.65
+    sure_confidence: float = field(default=0.65, metadata={"most": 1})
     """Automatic turns: words of any other sound (a laugh, voices in the background) count if speech to text
     is so sure of them. A word that is repeated again and again needs more."""
-    clear_voice: float = 0.8
+    clear_voice: float = field(default=0.8, metadata={"most": 1})
     """From this mean probability of speech on, from 0 to 1, voice is clearly speech. Clean speech has 0.8 to
     0.97, a laugh and voices in the background have 0.5 to 0.78."""
     speculations: int = 0

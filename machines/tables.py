@@ -121,6 +121,8 @@ class Deadline:
     longest_ms: float
     after_audio: bool
     """It counts from the end of the audio that is there to be played."""
+    begins_anew: bool
+    """The state may go on when it has passed, with another one: the second half of a wait, another try."""
 
 
 # --- reading a chart --------------------------------------------------------------------------------------
@@ -265,9 +267,22 @@ def _about_nobody(fact: type[facts.Fact]) -> facts.Fact:
 def deadlines(machine: Machine) -> tuple[Deadline, ...]:
     """The longest deadline of each state, and the settings that change it when they are changed."""
     return tuple(
-        Deadline(state.id, _limiting(machine, state.id), longest, state.id in machine.after_audio)
+        Deadline(
+            state.id,
+            _limiting(machine, state.id),
+            longest,
+            state.id in machine.after_audio,
+            _survives_its_deadline(machine, state.id),
+        )
         for state in leaves(machine.chart)
         if (longest := machine.longest_ms(state.id, machine.policy)) is not None
+    )
+
+
+def _survives_its_deadline(machine: Machine, state: str) -> bool:
+    return any(
+        row.state == state and row.event.endswith("deadline_passed") and row.kind is Kind.INTERNAL
+        for row in rows(machine.chart)
     )
 
 
@@ -276,6 +291,8 @@ def _limiting(machine: Machine, state: str) -> tuple[str, ...]:
     longest = machine.longest_ms(state, machine.policy)
     found = []
     for field in attrs.fields(type(machine.policy)):
+        if "most" in field.metadata:
+            continue  # a fraction, not a time
         value = getattr(machine.policy, field.name)
         schedule = value if isinstance(value, tuple) else (value,)
         if all(isinstance(each, float | int) and not isinstance(each, bool) for each in schedule):

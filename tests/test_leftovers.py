@@ -24,6 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_a_socket_left_open_is_found(leaves_nothing: Watch) -> None:
     with socket.socket() as kept:
         with pytest.raises(AssertionError, match="left behind: file socket"), leaves_nothing():
@@ -32,12 +33,14 @@ def test_a_socket_left_open_is_found(leaves_nothing: Watch) -> None:
         assert kept.fileno() > 0
 
 
+@pytest.mark.slow
 def test_a_file_left_open_is_found(leaves_nothing: Watch, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"left behind: file .*left\.txt"), leaves_nothing():
         left = (tmp_path / "left.txt").open("w")
     left.close()
 
 
+@pytest.mark.slow
 def test_a_thread_left_running_is_found(leaves_nothing: Watch) -> None:
     stop = threading.Event()
     with pytest.raises(AssertionError, match="left behind: thread lingering"), leaves_nothing():
@@ -47,12 +50,14 @@ def test_a_thread_left_running_is_found(leaves_nothing: Watch) -> None:
     left.join()
 
 
+@pytest.mark.slow
 def test_a_process_left_running_is_found(leaves_nothing: Watch) -> None:
     with pytest.raises(AssertionError, match=r"left behind: .*process"), leaves_nothing():
         left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     left.communicate()
 
 
+@pytest.mark.slow
 def test_what_is_put_away_is_not_found(leaves_nothing: Watch) -> None:
     async def work() -> None:
         await trio.to_thread.run_sync(gc.collect)

@@ -21,7 +21,7 @@ from adapters.logs import mask_secrets
 from adapters.openai.answer import Answer
 from adapters.openai.events import EventReader
 from adapters.openai.markup import MarkupFilter
-from adapters.openai.tools import StreamedCalls, written_calls
+from adapters.openai.tools import StreamedCalls, plain_arguments, written_calls
 from adapters.printable import printable
 from adapters.spoken_text import spoken_text
 from machines import phrases
@@ -120,7 +120,29 @@ def repeat_after_the_end(text: str) -> None:
     answer: Answer = new_answer()
     answer.feed(b'data: {"choices": [{"delta": {"content": "So it was."}, "finish_reason": "stop"}]}\n\n')
     for piece in in_pieces(text):
-        answer._take_text(answer._without_repeat(_ending(piece)))
+        answer._take_text(answer._new_text(_ending(piece)))
+
+
+def say_in_two_choices(text: str) -> None:
+    from adapters.openai.normalized_chunk import Chunk
+    from adapters.openai.repeats import Repeats
+
+    repeats = Repeats()
+    for piece in in_pieces(text):
+        for choice in (0, 1):
+            repeats.new(Chunk(piece, choice=choice), ends=False)
+    repeats.finish()
+
+
+def read_joined_documents(text: str) -> None:
+    """Documents on one line, and what a document is not."""
+    reader = EventReader()
+    reader.feed(b"data: " + b"{}" * len(text) + text.replace("\n", " ").encode() + b"\n\n")
+
+
+def plain_arguments_of(text: str) -> None:
+    for begun in ("", "{", "```json\n{", '"', "{}", "[{}"):
+        plain_arguments(begun + text)
 
 
 def _ending(text: str) -> Any:
@@ -172,6 +194,9 @@ WORK: dict[str, Callable[[str], object]] = {
     "objects": collect_objects,
     "calls in a text": lambda text: written_calls(text, OFFERED),
     "text after the end": repeat_after_the_end,
+    "two choices": say_in_two_choices,
+    "documents of one line": read_joined_documents,
+    "wrapped arguments": plain_arguments_of,
     "a line of the log": lambda text: mask_secrets(None, "info", {"event": text}),
     "what a vendor said": lambda text: printable(text, "hunter2hunter2"),
 }

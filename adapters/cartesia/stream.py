@@ -37,6 +37,8 @@ _SPEAKS_MARKUP = re.compile(r"sonic-(?:3|latest|[4-9])")
 _MARKUP = re.compile(r"<(?:emotion|speed|volume|break)\b[^<>]*/>|</?spell>", re.IGNORECASE)
 """The tags that Sonic-3 knows (docs.cartesia.ai, "SSML tags")."""
 _CONTEXT_CLOSED = "context_closed"
+_VOICE_UNKNOWN = "voice_not_found"
+_NOT_FOUND = 404
 _EARLY = 0.1
 """Seconds by which a word may begin before its segment's audio."""
 
@@ -60,6 +62,10 @@ class Connection(Protocol):
     key: str
     has_spoken: bool
     """Audio has come over it: the settings are ones that Cartesia takes."""
+
+    def note_refusal(self, error: ProviderError) -> None:
+        """Cartesia has refused an answer."""
+        ...
 
     def register(self, context_id: str, stream: CartesiaSpeechStream) -> None:
         """Deliver messages of this context to this stream from now on."""
@@ -324,9 +330,7 @@ class CartesiaSpeechStream:
         if segment is None or not all(isinstance(column, list) for column in columns):
             return False
         for word, start, end in zip(*columns, strict=False):
-            if not (
-                isinstance(word, str) and isinstance(start, int | float) and isinstance(end, int | float)
-            ):
+            if not (isinstance(word, str) and _is_time(start) and _is_time(end)):
                 return False
             spoken = Word(word, start * 1000, end * 1000)
             if len(segment.words) < MOST_WORDS:
@@ -349,7 +353,10 @@ class CartesiaSpeechStream:
         pending = self._pending(context)
         self._forget(context)
         if refused is None:
-            self.fail(reported(event, self._connection.key))
+            chosen = self._voice_id != self._connection.settings.voice_id
+            error = reported(event, self._connection.key, voice_chosen=chosen)
+            self._connection.note_refusal(error)
+            self.fail(error)
             return
         refused.unsayable = not refused.samples
         for segment in pending[: pending.index(refused) + 1]:
@@ -408,6 +415,10 @@ class CartesiaSpeechStream:
         self._changed.wake_all()
 
 
+def _is_time(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and -1e6 < seconds < 1e6
+
+
 def _speakable(text: str, model: str) -> str:
     """The part of a text that the model can speak; empty if there is nothing to say."""
     return spoken_text(text, keep=_MARKUP if _SPEAKS_MARKUP.match(model) else None)
@@ -435,14 +446,19 @@ def _reason(event: object) -> str:
     return ": ".join(part for part in said if isinstance(part, str))
 
 
-def reported(event: object, key: str) -> ProviderError:
-    """The error that a message of Cartesia's reports, without the key."""
+def reported(event: object, key: str, *, voice_chosen: bool = False) -> ProviderError:
+    """The error that a message of Cartesia's reports, without the key.
+
+    `voice_chosen`: it is about an answer in a voice that the call chose.
+    """
     code, status = getattr(event, "error_code", None), getattr(event, "status_code", None)
-    reason = _reason(event)
-    return vendor_errors.reported(
+    error = vendor_errors.reported(
         CARTESIA,
         code if isinstance(code, str) else None,
         status if isinstance(status, int) else None,
-        reason,
+        _reason(event),
         key,
     )
+    if voice_chosen and (code == _VOICE_UNKNOWN or (code is None and status == _NOT_FOUND)):
+        return ProviderError(ErrorClass.REFUSED_REQUEST, error.failure.message)
+    return error

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import trio
+from attrs import define
 
 from adapters import vendor_errors
 from adapters.cartesia import BASE_URL
@@ -20,6 +21,7 @@ from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, rep
 from adapters.interfaces import ProviderError, SpeechStream, Voice
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
+from machines.facts import ErrorClass
 from machines.language.tags import primary_language
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
@@ -32,6 +34,8 @@ LANGUAGES = frozenset(
 )
 """The languages of Cartesia's voices (`SupportedLanguage` in SDK 4.2)."""
 _ALSO_CALLED = {"nb": "no", "nn": "no", "fil": "tl", "iw": "he", "in": "id", "multi": ""}
+
+_REHEARSED = "OK."
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -60,6 +64,7 @@ class CartesiaTextToSpeech:
         self._open_stream = open_stream
         self._client = cartesia_sdk.make_client(api_key, base_url)
         self._url = cartesia_sdk.socket_url(self._client)
+        self._refusal = _Refusal()
 
     def knows(self, language: str) -> bool:
         """As `KnowsLanguages.knows`. Callers who mix languages hear the voice's own."""
@@ -82,15 +87,28 @@ class CartesiaTextToSpeech:
                 socket = await stack.enter_async_context(connection)
             except BROKEN as error:
                 raise vendor_errors.broken(CARTESIA, error, self._key) from None
-            voice = CartesiaVoice(socket, self._settings, language, self._key)
+            voice = CartesiaVoice(socket, self._settings, language, self._key, self._refusal)
             async with alive_with(voice.receive_forever):
+                if self._refusal.standing:
+                    await voice.rehearse()
                 yield voice
+
+
+@define
+class _Refusal:
+    """What all links of the process know."""
+
+    standing: bool = False
+    """Cartesia has refused an answer as it would refuse any: no credit, no such model. It opens links
+    nevertheless, so that a link is tried out before it is used, until an answer is spoken."""
 
 
 class CartesiaVoice:
     """A text-to-speech link of one conversation."""
 
-    def __init__(self, socket: VendorSocket, settings: CartesiaSettings, language: str, key: str) -> None:
+    def __init__(
+        self, socket: VendorSocket, settings: CartesiaSettings, language: str, key: str, refusal: _Refusal
+    ) -> None:
         self.dropped_messages = 0
         """Counts messages of contexts that were left or never begun, mostly late audio."""
         self.ignored_messages = 0
@@ -104,6 +122,21 @@ class CartesiaVoice:
         self._streams: dict[str, CartesiaSpeechStream] = {}
         """The streams, by context id."""
         self._failure: ProviderError | None = None
+        self._refusal = refusal
+
+    async def rehearse(self) -> None:
+        """Have a word spoken, which nobody hears. Raises `ProviderError`."""
+        async with self.speak(SAMPLE_RATES[0], None) as stream:
+            await stream.say(0, _REHEARSED)
+            await stream.end()
+            async for _ in stream:
+                break
+        self._refusal.standing = False
+
+    def note_refusal(self, error: ProviderError) -> None:
+        """As `Connection.note_refusal`."""
+        if error.failure.error_class in (ErrorClass.FATAL, ErrorClass.AUTH):
+            self._refusal.standing = True
 
     @asynccontextmanager
     async def speak(self, sample_rate: int, voice_id: str | None) -> AsyncIterator[SpeechStream]:

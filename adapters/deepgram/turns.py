@@ -147,9 +147,9 @@ def position(seconds: object) -> float | None:
 
 
 def confidence_of(value: object) -> float | None:
-    """A vendor's confidence from 0 to 1; None if it is not known."""
+    """A vendor's confidence, from 0 to 1; None if it is not a usable number."""
     number = number_of(value)
-    return number if number is not None and 0 <= number <= 1 else None
+    return None if number is None or not -1e6 < number < 1e6 else min(1.0, max(0.0, number))
 
 
 def number_of(value: object) -> float | None:

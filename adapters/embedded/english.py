@@ -10,7 +10,9 @@ from machines.language.tags import primary_language
 def require_english(provider: str, language: str) -> None:
     """Raise `ProviderError` unless `language`, a tag like "en-US", is English or not stated."""
     if not is_english(language):
-        raise ProviderError(ErrorClass.FATAL, f"{provider} knows English only; the language is {language!r}")
+        raise ProviderError(
+            ErrorClass.REFUSED_REQUEST, f"{provider} knows English only; the language is {language!r}"
+        )
 
 
 def is_english(language: str) -> bool:

@@ -1,11 +1,13 @@
 """Turns a response's bytes into an answer: its text piece by piece, its calls, and how it ended.
 
 An answer is open until its server says why it ends, or that nothing more comes. After that the answer cannot
-fail: later text and calls are taken, anything else is ignored.
+fail: later text and calls are taken, anything else is ignored. A response that simply ends, without a word
+about why, ends its answer if that looks complete.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 from adapters.interfaces import ProviderError, ToolSpec
@@ -14,12 +16,14 @@ from adapters.openai.errors import error_body
 from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
 from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
+from adapters.openai.repeats import Repeats
 from adapters.openai.tools import MadeCall, StreamedCalls, without_halves, written_calls
 from machines.bounds import LONGEST_ANSWER, LONGEST_BODY, LONGEST_PIECE, LONGEST_THOUGHTS
 from machines.facts import ErrorClass
+from machines.language.scripts import CLOSERS, ENDS, SPACED_ENDS
 
-_SHORTEST_REPEAT = 8
-"""Characters: a shorter text at the end may be said twice on purpose."""
+_AFTER_SENTENCE = "".join(CLOSERS) + "*_`~"
+"""What may stand behind the end of a sentence: quotes, brackets, and marks for the eye."""
 
 
 class Answer:
@@ -33,7 +37,8 @@ class Answer:
         begins_in_thought: see `MarkupFilter`.
         new_id: gives an id to a call without one.
         note_ignored: called for every document that is neither a chunk nor an error.
-        may_be_empty: an answer without text or calls is not an error.
+        may_be_empty: the answer goes on from a text, and may have nothing to add to it.
+        says_no_end: the end of a response is the end of its answer, since the server says no other.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Answer:
         new_id: Callable[[int], str],
         note_ignored: Callable[[], None],
         may_be_empty: bool = False,
+        says_no_end: bool = False,
     ) -> None:
         self._provider = provider
         self._key = key
@@ -54,13 +60,13 @@ class Answer:
         self.limit = limit
         self._note_ignored = note_ignored
         self._may_be_empty = may_be_empty
+        self._ends_with_response = may_be_empty or says_no_end
         self._events = EventReader()
         self._markup = MarkupFilter(begins_in_thought=begins_in_thought)
         self._calls = StreamedCalls(provider, offered, new_id)
-        self._text: list[str] = []
-        """The text that came, with its markup."""
-        self._length = self._solid_from = self._solid_to = 0
-        """Of that text: how long it is, and where it is not blank any more at its beginning and end."""
+        self._repeats = Repeats()
+        self._length = 0
+        """Of the text that came, with its markup."""
         self.beyond_bound = False
         """It was longer than an answer may be, and is not read further."""
         self._whole = False
@@ -75,6 +81,19 @@ class Answer:
         self._unknown_calls = False
         self.finish_reason = ""
         """Why the model ended its answer, once it has."""
+        self.settled = False
+        """After the reason to end came what mostly comes last."""
+        self.more_followed = False
+        """Text, calls or thoughts came after the reason to end."""
+        self.left_open = False
+        """Nothing came after the reason to end, not even the end of the response."""
+        self.said_its_end = False
+        """The server said in some way that the answer ends."""
+        self.amount = 0
+        """How many chunks added something."""
+        self._came = False
+        """Anything came at all, or a chunk did (`_chunks`)."""
+        self._chunks = False
         self.over = False
         """Nothing more is read."""
         self.failure: ProviderError | None = None
@@ -84,16 +103,37 @@ class Answer:
 
     def feed(self, data: bytes) -> list[str]:
         """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life."""
+        self._came = self._came or bool(data.strip())
         return self._read(self._events.feed(data))
 
     def end(self) -> list[str]:
         """End the response; returns the last pieces."""
         pieces = self._read(self._events.finish())
-        if not self.over and not self.finish_reason and not self._whole:
-            broke_off = ProviderError(ErrorClass.CONNECTION, f"{self._provider}: the answer broke off")
-            pieces += self._failed(self.failure or broke_off)
+        if not self.over:
+            pieces += self._take_text(self._repeats.finish())
+            if self.failure is not None or not self._has_ended():
+                pieces += self._failed(self.failure or self._broken_off())
         self.over = True
         return pieces
+
+    def _has_ended(self) -> bool:
+        """Whether the answer is complete as it is, now that the response has ended."""
+        if self.finish_reason or self._whole:
+            return True
+        if not self._calls.whole:
+            return False
+        if self._ends_with_response:
+            return self._chunks
+        return bool(self._calls) or (self._said and _ends_sentence(self._repeats.said()))
+
+    def _broken_off(self) -> ProviderError:
+        what = "the answer broke off" if self._came else "an empty response came"
+        return ProviderError(ErrorClass.CONNECTION, f"{self._provider}: {what}")
+
+    def wait_no_longer(self) -> list[str]:
+        """End the answer, since nothing more came for a while after its reason to end."""
+        self.left_open = not self.more_followed and not self.settled
+        return self.end()
 
     def cut(self) -> None:
         """The response is longer than one may be: end the answer as if the limit of tokens had."""
@@ -105,8 +145,15 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Whether the server has said that the answer ends, so that more is not worth a long wait."""
+        """Whether the server has said why the answer ends, so that more is not worth a long wait."""
         return self.over or bool(self.finish_reason)
+
+    @property
+    def lacks_content(self) -> bool:
+        """Whether there is nothing to say or to do yet, although the answer ended well."""
+        reason = self.finish_reason
+        ended_well = not (finish_reasons.cut_off(reason) or finish_reasons.broke_off(reason))
+        return ended_well and not (self._said or self._calls or self._may_be_empty)
 
     def _read(self, events: Sequence[Read]) -> list[str]:
         pieces: list[str] = []
@@ -115,11 +162,13 @@ class Answer:
                 break
             match event:
                 case Done():
-                    self.over = True
+                    self.over = self.said_its_end = True
                 case Unreadable(what=what, web_page=web_page):
                     pieces += self._not_read(what, web_page)
                 case Document():
-                    pieces += self._take(read(event))
+                    for chunk in read(event):
+                        if not self.over:
+                            pieces += self._take(chunk)
         return pieces
 
     def _not_read(self, what: str, web_page: bool) -> list[str]:
@@ -135,8 +184,9 @@ class Answer:
         return self._failed(ProviderError(error_class, f"{self._provider}: {what}"))
 
     def _failed(self, error: ProviderError) -> list[str]:
+        held = self._take_text(self._repeats.finish())
         self.failure, self.over = error, True
-        return self._given(Filtered(self._markup.undecided()))
+        return [*held, *self._given(Filtered(self._markup.undecided()))]
 
     def _take(self, chunk: Chunk) -> list[str]:
         if chunk.error is not None:
@@ -145,46 +195,40 @@ class Answer:
             )
         if not chunk.understood:
             self._note_ignored()
-        pieces = self._take_text(self._without_repeat(chunk))
+        self._chunks = self._chunks or chunk.understood
+        text = self._new_text(chunk)
+        pieces = self._take_text(text)
         self._keep_reasoning(chunk.reasoning)
         try:
-            self._calls.add(chunk.calls)
+            called = self._calls.add(chunk.calls, repeated=chunk.whole)
         except ProviderError as error:
             return pieces if self.finish_reason else [*pieces, *self._failed(error)]
-        self.finish_reason = self.finish_reason or chunk.finish or ""
+        self._note_end(chunk, adds=called or bool(text.strip()))
         self._thought = self._thought or chunk.thought
         self._whole = self._whole or chunk.whole
-        if not pieces and (chunk.thought or chunk.calls):
+        if not pieces and (chunk.thought or called):
             pieces.append("")
         return pieces
 
-    def _without_repeat(self, chunk: Chunk) -> str:
-        """The chunk's text, without the answer that some servers repeat as a whole at the end."""
-        ends = bool(chunk.finish or self.finish_reason)
-        if not chunk.text or not self._text or not (chunk.whole or ends):
-            return chunk.text
-        # It is put together only for a text that is as long, so that a stream of short ones costs nothing.
-        if len(chunk.text) < self._solid_to - self._solid_from:
-            return chunk.text
-        so_far = "".join(self._text)
-        repeated = chunk.text.strip() == so_far.strip()
-        if chunk.whole and (repeated and ends):
-            return ""
-        if len(so_far.strip()) < _SHORTEST_REPEAT:
-            return chunk.text
-        if chunk.whole and chunk.text.startswith(so_far):
-            return chunk.text[len(so_far) :]
-        return "" if repeated and len(self._text) > 1 else chunk.text
+    def _new_text(self, chunk: Chunk) -> str:
+        return self._repeats.new(chunk, ends=bool(chunk.finish or self.finish_reason))
+
+    def _note_end(self, chunk: Chunk, *, adds: bool) -> None:
+        """Note what the chunk says about the end. If more follows a reason to end, the last reason counts."""
+        self.amount += adds or chunk.thought
+        self.more_followed = self.more_followed or bool(self.finish_reason and (adds or chunk.thought))
+        if reason := chunk.finish:
+            well = not (finish_reasons.broke_off(reason) or finish_reasons.filtered(reason))
+            if not self.finish_reason or adds or (self.more_followed and well):
+                self.finish_reason = reason
+        self.settled = (self.settled and not adds) or bool(self.finish_reason and chunk.closes)
+        self.said_its_end = self.said_its_end or bool(self.finish_reason) or chunk.ends or chunk.whole
+        self.over = self.over or chunk.ends
 
     def _take_text(self, text: str) -> list[str]:
         if not text:
             return []
         text = text[: LONGEST_ANSWER + 1 - self._length]
-        self._text.append(text)
-        if not text.isspace():
-            if not self._solid_to:
-                self._solid_from = self._length + len(text) - len(text.lstrip())
-            self._solid_to = self._length + len(text.rstrip())
         self._length += len(text)
         if self._length > LONGEST_ANSWER:
             text = text[:-1]
@@ -233,8 +277,9 @@ class Answer:
         """The text that was held back, once the answer is over. May set `failure`."""
         if self.failure is not None:
             return []
+        held = self._take_text(self._repeats.finish())
         cut = finish_reasons.at_limit(self.finish_reason)
-        pieces = [piece for piece in self._given(self._markup.finish(cut_off=cut)) if piece]
+        pieces = [piece for piece in [*held, *self._given(self._markup.finish(cut_off=cut))] if piece]
         self.failure = self._verdict()
         return pieces
 
@@ -249,7 +294,11 @@ class Answer:
             return self._error(ErrorClass.TRANSIENT, f"the server broke the answer off: {self.finish_reason}")
         if finish_reasons.filtered(self.finish_reason) and not self._calls:
             return self._error(ErrorClass.REFUSED_TEXT, f"the answer was filtered: {self.finish_reason}")
-        if self._said or self._calls or self._may_be_empty:
+        if self._said or self._calls:
+            return None
+        if finish_reasons.refused(self.finish_reason):
+            return self._error(ErrorClass.REFUSED_TEXT, f"an answer was refused: {self.finish_reason}")
+        if self._may_be_empty:
             return None
         if self.beyond_bound:
             bound = f"{LONGEST_ANSWER:,} characters, or {LONGEST_BODY:,} bytes"
@@ -259,7 +308,7 @@ class Answer:
             limit = "" if self.limit is None else f" ({self.limit})"
             remedy = "raise it or lower LLM_REASONING_EFFORT"
             what = f"the model spent all tokens of LLM_MAX_TOKENS{limit} {spent}; {remedy}"
-            return self._error(ErrorClass.FATAL, what)
+            return self._error(ErrorClass.REFUSED_REQUEST, what)
         if self._unknown_calls:
             return self._error(ErrorClass.TRANSIENT, "an empty answer: a call of a tool that is not offered")
         ended = f" (ended: {self.finish_reason})" if self.finish_reason else ""
@@ -267,3 +316,9 @@ class Answer:
 
     def _error(self, error_class: ErrorClass, what: str) -> ProviderError:
         return ProviderError(error_class, f"{self._provider}: {what}")
+
+
+def _ends_sentence(text: str) -> bool:
+    """Whether nothing needs to follow: the text ends as a sentence does, or with a picture."""
+    end = text.rstrip()[-20:].rstrip(_AFTER_SENTENCE).rstrip()[-1:]
+    return end in SPACED_ENDS or end in ENDS or (end != "" and unicodedata.category(end) in ("So", "Sk"))

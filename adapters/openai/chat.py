@@ -21,7 +21,7 @@ from adapters import http_clients
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.logs import library_logger
 from adapters.openai.answer import Answer
-from adapters.openai.dialect import Amendment, Dialect, amend
+from adapters.openai.dialect import Amendment, Dialect, Ends, amend
 from adapters.openai.errors import CAUGHT, LIMIT_REACHED, is_too_long, provider_error
 from adapters.openai.messages import Form, called_tools, message_params, tool_params
 from adapters.openai.tools import MadeCall
@@ -43,9 +43,15 @@ _REHEARSAL_TOKENS = 256
 """The most tokens: enough to see a thought end, which shows whether the model's template has begun it."""
 _CHECK_EVERY_SECONDS = 60.0
 """A server without a list of models is asked at most one question in this time."""
-_AFTER_END_SECONDS = 0.1
-"""How long we wait for more after the end of an answer, and then for the end of its response, so that the
-connection can be used again."""
+_SETTLED_SECONDS = 0.1
+"""How long we wait for the end of a response after the end of its answer, so that the connection can be used
+again."""
+_PATIENCE_SECONDS = 2.0
+_AFTER_END_SECONDS = {Ends.UNKNOWN: 1.0, Ends.OPEN: _SETTLED_SECONDS, Ends.EARLY: _PATIENCE_SECONDS}
+"""How long we wait for more of an answer, or the end of its response, once there is a reason for its end.
+Only its end waits: what has come is given at once."""
+_ENDLESS_ANSWERS = 2
+"""After so many answers in a row without a word about their end, none is expected."""
 _NO_MODEL_LIST = frozenset({400, 403, 404, 405, 501})
 """Statuses of a server without a list of models. 403: the key may ask questions, and nothing else."""
 _MOST_AMENDMENTS = 4
@@ -146,11 +152,15 @@ class OpenAILanguageModel:
         self._learnt: list[str] = []
         self._answered_at: float | None = None
         """When the server last took a question, in seconds of Trio's clock."""
+        self._refuses = False
+        """The last question was refused as all others would be."""
         self._attached: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         """What the server wants to see again with a call, by the call's id."""
         self._offers: OrderedDict[tuple[str, ...], Sequence[ToolSpec]] = OrderedDict()
         """Tools that were offered together, by their names."""
         self._ids = 0
+        self._endless = 0
+        """How many answers in a row ended with their response, without a word about it."""
 
     @property
     def learnt(self) -> tuple[str, ...]:
@@ -175,10 +185,13 @@ class OpenAILanguageModel:
         """As `LanguageModel.check`.
 
         The first check with a rehearsal asks a question as a call would. It may take 60 s, while the server
-        loads the model. Other checks ask for the list of models, or, if the server does not give us one, a
-        question, at most once a minute. They take at most 5 s.
+        loads the model. After a refusal that all calls would get, checks ask a question until one is taken.
+        Others ask for the list of models, or, if the server does not give us one, a question, at most once a
+        minute. They take at most 5 s.
         """
-        if self._rehearsal is not None and self._answered_at is None:
+        if self._refuses:
+            await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
+        elif self._rehearsal is not None and self._answered_at is None:
             await self._ask_a_little(_LOAD_SECONDS, _REHEARSAL_TOKENS)
         elif not await self._models_listed():
             at = self._answered_at
@@ -208,7 +221,7 @@ class OpenAILanguageModel:
                 refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
                 if not refused and LIMIT_REACHED not in error.failure.message:
                     raise
-            self._answered_at = trio.current_time()
+            self._answered_at, self._refuses = trio.current_time(), False
             return
         raise self._late(seconds)
 
@@ -257,13 +270,27 @@ class OpenAILanguageModel:
                     new_id=self._new_id,
                     note_ignored=self._note_ignored,
                     may_be_empty=may_be_empty,
+                    says_no_end=self._dialect.says_no_end,
                 )
-                pieces = _Pieces(self.name, self._key, response.iter_bytes(), answer, self._note_answer)
+                patience = _AFTER_END_SECONDS[self._dialect.ends]
+                pieces = _Pieces(
+                    self.name, self._key, response.iter_bytes(), answer, self._note_answer, patience
+                )
                 yield pieces
                 await pieces.drain()
         except CAUGHT as error:
+            refused = provider_error(self.name, error, self._key)
+            self._note_refusal(refused)
             # Drop the cause: the SDK's exceptions hold the request, and so the key.
-            raise provider_error(self.name, error, self._key) from None
+            raise refused from None
+        except ProviderError as error:
+            self._note_refusal(error)
+            raise
+
+    def _note_refusal(self, error: ProviderError) -> None:
+        """A server whose credit is used up still lists its models: the next check asks as a call does."""
+        if error.failure.error_class in (ErrorClass.FATAL, ErrorClass.AUTH):
+            self._refuses = True
 
     async def _ask(
         self,
@@ -280,7 +307,10 @@ class OpenAILanguageModel:
             request = self._request(sent, tools, parameters, dialect)
             told = request.pop("messages")
             create = self._client.chat.completions.with_streaming_response.create(
-                model=self._model, messages=told, stream=True, extra_body={**request, **extra_body} or None
+                model=self._model,
+                messages=told,
+                stream=dialect.streams,
+                extra_body={**request, **extra_body} or None,
             )
             try:
                 return await stack.enter_async_context(create)
@@ -349,7 +379,7 @@ class OpenAILanguageModel:
 
     def _note_answer(self, answer: Answer, calls: Sequence[MadeCall]) -> None:
         """Remember what an answer that is over has shown of the model."""
-        self._answered_at = trio.current_time()
+        self._answered_at, self._refuses = trio.current_time(), False
         if answer.beyond_bound:
             log.warning("an answer was longer than an answer may be", provider=self.name)
         elif answer.was_cut_off and answer.limit == self._max_tokens:
@@ -358,12 +388,31 @@ class OpenAILanguageModel:
             self._dialect = evolve(self._dialect, begins_in_thought=answer.began_in_thought)
             if answer.began_in_thought:
                 self._note_learnt("begins its answers within a thought: nothing is said until it ends")
+        self._note_end(answer)
         for made in calls:
             attached = {"extra_content": made.extra} if made.extra else {}
             if made is calls[0] and answer.reasoning:
                 attached["reasoning_content"] = answer.reasoning
             if attached:
                 _remember(self._attached, made.call.id, attached)
+
+    def _note_end(self, answer: Answer) -> None:
+        """Remember how the server shows that an answer ends."""
+        ends = self._dialect.ends
+        if answer.more_followed and ends is not Ends.EARLY:
+            self._dialect = evolve(self._dialect, ends=Ends.EARLY)
+            self._note_learnt(
+                "gives a reason to end before the end: its answers are waited for a little longer"
+            )
+        elif answer.left_open and ends is Ends.UNKNOWN:
+            self._dialect = evolve(self._dialect, ends=Ends.OPEN)
+            self._note_learnt("leaves responses open after the end of their answers: they are not waited for")
+        self._endless = 0 if answer.said_its_end else self._endless + 1
+        says_no_end = self._endless >= _ENDLESS_ANSWERS
+        if says_no_end is not self._dialect.says_no_end:
+            self._dialect = evolve(self._dialect, says_no_end=says_no_end)
+            if says_no_end:
+                self._note_learnt("does not say when an answer ends: it ends with its response")
 
 
 class _Pieces:
@@ -376,12 +425,18 @@ class _Pieces:
         data: AsyncIterator[bytes],
         answer: Answer,
         note_answer: Callable[[Answer, Sequence[MadeCall]], None],
+        patience: float,
     ) -> None:
         self._provider = provider
         self._key = key
         self._data = data
         self._answer = answer
         self._note_answer = note_answer
+        self._patience = patience
+        """Seconds that the end of an answer is waited for after the reason for it."""
+        self._since = 0.0
+        self._waits_after: tuple[int, bool] | None = None
+        """When this wait began, and after how much of the answer."""
         self._ready: deque[str | ToolCall] = deque()
         self._finished = False
         self._ended = False
@@ -410,7 +465,7 @@ class _Pieces:
         """For a moment, read what the server sends after a complete answer, instead of hanging up."""
         if self._ended or not self._answer.over or self._answer.failure is not None:
             return
-        with trio.move_on_after(_AFTER_END_SECONDS):
+        with trio.move_on_after(_SETTLED_SECONDS):
             try:
                 async for _ in self._data:
                     pass
@@ -420,10 +475,14 @@ class _Pieces:
     async def _read(self) -> list[str]:
         if not self._answer.complete:
             return await self._next()
-        with trio.move_on_after(_AFTER_END_SECONDS):
+        settled = self._answer.settled
+        if self._waits_after != (self._answer.amount, settled):
+            self._since, self._waits_after = trio.current_time(), (self._answer.amount, settled)
+        patience = _PATIENCE_SECONDS if self._answer.lacks_content else self._patience
+        with trio.move_on_at(self._since + (_SETTLED_SECONDS if settled else patience)):
             return await self._next()
         self._ended = True
-        return self._answer.end()
+        return self._answer.wait_no_longer()
 
     async def _next(self) -> list[str]:
         try:

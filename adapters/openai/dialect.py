@@ -6,6 +6,7 @@ without that part, or with that part in another form.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,8 +40,23 @@ _SYSTEM_REFUSED = re.compile(
     r"|roles must alternate|only user and assistant roles|developer instruction is not enabled",
     re.IGNORECASE,
 )
+_STREAM_REFUSED = re.compile(
+    r"verified to stream|stream(?:ing)? (?:\w+ ){0,3}(?:not supported|unsupported|disabled)"
+    r"|(?:does not|doesn't|not) support (?:\w+ ){0,2}stream",
+    re.IGNORECASE,
+)
 _CONTENT_REFUSED = re.compile(r"content.{0,60}(?:<?nil>?|null|none|missing|required|string)", re.IGNORECASE)
 _REASONING_WANTED = re.compile(r"reasoning_content.{0,80}(?:passed back|missing|required)", re.IGNORECASE)
+
+
+class Ends(enum.Enum):
+    """What is known of what comes after the reason for which an answer ends."""
+
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    """Nothing, and the response stays open."""
+    EARLY = "early"
+    """More of the answer: the reason stands in every chunk, or before a call."""
 
 
 @frozen
@@ -53,6 +69,11 @@ class Dialect:
     renamed: Mapping[str, str] = Factory(dict)
     begins_in_thought: bool = False
     """The model's template opens a thought, so the answer begins inside one."""
+    streams: bool = True
+    """Answers are asked for piece by piece."""
+    ends: Ends = Ends.UNKNOWN
+    says_no_end: bool = False
+    """The end of a response is the end of its answer, since the server says no other."""
 
     def parameters(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that are sent, under the names that the server wants."""
@@ -81,10 +102,18 @@ def amend(dialect: Dialect, request: Mapping[str, Any], status: int, body: objec
     if LIMIT_REACHED in said:
         return None
     return (
-        _in_form(dialect, request, said)
+        _in_stream(dialect, said, _named(fields))
+        or _in_form(dialect, request, said)
         or _in_parameters(dialect, request, said, _named(fields))
         or _in_content(dialect, request, said)
     )
+
+
+def _in_stream(dialect: Dialect, said: str, named: frozenset[str]) -> Amendment | None:
+    """OpenAI streams some models for organizations only whose identity it has verified."""
+    if not dialect.streams or not ("stream" in named or _STREAM_REFUSED.search(said)):
+        return None
+    return Amendment(evolve(dialect, streams=False), "refuses to stream: answers come as a whole, and late")
 
 
 def _in_form(dialect: Dialect, request: Mapping[str, Any], said: str) -> Amendment | None:

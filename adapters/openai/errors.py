@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
@@ -15,16 +16,16 @@ from adapters.retry_after import retry_after_ms
 from machines.facts import ErrorClass
 
 BY_STATUS: Mapping[int, ErrorClass] = {
-    400: ErrorClass.FATAL,
+    400: ErrorClass.REFUSED_REQUEST,
     401: ErrorClass.AUTH,
     402: ErrorClass.FATAL,
     403: ErrorClass.AUTH,
     404: ErrorClass.FATAL,
     405: ErrorClass.FATAL,
     408: ErrorClass.TIMEOUT,
-    413: ErrorClass.FATAL,
+    413: ErrorClass.REFUSED_REQUEST,
     415: ErrorClass.FATAL,
-    422: ErrorClass.FATAL,
+    422: ErrorClass.REFUSED_REQUEST,
     429: ErrorClass.RATE_LIMIT,
     504: ErrorClass.TIMEOUT,
 }
@@ -35,10 +36,15 @@ _UNPAID = "insufficient_quota"
 
 BY_CODE: Mapping[str, ErrorClass] = {
     _UNPAID: ErrorClass.FATAL,
+    "billing_not_active": ErrorClass.FATAL,
+    "billing_hard_limit_reached": ErrorClass.FATAL,
     "model_not_found": ErrorClass.FATAL,
-    "context_length_exceeded": ErrorClass.FATAL,
-    "exceed_context_size_error": ErrorClass.FATAL,
-    "invalid_request_error": ErrorClass.FATAL,
+    "model_decommissioned": ErrorClass.FATAL,
+    "invalid_model": ErrorClass.FATAL,
+    "organization_restricted": ErrorClass.FATAL,
+    "context_length_exceeded": ErrorClass.REFUSED_REQUEST,
+    "exceed_context_size_error": ErrorClass.REFUSED_REQUEST,
+    "invalid_request_error": ErrorClass.REFUSED_REQUEST,
     "not_found_error": ErrorClass.FATAL,
     "invalid_api_key": ErrorClass.AUTH,
     "authentication_error": ErrorClass.AUTH,
@@ -48,8 +54,13 @@ BY_CODE: Mapping[str, ErrorClass] = {
     "timeout": ErrorClass.TIMEOUT,
     # Groq: the model wrote a call that could not be read. Another attempt mostly succeeds.
     "tool_use_failed": ErrorClass.TRANSIENT,
+    # MiniMax and Z.ai, in a response with the status 200: no access, and nothing left to pay with.
+    "1004": ErrorClass.AUTH,
+    "1008": ErrorClass.FATAL,
+    "1113": ErrorClass.FATAL,
 }
-"""The `code` or `type` in an error body of OpenAI or llama.cpp. It mostly counts more than the status."""
+"""The `code` or `type` in an error body of OpenAI, llama.cpp, Groq or Mistral. It mostly counts more than the
+status."""
 
 _REFUSED_TEXT = frozenset(
     ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "data_inspection_failed")
@@ -62,13 +73,19 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_PHRASES = {status.phrase: status.value for status in HTTPStatus}
+"""The status that a server's framework means by the words of its error."""
+_CODES = ("code", "status_code", "error_code")
+_LONGEST_STATUS = 5
+_LONGEST_RAW = 4000
+_MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg")
 LIMIT_REACHED = "output limit was reached"
 """Words of OpenAI's refusal if the limit of tokens leaves no room for an answer. All else was fine."""
 _WAIT = re.compile(
-    r"(?:try again|retry(?: after)?|wait)\D{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec)", re.IGNORECASE
+    r"(?:try again|retry(?: after)?|wait)\D{0,12}?(?<!\d)(\d{1,9}(?:\.\d{1,9})?) ?(ms|s\b|sec)", re.IGNORECASE
 )
 """A wait given in words, like "Please try again in 7.66s"."""
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+_SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,12})?)s")
 
 BY_EXCEPTION: tuple[tuple[type[Exception], ErrorClass], ...] = (
     (openai.APITimeoutError, ErrorClass.TIMEOUT),
@@ -111,8 +128,9 @@ def _unreached(error: openai.APIConnectionError, key: str) -> str:
 def error_body(provider: str, body: object, key: str) -> ProviderError:
     """Translate the `error` that a server sent instead of a piece of the answer."""
     fields = error_fields(body)
-    code = fields.get("code")
-    error_class = _class(fields, code if isinstance(code, int) else None)
+    code = _code(fields)[:_LONGEST_STATUS]
+    status = int(code) if code.isdecimal() else _PHRASES.get(str(fields.get("detail")))
+    error_class = _class(fields, status)
     return ProviderError(error_class, f"{provider}: {_reason(fields, key)}", _wait_ms(fields))
 
 
@@ -123,6 +141,8 @@ def error_fields(body: object) -> Mapping[str, Any]:
             body = body[0]
         elif isinstance(body, Mapping) and isinstance(body.get("error"), Mapping | list):
             body = body["error"]
+        elif isinstance(body, Mapping) and isinstance(body.get("detail"), Mapping):
+            body = body["detail"]
     return body if isinstance(body, Mapping) else {"message": body}
 
 
@@ -134,7 +154,9 @@ def words_of(fields: Mapping[str, Any]) -> str:
         if isinstance(detail, list)
         else [str(detail or "")]
     )
-    return " ".join(str(each) for each in (fields.get("message") or "", *details) if each)
+    metadata = fields.get("metadata")  # OpenRouter tells there what its provider said
+    raw = str(metadata.get("raw") or "")[:_LONGEST_RAW] if isinstance(metadata, Mapping) else ""
+    return " ".join(str(each) for each in (*map(fields.get, _MESSAGES), *details, raw) if each)
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:
@@ -157,14 +179,22 @@ def _from_status(provider: str, error: openai.APIStatusError, key: str) -> Provi
 
 
 def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
-    """Classify by `code`, `type` and status, in this order. For a refused key, `type` often says nothing."""
+    """Classify by `code`, `type` and status, in this order.
+
+    For a refused key, an unknown model or an unpaid bill, `type` often says no more than that the request was
+    refused.
+    """
     if _is_about_text(fields):
         return ErrorClass.REFUSED_TEXT
-    by_code, by_type = (BY_CODE.get(str(fields.get(name))) for name in ("code", "type"))
+    by_code, by_type = BY_CODE.get(_code(fields)), BY_CODE.get(str(fields.get("type")))
     by_status = BY_STATUS.get(status) if status is not None else None
-    if by_status is ErrorClass.AUTH and fields.get("type") != _UNPAID:
+    if by_status in (ErrorClass.AUTH, ErrorClass.FATAL) and fields.get("type") != _UNPAID:
         by_type = None
     return by_code or by_type or by_status or ErrorClass.TRANSIENT
+
+
+def _code(fields: Mapping[str, Any]) -> str:
+    return str(next((fields[name] for name in _CODES if fields.get(name) is not None), None))
 
 
 def _is_about_text(fields: Mapping[str, Any]) -> bool:
@@ -190,6 +220,8 @@ def _wait_ms(fields: Mapping[str, Any]) -> int | None:
 
 def _reason(fields: Mapping[str, Any], key: str) -> str:
     said = [
-        str(fields[name]) for name in ("type", "code", "message", "detail") if fields.get(name) is not None
+        str(fields[name])
+        for name in ("type", *_CODES, *_MESSAGES, "detail", "errors")
+        if fields.get(name) not in (None, "")
     ]
     return printable(" / ".join(said), key)

@@ -22,10 +22,19 @@ from pydantic_core import from_json
 
 from machines.bounds import LONGEST_EVENT
 
-_DONE = "[DONE]"
+_DONE = re.compile(r"[\"'<]*\[?done\]?[>\"'.;]*(?:\\[nr])*", re.IGNORECASE)
+"""The last line of a stream, as it should be and as some servers write it."""
+_LONGEST_DONE = 20
+_ENDS = ("done", "end")
+"""Names of events without data that end a stream."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NESTED_PREFIX = re.compile(r"(?:\s*data:)+")
-_BLANKS = " \t"
+_BLANKS = " \t\ufeff\x00"
+"""What may stand before a field. Servers that join texts leave byte order marks there."""
+_COMMENTS = re.compile(r"(?:<!--.*?-->\s*)+")
+_BETWEEN = re.compile(r"\s*(?:data:\s*)*")
+"""What stands between two documents of one line."""
+_JSON = json.JSONDecoder(strict=False)
 
 
 @frozen
@@ -131,6 +140,8 @@ class EventReader:
 
     def _take_line(self, line: str) -> list[Read]:
         line = line.lstrip(_BLANKS) if not self._body else line
+        if not self._body and (comments := _COMMENTS.match(line)):
+            line = line[comments.end() :]
         if self._body:
             return self._add(line)
         if not line.strip():
@@ -172,17 +183,17 @@ class EventReader:
         lines, name = self._data, self._name
         self._data, self._name, self._length = [], "", sum(map(len, self._line))
         if not lines:
-            return []
+            return [Done()] if name in _ENDS else []
         if (read := _read("\n".join(lines), name)) is not None:
             return [read]
         if len(lines) == 1 or self._body:
-            return [_unreadable("\n".join(lines), name)]
-        return [_read(line, name) or _unreadable(line, name) for line in lines]
+            return _several("\n".join(lines), name)
+        return [read for line in lines for read in _several(line, name)]
 
 
 def _read(text: str, name: str) -> Read | None:
     """Read a text by itself; None if it is not a whole document."""
-    if text == _DONE:
+    if len(text) <= _LONGEST_DONE and _DONE.fullmatch(text):
         return Done()
     try:
         return Document(from_json(text), name)
@@ -193,6 +204,24 @@ def _read(text: str, name: str) -> Read | None:
         return Document(json.loads(text, strict=False), name)
     except (ValueError, RecursionError):
         return None
+
+
+def _several(text: str, name: str) -> list[Read]:
+    """What stands in a text that is not one document: mostly several, without a line's end between them."""
+    if (read := _read(text, name)) is not None:
+        return [read]
+    found: list[Read] = []
+    at = 0
+    while at < len(text):
+        try:
+            value, end = _JSON.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            rest = text[at:].strip()
+            return [*found, Done() if _DONE.fullmatch(rest[:_LONGEST_DONE]) else _unreadable(rest, name)]
+        found.append(Document(value, name))
+        between = _BETWEEN.match(text, end)
+        at = between.end() if between else end
+    return found
 
 
 def _unreadable(text: str, name: str) -> Read:

@@ -98,9 +98,10 @@ class _Answer:
         only_calls = bool(self._pieces) and "content" not in self._pieces[0]
         await send(self._chunk({"role": "assistant", "content": None if only_calls else "", "refusal": None}))
         for piece in self._pieces:
-            await send(self._chunk(piece))
+            await send(self._chunk(piece, dialect.early_finish()))
             await trio.sleep(self._session.world.latencies.token.draw(self._session.randomness))
-        await send(self._chunk({}, self._finish))
+        if (finish := dialect.finish(self._finish)) is not None:
+            await send(self._chunk({}, finish))
         if (self._body.get("stream_options") or {}).get("include_usage") is True:
             await send(json.dumps(self._object("chat.completion.chunk", choices=[], usage=self._usage())))
         for event in dialect.closing("".join(map(_text, self._pieces))):

@@ -38,6 +38,14 @@ class Dialect:
         """The answer's deltas in this server's form."""
         return list(pieces)
 
+    def early_finish(self) -> str | None:
+        """The `finish_reason` of chunks with more to follow."""
+        return None
+
+    def finish(self, reason: str) -> str | None:
+        """The `finish_reason` of the last chunk; None if the server sends no such chunk."""
+        return reason
+
     def opening(self) -> list[Mapping[str, Any]]:
         """Documents before the first chunk."""
         return []
@@ -373,6 +381,70 @@ class RestrictedKey(Dialect):
         )
 
 
+class EarlyStop(Dialect):
+    """Says `stop` in every chunk, and after the last one nothing else."""
+
+    def early_finish(self) -> str | None:
+        return "stop"
+
+    def finish(self, reason: str) -> str | None:
+        return reason if reason == "length" else None
+
+
+class NoEnd(Dialect):
+    """Never says that an answer ends, unless it was too long: the response is over, and that is all."""
+
+    def finish(self, reason: str) -> str | None:
+        return reason if reason == "length" else None
+
+    def closing(self, said: str) -> list[str]:
+        del said
+        return []
+
+
+class Unverified(Dialect):
+    """OpenAI for an organization whose identity it has not verified: it does not stream."""
+
+    def check(self, body: Body) -> None:
+        if body.get("stream"):
+            raise refusal(
+                400,
+                "Your organization must be verified to stream this model. Please go to: "
+                "https://platform.openai.com/settings/organization/general and click on Verify Organization.",
+                code="unsupported_value",
+                param="stream",
+            )
+
+
+class Cumulative(Dialect):
+    """Sends with each chunk the whole text so far."""
+
+    def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
+        so_far = ""
+        grown: list[Delta] = []
+        for piece in pieces:
+            so_far += piece.get("content", "")
+            grown.append({**piece, "content": so_far} if is_text(piece) else piece)
+        return grown
+
+
+class OddCalls(Dialect):
+    """Sends empty calls beside text and at the end, prefixed names, and a number for each fragment."""
+
+    def deltas(self, pieces: Sequence[Delta]) -> list[Delta]:
+        empty = {"name": "", "arguments": ""}
+        odd: list[Delta] = [{**piece, "function_call": empty} for piece in pieces if is_text(piece)]
+        count = 0
+        for call in whole_calls(pieces):
+            named = {"name": f"default_api.{call['function']['name']}", "arguments": ""}
+            fragments = [{"id": call["id"], "type": "function", "function": named}]
+            fragments += [{"function": {"arguments": part}} for part in split(call["function"]["arguments"])]
+            for fragment in fragments:
+                odd.append({"tool_calls": [{"index": count, **fragment}]})
+                count += 1
+        return [*odd, {"tool_calls": [{"index": count, "id": "", "type": "function", "function": empty}]}]
+
+
 class Truthful(Dialect):
     """OpenAI itself."""
 
@@ -406,5 +478,10 @@ DIALECTS: Mapping[str, Profile] = {
     "gateway": Profile(Gateway),
     "unstreamed": Profile(Unstreamed),
     "restricted-key": Profile(RestrictedKey),
+    "early-stop": Profile(EarlyStop),
+    "no-end": Profile(NoEnd),
+    "unverified": Profile(Unverified),
+    "cumulative": Profile(Cumulative),
+    "odd-calls": Profile(OddCalls),
 }
 OPENAI = "openai"

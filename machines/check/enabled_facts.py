@@ -29,6 +29,8 @@ WORDS = "well"
 """The caller's words that are not a backchannel."""
 UNNOTICED, CLEAR = VoiceHeard(0, 0, 900), VoiceHeard(900, 0.9, 900)
 """Speech that voice activity detection does not notice, and speech that is clear."""
+OTHER_LANGUAGE = "en-GB"
+"""Another one with the same words, so that configurations with the same key still behave alike."""
 MURMUR = "mhm"
 """The caller's backchannel."""
 DOUBTFUL = 0.1
@@ -156,7 +158,7 @@ def all_enabled_facts(system: ConversationSystem, observed: ObservedState) -> It
         yield facts.LinkUp(role, bool(context.links.fallbacks_ready))
         yield facts.LinkLost(role, PASSING)
     yield facts.LinkDown(Role.LLM, PASSING)
-    yield facts.LanguageChanged("de")
+    yield facts.LanguageChanged(OTHER_LANGUAGE)
     yield facts.EagerEndOfTurn(context.turns.current, f"{WORDS} {WORDS} {WORDS}")
     for mode in SayMode:
         for interruptible in (True, False):
@@ -325,16 +327,19 @@ def queue_enabled_facts(system: ConversationSystem, observed: ObservedState) -> 
 
 
 def language_enabled_facts(system: ConversationSystem, observed: ObservedState) -> Iterator[Fact]:
-    """A change of the caller's language in every state, doubtful words, and what it takes to get there."""
+    """A change of the caller's language in every state, doubtful words, early keys, and what it takes to get
+    there."""
     del observed  # what was seen outside makes no difference here
     state, context = system.conversation.state, system.conversation.context
     turns, answer = context.turns, context.answer
-    yield facts.LanguageChanged("de-DE")
+    yield facts.LanguageChanged(OTHER_LANGUAGE)
     if state == "connecting":
         for role in Role:
             yield facts.LinkUp(role)
         if not context.recording.begun_before:
             yield facts.RecordingStarted(TurnMode.AUTOMATIC)
+        if not turns.queue:
+            yield facts.DigitPressed("#" if turns.digits else "5")
     if state == "quiet" and turns.current == 1:
         yield facts.SpeechStarted()
         yield facts.DigitPressed("5")
@@ -425,7 +430,12 @@ def _room_for_a_turn(context: Context) -> bool:
 
 
 def _keys(context: Context, *, strings: bool = True) -> Iterator[Fact]:
-    """The keys of the telephone. Without `strings` the caller presses one, then the last one."""
+    """The keys of the telephone. Without `strings` the caller presses one, then the last one.
+
+    Keys before the first turn are in `language_enabled_facts`, to keep the other walks short.
+    """
+    if not context.turns.current:
+        return
     if strings or not context.turns.digits:
         yield facts.DigitPressed("5")
     if context.turns.digits:

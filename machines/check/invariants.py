@@ -431,9 +431,10 @@ def every_passed_deadline_causes_a_transition(checked: CheckedStep) -> str | Non
 
 @about(facts.DeadlinePassed)
 def queued_turns_are_answered_first(checked: CheckedStep) -> str | None:
-    """While turns wait in `quiet`, no greeting, nudge, goodbye or apology is said."""
+    """While turns wait in `quiet`, no nudge, goodbye or apology is said, and no greeting that may be cut."""
     policy = checked.context.policy
-    ours = {policy.greeting, *policy.nudges, policy.idle_goodbye, policy.fallback.unheard}
+    cut = policy.barge_in and policy.barge_in_greeting
+    ours = {policy.greeting if cut else "", *policy.nudges, policy.idle_goodbye, policy.fallback.unheard}
     for _, step in checked.each_step():
         passed = isinstance(step.fact, facts.DeadlinePassed) and step.outcome is Outcome.TAKEN
         said = any(isinstance(effect, do.Speak) and effect.text in ours for effect in step.effects)

@@ -116,7 +116,7 @@ PLAN = (
     ),
     Planned(
         "language",
-        "the conversation machine whose caller's language changes and whose words may be doubtful",
+        "the conversation machine, a change of the language, doubtful words, keys before all links are up",
         "Everything but the way to each state: a change of the language only opens links again. Doubtful"
         " words anywhere but where they are awaited.",
         walk_language,

@@ -131,7 +131,7 @@ class ConversationChart(Chart[Context]):
     )
 
     # --- what the caller's side asks for --------------------------------------------------------------------
-    language_changed = stay(connecting, *in_conversation, on=["renew_links"])
+    language_changed = stay(connecting, *in_conversation, on=["note_language", "renew_links"])
     recording_started = (
         stay(connecting, on=["note_recording"])
         | endpointing.to(quiet, cond="by_hand", on=["note_recording", "acknowledge"])
@@ -181,7 +181,9 @@ class ConversationChart(Chart[Context]):
         | stay(closing, saying_goodbye, on=["refuse_stop"])
     )
     digit_pressed = (
-        keypad.from_(quiet, hearing, endpointing, on=["note_digit"])
+        stay(connecting, cond="ends_digits", on=["skip_greeting", "queue_early_digits"])
+        | stay(connecting, on=["skip_greeting", "keep_digit"])
+        | keypad.from_(quiet, hearing, endpointing, on=["note_digit"])
         | speculating.to(keypad, on=["drop_speculation", "note_digit"])
         | finalizing.to(keypad, on=["keep_interim", "acknowledge", "note_digit"])
         | keypad.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_digit"])
@@ -463,8 +465,8 @@ class ConversationChart(Chart[Context]):
     # --- time: deadlines.py says how long each state may last -----------------------------------------------
     deadline_passed = (
         connecting.to(closing, on=["report_links_late", "begin_closing"])
-        | quiet.to(keypad, cond="digits_begun")
         | quiet.to(speaking, cond="greeting_due", on=["greet"])
+        | quiet.to(keypad, cond="digits_begun")
         | quiet.to(speaking, cond="host_utterance_due", on=["say_next_host_utterance"])
         | quiet.to(running_tools, cond="calls_due", on=["run_calls"])
         | quiet.to(generating, cond="turns_wait", on=["next_turn", "generate"])

@@ -232,6 +232,7 @@ class Context:
     """The conversation machine's memory. `state` belongs to the engine, `effects` to the current step."""
 
     policy: ConversationPolicy
+    """Its language is the one that the caller stated last."""
     state: Any = None
     effects: list[Effect] = Factory(list)
 

@@ -42,7 +42,7 @@ IGNORED: tuple[Ignored, ...] = (
         because="as many host utterances as allowed are waiting already",
     ),
     *ignored(
-        "speech_started speech_stopped digit_pressed",
+        "speech_started speech_stopped",
         (Chart.connecting,),
         because="no turn has begun",
     ),

@@ -21,10 +21,28 @@ class Keypad(Turns):
         return terminates or len(digits) + 1 >= policy.most_digits
 
     def digits_begun(self) -> bool:
-        """The caller has begun a string of keys while the answer could not be interrupted."""
+        """The caller has begun a string of keys before we listened to them."""
         return bool(self.context.turns.digits)
 
     # --- actions -----------------------------------------------------------------------------------------
+
+    @causes()
+    def keep_digit(self, fact: facts.DigitPressed) -> None:
+        """Add the key to the string of keys, before we listen."""
+        self.context.turns.digits += fact.digit
+
+    @causes(do.NotifyTranscript)
+    def queue_early_digits(self, fact: facts.DigitPressed) -> None:
+        """Let the words of the string of keys wait until we listen. No turn has begun."""
+        words = self._words_of_digits(fact)
+        self._notify_words(self.context.turns.current, words, 1.0, is_final=True)
+        self._queue(words)
+
+    @causes()
+    def skip_greeting(self) -> None:
+        """A caller who presses keys before the greeting needs none, unless it must be heard."""
+        if self.context.policy.barge_in and self.context.policy.barge_in_greeting:
+            self.context.turns.greeted = True
 
     @causes()
     def note_digit(self, fact: facts.DigitPressed) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from machines import effects as do
 from machines import facts
 from machines.conversation.failure_log import FailureLog
@@ -50,6 +52,11 @@ class Links(FailureLog):
         if not context.links.renewing:
             context.ask(*(do.Acknowledge(request) for request in context.recording.held))
             context.recording.held = ()
+
+    @causes()
+    def note_language(self, fact: facts.LanguageChanged) -> None:
+        """Decide about words by what the caller speaks now."""
+        self.context.policy = evolve(self.context.policy, language=fact.language)
 
     @causes(do.RenewLink)
     def renew_links(self, fact: facts.LanguageChanged) -> None:

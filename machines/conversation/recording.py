@@ -24,8 +24,12 @@ class Recording(Chart[Context]):
         return fact.turn_mode is TurnMode.MANUAL
 
     def by_button(self, fact: facts.RecordingStarted) -> bool:
-        """The caller pressed a button. A client's first recording does not count: it starts by itself."""
-        return self.by_hand(fact) and self.context.recording.begun_before
+        """The caller pressed a button.
+
+        A client's first recording does not count, since it starts by itself, nor does a start that is
+        repeated while it is recorded.
+        """
+        return self.by_hand(fact) and self.context.recording.begun_before and not self._on_by_hand()
 
     def recording_on(self) -> bool:
         """The caller has begun another recording since the turn ended."""
@@ -116,9 +120,14 @@ class Recording(Chart[Context]):
 
     def _begin_recording(self, fact: facts.RecordingStarted) -> None:
         recording = self.context.recording
+        if not (self.by_hand(fact) and self._on_by_hand()):
+            recording.first_recording = self.by_hand(fact) and not recording.begun_before
         recording.mode, recording.on = fact.turn_mode, True
-        recording.first_recording = self.by_hand(fact) and not recording.begun_before
         recording.begun_before = True
+
+    def _on_by_hand(self) -> bool:
+        """A recording that was begun by hand goes on."""
+        return self.context.recording.on and self.context.recording.mode is TurnMode.MANUAL
 
     def _await_answer(self, request: facts.Request | None) -> None:
         if request is not None:

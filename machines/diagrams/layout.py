@@ -106,8 +106,8 @@ CONVERSATION_LAYOUT = Layout(
         ),
     ),
     entry=((14, 48), (48, 48)),
-    note="Times: the longest deadline (♪: after the audio that is left); signs of life begin it anew."
-    " ↻: with another provider, if ready. Dashed: the end.",
+    note="Times: the longest deadline (♪: after the audio; …: more may follow); signs of life begin it anew."
+    " ↻: by another provider, if ready. Dashed: end.",
     note_at=(440, 18),
 )
 
@@ -138,7 +138,7 @@ LINK_LAYOUT = Layout(
         Route("DEGRADED", "RELEASED", ((1077, 740), (1077, 848), (803, 848)), (970, 822), 94, 1),
     ),
     entry=((12, 298), (36, 298)),
-    note="Times: the longest deadline. Dashed: released.",
+    note="Times: the longest deadline; …: another may follow. Dashed: released.",
     note_at=(36, 890),
 )
 

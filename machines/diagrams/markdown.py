@@ -162,7 +162,10 @@ def _first_sentence(named: object) -> str:
 
 def _deadlines(machine: Machine) -> Iterator[str]:
     lines = [[each.state, _milliseconds(each), _settings(each)] for each in deadlines(machine)]
-    yield "The longest that each deadline can be, whatever happened before. Signs of life begin it anew."
+    yield (
+        "The longest that each deadline can be, whatever happened before. Signs of life begin it anew. A"
+        " state that “may go on” can last longer: when the deadline has passed, another one may follow."
+    )
     yield _table(["state", "at most", "settings"], lines)
     limited = {each.state for each in deadlines(machine)}
     free = [state.id for state in leaves(machine.chart) if state.id not in limited]
@@ -171,7 +174,8 @@ def _deadlines(machine: Machine) -> Iterator[str]:
 
 def _milliseconds(deadline: Deadline) -> str:
     after = " after the audio that is there to be played" if deadline.after_audio else ""
-    return f"{deadline.longest_ms:g} ms{after}"
+    again = ", may go on" if deadline.begins_anew else ""
+    return f"{deadline.longest_ms:g} ms{after}{again}"
 
 
 def _settings(deadline: Deadline) -> str:

@@ -160,8 +160,8 @@ def _moves(substate: str, edges: tuple[Edge, ...], width: float) -> tuple[Move, 
 
 def _limit(deadline: Deadline) -> str:
     """The longest deadline, as a chip says it."""
-    longest = f"{deadline.longest_ms / 1000:g} s"
-    return f"♪ + {longest}" if deadline.after_audio else longest
+    longest = f"{deadline.longest_ms / 1000:g} s" + ("…" if deadline.begins_anew else "")
+    return f"♪+{longest}" if deadline.after_audio else longest
 
 
 def _wide_chip(chip: Chip, limit: str | None) -> Iterator[str]:

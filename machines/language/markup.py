@@ -497,6 +497,11 @@ def _address_end(address: str) -> int:
     return len(address)
 
 
+def visible(text: str) -> str:
+    """The text without characters that are shown nowhere, and without those that turn the direction."""
+    return _INVISIBLE.sub("", text)
+
+
 # --- whole texts ------------------------------------------------------------------------------------------
 
 

@@ -27,8 +27,9 @@ from adapters.interfaces import (
 )
 from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
-from machines.bounds import LONGEST_TRANSCRIPT
-from machines.facts import Fact, Transcribed
+from machines.bounds import INTERIMS_AT_ONCE, INTERIMS_PER_S, LONGEST_TRANSCRIPT
+from machines.facts import Fact, Transcribed, TranscriptInterim
+from machines.language.markup import visible
 from orchestrator.audio.caller_audio import (
     STALLED_AFTER_S,
     AudioBlock,
@@ -67,6 +68,7 @@ class SttFeed:
         self._detector = voice_activity.open()
         self._hysteresis = VadHysteresis()
         self._scoring = PauseScoring(turn_model, emit) if turn_model is not None else None
+        self._interims_left, self._interims_counted_at = float(INTERIMS_AT_ONCE), trio.current_time()
         self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
         self._telephone_samples: Samples | None = np.empty(0, np.int16) if audio.telephone else None
         """Of a telephone call: the original audio that is not in a window yet."""
@@ -166,9 +168,26 @@ class SttFeed:
         finally:
             self._replay_buffer.close_cursor(cursor, transcriber.settled)
 
+    def _may_pass_interim(self) -> bool:
+        """Whether another interim transcript is within the bounds.
+
+        If a client had to take all that a vendor can send, it would look as if the client were slow.
+        """
+        now = trio.current_time()
+        gained = (now - self._interims_counted_at) * INTERIMS_PER_S
+        self._interims_left = min(float(INTERIMS_AT_ONCE), self._interims_left + gained)
+        self._interims_counted_at = now
+        if self._interims_left < 1:
+            return False
+        self._interims_left -= 1
+        return True
+
     def report(self, fact: Fact) -> None:
         """Pass on what a link reports, preceded by the words that earlier links had settled of the turn."""
+        if isinstance(fact, TranscriptInterim) and not self._may_pass_interim():
+            return
         completed = self._replay_buffer.complete_fact(fact)
-        if isinstance(completed, Transcribed) and len(completed.text) > LONGEST_TRANSCRIPT:
-            completed = evolve(completed, text=completed.text[:LONGEST_TRANSCRIPT])
+        if isinstance(completed, Transcribed):
+            text = visible(completed.text[:LONGEST_TRANSCRIPT])
+            completed = completed if text == completed.text else evolve(completed, text=text)
         self._emit(completed)

@@ -324,7 +324,7 @@ def show(findings: Findings, console: Console | None = None) -> None:
             (f"Embedded models in {findings.models_dir}", findings.model_files),
             ("Configured (all else is default)", findings.configured),
         ):
-            console.print(Text(title, "bold"))
+            console.print(Text(neutral(title), "bold"))
             console.print(_table(rows))
         console.print(_conclusion(findings))
     console.file.write("\n".join(line.rstrip() for line in capture.get().split("\n")))

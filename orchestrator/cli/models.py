@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from adapters.embedded import models
 from adapters.embedded.models import Action, Report, Status
-from orchestrator.cli.printing import print_plain
+from orchestrator.cli.printing import print_plain, say
 
 
 def fetch_with_progress(directory: Path, console: Console | None = None) -> None:
@@ -36,7 +36,7 @@ Inventory = Sequence[tuple[models.ModelFile, Status]]
 
 def list_files(directory: Path, examine: Callable[[Path], Inventory]) -> list[Status]:
     """Print a line for each model file, with the status that `examine` gives it; returns all of these."""
-    click.echo(f"{directory}:")
+    say(f"{directory}:")
     found = examine(directory)
     for file, status in found:
         click.echo(

@@ -104,9 +104,12 @@ class Turn:
 
 @asynccontextmanager
 async def talk_client(
-    url: str, mode: TurnMode = TurnMode.AUTOMATIC, language: str = "en-US"
+    url: str, mode: TurnMode = TurnMode.AUTOMATIC, language: str | None = None
 ) -> AsyncIterator[TalkClient]:
-    """Connect a client; leaving the context ends the call. Raises `TalkError`."""
+    """Connect a client; leaving the context ends the call. Without a `language`, the server's counts.
+
+    Raises `TalkError`.
+    """
     address = _Address.parse(url)
     stream = await address.connect()
     try:
@@ -198,7 +201,9 @@ async def _handshake(
 class TalkClient:
     """One call from the caller's side. Only one task at a time may use its methods."""
 
-    def __init__(self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str) -> None:
+    def __init__(
+        self, socket: trio_websocket.WebSocketConnection, mode: TurnMode, language: str | None
+    ) -> None:
         self.mode = mode
         self.session_id: str | None = None
         self.state = "INITIALIZING"

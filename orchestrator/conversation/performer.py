@@ -19,7 +19,7 @@ from adapters.tasks import Signal, running
 from adapters.twilio.dtmf import ToneStream
 from machines import effects as do
 from machines import facts
-from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE, MOST_SEGMENTS
+from machines.bounds import FAIR_PART, LONGEST_ANSWER, MOST_SEGMENTS
 from machines.effects import Effect
 from machines.facts import EndReason, ErrorClass, Fact, ProviderFailure, Role
 from machines.segments import Segment, Segmenter
@@ -248,10 +248,7 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        # A fatal error may be due to this conversation's own request (its language, the length of its
-        # history), and a refused text is: they say nothing about the provider for other conversations.
-        own = failure.error_class in (ErrorClass.FATAL, ErrorClass.REFUSED_TEXT)
-        if self._watch is not None and not own:
+        if self._watch is not None and not failure.error_class.about_one_call:
             self._watch.failed(role, provider, failure)
 
     def _log_failure(self, wanted: do.LogFailure) -> None:
@@ -335,12 +332,12 @@ class Performer:
                     if isinstance(piece, ToolCall):
                         calls.append(piece)
                         continue
-                    for at in range(0, len(piece), LONGEST_PIECE):
-                        part = piece[at : at + LONGEST_PIECE]
+                    for at in range(0, len(piece), FAIR_PART):
+                        part = piece[at : at + FAIR_PART]
                         report(segmenter.push(part))
                         length, unbroken = length + len(part), unbroken + len(part)
                         # A model that writes without end must not keep the process from other calls.
-                        if unbroken >= LONGEST_PIECE:
+                        if unbroken >= FAIR_PART:
                             unbroken = 0
                             await trio.lowlevel.checkpoint()
                         if length > LONGEST_ANSWER or count >= MOST_SEGMENTS:

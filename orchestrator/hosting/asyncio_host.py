@@ -15,17 +15,19 @@ from functools import partial
 
 from attrs import define, evolve
 
+from machines.checked_fields import check_value
 from machines.facts import EndReason, SayMode, TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.audio.utterance import Pacing
 from orchestrator.hosting import orchestrator as hosting
 from orchestrator.hosting.asyncio_border import Border, OrchestratorClosed
+from orchestrator.hosting.checked_arguments import check_transport
 from orchestrator.hosting.events import Event, EventLog
 from orchestrator.hosting.outcome import ConversationOutcome
 from orchestrator.hosting.transport import Incoming, Outgoing, Transport
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.settings import Settings
-from orchestrator.tools.host_utterances import keys_to_press, require_words
+from orchestrator.tools.host_utterances import keys_to_press, words_to_say
 from orchestrator.tools.tool import Run, Tool
 from orchestrator.tools.tool_runner import tools_by_name
 
@@ -107,7 +109,7 @@ class Conversation:
         then: EndReason | None = None,
     ) -> None:
         """As `orchestrator.Conversation.say`. Raises `ValueError` for a text without words."""
-        require_words(text)
+        words_to_say(text, mode, interruptible=interruptible, then=then)
         self._border.run_in_trio_soon(
             partial(self._conversation.say, text, mode, interruptible=interruptible, then=then)
         )
@@ -123,6 +125,7 @@ class Conversation:
 
     def end(self, reason: EndReason = EndReason.SHUTDOWN) -> None:
         """End the conversation properly. Does nothing if it is over."""
+        check_value("reason", "end()", reason, EndReason)
         self._border.run_in_trio_soon(partial(self._conversation.end, reason))
 
     async def outcome(self) -> ConversationOutcome:
@@ -181,6 +184,7 @@ class Orchestrator:
         As `orchestrator.Orchestrator.conversation`: leaving the block ends it properly, an exception or
         cancellation ends it at once. In any case all its tasks have ended when the block is left.
         """
+        check_transport(transport)
         block = self._orchestrator.conversation(
             _CrossingTransport(self._border, transport),
             policy=policy,

@@ -172,6 +172,15 @@ class ClientErrorReported:
 
 
 @frozen
+class AudioDropped:
+    """So much of the caller's audio was dropped since this was last told: it came too far ahead of time, or
+    nobody took it. At most one such event comes in a second."""
+
+    at_ms: float
+    duration_ms: float
+
+
+@frozen
 class EventsMissed:
     """At this point of the iteration, `count` events were dropped before they were read."""
 
@@ -190,6 +199,7 @@ HappenedEvent = (
     | ToolCalled
     | ToolReturned
     | ClientErrorReported
+    | AudioDropped
 )
 Event = HappenedEvent | EventsMissed
 """What iterating over `Events` gives."""

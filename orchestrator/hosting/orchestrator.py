@@ -17,6 +17,7 @@ from attrs import Factory, define, field
 from adapters.tasks import sole_error
 from machines import effects as do
 from machines import facts
+from machines.checked_fields import check_value
 from machines.declarations import Outcome
 from machines.effects import Effect
 from machines.facts import EndReason, Role, SayMode, TurnMode
@@ -27,7 +28,8 @@ from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.idle_and_age_limits import watch_limits
-from orchestrator.hosting.events import EventLog, Events, EventSource
+from orchestrator.hosting.checked_arguments import check_transport, check_wishes
+from orchestrator.hosting.events import AudioDropped, EventLog, Events, EventSource
 from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
 from orchestrator.hosting.transport import Transport
 from orchestrator.hosting.transport_caller import TransportCaller
@@ -101,7 +103,7 @@ class Conversation:
 
         The text comes as `AnswerText` and is not part of the history. When
         `ConversationPolicy.max_host_utterances` wait, further ones are refused and logged. Raises
-        `ValueError` for a text without words.
+        `ValueError` for a text without words, and `TypeError` for an argument of another kind.
 
         Args:
             text: what to say.
@@ -127,6 +129,7 @@ class Conversation:
 
     def end(self, reason: EndReason = EndReason.SHUTDOWN) -> None:
         """End the conversation properly. Does nothing if it is over."""
+        check_value("reason", "end()", reason, EndReason)
         self._caller.inbox.put(facts.HungUp(reason))
 
     async def outcome(self) -> ConversationOutcome:
@@ -148,7 +151,7 @@ class Conversation:
         try:
             with bind_session(self.id), self._scope, journal as kept, sole_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._caller.run)
+                    nursery.start_soon(self._caller.run, self._note_dropped)
                     nursery.start_soon(self._watch_limits, settings)
                     with sole_error():
                         history = await converse(
@@ -194,6 +197,9 @@ class Conversation:
                     self.state, self.substate = state, substate
                 case do.CloseConversation(reason=reason):
                     self._reason = reason
+
+    def _note_dropped(self, duration_ms: float) -> None:
+        self._log.add(AudioDropped(now_ms() - self._began_ms, duration_ms))
 
     async def _watch_limits(self, settings: Settings) -> None:
         """End the conversation if nothing happens in it, or if it lasts too long."""
@@ -266,7 +272,8 @@ class Orchestrator:
 
         An exception in the block or its cancellation ends it at once. So does an exception of the transport,
         which then comes out of the block. Raises `OrchestratorBusy` if there is no room, `ValueError` for two
-        tools with the same name, and `TypeError` for what is not a tool.
+        tools with the same name and for what is not a language's code, and `TypeError` for an argument of
+        another kind.
 
         Args:
             transport: the caller.
@@ -276,6 +283,8 @@ class Orchestrator:
             language: the caller's language, for example `en-US`; `Settings.stt_language` by default.
             voice_id: the synthesized voice, in the text-to-speech provider's terms; its own by default.
         """
+        check_transport(transport)
+        check_wishes(policy, turn_mode, language, voice_id)
         self._admit()
         caller = TransportCaller(transport, turn_mode, language or self.settings.stt_language, voice_id)
         conversation = Conversation(new_id(), caller, self.providers, self._journals)
@@ -344,7 +353,7 @@ async def open_orchestrator(
     `load_settings()` reads the environment and files as `vantum serve` does. The settings of addresses and
     logging, and `turn_mode`, have no effect here. Raises what loading providers raises (`ModelsError`,
     `UnknownSdkError`), `JournalError` if journals cannot be written, `ValueError` for two tools with the same
-    name, and `TypeError` for what is not a tool.
+    name, and `TypeError` for an argument of another kind.
 
     ```python
     from orchestrator.simulation import SimulatedProviders
@@ -361,6 +370,8 @@ async def open_orchestrator(
         policy: used instead of the settings' texts, delays and deadlines.
         tools: the tools that the model may call, instead of the settings' built-in ones.
     """
+    check_value("settings", "open_orchestrator()", settings, Settings | None)
+    check_value("policy", "open_orchestrator()", policy, ConversationPolicy | None)
     settings = settings or Settings()
     offered = tuple(tools_by_name(built_in(settings.tools) if tools is None else tools).values())
     async with AsyncExitStack() as stack:

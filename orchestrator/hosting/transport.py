@@ -11,6 +11,7 @@ bytes.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +54,8 @@ def _mono(instance: AudioIn, attribute: Attribute[Samples], value: Any) -> None:
 
 
 def _known(instance: AudioIn, attribute: Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"rate is {value!r}, but must be a whole number")
     if not LOWEST_RATE <= value <= HIGHEST_RATE:
         raise ValueError(f"rate is {value} Hz, but must be from {LOWEST_RATE} to {HIGHEST_RATE}")
 
@@ -60,6 +63,9 @@ def _known(instance: AudioIn, attribute: Attribute[int], value: int) -> None:
 @frozen(eq=False)
 class AudioIn:
     """The next piece of what the caller says, at `rate` Hz (8000 to 48000).
+
+    Audio may come ahead of time, up to 60 s. The next piece is received when there is room for it. What is
+    dropped is in `AudioDropped`.
 
     Raises `TypeError` or `ValueError` for anything else.
 

@@ -7,6 +7,7 @@ that is being sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import get_args
 
 import trio
@@ -18,6 +19,7 @@ from adapters.tasks import sole_error
 from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, TurnMode
+from orchestrator.audio.audio_intake import AudioIntake
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.playback_clock import UNPLAYED
 from orchestrator.audio.utterance import Pacing
@@ -90,19 +92,22 @@ class TransportCaller:
     _stopped: trio.Event = Factory(trio.Event)
     """Neither `receive` nor `send` of the transport is running, and none will be called."""
 
-    async def run(self) -> None:
-        """Receive and send until the caller is gone or `close` is called. A transport's errors come out."""
+    async def run(self, tell_dropped: Callable[[float], None]) -> None:
+        """Receive and send until the caller is gone or `close` is called. A transport's errors come out.
+
+        `tell_dropped` is called with how many ms of the caller's audio were dropped.
+        """
         try:
             with self._talking, sole_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._read)
+                    nursery.start_soon(self._read, AudioIntake(self.audio, tell_dropped))
                     nursery.start_soon(self._write)
         finally:
             self._stopped.set()
 
     # --- from the transport -------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
+    async def _read(self, intake: AudioIntake) -> None:
         """Handle what the transport receives, until the caller is gone."""
         if self.turn_mode is TurnMode.AUTOMATIC:
             await self.inbox.deliver(facts.RecordingStarted(self.turn_mode))
@@ -112,15 +117,14 @@ class TransportCaller:
                 incoming = await self.transport.receive()
                 self.last_activity = trio.current_time()
                 hung_up = isinstance(incoming, HungUp)
-                await self._take(incoming)
+                await self._take(incoming, intake)
         except TransportClosed as closed:
             self._lose(EndReason.CALLER_DISCONNECTED, closed)
 
-    async def _take(self, incoming: Incoming) -> None:
+    async def _take(self, incoming: Incoming, intake: AudioIntake) -> None:
         match incoming:
             case AudioIn(samples=samples, rate=rate):
-                if len(samples):
-                    self.audio.push(samples, rate)
+                await intake.push(samples, rate)
                 # However fast audio comes, reading it must not keep other tasks from running.
                 await trio.lowlevel.checkpoint()
             case TurnStarted():

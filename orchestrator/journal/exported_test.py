@@ -8,6 +8,7 @@ microseconds, unless that would change what the machines do.
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -149,7 +150,7 @@ def _with_plain_times(journal: Journal) -> Call | None:
     handled = []
     for recorded in _handled(journal.handled):
         fact = fact_in(recorded)
-        handled.append(system.handle(evolve(fact, at_ms=round(fact.at_ms - began, 3))))
+        handled.append(system.handle(evolve(fact, at_ms=_rounded(fact.at_ms - began, 3))))
         if not _alike(handled[-1], recorded):
             return None
     return Call(0.0, beginning, tuple(handled)) if _alike(beginning, journal.beginning) else None
@@ -167,7 +168,7 @@ def _alike(one: Handled, other: Handled) -> bool:
 def _without_times(thing: Any) -> Any:
     """A value with its numbers rounded, and its objects as (class name, fields without `at_ms`)."""
     if isinstance(thing, float | int) and not isinstance(thing, bool | enum.Enum):
-        return round(thing)
+        return _rounded(thing, 0)
     if isinstance(thing, tuple):
         return [_without_times(each) for each in thing]
     if attrs.has(type(thing)):
@@ -178,6 +179,10 @@ def _without_times(thing: Any) -> Any:
         }
         return type(thing).__name__, fields
     return thing
+
+
+def _rounded(number: float, digits: int) -> float:
+    return round(number, digits) if math.isfinite(number) else number
 
 
 # --- Python source ----------------------------------------------------------------------------------------
@@ -221,6 +226,8 @@ def literal(value: Any) -> str:
     """A value as Python source on one line. Fields that have their default are left out, except times."""
     if isinstance(value, enum.Enum):
         return f"{_name(type(value))}.{value.name}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     if attrs.has(type(value)):
         fields = [
             f"{each.alias}={literal(getattr(value, each.name))}"

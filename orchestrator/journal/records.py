@@ -7,7 +7,6 @@ added. A class or a field that this version does not know is an error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -34,8 +33,6 @@ def _number(value: object, kind: object) -> int | float:
     del kind
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
-    if not math.isfinite(value):
-        raise ValueError("a number without a value")
     return value
 
 
@@ -96,8 +93,10 @@ def effect_of(data: Plain) -> Effect:
 
 def _named(data: Plain, known: Mapping[str, type[T]]) -> T:
     name, fields = _parts(data, 2)
-    if not isinstance(name, str) or name not in known:
-        raise RecordError(f"nothing here is called {name!r}")
+    if not isinstance(name, str):
+        raise RecordError("what happened has no name")
+    if name not in known:
+        raise RecordError(f"nothing here is called {name}")
     return structured(fields, known[name])
 
 

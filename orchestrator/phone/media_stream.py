@@ -60,6 +60,8 @@ PHONE_PACING = Pacing(rate=PHONE_RATE, chunk_ms=100, lead_ms=100, acknowledged=T
 """At most 200 ms are sent ahead of playback, so that little is left to play after an interruption."""
 MOST_UNUSABLE = 250
 """So many messages in a row that cannot be used end the call: 5 s of audio."""
+MOST_EARLY_KEYS = 64
+"""So many keys are kept that are pressed before it is known who answered."""
 MOST_TOLD = 10
 """So many kinds of unknown messages are told of."""
 FRAME_SAMPLES = PHONE_RATE // 50
@@ -204,13 +206,20 @@ class MediaStream:
         self.say(facts.SayRequested(text, facts.SayMode.INTERRUPT, interruptible=False, then=then))
 
     async def listen_until(self, decided: trio.Event) -> None:
-        """Before `run`: read and drop what comes until it is decided how to begin, or the stream is over."""
+        """Before `run`: read and drop what comes until it is decided how to begin, or the stream is over.
+
+        Keys are kept: whoever presses them is a person, and waits for the answer.
+        """
         self.early = ()
+        kept = 0
 
         async def read() -> None:
+            nonlocal kept
             with suppress(ConnectionClosed):
-                while not _ends_stream(await self.connection.get_message()):
-                    pass
+                while not isinstance(message := _read(await self.connection.get_message()), Stopped):
+                    if isinstance(message, Digit) and kept < MOST_EARLY_KEYS:
+                        kept += 1
+                        self._inbox.put(facts.DigitPressed(message.digit))
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -482,8 +491,9 @@ class MediaStream:
             self._socket.send(frame, utterance)
 
 
-def _ends_stream(frame: str | bytes) -> bool:
+def _read(frame: str | bytes) -> StreamMessage | None:
+    """A message; None if it cannot be read."""
     try:
-        return isinstance(read_stream_message(frame), Stopped)
+        return read_stream_message(frame)
     except ProtocolError:
-        return False
+        return None

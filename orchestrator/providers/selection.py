@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,7 +113,8 @@ def _embedded_speech_to_text(settings: Settings) -> SpeechToText:
     if directory is None:
         models.require_intact(settings.local_models_dir, models.SPEECH_TO_TEXT_MODEL)
         directory = settings.local_models_dir / models.SPEECH_TO_TEXT_DIRECTORY
-    return MoonshineSpeechToText(directory, settings.local_threads)
+    with _named("local_stt_dir", settings.local_stt_dir, "the directory of a Moonshine model"):
+        return MoonshineSpeechToText(directory, settings.local_threads)
 
 
 async def _text_to_speech(name: str, settings: Settings) -> TextToSpeech:
@@ -137,13 +138,30 @@ def _cartesia(settings: Settings) -> TextToSpeech:
 def _embedded_text_to_speech(settings: Settings) -> TextToSpeech:
     from adapters.embedded.hibari import HibariTextToSpeech
 
-    return HibariTextToSpeech(settings.local_tts_model, settings.local_threads)
+    with _named("local_tts_model", settings.local_tts_model, "the ONNX file of a Hibari voice"):
+        return HibariTextToSpeech(settings.local_tts_model, settings.local_threads)
 
 
 def _voice_activity(settings: Settings) -> VoiceActivity:
     from adapters.embedded.silero import SileroVoiceActivity
 
-    return SileroVoiceActivity(settings.local_vad_path or _fetched(settings, models.VOICE_ACTIVITY_MODEL))
+    path = settings.local_vad_path or _fetched(settings, models.VOICE_ACTIVITY_MODEL)
+    with _named("local_vad_path", settings.local_vad_path, "the ONNX file of Silero v6"):
+        return SileroVoiceActivity(path)
+
+
+@contextmanager
+def _named(setting: str, own: Path | None, what: str) -> Iterator[None]:
+    """Name the setting if the model that it chose cannot be used. `own` is its value."""
+    try:
+        yield
+    except models.ModelsError as error:
+        if own is None:
+            raise
+        reason = str(error).removesuffix(".")
+        raise SettingsError(
+            f"{setting.upper()} is {shown(setting, own)}, but must be {what}: {reason}."
+        ) from error
 
 
 def _fetched(settings: Settings, file: models.ModelFile) -> Path:
@@ -155,13 +173,8 @@ def _fetched(settings: Settings, file: models.ModelFile) -> Path:
 async def _turn_model(settings: Settings) -> TurnModel | None:
     if (path := settings.turn_model) is None:
         return None
-    try:
+    with _named("turn_model", path, "the ONNX file of a Smart-Turn v3 model"):
         return await _timed("turn model", lambda: _smart_turn(path))
-    except models.ModelsError as error:
-        raise SettingsError(
-            f"TURN_MODEL is {shown('turn_model', path)}, but must be the ONNX file of a Smart-Turn v3 model: "
-            f"{error}."
-        ) from error
 
 
 def _smart_turn(path: Path) -> TurnModel:
@@ -180,14 +193,15 @@ async def _language_model(name: str, settings: Settings, stack: AsyncExitStack) 
     if path is None:
         path = await trio.to_thread.run_sync(_fetched, settings, models.LANGUAGE_MODEL)
     started = time.perf_counter()
-    model = await stack.enter_async_context(
-        embedded_language_model(
-            path,
-            settings.llm_system_prompt,
-            parallel=settings.local_max_calls,
-            threads=settings.local_threads,
+    with _named("local_llm_path", settings.local_llm_path, "a GGUF file"):
+        model = await stack.enter_async_context(
+            embedded_language_model(
+                path,
+                settings.llm_system_prompt,
+                parallel=settings.local_max_calls,
+                threads=settings.local_threads,
+            )
         )
-    )
     log.info("provider ready", role="language model", seconds=round(time.perf_counter() - started, 2))
     return model
 

@@ -75,6 +75,8 @@ class _Exchange:
             except trio.TooSlowError:
                 self.failure = RequestError(408, f"the body did not come within {BODY_TIMEOUT_S} s")
             else:
+                # However small the pieces are, reading them must not keep other tasks from running.
+                await trio.lowlevel.checkpoint()
                 body = bytes(event.data) if isinstance(event, h11.Data) else b""
                 more = not isinstance(event, h11.EndOfMessage)
                 return {"type": "http.request", "body": body, "more_body": more}

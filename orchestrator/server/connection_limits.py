@@ -32,6 +32,8 @@ CALL_DESCRIPTORS = 4
 """What a call needs beside its connection: links to its providers, and its journal."""
 MOST_DESCRIPTORS = 65_536
 """More are not asked for, whatever the system would allow."""
+MACOS_DESCRIPTORS = 10_240
+"""macOS lets a process have no more, whatever limit it tells."""
 UNLIMITED = 1_000_000
 """Where the system tells no limit."""
 CONNECTIONS_PER_CALL = 4
@@ -43,21 +45,28 @@ WARN_EVERY_S = 60
 
 
 def descriptors() -> int:
-    """How many descriptors this process may have; as many as it can are asked for."""
+    """How many descriptors this process may have."""
     if resource is None:
         return UNLIMITED
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return UNLIMITED if soft == resource.RLIM_INFINITY else soft
+
+
+def ask_for_descriptors() -> None:
+    """Raise this process's limit as far as the system lets it, but not beyond what it can need."""
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft == resource.RLIM_INFINITY:
-        return UNLIMITED
-    if soft < wanted:
+    for wanted in (MOST_DESCRIPTORS, MACOS_DESCRIPTORS):
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        if soft == resource.RLIM_INFINITY or soft >= allowed:
+            return
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError) as error:  # macOS has a limit beside the one that it tells
-            log.info("no more descriptors", descriptors=soft, error=str(error))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        except (OSError, ValueError) as error:
+            log.info("no more descriptors", descriptors=soft, wanted=allowed, error=str(error))
         else:
-            soft = wanted
-    return soft
+            return
 
 
 def most_calls(descriptors: int) -> int:

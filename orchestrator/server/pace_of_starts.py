@@ -28,10 +28,14 @@ class PaceOfStarts:
 
     async def may_begin(self) -> bool:
         """Return True when the next call may begin; False if that takes too long."""
+        came_at = trio.current_time()
         with trio.move_on_after(QUEUE_S):
             async with self._turn:
                 if trio.current_time() < self._last_at + RECENT_S:
                     await _calm()
+                    # What the last beginning has taken of the time is left to the others once more.
+                    took_s = trio.current_time() - max(self._last_at, came_at)
+                    await trio.sleep(min(took_s, MOST_PATIENCE_S))
                 self._last_at = trio.current_time()
                 return True
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections import Counter
@@ -45,6 +46,7 @@ from orchestrator.server.connection_limits import (
     ConnectionLimits,
     Place,
     address_of,
+    ask_for_descriptors,
     descriptors,
     most_calls,
 )
@@ -79,10 +81,14 @@ SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 REFUSAL_S = 0.25
 """So long a connection that has no place may take to read why."""
+MOST_REFUSED_AT_ONCE = 16
+"""More are closed without a word: each takes a descriptor as long as it is told."""
 BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 SILENT_S = 5.0
 """A session that has begun nothing for so long ends if somebody else needs its line."""
+BUSY = "all lines are busy"
+"""Why no call can be made, in words."""
 HANGING_UP_S = 1.0
 """The part of the shutdown budget that is left for hanging up on those who were not done."""
 
@@ -120,7 +126,7 @@ class Server:
     _app: Starlette = Factory(
         lambda self: web.make_app(
             self.health,
-            self.waiting,
+            self.not_ready,
             phone_routes(self.phone),
             (WEBSOCKET_PATH, MEDIA_PATH),
             self.settings.page_embedded_by.split(),
@@ -134,6 +140,8 @@ class Server:
     """Sessions that are being ended to make room: their lines are free."""
     _of_address: Counter[str] = Factory(Counter)
     """Sessions of clients by address."""
+    _refusing: int = 0
+    """Connections without a place that are being told so."""
     _session_over: Signal = Factory(Signal)
     _session_scopes: set[trio.CancelScope] = Factory(set)
 
@@ -188,6 +196,12 @@ class Server:
             return f"no provider is known to work for {unserved}"
         return None if self.ready else "the providers are being probed"
 
+    def not_ready(self) -> str | None:
+        """Why no call can be made now, as `/ready` reports it; None if one can."""
+        missing = self._missing(0)
+        full = missing > 0 and len(self._silent()) < missing
+        return self.waiting() or (BUSY if full else None)
+
     def _unserved(self) -> list[Role]:
         return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
 
@@ -217,8 +231,13 @@ class Server:
                     place.belongs_to(address_of(peer and peer[0], {}, behind_proxy=False))
                 await self._route(stream, place)
         except request_head.RequestError as error:
-            # It has no place: it may not wait for anything.
-            await request_head.refuse(stream, error, REFUSAL_S)
+            # It has no place: it may not wait for anything, and not many may at once.
+            if self._refusing < MOST_REFUSED_AT_ONCE:
+                self._refusing += 1
+                try:
+                    await request_head.refuse(stream, error, REFUSAL_S)
+                finally:
+                    self._refusing -= 1
 
     async def _route(self, stream: trio.SocketStream, place: Place) -> None:
         try:
@@ -328,16 +347,9 @@ class Server:
 
     def _has_room(self, promised: int) -> bool:
         """Whether one more session can begin. If not, those make room that have begun nothing for a while."""
-        missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
-        missing = max(missing, 0 if self.limits.room_for_call else 1)
+        missing, silent = self._missing(promised), self._silent()
         if missing <= 0:
             return True
-        late = trio.current_time() - SILENT_S
-        silent = [
-            session
-            for session, since in self._running_since.items()
-            if since <= late and not session.begun and session not in self._leaving
-        ]
         if len(silent) < missing:
             return False
         for session in silent[:missing]:
@@ -345,6 +357,20 @@ class Server:
             log.info("a silent session makes room", silent=session.session_id)
             session.give_up("somebody else needs the line")
         return True
+
+    def _missing(self, promised: int) -> int:
+        """How many sessions must end before one more can begin; 0 or less: none."""
+        missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
+        return max(missing, 0 if self.limits.room_for_call else 1)
+
+    def _silent(self) -> list[ServedSession]:
+        """The sessions that would make room for others."""
+        late = trio.current_time() - SILENT_S
+        return [
+            session
+            for session, since in self._running_since.items()
+            if since <= late and not session.begun and session not in self._leaving
+        ]
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -354,7 +380,7 @@ class Server:
     def no_room(self, promised: int = 0) -> str | None:
         """As `PhoneServer.no_room`."""
         if not self._has_room(promised):
-            return "all lines are busy"
+            return BUSY
         return self.waiting()
 
     async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
@@ -497,6 +523,7 @@ async def serve(
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
+    ask_for_descriptors()
     server = Server(settings)
     async with AsyncExitStack() as stack:
         for listener in listeners:
@@ -511,6 +538,10 @@ async def serve(
         async with open_providers(settings) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
+                # What is loaded stays. The collector would go through all of it, half a second long, whenever
+                # many calls have begun.
+                gc.collect()
+                gc.freeze()
                 log.info("ready", host=settings.host, port=port)
                 announce(port)
                 await trio.sleep_forever()
@@ -558,20 +589,32 @@ def _port_of(listeners: list[trio.SocketListener]) -> int:
     return int(listeners[0].socket.getsockname()[1])
 
 
+ENDING = ("SIGTERM", "SIGINT", "SIGQUIT")
+IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO")
+
+
+def _signals(names: tuple[str, ...]) -> list[signal.Signals]:
+    """Those of them that this system has."""
+    return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+
+
 async def _drain_on_signal(
     server: Server,
     everything: trio.CancelScope,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Drain at SIGTERM and SIGINT, stop at once at the second; SIGHUP changes nothing."""
-    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    with trio.open_signal_receiver(*numbers) as signals:
+    """Drain at SIGTERM, SIGINT and SIGQUIT, stop at once at the second. The other signals that would end the
+    process are ignored: what somebody sends to have a log or settings read again must not end calls."""
+    with trio.open_signal_receiver(*_signals(ENDING), *_signals(IGNORED)) as signals:
         task_status.started()
         async with trio.open_nursery() as nursery:
             async for number in signals:
                 name = signal.Signals(number).name
-                if name == "SIGHUP":
-                    log.warning("signal ignored: settings are read at the start only", signal=name)
+                if name in IGNORED:
+                    log.warning(
+                        "signal ignored: settings are read, and the log is opened, at the start only",
+                        signal=name,
+                    )
                 elif server.draining:
                     log.info("stopping at once", signal=name)
                     everything.cancel()

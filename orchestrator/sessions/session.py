@@ -6,7 +6,6 @@ order: the machine has handled a request before the next message is read.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 
 import trio
@@ -20,10 +19,10 @@ from machines import facts
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.audio_health import AudioHealth
-from orchestrator.audio.caller_audio import STALLED_AFTER_S, CallerAudio
+from orchestrator.audio.audio_intake import AudioIntake
+from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.containers import NeedMoreError, UnreadableAudioError, read_header
 from orchestrator.audio.pcm import pcm_to_bytes
-from orchestrator.audio.real_time_share import RealTimeShare
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.inbox import Inbox
@@ -82,12 +81,15 @@ EARLY_CHUNKS = 1000
 """The limit on the number of its chunks."""
 EARLY_AGE_S = 3
 """Audio that is older than this when the recording starts does not belong to it."""
+EARLY_LOSS_S = 0.1
+"""Early audio that was dropped within so long is counted together."""
 
 MOST_UNUSABLE = 200
 """A client that sends so many messages in a row that cannot be read is disconnected."""
 
-LEAST_DROPPED_MS = 20
-"""A client is not told of less dropped audio than this."""
+FREE_UNUSABLE = 10
+"""After so many of them it is read slowly."""
+UNUSABLE_PAUSE_S = 0.02
 
 LEGACY_PACING = Pacing(rate=48_000, chunk_ms=320, lead_ms=320, settle_ms=50)
 """The shipped client leaves a gap after each chunk that it plays, so it gets few and large ones. It also
@@ -107,6 +109,14 @@ class EarlyChunk:
 
     samples: Samples
     at: float
+
+
+@define(eq=False)
+class EarlyLoss:
+    """Early audio that was dropped for want of room: how many samples, and when the first of them came."""
+
+    at: float
+    samples: int
 
 
 @define(eq=False)
@@ -130,12 +140,14 @@ class Session:
     _audio: CallerAudio = Factory(CallerAudio)
     _rate: int = DEFAULT_RATE
     _output_rate: int = DEFAULT_OUTPUT_RATE
-    _dropped_ms_told: float = 0.0
-    _dropped_told_at: float = -math.inf
     _recording: bool = False
     _muted: bool = False
     _early: deque[EarlyChunk] = Factory(deque)
     _early_samples: int = 0
+    _early_lost: deque[EarlyLoss] = Factory(deque)
+    """What of it was dropped for want of room and may belong to the recording that will begin."""
+    _early_lost_before: int = 0
+    """Samples that were dropped and are older than that."""
     _pcm: PcmReader = Factory(PcmReader)
     """Reads the client's chunks, which may be cut anywhere, as one stream for each recording."""
     _header: bytes = b""
@@ -145,7 +157,6 @@ class Session:
     _unreadable: bool = False
     """The recording is in a format that is not read."""
     _health: AudioHealth = Factory(AudioHealth)
-    _share: RealTimeShare = Factory(RealTimeShare)
     _begun: trio.Event = Factory(trio.Event)
     """The client has started a recording or sent audio."""
     _unusable_now: int = 0
@@ -161,12 +172,14 @@ class Session:
     _provider_names: dict[Role, list[str]] = Factory(dict)
     """By role, in order of preference."""
     _socket: CallSocket = field(init=False)
+    _intake: AudioIntake = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self._socket = CallSocket(
             self.connection, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
         )
+        self._intake = AudioIntake(self._audio, self._tell_dropped)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -225,7 +238,7 @@ class Session:
         except ProtocolError as error:
             self._adopt_dialect(dialect_of(error.wire_type))
             self._report_error(error)
-            self._note_unusable()
+            await self._note_unusable()
         else:
             self._unusable_now = 0
             self._adopt_dialect(received.dialect)
@@ -250,9 +263,12 @@ class Session:
                 )
             )
 
-    def _note_unusable(self) -> None:
-        """Count a message that cannot be read. A client that sends nothing else is disconnected."""
+    async def _note_unusable(self) -> None:
+        """Count a message that cannot be read. A client that sends nothing else is read slowly, and then
+        disconnected."""
         self._unusable_now += 1
+        if self._unusable_now > FREE_UNUSABLE:
+            await trio.sleep(UNUSABLE_PAUSE_S)
         if self._unusable_now == MOST_UNUSABLE:
             log.warning("client sends nothing that can be read", messages=MOST_UNUSABLE)
             self._closes_with = (CloseCode.POLICY_VIOLATION, f"{MOST_UNUSABLE} unreadable messages in a row")
@@ -324,7 +340,6 @@ class Session:
     async def _stop_recording(self, received: Received) -> None:
         # After a reconnection the shipped client sends audio without a start: it is used now.
         self._take_early(0)
-        self._report_dropped()
         self._recording = False
         self._pcm.begin_anew()
         self._health.pause()
@@ -380,32 +395,11 @@ class Session:
             self._refuse(UnintelligibleAudio(why))
 
     async def _push_audio(self, samples: Samples) -> None:
-        """Pass audio on as fast as it is taken.
-
-        What is not taken, or is far ahead of time, is dropped, and the client is told.
-        """
         for finding in self._health.take(samples, self._rate, trio.current_time()):
             self._report_unintelligible(finding.sentence)
-        for start in range(0, len(samples), self._rate):
-            second = samples[start : start + self._rate]
-            duration_ms = len(second) * 1000 / self._rate
-            if not await self._share.admits(duration_ms):
-                self._audio.drop(duration_ms)
-                continue
-            with trio.move_on_after(STALLED_AFTER_S):
-                await self._audio.room()
-            self._audio.push(second, self._rate)
-        self._report_dropped()
+        await self._intake.push(samples, self._rate)
 
-    def _report_dropped(self) -> None:
-        """Tell the client how much audio was dropped for want of room, at most once a second."""
-        dropped_ms = self._audio.counts.dropped_ms - self._dropped_ms_told
-        if dropped_ms < LEAST_DROPPED_MS or trio.current_time() < self._dropped_told_at + 1:
-            return
-        if not self._dropped_ms_told:
-            log.warning("audio dropped", dropped_ms=round(dropped_ms))
-        self._dropped_ms_told += dropped_ms
-        self._dropped_told_at = trio.current_time()
+    def _tell_dropped(self, dropped_ms: float) -> None:
         message = f"{dropped_ms:.0f} ms of audio came faster than they could be understood and were dropped"
         self._refuse(BufferOverflow(message))
 
@@ -413,15 +407,29 @@ class Session:
         self._early.append(EarlyChunk(samples, trio.current_time()))
         self._early_samples += len(samples)
         while self._early_samples > EARLY_MS * DEFAULT_RATE // 1000 or len(self._early) > EARLY_CHUNKS:
-            self._early_samples -= len(self._early.popleft().samples)
-            self.counts["early chunks dropped"] += 1
+            self._lose_early(self._early.popleft())
+
+    def _lose_early(self, chunk: EarlyChunk) -> None:
+        self._early_samples -= len(chunk.samples)
+        self.counts["early chunks dropped"] += 1
+        if self._early_lost and chunk.at < self._early_lost[-1].at + EARLY_LOSS_S:
+            self._early_lost[-1].samples += len(chunk.samples)
+        else:
+            self._early_lost.append(EarlyLoss(chunk.at, len(chunk.samples)))
+        while self._early_lost and self._early_lost[0].at < trio.current_time() - EARLY_AGE_S:
+            self._early_lost_before += self._early_lost.popleft().samples
 
     def _take_early(self, since: float) -> None:
+        """Have what came since then heard, and tell what of it is missing."""
+        lost = sum(each.samples for each in self._early_lost if each.at >= since)
+        self._audio.drop((lost + (0 if since else self._early_lost_before)) * 1000 / self._rate)
         for chunk in self._early:
             if chunk.at >= since and len(chunk.samples):
                 self._audio.push(chunk.samples, self._rate)
         self._early.clear()
-        self._early_samples = 0
+        self._early_lost.clear()
+        self._early_samples = self._early_lost_before = 0
+        self._intake.report_dropped()
 
     # --- the caller's side, for the performer -------------------------------------------------------------
 

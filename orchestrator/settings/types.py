@@ -81,10 +81,8 @@ VendorAddress = Annotated[
     str, AfterValidator(_vendor_address), Field(json_schema_extra={"format": "vendor address"})
 ]
 CartesiaVoiceId = Annotated[str, AfterValidator(_voice), Field(json_schema_extra={"format": "uuid"})]
-Language = Annotated[
-    str,
-    Field(pattern=r"^(multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)$", json_schema_extra={"format": "language"}),
-]
+LANGUAGE = r"^(multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)$"
+Language = Annotated[str, Field(pattern=LANGUAGE, json_schema_extra={"format": "language"})]
 TwilioAccount = Annotated[
     str, Field(pattern=r"^AC[0-9a-fA-F]{32}$", json_schema_extra={"format": "twilio account"})
 ]

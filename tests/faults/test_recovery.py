@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from adapters.simulators import Fault, FaultKind, Script
+from adapters.simulators import Answer, Fault, FaultKind, Script
+from machines import effects as do
 from machines.policy import ConversationPolicy
 from machines.segments import BREAK, Segmenter
 from orchestrator.simulation import SimulatedLanguageModel
@@ -109,3 +111,22 @@ async def test_a_model_that_was_failed_over_is_not_asked_for_the_rest(
         await held.exchange("how is the weather", 1)
         assert len(held.at(MODEL)) == 1
         assert len(second.requests) == 1
+
+
+async def test_an_answer_that_the_voice_cannot_say_is_told_to_the_caller_and_the_log_and_blames_nobody(
+    made: Vendors, autojump_clock: MockClock
+) -> None:
+    """B5."""
+    chinese = Script(answers=(Answer("", "您好，我们今天下午六点关门。请问您几点过来？"),))
+    with capture_logs() as lines:
+        async with vendor_call(made, script=chinese) as held:
+            await held.exchange("hello", 2)
+            assert held.caller.answers()[1:] == [ConversationPolicy().fallback.unsayable]
+            assert held.call.caller.notified_of(do.ReportProviderFailure) == []
+            assert len(held.at(VOICE)) == 1, "it is not asked for again"
+    [told] = [line for line in lines if line["log_level"] == "warning"]
+    assert (told["event"], told["voice"], told["language"]) == (
+        "the voice cannot say an answer",
+        "cartesia",
+        "en-US",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from copy import copy
 
 import httpcore2
 import trio
@@ -91,7 +92,8 @@ class VendorProviders(SimulatedProviders):
 
     def _llm(self) -> Iterator[LanguageModel]:
         for made in self.vendors:
-            yield RecordedModel(made.openai, self.llm.requests)
+            # A copy: what the adapter learns of its server is not known to the next call of another test.
+            yield RecordedModel(copy(made.openai), self.llm.requests)
         if self.second_llm is not None:
             yield self.second_llm
 

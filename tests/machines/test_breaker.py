@@ -111,12 +111,14 @@ def test_an_answer_between_failures_starts_the_count_anew() -> None:
     assert story.state == "resting"
 
 
+PASSES = (ErrorClass.RATE_LIMIT, ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT)
+
+
 @pytest.mark.parametrize("error_class", ErrorClass)
 def test_only_what_will_fail_again_opens_at_once(error_class: ErrorClass) -> None:
     story = Story().closed()
     story.happens(ProviderFailed(ProviderFailure(error_class, "no")))
-    at_once = error_class in (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
-    assert story.state == ("pausing" if at_once else "resting")
+    assert story.state == ("resting" if error_class in PASSES else "pausing")
 
 
 def test_a_failed_probe_counts_like_a_failed_call() -> None:

@@ -75,8 +75,7 @@ def test_when_the_budget_is_used_up_the_call_ends(silent: bool) -> None:
 def test_only_errors_that_may_pass_are_retried(error_class: facts.ErrorClass) -> None:
     trying = call()
     handled(trying, facts.LinkFailed(STT, 1, facts.ProviderFailure(error_class, "no")))
-    again = (facts.ErrorClass.FATAL, facts.ErrorClass.AUTH, facts.ErrorClass.REFUSED_TEXT)
-    retried = error_class not in again
+    retried = error_class.value in ("rate_limit", "transient", "connection", "timeout")
     assert link_state(trying) == ("waiting" if retried else "DOWN")
 
 

@@ -54,6 +54,20 @@ def test_the_longest_deadlines_are_those_of_the_diagrams() -> None:
     ]
 
 
+def test_a_state_that_can_outlast_its_deadline_is_marked() -> None:
+    marked = {each.state for machine in MACHINES for each in deadlines(machine) if each.begins_anew}
+    assert marked == {
+        *("finalizing", "generating", "speaking", "confirming", "saying_goodbye"),
+        *("opening", "reopening"),
+    }
+    call = Call().finalizing(TurnMode.AUTOMATIC)
+    began = call.now
+    call.deadline_passes()
+    assert (call.state, call.now - began) == ("finalizing", 2000)
+    call.deadline_passes()
+    assert (call.state, call.now - began) == ("speaking", 4000)
+
+
 # --- there is a memory with which it is that long ---------------------------------------------------------
 
 

@@ -40,6 +40,15 @@ from machines.tools import ToolPolicy
             ValueError,
             "max_queue of ConversationPolicy is 0, but must be a whole number, 1 or more, and finite",
         ),
+        *(
+            (
+                ConversationPolicy,
+                {name: 2},
+                ValueError,
+                f"{name} of ConversationPolicy is 2, but must be a number, from 0 to 1",
+            )
+            for name in ("least_confidence", "sure_confidence", "clear_voice")
+        ),
         (
             ConversationPolicy,
             {"max_history": 2.5},

@@ -67,10 +67,12 @@ def output_of(configure: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_library_is_silent_where_nobody_configures_logging() -> None:
     assert output_of("") == ("the host's own line\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "configure",
     [
@@ -89,6 +91,7 @@ def test_a_host_that_configures_logging_gets_lines_with_nothing_personal(configu
     assert not any(each in logged for each in PERSONAL)
 
 
+@pytest.mark.slow
 def test_at_debug_level_a_host_gets_everything() -> None:
     own, logged = output_of("logging.basicConfig(level=logging.DEBUG, format='%(levelname)s %(message)s')")
     assert own == "the host's own line\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attrs import define
+from attrs import define, field
 from playwright.sync_api import Page, expect
 
 from orchestrator.audio.pcm import write_wav
@@ -66,6 +66,8 @@ class Sent:
     """The blocks of sound that the page has sent."""
 
     chunks: int = 0
+    starts: list[bytes] = field(factory=list)
+    """The messages that begin recordings."""
 
     def prepare(self, page: Page) -> None:
         """Watch the page's socket, and put its devices into the test's hands."""
@@ -74,7 +76,10 @@ class Sent:
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: self._note(frame)))
 
     def _note(self, frame: str | bytes) -> None:
-        self.chunks += b"audio.input.chunk" in (frame.encode() if isinstance(frame, str) else frame)
+        sent = frame.encode() if isinstance(frame, str) else frame
+        self.chunks += b"audio.input.chunk" in sent
+        if b"audio.input.start" in sent:
+            self.starts.append(sent)
 
     def flow(self, page: Page) -> None:
         """Sound comes, from now on."""
@@ -88,6 +93,8 @@ def test_a_suspended_microphone_is_told_and_heard_again(server: Served, sign: st
     with opened(server.page, prepare=sent.prepare) as page:
         start(page)
         sent.flow(page)
+        [begun] = sent.starts
+        assert b"language" not in begun, "the language is the server's"
         page.evaluate("suspendAll()")
         expect(page.locator("#phrase")).to_have_text("The browser has paused the sound")
         page.evaluate("gc()")  # what nobody holds goes now

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def test_arbitrary_text(frame: str) -> None:
     _answer(frame)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(messages)
 def test_messages_with_anything_in_any_field(message: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ async def test_05_turns_that_come_during_an_answer_wait_and_none_is_rejected(
         assert held.caller.notified_of(do.Refuse) == []
 
 
+@pytest.mark.slow
 async def test_05_what_is_too_much_is_joined_and_not_dropped(
     made: Vendors, autojump_clock: MockClock
 ) -> None:
@@ -165,6 +166,7 @@ async def test_29_history_beyond_the_limit_loses_its_oldest_exchanges_and_keeps_
         ]
 
 
+@pytest.mark.slow
 async def test_29_fifty_messages_are_kept_unless_asked_otherwise(
     made: Vendors, autojump_clock: MockClock
 ) -> None:

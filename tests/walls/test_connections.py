@@ -85,6 +85,24 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(autojump_clock:
             assert trio.current_time() - began <= EXCHANGE_TIMEOUT_S + 10
 
 
+async def test_others_run_between_each_two_chunks_of_a_body(autojump_clock: MockClock) -> None:
+    steps, chunks = 0, 3000
+
+    async def bystander() -> None:
+        nonlocal steps
+        while True:
+            await trio.lowlevel.checkpoint()
+            steps += 1
+
+    body = b"1\r\nx\r\n" * chunks + b"0\r\n\r\n"
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, trio.open_nursery() as nursery:
+        nursery.start_soon(bystander)
+        answer = await asked(port, HEAD + b"transfer-encoding: chunked\r\n\r\n" + body)
+        nursery.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 403 ")  # it was read to its end, and is not signed
+    assert steps >= chunks
+
+
 # --- lines ------------------------------------------------------------------------------------------------
 
 
@@ -162,13 +180,22 @@ async def test_one_address_cannot_take_all_connections(autojump_clock: MockClock
         port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
         for _ in range(OWN_DESCRIPTORS):
             stream = await stack.enter_async_context(await port.connect())
-            await stream.send_all(HALF)
+            await send_all(stream, HALF)
         await trio.sleep(1)
         assert port.open_connections == OWN_DESCRIPTORS // 2
         port.peer = "198.51.100.7"
         assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
         port.peer = "127.0.0.1"
         assert (await asked(port)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_those_who_are_refused_take_few_descriptors(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port, AsyncExitStack() as stack:
+        port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
+        for _ in range(500):
+            await stack.enter_async_context(await port.connect())
+        await trio.testing.wait_all_tasks_blocked()
+        assert port.open_connections <= 2 * OWN_DESCRIPTORS - 8
 
 
 async def test_many_addresses_cannot_take_the_descriptors_of_calls(autojump_clock: MockClock) -> None:

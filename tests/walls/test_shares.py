@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from orchestrator.audio.real_time_share import AHEAD_MS, AT_ONCE_MS, TIMES_REAL_TIME, RealTimeShare
-from orchestrator.server.pace_of_starts import PaceOfStarts
+from orchestrator.server.pace_of_starts import GAP_S, PaceOfStarts
 from orchestrator.sessions.session import Session
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import memory_port
@@ -132,6 +132,18 @@ async def test_a_caller_who_comes_alone_begins_at_once(mock_clock: MockClock) ->
         assert await pace.may_begin()
         assert trio.current_time() == began
         mock_clock.jump(1)
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.5, 0.9])
+async def test_a_caller_who_comes_soon_after_another_hardly_waits(
+    after_s: float, autojump_clock: MockClock
+) -> None:
+    pace = PaceOfStarts()
+    assert await pace.may_begin()
+    await trio.sleep(after_s)
+    began = trio.current_time()
+    assert await pace.may_begin()
+    assert trio.current_time() - began <= 2 * GAP_S + 1e-9
 
 
 async def test_many_who_come_at_once_all_get_their_call(autojump_clock: MockClock) -> None:

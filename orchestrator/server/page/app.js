@@ -22,7 +22,6 @@ import { Playback } from './playback.js';
 import { TranscriptView } from './transcript-view.js';
 import { announcement, endWords, lamp, stateWords, worse } from './words.js';
 
-const LANGUAGE = 'en-US';
 const LIKELY_RATE = 24000; // Hz of the first output, made at the click; another is made if the server announces another
 const ASK_EVERY_MS = 5000;
 const UNANSWERED_MS = 15_000; // of the browser's question for the microphone
@@ -242,7 +241,6 @@ function beginRecording() {
   recording = true;
   const request = connection.request('audio.input.start', {
     samplingRate: microphone.rate,
-    language: LANGUAGE,
     turnMode: mode,
   });
   request.catch((error) => {

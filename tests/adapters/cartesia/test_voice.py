@@ -9,12 +9,13 @@ from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from adapters.cartesia import DEFAULT_VOICE_ID as KYLE
+from adapters.cartesia.stream import CartesiaSettings
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.interfaces import ProviderError, SegmentEnd, SpeechStream, SpokenAudio
 from adapters.simulators import Fault, FaultKind, Simulators, TtsDialect, simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from machines.facts import ErrorClass
-from tests.adapters.simulated_vendors import KEY, Switchboard, fails_with
+from tests.adapters.simulated_vendors import ADDRESS, KEY, Switchboard, fails_with
 
 TESSA = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 
@@ -186,7 +187,7 @@ async def test_defect_24_an_error_reply_is_an_error_and_the_voice_can_go_on(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("en") as voice:
-        with fails_with(ErrorClass.FATAL):
+        with fails_with(ErrorClass.REFUSED_REQUEST):
             async with voice.speak(16_000, UNKNOWN_VOICE) as stream:
                 await stream.say(0, "Hello.")
                 await spoken(stream)
@@ -194,6 +195,21 @@ async def test_defect_24_an_error_reply_is_an_error_and_the_voice_can_go_on(
             await stream.say(0, "Hello.")
             await stream.end()
             assert len(await spoken(stream)) == 1
+
+
+async def test_a_refusal_that_all_would_get_is_found_by_the_next_probe(
+    vendors: Simulators, autojump_clock: MockClock, switchboard: Switchboard
+) -> None:
+    settings = CartesiaSettings(voice_id=UNKNOWN_VOICE)
+    cartesia = CartesiaTextToSpeech(KEY, base_url=ADDRESS, settings=settings, open_stream=switchboard.connect)
+    with fails_with(ErrorClass.FATAL):
+        async with cartesia.open("en") as voice, voice.speak(16_000, None) as stream:
+            await stream.say(0, "Hello.")
+            await spoken(stream)
+    for _ in range(2):
+        with fails_with(ErrorClass.FATAL):
+            async with cartesia.open("en"):
+                pass
 
 
 async def test_a_text_without_anything_to_say_ends_in_its_turn(

@@ -89,10 +89,10 @@ async def test_a_conversation_longer_than_the_context_is_answered(model: OpenAIL
     assert await answer(model, [*turns, *QUESTION])
 
 
-async def test_a_prompt_longer_than_the_context_is_a_fatal_error(model: OpenAILanguageModel) -> None:
+async def test_a_prompt_longer_than_the_context_is_refused(model: OpenAILanguageModel) -> None:
     with pytest.raises(ProviderError) as raised:
         await answer(model, [Message(Speaker.USER, "word " * 5000)])
-    assert raised.value.failure.error_class is ErrorClass.FATAL
+    assert raised.value.failure.error_class is ErrorClass.REFUSED_REQUEST
 
 
 async def test_no_other_program_on_the_computer_can_use_it(models_dir: Path) -> None:

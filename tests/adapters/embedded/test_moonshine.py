@@ -391,7 +391,7 @@ async def test_a_language_that_the_model_does_not_know_is_refused(moonshine: Moo
     with pytest.raises(ProviderError, match=r"English only.*'de-DE'") as raised:
         async with moonshine.open(print, "de-DE"):
             pass
-    assert raised.value.failure.error_class is ErrorClass.FATAL
+    assert raised.value.failure.error_class is ErrorClass.REFUSED_REQUEST
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ async def test_many_broken_off_answers_use_up_no_connections() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error_class"),
     [
-        (400, {"message": "no"}, ErrorClass.FATAL),
+        (400, {"message": "no"}, ErrorClass.REFUSED_REQUEST),
         (401, {"message": f"Incorrect API key provided: {KEY}."}, ErrorClass.AUTH),
         (401, {"type": "invalid_request_error", "message": "who?"}, ErrorClass.AUTH),
         (403, {"message": "region"}, ErrorClass.AUTH),
@@ -235,7 +235,11 @@ async def test_many_broken_off_answers_use_up_no_connections() -> None:
         (404, {"code": "model_not_found", "message": "no model m"}, ErrorClass.FATAL),
         (408, {"message": "slow"}, ErrorClass.TIMEOUT),
         (409, {"message": "busy"}, ErrorClass.TRANSIENT),
-        (422, {"message": "no"}, ErrorClass.FATAL),
+        (402, {"type": "invalid_request_error", "message": "pay"}, ErrorClass.FATAL),
+        (404, {"type": "invalid_request_error", "message": "no model m"}, ErrorClass.FATAL),
+        (400, {"type": "invalid_request_error", "code": "model_decommissioned"}, ErrorClass.FATAL),
+        (400, {"type": "invalid_request_error", "message": "no"}, ErrorClass.REFUSED_REQUEST),
+        (422, {"message": "no"}, ErrorClass.REFUSED_REQUEST),
         (429, {"message": "slow down"}, ErrorClass.RATE_LIMIT),
         (429, {"code": "insufficient_quota", "message": "pay"}, ErrorClass.FATAL),
         (500, {"message": "oops"}, ErrorClass.TRANSIENT),
@@ -277,7 +281,7 @@ async def test_the_wait_that_the_server_asks_for_is_reported(http: httpx2.AsyncC
         ('data: {"error": "just words"}\n\n', ErrorClass.TRANSIENT),
         (
             'error: {"code": 400, "message": "context", "type": "exceed_context_size_error"}\n\n',
-            ErrorClass.FATAL,
+            ErrorClass.REFUSED_REQUEST,
         ),
         ('{"error": {"code": 401, "message": "who?"}}\n', ErrorClass.AUTH),
         ('{"error": {"code": 401, "type": "invalid_request_error"}}\n', ErrorClass.AUTH),

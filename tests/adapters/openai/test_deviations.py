@@ -392,7 +392,7 @@ async def test_an_answer_that_is_nothing_but_thoughts_names_the_limit_and_the_se
 ) -> None:
     """A6."""
     error = await failure_of(http, replying(choice(reasoning_content="Hm."), choice("length"), DONE))
-    assert error.failure.error_class is ErrorClass.FATAL, "another request would end the same"
+    assert error.failure.error_class is ErrorClass.REFUSED_REQUEST, "another request would end the same"
     assert "LLM_MAX_TOKENS" in error.failure.message
     assert "500" in error.failure.message
 
@@ -820,6 +820,31 @@ async def test_a_key_that_may_not_list_models_is_asked_a_question_and_not_at_eve
             await model.check()
     paths = [exchange.path for exchange in server.exchanges]
     assert paths.count("/v1/chat/completions") == 1
+
+
+async def test_after_a_refusal_that_all_would_get_probes_ask_until_a_question_is_taken(
+    http: httpx2.AsyncClient,
+) -> None:
+    unpaid = listing(200, chat=(429, openai_error("You exceeded your quota.", code="insufficient_quota")))
+    paid = listing(200)
+    credit = False
+
+    async def answer(exchange: Exchange) -> None:
+        await (paid if credit else unpaid)(exchange)
+
+    async with chat_server(answer) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m")
+        await model.check()
+        for asked in (lambda: ask(model), model.check, model.check):
+            with pytest.raises(ProviderError) as raised:
+                await asked()
+            assert raised.value.failure.error_class is ErrorClass.FATAL
+        credit = True
+        await model.check()
+        await model.check()
+    assert [exchange.path.rpartition("/")[2] for exchange in server.exchanges] == [
+        *("models", "completions", "completions", "completions", "completions", "models")
+    ]
 
 
 async def test_a_list_that_is_none_is_no_failure(http: httpx2.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import httpx2
 import pytest
@@ -65,3 +66,17 @@ async def test_an_address_without_its_last_part_is_told() -> None:
             with pytest.raises(ProviderError) as caught:
                 await model.check()
             assert ("is LLM_BASE_URL without its /v1?" in caught.value.failure.message) is hint
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": f"try again in {'9' * 400}s"},
+        {"message": f"try again in 1.{'9' * 4000}s"},
+        {"details": [{"retryDelay": f"{'9' * 400}s"}]},
+        {"details": [{"retryDelay": f"1.{'9' * 400}s"}]},
+    ],
+    ids=["words", "parts", "field", "parts of a field"],
+)
+def test_a_wait_that_is_no_number_is_not_known(body: dict[str, Any]) -> None:
+    assert error_body("vendor", body, "").failure.retry_after_ms is None

@@ -365,7 +365,7 @@ async def test_a_server_that_refuses_tools_is_a_failed_provider(http: httpx2.Asy
     async with chat_server(refused) as server:
         with pytest.raises(ProviderError, match="HTTP 400") as raised:
             await ask(OpenAILanguageModel(http, server.base_url, "m"))
-    assert raised.value.failure.error_class is ErrorClass.FATAL
+    assert raised.value.failure.error_class is ErrorClass.REFUSED_REQUEST
 
 
 cuts = st.sets(st.integers(1, 20)).map(sorted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 
 import pytest
 import trio
@@ -13,7 +14,7 @@ from adapters.deepgram.flux import DeepgramFlux
 from adapters.deepgram.nova import DeepgramNova
 from adapters.interfaces import SegmentEnd, SpokenAudio
 from machines.bounds import LONGEST_MESSAGE, LONGEST_SPEECH_S, LONGEST_TRANSCRIPT, MOST_RESULTS, MOST_WORDS
-from machines.facts import ErrorClass
+from machines.facts import ErrorClass, TranscriptInterim
 from tests.adapters.simulated_vendors import Switchboard, fails_with
 from tests.adapters.vendors.stt_links import Emitted, speak
 from tests.adapters.vendors.test_invalid_messages import CHUNK, FLUSH_DONE, result, turn_info, vendor
@@ -89,3 +90,50 @@ async def test_turns_of_flux_without_end_are_left_out(
         await speak(transcriber, 1)
         await trio.sleep(1)
     assert [len(text) for text in emitted.interims(1)] == [LONGEST_TRANSCRIPT]
+
+
+# --- numbers that are none ----------------------------------------------------------------------------------
+
+NO_NUMBERS = [float("nan"), float("inf"), -float("inf"), 10**400, True, "0.9", None]
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS, ids=lambda each: str(each)[:8])
+async def test_a_confidence_that_is_no_number_is_not_known(
+    number: object,
+    autojump_clock: MockClock,
+    switchboard: Switchboard,
+    nova: DeepgramNova,
+    flux: DeepgramFlux,
+) -> None:
+    """Facts are compared and recorded: a number that is unequal to itself would spoil both."""
+    alternative = {"transcript": "good", "confidence": number, "words": []}
+    words = [{"word": "good", "start": 0.0, "end": 0.2, "confidence": number}]
+    for provider, message in (
+        (nova, result(channel={"alternatives": [alternative]})),
+        (flux, turn_info("Update", words=words)),
+    ):
+        emitted = Emitted()
+        async with vendor(switchboard, [message]), provider.open(emitted, "en") as transcriber:
+            transcriber.begin_turn(1)
+            await speak(transcriber, 1)
+            await trio.sleep(1)
+        told = [each.confidence for each in emitted.facts if isinstance(each, TranscriptInterim)]
+        assert told in ([0.0], [])  # the SDK refuses some messages as a whole
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS, ids=lambda each: str(each)[:8])
+async def test_a_word_without_a_time_is_left_out(
+    number: object, autojump_clock: MockClock, switchboard: Switchboard, cartesia: CartesiaTextToSpeech
+) -> None:
+    stamps = {"words": ["a", "b"], "start": [0.0, number], "end": [0.1, 0.2]}
+    told = {"type": "timestamps", "context_id": "THEIRS", "word_timestamps": stamps}
+    async with (
+        vendor(switchboard, [CHUNK, told, FLUSH_DONE]),
+        cartesia.open("en") as voice,
+        voice.speak(RATE, None) as stream,
+    ):
+        await stream.say(0, "Hello.")
+        await stream.end()
+        (end,) = [piece async for piece in stream if isinstance(piece, SegmentEnd)]
+    assert [word.text for word in end.words][:1] in (["a"], [])  # the SDK refuses some messages as a whole
+    assert all(math.isfinite(word.start_ms) for word in end.words)

@@ -34,13 +34,14 @@ from tests.adapters.vendors.stt_links import Emitted, be_silent, loud, send, spe
 pytestmark = pytest.mark.slow
 
 FATAL, AUTH, RATE_LIMIT = ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.RATE_LIMIT
+REFUSED = ErrorClass.REFUSED_REQUEST
 TRANSIENT, CONNECTION, TIMEOUT = ErrorClass.TRANSIENT, ErrorClass.CONNECTION, ErrorClass.TIMEOUT
 
 Case = tuple[Fault, ErrorClass, int | None]
 
 AT_THE_DOOR: list[Case] = [
     (Fault(FaultKind.REFUSE), CONNECTION, None),
-    (Fault(FaultKind.STATUS, status=400), FATAL, None),
+    (Fault(FaultKind.STATUS, status=400), REFUSED, None),
     (Fault(FaultKind.STATUS, status=401), AUTH, None),
     (Fault(FaultKind.STATUS, status=402), FATAL, None),
     (Fault(FaultKind.STATUS, status=403), AUTH, None),
@@ -57,7 +58,7 @@ ON_A_WEBSOCKET: list[Case] = [
     (Fault(FaultKind.RESET, after=2), CONNECTION, None),
     (Fault(FaultKind.CLOSE, after=2, code=1000), CONNECTION, None),
     (Fault(FaultKind.CLOSE, after=2, code=1001), CONNECTION, None),
-    (Fault(FaultKind.CLOSE, after=2, code=1008, reason="DATA-0000 not audio"), FATAL, None),
+    (Fault(FaultKind.CLOSE, after=2, code=1008, reason="DATA-0000 not audio"), REFUSED, None),
     (Fault(FaultKind.CLOSE, after=2, code=1011), TRANSIENT, None),
     (Fault(FaultKind.CLOSE, after=2, code=1013), TRANSIENT, None),
 ]

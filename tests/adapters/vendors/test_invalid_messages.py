@@ -326,6 +326,7 @@ CARTESIA_MESSAGES: list[dict[str, object]] = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(messages=changed(CARTESIA_MESSAGES))
 async def test_no_message_makes_cartesia_raise_anything_but_provider_error(

@@ -63,9 +63,21 @@ def starts_again_and_again(call: Call, start: Callable[[], None]) -> None:
     start()
     call.links_come_up()
     call.deadline_passes()
-    if call.memory.recording.mode is AUTOMATIC:
-        start()
-        start()
+    start()
+    start()
+
+
+def starts_again_before_the_greeting_begins(call: Call, start: Callable[[], None]) -> None:
+    start()
+    start()
+    call.links_come_up()
+    start()
+    call.deadline_passes()
+
+
+def starts_twice_during_the_greeting(call: Call, start: Callable[[], None]) -> None:
+    starts_during_the_greeting(call, start)
+    start()
 
 
 @MODES
@@ -77,6 +89,8 @@ def starts_again_and_again(call: Call, start: Callable[[], None]) -> None:
         starts_before_the_greeting_begins,
         starts_during_the_greeting,
         starts_again_and_again,
+        starts_again_before_the_greeting_begins,
+        starts_twice_during_the_greeting,
     ],
 )
 def test_the_greeting_is_heard_whenever_the_client_starts_its_audio(
@@ -95,14 +109,30 @@ def test_the_greeting_is_heard_whenever_the_client_starts_its_audio(
 
 
 @MODES
-def test_what_the_host_says_first_is_heard_too(mode: TurnMode) -> None:
+@pytest.mark.parametrize("starts", [1, 2])
+def test_what_the_host_says_first_is_heard_too(mode: TurnMode, starts: int) -> None:
     call = Call(POLICY)
     call.handle(facts.SayRequested(GREETING))
-    call.handle(facts.RecordingStarted(mode, START))
+    for _ in range(starts):
+        call.handle(facts.RecordingStarted(mode, START))
     call.links_come_up()
     call.deadline_passes()
     assert call.memory.answer.ledger.text() == GREETING
     assert is_whole(call)
+
+
+def test_a_start_that_is_repeated_during_a_recording_is_no_second_button() -> None:
+    call = Call(GREETED).listening()
+    call.handle(facts.RecordingStopped(STOP))
+    call.final("hello")
+    call.segment(0, "Yes indeed.")
+    call.voiced(0, "Yes", "indeed.")
+    call.plays()
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    assert call.state == "quiet", "a button that is pressed after a stop interrupts"
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    call.handle(facts.SayRequested(GREETING))
+    assert call.state == "quiet", "the caller has the word until they stop"
 
 
 def test_words_of_a_first_recording_over_the_greeting_are_answered_after_it() -> None:

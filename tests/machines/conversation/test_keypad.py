@@ -10,6 +10,7 @@ from machines import facts
 from machines.declarations import Outcome
 from machines.effects import StopCause
 from machines.facts import ErrorClass, Role
+from machines.policy import ConversationPolicy
 from tests.machines.calls import (
     AUTOMATIC,
     FATAL,
@@ -138,10 +139,57 @@ def test_who_recorded_by_hand_can_press_keys_too_and_every_request_is_acknowledg
     assert asked(call.deadline_passes()) == ["I pressed 7 on the keypad."]
 
 
-def test_nobody_listens_to_keys_before_everybody_is_connected() -> None:
-    call = Call()
-    call.handle(facts.DigitPressed("1"))
-    assert (call.outcome(), call.state) == (Outcome.IGNORED, "connecting")
+GREETING = "Good day."
+NO_GREETING, GREETS = POLICY, evolve(POLICY, greeting=GREETING)
+PROTECTED_GREETING = evolve(GREETS, barge_in_greeting=False)
+
+
+@pytest.mark.parametrize("policy", [NO_GREETING, GREETS, PROTECTED_GREETING])
+@pytest.mark.parametrize("early", ["4711#", "4711", "47", "4"])
+@pytest.mark.parametrize("begun", [False, True], ids=["not recording", "recording"])
+def test_keys_that_are_pressed_before_all_links_are_up_are_kept_and_told_whole(
+    policy: ConversationPolicy, early: str, begun: bool
+) -> None:
+    call = Call(policy)
+    if begun:
+        call.handle(facts.RecordingStarted(AUTOMATIC))
+    press(call, early)
+    assert call.state == "connecting"
+    call.links_come_up()
+    if not begun:
+        call.handle(facts.RecordingStarted(AUTOMATIC))
+    effects = call.deadline_passes()
+    if policy is PROTECTED_GREETING:
+        assert (call.state, call.memory.answer.ledger.text()) == ("speaking", GREETING)
+        call.voiced(0, "Good", "day.")
+        call.plays()
+    for key in "4711#"[len(early) :]:
+        effects = press(call, key)
+    if policy is PROTECTED_GREETING:
+        call.heard_all()
+        effects = call.deadline_passes()
+    assert asked(effects) == ["I pressed 4 7 1 1 on the keypad."]
+    assert told(call) == ["I pressed 4 7 1 1 on the keypad."]
+
+
+def test_keys_before_all_links_are_up_without_an_end_wait_for_more_and_are_told() -> None:
+    call = Call(GREETS)
+    call.handle(facts.RecordingStarted(AUTOMATIC))
+    press(call, "47")
+    call.links_come_up()
+    call.deadline_passes()
+    assert call.state == "keypad"
+    assert asked(call.deadline_passes()) == ["I pressed 4 7 on the keypad."]
+
+
+def test_two_strings_of_keys_before_all_links_are_up_are_both_answered() -> None:
+    call = Call(GREETS)
+    press(call, "1#22#")
+    call.links_come_up()
+    assert asked(call.deadline_passes()) == ["I pressed 1 on the keypad."]
+    call.answers("Thanks.")
+    call.heard_all()
+    assert asked(call.deadline_passes()) == ["I pressed 2 2 on the keypad."]
 
 
 def test_a_caller_who_presses_keys_needs_no_greeting() -> None:

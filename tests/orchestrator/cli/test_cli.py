@@ -215,6 +215,7 @@ def imported_when(*arguments: str) -> tuple[str, set[str]]:
     return done.stderr, HEAVY & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

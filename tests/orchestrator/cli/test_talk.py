@@ -138,10 +138,10 @@ async def test_a_manual_turn_is_one_recording_and_collects_all_that_the_server_s
     assert [visit.state for visit in turn.states] == ["THINKING", "RESPONDING", "LISTENING"]
     assert again.understood == "said 2"
     (peer,) = heard
-    assert [(start.sampling_rate, start.turn_mode) for start in peer.recordings] == [
-        (RATE, "manual"),
-        (8000, "manual"),
-    ]
+    assert [(start.sampling_rate, start.language, start.turn_mode) for start in peer.recordings] == [
+        (RATE, None, "manual"),
+        (8000, None, "manual"),
+    ], "the language is the server's"
     assert np.array_equal(np.concatenate(peer.audio), np.concatenate([SPEECH, SPEECH]))
 
 
@@ -387,6 +387,7 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
     assert rate == 24_000
 
 
+@pytest.mark.slow
 async def test_texts_are_said_with_the_embedded_voice(capsys: pytest.CaptureFixture[str]) -> None:
     async with following(two_answers) as url:
         call = Call(

@@ -10,7 +10,14 @@ from trio.testing import MockClock
 
 from machines import effects as do
 from machines import facts
-from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE, LONGEST_TRANSCRIPT, MOST_SEGMENTS
+from machines.bounds import (
+    FAIR_PART,
+    INTERIMS_AT_ONCE,
+    INTERIMS_PER_S,
+    LONGEST_ANSWER,
+    LONGEST_TRANSCRIPT,
+    MOST_SEGMENTS,
+)
 from machines.history import Message
 from machines.policy import ConversationPolicy
 from machines.tools import ToolCall
@@ -58,7 +65,7 @@ async def test_an_answer_without_end_is_cut_and_the_call_goes_on(
         await trio.sleep(5)
         segments = call.caller.notified_of(do.NotifySegment)
         assert len(segments) <= MOST_SEGMENTS
-        assert sum(len(each.text) for each in segments) <= LONGEST_ANSWER + LONGEST_PIECE
+        assert sum(len(each.text) for each in segments) <= LONGEST_ANSWER + FAIR_PART
         await call.take_turn("stop")
         await call.until(lambda: "You said stop. That was all." in call.caller.answers())
         assert call.caller.client_errors() == []
@@ -88,7 +95,7 @@ async def test_other_tasks_have_their_turn_within_a_long_piece(autojump_clock: M
     async with simulated_call(SimulatedProviders(llm=Watched([]))) as call:
         await call.take_turn("hello")
         await call.until(lambda: bool(call.facts(facts.GenerationFinished)))
-    assert turns[0] >= LONGEST_ANSWER // LONGEST_PIECE - 1
+    assert turns[0] >= LONGEST_ANSWER // FAIR_PART - 1
 
 
 async def test_a_transcript_without_end_is_cut() -> None:
@@ -99,3 +106,29 @@ async def test_a_transcript_without_end_is_cut() -> None:
     assert [len(fact.text) for fact in emitted if isinstance(fact, facts.Transcribed)] == [
         LONGEST_TRANSCRIPT
     ] * 4
+
+
+async def test_interim_transcripts_without_end_are_left_out(autojump_clock: MockClock) -> None:
+    """Each is a message to the client, who would be taken for one that does not read."""
+    emitted: list[facts.Fact] = []
+    feed = SttFeed(CallerAudio(), SimulatedVoiceActivity(), emitted.append)
+    for number in range(100_000):
+        feed.report(facts.TranscriptInterim(1, f"word {number}", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE
+    feed.report(facts.TranscriptFinal(1, "word", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE + 1
+    await trio.sleep(1)
+    for number in range(1000):
+        feed.report(facts.TranscriptInterim(2, f"word {number}", 0.9))
+    assert len(emitted) == INTERIMS_AT_ONCE + 1 + INTERIMS_PER_S
+
+
+async def test_a_transcript_has_nothing_that_is_not_seen() -> None:
+    emitted: list[facts.Fact] = []
+    feed = SttFeed(CallerAudio(), SimulatedVoiceActivity(), emitted.append)
+    feed.report(facts.TranscriptFinal(1, "pay \u202e001\u202c \x1b[2Jnow\x00", 0.9))
+    feed.report(facts.TranscriptFinal(2, "क्\u200dष نمی\u200cدانم", 0.9))
+    assert [each.text for each in emitted if isinstance(each, facts.Transcribed)] == [
+        "pay 001 [2Jnow",
+        "क्\u200dष نمی\u200cدانم",
+    ]

@@ -204,6 +204,13 @@ def test_what_a_host_wants_said_crosses_the_border() -> None:
             open_orchestrator(providers=quick().for_calls()) as orchestrator,
             orchestrator.conversation(QueueTransport()) as conversation,
         ):
+            with pytest.raises(TypeError, match="text of say"):
+                conversation.say(5)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="reason of end"):
+                conversation.end("bye")  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="an object of object, but must have the methods"):
+                async with orchestrator.conversation(object()):  # type: ignore[arg-type]
+                    pass
             with pytest.raises(ValueError, match="nothing to say"):
                 conversation.say("...")
             conversation.say("Your table is ready.", SayMode.WHEN_IDLE, then=EndReason.HANDED_OVER)

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.interfaces import Samples
@@ -17,6 +18,7 @@ from orchestrator import (
     AnswerEnded,
     AnswerInterrupted,
     AnswerText,
+    AudioDropped,
     AudioEnds,
     AudioHeld,
     AudioIn,
@@ -105,6 +107,41 @@ async def test_turns_by_hand_are_answered_when_the_hand_says_so(autojump_clock: 
     events = [event async for event in conversation.events()]
     transcripts = [event for event in events if isinstance(event, Transcript)]
     assert (transcripts[-1].text, transcripts[-1].is_final) == ("yes no", True)
+
+
+@pytest.mark.parametrize("piece", [None, RATE // 5], ids=["at once", "in pieces"])
+async def test_audio_ahead_of_time_is_understood_whole(piece: int | None, autojump_clock: MockClock) -> None:
+    providers, transport = SimulatedProviders(), MemoryTransport()
+    words = " ".join(["how is the weather"] * 25)
+    samples = spoken(words, RATE)
+    async with (
+        open_orchestrator(providers=providers.for_calls()) as orchestrator,
+        orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+    ):
+        await transport.start_turn()
+        for start in range(0, len(samples), piece or len(samples)):
+            await transport.push(samples[start : start + (piece or len(samples))], RATE)
+        await transport.end_turn()
+        await anext(transport)
+    assert providers.llm.requests[0][-1].text == words
+    assert (await conversation.outcome()).audio_dropped_ms == 0
+
+
+async def test_audio_that_is_too_far_ahead_of_time_is_dropped_and_told(autojump_clock: MockClock) -> None:
+    transport = MemoryTransport()
+    with capture_logs() as lines:
+        async with (
+            open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+            orchestrator.conversation(transport, turn_mode=TurnMode.MANUAL) as conversation,
+        ):
+            await transport.start_turn()
+            await transport.push(silence(100_000, RATE), RATE)
+            await trio.sleep(60)
+    told = [event async for event in conversation.events() if isinstance(event, AudioDropped)]
+    dropped_ms = (await conversation.outcome()).audio_dropped_ms
+    assert 30_000 < dropped_ms <= 40_000
+    assert sum(event.duration_ms for event in told) == dropped_ms
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["audio dropped"]
 
 
 async def test_a_cough_holds_the_answer_which_then_goes_on_to_its_end(autojump_clock: MockClock) -> None:
@@ -454,3 +491,91 @@ async def test_what_is_no_tool_is_told_in_one_sentence(tools: Any, told: str) ->
             async with orchestrator.conversation(MemoryTransport(), tools=tools):
                 pass
     assert str(caught.value) == told
+
+
+class Pacing5:
+    """A transport whose pacing is none."""
+
+    pacing = 5
+    receive = send = close = plain_function
+
+
+LANGUAGE = "but must be a language's code, such as en-US, or multi"
+WISHES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    (
+        {"turn_mode": "manual"},
+        TypeError,
+        "turn_mode of conversation() is 'manual', but must be one of TurnMode.MANUAL, TurnMode.AUTOMATIC",
+    ),
+    ({"language": 5}, TypeError, "language of conversation() is 5, but must be a text or None"),
+    ({"language": "klingon!"}, ValueError, f"language of conversation() is 'klingon!', {LANGUAGE}"),
+    ({"language": ""}, ValueError, f"language of conversation() is '', {LANGUAGE}"),
+    ({"voice_id": 5}, TypeError, "voice_id of conversation() is 5, but must be a text or None"),
+    (
+        {"policy": "polite"},
+        TypeError,
+        "policy of conversation() is 'polite', but must be an object of ConversationPolicy or None",
+    ),
+    (
+        {"transport": object()},
+        TypeError,
+        "transport of conversation() is an object of object, but must have the methods receive, send and "
+        "close, and a pacing",
+    ),
+    (
+        {"transport": Pacing5()},
+        TypeError,
+        "pacing of Pacing5 is 5, but must be an object of Pacing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wishes", "kind", "told"), WISHES)
+async def test_what_no_conversation_can_be_is_told_in_one_sentence(
+    wishes: dict[str, Any], kind: type[Exception], told: str, autojump_clock: MockClock
+) -> None:
+    async with open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator:
+        with pytest.raises(kind) as caught:
+            async with orchestrator.conversation(**{"transport": MemoryTransport(), **wishes}):
+                pass
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (lambda call: call.say(5), "text of say() is 5, but must be a text"),
+        (
+            lambda call: call.say("Hello.", "queue"),
+            "mode of say() is 'queue', but must be one of SayMode.QUEUE, SayMode.INTERRUPT, "
+            "SayMode.WHEN_IDLE",
+        ),
+        (
+            lambda call: call.say("Hello.", interruptible=None),
+            "interruptible of say() is None, but must be True or False",
+        ),
+        (
+            lambda call: call.say("Hello.", then="bye"),
+            "then of say() is 'bye', but must be one of EndReason.",
+        ),
+        (lambda call: call.send_digits(5), "digits of send_digits() is 5, but must be a text"),
+        (lambda call: call.end("bye"), "reason of end() is 'bye', but must be one of EndReason."),
+    ],
+)
+async def test_what_cannot_be_done_in_a_conversation_is_told_in_one_sentence(
+    asked: Any, told: str, autojump_clock: MockClock
+) -> None:
+    async with (
+        open_orchestrator(providers=SimulatedProviders().for_calls()) as orchestrator,
+        orchestrator.conversation(MemoryTransport()) as conversation,
+    ):
+        with pytest.raises(TypeError) as caught:
+            asked(conversation)
+        assert conversation.state == "INITIALIZING"
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("rate", [8000.5, True, "8000"])
+def test_a_rate_that_is_no_whole_number_is_refused(rate: Any) -> None:
+    with pytest.raises(TypeError, match="but must be a whole number"):
+        AudioIn(silence(20, RATE), rate)

@@ -264,6 +264,7 @@ Conversation.interruptible = lambda self: False
 """
 
 
+@pytest.mark.slow
 def test_the_exported_test_passes_and_fails_when_a_guard_changes(journal: Path, tmp_path: Path) -> None:
     path = tmp_path / "test_exported.py"
     assert vantum("export-test", journal, "--out", path).exit_code == 0
@@ -275,6 +276,7 @@ def test_the_exported_test_passes_and_fails_when_a_guard_changes(journal: Path, 
     assert "SpeechStarted" in failed.stdout
 
 
+@pytest.mark.slow
 def test_the_exported_test_is_clean_source(journal: Path, tmp_path: Path) -> None:
     path = tmp_path / "test_exported.py"
     path.write_text(vantum("export-test", journal).output)
@@ -295,6 +297,7 @@ def test_the_exported_test_tells_the_call_fact_by_fact(journal: Path) -> None:
     assert any(line.startswith("facts.SpeechStarted(at_ms=") and line.endswith(": hearing") for line in told)
 
 
+@pytest.mark.slow
 def test_every_call_can_be_exported(tmp_path: Path) -> None:
     for call in Campaign(7, "hostile").calls(10):
         journal = read_journal(write(tmp_path / "a.journal", list(call.records[:-1])))

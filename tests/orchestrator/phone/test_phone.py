@@ -387,6 +387,20 @@ async def test_a_server_that_stops_ends_its_calls(after_s: float, autojump_clock
         assert line.twilio.telephones.calls[call.call_sid or ""].status in ("completed", "canceled")
 
 
+async def test_a_server_that_stops_with_patience_lets_the_answer_and_its_goodbye_be_heard(
+    autojump_clock: MockClock,
+) -> None:
+    """D5."""
+    text = "One two three four five six seven eight nine ten eleven twelve. And then thirteen."
+    async with a_line(says("hello"), answer=Answer(text), shutdown_goodbye="Goodbye for now.") as line:
+        telephone = await line.talking(line.rings())
+        await telephone.until(lambda: telephone.heard_seconds() > 1)
+        with trio.fail_after(59):
+            await line.port.server.drain(patience_s=59)
+        assert telephone.heard_seconds() == pytest.approx(len(text + "Goodbye for now.") * 0.06, abs=0.1)
+        assert line.inbound().report()["endReason"] == "shutdown"
+
+
 async def test_a_server_that_is_cut_off_records_what_there_was(autojump_clock: MockClock) -> None:
     async with a_line(listens) as line:
         call = await line.order("+15005550003")

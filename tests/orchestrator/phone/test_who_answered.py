@@ -95,6 +95,24 @@ async def report(line: Line, call: Any, answered_by: str) -> None:
     assert status == 204
 
 
+async def test_keys_of_a_person_who_waits_while_it_is_found_out_who_answered_are_told_whole(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_line(lambda telephone: telephone.over.wait(), **WITH_TEXT) as line:
+        call = await line.order("+15005550005")
+        telephone = await line.talking(await line.in_network(call))
+        await trio.sleep(2)
+        assert call.state == "DETECTING"
+        for key in "4711#":
+            telephone.press(key)
+        await trio.sleep(0.5)
+        await report(line, call, "human")
+        await telephone.until(lambda: line.providers.llm.requests)
+        assert line.providers.llm.requests[0][-1].text == "I pressed 4 7 1 1 on the keypad."
+        telephone.hang_up()
+        await call.over.wait()
+
+
 async def test_who_has_heard_an_answer_out_is_a_person_whatever_twilio_takes_them_for(
     autojump_clock: MockClock,
 ) -> None:

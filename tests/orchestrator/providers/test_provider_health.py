@@ -216,6 +216,7 @@ async def test_a_conversation_that_is_over_hears_nothing_more(autojump_clock: tr
         assert heard == [ProviderDown(Role.STT, 0)]
 
 
+@pytest.mark.slow
 async def test_nothing_of_the_watch_goes_on_when_it_is_cancelled(
     autojump_clock: trio.testing.MockClock, leaves_nothing: Callable[[], AbstractContextManager[None]]
 ) -> None:
@@ -250,7 +251,7 @@ async def test_the_report_says_what_is_known_of_each_provider(autojump_clock: tr
                 "name": "simulated speech to text",
                 "state": "suspect",
                 "failures": 1,
-                "lastError": {"class": "rate_limit", "message": "wss://(a secret)@example.org is busy"},
+                "lastError": {"class": "rate_limit", "message": "wss://me:(a secret)@example.org is busy"},
                 "nextProbeInSeconds": 15.0,
             },
             {

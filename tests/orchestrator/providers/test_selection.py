@@ -43,6 +43,20 @@ async def test_a_missing_model_is_named_and_nothing_is_fetched(tmp_path: Path) -
 
 
 @pytest.mark.models
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["local_stt_dir", "local_llm_path", "local_tts_model", "local_vad_path"])
+async def test_a_model_of_ones_own_that_cannot_be_used_is_named_with_its_setting(
+    setting: str, tmp_path: Path
+) -> None:
+    path = tmp_path if setting == "local_stt_dir" else tmp_path / "own.bin"
+    for name in ("own.bin", "tokenizer.bin", "encoder_model.ort", "decoder_model_merged.ort"):
+        (tmp_path / name).write_bytes(b"\x01a" * 1000)
+    with pytest.raises(SettingsError, match=rf"{setting.upper()} is '{path}', but must be .*\.$"):
+        async with open_providers(Settings.model_validate({setting: path})):
+            pass
+
+
+@pytest.mark.models
 async def test_without_keys_everything_is_embedded() -> None:
     async with open_providers(Settings()) as providers:
         assert [[each.name for each in providers.of(role)] for role in Role] == [

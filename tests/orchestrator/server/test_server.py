@@ -448,6 +448,22 @@ async def test_embedded_models_bound_the_calls_only_where_one_is_used(
         assert running.server.capacity == capacity
 
 
+async def test_a_server_whose_lines_are_all_busy_is_not_ready_until_one_is_free() -> None:
+    async with serving(local_max_calls=2) as running, connect(running.port, v2=True) as first:
+        assert (await get(running, "/ready")).json() == {"ready": True}
+        async with connect(running.port, v2=True) as second:
+            for client in (first, second):  # neither of them is silent and makes room
+                await client.answer_to(await client.send("audio.input.start"))
+            full = await get(running, "/ready")
+            assert (full.status_code, full.json()) == (
+                503,
+                {"ready": False, "waiting": "all lines are busy"},
+            )
+            assert (await get(running, "/health")).json()["status"] == "ok"
+        await eventually(lambda: len(running.server.sessions) == 1)
+        assert (await get(running, "/ready")).json() == {"ready": True}
+
+
 async def test_a_shipped_client_beyond_the_capacity_is_shown_an_error() -> None:
     async with (
         serving(local_max_calls=1) as running,
@@ -459,6 +475,7 @@ async def test_a_shipped_client_beyond_the_capacity_is_shown_an_error() -> None:
         assert "busy" in error
 
 
+@pytest.mark.slow
 async def test_a_client_that_is_turned_away_and_does_not_care_is_let_go() -> None:
     async with serving(local_max_calls=1) as running, connect(running.port):
         upgrade = UPGRADE.format(path="/ws", key=KEY, version=13).encode()
@@ -719,6 +736,7 @@ trio.run(server.serve, Settings(host="127.0.0.1", port=0), announce)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_a_real_process(number: signal.Signals) -> None:
     process = await trio.lowlevel.open_process(

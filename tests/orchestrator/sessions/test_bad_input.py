@@ -13,6 +13,7 @@ import msgpack  # type: ignore[import-untyped]
 import pytest
 import trio
 from attrs import frozen
+from structlog.testing import capture_logs
 
 from adapters.interfaces import LISTENING_RATE, Samples
 from adapters.pcm_reader import PcmReader
@@ -53,18 +54,21 @@ class Names:
     rate_error: str
     unreadable: str
     internal: str
+    overflow: str
 
 
 LEGACY = Names(
     False,
     *("voicechat.audio.start", "voicechat.audio.chunk", "voicechat.audio.end"),
     *("voicechat.audio.error", "voicechat.audio.error", "error.error", "voicechat.audio.error"),
+    "error.error",
 )
 V2 = Names(
     True,
     *("audio.input.start", "audio.input.chunk", "audio.input.stop"),
     *("audio.error.invalid_format", "audio.error.unsupported_rate", "error.general.unknown"),
     "error.general.internal_server_error",
+    "audio.error.buffer_overflow",
 )
 
 
@@ -376,9 +380,23 @@ async def test_audio_that_nobody_takes_is_dropped_and_the_client_is_told(names: 
         await client.send(names.start, {"turnMode": "manual"})
         for _ in range(15):
             await client.send(names.chunk, {"audio": bytes(32_000)})
-        if names.v2:
-            error = await client.hears("audio.error.buffer_overflow")
-            assert "ms of audio" in message_of(error)
+        error = await client.hears(names.overflow)
+        assert "ms of audio" in message_of(error)
+
+
+async def test_what_is_lost_of_audio_that_came_at_once_before_the_start_is_told(names: Names) -> None:
+    with capture_logs() as lines:
+        async with a_call(names) as (client, running):
+            for _ in range(32):
+                await client.send(names.chunk, {"audio": bytes(32_000)})
+            await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
+            error = await client.hears(names.overflow)
+            assert message_of(error).startswith("22000 ms of audio")
+            [session] = running.server.sessions
+            assert isinstance(session, Session)
+            assert session._audio.counts.dropped_ms == 22_000
+            await a_turn_is_understood(client, names, running)
+    assert [line["dropped_ms"] for line in lines if line["event"] == "audio dropped"] == [22_000]
 
 
 def as_wav(samples: Samples, rate: int) -> bytes:
@@ -391,6 +409,7 @@ def as_wav(samples: Samples, rate: int) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 4097, 1_000_000])
 async def test_a_wav_file_is_understood_at_its_own_rate(names: Names, size: int) -> None:
     async with a_call(names) as (client, running):
@@ -593,6 +612,7 @@ async def test_the_largest_frame_is_taken(names: Names) -> None:
         assert kept._audio.counts.received_ms >= room / 32
 
 
+@pytest.mark.slow
 async def test_a_flood_of_messages_leaves_the_neighbour_its_call(names: Names) -> None:
     async with (
         a_call(names) as (client, running),

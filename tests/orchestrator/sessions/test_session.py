@@ -154,6 +154,7 @@ async def test_messages_put_the_idle_limit_off(autojump_clock: MockClock) -> Non
         assert await held.lasted() == pytest.approx(300 + IDLE_S)
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_being_spoken_puts_the_idle_limit_off(autojump_clock: MockClock) -> None:
     providers = SimulatedProviders(
         llm=SimulatedLanguageModel(script(then=Answer("Once upon a time there was a story. " * 90)))
@@ -253,6 +254,25 @@ async def test_a_client_that_does_not_say_is_listened_to_until_it_pauses(autojum
         final = await held.client.hears("transcript.final.result")
         assert final["payload"]["text"] == "what is your name"
         await held.client.hears("audio.output.complete")
+
+
+async def test_a_language_stated_during_the_greeting_is_spoken_from_the_next_answer_on(
+    autojump_clock: MockClock,
+) -> None:
+    providers = SimulatedProviders()
+    greeted = evolve(SETTINGS, policy=ConversationPolicy(greeting="Hello, this is a greeting that lasts."))
+    async with a_session(providers, settings=greeted) as held:
+        await held.client.hears("audio.output.start")
+        stated = {"turnMode": "manual", "language": "de-DE"}
+        await held.client.answer_to(await held.client.send("audio.input.start", stated))
+        assert providers.stt.languages[-1] == "de-DE", "listening changes at once"
+        assert providers.tts.languages == ["en-US"], "what is being said goes on"
+        await held.client.hears("audio.output.complete")
+        assert not held.client.named("audio.output.cancel")
+        await say(held.client, "hello")
+        await held.client.send("audio.input.stop")
+        await held.client.hears("audio.output.complete", 2)
+        assert providers.tts.languages == ["en-US", "de-DE"]
 
 
 async def test_states_words_and_latency_are_told(autojump_clock: MockClock) -> None:

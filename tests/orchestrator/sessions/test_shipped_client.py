@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from orchestrator.audio.pcm import pcm_to_bytes
@@ -33,6 +34,7 @@ def completed(client: ShippedClient) -> int:
     return len(client.named("voicechat.response.complete"))
 
 
+@pytest.mark.slow
 async def test_a_call_by_the_record_button() -> None:
     async with serving() as running, connect(running.port, client=ShippedClient) as client:
         assert client.messages[0]["eventType"] == "connection.ack"

@@ -206,6 +206,7 @@ def told_of_call(number: int, output: str) -> str:
     return "\n".join(line for line in paragraph.splitlines() if "journal:" not in line)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("links_are_left_open")
 def test_the_journal_of_a_failing_call_is_replayed_without_a_difference() -> None:
     simulate("--calls", "1", "--journals", "found")
@@ -214,6 +215,7 @@ def test_the_journal_of_a_failing_call_is_replayed_without_a_difference() -> Non
     assert all(moment.same for moment in replay(journal))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("links_are_left_open")
 def test_failing_calls_are_in_the_object_too() -> None:
     told = json.loads(simulate("--calls", "2", "--json").stdout)
@@ -222,6 +224,7 @@ def test_failing_calls_are_in_the_object_too() -> None:
     assert told["failures"][0]["again"] == "vantum simulate --calls 1 --seed 1 --first 1 --faults light"
 
 
+@pytest.mark.slow
 def test_an_exception_of_a_machine_is_reported_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def acknowledge(self: Recording) -> None:
         raise ZeroDivisionError("seeded")
@@ -250,6 +253,7 @@ def tts_links_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedTextToSpeech, "open", leaking)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tts_links_leak")
 def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     result = simulate("--calls", "1", "--faults", "none")
@@ -258,6 +262,7 @@ def test_links_and_tasks_that_a_provider_leaves_are_found() -> None:
     assert re.search(r"^  call: \d links or streams are still open$", result.output, re.M)
 
 
+@pytest.mark.slow
 def test_sockets_and_files_that_a_campaign_leaves_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as kept:
 
@@ -303,6 +308,7 @@ def test_an_exception_that_only_the_journal_holds_is_reported() -> None:
     assert complaints[0].startswith("replayed: fact 1 leads elsewhere by the tables: ")
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_written_is_an_error() -> None:
     Path("found").write_text("a file")
     with pytest.MonkeyPatch.context() as patch:
@@ -315,6 +321,7 @@ def test_a_journal_that_cannot_be_written_is_an_error() -> None:
 # --- small things -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_progress_is_shown_only_on_a_terminal() -> None:
     for terminal in (True, False):
         screen = StringIO()

@@ -1,0 +1,100 @@
+"""Whose fault a failure is, in virtual time.
+
+What refuses everybody is known to the process after one call, and what one call caused is not held against
+the provider."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from machines.facts import ErrorClass, Role
+from orchestrator.providers.provider_health import ProviderWatch
+from orchestrator.simulation import (
+    Answer,
+    Call,
+    Fails,
+    Opening,
+    SimulatedLanguageModel,
+    SimulatedProviders,
+    SimulatedSpeechToText,
+    SimulatedTextToSpeech,
+    Synthesis,
+    script,
+    simulated_call,
+)
+
+UNPAID = Fails(ErrorClass.FATAL, "HTTP 402: out of credit")
+OWN = Fails(ErrorClass.REFUSED_REQUEST, "HTTP 400: the history is too long")
+
+
+def broken(role: Role, fault: Fails, *, on_opening: bool) -> SimulatedProviders:
+    """One provider of a role fails like this after the first probe: when opened, or when asked."""
+    # A probe asks what a call asks, so that it finds what refuses everybody, too.
+    well = (Opening(),) if on_opening else (Opening(), Opening())
+    openings = script(*well, then=Opening(fault=fault if on_opening or fault is UNPAID else None))
+    of = {
+        Role.STT: lambda: SimulatedProviders(SimulatedSpeechToText(openings=openings)),
+        Role.LLM: lambda: SimulatedProviders(
+            llm=SimulatedLanguageModel(
+                None if on_opening else script(then=Answer(fault=fault)), checks=openings
+            )
+        ),
+        Role.TTS: lambda: SimulatedProviders(
+            tts=SimulatedTextToSpeech(
+                None if on_opening else script(then=Synthesis(fault=fault)), openings=openings
+            )
+        ),
+    }
+    return of[role]()
+
+
+async def first_call(call: Call, *, on_opening: bool) -> None:
+    if on_opening:
+        await call.start_recording()
+        await call.over.wait()
+    else:
+        await call.take_turn("hello")
+        await call.answered()
+
+
+CASES = pytest.mark.parametrize(
+    ("role", "on_opening"),
+    [(Role.STT, True), (Role.LLM, True), (Role.TTS, True), (Role.LLM, False), (Role.TTS, False)],
+)
+
+
+@CASES
+async def test_a_provider_that_refuses_everybody_is_not_ready_after_one_call(
+    role: Role, on_opening: bool, autojump_clock: MockClock
+) -> None:
+    providers = broken(role, UNPAID, on_opening=on_opening)
+    async with trio.open_nursery() as nursery:
+        watch = ProviderWatch(providers.for_calls(), Random(0))
+        await nursery.start(watch.run)
+        assert watch.usable(role)
+        async with simulated_call(providers, watch=watch) as call:
+            await first_call(call, on_opening=on_opening)
+            assert not watch.usable(role)
+            assert watch.report()[role.value][0]["state"] == "open"
+        nursery.cancel_scope.cancel()
+
+
+@CASES
+async def test_what_one_calls_request_caused_is_not_held_against_the_provider(
+    role: Role, on_opening: bool, autojump_clock: MockClock
+) -> None:
+    providers = broken(role, OWN, on_opening=on_opening)
+    async with trio.open_nursery() as nursery:
+        watch = ProviderWatch(providers.for_calls(), Random(0))
+        await nursery.start(watch.run)
+        for _ in range(4):
+            async with simulated_call(providers, watch=watch) as call:
+                await first_call(call, on_opening=on_opening)
+                assert watch.usable(role)
+        assert watch.report()[role.value][0]["state"] == "closed"
+        assert watch.report()[role.value][0]["failures"] == 0
+        nursery.cancel_scope.cancel()
