@@ -13,7 +13,7 @@ from collections import Counter
 
 from attrs import frozen
 
-from machines.phrases import words_of
+from machines.phrases import is_digit, words_of
 
 LEAST_VOICE_MS = 64
 """Words with less voice than this have none: voice activity detection needs as much to notice it."""
@@ -55,42 +55,51 @@ class Evidence(enum.Enum):
 
 
 def judge(
-    text: str, confidence: float, voice: VoiceHeard | None, *, least: float, sure: float, clear: float
+    text: str,
+    confidence: float,
+    voice: VoiceHeard | None,
+    *,
+    least: float,
+    sure: float,
+    clear: float,
+    language: str = "",
 ) -> Evidence:
     """Whether `text`, of this confidence from 0 to 1, was said. A confidence of 0 is not known.
 
     `voice` is what was heard in its turn; None: not known. From a clarity of `clear` on it is speech, and
     then a confidence of `least` is enough; of other sounds `sure` is needed. With a `least` of 0 every text
-    was said.
+    was said. `language` is the call's: digits said again and again are no repetition ("five five five").
     """
     words = words_of(text)
     if not words or least <= 0:
         return Evidence.SURE
     if voice is not None and voice.ms < LEAST_VOICE_MS:
-        return Evidence.SURE if sure_without_voice(text, confidence, voice) else Evidence.NOISE
-    if confidence <= 0:
+        certain = sure_without_voice(text, confidence, voice, language)
+        return Evidence.SURE if certain else Evidence.NOISE
+    if not confidence > 0:
         return Evidence.SURE
-    repeated = _repeats(words)
+    repeated = _repeats(words, language)
     if voice is not None and voice.clarity >= clear:
         return Evidence.SURE if confidence >= (sure if repeated else least) else Evidence.UNSURE
     return Evidence.SURE if confidence >= (VERY_SURE if repeated else sure) else Evidence.NOISE
 
 
-def sure_without_voice(text: str, confidence: float, voice: VoiceHeard) -> bool:
+def sure_without_voice(text: str, confidence: float, voice: VoiceHeard, language: str = "") -> bool:
     """Whether `text` was said although voice activity detection noticed no voice.
 
     It does not notice whispers, or speech into a microphone under a closed lid.
     """
     words = words_of(text)
-    certain = confidence >= SURE_WITHOUT_VOICE and len(words) > 1 and not _repeats(words)
+    certain = confidence >= SURE_WITHOUT_VOICE and len(words) > 1 and not _repeats(words, language)
     return certain and voice.loud_ms >= LOUD_MS
 
 
-def _repeats(words: tuple[str, ...]) -> bool:
+def _repeats(words: tuple[str, ...], language: str) -> bool:
     """Whether most of the words are one word, or one pair of words, again and again."""
     for length in (1, 2):
         grams = Counter(tuple(words[at : at + length]) for at in range(len(words) - length + 1))
         gram, times = grams.most_common(1)[0] if grams else ((), 0)
-        if times >= REPEATED and times * len(gram) > MOSTLY * len(words):
+        often = times >= REPEATED and times * len(gram) > MOSTLY * len(words)
+        if often and not all(is_digit(word, language) for word in gram):
             return True
     return False

@@ -6,8 +6,11 @@ character, a letter of Thai with its marks) counts as a word.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
+from machines.language.listening import EVERYWHERE, REPEATS, folded, is_hum
+from machines.language.pack import Pack
 from machines.language.packs import ENGLISH, pack_for
 from machines.language.scripts import (
     CLAUSES,
@@ -35,6 +38,8 @@ SHORTEST_ECHO = 3
 ECHO_SHARE = 2 / 3
 """If more than this share of the words is echo, the rest counts as misheard echo."""
 
+_LONGEST_ENDING = 80
+_LAST_WORDS = re.compile(r"(?:\S+\s+){0,2}\S+$")
 _ELLIPSES = ("...", "…", "。。。", "‥")
 
 
@@ -62,14 +67,36 @@ def sounds_unfinished(text: str, language: str = "") -> bool:
         return False
     if stripped[-1] in SPACED_CLAUSES or stripped[-1] in CLAUSES or stripped[-1] == "-":
         return True
-    last = stripped.split()[-1].casefold()
-    pack = pack_for(last, language)
-    return last in pack.going_on or (bool(pack.going_on_suffixes) and last.endswith(pack.going_on_suffixes))
+    last = _LAST_WORDS.search(stripped[-_LONGEST_ENDING:])
+    assert last is not None, "a text that is not empty ends with a word"
+    return _goes_on(last[0].casefold(), pack_for(last[0].split()[-1], language))
+
+
+def _goes_on(ending: str, pack: Pack) -> bool:
+    """Whether an utterance hardly ever ends with these words."""
+    words = ending.split()
+    if any(ending == phrase or ending.endswith(f" {phrase}") for phrase in pack.complete):
+        return False
+    if words[-1] in pack.going_on_verbs:
+        return len(words) > 1 and words[-2] not in pack.subjects
+    if words[-1] in pack.going_on:
+        return True
+    return words[-1].endswith(pack.going_on_suffixes) and not words[-1].endswith(pack.complete_suffixes)
 
 
 def backchannels_for(text: str, wanted: tuple[str, ...], language: str = "") -> tuple[str, ...]:
     """The backchannels that count for a text: those `wanted`, or those of its language if none were named."""
-    return wanted if wanted != BACKCHANNELS else pack_for(text, language).backchannels or wanted
+    if wanted != BACKCHANNELS:
+        return wanted
+    return (pack_for(text, language).backchannels or wanted) + EVERYWHERE
+
+
+def is_digit(word: str, language: str = "") -> bool:
+    """Whether a word is a number in digits, or a digit as a word."""
+    numbers = pack_for(word, language).numbers
+    return (
+        word.isnumeric() or word in numbers or (word[0] in numbers and all(each in numbers for each in word))
+    )
 
 
 def without_echo(text: str, heard: str) -> tuple[str, ...]:
@@ -95,21 +122,47 @@ def occurs_late(words: tuple[str, ...], text: str) -> bool:
 
 
 def without_backchannels(words: tuple[str, ...], backchannels: tuple[str, ...]) -> tuple[str, ...]:
-    """`words` without the backchannels."""
-    phrases = _longest_first(backchannels)
-    left, at = [], 0
-    while at < len(words):
-        length = next((len(each) for each in phrases if words[at : at + len(each)] == each), 0)
-        if not length:
-            left.append(words[at])
-        at += length or 1
+    """`words` without the backchannels, however often their letters or they are repeated.
+
+    A list that names one hum ("hm") means all of them.
+    """
+    phrases, hums = _compared(backchannels)
+    # What lengthens a word goes with it.
+    pairs = [(word, folded(word)) for word in words]
+    left, at, taken = [], 0, False
+    heard = tuple(fold for _, fold in pairs if fold not in REPEATS)
+    place = 0
+    while at < len(pairs):
+        word, fold = pairs[at]
+        if fold in REPEATS:
+            if not taken:
+                left.append(word)
+            at += 1
+            continue
+        length = next((len(each) for each in phrases if heard[place : place + len(each)] == each), 0)
+        if not length and hums:
+            length = int(
+                is_hum(word) or (fold == "m" and place + 1 < len(heard) and is_hum(heard[place + 1]))
+            )
+        taken = length > 0
+        if not taken:
+            left.append(word)
+        for _ in range(length or 1):
+            while pairs[at][1] in REPEATS:
+                at += 1
+            at += 1
+        place += length or 1
     return tuple(left)
 
 
 @lru_cache(maxsize=64)
-def _longest_first(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    words = (words_of(each) for each in phrases)
-    return tuple(sorted((each for each in words if each), key=len, reverse=True))
+def _compared(backchannels: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], bool]:
+    """The phrases, longest first, as they are compared; and whether hums are among them."""
+    found = {
+        tuple(fold for fold in map(folded, words_of(each)) if fold not in REPEATS) for each in backchannels
+    }
+    phrases = sorted((each for each in found if each), key=lambda each: (-len(each), each))
+    return tuple(phrases), any(len(each) == 1 and is_hum(each[0]) for each in phrases)
 
 
 def _echoed(words: tuple[str, ...], at: int, source: tuple[str, ...]) -> int:

@@ -10,11 +10,14 @@ The segments do not depend on how the text was divided. Each token is looked at 
 
 from __future__ import annotations
 
+import re
+
 from attrs import define, frozen
 
 from machines.language import markup
 from machines.language.markup import Kind, Reader, Token
-from machines.language.packs import UNKNOWN, Pack, pack_for
+from machines.language.pack import Pack
+from machines.language.packs import UNKNOWN, pack_for
 from machines.language.scripts import (
     CLAUSES,
     CLOSERS,
@@ -40,6 +43,10 @@ _MOST_TOKENS = 1000
 """The most tokens of a segment, silent ones included."""
 _LONGEST_INITIALS = 8
 """The most tokens of an abbreviation such as "c.-à-d."."""
+_LONGEST_UNIT = 4
+"""The most letters of an abbreviation before a number, in a language that is not known."""
+_INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_]{1,2})+|[^\W\d_]\.(?:[^\W\d_]{2,4})|[^\W\d_]{2}\.[^\W\d_]{1,2}")
+"""Short parts with stops: "J.K", "p.m", "Ph.D", "f.eks", "π.χ"."""
 
 
 @frozen
@@ -114,7 +121,24 @@ class Segmenter:
         if end.mark != ".":
             return False
         word = self._word_before(end)
-        return len(word) < 2 or _is_number(word) or _is_abbreviation(word, self._pack(word))
+        pack = self._pack(word)
+        if len(word) < 2 or _is_number(word) or _is_abbreviation(word, pack) or _is_roman(word, pack):
+            return True
+        before_number = word.casefold() in pack.before_numbers and word[:1].isupper()
+        suffix = word.casefold().endswith(pack.abbreviation_suffixes)
+        return before_number or suffix or (not end.blank and self._may_be_address(end, word, pack))
+
+    def _may_be_address(self, end: _End, word: str, pack: Pack) -> bool:
+        """Whether "example." may go on with "com": it stands where an address or a name does.
+
+        A sentence waits for that only until the next piece, if the text broke off directly after the stop.
+        """
+        begins = end.mark_index - 1
+        if begins < 1 or not word.isascii() or self._tokens[begins].kind is not Kind.WORD:
+            return False
+        before = self._words_before(begins)
+        named = word[:1].isupper() and bool(before) and not pack.capital_nouns
+        return named or bool(before and before[0].casefold() in pack.before_addresses)
 
     def finish(self) -> list[Segment]:
         """End the answer; returns the last segments.
@@ -183,7 +207,7 @@ class Segmenter:
     def _follow(self, end: _End, token: Token) -> bool:
         """Take in a token after a mark that may end a sentence. Returns whether `_feed` must still add it."""
         if token.kind in _SPACES and not end.blank:
-            if self._waits_for_word(end):
+            if self._waits_for_word(end, token):
                 end.blank = True
                 self._add(token)
                 return False
@@ -229,15 +253,18 @@ class Segmenter:
         opens = end.mark[-1] in ENDS and token.shown in OPENERS
         return self._is_end_mark(token.shown) or (token.shown in CLOSERS and not opens)
 
-    def _waits_for_word(self, end: _End) -> bool:
-        """Whether the next word decides if this is the end: after an abbreviation, or in a French quote."""
+    def _waits_for_word(self, end: _End, token: Token) -> bool:
+        """Whether the next word decides if this is the end: after a stop, where there are capitals, an
+        abbreviation, or in a French quote."""
         if self._quotes > 0:
             return True
         if end.mark != ".":
             return False
         word = self._word_before(end)
         pack = self._pack(word)
-        return _is_number(word) or _is_abbreviation(word, pack) or pack is UNKNOWN
+        last = word[-1:]
+        cased = token.kind is Kind.BLANK and (last.upper() != last.lower() or last.isdigit())
+        return cased or _is_number(word) or _is_abbreviation(word, pack) or pack is UNKNOWN
 
     def _ends_sentence(self, end: _End, token: Token) -> bool:
         """Whether the mark ends a sentence, judged by the token after it."""
@@ -263,13 +290,20 @@ class Segmenter:
             return True
         word = self._word_before(end)
         pack, following = self._pack(word), token.shown
-        if _is_number(word):
+        if following[:1].islower() and (_is_number(word) or _is_abbreviation(word, pack)):
+            return False
+        if _is_number(word) or _is_roman(word, pack):
             first = all(each.kind in _SPACES or not each.shown for each in self._tokens[: end.mark_index - 1])
-            return (
-                not first and not following[:1].islower() and following.casefold() not in pack.after_ordinals
-            )
+            return not (first and _is_number(word)) and not self._is_ordinal(end, following, pack)
+        small = word.casefold()
+        if following[:1].isdigit() and (
+            small in pack.before_numbers
+            or small.endswith(pack.abbreviation_suffixes)
+            or (pack is UNKNOWN and len(word) <= _LONGEST_UNIT)
+        ):
+            return False
         if _is_abbreviation(word, pack):
-            return word.casefold() in pack.ending_abbreviations and following[:1].isupper()
+            return self._ends_after_abbreviation(word, following, pack)
         return not following[:1].islower() or self._all_small()
 
     def _ends_chinese(self, end: _End, before: Token, token: Token) -> bool:
@@ -278,6 +312,31 @@ class Segmenter:
             return token.kind is Kind.WORD
         word = self._word_before(end)
         return _is_chinese(token) and not _is_number(word) and not _is_abbreviation(word, self._pack(word))
+
+    def _is_ordinal(self, end: _End, following: str, pack: Pack) -> bool:
+        """Whether the number before the stop is an ordinal: "am 5. Mai", "der 2. Weltkrieg", "XIV. Lajos"."""
+        if following.casefold() in pack.after_ordinals or following[:1].islower():
+            return True
+        if not pack.ordinals or following.casefold() in pack.starters or not following[:1].isalpha():
+            return False
+        number, before = [*self._words_before(end.mark_index), "", ""][:2]
+        return before.casefold() in pack.before_ordinals or not number.isdigit()
+
+    def _words_before(self, index: int) -> list[str]:
+        """The words before a place, the nearest one first. Not all of a long segment are looked at."""
+        near = self._tokens[max(0, index - _LONGEST_INITIALS) : index]
+        return [each.shown for each in reversed(near) if each.kind is Kind.WORD]
+
+    def _ends_after_abbreviation(self, word: str, following: str, pack: Pack) -> bool:
+        """Whether a sentence ends with an abbreviation, before a word that does not begin small."""
+        small, next_word = word.casefold(), following.casefold()
+        if not following[:1].isupper() or next_word in pack.after_ordinals:
+            return False
+        # "the U.S. It is", but "J.K. Rowling" and "U.S. Navy"; "5 Min. Das ist", but "5 Min. Fußweg"
+        initials = len(word) > 1 and word[:1].isupper() and _INITIALS.fullmatch(word) is not None
+        if pack.starters and (initials or pack.capital_nouns):
+            return next_word in pack.starters and (initials or small in pack.ending_abbreviations)
+        return small in pack.ending_abbreviations
 
     def _all_small(self) -> bool:
         """Whether the segment begins with a small letter: its writer does not use capitals."""
@@ -380,9 +439,15 @@ def _is_number(word: str) -> bool:
 
 
 def _is_abbreviation(word: str, pack: Pack) -> bool:
-    """Whether a word is an abbreviation. A single letter is one, except "I"."""
-    initial = len(word) == 1 and word.isalpha() and word != "I" and word.isascii()
-    return initial or word.casefold() in pack.abbreviations
+    """Whether a word is an abbreviation: a listed one, a single letter but "I", or short parts with stops."""
+    if word.casefold() in pack.abbreviations or _INITIALS.fullmatch(word) is not None:
+        return True
+    return len(word) == 1 and word.isalpha() and word != "I" and (word.isascii() or word.isupper())
+
+
+def _is_roman(word: str, pack: Pack) -> bool:
+    """Whether a word is a Roman number, in a language where a stop makes it an ordinal."""
+    return pack.ordinals and 1 < len(word) <= _LONGEST_INITIALS and all(each in "IVXLCDM" for each in word)
 
 
 def _is_chinese(token: Token) -> bool:

@@ -1,14 +1,16 @@
 """Twilio's Media Streams: the JSON messages of a phone call's WebSocket, in both directions.
 
 Twilio sends `connected`, `start`, `media`, `dtmf`, `mark` and `stop`; we send `media`, `mark` and `clear`.
-Audio is µ-law at 8000 Hz, mono. This module reads and writes both directions, so that the simulated Twilio
-uses it, too.
+Audio is µ-law at 8000 Hz, mono. Carriers that speak nearly the same are understood: Telnyx, which has other
+names for the stream and the call, and Plivo and Vobiz, which take what we send in other words. This module
+reads and writes both directions, so that the simulated Twilio uses it, too.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import json
 import re
 from collections.abc import Mapping
@@ -22,8 +24,8 @@ PHONE_RATE = 8_000
 """Hz. The sampling rate of telephone audio."""
 ENCODING = "audio/x-mulaw"
 """Twilio's name for G.711 µ-law."""
-MULAW_NAMES = ("mulaw", "ulaw", "pcmu")
-"""What carriers call it, without `audio/` and `x-`."""
+MULAW_NAMES = ("mulaw", "ulaw", "pcmu", "g711ulaw", "g711mulaw", "g711u")
+"""What carriers call it, without `audio/`, `x-`, hyphens, and a rate behind it ("PCMU@8000h")."""
 INBOUND = "inbound"
 """The track with the caller's audio."""
 MAX_START_BYTES = 64 * 1024
@@ -33,6 +35,15 @@ MAX_STREAM_MESSAGE_BYTES = 512 * 1024
 """A message of a call. Some carriers put up to 30 s of audio into one: 320 KiB."""
 DIGITS = "0123456789*#ABCD"
 """The keys of a telephone."""
+
+
+class Manner(enum.Enum):
+    """How a carrier words what we send to it."""
+
+    TWILIO = "twilio"
+    """`media`, `mark` and `clear`; Telnyx takes them, too."""
+    PLIVO = "plivo"
+    """`playAudio`, `checkpoint` (answered by `playedStream`) and `clearAudio`."""
 
 
 @frozen
@@ -56,11 +67,12 @@ class Started(StreamMessage):
     call_sid: str
     account_sid: str = ""
     parameters: Mapping[str, str] = field(factory=dict)
+    manner: Manner = Manner.TWILIO
 
 
 @frozen
 class Media(StreamMessage):
-    """A piece of µ-law audio. From Twilio: 20 ms of the caller's `inbound` track."""
+    """A piece of µ-law audio, which may be empty. From Twilio: 20 ms of the caller's `inbound` track."""
 
     audio: bytes
     track: str = INBOUND
@@ -103,16 +115,15 @@ def read_stream_message(frame: str | bytes) -> StreamMessage:
     """The message of one frame.
 
     Raises:
-        MalformedMessage: if it is not a text with one JSON object.
+        MalformedMessage: if it is not one JSON object, in a text or binary frame.
         UnknownEvent: if its `event` is not one of this protocol.
         InvalidPayload: if a field that is needed is missing or cannot be used.
     """
-    if isinstance(frame, bytes):
-        raise MalformedMessage(f"Twilio sends text, got {describe(frame)}")
     if len(frame) > MAX_STREAM_MESSAGE_BYTES:
         raise MalformedMessage(f"a message of {len(frame)} characters is not one of Twilio's")
     try:
-        content = json.loads(frame)
+        text = frame.decode() if isinstance(frame, bytes) else frame
+        content = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise MalformedMessage(f"the message is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -131,10 +142,13 @@ class _Fields:
     path: str
     content: Mapping[str, Any]
 
-    def value(self, name: str) -> Any:
-        """The value of a field, whose name may also be written with underscores; None if it is not there."""
-        value = self.content.get(name)
-        return self.content.get(_CAPITAL.sub(_with_underscore, name)) if value is None else value
+    def value(self, *names: str) -> Any:
+        """The value of the first of these fields that is there, also written with underscores; or None."""
+        for name in names:
+            for written in (name, _CAPITAL.sub(_with_underscore, name)):
+                if (value := self.content.get(written)) is not None:
+                    return value
+        return None
 
     def inner(self, name: str) -> _Fields:
         value = self.value(name)
@@ -187,23 +201,42 @@ def _connected(fields: _Fields) -> Connected:
 def _started(fields: _Fields) -> Started:
     start = fields.inner("start")
     _check_format(start.inner_if_any("mediaFormat"))
+    call = _as_text(start.value(*_CALL)) or _as_text(fields.value(*_CALL))
     return Started(
-        start.text("streamSid", _as_text(fields.value("streamSid"))),
-        start.text("callSid"),
-        start.text("accountSid", ""),
-        start.texts("customParameters"),
+        start.text("streamSid", _as_text(start.value(*_STREAM)) or _as_text(fields.value(*_STREAM))),
+        start.text("callSid", call),
+        start.text("accountSid", _as_text(start.value(*_ACCOUNT)) or ""),
+        start.texts("customParameters") or _extra_headers(fields),
+        Manner.PLIVO if start.value("callSid") is None and start.value("callId") else Manner.TWILIO,
     )
+
+
+def _extra_headers(fields: _Fields) -> dict[str, str]:
+    """Plivo's parameters: a text with a JSON object, whose names may begin with "X-PH-"."""
+    try:
+        headers = json.loads(fields.text("extraHeaders", "{}")[:MAX_START_BYTES])
+    except (ValueError, RecursionError):
+        return {}
+    texts = _Fields(fields.event, "", {"headers": headers}).texts("headers")
+    return {re.sub("^x-ph-", "", name, flags=re.IGNORECASE): text for name, text in texts.items()}
+
+
+_STREAM = ("streamSid", "streamId")
+_CALL = ("callSid", "callId", "callControlId")
+_ACCOUNT = ("accountSid", "accountId", "userId")
+"""Names of one thing: Twilio's, Plivo's, Telnyx's."""
 
 
 def _check_format(format_: _Fields) -> None:
     encoding = format_.text("encoding", ENCODING)
-    if encoding.strip().lower().removeprefix("audio/").removeprefix("x-") not in MULAW_NAMES:
+    name = re.split("[;@]", encoding.strip().lower())[0].removeprefix("audio/").removeprefix("x-")
+    if re.sub("[-_ ]", "", name) not in MULAW_NAMES:
         raise format_.refused(
             f"the stream's audio is {describe(encoding)}, and only {ENCODING} (PCMU) at {PHONE_RATE} Hz"
             " can be taken: set the carrier's stream to it"
         )
-    for name, unit, wanted in (("sampleRate", "Hz", PHONE_RATE), ("channels", "channels", 1)):
-        found = format_.text(name, str(wanted))
+    for field_, unit, wanted in (("sampleRate", "Hz", PHONE_RATE), ("channels", "channels", 1)):
+        found = format_.text(field_, str(wanted))
         if not _is_number(found, wanted):
             raise format_.refused(
                 f"the stream's audio has {found[:20]} {unit}, and only {wanted} can be taken"
@@ -219,7 +252,8 @@ def _is_number(text: str, number: int) -> bool:
 
 def _media(fields: _Fields) -> Media:
     media = fields.inner("media")
-    payload = media.text("payload")
+    # An empty frame holds nothing, as in a pause of a carrier that saves silence.
+    payload = "" if media.value("payload") in (None, "") else media.text("payload")
     plain = "".join(payload.split()).translate(_USUAL_BASE64).rstrip("=")
     try:
         audio = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -244,13 +278,17 @@ def _mark(fields: _Fields) -> Mark:
     return Mark(fields.inner("mark").text("name"))
 
 
+def _checkpoint(fields: _Fields) -> Mark:
+    return Mark(fields.text("name"))
+
+
 def _clear(fields: _Fields) -> Clear:
     del fields
     return Clear()
 
 
 def _stopped(fields: _Fields) -> Stopped:
-    return Stopped(fields.inner_if_any("stop").text("callSid", ""))
+    return Stopped(_as_text(fields.inner_if_any("stop").value(*_CALL)) or "")
 
 
 _READERS = {
@@ -261,14 +299,27 @@ _READERS = {
     "mark": _mark,
     "clear": _clear,
     "stop": _stopped,
+    # Plivo's: from it, and to it
+    "playedStream": _checkpoint,
+    "playAudio": _media,
+    "checkpoint": _checkpoint,
+    "clearAudio": _clear,
 }
 
 
 # --- writing ----------------------------------------------------------------------------------------------
 
 
-def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int | None = None) -> str:
-    """The frame of a message. `sequence` is the number of a message from Twilio."""
+def write_stream_message(
+    message: StreamMessage,
+    stream_sid: str,
+    sequence: int | None = None,
+    manner: Manner = Manner.TWILIO,
+) -> str:
+    """The frame of a message. `sequence` is the number of a message from Twilio; `manner` is that of what we
+    send."""
+    if manner is Manner.PLIVO:
+        return json.dumps({**_for_plivo(message), "streamId": stream_sid})
     match message:
         case Connected(protocol=protocol, version=version):
             return json.dumps({"event": "connected", "protocol": protocol, "version": version})
@@ -304,3 +355,17 @@ def write_stream_message(message: StreamMessage, stream_sid: str, sequence: int 
     if sequence is not None:
         content["sequenceNumber"] = str(sequence)
     return json.dumps({**content, "streamSid": stream_sid})
+
+
+def _for_plivo(message: StreamMessage) -> dict[str, Any]:
+    match message:
+        case Media(audio=audio):
+            payload = base64.b64encode(audio).decode("ascii")
+            media = {"contentType": ENCODING, "sampleRate": PHONE_RATE, "payload": payload}
+            return {"event": "playAudio", "media": media}
+        case Mark(name=name):
+            return {"event": "checkpoint", "name": name}
+        case Clear():
+            return {"event": "clearAudio"}
+        case _:
+            raise TypeError(f"{type(message).__name__} is not a message to Plivo")

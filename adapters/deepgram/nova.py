@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any, Literal
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Results, ListenV1UtteranceEnd
 
 from adapters.deepgram import DEFAULT_MODEL
@@ -33,6 +33,8 @@ SURE = 0.9
 
 _SAME_PLACE = LISTENING_RATE // 50
 """20 ms. Positions that close are the same, since Deepgram rounds its times."""
+_NEAR_RESULTS = 16
+"""So many of the last final results may be corrected by another one."""
 _FLUSHED_UP_TO = LISTENING_RATE // 4
 """An answer to `Finalize` ends at most 250 ms before the audio that was sent before it."""
 
@@ -93,8 +95,27 @@ class _Piece:
 
     text: str
     confidence: float
+    start: float
     end: float
-    """The position up to which the result covers the audio."""
+    """The positions between which the result covers the audio."""
+    words: tuple[tuple[str, float], ...] = ()
+    """As in `_Result`."""
+
+    def replaces(self, other: _Piece) -> bool:
+        """It is a later version of the same result, or of one within it."""
+        return self.start <= other.start + _SAME_PLACE and other.end <= self.end + _SAME_PLACE
+
+    def without(self, other: _Piece) -> _Piece | None:
+        """Only what is not in `other`, the result of overlapping audio; None if that is nothing."""
+        if self.end <= other.start + _SAME_PLACE or other.end <= self.start + _SAME_PLACE:
+            return self
+        if not self.words:
+            within = other.start <= self.start + _SAME_PLACE and self.end <= other.end + _SAME_PLACE
+            return None if within else self
+        rest = tuple(each for each in self.words if not other.start <= each[1] < other.end)
+        if len(rest) == len(self.words):
+            return self
+        return evolve(self, text=joined(*(word for word, _ in rest)), words=rest) if rest else None
 
 
 @frozen
@@ -132,9 +153,20 @@ class _Words:
     _length: int = 0
 
     def add(self, piece: _Piece) -> None:
-        """Add the words of a final result; those beyond the bounds of a transcript are left out."""
+        """Add the words of a final result; those beyond the bounds of a transcript are left out.
+
+        Results may come twice, corrected, out of order, or for audio that another one covers in part: what
+        was said at one time counts once.
+        """
+        near = self.finals[-_NEAR_RESULTS:]
+        kept = [each for each in near if not piece.replaces(each)]
+        for each in kept:
+            rest = piece.without(each)
+            if rest is None:
+                return
+            piece = rest
         if len(self.finals) < MOST_RESULTS and self._length <= LONGEST_TRANSCRIPT:
-            self.finals.append(piece)
+            self.finals[-_NEAR_RESULTS:] = sorted([*kept, piece], key=lambda each: each.start)
             self._length += len(piece.text)
 
     @property
@@ -147,10 +179,10 @@ class _Words:
 
     @property
     def confidence(self) -> float:
-        """The mean confidence of the words."""
-        counts = [len(piece.text.split()) for piece in self.pieces]
-        total = sum(piece.confidence * count for piece, count in zip(self.pieces, counts, strict=True))
-        return total / sum(counts) if any(counts) else 0.0
+        """The mean confidence of the words, as far as it is known."""
+        known = [(piece.confidence, len(piece.text.split())) for piece in self.pieces if piece.confidence > 0]
+        count = sum(words for _, words in known)
+        return sum(confidence * words for confidence, words in known) / count if count else 0.0
 
 
 class NovaTranscriber(DeepgramTranscriber[_Words]):
@@ -275,7 +307,8 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
             text = result.text if result.words or turn is self._turn_of(result) else ""
         else:
             text = joined(*own)
-        return _Piece(text, result.confidence, result.end) if text else None
+        words = tuple(each for each in result.words if turn.contains(each[1]))
+        return _Piece(text, result.confidence, result.start, result.end, words) if text else None
 
     def _turn_of(self, result: _Result) -> Turn | None:
         """The turn of a result without times of its words."""
@@ -298,23 +331,31 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
 def _read(message: ListenV1Results) -> _Result | None:
     """The content of a message; None if it is not as documented, which the SDK does not check."""
     start, duration = position(getattr(message, "start", None)), position(getattr(message, "duration", None))
+    from_finalize = getattr(message, "from_finalize", None) is True
     alternatives = getattr(getattr(message, "channel", None), "alternatives", None)
     if not isinstance(alternatives, list):
         return None
     alternative = alternatives[0] if alternatives else None
     # No alternative at all means no words.
     text = getattr(alternative, "transcript", None) if alternatives else ""
-    if start is None or duration is None or not isinstance(text, str):
+    words = _read_words(getattr(alternative, "words", None))
+    if start is None and words:
+        start = words[0][1]
+    if start is None or not isinstance(text, str):
         return None
+    if duration is None:
+        # Its words say how long it is. They are weighed by their middles, so that is enough.
+        duration = max([start, *(middle for _, middle in words)]) - start
     return _Result(
         start=start,
         end=start + duration,
-        final=getattr(message, "is_final", None) is True,
+        # What answers `Finalize` is final, even if it does not say so.
+        final=getattr(message, "is_final", None) is True or from_finalize,
         endpoint=getattr(message, "speech_final", None) is True,
-        from_finalize=getattr(message, "from_finalize", None) is True,
+        from_finalize=from_finalize,
         text=" ".join(text.split()),
         confidence=confidence_of(getattr(alternative, "confidence", None)) or 0.0,
-        words=_read_words(getattr(alternative, "words", None)),
+        words=words,
     )
 
 

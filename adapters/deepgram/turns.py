@@ -6,6 +6,8 @@ vendor's times in seconds are converted to positions.
 
 from __future__ import annotations
 
+import math
+
 from attrs import define, field
 
 from adapters.interfaces import LISTENING_RATE
@@ -17,6 +19,8 @@ _SAME_UTTERANCE = LISTENING_RATE // 2
 """Voice after less silence than this belongs to the same utterance."""
 _ACTED_UPON = 2 * LISTENING_RATE
 """A turn that begins this soon after a decision of the vendor contains all audio since the decision."""
+_BEFORE_BEGINNING = 1.0
+"""Seconds. Times so little before the beginning are rounded."""
 _VOICE = 0.5
 """Probability from which a window is voice (Silero's own threshold)."""
 
@@ -132,14 +136,28 @@ class TurnClock:
 
 
 def position(seconds: object) -> float | None:
-    """A vendor's time in seconds as a position; None if it is not a usable number."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
+    """A vendor's time in seconds as a position; None if it is not a usable number.
+
+    A number may be a text. A little before the beginning is the beginning.
+    """
+    number = number_of(seconds)
+    if number is None or not -_BEFORE_BEGINNING <= number < 1e6:
         return None
-    return seconds * LISTENING_RATE
+    return max(0.0, number) * LISTENING_RATE
 
 
 def confidence_of(value: object) -> float | None:
     """A vendor's confidence, from 0 to 1; None if it is not a usable number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e6 < value < 1e6:
+    number = number_of(value)
+    return None if number is None or not -1e6 < number < 1e6 else min(1.0, max(0.0, number))
+
+
+def number_of(value: object) -> float | None:
+    """A finite number, which may be a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return min(1.0, max(0.0, float(value)))
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
+from adapters.mulaw import SILENCE
 from adapters.simulators.faults import ScenarioError
 from protocol.twilio import Digit, Media, Started, StreamMessage, write_stream_message
 
@@ -40,6 +41,24 @@ class Reports(enum.Enum):
     NONE = "none"
 
 
+class Names(enum.Enum):
+    """How messages and their fields are called."""
+
+    TWILIO = "twilio"
+    TELNYX = "telnyx"
+    """As in Telnyx's document on media streaming."""
+    PLIVO = "plivo"
+    """As in Plivo's examples and SDKs, and in Vobiz' document."""
+
+
+class Silence(enum.Enum):
+    """What is sent while the caller says nothing."""
+
+    SENT = "sent"
+    EMPTY = "empty"
+    """Messages without audio."""
+
+
 @frozen
 class PhoneDialect:
     """One carrier's habits; Twilio's own by default."""
@@ -54,6 +73,10 @@ class PhoneDialect:
     """A key stands beside its event, and the stream's id beside the start."""
     other_types: bool = False
     """Numbers are texts, times have fractions, and what is a text may be a number."""
+    names: Names = Names.TWILIO
+    silent_frames: Silence = Silence.SENT
+    binary: bool = False
+    """Messages come in binary frames, the start with a byte order mark."""
     encoding: str = "audio/x-mulaw"
     unknown_events: bool = False
     """Events that the protocol does not know come between the others."""
@@ -93,7 +116,7 @@ class PhoneDialect:
                 return [status, "in-progress"]
         return [status]
 
-    def written(self, message: StreamMessage, stream_sid: str, sequence: int) -> Iterator[str]:
+    def written(self, message: StreamMessage, stream_sid: str, sequence: int) -> Iterator[str | bytes]:
         """The frames of a message, as this carrier writes it."""
         content = json.loads(write_stream_message(message, stream_sid, sequence))
         if self.unknown_events and sequence % 3 == 0:
@@ -103,6 +126,8 @@ class PhoneDialect:
         match message:
             case Media():
                 self._write_media(content["media"], sequence)
+                if self.silent_frames is Silence.EMPTY and set(message.audio) <= {SILENCE[0]}:
+                    content["media"]["payload"] = None if sequence % 2 else ""
             case Started():
                 self._write_start(content, content["start"])
             case Digit() if self.flat:
@@ -114,7 +139,9 @@ class PhoneDialect:
             content["sequenceNumber"] = str(sequence ^ 3)
         if self.other_types:
             content = _with_other_types(content)
-        yield json.dumps(_with_underscores(content) if self.underscores else content)
+        content = _NAMES[self.names](content, sequence)
+        frame = json.dumps(_with_underscores(content) if self.underscores else content)
+        yield f"\ufeff{frame}".encode() if self.binary else frame
 
     def _write_media(self, media: dict[str, Any], sequence: int) -> None:
         if self.track is None:
@@ -136,6 +163,67 @@ _BASE64: Mapping[Payloads, Callable[[str], str]] = {
     Payloads.UNPADDED: lambda text: text.rstrip("="),
     Payloads.URL_SAFE: lambda text: text.translate(str.maketrans("+/", "-_")),
     Payloads.IN_LINES: lambda text: "\r\n".join(re.findall(".{1,76}", text)),
+}
+
+
+def _as_twilio(content: dict[str, Any], sequence: int) -> dict[str, Any]:
+    del sequence
+    return content
+
+
+def _as_telnyx(content: dict[str, Any], sequence: int) -> dict[str, Any]:
+    named = {
+        "event": content["event"],
+        "sequence_number": str(sequence),
+        "stream_id": content.pop("streamSid", ""),
+    }
+    match content["event"]:
+        case "connected":
+            return {"event": "connected", "version": "1.0.0"}
+        case "start":
+            start = content["start"]
+            named["start"] = {
+                "user_id": start["accountSid"],
+                "call_control_id": start["callSid"],
+                "client_state": "",
+                "custom_parameters": start["customParameters"],
+                "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+            }
+        case "stop":
+            named["stop"] = {"call_control_id": content["stop"]["callSid"]}
+        case event:
+            named[event] = content[event]
+    return named
+
+
+def _as_plivo(content: dict[str, Any], sequence: int) -> dict[str, Any]:
+    event, stream = content["event"], content.pop("streamSid", "")
+    named = {"sequenceNumber": sequence, "event": event, "streamId": stream, "extra_headers": "{}"}
+    match event:
+        case "start":
+            start = content["start"]
+            del named["streamId"]
+            named["start"] = {
+                "callId": start["callSid"],
+                "streamId": stream,
+                "accountId": start["accountSid"],
+                "tracks": ["inbound"],
+                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000},
+            }
+            named["extra_headers"] = json.dumps(
+                {f"X-PH-{name}": text for name, text in start["customParameters"].items()}
+            )
+        case "mark":
+            return {"event": "playedStream", "streamId": stream, "name": content["mark"]["name"]}
+        case "media" | "dtmf":
+            named[event] = content[event]
+    return named
+
+
+_NAMES: Mapping[Names, Callable[[dict[str, Any], int], dict[str, Any]]] = {
+    Names.TWILIO: _as_twilio,
+    Names.TELNYX: _as_telnyx,
+    Names.PLIVO: _as_plivo,
 }
 
 
@@ -171,17 +259,27 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
         "Vobiz, Asterisk: the caller's audio comes before the start.", early_frames=25, says_connected=False
     ),
     "snake-case": PhoneDialect(
-        "Telnyx, SignalWire: names with underscores, and the codec by its other name.",
+        "Exotel's names with underscores, and the codec by its other name, as SignalWire has it.",
         underscores=True,
         encoding="PCMU",
     ),
     "flat": PhoneDialect(
-        "Exotel, Plivo: a key beside its event, the stream's id beside the start, no track.",
+        "A key beside its event, the stream's id beside the start, no track.",
         flat=True,
         underscores=True,
         track=None,
         small_keys=True,
     ),
+    "telnyx": PhoneDialect(
+        "Telnyx, as documented: `stream_id`, `call_control_id`, `PCMU`.", names=Names.TELNYX
+    ),
+    "plivo": PhoneDialect(
+        "Plivo and Vobiz, as documented: `callId`, `playAudio`, `checkpoint`, `clearAudio`; no `connected`.",
+        names=Names.PLIVO,
+        says_connected=False,
+    ),
+    "empty-frames": PhoneDialect("Frames without audio while nobody speaks.", silent_frames=Silence.EMPTY),
+    "binary": PhoneDialect("JSON in binary frames, with a byte order mark.", binary=True),
     "other-types": PhoneDialect(
         "Numbers as texts, texts as numbers, times with fractions.", other_types=True
     ),

@@ -276,6 +276,7 @@ class Context:
             least=policy.least_confidence,
             sure=policy.sure_confidence,
             clear=policy.clear_voice,
+            language=policy.language,
         )
 
     def own_words(self, turn: int, text: str) -> str:

@@ -48,7 +48,7 @@ class Transcripts(FailureLog):
         voice. They are not the answer's echo."""
         if fact.voice is None or fact.turn != self.context.turns.current:
             return False
-        certain = sure_without_voice(fact.text, fact.confidence, fact.voice)
+        certain = sure_without_voice(fact.text, fact.confidence, fact.voice, self.context.policy.language)
         return certain and bool(without_echo(fact.text, self.context.answer.ledger.text()))
 
     def first_wait(self) -> bool:

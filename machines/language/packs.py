@@ -6,273 +6,431 @@ belongs to the language that is written so. All words are in lower case, as they
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterable
 
+from machines.language.more_packs import MORE
+from machines.language.pack import Pack, phrases, words
 from machines.language.scripts import main_script
 from machines.language.tags import primary_language
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-def _phrases(text: str) -> tuple[str, ...]:
-    """Divide at commas; a phrase has one word or more."""
-    return tuple(text.split(", "))
-
-
-@frozen
-class Pack:
-    """One language."""
-
-    code: str
-    abbreviations: frozenset[str] = frozenset()
-    """Abbreviations: the stop after them does not end a sentence."""
-    ending_abbreviations: frozenset[str] = frozenset()
-    """Abbreviations that do end a sentence before a capital letter."""
-    after_ordinals: frozenset[str] = frozenset()
-    """Words that may follow a number with a stop, which then is an ordinal ("am 5. Mai")."""
-    conjunctions: frozenset[str] = frozenset()
-    """A sentence that is too long is cut before one of these."""
-    going_on: frozenset[str] = frozenset()
-    """Words that a sentence seldom ends with."""
-    going_on_suffixes: tuple[str, ...] = ()
-    """The same for scripts without blanks: suffixes of an unfinished phrase."""
-    finals: tuple[str, ...] = ()
-    """Particles that end a sentence if a blank follows."""
-    backchannels: tuple[str, ...] = ()
-    """What listeners say to show that they listen."""
-
-
 ENGLISH = Pack(
     "en",
-    abbreviations=_words(
-        "mr mrs ms dr prof st jr sr vs no inc ltd co dept approx fig vol gen col sgt capt rev hon mt"
-        " ave blvd rd etc e.g i.e a.m p.m u.s u.k"
+    abbreviations=words(
+        "mr mrs ms messrs mx dr prof st jr sr vs inc ltd co corp bros dept approx fig figs vol vols gen"
+        " col sgt cpl lt cmdr capt maj adm rev fr hon gov sen rep pres supt mt ft ave blvd rd hwy apt ste"
+        " bldg etc e.g i.e a.m p.m u.s u.k u.s.a ph.d d.c l.a n.y cf al tel ext p pp secs mss hrs hr mins"
+        " lbs lb oz yd yds tsp tbsp gal qt pt mph km cm mm kg feb apr aug sept oct nov tue tues wed thu"
+        " thurs"
     ),
-    ending_abbreviations=_words("etc a.m p.m u.s u.k"),
-    conjunctions=_words("and or but so because which that who while when if although though where"),
-    going_on=_words(
-        "a an the and or but so because since if when while that which who whose than then as at by"
-        " for from in into of on to with without about my your his her its our their i you he she we"
-        " they is are was were am be been do does did have has had can could will would shall should"
-        " may might must um uh er hmm like also very i'm i'd i'll i've it's there's let's"
+    ending_abbreviations=words(
+        "etc a.m p.m u.s u.k u.s.a ph.d d.c l.a n.y jr sr inc ltd co corp ft secs hrs hr mins lbs lb oz"
+        " yd yds tsp tbsp gal qt mph km cm mm kg al ave blvd rd hwy bldg"
     ),
-    backchannels=_phrases(
+    conjunctions=words("and or but so because which that who while when if although though where"),
+    going_on=words(
+        "a an the and or but so because if that's when while whose than as at by for from into of to with"
+        " without my your our their its i he she we they um uh er erm hmm i'm i'd i'll i've there's let's"
+    ),
+    backchannels=phrases(
         "uh-huh, uh huh, mm-hmm, mm hmm, mhm, mm, hm, hmm, uh, um, ah, oh, yeah, yep, yes, ok, okay,"
-        " right, all right, alright, sure, of course, exactly, i see, got it, i understand, go on"
+        " right, all right, alright, sure, of course, exactly, i see, got it, i understand, go on, yup,"
+        " yea, ya, huh, gotcha, got you, cool, great, nice, wow, good, perfect, awesome, makes sense,"
+        " that makes sense, true, sure thing, fair enough, absolutely, definitely, indeed, totally,"
+        " sounds good, very good, alright then, okay then, kay, no problem, for sure, right on,"
+        " interesting"
     ),
+    complete=phrases(
+        "think so, hope so, suppose so, guess so, say so, is that so, or so, not so, plan a, vitamin a,"
+        " option a, type a, class a, grade a, group a, room a, gate a, row a, seat a, terminal a, unit a,"
+        " section a, team a, block a, building a, hepatitis a, love to, want to, like not to, is for, it"
+        " for, that for, what for, you from, it from, come with, go with, stop by, come by, drop by, that"
+        " with, and i, or i, are they, is he, is she, are we, do they, does he, does she, do we, do i, am"
+        " i, can i, should i, were we, were they"
+    ),
+    going_on_verbs=words("is are was were am has had would will can could should"),
+    subjects=words(
+        "i you he she it we they that this there here what who which where how when why not these those"
+        " yes no so as one ones all"
+    ),
+    numbers=words("zero one two three four five six seven eight nine ten double triple"),
+    before_numbers=words(
+        "no p pp ch sec eq ed vol vols fig figs apt ste ext jan feb mar apr jun jul aug sep sept oct nov"
+        " dec mon tue tues wed thu thurs fri sat sun art para min"
+    ),
+    after_ordinals=words(
+        "eastern pacific central mountain atlantic gmt utc est edt cst cdt mst mdt pst pdt et ct pt cet"
+        " monday tuesday wednesday thursday friday saturday sunday monday's mondays"
+    ),
+    starters=words(
+        "i it he she we they you this that these those there here the a an then but and so or if when"
+        " while what where who why how which is are was were do does did can could would will shall"
+        " should may please thank thanks let let's it's i'm i'll i've i'd you're we're we'll he's she's"
+        " that's there's in on at for from with by to as my your our his her its their no not yes now"
+        " next first also just come call try take go see tell press say ask give make after before"
+        " because since although however all some any many most each every both one two"
+    ),
+    before_addresses=words("visit at to on see www website site page domain called email from via use check"),
 )
 GERMAN = Pack(
     "de",
-    abbreviations=_words(
-        "dr prof hr fr frl nr ca bzw vgl st str z.b d.h u.a i.d.r u.u z.t evtl ggf inkl exkl zzgl abs"
-        " art bd geb gest jh max min mind tel dipl ing mio mrd sog std s.o s.u v.a usw etc"
+    ordinals=True,
+    capital_nouns=True,
+    abbreviations=words(
+        "dr prof hr fr frl nr ca bzw vgl st str z.b d.h u.a i.d.r u.u z.t evtl ggf inkl exkl zzgl abs geb"
+        " gest jh max min mind tel dipl ing mio mrd sog std s.o s.u v.a usw etc jan feb mrz apr jun jul"
+        " aug sep sept okt nov dez abt allg bes betr bspw bzgl ebd einschl exempl forts frdl gegr gem ges"
+        " hl hrsg inh jhd k.o kath ltd lt m.e mwst nachm nat o.ä o.g p.a pl rd s schr sek stk südl tgl"
+        " u.v.m urspr v.chr n.chr verh vorm wg z.hd z.zt zw fa fam kl bhf hbf"
     ),
-    ending_abbreviations=_words("usw etc"),
-    after_ordinals=_words(
-        "januar februar märz april mai juni juli august september oktober november dezember"
-        " jahrhundert stock etage klasse quartal mal tag woche"
+    ending_abbreviations=words("usw etc u.v.m v.chr n.chr mio mrd std stk sek min o.ä jh jhd"),
+    after_ordinals=words(
+        "januar februar märz april mai juni juli august september oktober november dezember jahrhundert"
+        " stock etage klasse quartal mal tag woche jan feb mrz apr jun jul aug sep sept okt nov dez jh"
+        " jhd jhdt uhr og ug"
     ),
-    conjunctions=_words("und oder aber weil denn dass sondern wenn während obwohl damit sodass"),
-    going_on=_words(
-        "ich du er sie es wir ihr der die das den dem des ein eine einen einem einer und oder aber"
-        " weil wenn dass denn als ob mit von zu zum zur in im an am auf für bei bis durch gegen ohne"
-        " um nach vor über unter mein meine meinen meinem meiner dein deine unser unsere sein seine"
-        " möchte will würde kann könnte muss soll sollte habe hätte bin ist sind war äh ähm hm also"
-        " sehr auch ganz noch sowie"
+    conjunctions=words("und oder aber weil denn dass sondern wenn während obwohl damit sodass"),
+    going_on=words(
+        "ich wir des und oder aber weil wenn dass als ob von zum zur im am für bis gegen ohne um mein"
+        " unser meinem meinen meiner deinem deinen unserem unseren möchte würde könnte sollte hätte äh"
+        " ähm hm sowie beziehungsweise"
     ),
-    backchannels=_phrases(
-        "ja, ja ja, ja genau, genau, mhm, hm, hmm, aha, ah, oh, äh, ähm, okay, ok, ach so, achso,"
-        " alles klar, klar, gut, verstehe, ich verstehe, stimmt, richtig, natürlich, na klar, in"
-        " ordnung, weiter"
+    backchannels=phrases(
+        "ja, ja ja, ja genau, genau, mhm, hm, hmm, aha, ah, oh, äh, ähm, okay, ok, ach so, achso, alles"
+        " klar, klar, gut, verstehe, ich verstehe, stimmt, richtig, natürlich, na klar, in ordnung,"
+        " weiter, jo, joa, jep, jawohl, jap, ach, ach ja, na ja, naja, tja, eben, echt, krass, super,"
+        " prima, toll, passt, so so, alles klar danke, sehr gut, verstanden, logisch, jawoll, freilich,"
+        " ja klar, ja gut, oh ja, ah ja"
     ),
+    complete=phrases(
+        "auch ich, nur ich, bin ich, auch wir, nur wir, dafür, dagegen, bin dafür, bin dagegen, warum,"
+        " oder so"
+    ),
+    going_on_verbs=words("ist sind war bin"),
+    subjects=words(
+        "das dies es er sie ich wir ihr du hier da dort was wer wie wo so hier heute morgen los frei voll"
+        " richtig ja nein wann nicht"
+    ),
+    numbers=words("null eins zwei zwo drei vier fünf sechs sieben acht neun zehn"),
+    before_numbers=words(
+        "s sa so mo di mi do fr tel nr art abs kap bd kl pl jan feb mrz apr jun jul aug sep okt nov dez"
+    ),
+    abbreviation_suffixes=phrases("str"),
+    before_ordinals=words(
+        "der die das den dem des im am vom zum zur beim seit bis ab und diesem dieser diese jeder jeden"
+        " jede unser unsere mein meine sein seine ihr ihre ein eine"
+    ),
+    starters=words(
+        "ich du er sie es wir ihr das die der den dem dies dieser diese dieses ein eine und oder aber"
+        " wenn weil dann da so hier dort jetzt heute morgen bitte danke ja nein was wer wie wo wann warum"
+        " wieso welche welcher welches kann können könnten möchten möchte wollen soll sollen sollte darf"
+        " dürfen ist sind war haben hat habe wird werden kommen nehmen rufen gehen drücken wählen sagen"
+        " warten schreiben senden geben bringen brauchen gibt auch außerdem danach davor für mit von zu"
+        " nach bei in im am an auf um ab als ob nur noch unsere unser mein meine ihre ihren gerne gern"
+        " vielen guten alles"
+    ),
+    before_addresses=words("auf unter besuchen sie an www seite website webseite adresse domain von bei"),
 )
 FRENCH = Pack(
     "fr",
-    abbreviations=_words("m mm mme mmes mlle dr pr me st ste av bd env ex p.ex tél n° etc c.-à-d"),
-    ending_abbreviations=_words("etc"),
-    conjunctions=_words("et ou mais donc car parce que quand si lorsque puisque"),
-    going_on=_words(
-        "je tu il elle on nous vous ils elles le la les l un une des du de d et ou mais donc car que"
-        " qui quand si parce avec sans pour par dans sur sous chez à au aux en mon ma mes ton ta tes"
-        " son sa ses notre votre leur voudrais veux peux pourrais dois suis est sont ai a avez euh heu"
-        " hum ben très aussi"
+    abbreviations=words(
+        "m mm mme mmes mlle dr pr me st ste av bd ex p.ex tél n° etc c.-à-d boul éd chap fig vol p janv"
+        " févr avr juil sept oct nov déc min sec apr j.-c art hab resp"
     ),
-    backchannels=_phrases(
-        "oui, ouais, oui oui, d'accord, ok, okay, hm, hmm, mhm, ah, oh, euh, ah bon, je vois, bien"
-        " sûr, exactement, très bien, c'est ça, tout à fait, je comprends, voilà"
+    ending_abbreviations=words("etc j.-c min"),
+    conjunctions=words("et ou mais donc car parce que quand si lorsque puisque"),
+    going_on=words(
+        "je le la les l des du de d et ou mais donc car que si parce avec sans pour par dans sur sous"
+        " chez à au aux mon ma mes ton ta tes son sa ses notre votre voudrais pourrais euh heu hum"
     ),
+    backchannels=phrases(
+        "oui, ouais, oui oui, d'accord, ok, okay, hm, hmm, mhm, ah, oh, euh, ah bon, je vois, bien sûr,"
+        " exactement, très bien, c'est ça, tout à fait, je comprends, voilà, mouais, hein, ça marche,"
+        " d'acc, bien, super, exact, parfait, entendu, ben oui, tiens, effectivement, en effet, compris,"
+        " c'est vrai, bon, ah oui, ouaip, okay d'accord"
+    ),
+    complete=phrases("y a, veux que, et si, mais si, vas avec, viens avec"),
+    going_on_verbs=words("est"),
+    subjects=words("c'est y il elle on ça qui quoi comment où ce"),
+    numbers=words("zéro un une deux trois quatre cinq six sept huit neuf dix"),
+    before_addresses=words("sur à www site adresse page visitez"),
+    before_numbers=words("janv févr avr juil sept oct nov déc p pp n° no art chap vol fig tél"),
 )
 SPANISH = Pack(
     "es",
-    abbreviations=_words(
-        "sr sra srta sres dr dra d dña ud uds vd prof av avda c núm no pág tel aprox ee.uu etc p.ej"
+    abbreviations=words(
+        "sr sra srta sres dr dra d dña ud uds vd prof av avda c núm no pág tel aprox ee.uu etc p.ej ee uu"
+        " s.a d.c a.c art cap fig vol p págs admón apdo depto dept gral gob izq dcha lic ing arq hno hnos"
+        " fdo ntra sto sta ene feb abr ago sept oct nov dic km hab"
     ),
-    ending_abbreviations=_words("etc ee.uu"),
-    conjunctions=_words("y o pero porque que cuando si aunque mientras pues"),
-    going_on=_words(
-        "yo tú él ella nosotros el la los las un una unos unas de del a al en con sin por para sobre"
-        " y o pero porque que si cuando como mi mis tu tus su sus nuestro quiero quisiera puedo podría"
-        " tengo es son soy estoy eh este pues muy también"
+    ending_abbreviations=words("etc ee.uu uu s.a d.c a.c"),
+    conjunctions=words("y o pero porque que cuando si aunque mientras pues"),
+    going_on=words(
+        "los las unos unas de del al en con sin por para sobre y o pero porque que mi mis tu tus su sus"
+        " quisiera podría eh pues"
     ),
-    backchannels=_phrases(
-        "sí, si, sí sí, ajá, aja, vale, ok, okay, claro, claro que sí, ya, mhm, hm, ah, oh, eh,"
-        " entiendo, ya veo, exacto, de acuerdo, muy bien, perfecto, bueno"
+    backchannels=phrases(
+        "sí, si, sí sí, ajá, aja, vale, ok, okay, claro, claro que sí, ya, mhm, hm, ah, oh, eh, entiendo,"
+        " ya veo, exacto, de acuerdo, muy bien, perfecto, bueno, sip, dale, órale, qué bien, genial, así"
+        " es, uy, bien, vaya, correcto, eso es, por supuesto, estupendo, listo, entendido, ah ya,"
+        " comprendo"
     ),
+    complete=phrases("sí o, y tu, lo que, para que, por que, pero que, el qué"),
+    going_on_verbs=words("es"),
+    subjects=words("así qué que cuál quién ya eso esto él ella cómo sí no lo"),
+    numbers=words("cero uno una dos tres cuatro cinco seis siete ocho nueve diez"),
+    before_addresses=words("en a www sitio página web visite visita dirección"),
+    before_numbers=words("núm no n pág págs p art cap vol fig ene feb abr ago sept oct nov dic"),
 )
 ITALIAN = Pack(
     "it",
-    abbreviations=_words("sig sigg sig.ra dott dott.ssa prof avv ing n pag tel ca es ecc"),
-    ending_abbreviations=_words("ecc"),
-    conjunctions=_words("e o ma perché che quando se anche mentre però"),
-    going_on=_words(
-        "io tu lui lei noi voi il lo la i gli le un uno una di del della dei a al alla da dal in nel"
-        " nella con su per tra fra e o ma perché che se quando come mio mia tuo tua suo sua vorrei"
-        " voglio posso potrei devo sono è ho ehm eh allora molto anche"
+    abbreviations=words(
+        "sig sigg sig.ra dott dott.ssa prof avv ing n pag tel ca es ecc sigg.re geom rag spett gent egr"
+        " art cap fig vol pagg p.es p.za c.so v.le gen feb apr mag giu lug sett ott nov dic min sec s.p.a"
+        " s.r.l on"
     ),
-    backchannels=_phrases(
+    ending_abbreviations=words("ecc s.p.a s.r.l"),
+    conjunctions=words("e o ma perché che quando se anche mentre però"),
+    going_on=words(
+        "il la i gli le di del della dei a al alla da dal nel nella con su per tra fra e o ma perché che"
+        " vorrei potrei ehm"
+    ),
+    backchannels=phrases(
         "sì, si, sì sì, ok, okay, va bene, certo, esatto, capisco, ho capito, mhm, hm, ah, oh, eh,"
-        " d'accordo, giusto, perfetto, infatti"
+        " d'accordo, giusto, perfetto, infatti, già, bene, eh sì, ah sì, benissimo, chiaro, vero,"
+        " esattamente, ottimo, appunto, bello, sicuro, figurati, capito"
     ),
+    going_on_verbs=words("è"),
+    subjects=words("cos'è com'è dov'è così chi che qual lo ce c'è sì no"),
+    numbers=words("zero uno una due tre quattro cinque sei sette otto nove dieci"),
+    before_addresses=words("su a www sito pagina visita visiti indirizzo"),
+    before_numbers=words("n pag p art cap vol fig gen feb mar apr mag giu lug ago sett ott nov dic"),
 )
 PORTUGUESE = Pack(
     "pt",
-    abbreviations=_words("sr sra srta dr dra prof av r n nº pág tel aprox etc p.ex"),
-    ending_abbreviations=_words("etc"),
-    conjunctions=_words("e ou mas porque que quando se embora enquanto pois"),
-    going_on=_words(
-        "eu tu ele ela nós o a os as um uma de do da dos das em no na nos nas com sem por pelo pela"
-        " para e ou mas porque que se quando como meu minha seu sua nosso quero queria posso poderia"
-        " tenho sou é são estou então muito também hum ã"
+    abbreviations=words(
+        "sr sra srta dr dra prof av r n nº pág tel aprox etc p.ex exmo exma ilmo ltda s.a art cap fig vol"
+        " págs eng jan fev mar abr mai jun jul ago out nov min seg al cx tr lg pç st sto"
     ),
-    backchannels=_phrases(
-        "sim, sim sim, aham, uhum, ok, okay, tá, tá bom, certo, claro, entendi, mhm, hm, ah, oh,"
-        " isso, exato, beleza, pois é, está bem, perfeito"
+    ending_abbreviations=words("etc ltda s.a"),
+    conjunctions=words("e ou mas porque que quando se embora enquanto pois"),
+    going_on=words(
+        "o os as de do da dos das em nos nas com sem por pelo pela para e ou mas porque que meu seu"
+        " queria poderia então hum ã"
     ),
+    backchannels=phrases(
+        "sim, sim sim, aham, uhum, ok, okay, tá, tá bom, certo, claro, entendi, mhm, hm, ah, oh, isso,"
+        " exato, beleza, pois é, está bem, perfeito, pois, né, hã, pronto, é, é mesmo, legal, sei, ah tá,"
+        " ah sim, ótimo, com certeza, claro que sim, exatamente, compreendo, percebo, bom, muito bem,"
+        " bacana, verdade, hum"
+    ),
+    complete=phrases("por que, o que, para que"),
+    going_on_verbs=words("é"),
+    subjects=words("isso isto assim que quem qual sim não ele ela já como onde"),
+    numbers=words("zero um uma dois duas três quatro cinco seis meia sete oito nove dez"),
+    before_addresses=words("em no para a www site página visite endereço"),
+    before_numbers=words("n nº pág p art cap vol fig jan fev mar abr mai jun jul ago set out nov dez"),
 )
 DUTCH = Pack(
     "nl",
-    abbreviations=_words(
-        "dhr mevr mw dr prof ir ing drs nr bijv o.a d.w.z m.b.t ca evt incl excl tel enz etc"
+    abbreviations=words(
+        "dhr mevr mw dr prof ir ing drs nr bijv o.a d.w.z m.b.t ca evt incl excl tel enz etc blz art p"
+        " fam gebr st jan feb apr aug sept okt nov dec min max sec zgn nl jl a.s vgl p.s resp dir mej vs"
+        " kl afd bv t.a.v a.u.b s.v.p e.d"
     ),
-    ending_abbreviations=_words("enz etc"),
-    conjunctions=_words("en of maar want omdat dat als terwijl hoewel"),
-    going_on=_words(
-        "ik jij je hij zij ze wij we jullie de het een van voor met zonder in op aan bij naar om te"
-        " en of maar want omdat dat als die mijn jouw zijn haar ons onze wil zou kan kunnen moet heb"
-        " ben is eh uh ehm dus heel ook"
+    ending_abbreviations=words("enz etc e.d jl"),
+    conjunctions=words("en of maar want omdat dat als terwijl hoewel"),
+    going_on=words(
+        "ik de een van voor met zonder om en of maar want omdat dat's als mijn jouw onze wil eh uh ehm"
     ),
-    backchannels=_phrases(
-        "ja, ja ja, jaja, oké, ok, okay, mhm, hm, ah, oh, eh, precies, klopt, goed, prima, ik snap"
-        " het, natuurlijk, inderdaad"
+    backchannels=phrases(
+        "ja, ja ja, jaja, oké, ok, okay, mhm, hm, ah, oh, eh, precies, klopt, goed, prima, ik snap het,"
+        " natuurlijk, inderdaad, ja hoor, jawel, nou ja, zo, top, oke, okee, jep, joh, juist, mooi, leuk,"
+        " begrepen, duidelijk, prima zo, zeker, ja precies, oh ja"
     ),
+    complete=phrases("ook ik, alleen ik, kom om, waar om, dat wil, ik wil wel"),
+    going_on_verbs=words("is"),
+    subjects=words("dat dit het wat wie hoe hij zij ze er hier daar zo"),
+    numbers=words("nul een één twee drie vier vijf zes zeven acht negen tien"),
+    before_addresses=words("op naar www site website pagina bezoek adres"),
+    before_numbers=words("nr blz p art jan feb apr aug sept okt nov dec"),
+    abbreviation_suffixes=phrases("str"),
 )
 POLISH = Pack(
     "pl",
-    abbreviations=_words("dr prof inż mgr p pan ul al nr np tzn tzw ok godz min tel wg m.in itd itp"),
-    ending_abbreviations=_words("itd itp"),
-    conjunctions=_words("i lub albo ale bo ponieważ że żeby kiedy gdy jeśli"),
-    going_on=_words(
-        "ja ty on ona my wy i lub albo ale bo że żeby jak kiedy jeśli w we z ze na do od po przez dla"
-        " o u przy pod nad mój moja moje twój chcę chciałbym chciałabym mogę muszę jestem jest są yyy"
-        " eee hmm więc bardzo też"
+    ordinals=True,
+    abbreviations=words(
+        "dr prof inż mgr p pan ul al nr np tzn tzw ok godz min tel wg m.in itd itp ks hab płk gen św r w"
+        " pl os tys mln mld zł gr str pkt sek m m.st n.p.m pn wt śr czw pt sob niedz sty lut kwi tj ds"
     ),
-    backchannels=_phrases("tak, no, no tak, aha, mhm, hm, dobra, dobrze, ok, okej, jasne, rozumiem, ah, oh"),
+    ending_abbreviations=words("itd itp"),
+    conjunctions=words("i lub albo ale bo ponieważ że żeby kiedy gdy jeśli"),
+    going_on=words(
+        "i lub albo ale bo że żeby jeśli w we z ze na do od po przez dla o u przy pod nad mój chciałbym"
+        " chciałabym yyy eee hmm"
+    ),
+    backchannels=phrases(
+        "tak, no, no tak, aha, mhm, hm, dobra, dobrze, ok, okej, jasne, rozumiem, ah, oh, yhm, spoko,"
+        " super, tak tak, oczywiście, pewnie, świetnie, zgadza się, właśnie, dokładnie, fajnie, w"
+        " porządku, oki"
+    ),
+    numbers=words("zero jeden dwa trzy cztery pięć sześć siedem osiem dziewięć dziesięć"),
 )
 TURKISH = Pack(
     "tr",
-    abbreviations=_words("dr prof doç av sn no tel cad sok apt bkz vb vs"),
-    ending_abbreviations=_words("vb vs"),
-    conjunctions=_words("ve veya ama çünkü fakat ki eğer"),
-    going_on=_words(
-        "ben sen biz siz bir bu şu o ve veya ama çünkü fakat ki ile için gibi eğer şey ııı eee çok de da"
+    ordinals=True,
+    abbreviations=words(
+        "dr prof doç av sn tel cad sok apt bkz vb vs alm bul mah blv yrd öğr gör arş uzm müh ltd şti a.ş"
+        " örn yy dk"
     ),
-    backchannels=_phrases("evet, hı hı, hıhı, tamam, peki, anladım, tabii, tabi, doğru, aynen, hm, ah, oh"),
+    ending_abbreviations=words("vb vs"),
+    conjunctions=words("ve veya ama çünkü fakat ki eğer"),
+    going_on=words("ve veya ama çünkü fakat eğer şey ııı eee"),
+    backchannels=phrases(
+        "evet, hı hı, hıhı, tamam, peki, anladım, tabii, tabi, doğru, aynen, hm, ah, oh, he, ha, ya,"
+        " olur, güzel, öyle, elbette, kesinlikle, evet evet, süper, haklısın, hı"
+    ),
+    numbers=words("sıfır bir iki üç dört beş altı yedi sekiz dokuz on"),
 )
 RUSSIAN = Pack(
     "ru",
-    abbreviations=_words("г гг ул д стр тел руб коп т.д т.п т.е др им см ок мин тыс млн млрд"),
-    ending_abbreviations=_words("т.д т.п др"),
-    conjunctions=_words("и или но а что чтобы когда если потому хотя"),
-    going_on=_words(
-        "я ты он она мы вы они и или но а что чтобы если когда потому как где в во с со на к ко от до"
-        " по за из у о об для без при про мой моя моё мои твой ваш наш хочу хотел хотела могу надо"
-        " нужно это э ээ эм ну очень"
+    abbreviations=words(
+        "г гг ул д стр тел руб коп т.д т.п т.е др им см ок мин тыс млн млрд пл пр просп наб кв корп обл"
+        " р-н гр акад проф доц инж сек ч чел экз янв февр мар апр авг сент окт нояб дек пн вт ср чт пт сб"
+        " вс табл гл ст напр н.э н.э"
     ),
-    backchannels=_phrases(
-        "да, да да, ага, угу, хорошо, понятно, ясно, конечно, точно, ладно, ок, окей, мм, э, ну да"
+    ending_abbreviations=words("т.д т.п др н.э руб коп мин сек тыс млн млрд"),
+    conjunctions=words("и или но а что чтобы когда если потому хотя"),
+    going_on=words(
+        "и или но а чтобы если потому во в с со на к ко от до по за из у о об для без при про хочу хотел"
+        " хотела э ээ эм"
     ),
+    backchannels=phrases(
+        "да, да да, ага, угу, хорошо, понятно, ясно, конечно, точно, ладно, ок, окей, мм, э, ну да, так,"
+        " ну, ну так, а а, хм, мгм, ясненько, верно, правильно, отлично, супер, здорово, понял, поняла,"
+        " да да да, так точно, а, о, согласен, согласна, класс, ого"
+    ),
+    complete=phrases("да хочу, не хочу, сам хочу, так хочу, тоже хочу"),
+    numbers=words("ноль нуль один одна два две три четыре пять шесть семь восемь девять десять"),
 )
 CHINESE = Pack(
     "zh",
-    going_on_suffixes=_phrases(
-        "我想, 我要, 我们, 因为, 所以, 但是, 可是, 不过, 然后, 如果, 还有, 或者, 以及, 和, 跟, 把,"
-        " 被, 从, 就是, 那个, 这个, 呃"
+    going_on_suffixes=phrases(
+        "我想, 我要, 我们, 因为, 所以, 但是, 可是, 不过, 然后, 如果, 还有, 或者, 以及, 和, 跟, 把, 被,"
+        " 从, 呃, 因為, 但是, 可是, 然後, 還有, 我們, 從"
     ),
-    backchannels=_phrases(
+    backchannels=phrases(
         "嗯, 嗯嗯, 哦, 噢, 啊, 对, 对对, 对对对, 是, 是的, 好, 好的, 行, 可以, 没错, 明白, 明白了,"
-        " 知道了, 了解, 当然, 呃, 额, 哈"
+        " 知道了, 了解, 当然, 呃, 额, 哈, 对的, 對, 對對, 對的, 沒錯, 是喔, 喔, 唔, 嗯哼, 哼, 哎, 诶, 欸,"
+        " 哦是吗, 是吗, 是嗎, 得, 好嘞, 好啊, 好呀, 好吧, 行啊, 瞭解, 知道, 懂了, 當然, 係, 係呀, 係啊,"
+        " 真的, 不错, 不錯, 哇, 可以可以, 明白喇, 原来如此, 原來如此, 嗯好的, 收到"
+    ),
+    complete_suffixes=phrases(
+        "暖和, 温和, 溫和, 柔和, 平和, 缓和, 緩和, 饱和, 飽和, 总和, 總和, 共和, 谐和, 调和, 調和, 祥和,"
+        " 随和, 隨和, 一把, 两把, 兩把, 几把, 幾把, 这把, 這把, 那把, 火把, 拖把, 棉被, 被被, 植被,"
+        " 个我要, 個我要, 是我要, 高跟, 鞋跟"
     ),
 )
 JAPANESE = Pack(
     "ja",
-    going_on_suffixes=_phrases(
-        "私は, 僕は, それは, これは, 今日は, 明日は, が, を, に, で, と, も, けど, けれど, ので,"
-        " のに, たら, とか, えっと, えーと, あの, その, そして, でも"
+    going_on_suffixes=phrases(
+        "私は, 僕は, それは, これは, 今日は, 明日は, えっと, えーと, ええと, えっとー, あのー, そして,"
+        " それで, それから, だから, なので, ですが、"
     ),
-    backchannels=_phrases(
-        "はい, はいはい, ええ, うん, うんうん, そう, そうです, そうですね, そうですか, なるほど,"
-        " へえ, ああ, あ, おお, えっと, 分かりました, わかりました, 了解です, もちろん"
+    backchannels=phrases(
+        "はい, はいはい, ええ, うん, うんうん, そう, そうです, そうですね, そうですか, なるほど, へえ,"
+        " ああ, あ, おお, えっと, 分かりました, わかりました, 了解です, もちろん, ふん, ふむ, ほう, ほん,"
+        " へ, え, お, ん, うむ, なるほどね, なるほどなるほど, そうなんだ, そうなんですね, そうか,"
+        " そっか, そうですよね, ですよね, おっけ, おけ, 了解, わかった, 分かった, 承知しました, 確かに,"
+        " たしかに, すごい, いいですね, まあ, はあ, はいはいはい"
     ),
 )
 KOREAN = Pack(
     "ko",
-    going_on=_words("저는 제가 나는 그리고 그래서 그런데 하지만 그러면 만약 왜냐하면 음 어 그 저 및 또는"),
-    going_on_suffixes=_phrases("은, 는, 을, 를, 에서, 하고, 하는데, 는데, 지만, 면서, 해서, 려고"),
-    backchannels=_phrases(
-        "네, 네네, 예, 응, 음, 아, 어, 그래요, 그렇군요, 그렇죠, 맞아요, 알겠습니다, 알겠어요, 좋아요, 오케이"
+    going_on=words("저는 제가 나는 그리고 그런데 하지만 그러면 만약 왜냐하면 음 어 그 및 또는"),
+    going_on_suffixes=phrases("는, 를, 지만, 면서"),
+    backchannels=phrases(
+        "네, 네네, 예, 응, 음, 아, 어, 그래요, 그렇군요, 그렇죠, 맞아요, 알겠습니다, 알겠어요, 좋아요,"
+        " 오케이, 넵, 옙, 오, 와, 그쵸, 그렇구나, 그렇네요, 맞아, 맞습니다, 아하, 아 네, 알겠어,"
+        " 알았어요, 알았어, 좋네요, 좋습니다, 그래, 그럼요, 물론이죠, 오케, 흠, 허, 하, 으음"
     ),
+    numbers=words("공 영 일 이 삼 사 오 육 륙 칠 팔 구"),
 )
 HINDI = Pack(
     "hi",
-    abbreviations=_words("डॉ श्री प्रो सं रु कृ"),
-    conjunctions=_words("और या लेकिन क्योंकि कि जब अगर तो"),
-    going_on=_words(
-        "मैं मुझे हम आप वह यह और या लेकिन मगर क्योंकि कि अगर जब तो का की के को से में पर ने मेरा मेरी"
-        " मेरे अपना उम्म मतलब बहुत भी"
+    abbreviations=words("डॉ श्री प्रो सं रु कृ"),
+    conjunctions=words("और या लेकिन क्योंकि कि जब अगर तो"),
+    going_on=words("मुझे और या लेकिन मगर क्योंकि कि अगर जब ने मेरे अपना उम्म मतलब"),
+    backchannels=phrases(
+        "हाँ, हां, हाँ हाँ, हां हां, जी, जी हाँ, जी हां, ठीक, ठीक है, अच्छा, हम्म, हूँ, समझ गया, समझ गई,"
+        " सही, बिल्कुल, ओके, haan, haan ji, theek hai, accha, ji, हूं, हुं, हाँजी, हांजी, हाँ जी, हां जी,"
+        " सही है, ठीक ठीक, बढ़िया, वाह, बिलकुल, अरे वाह, अच्छा ठीक है, achha, acha, han, haan haan,"
+        " bilkul, sahi, thik hai"
     ),
-    backchannels=_phrases(
-        "हाँ, हां, हाँ हाँ, हां हां, जी, जी हाँ, जी हां, ठीक, ठीक है, अच्छा, हम्म, हूँ, समझ गया, समझ"
-        " गई, सही, बिल्कुल, ओके, haan, haan ji, theek hai, accha, ji"
-    ),
+    numbers=words("शून्य एक दो तीन चार पाँच पांच छह छः सात आठ नौ दस"),
 )
 ARABIC = Pack(
     "ar",
-    abbreviations=_words("د أ م ص ت"),
-    conjunctions=_words("و أو لكن لأن ثم إذا عندما حيث"),
-    going_on=_words(
-        "أنا نحن أنت هو هي و أو لكن لأن ثم إذا أن إن في من إلى على عن مع هذا هذه الذي التي أريد أود يعني جدا"
+    abbreviations=words("د أ م ص ت"),
+    conjunctions=words("و أو لكن لأن ثم إذا عندما حيث"),
+    going_on=words("و أو لكن لأن ثم إذا أن إن في من إلى على عن مع الذي التي أريد أود يعني"),
+    backchannels=phrases(
+        "نعم, أجل, ايوه, أيوه, طيب, حسنا, حسناً, تمام, صحيح, أها, آه, فهمت, مفهوم, أكيد, بالطبع, اوكي,"
+        " ايه, إيه, ايوا, أيوا, اه, آها, اها, ماشي, اوك, أوكي, أوك, اوكيه, صح, تمام تمام, حسنًا,"
+        " بالتأكيد, طبعا, طبعًا, ممتاز, جيد, واضح, عظيم, زين, يا سلام, خلاص"
     ),
-    backchannels=_phrases(
-        "نعم, أجل, ايوه, أيوه, طيب, حسنا, حسناً, تمام, صحيح, أها, آه, فهمت, مفهوم, أكيد, بالطبع, اوكي"
-    ),
+    numbers=words("صفر واحد اثنان اثنين ثلاثة اربعة أربعة خمسة ستة سبعة ثمانية تسعة عشرة"),
 )
 THAI = Pack(
     "th",
-    finals=_phrases("ครับ, ค่ะ, คะ, ค่า, นะ, จ้ะ, จ้า"),
-    going_on_suffixes=_phrases("และ, แต่, หรือ, เพราะ, ว่า, ที่, ของ, กับ, ถ้า, คือ, แล้วก็, อยาก, จะ, เอ่อ"),
-    backchannels=_phrases("ครับ, ค่ะ, คะ, อือ, อืม, อ๋อ, โอเค, ใช่, ใช่ครับ, ใช่ค่ะ, ได้, เข้าใจ, จ้ะ"),
+    finals=phrases("ครับ, ค่ะ, คะ, ค่า, นะ, จ้ะ, จ้า"),
+    going_on_suffixes=phrases("และ, แต่, เพราะ, ว่า, ที่, กับ, ถ้า, คือ, แล้วก็, อยาก, จะ, เอ่อ"),
+    backchannels=phrases(
+        "ครับ, ค่ะ, คะ, อือ, อืม, อ๋อ, โอเค, ใช่, ใช่ครับ, ใช่ค่ะ, ได้, เข้าใจ, จ้ะ, ฮะ, จ้า, อ่า, อ่ะ,"
+        " อื้ม, อือฮึ, ครับผม, โอเคครับ, โอเคค่ะ, ใช่แล้ว, เข้าใจแล้ว, ได้ครับ, ได้ค่ะ, อ้อ, อ๋อครับ,"
+        " อ๋อค่ะ, ดีครับ, ดีค่ะ, จริงครับ, เออ, อืมม"
+    ),
+    complete_suffixes=phrases("ไม่อยาก, สถานที่, หน้าที่, พื้นที่, เต็มที่, ที่ที่, กำกับ, ตัวที่, ทันที่, กว่า"),
 )
 
-PACKS = {
-    pack.code: pack
-    for pack in (
-        *(ENGLISH, GERMAN, FRENCH, SPANISH, ITALIAN, PORTUGUESE, DUTCH, POLISH, TURKISH, RUSSIAN),
-        *(CHINESE, JAPANESE, KOREAN, HINDI, ARABIC, THAI),
+_MAIN = (
+    *(ENGLISH, GERMAN, FRENCH, SPANISH, ITALIAN, PORTUGUESE, DUTCH, POLISH, TURKISH, RUSSIAN),
+    *(CHINESE, JAPANESE, KOREAN, HINDI, ARABIC, THAI),
+)
+PACKS = {pack.code: pack for pack in (*_MAIN, *MORE)}
+UNKNOWN = Pack("", abbreviations=words("dr prof mr mrs ms nr tel"))
+_ELSEWHERE = words("no prima um so once come sei die as on")
+"""Words of one language that say something in another: they do not count where languages are mixed."""
+_LONG_ENOUGH = 4
+
+
+def _mixed(packs: tuple[Pack, ...]) -> Pack:
+    """A pack for a call in several languages. What ends an utterance in one of them ends it."""
+
+    def union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+        return frozenset().union(*sets)
+
+    going_on = union(pack.going_on for pack in packs)
+    backchannels = dict.fromkeys(phrase for pack in packs for phrase in pack.backchannels)
+    return Pack(
+        "multi",
+        abbreviations=union(pack.abbreviations for pack in packs),
+        ending_abbreviations=union(pack.ending_abbreviations for pack in packs),
+        before_numbers=union(pack.before_numbers for pack in packs),
+        after_ordinals=union(pack.after_ordinals for pack in packs),
+        before_addresses=union(pack.before_addresses for pack in packs),
+        starters=ENGLISH.starters,
+        conjunctions=ENGLISH.conjunctions,
+        going_on=ENGLISH.going_on | {word for word in going_on if len(word) >= _LONG_ENOUGH},
+        going_on_verbs=ENGLISH.going_on_verbs,
+        subjects=union(pack.subjects for pack in packs),
+        complete=tuple(phrase for pack in packs for phrase in pack.complete),
+        backchannels=tuple(phrase for phrase in backchannels if phrase not in _ELSEWHERE),
+        numbers=union(pack.numbers for pack in packs),
     )
-}
-UNKNOWN = Pack("")
+
+
+MIXED = _mixed((ENGLISH, GERMAN, FRENCH, SPANISH, ITALIAN, PORTUGUESE, DUTCH))
+"""The Latin languages of Deepgram's "multi". The others are told by their scripts."""
 _OF_SCRIPT = {
     "Han": CHINESE,
     "Kana": JAPANESE,
@@ -281,6 +439,8 @@ _OF_SCRIPT = {
     "Arabic": ARABIC,
     "Thai": THAI,
     "Cyrillic": RUSSIAN,
+    "Greek": PACKS["el"],
+    "Hebrew": PACKS["he"],
 }
 _SCRIPTS_OF = {
     "zh": ("Han", "Latin"),
@@ -326,6 +486,8 @@ def pack_for(text: str, language: str = "") -> Pack:
     If the call's language is not known, text in Latin letters counts as English, the default.
     """
     script, base = main_script(text), base_of(language)
+    if not base and primary_language(language) == "multi" and (script is None or script.name == "Latin"):
+        return MIXED
     if script is None or script.name in _SCRIPTS_OF.get(base, ("Latin",)):
         return PACKS.get(base, UNKNOWN) if base else ENGLISH
     return _OF_SCRIPT.get(script.name, ENGLISH if script.name == "Latin" else UNKNOWN)

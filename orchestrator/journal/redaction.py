@@ -15,9 +15,10 @@ from hashlib import blake2b
 
 from attrs import Factory, define
 
+from machines.language.listening import EVERYWHERE, folded, is_hum
 from machines.language.packs import PACKS
-from machines.language.scripts import UNSPACED, script_of
-from machines.phrases import words_of
+from machines.language.scripts import UNSPACED, is_unspaced, script_of
+from machines.phrases import BACKCHANNELS, backchannels_for, without_backchannels, words_of
 from orchestrator.journal.records import Plain
 
 SPOKEN = frozenset(
@@ -32,18 +33,28 @@ SPOKEN = frozenset(
 the operator. The arguments of a tool are one text, so the arguments' names are replaced too."""
 
 KEPT = frozenset(
-    part
-    for pack in PACKS.values()
-    for phrase in (*pack.going_on, *pack.backchannels)
+    folded(part)
+    for phrases in (
+        EVERYWHERE,
+        *((*pack.going_on, *pack.going_on_verbs, *pack.subjects, *pack.complete) for pack in PACKS.values()),
+        *(pack.backchannels for pack in PACKS.values()),
+    )
+    for phrase in phrases
     for whole in (phrase, *words_of(phrase))
     for part in whole.split("'")
 )
 """Words that the end of a turn or an interruption depends on (`machines/language/packs.py`). They stay, and
-no other word is replaced by one of them."""
-_SUFFIXES = tuple({suffix for pack in PACKS.values() for suffix in pack.going_on_suffixes})
+no other word is replaced by one of them. Compared as they are there: without repeated letters."""
+NUMBERS = frozenset(word for pack in PACKS.values() for word in pack.numbers)
+"""Digits as words. They become digits, since digits may be repeated and other words may not."""
+_SUFFIXES = tuple(
+    {suffix for pack in PACKS.values() for suffix in (*pack.going_on_suffixes, *pack.complete_suffixes)}
+)
 """The same at the end of a text in scripts without blanks."""
 _RUN = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\s!-/:-@\[-`{{-~])+")
 """What is replaced as one word: a run without blanks and ASCII punctuation."""
+_SYLLABLES = "일이삼사오육칠팔구"
+"""The digits of Korean are replaced by one another."""
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _OTHER = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
 """Replace letters outside of ASCII, which count as more tokens,"""
@@ -85,7 +96,7 @@ class Redactor:
 
     def _word(self, found: re.Match[str]) -> str:
         word = found[0]
-        if word.casefold() in KEPT:
+        if _is_kept(word):
             return word
         suffix = max((each for each in _SUFFIXES if word.endswith(each)), key=len, default="")
         return self._replaced(word.removesuffix(suffix)) + suffix
@@ -100,15 +111,37 @@ class Redactor:
         for attempt in range(256):
             source = f"{attempt} {word.casefold()}".encode(errors="surrogatepass")
             digest = blake2b(source, key=self._key).digest()
-            letters = (_replaced(each, digest[place % len(digest)]) for place, each in enumerate(word))
+            pattern = "".join("0" if each.isascii() else "٠" for each in word) if _counts(word) else word
+            letters = (_replaced(each, digest[place % len(digest)]) for place, each in enumerate(pattern))
             replaced = "".join(letters)
-            if replaced.casefold() not in KEPT:
+            if not _is_kept(replaced):
                 break
         return replaced
 
 
+def _is_kept(word: str) -> bool:
+    """Whether a word is kept: all of it counts as a backchannel, or as a word that nothing ends with."""
+    plain = word.casefold()
+    if folded(plain) in KEPT or is_hum(plain):
+        return True
+    unspaced = is_unspaced(word[0])
+    return unspaced and not without_backchannels(words_of(word), backchannels_for(word, BACKCHANNELS))
+
+
+def _counts(word: str) -> bool:
+    """Whether a word is a digit and is replaced by digits: they are said as long as letters of its script."""
+    script = script_of(word[0])
+    return script is not None and script.weight == 1 and word.casefold() in NUMBERS
+
+
 def _replaced(character: str, by: int) -> str:
     """A character of the same kind as `character`, chosen by the number `by`."""
+    if character in _SYLLABLES:
+        return _SYLLABLES[by % len(_SYLLABLES)]
+    if not character.isascii() and character.isdecimal():
+        return chr(ord(character) - int(character) + by % 10)
+    if character.isnumeric() and is_unspaced(character):
+        return "一二三四五六七八九"[by % 9]
     if character.isascii():
         if character.isdigit():
             return str(by % 10)

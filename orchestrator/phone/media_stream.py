@@ -486,7 +486,9 @@ class MediaStream:
         if self._line.awaits_another:
             self._held.append((message, utterance))
         else:
-            self._socket.send(write_stream_message(message, self.started.stream_sid), utterance)
+            started = self.started
+            frame = write_stream_message(message, started.stream_sid, manner=started.manner)
+            self._socket.send(frame, utterance)
 
 
 def _read(frame: str | bytes) -> StreamMessage | None:

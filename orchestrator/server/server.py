@@ -591,20 +591,32 @@ def _port_of(listeners: list[trio.SocketListener]) -> int:
     return int(listeners[0].socket.getsockname()[1])
 
 
+ENDING = ("SIGTERM", "SIGINT", "SIGQUIT")
+IGNORED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO")
+
+
+def _signals(names: tuple[str, ...]) -> list[signal.Signals]:
+    """Those of them that this system has."""
+    return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+
+
 async def _drain_on_signal(
     server: Server,
     everything: trio.CancelScope,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Drain at SIGTERM and SIGINT, stop at once at the second; SIGHUP changes nothing."""
-    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    with trio.open_signal_receiver(*numbers) as signals:
+    """Drain at SIGTERM, SIGINT and SIGQUIT, stop at once at the second. The other signals that would end the
+    process are ignored: what somebody sends to have a log or settings read again must not end calls."""
+    with trio.open_signal_receiver(*_signals(ENDING), *_signals(IGNORED)) as signals:
         task_status.started()
         async with trio.open_nursery() as nursery:
             async for number in signals:
                 name = signal.Signals(number).name
-                if name == "SIGHUP":
-                    log.warning("signal ignored: settings are read at the start only", signal=name)
+                if name in IGNORED:
+                    log.warning(
+                        "signal ignored: settings are read, and the log is opened, at the start only",
+                        signal=name,
+                    )
                 elif server.draining:
                     log.info("stopping at once", signal=name)
                     everything.cancel()

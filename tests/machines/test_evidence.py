@@ -66,6 +66,39 @@ def test_confidence_voice_and_repetition_decide(
     assert judged(text, confidence, voice) is expected
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("en", "five five five five"),
+            ("en", "1 1 1 1"),
+            ("", "0 0 0 7"),
+            ("de", "zwo zwo zwo"),
+            ("zh", "五五五五"),
+        ),
+        *(
+            ("ko", "일 일 일 일"),
+            ("ko", "공공공공"),
+            ("ar", "٥ ٥ ٥ ٥"),
+            ("ru", "пять пять пять"),
+            ("sv", "fem fem fem"),
+        ),
+        *(
+            ("hi", "पाँच पाँच पाँच"),
+            ("multi", "cinco cinco cinco"),
+            ("en", "double five double five double five"),
+        ),
+    ],
+)
+def test_digits_may_be_said_again_and_again(language: str, text: str) -> None:
+    for voice in (CLEAR, DULL, None):
+        assert judge(text, 0.8, voice, least=0.35, sure=0.75, clear=0.8, language=language) is Evidence.SURE
+
+
+def test_a_confidence_that_is_no_number_is_not_known() -> None:
+    assert judged("I need a taxi", float("nan"), None) is Evidence.SURE
+
+
 def test_everything_counts_if_the_policy_asks_for_no_confidence() -> None:
     assert judge("Oh, oh, oh, oh", 0.1, NOTHING, least=0, sure=0, clear=0) is Evidence.SURE
 

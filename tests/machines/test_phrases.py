@@ -148,7 +148,9 @@ def test_so_are_several_of_them(text: str) -> None:
     [
         ("yes but wait", "but wait"),
         ("okay stop", "stop"),
-        ("huh", "huh"),
+        ("M", "m"),
+        ("am", "am"),
+        ("him", "him"),
         ("of", "of"),
         ("course", "course"),
         ("I see a problem", "a problem"),
@@ -288,3 +290,127 @@ def test_the_first_words_of_a_text_are_counted_in_its_script() -> None:
     assert first_words("one two three", 2) == "one two "
     assert first_words("六点关门吧", 2) == "六点关门"
     assert first_words("one", 2) == "one"
+
+
+HEARD = {
+    "en-US": "Mhmm.|Mmm|M-hm|Yup|Aha|Huh|Mkay|O.K.|Okay, great.|Wow|Cool|Hmmmm|Yeahhh|mmhmm|Uh-huh, uh-huh",
+    "de-DE": "Mm-hm.|mhmm|jaja|Jo|hmhm|Jaaa|ähm",
+    "fr-FR": "Mm-hm.|mmh|Ouais ouais|Mouais|Hmm hmm",
+    "es-ES": "Mm-hm.|Hmm|sip|Ajá, ajá|Ya ya",
+    "it-IT": "Mm-hm.|Hmm|mh mh|Già|Sì, sì, sì.",
+    "pt-BR": "Mm-hm.|Hum hum|Uhum, uhum|Pois",
+    "nl-NL": "Mm-hm.|Hmm hmm.|Ja hoor",
+    "pl-PL": "Mm-hm.|Yhm|No tak, tak",
+    "tr-TR": "Mm-hm.|Hımm|hı-hı|evet evet",
+    "ru-RU": "ммм|Так.|Мгм|угу-угу|Да-да-да",
+    "hi-IN": "Mm-hm.|हूं|हम्म्म|जी जी",
+    "ar-SA": "أوكي|ماشي|همم|آها|نعم نعم|حسنًا",
+    "ko-KR": "네네네|응응|넵|음음|네 네 네",
+    "ja-JP": "ふーん|へー|うーん|オッケー|ウン|はーい|OK",
+    "th-TH": "ค่ะๆ|อืมๆ|ครับครับ",
+    "zh-TW": "對|沒錯|對對對|嗯嗯|喔",
+    "zh-CN": "好好好|嗯哼|OK。",
+    "sv-SE": "Ja.|Just det.|Mm.",
+    "da-DK": "Ja.|Nå.",
+    "nb-NO": "Ja.|Nettopp.",
+    "fi-FI": "Joo.|Niin.|Joo joo",
+    "cs-CZ": "Ano.|Jo.|No jo",
+    "sk-SK": "Áno.",
+    "hu-HU": "Igen.|Jó.",
+    "el-GR": "Ναι.|Ναι ναι|Μμ.",
+    "uk-UA": "Угу.|Так.|Добре",
+    "bg-BG": "Да.|Ясно",
+    "ro-RO": "Da.|Bine",
+    "hr-HR": "Da.|Dobro",
+    "vi-VN": "Vâng.|Dạ|Ừm",
+    "id-ID": "Iya.|He-eh|Baik",
+    "he-IL": "כן.|אהה|ממ",
+    "fa-IR": "بله|آره",
+    "multi": "Oui.|Sí.|Ja.|Mm-hm.|はい|Да|हाँ",
+}
+"""What listeners say, as speech to text writes it."""
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [(language, each) for language, texts in HEARD.items() for each in texts.split("|")]
+)
+def test_however_it_is_spelled_a_listeners_sound_is_one(language: str, text: str) -> None:
+    assert without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language)) == ()
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(("en", "No, no, no"), ("en", "him"), ("en", "M")),
+        *(("en", "Mama"), ("en", "stop"), ("en", "ham")),
+        *(
+            ("de", "Nein"),
+            ("de", "Ham"),
+            ("ja", "いえ"),
+            ("ja", "ううんちがう"),
+            ("zh", "对不起"),
+            ("zh", "不是"),
+        ),
+        *(("ko", "아니요"), ("ru", "нет"), ("ar", "هم")),
+        *(("hi", "हम"), ("multi", "No"), ("multi", "Nein")),
+        *(("fi", "Ei"), ("el", "Όχι"), ("uk", "Ні")),
+        *(("id", "Tidak"), ("vi", "Không"), ("xx", "nope")),
+    ],
+)
+def test_refusals_and_words_that_resemble_a_sound_are_none(language: str, text: str) -> None:
+    assert without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language))
+
+
+COMPLETE = {
+    "ja-JP": "3時に|カードで|東京で|私も|窓側を|いいと思うけど",
+    "ko-KR": "김지은|가을|서울에서|괜찮은데|좋은",
+    "zh-CN": "暖和|我要这个|这把|就是那个|棉被",
+    "th-TH": "ใช่ครับ|ไม่อยาก|สถานที่",
+    "en-US": (
+        "Yes I do|Come on|plan a|thank you|That's what I like|"
+        "Where is it|I think so|not very|Yes we are|Me also"
+    ),
+    "de-DE": (
+        "Das ist es|Ja bitte sehr|Ruf mich an|Ja ich will|Das geht auch|Ich bin dafür|Wer ist sie|das ist so"
+    ),
+    "fr-FR": "Moi aussi|Oui je veux|Je le suis|avec vous|C'est elle",
+    "es-ES": "Yo también|Soy yo|Así es|Sí quiero",
+    "it-IT": "Sono io|Anche|Sì voglio",
+    "pt-BR": "Eu também|Posso",
+    "nl-NL": "Ik ook|Dat is het",
+    "pl-PL": "To ja|Tak jestem",
+    "tr-TR": "Ben de|Evet ben",
+    "ru-RU": "Это я|Да хочу|Только у нас|А что",
+    "hi-IN": "मेरा भी|शाम को",
+    "ar-SA": "نعم أنا|شكرا جدا",
+}
+GOING_ON = {
+    "en-US": "my name is|I would like to|the total would|a table for|on Monday and",
+    "de-DE": "mein Name ist|Ich möchte|einen Tisch für|am Montag und",
+    "fr-FR": "mon nom est|une table pour",
+    "es-ES": "mi nombre es|una mesa para",
+    "it-IT": "il mio nome è|vorrei",
+    "pt-BR": "o meu nome é|eu queria",
+    "nl-NL": "mijn naam is|een tafel voor",
+    "ja-JP": "明日は|えっと",
+    "ko-KR": "저는|제 이름은 김지은이지만",
+    "zh-CN": "我想|因为",
+    "th-TH": "ผมอยาก",
+    "ru-RU": "я хочу|столик на",
+    "sv-SE": "jag vill",
+    "multi": "ich möchte|I would like to",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [(tag, each) for tag, texts in COMPLETE.items() for each in texts.split("|")]
+)
+def test_an_answer_that_may_be_complete_does_not_sound_unfinished(language: str, text: str) -> None:
+    assert not sounds_unfinished(text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [(tag, each) for tag, texts in GOING_ON.items() for each in texts.split("|")]
+)
+def test_an_ending_that_hardly_ever_ends_an_utterance_does(language: str, text: str) -> None:
+    assert sounds_unfinished(text, language)

@@ -347,3 +347,106 @@ def _steps(text: str) -> int:
     finally:
         sys.settrace(before)
     return steps
+
+
+# --- abbreviations, ordinals and addresses ----------------------------------------------------------------
+
+SENTENCES = {
+    "de-DE": (
+        "Der 2. Weltkrieg.|Im 19. Jh. war das so.|Der 1. FC Köln.|Am 3. Apr. auch.|Am 24.12. ist zu.|"
+        "Heinrich VIII. war König.|Ich wohne in der Hauptstr. 5.|Kommen Sie vorbei.|Am Mo. oder Di. um 8.|"
+        "Es sind 5 Min. Fußweg.|Das ist die 3.|Kommen Sie.|Es kostet 12.|Das ist viel.|J. K. Rowling."
+    ),
+    "en-US": (
+        "J.K. Rowling wrote.|A Ph.D. is hard.|A.I. is fun.|D.C. is hot.|L.A. too.|U.S.A. today.|"
+        "I live in the U.S.|It is big.|He is 5 ft. tall.|It is 8 in. wide.|It is 2 hrs. long.|Come in.|"
+        "Jan. 5, Feb. 6.|Gov. Smith and Lt. Dan.|See Figs. 3 and 4.|We close at 5 p.m. Eastern.|"
+        "We close at 5 p.m.|Please come.|Say no.|Then go.|No. 5 is alive.|Look at the sun.|It is up."
+    ),
+    "es-ES": "EE. UU. es grande.|La Sra. López vive en EE. UU.|El Núm. 5.|Bien.",
+    "fr-FR": "Le n° 5.|Art. 3 de la loi.|Éd. Dupont.|Bien.",
+    "nb-NO": "Den 5. mai.|Kl. 15 åpner vi.|Bl.a. det, f.eks. nå.|Bra.",
+    "da-DK": "Den 3. maj.|Kl. 5.|Bl.a. det.",
+    "sv-SE": "Kl. 5 går vi.|T.ex. idag.|Bl.a. det.|Nr. 5.",
+    "fi-FI": "5. toukokuuta.|Klo 5.|Esim. nyt.|Dr. Virtanen.",
+    "cs-CZ": "Dne 5. května.|Je to č. 5.|Karel IV. Veliký.|Dr. Novák.|Dobře.",
+    "hu-HU": "A 2. emelet.|Dr. Kovács.|Itt van XIV. Lajos.|Kb. 3 perc.",
+    "hr-HR": "To je 5. maja.|Npr. danas.",
+    "sk-SK": "Je 5. mája.",
+    "pl-PL": "W 2. wojnie.|To jest 5. dzień.|Jan Paweł II. Wielki.",
+    "et-EE": "See on 3. mai.",
+    "lv-LV": "Tas ir 3. maijs.",
+    "is-IS": "Það er 3. maí.",
+    "tr-TR": "Bu 5. kat.|Prof. Dr. Ali geldi.",
+    "el-GR": "Ο κ. Παπάς.|Π.χ. σήμερα.|Ο αρ. 5.",
+    "ru-RU": "Ул. Ленина, д. 5.|А. С. Пушкин.|В 1990 г. он родился.|Это 5 руб.|Да.",
+    "uk-UA": "Вул. Франка, буд. 5.|Так.",
+    "id-ID": "Tgl. 5 kami buka.|Jl. Sudirman No. 5.",
+    "vi-VN": "TP. Hà Nội.|Xin chào.",
+    "eo": "La kap. 5 estas.|La unuaj partoj kaj la resto.|Jes.",
+    "multi": "Der Dr. Müller.|J.K. Rowling.|Bien.",
+}
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_stop_within_a_sentence_does_not_end_it(language: str, size: int) -> None:
+    expected = SENTENCES[language].split("|")
+    assert segments(" ".join(expected), size, language) == expected
+
+
+def test_no_sentence_begins_with_a_small_letter_where_there_are_capitals() -> None:
+    assert segments("The unkn. word is odd. Yes.") == ["The unkn. word is odd.", "Yes."]
+    assert segments("yes. no. maybe.") == ["yes.", "no.", "maybe."]
+    assert segments("Roses are red.\nviolets are blue.") == ["Roses are red.", "violets are blue."]
+
+
+def with_pause(begin: str, end: str, language: str) -> list[str]:
+    segmenter = Segmenter(language)
+    found = [*segmenter.push(begin), *segmenter.pause(), *segmenter.push(end), *segmenter.finish()]
+    return spoken(found)
+
+
+@pytest.mark.parametrize(
+    ("language", "begin", "end"),
+    [
+        *(("en", "Go to example.", "com now."), ("en", "Visit openai.", "com/help today.")),
+        *(
+            ("en", "I use Node.", "js here."),
+            ("en", "J.K.", " Rowling wrote."),
+            ("en", "Jan.", " 5 is free."),
+        ),
+        *(("en", "It is 5 ft.", " tall."), ("en", "The Ph.D.", " is in."), ("de", "Der 2.", " Weltkrieg.")),
+        *(
+            ("de", "Hauptstr.", " 5 ist gut."),
+            ("de", "Mo.", " bis Fr. offen."),
+            ("de", "Auf beispiel.", "de steht es."),
+        ),
+        *(("es", "Visite ejemplo.", "es hoy."), ("hu", "Itt van XIV.", " Lajos.")),
+    ],
+)
+def test_a_sentence_that_may_go_on_waits_for_the_next_piece(language: str, begin: str, end: str) -> None:
+    assert with_pause(begin, end, language) == [begin + end]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(("en", "It is noon."), ("en", "Yes."), ("en", "Let me look that up."), ("en", "I said no.")),
+        *(
+            ("de", "Wir schließen um Mitternacht."),
+            ("de", "Einen Moment bitte."),
+            ("en", "It is in the book. "),
+        ),
+        *(("en", "I am Alex. "), ("sv", "Det är bra."), ("fr", "Un instant.")),
+    ],
+)
+def test_an_ordinary_sentence_does_not_wait_when_the_model_pauses(language: str, text: str) -> None:
+    segmenter = Segmenter(language)
+    assert spoken([*segmenter.push(text), *segmenter.pause()]) == [text.strip()]
+
+
+def test_the_rule_of_a_table_without_outer_bars_is_not_said() -> None:
+    for size in (1, 3, 1000):
+        assert segments("A | B\n--- | ---\n1 | 2\n\nDone.", size) == ["A | B", "1 | 2", "Done."]
+        assert segments("A | B\n:--|--:\n1 | 2", size) == ["A | B", "1 | 2"]

@@ -2,6 +2,8 @@
 
 import { spell, split } from './latency.js';
 
+const SPOKEN = /^(?:said(?: interim)?|unheard)$/;
+
 export class TranscriptView {
   constructor(list) {
     this.list = list;
@@ -38,6 +40,11 @@ export class TranscriptView {
       const element = document.createElement(tag);
       element.className = className;
       element.textContent = text;
+      if (SPOKEN.test(className)) {
+        // What was said may be in any language, of which the server says nothing, and not in the page's.
+        element.dir = 'auto';
+        element.lang = '';
+      }
       return element;
     }));
   }

@@ -22,7 +22,15 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from machines.effects import Effect
+from machines.evidence import Evidence, judge
 from machines.facts import Fact, LinkWanted, Role, SegmentReady, TranscriptFinal
+from machines.phrases import (
+    BACKCHANNELS,
+    backchannels_for,
+    sounds_unfinished,
+    without_backchannels,
+    words_of,
+)
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled, ProviderChain
 from orchestrator.journal import writer as journal_writer
@@ -484,3 +492,47 @@ def test_redaction_keeps_what_machines_ask_of_a_text(one: str, other: str) -> No
     assert [each.isascii() for each in hidden] == [each.isascii() for each in one]
     assert redactor.words(f"{one} {other}") == f"{hidden} {other_hidden}"
     assert redactor.words(one) == hidden
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("en", "Mhmm, yeahhh"),
+            ("de", "Jaja, mm-hm"),
+            ("ja", "うんうんうん"),
+            ("ko", "네네네"),
+            ("th", "ค่ะๆ"),
+        ),
+        *(("en", "my name is"), ("en", "yes I do")),
+        *(("zh", "很暖和"), ("zh", "票和"), ("de", "Ja ich will")),
+        *(
+            ("en", "Five five five five"),
+            ("zh", "五五五五"),
+            ("ko", "일일 일일 일일"),
+            ("ru", "пять пять пять"),
+        ),
+        *(("de", "fünf fünf fünf"), ("en", "1 1 1 1")),
+        *(("ar", "٥ ٥ ٥"), ("en", "taxi taxi taxi taxi")),
+    ],
+)
+def test_redacted_words_count_as_the_words_themselves(language: str, text: str) -> None:
+    for _ in range(20):
+        hidden = Redactor().words(text)
+        assert sounds_unfinished(hidden, language) == sounds_unfinished(text, language)
+        assert _own(hidden, language) == _own(text, language)
+        given, judged = _judged(text, language), _judged(hidden, language)
+        assert judged is given, hidden
+
+
+def _own(text: str, language: str) -> int:
+    return len(without_backchannels(words_of(text), backchannels_for(text, BACKCHANNELS, language)))
+
+
+def _judged(text: str, language: str) -> Evidence:
+    return judge(text, 0.8, None, least=0.35, sure=0.75, clear=0.8, language=language)
+
+
+def test_digits_that_were_said_do_not_stay() -> None:
+    assert Redactor().words("five") != "five"
+    assert {Redactor().words("五") for _ in range(40)} != {"五"}

@@ -737,7 +737,7 @@ trio.run(server.serve, Settings(host="127.0.0.1", port=0), announce)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 async def test_a_signal_drains_a_real_process(number: signal.Signals) -> None:
     process = await trio.lowlevel.open_process(
         [sys.executable, "-c", SERVER], stdin=None, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3]
@@ -754,7 +754,8 @@ async def test_a_signal_drains_a_real_process(number: signal.Signals) -> None:
         port = int(line.split(b"\n")[-2])
         async with connect(port, client=ShippedClient) as client:
             assert await client.start()
-            process.send_signal(signal.SIGHUP)
+            for harmless in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO"):
+                process.send_signal(signal.Signals[harmless])
             process.send_signal(number)
             # It has heard a goodbye, and shall not call again by itself.
             assert await client.is_closed() == 1000
