@@ -35,7 +35,7 @@ _WORD = re.compile(r"[\w-]+")
 _QUOTE_MARKS = re.compile(r'<escape>|<\|"\|>')
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)(?=\s*:)")
 _PYTHONIC = re.compile(r"([A-Za-z_][\w.-]{0,80})(?=\()")
-_BARE_OBJECT = re.compile(r"\s*\[?\s*\{")
+_BARE_OBJECT = re.compile(r"\[?\s*\{")
 _JSON = json.JSONDecoder(strict=False)
 _ARGUMENT_KEY, _NAME_KEY = (
     re.compile(rf"[\"'](?:{'|'.join(keys)})[\"']\s*:") for keys in (ARGUMENT_KEYS, NAME_KEYS)
@@ -70,7 +70,7 @@ def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str,
         ]
     else:
         found = list(_objects(text, offered))
-        if not any(name in offered for name, _ in found) and not _BARE_OBJECT.match(text):
+        if not any(name in offered for name, _ in found) and not _BARE_OBJECT.match(text.lstrip()):
             found = list(_pythonic(text, offered))
         if not found and (own := _OWN_TAG.search(text)):
             found = [(own[1], _NO_ARGUMENTS)]
