@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ _WORD = re.compile(r"[\w-]+")
 _QUOTE_MARKS = re.compile(r'<escape>|<\|"\|>')
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)(?=\s*:)")
 _PYTHONIC = re.compile(r"([A-Za-z_][\w.-]{0,80})(?=\()")
-_BARE_OBJECT = re.compile(r"\s*\[?\s*\{")
+_BARE_OBJECT = re.compile(r"\[?\s*\{")
 _ARGUMENT_KEY, _NAME_KEY = (
     re.compile(rf"[\"'](?:{'|'.join(keys)})[\"']\s*:") for keys in (ARGUMENT_KEYS, NAME_KEYS)
 )
@@ -69,7 +70,7 @@ def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str,
         ]
     else:
         found = list(_objects(text, offered))
-        if not any(name in offered for name, _ in found) and not _BARE_OBJECT.match(text):
+        if not any(name in offered for name, _ in found) and not _BARE_OBJECT.match(text.lstrip()):
             found = list(_pythonic(text, offered))
         if not found and (own := _OWN_TAG.search(text)):
             found = [(own[1], _NO_ARGUMENTS)]
@@ -199,10 +200,20 @@ def _end_of_object(text: str, start: int) -> int | None:
 
 def _literal(written: str) -> Any:
     """The value of a literal of Python; None if it is none."""
+    parsed = _parsed(written)
     try:
-        return ast.literal_eval(written)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None if parsed is None else ast.literal_eval(parsed)
+    except (ValueError, TypeError, RecursionError, MemoryError):
         return None
+
+
+def _parsed(written: str) -> ast.expr | None:
+    """An expression of Python; None if it is none. What Python would warn about is the model's affair."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return ast.parse(written, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
 
 def _listed(value: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -239,9 +250,8 @@ def _pythonic(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str,
         end = _end_of_object(text, at)
         if end is None:
             return
-        try:
-            made = ast.parse(f"f{text[at:end]}", mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        made = _parsed(f"f{text[at:end]}")
+        if made is None:
             return
         at = end
         if isinstance(made, ast.Call):
