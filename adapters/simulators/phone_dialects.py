@@ -279,7 +279,7 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
         "Telnyx, as documented: `stream_id`, `call_control_id`, `PCMU`.", names=Names.TELNYX
     ),
     "plivo": PhoneDialect(
-        "Plivo and Vobiz, as documented: `callId`, `playAudio`, `checkpoint`, `clearAudio`; no `connected`.",
+        "Plivo and Vobiz, as in their examples and SDKs: `callId`, `playAudio`, `checkpoint`, `clearAudio`; no `connected`.",
         names=Names.PLIVO,
         says_connected=False,
     ),
