@@ -279,7 +279,7 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
         "Telnyx, as documented: `stream_id`, `call_control_id`, `PCMU`.", names=Names.TELNYX
     ),
     "plivo": PhoneDialect(
-        "Plivo and Vobiz, as in their examples and SDKs: `callId`, `playAudio`, `checkpoint`, `clearAudio`; no `connected`.",
+        "Plivo and Vobiz, as in their examples: `callId`, `playAudio`, `checkpoint`, `clearAudio`.",
         names=Names.PLIVO,
         says_connected=False,
     ),
