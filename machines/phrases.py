@@ -77,8 +77,8 @@ def _goes_on(ending: str, pack: Pack) -> bool:
     words = ending.split()
     if any(ending == phrase or ending.endswith(f" {phrase}") for phrase in pack.complete):
         return False
-    if words[-1] in pack.going_on_verbs:
-        return len(words) > 1 and words[-2] not in pack.subjects
+    if words[-1] in pack.mostly_going_on:
+        return len(words) > 1 and words[-2] not in pack.ends_after
     if words[-1] in pack.going_on:
         return True
     return words[-1].endswith(pack.going_on_suffixes) and not words[-1].endswith(pack.complete_suffixes)

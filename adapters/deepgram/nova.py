@@ -167,7 +167,7 @@ class _Words:
             piece = rest
         if len(self.finals) < MOST_RESULTS and self._length <= LONGEST_TRANSCRIPT:
             self.finals[-_NEAR_RESULTS:] = sorted([*kept, piece], key=lambda each: each.start)
-            self._length += len(piece.text)
+            self._length += len(piece.text) - sum(len(each.text) for each in near if each not in kept)
 
     @property
     def pieces(self) -> list[_Piece]:

@@ -148,7 +148,7 @@ def position(seconds: object) -> float | None:
 
 def confidence_of(value: object) -> float | None:
     """A vendor's confidence, from 0 to 1; None if it is not a usable number."""
-    number = number_of(value)
+    number = None if isinstance(value, str) else number_of(value)
     return None if number is None or not -1e6 < number < 1e6 else min(1.0, max(0.0, number))
 
 

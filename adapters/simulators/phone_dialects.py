@@ -116,6 +116,11 @@ class PhoneDialect:
                 return [status, "in-progress"]
         return [status]
 
+    def takes(self, frame: str | bytes) -> bool:
+        """Whether the carrier understands a message of ours; it drops others."""
+        plivos = json.loads(frame)["event"] in ("playAudio", "checkpoint", "clearAudio")
+        return plivos == (self.names is Names.PLIVO)
+
     def written(self, message: StreamMessage, stream_sid: str, sequence: int) -> Iterator[str | bytes]:
         """The frames of a message, as this carrier writes it."""
         content = json.loads(write_stream_message(message, stream_sid, sequence))
@@ -274,7 +279,7 @@ PHONE_DIALECTS: Mapping[str, PhoneDialect] = {
         "Telnyx, as documented: `stream_id`, `call_control_id`, `PCMU`.", names=Names.TELNYX
     ),
     "plivo": PhoneDialect(
-        "Plivo and Vobiz, as documented: `callId`, `playAudio`, `checkpoint`, `clearAudio`; no `connected`.",
+        "Plivo and Vobiz, as in their examples: `callId`, `playAudio`, `checkpoint`, `clearAudio`.",
         names=Names.PLIVO,
         says_connected=False,
     ),

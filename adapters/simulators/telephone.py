@@ -176,7 +176,9 @@ class Telephone:
             nursery.start_soon(self._break, nursery.cancel_scope)
             try:
                 while True:
-                    self._receive(read_stream_message(await socket.recv()))
+                    frame = await socket.recv()
+                    if self.dialect.takes(frame):
+                        self._receive(read_stream_message(frame))
             except (ConnectionClosed, trio.TooSlowError):
                 self.closed_by_server = True
             nursery.cancel_scope.cancel()

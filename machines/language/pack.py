@@ -51,10 +51,11 @@ class Pack:
     # ever ends an utterance.
     going_on: frozenset[str] = frozenset()
     """Words that an utterance hardly ever ends with."""
-    going_on_verbs: frozenset[str] = frozenset()
-    """Verbs that it hardly ever ends with, except after `subjects` ("my name is", but "it is")."""
-    subjects: frozenset[str] = frozenset()
-    """The words after which such a verb may be the last one."""
+    mostly_going_on: frozenset[str] = frozenset()
+    """Verbs and articles that it hardly ever ends with unless they are all of it, or follow `ends_after`: "my
+    name is", but "it is"; "ich möchte einen", but "noch einen"."""
+    ends_after: frozenset[str] = frozenset()
+    """The words after which such a word may be the last one."""
     complete: tuple[str, ...] = ()
     """Endings of two words or more that are complete although the last word is in `going_on`."""
     going_on_suffixes: tuple[str, ...] = ()

@@ -47,8 +47,8 @@ ENGLISH = Pack(
         " with, and i, or i, are they, is he, is she, are we, do they, does he, does she, do we, do i, am"
         " i, can i, should i, were we, were they"
     ),
-    going_on_verbs=words("is are was were am has had would will can could should"),
-    subjects=words(
+    mostly_going_on=words("is are was were am has had would will can could should"),
+    ends_after=words(
         "i you he she it we they that this there here what who which where how when why not these those"
         " yes no so as one ones all"
     ),
@@ -105,10 +105,10 @@ GERMAN = Pack(
         "auch ich, nur ich, bin ich, auch wir, nur wir, dafür, dagegen, bin dafür, bin dagegen, warum,"
         " oder so"
     ),
-    going_on_verbs=words("ist sind war bin"),
-    subjects=words(
+    mostly_going_on=words("ist sind war bin ein eine einen einem einer"),
+    ends_after=words(
         "das dies es er sie ich wir ihr du hier da dort was wer wie wo so hier heute morgen los frei voll"
-        " richtig ja nein wann nicht"
+        " richtig ja nein wann nicht noch nur auch bitte genau mal"
     ),
     numbers=words("null eins zwei zwo drei vier fünf sechs sieben acht neun zehn"),
     before_numbers=words(
@@ -149,8 +149,8 @@ FRENCH = Pack(
         " c'est vrai, bon, ah oui, ouaip, okay d'accord"
     ),
     complete=phrases("y a, veux que, et si, mais si, vas avec, viens avec"),
-    going_on_verbs=words("est"),
-    subjects=words("c'est y il elle on ça qui quoi comment où ce"),
+    mostly_going_on=words("est un une"),
+    ends_after=words("c'est y il elle on ça qui quoi comment où ce seulement encore prends veux"),
     numbers=words("zéro un une deux trois quatre cinq six sept huit neuf dix"),
     before_addresses=words("sur à www site adresse page visitez"),
     before_numbers=words("janv févr avr juil sept oct nov déc p pp n° no art chap vol fig tél"),
@@ -175,8 +175,8 @@ SPANISH = Pack(
         " comprendo"
     ),
     complete=phrases("sí o, y tu, lo que, para que, por que, pero que, el qué"),
-    going_on_verbs=words("es"),
-    subjects=words("así qué que cuál quién ya eso esto él ella cómo sí no lo"),
+    mostly_going_on=words("es un una"),
+    ends_after=words("así qué que cuál quién ya eso esto él ella cómo sí no lo la solo otra otro"),
     numbers=words("cero uno una dos tres cuatro cinco seis siete ocho nueve diez"),
     before_addresses=words("en a www sitio página web visite visita dirección"),
     before_numbers=words("núm no n pág págs p art cap vol fig ene feb abr ago sept oct nov dic"),
@@ -199,8 +199,8 @@ ITALIAN = Pack(
         " d'accordo, giusto, perfetto, infatti, già, bene, eh sì, ah sì, benissimo, chiaro, vero,"
         " esattamente, ottimo, appunto, bello, sicuro, figurati, capito"
     ),
-    going_on_verbs=words("è"),
-    subjects=words("cos'è com'è dov'è così chi che qual lo ce c'è sì no"),
+    mostly_going_on=words("è un una"),
+    ends_after=words("cos'è com'è dov'è così chi che qual lo ce c'è sì no solo"),
     numbers=words("zero uno una due tre quattro cinque sei sette otto nove dieci"),
     before_addresses=words("su a www sito pagina visita visiti indirizzo"),
     before_numbers=words("n pag p art cap vol fig gen feb mar apr mag giu lug ago sett ott nov dic"),
@@ -224,8 +224,8 @@ PORTUGUESE = Pack(
         " bacana, verdade, hum"
     ),
     complete=phrases("por que, o que, para que"),
-    going_on_verbs=words("é"),
-    subjects=words("isso isto assim que quem qual sim não ele ela já como onde"),
+    mostly_going_on=words("é um uma"),
+    ends_after=words("isso isto assim que quem qual sim não ele ela já como onde só à mais"),
     numbers=words("zero um uma dois duas três quatro cinco seis meia sete oito nove dez"),
     before_addresses=words("em no para a www site página visite endereço"),
     before_numbers=words("n nº pág p art cap vol fig jan fev mar abr mai jun jul ago set out nov dez"),
@@ -248,8 +248,8 @@ DUTCH = Pack(
         " begrepen, duidelijk, prima zo, zeker, ja precies, oh ja"
     ),
     complete=phrases("ook ik, alleen ik, kom om, waar om, dat wil, ik wil wel"),
-    going_on_verbs=words("is"),
-    subjects=words("dat dit het wat wie hoe hij zij ze er hier daar zo"),
+    mostly_going_on=words("is een"),
+    ends_after=words("dat dit het wat wie hoe hij zij ze er hier daar zo nummer ook nog maar"),
     numbers=words("nul een één twee drie vier vijf zes zeven acht negen tien"),
     before_addresses=words("op naar www site website pagina bezoek adres"),
     before_numbers=words("nr blz p art jan feb apr aug sept okt nov dec"),
@@ -421,8 +421,8 @@ def _mixed(packs: tuple[Pack, ...]) -> Pack:
         starters=ENGLISH.starters,
         conjunctions=ENGLISH.conjunctions,
         going_on=ENGLISH.going_on | {word for word in going_on if len(word) >= _LONG_ENOUGH},
-        going_on_verbs=ENGLISH.going_on_verbs,
-        subjects=union(pack.subjects for pack in packs),
+        mostly_going_on=ENGLISH.mostly_going_on,
+        ends_after=union(pack.ends_after for pack in packs),
         complete=tuple(phrase for pack in packs for phrase in pack.complete),
         backchannels=tuple(phrase for phrase in backchannels if phrase not in _ELSEWHERE),
         numbers=union(pack.numbers for pack in packs),

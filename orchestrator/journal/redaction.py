@@ -36,7 +36,10 @@ KEPT = frozenset(
     folded(part)
     for phrases in (
         EVERYWHERE,
-        *((*pack.going_on, *pack.going_on_verbs, *pack.subjects, *pack.complete) for pack in PACKS.values()),
+        *(
+            (*pack.going_on, *pack.mostly_going_on, *pack.ends_after, *pack.complete)
+            for pack in PACKS.values()
+        ),
         *(pack.backchannels for pack in PACKS.values()),
     )
     for phrase in phrases

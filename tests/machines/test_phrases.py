@@ -371,13 +371,14 @@ COMPLETE = {
         "Where is it|I think so|not very|Yes we are|Me also"
     ),
     "de-DE": (
-        "Das ist es|Ja bitte sehr|Ruf mich an|Ja ich will|Das geht auch|Ich bin dafür|Wer ist sie|das ist so"
+        "Das ist es|Ja bitte sehr|Ruf mich an|Ja ich will|Das geht auch|Ich bin dafür|noch einen|eine|"
+        "Wer ist sie|das ist so"
     ),
     "fr-FR": "Moi aussi|Oui je veux|Je le suis|avec vous|C'est elle",
-    "es-ES": "Yo también|Soy yo|Así es|Sí quiero",
+    "es-ES": "A la una|Una|Yo también|Soy yo|Así es|Sí quiero",
     "it-IT": "Sono io|Anche|Sì voglio",
-    "pt-BR": "Eu também|Posso",
-    "nl-NL": "Ik ook|Dat is het",
+    "pt-BR": "Só um|Um|Eu também|Posso",
+    "nl-NL": "nummer een|Ik ook|Dat is het",
     "pl-PL": "To ja|Tak jestem",
     "tr-TR": "Ben de|Evet ben",
     "ru-RU": "Это я|Да хочу|Только у нас|А что",
@@ -386,7 +387,7 @@ COMPLETE = {
 }
 GOING_ON = {
     "en-US": "my name is|I would like to|the total would|a table for|on Monday and",
-    "de-DE": "mein Name ist|Ich möchte|einen Tisch für|am Montag und",
+    "de-DE": "mein Name ist|Ich möchte einen|Ich möchte|einen Tisch für|am Montag und",
     "fr-FR": "mon nom est|une table pour",
     "es-ES": "mi nombre es|una mesa para",
     "it-IT": "il mio nome è|vorrei",

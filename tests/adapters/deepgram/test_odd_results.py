@@ -112,7 +112,7 @@ async def test_what_answers_finalize_is_final(is_final: object, autojump_clock: 
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [(float("nan"), 0.0), (float("inf"), 0.0), (None, 0.0), (1.5, 1.0), (-1, 0.0), (True, 0.0), ("0.5", 0.5)],
+    [(float("nan"), 0.0), (float("inf"), 0.0), (None, 0.0), (1.5, 1.0), (-1, 0.0), (True, 0.0), ("0.5", 0.0)],
 )
 async def test_a_confidence_that_is_none_is_not_known(
     given: object, meant: float, autojump_clock: MockClock

@@ -72,7 +72,7 @@ async def test_a_message_without_end_ends_the_link(
 async def test_results_of_nova_without_end_are_left_out(
     autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted
 ) -> None:
-    results = [result(f"w{number}", start=number / 10_000) for number in range(2 * MOST_RESULTS)]
+    results = [result(f"w{number}", start=number / 5) for number in range(2 * MOST_RESULTS)]
     async with vendor(switchboard, results), nova.open(emitted, "en") as transcriber:
         transcriber.begin_turn(1)
         await speak(transcriber, 1)
