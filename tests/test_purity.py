@@ -12,7 +12,7 @@ from tests.purity import impurities, impurities_in
 
 MACHINES = frozenset(
     ["machines", "attrs", "statemachine", "__future__", "ast", "bisect", "collections", "enum", "functools"]
-) | {"html", "inspect", "itertools", "math", "operator", "re", "typing", "unicodedata"}
+) | {"html", "inspect", "itertools", "math", "operator", "re", "types", "typing", "unicodedata"}
 """What the machines may import: none of it does I/O, reads a clock or draws numbers."""
 PROTOCOL = frozenset(
     ["protocol", "attrs", "cattrs", "msgpack", "__future__", "abc", "base64", "binascii", "collections"]

@@ -36,6 +36,9 @@ _READ_BYTES = 64 * 1024
 _CONTROL = 0x08
 _FINAL = 0x80
 _CLOSE = 0x88
+_RESERVED = 0x70
+_KIND = 0x0F
+_KINDS = (0, 1, 2, 8, 9, 10)
 _MASKED = 0x80
 _LENGTH = 0x7F
 _MASK_BYTES = 4
@@ -129,6 +132,10 @@ class FrameStream(trio.abc.Stream):
 
     def _next_frame(self) -> bytes | None:
         """The next frame, or the closing one that stands for it; None if it has not come yet."""
+        if self._buffer and _is_no_frame(self._buffer[0]):
+            # Whatever it is, wsproto says at once what is wrong with it.
+            rest, self._buffer = bytes(self._buffer), bytearray()
+            return rest
         sizes = _sizes(self._buffer)
         if sizes is None:
             return None
@@ -219,6 +226,11 @@ class CountedSocket:
     async def aclose(self, code: int = 1000, reason: str | None = None) -> None:
         """Close it."""
         await self.connection.aclose(code, reason)
+
+
+def _is_no_frame(first_byte: int) -> bool:
+    """Whether no frame begins like this: no extension is in use, and ten kinds of frames are reserved."""
+    return bool(first_byte & _RESERVED) or first_byte & _KIND not in _KINDS
 
 
 def _sizes(data: bytearray) -> tuple[int, int] | None:

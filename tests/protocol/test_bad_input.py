@@ -84,6 +84,7 @@ def test_messages_with_anything_in_any_field(message: dict[str, Any]) -> None:
     _answer(raw(message))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(messages, st.data())
 def test_broken_messages(message: dict[str, Any], data: st.DataObject) -> None:

@@ -86,6 +86,7 @@ async def test_18_expiry_closes_everything(
         await held.call.until(lambda: all(one.closed for one in held.vendors.requests))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flux", [False, True], ids=["nova", "flux"])
 async def test_19_vendors_do_not_go_away_from_a_caller_who_is_quiet_for_long(
     made: Vendors, autojump_clock: MockClock, flux: bool

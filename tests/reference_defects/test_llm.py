@@ -107,7 +107,8 @@ async def test_06_a_model_that_hangs_in_mid_answer_and_is_not_asked_again_is_giv
         started = trio.current_time()
         await held.call.answered()
         assert held.caller.client_errors() == [ClientError.MODEL_LATE]
-        assert trio.current_time() - started == pytest.approx(2, abs=0.2)
+        # What is said last may be waited for until then: it could go on in the next piece.
+        assert trio.current_time() - started == pytest.approx(2, abs=0.5)
         assert held.caller.answers() == ["Hello! This is Alex."]
         (playback,) = held.caller.playbacks
         assert playback.ended_with_ms is not None, "what it said is heard to the end"

@@ -45,6 +45,7 @@ async def test_a_caller_under_a_closed_lid_is_answered(
         assert held.caller.notified_of(do.NotifyClientError) == []
 
 
+@pytest.mark.slow
 async def test_words_out_of_silence_are_neither_answered_nor_shown(
     made: Vendors, autojump_clock: MockClock
 ) -> None:

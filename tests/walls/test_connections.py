@@ -85,6 +85,7 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(autojump_clock:
             assert trio.current_time() - began <= EXCHANGE_TIMEOUT_S + 10
 
 
+@pytest.mark.slow
 async def test_others_run_between_each_two_chunks_of_a_body(autojump_clock: MockClock) -> None:
     steps, chunks = 0, 3000
 

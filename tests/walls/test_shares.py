@@ -146,6 +146,7 @@ async def test_a_caller_who_comes_soon_after_another_hardly_waits(
     assert trio.current_time() - began <= 2 * GAP_S + 1e-9
 
 
+@pytest.mark.slow
 async def test_many_who_come_at_once_all_get_their_call(autojump_clock: MockClock) -> None:
     async with memory_port(SimulatedProviders(), max_sessions=60) as port:
         done = 0

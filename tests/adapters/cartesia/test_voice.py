@@ -239,7 +239,7 @@ async def test_markup_goes_to_sonic_3_and_other_marks_do_not(
     vendors: Simulators, autojump_clock: MockClock, cartesia: CartesiaTextToSpeech
 ) -> None:
     async with cartesia.open("en") as voice, voice.speak(16_000, None) as stream:
-        await stream.say(0, '<emotion value="happy"/> **Great** <tool>news</tool> ||BREAK|| at last.')
+        await stream.say(0, '<emotion value="happy"/> **Great** <b>news</b> ||BREAK|| at last.')
         await stream.end()
         await spoken(stream)
     (context,) = vendors.records.contexts.values()

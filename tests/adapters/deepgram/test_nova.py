@@ -171,7 +171,7 @@ async def test_an_error_message_ends_the_link(
             await transcriber._sock._send(json.dumps({"type": "Nonsense"}))  # type: ignore[attr-defined]
             await trio.sleep(5)
 
-    with fails_with(ErrorClass.FATAL):
+    with fails_with(ErrorClass.REFUSED_REQUEST):
         await send_nonsense()
 
 

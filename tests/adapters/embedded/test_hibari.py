@@ -92,6 +92,7 @@ async def test_a_word_of_any_length_is_spoken(hibari: HibariTextToSpeech) -> Non
     assert seconds(await speak(hibari, "a" * 1000)) > 1
 
 
+@pytest.mark.slow
 async def test_leaving_in_the_middle_stops_the_voice() -> None:
     timings: list[Timing] = []
     model = HibariTextToSpeech(report=timings.append)
@@ -102,6 +103,7 @@ async def test_leaving_in_the_middle_stops_the_voice() -> None:
     assert len(timings) == 1
 
 
+@pytest.mark.slow
 async def test_audio_before_a_failure_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     model, pieces = HibariTextToSpeech(seed=1), list[SpokenAudio | SegmentEnd]()
     speaks = model._model

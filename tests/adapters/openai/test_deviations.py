@@ -529,6 +529,7 @@ async def test_a_connection_that_breaks_after_the_end_does_no_harm(http: httpx2.
     assert text_of(await pieces_of(http, answer)) == NOON
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_closes_is_not_waited_for_after_the_end(http: httpx2.AsyncClient) -> None:
     """A45."""
 

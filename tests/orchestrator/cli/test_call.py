@@ -54,6 +54,7 @@ def test_every_state_of_a_call_that_is_under_way_has_words() -> None:
     assert set(STATES_IN_WORDS) == {state.id for state in leaves(Call)} - {"idle", "ENDED"}
 
 
+@pytest.mark.slow
 async def test_a_call_that_nobody_takes_has_failed_for_the_shell(autojump_clock: MockClock) -> None:
     told: list[str] = []
     async with a_line() as line:
@@ -166,6 +167,7 @@ async def test_a_server_that_does_not_answer_for_a_moment_is_asked_again_and_the
                 await place_call(unreliable, {"to": THEIRS}, told.append)
 
 
+@pytest.mark.slow
 async def test_that_a_call_could_not_be_hung_up_is_said() -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":

@@ -224,6 +224,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
     assert imported == set()
 
 
+@pytest.mark.slow
 def test_a_directory_for_journals_that_cannot_be_used_is_told_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +318,7 @@ def test_simulators_refuse_a_scenario_that_cannot_be_used(tmp_path: Path) -> Non
     assert result.output.startswith("Error: rough.toml cannot be read")
 
 
+@pytest.mark.slow
 def test_simulators_on_a_taken_port_say_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

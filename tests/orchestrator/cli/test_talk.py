@@ -145,6 +145,7 @@ async def test_a_manual_turn_is_one_recording_and_collects_all_that_the_server_s
     assert np.array_equal(np.concatenate(peer.audio), np.concatenate([SPEECH, SPEECH]))
 
 
+@pytest.mark.slow
 async def test_an_automatic_call_is_one_recording_with_silence_until_the_answer_was_heard() -> None:
     heard: list[Peer] = []
 

@@ -120,6 +120,7 @@ async def test_a_call_whose_end_nobody_reports_has_an_outcome_all_the_same(autoj
 # --- outbound ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_call_is_made_and_reported(autojump_clock: MockClock) -> None:
     async with a_line() as line:
         call = await line.order(greeting="Good morning.", system_prompt="Sell.")

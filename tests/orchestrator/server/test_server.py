@@ -162,6 +162,7 @@ async def test_no_other_http_is_spoken(request_: bytes, status: bytes) -> None:
         assert (await exchange(running, request_)).startswith(b"HTTP/1.1 " + status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/health", "/page/app.js", "/nothing", "/calls", "/ws"])
 async def test_every_answer_says_that_it_may_not_be_framed_nor_guessed_at(path: str) -> None:
     async with serving() as running:
@@ -651,6 +652,7 @@ async def test_a_drain_without_patience_closes_with_1001_for_everybody_and_takes
         assert health["websocketServer"]["healthy"] is False
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_cancelled_leaves_nothing(leaves_nothing: Watch) -> None:
     with leaves_nothing():
         async with serving() as running, connect(running.port, client=ShippedClient) as client:
@@ -698,6 +700,7 @@ async def _started_before_close(client: ShippedClient) -> bool:
     return acknowledged
 
 
+@pytest.mark.slow
 async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing(leaves_nothing: Watch) -> None:
     with leaves_nothing(), socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -706,6 +709,7 @@ async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing(leaves_nothi
             await open_listeners(Settings(host="127.0.0.1", port=taken.getsockname()[1]))
 
 
+@pytest.mark.slow
 async def test_missing_models_are_an_error_that_leaves_nothing(leaves_nothing: Watch, tmp_path: Path) -> None:
     settings = Settings(host="127.0.0.1", port=0, local_models_dir=tmp_path)
     announced: list[int] = []

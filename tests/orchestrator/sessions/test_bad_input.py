@@ -364,6 +364,7 @@ async def test_audio_may_be_cut_anywhere(names: Names, size: int) -> None:
         assert (await counts(running, client))["odd chunks"] == odd
 
 
+@pytest.mark.slow
 async def test_half_a_minute_sent_at_once_is_understood_whole(names: Names) -> None:
     async with a_call(names) as (client, running):
         await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
@@ -448,6 +449,7 @@ async def test_other_formats_are_not_heard_and_named_until_the_next_recording(ma
         assert len(client.named("audio.error.invalid_format")) == 1
 
 
+@pytest.mark.slow
 async def test_audio_that_is_not_what_it_is_said_to_be_is_told_once() -> None:
     async with a_call(V2) as (client, _):
         await acknowledged(client, await client.send(V2.start, {"turnMode": "manual"}))
@@ -597,6 +599,7 @@ async def test_a_frame_that_is_too_large_closes_with_1009_and_nobody_else_notice
         await eventually(lambda: len(running.server.sessions) == 1)
 
 
+@pytest.mark.slow
 async def test_the_largest_frame_is_taken(names: Names) -> None:
     async with a_call(names) as (client, running):
         await acknowledged(client, await client.send(names.start, {"turnMode": "manual"}))
@@ -633,6 +636,7 @@ async def test_a_flood_of_messages_leaves_the_neighbour_its_call(names: Names) -
         await acknowledged(client, await client.send(names.stop))
 
 
+@pytest.mark.slow
 async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:

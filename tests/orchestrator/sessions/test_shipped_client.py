@@ -52,6 +52,7 @@ async def test_a_call_by_the_record_button() -> None:
         assert running.providers.tts.voices == ["voice-1", "voice-1"]
 
 
+@pytest.mark.slow
 async def test_one_utterance_id_an_answer_increasing_and_event_ids_all_different() -> None:
     async with serving() as running, connect(running.port, client=ShippedClient) as client:
         for turn in (1, 2):

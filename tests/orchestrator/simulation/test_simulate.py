@@ -172,6 +172,7 @@ def test_every_profile_can_be_asked_for() -> None:
     assert tuple(option.type.choices) == tuple(PROFILES)
 
 
+@pytest.mark.slow
 def test_scheduling_outside_of_a_campaign_is_unchanged() -> None:
     run = trio._core._run
     before = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
