@@ -146,8 +146,8 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Whether the server has said why the answer ends, so that more is not worth a long wait."""
-        return self.over or bool(self.finish_reason)
+        """Whether the server has said why the answer ends, and has not gone on after that."""
+        return self.over or (bool(self.finish_reason) and not self.more_followed)
 
     @property
     def lacks_content(self) -> bool:

@@ -342,7 +342,7 @@ class Performer:
                             await trio.lowlevel.checkpoint()
                         if length > LONGEST_ANSWER or count >= MOST_SEGMENTS:
                             break
-        except ProviderError:
+        except Exception:
             report(segmenter.finish())
             raise
         report(segmenter.finish())

@@ -131,7 +131,7 @@ def dialect_cells() -> tuple[Cell, ...]:
     named = (
         (tuple(DIALECTS), model),
         (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), ears),
-        (tuple(each.value for each in TtsDialect), voice),
+        (tuple(each.value for each in TtsDialect if each is not TtsDialect.NO_AUDIO), voice),
     )
     return tuple(
         evolve(cell, dialect=name)
@@ -142,6 +142,7 @@ def dialect_cells() -> tuple[Cell, ...]:
 
 _OTHER_WORDS = frozenset((SttDialect.ZH_WORDS, SttDialect.KNOWN_LANGUAGES))
 """They hear other words than the caller says, or differ only in another language."""
+# A voice whose every link begins with a failure has none left for another fault.
 
 
 def _speech_to_text(role: Role) -> Iterator[Cell]:

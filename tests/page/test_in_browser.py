@@ -313,7 +313,7 @@ def test_a_page_that_goes_away_hangs_up_and_one_that_comes_back_can_call_again(s
 def test_a_caller_for_whom_there_is_no_line_is_told_and_called_again_until_there_is_one() -> None:
     with (
         served(max_sessions=1) as server,
-        opened(server.page) as first,
+        opened(server.page, expected="503") as first,
         first.context.new_page() as second,
     ):
         start(first)

@@ -13,6 +13,7 @@ from machines.check.enabled_facts import (
     answer_enabled_facts,
     blocking_enabled_facts,
     host_enabled_facts,
+    language_enabled_facts,
     link_enabled_facts,
     one_link_enabled_facts,
     tool_enabled_facts,
@@ -98,6 +99,7 @@ def every_enabled_fact(system: ConversationSystem, observed: ObservedState) -> I
     yield from turn_enabled_facts(system, observed)
     yield from host_enabled_facts(system, observed)
     yield from all_enabled_facts(system, observed)
+    yield from language_enabled_facts(system, observed)
     yield from tool_enabled_facts(system, observed)
     yield from blocking_enabled_facts(system, observed)
     yield from link_enabled_facts(system, observed)

@@ -382,7 +382,12 @@ async def test_what_is_no_message_of_twilios_is_counted_and_the_call_goes_on(
     started = Started("MZ1", "CA1")
     async with a_socket() as (port, socket, logged):
         await socket.send_message(write_stream_message(started, "MZ1", 1))
-        for junk in (b"binary", "no JSON", '{"event": "media", "media": {}}', '{"event": "future"}') * 20:
+        for junk in (
+            b"binary",
+            "no JSON",
+            '{"event": "media", "media": {"payload": "?"}}',
+            '{"event": "future"}',
+        ) * 20:
             await socket.send_message(junk)
         for odd in (started, Media(b"\xff", track="outbound"), Clear()):
             await socket.send_message(write_stream_message(odd, "MZ1", 2))
