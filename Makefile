@@ -3,6 +3,8 @@
 
 SHELL := /bin/sh
 BIN := .venv/bin
+# One more than there are processors, as some tests wait.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 REQUIREMENTS := .ci/requirements
 # Compiled modules are kept, or else each process that the tests start compiles ours again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +23,7 @@ run: .venv/.run models ## install everything, then serve http://localhost:3001/
 # that with pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386.)
 test: .venv/.test tools models static ## install everything, then check and test
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 	@for package in machines protocol orchestrator; do \
@@ -30,7 +32,7 @@ test: .venv/.test tools models static ## install everything, then check and test
 	done
 
 test-fast: .venv/.test static ## check, and run the tests that take little time
-	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  -m "not slow and not repeats and not models and not browser and not node"
 
 static: .venv/.test

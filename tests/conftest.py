@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +21,8 @@ from tests.grid import pytest_generate_tests as pytest_generate_tests
 from tests.grid import stride as stride
 from tests.leftovers import Census
 
+TESTS = Path(__file__).parent
+PACKAGES = ("adapters", "machines", "orchestrator", "protocol")
 ON_CI = os.environ.get("CI") == "true"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -62,11 +65,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tests with the marker `repeats`, and the fixtures made for them, run without a tracer."""
+    """Tests with the marker `repeats` run without a tracer, and so do those that mirror no package.
+
+    The same holds for fixtures that are made for them.
+    """
     tracer = sys.gettrace()
     # A debugger's stays.
     measured = type(tracer).__module__.partition(".")[0] == "coverage"
-    if item.get_closest_marker("repeats") is None or not measured:
+    mirrors = item.path.relative_to(TESTS).parts[0] in PACKAGES
+    if not measured or (mirrors and item.get_closest_marker("repeats") is None):
         return (yield)
     sys.settrace(None)
     try:

@@ -479,6 +479,7 @@ def key(context: CallContext) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 def test_every_reachable_configuration_keeps_its_promises() -> None:
     def handle(context: CallContext, fact: Fact) -> Step:

@@ -69,6 +69,7 @@ async def test_a_message_without_end_ends_the_link(
             await call()
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 async def test_results_of_nova_without_end_are_left_out(
     autojump_clock: MockClock, switchboard: Switchboard, nova: DeepgramNova, emitted: Emitted

@@ -298,6 +298,7 @@ async def reports_a_turn_at_most_once(
     assert len(emitted.finals(1)) <= 1
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(messages=changed([result(), {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0}]))

@@ -202,6 +202,7 @@ async def hold(number: int, running: Running, seen: Counter[str]) -> None:
     seen.update({each["eventType"] for each in client.messages})
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 async def test_two_hundred_calls_that_end_in_every_way_leave_nothing(leaves_nothing: Watch) -> None:
     with leaves_nothing():

@@ -216,6 +216,7 @@ def changed_journals(draw_from: st.DrawFn) -> list[Any]:
     return records
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(changed_journals())

@@ -220,6 +220,7 @@ async def test_a_record_that_was_cut_out_or_overwritten_is_damage(
 
 
 @pytest.mark.repeats
+@pytest.mark.repeats
 @given(rest=st.binary(max_size=40) | st.just(bytes(4096)))
 def test_whatever_a_crash_leaves_at_the_end_is_not_a_record(
     rest: bytes, tmp_path_factory: pytest.TempPathFactory

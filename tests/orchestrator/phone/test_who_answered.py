@@ -74,6 +74,7 @@ async def test_a_fax_is_hung_up_on(text: str, autojump_clock: MockClock) -> None
         assert call.report()["outcome"] == "machine_answered"
 
 
+@pytest.mark.repeats
 async def test_the_people_of_the_network_do_what_their_numbers_say(autojump_clock: MockClock) -> None:
     async with a_line(**WITH_TEXT) as line:
         line.twilio.telephones.talks = None

@@ -63,6 +63,7 @@ def campaign() -> Result:
 # --- a campaign -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 @pytest.mark.repeats
 def test_the_same_seed_gives_the_same_bytes() -> None:
@@ -105,6 +106,7 @@ def test_the_object_does_not_depend_on_the_computer(campaign: Result) -> None:
     assert not {"speed", "seconds", "memory"} & set(json.loads(campaign.stdout))
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 def test_another_seed_gives_other_calls() -> None:
     one, other = (simulate("--calls", "3", "--seed", seed, "--json") for seed in ("1", "2"))
@@ -119,6 +121,7 @@ def test_a_call_is_the_same_alone_and_among_others() -> None:
     assert alone.journal() == among.journal()
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 def test_keys_are_pressed_and_hosts_end_calls_with_a_text() -> None:
     calls = list(Campaign(3, "none").calls(60))
@@ -149,6 +152,7 @@ def test_the_profile_of_a_role_is_about_that_role() -> None:
     assert {kind.split()[0] for kind in told["injected"]} == {"llm"}
 
 
+@pytest.mark.repeats
 @pytest.mark.slow
 def test_the_report_for_people_says_the_same() -> None:
     shown, told = (simulate("--calls", "10", "--faults", "hostile", *more) for more in ((), ("--json",)))
