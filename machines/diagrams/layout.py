@@ -85,7 +85,7 @@ CONVERSATION_LAYOUT = Layout(
             chip_width=140,
         ),
         RoomPlace("THINKING", 830, 28, 482, 288, ("generating", "retrying", "running_tools"), chip_width=158),
-        RoomPlace("RESPONDING", 830, 476, 482, 590, ("speaking", "paused", "confirming")),
+        RoomPlace("RESPONDING", 830, 476, 482, 590, ("speaking", "paused", "confirming"), chip_width=146),
         RoomPlace(
             "ENDING", 160, 1456, 1152, 232, ("saying_goodbye", "closing", "ended"), Heading.BESIDE, 184
         ),
