@@ -61,6 +61,11 @@ class ErrorClass(enum.Enum):
     """The model spent all of its tokens before its first word, on thinking: it will do so again."""
 
     @property
+    def refuses_everybody(self) -> bool:
+        """Whether any other request would be refused as well: the key, the bill or the model is at fault."""
+        return self in (ErrorClass.FATAL, ErrorClass.AUTH)
+
+    @property
     def caused_by_request(self) -> bool:
         """Whether what was asked may be the cause, so that it says nothing about the provider."""
         refused = (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST)
@@ -69,8 +74,8 @@ class ErrorClass(enum.Enum):
     @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
-        lasting = (ErrorClass.FATAL, ErrorClass.AUTH, ErrorClass.REFUSED_TEXT)
-        return self not in (*lasting, ErrorClass.REFUSED_REQUEST, ErrorClass.LIMIT_SPENT)
+        refused = (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST, ErrorClass.LIMIT_SPENT)
+        return not self.refuses_everybody and self not in refused
 
 
 class EndReason(enum.Enum):

@@ -118,18 +118,11 @@ def _shared() -> list[Processor]:
 
 
 def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
-    if log_format == "json":
-        return [
-            structlog.processors.format_exc_info,
-            mask_secrets,
-            shorten,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
-    return [
-        structlog.processors.format_exc_info,
-        mask_secrets,
-        shorten,
-        structlog.dev.ConsoleRenderer(
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(
             colors=colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-        ),
-    ]
+        )
+    )
+    return [structlog.processors.format_exc_info, mask_secrets, shorten, renderer]

@@ -21,7 +21,6 @@ from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, rep
 from adapters.interfaces import ProviderError, SpeechStream, Voice
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
-from machines.facts import ErrorClass
 from machines.language.tags import primary_language
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 44100, 48000)
@@ -135,7 +134,7 @@ class CartesiaVoice:
 
     def note_refusal(self, error: ProviderError) -> None:
         """As `Connection.note_refusal`."""
-        if error.failure.error_class in (ErrorClass.FATAL, ErrorClass.AUTH):
+        if error.failure.error_class.refuses_everybody:
             self._refusal.standing = True
 
     @asynccontextmanager

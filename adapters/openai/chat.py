@@ -293,7 +293,7 @@ class OpenAILanguageModel:
 
     def _note_refusal(self, error: ProviderError) -> None:
         """A server whose credit is used up still lists its models: the next check asks as a call does."""
-        if error.failure.error_class in (ErrorClass.FATAL, ErrorClass.AUTH):
+        if error.failure.error_class.refuses_everybody:
             self._refuses = True
 
     async def _ask(

@@ -188,7 +188,7 @@ def _class(fields: Mapping[str, Any], status: int | None) -> ErrorClass:
         return ErrorClass.REFUSED_TEXT
     by_code, by_type = BY_CODE.get(_code(fields)), BY_CODE.get(str(fields.get("type")))
     by_status = BY_STATUS.get(status) if status is not None else None
-    if by_status in (ErrorClass.AUTH, ErrorClass.FATAL) and fields.get("type") != _UNPAID:
+    if by_status is not None and by_status.refuses_everybody and fields.get("type") != _UNPAID:
         by_type = None
     return by_code or by_type or by_status or ErrorClass.TRANSIENT
 

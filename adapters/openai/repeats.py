@@ -56,16 +56,12 @@ class Repeats:
         held, self._held = self._held, ""
         if not held:
             return ""
-        so_far = self._so_far()
+        so_far = self.said()
         rest = held[len(so_far) :]
         begun = so_far.strip()
         goes_on = rest[0] == " " and rest[1:2].isalpha() and begun[-1].isalnum()
         goes_on = goes_on or (len(begun) >= _SHORTEST_BEGINNING and so_far[-1].isspace())
         return self._add(rest if goes_on else held)
-
-    def said(self) -> str:
-        """All that was given."""
-        return self._so_far()
 
     def _add(self, text: str) -> str:
         if text:
@@ -77,7 +73,8 @@ class Repeats:
             self._length += len(text)
         return text
 
-    def _so_far(self) -> str:
+    def said(self) -> str:
+        """All that was given."""
         if len(self._parts) > 1:
             self._parts = ["".join(self._parts)]
             self._differs = True  # the place of a copy is lost
@@ -108,7 +105,7 @@ class Repeats:
         return "" if repeated and ends and pieces > 1 else text
 
     def _beyond(self, text: str) -> str:
-        so_far = self._so_far()
+        so_far = self.said()
         if text.startswith(so_far):
             return text[len(so_far) :]
         if so_far.startswith(text):

@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
@@ -225,11 +225,10 @@ class Server:
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         """Serve the connection if there is a place for it."""
-        peer = request_head.peer_of(stream.socket)
         try:
             with self.limits.place() as place:
                 if not self.settings.twilio_trust_proxy:
-                    place.belongs_to(address_of(peer and peer[0], {}, behind_proxy=False))
+                    self._count_by_address(stream, place, {})
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -239,6 +238,11 @@ class Server:
                     await request_head.refuse(stream, error, REFUSAL_S)
                 finally:
                     self._refusing -= 1
+
+    def _count_by_address(self, stream: trio.SocketStream, place: Place, headers: Mapping[str, str]) -> None:
+        peer = request_head.peer_of(stream.socket)
+        behind_proxy = self.settings.twilio_trust_proxy
+        place.belongs_to(address_of(peer and peer[0], headers, behind_proxy=behind_proxy))
 
     async def _route(self, stream: trio.SocketStream, place: Place) -> None:
         try:
@@ -253,8 +257,7 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            peer = request_head.peer_of(stream.socket)
-            place.belongs_to(address_of(peer and peer[0], head.headers, behind_proxy=True))
+            self._count_by_address(stream, place, head.headers)
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")

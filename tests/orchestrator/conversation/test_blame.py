@@ -5,6 +5,8 @@ the provider."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
@@ -52,6 +54,16 @@ def broken(role: Role, fault: Fails, *, on_opening: bool) -> SimulatedProviders:
     return of[role]()
 
 
+@asynccontextmanager
+async def watched(providers: SimulatedProviders) -> AsyncIterator[ProviderWatch]:
+    """The breakers of these providers, as a server has them."""
+    async with trio.open_nursery() as nursery:
+        watch = ProviderWatch(providers.for_calls(), Random(0))
+        await nursery.start(watch.run)
+        yield watch
+        nursery.cancel_scope.cancel()
+
+
 async def first_call(call: Call, *, on_opening: bool) -> None:
     if on_opening:
         await call.start_recording()
@@ -72,15 +84,12 @@ async def test_a_provider_that_refuses_everybody_is_not_ready_after_one_call(
     role: Role, on_opening: bool, autojump_clock: MockClock
 ) -> None:
     providers = broken(role, UNPAID, on_opening=on_opening)
-    async with trio.open_nursery() as nursery:
-        watch = ProviderWatch(providers.for_calls(), Random(0))
-        await nursery.start(watch.run)
+    async with watched(providers) as watch:
         assert watch.usable(role)
         async with simulated_call(providers, watch=watch) as call:
             await first_call(call, on_opening=on_opening)
             assert not watch.usable(role)
             assert watch.report()[role.value][0]["state"] == "open"
-        nursery.cancel_scope.cancel()
 
 
 @CASES
@@ -88,16 +97,13 @@ async def test_what_one_calls_request_caused_is_not_held_against_the_provider(
     role: Role, on_opening: bool, autojump_clock: MockClock
 ) -> None:
     providers = broken(role, OWN, on_opening=on_opening)
-    async with trio.open_nursery() as nursery:
-        watch = ProviderWatch(providers.for_calls(), Random(0))
-        await nursery.start(watch.run)
+    async with watched(providers) as watch:
         for _ in range(4):
             async with simulated_call(providers, watch=watch) as call:
                 await first_call(call, on_opening=on_opening)
                 assert watch.usable(role)
         assert watch.report()[role.value][0]["state"] == "closed"
         assert watch.report()[role.value][0]["failures"] == 0
-        nursery.cancel_scope.cancel()
 
 
 CAUSED_BY_REQUEST = ("REFUSED_TEXT", "REFUSED_REQUEST", "UNUSABLE_ANSWER", "LIMIT_SPENT")
@@ -109,12 +115,8 @@ async def test_only_what_the_provider_caused_counts_for_its_breaker(
 ) -> None:
     fails = Answer(fault=Fails(ErrorClass[name], "no"))
     providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=fails)))
-    async with trio.open_nursery() as nursery:
-        watch = ProviderWatch(providers.for_calls(), Random(0))
-        await nursery.start(watch.run)
-        async with simulated_call(providers, watch=watch) as call:
-            await call.take_turn("hello")
-            await call.answered(1)
-            failures = watch.report()["llm"][0]["failures"]
-            assert (failures == 0) is (name in CAUSED_BY_REQUEST)
-        nursery.cancel_scope.cancel()
+    async with watched(providers) as watch, simulated_call(providers, watch=watch) as call:
+        await call.take_turn("hello")
+        await call.answered(1)
+        failures = watch.report()["llm"][0]["failures"]
+        assert (failures == 0) is (name in CAUSED_BY_REQUEST)
