@@ -47,7 +47,7 @@ def record(pid: int, directory: Path, name: str, seconds: int) -> None:
     half = max(2, seconds // 2 - 1)
     for kind, path in (("raw", directory / f"{name}.folded"), ("flamegraph", directory / f"{name}.svg")):
         command = [str(spy), "record", "--pid", str(pid), "--duration", str(half), "--rate", str(_RATE)]
-        command += ["--format", kind, "--output", str(path), "--nonblocking", "--threads"]
+        command += ["--format", kind, "--output", str(path), "--threads"]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             print(f"No {path.name}: {run.stderr[-500:]}", file=sys.stderr)
@@ -68,7 +68,7 @@ def _summary(folded: str) -> str:
         functions = [each.rpartition(":")[0] + ")" if each.endswith(")") else each for each in frames]
         threads[thread] += count
         own.setdefault(thread, Counter())[functions[-1] if functions else "?"] += count
-        for each in set(functions):
+        for each in set(functions[_first_task_frame(functions) :]):
             within.setdefault(thread, Counter())[each] += count
     total = threads.total() or 1
     lines = ["# Where the samples were", "", f"{total} samples of threads that did something.", ""]
@@ -80,6 +80,12 @@ def _summary(folded: str) -> str:
         lines += [f"| {n / samples:.1%} | `{name}` |" for name, n in within[thread].most_common(2 * _ROWS)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _first_task_frame(functions: list[str]) -> int:
+    """Where the frames begin that are of one task, below those of the event loop and of what started it."""
+    loops = ("unrolled_run ", "_run_once ")
+    return next((at + 1 for at, each in enumerate(functions) if each.startswith(loops)), 0)
 
 
 def plot(directory: Path) -> None:

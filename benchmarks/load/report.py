@@ -32,10 +32,9 @@ class Head:
 
 def line_of(row: Measured) -> str:
     """One run, for the terminal."""
-    if row.discarded:
-        return f"DISCARDED: {row.discarded}"
+    dropped = f"DISCARDED ({row.discarded}): " if row.discarded else ""
     return (
-        f"answer {_ms(row.answer_p50)} / {_ms(row.answer_p95)} ms, clear {_ms(row.clear_p50)} / "
+        f"{dropped}answer {_ms(row.answer_p50)} / {_ms(row.answer_p95)} ms, clear {_ms(row.clear_p50)} / "
         f"{_ms(row.clear_p95)} ms, {row.cpu_percent_per_call} % a call ({row.cpu_percent} %), "
         f"{row.rss_mib_per_call} MiB a call, {row.turns} turns, errors {row.errors or 'none'}, "
         f"{row.gaps} gaps, callers late p99 {row.late_p99_ms} ms, "
