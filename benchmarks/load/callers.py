@@ -259,6 +259,16 @@ class Caller(ClientSocket, ABC):
         elif self._state in ("listening", "hearing out") and self.board.measuring:
             self.board.error("cleared without a reason", self.number)
 
+    def silent_since_onset(self, now: float) -> bool:
+        """Over an interruption, what there was to play was played, and no more has come for a while."""
+        return self._onset is not None and now > max(self._plays_until, self._onset) + GAP_S
+
+    def fell_silent(self) -> None:
+        """For lines on which nobody says `clear`: the answer is not heard any more."""
+        if self._counted and self._onset is not None:
+            self.board.found.clears_ms.append(max(0.0, self._plays_until - self._onset) * 1000)
+        self._onset, self._silenced_at = None, self._plays_until
+
     def lost(self, reason: str) -> None:
         """As `ClientSocket.lost`."""
         self.board.error("closed" if self.up else "refused", self.number, reason)
