@@ -76,11 +76,11 @@ LIVEKIT_PACKAGES = (
 
 
 def _peer(name: str, title: str, packages: tuple[str, ...], kind: str, about: str) -> Server:
-    """A server of `benchmarks/load/peers/`, in an environment of its own, which is made when it is first used."""
+    """A server of `benchmarks/load/peers/`, in an environment of its own, made when it is first used."""
+    program = ROOT / "benchmarks" / "load" / "peers" / f"{name}_server.py"
 
     def command(vendors: int) -> list[str]:
-        python = environment(name, packages) / "python"
-        return [str(python), str(ROOT / "benchmarks" / "load" / "peers" / f"{name}_server.py"), str(vendors), kind]
+        return [str(environment(name, packages) / "python"), str(program), str(vendors), kind]
 
     return Server(
         f"{title}, {kind}",

@@ -111,7 +111,8 @@ class World:
             "late_p99_ms": float(np.percentile(late, 99)),
             "late_max_ms": float(late.max()),
         }
-        self.counts, _ = Counts(), self.late_ms.clear()
+        self.counts = Counts()
+        self.late_ms.clear()
         return told
 
 
