@@ -313,6 +313,15 @@ def test_the_times_of_words_are_those_of_the_stream() -> None:
     assert all(a["end"] <= b["start"] + 0.001 for a, b in pairwise(words))
 
 
+@pytest.mark.parametrize("ms", [5, 20, 100])
+def test_what_is_understood_does_not_depend_on_how_audio_is_cut(ms: int) -> None:
+    audio = b"".join([*frames(0.5, 0), *frames(1.5, 9000), *frames(0.5, 0)])
+    size = ms * 16
+    wire = exchange(LISTEN, *(audio[start : start + size] for start in range(0, len(audio), size)))
+    words = wire.messages(type="Results")[-1]["channel"]["alternatives"][0]["words"]
+    assert (words[0]["start"], words[-1]["end"]) == pytest.approx((0.5, 2.0), abs=0.03)
+
+
 def test_finalize_is_answered_with_all_words_at_once() -> None:
     wire = exchange(LISTEN, *frames(1.0, 9000), *frames(0.2, 0), {"type": "Finalize"})
     last = wire.messages(type="Results")[-1]
