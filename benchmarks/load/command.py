@@ -44,6 +44,9 @@ def parser(line: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--profile", action="store_true", help="sample the server: flame graph and table (figures suffer)"
     )
+    made.add_argument(
+        "--first", action="store_true", help="before other programs, by real-time scheduling; needs root"
+    )
     made.add_argument("--name", default="", help="of the results; by default the line and the time")
     for name, value in asdict(Budget()).items():
         made.add_argument(
@@ -83,6 +86,7 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
         chosen.seconds,
         chosen.repeats,
         chosen.profile,
+        chosen.first,
         preface,
     )
     rows: list[Measured] = []
@@ -98,7 +102,14 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
                 title = f"[{done}/{total}] {server.name}, {calls} calls"
                 watch = partial(_profiled, directory, f"{server.name}-{calls}", chosen.seconds)
                 wanted = Wanted(
-                    server, line, calls, chosen.seconds, settings, budget, watch if chosen.profile else None
+                    server,
+                    line,
+                    calls,
+                    chosen.seconds,
+                    settings,
+                    budget,
+                    chosen.first,
+                    watch if chosen.profile else None,
                 )
                 row = measure(wanted, partial(_progress, title))
                 row_text = report.line_of(row)

@@ -27,6 +27,7 @@ class Head:
     seconds: int
     repeats: int
     profiled: bool
+    first: bool = False
     preface: str = ""
 
 
@@ -112,6 +113,8 @@ def write(directory: Path, head: Head, rows: Sequence[Measured]) -> None:
     ]
     if head.settings:
         lines.append(f"* settings: {', '.join(f'{name}={value}' for name, value in head.settings.items())}")
+    if head.first:
+        lines += ["", "Other programs ran on the machine; all of this ran before them (`--first`)."]
     if head.profiled:
         lines += [
             "",

@@ -49,6 +49,8 @@ class Wanted:
     settings: Mapping[str, str]
     """More of the server's environment."""
     budget: Budget
+    first: bool = False
+    """All of it before other programs, by real-time scheduling."""
     while_measured: Callable[[int], None] | None = None
     """Called with the server's process id while it is measured, in a thread."""
 
@@ -106,10 +108,12 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Measured:
         for each in (f"--{name.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, "-m", "benchmarks.load.vendors", *latencies]
-    with running(command, r"vendors at (\d+)", LOAD_CORE, _here()) as vendors:
+    with running(command, r"vendors at (\d+)", LOAD_CORE, _here(), first=wanted.first) as vendors:
         port = int(vendors.said[1])
         environment = {**wanted.server.environment(port), **wanted.settings}
-        started = running(wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment)
+        started = running(
+            wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment, first=wanted.first
+        )
         with started as server:
             return _hold_calls(wanted, server, port, tell)
 
@@ -133,7 +137,7 @@ def _hold_calls(wanted: Wanted, server: Started, vendors: int, tell: Callable[[s
         text=True,
         env={**os.environ, **_here()},
         cwd=ROOT,
-        preexec_fn=pinned(LOAD_CORE),
+        preexec_fn=pinned(LOAD_CORE, first=wanted.first),
     )
     said: list[str] = []
     listening = threading.Thread(target=_pass_on, args=(callers, said, tell), daemon=True)
