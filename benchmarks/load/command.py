@@ -100,7 +100,7 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
                 if server.name in broken:
                     continue
                 title = f"[{done}/{total}] {server.name}, {calls} calls"
-                watch = partial(_profiled, directory, f"{server.name}-{calls}", chosen.seconds)
+                watch = partial(_profiled, directory, f"{server.name}-{calls}", chosen)
                 wanted = Wanted(
                     server,
                     line,
@@ -130,8 +130,9 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
     return directory
 
 
-def _profiled(directory: Path, name: str, seconds: int, pid: int) -> None:
-    profile.record(pid, directory, name.lower().replace(" ", "-"), seconds)
+def _profiled(directory: Path, name: str, chosen: argparse.Namespace, pid: int) -> None:
+    stem = name.lower().replace(" ", "-").replace(",", "")
+    profile.record(pid, directory, stem, chosen.seconds, first=chosen.first)
 
 
 def _progress(title: str, text: str) -> None:
