@@ -17,7 +17,7 @@ import numpy as np
 from attrs import asdict, define, field, frozen
 
 from benchmarks.load.callers import LATE_MS
-from benchmarks.load.environments import ROOT
+from benchmarks.load.environments import ROOT, load_path
 from benchmarks.load.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -121,7 +121,7 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Measured:
 
 
 def _here() -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
+    return {"PYTHONPATH": load_path()}
 
 
 def _hold_calls(wanted: Wanted, server: Started, vendors: Started, tell: Callable[[str], None]) -> Measured:
