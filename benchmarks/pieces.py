@@ -39,6 +39,7 @@ from benchmarks.load.processes import (
     SERVER_CORE,
     BenchmarkError,
     cpu_seconds,
+    loop_ns,
     pinned,
     rss_mib,
     running,
@@ -322,6 +323,7 @@ def main() -> None:
     chosen = parser.parse_args()
     lines = ["| piece | figure | of a core, a call |", "|---|---|---|"]
     figures: dict[str, list[Figure]] = {}
+    print(f"A turn of a plain loop in Python takes {loop_ns(SERVER_CORE):.1f} ns just now.")
     for name in chosen.only:
         print(f"{name}: {(PIECES[name].__doc__ or '').splitlines()[0]}", flush=True)
         for figure in PIECES[name]():
@@ -332,6 +334,7 @@ def main() -> None:
     stem = results_directory() / f"pieces-{time.strftime('%Y%m%d-%H%M%S')}"
     content = {
         "machine": this_machine(),
+        "loop_ns": loop_ns(SERVER_CORE),
         "pieces": {
             name: [
                 {

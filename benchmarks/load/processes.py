@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,6 +143,33 @@ def busy_seconds(core: int) -> float:
     return 0.0
 
 
+_LOOP = """
+import time
+def loop(count):
+    total = 0
+    for each in range(count):
+        total += each
+    return total
+loop(100_000)
+best = 1e9
+for _ in range(5):
+    begun = time.process_time_ns()
+    loop(1_000_000)
+    best = min(best, (time.process_time_ns() - begun) / 1_000_000)
+print(best)
+"""
+
+
+def loop_ns(core: int) -> float:
+    """Processor time of one turn of a plain loop in Python on this core: how fast the machine is just now.
+
+    Virtual machines share cores, and two of theirs may be one: then everything costs more processor time.
+    """
+    command = [sys.executable, "-c", _LOOP]
+    timed = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=pinned(core))
+    return float(timed.stdout)
+
+
 def machine() -> str:
     """The machine in words."""
     text = Path("/proc/cpuinfo").read_text()
@@ -150,5 +178,5 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} × {model[1] if model else 'unknown processor'}, "
         f"{int(memory[1]) / 2**20 if memory else 0:.0f} GiB, Linux {os.uname().release}, "
-        f"Python {'.'.join(map(str, __import__('sys').version_info[:3]))}"
+        f"Python {'.'.join(map(str, sys.version_info[:3]))}"
     )

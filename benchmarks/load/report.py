@@ -40,7 +40,8 @@ def line_of(row: Measured) -> str:
         f"{row.rss_mib_per_call} MiB a call, {row.turns} turns, errors {row.errors or 'none'}, "
         f"{row.gaps} gaps, callers late p99 {row.late_p99_ms} ms, "
         f"vendors {row.vendors_late_p99_ms} ms, others {row.others_percent} %, callers "
-        f"{row.callers_percent} % and vendors {row.vendors_percent} % of theirs"
+        f"{row.callers_percent} % and vendors {row.vendors_percent} % of theirs, "
+        f"a plain loop {row.loop_ns:.0f} ns"
     )
 
 
@@ -48,8 +49,8 @@ def table(rows: Sequence[Measured]) -> str:
     """All rows as Markdown: medians of the runs that count."""
     lines = [
         "| server | calls | turns | speech end → first audio p50 / p95 ms | onset → `clear` p50 / p95 ms "
-        "| CPU a call | CPU in all | memory a call | gaps | errors | late | runs |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| CPU a call | CPU in all | memory a call | gaps | errors | late | loop | runs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for server, calls in dict.fromkeys((row.server, row.calls) for row in rows):
         all_runs = [row for row in rows if (row.server, row.calls) == (server, calls)]
@@ -58,7 +59,7 @@ def table(rows: Sequence[Measured]) -> str:
         counted = f"{len(runs)}" + (f" ({dropped} discarded)" if dropped else "")
         if not runs:
             why = all_runs[-1].discarded
-            lines.append(f"| {server} | {calls} | | | | | | | | | {why} | {counted} |")
+            lines.append(f"| {server} | {calls} | | | | | | | | | {why} | | {counted} |")
             continue
         lines.append(
             f"| {server} | {calls} | {sum(row.turns for row in runs)} "
@@ -67,7 +68,8 @@ def table(rows: Sequence[Measured]) -> str:
             f"| {_median(row.cpu_percent for row in runs):.0f} % "
             f"| {_median(row.rss_mib_per_call for row in runs):.1f} MiB "
             f"| {sum(row.gaps for row in runs)} | {_errors(runs)} "
-            f"| {max(row.late_p99_ms for row in runs):.1f} ms | {counted} |"
+            f"| {max(row.late_p99_ms for row in runs):.1f} ms "
+            f"| {_median(row.loop_ns for row in runs):.0f} ns | {counted} |"
         )
     return "\n".join(lines)
 

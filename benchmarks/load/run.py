@@ -25,6 +25,7 @@ from benchmarks.load.processes import (
     Started,
     busy_seconds,
     cpu_seconds,
+    loop_ns,
     pinned,
     rss_mib,
     running,
@@ -90,6 +91,8 @@ class Measured:
     """What the callers took of their core."""
     vendors_percent: float = 0.0
     """What the vendors took of the same core."""
+    loop_ns: float = 0.0
+    """How fast the server's core was before the run: see `processes.loop_ns`."""
     questions: int = 0
     """Requests to the language model."""
     given_up: int = 0
@@ -128,6 +131,7 @@ def _hold_calls(wanted: Wanted, server: Started, vendors: Started, tell: Callabl
     pid = server.process.pid
     time.sleep(2)  # what a server does right after its start is not memory or work of calls
     row = Measured(wanted.server.name, wanted.line, wanted.calls, start_s=round(server.seconds, 2))
+    row.loop_ns = round(loop_ns(SERVER_CORE), 1)
     row.rss_idle_mib = round(rss_mib(pid), 1)
     url = f"ws://127.0.0.1:{server.said[1]}{wanted.server.paths[wanted.line]}"
     command = [sys.executable, "-m", "benchmarks.load.callers", url, "--calls", str(wanted.calls)]
