@@ -16,7 +16,7 @@ from benchmarks.load import profile, report
 from benchmarks.load.environments import ROOT
 from benchmarks.load.processes import LOAD_CORE, BenchmarkError, machine, pinned
 from benchmarks.load.run import Measured, Wanted, measure, results_directory
-from benchmarks.load.servers import SERVERS, Server
+from benchmarks.load.servers import SERVERS, Server, vantum_of
 from benchmarks.load.vendors import Budget
 
 CALLS = (1, 8, 16, 24, 30, 45, 60, 75, 90)
@@ -61,9 +61,19 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def main(line: str, servers: tuple[Server, ...] = (SERVERS["vantum"],)) -> None:
     """Run what the command line asks for."""
-    chosen = parser(line).parse_args()
+    options = parser(line)
+    options.add_argument(
+        "--tree",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="measure Vantum as it is in this checkout, too, run by run; may be repeated",
+    )
+    chosen = options.parse_args()
+    others = tuple(vantum_of(each.resolve()) for each in chosen.tree)
     try:
-        run(line, servers, chosen)
+        run(line, servers + others, chosen)
     except BenchmarkError as error:
         raise SystemExit(f"Nothing more can be measured: {error}") from None
 

@@ -60,6 +60,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     *,
     first: bool = False,
+    directory: Path | None = None,
 ) -> Iterator[Started]:
     """Run a process as long as the block runs. Raises `BenchmarkError` if it never is ready."""
     with tempfile.TemporaryFile("w+") as complaints:
@@ -70,6 +71,7 @@ def running(
             stderr=complaints,
             text=True,
             env={**os.environ, **(environment or {})},
+            cwd=directory,
             preexec_fn=pinned(core, first=first),
         )
         try:

@@ -113,11 +113,18 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Measured:
         for each in (f"--{name.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, "-m", "benchmarks.load.vendors", *latencies]
-    with running(command, r"vendors at (\d+)", LOAD_CORE, _here(), first=wanted.first) as vendors:
+    with running(
+        command, r"vendors at (\d+)", LOAD_CORE, _here(), first=wanted.first, directory=ROOT
+    ) as vendors:
         port = int(vendors.said[1])
         environment = {**wanted.server.environment(port), **wanted.settings}
         started = running(
-            wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment, first=wanted.first
+            wanted.server.command(port),
+            wanted.server.ready,
+            SERVER_CORE,
+            environment,
+            first=wanted.first,
+            directory=wanted.server.directory,
         )
         with started as server:
             return _hold_calls(wanted, server, vendors, tell)

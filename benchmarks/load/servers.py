@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -28,9 +29,11 @@ class Server:
     paths: Mapping[str, str]
     """The path of its WebSocket, by line."""
     about: str = ""
+    directory: Path = ROOT
+    """Where it runs, and of Vantum the checkout that is measured."""
 
 
-def _vantum_environment(vendors: int) -> dict[str, str]:
+def _vantum_environment(vendors: int, directory: Path = ROOT) -> dict[str, str]:
     place = f"127.0.0.1:{vendors}"
     return {
         "STT_PROVIDERS": "deepgram",
@@ -47,7 +50,7 @@ def _vantum_environment(vendors: int) -> dict[str, str]:
         "GREETING": "",
         "VAD_SILENCE_THRESHOLD_MS": str(ENDPOINT_MS),
         "LOG_LEVEL": "warning",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(directory), os.environ.get("PYTHONPATH", "")))),
     }
 
 
@@ -59,6 +62,18 @@ VANTUM = Server(
     {"telephone": "/twilio/media", "browser": "/ws"},
     f"default settings but an endpoint delay of {ENDPOINT_MS} ms and no greeting",
 )
+
+
+def vantum_of(directory: Path) -> Server:
+    """Vantum as it is in another checkout, to measure two side by side."""
+    return evolve(
+        VANTUM,
+        name=f"Vantum of {directory.name}",
+        environment=lambda vendors: _vantum_environment(vendors, directory),
+        directory=directory,
+    )
+
+
 VANTUM_DEFAULT = evolve(
     VANTUM,
     name="Vantum, default",
