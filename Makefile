@@ -48,7 +48,7 @@ bench: .venv/.test models ## run the benchmarks, but for those of load
 	  echo "$$each"; $(BIN)/python "$$each" || exit 1; \
 	done
 
-# Takes an hour, needs two idle cores, and installs Pipecat and LiveKit Agents beside the project (1 GB).
+# Takes about three hours, needs two idle cores, and installs Pipecat and LiveKit Agents beside the project (1 GB).
 bench-peers: .venv/.test models ## measure calls on one core, beside Pipecat and LiveKit Agents
 	@$(BIN)/python benchmarks/pieces.py
 	@$(BIN)/python benchmarks/browser_load.py --repeats 3 --until-broken
