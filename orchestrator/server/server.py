@@ -18,11 +18,7 @@ from starlette.applications import Starlette
 from trio_websocket import (
     ConnectionClosed,
     HandshakeError,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
 )
-from wsproto.utilities import LocalProtocolError
 
 from adapters.logs import library_logger
 from adapters.tasks import Signal
@@ -50,10 +46,10 @@ from orchestrator.server.connection_limits import (
     descriptors,
     most_calls,
 )
-from orchestrator.server.frame_stream import CountedSocket, FrameStream
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.server.peer_socket import PeerSocket
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
@@ -74,10 +70,8 @@ from protocol.twilio import MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES
 log = library_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
-ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
+ServeSocket = Callable[[PeerSocket], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
-MESSAGE_QUEUE = 64
-"""Messages that trio-websocket reads ahead, so that it answers pings while one is being handled."""
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 REFUSAL_S = 0.25
@@ -261,24 +255,23 @@ class Server:
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
-        replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
-            await self._serve_http(replayed)
+            await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES, counts_taken=True)
-            serve = partial(self._converse, frames=frames, address=place.address or "")
-            await self._serve_websocket(replayed, frames, serve)
+            serve = partial(self._converse, address=place.address or "")
+            await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
-            local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
-            frames = FrameStream(replayed, head.length, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
+            address = request_head.peer_of(stream.socket)
+            local = is_local(address and address[0], head.headers)
+            peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
 
             def on_admitted() -> None:
-                frames.admit()
+                peer.admit()
                 place.is_trusted()
 
             serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
-            await self._serve_websocket(replayed, frames, serve)
+            await self._serve_websocket(stream, head, peer, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
@@ -290,43 +283,25 @@ class Server:
             log.info("an answer was not taken in time", peer=stream.peer)
 
     async def _serve_websocket(
-        self, stream: request_head.ReplayedStream, frames: FrameStream, serve: ServeSocket
+        self, stream: trio.SocketStream, head: request_head.Head, peer: PeerSocket, serve: ServeSocket
     ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
-            async with trio.open_nursery() as nursery:
-                with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                    # `frames` bound messages: what it lets through is not too large.
-                    request = await wrap_server_stream(nursery, frames, MESSAGE_QUEUE, MAX_MESSAGE_BYTES)
-                    offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
-                    connection = await request.accept(
-                        subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
-                    )
-                    frames.accept()
-                await serve(request, connection)
-                nursery.cancel_scope.cancel()
+            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
+                asked, following = head.received[: head.length], head.received[head.length :]
+                await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+            await serve(peer)
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
-        except* LocalProtocolError:
-            # trio-websocket tries to answer a frame that came after we closed.
-            log.debug("a frame came too late")
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(
-        self,
-        request: WebSocketRequest,
-        connection: WebSocketConnection,
-        *,
-        frames: FrameStream,
-        address: str,
-    ) -> None:
-        offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
+    async def _converse(self, connection: PeerSocket, *, address: str) -> None:
         session = Session(
-            CountedSocket(connection, frames),
+            connection,
             self.session_settings,
-            dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
-            offered,
+            dialect_for_subprotocol(connection.subprotocol),
+            connection.subprotocol is not None,
             language=self.settings.stt_language,
         )
         with bind_session(session.session_id):
@@ -387,7 +362,7 @@ class Server:
             return BUSY
         return self.waiting()
 
-    async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
+    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
@@ -414,7 +389,7 @@ class Server:
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
 
-    async def _turn_away_unready(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away_unready(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came before calls can be made. It may try again: no error."""
         log.info("not ready", waiting=self.waiting())
         self.counts["turned away"] += 1
@@ -422,7 +397,7 @@ class Server:
             await self._refuse(connection, session, "the server is not ready, please try again in a moment")
         await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
-    async def _turn_away_stopping(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away_stopping(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came while the server stops. Another one may take its call."""
         log.info("stopping, nobody new is taken", sessions=len(self.sessions))
         self.counts["turned away"] += 1
@@ -430,7 +405,7 @@ class Server:
         await self._tell(connection, session.dialect.encode(going, session_id=None, event_id=new_id()))
         await _close(connection, CloseCode.GOING_AWAY, "the server is stopping")
 
-    async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away(self, connection: MessageSocket, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
         log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
         self.counts["turned away"] += 1
@@ -441,13 +416,13 @@ class Server:
         await self._tell(connection, frame)
         await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
 
-    async def _refuse(self, connection: WebSocketConnection, session: Session, message: str) -> None:
+    async def _refuse(self, connection: MessageSocket, session: Session, message: str) -> None:
         """Send an error with this message."""
         error = ConnectionFailure(message)
         refused = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
         await self._tell(connection, refused)
 
-    async def _tell(self, connection: WebSocketConnection, frame: bytes | None) -> None:
+    async def _tell(self, connection: MessageSocket, frame: bytes | None) -> None:
         """Send a frame to a client that is turned away, if its dialect has one."""
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             if frame is not None:
@@ -649,6 +624,6 @@ def _check_subprotocols(offered: str) -> None:
         )
 
 
-async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:
+async def _close(connection: MessageSocket, code: CloseCode, reason: str) -> None:
     with trio.move_on_after(CLOSE_HANDSHAKE_S):
         await connection.aclose(code, reason)

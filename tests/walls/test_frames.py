@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from orchestrator.server.frame_stream import CONTROL_FRAMES, CONTROL_FRAMES_PER_S, MOST_FRAGMENTS
+from orchestrator.server.peer_socket import CONTROL_FRAMES, CONTROL_FRAMES_PER_S, MOST_FRAGMENTS
 from orchestrator.simulation import SimulatedProviders
 from protocol import MAX_MESSAGE_BYTES
 from protocol.twilio import MAX_START_BYTES
