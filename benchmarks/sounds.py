@@ -238,7 +238,7 @@ def models_directory() -> Path:
 
 async def main(models: Path) -> None:
     """Write the document."""
-    silero = SileroVoiceActivity(models / "silero_vad_v6.onnx")
+    silero = SileroVoiceActivity(models / "silero_vad.onnx")
     moonshine = MoonshineSpeechToText(models / SPEECH_TO_TEXT_DIRECTORY)
 
     async def table(rows: dict[str, list[Samples]]) -> str:

@@ -6,6 +6,7 @@ becomes other words.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -14,19 +15,24 @@ import numpy.typing as npt
 from adapters.interfaces import LISTENING_RATE
 
 _CORNER_HZ = 60
-_KEPT = 1 / (1 + 2 * math.pi * _CORNER_HZ / LISTENING_RATE)
-"""What of the output is left after a sample."""
 _BLOCK = 512
-"""Samples that are computed at once; with many more, the powers below would lose precision."""
-_DECAY = _KEPT ** np.arange(1, _BLOCK + 1)
+"""Samples that are computed at once; with many more, powers would lose precision."""
 
 Floats = npt.NDArray[np.float32]
 
 
-class HighPass:
-    """One stream of audio at `LISTENING_RATE` through a filter of one pole."""
+@functools.cache
+def _response(rate: int) -> tuple[float, npt.NDArray[np.float64]]:
+    """What of the output is left after a sample, and after each of a block."""
+    kept = 1 / (1 + 2 * math.pi * _CORNER_HZ / rate)
+    return kept, np.power(kept, np.arange(1, _BLOCK + 1), dtype=np.float64)
 
-    def __init__(self) -> None:
+
+class HighPass:
+    """One stream of audio, at `rate` Hz, through a filter of one pole."""
+
+    def __init__(self, rate: int = LISTENING_RATE) -> None:
+        self._kept, self._decay = _response(rate)
         self._last_in: float | None = None
         self._last_out = 0.0
 
@@ -40,8 +46,8 @@ class HighPass:
     def _pass(self, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         before = samples[0] if self._last_in is None else self._last_in
         steps = np.diff(samples, prepend=before)
-        decay = _DECAY[: len(samples)]
-        passed = decay * (self._last_out + np.cumsum(steps * _KEPT / decay))
+        decay = self._decay[: len(samples)]
+        passed = decay * (self._last_out + np.cumsum(steps * self._kept / decay))
         self._last_in, self._last_out = float(samples[-1]), float(passed[-1])
         result: npt.NDArray[np.float64] = passed
         return result

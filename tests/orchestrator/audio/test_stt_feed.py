@@ -78,8 +78,9 @@ async def test_a_telephones_audio_goes_as_it_came_to_whom_can_take_it() -> None:
     telephone_samples, converted = told
     assert len(telephone_samples) >= 9500
     assert np.array_equal(telephone_samples, samples[: len(telephone_samples)])
-    assert len(converted) == 2 * len(telephone_samples)
-    assert not np.array_equal(converted[::2], telephone_samples)
+    # The filter's tail comes with what follows, or at the end of the turn.
+    assert 0 <= 2 * len(telephone_samples) - len(converted) < LISTENING_RATE * 20 // 1000
+    assert not np.array_equal(converted[::2], telephone_samples[: len(converted[::2])])
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
