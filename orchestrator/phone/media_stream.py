@@ -364,10 +364,9 @@ class MediaStream:
         self._audio.drop(duration_ms)
 
     async def _take_mark(self, name: str) -> None:
-        fact = self._marks.returned(name, now_ms())
-        if fact is None:
+        if not self._marks.is_out(name):
             self.counts["marks of dropped audio"] += 1
-        else:
+        elif (fact := self._marks.news(name, now_ms())) is not None:
             await self._inbox.deliver(fact)
 
     # --- the caller's side, for the performer -------------------------------------------------------------
