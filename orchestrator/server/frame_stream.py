@@ -1,9 +1,9 @@
 """The bytes of a WebSocket, one frame at a time: no peer's frames keep other tasks from running.
 
 trio-websocket handles all frames that one read brings before it lets anybody else run, and 64 KiB hold ten
-thousand pongs. Here each read brings one frame at most, and lets others run. A message, and what a peer sends
-that is no message (pings, pongs, crumbs), have bounds. Beyond them trio-websocket is handed a closing frame
-as if the peer had sent it: it answers with the same code and reason, which is what the peer gets.
+thousand pongs. Here each read brings one frame at most, and lets others run. Messages have bounds, and so has
+what is not a message (pings, pongs, crumbs). Beyond them trio-websocket is handed a closing frame as if the
+peer had sent it: it answers with the same code and reason, which is what the peer gets.
 """
 
 from __future__ import annotations

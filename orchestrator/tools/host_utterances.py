@@ -21,7 +21,7 @@ def require_words(text: str) -> None:
 def words_to_say(text: str, mode: SayMode, *, interruptible: bool, then: EndReason | None) -> SayRequested:
     """The request of `Conversation.say`.
 
-    Raises `ValueError` for a text without words, and `TypeError` for anything that is no such argument.
+    Raises `ValueError` for a text without words, and `TypeError` for an argument of another type.
     """
     check_value("text", "say()", text, str)
     check_value("mode", "say()", mode, SayMode)
