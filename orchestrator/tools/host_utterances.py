@@ -5,16 +5,12 @@ from __future__ import annotations
 from adapters.twilio.dtmf import as_keys
 from machines.checked_fields import check_value
 from machines.facts import EndReason, SayMode, SayRequested
-
-
-def has_words(text: str) -> bool:
-    """Whether there is anything to say in the text."""
-    return any(character.isalnum() for character in text)
+from machines.language.scripts import has_sound
 
 
 def require_words(text: str) -> None:
     """Raise `ValueError` for a text without words."""
-    if not has_words(text):
+    if not has_sound(text):
         raise ValueError(f"there is nothing to say in {text!r}")
 
 
