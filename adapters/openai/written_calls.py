@@ -261,7 +261,7 @@ def _pythonic(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str,
 
 
 def _value(node: ast.expr) -> Any:
-    """The value of an argument. `true` and the like are no Python, but are written as if they were."""
+    """The value of an argument. `true` and the like are not Python, but are written as if they were."""
     if isinstance(node, ast.Name):
         return {"true": True, "false": False, "null": None}.get(node.id, node.id)
     try:

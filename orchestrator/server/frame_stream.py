@@ -1,9 +1,9 @@
 """The bytes of a WebSocket, one frame at a time: no peer's frames keep other tasks from running.
 
 trio-websocket handles all frames that one read brings before it lets anybody else run, and 64 KiB hold ten
-thousand pongs. Here each read brings one frame at most, and lets others run. A message, and what a peer sends
-that is no message (pings, pongs, crumbs), have bounds. Beyond them trio-websocket is handed a closing frame
-as if the peer had sent it: it answers with the same code and reason, which is what the peer gets.
+thousand pongs. Here each read brings one frame at most, and lets others run. Messages have bounds, and so has
+what is not a message (pings, pongs, crumbs). Beyond them trio-websocket is handed a closing frame as if the
+peer had sent it: it answers with the same code and reason, which is what the peer gets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import define
 from trio_websocket import WebSocketConnection
 
 from adapters.tasks import Signal
+from orchestrator.leaky_bucket import LeakyBucket
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -77,8 +78,7 @@ class FrameStream(trio.abc.Stream):
         """The sizes of the messages that were read and not taken yet."""
         self._ahead_bytes = 0
         self._taken = Signal()
-        self._control_frames = 0.0
-        self._counted_at = trio.current_time()
+        self._control_frames = LeakyBucket(CONTROL_FRAMES, CONTROL_FRAMES_PER_S)
         self._refused = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -155,10 +155,7 @@ class FrameStream(trio.abc.Stream):
     def _complaint_of(self, first_byte: int, payload_bytes: int) -> tuple[int, str] | None:
         """The close code and reason if this frame is too much."""
         if first_byte & _CONTROL:
-            now = trio.current_time()
-            passed = (now - self._counted_at) * CONTROL_FRAMES_PER_S
-            self._control_frames, self._counted_at = max(0.0, self._control_frames - passed), now
-            if self._control_frames >= CONTROL_FRAMES:
+            if self._control_frames.room <= 0:
                 return POLICY_VIOLATION, f"more than {CONTROL_FRAMES_PER_S} pings and pongs a second"
         elif self._fragments >= MOST_FRAGMENTS:
             return POLICY_VIOLATION, f"a message in more than {MOST_FRAGMENTS} frames"
@@ -168,7 +165,7 @@ class FrameStream(trio.abc.Stream):
 
     def _count(self, first_byte: int, payload_bytes: int) -> None:
         if first_byte & _CONTROL:
-            self._control_frames += 1
+            self._control_frames.add(1)
         elif first_byte & _FINAL:
             if self._counts_taken:
                 self._ahead.append(self._message_bytes + payload_bytes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -10,7 +9,7 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError
-from adapters.openai.chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel
 from adapters.openai.messages import GO_ON
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
@@ -19,12 +18,6 @@ from tests.adapters.openai.chat_server import DONE, EVENTS, JSON, Answer, Exchan
 
 KEY = "sk-test-0123456789abcdef"
 QUESTION = [Message(Speaker.SYSTEM, "Be short."), Message(Speaker.USER, "Hello?")]
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client() as client:
-        yield client
 
 
 def replying(*lines: str, status: int = 200, headers: dict[str, str] = EVENTS) -> Answer:

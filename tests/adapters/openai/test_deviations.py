@@ -7,7 +7,7 @@ collected in.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError, ToolSpec
-from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
+from adapters.openai.chat import OpenAILanguageModel, Rehearsal
 from adapters.openai.markup import MarkupFilter
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
@@ -30,12 +30,6 @@ SEND_DIGITS = ToolSpec(
 TOOLS = (END_CALL, SEND_DIGITS)
 ONE, TWO = '{"digits": "1"}', '{"digits": "2"}'
 NOON = "It is noon."
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client() as client:
-        yield client
 
 
 def event(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import httpx2
@@ -41,12 +41,6 @@ WEATHER = ToolSpec(
 TRAINS = ToolSpec("trains", "Trains to a city.", {"type": "object", "properties": {}})
 PARIS, OSLO = '{"city": "Paris"}', '{"city": "Oslo"}'
 QUESTION = Message(Speaker.USER, "What is the weather in Paris?")
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client() as client:
-        yield client
 
 
 async def ask(
