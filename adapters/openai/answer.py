@@ -103,9 +103,14 @@ class Answer:
     # --- reading ------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> list[str]:
-        """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life."""
+        """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life.
+
+        Comments and blank lines are one, too: a server sends them while it loads a model or waits for one.
+        """
         self._came = self._came or bool(data.strip())
-        return self._read(self._events.feed(data))
+        pieces = self._read(self._events.feed(data))
+        waiting = self._events.kept_alive() and not (self.finish_reason or self.over)
+        return pieces or ([""] if waiting else [])
 
     def end(self) -> list[str]:
         """End the response; returns the last pieces."""

@@ -299,7 +299,7 @@ class Performer:
         tools = self._tools.specs if wanted.tools else ()
         segmenter = Segmenter(self._caller.language)
         calls: list[ToolCall] = []
-        count, alive_at = 0, -ALIVE_EVERY_S
+        count, alive_at, answered_at = 0, -ALIVE_EVERY_S, -ALIVE_EVERY_S
         length = unbroken = 0
         """Characters of the answer, and of it since other tasks last had their turn."""
         came_at, came = trio.current_time(), Signal()
@@ -328,6 +328,9 @@ class Performer:
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))
+                    # A server that only shows that it is there has not answered yet.
+                    if piece and trio.current_time() - answered_at >= ALIVE_EVERY_S:
+                        answered_at = trio.current_time()
                         self._report_answered(Role.LLM, llm.provider)
                     if isinstance(piece, ToolCall):
                         calls.append(piece)

@@ -132,7 +132,7 @@ async def test_text_arrives_piece_by_piece_while_the_server_still_writes(http: h
 @pytest.mark.parametrize(
     ("lines", "pieces"),
     [
-        ([": ping\n\n", chunk("a"), "\n", ": ping\n\n", chunk("b", "stop"), DONE], ["a", "b"]),
+        ([": ping\n\n", chunk("a"), "\n", ": ping\n\n", chunk("b", "stop"), DONE], ["", "a", "", "b"]),
         (["event: message\nid: 7\nretry: 10\n" + chunk("a", "stop")], ["a"]),
         ([chunk("a").replace("data: ", "data:"), DONE], ["a"]),
         ([chunk("a").replace("\n", "\r\n"), DONE], ["a"]),

@@ -120,3 +120,13 @@ async def test_only_what_the_provider_caused_counts_for_its_breaker(
         await call.answered(1)
         failures = watch.report()["llm"][0]["failures"]
         assert (failures == 0) is (name in CAUSED_BY_REQUEST)
+
+
+async def test_a_model_that_is_only_there_has_not_answered(autojump_clock: MockClock) -> None:
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer(thinks_ms=60_000))))
+    async with watched(providers) as watch:
+        for _ in range(3):
+            async with simulated_call(providers, watch=watch) as call:
+                await call.take_turn("hello")
+                await call.answered(1)
+        assert watch.report()["llm"][0]["failures"] == 3
