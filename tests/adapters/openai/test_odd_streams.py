@@ -236,6 +236,8 @@ def test_of_two_choices_that_say_the_same_one_is_said() -> None:
     assert read(*lines, STOP, DONE)[0] == NOON
     counted = [said_by(index, part) for index, part in enumerate(("It is ", "noon."))]
     assert read(*counted, STOP, DONE)[0] == NOON, "a server that counts its chunks"
+    twice = [said_by(-1, "It is so "), said_by(0, "It is so "), said_by(0, "hot.")]
+    assert read(*twice, STOP, DONE)[0] == "It is so It is so hot.", "numbers that are none of a choice"
 
 
 # --- errors -----------------------------------------------------------------------------------------------
