@@ -161,14 +161,12 @@ _TEX_AROUND = re.compile(
 )
 _TEX_COMMAND = re.compile(r"\\([A-Za-z]{2,14})(?![A-Za-z])[ ]?")
 _TEX_SO_FAR = re.compile(r"\\[A-Za-z]{0,14}[ ]?(?:\{[^{}\n]{0,160}(?:\}(?:\{[^{}\n]{0,80})?)?)?$")
-_TEX_MEANS = {
-    **{"times": "×", "cdot": "×", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "ne": "≠", "leq": "≤"},
-    **{"le": "≤", "geq": "≥", "ge": "≥", "infty": "∞", "degree": "°", "circ": "°", "sum": "∑", "int": "∫"},
-    **{"to": "→", "rightarrow": "→", "Rightarrow": "→", "leftarrow": "←", "ldots": "…", "dots": "…"},
-    **{"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε", "theta": "θ"},
-    **{"lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "Sigma": "Σ", "phi": "φ"},
-    **{"omega": "ω", "Omega": "Ω"},
-}
+_TEX_SIGNS = """
+times × cdot × div ÷ pm ± approx ≈ neq ≠ ne ≠ leq ≤ le ≤ geq ≥ ge ≥ infty ∞ degree ° circ ° sum ∑ int ∫
+to → rightarrow → Rightarrow → leftarrow ← ldots … dots … alpha α beta β gamma γ delta δ Delta Δ epsilon ε
+theta θ lambda λ mu μ pi π rho ρ sigma σ Sigma Σ phi φ omega ω Omega Ω
+""".split()  # noqa: SIM905
+_TEX_MEANS = dict(zip(_TEX_SIGNS[::2], _TEX_SIGNS[1::2], strict=True))
 _TEX_SILENT = frozenset(("left", "right", "quad", "qquad", "displaystyle", "limits", "big", "Big"))
 _NEW_LINE = re.compile(r"(?:\\n){1,3}(?![A-Za-z])|(?:\\n){1,3}(?=[A-Z])")
 """The end of a line that was escaped twice."""
