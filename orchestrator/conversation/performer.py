@@ -248,8 +248,12 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        if self._watch is not None and not failure.error_class.caused_by_request:
+        if self._watch is None:
+            return
+        if not failure.error_class.caused_by_request:
             self._watch.failed(role, provider, failure)
+        elif failure.error_class.casts_doubt:
+            self._watch.doubted(role, provider, failure)
 
     def _log_failure(self, wanted: do.LogFailure) -> None:
         role, failure = wanted.role, wanted.failure
