@@ -1,4 +1,4 @@
-"""What is taken for words, of speech and of sounds that are no words, with the embedded models.
+"""What is taken for words, of speech and of sounds that are not words, with the embedded models.
 
     python -m benchmarks.sounds
 
@@ -252,7 +252,7 @@ async def main(models: Path) -> None:
     noises["babble over the telephone"] = [over_telephone(each) for each in noises["babble"]]
     speech = {kind: list(spoken(manner)) for kind, manner in MANNERS.items()}
     PATH.write_text(
-        f"{INTRODUCTION}## Sounds that are no words\n\n{await table(noises)}\n"
+        f"{INTRODUCTION}## Sounds that are not words\n\n{await table(noises)}\n"
         f"## Speech\n\n{await table(speech)}",
         "utf-8",
     )

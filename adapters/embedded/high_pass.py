@@ -1,4 +1,4 @@
-"""A high pass for the embedded models: takes out what is no voice below 60 Hz.
+"""A high pass for the embedded models: takes out everything below 60 Hz, where there is no voice.
 
 A microphone with a constant offset, or beside a transformer, is not noticed by voice activity detection, and
 becomes other words.

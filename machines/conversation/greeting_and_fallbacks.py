@@ -165,7 +165,7 @@ class GreetingAndFallbacks(Answers):
         return text
 
     def _model_has_answered(self) -> bool:
-        """Whether the history holds an answer, or a beginning of one, that is no fallback text."""
+        """Whether the history holds an answer, or a beginning of one, that is not a fallback text."""
         texts = self.context.policy.fallback
         ours = (texts.first, texts.second, texts.third, texts.unheard, texts.unanswered, texts.unsayable)
         return any(

@@ -43,6 +43,7 @@ from orchestrator.audio.caller_audio import (
 from orchestrator.audio.resampling import StreamingResampler
 from orchestrator.audio.stt_replay_buffer import SttReplayBuffer, Window
 from orchestrator.audio.turn_detection import PauseScoring
+from orchestrator.leaky_bucket import LeakyBucket
 
 SILENCE_AFTER_S = 0.6
 """If a caller who is speaking sends nothing for this long (over two of the shipped client's 256 ms blocks),
@@ -101,7 +102,8 @@ class SttFeed:
         self._detector = _detector(voice_activity, telephone=audio.telephone)
         self._hysteresis = VadHysteresis()
         self._scoring = PauseScoring(turn_model, emit) if turn_model is not None else None
-        self._interims_left, self._interims_counted_at = float(INTERIMS_AT_ONCE), trio.current_time()
+        self._interims = LeakyBucket(INTERIMS_AT_ONCE, INTERIMS_PER_S)
+        """If a client had to take all that a vendor can send, it would look as if the client were slow."""
         self._resampler = StreamingResampler(self._rate, self._rate)
 
     # --- from the caller ----------------------------------------------------------------------------------
@@ -194,23 +196,9 @@ class SttFeed:
         finally:
             self._replay_buffer.close_cursor(cursor, transcriber.settled)
 
-    def _may_pass_interim(self) -> bool:
-        """Whether another interim transcript is within the bounds.
-
-        If a client had to take all that a vendor can send, it would look as if the client were slow.
-        """
-        now = trio.current_time()
-        gained = (now - self._interims_counted_at) * INTERIMS_PER_S
-        self._interims_left = min(float(INTERIMS_AT_ONCE), self._interims_left + gained)
-        self._interims_counted_at = now
-        if self._interims_left < 1:
-            return False
-        self._interims_left -= 1
-        return True
-
     def report(self, fact: Fact) -> None:
         """Pass on what a link reports, preceded by the words that earlier links had settled of the turn."""
-        if isinstance(fact, TranscriptInterim) and not self._may_pass_interim():
+        if isinstance(fact, TranscriptInterim) and not self._interims.admits(1):
             return
         completed = self._replay_buffer.complete_fact(fact)
         if isinstance(completed, Transcribed):

@@ -2,9 +2,9 @@
 
 There is no task and no queue between the socket and its reader: a message costs one wake-up, and what the
 reader does not take waits in the peer's own buffers. Frames are read and written by `websockets`' protocol
-without I/O. One read may bring ten thousand of them, so other tasks run between each two. A message, and what
-a peer sends that is no message (pings, pongs, crumbs), have bounds; beyond them the socket is closed with a
-code and a reason.
+without I/O. One read may bring ten thousand of them, so other tasks run between each two. Messages have bounds,
+and so has what is not a message (pings, pongs, crumbs); beyond them the socket is closed with a code and a
+reason.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from websockets.frames import CONT, TEXT, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSING, SERVER, Protocol
 
 from adapters.tasks import Signal
+from orchestrator.leaky_bucket import LeakyBucket
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -73,8 +74,9 @@ class PeerSocket:
     _kind: Opcode = field(default=TEXT, init=False)
     """Of that message: text or bytes."""
     _message_bytes: int = field(default=0, init=False)
-    _control_frames: float = field(default=0.0, init=False)
-    _counted_at: float = field(factory=trio.current_time, init=False)
+    _control_frames: LeakyBucket = field(
+        factory=lambda: LeakyBucket(CONTROL_FRAMES, CONTROL_FRAMES_PER_S), init=False
+    )
     _reading: bool = field(default=False, init=False)
     _pings: dict[bytes, trio.Event] = field(factory=dict, init=False)
     """Those that are not answered, in order."""
@@ -209,10 +211,7 @@ class PeerSocket:
         if sizes is None:
             return None
         if self._buffer[0] & _CONTROL:
-            now = trio.current_time()
-            passed = (now - self._counted_at) * CONTROL_FRAMES_PER_S
-            self._control_frames, self._counted_at = max(0.0, self._control_frames - passed), now
-            if self._control_frames >= CONTROL_FRAMES:
+            if self._control_frames.room <= 0:
                 return (
                     CloseCode.POLICY_VIOLATION,
                     f"more than {CONTROL_FRAMES_PER_S} pings and pongs a second",
@@ -232,7 +231,7 @@ class PeerSocket:
         if sizes is None or len(self._buffer) < sum(sizes):
             return None
         if self._buffer[0] & _CONTROL:
-            self._control_frames += 1
+            self._control_frames.add(1)
         frame = bytes(self._buffer[: sum(sizes)])
         del self._buffer[: len(frame)]
         return frame

@@ -1,4 +1,4 @@
-"""Sounds that are no words are not answered and interrupt nothing; quiet, noisy and short speech is answered.
+"""Sounds that are not words get no answer and interrupt nothing; quiet, noisy and short speech is answered.
 
 The embedded models hear some of the sounds of `benchmarks/sounds.py`; `docs/sounds.md` has all of them.
 """

@@ -118,7 +118,7 @@ def dialect_cells() -> tuple[Cell, ...]:
         _refused(Role.MODEL, State.THINKING, *REFUSALS[2], ONCE, at="openai.chat"),
         _streaming(Role.MODEL, State.RESPONDING, *ENDS[0], 8, at="openai.chat"),
     )
-    ears = (
+    stt = (
         _streaming(Role.NOVA, State.LISTENING, *ENDS[2], 3),
         _streaming(Role.NOVA, State.THINKING, *ENDS[0], 7),
         _refused(Role.NOVA, State.INITIALIZING, *REFUSALS[3], ONCE),
@@ -130,7 +130,7 @@ def dialect_cells() -> tuple[Cell, ...]:
     )
     named = (
         (tuple(DIALECTS), model),
-        (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), ears),
+        (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), stt),
         (tuple(each.value for each in TtsDialect if each is not TtsDialect.NO_AUDIO), voice),
     )
     return tuple(

@@ -141,7 +141,7 @@ async def test_pongs_keep_no_silent_socket_alive(autojump_clock: MockClock) -> N
                 await send_all(socket.stream, frame(PONG))
                 await trio.sleep(1)
 
-        # Pongs that answer no ping are no sign of life, either.
+        # Pongs that answer no ping are not a sign of life, either.
         with trio.fail_after(60):
             await answer_of(socket.stream)
         nursery.cancel_scope.cancel()
