@@ -2,9 +2,9 @@
 
 There is no task and no queue between the socket and its reader: a message costs one wake-up, and what the
 reader does not take waits in the peer's own buffers. Frames are read and written by `websockets`' protocol
-without I/O. One read may bring ten thousand of them, so other tasks run between each two. Messages have bounds,
-and so has what is not a message (pings, pongs, crumbs); beyond them the socket is closed with a code and a
-reason.
+without I/O. One read may bring ten thousand of them, so other tasks run between each two. Messages have
+bounds, and so has what is not a message (pings, pongs, crumbs); beyond them the socket is closed with a code
+and a reason.
 """
 
 from __future__ import annotations
