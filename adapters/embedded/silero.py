@@ -19,7 +19,7 @@ import trio
 from attrs import evolve, frozen
 
 from adapters.embedded.batching import Batching
-from adapters.embedded.high_pass import HighPass
+from adapters.embedded.high_pass import high_pass
 from adapters.embedded.inference_timing import ReportTiming, Timing, discard, timed
 from adapters.embedded.models import ModelsError
 from adapters.embedded.onnx_session import open_session
@@ -39,13 +39,16 @@ class _Memory:
     state: Floats
     """[2, 128]"""
     context: Floats
+    last_in: float | None = None
+    last_out: float = 0.0
+    """The last samples before and behind the high pass."""
 
 
 @frozen(eq=False)
 class _Heard:
     """Windows `[n, samples]` of one caller, which follow the audio behind `memory`."""
 
-    windows: Floats
+    windows: Samples
     memory: _Memory
 
 
@@ -72,7 +75,7 @@ class SileroVoiceActivity:
         self._report = report
         self._work_at(LISTENING_RATE)
         try:
-            self._run([_Heard(np.zeros((1, self.window_samples), np.float32), self.blank())])
+            self._run([_Heard(np.zeros((1, self.window_samples), np.int16), self.blank())])
         except Exception as error:
             raise ModelsError(f"The model file {path} is not Silero v6: {error}") from error
 
@@ -101,7 +104,7 @@ class SileroVoiceActivity:
         """The memory before any audio."""
         return _Memory(np.zeros((2, 128), np.float32), np.zeros(self._context_samples, np.float32))
 
-    async def probabilities(self, windows: Floats, memory: _Memory) -> tuple[list[float], _Memory]:
+    async def probabilities(self, windows: Samples, memory: _Memory) -> tuple[list[float], _Memory]:
         """The probability of each of the windows `[n, samples]`, which follow the audio behind `memory`."""
         found = await self._together(_Heard(windows, memory))
         self._report(Timing("voice_activity", found.ms, len(windows) * self.window_ms))
@@ -120,16 +123,31 @@ class SileroVoiceActivity:
         for number in range(max(len(each.windows) for each in heard)):
             there = [place for place, each in enumerate(heard) if number < len(each.windows)]
             windows = np.stack([heard[place].windows[number] for place in there])
-            context = np.stack([found[place].memory.context for place in there])
+            memories = [found[place].memory for place in there]
+            # The first sample of a call does not jump, whatever the offset is.
+            firsts = windows[:, 0].tolist()
+            last_in = [
+                first if memory.last_in is None else memory.last_in
+                for first, memory in zip(firsts, memories, strict=True)
+            ]
+            last_out = [memory.last_out for memory in memories]
+            passed = high_pass(windows, np.array(last_in, np.float64), np.array(last_out), self.rate)
+            scaled = (passed / _FULL_SCALE).astype(np.float32)
             inputs = {
-                "input": np.concatenate([context, windows], axis=1),
-                "state": np.stack([found[place].memory.state for place in there], axis=1),
+                "input": np.concatenate([np.stack([each.context for each in memories]), scaled], axis=1),
+                "state": np.stack([each.state for each in memories], axis=1),
                 "sr": self._sr,
             }
             probabilities, states = self._session.run(None, inputs)
             for row, place in enumerate(there):
-                memory = _Memory(states[:, row].copy(), windows[row, -self._context_samples :].copy())
-                found[place] = _Found([*found[place].probabilities, float(probabilities[row, 0])], memory)
+                memory = _Memory(
+                    states[:, row].copy(),
+                    scaled[row, -self._context_samples :].copy(),
+                    float(windows[row, -1]),
+                    float(passed[row, -1]),
+                )
+                found[place].probabilities.append(float(probabilities[row, 0]))
+                found[place] = _Found(found[place].probabilities, memory)
         return found
 
 
@@ -140,7 +158,6 @@ class SileroDetector:
         self._model = model
         self._memory = model.blank()
         self._pending: Samples = np.zeros(0, np.int16)
-        self._high_pass = HighPass(model.rate)
 
     async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
         """As `VoiceDetector.detect`; all windows are processed in one visit to a worker thread."""
@@ -151,7 +168,6 @@ class SileroDetector:
             await trio.lowlevel.checkpoint()
             return []
         windows = self._pending[: whole * size].reshape(whole, size)
-        scaled = self._high_pass.push(windows.ravel()).reshape(whole, size) / np.float32(_FULL_SCALE)
-        probabilities, self._memory = await self._model.probabilities(scaled, self._memory)
+        probabilities, self._memory = await self._model.probabilities(windows, self._memory)
         self._pending = self._pending[whole * size :]
         return list(zip(windows, probabilities, strict=True))
