@@ -33,6 +33,7 @@ from adapters.embedded.models import VOICE_ACTIVITY_MODEL
 from adapters.embedded.silero import SileroVoiceActivity
 from adapters.mulaw import from_mulaw, to_mulaw
 from benchmarks import machine
+from benchmarks.load.environments import ROOT
 from benchmarks.load.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -44,7 +45,7 @@ from benchmarks.load.processes import (
 )
 from benchmarks.load.processes import machine as this_machine
 from benchmarks.load.run import results_directory
-from benchmarks.load.servers import ROOT, VANTUM
+from benchmarks.load.servers import VANTUM
 from benchmarks.load.sound import QUESTIONS, spoken
 from benchmarks.load.websocket import ClientSocket
 from orchestrator.audio.resampling import StreamingResampler
@@ -208,9 +209,10 @@ def memory() -> Iterator[Figure]:
         [sys.executable, "-m", "benchmarks.load.vendors"], r"vendors at (\d+)", LOAD_CORE, _here()
     )
     with vendors as simulated:
-        environment = VANTUM.environment(int(simulated.said[1]))
+        port = int(simulated.said[1])
+        environment = VANTUM.environment(port)
         for _ in range(3):
-            with running(VANTUM.command(), VANTUM.ready, SERVER_CORE, environment) as server:
+            with running(VANTUM.command(port), VANTUM.ready, SERVER_CORE, environment) as server:
                 time.sleep(2)
                 pid = server.process.pid
                 starts.append(server.seconds)

@@ -39,6 +39,12 @@ TOP_LEVEL = {
 ASYNCIO = {
     "orchestrator/hosting/asyncio_border.py",
     "benchmarks/asyncio_host.py",
+    "benchmarks/load/callers.py",
+    "benchmarks/load/vendors.py",
+    "benchmarks/load/websocket.py",
+    "benchmarks/load/peers/livekit_server.py",
+    "benchmarks/pieces.py",
+    "tests/benchmarks/test_load.py",
     "examples/fastapi_host.py",
     "tests/examples/test_examples.py",
     "tests/orchestrator/hosting/test_asyncio_host.py",

@@ -18,6 +18,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,7 +77,9 @@ class Findings:
 class Board:
     """What callers share: the clock, what is found, and whether it counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        """The time in seconds."""
         self.found = Findings()
         self.measuring = False
         self.ending = False
@@ -102,7 +105,7 @@ class Caller(ClientSocket, ABC):
         self.number = number
         self.up = False
         """The line is open, and frames can be sent."""
-        self._clock = asyncio.get_running_loop().time
+        self._clock = board.clock
         self._random = random.Random(number)
         self._state = "quiet"
         self._until = float("inf")
@@ -287,7 +290,7 @@ class Caller(ClientSocket, ABC):
 
 async def keep_time(callers: list[Caller], board: Board) -> None:
     """Tick every caller every 20 ms, each at its own moment of these 20 ms. Notes how late that is."""
-    clock = asyncio.get_running_loop().time
+    clock = board.clock
     slots = [callers[slot::SLOTS] for slot in range(SLOTS)]
     begun = clock()
     late_ms = board.found.late_ms
@@ -314,7 +317,8 @@ async def hold(arguments: argparse.Namespace) -> None:
     """Hold all calls, and report."""
     from benchmarks.load import lines
 
-    loop, board = asyncio.get_running_loop(), Board()
+    loop = asyncio.get_running_loop()
+    board = Board(loop.time)
     calls = arguments.calls
     make = lines.LINES[arguments.line]
     callers: list[Caller] = [make(board, number, arguments.url) for number in range(calls)]
@@ -328,7 +332,7 @@ async def hold(arguments: argparse.Namespace) -> None:
     parts = urlsplit(arguments.url)
     apart = max(0.2, min(0.7, 25 / calls))
     for each in callers:
-        await loop.create_connection(lambda each=each: each, parts.hostname, parts.port)
+        await loop.create_connection(partial(_same, each), parts.hostname, parts.port)
         progress(f"{sum(one.up for one in callers)} of {calls} calls are up")
         await asyncio.sleep(apart)
     await until(lambda: len(board.answered) + board.found.errors["refused"] >= calls, arguments.warm_up)
@@ -369,6 +373,10 @@ async def hold(arguments: argparse.Namespace) -> None:
         late_max_ms=float(late.max()),
         late_share=float((late > LATE_MS).mean()),
     )
+
+
+def _same(caller: Caller) -> Caller:
+    return caller
 
 
 async def until(happened: Callable[[], bool], seconds: float) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from attrs import asdict
 
 from benchmarks.load import profile, report
+from benchmarks.load.environments import ROOT
 from benchmarks.load.processes import LOAD_CORE, BenchmarkError, machine, pinned
 from benchmarks.load.run import Measured, Wanted, measure, results_directory
-from benchmarks.load.servers import ROOT, SERVERS, Server
+from benchmarks.load.servers import SERVERS, Server
 from benchmarks.load.vendors import Budget
 
 CALLS = (1, 8, 16, 24, 30, 45, 60, 75, 90)

@@ -17,6 +17,7 @@ import numpy as np
 from attrs import asdict, define, field, frozen
 
 from benchmarks.load.callers import LATE_MS
+from benchmarks.load.environments import ROOT
 from benchmarks.load.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -28,7 +29,7 @@ from benchmarks.load.processes import (
     rss_mib,
     running,
 )
-from benchmarks.load.servers import ROOT, Server
+from benchmarks.load.servers import Server
 from benchmarks.load.vendors import Budget
 
 MOST_LATE = 0.01
@@ -108,7 +109,7 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Measured:
     with running(command, r"vendors at (\d+)", LOAD_CORE, _here()) as vendors:
         port = int(vendors.said[1])
         environment = {**wanted.server.environment(port), **wanted.settings}
-        started = running(wanted.server.command(), wanted.server.ready, SERVER_CORE, environment)
+        started = running(wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment)
         with started as server:
             return _hold_calls(wanted, server, port, tell)
 

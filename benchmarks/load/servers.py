@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.load.environments import ROOT, environment
+
 ENDPOINT_MS = 200
 """Silence after which a turn is over, the same for all servers."""
 
@@ -19,9 +19,10 @@ class Server:
     """A server that can be measured."""
 
     name: str
-    command: Callable[[], list[str]]
+    command: Callable[[int], list[str]]
+    """For vendors on this port of loopback."""
     environment: Callable[[int], Mapping[str, str]]
-    """The environment, for vendors on this port of loopback."""
+    """Likewise."""
     ready: str
     """A regular expression for the line that says it is ready; its group is the port."""
     paths: Mapping[str, str]
@@ -51,12 +52,69 @@ def _vantum_environment(vendors: int) -> dict[str, str]:
 
 
 VANTUM = Server(
-    "Vantum",
-    lambda: [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0"],
+    "Vantum, tuned",
+    lambda vendors: [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0"],
     _vantum_environment,
     r"Vantum is ready: http://[^/]*:(\d+)/",
     {"telephone": "/twilio/media", "browser": "/ws"},
     f"default settings but an endpoint delay of {ENDPOINT_MS} ms and no greeting",
 )
-SERVERS = {"vantum": VANTUM}
+VANTUM_DEFAULT = evolve(
+    VANTUM,
+    name="Vantum, default",
+    environment=lambda vendors: {**_vantum_environment(vendors), "VAD_SILENCE_THRESHOLD_MS": ""},
+    about="default settings, but no greeting",
+)
+
+PIPECAT_PACKAGES = ("pipecat-ai[deepgram,openai,cartesia,silero,websocket]==1.14.0", "uvicorn", "uvloop")
+LIVEKIT_PACKAGES = (
+    "livekit-agents==1.8.9",
+    *(f"livekit-plugins-{each}==1.8.9" for each in ("deepgram", "openai", "cartesia", "silero")),
+    "websockets==17.4",
+    "uvloop",
+)
+
+
+def _peer(name: str, title: str, packages: tuple[str, ...], kind: str, about: str) -> Server:
+    """A server of `benchmarks/load/peers/`, in an environment of its own, made when it is first used."""
+    program = ROOT / "benchmarks" / "load" / "peers" / f"{name}_server.py"
+
+    def command(vendors: int) -> list[str]:
+        return [str(environment(name, packages) / "python"), str(program), str(vendors), kind]
+
+    return Server(
+        f"{title}, {kind}",
+        command,
+        lambda vendors: {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"},
+        rf"{name} at (\d+)",
+        {"telephone": "/media"},
+        about,
+    )
+
+
+PIPECAT = tuple(
+    _peer("pipecat", "Pipecat 1.14.0", PIPECAT_PACKAGES, kind, about)
+    for kind, about in (
+        ("tuned", "Silero at 8 kHz, turns end by time (0.2 s), uvloop, one process"),
+        ("default", "its own turn model (Smart Turn) and defaults, uvloop, one process"),
+    )
+)
+LIVEKIT = tuple(
+    _peer("livekit", "LiveKit Agents 1.8.9", LIVEKIT_PACKAGES, kind, about)
+    for kind, about in (
+        (
+            "tuned",
+            "Silero at 8 kHz, endpoint delay 0.2 s, 0.2 s of voice interrupt, uvloop, one process, no room",
+        ),
+        ("default", "its defaults, uvloop, one process, no room"),
+    )
+)
+SERVERS = {
+    "vantum": VANTUM,
+    "vantum-default": VANTUM_DEFAULT,
+    "pipecat": PIPECAT[0],
+    "pipecat-default": PIPECAT[1],
+    "livekit": LIVEKIT[0],
+    "livekit-default": LIVEKIT[1],
+}
 """By the name that the command line has for them."""

@@ -50,6 +50,7 @@ _MS_PER_CHARACTER = 50
 _SECONDS_PER_WORD = 0.22
 _INTERIM_EVERY = 0.3
 _SILENCE_EVERY = 3.0
+WINDOW_S = 0.02
 _OVER = 0.7
 """Silence after which the next voice is another utterance."""
 _LEAST_SILENCE = 0.1
@@ -111,7 +112,8 @@ class World:
             "late_p99_ms": float(np.percentile(late, 99)),
             "late_max_ms": float(late.max()),
         }
-        self.counts, _ = Counts(), self.late_ms.clear()
+        self.counts = Counts()
+        self.late_ms.clear()
         return told
 
 
@@ -132,6 +134,9 @@ class Nova:
         )
         self._utterance_end = _number(query.get("utterance_end_ms", ["0"])[0], 0) / 1000
         self._model = query.get("model", ["nova-2"])[0]
+        self._window = round(self._rate * WINDOW_S) * (1 if self._mulaw else 2)
+        """Bytes."""
+        self._rest = b""
         self._now = 0.0
         self._began: float | None = None
         self._voice_until = 0.0
@@ -159,19 +164,27 @@ class Nova:
                 pass  # KeepAlive
 
     def _hear(self, data: bytes) -> None:
-        seconds = len(data) / self._rate / (1 if self._mulaw else 2)
-        if not data:
-            return
+        """Take audio in windows of 20 ms, however long the messages are."""
+        data = self._rest + data
+        size = self._window
+        count = len(data) // size
+        whole, self._rest = data[: count * size], data[count * size :]
+        self._world.counts.audio_s += count * WINDOW_S
         if self._mulaw:
-            peak = max(data.translate(MULAW_LEVEL)) * 128
+            levels = whole.translate(MULAW_LEVEL)
+            peaks = [max(levels[at : at + size]) * 128 for at in range(0, len(levels), size)]
         else:
-            peak = int(np.abs(np.frombuffer(data, "<i2", len(data) // 2)[::3]).max())
-        self._now += seconds
-        self._world.counts.audio_s += seconds
+            samples = np.abs(np.frombuffer(whole, "<i2"))
+            peaks = samples.reshape(count, size // 2).max(axis=1).tolist() if count else []
+        for peak in peaks:
+            self._hear_window(peak)
+
+    def _hear_window(self, peak: int) -> None:
+        self._now += WINDOW_S
         silence = self._now - self._voice_until
         if peak >= LOUD:
             if self._began is None or silence >= _OVER:
-                self._begin(self._now - seconds)
+                self._begin(self._now - WINDOW_S)
             self._voice_until, self._end_owed = self._now, None
             if self._interims and self._now - self._interim_at >= _INTERIM_EVERY:
                 self._interim_at = self._now

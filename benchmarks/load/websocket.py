@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 
-from websockets.frames import apply_mask
+from websockets.speedups import apply_mask
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
