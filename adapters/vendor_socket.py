@@ -62,7 +62,10 @@ class VendorSocket:
 
         Raises `trio.BrokenResourceError` once the connection is lost; `recv` says why.
         """
-        await self._outgoing.send(message)
+        try:
+            self._outgoing.send_nowait(message)
+        except trio.WouldBlock:
+            await self._outgoing.send(message)
 
     async def recv(self, decode: bool | None = None) -> str | bytes:
         """The next message. Raises `ConnectionClosed`, or `TooSlowError` if the vendor stopped reading.

@@ -30,6 +30,8 @@ KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
 SENT_TOGETHER_MS = 60
 """A link is sent so much audio at a time, as long as its turn goes on. Vendors ask for 20 to 100 ms."""
+MOST_AT_ONCE = 4
+"""After so many items that are there at once, others may run."""
 VOICED = 0.5
 """Probability of speech from which a window is voice (Silero's own threshold)."""
 LOUD = 32_768 * 10 ** (-45 / 20)
@@ -132,6 +134,8 @@ class Cursor:
     """That turn has begun on this cursor and not ended."""
     overtaken: bool = False
     """Another link has reported that turn: no more of it needs to be sent."""
+    at_once: int = 0
+    """Items that were taken since others could run."""
     _sent: int = 0
     _stretches: list[tuple[int, int]] = field(factory=list)
     """The unbroken stretches of audio, each as (samples sent before it, its position)."""
@@ -267,10 +271,14 @@ class SttReplayBuffer:
 
     async def take(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds:
         """Wait for what the cursor's link must be sent next, and return it."""
-        # Replaying seconds of audio must not keep other tasks from running.
-        await trio.lowlevel.checkpoint()
+        cursor.at_once += 1
+        if cursor.at_once > MOST_AT_ONCE:
+            # Replaying seconds of audio must not keep other tasks from running.
+            await trio.lowlevel.checkpoint()
+            cursor.at_once = 0
         while (item := self.take_nowait(cursor)) is None:
             await self._changed.wait()
+            cursor.at_once = 0
         return item
 
     def take_nowait(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:

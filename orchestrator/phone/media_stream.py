@@ -348,6 +348,9 @@ class MediaStream:
     async def _hear(self, audio: bytes) -> None:
         """Take the caller's audio, however much of it is in one message: no sooner than there is room."""
         for start in range(0, len(audio), BLOCK_SAMPLES):
+            if start:
+                # However much audio comes at once, others run meanwhile.
+                await trio.lowlevel.checkpoint()
             block = audio[start : start + BLOCK_SAMPLES]
             duration_ms = len(block) * 1000 / PHONE_RATE
             if await self._share.admits(duration_ms):
@@ -355,8 +358,6 @@ class MediaStream:
                 self._audio.push(from_mulaw(block), PHONE_RATE)
             else:
                 self._note_dropped(duration_ms)
-            # However fast audio comes, reading it must not keep other tasks from running.
-            await trio.lowlevel.checkpoint()
 
     def _note_dropped(self, duration_ms: float) -> None:
         if not self._audio.counts.dropped_ms:
