@@ -271,14 +271,14 @@ class SttReplayBuffer:
 
     async def take(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds:
         """Wait for what the cursor's link must be sent next, and return it."""
-        cursor.at_once += 1
-        if cursor.at_once > MOST_AT_ONCE:
+        if cursor.at_once >= MOST_AT_ONCE:
             # Replaying seconds of audio must not keep other tasks from running.
             await trio.lowlevel.checkpoint()
             cursor.at_once = 0
+        cursor.at_once += 1
         while (item := self.take_nowait(cursor)) is None:
             await self._changed.wait()
-            cursor.at_once = 0
+            cursor.at_once = 1
         return item
 
     def take_nowait(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:
