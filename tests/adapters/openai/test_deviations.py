@@ -952,6 +952,38 @@ async def test_after_a_refusal_that_all_would_get_probes_ask_until_a_question_is
     ]
 
 
+@pytest.mark.parametrize(
+    "useless",
+    [
+        listing(200, chat=(400, {"error": "Bad Request"})),
+        replying(say(""), STOP, DONE),
+    ],
+)
+async def test_after_an_answer_of_no_use_the_next_probe_asks_and_finds_whether_all_are_so(
+    http: httpx2.AsyncClient, useless: Answer
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        listed = exchange.path.endswith("/models")
+        await (listing(200) if listed or well else useless)(exchange)
+
+    well = True
+    async with chat_server(answer) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m")
+        await model.check()
+        well = False
+        for asked in (lambda: ask(model), model.check):
+            with pytest.raises(ProviderError) as raised:
+                await asked()
+            assert raised.value.failure.error_class.casts_doubt
+        well = True
+        await model.check()
+        well = False
+        await model.check()
+    assert [exchange.path.rpartition("/")[2] for exchange in server.exchanges] == [
+        *("models", "completions", "completions", "completions", "models")
+    ]
+
+
 async def test_a_list_that_is_none_is_no_failure(http: httpx2.AsyncClient) -> None:
     """A40."""
     async with chat_server(listing(200, "<html>Welcome</html>")) as server:
