@@ -7,9 +7,9 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 
 
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
-    """System message, history as far as the token budget allows, and the caller's unanswered words.
+    """System message, greeting, history as far as the token budget allows, and the caller's unanswered words.
 
-    What a content filter has refused is left out.
+    The greeting is what was heard of it, so that the model does not greet once more. What a content filter has refused is left out.
 
     Args:
         context: the conversation's memory.
@@ -27,5 +27,6 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
         first = newest_exchange(known)
         earlier, now = known[:first], known[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()
-    history = within_budget(earlier, (*now, *begun), policy.max_history_tokens)
-    return (*system, *history, *now, *begun)
+    greeting = (Message(Speaker.ASSISTANT, context.heard_greeting),) if context.heard_greeting else ()
+    history = within_budget(earlier, (*greeting, *now, *begun), policy.max_history_tokens)
+    return (*system, *greeting, *history, *now, *begun)
