@@ -9,7 +9,8 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
     """System message, greeting, history as far as the token budget allows, and the caller's unanswered words.
 
-    The greeting is what was heard of it, so that the model does not greet once more. What a content filter has refused is left out.
+    The greeting is what was heard of it, so that the model does not greet once more. What a content filter
+    has refused is left out.
 
     Args:
         context: the conversation's memory.
