@@ -247,8 +247,8 @@ class Context:
     host_utterances: tuple[SayRequested, ...] = ()
     """Texts of the host that wait to be said."""
     history: tuple[Message, ...] = ()
-    heard_greeting: str = ""
-    """What was heard of the greeting. The model is told it before the history."""
+    heard_greeting: Message | None = None
+    """What was heard of the greeting, if anything was. The model is told it before the history."""
 
     deadline_number: int = 0
     deadline_armed: int | None = None

@@ -17,11 +17,11 @@ def commit(context: Context, at_ms: float) -> None:
     """
     answer = context.answer
     heard, unheard = answer.ledger.split(at_ms, own=True)
-    if answer.greeting:
-        context.heard_greeting = heard
+    heard_ms = round(answer.ledger.heard_ms(at_ms), 3)
+    message = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
+    if answer.greeting and heard:
+        context.heard_greeting = message
     if answer.replying:
-        heard_ms = round(answer.ledger.heard_ms(at_ms), 3)
-        message = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
         if answer.in_history:
             message = evolve(message, calls=context.history[-1].calls)
             context.history = (*context.history[:-1], message)

@@ -28,6 +28,6 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
         first = newest_exchange(known)
         earlier, now = known[:first], known[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()
-    greeting = (Message(Speaker.ASSISTANT, context.heard_greeting),) if context.heard_greeting else ()
+    greeting = () if context.heard_greeting is None else (context.heard_greeting,)
     history = within_budget(earlier, (*greeting, *now, *begun), policy.max_history_tokens)
     return (*system, *greeting, *history, *now, *begun)

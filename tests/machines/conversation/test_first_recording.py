@@ -208,4 +208,6 @@ def test_of_an_interrupted_greeting_the_model_is_told_what_was_heard() -> None:
     call.voiced(0, *GREETING.split())
     call.plays()
     call.handle(facts.RecordingStarted(MANUAL, START), after_ms=250)
-    assert call.memory.heard_greeting == "Good day"
+    told = call.memory.heard_greeting
+    assert told is not None
+    assert (told.text, told.interrupted, told.heard_ms) == ("Good day", True, 250)
