@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager
 
 import trio
 from attrs import frozen
-from websockets.exceptions import ConnectionClosed
-from websockets.trio.client import ClientConnection, connect
-from websockets.uri import parse_uri
+from websockets.exceptions import ConnectionClosed, InvalidProxy, ProxyError
+from websockets.proxy import Proxy, get_proxy, parse_proxy, prepare_connect_request
+from websockets.trio.client import ClientConnection, connect, read_connect_response
+from websockets.uri import WebSocketURI, parse_uri
 
+from adapters.http_clients import LOOPBACK
 from adapters.interfaces import ProviderError
 from machines.bounds import LONGEST_MESSAGE
 
@@ -147,7 +149,7 @@ class _Holder:
         uri = parse_uri(self._url)
         with self._scope:
             deadline = trio.current_time() + self._limits.connect_seconds
-            stream = await self._connect_tcp(uri.host, uri.port, deadline)
+            stream = await self._connect_tcp(uri, deadline)
             try:
                 async with self._connect(stream, deadline, secure=uri.secure) as connection:
                     socket = VendorSocket(connection, self._limits)
@@ -163,10 +165,28 @@ class _Holder:
         self._finished.set()
         self._scope.deadline = trio.current_time() + self._limits.close_seconds
 
-    async def _connect_tcp(self, host: str, port: int, deadline: float) -> trio.abc.Stream:
+    async def _connect_tcp(self, uri: WebSocketURI, deadline: float) -> trio.abc.Stream:
+        proxy = _proxy_to(uri)
         with trio.move_on_at(deadline):
-            return await self._open_stream(host, port)
-        raise TimeoutError("no TCP connection in time")
+            if proxy is None:
+                return await self._open_stream(uri.host, uri.port)
+            return await self._connect_through(proxy, uri)
+        raise TimeoutError("no TCP connection in time" + (f" through {_address(proxy)}" if proxy else ""))
+
+    async def _connect_through(self, proxy: Proxy, uri: WebSocketURI) -> trio.abc.Stream:
+        stream = await self._open_stream(proxy.host, proxy.port)
+        try:
+            if proxy.scheme == "https":
+                stream = trio.SSLStream(stream, tls(), server_hostname=proxy.host, https_compatible=True)
+            await stream.send_all(prepare_connect_request(proxy, uri, None))
+            await read_connect_response(stream)
+        except (ProxyError, trio.BrokenResourceError) as error:
+            await trio.aclose_forcefully(stream)
+            raise OSError(f"the proxy {_address(proxy)} gave no connection: {error}") from error
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return stream
 
     def _connect(self, stream: trio.abc.Stream, deadline: float, *, secure: bool) -> connect:
         return connect(
@@ -185,6 +205,28 @@ class _Holder:
             max_queue=_READ_AHEAD,
             logger=_LOGGER,
         )
+
+
+def _proxy_to(uri: WebSocketURI) -> Proxy | None:
+    """The proxy of the environment for this address; None for none. This machine is never asked of one."""
+    url = None if uri.host in (*LOOPBACK, "::1") else get_proxy(uri)
+    if url is None:
+        return None
+    try:
+        proxy = parse_proxy(url if "://" in url else f"http://{url}")
+    except InvalidProxy:
+        proxy = None
+    if proxy is None or not proxy.scheme.startswith("http"):
+        raise OSError(
+            "HTTPS_PROXY or HTTP_PROXY is no HTTP proxy's address, and cannot be used: "
+            "unset it, or set it to an HTTP proxy"
+        )
+    return proxy
+
+
+def _address(proxy: Proxy) -> str:
+    """Where the proxy is, without the password that its address may hold."""
+    return f"{proxy.scheme}://{proxy.host}:{proxy.port}"
 
 
 @functools.cache

@@ -50,6 +50,76 @@ async def test_a_refused_handshake_says_why_and_leaves_nothing(leaves_nothing: W
                 await running.all_closed()
 
 
+@asynccontextmanager
+async def http_proxy(
+    to: int, status: str = "200 Connection established"
+) -> AsyncIterator[tuple[int, list[str]]]:
+    """A proxy that connects everybody to this port. Gives its own port, and what it was asked."""
+    asked: list[str] = []
+
+    async def pump(source: trio.SocketStream, target: trio.SocketStream) -> None:
+        try:
+            async for data in source:
+                await target.send_all(data)
+            await target.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def serve(client: trio.SocketStream) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await client.receive_some()
+        asked.append(head.decode().partition("\r\n")[0])
+        await client.send_all(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        if status.startswith("200"):
+            async with await trio.open_tcp_stream("127.0.0.1", to) as vendor, trio.open_nursery() as nursery:
+                nursery.start_soon(pump, client, vendor)
+                await pump(vendor, client)
+        await client.aclose()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        yield listener.socket.getsockname()[1], asked
+        nursery.cancel_scope.cancel()
+
+
+FAR_AWAY = "ws://vendor.invalid/tts/websocket"
+
+
+async def test_a_vendor_is_reached_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with simulators() as running, http_proxy(running.port) as (port, asked):
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+        async with open_vendor_socket(FAR_AWAY, HEADERS, limits=QUICK) as socket:
+            await socket.send('{"cancel": 1}')
+            assert "context_id is missing" in str(await socket.recv())
+        async with connected(running) as socket:
+            await socket.send('{"cancel": 1}')
+            assert "context_id is missing" in str(await socket.recv())
+    assert asked == ["CONNECT vendor.invalid:80 HTTP/1.1"], "this machine is not asked of a proxy"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("http://user:secret@127.0.0.1:{port}", "the proxy http://127.0.0.1:{port} gave no connection"),
+        ("socks5://127.0.0.1:{port}", "HTTPS_PROXY or HTTP_PROXY is no HTTP proxy's address"),
+    ],
+)
+async def test_a_proxy_that_gives_no_connection_is_named_without_its_password(
+    proxy: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_proxy(1, "407 Proxy Authentication Required") as (port, _):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.format(port=port))
+        with pytest.raises(OSError) as raised:
+            async with open_vendor_socket(FAR_AWAY, HEADERS, limits=QUICK):
+                pass
+        assert told.format(port=port) in str(raised.value)
+        assert "secret" not in str(raised.value)
+
+
 async def test_a_connection_lost_in_the_handshake_does_not_hang(leaves_nothing: Watch) -> None:
     with leaves_nothing():
         async with simulators(faults=[Fault(FaultKind.REFUSE)]) as running:
