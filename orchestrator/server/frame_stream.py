@@ -2,8 +2,9 @@
 
 trio-websocket handles all frames that one read brings before it lets anybody else run, and 64 KiB hold ten
 thousand pongs. Here each read brings one frame at most, and lets others run. A message, and what a peer sends
-that is no message (pings, pongs, crumbs), have bounds. Beyond them trio-websocket is handed a closing frame
-as if the peer had sent it: it answers with the same code and reason, which is what the peer gets.
+that is no message (pings, pongs, crumbs), have bounds. Beyond them, and where a frame breaks the rules of
+WebSockets, trio-websocket is handed a closing frame as if the peer had sent it: it answers with the same code
+and reason, which is what the peer gets.
 """
 
 from __future__ import annotations
@@ -15,6 +16,17 @@ from attrs import define
 from trio_websocket import WebSocketConnection
 
 from adapters.tasks import Signal
+from orchestrator.server.frame_rules import (
+    CLOSE,
+    CONTROL,
+    FINAL,
+    MASK_BYTES,
+    MASKED,
+    Complaint,
+    Texts,
+    sizes_of,
+    wrong_in_header,
+)
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -33,17 +45,6 @@ POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 
 _READ_BYTES = 64 * 1024
-_CONTROL = 0x08
-_FINAL = 0x80
-_CLOSE = 0x88
-_RESERVED = 0x70
-_KIND = 0x0F
-_KINDS = (0, 1, 2, 8, 9, 10)
-_MASKED = 0x80
-_LENGTH = 0x7F
-_MASK_BYTES = 4
-_LONG = {126: 2, 127: 8}
-"""The bytes of lengths that do not fit into the second byte of a frame."""
 
 
 class FrameStream(trio.abc.Stream):
@@ -73,6 +74,7 @@ class FrameStream(trio.abc.Stream):
         self._buffer = bytearray()
         self._message_bytes = 0
         self._fragments = 0
+        self._texts = Texts()
         self._ahead: deque[int] = deque()
         """The sizes of the messages that were read and not taken yet."""
         self._ahead_bytes = 0
@@ -125,36 +127,38 @@ class FrameStream(trio.abc.Stream):
 
     def _may_be_allowed(self) -> bool:
         """Whether the next frame is too large for a peer that is not let in, and not for one that is."""
-        sizes = _sizes(self._buffer)
-        if sizes is None or self._buffer[0] & _CONTROL:
+        sizes = sizes_of(self._buffer)
+        if sizes is None or self._buffer[0] & CONTROL:
             return False
         return self._most_bytes < self._message_bytes + sizes[1] <= self._most_admitted
 
     def _next_frame(self) -> bytes | None:
         """The next frame, or the closing one that stands for it; None if it has not come yet."""
-        if self._buffer and _is_no_frame(self._buffer[0]):
-            # Whatever it is, wsproto says at once what is wrong with it.
-            rest, self._buffer = bytes(self._buffer), bytearray()
-            return rest
-        sizes = _sizes(self._buffer)
-        if sizes is None:
-            return None
-        header_bytes, payload_bytes = sizes
-        complaint = self._complaint_of(self._buffer[0], payload_bytes)
+        sizes = sizes_of(self._buffer)
+        complaint = wrong_in_header(self._buffer, within_message=self._fragments > 0)
+        if complaint is None and sizes is not None:
+            complaint = self._complaint_of(self._buffer[0], sizes[1])
         if complaint is not None:
-            self._refused = True
-            self._buffer.clear()
-            return _closing_frame(*complaint)
-        if len(self._buffer) < header_bytes + payload_bytes:
+            return self._refusal(complaint)
+        if sizes is None or len(self._buffer) < sum(sizes):
             return None
-        self._count(self._buffer[0], payload_bytes)
-        frame = bytes(self._buffer[: header_bytes + payload_bytes])
+        frame = bytes(self._buffer[: sum(sizes)])
+        complaint = self._texts.wrong_in_payload(frame[0], frame[sizes[0] - MASK_BYTES :])
+        if complaint is not None:
+            return self._refusal(complaint)
+        self._count(frame[0], sizes[1])
         del self._buffer[: len(frame)]
         return frame
 
-    def _complaint_of(self, first_byte: int, payload_bytes: int) -> tuple[int, str] | None:
+    def _refusal(self, complaint: Complaint) -> bytes:
+        """The closing frame that stands for the next one. Nothing more is taken."""
+        self._refused = True
+        self._buffer.clear()
+        return _closing_frame(*complaint)
+
+    def _complaint_of(self, first_byte: int, payload_bytes: int) -> Complaint | None:
         """The close code and reason if this frame is too much."""
-        if first_byte & _CONTROL:
+        if first_byte & CONTROL:
             now = trio.current_time()
             passed = (now - self._counted_at) * CONTROL_FRAMES_PER_S
             self._control_frames, self._counted_at = max(0.0, self._control_frames - passed), now
@@ -167,9 +171,9 @@ class FrameStream(trio.abc.Stream):
         return None
 
     def _count(self, first_byte: int, payload_bytes: int) -> None:
-        if first_byte & _CONTROL:
+        if first_byte & CONTROL:
             self._control_frames += 1
-        elif first_byte & _FINAL:
+        elif first_byte & FINAL:
             if self._counts_taken:
                 self._ahead.append(self._message_bytes + payload_bytes)
                 self._ahead_bytes += self._ahead[-1]
@@ -228,24 +232,7 @@ class CountedSocket:
         await self.connection.aclose(code, reason)
 
 
-def _is_no_frame(first_byte: int) -> bool:
-    """Whether no frame begins like this: no extension is in use, and ten kinds of frames are reserved."""
-    return bool(first_byte & _RESERVED) or first_byte & _KIND not in _KINDS
-
-
-def _sizes(data: bytearray) -> tuple[int, int] | None:
-    """The bytes of the header and payload of the frame that begins here; None if the header is not here."""
-    if len(data) < 2:
-        return None
-    short = data[1] & _LENGTH
-    more = _LONG.get(short, 0)
-    if len(data) < 2 + more:
-        return None
-    payload_bytes = int.from_bytes(data[2 : 2 + more], "big") if more else short
-    return 2 + more + (_MASK_BYTES if data[1] & _MASKED else 0), payload_bytes
-
-
 def _closing_frame(code: int, reason: str) -> bytes:
     """A closing frame, as a client sends it: masked, with a mask that changes nothing."""
     payload = code.to_bytes(2, "big") + reason.encode()
-    return bytes([_CLOSE, _MASKED | len(payload)]) + bytes(_MASK_BYTES) + payload
+    return bytes([FINAL | CLOSE, MASKED | len(payload)]) + bytes(MASK_BYTES) + payload

@@ -19,6 +19,7 @@ from tests.walls.peers import (
     ACCOUNT,
     BINARY,
     HALF,
+    HANDSHAKE,
     HEAD,
     PATIENCE_S,
     PONG,
@@ -262,3 +263,29 @@ async def test_behind_a_proxy_that_is_believed_its_clients_are_told_apart(
 )
 def test_whose_connection_it_is(peer: str | None, forwarded: str, address: str) -> None:
     assert address_of(peer, {"x-forwarded-for": forwarded}, behind_proxy=True) == address
+
+
+# --- odd heads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["upgrade", "sec-websocket-protocol", "sec-websocket-extensions"])
+async def test_a_handshake_that_is_no_text_is_a_bad_request(header: str, autojump_clock: MockClock) -> None:
+    odd = (HANDSHAKE % b"/ws").replace(b"\r\n\r\n", b"\r\n" + header.encode() + b": vantum.v2, \xe9\r\n\r\n")
+    async with memory_port(SimulatedProviders()) as port:
+        assert (await asked(port, odd)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("host", [b"xn--a", b"XN--9", b"xn--" + b"a" * 15_000])
+async def test_a_handshake_for_a_host_in_no_script_is_taken(host: bytes, autojump_clock: MockClock) -> None:
+    """Decoding such a name raises an error, or takes long; nobody needs it."""
+    async with memory_port(SimulatedProviders()) as port, await port.connect() as stream:
+        await stream.send_all((HANDSHAKE % b"/ws").replace(b"localhost", host))
+        with trio.fail_after(PATIENCE_S):
+            assert (await stream.receive_some(13)).startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_form_of_too_many_fields_is_refused(autojump_clock: MockClock) -> None:
+    form = b"&".join([b"a=1"] * 2000)
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port:
+        answer = await asked(port, HEAD + b"content-length: %d\r\n\r\n" % len(form) + form)
+        assert answer.startswith(b"HTTP/1.1 413 ")
