@@ -1,7 +1,7 @@
 """HTTP clients as they must be in any network: with the environment's proxies, but not to this machine.
 
 They ask for responses that are not compressed, and read no more of one than `LONGEST_BODY`: a few KB of a
-compressed response can be GB of text. They keep no cookies: a server that sets new ones in each response would
+compressed response can be GB of text. They keep no cookies: a server that sets new ones each time would
 have the requests of all calls grow without end.
 """
 
