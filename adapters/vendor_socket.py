@@ -94,9 +94,7 @@ class _SippingConnection(ClientConnection):
         self, nursery: trio.Nursery, stream: trio.abc.Stream, protocol: ClientProtocol, **options: Any
     ) -> None:
         sips = (
-            _HalfCloseableSips(stream)
-            if isinstance(stream, trio.abc.HalfCloseableStream)
-            else _Sips(stream)
+            _HalfCloseableSips(stream) if isinstance(stream, trio.abc.HalfCloseableStream) else _Sips(stream)
         )
         super().__init__(nursery, sips, protocol, **options)
 

@@ -167,6 +167,29 @@ async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: M
         assert sum(session.begun for session in port.server.sessions) == 4
 
 
+async def test_of_many_silent_sockets_from_one_address_the_oldest_gives_its_line_to_others_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), max_sessions=4) as port, AsyncExitStack() as stack:
+        port.peer = "198.51.100.1"
+        silent = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
+        begun = await stack.enter_async_context(a_socket(port))
+        await begun.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        async with a_socket(port) as another:  # they have no more room than that
+            assert (await another.is_closed())[0] == 1013
+        port.peer = "198.51.100.2"
+        caller = await stack.enter_async_context(a_socket(port))
+        await caller.stream.send_all(frame(BINARY, START))
+        assert await silent[0].is_closed() == (1013, "nothing was begun")
+        await trio.sleep(1)
+        async with a_socket(port) as too_late:  # two who say nothing yet may be two people
+            assert (await too_late.is_closed())[0] == 1013
+        await trio.sleep(1)
+        assert sum(session.begun for session in port.server.sessions) == 2
+        assert len(port.server.sessions) == 4
+
+
 async def test_a_client_that_sends_only_rubbish_is_closed_with_a_reason(autojump_clock: MockClock) -> None:
     async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
         await socket.stream.send_all(frame(BINARY, START) + frame(BINARY, b"\xc1") * 100)
@@ -189,6 +212,24 @@ async def test_one_address_cannot_take_all_connections(autojump_clock: MockClock
         assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
         port.peer = "127.0.0.1"
         assert (await asked(port)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_many_connections_that_begin_nothing_give_way_to_others(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+        port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
+        port.peer = "198.51.100.1"
+        begun = await stack.enter_async_context(a_socket(port))
+        await begun.stream.send_all(frame(BINARY, START))
+        for number in range(OWN_DESCRIPTORS):
+            port.peer = f"198.51.100.{1 + number % 2}"
+            await send_all(await stack.enter_async_context(await port.connect()), HALF)
+        await trio.testing.wait_all_tasks_blocked()
+        port.peer = "203.0.113.1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+        caller = await stack.enter_async_context(a_socket(port))
+        await caller.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        assert [session.begun for session in port.server.sessions] == [True, True]
 
 
 async def test_those_who_are_refused_take_few_descriptors(autojump_clock: MockClock) -> None:
