@@ -12,9 +12,11 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import frozen
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidProxy, ProxyError
 from websockets.proxy import Proxy, get_proxy, parse_proxy, prepare_connect_request
 from websockets.trio.client import ClientConnection, connect, read_connect_response
@@ -24,6 +26,8 @@ from adapters.http_clients import LOOPBACK
 from adapters.interfaces import ProviderError
 from machines.bounds import LONGEST_MESSAGE
 
+_SIP_BYTES = 4096
+"""Read at once. All frames in it are handled before anybody else runs; the shortest have two bytes."""
 _READ_AHEAD = 64
 """Messages that may wait to be processed; more are not read from the network."""
 OpenStream = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -48,6 +52,53 @@ class SocketLimits:
     close_seconds: float = 1.0
     queued: int = 64
     """Messages that may wait to be written before `send` blocks."""
+
+
+class _Sips(trio.abc.Stream):
+    """A stream that is read in sips."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """A sip."""
+        return await self._stream.receive_some(min(max_bytes or _SIP_BYTES, _SIP_BYTES))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As the stream."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """As the stream."""
+        await self._stream.aclose()
+
+
+class _HalfCloseableSips(_Sips, trio.abc.HalfCloseableStream):
+    """One that can end what it sends."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
+        super().__init__(stream)
+        self._half_closeable = stream
+
+    async def send_eof(self) -> None:
+        """As the stream."""
+        await self._half_closeable.send_eof()
+
+
+class _SippingConnection(ClientConnection):
+    """A connection that lets others run between the frames of a vendor."""
+
+    def __init__(
+        self, nursery: trio.Nursery, stream: trio.abc.Stream, protocol: ClientProtocol, **options: Any
+    ) -> None:
+        sips = (
+            _HalfCloseableSips(stream) if isinstance(stream, trio.abc.HalfCloseableStream) else _Sips(stream)
+        )
+        super().__init__(nursery, sips, protocol, **options)
 
 
 class VendorSocket:
@@ -192,6 +243,7 @@ class _Holder:
         return connect(
             self._url,
             stream=stream,
+            create_connection=_SippingConnection,
             ssl=tls() if secure else None,
             compression=None,
             additional_headers=self._headers,

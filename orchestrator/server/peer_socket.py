@@ -9,6 +9,7 @@ and a reason.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from websockets.protocol import CLOSING, SERVER, Protocol
 
 from adapters.tasks import Signal
 from orchestrator.leaky_bucket import LeakyBucket
+from orchestrator.server.frame_rules import CONTROL, Complaint, sizes_of, wrong_in_header
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -35,15 +37,6 @@ LAST_READ_S = 1
 """So long a peer that is closed is read on, so that it gets to know why."""
 
 _READ_BYTES = 64 * 1024
-_CONTROL = 0x08
-_RESERVED = 0x70
-_KIND = 0x0F
-_KINDS = (0, 1, 2, 8, 9, 10)
-_MASKED = 0x80
-_LENGTH = 0x7F
-_MASK_BYTES = 4
-_LONG = {126: 2, 127: 8}
-"""The bytes of lengths that do not fit into the second byte of a frame."""
 _LOGGER = logging.Logger("peer sockets", logging.CRITICAL + 1)
 """Logs nothing: what matters of a close is in its reason."""
 
@@ -69,10 +62,10 @@ class PeerSocket:
     _admitted: trio.Event = field(factory=trio.Event, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
     """What was read and is no whole frame yet, or follows one."""
-    _pieces: list[bytes] = field(factory=list, init=False)
+    _pieces: list[str | bytes] = field(factory=list, init=False)
     """The frames of a message that is not complete."""
-    _kind: Opcode = field(default=TEXT, init=False)
-    """Of that message: text or bytes."""
+    _text: codecs.IncrementalDecoder | None = field(default=None, init=False)
+    """Of that message, if it is text: a character may be cut by frames."""
     _message_bytes: int = field(default=0, init=False)
     _control_frames: LeakyBucket = field(
         factory=lambda: LeakyBucket(CONTROL_FRAMES, CONTROL_FRAMES_PER_S), init=False
@@ -200,17 +193,20 @@ class PeerSocket:
         """Whether the next frame is too large for a peer that is not let in, and not for one that is."""
         if self.most_bytes == self.most_admitted:
             return False
-        sizes = _sizes(self._buffer)
-        if sizes is None or self._buffer[0] & _CONTROL:
+        sizes = sizes_of(self._buffer)
+        if sizes is None or self._buffer[0] & CONTROL:
             return False
         return self.most_bytes < self._message_bytes + sizes[1] <= self.most_admitted
 
-    def _complaint(self) -> tuple[int, str] | None:
-        """The close code and reason if the frame whose header is here is too much."""
-        sizes = _sizes(self._buffer)
+    def _complaint(self) -> Complaint | None:
+        """The close code and reason if the frame that begins here is wrong or too much."""
+        wrong = wrong_in_header(self._buffer, within_message=bool(self._pieces))
+        if wrong is not None:
+            return wrong
+        sizes = sizes_of(self._buffer)
         if sizes is None:
             return None
-        if self._buffer[0] & _CONTROL:
+        if self._buffer[0] & CONTROL:
             if self._control_frames.room <= 0:
                 return (
                     CloseCode.POLICY_VIOLATION,
@@ -223,14 +219,11 @@ class PeerSocket:
         return None
 
     def _next_frame(self) -> bytes | None:
-        """The next frame; None if it has not come yet. What is no frame comes as a whole: it is refused."""
-        if self._buffer and _is_no_frame(self._buffer[0]):
-            rest, self._buffer = bytes(self._buffer), bytearray()
-            return rest
-        sizes = _sizes(self._buffer)
+        """The next frame; None if it has not come yet."""
+        sizes = sizes_of(self._buffer)
         if sizes is None or len(self._buffer) < sum(sizes):
             return None
-        if self._buffer[0] & _CONTROL:
+        if self._buffer[0] & CONTROL:
             self._control_frames.add(1)
         frame = bytes(self._buffer[: sum(sizes)])
         del self._buffer[: len(frame)]
@@ -260,21 +253,23 @@ class PeerSocket:
     def _add(self, frame: Frame) -> str | bytes | None:
         """Add a frame to its message, and return the message if it is complete."""
         if frame.opcode is not CONT:
-            self._kind = frame.opcode
-        self._pieces.append(bytes(frame.data))
+            self._text = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
+        try:
+            piece = (
+                bytes(frame.data) if self._text is None else self._text.decode(bytes(frame.data), frame.fin)
+            )
+        except UnicodeDecodeError:
+            self._protocol.fail(CloseCode.INVALID_DATA, "the text of a message must be UTF-8")
+            return None
+        self._pieces.append(piece)
         self._message_bytes += len(frame.data)
         if not frame.fin:
             return None
-        whole = b"".join(self._pieces)
+        # All pieces are texts, or all are bytes.
+        whole: str | bytes = type(piece)().join(self._pieces)  # type: ignore[arg-type]
         self._pieces.clear()
         self._message_bytes = 0
-        if self._kind is not TEXT:
-            return whole
-        try:
-            return whole.decode()
-        except UnicodeDecodeError:
-            self._protocol.fail(CloseCode.INVALID_DATA, "a text that is not UTF-8")
-            return None
+        return whole
 
     def _note_pong(self, payload: bytes) -> None:
         """A pong answers its ping, and those before it."""
@@ -386,20 +381,3 @@ class _HandshakeStream(trio.abc.Stream):
     async def aclose(self) -> None:
         """As the socket's stream."""
         await self._stream.aclose()
-
-
-def _is_no_frame(first_byte: int) -> bool:
-    """Whether no frame begins like this: no extension is in use, and ten kinds of frames are reserved."""
-    return bool(first_byte & _RESERVED) or first_byte & _KIND not in _KINDS
-
-
-def _sizes(data: bytearray) -> tuple[int, int] | None:
-    """The bytes of the header and payload of the frame that begins here; None if the header is not here."""
-    if len(data) < 2:
-        return None
-    short = data[1] & _LENGTH
-    more = _LONG.get(short, 0)
-    if len(data) < 2 + more:
-        return None
-    payload_bytes = int.from_bytes(data[2 : 2 + more], "big") if more else short
-    return 2 + more + (_MASK_BYTES if data[1] & _MASKED else 0), payload_bytes

@@ -82,6 +82,8 @@ BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 SILENT_S = 5.0
 """A session that has begun nothing for so long ends if somebody else needs its line."""
+CROWD_OF_LINES = 3
+"""Of so many sessions from one address that have begun nothing, the oldest makes room at once."""
 BUSY = "all lines are busy"
 """Why no call can be made, in words."""
 HANGING_UP_S = 1.0
@@ -133,8 +135,8 @@ class Server:
     """When each session began, in that order."""
     _leaving: set[ServedSession] = Factory(set)
     """Sessions that are being ended to make room: their lines are free."""
-    _of_address: Counter[str] = Factory(Counter)
-    """Sessions of clients by address."""
+    _address_of: dict[ServedSession, str] = Factory(dict)
+    """Of each session of a client."""
     _refusing: int = 0
     """Connections without a place that are being told so."""
     _session_over: Signal = Factory(Signal)
@@ -194,7 +196,7 @@ class Server:
     def not_ready(self) -> str | None:
         """Why no call can be made now, as `/ready` reports it; None if one can."""
         missing = self._missing(0)
-        full = missing > 0 and len(self._silent()) < missing
+        full = len(self._giving_way(missing, "")) < missing
         return self.waiting() or (BUSY if full else None)
 
     def _unserved(self) -> list[Role]:
@@ -219,10 +221,11 @@ class Server:
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         """Serve the connection if there is a place for it."""
+        address = None if self.settings.twilio_trust_proxy else self._address(stream, {})
         try:
-            with self.limits.place() as place:
-                if not self.settings.twilio_trust_proxy:
-                    self._count_by_address(stream, place, {})
+            with trio.CancelScope() as scope, self.limits.place(scope.cancel, address) as place:
+                if address is not None:
+                    place.belongs_to(address)
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -233,10 +236,9 @@ class Server:
                 finally:
                     self._refusing -= 1
 
-    def _count_by_address(self, stream: trio.SocketStream, place: Place, headers: Mapping[str, str]) -> None:
+    def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
-        behind_proxy = self.settings.twilio_trust_proxy
-        place.belongs_to(address_of(peer and peer[0], headers, behind_proxy=behind_proxy))
+        return address_of(peer and peer[0], headers, behind_proxy=self.settings.twilio_trust_proxy)
 
     async def _route(self, stream: trio.SocketStream, place: Place) -> None:
         try:
@@ -251,7 +253,7 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            self._count_by_address(stream, place, head.headers)
+            place.belongs_to(self._address(stream, head.headers))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
@@ -259,7 +261,7 @@ class Server:
             await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            serve = partial(self._converse, address=place.address or "")
+            serve = partial(self._converse, place=place)
             await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
             address = request_head.peer_of(stream.socket)
@@ -296,42 +298,45 @@ class Server:
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: PeerSocket, *, address: str) -> None:
+    async def _converse(self, connection: PeerSocket, *, place: Place) -> None:
+        address = place.address or ""
         session = Session(
             connection,
             self.session_settings,
             dialect_for_subprotocol(connection.subprotocol),
             connection.subprotocol is not None,
             language=self.settings.stt_language,
+            on_begun=place.begins,
         )
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif not self._has_room(0) or self._too_many_of(address):
+            elif not self._has_room(0, address) or self._too_many_of(address):
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
             else:
-                self._of_address[address] += 1
+                self._address_of[session] = address
                 try:
                     await self.run_session(connection, session)
                 finally:
-                    self._of_address[address] -= 1
-                    if not self._of_address[address]:
-                        del self._of_address[address]
+                    del self._address_of[session]
 
     def _too_many_of(self, address: str) -> bool:
         most = self.settings.max_sessions_per_address
-        return most is not None and self._of_address[address] >= most
+        return most is not None and sum(each == address for each in self._address_of.values()) >= most
 
-    def _has_room(self, promised: int) -> bool:
-        """Whether one more session can begin. If not, those make room that have begun nothing for a while."""
-        missing, silent = self._missing(promised), self._silent()
-        if missing <= 0:
-            return True
-        if len(silent) < missing:
+    def _has_room(self, promised: int, address: str = "") -> bool:
+        """Whether one more session can begin, for somebody from this address. If not, those make room that
+        have begun nothing."""
+        lacking = self.limits.lacking_for_call
+        if lacking > 0:
+            self.limits.make_room(address, lacking)
+        missing = self._missing(promised)
+        giving_way = self._giving_way(missing, address)
+        if len(giving_way) < missing:
             return False
-        for session in silent[:missing]:
+        for session in giving_way:
             self._leaving.add(session)
             log.info("a silent session makes room", silent=session.session_id)
             session.give_up("somebody else needs the line")
@@ -340,16 +345,25 @@ class Server:
     def _missing(self, promised: int) -> int:
         """How many sessions must end before one more can begin; 0 or less: none."""
         missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
-        return max(missing, 0 if self.limits.room_for_call else 1)
+        return max(missing, 1 if self.limits.lacking_for_call > 0 else 0)
 
-    def _silent(self) -> list[ServedSession]:
-        """The sessions that would make room for others."""
+    def _giving_way(self, missing: int, address: str) -> list[ServedSession]:
+        """The sessions that make so much room for somebody from this address, or fewer: those that have begun
+        nothing for a while, and then always the oldest of where most of them came from."""
         late = trio.current_time() - SILENT_S
-        return [
-            session
-            for session, since in self._running_since.items()
-            if since <= late and not session.begun and session not in self._leaving
-        ]
+        silent = [each for each in self._running_since if not each.begun and each not in self._leaving]
+        found = [each for each in silent if self._running_since[each] <= late][: max(0, missing)]
+        crowds: dict[str, list[ServedSession]] = {}
+        for session in silent:
+            if session not in found and session in self._address_of:
+                crowds.setdefault(self._address_of[session], []).append(session)
+        own = len(crowds.get(address, ()))
+        while len(found) < missing:
+            crowd = max(crowds.values(), key=len, default=[])
+            if len(crowd) < max(CROWD_OF_LINES, own + 2):
+                break
+            found.append(crowd.pop(0))
+        return found
 
     @property
     def session_settings(self) -> SessionSettings:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import MockClock, lockstep_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from adapters.interfaces import ProviderError
@@ -224,3 +227,50 @@ async def test_an_exception_of_the_block_ends_the_task_and_is_raised_alone() -> 
     with pytest.raises(LookupError):
         async with alive_with(trio.sleep_forever):
             raise LookupError
+
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+MOST_FRAMES_AT_ONCE = 2100
+
+
+@pytest.mark.parametrize("flood", [b"\x8a\x00", b"\x81\x00"], ids=["pongs", "messages"])
+async def test_others_run_while_a_vendor_floods(flood: bytes, autojump_clock: MockClock) -> None:
+    steps, frames, last, watching = 0, 30_000, "the last one", trio.CancelScope()
+    begun = trio.Event()
+
+    async def vendor(stream: trio.abc.Stream) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await stream.receive_some()
+        [key] = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+        accepted = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        await stream.send_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+        )
+        await begun.wait()
+        await stream.send_all(flood * frames + bytes([0x81, len(last)]) + last.encode())
+        await trio.sleep_forever()
+
+    async def bystander() -> None:
+        nonlocal steps
+        with watching:
+            while True:
+                await trio.lowlevel.checkpoint()
+                steps += 1
+
+    async with trio.open_nursery() as nursery:
+
+        async def open_stream(host: str, port: int) -> trio.abc.Stream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(vendor, theirs)
+            return ours
+
+        async with open_vendor_socket("ws://vendor.example/", {}, open_stream=open_stream) as socket:
+            nursery.start_soon(bystander)
+            begun.set()
+            while await socket.recv() != last:
+                pass
+            watching.cancel()
+        nursery.cancel_scope.cancel()
+    assert steps >= frames / MOST_FRAMES_AT_ONCE
