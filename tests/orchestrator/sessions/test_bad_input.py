@@ -567,7 +567,7 @@ async def test_stopping_without_a_start(names: Names) -> None:
 
 async def test_starting_and_stopping_before_anybody_listens(names: Names) -> None:
     stt = SimulatedSpeechToText(openings=script(then=Opening(fault=Stalls())))
-    async with a_call(names, SimulatedProviders(stt), connect_timeout_ms=300) as (client, _):
+    async with a_call(names, SimulatedProviders(stt), connect_timeout_ms=1500) as (client, _):
         start, stop = await client.send(names.start), await client.send(names.stop)
         code = await client.is_closed()
         assert code == 1011
