@@ -34,6 +34,8 @@ QUEUED_MS = 2000
 
 JOINED_MS = 60
 """Audio of a message. Deepgram asks for 20 to 100 ms; each message costs time."""
+PAUSE_MS = 1000
+"""For so long after voice nothing waits for more: the end of a turn is about to be found."""
 
 IDLE_SECONDS = 8.0
 """A link that was sent no audio for this long is idle."""
@@ -196,7 +198,9 @@ class DeepgramTranscriber(ABC, Generic[W]):
             self._queued += len(samples)
             self._last_audio = trio.current_time()
             self._joined += samples.astype("<i2").tobytes()
-            if len(self._joined) * 1000 >= JOINED_MS * self.rate * 2:
+            silent_for = self._clock.sent - self._clock.last_voice
+            pausing = 0 < silent_for * 1000 < PAUSE_MS * LISTENING_RATE
+            if pausing or len(self._joined) * 1000 >= JOINED_MS * self.rate * 2:
                 self._send_joined()
 
     def _send_joined(self) -> None:

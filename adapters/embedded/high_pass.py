@@ -67,6 +67,7 @@ class HighPass:
 
     def _pass(self, samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         before = float(samples[0]) if self._last_in is None else self._last_in
+        passed: npt.NDArray[np.float64]
         (passed,) = high_pass(samples[None], np.array([before]), np.array([self._last_out]), self._rate)
         self._last_in, self._last_out = float(samples[-1]), float(passed[-1])
         return passed

@@ -30,6 +30,8 @@ KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
 SENT_TOGETHER_MS = 60
 """A link is sent so much audio at a time, as long as its turn goes on. Vendors ask for 20 to 100 ms."""
+PAUSE_MS = 1000
+"""For so long after voice audio is sent at once: the end of a turn is about to be found."""
 MOST_AT_ONCE = 4
 """After so many items that are there at once, others may run."""
 VOICED = 0.5
@@ -185,6 +187,8 @@ class SttReplayBuffer:
         self._newest_cursor: Cursor | None = None
         self._untold = 0
         """Positions of audio that came since the links were told of audio."""
+        self._voice_until = -PAUSE_MS * LISTENING_RATE
+        """The end of the last voice."""
         self._changed = Signal()
         self._taken = Signal()
 
@@ -200,7 +204,10 @@ class SttReplayBuffer:
         while (self._kept_samples - len(self._windows[0].window.samples)) * 1000 >= KEPT_MS * self._rate:
             self._drop_oldest()
         self._untold += window.length
-        if self._untold * 1000 >= SENT_TOGETHER_MS * LISTENING_RATE:
+        if probability >= VOICED:
+            self._voice_until = window.end
+        pausing = 0 < (window.end - self._voice_until) * 1000 < PAUSE_MS * LISTENING_RATE
+        if pausing or self._untold * 1000 >= SENT_TOGETHER_MS * LISTENING_RATE:
             self._tell()
 
     def _tell(self) -> None:

@@ -186,7 +186,9 @@ def asked(call: Call, words: str) -> list[str]:
     call.handle(facts.RecordingStarted(MANUAL, START))
     call.handle(facts.RecordingStopped(STOP))
     call.final(words)
-    return [message.text for message in effects_of(call, do.StartGeneration)[-1].messages]
+    (*_, request) = effects_of(call, do.StartGeneration)
+    assert isinstance(request, do.StartGeneration)
+    return [message.text for message in request.messages]
 
 
 def test_the_model_is_told_the_greeting_and_the_history_does_not_hold_it() -> None:
