@@ -122,7 +122,7 @@ MANNERS = {
     "noise, 8 dB below": Manner(0.3, noise=0.01),
     "noise, 2 dB below": Manner(0.3, noise=0.02),
     "voices, 14 dB below": Manner(0.5, babble=0.2),
-    **{f"with a {name} accent": Manner(1.0, accent=name) for name in ACCENTS},
+    **{f"{name} accent": Manner(1.0, accent=name) for name in ACCENTS},
 }
 
 
@@ -258,9 +258,9 @@ of the voice, which is the mean probability of speech of what voice activity det
 
 Each sound is one turn. *Before*: every text counted, and less than 300 ms of voice were not listened to.
 Sounds are made by arithmetic (`tests/sounds.py`), {len(SEEDS)} of each; speech is the embedded voice in three
-pitches, {len(SPEECH)} sentences of which ten are one or two words long. Accents are that voice with sounds
-replaced as people of other languages replace them (`ACCENTS` in `benchmarks/sounds.py`). Real laughs, real
-rooms and real people were not tried.
+pitches, {len(SPEECH)} sentences of which ten are one or two words long. Accents are that voice, in one pitch,
+with sounds replaced as people of other languages replace them (`ACCENTS` in `benchmarks/sounds.py`). Real
+laughs, real rooms and real people were not tried.
 
 """
 
@@ -307,7 +307,10 @@ async def main(models: Path) -> None:
     noises: dict[str, list[Samples]] = {name: [sound(name, seed) for seed in SEEDS] for name in SOUNDS}
     noises["laugh over the telephone"] = [over_telephone(each) for each in noises["laugh"]]
     noises["babble over the telephone"] = [over_telephone(each) for each in noises["babble"]]
-    speech = {kind: list(spoken(manner)) for kind, manner in MANNERS.items()}
+    speech = {
+        kind: list(spoken(manner, pitches=(1.0,) if manner.accent else VOICES))
+        for kind, manner in MANNERS.items()
+    }
     PATH.write_text(
         f"{INTRODUCTION}## Sounds that are not words\n\n{await table(noises)}\n"
         f"## Speech\n\n{await table(speech)}",
