@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 from collections import Counter
@@ -46,6 +45,7 @@ from orchestrator.server.connection_limits import (
     descriptors,
     most_calls,
 )
+from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.server.peer_socket import PeerSocket
@@ -102,6 +102,7 @@ class Server:
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
+    sessions_ended: int = 0
     counts: Counter[str] = Factory(Counter)
     """Counts over all ended sessions, and of the server itself."""
     started_at: float = Factory(trio.current_time)
@@ -396,6 +397,7 @@ class Server:
         finally:
             self._session_scopes.discard(scope)
             self.sessions.discard(session)
+            self.sessions_ended += 1
             self._leaving.discard(session)
             self._running_since.pop(session, None)
             self._session_over.wake_all()
@@ -532,10 +534,10 @@ async def serve(
         async with open_providers(settings, tools) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
-                # What is loaded stays. The collector would go through all of it, half a second long, whenever
-                # many calls have begun.
-                gc.collect()
-                gc.freeze()
+                forget_what_is_loaded()
+                nursery.start_soon(
+                    collect_seldom, lambda: len(server.sessions), lambda: server.sessions_ended
+                )
                 log.info("ready", host=settings.host, port=port)
                 announce(port)
                 await trio.sleep_forever()
