@@ -15,7 +15,6 @@ import asyncio
 import base64
 import gc
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import trio
@@ -33,7 +33,7 @@ from adapters.embedded.models import VOICE_ACTIVITY_MODEL
 from adapters.embedded.silero import SileroVoiceActivity
 from adapters.mulaw import from_mulaw, to_mulaw
 from benchmarks import machine
-from benchmarks.load.environments import ROOT
+from benchmarks.load.environments import ROOT, load_path
 from benchmarks.load.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -228,7 +228,7 @@ def memory() -> Iterator[Figure]:
 
 
 def _here() -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
+    return {"PYTHONPATH": load_path()}
 
 
 class _Echo(ClientSocket):
@@ -256,8 +256,7 @@ class _Bytes(asyncio.Protocol):
         self.up = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.up = transport, True
+        self.transport, self.up = cast(asyncio.Transport, transport), True
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)

@@ -40,6 +40,8 @@ ASYNCIO = {
     "orchestrator/hosting/asyncio_border.py",
     "benchmarks/asyncio_host.py",
     "benchmarks/load/callers.py",
+    "benchmarks/load/event_loop.py",
+    "benchmarks/load/parrot.py",
     "benchmarks/load/vendors.py",
     "benchmarks/load/websocket.py",
     "benchmarks/load/peers/livekit_server.py",

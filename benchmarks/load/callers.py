@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from attrs import Factory, define, frozen
 
+from benchmarks.load.event_loop import run_fast
 from benchmarks.load.sound import FRAME_MS, INTERRUPTIONS, QUESTIONS
 from benchmarks.load.websocket import ClientSocket
 
@@ -211,28 +212,27 @@ class Caller(ClientSocket, ABC):
 
     # --- hearing ------------------------------------------------------------------------------------------
 
-    def heard(self, seconds: float, audible: bool) -> None:
-        """Audio came, which is played after what came before."""
+    def heard(self, seconds: float, audible: Callable[[], bool]) -> None:
+        """Audio came, which is played after what came before. Whether it is `audible` is asked if need be."""
         now = self._clock()
         self.board.found.frames_heard += 1
         begins = self._plays_until
         if begins < now:
-            if self._answering and begins > self._silenced_at and now - begins >= GAP_S and audible:
+            if self._answering and begins > self._silenced_at and now - begins >= GAP_S and audible():
                 self.board.found.gaps_ms.append((now - begins) * 1000)
             begins = now
         self._plays_until = begins + seconds
-        if not audible:
-            return
         if self._state == "waiting":
-            self._first_sound(now)
-        elif self._is_spoken_over(begins, now):
+            if audible():
+                self._first_sound(now)
+        elif self._state == "speaking" and self._is_spoken_over(begins, now) and audible():
             self._counted = False
             self.board.error("spoken over", self.number)
 
     def _is_spoken_over(self, begins: float, now: float) -> bool:
         """A sound that begins now falls into an utterance: its turn was taken to be over too soon."""
         begins_now = begins == now and now > self._silenced_at + IN_FLIGHT_S
-        return self._counted and self._state == "speaking" and self._onset is None and begins_now
+        return self._counted and self._onset is None and begins_now
 
     def _first_sound(self, now: float) -> None:
         self._answering = True
@@ -405,7 +405,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=40, help="that are measured")
     parser.add_argument("--warm-up", type=float, default=15, help="seconds at most")
     parser.add_argument("--line", default="telephone")
-    asyncio.run(hold(parser.parse_args()))
+    run_fast(hold(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,9 @@ def parser(line: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--profile", action="store_true", help="sample the server: flame graph and table (figures suffer)"
     )
+    made.add_argument(
+        "--first", action="store_true", help="before other programs, by real-time scheduling; needs root"
+    )
     made.add_argument("--name", default="", help="of the results; by default the line and the time")
     for name, value in asdict(Budget()).items():
         made.add_argument(
@@ -83,6 +86,7 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
         chosen.seconds,
         chosen.repeats,
         chosen.profile,
+        chosen.first,
         preface,
     )
     rows: list[Measured] = []
@@ -96,9 +100,16 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
                 if server.name in broken:
                     continue
                 title = f"[{done}/{total}] {server.name}, {calls} calls"
-                watch = partial(_profiled, directory, f"{server.name}-{calls}", chosen.seconds)
+                watch = partial(_profiled, directory, f"{server.name}-{calls}", chosen)
                 wanted = Wanted(
-                    server, line, calls, chosen.seconds, settings, budget, watch if chosen.profile else None
+                    server,
+                    line,
+                    calls,
+                    chosen.seconds,
+                    settings,
+                    budget,
+                    chosen.first,
+                    watch if chosen.profile else None,
                 )
                 row = measure(wanted, partial(_progress, title))
                 row_text = report.line_of(row)
@@ -119,8 +130,9 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
     return directory
 
 
-def _profiled(directory: Path, name: str, seconds: int, pid: int) -> None:
-    profile.record(pid, directory, name.lower().replace(" ", "-"), seconds)
+def _profiled(directory: Path, name: str, chosen: argparse.Namespace, pid: int) -> None:
+    stem = name.lower().replace(" ", "-").replace(",", "")
+    profile.record(pid, directory, stem, chosen.seconds, first=chosen.first)
 
 
 def _progress(title: str, text: str) -> None:

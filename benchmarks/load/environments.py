@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import venv
 from pathlib import Path
@@ -30,3 +31,15 @@ def environment(name: str, packages: tuple[str, ...]) -> Path:
             raise BenchmarkError(f"{', '.join(packages)} cannot be installed: {made.stderr[-500:]}")
         stamp.write_text(wanted)
     return programs
+
+
+def load_path() -> str:
+    """Where callers and vendors import from: this checkout, and uvloop where it can be installed."""
+    try:
+        loop = [
+            str(each) for each in environment("loop", ("uvloop",)).parent.glob("lib/python*/site-packages")
+        ]
+    except BenchmarkError as error:
+        print(f"Callers and vendors do without uvloop: {error}")
+        loop = []
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""), *loop)))

@@ -26,12 +26,17 @@ class BenchmarkError(Exception):
     """The benchmark cannot go on. The text is for people."""
 
 
-def pinned(core: int) -> Callable[[], None]:
-    """For `preexec_fn`: this process and what it starts run on this core, if there is such a core."""
+def pinned(core: int, *, first: bool = False) -> Callable[[], None]:
+    """For `preexec_fn`: this process and what it starts run on this core, if there is such a core.
+
+    `first`: before all other programs, by real-time scheduling.
+    """
 
     def pin() -> None:
-        if core in os.sched_getaffinity(0) or core < (os.cpu_count() or 1):
+        if core < (os.cpu_count() or 1):
             os.sched_setaffinity(0, {core})
+        if first:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
     return pin
 
@@ -48,7 +53,12 @@ class Started:
 
 @contextmanager
 def running(
-    command: Sequence[str], ready: str, core: int, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    ready: str,
+    core: int,
+    environment: Mapping[str, str] | None = None,
+    *,
+    first: bool = False,
 ) -> Iterator[Started]:
     """Run a process as long as the block runs. Raises `BenchmarkError` if it never is ready."""
     with tempfile.TemporaryFile("w+") as complaints:
@@ -59,7 +69,7 @@ def running(
             stderr=complaints,
             text=True,
             env={**os.environ, **(environment or {})},
-            preexec_fn=pinned(core),
+            preexec_fn=pinned(core, first=first),
         )
         try:
             said = _until_ready(process, ready, complaints)

@@ -8,14 +8,16 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.load.environments import ROOT, environment
-from benchmarks.load.processes import BenchmarkError
+from benchmarks.load.processes import LOAD_CORE, BenchmarkError, pinned
 
 TOOLS = ("py-spy", "matplotlib")
-_RATE = 100
+_RATE = 50
 _ROWS = 45
+_IDLE = ("WorkerThread._work ", "EpollIOManager._epoll_wait ")
+"""Where threads wait, which the sampler does not always see."""
 
 
-def record(pid: int, directory: Path, name: str, seconds: int) -> None:
+def record(pid: int, directory: Path, name: str, seconds: int, *, first: bool = False) -> None:
     """Sample a process: a flame graph in `NAME.svg`, stacks in `NAME.folded`, a table in `NAME.md`."""
     try:
         spy = environment("tools", TOOLS) / "py-spy"
@@ -26,7 +28,10 @@ def record(pid: int, directory: Path, name: str, seconds: int) -> None:
     for kind, path in (("raw", directory / f"{name}.folded"), ("flamegraph", directory / f"{name}.svg")):
         command = [str(spy), "record", "--pid", str(pid), "--duration", str(half), "--rate", str(_RATE)]
         command += ["--format", kind, "--output", str(path), "--threads"]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        # The process is stopped for each sample, so who takes it must not have to wait for others.
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=False, preexec_fn=pinned(LOAD_CORE, first=first)
+        )
         if run.returncode:
             print(f"No {path.name}: {run.stderr[-500:]}", file=sys.stderr)
     folded = directory / f"{name}.folded"
@@ -42,6 +47,8 @@ def _summary(folded: str) -> str:
     for line in folded.splitlines():
         stack, _, count_text = line.rpartition(" ")
         thread, *frames = stack.split(";")
+        if frames and frames[-1].startswith(_IDLE):
+            continue
         count = int(count_text)
         functions = [each.rpartition(":")[0] + ")" if each.endswith(")") else each for each in frames]
         threads[thread] += count
@@ -49,7 +56,7 @@ def _summary(folded: str) -> str:
         for each in set(functions[_first_task_frame(functions) :]):
             within.setdefault(thread, Counter())[each] += count
     total = threads.total() or 1
-    lines = ["# Where the samples were", "", f"{total} samples of threads that did something.", ""]
+    lines = ["# Where the samples were", "", f"{total} samples of threads that worked.", ""]
     for thread, samples in threads.most_common(6):
         lines += [f"## {thread}: {samples / total:.0%} of all samples", ""]
         lines += ["| by itself | function |", "|---|---|"]

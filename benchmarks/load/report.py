@@ -27,6 +27,7 @@ class Head:
     seconds: int
     repeats: int
     profiled: bool
+    first: bool = False
     preface: str = ""
 
 
@@ -38,8 +39,8 @@ def line_of(row: Measured) -> str:
         f"{_ms(row.clear_p95)} ms, {row.cpu_percent_per_call} % a call ({row.cpu_percent} %), "
         f"{row.rss_mib_per_call} MiB a call, {row.turns} turns, errors {row.errors or 'none'}, "
         f"{row.gaps} gaps, callers late p99 {row.late_p99_ms} ms, "
-        f"vendors {row.vendors_late_p99_ms} ms, others {row.others_percent} %, load core "
-        f"{row.load_core_percent} %"
+        f"vendors {row.vendors_late_p99_ms} ms, others {row.others_percent} %, callers "
+        f"{row.callers_percent} % and vendors {row.vendors_percent} % of theirs"
     )
 
 
@@ -112,6 +113,8 @@ def write(directory: Path, head: Head, rows: Sequence[Measured]) -> None:
     ]
     if head.settings:
         lines.append(f"* settings: {', '.join(f'{name}={value}' for name, value in head.settings.items())}")
+    if head.first:
+        lines += ["", "Other programs ran on the machine; all of this ran before them (`--first`)."]
     if head.profiled:
         lines += [
             "",

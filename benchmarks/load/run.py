@@ -17,7 +17,7 @@ import numpy as np
 from attrs import asdict, define, field, frozen
 
 from benchmarks.load.callers import LATE_MS
-from benchmarks.load.environments import ROOT
+from benchmarks.load.environments import ROOT, load_path
 from benchmarks.load.processes import (
     LOAD_CORE,
     SERVER_CORE,
@@ -49,6 +49,8 @@ class Wanted:
     settings: Mapping[str, str]
     """More of the server's environment."""
     budget: Budget
+    first: bool = False
+    """All of it before other programs, by real-time scheduling."""
     while_measured: Callable[[int], None] | None = None
     """Called with the server's process id while it is measured, in a thread."""
 
@@ -84,8 +86,10 @@ class Measured:
     vendors_late_p99_ms: float = 0.0
     others_percent: float = 0.0
     """What other processes took of the server's core."""
-    load_core_percent: float = 0.0
-    """How busy the core of callers and vendors was."""
+    callers_percent: float = 0.0
+    """What the callers took of their core."""
+    vendors_percent: float = 0.0
+    """What the vendors took of the same core."""
     questions: int = 0
     """Requests to the language model."""
     given_up: int = 0
@@ -106,19 +110,21 @@ def measure(wanted: Wanted, tell: Callable[[str], None]) -> Measured:
         for each in (f"--{name.replace('_', '-')}", str(value))
     ]
     command = [sys.executable, "-m", "benchmarks.load.vendors", *latencies]
-    with running(command, r"vendors at (\d+)", LOAD_CORE, _here()) as vendors:
+    with running(command, r"vendors at (\d+)", LOAD_CORE, _here(), first=wanted.first) as vendors:
         port = int(vendors.said[1])
         environment = {**wanted.server.environment(port), **wanted.settings}
-        started = running(wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment)
+        started = running(
+            wanted.server.command(port), wanted.server.ready, SERVER_CORE, environment, first=wanted.first
+        )
         with started as server:
-            return _hold_calls(wanted, server, port, tell)
+            return _hold_calls(wanted, server, vendors, tell)
 
 
 def _here() -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))}
+    return {"PYTHONPATH": load_path()}
 
 
-def _hold_calls(wanted: Wanted, server: Started, vendors: int, tell: Callable[[str], None]) -> Measured:
+def _hold_calls(wanted: Wanted, server: Started, vendors: Started, tell: Callable[[str], None]) -> Measured:
     pid = server.process.pid
     time.sleep(2)  # what a server does right after its start is not memory or work of calls
     row = Measured(wanted.server.name, wanted.line, wanted.calls, start_s=round(server.seconds, 2))
@@ -133,12 +139,12 @@ def _hold_calls(wanted: Wanted, server: Started, vendors: int, tell: Callable[[s
         text=True,
         env={**os.environ, **_here()},
         cwd=ROOT,
-        preexec_fn=pinned(LOAD_CORE),
+        preexec_fn=pinned(LOAD_CORE, first=wanted.first),
     )
     said: list[str] = []
     listening = threading.Thread(target=_pass_on, args=(callers, said, tell), daemon=True)
     listening.start()
-    before: tuple[float, float, float, float] | None = None
+    before: _Work | None = None
     watching: threading.Thread | None = None
     try:
         assert callers.stdout is not None
@@ -147,13 +153,15 @@ def _hold_calls(wanted: Wanted, server: Started, vendors: int, tell: Callable[[s
             match phase.pop("phase"):
                 case "measuring":
                     _report_of(vendors)
-                    before = time.monotonic(), cpu_seconds(pid), *_busy()
+                    before = _Work.now(server, callers, vendors)
                     if wanted.while_measured is not None:
                         watching = threading.Thread(target=wanted.while_measured, args=(pid,))
                         watching.start()
                 case "measured":
                     assert before is not None
-                    _take_work(row, pid, before, _report_of(vendors))
+                    _take_work(row, before, _Work.now(server, callers, vendors), _report_of(vendors))
+                    row.rss_mib = round(rss_mib(pid), 1)
+                    row.rss_mib_per_call = round((row.rss_mib - row.rss_idle_mib) / row.calls, 2)
                 case "found":
                     _take_findings(row, phase)
         callers.wait()
@@ -178,29 +186,42 @@ def _pass_on(process: subprocess.Popen[str], said: list[str], tell: Callable[[st
         tell(line.rstrip())
 
 
-def _report_of(vendors: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{vendors}/report", timeout=5) as answer:
+def _report_of(vendors: Started) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{vendors.said[1]}/report", timeout=5) as answer:
         report: dict[str, Any] = json.load(answer)
         return report
 
 
-def _busy() -> tuple[float, float]:
-    return busy_seconds(SERVER_CORE), busy_seconds(LOAD_CORE)
+@frozen
+class _Work:
+    """Seconds that had been worked by some moment."""
+
+    at: float
+    server: float
+    callers: float
+    vendors: float
+    core: float
+    """By anybody on the server's core."""
+
+    @classmethod
+    def now(cls, server: Started, callers: subprocess.Popen[str], vendors: Started) -> _Work:
+        pids = server.process.pid, callers.pid, vendors.process.pid
+        return cls(time.monotonic(), *map(cpu_seconds, pids), busy_seconds(SERVER_CORE))
 
 
-def _take_work(
-    row: Measured, pid: int, before: tuple[float, float, float, float], vendors: dict[str, Any]
-) -> None:
-    seconds = time.monotonic() - before[0]
-    worked = cpu_seconds(pid) - before[1]
-    server_core, load_core = (now - then for now, then in zip(_busy(), before[2:], strict=True))
+def _take_work(row: Measured, before: _Work, after: _Work, vendors: dict[str, Any]) -> None:
+    seconds = after.at - before.at
+
+    def percent(worked: float) -> float:
+        return round(worked / seconds * 100, 1)
+
+    worked = after.server - before.server
     row.seconds = round(seconds, 1)
-    row.cpu_percent = round(worked / seconds * 100, 1)
+    row.cpu_percent = percent(worked)
     row.cpu_percent_per_call = round(worked / seconds * 100 / row.calls, 2)
-    row.rss_mib = round(rss_mib(pid), 1)
-    row.rss_mib_per_call = round((row.rss_mib - row.rss_idle_mib) / row.calls, 2)
-    row.others_percent = round(max(0.0, server_core - worked) / seconds * 100, 1)
-    row.load_core_percent = round(load_core / seconds * 100, 1)
+    row.others_percent = percent(max(0.0, after.core - before.core - worked))
+    row.callers_percent = percent(after.callers - before.callers)
+    row.vendors_percent = percent(after.vendors - before.vendors)
     row.vendors_late_p99_ms = round(vendors["late_p99_ms"], 1)
     row.questions, row.given_up = vendors["questions"], vendors["given_up"]
 

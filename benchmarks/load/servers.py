@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve, frozen
 
-from benchmarks.load.environments import ROOT, environment
+from benchmarks.load.environments import ROOT, environment, load_path
 
 ENDPOINT_MS = 200
 """Silence after which a turn is over, the same for all servers."""
@@ -109,6 +109,14 @@ LIVEKIT = tuple(
         ("default", "its defaults, uvloop, one process, no room"),
     )
 )
+PARROT = Server(
+    "Parrot",
+    lambda vendors: [sys.executable, "-m", "benchmarks.load.parrot", str(vendors)],
+    lambda vendors: {"PYTHONPATH": load_path()},
+    r"parrot at (\d+)",
+    {"telephone": "/media"},
+    "no voice agent: it answers with ready speech, and shows what callers and vendors themselves can bear",
+)
 SERVERS = {
     "vantum": VANTUM,
     "vantum-default": VANTUM_DEFAULT,
@@ -116,5 +124,6 @@ SERVERS = {
     "pipecat-default": PIPECAT[1],
     "livekit": LIVEKIT[0],
     "livekit-default": LIVEKIT[1],
+    "parrot": PARROT,
 }
 """By the name that the command line has for them."""

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
+from typing import cast
 
 from websockets.speedups import apply_mask
 
@@ -141,12 +142,11 @@ class ClientSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the WebSocket."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's have another class
         host, path, subprotocol = self._request
         key = base64.b64encode(os.urandom(16)).decode()
         wanted = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
-        transport.write(
+        self.transport.write(
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{wanted}\r\n".encode()
         )

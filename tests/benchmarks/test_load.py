@@ -251,7 +251,7 @@ def test_a_browser_is_silent_when_what_it_had_was_played() -> None:
     line.transport = Wire()
     line.begin()
     line._speak(interrupts=True)
-    line.heard(0.2, True)
+    line.heard(0.2, lambda: True)
     for _ in range(20):
         now[0] += FRAME_S
         line.tick(now[0])
