@@ -148,8 +148,13 @@ class CallerAudio:
 
     async def room(self) -> None:
         """Wait until there is room for more audio. Nobody waits before the first turn: none is taken then."""
-        while self._first_turn_begun and self._queued_ms > BACKLOG_MS:
+        while not self.has_room:
             await self._taken.wait()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` need not wait."""
+        return not self._first_turn_begun or self._queued_ms <= BACKLOG_MS
 
     def _drop_oldest(self) -> None:
         """Drop what is above the limit, but no more than one block."""

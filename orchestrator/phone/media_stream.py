@@ -354,7 +354,8 @@ class MediaStream:
             block = audio[start : start + BLOCK_SAMPLES]
             duration_ms = len(block) * 1000 / PHONE_RATE
             if await self._share.admits(duration_ms):
-                await self._audio.room()
+                if not self._audio.has_room:
+                    await self._audio.room()
                 self._audio.push(from_mulaw(block), PHONE_RATE)
             else:
                 self._note_dropped(duration_ms)
