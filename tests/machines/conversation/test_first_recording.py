@@ -185,10 +185,8 @@ def asked(call: Call, words: str) -> list[str]:
     """What the model is asked after this turn."""
     call.handle(facts.RecordingStarted(MANUAL, START))
     call.handle(facts.RecordingStopped(STOP))
-    call.final(words)
-    (*_, request) = effects_of(call, do.StartGeneration)
-    assert isinstance(request, do.StartGeneration)
-    return [message.text for message in request.messages]
+    [started] = [each for each in call.final(words) if isinstance(each, do.StartGeneration)]
+    return [message.text for message in started.messages]
 
 
 def test_the_model_is_told_the_greeting_and_the_history_does_not_hold_it() -> None:
