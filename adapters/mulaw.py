@@ -44,10 +44,10 @@ _ENCODED = _encoding_table()
 
 def from_mulaw(data: bytes) -> Samples:
     """The samples in µ-law bytes."""
-    samples: Samples = _DECODED[np.frombuffer(data, np.uint8)]
+    samples: Samples = _DECODED.take(np.frombuffer(data, np.uint8))
     return samples
 
 
 def to_mulaw(samples: Samples) -> bytes:
     """Samples as µ-law bytes; the largest 16-bit values are clipped to the range of µ-law."""
-    return _ENCODED[samples.astype(np.int16, copy=False).view(np.uint16)].tobytes()
+    return _ENCODED.take(samples.astype(np.int16, copy=False).view(np.uint16)).tobytes()

@@ -26,7 +26,8 @@ class BreakerPolicy:
     """When a provider counts as down, and how often it is probed. Times in ms."""
 
     failures_to_open: int = 3
-    """After this many failures in a row, of calls and probes together, a provider is not tried any more."""
+    """After this many failures in a row, of calls and probes together, a provider is not tried any more.
+    After as many that the calls' own requests may have caused, it is probed."""
     probe_delays_ms: tuple[float, ...] = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000)
     """The waits before the probes that follow the provider's last answer in a call. The last one is
     repeated."""
@@ -56,6 +57,14 @@ class ProviderFailed(Fact):
     failure: ProviderFailure
     draw: float = 0.5
     """A random number from 0 to 1, for the jitter of the wait that may follow."""
+
+
+@frozen
+class ProviderDoubted(Fact):
+    """A call got nothing of use from the provider, and its own request may be the cause: it was refused, or
+    its answer was empty."""
+
+    failure: ProviderFailure
 
 
 @frozen
@@ -132,6 +141,8 @@ class BreakerContext:
     effects: list[Effect] = Factory(list)
     failures: int = 0
     """Failures since the provider last answered a call."""
+    doubts: int = 0
+    """Doubts since a call or a probe last showed that the provider works."""
     waits: int = 0
     """Waits before probes that have passed since the provider last answered a call."""
     probe: int = 0
@@ -183,7 +194,11 @@ class Breaker(Chart[BreakerContext]):
     provider_answered = CLOSED.from_(*waiting, *asking, on=["reset_failures", "notify_recovered"]) | stay(
         CLOSED, on=["reset_failures"]
     )
-    probe_succeeded = CLOSED.from_(*asking, on=["notify_recovered"])
+    # Whether it is the calls' own fault is found out by a request that is like a call's, and not one.
+    provider_doubted = CLOSED.to(probing, cond="in_doubt", on=["probe"]) | stay(
+        CLOSED, unless="in_doubt", on=["note_doubt"]
+    )
+    probe_succeeded = CLOSED.from_(*asking, on=["forget_doubts", "notify_recovered"])
     probe_failed = (
         probing.to(pausing, cond="should_open", on=["note_failure", "notify_down"])
         | probing.to(resting, unless="should_open", on=["note_failure"])
@@ -196,6 +211,9 @@ class Breaker(Chart[BreakerContext]):
     IGNORED: ClassVar[tuple[Ignored, ...]] = (
         *ignored("provider_failed provider_answered", (idle,), because="the provider is not watched yet"),
         *ignored("provider_failed", (pausing, reprobing), because="the provider is known to be down"),
+        *ignored("provider_doubted", (idle,), because="the provider is not watched yet"),
+        *ignored("provider_doubted", (resting, probing), because="a probe comes, or is under way"),
+        *ignored("provider_doubted", (pausing, reprobing), because="the provider is known to be down"),
         *ignored("watch_began", (CLOSED, *waiting, *asking), because="the provider is watched already"),
         *ignored("probe_succeeded probe_failed", (idle, *waiting), because="no probe is under way"),
         *ignored("probe_succeeded probe_failed", (CLOSED,), because="a call was answered during the probe"),
@@ -210,6 +228,10 @@ class Breaker(Chart[BreakerContext]):
             not fact.failure.error_class.retryable
             or self.context.failures + 1 >= self.context.policy.failures_to_open
         )
+
+    def in_doubt(self) -> bool:
+        """No call got anything of use lately, whatever each of them asked for."""
+        return self.context.doubts + 1 >= self.context.policy.failures_to_open
 
     # --- actions ------------------------------------------------------------------------------------------
 
@@ -233,9 +255,19 @@ class Breaker(Chart[BreakerContext]):
         self.context.draw = fact.draw
 
     @causes()
+    def note_doubt(self) -> None:
+        """Count the doubt."""
+        self.context.doubts += 1
+
+    @causes()
+    def forget_doubts(self) -> None:
+        """Forget the doubts: the calls' own requests were at fault."""
+        self.context.doubts = 0
+
+    @causes()
     def reset_failures(self) -> None:
         """Forget the failures. Only an answer does that: a provider that stays silent passes every probe."""
-        self.context.failures = 0
+        self.context.failures = self.context.doubts = 0
         self.context.waits = 0
 
     @causes(NotifyDown)

@@ -68,7 +68,7 @@ def judge(
 
     `voice` is what was heard in its turn; None: not known. From a clarity of `clear` on it is speech, and
     then a confidence of `least` is enough; of other sounds `sure` is needed. With a `least` of 0 every text
-    was said. `language` is the call's: digits said again and again are no repetition ("five five five").
+    was said. `language` is the call's: digits said again and again are not a repetition ("five five five").
     """
     words = words_of(text)
     if not words or least <= 0:

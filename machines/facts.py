@@ -72,6 +72,12 @@ class ErrorClass(enum.Enum):
         return self in (*refused, ErrorClass.UNUSABLE_ANSWER, ErrorClass.LIMIT_SPENT)
 
     @property
+    def casts_doubt(self) -> bool:
+        """Of what a request may have caused: whether the provider would do so to every request, if it comes
+        again and again."""
+        return self in (ErrorClass.REFUSED_REQUEST, ErrorClass.UNUSABLE_ANSWER)
+
+    @property
     def retryable(self) -> bool:
         """Whether another attempt can succeed without a change to the configuration."""
         refused = (ErrorClass.REFUSED_TEXT, ErrorClass.REFUSED_REQUEST, ErrorClass.LIMIT_SPENT)

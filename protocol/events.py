@@ -86,283 +86,324 @@ _OUT = Direction.SERVER_TO_CLIENT
 _BOTH = Direction.BIDIRECTIONAL
 _CRITICAL, _HIGH, _NORMAL, _LOW = Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW
 
-
-def _specs() -> Iterator[EventSpec]:
-    lifecycle, connection_error = EVENTS.connection.lifecycle, EVENTS.connection.error
-    yield EventSpec(
-        lifecycle.ACK,
+_CONNECTION_EVENTS = (
+    EventSpec(
+        EVENTS.connection.lifecycle.ACK,
         _OUT,
         _CRITICAL,
         payloads.ConnectionAck,
         "The socket is accepted; names the session. Sent once, first.",
         ("connection.ack",),
-    )
-    yield EventSpec(
-        lifecycle.HEARTBEAT,
+    ),
+    EventSpec(
+        EVENTS.connection.lifecycle.HEARTBEAT,
         _BOTH,
         _HIGH,
         payloads.Heartbeat,
         "A sign of life; the server echoes the client's, with its event id.",
-    )
-    yield EventSpec(
-        lifecycle.DISCONNECT, _BOTH, _HIGH, payloads.Disconnect, "The sender is about to close the socket."
-    )
-    yield EventSpec(
-        connection_error.GENERAL,
+    ),
+    EventSpec(
+        EVENTS.connection.lifecycle.DISCONNECT,
+        _BOTH,
+        _HIGH,
+        payloads.Disconnect,
+        "The sender is about to close the socket.",
+    ),
+    EventSpec(
+        EVENTS.connection.error.GENERAL,
         _OUT,
         _HIGH,
         ErrorPayload,
         "An error of the connection or the session.",
         ("error.error",),
-    )
-    yield EventSpec(
-        connection_error.TIMEOUT,
+    ),
+    EventSpec(
+        EVENTS.connection.error.TIMEOUT,
         _OUT,
         _HIGH,
         ErrorPayload,
         "The client has begun nothing in time: it sent no audio and started no recording. The socket is "
         "closed with 1013.",
-    )
-    yield EventSpec(
-        connection_error.AUTH_FAILED,
+    ),
+    EventSpec(
+        EVENTS.connection.error.AUTH_FAILED,
         _OUT,
         _CRITICAL,
         ErrorPayload,
         "The client is not allowed in.",
         not_sent_yet="everybody is allowed in",
-    )
+    ),
+)
 
-    audio_in, audio_out, audio_error = EVENTS.audio.input, EVENTS.audio.output, EVENTS.audio.error
-    yield EventSpec(
-        audio_in.START,
+_LEGACY_AUDIO_ERROR = ("voicechat.audio.error",)
+_AUDIO_EVENTS = (
+    EventSpec(
+        EVENTS.audio.input.START,
         _IN,
         _HIGH,
         payloads.AudioInputStart,
         "Begin a recording cycle. Acknowledged.",
         ("voicechat.audio.start",),
-    )
-    yield EventSpec(
-        audio_in.CHUNK,
+    ),
+    EventSpec(
+        EVENTS.audio.input.CHUNK,
         _IN,
         _NORMAL,
         payloads.AudioInputChunk,
         "A block of the caller's audio. Never acknowledged.",
         ("voicechat.audio.chunk",),
-    )
-    yield EventSpec(
-        audio_in.STOP,
+    ),
+    EventSpec(
+        EVENTS.audio.input.STOP,
         _IN,
         _HIGH,
         payloads.AudioInputStop,
         "End the recording cycle. Acknowledged.",
         ("voicechat.audio.end",),
         synonyms=("audio.input.end",),
-    )
-    yield EventSpec(
-        audio_out.START,
+    ),
+    EventSpec(
+        EVENTS.audio.output.START,
         _OUT,
         _HIGH,
         payloads.AudioOutputStart,
         "Audio of an utterance is about to follow.",
         ("voicechat.response.start",),
-    )
-    yield EventSpec(
-        audio_out.CHUNK,
+    ),
+    EventSpec(
+        EVENTS.audio.output.CHUNK,
         _OUT,
         _NORMAL,
         payloads.AudioOutputChunk,
         "A piece of an utterance's audio.",
         ("voicechat.response.chunk",),
-    )
-    yield EventSpec(
-        audio_out.COMPLETE,
+    ),
+    EventSpec(
+        EVENTS.audio.output.COMPLETE,
         _OUT,
         _NORMAL,
         payloads.AudioOutputComplete,
         "All audio of an utterance was sent.",
         ("voicechat.response.complete",),
-    )
-    yield EventSpec(
-        audio_out.CANCEL,
+    ),
+    EventSpec(
+        EVENTS.audio.output.CANCEL,
         _OUT,
         _HIGH,
         payloads.AudioOutputCancel,
         "Stop playing the utterance now.",
         ("voicechat.response.interrupt", "voicechat.response.stop"),
-    )
-    audio_alias = ("voicechat.audio.error",)
-    yield EventSpec(
-        audio_error.INVALID_FORMAT,
+    ),
+    EventSpec(
+        EVENTS.audio.error.INVALID_FORMAT,
         _OUT,
         _HIGH,
         ErrorPayload,
         "An audio message is malformed, or its audio is not what it is said to be.",
-        audio_alias,
-    )
-    yield EventSpec(
-        audio_error.UNSUPPORTED_RATE,
+        _LEGACY_AUDIO_ERROR,
+    ),
+    EventSpec(
+        EVENTS.audio.error.UNSUPPORTED_RATE,
         _OUT,
         _HIGH,
         ErrorPayload,
         "The sampling rate is out of range.",
-        audio_alias,
-    )
-    yield EventSpec(
-        audio_error.BUFFER_OVERFLOW,
+        _LEGACY_AUDIO_ERROR,
+    ),
+    EventSpec(
+        EVENTS.audio.error.BUFFER_OVERFLOW,
         _OUT,
         _HIGH,
         ErrorPayload,
         "More audio came than can be buffered.",
-        audio_alias,
-    )
+        _LEGACY_AUDIO_ERROR,
+    ),
+)
 
-    yield EventSpec(
+_TRANSCRIPT_EVENTS = (
+    EventSpec(
         EVENTS.transcript.interim.RESULT,
         _OUT,
         _NORMAL,
         payloads.TranscriptResult,
         "An interim transcript of the turn.",
-    )
-    yield EventSpec(
+    ),
+    EventSpec(
         EVENTS.transcript.final.RESULT,
         _OUT,
         _HIGH,
         payloads.TranscriptResult,
         "The final transcript of the turn.",
-    )
-    transcript_error = EVENTS.transcript.error
-    yield EventSpec(
-        transcript_error.LOW_CONFIDENCE,
+    ),
+    EventSpec(
+        EVENTS.transcript.error.LOW_CONFIDENCE,
         _OUT,
         _NORMAL,
         payloads.LowConfidencePayload,
         "A transcript too uncertain to act on.",
-    )
-    yield EventSpec(
-        transcript_error.STT_FAILED, _OUT, _HIGH, ErrorPayload, "The turn could not be transcribed."
-    )
+    ),
+    EventSpec(
+        EVENTS.transcript.error.STT_FAILED, _OUT, _HIGH, ErrorPayload, "The turn could not be transcribed."
+    ),
+)
 
-    state, response, conversation_error = (
-        EVENTS.conversation.state,
-        EVENTS.conversation.response,
-        EVENTS.conversation.error,
-    )
-    yield EventSpec(
-        state.CHANGED,
+_CONVERSATION_EVENTS = (
+    EventSpec(
+        EVENTS.conversation.state.CHANGED,
         _OUT,
         _HIGH,
         payloads.ConversationStateChanged,
         "The conversation moved to another state or substate.",
-    )
-    yield EventSpec(
-        state.INTERRUPTED,
+    ),
+    EventSpec(
+        EVENTS.conversation.state.INTERRUPTED,
         _OUT,
         _HIGH,
         payloads.ConversationStateInterrupted,
         "The caller cut the answer off; what was heard of it.",
-    )
-    yield EventSpec(
-        response.START, _OUT, _HIGH, payloads.ConversationResponseStart, "The language model was asked."
-    )
-    yield EventSpec(
-        response.TOKEN, _OUT, _NORMAL, payloads.ConversationResponseToken, "A piece of the answer's text."
-    )
-    yield EventSpec(
-        response.COMPLETE,
+    ),
+    EventSpec(
+        EVENTS.conversation.response.START,
+        _OUT,
+        _HIGH,
+        payloads.ConversationResponseStart,
+        "The language model was asked.",
+    ),
+    EventSpec(
+        EVENTS.conversation.response.TOKEN,
+        _OUT,
+        _NORMAL,
+        payloads.ConversationResponseToken,
+        "A piece of the answer's text.",
+    ),
+    EventSpec(
+        EVENTS.conversation.response.COMPLETE,
         _OUT,
         _HIGH,
         payloads.ConversationResponseComplete,
         "The answer's whole text, with its times.",
-    )
-    yield EventSpec(
-        conversation_error.LLM_TIMEOUT, _OUT, _HIGH, ErrorPayload, "The language model was too late."
-    )
-    yield EventSpec(conversation_error.LLM_FAILED, _OUT, _HIGH, ErrorPayload, "The language model failed.")
-    yield EventSpec(
-        conversation_error.CONTEXT_TOO_LONG,
+    ),
+    EventSpec(
+        EVENTS.conversation.error.LLM_TIMEOUT, _OUT, _HIGH, ErrorPayload, "The language model was too late."
+    ),
+    EventSpec(EVENTS.conversation.error.LLM_FAILED, _OUT, _HIGH, ErrorPayload, "The language model failed."),
+    EventSpec(
+        EVENTS.conversation.error.CONTEXT_TOO_LONG,
         _OUT,
         _HIGH,
         ErrorPayload,
         "The conversation outgrew the model's context.",
         not_sent_yet="the history is shortened and the model asked again; if that fails, it is an "
         "`llm_failed`",
-    )
+    ),
+)
 
-    action = EVENTS.user.action
-    yield EventSpec(action.INTERRUPT, _IN, _HIGH, payloads.UserInterrupt, "The caller wants silence.")
-    yield EventSpec(action.END_CALL, _IN, _CRITICAL, payloads.UserEndCall, "The caller hangs up.")
-    yield EventSpec(action.MUTE, _IN, _NORMAL, payloads.UserMute, "The caller's microphone was muted.")
-    yield EventSpec(
-        action.UNMUTE, _IN, _NORMAL, payloads.UserUnmute, "The caller's microphone is live again."
-    )
-    yield EventSpec(
+_USER_EVENTS = (
+    EventSpec(EVENTS.user.action.INTERRUPT, _IN, _HIGH, payloads.UserInterrupt, "The caller wants silence."),
+    EventSpec(EVENTS.user.action.END_CALL, _IN, _CRITICAL, payloads.UserEndCall, "The caller hangs up."),
+    EventSpec(EVENTS.user.action.MUTE, _IN, _NORMAL, payloads.UserMute, "The caller's microphone was muted."),
+    EventSpec(
+        EVENTS.user.action.UNMUTE, _IN, _NORMAL, payloads.UserUnmute, "The caller's microphone is live again."
+    ),
+    EventSpec(
         EVENTS.user.feedback.SENTIMENT,
         _IN,
         _LOW,
         payloads.UserSentiment,
         "How the caller feels about the call.",
-    )
+    ),
+)
 
-    status, notification = EVENTS.system.status, EVENTS.system.notification
-    yield EventSpec(status.READY, _OUT, _HIGH, payloads.SystemReady, "The call can begin.")
-    yield EventSpec(status.BUSY, _OUT, _NORMAL, payloads.SystemBusy, "There is no room for this call.")
-    yield EventSpec(
-        status.MAINTENANCE, _OUT, _CRITICAL, payloads.SystemMaintenance, "The server is about to go away."
-    )
-    yield EventSpec(
-        notification.RATE_LIMIT_WARNING,
+_SYSTEM_EVENTS = (
+    EventSpec(EVENTS.system.status.READY, _OUT, _HIGH, payloads.SystemReady, "The call can begin."),
+    EventSpec(
+        EVENTS.system.status.BUSY, _OUT, _NORMAL, payloads.SystemBusy, "There is no room for this call."
+    ),
+    EventSpec(
+        EVENTS.system.status.MAINTENANCE,
+        _OUT,
+        _CRITICAL,
+        payloads.SystemMaintenance,
+        "The server is about to go away.",
+    ),
+    EventSpec(
+        EVENTS.system.notification.RATE_LIMIT_WARNING,
         _OUT,
         _NORMAL,
         payloads.RateLimitWarning,
         "A provider's quota is nearly used up.",
         not_sent_yet="quotas are the operator's business: what providers say of them is in the log",
-    )
-    yield EventSpec(
-        notification.QUOTA_EXCEEDED,
+    ),
+    EventSpec(
+        EVENTS.system.notification.QUOTA_EXCEEDED,
         _OUT,
         _HIGH,
         payloads.QuotaExceeded,
         "A provider's quota is used up.",
         not_sent_yet="another provider takes over; without one, it is an `error.service` event",
-    )
+    ),
+)
 
-    general, service = EVENTS.error.general, EVENTS.error.service
-    yield EventSpec(
-        general.UNKNOWN,
+_ERROR_EVENTS = (
+    EventSpec(
+        EVENTS.error.general.UNKNOWN,
         _OUT,
         _HIGH,
         ErrorPayload,
         "A message that cannot be read, or of an unknown event.",
         ("error.unknown", "error.error"),
-    )
-    yield EventSpec(
-        general.INTERNAL_SERVER_ERROR,
+    ),
+    EventSpec(
+        EVENTS.error.general.INTERNAL_SERVER_ERROR,
         _OUT,
         _CRITICAL,
         ErrorPayload,
         "A request failed on the server's side.",
         ("voicechat.audio.error", "voicechat.response.error"),
-    )
-    yield EventSpec(
-        service.STT_UNAVAILABLE, _OUT, _CRITICAL, ErrorPayload, "Speech to text cannot be reached."
-    )
-    yield EventSpec(
-        service.LLM_UNAVAILABLE, _OUT, _CRITICAL, ErrorPayload, "The language model cannot be reached."
-    )
-    yield EventSpec(
-        service.TTS_UNAVAILABLE, _OUT, _CRITICAL, ErrorPayload, "Text to speech failed.", ("voicechat.error",)
-    )
-    yield EventSpec(
-        service.TELEPHONY_UNAVAILABLE,
+    ),
+    EventSpec(
+        EVENTS.error.service.STT_UNAVAILABLE,
+        _OUT,
+        _CRITICAL,
+        ErrorPayload,
+        "Speech to text cannot be reached.",
+    ),
+    EventSpec(
+        EVENTS.error.service.LLM_UNAVAILABLE,
+        _OUT,
+        _CRITICAL,
+        ErrorPayload,
+        "The language model cannot be reached.",
+    ),
+    EventSpec(
+        EVENTS.error.service.TTS_UNAVAILABLE,
+        _OUT,
+        _CRITICAL,
+        ErrorPayload,
+        "Text to speech failed.",
+        ("voicechat.error",),
+    ),
+    EventSpec(
+        EVENTS.error.service.TELEPHONY_UNAVAILABLE,
         _OUT,
         _CRITICAL,
         ErrorPayload,
         "The telephone network cannot be reached.",
         not_sent_yet="no client of this protocol dials; `POST /calls` answers with an HTTP status",
-    )
+    ),
+)
 
+_EVENTS = (
+    *_CONNECTION_EVENTS,
+    *_AUDIO_EVENTS,
+    *_TRANSCRIPT_EVENTS,
+    *_CONVERSATION_EVENTS,
+    *_USER_EVENTS,
+    *_SYSTEM_EVENTS,
+    *_ERROR_EVENTS,
+)
 
-REGISTRY: Mapping[str, EventSpec] = MappingProxyType({spec.name: spec for spec in _specs()})
+REGISTRY: Mapping[str, EventSpec] = MappingProxyType({spec.name: spec for spec in _EVENTS})
 """The hierarchical events by name, in the order of the event-system document."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -254,13 +255,21 @@ def _media(fields: _Fields) -> Media:
     media = fields.inner("media")
     # An empty frame holds nothing, as in a pause of a carrier that saves silence.
     payload = "" if media.value("payload") in (None, "") else media.text("payload")
-    plain = "".join(payload.split()).translate(_USUAL_BASE64).rstrip("=")
     try:
-        audio = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        audio = binascii.a2b_base64(payload, strict_mode=True)
     except (binascii.Error, ValueError):
-        raise media.wrong("payload", "base64", payload) from None
+        audio = _unusual_base64(media, payload)
     track = media.text("track", INBOUND).lower()
     return Media(audio, track if track.startswith("outbound") else INBOUND)
+
+
+def _unusual_base64(media: _Fields, payload: str) -> bytes:
+    """Base64 of another alphabet, with blanks, or without its end."""
+    plain = "".join(payload.split()).translate(_USUAL_BASE64).rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise media.wrong("payload", "base64", payload) from None
 
 
 _USUAL_BASE64 = str.maketrans("-_", "+/")
@@ -320,6 +329,12 @@ def write_stream_message(
     send."""
     if manner is Manner.PLIVO:
         return json.dumps({**_for_plivo(message), "streamId": stream_sid})
+    if sequence is None and isinstance(message, Media):
+        # Fifty a second for each call: written by hand, they take a quarter of the time.
+        payload = base64.b64encode(message.audio).decode("ascii")
+        return (
+            f'{{"event": "media", "media": {{"payload": "{payload}"}}, "streamSid": {_quoted(stream_sid)}}}'
+        )
     match message:
         case Connected(protocol=protocol, version=version):
             return json.dumps({"event": "connected", "protocol": protocol, "version": version})
@@ -355,6 +370,11 @@ def write_stream_message(
     if sequence is not None:
         content["sequenceNumber"] = str(sequence)
     return json.dumps({**content, "streamSid": stream_sid})
+
+
+@functools.lru_cache(maxsize=1024)
+def _quoted(stream_sid: str) -> str:
+    return json.dumps(stream_sid)
 
 
 def _for_plivo(message: StreamMessage) -> dict[str, Any]:

@@ -129,6 +129,13 @@ def test_everything_that_pyproject_asks_for_is_pinned(name: str, extras: tuple[s
     assert declared(extras) - set(pinned(name)) == set()
 
 
+def test_every_package_that_a_server_installs_is_in_the_review() -> None:
+    """If this fails: add a row to docs/dependencies.md, or delete one."""
+    review = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    reviewed = {normal(name) for name in re.findall(r"(?m)^\| ([\w.-]+) \|", review)} - {"package"}
+    assert reviewed == set(pinned("run"))
+
+
 def test_requirements_hold_names_versions_and_hashes_only() -> None:
     line = re.compile(r"[\w.-]+==[\w.!+-]+( ; [^#@:/]+)?( \\)?|    --hash=sha256:[0-9a-f]{64}( \\)?")
     for name in REQUIREMENTS:

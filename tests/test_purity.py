@@ -46,6 +46,9 @@ def test_the_protocol_is_pure() -> None:
         ("exec('')", ["line 1: uses exec"]),
         ("if late:\n    breakpoint()", ["line 2: uses breakpoint"]),
         ("name = input()", ["line 1: uses input"]),
+        ("import inspect\ninspect.os.remove('x')", ["line 2: uses inspect.os"]),
+        ("from inspect import sys", ["line 1: imports sys"]),
+        ("globals()['__builtins__']['open']('x')", ["line 1: uses globals"]),
         ("import re\nfrom . import facts\nfrom machines.facts import Role\nline.open()\nopen = True", []),
     ],
 )

@@ -14,6 +14,7 @@ from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai import finish_reasons
 from adapters.openai.errors import error_body
 from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
+from adapters.openai.labels import LabelFilter, Labelled
 from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
 from adapters.openai.repeats import Repeats
@@ -64,6 +65,7 @@ class Answer:
         self._ends_with_response = may_be_empty or says_no_end
         self._events = EventReader()
         self._markup = MarkupFilter(offered, begins_in_thought=begins_in_thought)
+        self._labels = LabelFilter(offered)
         self._calls = StreamedCalls(provider, offered, new_id)
         self._repeats = Repeats()
         self._length = 0
@@ -103,9 +105,14 @@ class Answer:
     # --- reading ------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> list[str]:
-        """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life."""
+        """Read these bytes; returns the pieces of text in them. An empty piece is a sign of life.
+
+        Comments and blank lines are one, too: a server sends them while it loads a model or waits for one.
+        """
         self._came = self._came or bool(data.strip())
-        return self._read(self._events.feed(data))
+        pieces = self._read(self._events.feed(data))
+        waiting = self._events.kept_alive() and not (self.finish_reason or self.over)
+        return pieces or ([""] if waiting else [])
 
     def end(self) -> list[str]:
         """End the response; returns the last pieces."""
@@ -187,7 +194,8 @@ class Answer:
     def _failed(self, error: ProviderError) -> list[str]:
         held = self._take_text(self._repeats.finish())
         self.failure, self.over = error, True
-        return [*held, *self._given(Filtered(self._markup.undecided()))]
+        undecided = self._given(Filtered(self._markup.undecided()))
+        return [*held, *undecided, *self._unlabelled(Labelled(self._labels.undecided()))]
 
     def _take(self, chunk: Chunk) -> list[str]:
         if chunk.error is not None:
@@ -248,9 +256,16 @@ class Answer:
             self._unknown_calls = self._unknown_calls or not found
             for name, arguments in found:
                 self._calls.add_written(name, arguments)
-        self._said = self._said or bool(filtered.text.strip())
         self._thought = self._thought or filtered.alive
-        return [filtered.text] if filtered.text else [""] if filtered.alive else []
+        pieces = self._unlabelled(self._labels.push(filtered.text))
+        return pieces or ([""] if filtered.alive else [])
+
+    def _unlabelled(self, labelled: Labelled) -> list[str]:
+        for name, arguments in labelled.calls:
+            self._calls.add_written(name, arguments)
+        self._unknown_calls = self._unknown_calls or labelled.unknown_call
+        self._said = self._said or bool(labelled.text.strip())
+        return [labelled.text] if labelled.text else [""] if labelled.alive else []
 
     def _keep_reasoning(self, text: str) -> None:
         if text and self._reasoning_length <= LONGEST_THOUGHTS:
@@ -280,7 +295,9 @@ class Answer:
             return []
         held = self._take_text(self._repeats.finish())
         cut = finish_reasons.at_limit(self.finish_reason)
-        pieces = [piece for piece in [*held, *self._given(self._markup.finish(cut_off=cut))] if piece]
+        held += self._given(self._markup.finish(cut_off=cut))
+        held += self._unlabelled(self._labels.finish(cut_off=cut, called=bool(self._calls)))
+        pieces = [piece for piece in held if piece]
         self.failure = self._verdict()
         return pieces
 

@@ -154,7 +154,7 @@ class OpenAILanguageModel:
         self._answered_at: float | None = None
         """When the server last took a question, in seconds of Trio's clock."""
         self._refuses = False
-        """The last question was refused as all others would be."""
+        """The last question brought nothing, as it may be with all others: the next check asks one."""
         self._attached: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         """What the server wants to see again with a call, by the call's id."""
         self._offers: OrderedDict[tuple[str, ...], Sequence[ToolSpec]] = OrderedDict()
@@ -186,9 +186,9 @@ class OpenAILanguageModel:
         """As `LanguageModel.check`.
 
         The first check with a rehearsal asks a question as a call would, and reads how its answer begins. It
-        may take 60 s, while the server loads the model. After a refusal that all calls would get, checks ask
-        a question until one is taken. Others ask for the list of models, or, if the server does not give us
-        one, a question, at most once a minute. They take at most 5 s.
+        may take 60 s, while the server loads the model. After a refusal that all calls may get, or an empty
+        answer, checks ask a question until one is answered. Others ask for the list of models, or, if the
+        server does not give us one, a question, at most once a minute. They take at most 5 s.
         """
         if self._refuses:
             await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)
@@ -217,10 +217,12 @@ class OpenAILanguageModel:
         asked = self._rehearsal or Rehearsal()
         with trio.move_on_after(seconds):
             try:
-                await self._read_little(asked.messages, asked.tools, tokens, self._extra_body)
+                await self._read_little(
+                    asked.messages, asked.tools, tokens, self._extra_body, may_be_empty=not self._refuses
+                )
             except ProviderError as error:
-                refused = error.failure.error_class is ErrorClass.REFUSED_TEXT
-                if not refused and LIMIT_REACHED not in error.failure.message:
+                well = error.failure.error_class in (ErrorClass.REFUSED_TEXT, ErrorClass.LIMIT_SPENT)
+                if not well and LIMIT_REACHED not in error.failure.message:
                     raise
             self._answered_at, self._refuses = trio.current_time(), False
             return
@@ -239,9 +241,12 @@ class OpenAILanguageModel:
         tools: Sequence[ToolSpec],
         max_tokens: int | None,
         extra_body: Mapping[str, object],
+        *,
+        may_be_empty: bool = True,
     ) -> None:
         read = 0
-        async with self._generate(messages, tools, max_tokens, extra_body, may_be_empty=True) as pieces:
+        asked = self._generate(messages, tools, max_tokens, extra_body, may_be_empty=may_be_empty)
+        async with asked as pieces:
             async for _ in pieces:
                 read += 1
                 if read >= _REHEARSAL_PIECES:
@@ -293,8 +298,8 @@ class OpenAILanguageModel:
 
     def _note_refusal(self, error: ProviderError) -> None:
         """A server whose credit is used up still lists its models: the next check asks as a call does."""
-        if error.failure.error_class.refuses_everybody:
-            self._refuses = True
+        kind = error.failure.error_class
+        self._refuses = self._refuses or kind.refuses_everybody or kind.casts_doubt
 
     async def _ask(
         self,

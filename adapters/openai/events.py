@@ -85,10 +85,17 @@ class EventReader:
         self._data: list[str] = []
         self._length = 0
         """Characters in `_line` and `_data`."""
+        self._kept_alive = False
+        """A comment came, or a blank line before anything else."""
 
     def feed(self, data: bytes) -> list[Read]:
         """Read these bytes; returns what they complete, in order."""
         return self._take(self._decoder.decode(data))
+
+    def kept_alive(self) -> bool:
+        """Whether something came, since this was last asked, that only shows that the server is there."""
+        kept, self._kept_alive = self._kept_alive, False
+        return kept
 
     def finish(self) -> list[Read]:
         """End the response; returns what this completes."""
@@ -145,6 +152,7 @@ class EventReader:
         if self._body:
             return self._add(line)
         if not line.strip():
+            self._kept_alive = self._kept_alive or not self._fields
             return self._dispatch()
         if line.startswith(("{", "[")):
             # The body is not an event stream, or the server wrote a document into one.
@@ -162,6 +170,7 @@ class EventReader:
             return self._add(f'{{"error": {value}}}')
         if name == "event":
             self._name = value.strip()
+        self._kept_alive = self._kept_alive or not name
         return []  # a comment that keeps the connection alive, or another field
 
     def _add(self, line: str) -> list[Read]:

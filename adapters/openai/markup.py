@@ -267,7 +267,7 @@ class MarkupFilter:
         self._harmony = False
 
     def _collect_object(self, place: Place, last: bool, said: list[str], calls: list[str]) -> bool:
-        """Collect a bare call until its brackets are closed. If it is no call, say it."""
+        """Collect a bare call until its brackets are closed. If it is not a call, say it."""
         room = LONGEST_OBJECT - self._inside_length
         window, rest = self._held[:room], self._held[room:]
         before = self._inside_length + len(self._opened)

@@ -32,12 +32,23 @@ _MARKS = frozenset(
     (
         *("<|im_start|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|eot_id|>", "<|eom_id|>"),
         *("<|end_of_text|>", "<|endoftext|>", "<|end_of_turn|>", "<end_of_turn>", "<start_of_turn>"),
-        *("</s>", "<｜end▁of▁sentence｜>", "<channel|>"),
+        *("</s>", "<｜end▁of▁sentence｜>", "<channel|>", "<|end_header_id|>", "<|begin_of_text|>"),
     )
 )
-_BEFORE_ROLES = ("<|im_start|>", "<start_of_turn>")
-_ROLES = re.compile("assistant|model")
-_ROLES_SO_FAR = frozenset(role[:length] for role in ("assistant", "model") for length in range(len(role)))
+_BEFORE_ROLES = ("<|im_start|>", "<start_of_turn>", "<|start_header_id|>", "<|start_of_role|>")
+_OWN_ROLES = ("assistant", "model")
+_OTHER_ROLES = ("user", "human", "system", "tool", "ipython", "observation")
+_ROLES = re.compile("|".join((*_OWN_ROLES, *_OTHER_ROLES)))
+_ROLES_SO_FAR = frozenset(
+    role[:length] for role in (*_OWN_ROLES, *_OTHER_ROLES) for length in range(len(role))
+)
+_TEMPLATE_MARK = re.compile(r"<\|([a-z][a-z0-9_]{0,31})\|>")
+"""A tag that only templates write, such as `<|assistant|>`."""
+_OWN_TURN = re.compile(
+    r"(?:<\|(?:im_start|start_header_id|start_of_role)\|>|<start_of_turn>)(?:assistant|model)|<\|assistant\|>"
+)
+_LONGEST_OWN_TURN = len("<|start_header_id|>assistant")
+_ENDS_OF_TEXT = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>")
 
 _THINKING = frozenset(
     (
@@ -87,6 +98,8 @@ class Kind(enum.Enum):
     """The same, if nothing follows it in its line."""
     CHANNEL = "channel"
     MARK = "mark"
+    REST = "rest"
+    """Another turn, which the model made up. Nothing after it is for the caller."""
 
 
 @frozen
@@ -148,9 +161,9 @@ class Places:
         found: Place | Undecided | None
         match text[at]:
             case "<":
-                found = self._tag(text, at, last)
+                found = self._tag(text, at, first, last)
             case "[":
-                found = self._bracket(text, at)
+                found = self._bracket(text, at, first)
             case "{":
                 found = _object(text, at)
             case "`":
@@ -164,21 +177,24 @@ class Places:
             return evolve(found, bound=bound)
         return None if last and found is UNDECIDED else found
 
-    def _tag(self, text: str, at: int, last: bool) -> Place | Undecided | None:
+    def _tag(self, text: str, at: int, first: bool, last: bool) -> Place | Undecided | None:
         named = _TAG_NAME.match(text, at)
         if named is None:
             return UNDECIDED if at == len(text) - 1 else None
         if named.end() == len(text) and not last:
             return UNDECIDED if len(named[1]) < 80 else None
         name = named[1]
-        if text.startswith(">", named.end()) and (special := _special(text, at, named[0] + ">", last)):
-            return special
+        if text.startswith(">", named.end()):
+            special = _special(text, at, named[0] + ">", first, last)
+            if special is not None:
+                return special
         word = name.strip("|｜/").casefold()
         parts = [part for part in _PARTS.split(word) if part]
         thought = bool(parts) and parts[-1] in _THINKING
         call = name.strip("/") in self._offered or not {*parts}.isdisjoint(_CALLING) or word == "python_tag"
         if not (thought or call or {*parts} >= _ACTION or parts == ["action", "end"]):
-            return None
+            written = _TEMPLATE_MARK.match(text, at)
+            return Place(Kind.MARK, len(written[0])) if written else None
         rest = _ATTRIBUTES.match(text, named.end())
         if rest is None:
             return UNDECIDED if _ATTRIBUTES_SO_FAR.match(text, named.end()) else None
@@ -196,7 +212,7 @@ class Places:
             return UNDECIDED if _CALL_FOLLOWS_SO_FAR.match(text, rest.end()) else None
         return Place(Kind.CALL, length, *_end_of_tag(name))
 
-    def _bracket(self, text: str, at: int) -> Place | Undecided | None:
+    def _bracket(self, text: str, at: int, first: bool) -> Place | Undecided | None:
         if named := _BRACKETED.match(text, at):
             name, length = named[2], named.end() - at
             end = (re.compile(rf"\[/{name}\]", re.IGNORECASE), length + 1)
@@ -207,6 +223,8 @@ class Places:
                 return Place(
                     Kind.THOUGHT, length, *end, word=name.casefold(), bound=0 if name != "THINK" else None
                 )
+            if name == "INST":
+                return Place(Kind.MARK, length) if named[1] else Place(Kind.REST, length, *end)
             if _BRACKETED_CALL.fullmatch(name):
                 return Place(Kind.MARK, length) if named[1] else Place(Kind.CALL, length, *end)
         if found := _OBJECT.match(text, at) or self._in_brackets.match(text, at):
@@ -245,7 +263,7 @@ def begins_sentence(before: str) -> bool:
     return not solid or "\n" in before[len(solid) :] or solid[-1] in _SENTENCE_ENDS
 
 
-def _special(text: str, at: int, tag: str, last: bool) -> Place | Undecided | None:
+def _special(text: str, at: int, tag: str, first: bool, last: bool) -> Place | Undecided | None:
     """A tag that is known as it stands."""
     if tag in (CHANNEL, START):
         return Place(Kind.CHANNEL, len(tag))
@@ -253,15 +271,26 @@ def _special(text: str, at: int, tag: str, last: bool) -> Place | Undecided | No
         return Place(Kind.THOUGHT, len(tag), *_ending("<channel|>"), word="channel")
     if tag == "<unused94>":
         return Place(Kind.THOUGHT, len(tag), *_ending("<unused95>"), word="unused")
-    if tag not in _MARKS:
-        return None
     length = len(tag)
+    if tag in _ENDS_OF_TEXT and not first:
+        return Place(Kind.REST, length)
     if tag in _BEFORE_ROLES:
         if role := _ROLES.match(text, at + length):
             length += len(role[0])
-        elif not last and text[at + length : at + length + 10] in _ROLES_SO_FAR:
+            return _turn(role[0], length, first)
+        if not last and text[at + length : at + length + 12] in _ROLES_SO_FAR:
             return UNDECIDED
-    return Place(Kind.MARK, length)
+    role_mark = _TEMPLATE_MARK.fullmatch(tag)
+    if role_mark is not None and role_mark[1] in _OTHER_ROLES:
+        return _turn(role_mark[1], length, first)
+    return Place(Kind.MARK, length) if tag in _MARKS else None
+
+
+def _turn(role: str, length: int, first: bool) -> Place:
+    """A turn begins. Another one than the model's may be its prompt once more, or one that it made up."""
+    if role in _OWN_ROLES:
+        return Place(Kind.MARK, length)
+    return Place(Kind.REST, length, _OWN_TURN if first else _NEVER, _LONGEST_OWN_TURN if first else 1)
 
 
 def _end_of_tag(name: str) -> tuple[re.Pattern[str], int]:

@@ -121,7 +121,8 @@ class Repeats:
             return False
         if self._choice is None:
             self._choice = chunk.choice
-        if self._copy is None and chunk.choice == self._choice + 1:
+        # Choices count from 0. A server whose numbers are odd has one.
+        if self._copy is None and self._choice >= 0 and chunk.choice == self._choice + 1:
             self._copy = chunk.choice
         if chunk.choice != self._copy or self._differs:
             return False

@@ -399,8 +399,9 @@ class StreamedCalls:
         arguments = [begun.plain() for begun in calls]
         if finish_reasons.cut_off(reason) and not all(map(is_object, map(_or_none, calls, arguments))):
             raise self._error(f"a call of a tool was cut off: {reason}")
-        # Arguments that are wrong although the server says they are complete are told to the model.
-        if not finish_reasons.calls(reason) and any(begun.is_half for begun in calls):
+        # Wrong arguments are told to the model. Half of them is no mistake of the model: servers also say
+        # `tool_calls` where they lost the rest.
+        if any(begun.is_half for begun in calls):
             raise self._error("a call of a tool ended in the middle of its arguments")
         taken: set[str] = set()
         made = []

@@ -73,7 +73,7 @@ def written_calls(text: str, offered: Mapping[str, ToolSpec]) -> list[tuple[str,
         if not any(name in offered for name, _ in found) and not _BARE_OBJECT.match(text.lstrip()):
             found = list(_pythonic(text, offered))
         if not found and (own := _OWN_TAG.search(text)):
-            found = [(own[1], _NO_ARGUMENTS)]
+            found = [(own[1], _own_arguments(own[1], text[own.end() :], offered))]
     return [(name, arguments) for name, arguments in found if name in offered]
 
 
@@ -92,6 +92,18 @@ def _between(body: str, tags: re.Pattern[str]) -> list[tuple[str, str]]:
             pairs.append((opened[1], value.removeprefix("\n").removesuffix("\n")))
             opened = None
     return pairs
+
+
+def _own_arguments(name: str, body: str, offered: Mapping[str, ToolSpec]) -> str:
+    """Arguments in tags that are named after them: `<send_digits><digits>1</digits></send_digits>`."""
+    pairs = []
+    for key in _properties(name, offered):
+        opening, closing = f"<{key}>", f"</{key}>"
+        start = body.find(opening)
+        end = body.find(closing, start + len(opening)) if start >= 0 else -1
+        if end >= 0:
+            pairs.append((key, body[start + len(opening) : end].removeprefix("\n").removesuffix("\n")))
+    return json.dumps(_typed(name, pairs, offered)) if pairs else _NO_ARGUMENTS
 
 
 def _invoked(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str, str]]:
@@ -261,7 +273,7 @@ def _pythonic(text: str, offered: Mapping[str, ToolSpec]) -> Iterator[tuple[str,
 
 
 def _value(node: ast.expr) -> Any:
-    """The value of an argument. `true` and the like are no Python, but are written as if they were."""
+    """The value of an argument. `true` and the like are not Python, but are written as if they were."""
     if isinstance(node, ast.Name):
         return {"true": True, "false": False, "null": None}.get(node.id, node.id)
     try:

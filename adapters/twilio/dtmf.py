@@ -18,7 +18,7 @@ _PAUSE = "w"
 _WRITTEN = {**dict.fromkeys("wp,", _PAUSE), "W": _PAUSE * 2, **{key: key.upper() for key in "abcd"}}
 """What models and carriers write. `W` is a pause of 1 s."""
 _BETWEEN = re.compile(r"[\s().-]+")
-"""What stands between keys in print, and is no key."""
+"""What stands between keys in print, and is not a key."""
 LONG_PAUSE_MS = 500
 TONE_MS = 120
 PAUSE_MS = 80

@@ -32,7 +32,7 @@ _HUM = re.compile(
     r"|[음흠응흐]{1,3}"
 )
 _LONGEST = 24
-"""Longer words are no sounds of a listener."""
+"""Longer words are not sounds of a listener."""
 
 
 @lru_cache(maxsize=4096)

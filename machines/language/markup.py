@@ -1,4 +1,4 @@
-"""The one place that cleans a model's text: what is shown and remembered, and what is sent to a voice.
+r"""The one place that cleans a model's text: what is shown and remembered, and what is sent to a voice.
 
 A `Reader` takes text in pieces and gives tokens. Each token says how it is shown and how it is said. It is
 given as soon as nothing that follows can change it, so the tokens do not depend on where the text was
@@ -12,9 +12,12 @@ divided. The reader looks ahead a few hundred characters at most, so its work gr
 | an address (URL, e-mail) | as it is | as it is |
 | tags and comments of HTML and SSML; half of one at the end | – | – |
 | other tags (`<name>`) | as they are | as they are |
-| the same around lines (`<answer>It is noon.</answer>`) | – | – |
+| the same around words (`<answer>It is noon.</answer>`) | – | – |
 | speech markup (`<emotion .../>`) | – | by voices that take it |
-| citations (`[1]`, `【4†source】`), delimiters of TeX | – | – |
+| citations (`[1]`, `【4†source】`), delimiters of TeX (`\(`, `$x$`) | – | – |
+| commands of TeX (`\times`, `\frac{1}{2}`) | what they mean (`×`, `1/2`) | what they mean |
+| a reference (`[our site][1]`); where it leads (`[1]: https://…`) | its text; – | its text; – |
+| an arrow between words (`A → B`, `A -> B`) | as it is | as a pause |
 | an index (`x[0]`) | as it is | as it is |
 | an emoji; a keycap | as it is; its digit | –; its digit |
 | a fence with one line of code; with more | the line; – | the line; – |
@@ -32,7 +35,7 @@ import re
 
 from attrs import frozen
 
-from machines.language.scripts import MARKS, OPENERS, UNSPACED, has_sound
+from machines.language.scripts import CLOSERS, MARKS, OPENERS, UNSPACED, has_sound
 
 
 class Kind(enum.Enum):
@@ -124,7 +127,15 @@ _LINK = re.compile(
     r"!?\[([^\[\]\n]{0,200})\]"
     r'\(([^()\s]{0,500}(?:\([^()\s]{0,200}\)[^()\s]{0,200})?)(?:[ ]+"[^"\n]{0,200}")?\)'
 )
-_LINK_SO_FAR = re.compile(r"!?\[[^\[\]\n]{0,200}(?:\](?:\([^\n]{0,500})?)?$")
+_REFERENCE = re.compile(r"!?\[([^\[\]\n]{1,200})\]\[[^\[\]\n]{0,60}\]")
+_LINK_SO_FAR = re.compile(r"!?\[[^\[\]\n]{0,200}(?:\](?:\([^\n]{0,500}|\[[^\[\]\n]{0,60})?)?$")
+_DEFINITION = re.compile(r"\[([^\[\]\n]{1,60})\]:[ ]+(<?(?:https?://|www\.|mailto:|[/#])[^\n]*(?=\n|$))?")
+_DEFINITION_SO_FAR = re.compile(r"\[[^\[\]\n]{0,60}(?:\](?::[ ]*<?[a-z:/.#]{0,9})?)?$")
+_ARROW = re.compile(
+    "[\u2190\u2192\u2194\u21a6\u21d0\u21d2\u21d4\u2794\u2799\u279c\u27a1\u27f5-\u27fa]\ufe0f?"
+    "|-{1,3}>|={1,3}>|<-{1,2}>|<={1,2}>"
+)
+_ARROW_SO_FAR = re.compile("<?[-=]{0,3}$")
 _CITATION = re.compile(r"\[\^?\d{1,3}(?:[,;–-][ ]?\d{1,3})*\]|【[^】\n]{0,60}†[^】\n]{0,60}】|【\d{1,3}】")
 _CITATION_SO_FAR = re.compile(r"【[^】\n]{0,120}$")
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8});")
@@ -143,6 +154,28 @@ _EMOJI = re.compile(
     "\U0001f000-\U0001faff]{0,32}"
 )
 _DRAWING = re.compile("[\u2500-\u259f]{1,64}|[\ufe00-\ufe0f\u200c\u200d\u20e3\U000e0020-\U000e007f]")
+_TEX_FRACTION = re.compile(r"\\[dt]?frac\{([^{}\n]{1,80})\}\{([^{}\n]{1,80})\}")
+_TEX_AROUND = re.compile(
+    r"\\(sqrt|(?:text|math)(?:rm|bf|it|sf|tt|bb|cal)?|operatorname|boxed|emph|overline|underline|hat|vec)"
+    r"\{([^{}\n]{0,160})\}"
+)
+_TEX_COMMAND = re.compile(r"\\([A-Za-z]{2,14})(?![A-Za-z])[ ]?")
+_TEX_SO_FAR = re.compile(r"\\[A-Za-z]{0,14}[ ]?(?:\{[^{}\n]{0,160}(?:\}(?:\{[^{}\n]{0,80})?)?)?$")
+_TEX_SIGNS = """
+times × cdot × div ÷ pm ± approx ≈ neq ≠ ne ≠ leq ≤ le ≤ geq ≥ ge ≥ infty ∞ degree ° circ ° sum ∑ int ∫
+to → rightarrow → Rightarrow → leftarrow ← ldots … dots … alpha α beta β gamma γ delta δ Delta Δ epsilon ε
+theta θ lambda λ mu μ pi π rho ρ sigma σ Sigma Σ phi φ omega ω Omega Ω
+""".split()  # noqa: SIM905
+_TEX_MEANS = dict(zip(_TEX_SIGNS[::2], _TEX_SIGNS[1::2], strict=True))
+_TEX_SILENT = frozenset(("left", "right", "quad", "qquad", "displaystyle", "limits", "big", "Big"))
+_NEW_LINE = re.compile(r"(?:\\n){1,3}(?![A-Za-z])|(?:\\n){1,3}(?=[A-Z])")
+"""The end of a line that was escaped twice."""
+_INLINE_MATH = re.compile(r"\$(?![\s\d$])([^$\n]{1,160})(?<!\s)\$(?!\d)")
+_MATHEMATICAL = re.compile(r"[\\^_=+<>{}]")
+_LONGEST_NAME = 3
+"""Characters between two dollar signs that are a formula without any sign of one."""
+_EXPONENT = re.compile(r"\^\{([^{}\n]{1,40})\}")
+_EXPONENT_SO_FAR = re.compile(r"\^(?:\{[^{}\n]{0,40})?$")
 _LINES = re.compile(r"\n{2,}")
 _PARTNERS = {
     "*": re.compile(r"(?:(?<=\d)\*(?!\d)|(?<=[^\d\s*])\*)(?!\*)"),
@@ -273,7 +306,7 @@ class Reader:
     def _at_line_start(self) -> tuple[int, list[Token]] | None:
         """Read Markdown at the beginning of a line; length 0 if there is none."""
         window, whole = self._ahead(200)
-        undecided = (_FENCE_SO_FAR, _RULE_SO_FAR, _TABLE_RULE_SO_FAR, _LINE_START_SO_FAR)
+        undecided = (_FENCE_SO_FAR, _RULE_SO_FAR, _TABLE_RULE_SO_FAR, _LINE_START_SO_FAR, _DEFINITION_SO_FAR)
         if not whole and any(each.match(window) for each in undecided):
             return None
         if found := _FENCE.match(window):
@@ -282,6 +315,12 @@ class Reader:
         if found := _RULE.match(window) or _TABLE_RULE.match(window):
             self._line_start, self._item_line = False, True
             return found.end(), [ITEM]
+        if found := _DEFINITION.match(window):
+            if found[2] and found.end() == len(window) and not whole:
+                return None
+            if found[2] or found[1][0] == "^":
+                self._line_start, self._item_line = False, True
+                return found.end(), [ITEM]
         bullets, self._bullet_lines = self._bullet_lines, False
         if found := _HEADING.match(window):
             self._line_start, self._item_line = False, True
@@ -322,6 +361,8 @@ class Reader:
 
     def _other(self) -> tuple[int, list[Token]] | None:
         window, whole = self._ahead(40)
+        if _ARROW.match(window):
+            return self._arrow()
         if found := _EMOJI.match(window):
             if found.end() == len(window) and not whole:
                 return None
@@ -330,11 +371,32 @@ class Reader:
             return found.end(), [SILENT]
         return 1, [_plain(Kind.MARK, window[0])]
 
+    def _arrow(self) -> tuple[int, list[Token]] | None:
+        """An arrow, or a character that may begin one: a pause between words, and nothing elsewhere."""
+        window, whole = self._ahead(40)
+        found = _ARROW.match(window)
+        if found is None:
+            return None if not whole and _ARROW_SO_FAR.match(window) else (1, [_plain(Kind.MARK, window[0])])
+        rest = window[found.end() :]
+        if not rest.lstrip(" ") and not whole:
+            return None
+        following = rest.lstrip(" ")[:1]
+        shown = found[0]
+        if not self._solid or not (self._solid.isalnum() or self._solid in CLOSERS or self._solid in "*_`°%"):
+            return found.end(), [Token(Kind.SILENT, shown)]
+        if not following or not (following.isalnum() or following in OPENERS or following in "*_`$€£<"):
+            return found.end(), [Token(Kind.SILENT, shown)]
+        if rest[:1] == " ":
+            return found.end(), [SILENT, Token(Kind.MARK, shown, ",")]
+        return found.end(), [SILENT, Token(Kind.MARK, shown, ", ")]
+
     # --- characters that may be markup ----------------------------------------------------------------------
 
     def _angle(self) -> tuple[int, list[Token]] | None:
         """`<`: a tag, an address, or less than."""
         window, whole = self._ahead(_LONGEST_TAG)
+        if window[1:2] in ("-", "="):
+            return self._arrow()
         if found := _AUTOLINK.match(window):
             return found.end(), [_plain(Kind.ADDRESS, found[1])]
         if found := _COMMENT.match(window):
@@ -345,12 +407,13 @@ class Reader:
                 return found.end(), [Token(Kind.TAG, markup=found[0])]
             if name in _HTML or window[1] == "/":
                 return found.end(), [LINE if name in _BLOCKS else SILENT]
-            # A tag that nobody knows may wrap the answer. Elsewhere it is something to be filled in.
+            # A tag that nobody knows may wrap the answer, or words of it. Elsewhere it is something to be
+            # filled in, or part of a name.
             after = window[found.end() : found.end() + 1]
-            if self._before in ("", "\n"):
+            if not self._before.isalnum():
                 if not after and not whole:
                     return None
-                if after != " ":
+                if after.isalnum() or (self._before in ("", "\n") and after != " "):
                     return found.end(), [SILENT]
             return 1, [_plain(Kind.MARK, "<")]
         cut_off = _TAG_SO_FAR.match(window)
@@ -364,6 +427,9 @@ class Reader:
         """`[`, `![` or `【`: a link, an image, a citation, or a bracket."""
         window, whole = self._ahead(1200)
         if found := _LINK.match(window):
+            label = found[1]
+            return found.end(), [SILENT] if label.strip("^").isdigit() else tokens_of(label, inline=True)
+        if not self._word_before and (found := _REFERENCE.match(window)):
             label = found[1]
             return found.end(), [SILENT] if label.strip("^").isdigit() else tokens_of(label, inline=True)
         if not whole and (_LINK_SO_FAR.match(window) or _CITATION_SO_FAR.match(window) or window == "!"):
@@ -412,21 +478,72 @@ class Reader:
         return found.end(), [SILENT if silent and following else _plain(Kind.MARK, meant)]
 
     def _backslash(self) -> tuple[int, list[Token]] | None:
-        """A delimiter of TeX, or a character that is not markup."""
+        """A delimiter or a command of TeX, the end of a line, or a character that is not markup."""
         window, whole = self._ahead(2)
         if len(window) < 2 and not whole:
             return None
         if window[1:] and window[1] in "()[]":
             return 2, [SILENT]
-        if window[1:] and window[1] in "*_`#~|<>\\-+.!{}&$":
-            return 2, [_plain(Kind.MARK, window[1])]
+        if window[1:] and window[1] in "*_`#~|<>\\-+.!{}&$%,;: ":
+            return 2, [BLANK if window[1] in ",;: " else _plain(Kind.MARK, window[1])]
+        window, whole = self._ahead(300)
+        if not whole and _TEX_SO_FAR.match(window):
+            return None
+        in_path = self._before in (":", "\\") or (len(self._word_before) > 2 and self._before.isalpha())
+        if not in_path and (meant := self._tex(window)) is not None:
+            return meant
+        if self._before not in (":", "\\") and (found := _NEW_LINE.match(window)):
+            self._line_start = True
+            return found.end(), [
+                LINE_END if self._item_line else LINE,
+                *([LINE] if len(found[0]) > 2 else []),
+            ]
         return 1, [_plain(Kind.MARK, "\\")]
+
+    def _tex(self, window: str) -> tuple[int, list[Token]] | None:
+        """A command of TeX; None if there is none that we know."""
+        if found := _TEX_FRACTION.match(window):
+            above, below = (tokens_of(part, inline=True) for part in found.groups())
+            return found.end(), [*above, _plain(Kind.MARK, "/"), *below]
+        if found := _TEX_AROUND.match(window):
+            root = [_plain(Kind.MARK, "√")] if found[1] == "sqrt" else []
+            return found.end(), [*root, *tokens_of(found[2], inline=True)]
+        found = _TEX_COMMAND.match(window)
+        if found is None:
+            return None
+        meant = _TEX_MEANS.get(found[1])
+        if meant is not None:
+            # The blank after a command only ends it. Between signs it is a blank again.
+            kind = Kind.WORD if meant.isalpha() else Kind.MARK
+            end = found.end() - found[0].endswith(" ")
+            return end, [_plain(kind, meant)]
+        return (found.end(), [SILENT]) if found[1] in _TEX_SILENT else None
 
     def _dollar(self) -> tuple[int, list[Token]] | None:
         window, whole = self._ahead(2)
         if len(window) < 2 and not whole:
             return None
-        return (2, [SILENT]) if window == "$$" else (1, [_plain(Kind.MARK, "$")])
+        if window == "$$":
+            return 2, [SILENT]
+        if window[1:].isspace() or window[1:].isdigit() or self._before.isalnum():
+            return 1, [_plain(Kind.MARK, "$")]
+        window, whole = self._ahead(_LONGEST_EMPHASIS)
+        found = _INLINE_MATH.match(window)
+        if found is None or (found.end() == len(window) and not whole):
+            ended = whole or "\n" in window or "$" in window[1:-1]
+            return (1, [_plain(Kind.MARK, "$")]) if ended else None
+        if len(found[1]) > _LONGEST_NAME and not _MATHEMATICAL.search(found[1]):
+            return 1, [_plain(Kind.MARK, "$")]
+        return found.end(), tokens_of(found[1], inline=True)
+
+    def _power(self) -> tuple[int, list[Token]] | None:
+        window, whole = self._ahead(44)
+        if not whole and _EXPONENT_SO_FAR.match(window):
+            return None
+        found = _EXPONENT.match(window)
+        if found is None:
+            return 1, [_plain(Kind.MARK, "^")]
+        return found.end(), [_plain(Kind.MARK, "^"), *tokens_of(found[1], inline=True)]
 
     def _markdown(self) -> tuple[int, list[Token]] | None:
         """`*` `_` `~` `#` or a backtick: markup in pairs at words' edges, elsewhere the character itself."""
@@ -551,6 +668,9 @@ _READ = {
     "&": Reader._entity,
     "\\": Reader._backslash,
     "$": Reader._dollar,
+    "^": Reader._power,
+    "-": Reader._arrow,
+    "=": Reader._arrow,
     **dict.fromkeys("*_~#`", Reader._markdown),
 }
 

@@ -63,6 +63,6 @@ class Pack:
     complete_suffixes: tuple[str, ...] = ()
     """The same as `complete` for them."""
     backchannels: tuple[str, ...] = ()
-    """What listeners say to show that they listen. Sounds that are no words are in `listening.py`."""
+    """What listeners say to show that they listen. Sounds that are not words are in `listening.py`."""
     numbers: frozenset[str] = frozenset()
     """The digits as words: one may be said again and again."""

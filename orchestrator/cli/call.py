@@ -145,7 +145,7 @@ async def _ask(
     except ValueError:
         raise CallError(f"{http.base_url} is not a Vantum server: it does not answer in JSON.") from None
     if not isinstance(told, dict):
-        raise CallError(f"{http.base_url} is not a Vantum server: its answer is no object.")
+        raise CallError(f"{http.base_url} is not a Vantum server: its answer is not a JSON object.")
     if answer.is_error:
         raise CallError(f"The server refuses: {told.get('error', answer.status_code)}.")
     return told

@@ -248,8 +248,12 @@ class Performer:
                 await trio.sleep_forever()
 
     def _report_failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
-        if self._watch is not None and not failure.error_class.caused_by_request:
+        if self._watch is None:
+            return
+        if not failure.error_class.caused_by_request:
             self._watch.failed(role, provider, failure)
+        elif failure.error_class.casts_doubt:
+            self._watch.doubted(role, provider, failure)
 
     def _log_failure(self, wanted: do.LogFailure) -> None:
         role, failure = wanted.role, wanted.failure
@@ -299,7 +303,7 @@ class Performer:
         tools = self._tools.specs if wanted.tools else ()
         segmenter = Segmenter(self._caller.language)
         calls: list[ToolCall] = []
-        count, alive_at = 0, -ALIVE_EVERY_S
+        count, alive_at, answered_at = 0, -ALIVE_EVERY_S, -ALIVE_EVERY_S
         length = unbroken = 0
         """Characters of the answer, and of it since other tasks last had their turn."""
         came_at, came = trio.current_time(), Signal()
@@ -328,6 +332,9 @@ class Performer:
                     if trio.current_time() - alive_at >= ALIVE_EVERY_S:
                         alive_at = trio.current_time()
                         self._emit(facts.GenerationAlive(generation))
+                    # A server that only shows that it is there has not answered yet.
+                    if piece and trio.current_time() - answered_at >= ALIVE_EVERY_S:
+                        answered_at = trio.current_time()
                         self._report_answered(Role.LLM, llm.provider)
                     if isinstance(piece, ToolCall):
                         calls.append(piece)

@@ -1,7 +1,7 @@
 """The health of the providers: a circuit breaker for each, the probes that it asks for, and notifications.
 
-Conversations report failures and answers (`failed`, `answered`) and read which providers are down (`down`).
-None of these methods blocks.
+Conversations report failures and answers (`failed`, `doubted`, `answered`) and read which providers are down
+(`down`). None of these methods blocks.
 """
 
 from __future__ import annotations
@@ -104,6 +104,10 @@ class ProviderWatch:
     def failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
         """A conversation could not use the provider, or could no longer use it."""
         self._take(self._watched[role][provider], breaker.ProviderFailed(failure, self._random.random()))
+
+    def doubted(self, role: Role, provider: int, failure: ProviderFailure) -> None:
+        """A conversation got nothing of use from the provider, perhaps for what it asked."""
+        self._take(self._watched[role][provider], breaker.ProviderDoubted(failure))
 
     def answered(self, role: Role, provider: int) -> None:
         """The provider did its work: it gave a transcript, a first token, a synthesized segment."""

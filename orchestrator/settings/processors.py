@@ -35,7 +35,7 @@ def _quotas(root: Path) -> list[float]:
             quota, period = (group / "cpu.max").read_text("ascii").split()
             found.append(int(quota) / int(period))
         with suppress(OSError, ValueError, ZeroDivisionError):
-            # Version 1: -1 is no quota.
+            # Version 1: -1 means that there is no quota.
             quota, period = (
                 (group / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")
             )

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from adapters.twilio.dtmf import as_keys
 from machines.facts import EndReason
+from machines.language.scripts import has_sound
 from machines.tools import OnInterruption
-from orchestrator.tools.host_utterances import has_words
 from orchestrator.tools.tool import Tool, ToolContext, ToolError, tool
 
 
@@ -136,7 +136,7 @@ def built_in(names: Iterable[str]) -> tuple[Tool, ...]:
 
 def _say_last(text: str, then: EndReason, context: ToolContext, *, interruptible: bool) -> None:
     """Say the text and then end the conversation; end it at once if the text has no words."""
-    if has_words(text):
+    if has_sound(text):
         context.say(text, interruptible=interruptible, then=then)
     else:
         context.end(then)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from adapters.twilio.dtmf import as_keys
 from machines.checked_fields import check_value
 from machines.facts import EndReason, SayMode, SayRequested
-
-
-def has_words(text: str) -> bool:
-    """Whether there is anything to say in the text."""
-    return any(character.isalnum() for character in text)
+from machines.language.scripts import has_sound
 
 
 def require_words(text: str) -> None:
     """Raise `ValueError` for a text without words."""
-    if not has_words(text):
+    if not has_sound(text):
         raise ValueError(f"there is nothing to say in {text!r}")
 
 
 def words_to_say(text: str, mode: SayMode, *, interruptible: bool, then: EndReason | None) -> SayRequested:
     """The request of `Conversation.say`.
 
-    Raises `ValueError` for a text without words, and `TypeError` for anything that is no such argument.
+    Raises `ValueError` for a text without words, and `TypeError` for an argument of another type.
     """
     check_value("text", "say()", text, str)
     check_value("mode", "say()", mode, SayMode)

@@ -15,7 +15,7 @@ from adapters.interfaces import Samples
 from orchestrator.audio.pcm import pcm_to_bytes
 from tests.acceptance.brain import scripted_brain
 from tests.acceptance.conftest import RunningServer, Say, serving
-from tests.page.browser import opened
+from tests.page.browser import opened, passing
 
 pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.slow]
 
@@ -23,12 +23,11 @@ SCREENSHOTS = os.environ.get("VANTUM_SCREENSHOTS")
 """A folder for a screenshot of each state, to be looked at."""
 
 
-def wait_for(page: Page, state: str, substate: str | None = None) -> None:
+def wait_for(page: Page, state: str, substate: str) -> None:
     """Until the conversation is in a state; takes a screenshot of it if a folder for them is given."""
-    selector = f"body[data-state={state}]" + (f"[data-substate={substate}]" if substate else "")
-    page.wait_for_selector(selector, state="attached")
+    page.wait_for_selector(f"body[data-state={state}][data-substate={substate}]", state="attached")
     if SCREENSHOTS:
-        page.screenshot(path=f"{SCREENSHOTS}/{state}-{substate or 'any'}.png", full_page=True)
+        page.screenshot(path=f"{SCREENSHOTS}/{state}-{substate}.png", full_page=True)
 
 
 def turns(page: Page) -> list[dict[str, Any]]:
@@ -59,11 +58,14 @@ def test_a_visitor_talks_is_answered_interrupts_and_goes_on(say: Say) -> None:
     ):
         page.click("#start")
         wait_for(page, "LISTENING", "quiet")
-        speak(page, say("What is the capital of France?"))
-        wait_for(page, "LISTENING", "hearing")
-        wait_for(page, "LISTENING", "endpointing")
-        wait_for(page, "THINKING", "generating")
-        wait_for(page, "RESPONDING", "speaking")
+        with passing(
+            page,
+            "LISTENING hearing",
+            "LISTENING endpointing",
+            "THINKING generating",
+            "RESPONDING speaking",
+        ):
+            speak(page, say("What is the capital of France?"))
         page.wait_for_selector("#diagram #state-RESPONDING.active", state="attached")
         wait_for(page, "LISTENING", "quiet")
         page.wait_for_selector("#latency-turns .total")
@@ -99,9 +101,8 @@ def test_a_listener_who_says_okay_hears_the_story_to_its_end(say: Say) -> None:
         wait_for(page, "LISTENING", "quiet")
         speak(page, say("Please tell me a very long story about a penguin."))
         page.wait_for_selector("#transcript .said:text('world')")
-        speak(page, say("Okay."))
-        wait_for(page, "RESPONDING", "paused")
-        wait_for(page, "RESPONDING", "speaking")
+        with passing(page, "RESPONDING paused", "RESPONDING speaking"):
+            speak(page, say("Okay."))
         wait_for(page, "LISTENING", "quiet")
         shown = turns(page)
 
@@ -122,8 +123,8 @@ def test_a_turn_by_hand_with_the_keyboard_at_phone_width(say: Say) -> None:
         wait_for(page, "LISTENING", "quiet")
         page.keyboard.press("Space")
         page.wait_for_selector("body[data-recording]")
-        speak(page, say("What do you like to eat?"))
-        wait_for(page, "LISTENING", "hearing")
+        with passing(page, "LISTENING hearing"):
+            speak(page, say("What do you like to eat?"))
         page.wait_for_selector("#transcript .caller .said:text('eat')")
         page.keyboard.press("Space")
         wait_for(page, "RESPONDING", "speaking")

@@ -1,4 +1,4 @@
-"""Sounds that are no words are not answered and interrupt nothing; quiet, noisy and short speech is answered.
+"""Sounds that are not words get no answer and interrupt nothing; quiet, noisy and short speech is answered.
 
 The embedded models hear some of the sounds of `benchmarks/sounds.py`; `docs/sounds.md` has all of them.
 """
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 async def all_heard(sounds: list[Samples]) -> list[Recognised]:
     models = models_directory()
-    silero = SileroVoiceActivity(models / "silero_vad_v6.onnx")
+    silero = SileroVoiceActivity(models / "silero_vad.onnx")
     moonshine = MoonshineSpeechToText(models / SPEECH_TO_TEXT_DIRECTORY)
     return [await hear(each, silero, moonshine) for each in sounds]
 

@@ -1,12 +1,13 @@
-"""Fixtures for tests of adapters: the embedded models, and the vendors' adapters on simulators."""
+"""Fixtures for tests of adapters: HTTP, the embedded models, and the vendors' adapters on simulators."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 import samplerate  # type: ignore[import-not-found]
@@ -17,6 +18,7 @@ from adapters.embedded.models import SPEECH_TO_TEXT_DIRECTORY, Status, installed
 from adapters.embedded.moonshine import MoonshineSpeechToText
 from adapters.embedded.silero import SileroVoiceActivity
 from adapters.interfaces import LISTENING_RATE, Samples
+from adapters.openai.chat import http_client
 from tests.adapters.simulated_vendors import (
     cartesia,
     emitted,
@@ -31,6 +33,12 @@ from tests.adapters.simulated_vendors import (
 __all__ = ["cartesia", "emitted", "flux", "listeners", "nova", "old_cartesia", "switchboard", "vendors"]
 
 Speech = Callable[[str], Samples]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with http_client() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +57,7 @@ def models_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def silero(models_dir: Path) -> SileroVoiceActivity:
-    return SileroVoiceActivity(models_dir / "silero_vad_v6.onnx")
+    return SileroVoiceActivity(models_dir / "silero_vad.onnx")
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def dialect_cells() -> tuple[Cell, ...]:
         _refused(Role.MODEL, State.THINKING, *REFUSALS[2], ONCE, at="openai.chat"),
         _streaming(Role.MODEL, State.RESPONDING, *ENDS[0], 8, at="openai.chat"),
     )
-    ears = (
+    stt = (
         _streaming(Role.NOVA, State.LISTENING, *ENDS[2], 3),
         _streaming(Role.NOVA, State.THINKING, *ENDS[0], 7),
         _refused(Role.NOVA, State.INITIALIZING, *REFUSALS[3], ONCE),
@@ -130,19 +130,20 @@ def dialect_cells() -> tuple[Cell, ...]:
     )
     named = (
         (tuple(DIALECTS), model),
-        (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), ears),
+        (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), stt),
         (tuple(each.value for each in TtsDialect if each is not TtsDialect.NO_AUDIO), voice),
     )
-    return tuple(
+    cells = [
         evolve(cell, dialect=name)
         for dialects, cells in named
         for name, cell in zip(dialects[1:], cycle(cells), strict=False)
-    )
+    ]
+    # Every link of this voice begins with a failure: beside a fault of every link nothing would be heard.
+    return (*cells, evolve(voice[-1], dialect=TtsDialect.NO_AUDIO.value))
 
 
 _OTHER_WORDS = frozenset((SttDialect.ZH_WORDS, SttDialect.KNOWN_LANGUAGES))
 """They hear other words than the caller says, or differ only in another language."""
-# A voice whose every link begins with a failure has none left for another fault.
 
 
 def _speech_to_text(role: Role) -> Iterator[Cell]:

@@ -209,6 +209,11 @@ class Call:
         assert self.state == "quiet"
 
 
+def asked(effects: list[do.Effect]) -> list[str]:
+    """What the model is asked."""
+    return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
+
+
 def effects_of(call: Call, kind: type[do.Effect]) -> list[do.Effect]:
     """All effects of a kind since the call began."""
     return [effect for effect in call.all_effects if isinstance(effect, kind)]

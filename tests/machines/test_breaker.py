@@ -18,6 +18,7 @@ from machines.breaker import (
     ProbeFailed,
     ProbeSucceeded,
     ProviderAnswered,
+    ProviderDoubted,
     ProviderFailed,
     WatchBegan,
 )
@@ -109,6 +110,38 @@ def test_an_answer_between_failures_starts_the_count_anew() -> None:
     assert NotifyRecovered() in story.happens(ProviderAnswered())
     story.happens(ProviderFailed(PASSING), ProviderFailed(PASSING))
     assert story.state == "resting"
+
+
+OWN = ProviderFailure(ErrorClass.REFUSED_REQUEST, "400")
+EMPTY = ProviderFailure(ErrorClass.UNUSABLE_ANSWER, "an empty answer")
+
+
+def test_doubts_in_a_row_have_it_probed_and_calls_still_try_it() -> None:
+    story = Story().closed()
+    story.happens(ProviderDoubted(OWN), ProviderDoubted(OWN), ProviderAnswered())
+    story.happens(ProviderDoubted(OWN), ProviderDoubted(OWN))
+    assert story.state == "CLOSED"
+    assert story.happens(ProviderDoubted(OWN)) == (Probe(2),)
+    assert story.state == "probing"
+    assert story.probe_succeeds() == (NotifyRecovered(),)
+    assert story.happens(ProviderDoubted(OWN)) == (), "the calls were at fault: counted anew"
+
+
+def test_a_refusal_that_a_probe_gets_too_opens_it_at_once() -> None:
+    story = Story().closed()
+    story.happens(*[ProviderDoubted(OWN)] * 3)
+    assert NotifyDown() in story.probe_fails(OWN)
+    assert story.state == "pausing"
+
+
+def test_empty_answers_to_three_probes_open_it() -> None:
+    story = Story().closed()
+    story.happens(*[ProviderDoubted(EMPTY)] * 3)
+    for _ in range(2):
+        story.probe_fails(EMPTY)
+        assert story.state == "resting"
+        story.time_passes()
+    assert NotifyDown() in story.probe_fails(EMPTY)
 
 
 PASSES = (
@@ -225,6 +258,7 @@ def enabled_facts(context: BreakerContext) -> list[Fact]:
         WatchBegan(),
         ProviderAnswered(),
         *(ProviderFailed(failure) for failure in failures),
+        ProviderDoubted(OWN),
         *(ProbeFailed(context.probe, failure) for failure in failures),
         *(ProbeSucceeded(context.probe - late) for late in (0, 1)),
         *(BreakerDeadlinePassed((context.deadline_armed or 0) - late) for late in (0, 1)),
@@ -236,7 +270,8 @@ def key(context: BreakerContext) -> tuple[object, ...]:
     failures = min(context.failures, POLICY.failures_to_open)
     patience = context.last_failure and context.last_failure.retry_after_ms
     armed = context.deadline_armed is not None
-    return (str(context.state), failures, min(context.waits, 1), context.probe > 0, armed, patience)
+    doubts = min(context.doubts, POLICY.failures_to_open)
+    return (str(context.state), failures, doubts, min(context.waits, 1), context.probe > 0, armed, patience)
 
 
 def test_every_reachable_configuration_keeps_its_promises() -> None:
@@ -248,7 +283,12 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
     ):
         # A deadline is armed in resting and pausing, and a probe was made in probing and reprobing.
         assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
-        asked = step.target in ("probing", "reprobing") and step.source in ("idle", "resting", "pausing")
+        asked = step.target in ("probing", "reprobing") and step.source in (
+            "idle",
+            "CLOSED",
+            "resting",
+            "pausing",
+        )
         assert any(isinstance(effect, Probe) for effect in step.effects) == asked
         # Running calls are told of every entry into OPEN but the first, and of every entry into CLOSED.
         opened = step.target in DOWN and step.source not in (*DOWN, "idle")

@@ -208,11 +208,39 @@ def test_text_is_cut_where_a_speaker_of_its_language_would_breathe(
         ("So *wait, now* or _go on._", "So wait, now or go on."),
         ("This is <em>it</em> so[2].", "This is it so."),
         ("<answer>It is noon.</answer>", "It is noon."),
+        ("Let me ask <query>news in Oslo</query> now.", "Let me ask news in Oslo now."),
+        ('See [our site][1] and [it][].\n\n[1]: https://example.com/a_b "Us"\n', "See our site and it."),
+        (r"It is $A = \pi r^{2}$, \(\frac{1}{2} \times x\) and $x$.", "It is A = π r^2, 1/2 × x and x."),
+        (r"$\sqrt{16}$ is \textbf{four}, a 5\% share.", "√16 is four, a 5% share."),
+        *(
+            (kept, kept)
+            for kept in (
+                "It costs $5 and $6, or US$7 and A$8.",
+                "Buy $AAPL, or $GOOG.",
+                r"Look into C:\times\new and C:\Users.",
+                "Is x <= 3, y >= 4 and z == 5?",
+                "Go A -> B → C, and 5->6.",
+                "Wait -- what - 5 - 3 = 2?",
+                "Write [laughs] or [a]: so.",
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("size", [1, 4, 1000])
 def test_marks_are_markup_only_where_they_mark_up(text: str, shown: str, size: int) -> None:
     assert segments(text, size) == [shown]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("So it is[^1].\n\n[^1]: Says the clock.", ["So it is.", "Says the clock."]),
+        (r"It is noon.\nHow are you?\n\n- Fine", ["It is noon.", "How are you?", "Fine"]),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_notes_and_ends_of_lines_that_are_written_out_are_none(text: str, cut: list[str], size: int) -> None:
+    assert segments(text, size) == cut
 
 
 def test_code_of_several_lines_and_rules_are_not_said() -> None:

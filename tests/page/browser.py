@@ -53,6 +53,31 @@ if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
 """A microphone that is silent until the test says something into it, so that no test depends on timing."""
 
 
+VISITED = """
+window.visited = [];
+document.addEventListener('DOMContentLoaded', () => {
+  const note = () => window.visited.push(`${document.body.dataset.state} ${document.body.dataset.substate}`);
+  new MutationObserver(note).observe(document.body, { attributeFilter: ['data-state', 'data-substate'] });
+});
+"""
+"""Writes down each state of the conversation. On a busy machine, looking now and then misses short ones."""
+
+
+@contextmanager
+def passing(page: Page, *states: str) -> Iterator[None]:
+    """What is done in the block takes the conversation through these states in this order, among others."""
+    before = page.evaluate("window.visited.length")
+    yield
+    page.wait_for_function(
+        """([states, before]) => {
+          let at = 0;
+          for (const each of window.visited.slice(before)) if (each === states[at]) at += 1;
+          return at === states.length;
+        }""",
+        arg=[list(states), before],
+    )
+
+
 @contextmanager
 def opened(
     address: str,
@@ -73,6 +98,7 @@ def opened(
         page = browser.new_context(permissions=["microphone"], **context).new_page()
         if microphone is None:
             page.add_init_script(MICROPHONE)
+        page.add_init_script(VISITED)
         page.set_default_timeout(WAIT_MS)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -10,7 +9,7 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError
-from adapters.openai.chat import OpenAILanguageModel, http_client
+from adapters.openai.chat import OpenAILanguageModel
 from adapters.openai.messages import GO_ON
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
@@ -19,12 +18,6 @@ from tests.adapters.openai.chat_server import DONE, EVENTS, JSON, Answer, Exchan
 
 KEY = "sk-test-0123456789abcdef"
 QUESTION = [Message(Speaker.SYSTEM, "Be short."), Message(Speaker.USER, "Hello?")]
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client() as client:
-        yield client
 
 
 def replying(*lines: str, status: int = 200, headers: dict[str, str] = EVENTS) -> Answer:
@@ -132,15 +125,15 @@ async def test_text_arrives_piece_by_piece_while_the_server_still_writes(http: h
 @pytest.mark.parametrize(
     ("lines", "pieces"),
     [
-        ([": ping\n\n", chunk("a"), "\n", ": ping\n\n", chunk("b", "stop"), DONE], ["a", "b"]),
-        (["event: message\nid: 7\nretry: 10\n" + chunk("a", "stop")], ["a"]),
-        ([chunk("a").replace("data: ", "data:"), DONE], ["a"]),
-        ([chunk("a").replace("\n", "\r\n"), DONE], ["a"]),
-        ([chunk("", choices=[]), chunk("a"), chunk(choices=[], usage=None), DONE], ["a"]),
-        ([chunk("a", "length")], ["a"]),
-        ([chunk("a", "of_another_server"), DONE], ["a"]),
-        (['data: {"choices": [{"delta": {"content": "a"}}]}\n\n', DONE], ["a"]),
-        ([chunk("a"), "data: [DONE]\n\n", chunk("after the end")], ["a"]),
+        ([": ping\n\n", chunk("x"), "\n", ": ping\n\n", chunk("b", "stop"), DONE], ["", "x", "", "b"]),
+        (["event: message\nid: 7\nretry: 10\n" + chunk("x", "stop")], ["x"]),
+        ([chunk("x").replace("data: ", "data:"), DONE], ["x"]),
+        ([chunk("x").replace("\n", "\r\n"), DONE], ["x"]),
+        ([chunk("", choices=[]), chunk("x"), chunk(choices=[], usage=None), DONE], ["x"]),
+        ([chunk("x", "length")], ["x"]),
+        ([chunk("x", "of_another_server"), DONE], ["x"]),
+        (['data: {"choices": [{"delta": {"content": "x"}}]}\n\n', DONE], ["x"]),
+        ([chunk("x"), "data: [DONE]\n\n", chunk("after the end")], ["x"]),
     ],
 )
 async def test_streams_of_all_kinds_are_read(

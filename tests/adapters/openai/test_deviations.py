@@ -7,7 +7,7 @@ collected in.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from adapters.interfaces import ProviderError, ToolSpec
-from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
+from adapters.openai.chat import OpenAILanguageModel, Rehearsal
 from adapters.openai.markup import MarkupFilter
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
@@ -30,12 +30,6 @@ SEND_DIGITS = ToolSpec(
 TOOLS = (END_CALL, SEND_DIGITS)
 ONE, TWO = '{"digits": "1"}', '{"digits": "2"}'
 NOON = "It is noon."
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with http_client() as client:
-        yield client
 
 
 def event(value: Any) -> str:
@@ -955,6 +949,38 @@ async def test_after_a_refusal_that_all_would_get_probes_ask_until_a_question_is
         await model.check()
     assert [exchange.path.rpartition("/")[2] for exchange in server.exchanges] == [
         *("models", "completions", "completions", "completions", "completions", "models")
+    ]
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        listing(200, chat=(400, {"error": "Bad Request"})),
+        replying(say(""), STOP, DONE),
+    ],
+)
+async def test_after_an_answer_of_no_use_the_next_probe_asks_and_finds_whether_all_are_so(
+    http: httpx2.AsyncClient, useless: Answer
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        listed = exchange.path.endswith("/models")
+        await (listing(200) if listed or well else useless)(exchange)
+
+    well = True
+    async with chat_server(answer) as server:
+        model = OpenAILanguageModel(http, server.base_url, "m")
+        await model.check()
+        well = False
+        for asked in (lambda: ask(model), model.check):
+            with pytest.raises(ProviderError) as raised:
+                await asked()
+            assert raised.value.failure.error_class.casts_doubt
+        well = True
+        await model.check()
+        well = False
+        await model.check()
+    assert [exchange.path.rpartition("/")[2] for exchange in server.exchanges] == [
+        *("models", "completions", "completions", "completions", "models")
     ]
 
 

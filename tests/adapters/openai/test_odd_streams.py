@@ -236,6 +236,8 @@ def test_of_two_choices_that_say_the_same_one_is_said() -> None:
     assert read(*lines, STOP, DONE)[0] == NOON
     counted = [said_by(index, part) for index, part in enumerate(("It is ", "noon."))]
     assert read(*counted, STOP, DONE)[0] == NOON, "a server that counts its chunks"
+    twice = [said_by(-1, "It is so "), said_by(0, "It is so "), said_by(0, "hot.")]
+    assert read(*twice, STOP, DONE)[0] == "It is so It is so hot.", "numbers that are none of a choice"
 
 
 # --- errors -----------------------------------------------------------------------------------------------
@@ -398,9 +400,22 @@ def test_fragments_of_two_calls_find_their_own() -> None:
     assert read(*(choice(tool_calls=[part]) for part in parts), CALLS)[1] == [(DIGITS, ONE), (DIGITS, TWO)]
 
 
-def test_a_tool_is_not_run_with_half_of_its_arguments() -> None:
+@pytest.mark.parametrize("reason", [STOP, CALLS])
+def test_a_tool_is_not_run_with_half_of_its_arguments(reason: str) -> None:
     half = choice(tool_calls=[called(DIGITS, ONE[:8], id="a")])
-    assert failure(half, STOP, DONE).failure.error_class is ErrorClass.UNUSABLE_ANSWER
+    assert failure(half, reason, DONE).failure.error_class is ErrorClass.UNUSABLE_ANSWER
+
+
+def test_arguments_that_are_wrong_as_a_whole_are_told_to_the_model() -> None:
+    wrong = choice(tool_calls=[called(DIGITS, "{digits: one}", id="a")])
+    assert read(wrong, CALLS, DONE)[1] == [(DIGITS, "{digits: one}")]
+
+
+@pytest.mark.parametrize("line", [": keep-alive\n\n", "\n", ":\r\n"])
+def test_what_keeps_a_connection_alive_is_a_sign_of_life_and_nothing_to_say(line: str) -> None:
+    answer, pieces = heard(line, choice(content="It is noon."), STOP, DONE)
+    assert pieces == ["", "It is noon."]
+    assert answer.calls() == []
 
 
 # --- what takes time, and what is learnt -------------------------------------------------------------------

@@ -10,7 +10,7 @@ from machines import facts
 from machines.declarations import Outcome
 from machines.effects import StopCause
 from machines.facts import SayMode
-from tests.machines.calls import AUTOMATIC, HUNG_UP, MANUAL, POLICY, SYSTEM, Call, effects_of, user
+from tests.machines.calls import AUTOMATIC, HUNG_UP, MANUAL, POLICY, SYSTEM, Call, asked, effects_of, user
 
 MODES = list(SayMode)
 WAITING_MODES = [SayMode.QUEUE, SayMode.WHEN_IDLE]
@@ -24,11 +24,6 @@ def say(
 
 def spoken(effects: list[do.Effect]) -> list[str]:
     return [effect.text for effect in effects if isinstance(effect, do.Speak)]
-
-
-def asked(effects: list[do.Effect]) -> list[str]:
-    """What the model is asked."""
-    return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
 
 
 def quiet(mode: facts.TurnMode = MANUAL) -> Call:

@@ -21,6 +21,7 @@ from tests.machines.calls import (
     START,
     STOP,
     Call,
+    asked,
     effects_of,
     reopened,
 )
@@ -28,11 +29,6 @@ from tests.machines.calls import (
 BUSY = facts.ProviderFailure(ErrorClass.TRANSIENT, "busy")
 SPECULATING = evolve(POLICY, speculations=1)
 PROTECTED = evolve(POLICY, barge_in=False)
-
-
-def asked(effects: list[do.Effect]) -> list[str]:
-    """What the model is asked."""
-    return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
 
 
 def told(call: Call) -> list[str]:

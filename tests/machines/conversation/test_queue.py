@@ -7,7 +7,7 @@ from attrs import evolve
 
 from machines import effects as do
 from machines import facts
-from tests.machines.calls import AUTOMATIC, MANUAL, PASSING, POLICY, STOP, SYSTEM, Call, user
+from tests.machines.calls import AUTOMATIC, MANUAL, PASSING, POLICY, STOP, SYSTEM, Call, asked, user
 
 WAITING = evolve(POLICY, barge_in=False)
 
@@ -24,11 +24,6 @@ def says(call: Call, *turns: str) -> None:
         call.handle(facts.RecordingStopped())
         number = call.memory.turns.queued[-1]
         call.handle(facts.TranscriptFinal(number, words))
-
-
-def asked(effects: list[do.Effect]) -> list[str]:
-    """What the model is asked."""
-    return [each.messages[-1].text for each in effects if isinstance(each, do.StartGeneration)]
 
 
 def test_voice_over_an_answer_does_not_interrupt_it() -> None:

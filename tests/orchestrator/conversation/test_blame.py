@@ -98,7 +98,7 @@ async def test_what_one_calls_request_caused_is_not_held_against_the_provider(
 ) -> None:
     providers = broken(role, OWN, on_opening=on_opening)
     async with watched(providers) as watch:
-        for _ in range(4):
+        for _ in range(2 if on_opening else 4):  # probes cannot be told from calls there
             async with simulated_call(providers, watch=watch) as call:
                 await first_call(call, on_opening=on_opening)
                 assert watch.usable(role)
@@ -120,3 +120,35 @@ async def test_only_what_the_provider_caused_counts_for_its_breaker(
         await call.answered(1)
         failures = watch.report()["llm"][0]["failures"]
         assert (failures == 0) is (name in CAUSED_BY_REQUEST)
+
+
+async def test_a_model_that_is_only_there_has_not_answered(autojump_clock: MockClock) -> None:
+    providers = SimulatedProviders(llm=SimulatedLanguageModel(script(then=Answer(thinks_ms=60_000))))
+    async with watched(providers) as watch:
+        for _ in range(3):
+            async with simulated_call(providers, watch=watch) as call:
+                await call.take_turn("hello")
+                await call.answered(1)
+        assert watch.report()["llm"][0]["failures"] == 3
+
+
+EMPTY = Fails(ErrorClass.UNUSABLE_ANSWER, "an empty answer")
+
+
+@pytest.mark.parametrize("fault", [OWN, EMPTY])
+@pytest.mark.parametrize("everybody", [True, False])
+async def test_what_every_call_meets_is_the_providers_fault_if_a_probe_meets_it_too(
+    fault: Fails, everybody: bool, autojump_clock: MockClock
+) -> None:
+    def check() -> Opening:
+        return Opening(fault=fault if everybody and len(model.requests) >= 3 else None)
+
+    model = SimulatedLanguageModel(script(then=Answer(fault=fault)), checks=check)
+    providers = SimulatedProviders(llm=model)
+    async with watched(providers) as watch:
+        for _ in range(4):
+            async with simulated_call(providers, watch=watch) as call:
+                await call.take_turn("hello")
+                await call.answered()
+                await trio.sleep(10)
+        assert watch.usable(Role.LLM) is not everybody

@@ -57,7 +57,7 @@ def brain(*answers: Answer) -> SimulatedProviders:
     return SimulatedProviders(llm=SimulatedLanguageModel(script(*answers, then=Answer())))
 
 
-def ears(*transcriptions: Transcription, interim: bool = True) -> SimulatedProviders:
+def stt(*transcriptions: Transcription, interim: bool = True) -> SimulatedProviders:
     plan = script(*transcriptions, then=Transcription())
     return SimulatedProviders(SimulatedSpeechToText(plan, interim=interim))
 
@@ -83,10 +83,10 @@ FAILED = "simulated failure"
         (brain(Answer(fault=Stalls())), [("llm", LLM_LATE, 5000)]),
         (brain(Answer(fault=Stalls()), Answer(fault=Stalls())), [("llm", LLM_LATE, 5000)] * 2),
         (brain(*[Answer(fault=Ends())] * 4), [("llm", "the language model gave an empty answer", 0)]),
-        (ears(Transcription(fault=Stalls())), [("stt", STT_LATE, 4000)]),
-        (ears(Transcription(fault=Stalls()), interim=False), [("stt", STT_LATE, 2000)]),
-        (ears(*[Transcription(fault=Stalls())] * 2, interim=False), [("stt", STT_LATE, 2000)] * 2),
-        (ears(Transcription(fault=Fails())), [("stt", FAILED, 0)]),
+        (stt(Transcription(fault=Stalls())), [("stt", STT_LATE, 4000)]),
+        (stt(Transcription(fault=Stalls()), interim=False), [("stt", STT_LATE, 2000)]),
+        (stt(*[Transcription(fault=Stalls())] * 2, interim=False), [("stt", STT_LATE, 2000)] * 2),
+        (stt(Transcription(fault=Fails())), [("stt", FAILED, 0)]),
         (voice(Synthesis(fault=Fails())), [("tts", FAILED, 0)]),
         (voice(Synthesis(fault=Stalls())), [("tts", TTS_LATE, 5000)]),
         (voice(*[Synthesis(fault=Stalls())] * 4), [("tts", TTS_LATE, 5000)] * 4),

@@ -293,7 +293,7 @@ def test_asynchronous_tools_run_in_the_hosts_loop_and_others_in_threads(leaves_n
         """Do it."""
         places.append(asyncio.get_running_loop())
         context.say("One moment.")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         return "something"
 
     @tool
@@ -359,7 +359,7 @@ def test_a_tool_that_is_cancelled_is_cancelled_in_the_hosts_loop(who: str, leave
     async def host() -> None:
         began = asyncio.Event()
 
-        @tool(timeout_s=0.05 if who == "deadline" else 3600, on_interruption="cancel")
+        @tool(timeout_s=0.5 if who == "deadline" else 3600, on_interruption="cancel")
         async def work() -> None:
             """Work."""
             began.set()
