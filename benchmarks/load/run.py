@@ -216,8 +216,13 @@ class _Work:
 
     @classmethod
     def now(cls, server: Started, callers: subprocess.Popen[str], vendors: Started) -> _Work:
-        pids = server.process.pid, callers.pid, vendors.process.pid
-        return cls(time.monotonic(), *map(cpu_seconds, pids), busy_seconds(SERVER_CORE))
+        return cls(
+            time.monotonic(),
+            cpu_seconds(server.process.pid),
+            cpu_seconds(callers.pid),
+            cpu_seconds(vendors.process.pid),
+            busy_seconds(SERVER_CORE),
+        )
 
 
 def _take_work(row: Measured, before: _Work, after: _Work, vendors: dict[str, Any]) -> None:
