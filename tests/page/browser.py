@@ -39,6 +39,12 @@ const DeviceContext = AudioContext;
 if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
   const context = new DeviceContext({ sampleRate: 24_000 });
   const microphone = context.createMediaStreamDestination();
+  // No real one is silent to the last bit: one that is for ten seconds is said to be dead.
+  const hiss = context.createBuffer(1, context.sampleRate, context.sampleRate);
+  hiss.getChannelData(0).forEach((_, at, all) => { all[at] = ((at * 7919) % 13 - 6) / 32768; });
+  const noise = new AudioBufferSourceNode(context, { buffer: hiss, loop: true });
+  noise.connect(microphone);
+  noise.start();
   window.sayIntoMicrophone = (pcm) => {
     const samples = new Int16Array(Uint8Array.from(atob(pcm), (letter) => letter.charCodeAt(0)).buffer);
     const sound = context.createBuffer(1, samples.length, context.sampleRate);
