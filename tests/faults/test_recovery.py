@@ -8,7 +8,6 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.simulators import Answer, Fault, FaultKind, Script
-from machines import effects as do
 from machines.policy import ConversationPolicy
 from machines.segments import BREAK, Segmenter
 from orchestrator.simulation import SimulatedLanguageModel
@@ -122,7 +121,7 @@ async def test_an_answer_that_the_voice_cannot_say_is_told_to_the_caller_and_the
         async with vendor_call(made, script=chinese) as held:
             await held.exchange("hello", 2)
             assert held.caller.answers()[1:] == [ConversationPolicy().fallback.unsayable]
-            assert held.call.caller.notified_of(do.ReportProviderFailure) == []
+            assert held.blamed == []
             assert len(held.at(VOICE)) == 1, "it is not asked for again"
     [told] = [line for line in lines if line["log_level"] == "warning"]
     assert (told["event"], told["voice"], told["language"]) == (

@@ -27,3 +27,4 @@ async def test_a_silent_caller_costs_one_link_and_is_understood_afterwards(
         assert (len(held.at(NOVA)), len(held.at(VOICE))) == (2, 2)
         assert held.caller.understood() != [""]
         assert held.caller.notified_of(do.NotifyClientError) == []
+        assert held.blamed == []

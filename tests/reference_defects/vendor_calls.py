@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 import trio
 from attrs import define
@@ -11,8 +12,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from adapters.simulators import Fault, Latencies, Script, Simulators, SttDialect, TtsDialect, simulators
 from adapters.simulators.records import Exchange
+from machines.facts import ProviderFailure, Role
 from machines.history import Message
 from machines.policy import ConversationPolicy
+from orchestrator.providers.provider_chain import Providers
+from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation import (
     Call,
     SimulatedCaller,
@@ -28,6 +32,22 @@ from tests.faults.vendors import KEY, VendorProviders, Vendors
 NOVA, FLUX, MODEL, VOICE = "deepgram.v1", "deepgram.v2", "openai.chat", "cartesia.websocket"
 
 
+class BlameKept(ProviderWatch):
+    """Keeps what calls hold against providers. It probes none, so no provider counts as down."""
+
+    def __init__(self, providers: Providers) -> None:
+        super().__init__(providers, Random(1))
+        self.blamed: list[tuple[Role, ProviderFailure]] = []
+
+    def failed(self, role: Role, provider: int, failure: ProviderFailure) -> None:
+        self.blamed.append((role, failure))
+        super().failed(role, provider, failure)
+
+    def doubted(self, role: Role, provider: int, failure: ProviderFailure) -> None:
+        self.blamed.append((role, failure))
+        super().doubted(role, provider, failure)
+
+
 @define
 class VendorCall:
     """A running call, with both of its sides."""
@@ -37,6 +57,8 @@ class VendorCall:
     vendors: Simulators
     network: Network
     providers: VendorProviders
+    blamed: list[tuple[Role, ProviderFailure]]
+    """What counts for the breakers of the process."""
 
     def at(self, route: str) -> list[Exchange]:
         """What a vendor was sent."""
@@ -95,7 +117,8 @@ async def vendor_call(
             voice_activity=voice_activity or SimulatedVoiceActivity(),
         )
         caller = caller or SimulatedCaller()
-        async with simulated_call(providers, caller, policy) as call:
-            yield VendorCall(call, caller, running, made.network, providers)
+        watch = BlameKept(providers.for_calls())
+        async with simulated_call(providers, caller, policy, watch) as call:
+            yield VendorCall(call, caller, running, made.network, providers, watch.blamed)
         assert failed_checks(call) == []
         assert await left_behind([Side(made, running)], tasks) == []

@@ -30,6 +30,7 @@ from orchestrator.server.server import Bound, Server, open_listeners, serve, ser
 from orchestrator.sessions.session_settings import session_settings
 from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.simulation import (
+    Answer,
     Fails,
     Opening,
     SimulatedLanguageModel,
@@ -408,11 +409,12 @@ async def test_a_client_that_pings_and_one_that_is_reset_leave_the_others_alone(
         assert await neighbour.start()
 
 
-async def test_callers_who_state_no_language_speak_the_configured_one() -> None:
-    async with serving(stt_language="de-DE") as running, connect(running.port) as client:
+@pytest.mark.parametrize("language", ["de-DE", "multi"])
+async def test_callers_who_state_no_language_speak_the_configured_one(language: str) -> None:
+    async with serving(stt_language=language) as running, connect(running.port) as client:
         await client.send("voicechat.audio.start", {"samplingRate": 16_000})
         await eventually(lambda: running.providers.stt.languages)
-        assert running.providers.stt.languages == ["de-DE"]
+        assert running.providers.stt.languages == [language]
 
 
 # --- capacity ---------------------------------------------------------------------------------------------
@@ -499,10 +501,10 @@ class WaitsFor(Opening):
 
 
 @asynccontextmanager
-async def starting(watched: Providers, **policy: Any) -> AsyncIterator[Running]:
+async def starting(watched: Providers, **chosen: Any) -> AsyncIterator[Running]:
     """A server with a watch over its providers, as soon as it listens."""
-    settings = Settings(host="127.0.0.1", port=0)
-    watch = ProviderWatch(watched, Random(0), BreakerPolicy(probe_delays_ms=(10,), **policy))
+    settings = Settings(**{"host": "127.0.0.1", "port": 0, **chosen})
+    watch = ProviderWatch(watched, Random(0), BreakerPolicy(probe_delays_ms=(10,)))
     async with trio.open_nursery() as nursery:
         listeners = await open_listeners(settings)
         bound = await nursery.start(serve_with, settings, watched, listeners, watch)
@@ -561,6 +563,45 @@ async def test_a_server_is_ready_when_every_role_has_a_provider_that_works() -> 
         assert (await get(running, "/ready")).status_code == 200
         async with connect(running.port, client=ShippedClient) as client:
             assert client.session_id
+
+
+TWILIO: dict[str, Any] = {
+    "twilio_account_sid": f"AC{0:032}",
+    "twilio_auth_token": "the auth token",
+    "twilio_from_number": "+15005550006",
+    "twilio_public_url": "http://vantum.example",
+    "twilio_base_url": "http://127.0.0.1:1",
+}
+
+
+async def dial(running: Running) -> httpx2.Response:
+    key = {"authorization": f"Bearer {running.server.phone.own_key}"}
+    async with httpx2.AsyncClient(trust_env=False, timeout=120, headers=key) as http:
+        return await http.post(f"http://127.0.0.1:{running.port}/calls", json={"to": "+15005551234"})
+
+
+async def test_a_server_whose_only_provider_fails_in_a_call_takes_no_call_until_it_works_again() -> None:
+    works = trio.Event()
+    # One check is the probe at the start, and one opens the call's link.
+    checks = script(Opening(), Opening(), then=WaitsFor(event=works))
+    model = SimulatedLanguageModel(script(then=Answer(fault=Fails(ErrorClass.AUTH))), checks=checks)
+    async with starting(with_models(model), **TWILIO) as running:
+        await eventually(lambda: running.server.ready)
+        async with connect(running.port, client=ShippedClient) as client:
+            await client.start()
+            await client.chunk(pcm_to_bytes(spoken("tell me a joke")))
+            await client.stop()
+            await eventually(lambda: running.server.not_ready())
+        why = "no provider is known to work for llm"
+        answer = await get(running, "/ready")
+        assert (answer.status_code, answer.json()["waiting"]) == (503, why)
+        async with connect(running.port, client=ShippedClient) as next_one:
+            assert await next_one.is_closed() == 1013
+        dialled = await dial(running)
+        assert (dialled.status_code, dialled.json()["error"]) == (503, why)
+        works.set()
+        await eventually(lambda: running.server.not_ready() is None)
+        assert (await get(running, "/ready")).json() == {"ready": True}
 
 
 async def test_a_provider_that_is_down_at_the_start_holds_up_nobody_where_there_is_another() -> None:
