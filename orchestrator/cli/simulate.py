@@ -117,6 +117,10 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
         )
         for never in each.never if len(each.never) <= MOST_NEVER else ():
             print_plain(console, f"{'':<14}never {never}")
+    asked, used = report.speculations[ASKED], report.speculations[USED]
+    print_plain(
+        console, f"{'speculative':<14}{asked:,} answers asked for before the end of a turn, {used:,} of them used"
+    )
     _tell_latencies(console, report)
     held = [name for name in names(campaign.invariants) if not report.broken[name]]
     print_plain(
