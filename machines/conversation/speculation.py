@@ -59,7 +59,7 @@ class Speculation(Answers, Endpointing):
         return bool(self.context.speculation.segments)
 
     def words_stable_at(self) -> float:
-        """When the words of this pause count as stable, in the conversation's ms; infinite: not in this pause.
+        """When the words of this pause count as stable, in the conversation's ms; infinite: not in it.
 
         Words that come in the pause itself are the last ones. If none come, they are waited for as long as
         they took in the last pause in which some came.

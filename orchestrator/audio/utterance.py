@@ -139,7 +139,7 @@ class Utterance:
         self._paused = False
         self._resumed = Signal()
         self._prepared: int | None = None
-        """The segment that is synthesized in advance. Until it is said nothing is sent and nothing reported."""
+        """The segment that is synthesized in advance. Until it is said, nothing is sent or reported."""
         self._unreported: list[Fact] = []
         """What became of it so far."""
 

@@ -1,4 +1,4 @@
-"""Speculative answers with speech to text that does not end turns: the caller's pause is what they wait for."""
+"""Speculative answers with speech to text that does not end turns: they are asked for in the caller's pause."""
 
 from __future__ import annotations
 
