@@ -6,10 +6,11 @@ BIN := .venv/bin
 # One more than there are processors, as some tests wait.
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 REQUIREMENTS := .ci/requirements
+LOAD := $(addprefix benchmarks/,telephone_load.py browser_load.py peers.py)
 # Compiled modules are kept, or else each process that the tests start compiles ours again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast static bench check diagrams requirements audit clean models tools python
+.PHONY: help run test test-fast static bench bench-peers check diagrams requirements audit clean models tools python
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -42,8 +43,16 @@ static: .venv/.test
 	@$(BIN)/lint-imports
 	@$(BIN)/vantum diagrams --check
 
-bench: .venv/.test models ## run the benchmarks
-	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
+bench: .venv/.test models ## run the benchmarks, but for those of load
+	@for each in $(filter-out $(LOAD),$(wildcard benchmarks/*.py)); do \
+	  echo "$$each"; $(BIN)/python "$$each" || exit 1; \
+	done
+
+# Takes an hour, needs two idle cores, and installs Pipecat and LiveKit Agents beside the project (1 GB).
+bench-peers: .venv/.test models ## measure calls on one core, beside Pipecat and LiveKit Agents
+	@$(BIN)/python benchmarks/pieces.py
+	@$(BIN)/python benchmarks/browser_load.py --repeats 3 --until-broken
+	@$(BIN)/python benchmarks/peers.py
 
 check: .venv/.run ## visit every configuration of the machines, write docs/check.md
 	@$(BIN)/vantum check --report docs/check.md
@@ -69,7 +78,7 @@ audit: | python ## ask for known vulnerabilities of the pinned packages (needs t
 	@.venv/auditor/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(REQUIREMENTS)/run.txt
 
 clean: ## remove .venv and everything else that was made here (the models in ~/.cache/vantum stay)
-	@rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv benchmarks/environments .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name node_modules -prune -exec rm -rf {} +
 
 .venv/.run .venv/.test: .venv/.%: $(REQUIREMENTS)/%.txt pyproject.toml | python

@@ -1,13 +1,15 @@
 """HTTP clients as they must be in any network: with the environment's proxies, but not to this machine.
 
 They ask for responses that are not compressed, and read no more of one than `LONGEST_BODY`: a few KB of a
-compressed response can be GB of text.
+compressed response can be GB of text. They keep no cookies: a server that sets new ones each time would
+have the requests of all calls grow without end.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.request import getproxies
 
@@ -27,6 +29,7 @@ def http_client(**options: Any) -> httpx2.AsyncClient:
     """
     options["headers"] = {"Accept-Encoding": "identity", **options.get("headers", {})}
     options["event_hooks"] = {"response": [_bound]}
+    options["cookies"] = CookieJar(_NoCookies())
     mounts: dict[str, httpx2.AsyncBaseTransport | None] = {f"all://{host}": None for host in LOOPBACK}
     proxies = {
         scheme: url for scheme, url in getproxies().items() if scheme in ("http", "https", "all") and url
@@ -41,6 +44,13 @@ def http_client(**options: Any) -> httpx2.AsyncClient:
     for host in filter(None, (each.strip().lstrip(".") for each in getproxies().get("no", "").split(","))):
         mounts |= {"all://": None} if host == "*" else {f"all://{host}": None, f"all://*.{host}": None}
     return httpx2.AsyncClient(mounts=mounts, trust_env=False, **options)
+
+
+class _NoCookies(DefaultCookiePolicy):
+    """Takes none."""
+
+    def __init__(self) -> None:
+        super().__init__(allowed_domains=[])
 
 
 def _with_scheme(url: str) -> str:

@@ -70,6 +70,18 @@ class VoiceActivity(Protocol):
     def open(self) -> VoiceDetector: ...
 
 
+@runtime_checkable
+class DetectsOnTelephones(Protocol):
+    """Voice activity for the audio of telephone networks as it is, without resampling.
+
+    A model may have this interface besides that of `VoiceActivity`.
+    """
+
+    def for_telephones(self) -> VoiceActivity:
+        """The same model, whose detectors take audio, and return windows, at `TELEPHONE_RATE`."""
+        ...
+
+
 # --- ends of turns ----------------------------------------------------------------------------------------
 
 TURN_MODEL_MS = 8000

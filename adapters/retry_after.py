@@ -16,6 +16,6 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
             return round(float(value) * unit_ms)
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0, round((date.timestamp() - time.time()) * 1000))

@@ -12,16 +12,22 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import frozen
-from websockets.exceptions import ConnectionClosed
-from websockets.trio.client import ClientConnection, connect
-from websockets.uri import parse_uri
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidProxy, ProxyError
+from websockets.proxy import Proxy, get_proxy, parse_proxy, prepare_connect_request
+from websockets.trio.client import ClientConnection, connect, read_connect_response
+from websockets.uri import WebSocketURI, parse_uri
 
+from adapters.http_clients import LOOPBACK
 from adapters.interfaces import ProviderError
 from machines.bounds import LONGEST_MESSAGE
 
+_SIP_BYTES = 4096
+"""Read at once. All frames in it are handled before anybody else runs; the shortest have two bytes."""
 _READ_AHEAD = 64
 """Messages that may wait to be processed; more are not read from the network."""
 OpenStream = Callable[[str, int], Awaitable[trio.abc.Stream]]
@@ -48,6 +54,53 @@ class SocketLimits:
     """Messages that may wait to be written before `send` blocks."""
 
 
+class _Sips(trio.abc.Stream):
+    """A stream that is read in sips."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """A sip."""
+        return await self._stream.receive_some(min(max_bytes or _SIP_BYTES, _SIP_BYTES))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As the stream."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """As the stream."""
+        await self._stream.aclose()
+
+
+class _HalfCloseableSips(_Sips, trio.abc.HalfCloseableStream):
+    """One that can end what it sends."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
+        super().__init__(stream)
+        self._half_closeable = stream
+
+    async def send_eof(self) -> None:
+        """As the stream."""
+        await self._half_closeable.send_eof()
+
+
+class _SippingConnection(ClientConnection):
+    """A connection that lets others run between the frames of a vendor."""
+
+    def __init__(
+        self, nursery: trio.Nursery, stream: trio.abc.Stream, protocol: ClientProtocol, **options: Any
+    ) -> None:
+        sips = (
+            _HalfCloseableSips(stream) if isinstance(stream, trio.abc.HalfCloseableStream) else _Sips(stream)
+        )
+        super().__init__(nursery, sips, protocol, **options)
+
+
 class VendorSocket:
     """An open WebSocket as the SDKs expect it: they send to it, receive from it, and parse the messages."""
 
@@ -62,7 +115,10 @@ class VendorSocket:
 
         Raises `trio.BrokenResourceError` once the connection is lost; `recv` says why.
         """
-        await self._outgoing.send(message)
+        try:
+            self._outgoing.send_nowait(message)
+        except trio.WouldBlock:
+            await self._outgoing.send(message)
 
     async def recv(self, decode: bool | None = None) -> str | bytes:
         """The next message. Raises `ConnectionClosed`, or `TooSlowError` if the vendor stopped reading.
@@ -144,7 +200,7 @@ class _Holder:
         uri = parse_uri(self._url)
         with self._scope:
             deadline = trio.current_time() + self._limits.connect_seconds
-            stream = await self._connect_tcp(uri.host, uri.port, deadline)
+            stream = await self._connect_tcp(uri, deadline)
             try:
                 async with self._connect(stream, deadline, secure=uri.secure) as connection:
                     socket = VendorSocket(connection, self._limits)
@@ -160,15 +216,34 @@ class _Holder:
         self._finished.set()
         self._scope.deadline = trio.current_time() + self._limits.close_seconds
 
-    async def _connect_tcp(self, host: str, port: int, deadline: float) -> trio.abc.Stream:
+    async def _connect_tcp(self, uri: WebSocketURI, deadline: float) -> trio.abc.Stream:
+        proxy = _proxy_to(uri)
         with trio.move_on_at(deadline):
-            return await self._open_stream(host, port)
-        raise TimeoutError("no TCP connection in time")
+            if proxy is None:
+                return await self._open_stream(uri.host, uri.port)
+            return await self._connect_through(proxy, uri)
+        raise TimeoutError("no TCP connection in time" + (f" through {_address(proxy)}" if proxy else ""))
+
+    async def _connect_through(self, proxy: Proxy, uri: WebSocketURI) -> trio.abc.Stream:
+        stream = await self._open_stream(proxy.host, proxy.port)
+        try:
+            if proxy.scheme == "https":
+                stream = trio.SSLStream(stream, tls(), server_hostname=proxy.host, https_compatible=True)
+            await stream.send_all(prepare_connect_request(proxy, uri, None))
+            await read_connect_response(stream)
+        except (ProxyError, trio.BrokenResourceError) as error:
+            await trio.aclose_forcefully(stream)
+            raise OSError(f"the proxy {_address(proxy)} gave no connection: {error}") from error
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return stream
 
     def _connect(self, stream: trio.abc.Stream, deadline: float, *, secure: bool) -> connect:
         return connect(
             self._url,
             stream=stream,
+            create_connection=_SippingConnection,
             ssl=tls() if secure else None,
             compression=None,
             additional_headers=self._headers,
@@ -182,6 +257,28 @@ class _Holder:
             max_queue=_READ_AHEAD,
             logger=_LOGGER,
         )
+
+
+def _proxy_to(uri: WebSocketURI) -> Proxy | None:
+    """The proxy of the environment for this address; None for none. This machine is never asked of one."""
+    url = None if uri.host in (*LOOPBACK, "::1") else get_proxy(uri)
+    if url is None:
+        return None
+    try:
+        proxy = parse_proxy(url if "://" in url else f"http://{url}")
+    except InvalidProxy:
+        proxy = None
+    if proxy is None or not proxy.scheme.startswith("http"):
+        raise OSError(
+            "HTTPS_PROXY or HTTP_PROXY is no HTTP proxy's address, and cannot be used: "
+            "unset it, or set it to an HTTP proxy"
+        )
+    return proxy
+
+
+def _address(proxy: Proxy) -> str:
+    """Where the proxy is, without the password that its address may hold."""
+    return f"{proxy.scheme}://{proxy.host}:{proxy.port}"
 
 
 @functools.cache

@@ -10,6 +10,7 @@ to say it again, or nothing happens. An interruption is one whose words would st
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -67,8 +68,52 @@ class Manner:
     babble: float = 0.0
     """Voices in the background, as a share of the speech's root mean square."""
     telephone: bool = False
+    accent: str = ""
 
 
+ACCENTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "German": (
+        *(("θ", "s"), ("ð", "z"), ("w", "v"), ("æ", "ɛ"), ("ʤ", "ʧ"), ("O", "ɔ"), ("A", "ɛ")),
+        *((r"d(?=[ ,.?!]|$)", "t"), (r"z(?=[ ,.?!]|$)", "s"), (r"b(?=[ ,.?!]|$)", "p")),
+    ),
+    "French": (("θ", "s"), ("ð", "z"), ("h", ""), ("ɪ", "i"), ("ʧ", "ʃ"), ("ʤ", "ʒ"), ("æ", "ɑ"), ("ᵊ", "ɛ")),
+    "Spanish": (
+        *(("θ", "t"), ("ð", "d"), ("v", "b"), ("z", "s"), ("ɪ", "i"), ("æ", "ɑ"), ("ʌ", "ɑ"), ("ɐ", "ɑ")),
+        *(("ʃ", "ʧ"), ("ʤ", "j"), (r"(?<![^ ])([ˈˌ]?)s(?=[ptkln])", r"ɛ\1s")),
+    ),
+    "Indian": (
+        ("θ", "t"),
+        ("ð", "d"),
+        ("w", "v"),
+        ("æ", "ɛ"),
+        ("A", "ɛ"),
+        ("O", "ɔ"),
+        ("ʌ", "ɑ"),
+        ("z", "ʤ"),
+    ),
+    "Japanese": (
+        ("θ", "s"),
+        ("ð", "z"),
+        ("v", "b"),
+        ("l", "ɹ"),
+        ("æ", "ɑ"),
+        ("ʌ", "ɑ"),
+        ("f", "h"),
+        ("ɪ", "i"),
+    ),
+    "Russian": (
+        ("θ", "s"),
+        ("ð", "z"),
+        ("w", "v"),
+        ("ɪ", "i"),
+        ("æ", "ɛ"),
+        ("ə", "ɑ"),
+        ("ŋ", "n"),
+        ("ʊ", "u"),
+    ),
+}
+"""Sounds of English that people of other languages replace, and with what: patterns of the embedded voice's
+letters. All of them are sounds that this voice has learnt, so no accent is as strong as real ones are."""
 MANNERS = {
     "clean": Manner(1.0),
     "quiet": Manner(0.05),
@@ -77,6 +122,7 @@ MANNERS = {
     "noise, 8 dB below": Manner(0.3, noise=0.01),
     "noise, 2 dB below": Manner(0.3, noise=0.02),
     "voices, 14 dB below": Manner(0.5, babble=0.2),
+    **{f"{name} accent": Manner(1.0, accent=name) for name in ACCENTS},
 }
 
 
@@ -125,7 +171,7 @@ def spoken(
     for pitch in pitches:
         for text in sentences:
             said = samplerate.resample(
-                voice(text, seed=1), LISTENING_RATE / voice.sample_rate / pitch, "sinc_fastest"
+                _said(voice, text, manner.accent), LISTENING_RATE / voice.sample_rate / pitch, "sinc_fastest"
             )
             around = np.zeros(LISTENING_RATE // 2)
             signal = np.concatenate([around, said * manner.level, around])
@@ -133,6 +179,16 @@ def spoken(
                 signal += _background(len(signal)) * manner.babble * _rms(signal)
             whole = _samples(signal + random.normal(size=len(signal)) * manner.noise)
             yield over_telephone(whole) if manner.telephone else whole
+
+
+def _said(voice: Hibari, text: str, accent: str) -> npt.NDArray[np.float32]:
+    """The text in this accent; in the voice's own if it is empty."""
+    parts = []
+    for sounds in voice.phonemize(text):
+        for pattern, replacement in ACCENTS.get(accent, ()):
+            sounds = re.sub(pattern, replacement, sounds)
+        parts.append(voice.from_phonemes(sounds, seed=1))
+    return np.concatenate(parts)
 
 
 def _background(length: int) -> npt.NDArray[np.float64]:
@@ -187,8 +243,8 @@ async def hear(samples: Samples, silero: SileroVoiceActivity, moonshine: Moonshi
 INTRODUCTION = f"""\
 # What is taken for words
 
-Written by `python -m benchmarks.sounds` (a minute), with the embedded models. Speech to text makes words of
-everything, and voice activity detection takes a laugh for voice. What decides is in
+Written by `python -m benchmarks.sounds` (two minutes), with the embedded models. Speech to text makes words
+of everything, and voice activity detection takes a laugh for voice. What decides is in
 [`machines/evidence.py`](../machines/evidence.py): how sure speech to text is of the words, and the *clarity*
 of the voice, which is the mean probability of speech of what voice activity detection took for voice.
 
@@ -202,8 +258,9 @@ of the voice, which is the mean probability of speech of what voice activity det
 
 Each sound is one turn. *Before*: every text counted, and less than 300 ms of voice were not listened to.
 Sounds are made by arithmetic (`tests/sounds.py`), {len(SEEDS)} of each; speech is the embedded voice in three
-pitches, {len(SPEECH)} sentences of which ten are one or two words long. Real laughs and real rooms were not
-tried.
+pitches, {len(SPEECH)} sentences of which ten are one or two words long. Accents are that voice, in one pitch,
+with sounds replaced as people of other languages replace them (`ACCENTS` in `benchmarks/sounds.py`). Real
+laughs, real rooms and real people were not tried.
 
 """
 
@@ -238,7 +295,7 @@ def models_directory() -> Path:
 
 async def main(models: Path) -> None:
     """Write the document."""
-    silero = SileroVoiceActivity(models / "silero_vad_v6.onnx")
+    silero = SileroVoiceActivity(models / "silero_vad.onnx")
     moonshine = MoonshineSpeechToText(models / SPEECH_TO_TEXT_DIRECTORY)
 
     async def table(rows: dict[str, list[Samples]]) -> str:
@@ -250,7 +307,10 @@ async def main(models: Path) -> None:
     noises: dict[str, list[Samples]] = {name: [sound(name, seed) for seed in SEEDS] for name in SOUNDS}
     noises["laugh over the telephone"] = [over_telephone(each) for each in noises["laugh"]]
     noises["babble over the telephone"] = [over_telephone(each) for each in noises["babble"]]
-    speech = {kind: list(spoken(manner)) for kind, manner in MANNERS.items()}
+    speech = {
+        kind: list(spoken(manner, pitches=(1.0,) if manner.accent else VOICES))
+        for kind, manner in MANNERS.items()
+    }
     PATH.write_text(
         f"{INTRODUCTION}## Sounds that are not words\n\n{await table(noises)}\n"
         f"## Speech\n\n{await table(speech)}",

@@ -219,6 +219,22 @@ ATTACKS = {
         lambda port, until: flood(port, MEDIA, 20, frame(PONG) * 10_000, until)
     ),
     "pings, 20 sockets at /ws": Attack(lambda port, until: flood(port, WS, 20, frame(PING) * 10_000, until)),
+    "pings without end, 10 sockets at /ws": Attack(
+        lambda port, until: flood(
+            port, WS, 10, bytes(65_536), until, b"\x89\xff" + (2**40).to_bytes(8, "big")
+        )
+    ),
+    "hosts in no script, 20 connections": Attack(
+        lambda port, until: held(
+            port, 20, (HANDSHAKE % WS).replace(b"localhost", b"xn--" + b"a" * 15_000), until
+        )
+    ),
+    "starts and stops, 20 sockets": Attack(
+        lambda port, until: flood(port, WS, 20, (START + message("audio.input.stop")) * 200, until)
+    ),
+    "interruptions, 20 sockets": Attack(
+        lambda port, until: flood(port, WS, 20, message("interaction.user.interrupt") * 500, until, START)
+    ),
     "empty fragments, 20 sockets at /ws": Attack(lambda port, until: flood(port, WS, 20, CRUMBS, until)),
     "heartbeats, 20 sockets": Attack(
         lambda port, until: flood(

@@ -26,8 +26,8 @@ class BreakerPolicy:
     """When a provider counts as down, and how often it is probed. Times in ms."""
 
     failures_to_open: int = 3
-    """After this many failures in a row, of calls and probes together, a provider is not tried any more. After
-    as many that the calls' own requests may have caused it is probed."""
+    """After this many failures in a row, of calls and probes together, a provider is not tried any more.
+    After as many that the calls' own requests may have caused, it is probed."""
     probe_delays_ms: tuple[float, ...] = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000)
     """The waits before the probes that follow the provider's last answer in a call. The last one is
     repeated."""

@@ -179,7 +179,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
     def _end(self, turn: Turn, words: _Words) -> None:
         silent_since = turn.last_voice if turn.last_voice is not None else turn.start
         if words.going_on or self._heard_until < silent_since:
-            self._outgoing.send_nowait(None)
+            self._end_turn()
         else:
             # No Flux turn goes on, and then Flux ignores `ForceEndTurn`.
             self._report_finals_until(turn)
@@ -249,7 +249,7 @@ class FluxTranscriber(DeepgramTranscriber[_Words]):
             words.flux_turns.append(known)
             if turn in self._clock.awaiting and info.event != "EndOfTurn":
                 # `ForceEndTurn` came before Flux had detected the turn, and was ignored.
-                self._outgoing.send_nowait(None)
+                self._end_turn()
         own = [word for word, middle in info.words if middle >= turn.start]
         text = info.text if len(own) == len(info.words) else joined(*own)
         known.text = text[:LONGEST_TRANSCRIPT]

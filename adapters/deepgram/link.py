@@ -32,6 +32,11 @@ from machines.facts import ErrorClass, TranscriptFinal, TranscriptInterim
 QUEUED_MS = 2000
 """Audio that may wait to be sent before `send` blocks."""
 
+JOINED_MS = 60
+"""Audio of a message. Deepgram asks for 20 to 100 ms; each message costs time."""
+PAUSE_MS = 1000
+"""For so long after voice nothing waits for more: the end of a turn is about to be found."""
+
 IDLE_SECONDS = 8.0
 """A link that was sent no audio for this long is idle."""
 
@@ -136,6 +141,8 @@ class DeepgramTranscriber(ABC, Generic[W]):
         """The words of turns without a final transcript, by number of the turn."""
         self._outgoing, self._to_send = trio.open_memory_channel[bytes | None](math.inf)
         """Audio, or None to end the turn."""
+        self._joined = bytearray()
+        """Audio that waits for more, to be sent as one message."""
         self._queued = 0
         self._sent = Signal()
         self._last_audio = self._unanswered_since = trio.current_time()
@@ -190,7 +197,22 @@ class DeepgramTranscriber(ABC, Generic[W]):
             self._clock.send(len(samples) * LISTENING_RATE // self.rate, speech_probability)
             self._queued += len(samples)
             self._last_audio = trio.current_time()
-            self._outgoing.send_nowait(samples.astype("<i2").tobytes())
+            self._joined += samples.astype("<i2").tobytes()
+            silent_for = self._clock.sent - self._clock.last_voice
+            pausing = 0 < silent_for * 1000 < PAUSE_MS * LISTENING_RATE
+            if pausing or len(self._joined) * 1000 >= JOINED_MS * self.rate * 2:
+                self._send_joined()
+
+    def _send_joined(self) -> None:
+        """Have the audio sent that waits for more."""
+        if self._joined:
+            self._outgoing.send_nowait(bytes(self._joined))
+            self._joined.clear()
+
+    def _end_turn(self) -> None:
+        """Have Deepgram told that the turn is over."""
+        self._send_joined()
+        self._outgoing.send_nowait(None)
 
     # --- to Deepgram ---
 

@@ -218,7 +218,7 @@ class NovaTranscriber(DeepgramTranscriber[_Words]):
         self._words[turn] = _Words()
 
     def _end(self, turn: Turn, words: _Words) -> None:
-        self._outgoing.send_nowait(None)
+        self._end_turn()
         # Deepgram documents that it may not answer `Finalize` if it has detected the end already.
         if not turn.voice and not words.pieces:
             self._without_voice.send_nowait((trio.current_time() + SILENT_TURN_SECONDS, turn))

@@ -74,18 +74,19 @@ class TurnClock:
     """Audio before this position belongs to finalized turns."""
     _utterance_start: int | None = None
     """Where an utterance began that goes on and began between turns."""
-    _last_voice: int = 0
+    last_voice: int = 0
+    """The end of the last window of voice."""
 
     def send(self, samples: int, speech_probability: float) -> None:
         """Note that so many samples are sent, all of them voice or all silence."""
         start, self.sent = self.sent, self.sent + samples
         if speech_probability < _VOICE:
-            if self.sent - self._last_voice >= _SAME_UTTERANCE:
+            if self.sent - self.last_voice >= _SAME_UTTERANCE:
                 self._utterance_start = None
             return
         if self.turn is None and self._utterance_start is None:
             self._utterance_start = start
-        self._last_voice = self.sent
+        self.last_voice = self.sent
         self.unanswered_voice += samples
         if self.turn is not None:
             self.turn.last_voice = self.sent
@@ -101,9 +102,9 @@ class TurnClock:
             earliest = max(self._finalized_until, self.sent - _MOST_PRE_ROLL)
             start = max(earliest, heard_from - _PRE_ROLL)
         self.turn = Turn(number, start)
-        if self._utterance_start is not None and self._last_voice > start:
-            self.turn.last_voice = self._last_voice
-            self.turn.voice = self._last_voice - max(start, self._utterance_start)
+        if self._utterance_start is not None and self.last_voice > start:
+            self.turn.last_voice = self.last_voice
+            self.turn.voice = self.last_voice - max(start, self._utterance_start)
         self._utterance_start = None
         return self.turn
 

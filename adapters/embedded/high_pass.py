@@ -6,6 +6,7 @@ becomes other words.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -14,34 +15,59 @@ import numpy.typing as npt
 from adapters.interfaces import LISTENING_RATE
 
 _CORNER_HZ = 60
-_KEPT = 1 / (1 + 2 * math.pi * _CORNER_HZ / LISTENING_RATE)
-"""What of the output is left after a sample."""
-_BLOCK = 512
-"""Samples that are computed at once; with many more, the powers below would lose precision."""
-_DECAY = _KEPT ** np.arange(1, _BLOCK + 1)
+BLOCK = 512
+"""Samples that are computed at once; with many more, powers would lose precision."""
 
 Floats = npt.NDArray[np.float32]
 
 
-class HighPass:
-    """One stream of audio at `LISTENING_RATE` through a filter of one pole."""
+@functools.cache
+def _response(rate: int) -> tuple[float, npt.NDArray[np.float64]]:
+    """What of the output is left after a sample, and after each of a block."""
+    kept = 1 / (1 + 2 * math.pi * _CORNER_HZ / rate)
+    return kept, np.power(kept, np.arange(1, BLOCK + 1), dtype=np.float64)
 
-    def __init__(self) -> None:
+
+def high_pass(
+    samples: npt.NDArray[np.generic],
+    last_in: npt.NDArray[np.float64],
+    last_out: npt.NDArray[np.float64],
+    rate: int,
+) -> npt.NDArray[np.float64]:
+    """Filter the next samples of several streams, `[streams, samples]`, each behind the last ones in and out.
+
+    There may be `BLOCK` samples at once.
+    """
+    kept, decay = _response(rate)
+    wide = samples.astype(np.float64)
+    steps = np.empty_like(wide)
+    steps[:, 0] = wide[:, 0] - last_in
+    np.subtract(wide[:, 1:], wide[:, :-1], out=steps[:, 1:])
+    decay = decay[: samples.shape[1]]
+    filtered: npt.NDArray[np.float64] = decay * (
+        last_out[:, None] + np.cumsum(steps * (kept / decay), axis=1)
+    )
+    return filtered
+
+
+class HighPass:
+    """One stream of audio, at `rate` Hz, through a filter of one pole."""
+
+    def __init__(self, rate: int = LISTENING_RATE) -> None:
+        self._rate = rate
         self._last_in: float | None = None
         self._last_out = 0.0
 
     def push(self, samples: npt.NDArray[np.generic]) -> Floats:
         """The next samples, filtered. The first ones do not jump, whatever the offset is."""
         passed = np.empty(len(samples), np.float32)
-        for start in range(0, len(samples), _BLOCK):
-            passed[start : start + _BLOCK] = self._pass(samples[start : start + _BLOCK].astype(np.float64))
+        for start in range(0, len(samples), BLOCK):
+            passed[start : start + BLOCK] = self._pass(samples[start : start + BLOCK])
         return passed
 
-    def _pass(self, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        before = samples[0] if self._last_in is None else self._last_in
-        steps = np.diff(samples, prepend=before)
-        decay = _DECAY[: len(samples)]
-        passed = decay * (self._last_out + np.cumsum(steps * _KEPT / decay))
+    def _pass(self, samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+        before = float(samples[0]) if self._last_in is None else self._last_in
+        passed: npt.NDArray[np.float64]
+        (passed,) = high_pass(samples[None], np.array([before]), np.array([self._last_out]), self._rate)
         self._last_in, self._last_out = float(samples[-1]), float(passed[-1])
-        result: npt.NDArray[np.float64] = passed
-        return result
+        return passed

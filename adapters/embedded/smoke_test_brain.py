@@ -39,6 +39,8 @@ def prompt(messages: Sequence[Message]) -> list[Message]:
     """The system message, the examples, and the end of the conversation."""
     system = [message for message in messages[:1] if message.speaker is Speaker.SYSTEM]
     spoken = messages[len(system) :]
+    if spoken[:1] and spoken[0].speaker is Speaker.ASSISTANT:
+        spoken = spoken[1:]  # The greeting: it would seem to go on from the last example.
     return [*(system or [Message(Speaker.SYSTEM, SYSTEM_PROMPT)]), *EXAMPLES, *spoken[_first_sent(spoken) :]]
 
 

@@ -186,9 +186,9 @@ class OpenAILanguageModel:
         """As `LanguageModel.check`.
 
         The first check with a rehearsal asks a question as a call would, and reads how its answer begins. It
-        may take 60 s, while the server loads the model. After a refusal that all calls would get, or an empty
-        answer, checks ask a question until one is answered. Others ask for the list of models, or, if the server does not give us
-        one, a question, at most once a minute. They take at most 5 s.
+        may take 60 s, while the server loads the model. After a refusal that all calls may get, or an empty
+        answer, checks ask a question until one is answered. Others ask for the list of models, or, if the
+        server does not give us one, a question, at most once a minute. They take at most 5 s.
         """
         if self._refuses:
             await self._ask_a_little(_CHECK_SECONDS, _CHECK_TOKENS)

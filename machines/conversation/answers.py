@@ -126,6 +126,7 @@ class Answers(ToolCalls):
         self.context.answer.speech_attempt = 1
         self.context.answer.speech_attempt_began = at_ms
         self.context.answer.replying = replying
+        self.context.answer.greeting = False
         self.context.answer.in_history = False
         if replying:
             self.context.tools.results_owed = False

@@ -192,6 +192,8 @@ class AnswerMemory:
     """How often text to speech was asked to say this answer, the first time included."""
     replying: bool = False
     """The answer replies to the caller's words and becomes history with them."""
+    greeting: bool = False
+    """What is said is the greeting."""
     protected: bool = False
     """The caller's voice may not cut the answer off."""
     in_history: bool = False
@@ -255,6 +257,8 @@ class Context:
     host_utterances: tuple[SayRequested, ...] = ()
     """Texts of the host that wait to be said."""
     history: tuple[Message, ...] = ()
+    heard_greeting: Message | None = None
+    """What was heard of the greeting, if anything was. The model is told it before the history."""
 
     deadline_number: int = 0
     deadline_armed: int | None = None

@@ -83,11 +83,12 @@ class GreetingAndFallbacks(Answers):
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def greet(self, fact: Fact) -> None:
-        """Say the greeting. It is not entered into the history, which begins with the caller."""
+        """Say the greeting. It is kept beside the history, which begins with the caller."""
         self.context.turns.greeted = True
         self._say_instead(
             self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
         )
+        self.context.answer.greeting = True
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def reprompt(self, fact: Fact) -> None:

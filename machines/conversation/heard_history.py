@@ -12,13 +12,16 @@ def commit(context: Context, at_ms: float) -> None:
     """Enter the exchange that ends at `at_ms` into the history, with the words that were heard to their end.
 
     Nothing is entered if nothing of the answer was heard: the caller's words stay unanswered. Nothing is
-    entered either if what was said was not a reply, for example a nudge.
+    entered either if what was said was not a reply, for example a nudge; what was heard of the greeting is
+    kept beside the history.
     """
     answer = context.answer
     heard, unheard = answer.ledger.split(at_ms, own=True)
+    heard_ms = round(answer.ledger.heard_ms(at_ms), 3)
+    message = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
+    if answer.greeting and heard:
+        context.heard_greeting = message
     if answer.replying:
-        heard_ms = round(answer.ledger.heard_ms(at_ms), 3)
-        message = Message(Speaker.ASSISTANT, heard, bool(unheard), heard_ms, unheard)
         if answer.in_history:
             message = evolve(message, calls=context.history[-1].calls)
             context.history = (*context.history[:-1], message)

@@ -7,9 +7,10 @@ from machines.history import Message, Speaker, newest_exchange, within_budget
 
 
 def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[Message, ...]:
-    """System message, history as far as the token budget allows, and the caller's unanswered words.
+    """System message, greeting, history as far as the token budget allows, and the caller's unanswered words.
 
-    What a content filter has refused is left out.
+    The greeting is what was heard of it, so that the model does not greet once more. What a content filter
+    has refused is left out.
 
     Args:
         context: the conversation's memory.
@@ -27,5 +28,6 @@ def prompt(context: Context, said: str = "", words: str | None = None) -> tuple[
         first = newest_exchange(known)
         earlier, now = known[:first], known[first:]
     begun = (Message(Speaker.ASSISTANT, said),) if said else ()
-    history = within_budget(earlier, (*now, *begun), policy.max_history_tokens)
-    return (*system, *history, *now, *begun)
+    greeting = () if context.heard_greeting is None else (context.heard_greeting,)
+    history = within_budget(earlier, (*greeting, *now, *begun), policy.max_history_tokens)
+    return (*system, *greeting, *history, *now, *begun)

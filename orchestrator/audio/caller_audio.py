@@ -21,8 +21,9 @@ BACKLOG_MS = 5_000
 """There is room for more audio while less than this waits to be taken, here or by a link."""
 STALLED_AFTER_S = 2.0
 """Whoever has audio waits for room, unless nothing is taken for so long."""
-JOINED_MS = 20
-"""Shorter blocks are joined, so that the queue's limit in ms also limits its memory."""
+JOINED_MS = 30
+"""Shorter blocks are joined and wait for more: a window of voice activity is about as long. So the limit of
+the queue in ms also limits its memory."""
 
 
 @frozen
@@ -87,7 +88,8 @@ class CallerAudio:
         self._append(block)
         while self._queued_ms > MAX_QUEUED_MS:
             self._drop_oldest()
-        self._arrived.wake_all()
+        if self._ready():
+            self._arrived.wake_all()
 
     def _append(self, block: AudioBlock) -> None:
         last = self._items[-1] if self._items else None
@@ -116,9 +118,28 @@ class CallerAudio:
         self._arrived.wake_all()
 
     async def take(self) -> QueueItem:
-        """Wait for the next item and return it."""
-        while not (self._first_turn_begun and self._items):
+        """Wait for the next item and return it. Audio waits until there are `JOINED_MS` of it, or a mark."""
+        while not self._ready():
             await self._arrived.wait()
+        return self._take_first()
+
+    def take_short(self) -> AudioBlock | None:
+        """The audio that `take` would wait to be longer; None if there is none."""
+        if not (self._first_turn_begun and self._items):
+            return None
+        assert isinstance(self._items[0], AudioBlock), "a mark never waits"
+        block = self._take_first()
+        assert isinstance(block, AudioBlock)
+        return block
+
+    def _ready(self) -> bool:
+        """Whether there is something to take: a mark, or audio that is long enough or before a mark."""
+        if not (self._first_turn_begun and self._items):
+            return False
+        first = self._items[0]
+        return not isinstance(first, AudioBlock) or len(self._items) > 1 or first.duration_ms >= JOINED_MS
+
+    def _take_first(self) -> QueueItem:
         item = self._items.popleft()
         if isinstance(item, AudioBlock):
             self._queued_ms -= item.duration_ms

@@ -12,6 +12,8 @@ from attrs import frozen
 
 _LONGEST_HEADER = 64 * 1024
 """Bytes. A WAV file whose samples have not begun by then is not read."""
+_MOST_PARTS = 64
+"""Of such a header. They are gone through each time that more of it has come."""
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _MAGIC = {
     b"OggS": "Ogg (Opus or Vorbis)",
@@ -62,8 +64,9 @@ def read_header(audio: bytes, *, first: bool) -> Header | None:
 
 
 def _read_wav(audio: bytes) -> Header:
-    at, rate = 12, 0
-    while at + 8 <= len(audio):
+    at, rate, parts = 12, 0, 0
+    while at + 8 <= len(audio) and parts < _MOST_PARTS:
+        parts += 1
         kind, size = audio[at : at + 4], struct.unpack_from("<I", audio, at + 4)[0]
         at += 8
         if kind == b"data" and rate:
@@ -73,7 +76,7 @@ def _read_wav(audio: bytes) -> Header:
                 break
             rate = _rate_of(audio[at : at + 16])
         at += size + size % 2
-    if len(audio) > _LONGEST_HEADER or at > _LONGEST_HEADER:
+    if max(len(audio), at) > _LONGEST_HEADER or parts == _MOST_PARTS:
         raise UnreadableAudioError("the audio is a WAV file without samples")
     raise NeedMoreError
 

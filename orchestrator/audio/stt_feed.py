@@ -12,18 +12,20 @@ from contextlib import nullcontext
 
 import numpy as np
 import trio
-from attrs import evolve
+from attrs import Factory, define, evolve
 
 from adapters.interfaces import (
     LISTENING_RATE,
     TELEPHONE_RATE,
     TURN_MODEL_MS,
+    DetectsOnTelephones,
     Emit,
     Samples,
     TelephoneTranscriber,
     Transcriber,
     TurnModel,
     VoiceActivity,
+    VoiceDetector,
 )
 from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
@@ -48,6 +50,35 @@ SILENCE_AFTER_S = 0.6
 the missing audio counts as silence."""
 
 
+def _detector(model: VoiceActivity, *, telephone: bool) -> VoiceDetector:
+    """Voice activity for audio at the rate of telephones, or at `LISTENING_RATE`."""
+    if not telephone:
+        return model.open()
+    if isinstance(model, DetectsOnTelephones):
+        return model.for_telephones().open()
+    return _ConvertingDetector(model.open())
+
+
+@define(eq=False)
+class _ConvertingDetector:
+    """Takes and returns audio at `TELEPHONE_RATE`, and has it heard at `LISTENING_RATE`."""
+
+    _detector: VoiceDetector
+    _resampler: StreamingResampler = Factory(lambda: StreamingResampler(TELEPHONE_RATE, LISTENING_RATE))
+    _original: Samples = Factory(lambda: np.empty(0, np.int16))
+    """The audio that is in no window yet."""
+
+    async def detect(self, samples: Samples) -> list[tuple[Samples, float]]:
+        """As `VoiceDetector.detect`."""
+        self._original = np.concatenate([self._original, samples])
+        found = []
+        for window, probability in await self._detector.detect(self._resampler.push(samples)):
+            count = len(window) * TELEPHONE_RATE // LISTENING_RATE
+            found.append((self._original[:count], probability))
+            self._original = self._original[count:]
+        return found
+
+
 class SttFeed:
     """Feeds one caller's audio to voice activity detection and to each link to speech to text.
 
@@ -64,16 +95,16 @@ class SttFeed:
         """Dropped and replayed audio is counted in `audio.counts`."""
         self._audio = audio
         self._emit = emit
-        self._replay_buffer = SttReplayBuffer(audio.counts)
+        self._rate = TELEPHONE_RATE if audio.telephone else LISTENING_RATE
+        """Of the audio that is kept."""
+        self._replay_buffer = SttReplayBuffer(audio.counts, self._rate)
         self._window_ms = voice_activity.window_ms
-        self._detector = voice_activity.open()
+        self._detector = _detector(voice_activity, telephone=audio.telephone)
         self._hysteresis = VadHysteresis()
         self._scoring = PauseScoring(turn_model, emit) if turn_model is not None else None
         self._interims = LeakyBucket(INTERIMS_AT_ONCE, INTERIMS_PER_S)
         """If a client had to take all that a vendor can send, it would look as if the client were slow."""
-        self._resampler = StreamingResampler(LISTENING_RATE, LISTENING_RATE)
-        self._telephone_samples: Samples | None = np.empty(0, np.int16) if audio.telephone else None
-        """Of a telephone call: the original audio that is not in a window yet."""
+        self._resampler = StreamingResampler(self._rate, self._rate)
 
     # --- from the caller ----------------------------------------------------------------------------------
 
@@ -90,8 +121,6 @@ class SttFeed:
                         self._emit_all(self._hysteresis.end())
                         self._replay_buffer.end_turn(turn)
                     case AudioBlock(samples=samples, rate=rate):
-                        if self._telephone_samples is not None:
-                            self._telephone_samples = np.concatenate([self._telephone_samples, samples])
                         await self._detect_voice(self._convert(samples, rate))
 
     async def _next_item(self) -> QueueItem:
@@ -100,36 +129,30 @@ class SttFeed:
             return await self._audio.take()
         with trio.move_on_after(SILENCE_AFTER_S):
             return await self._audio.take()
-        rate = self._resampler.source_rate
-        return AudioBlock(np.zeros(int(SILENCE_AFTER_S * rate), np.int16), rate)
+        last = self._audio.take_short() or AudioBlock(np.empty(0, np.int16), self._resampler.source_rate)
+        silence = np.zeros(int(SILENCE_AFTER_S * last.rate), np.int16)
+        return AudioBlock(np.concatenate([last.samples, silence]), last.rate)
 
     def _convert(self, samples: Samples, rate: int) -> Samples:
-        """The samples at `LISTENING_RATE`, continuous as long as the source rate stays the same."""
+        """The samples at the rate that is kept, continuous as long as the source rate stays the same."""
         if rate == self._resampler.source_rate:
             return self._resampler.push(samples)
         tail = self._resampler.flush()
-        self._resampler = StreamingResampler(rate, LISTENING_RATE)
+        self._resampler = StreamingResampler(rate, self._rate)
         return np.concatenate([tail, self._resampler.push(samples)])
 
     async def _detect_voice(self, samples: Samples) -> None:
         for window, probability in await self._detector.detect(samples):
-            with trio.move_on_after(STALLED_AFTER_S):
-                await self._replay_buffer.room()
-            self._replay_buffer.add(window, probability, self._take_telephone_samples(len(window)))
+            if not self._replay_buffer.has_room:
+                with trio.move_on_after(STALLED_AFTER_S):
+                    await self._replay_buffer.room()
+            self._replay_buffer.add(window, probability)
             changes = self._hysteresis.take(probability, self._window_ms)
             self._emit_all(changes)
             if changes and self._hysteresis.speaking:
                 self._end_pause()
             elif changes:
                 self._begin_pause()
-
-    def _take_telephone_samples(self, count: int) -> Samples | None:
-        """The original audio of `count` samples at `LISTENING_RATE`, if the caller is on a telephone."""
-        if self._telephone_samples is None:
-            return None
-        own = count * TELEPHONE_RATE // LISTENING_RATE
-        taken, self._telephone_samples = self._telephone_samples[:own], self._telephone_samples[own:]
-        return taken
 
     def _emit_all(self, facts: list[Fact]) -> None:
         for fact in facts:
@@ -140,7 +163,8 @@ class SttFeed:
             return
         turn_so_far = self._replay_buffer.current_turn_audio(TURN_MODEL_MS)
         if turn_so_far is not None:
-            self._scoring.begin_pause(*turn_so_far)
+            turn, samples = turn_so_far
+            self._scoring.begin_pause(turn, samples, self._rate)
 
     def _end_pause(self) -> None:
         if self._scoring is not None:
@@ -154,19 +178,21 @@ class SttFeed:
         Runs until it is cancelled or the link fails; what the link raises comes out.
         """
         cursor = self._replay_buffer.open_cursor()
-        telephone = isinstance(transcriber, TelephoneTranscriber) and transcriber.rate == TELEPHONE_RATE
+        takes = transcriber.rate if isinstance(transcriber, TelephoneTranscriber) else LISTENING_RATE
+        resampler = StreamingResampler(self._rate, takes)
+        last_probability = 0.0
         try:
             while True:
                 match await self._replay_buffer.take(cursor):
                     case TurnBegins(turn=turn):
                         transcriber.begin_turn(turn)
                     case TurnEnds(turn=turn):
+                        if len(tail := resampler.flush()):
+                            await transcriber.send(tail, last_probability)
                         transcriber.finalize(turn)
-                    case Window(samples=samples, probability=probability, telephone_samples=original):
-                        if telephone:
-                            assert original is not None, "only telephone calls use telephone links"
-                            samples = original
-                        await transcriber.send(samples, probability)
+                    case Window(samples=samples, probability=probability):
+                        last_probability = probability
+                        await transcriber.send(resampler.push(samples), probability)
         finally:
             self._replay_buffer.close_cursor(cursor, transcriber.settled)
 

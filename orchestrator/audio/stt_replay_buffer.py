@@ -5,7 +5,8 @@ speech-to-text link. Each link reads it through its own `Cursor`: a new cursor b
 without a final transcript and then continues live. Words that a link had settled before it ended are not
 replayed: they are put in front of what the next link transcribes.
 
-Positions are samples at `LISTENING_RATE` since the call began. Turn numbers increase. No I/O in here.
+Positions are samples at `LISTENING_RATE` since the call began, whatever the rate of the audio is. Turn
+numbers increase. No I/O in here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import trio
 from attrs import define, evolve, field, frozen
 
-from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
+from adapters.interfaces import LISTENING_RATE, Samples, Settled
 from adapters.tasks import Signal
 from machines.evidence import VoiceHeard
 from machines.facts import EagerEndOfTurn, EndOfTurn, Fact, Transcribed, TranscriptFinal, TranscriptInterim
@@ -27,6 +28,12 @@ from orchestrator.audio.caller_audio import BACKLOG_MS, CallerAudioCounts, TurnB
 
 KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
+SENT_TOGETHER_MS = 60
+"""A link is sent so much audio at a time, as long as its turn goes on. Vendors ask for 20 to 100 ms."""
+PAUSE_MS = 1000
+"""For so long after voice audio is sent at once: the end of a turn is about to be found."""
+MOST_AT_ONCE = 4
+"""After so many items that are there at once, others may run."""
 VOICED = 0.5
 """Probability of speech from which a window is voice (Silero's own threshold)."""
 LOUD = 32_768 * 10 ** (-45 / 20)
@@ -38,18 +45,27 @@ PRE_ROLL = LISTENING_RATE // 2
 
 @frozen(eq=False)
 class Window:
-    """Audio at `LISTENING_RATE` from position `start` on, and the probability that it holds speech."""
+    """Audio at `rate` Hz from position `start` on, and the probability that it holds speech."""
 
     start: int
     samples: Samples
     probability: float
-    telephone_samples: Samples | None = None
-    """Of a telephone call: the same audio at `TELEPHONE_RATE`."""
+    rate: int = LISTENING_RATE
+
+    @property
+    def length(self) -> int:
+        """In positions."""
+        return len(self.samples) * (LISTENING_RATE // self.rate)
 
     @property
     def end(self) -> int:
         """The position after it."""
-        return self.start + len(self.samples)
+        return self.start + self.length
+
+    @property
+    def is_loud(self) -> bool:
+        """Somebody who speaks is as loud as this."""
+        return _loudness(self.samples) >= LOUD
 
 
 @frozen
@@ -71,9 +87,15 @@ class Words:
 @define(eq=False)
 class _Kept:
     window: Window
-    loud: bool
-    """Somebody who speaks is as loud as this."""
     sent: bool = False
+    _loud: bool | None = None
+
+    @property
+    def loud(self) -> bool:
+        """As `Window.is_loud`, which takes time; few windows are asked, but those again and again."""
+        if self._loud is None:
+            self._loud = self.window.is_loud
+        return self._loud
 
 
 @define(eq=False)
@@ -114,6 +136,8 @@ class Cursor:
     """That turn has begun on this cursor and not ended."""
     overtaken: bool = False
     """Another link has reported that turn: no more of it needs to be sent."""
+    at_once: int = 0
+    """Items that were taken since others could run."""
     _sent: int = 0
     _stretches: list[tuple[int, int]] = field(factory=list)
     """The unbroken stretches of audio, each as (samples sent before it, its position)."""
@@ -131,7 +155,7 @@ class Cursor:
             case Window():
                 if not self._stretches or self.position != item.start:
                     self._stretches.append((self._sent, item.start))
-                self._sent += len(item.samples)
+                self._sent += item.length
                 self.position = item.end
             case TurnBegins(turn=turn):
                 self.turn, self.in_turn, self.overtaken = turn, True, False
@@ -142,9 +166,13 @@ class Cursor:
 class SttReplayBuffer:
     """The caller's audio and turns of one conversation, as far as they may have to be replayed."""
 
-    def __init__(self, counts: CallerAudioCounts) -> None:
-        """Dropped and replayed audio is counted in `counts`."""
+    def __init__(self, counts: CallerAudioCounts, rate: int = LISTENING_RATE) -> None:
+        """The audio has `rate` Hz: `LISTENING_RATE` or a fraction of it.
+
+        Dropped and replayed audio is counted in `counts`.
+        """
         self._counts = counts
+        self._rate = rate
         self._windows: list[_Kept] = []
         """In order, with gaps where audio is no longer needed."""
         self._kept_samples = 0
@@ -157,21 +185,34 @@ class SttReplayBuffer:
         """Audio before this belongs to turns that are over: no later turn may include it."""
         self._cursors: list[Cursor] = []
         self._newest_cursor: Cursor | None = None
+        self._untold = 0
+        """Positions of audio that came since the links were told of audio."""
+        self._voice_until = -PAUSE_MS * LISTENING_RATE
+        """The end of the last voice."""
         self._changed = Signal()
         self._taken = Signal()
 
     # --- audio and turns in -------------------------------------------------------------------------------
 
-    def add(self, samples: Samples, probability: float, telephone_samples: Samples | None = None) -> None:
+    def add(self, samples: Samples, probability: float) -> None:
         """Keep the next window. Drops the oldest ones as long as `KEPT_MS` remain without them."""
         # A copy, since a window may be a small view of a large block.
-        original = None if telephone_samples is None else np.array(telephone_samples)
-        window = Window(self._end, np.array(samples), probability, original)
+        window = Window(self._end, np.array(samples), probability, self._rate)
         self._end = window.end
-        self._windows.append(_Kept(window, _loudness(window.samples) >= LOUD))
+        self._windows.append(_Kept(window))
         self._kept_samples += len(samples)
-        while (self._kept_samples - len(self._windows[0].window.samples)) * 1000 >= KEPT_MS * LISTENING_RATE:
+        while (self._kept_samples - len(self._windows[0].window.samples)) * 1000 >= KEPT_MS * self._rate:
             self._drop_oldest()
+        self._untold += window.length
+        if probability >= VOICED:
+            self._voice_until = window.end
+        pausing = 0 < (window.end - self._voice_until) * 1000 < PAUSE_MS * LISTENING_RATE
+        if pausing or self._untold * 1000 >= SENT_TOGETHER_MS * LISTENING_RATE:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake whoever sends."""
+        self._untold = 0
         self._changed.wake_all()
 
     def _drop_oldest(self) -> None:
@@ -193,7 +234,7 @@ class SttReplayBuffer:
         earlier = self._turns[-1].ends_at if self._turns else None
         self._drop_between(earlier or 0, start)
         self._turns.append(_Turn(turn, start, begins_at))
-        self._changed.wake_all()
+        self._tell()
 
     def _abandon(self, turn: _Turn) -> int:
         """The turn gets no final transcript. Returns where the next one begins."""
@@ -212,7 +253,7 @@ class SttReplayBuffer:
         ended = self._find(turn)
         assert ended is not None, f"turn {turn} is not open"
         ended.ends_at = self._closed_until = self._end
-        self._changed.wake_all()
+        self._tell()
 
     def current_turn_audio(self, most_ms: int) -> tuple[int, Samples] | None:
         """The number of the open turn and the last `most_ms` of its audio; None between two turns."""
@@ -237,10 +278,14 @@ class SttReplayBuffer:
 
     async def take(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds:
         """Wait for what the cursor's link must be sent next, and return it."""
-        # Replaying seconds of audio must not keep other tasks from running.
-        await trio.lowlevel.checkpoint()
+        if cursor.at_once >= MOST_AT_ONCE:
+            # Replaying seconds of audio must not keep other tasks from running.
+            await trio.lowlevel.checkpoint()
+            cursor.at_once = 0
+        cursor.at_once += 1
         while (item := self.take_nowait(cursor)) is None:
             await self._changed.wait()
+            cursor.at_once = 1
         return item
 
     def take_nowait(self, cursor: Cursor) -> Window | TurnBegins | TurnEnds | None:
@@ -251,9 +296,14 @@ class SttReplayBuffer:
             self._taken.wake_all()
         return item
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the open link, if there is one, has been sent most of the audio."""
+        return self._behind_ms() <= BACKLOG_MS
+
     async def room(self) -> None:
-        """Wait until the open link, if there is one, has been sent most of the audio."""
-        while self._behind_ms() > BACKLOG_MS:
+        """Wait until there is room."""
+        while not self.has_room:
             await self._taken.wait()
 
     def _behind_ms(self) -> float:
@@ -363,7 +413,7 @@ class SttReplayBuffer:
         self._drop_between(0, turn.ends_at)
         for cursor in self._cursors:
             cursor.overtaken |= cursor.in_turn and cursor.turn <= number
-        self._changed.wake_all()
+        self._tell()
 
     # --- the rest -----------------------------------------------------------------------------------------
 
@@ -380,17 +430,16 @@ class SttReplayBuffer:
 
 def _cut(window: Window, start: int, stop: int | None) -> Window:
     """The part of a window between two positions."""
-    first = max(start - window.start, 0)
-    last = None if stop is None else max(stop - window.start, 0)
-    original = window.telephone_samples
-    if original is not None:
-        factor = LISTENING_RATE // TELEPHONE_RATE
-        original = original[first // factor : None if last is None else last // factor]
-    return Window(window.start + first, window.samples[first:last], window.probability, original)
+    factor = LISTENING_RATE // window.rate
+    first = max(start - window.start, 0) // factor
+    last = None if stop is None else max(stop - window.start, 0) // factor
+    if first == 0 and (last is None or last >= len(window.samples)):
+        return window
+    return evolve(window, start=window.start + first * factor, samples=window.samples[first:last])
 
 
 def _ms(window: Window) -> float:
-    return len(window.samples) * 1000 / LISTENING_RATE
+    return len(window.samples) * 1000 / window.rate
 
 
 def _loudness(samples: Samples) -> float:

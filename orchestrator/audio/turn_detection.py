@@ -7,13 +7,15 @@ logged once and the call goes on without it: the machine's deadline ends each pa
 
 from __future__ import annotations
 
+import numpy as np
 import trio
 from attrs import Factory, define, frozen
 
-from adapters.interfaces import Emit, Samples, TurnModel
+from adapters.interfaces import LISTENING_RATE, Emit, Samples, TurnModel
 from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import TurnScored
+from orchestrator.audio.resampling import StreamingResampler
 
 log = library_logger(__name__)
 
@@ -22,6 +24,7 @@ log = library_logger(__name__)
 class _Pause:
     turn: int
     samples: Samples
+    rate: int
     scope: trio.CancelScope = Factory(trio.CancelScope)
 
 
@@ -53,17 +56,21 @@ class PauseScoring:
 
     async def _score(self, pause: _Pause) -> None:
         with pause.scope:
-            completeness = await self._model.completeness(pause.samples)
+            samples = pause.samples
+            if pause.rate != LISTENING_RATE:
+                resampler = StreamingResampler(pause.rate, LISTENING_RATE)
+                samples = np.concatenate([resampler.push(samples), resampler.flush()])
+            completeness = await self._model.completeness(samples)
             # The worker thread may finish although the pause was cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
             self._pause = None
             self._emit(TurnScored(pause.turn, completeness))
 
-    def begin_pause(self, turn: int, samples: Samples) -> None:
-        """The caller pauses in `turn`; `samples` are its audio so far, at `LISTENING_RATE`."""
+    def begin_pause(self, turn: int, samples: Samples, rate: int = LISTENING_RATE) -> None:
+        """The caller pauses in `turn`; `samples` are its audio so far, at `rate` Hz."""
         self.end_pause()
         if not self._failed:
-            self._pause = _Pause(turn, samples)
+            self._pause = _Pause(turn, samples, rate)
             self._begun.wake_all()
 
     def end_pause(self) -> None:

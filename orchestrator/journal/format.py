@@ -10,6 +10,7 @@ be read. Bytes that are not a record are damage if a whole record follows them: 
 
 from __future__ import annotations
 
+import stat
 import struct
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -244,7 +245,11 @@ def read_journal(path: Path) -> Journal:
     another format.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        found = path.stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            # Reading from a device or a pipe may never end.
+            raise JournalError(f"{path} is no file, so it is no journal.")
+        if found.st_size > LARGEST_FILE:
             raise JournalError(f"{path} is larger than a journal can be ({LARGEST_FILE:,} bytes).")
         data = path.read_bytes()
     except OSError as error:

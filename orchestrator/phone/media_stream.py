@@ -14,7 +14,7 @@ from math import inf
 import numpy as np
 import trio
 from attrs import Factory, define, evolve, field
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
@@ -34,7 +34,13 @@ from orchestrator.ids import new_id
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.phone.stream_line import StreamLine, close_quietly
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CallSocket, CloseCode, close_code
+from orchestrator.sessions.call_socket import (
+    CLOSE_HANDSHAKE_S,
+    CallSocket,
+    CloseCode,
+    MessageSocket,
+    close_code,
+)
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.tools.builtin_tools import NO_TONES, pressing_keys, without_keys
@@ -79,7 +85,7 @@ this long sends none at all: it is assumed to play in real time what it gets."""
 class MediaStream:
     """The session of one telephone call, and the `Caller` of its conversation; `run` it."""
 
-    connection: WebSocketConnection
+    connection: MessageSocket
     settings: SessionSettings
     started: Started
     options: CallOptions
@@ -253,7 +259,7 @@ class MediaStream:
             self._send_held()
         return kept
 
-    async def resume(self, connection: WebSocketConnection, started: Started, early: Sequence[Media]) -> None:
+    async def resume(self, connection: MessageSocket, started: Started, early: Sequence[Media]) -> None:
         """Go on over another stream. Returns when that one is not needed any more."""
         ended = self._line.connection
         self.started = evolve(self.started, stream_sid=started.stream_sid)
@@ -342,6 +348,9 @@ class MediaStream:
     async def _hear(self, audio: bytes) -> None:
         """Take the caller's audio, however much of it is in one message: no sooner than there is room."""
         for start in range(0, len(audio), BLOCK_SAMPLES):
+            if start:
+                # However much audio comes at once, others run meanwhile.
+                await trio.lowlevel.checkpoint()
             block = audio[start : start + BLOCK_SAMPLES]
             duration_ms = len(block) * 1000 / PHONE_RATE
             if await self._share.admits(duration_ms):
@@ -349,8 +358,6 @@ class MediaStream:
                 self._audio.push(from_mulaw(block), PHONE_RATE)
             else:
                 self._note_dropped(duration_ms)
-            # However fast audio comes, reading it must not keep other tasks from running.
-            await trio.lowlevel.checkpoint()
 
     def _note_dropped(self, duration_ms: float) -> None:
         if not self._audio.counts.dropped_ms:
@@ -358,10 +365,9 @@ class MediaStream:
         self._audio.drop(duration_ms)
 
     async def _take_mark(self, name: str) -> None:
-        fact = self._marks.returned(name, now_ms())
-        if fact is None:
+        if not self._marks.is_out(name):
             self.counts["marks of dropped audio"] += 1
-        else:
+        elif (fact := self._marks.news(name, now_ms())) is not None:
             await self._inbox.deliver(fact)
 
     # --- the caller's side, for the performer -------------------------------------------------------------

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import trio
 from attrs import define, evolve, field
-from trio_websocket import WebSocketConnection
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
@@ -21,6 +20,7 @@ from machines.phone_call import Call, CallContext, CallOutcome
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
+from orchestrator.sessions.call_socket import MessageSocket
 from protocol.twilio import Media, Started
 
 log = library_logger(__name__)
@@ -184,7 +184,7 @@ class PhoneCall:
         session.release()
         return True
 
-    async def resume(self, connection: WebSocketConnection, started: Started, early: Sequence[Media]) -> None:
+    async def resume(self, connection: MessageSocket, started: Started, early: Sequence[Media]) -> None:
         """Go on with the conversation over another stream, after keys were pressed; the call is `pressing`.
 
         Returns when the stream is not needed any more.

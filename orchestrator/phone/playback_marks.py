@@ -8,9 +8,13 @@ played: those are not counted.
 
 from __future__ import annotations
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from machines.facts import Fact, PlaybackAt, PlaybackFinished
+from orchestrator.audio.utterance import REPORTED_EVERY_MS
+
+EXPECTED_WITHIN_MS = 20
+"""A position that differs less from what the machine takes for granted is no news."""
 
 
 @frozen
@@ -37,6 +41,8 @@ class PlaybackMarks:
     _played_at_ms: float = 0.0
     """When `_played_ms` was reported."""
     _number: int = 0
+    _told: PlaybackAt | None = None
+    """The last position that the machine was told, with its time."""
 
     def begin(self, utterance: int) -> None:
         """The audio of another answer follows."""
@@ -73,6 +79,28 @@ class PlaybackMarks:
         goes_on = not meaning.ends_audio or self._audio_is_out()
         return PlaybackAt(meaning.utterance, meaning.position_ms, playing=goes_on)
 
+    def news(self, name: str, at_ms: float) -> Fact | None:
+        """As `returned`, but None as well for what the machine takes for granted: audio plays in real time.
+
+        It is told all the same every `REPORTED_EVERY_MS`, as a sign of life.
+        """
+        fact = self.returned(name, at_ms)
+        if not isinstance(fact, PlaybackAt):
+            self._told = None if fact is not None else self._told
+            return fact
+        told = self._told
+        if (
+            told is not None
+            and told.utterance == fact.utterance
+            and told.playing
+            and fact.playing
+            and at_ms - told.at_ms < REPORTED_EVERY_MS
+            and abs(told.position_ms + at_ms - told.at_ms - fact.position_ms) <= EXPECTED_WITHIN_MS
+        ):
+            return None
+        self._told = evolve(fact, at_ms=at_ms)
+        return fact
+
     def is_out(self, name: str) -> bool:
         """Whether a mark was sent and did not come back."""
         return name in self._out
@@ -93,6 +121,7 @@ class PlaybackMarks:
             elapsed = at_ms - self._played_at_ms if began else 0.0
             self._position_ms = min(sent_ms, self._played_ms + elapsed)
         self._out.clear()
+        self._told = None
         return sent_ms - self._position_ms
 
     def _audio_is_out(self) -> bool:

@@ -31,6 +31,8 @@ log = library_logger(__name__)
 
 MAX_BODY_BYTES = 256 * 1024
 """The limit for any request. Twilio's are some kilobytes."""
+MAX_FIELDS = 1000
+"""Of a form. Twilio's have some tens."""
 UNCACHED = {"cache-control": "no-store"}
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -184,7 +186,10 @@ async def _signed(request: Request, phone: Telephone) -> tuple[str, ImmutableMul
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise HTTPException(415, f"the body must be a form, with the content type {FORM_TYPE}")
     body = await _bytes(request)
-    fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    try:
+        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise HTTPException(413, f"a form may have {MAX_FIELDS} fields") from None
     form = ImmutableMultiDict(fields)
     urls = asked_urls(request, phone)
     signature = request.headers.get(SIGNATURE_HEADER)

@@ -6,18 +6,21 @@ conversation goes on over that, and notices nothing but a time in which nobody s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 from attrs import define, field
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import CloseReason, ConnectionClosed
 
 from adapters.tasks import Signal
+from orchestrator.sessions.call_socket import MessageSocket
 
 
 @define(eq=False)
 class StreamLine:
     """A `MessageSocket` over one WebSocket after the other."""
 
-    connection: WebSocketConnection
+    connection: MessageSocket
     """The present one. It may be closed."""
     awaits_another: bool = field(default=False, init=False)
     """The end of the present one is not the end of the call: another one will come."""
@@ -38,7 +41,7 @@ class StreamLine:
             return True
         return False
 
-    def replace(self, connection: WebSocketConnection) -> None:
+    def replace(self, connection: MessageSocket) -> None:
         """Here is the other stream."""
         self.connection = connection
         self.awaits_another = self.ended = False
@@ -54,7 +57,7 @@ class StreamLine:
         self._over = True
         self._changed.wake_all()
 
-    async def needs(self, connection: WebSocketConnection) -> None:
+    async def needs(self, connection: MessageSocket) -> None:
         """Return when this connection is not needed any more."""
         while self.connection is connection and not self._over:
             await self._changed.wait()
@@ -73,11 +76,20 @@ class StreamLine:
                 if self.connection is connection:
                     raise
 
+    @property
+    def closed(self) -> CloseReason | None:
+        """Why the present stream is closed; None as long as it is open."""
+        return self.connection.closed
+
     async def send_message(self, message: str | bytes) -> None:
         """Send a message. What a stream that ends does not take is lost with it."""
+        await self.send_messages([message])
+
+    async def send_messages(self, messages: Sequence[str | bytes]) -> None:
+        """Send messages, as `send_message`."""
         connection = self.connection
         try:
-            await connection.send_message(message)
+            await connection.send_messages(messages)
         except ConnectionClosed:
             if not self._may_end(connection):
                 raise
@@ -95,11 +107,11 @@ class StreamLine:
         """Close the present stream."""
         await self.connection.aclose(code, reason)
 
-    def _may_end(self, connection: WebSocketConnection) -> bool:
+    def _may_end(self, connection: MessageSocket) -> bool:
         return self.awaits_another or self.connection is not connection
 
 
-async def close_quietly(connection: WebSocketConnection, within_s: float) -> None:
+async def close_quietly(connection: MessageSocket, within_s: float) -> None:
     """Close a stream that is not needed any more, if the carrier has not done so."""
     with trio.move_on_after(within_s):
         await connection.aclose()

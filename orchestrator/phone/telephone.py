@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 import trio
 from attrs import Factory, define, field
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
+from trio_websocket import ConnectionClosed
 
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
@@ -26,7 +26,7 @@ from orchestrator.phone.call_options import CallOptions, OptionError, read_optio
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
 from orchestrator.phone.stream_tokens import StreamTokens
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
@@ -79,7 +79,7 @@ class PhoneServer(Protocol):
         """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
         ...
 
-    async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
+    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
         """Run a session until it is over. There must be room for it."""
         ...
 
@@ -289,8 +289,7 @@ class Telephone:
 
     async def serve_stream(
         self,
-        request: WebSocketRequest,
-        connection: WebSocketConnection,
+        connection: MessageSocket,
         *,
         local: bool,
         on_admitted: Callable[[], None],
@@ -299,7 +298,6 @@ class Telephone:
 
         `on_admitted` is called when it is known to be let in.
         """
-        del request
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 started, early = await _read_start(connection)
@@ -314,7 +312,7 @@ class Telephone:
 
     async def _converse(
         self,
-        connection: WebSocketConnection,
+        connection: MessageSocket,
         started: Started,
         early: Sequence[Media],
         call: PhoneCall | None,
@@ -428,7 +426,7 @@ def _media_url(url: str) -> str:
     return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
 
 
-async def _read_start(connection: WebSocketConnection) -> tuple[Started, Sequence[Media]]:
+async def _read_start(connection: MessageSocket) -> tuple[Started, Sequence[Media]]:
     """The stream's start message, and the caller's audio that came before it.
 
     Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends

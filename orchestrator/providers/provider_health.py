@@ -1,7 +1,7 @@
 """The health of the providers: a circuit breaker for each, the probes that it asks for, and notifications.
 
-Conversations report failures and answers (`failed`, `doubted`, `answered`) and read which providers are down (`down`).
-None of these methods blocks.
+Conversations report failures and answers (`failed`, `doubted`, `answered`) and read which providers are down
+(`down`). None of these methods blocks.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ CONNECTIONS_PER_CALL = 4
 LEAST_CONNECTIONS = 1024
 MOST_OF_ADDRESS = 256
 """Connections from one public address, such as that of an office. A private one may be a proxy's."""
+CROWD = 8
+"""An address with fewer connections that have begun nothing loses none of them to others."""
 WARN_EVERY_S = 60
 
 
@@ -83,13 +85,25 @@ class Place:
     """One connection's place among those that there may be."""
 
     limits: ConnectionLimits
+    cut: Callable[[], object]
+    """Ends the connection at once."""
     address: str | None = None
     """The peer's; None before it is known."""
+    _left: bool = field(default=False, init=False)
 
     def belongs_to(self, address: str) -> None:
         """The peer's address is known. Raises `RequestError` if there are too many connections from there."""
         self.limits.count(address)
         self.address = address
+        self.limits.idle.setdefault(address, {})[self] = None
+
+    def begins(self) -> None:
+        """The peer does something with its connection: it gives way to nobody."""
+        idle = self.limits.idle.get(self.address or "", {})
+        if self in idle:
+            del idle[self]
+            if not idle:
+                del self.limits.idle[self.address or ""]
 
     def is_trusted(self) -> None:
         """The peer is a carrier that brings a call of ours: many of its calls may come from one address."""
@@ -97,11 +111,19 @@ class Place:
 
     def leave(self) -> None:
         """The connection is over."""
-        self._leave_address()
-        self.limits.all -= 1
+        if not self._left:
+            self._left = True
+            self._leave_address()
+            self.limits.all -= 1
+
+    def give_way(self) -> None:
+        """End the connection: others need its place, and have it from now on."""
+        self.leave()
+        self.cut()
 
     def _leave_address(self) -> None:
         if self.address is not None:
+            self.begins()
             self.limits.uncount(self.address)
             self.address = None
 
@@ -118,6 +140,8 @@ class ConnectionLimits:
     calls: Callable[[], int]
     all: int = field(default=0, init=False)
     """Connections that there are."""
+    idle: dict[str, dict[Place, None]] = field(factory=dict, init=False)
+    """By address, those that have begun nothing: no call, that is. The oldest come first."""
     _of_address: Counter[str] = field(factory=Counter, init=False)
     _refused: int = field(default=0, init=False)
     _warned_at: float = field(default=-math.inf, init=False)
@@ -129,21 +153,34 @@ class ConnectionLimits:
         return min(by_descriptors, max(LEAST_CONNECTIONS, CONNECTIONS_PER_CALL * self.capacity))
 
     @property
-    def room_for_call(self) -> bool:
-        """Whether one of the connections may become a call."""
-        return self.all + CALL_DESCRIPTORS * (self.calls() + 1) <= _for_peers(self.descriptors)
+    def lacking_for_call(self) -> int:
+        """How many connections must end before one of the others may become a call; 0 or less: none."""
+        return self.all + CALL_DESCRIPTORS * (self.calls() + 1) - _for_peers(self.descriptors)
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """A place for a connection. Raises `RequestError` if there is none."""
-        if self.all >= self.most:
+    def place(self, cut: Callable[[], object], address: str | None) -> Iterator[Place]:
+        """A place for a connection from there, if that is known. Raises `RequestError` if there is none."""
+        if self.all >= self.most and not self.make_room(address, self.all + 1 - self.most):
             self._refuse(503, "there are too many connections")
         self.all += 1
-        place = Place(self)
+        place = Place(self, cut)
         try:
             yield place
         finally:
             place.leave()
+
+    def make_room(self, address: str | None, connections: int) -> bool:
+        """End so many connections that have begun nothing, for the sake of one from this address.
+
+        Always that address loses one which has most of them. Returns False if none has many more than this.
+        """
+        own = len(self.idle.get(address or "", ()))
+        for _ in range(connections):
+            crowd = max(self.idle.values(), key=len, default={})
+            if len(crowd) < max(CROWD, own + 2):
+                return False
+            next(iter(crowd)).give_way()
+        return True
 
     def count(self, address: str) -> None:
         """Count one more connection from there. Raises `RequestError` if that is too many."""

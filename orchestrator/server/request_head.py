@@ -97,6 +97,8 @@ def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) ->
         raise RequestError(400, "the header Host must be a host, or a host and a port")
     target = _without(base_path, request.target)
     upgrade = _is_upgrade(request)
+    if upgrade and not all(value.isascii() for name, value in request.headers if _is_of_handshake(name)):
+        raise RequestError(400, "the headers of a WebSocket's handshake must be ASCII")
     if target != request.target or (upgrade and not _is_plain(request)):
         received = _written(request, target, upgrade) + rest
     path = target.decode("ascii", "replace").partition("?")[0]
@@ -121,20 +123,33 @@ def _tokens(request: h11.Request, wanted: bytes) -> list[bytes]:
     return [token.strip().lower() for value in values for token in value.split(b",")]
 
 
+def _is_of_handshake(name: bytes) -> bool:
+    return name in (b"upgrade", b"connection") or name.startswith(b"sec-websocket-")
+
+
 def _is_plain(request: h11.Request) -> bool:
-    """Whether wsproto understands the upgrade: it knows one header of each name, and one protocol."""
-    return all(
-        len([name for name, _ in request.headers if name == wanted]) == 1
-        for wanted in (b"upgrade", b"connection")
-    ) and _tokens(request, b"upgrade") == [b"websocket"]
+    """Whether wsproto understands the upgrade: it knows one header of each name, and one protocol.
+
+    It decodes names of hosts in other scripts, which raises errors, and takes 0.2 s for a long one.
+    """
+    hosts = (value.lower() for name, value in request.headers if name == b"host")
+    return (
+        all(
+            len([name for name, _ in request.headers if name == wanted]) == 1
+            for wanted in (b"upgrade", b"connection")
+        )
+        and _tokens(request, b"upgrade") == [b"websocket"]
+        and not any(b"xn--" in host for host in hosts)
+    )
 
 
 def _written(request: h11.Request, target: bytes, upgrade: bool) -> bytes:
     """The head with another target, and as plain as it can be if it is an upgrade."""
     headers = list(request.headers.raw_items())
     if upgrade:
-        headers = [each for each in headers if each[0].lower() not in (b"upgrade", b"connection")]
-        headers += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+        # Nobody asks for the host of an upgrade, and there must be one.
+        headers = [each for each in headers if each[0].lower() not in (b"host", b"upgrade", b"connection")]
+        headers += [(b"Host", b"localhost"), (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
     lines = [b"%s %s HTTP/%s" % (request.method, target, request.http_version)]
     lines += [b"%s: %s" % each for each in headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"

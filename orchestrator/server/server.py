@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 from collections import Counter
@@ -18,11 +17,7 @@ from starlette.applications import Starlette
 from trio_websocket import (
     ConnectionClosed,
     HandshakeError,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
 )
-from wsproto.utilities import LocalProtocolError
 
 from adapters.logs import library_logger
 from adapters.tasks import Signal
@@ -50,10 +45,11 @@ from orchestrator.server.connection_limits import (
     descriptors,
     most_calls,
 )
-from orchestrator.server.frame_stream import CountedSocket, FrameStream
+from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode
+from orchestrator.server.peer_socket import PeerSocket
+from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
@@ -74,10 +70,8 @@ from protocol.twilio import MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES
 log = library_logger(__name__)
 
 WEBSOCKET_PATH = "/ws"
-ServeSocket = Callable[[WebSocketRequest, WebSocketConnection], Awaitable[None]]
+ServeSocket = Callable[[PeerSocket], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
-MESSAGE_QUEUE = 64
-"""Messages that trio-websocket reads ahead, so that it answers pings while one is being handled."""
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 REFUSAL_S = 0.25
@@ -88,6 +82,8 @@ BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
 SILENT_S = 5.0
 """A session that has begun nothing for so long ends if somebody else needs its line."""
+CROWD_OF_LINES = 3
+"""Of so many sessions from one address that have begun nothing, the oldest makes room at once."""
 BUSY = "all lines are busy"
 """Why no call can be made, in words."""
 HANGING_UP_S = 1.0
@@ -106,6 +102,7 @@ class Server:
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
+    sessions_ended: int = 0
     counts: Counter[str] = Factory(Counter)
     """Counts over all ended sessions, and of the server itself."""
     started_at: float = Factory(trio.current_time)
@@ -139,8 +136,8 @@ class Server:
     """When each session began, in that order."""
     _leaving: set[ServedSession] = Factory(set)
     """Sessions that are being ended to make room: their lines are free."""
-    _of_address: Counter[str] = Factory(Counter)
-    """Sessions of clients by address."""
+    _address_of: dict[ServedSession, str] = Factory(dict)
+    """Of each session of a client."""
     _refusing: int = 0
     """Connections without a place that are being told so."""
     _session_over: Signal = Factory(Signal)
@@ -200,7 +197,7 @@ class Server:
     def not_ready(self) -> str | None:
         """Why no call can be made now, as `/ready` reports it; None if one can."""
         missing = self._missing(0)
-        full = missing > 0 and len(self._silent()) < missing
+        full = len(self._giving_way(missing, "")) < missing
         return self.waiting() or (BUSY if full else None)
 
     def _unserved(self) -> list[Role]:
@@ -225,10 +222,11 @@ class Server:
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         """Serve the connection if there is a place for it."""
+        address = None if self.settings.twilio_trust_proxy else self._address(stream, {})
         try:
-            with self.limits.place() as place:
-                if not self.settings.twilio_trust_proxy:
-                    self._count_by_address(stream, place, {})
+            with trio.CancelScope() as scope, self.limits.place(scope.cancel, address) as place:
+                if address is not None:
+                    place.belongs_to(address)
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -239,10 +237,9 @@ class Server:
                 finally:
                     self._refusing -= 1
 
-    def _count_by_address(self, stream: trio.SocketStream, place: Place, headers: Mapping[str, str]) -> None:
+    def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
-        behind_proxy = self.settings.twilio_trust_proxy
-        place.belongs_to(address_of(peer and peer[0], headers, behind_proxy=behind_proxy))
+        return address_of(peer and peer[0], headers, behind_proxy=self.settings.twilio_trust_proxy)
 
     async def _route(self, stream: trio.SocketStream, place: Place) -> None:
         try:
@@ -257,28 +254,27 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            self._count_by_address(stream, place, head.headers)
+            place.belongs_to(self._address(stream, head.headers))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
-        replayed = request_head.ReplayedStream(stream, head.received)
         if head.kind is request_head.Kind.HTTP:
-            await self._serve_http(replayed)
+            await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            frames = FrameStream(replayed, head.length, MAX_MESSAGE_BYTES, counts_taken=True)
-            serve = partial(self._converse, frames=frames, address=place.address or "")
-            await self._serve_websocket(replayed, frames, serve)
+            serve = partial(self._converse, place=place)
+            await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
-            local = is_local(replayed.peer[0] if replayed.peer else None, head.headers)
-            frames = FrameStream(replayed, head.length, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
+            address = request_head.peer_of(stream.socket)
+            local = is_local(address and address[0], head.headers)
+            peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
 
             def on_admitted() -> None:
-                frames.admit()
+                peer.admit()
                 place.is_trusted()
 
             serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
-            await self._serve_websocket(replayed, frames, serve)
+            await self._serve_websocket(stream, head, peer, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
@@ -290,73 +286,58 @@ class Server:
             log.info("an answer was not taken in time", peer=stream.peer)
 
     async def _serve_websocket(
-        self, stream: request_head.ReplayedStream, frames: FrameStream, serve: ServeSocket
+        self, stream: trio.SocketStream, head: request_head.Head, peer: PeerSocket, serve: ServeSocket
     ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
-            async with trio.open_nursery() as nursery:
-                with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                    # `frames` bound messages: what it lets through is not too large.
-                    request = await wrap_server_stream(nursery, frames, MESSAGE_QUEUE, MAX_MESSAGE_BYTES)
-                    offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
-                    connection = await request.accept(
-                        subprotocol=HIERARCHICAL_SUBPROTOCOL if offered else None
-                    )
-                    frames.accept()
-                await serve(request, connection)
-                nursery.cancel_scope.cancel()
+            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
+                asked, following = head.received[: head.length], head.received[head.length :]
+                await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+            await serve(peer)
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
-        except* LocalProtocolError:
-            # trio-websocket tries to answer a frame that came after we closed.
-            log.debug("a frame came too late")
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(
-        self,
-        request: WebSocketRequest,
-        connection: WebSocketConnection,
-        *,
-        frames: FrameStream,
-        address: str,
-    ) -> None:
-        offered = HIERARCHICAL_SUBPROTOCOL in request.proposed_subprotocols
+    async def _converse(self, connection: PeerSocket, *, place: Place) -> None:
+        address = place.address or ""
         session = Session(
-            CountedSocket(connection, frames),
+            connection,
             self.session_settings,
-            dialect_for_subprotocol(HIERARCHICAL_SUBPROTOCOL if offered else None),
-            offered,
+            dialect_for_subprotocol(connection.subprotocol),
+            connection.subprotocol is not None,
             language=self.settings.stt_language,
+            on_begun=place.begins,
         )
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif not self._has_room(0) or self._too_many_of(address):
+            elif not self._has_room(0, address) or self._too_many_of(address):
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
             else:
-                self._of_address[address] += 1
+                self._address_of[session] = address
                 try:
                     await self.run_session(connection, session)
                 finally:
-                    self._of_address[address] -= 1
-                    if not self._of_address[address]:
-                        del self._of_address[address]
+                    del self._address_of[session]
 
     def _too_many_of(self, address: str) -> bool:
         most = self.settings.max_sessions_per_address
-        return most is not None and self._of_address[address] >= most
+        return most is not None and sum(each == address for each in self._address_of.values()) >= most
 
-    def _has_room(self, promised: int) -> bool:
-        """Whether one more session can begin. If not, those make room that have begun nothing for a while."""
-        missing, silent = self._missing(promised), self._silent()
-        if missing <= 0:
-            return True
-        if len(silent) < missing:
+    def _has_room(self, promised: int, address: str = "") -> bool:
+        """Whether one more session can begin, for somebody from this address. If not, those make room that
+        have begun nothing."""
+        lacking = self.limits.lacking_for_call
+        if lacking > 0:
+            self.limits.make_room(address, lacking)
+        missing = self._missing(promised)
+        giving_way = self._giving_way(missing, address)
+        if len(giving_way) < missing:
             return False
-        for session in silent[:missing]:
+        for session in giving_way:
             self._leaving.add(session)
             log.info("a silent session makes room", silent=session.session_id)
             session.give_up("somebody else needs the line")
@@ -365,16 +346,25 @@ class Server:
     def _missing(self, promised: int) -> int:
         """How many sessions must end before one more can begin; 0 or less: none."""
         missing = len(self.sessions - self._leaving) + promised + 1 - self.capacity
-        return max(missing, 0 if self.limits.room_for_call else 1)
+        return max(missing, 1 if self.limits.lacking_for_call > 0 else 0)
 
-    def _silent(self) -> list[ServedSession]:
-        """The sessions that would make room for others."""
+    def _giving_way(self, missing: int, address: str) -> list[ServedSession]:
+        """The sessions that make so much room for somebody from this address, or fewer: those that have begun
+        nothing for a while, and then always the oldest of where most of them came from."""
         late = trio.current_time() - SILENT_S
-        return [
-            session
-            for session, since in self._running_since.items()
-            if since <= late and not session.begun and session not in self._leaving
-        ]
+        silent = [each for each in self._running_since if not each.begun and each not in self._leaving]
+        found = [each for each in silent if self._running_since[each] <= late][: max(0, missing)]
+        crowds: dict[str, list[ServedSession]] = {}
+        for session in silent:
+            if session not in found and session in self._address_of:
+                crowds.setdefault(self._address_of[session], []).append(session)
+        own = len(crowds.get(address, ()))
+        while len(found) < missing:
+            crowd = max(crowds.values(), key=len, default=[])
+            if len(crowd) < max(CROWD_OF_LINES, own + 2):
+                break
+            found.append(crowd.pop(0))
+        return found
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -387,7 +377,7 @@ class Server:
             return BUSY
         return self.waiting()
 
-    async def run_session(self, connection: WebSocketConnection, session: ServedSession) -> None:
+    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
@@ -407,6 +397,7 @@ class Server:
         finally:
             self._session_scopes.discard(scope)
             self.sessions.discard(session)
+            self.sessions_ended += 1
             self._leaving.discard(session)
             self._running_since.pop(session, None)
             self._session_over.wake_all()
@@ -414,7 +405,7 @@ class Server:
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
 
-    async def _turn_away_unready(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away_unready(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came before calls can be made. It may try again: no error."""
         log.info("not ready", waiting=self.waiting())
         self.counts["turned away"] += 1
@@ -422,7 +413,7 @@ class Server:
             await self._refuse(connection, session, "the server is not ready, please try again in a moment")
         await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
-    async def _turn_away_stopping(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away_stopping(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came while the server stops. Another one may take its call."""
         log.info("stopping, nobody new is taken", sessions=len(self.sessions))
         self.counts["turned away"] += 1
@@ -430,7 +421,7 @@ class Server:
         await self._tell(connection, session.dialect.encode(going, session_id=None, event_id=new_id()))
         await _close(connection, CloseCode.GOING_AWAY, "the server is stopping")
 
-    async def _turn_away(self, connection: WebSocketConnection, session: Session) -> None:
+    async def _turn_away(self, connection: MessageSocket, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
         log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
         self.counts["turned away"] += 1
@@ -441,13 +432,13 @@ class Server:
         await self._tell(connection, frame)
         await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
 
-    async def _refuse(self, connection: WebSocketConnection, session: Session, message: str) -> None:
+    async def _refuse(self, connection: MessageSocket, session: Session, message: str) -> None:
         """Send an error with this message."""
         error = ConnectionFailure(message)
         refused = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
         await self._tell(connection, refused)
 
-    async def _tell(self, connection: WebSocketConnection, frame: bytes | None) -> None:
+    async def _tell(self, connection: MessageSocket, frame: bytes | None) -> None:
         """Send a frame to a client that is turned away, if its dialect has one."""
         with trio.move_on_after(CLOSE_HANDSHAKE_S):
             if frame is not None:
@@ -543,10 +534,10 @@ async def serve(
         async with open_providers(settings, tools) as providers:
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
-                # What is loaded stays. The collector would go through all of it, half a second long, whenever
-                # many calls have begun.
-                gc.collect()
-                gc.freeze()
+                forget_what_is_loaded()
+                nursery.start_soon(
+                    collect_seldom, lambda: len(server.sessions), lambda: server.sessions_ended
+                )
                 log.info("ready", host=settings.host, port=port)
                 announce(port)
                 await trio.sleep_forever()
@@ -649,6 +640,6 @@ def _check_subprotocols(offered: str) -> None:
         )
 
 
-async def _close(connection: WebSocketConnection, code: CloseCode, reason: str) -> None:
+async def _close(connection: MessageSocket, code: CloseCode, reason: str) -> None:
     with trio.move_on_after(CLOSE_HANDSHAKE_S):
         await connection.aclose(code, reason)

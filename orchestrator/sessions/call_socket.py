@@ -6,13 +6,13 @@ What the frames mean is known to the sessions: `session.py` for clients, `media_
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import trio
 from attrs import Factory, define, field
-from trio_websocket import ConnectionClosed
+from trio_websocket import CloseReason, ConnectionClosed
 
 from adapters.logs import library_logger
 from machines.facts import EndReason
@@ -29,12 +29,21 @@ CLOSE_HANDSHAKE_S = 1
 class MessageSocket(Protocol):
     """A WebSocket, or something that acts as one. All methods raise `ConnectionClosed`."""
 
+    @property
+    def closed(self) -> CloseReason | None:
+        """Why it is closed; None as long as it is open."""
+        ...
+
     async def get_message(self) -> str | bytes:
         """The next message of the peer."""
         ...
 
     async def send_message(self, message: str | bytes) -> None:
         """Send a message."""
+        ...
+
+    async def send_messages(self, messages: Sequence[str | bytes]) -> None:
+        """Send messages one after the other; if it can, in one piece."""
         ...
 
     async def ping(self) -> None:
@@ -161,7 +170,9 @@ class CallSocket:
     async def _write(self) -> None:
         """Send frames one after the other. A send is never cancelled while the socket is open."""
         try:
-            await self._outbox.send_each(lambda frame: self.socket.send_message(frame.data))
+            await self._outbox.send_together(
+                lambda frames: self.socket.send_messages([frame.data for frame in frames])
+            )
         except Stalled as stalled:
             self.gone = True
             log.warning("client does not read", reason=str(stalled))

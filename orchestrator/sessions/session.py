@@ -7,6 +7,7 @@ order: the machine has handled a request before the next message is read.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -135,6 +136,8 @@ class Session:
     voice_id: str | None = None
     counts: Counter[str] = Factory(Counter)
     """As `ServedSession.counts`."""
+    on_begun: Callable[[], object] = lambda: None
+    """Called when the client begins to do something."""
 
     _inbox: Inbox = Factory(Inbox)
     _audio: CallerAudio = Factory(CallerAudio)
@@ -205,6 +208,10 @@ class Session:
     def begun(self) -> bool:
         """As `ServedSession.begun`."""
         return self._begun.is_set()
+
+    def _begin(self) -> None:
+        self._begun.set()
+        self.on_begun()
 
     def give_up(self, why: str) -> None:
         """End a session in which nothing has begun. The client may connect again when it has a caller."""
@@ -287,10 +294,10 @@ class Session:
     async def _act(self, received: Received) -> None:
         match received.payload:
             case AudioInputChunk() as chunk:
-                self._begun.set()
+                self._begin()
                 await self._take_audio(chunk)
             case AudioInputStart() as start:
-                self._begun.set()
+                self._begin()
                 await self._start_recording(received, start)
             case AudioInputStop():
                 await self._stop_recording(received)

@@ -111,8 +111,9 @@ class Sessions(BaseModel):
     session_max_duration_ms: int = Field(
         default=7_200_000, ge=1000, le=86_400_000, description="Any session is ended after this, in ms"
     )
+    # Less than the 10 s after which `docker stop` kills.
     shutdown_budget_ms: int = Field(
-        default=10_000,
+        default=8_000,
         ge=0,
         le=300_000,
         description="Time for running calls to end when the server stops, in ms",

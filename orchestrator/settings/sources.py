@@ -104,6 +104,10 @@ def _toml() -> dict[str, Found]:
         values = tomllib.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{config} must be a TOML file, but cannot be read as one: {error}.") from None
+    except RecursionError:
+        raise SettingsError(
+            f"{config} must be a TOML file, but cannot be read as one: it is too deep."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{config} must be a readable text file, but: {error}.") from None
     return {name: Found(value, Origin(str(config), name.upper())) for name, value in values.items()}

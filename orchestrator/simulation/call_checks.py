@@ -76,9 +76,12 @@ def _history(call: Call) -> Iterator[str]:
 
 
 def _follows(before: Message | None, after: Message | None) -> bool:
-    """Whether `after` may follow `before` in a request. None as `before` stands for the beginning."""
-    if before is None or after is None or after.speaker is before.speaker is Speaker.USER:
-        return before is None and after is not None and after.speaker is Speaker.USER
+    """Whether `after` may follow `before` in a request. None as `before` stands for the beginning: the caller
+    speaks first, or a greeting stands before their words."""
+    if before is None or after is None:
+        return after is not None and not after.calls
+    if after.speaker is before.speaker is Speaker.USER:
+        return False
     # After the results of its tool calls the model speaks again, in another message.
     return after.speaker is Speaker.USER or before.speaker is Speaker.USER or bool(before.calls)
 

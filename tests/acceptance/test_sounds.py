@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 async def all_heard(sounds: list[Samples]) -> list[Recognised]:
     models = models_directory()
-    silero = SileroVoiceActivity(models / "silero_vad_v6.onnx")
+    silero = SileroVoiceActivity(models / "silero_vad.onnx")
     moonshine = MoonshineSpeechToText(models / SPEECH_TO_TEXT_DIRECTORY)
     return [await hear(each, silero, moonshine) for each in sounds]
 

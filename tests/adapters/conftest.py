@@ -57,7 +57,7 @@ def models_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def silero(models_dir: Path) -> SileroVoiceActivity:
-    return SileroVoiceActivity(models_dir / "silero_vad_v6.onnx")
+    return SileroVoiceActivity(models_dir / "silero_vad.onnx")
 
 
 @pytest.fixture(scope="session")

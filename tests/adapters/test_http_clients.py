@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx2
 import pytest
 import trio
@@ -86,3 +88,21 @@ async def test_a_proxy_is_used_for_everybody_else(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         async with http_client() as http:
             assert (await http.get("http://vendor.example/")).text == "by the proxy"
+
+
+async def test_no_cookie_is_kept() -> None:
+    """A server that sets new ones each time would have requests grow until it refuses them all."""
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            heads.append(bytes(await stream.receive_some()))
+            cookie = b"set-cookie: a%d=b\r\n" % len(heads)
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + cookie + b"\r\n")
+
+    async with trio.open_nursery() as nursery, http_client() as http:
+        [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        for _ in range(2):
+            await http.get(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/")
+        nursery.cancel_scope.cancel()
+    assert b"cookie" not in heads[1].lower()

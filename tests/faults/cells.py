@@ -133,16 +133,17 @@ def dialect_cells() -> tuple[Cell, ...]:
         (tuple(each.value for each in SttDialect if each not in _OTHER_WORDS), stt),
         (tuple(each.value for each in TtsDialect if each is not TtsDialect.NO_AUDIO), voice),
     )
-    return tuple(
+    cells = [
         evolve(cell, dialect=name)
         for dialects, cells in named
         for name, cell in zip(dialects[1:], cycle(cells), strict=False)
-    )
+    ]
+    # Every link of this voice begins with a failure: beside a fault of every link nothing would be heard.
+    return (*cells, evolve(voice[-1], dialect=TtsDialect.NO_AUDIO.value))
 
 
 _OTHER_WORDS = frozenset((SttDialect.ZH_WORDS, SttDialect.KNOWN_LANGUAGES))
 """They hear other words than the caller says, or differ only in another language."""
-# A voice whose every link begins with a failure has none left for another fault.
 
 
 def _speech_to_text(role: Role) -> Iterator[Cell]:

@@ -283,7 +283,12 @@ def test_every_reachable_configuration_keeps_its_promises() -> None:
     ):
         # A deadline is armed in resting and pausing, and a probe was made in probing and reprobing.
         assert (after.deadline_armed is not None) == (step.target in ("resting", "pausing"))
-        asked = step.target in ("probing", "reprobing") and step.source in ("idle", "CLOSED", "resting", "pausing")
+        asked = step.target in ("probing", "reprobing") and step.source in (
+            "idle",
+            "CLOSED",
+            "resting",
+            "pausing",
+        )
         assert any(isinstance(effect, Probe) for effect in step.effects) == asked
         # Running calls are told of every entry into OPEN but the first, and of every entry into CLOSED.
         opened = step.target in DOWN and step.source not in (*DOWN, "idle")

@@ -19,6 +19,7 @@ from tests.walls.peers import (
     ACCOUNT,
     BINARY,
     HALF,
+    HANDSHAKE,
     HEAD,
     PATIENCE_S,
     PONG,
@@ -166,6 +167,29 @@ async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: M
         assert sum(session.begun for session in port.server.sessions) == 4
 
 
+async def test_of_many_silent_sockets_from_one_address_the_oldest_gives_its_line_to_others_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), max_sessions=4) as port, AsyncExitStack() as stack:
+        port.peer = "198.51.100.1"
+        silent = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
+        begun = await stack.enter_async_context(a_socket(port))
+        await begun.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        async with a_socket(port) as another:  # they have no more room than that
+            assert (await another.is_closed())[0] == 1013
+        port.peer = "198.51.100.2"
+        caller = await stack.enter_async_context(a_socket(port))
+        await caller.stream.send_all(frame(BINARY, START))
+        assert await silent[0].is_closed() == (1013, "nothing was begun")
+        await trio.sleep(1)
+        async with a_socket(port) as too_late:  # two who say nothing yet may be two people
+            assert (await too_late.is_closed())[0] == 1013
+        await trio.sleep(1)
+        assert sum(session.begun for session in port.server.sessions) == 2
+        assert len(port.server.sessions) == 4
+
+
 async def test_a_client_that_sends_only_rubbish_is_closed_with_a_reason(autojump_clock: MockClock) -> None:
     async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
         await socket.stream.send_all(frame(BINARY, START) + frame(BINARY, b"\xc1") * 100)
@@ -188,6 +212,24 @@ async def test_one_address_cannot_take_all_connections(autojump_clock: MockClock
         assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
         port.peer = "127.0.0.1"
         assert (await asked(port)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_many_connections_that_begin_nothing_give_way_to_others(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+        port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
+        port.peer = "198.51.100.1"
+        begun = await stack.enter_async_context(a_socket(port))
+        await begun.stream.send_all(frame(BINARY, START))
+        for number in range(OWN_DESCRIPTORS):
+            port.peer = f"198.51.100.{1 + number % 2}"
+            await send_all(await stack.enter_async_context(await port.connect()), HALF)
+        await trio.testing.wait_all_tasks_blocked()
+        port.peer = "203.0.113.1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+        caller = await stack.enter_async_context(a_socket(port))
+        await caller.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        assert [session.begun for session in port.server.sessions] == [True, True]
 
 
 async def test_those_who_are_refused_take_few_descriptors(autojump_clock: MockClock) -> None:
@@ -262,3 +304,29 @@ async def test_behind_a_proxy_that_is_believed_its_clients_are_told_apart(
 )
 def test_whose_connection_it_is(peer: str | None, forwarded: str, address: str) -> None:
     assert address_of(peer, {"x-forwarded-for": forwarded}, behind_proxy=True) == address
+
+
+# --- odd heads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["upgrade", "sec-websocket-protocol", "sec-websocket-extensions"])
+async def test_a_handshake_that_is_no_text_is_a_bad_request(header: str, autojump_clock: MockClock) -> None:
+    odd = (HANDSHAKE % b"/ws").replace(b"\r\n\r\n", b"\r\n" + header.encode() + b": vantum.v2, \xe9\r\n\r\n")
+    async with memory_port(SimulatedProviders()) as port:
+        assert (await asked(port, odd)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("host", [b"xn--a", b"XN--9", b"xn--" + b"a" * 15_000])
+async def test_a_handshake_for_a_host_in_no_script_is_taken(host: bytes, autojump_clock: MockClock) -> None:
+    """Decoding such a name raises an error, or takes long; nobody needs it."""
+    async with memory_port(SimulatedProviders()) as port, await port.connect() as stream:
+        await stream.send_all((HANDSHAKE % b"/ws").replace(b"localhost", host))
+        with trio.fail_after(PATIENCE_S):
+            assert (await stream.receive_some(13)).startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_form_of_too_many_fields_is_refused(autojump_clock: MockClock) -> None:
+    form = b"&".join([b"a=1"] * 2000)
+    async with memory_port(SimulatedProviders(), **ACCOUNT) as port:
+        answer = await asked(port, HEAD + b"content-length: %d\r\n\r\n" % len(form) + form)
+        assert answer.startswith(b"HTTP/1.1 413 ")

@@ -7,12 +7,23 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from orchestrator.server.frame_stream import CONTROL_FRAMES, CONTROL_FRAMES_PER_S, MOST_FRAGMENTS
+from orchestrator.server.peer_socket import CONTROL_FRAMES, CONTROL_FRAMES_PER_S, MOST_FRAGMENTS
 from orchestrator.simulation import SimulatedProviders
 from protocol import MAX_MESSAGE_BYTES
 from protocol.twilio import MAX_START_BYTES
 from tests.orchestrator.memory_port import memory_port
-from tests.walls.peers import BINARY, HANDSHAKE, PING, PONG, Socket, a_socket, frame, send_all
+from tests.walls.peers import (
+    BINARY,
+    CLOSE,
+    HANDSHAKE,
+    PING,
+    PONG,
+    TEXT,
+    Socket,
+    a_socket,
+    frame,
+    send_all,
+)
 
 HEARTBEAT = msgpack.packb({"eventType": "connection.lifecycle.heartbeat", "payload": {"timestamp": 1}})
 CRUMBS = 900
@@ -127,3 +138,65 @@ async def test_one_more_flood_after_the_close_changes_nothing(path: str, autojum
         await trio.testing.wait_all_tasks_blocked()
         assert port.open_connections == 0
         assert not port.server.sessions
+
+
+INSIDE = frame(TEXT, b"x", final=False)
+"""The beginning of a message."""
+WRONG = {
+    "a reserved bit": (b"\xc2\x81" + bytes(4) + b"x", 1002),
+    "a reserved kind": (frame(3, b"x"), 1002),
+    "a reserved kind of control frame": (frame(11), 1002),
+    "no mask": (b"\x82\x01x", 1002),
+    "a ping without a mask": (b"\x89\x00", 1002),
+    "a long ping": (frame(PING, bytes(126)), 1002),
+    "a ping that would fill the memory": (b"\x89\xff" + (2**40).to_bytes(8, "big") + bytes(4), 1002),
+    "a ping in pieces": (frame(PING, b"x", final=False), 1002),
+    "a length of two bytes that needs one": (b"\x82\xfe\x00\x05" + bytes(4) + bytes(5), 1002),
+    "a length of eight bytes that needs two": (b"\x82\xff" + (200).to_bytes(8, "big") + bytes(204), 1002),
+    "a length beyond 63 bits": (b"\x82\xff" + (2**63).to_bytes(8, "big") + bytes(4), 1002),
+    "the middle of no message": (frame(0, b"x"), 1002),
+    "a message within another": (INSIDE + frame(TEXT, b"y"), 1002),
+    "text that is none": (frame(TEXT, b"\xff"), 1007),
+    "text that ends in half a character": (frame(TEXT, b"\xe2\x82"), 1007),
+    "text whose halves do not fit": (frame(TEXT, b"\xe2", final=False) + frame(0, b"x", final=False), 1007),
+    "half a close code": (frame(CLOSE, b"\x03"), 1002),
+    "a close code that nobody may send": (frame(CLOSE, (1005).to_bytes(2, "big")), 1002),
+    "a close code that nobody knows": (frame(CLOSE, (999).to_bytes(2, "big")), 1002),
+    "a reason that is no text": (frame(CLOSE, (1000).to_bytes(2, "big") + b"\xff"), 1007),
+}
+
+
+@pytest.mark.parametrize("path", ["/ws", "/twilio/media"])
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_whoever_breaks_the_rules_of_websockets_is_told_which(
+    wrong: str, path: str, autojump_clock: MockClock
+) -> None:
+    sent, wanted = WRONG[wrong]
+    async with memory_port(SimulatedProviders()) as port:
+        async with a_socket(port, path) as socket:
+            await send_all(socket.stream, sent)
+            code, reason = await socket.is_closed()
+            assert code == wanted
+            assert reason
+        await trio.testing.wait_all_tasks_blocked()
+        assert port.open_connections == 0
+
+
+async def test_text_whose_characters_are_cut_by_frames_is_text(autojump_clock: MockClock) -> None:
+    text = "ä€😀".encode()
+    async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
+        mask = b"\x01\x02\x03\x04"
+        for at, byte in enumerate(text):
+            first = (0x80 if at == len(text) - 1 else 0) | (0 if at else TEXT)
+            await socket.stream.send_all(bytes([first, 0x81]) + mask + bytes([byte ^ mask[0]]))
+            await socket.stream.send_all(frame(PING))
+        await socket.stream.send_all(frame(BINARY, HEARTBEAT))
+        await beat(socket)
+
+
+async def test_a_goodbye_is_answered_with_the_same_code(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        for payload, answered in ((b"", (0, "")), ((4999).to_bytes(2, "big") + b"x", (4999, "x"))):
+            async with a_socket(port) as socket:
+                await socket.stream.send_all(frame(CLOSE, payload))
+                assert await socket.is_closed() == answered

@@ -106,14 +106,14 @@ async def test_less_than_a_window_is_kept_for_later(silero: SileroVoiceActivity)
 
 async def test_times_are_reported(models_dir: Path) -> None:
     timings: list[Timing] = []
-    model = SileroVoiceActivity(models_dir / "silero_vad_v6.onnx", report=timings.append)
+    model = SileroVoiceActivity(models_dir / "silero_vad.onnx", report=timings.append)
     await model.open().detect(silence(100))
     assert [(timing.stage, timing.audio_ms) for timing in timings] == [("voice_activity", 96.0)]
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsError, match="vantum models fetch"):
-        SileroVoiceActivity(tmp_path / "silero_vad_v6.onnx")
+        SileroVoiceActivity(tmp_path / "silero_vad.onnx")
 
 
 def test_a_file_that_is_not_such_a_model_is_refused(models_dir: Path, tmp_path: Path) -> None:

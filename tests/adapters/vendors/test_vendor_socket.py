@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import MockClock, lockstep_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from adapters.interfaces import ProviderError
@@ -48,6 +51,76 @@ async def test_a_refused_handshake_says_why_and_leaves_nothing(leaves_nothing: W
             assert caught.value.response.headers["retry-after"] == "3"
             with trio.fail_after(60):
                 await running.all_closed()
+
+
+@asynccontextmanager
+async def http_proxy(
+    to: int, status: str = "200 Connection established"
+) -> AsyncIterator[tuple[int, list[str]]]:
+    """A proxy that connects everybody to this port. Gives its own port, and what it was asked."""
+    asked: list[str] = []
+
+    async def pump(source: trio.SocketStream, target: trio.SocketStream) -> None:
+        try:
+            async for data in source:
+                await target.send_all(data)
+            await target.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def serve(client: trio.SocketStream) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await client.receive_some()
+        asked.append(head.decode().partition("\r\n")[0])
+        await client.send_all(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        if status.startswith("200"):
+            async with await trio.open_tcp_stream("127.0.0.1", to) as vendor, trio.open_nursery() as nursery:
+                nursery.start_soon(pump, client, vendor)
+                await pump(vendor, client)
+        await client.aclose()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        yield listener.socket.getsockname()[1], asked
+        nursery.cancel_scope.cancel()
+
+
+FAR_AWAY = "ws://vendor.invalid/tts/websocket"
+
+
+async def test_a_vendor_is_reached_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with simulators() as running, http_proxy(running.port) as (port, asked):
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+        async with open_vendor_socket(FAR_AWAY, HEADERS, limits=QUICK) as socket:
+            await socket.send('{"cancel": 1}')
+            assert "context_id is missing" in str(await socket.recv())
+        async with connected(running) as socket:
+            await socket.send('{"cancel": 1}')
+            assert "context_id is missing" in str(await socket.recv())
+    assert asked == ["CONNECT vendor.invalid:80 HTTP/1.1"], "this machine is not asked of a proxy"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("http://user:secret@127.0.0.1:{port}", "the proxy http://127.0.0.1:{port} gave no connection"),
+        ("socks5://127.0.0.1:{port}", "HTTPS_PROXY or HTTP_PROXY is no HTTP proxy's address"),
+    ],
+)
+async def test_a_proxy_that_gives_no_connection_is_named_without_its_password(
+    proxy: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_proxy(1, "407 Proxy Authentication Required") as (port, _):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.format(port=port))
+        with pytest.raises(OSError) as raised:
+            async with open_vendor_socket(FAR_AWAY, HEADERS, limits=QUICK):
+                pass
+        assert told.format(port=port) in str(raised.value)
+        assert "secret" not in str(raised.value)
 
 
 async def test_a_connection_lost_in_the_handshake_does_not_hang(leaves_nothing: Watch) -> None:
@@ -154,3 +227,50 @@ async def test_an_exception_of_the_block_ends_the_task_and_is_raised_alone() -> 
     with pytest.raises(LookupError):
         async with alive_with(trio.sleep_forever):
             raise LookupError
+
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+MOST_FRAMES_AT_ONCE = 2100
+
+
+@pytest.mark.parametrize("flood", [b"\x8a\x00", b"\x81\x00"], ids=["pongs", "messages"])
+async def test_others_run_while_a_vendor_floods(flood: bytes, autojump_clock: MockClock) -> None:
+    steps, frames, last, watching = 0, 30_000, "the last one", trio.CancelScope()
+    begun = trio.Event()
+
+    async def vendor(stream: trio.abc.Stream) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await stream.receive_some()
+        [key] = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+        accepted = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        await stream.send_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+        )
+        await begun.wait()
+        await stream.send_all(flood * frames + bytes([0x81, len(last)]) + last.encode())
+        await trio.sleep_forever()
+
+    async def bystander() -> None:
+        nonlocal steps
+        with watching:
+            while True:
+                await trio.lowlevel.checkpoint()
+                steps += 1
+
+    async with trio.open_nursery() as nursery:
+
+        async def open_stream(host: str, port: int) -> trio.abc.Stream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(vendor, theirs)
+            return ours
+
+        async with open_vendor_socket("ws://vendor.example/", {}, open_stream=open_stream) as socket:
+            nursery.start_soon(bystander)
+            begun.set()
+            while await socket.recv() != last:
+                pass
+            watching.cancel()
+        nursery.cancel_scope.cancel()
+    assert steps >= frames / MOST_FRAMES_AT_ONCE

@@ -179,3 +179,37 @@ def test_the_callers_voice_interrupts_the_greeting_of_a_client_that_started_duri
     call.plays()
     call.handle(facts.SpeechStarted(), after_ms=300)
     assert call.state == "paused"
+
+
+def asked(call: Call, words: str) -> list[str]:
+    """What the model is asked after this turn."""
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    call.handle(facts.RecordingStopped(STOP))
+    call.final(words)
+    (*_, request) = effects_of(call, do.StartGeneration)
+    assert isinstance(request, do.StartGeneration)
+    return [message.text for message in request.messages]
+
+
+def test_the_model_is_told_the_greeting_and_the_history_does_not_hold_it() -> None:
+    call = greeting()
+    assert is_whole(call)
+    assert asked(call, "where are you") == [POLICY.system_prompt, GREETING, "where are you"]
+    call.answers("Here.")
+    call.voiced(0, "Here.")
+    call.plays()
+    call.heard_all()
+    assert asked(call, "thanks") == [POLICY.system_prompt, GREETING, "where are you", "Here.", "thanks"]
+    assert call.history == [("user", "where are you"), ("assistant", "Here.")]
+
+
+def test_of_an_interrupted_greeting_the_model_is_told_what_was_heard() -> None:
+    call = greeting()
+    call.handle(facts.RecordingStarted(MANUAL, START))
+    call.handle(facts.RecordingStopped(STOP))
+    call.voiced(0, *GREETING.split())
+    call.plays()
+    call.handle(facts.RecordingStarted(MANUAL, START), after_ms=250)
+    told = call.memory.heard_greeting
+    assert told is not None
+    assert (told.text, told.interrupted, told.heard_ms) == ("Good day", True, 250)

@@ -20,6 +20,12 @@ async def take(queue: CallerAudio) -> object:
         return await queue.take()
 
 
+async def take_block(queue: CallerAudio) -> AudioBlock:
+    item = await take(queue)
+    assert isinstance(item, AudioBlock)
+    return item
+
+
 async def taken(queue: CallerAudio, count: int) -> list[object]:
     items = [await take(queue) for _ in range(count)]
     return [int(item.samples[0]) if isinstance(item, AudioBlock) else item for item in items]
@@ -27,7 +33,7 @@ async def taken(queue: CallerAudio, count: int) -> list[object]:
 
 async def test_audio_before_the_first_turn_waits_for_it_and_belongs_to_it(autojump_clock: MockClock) -> None:
     queue = CallerAudio()
-    queue.push(audio(20, 1), LISTENING_RATE)
+    queue.push(audio(40, 1), LISTENING_RATE)
     with trio.move_on_after(1) as waiting:
         await queue.take()
     assert waiting.cancelled_caught
@@ -35,8 +41,28 @@ async def test_audio_before_the_first_turn_waits_for_it_and_belongs_to_it(autoju
     queue.push(audio(20, 2), LISTENING_RATE)
     queue.end_turn(1)
     queue.begin_turn(2)
-    queue.push(audio(20, 3), LISTENING_RATE)
+    queue.push(audio(40, 3), LISTENING_RATE)
     assert await taken(queue, 6) == [TurnBegins(1), 1, 2, TurnEnds(1), TurnBegins(2), 3]
+
+
+async def test_short_audio_waits_for_more_or_for_a_mark(autojump_clock: MockClock) -> None:
+    queue = CallerAudio()
+    queue.begin_turn(1)
+    assert await take(queue) == TurnBegins(1)
+    assert queue.take_short() is None
+    queue.push(audio(20, 1), LISTENING_RATE)
+    with trio.move_on_after(1) as waiting:
+        await queue.take()
+    assert waiting.cancelled_caught
+    queue.push(audio(20, 2), LISTENING_RATE)
+    assert np.array_equal((await take_block(queue)).samples, np.concatenate([audio(20, 1), audio(20, 2)]))
+    queue.push(audio(20, 3), LISTENING_RATE)
+    short = queue.take_short()
+    assert short is not None
+    assert short.duration_ms == 20
+    queue.push(audio(20, 4), LISTENING_RATE)
+    queue.end_turn(1)
+    assert await taken(queue, 2) == [4, TurnEnds(1)]
 
 
 async def test_the_oldest_audio_goes_first_when_nobody_takes_it_and_marks_stay(
@@ -71,11 +97,10 @@ async def test_tiny_blocks_cost_no_more_memory_than_large_ones(autojump_clock: M
     queue.begin_turn(1)
     for number in range(5000):
         queue.push(np.array([number], np.int16), LISTENING_RATE)
+    queue.end_turn(1)
     assert len(queue._items) < 100
     assert await take(queue) == TurnBegins(1)
     heard: list[Samples] = []
     while sum(map(len, heard)) < 5000:
-        item = await take(queue)
-        assert isinstance(item, AudioBlock)
-        heard.append(item.samples)
+        heard.append((await take_block(queue)).samples)
     assert np.array_equal(np.concatenate(heard), np.arange(5000))

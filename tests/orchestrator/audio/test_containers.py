@@ -47,6 +47,13 @@ def test_a_wav_header_may_come_in_pieces(length: int) -> None:
         read_header(wav()[:length], first=True)
 
 
+def test_a_wav_header_of_many_parts_is_not_waited_for() -> None:
+    """Each piece of it would have all parts gone through again."""
+    whole = wav()[:12] + (b"junk" + bytes(4)) * 1000
+    with pytest.raises(UnreadableAudioError, match="without samples"):
+        read_header(whole, first=True)
+
+
 MP3 = b"\xff\xfb\x90\x00" + bytes(413)
 
 

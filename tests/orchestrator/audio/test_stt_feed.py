@@ -14,6 +14,7 @@ from adapters.interfaces import LISTENING_RATE, TELEPHONE_RATE, Samples, Settled
 from machines.facts import Fact, SpeechStopped
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.stt_feed import SILENCE_AFTER_S, SttFeed
+from orchestrator.audio.stt_replay_buffer import MOST_AT_ONCE
 from orchestrator.simulation import SimulatedVoiceActivity
 from orchestrator.simulation.speech import silence, spoken, understood
 
@@ -78,8 +79,9 @@ async def test_a_telephones_audio_goes_as_it_came_to_whom_can_take_it() -> None:
     telephone_samples, converted = told
     assert len(telephone_samples) >= 9500
     assert np.array_equal(telephone_samples, samples[: len(telephone_samples)])
-    assert len(converted) == 2 * len(telephone_samples)
-    assert not np.array_equal(converted[::2], telephone_samples)
+    # The filter's tail comes with what follows, or at the end of the turn.
+    assert 0 <= 2 * len(telephone_samples) - len(converted) < LISTENING_RATE * 20 // 1000
+    assert not np.array_equal(converted[::2], telephone_samples[: len(converted[::2])])
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
@@ -94,8 +96,8 @@ async def test_any_rate_is_heard_at_the_listening_rate(rate: int) -> None:
 
     await listen(queue, notebook, say)
     assert understood(notebook.samples()) == "one two three"
-    # A window of 32 ms and the filter's tail are still on their way.
-    assert 0 <= 3 * 320 * 16 - len(notebook.samples()) < 512 + 16 * 20
+    # Two windows of 32 ms, which are sent together, and the filter's tail are still on their way.
+    assert 0 <= 3 * 320 * 16 - len(notebook.samples()) < 2 * 512 + 16 * 20
 
 
 async def test_a_change_of_rate_loses_nothing() -> None:
@@ -167,9 +169,9 @@ async def test_ten_seconds_are_said_again_without_holding_up_others() -> None:
         queue.push(silence(9600), LISTENING_RATE)
         await wait_all_tasks_blocked()
         nursery.start_soon(feed.send_to, notebook)
-        for _ in range(10):
+        for others in range(1, 11):
             await trio.lowlevel.checkpoint()
-            assert len(notebook.heard) <= 10
+            assert len(notebook.heard) <= MOST_AT_ONCE * (others + 1)
         await wait_all_tasks_blocked()
         assert len(notebook.samples()) == 9600 * 16
         nursery.cancel_scope.cancel()

@@ -195,7 +195,7 @@ def test_serving_with_simulated_vendors_still_needs_the_voice_activity_model(
     monkeypatch.setenv("STT_PROVIDERS", "local")
     done = in_a_process("serve", "--simulated", "--port", "0")
     assert done.returncode == 1
-    assert "silero_vad_v6.onnx" in done.stderr
+    assert "silero_vad.onnx" in done.stderr
     assert "`vantum models fetch` fetches it" in done.stderr
     assert "Traceback" not in done.stderr
 

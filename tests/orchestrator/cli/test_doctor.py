@@ -56,8 +56,8 @@ def printed(findings: Findings) -> str:
 def test_missing_model_files_are_named_with_the_command_that_fetches_them() -> None:
     findings = examine(load_settings())
     assert not findings.ready
-    assert "`vantum models fetch` fetches silero_vad_v6.onnx" in problem(findings, "vad")
-    assert "missing" in problem(findings, "silero_vad_v6.onnx")
+    assert "`vantum models fetch` fetches silero_vad.onnx" in problem(findings, "vad")
+    assert "missing" in problem(findings, "silero_vad.onnx")
     assert "No call can be made until this is mended: stt, llm, vad." in printed(findings)
 
 

@@ -95,7 +95,8 @@ async def test_other_tasks_have_their_turn_within_a_long_piece(autojump_clock: M
     async with simulated_call(SimulatedProviders(llm=Watched([]))) as call:
         await call.take_turn("hello")
         await call.until(lambda: bool(call.facts(facts.GenerationFinished)))
-    assert turns[0] >= LONGEST_ANSWER // FAIR_PART - 1
+    # Before the first part and behind the last one nobody need have a turn.
+    assert turns[0] >= LONGEST_ANSWER // FAIR_PART - 2
 
 
 async def test_a_transcript_without_end_is_cut() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -252,3 +255,27 @@ def test_what_a_journal_says_does_not_order_the_terminal_about(command: str, tmp
         result = CliRunner().invoke(main, [command, argument])
         assert result.output
         assert not set(result.output) & set("\r\x1b\u202e\u2028")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files here")
+@pytest.mark.parametrize("command", ["replay", "export-test"])
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a link to a device"])
+def test_what_is_no_file_is_not_read(what: str, command: str, tmp_path: Path) -> None:
+    """Reading it would never end."""
+    path = tmp_path / "a.journal"
+    if what == "a pipe":
+        os.mkfifo(path)
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    elif what == "a device":
+        path = Path("/dev/zero")
+    else:
+        path.symlink_to("/dev/zero")
+    told = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", command, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert told.stderr == f"Error: {path} is no file, so it is no journal.\n"

@@ -101,3 +101,26 @@ def test_positions_never_go_back_and_end_with_all_that_was_sent(pieces: list[flo
     assert positions == sorted(positions)
     assert positions[-1] == pytest.approx(sum(pieces))
     assert [fact.playing for fact in facts if isinstance(fact, PlaybackAt)] == [True] * len(pieces) + [False]
+
+
+def test_the_machine_is_told_what_it_does_not_take_for_granted() -> None:
+    marks = begun()
+    names = [marks.before_audio() or "", *(marks.after_audio(100) for _ in range(12))]
+    arrivals = [0, 105, 190, 310, 400, 500, 600, 760, 860, 960, 1060, 1160, 1260]
+    told = [(at, fact) for at, name in zip(arrivals, names, strict=True) if (fact := marks.news(name, at))]
+    assert [at for at, _ in told] == [0, 500, 760, 1260], (
+        "at first, as a sign of life, and when it stood still"
+    )
+    assert told[2][1] == PlaybackAt(1, 700, playing=True, at_ms=0)
+    assert told[3][1] == PlaybackAt(1, 1200, playing=False), "the end of the stretch"
+
+
+def test_after_dropped_audio_the_next_position_is_told() -> None:
+    marks = begun()
+    start, first = marks.before_audio() or "", marks.after_audio(100)
+    assert marks.news(start, 0) is not None
+    marks.dropped(50)
+    assert marks.news(first, 60) is None, "its audio was dropped"
+    again = marks.before_audio() or ""
+    marks.after_audio(100)
+    assert marks.news(again, 70) == PlaybackAt(1, 50, playing=True)

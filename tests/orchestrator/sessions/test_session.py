@@ -17,13 +17,14 @@ from trio.testing import (
     memory_stream_pair,
     wait_all_tasks_blocked,
 )
-from trio_websocket import WebSocketConnection, wrap_client_stream, wrap_server_stream
+from trio_websocket import wrap_client_stream
 
 from machines.facts import EndReason, TurnMode
 from machines.policy import ConversationPolicy
 from machines.tools import ToolCall
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.conversation.send_queue import SEND_TIMEOUT_S
+from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
 from orchestrator.sessions.served_session import SharedResources
 from orchestrator.sessions.session import EARLY_AGE_S, Session
@@ -36,7 +37,7 @@ from orchestrator.simulation import (
 )
 from orchestrator.simulation.speech import silence, spoken
 from orchestrator.tools.builtin_tools import end_call, transfer_call
-from protocol import HIERARCHICAL, Dialect
+from protocol import HIERARCHICAL, MAX_MESSAGE_BYTES, Dialect
 from tests.orchestrator.wire_clients import Client
 
 IDLE_S = 120
@@ -82,13 +83,14 @@ async def a_session(
     providers = providers or SimulatedProviders()
     ours, theirs = lockstep_stream_pair() if lockstep else memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        sockets: list[WebSocketConnection] = []
+        sockets: list[PeerSocket] = []
         clients: trio.Nursery = await nursery.start(_keep_open)
 
         @nursery.start_soon
         async def accept() -> None:
-            request = await wrap_server_stream(nursery, ours, 64)
-            sockets.append(await request.accept())
+            socket = PeerSocket(ours, MAX_MESSAGE_BYTES)
+            await socket.accept(bytes(await ours.receive_some()))
+            sockets.append(socket)
 
         socket = await wrap_client_stream(clients, cast(Any, theirs), "host", "/ws")
         await wait_all_tasks_blocked()

@@ -141,6 +141,11 @@ def test_a_broken_toml_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     assert complaint().startswith("vantum.toml must be a TOML file")
 
 
+def test_so_is_one_that_is_too_deep(tmp_path: Path) -> None:
+    (tmp_path / "vantum.toml").write_text(f"port = {'[' * 100_000}\n")
+    assert complaint().startswith("vantum.toml must be a TOML file")
+
+
 def test_an_unreadable_dotenv_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
     assert complaint().startswith(".env")
