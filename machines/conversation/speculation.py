@@ -19,6 +19,9 @@ from machines.evidence import Evidence
 from machines.facts import Fact, Role
 from machines.phrases import words_of
 
+WholeWords = facts.EagerEndOfTurn | facts.EndOfTurn | facts.TranscriptFinal
+"""The facts that hold all words of a turn, as expected or as known."""
+
 
 class Speculation(Answers, Endpointing):
     """Guards and actions on speculation."""
@@ -47,9 +50,7 @@ class Speculation(Answers, Endpointing):
             return False
         return not self._asked_with(fact.turn, fact.text)
 
-    def matches_speculation(
-        self, fact: facts.EagerEndOfTurn | facts.EndOfTurn | facts.TranscriptFinal
-    ) -> bool:
+    def matches_speculation(self, fact: WholeWords) -> bool:
         """The words are those that the model was asked to answer."""
         expected = isinstance(fact, facts.EagerEndOfTurn)
         return self._asked_with(fact.turn, fact.text if expected else self.context.said(fact))
