@@ -135,7 +135,7 @@ def test_r21_answers_in_advance_are_bounded_and_remembered_once(speculations: in
 def test_r21_answers_in_a_pause_are_bounded_and_remembered_once(
     speculations: int, pauses: tuple[bool, ...]
 ) -> None:
-    """The same with a speech to text that leaves the end of turns to us. In some pauses the words come late."""
+    """The same where speech to text leaves the end of turns to us. In some pauses the words come late."""
     policy = ConversationPolicy(speculations=speculations, speculative_speech=True)
     call = Call(policy).listening(AUTOMATIC)
     said = "hello"

@@ -1,4 +1,4 @@
-"""Speculative answers with speech to text that does not end turns: they are asked for in the caller's pause."""
+"""Speculative answers with speech to text that does not end turns: asked for in the pause of the caller."""
 
 from __future__ import annotations
 

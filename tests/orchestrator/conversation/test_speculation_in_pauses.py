@@ -10,6 +10,7 @@ from machines import effects as do
 from machines.facts import TurnMode
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
+from orchestrator import MemoryTransport, Settings, open_orchestrator
 from orchestrator.conversation.speculation_counts import ASKED, PREPARED, USED, speculation_counts
 from orchestrator.simulation import (
     Answer,
@@ -26,6 +27,9 @@ from orchestrator.simulation import (
     script,
     simulated_call,
 )
+from orchestrator.simulation.speech import silence, spoken
+
+RATE = 16_000
 
 TRANSCRIPT_MS, VOICE_MS = 50, 80
 EARLY = ConversationPolicy(speculations=1)
@@ -211,6 +215,28 @@ async def test_who_hangs_up_meanwhile_leaves_nothing_behind(autojump_clock: Mock
         assert counts(call)[PREPARED] == 1
     assert call.caller.playbacks == []
     assert failed_checks(call) == []
+
+
+async def test_hosts_are_told_what_it_cost(autojump_clock: MockClock) -> None:
+    settings = Settings(llm_anticipations=2, tts_anticipation=True, turn_mode=TurnMode.AUTOMATIC)
+    transport = MemoryTransport()
+    async with (
+        open_orchestrator(settings, providers=providers(100).for_calls()) as orchestrator,
+        orchestrator.conversation(transport) as conversation,
+    ):
+        for said in (
+            spoken("hello thanks", RATE),
+            silence(300),
+            spoken("tell me a joke", RATE),
+            silence(900),
+        ):
+            for at in range(0, len(said), RATE // 50):
+                await transport.push(said[at : at + RATE // 50], RATE)
+                await trio.sleep(0.02)
+        await transport.hang_up()
+        outcome = await conversation.outcome()
+    assert outcome.speculative_answers == 2, "the caller went on after the first"
+    assert outcome.speculative_answers_used == 1
 
 
 async def test_in_manual_turns_there_is_none(autojump_clock: MockClock) -> None:
