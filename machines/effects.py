@@ -209,6 +209,25 @@ class Speak(Effect):
 
 
 @frozen
+class PrepareSpeech(Effect):
+    """Synthesize a segment in advance, and send nothing of it.
+
+    If `Speak` follows for the same segment, its audio is sent, and what became of it is reported.
+    """
+
+    generation: int
+    segment: int
+    text: str
+
+
+@frozen
+class DropSpeech(Effect):
+    """Cancel what `PrepareSpeech` began: it will not be said. Nobody was told of it, and nobody is."""
+
+    generation: int
+
+
+@frozen
 class RestartSpeech(Effect):
     """Continue the answer with a new stream of text to speech, attempt number `attempt`.
 

@@ -107,8 +107,12 @@ class ConversationPolicy:
     """From this mean probability of speech on, from 0 to 1, voice is clearly speech. Clean speech has 0.8 to
     0.97, a laugh and voices in the background have 0.5 to 0.78."""
     speculations: int = 0
-    """How often in a turn the model may be asked for a speculative answer, when speech to text expects the
-    end of the turn (`EagerEndOfTurn`). Answers that turn out not to be needed are dropped."""
+    """How often in a turn the model may be asked for a speculative answer: when the caller pauses and the
+    words are there, or when a speech-to-text provider that decides about turns expects the end
+    (`EagerEndOfTurn`). Answers that turn out not to be needed are dropped."""
+    speculative_speech: bool = False
+    """The first segment of a speculative answer is synthesized in advance. Nothing of it is heard before the
+    turn is over."""
     provider_endpoint_delay_ms: float = 2_500
     """The endpoint delay if the speech-to-text provider decides about turns: silence for this long ends a
     turn that the provider has not ended."""

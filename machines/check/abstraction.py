@@ -42,6 +42,7 @@ def conversation_key(system: ConversationSystem, observed: ObservedState) -> Has
         context.recording.begun_before,
         context.recording.on and context.recording.first_recording,
         _turn(context),
+        system.conversation.state == "endpointing" and _pause(context),
         _answer(context),
         context.deadline_armed is None,
         context.end_reason,
@@ -67,6 +68,11 @@ def _turn(context: Context) -> Hashable:
     )
 
 
+def _pause(context: Context) -> Hashable:
+    """Whether the model may be asked in this pause depends on it."""
+    return context.turns.interim_sure, context.turns.times.voice_ended is None
+
+
 def _continuation(context: Context) -> Hashable:
     """While no words are awaited, all that matters is whether the caller speaks."""
     if context.turns.awaited is not None:
@@ -76,8 +82,16 @@ def _continuation(context: Context) -> Hashable:
 
 def _speculation(context: Context) -> Hashable:
     """The speculative answer. The enabled facts have only one wording for a whole turn, `WORDS`."""
-    same = context.turns.join(WORDS) == context.speculation.words
-    return context.speculation.count, same, bool(context.speculation.segments)
+    speculation = context.speculation
+    same = context.turns.join(WORDS) == speculation.words
+    return (
+        speculation.count,
+        same,
+        bool(speculation.words),
+        bool(speculation.segments),
+        bool(speculation.failed),
+        speculation.prepared is not None,
+    )
 
 
 def _answer(context: Context) -> Hashable:

@@ -24,6 +24,8 @@ from machines.link import longest_ms as longest_of_link_ms
 from machines.tools import OnInterruption
 
 CONVERSATION = "conversation"
+SPECULATIVE = frozenset({"speculating", "finalizing"})
+"""The states of a speculative answer."""
 LISTENING = frozenset({"quiet", "hearing", "endpointing", "speculating", "keypad", "finalizing"})
 HOSTS_TEXT = "By the way."
 """The text of every host utterance in the check."""
@@ -138,10 +140,38 @@ def nothing_is_generated_outside_answering(checked: CheckedStep) -> str | None:
     """Outside THINKING and RESPONDING only a speculative answer is generated and only last words are said."""
     if checked.room in ("THINKING", "RESPONDING"):
         return None
-    if checked.after.generating and checked.state != "speculating":
+    if checked.after.generating and checked.state not in SPECULATIVE:
         return f"generation {set(checked.after.generating)} goes on in {checked.state}"
     if checked.after.speaking and checked.state != "saying_goodbye":
         return f"utterance {set(checked.after.speaking)} goes on in {checked.state}"
+    return None
+
+
+def a_caller_who_goes_on_voids_the_speculative_answer(checked: CheckedStep) -> str | None:
+    """Once the caller speaks or records again, nothing of a speculative answer is left that could be said."""
+    if checked.state != "finalizing" or checked.context.turns.continuation is Continuation.NONE:
+        return None
+    if checked.after.generating or checked.after.prepared or checked.context.speculation.segments:
+        return "a speculative answer is kept, though the caller goes on"
+    return None
+
+
+def speech_is_prepared_only_for_a_speculative_answer(checked: CheckedStep) -> str | None:
+    """Speech that was synthesized in advance is said or dropped when the speculative answer is."""
+    if len(checked.after.prepared) > (checked.state in SPECULATIVE):
+        return f"speech of answers {set(checked.after.prepared)} is prepared in {checked.state}"
+    return None
+
+
+@about(do.PrepareSpeech, do.DropSpeech)
+def only_prepared_speech_is_dropped(checked: CheckedStep) -> str | None:
+    """DropSpeech names speech that was prepared. Only an answer that is being generated is prepared."""
+    for observed, prepare in checked.each(do.PrepareSpeech):
+        if prepare.generation not in observed.generating:
+            return f"speech of answer {prepare.generation} is prepared, which is not being generated"
+    for observed, drop in checked.each(do.DropSpeech):
+        if drop.generation not in observed.prepared:
+            return f"speech of answer {drop.generation} is dropped, which was not prepared"
     return None
 
 
@@ -155,7 +185,7 @@ def nothing_is_said_while_the_caller_has_the_word(checked: CheckedStep) -> str |
     return None
 
 
-@about(facts.EagerEndOfTurn)
+@about(do.StartGeneration)
 def speculative_requests_are_bounded(checked: CheckedStep) -> str | None:
     """In each turn no more speculative answers are asked for than the policy allows."""
     allowed = checked.context.policy.speculations
@@ -562,6 +592,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     the_armed_deadline_is_the_awaited_one,
     one_generation_and_one_utterance_at_most,
     nothing_is_generated_outside_answering,
+    a_caller_who_goes_on_voids_the_speculative_answer,
+    speech_is_prepared_only_for_a_speculative_answer,
+    only_prepared_speech_is_dropped,
     nothing_is_said_while_the_caller_has_the_word,
     speculative_requests_are_bounded,
     ended_answers_were_started,

@@ -47,6 +47,8 @@ class ObservedState:
     not."""
     speculations: int = 0
     """How many speculative answers were asked for in this turn."""
+    prepared: frozenset[int] = frozenset()
+    """Answers whose first segment is synthesized in advance: neither said nor dropped yet."""
     restarted: bool = False
     """The newest utterance was restarted, and the next segment may begin in the middle of an earlier one."""
     attempt: int = 1
@@ -98,8 +100,7 @@ class ObservedState:
             return self._after_link(step.machine, fact)
         match fact:
             case facts.EagerEndOfTurn():
-                asked = any(isinstance(effect, do.StartGeneration) for effect in step.effects)
-                return self._with(speculations=self.speculations + asked)
+                return self._with(speculations=self.speculations + _asks_early(step))
             case facts.GenerationFinished(generation=number) | facts.GenerationFailed(generation=number):
                 return self._with(generating=self.generating - {number})
             case facts.ToolFinished(call=number):
@@ -123,7 +124,10 @@ class ObservedState:
                 well = {(role, provider)}
                 return self._with(failed=self.failed - well, refused=self.refused - well)
             case facts.DeadlinePassed(number=number):
-                return self._with(deadlines=self.deadlines - {(step.machine, number)})
+                return self._with(
+                    deadlines=self.deadlines - {(step.machine, number)},
+                    speculations=self.speculations + _asks_early(step),
+                )
         return self
 
     def _after_link(
@@ -181,6 +185,10 @@ class ObservedState:
                 # Another generation may continue an answer whose beginning is being spoken.
                 void = self.voided if number in self.speaking else self.voided | {number}
                 return self._with(generating=self.generating - {number}, voided=void)
+            case do.PrepareSpeech(generation=number):
+                return self._with(prepared=self.prepared | {number})
+            case do.DropSpeech(generation=number):
+                return self._with(prepared=self.prepared - {number}, voided=self.voided | {number})
             case do.RestartSpeech(attempt=attempt):
                 return self._with(restarted=True, attempt=attempt)
             case do.Speak(generation=number, segment=segment, text=text):
@@ -189,6 +197,7 @@ class ObservedState:
                     return self._with(said=(*said, text), restarted=False)
                 return self._with(
                     speaking=self.speaking | {number},
+                    prepared=self.prepared - {number},
                     started=self.started | {number},
                     paused=False,
                     said=(text,),
@@ -243,6 +252,12 @@ class ObservedState:
 
     def _without_deadline(self, machine: str) -> frozenset[tuple[str, int]]:
         return frozenset(entry for entry in self.deadlines if entry[0] != machine)
+
+
+def _asks_early(step: Step) -> bool:
+    """Whether the model is asked for a speculative answer."""
+    asks = any(isinstance(effect, do.StartGeneration) for effect in step.effects)
+    return asks and step.target == "speculating"
 
 
 @frozen

@@ -29,6 +29,7 @@ FULL = attrs.evolve(
     barge_in_min_words=1,
     barge_in_false_alarms=1,
     speculations=2,
+    speculative_speech=True,
     max_host_utterances=1,
     tools=TOOLED.tools,
     max_tool_steps=2,

@@ -56,7 +56,7 @@ SHORT = ConversationPolicy(
     link=LinkPolicy(retry_delays_ms=(100,), budget_ms=100),
 )
 """A policy with the smallest budgets that lose no case: one retry, one exchange of history."""
-IDLE = attrs.evolve(SHORT, idle_after_ms=1000, reprompt="")
+IDLE = attrs.evolve(SHORT, idle_after_ms=1000, reprompt="", speculative_speech=True)
 """A policy that says goodbye to a quiet caller."""
 QUEUEING = attrs.evolve(
     SHORT,

@@ -72,8 +72,9 @@ class ConversationChart(Chart[Context]):
     closing, saying_goodbye, ended = ENDING.closing, ENDING.saying_goodbye, ENDING.ended
 
     turn_is_open = (quiet, hearing, endpointing)
-    without_speculation = (*turn_is_open, keypad, finalizing)
-    listening = (*without_speculation, speculating)
+    without_speculation = (*turn_is_open, keypad)
+    speculative = (speculating, finalizing)
+    listening = (*without_speculation, *speculative)
     thinking = (generating, retrying, running_tools)
     silenced = (paused, confirming)
     responding = (speaking, *silenced)
@@ -101,7 +102,7 @@ class ConversationChart(Chart[Context]):
             *without_speculation, cond="can_say_goodbye", on=["report_link_lost", "say_goodbye"]
         )
         | saying_goodbye.from_(
-            speculating, cond="can_say_goodbye", on=["report_link_lost", "drop_speculation", "say_goodbye"]
+            *speculative, cond="can_say_goodbye", on=["report_link_lost", "drop_speculation", "say_goodbye"]
         )
         | saying_goodbye.from_(
             *answering, cond="can_say_goodbye", on=["report_link_lost", "end_answer", "say_goodbye"]
@@ -110,7 +111,7 @@ class ConversationChart(Chart[Context]):
             *without_speculation, unless="can_say_goodbye", on=["report_link_lost", "begin_closing"]
         )
         | closing.from_(
-            speculating,
+            *speculative,
             unless="can_say_goodbye",
             on=["report_link_lost", "drop_speculation", "begin_closing"],
         )
@@ -138,7 +139,7 @@ class ConversationChart(Chart[Context]):
         | speculating.to(quiet, cond="by_hand", on=["drop_speculation", "note_recording", "acknowledge"])
         | stay(endpointing, speculating, unless="by_hand", on=["note_recording", "acknowledge"])
         | stay(quiet, hearing, keypad, on=["note_recording", "acknowledge"])
-        | stay(finalizing, on=["note_recording_again", "acknowledge_start"])
+        | stay(finalizing, on=["drop_speculation", "note_recording_again", "acknowledge_start"])
         | quiet.from_(
             *thinking,
             cond="by_button and can_void_answer",
@@ -185,7 +186,7 @@ class ConversationChart(Chart[Context]):
         | stay(connecting, on=["skip_greeting", "keep_digit"])
         | keypad.from_(quiet, hearing, endpointing, on=["note_digit"])
         | speculating.to(keypad, on=["drop_speculation", "note_digit"])
-        | finalizing.to(keypad, on=["keep_interim", "acknowledge", "note_digit"])
+        | finalizing.to(keypad, on=["drop_speculation", "keep_interim", "acknowledge", "note_digit"])
         | keypad.from_(*thinking, cond="can_void_answer", on=["void_answer", "note_digit"])
         | speaking.to(keypad, cond="interruptible", on=["interrupt_answer", "begin_turn", "note_digit"])
         | paused.to(keypad, on=["interrupt_answer", "note_digit"])
@@ -202,7 +203,7 @@ class ConversationChart(Chart[Context]):
     )
     hung_up = (
         closing.from_(connecting, *without_speculation, on=["begin_closing"])
-        | closing.from_(speculating, on=["drop_speculation", "begin_closing"])
+        | closing.from_(*speculative, on=["drop_speculation", "begin_closing"])
         | closing.from_(*answering, saying_goodbye, on=["end_answer", "begin_closing"])
     )
     say_requested = (
@@ -221,7 +222,7 @@ class ConversationChart(Chart[Context]):
         quiet.to(hearing, on=["note_voice", "note_voice_after_answer"])
         | endpointing.to(hearing, on=["note_voice"])
         | speculating.to(hearing, on=["drop_speculation", "note_voice"])
-        | stay(finalizing, cond="automatic", on=["note_speaking_on"])
+        | stay(finalizing, cond="automatic", on=["drop_speculation", "note_speaking_on"])
         | hearing.from_(*thinking, cond="automatic and can_void_answer", on=["void_answer", "note_voice"])
         | speaking.to(
             paused,
@@ -246,6 +247,7 @@ class ConversationChart(Chart[Context]):
     # --- the caller's words ---------------------------------------------------------------------------------
     transcript_interim = (
         quiet.to(endpointing, cond="automatic and words_without_voice", on=["note_voice", "note_interim"])
+        | speculating.to(endpointing, cond="other_words", on=["drop_speculation", "note_interim"])
         | stay(*listening, on=["note_interim"])
         | paused.to(
             hearing, cond="is_interruption and about_this_turn", on=["interrupt_answer", "note_interim"]
@@ -281,9 +283,21 @@ class ConversationChart(Chart[Context]):
         | confirming.to(generating, cond="is_interruption", on=["interrupt_answer", "keep_words", "generate"])
         | stay(confirming, cond="pausing_again", on=["discard_words", "end_turn"])
         | confirming.to(speaking, on=["discard_words", "resume_speech"])
-        | words_settled(LISTENING, generating, "understood", ["keep_words"])
-        | finalizing.to(speaking, cond="voice_without_words", on=["keep_words", "acknowledge", "reprompt"])
-        | finalizing.to(quiet, on=["keep_words", "acknowledge"])
+        | finalizing.to(
+            speaking,
+            cond="matches_speculation and speculation_has_text",
+            on=["keep_words", "acknowledge", "say_speculation"],
+        )
+        | finalizing.to(
+            generating, cond="matches_speculation", on=["keep_words", "acknowledge", "adopt_speculation"]
+        )
+        | words_settled(LISTENING, generating, "understood", ["drop_speculation", "keep_words"])
+        | finalizing.to(
+            speaking,
+            cond="voice_without_words",
+            on=["drop_speculation", "keep_words", "acknowledge", "reprompt"],
+        )
+        | finalizing.to(quiet, on=["drop_speculation", "keep_words", "acknowledge"])
     )
     transcription_failed = (
         stay(*in_conversation, cond="about_queued_turn", on=["report_stt_failed", "suspect_stt"])
@@ -299,11 +313,16 @@ class ConversationChart(Chart[Context]):
             on=["report_stt_failed", "suspect_stt", "give_up_words", "resume_speech"],
         )
         | stay(finalizing, cond="fallback_stt_ready", on=["report_stt_failed", "suspect_stt"])
-        | words_settled(LISTENING, generating, "understood_so_far", ["report_stt_failed", "keep_interim"])
+        | words_settled(
+            LISTENING,
+            generating,
+            "understood_so_far",
+            ["drop_speculation", "report_stt_failed", "keep_interim"],
+        )
         | finalizing.to(
             speaking,
             unless="understood_so_far",
-            on=["report_stt_failed", "keep_interim", "refuse", "apologise"],
+            on=["drop_speculation", "report_stt_failed", "keep_interim", "refuse", "apologise"],
         )
         | stay(
             *turn_is_open,
@@ -314,7 +333,7 @@ class ConversationChart(Chart[Context]):
             on=["report_stt_failed", "suspect_stt"],
         )
     )
-    turn_scored = stay(endpointing, on=["note_score"])
+    turn_scored = stay(endpointing, speculating, on=["note_score"])
     eager_end_of_turn = (
         speculating.from_(*turn_is_open, cond="automatic and can_speculate", on=["note_interim", "speculate"])
         | stay(speculating, cond="matches_speculation", on=["note_interim"])
@@ -375,9 +394,9 @@ class ConversationChart(Chart[Context]):
         )
         | generating.to(speaking, on=["begin_answer", "speak"])
         | stay(*responding, unless="already_said", on=["speak"])
-        | stay(speculating, on=["keep_speculative_segment"])
+        | stay(*speculative, on=["keep_speculative_segment"])
     )
-    generation_alive = stay(speculating, generating, *responding, on=["note_alive"])
+    generation_alive = stay(*speculative, generating, *responding, on=["note_alive"])
     generation_finished = (
         generating.to(running_tools, cond="asks_for_calls", on=["enter_calls", "run_calls"])
         | generating.to(speaking, on=["report_llm_empty", "fall_back"])
@@ -386,12 +405,14 @@ class ConversationChart(Chart[Context]):
         | stay(*responding, cond="only_filler_said", on=["report_llm_empty", "fall_back_after_filler"])
         | stay(*responding, unless="asks_for_calls", on=["finish_answer"])
         | stay(
-            speculating, cond="speculation_has_text and not asks_for_calls", on=["note_speculation_complete"]
+            *speculative, cond="speculation_has_text and not asks_for_calls", on=["note_speculation_complete"]
         )
         | speculating.to(endpointing, on=["forget_speculation"])
+        | stay(finalizing, on=["forget_speculation"])
     )
     generation_failed = (
         speculating.to(endpointing, on=["suspect_llm", "forget_speculation"])
+        | stay(finalizing, on=["suspect_llm", "forget_speculation"])
         | generating.to(retrying, cond="worth_retrying", on=["suspect_llm", "prepare_retry"])
         | generating.to(
             speaking, unless="worth_retrying", on=["suspect_llm", "report_llm_failed", "fall_back"]
@@ -481,16 +502,25 @@ class ConversationChart(Chart[Context]):
         | quiet.to(speaking, cond="idle_limit_set", on=["say_idle_goodbye"])
         | finalizing.from_(hearing, cond="automatic", on=["end_turn"])
         | finalizing.from_(hearing, unless="automatic", on=["end_turn", "note_recording_on"])
-        | finalizing.from_(endpointing, on=["end_turn"])
-        | speculating.to(finalizing, on=["drop_speculation", "end_turn"])
+        | endpointing.to(speculating, cond="words_stable", on=["speculate_in_pause"])
+        | finalizing.from_(endpointing, speculating, on=["end_turn"])
         | keypad.to(generating, on=["end_digits", "generate"])
         | stay(finalizing, cond="stt_silent or fallback_stt_ready", on=["suspect_stt"])
         | stay(finalizing, cond="first_wait", on=["wait_longer"])
-        | words_settled(LISTENING, generating, "understood_so_far", ["suspect_stt", "keep_interim"])
+        | words_settled(
+            LISTENING, generating, "understood_so_far", ["drop_speculation", "suspect_stt", "keep_interim"]
+        )
         | finalizing.to(
             speaking,
             unless="understood_so_far",
-            on=["suspect_stt", "report_no_transcript", "keep_interim", "acknowledge", "apologise"],
+            on=[
+                "drop_speculation",
+                "suspect_stt",
+                "report_no_transcript",
+                "keep_interim",
+                "acknowledge",
+                "apologise",
+            ],
         )
         | generating.to(speaking, cond="time_for_thinking_filler", on=["say_thinking_filler"])
         | stay(generating, cond="model_in_time")

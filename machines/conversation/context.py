@@ -121,6 +121,12 @@ class TurnMemory:
     """The words of turns that ended while another was answered, waiting to be answered."""
     interim: str = ""
     """The interim transcript of the awaited turn; of the current one, if none is awaited."""
+    interim_sure: bool = False
+    """Speech to text is so sure of the interim words that they would be answered."""
+    interim_at: float = 0.0
+    """When the interim words last changed, in the conversation's ms."""
+    words_late_ms: float = 0.0
+    """How long after the end of the voice the words still changed, in the last pause in which they did."""
     caller_words: str = ""
     """Words that were understood and are not answered yet. The words that follow are joined to them."""
     echoing: int | None = None
@@ -152,6 +158,10 @@ class SpeculationMemory:
     """What the model has answered so far. It is complete once `AnswerMemory.generation_open` is None."""
     count: int = 0
     """How many speculative answers were asked for in this turn."""
+    failed: str = ""
+    """Words of this turn that the model gave no usable answer to: it is not asked again before the end."""
+    prepared: int | None = None
+    """The answer whose first segment text to speech was given in advance."""
 
 
 @define

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from machines.conversation.answer_retries import Retries
-from machines.conversation.endpointing import WITHOUT_VOICE_MS, Endpointing
+from machines.conversation.endpointing import WITHOUT_VOICE_MS
 from machines.conversation.host_utterances import HostUtterances
 from machines.conversation.interruptions import Interruptions
+from machines.conversation.speculation import Speculation
 from machines.conversation.tool_calls import CALL_GRACE_MS
 from machines.facts import Fact
 from machines.policy import ConversationPolicy
@@ -14,7 +15,7 @@ from machines.tools import ToolPolicy
 SIGNS_OF_LIFE = {
     "quiet": frozenset({"transcript_final", "recording_started", "say_requested"}),
     "endpointing": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
-    "speculating": frozenset({"transcript_interim", "eager_end_of_turn"}),
+    "speculating": frozenset({"transcript_interim", "eager_end_of_turn", "turn_scored"}),
     "keypad": frozenset({"digit_pressed"}),
     "finalizing": frozenset({"deadline_passed", "transcription_failed"}),
     "generating": frozenset({"generation_alive", "deadline_passed"}),
@@ -76,7 +77,7 @@ def longest_ms(state: str, policy: ConversationPolicy) -> float | None:
     return None
 
 
-class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
+class Deadlines(Speculation, HostUtterances, Interruptions, Retries):
     """How long each state may last. A state has at most one deadline."""
 
     @property
@@ -111,11 +112,10 @@ class Deadlines(Endpointing, HostUtterances, Interruptions, Retries):
                 return policy.idle_after_ms if self.idle_limit_set() and self.automatic() else None
             case "hearing":
                 return policy.max_turn_ms
-            case "endpointing" | "speculating":
-                voice_ended = (
-                    at_ms if context.turns.times.voice_ended is None else context.turns.times.voice_ended
-                )
-                return max(0.0, voice_ended + self.endpoint_delay_ms() - at_ms)
+            case "endpointing":
+                return max(0.0, min(self.pause_over_at(at_ms), self.words_stable_at()) - at_ms)
+            case "speculating":
+                return max(0.0, self.pause_over_at(at_ms) - at_ms)
             case "keypad":
                 return policy.digits_timeout_ms
             case "finalizing":

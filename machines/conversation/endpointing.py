@@ -22,6 +22,17 @@ class Endpointing(Chart[Context]):
         """Keep how complete the turn model takes the turn to be."""
         self.context.turns.completeness = fact.completeness
 
+    def pause_over_at(self, at_ms: float) -> float:
+        """When the pause that goes on at `at_ms` will have ended the turn, in the conversation's ms."""
+        voice_ended = self.context.turns.times.voice_ended
+        return (at_ms if voice_ended is None else voice_ended) + self.endpoint_delay_ms()
+
+    def sounds_complete(self) -> bool:
+        """Neither the words so far nor the sound of the voice say that the caller will go on."""
+        turns = self.context.turns
+        incomplete = turns.completeness is not None and turns.completeness < SURELY
+        return not (incomplete or sounds_unfinished(turns.interim, self.context.policy.language))
+
     def endpoint_delay_ms(self) -> float:
         """How much silence ends the turn, given its words so far and the turn model's score."""
         policy, completeness = self.context.policy, self.context.turns.completeness

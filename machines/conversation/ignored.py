@@ -80,7 +80,7 @@ IGNORED: tuple[Ignored, ...] = (
     *ignored("turn_resumed", Chart.answering, because="no end of the turn was expected"),
     *ignored(
         "turn_scored",
-        (Chart.quiet, Chart.hearing, Chart.speculating, Chart.finalizing, *Chart.answering),
+        (Chart.quiet, Chart.hearing, Chart.finalizing, *Chart.answering),
         because="the turn model's score matters only while a pause may end the turn",
     ),
     *ignored("eager_end_of_turn turn_resumed", (Chart.finalizing,), because="the turn is over already"),

@@ -14,11 +14,10 @@ from machines.conversation.ending import Ending
 from machines.conversation.ignored import IGNORED
 from machines.conversation.keypad import Keypad
 from machines.conversation.links import Links
-from machines.conversation.speculation import Speculation
 from machines.facts import Fact
 
 
-class Conversation(ConversationChart, Deadlines, Links, Keypad, Speculation, Ending):
+class Conversation(ConversationChart, Deadlines, Links, Keypad, Ending):
     """The conversation machine.
 
     The guards and actions of answers, turns, words and so on come with the classes that build on them;

@@ -1,16 +1,29 @@
-"""Speculative answers: the model is asked before it is sure that the turn is over."""
+"""Speculative answers: the model is asked before it is sure that the turn is over.
+
+A speech-to-text provider that decides about turns says when it expects the end (`EagerEndOfTurn`). With any
+other the caller's pause says it: the model is asked with the interim words as soon as they are stable, while
+the endpoint delay runs and the final transcript is made. The answer is used if the final words are the same.
+"""
 
 from __future__ import annotations
+
+import math
 
 from machines import effects as do
 from machines import facts
 from machines.conversation.answers import Answers
+from machines.conversation.endpointing import Endpointing
 from machines.declarations import causes
+from machines.driver import SLACK_MS
+from machines.evidence import Evidence
 from machines.facts import Fact, Role
 from machines.phrases import words_of
 
+WholeWords = facts.EagerEndOfTurn | facts.EndOfTurn | facts.TranscriptFinal
+"""The facts that hold all words of a turn, as expected or as known."""
 
-class Speculation(Answers):
+
+class Speculation(Answers, Endpointing):
     """Guards and actions on speculation."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -20,51 +33,122 @@ class Speculation(Answers):
 
         It is not asked while its tool calls are open: what becomes of them depends on how the turn goes on.
         """
-        if self.calls_awaited():
-            return False
-        left = self.context.speculation.count < self.context.policy.speculations
-        words = self.context.turns.join(self.context.said(fact))
-        return left and bool(words) and Role.LLM in self.context.links.up
+        return self._may_ask(self._words_with(fact.turn, self.context.said(fact)))
 
-    def matches_speculation(self, fact: facts.EagerEndOfTurn | facts.EndOfTurn) -> bool:
+    def words_stable(self, fact: Fact) -> bool:
+        """The caller pauses, and the words so far will hardly change: the model may be asked with them."""
+        stable = fact.at_ms + SLACK_MS >= self.words_stable_at()
+        return stable and fact.at_ms + SLACK_MS < self.pause_over_at(fact.at_ms)
+
+    def other_words(self, fact: facts.TranscriptInterim) -> bool:
+        """The words of the current turn are not those that the model was asked to answer.
+
+        A provider that decides about turns says itself when an expected end is off.
+        """
+        current = fact.turn == self.context.turns.current and not self.context.links.ends_turns
+        if not current or self.context.evidence(fact) is Evidence.NOISE:
+            return False
+        return not self._asked_with(fact.turn, fact.text)
+
+    def matches_speculation(self, fact: WholeWords) -> bool:
         """The words are those that the model was asked to answer."""
-        return words_of(self.context.turns.join(fact.text)) == words_of(self.context.speculation.words)
+        expected = isinstance(fact, facts.EagerEndOfTurn)
+        return self._asked_with(fact.turn, fact.text if expected else self.context.said(fact))
 
     def speculation_has_text(self) -> bool:
         """The speculative answer has at least one segment."""
         return bool(self.context.speculation.segments)
+
+    def words_stable_at(self) -> float:
+        """When the words of this pause count as stable, in the conversation's ms; infinite: not in it.
+
+        Words that come in the pause itself are the last ones. If none come, they are waited for as long as
+        they took in the last pause in which some came.
+        """
+        turns = self.context.turns
+        voice_ended = turns.times.voice_ended
+        if voice_ended is None or not self._may_speculate_in_pause():
+            return math.inf
+        came_in_pause = turns.interim_at > voice_ended
+        return turns.interim_at if came_in_pause else voice_ended + turns.words_late_ms
+
+    def _may_speculate_in_pause(self) -> bool:
+        """Not if the caller will probably go on: such a request would seldom be of use."""
+        turns = self.context.turns
+        if self.context.links.ends_turns or not turns.interim_sure or not self.sounds_complete():
+            return False
+        words = self._words_with(turns.current, turns.interim)
+        return self._may_ask(words) and words_of(words) != words_of(self.context.speculation.failed)
+
+    def _may_ask(self, words: str) -> bool:
+        left = self.context.speculation.count < self.context.policy.speculations
+        up = Role.LLM in self.context.links.up
+        return left and bool(words) and up and not self.calls_awaited()
+
+    def _words_with(self, turn: int, text: str) -> str:
+        """All words to answer if `text` are the words of `turn`."""
+        return self.context.turns.join(self.context.own_words(turn, text))
+
+    def _asked_with(self, turn: int, text: str) -> bool:
+        words = words_of(self._words_with(turn, text))
+        return bool(words) and words == words_of(self.context.speculation.words)
 
     # --- actions -----------------------------------------------------------------------------------------
 
     @causes(do.StartGeneration)
     def speculate(self, fact: facts.EagerEndOfTurn) -> None:
         """Ask the model for an answer to these words before it is sure that the turn is over."""
-        self.context.speculation.words = self.context.turns.join(fact.text)
-        self.context.speculation.count += 1
-        self._request(fact.at_ms, said="", words=self.context.speculation.words)
+        self._speculate(self._words_with(fact.turn, fact.text), fact.at_ms)
 
-    @causes()
+    @causes(do.StartGeneration)
+    def speculate_in_pause(self, fact: Fact) -> None:
+        """Ask the model for an answer to the words so far: the caller pauses, and may have finished."""
+        turns = self.context.turns
+        self._speculate(self._words_with(turns.current, turns.interim), fact.at_ms)
+
+    def _speculate(self, words: str, at_ms: float) -> None:
+        self.context.speculation.words = words
+        self.context.speculation.count += 1
+        self._request(at_ms, said="", words=words)
+
+    @causes(do.PrepareSpeech)
     def keep_speculative_segment(self, fact: facts.SegmentReady) -> None:
-        """Keep a segment of the speculative answer; it is said only if the answer is adopted."""
+        """Keep a segment of the speculative answer; it is said only if the answer is adopted.
+
+        The first one is synthesized in advance, if the policy wants it.
+        """
+        speculation = self.context.speculation
         self.context.answer.alive_at = fact.at_ms
-        self.context.speculation.segments += (fact,)
+        if not speculation.segments and self._prepares_speech():
+            speculation.prepared = fact.generation
+            self.context.ask(do.PrepareSpeech(fact.generation, 0, fact.markup or fact.text))
+        speculation.segments += (fact,)
+
+    def _prepares_speech(self) -> bool:
+        return self.context.policy.speculative_speech and Role.TTS in self.context.links.up
 
     @causes()
     def note_speculation_complete(self) -> None:
         """The model has given the whole speculative answer."""
         self.context.answer.generation_open = None
 
-    @causes(do.CancelGeneration)
+    @causes(do.CancelGeneration, do.DropSpeech)
     def drop_speculation(self) -> None:
-        """Drop the speculative answer. No client was told of it."""
+        """Drop the speculative answer, if there is one. No client was told of it."""
         self._cancel_generation()
-        self.forget_speculation()
+        self._forget()
 
-    @causes()
+    @causes(do.DropSpeech)
     def forget_speculation(self) -> None:
         """The model failed to give the speculative answer: ask anew when the turn is over."""
+        self.context.speculation.failed = self.context.speculation.words
+        self._forget()
+
+    def _forget(self) -> None:
         self.context.answer.generation_open = None
         self.context.answer.requests = 0
+        if self.context.speculation.prepared is not None:
+            self.context.ask(do.DropSpeech(self.context.speculation.prepared))
         self._close_speculation()
 
     @causes(do.NotifyAnswerStarted, do.CancelTool)
@@ -87,4 +171,5 @@ class Speculation(Answers):
             self._finish_speech()
 
     def _close_speculation(self) -> None:
-        self.context.speculation.words, self.context.speculation.segments = "", ()
+        speculation = self.context.speculation
+        speculation.words, speculation.segments, speculation.prepared = "", (), None

@@ -8,7 +8,7 @@ from machines.conversation.failure_log import FailureLog
 from machines.declarations import causes
 from machines.evidence import Evidence, sure_without_voice
 from machines.facts import Fact, Role
-from machines.phrases import without_echo
+from machines.phrases import without_echo, words_of
 
 LEAST_SPEECH_MS = 300
 """Less voice than this without words is a cough or a click."""
@@ -71,9 +71,23 @@ class Transcripts(FailureLog):
         matters = (
             self.context.turns.current if self.context.turns.awaited is None else self.context.turns.awaited
         )
-        if fact.turn == matters and self.context.evidence(fact) is not Evidence.NOISE:
+        evidence = self.context.evidence(fact)
+        if fact.turn == matters and evidence is not Evidence.NOISE:
+            self._note_change(fact)
             self.context.turns.interim = fact.text
+            self.context.turns.interim_sure = evidence is Evidence.SURE
             self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
+
+    def _note_change(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
+        """Keep when the words changed, and how long after the voice, if that was in a pause."""
+        turns = self.context.turns
+        if words_of(fact.text) == words_of(turns.interim):
+            return
+        turns.interim_at = fact.at_ms
+        if turns.awaited is None and turns.times.voice_ended is not None:
+            late_ms = fact.at_ms - turns.times.voice_ended
+            if late_ms < self.context.policy.endpoint_delay_ms:
+                turns.words_late_ms = late_ms
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def notify_words(self, fact: facts.TranscriptFinal) -> None:

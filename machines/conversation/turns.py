@@ -55,8 +55,10 @@ class Turns(Transcripts):
         """Give the caller's next words a turn of their own."""
         self.context.turns.current += 1
         self.context.turns.interim = ""
+        self.context.turns.interim_sure = False
         self.context.turns.completeness = None
         self.context.speculation.count = 0
+        self.context.speculation.failed = ""
         self.context.turns.continuation = Continuation.NONE
         self.context.turns.times = TurnTimes()
         self.context.ask(do.BeginTurn(self.context.turns.current))

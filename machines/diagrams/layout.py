@@ -96,7 +96,7 @@ CONVERSATION_LAYOUT = Layout(
         Route("THINKING", "LISTENING", ((830, 142), (530, 142), (530, 392)), (592, 146), 240, 10),
         Route("THINKING", "RESPONDING", ((850, 316), (850, 476)), (862, 319), 202, 9),
         Route("RESPONDING", "THINKING", ((1066, 476), (1066, 316)), (1078, 319), 230, 9),
-        Route("LISTENING", "RESPONDING", ((582, 638), (830, 638)), (596, 400), 230, 14),
+        Route("LISTENING", "RESPONDING", ((582, 638), (830, 638)), (596, 366), 230, 16),
         Route("RESPONDING", "LISTENING", ((830, 924), (582, 924)), (596, 660), 230, 16),
         Route("INITIALIZING", "ENDING", ((48, 80), (22, 80), (22, 1546), (160, 1546)), (36, 1480), 110, 3),
         Route("LISTENING", "ENDING", ((582, 1244), (700, 1244), (700, 1456)), (712, 1370), 100, 2),

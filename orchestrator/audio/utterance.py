@@ -23,6 +23,7 @@ from adapters.tasks import Signal
 from machines.checked_fields import check_fields
 from machines.facts import (
     ErrorClass,
+    Fact,
     PlaybackAt,
     PlaybackFinished,
     SegmentVoiced,
@@ -119,7 +120,7 @@ class AudioSink(Protocol):
 class Utterance:
     """Speaks one answer.
 
-    `say`, `finish`, `restart`, `pause` and `resume` carry out the machine's effects.
+    `say`, `prepare`, `finish`, `restart`, `pause` and `resume` carry out the machine's effects.
     """
 
     def __init__(self, number: int, sink: AudioSink, pacing: Pacing, emit: Emit, language: str = "") -> None:
@@ -137,9 +138,25 @@ class Utterance:
         """Taken from the buffer and not sent yet."""
         self._paused = False
         self._resumed = Signal()
+        self._prepared: int | None = None
+        """The segment that is synthesized in advance. Until it is said, nothing is sent or reported."""
+        self._unreported: list[Fact] = []
+        """What became of it so far."""
 
     def say(self, segment: int, text: str) -> None:
-        """Add a segment."""
+        """Add a segment. If it was prepared, send and report what there is of it."""
+        if segment != self._prepared:
+            self._attempt.say(segment, text)
+            return
+        self._prepared = None
+        self.resume()
+        for fact in self._unreported:
+            self._emit(fact)
+        self._unreported.clear()
+
+    def prepare(self, segment: int, text: str) -> None:
+        """Synthesize the first segment before it is known whether it will be said."""
+        self._prepared, self._paused = segment, True
         self._attempt.say(segment, text)
 
     def finish(self) -> None:
@@ -193,7 +210,7 @@ class Utterance:
         except* Exception as group:
             if not attempt.complete:
                 failure = failure_of(group, f"utterance {self.number}")
-                self._emit(
+                self._tell(
                     SynthesisFailed(self.number, failure, attempt.unreported_ms, attempt=attempt.number)
                 )
         return attempt.complete and attempt is self._attempt
@@ -223,7 +240,7 @@ class Utterance:
             if has_sound:
                 # A stream of silent segments only has failed: they are reported once one has sound.
                 for fact in silent:
-                    self._emit(fact)
+                    self._tell(fact)
                 silent.clear()
         # What was never synthesized must not count as heard.
         if not attempt.complete:
@@ -232,7 +249,14 @@ class Utterance:
             attempt.fail()
             raise ProviderError(ErrorClass.TRANSIENT, "text to speech gave no audio")
         for fact in silent:
+            self._tell(fact)
+
+    def _tell(self, fact: Fact) -> None:
+        """Report what became of a segment, once it is known that it will be said."""
+        if self._prepared is None:
             self._emit(fact)
+        else:
+            self._unreported.append(fact)
 
     def _voiced(self, attempt: Attempt, end: SegmentEnd) -> tuple[SegmentVoiced, str]:
         """What is reported of a segment that has ended, and its text."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from orchestrator.cli.printing import print_plain
+from orchestrator.conversation.speculation_counts import ASKED, USED
 from orchestrator.simulation.campaign import Campaign, Finished
 from orchestrator.simulation.leftovers import Census, peak_memory_mb
 from orchestrator.simulation.report import PERCENTILES, Failure, Report, coverage, names
@@ -117,6 +118,11 @@ def _tell(console: Console, report: Report, campaign: Campaign) -> None:
         )
         for never in each.never if len(each.never) <= MOST_NEVER else ():
             print_plain(console, f"{'':<14}never {never}")
+    asked, used = report.speculations[ASKED], report.speculations[USED]
+    print_plain(
+        console,
+        f"{'speculative':<14}{asked:,} answers asked for before the end of a turn, {used:,} of them used",
+    )
     _tell_latencies(console, report)
     held = [name for name in names(campaign.invariants) if not report.broken[name]]
     print_plain(

@@ -177,6 +177,10 @@ class Performer:
                 self._utterance_of(generation, tones=tones).say(segment, text)
             case do.FinishSpeech(generation=generation):
                 self._utterance_of(generation).finish()
+            case do.PrepareSpeech(generation=generation, segment=segment, text=text):
+                self._utterance_of(generation).prepare(segment, text)
+            case do.DropSpeech(generation=generation):
+                self._tasks.cancel(f"utterance {generation}")
             case do.RestartSpeech(generation=generation, attempt=attempt):
                 self._utterance_of(generation).restart(attempt)
             case do.PauseSpeech(generation=generation):

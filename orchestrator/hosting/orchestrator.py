@@ -28,6 +28,7 @@ from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.idle_and_age_limits import watch_limits
+from orchestrator.conversation.speculation_counts import ASKED, USED, speculation_counts
 from orchestrator.hosting.checked_arguments import check_transport, check_wishes
 from orchestrator.hosting.events import AudioDropped, EventLog, Events, EventSource
 from orchestrator.hosting.outcome import ConversationLost, ConversationOutcome, OrchestratorBusy
@@ -76,7 +77,7 @@ class Conversation:
     _log: EventLog = field(factory=EventLog, init=False)
     _source: EventSource = field(init=False)
     _began_ms: float = field(factory=now_ms, init=False)
-    _counts: Counter[type[Effect] | Outcome] = field(factory=Counter, init=False)
+    _counts: Counter[type[Effect] | Outcome | str] = field(factory=Counter, init=False)
     _reason: EndReason | None = field(default=None, init=False)
     _outcome: ConversationOutcome | None = field(default=None, init=False)
     _fault: Exception | None = field(default=None, init=False)
@@ -190,6 +191,8 @@ class Conversation:
         for event in self._source.events_of(handled, now_ms() - self._began_ms):
             self._log.add(event)
         self._counts.update(step.outcome for step in handled.steps)
+        for step in handled.steps:
+            self._counts.update(speculation_counts(step))
         self._counts.update(type(effect) for effect in handled.effects)
         for effect in handled.effects:
             match effect:
@@ -224,6 +227,8 @@ class Conversation:
             audio.received_ms,
             audio.dropped_ms,
             self._journals.path_of(self.id) if self._journals is not None else None,
+            self._counts[ASKED],
+            self._counts[USED],
         )
 
 

@@ -40,6 +40,10 @@ class ConversationOutcome:
     """The part of it that was dropped for want of room."""
     journal: Path | None
     """Its file, complete some 50 ms later or when the orchestrator is closed; None if none is kept."""
+    speculative_answers: int = 0
+    """Requests to the model before the end of a turn (`LLM_ANTICIPATIONS`)."""
+    speculative_answers_used: int = 0
+    """Those of them whose answer the caller got. The others were paid for and dropped."""
 
 
 class OrchestratorBusy(Exception):  # noqa: N818 (it says what happened)

@@ -20,6 +20,7 @@ from orchestrator.clock import epoch_ms
 from orchestrator.conversation.caller import Caller
 from orchestrator.conversation.conversation import converse
 from orchestrator.conversation.inbox import Inbox
+from orchestrator.conversation.speculation_counts import speculation_counts
 from orchestrator.journal.format import About
 from orchestrator.journal.writer import Journals
 from orchestrator.providers.provider_chain import Providers
@@ -112,6 +113,7 @@ async def run_conversation(
         for step in handled.steps:
             if step.outcome is not Outcome.TAKEN:
                 session.counts[f"{step.outcome.value} facts"] += 1
+            session.counts.update(speculation_counts(step))
 
     with resources.journals.of_call(about) if resources.journals else nullcontext() as journal:
         async with trio.open_nursery() as nursery:

@@ -25,6 +25,7 @@ POLICY_FIELDS: Mapping[str, str] = {
     "vad_silence_threshold_ms": "endpoint_delay_ms",
     "unfinished_delay_ms": "unfinished_delay_ms",
     "llm_anticipations": "speculations",
+    "tts_anticipation": "speculative_speech",
     "barge_in": "barge_in",
     "barge_in_thinking": "barge_in_thinking",
     "barge_in_greeting": "barge_in_greeting",

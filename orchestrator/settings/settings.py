@@ -184,7 +184,11 @@ class TurnTaking(BaseModel):
         default=DEFAULTS.speculations,
         ge=0,
         le=10,
-        description="Requests to the model in each turn before its end, when Deepgram Flux expects the end",
+        description="Requests to the model in each turn before its end, when the caller pauses",
+    )
+    tts_anticipation: bool = Field(
+        default=DEFAULTS.speculative_speech,
+        description="The first words of such an answer are synthesized before the end of the turn, too",
     )
     greeting: str = Field(
         default=DEFAULTS.greeting, description="Said as soon as a call is connected; empty: nothing"

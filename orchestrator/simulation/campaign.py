@@ -21,6 +21,7 @@ from machines.check.invariants import INVARIANTS, Invariant
 from machines.effects import TurnLatency
 from machines.facts import EndReason, Role
 from machines.system import Charts, Handled
+from orchestrator.conversation.speculation_counts import speculation_counts
 from orchestrator.journal.format import About, CallJournal, End, Record, frame
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
@@ -46,6 +47,8 @@ class Finished:
     answers: int
     tool_calls: int
     """Tool calls that were begun."""
+    speculations: Counter[str]
+    """Speculative answers, as `speculation_counts` counts them."""
     latencies: tuple[TurnLatency, ...]
     """One for each answer that ended."""
     virtual_ms: float
@@ -159,6 +162,10 @@ def _finished(
 ) -> Finished:
     effects = [effect for each in records if isinstance(each, Handled) for effect in each.effects]
     ended = [effect for effect in effects if isinstance(effect, do.NotifyAnswerEnded)]
+    speculations: Counter[str] = Counter()
+    for each in records:
+        for step in each.steps if isinstance(each, Handled) else ():
+            speculations.update(speculation_counts(step))
     closed = [effect.reason for effect in effects if isinstance(effect, do.CloseConversation)]
     last = call.steps[-1].fact.at_ms if call.steps else 0.0
     return Finished(
@@ -169,6 +176,7 @@ def _finished(
         turns=sum(isinstance(effect, do.FinalizeTurn) for effect in effects),
         answers=len(ended),
         tool_calls=sum(isinstance(effect, do.RunTool) for effect in effects),
+        speculations=speculations,
         latencies=tuple(each.latency for each in ended),
         virtual_ms=last,
         reason=closed[0] if closed else None,

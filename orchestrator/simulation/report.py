@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 from machines.check.invariants import Invariant
 from machines.effects import TurnLatency
 from machines.tables import CONVERSATION, LINK, Kind, Machine, Row, rows
+from orchestrator.conversation.speculation_counts import ASKED, USED
 from orchestrator.simulation.campaign import Campaign, Finished
 
 COVERED = (CONVERSATION, LINK)
@@ -58,6 +59,7 @@ class Report:
     turns: int = 0
     answers: int = 0
     tool_calls: int = 0
+    speculations: Counter[str] = Factory(Counter)
     virtual_ms: float = 0.0
     personalities: Counter[str] = Factory(Counter)
     ends: Counter[str] = Factory(Counter)
@@ -74,6 +76,7 @@ class Report:
         self.turns += finished.turns
         self.answers += finished.answers
         self.tool_calls += finished.tool_calls
+        self.speculations.update(finished.speculations)
         self.virtual_ms += finished.virtual_ms
         self.personalities[finished.personality] += 1
         self.ends[finished.reason.value if finished.reason else "none"] += 1
@@ -114,6 +117,7 @@ class Report:
             "turns": self.turns,
             "answers": self.answers,
             "toolCalls": self.tool_calls,
+            "speculativeAnswers": {"asked": self.speculations[ASKED], "used": self.speculations[USED]},
             "facts": campaign.auditor.facts,
             "virtualSeconds": round(self.virtual_ms / 1000, 3),
             "personalities": _sorted(self.personalities),

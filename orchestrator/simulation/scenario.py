@@ -109,6 +109,7 @@ def _policy(random: Random) -> ConversationPolicy:
         unfinished_delay_ms=one_of((0, 400, 1000)),
         complete_delay_ms=one_of((0, 200)),
         speculations=one_of((0, 1, 3)),
+        speculative_speech=random.random() < 0.5,
         barge_in=random.random() < 0.8,
         barge_in_thinking=random.random() < 0.8,
         barge_in_greeting=random.random() < 0.8,

@@ -130,6 +130,41 @@ def test_r21_answers_in_advance_are_bounded_and_remembered_once(speculations: in
         assert call.history == [("user", "hello"), ("assistant", "Yes indeed.")]
 
 
+@pytest.mark.parametrize("speculations", [0, 1, 2])
+@pytest.mark.parametrize("pauses", list(product((False, True), repeat=3)))
+def test_r21_answers_in_a_pause_are_bounded_and_remembered_once(
+    speculations: int, pauses: tuple[bool, ...]
+) -> None:
+    """The same where speech to text leaves the end of turns to us. In some pauses the words come late."""
+    policy = ConversationPolicy(speculations=speculations, speculative_speech=True)
+    call = Call(policy).listening(AUTOMATIC)
+    said = "hello"
+    for late in pauses:
+        call.handle(facts.SpeechStarted(), after_ms=100)
+        if not late:
+            call.handle(facts.TranscriptInterim(1, said, 0.8), after_ms=400)
+        call.handle(facts.SpeechStopped(500), after_ms=100)
+        if late:
+            call.handle(facts.TranscriptInterim(1, said, 0.8), after_ms=100)
+        if len(effects_of(call, do.StartGeneration)) < speculations:
+            call.deadline_passes()
+            assert call.state == "speculating"
+            call.segment(0, "Yes indeed.")
+        said += " please"
+    said = said.removesuffix(" please")
+    while call.state != "finalizing":
+        call.deadline_passes()
+    call.final(said)
+    requests = effects_of(call, do.StartGeneration)
+    assert len(requests) <= speculations + 1
+    stopped = effects_of(call, do.CancelGeneration)
+    assert len(stopped) == len(requests) - 1, "each that was in vain was stopped"
+    call.answers("Yes indeed.")
+    call.heard_all()
+    assert call.history == [("user", said), ("assistant", "Yes indeed.")]
+    assert [each.text for each in effects_of(call, do.Speak)] == ["Yes indeed."]  # type: ignore[attr-defined]
+
+
 # --- R22 --------------------------------------------------------------------------------------------------
 
 BOOKS = Answer("Let me see.", Delay(100), calls=(ToolCall("id 1", "book", "{}"),))

@@ -190,6 +190,36 @@ def the_end_of_a_speculative_answer_is_told(patch: Patch) -> None:
     patch.setattr(Conversation, "drop_speculation", drop_speculation)
 
 
+def the_speculative_answer_is_kept_while_the_caller_goes_on(patch: Patch) -> None:
+    patched = Conversation.drop_speculation
+
+    def drop_speculation(self: Conversation) -> None:
+        if self.state != "finalizing":
+            patched(self)
+
+    patch.setattr(Conversation, "drop_speculation", drop_speculation)
+
+
+def speech_in_advance_is_left_behind(patch: Patch) -> None:
+    patched = Conversation._forget
+
+    def _forget(self: Conversation) -> None:
+        self.context.speculation.prepared = None
+        patched(self)
+
+    patch.setattr(Conversation, "_forget", _forget)
+
+
+def speech_in_advance_is_dropped_again(patch: Patch) -> None:
+    patched = Conversation._forget
+
+    def _forget(self: Conversation) -> None:
+        patched(self)
+        self.context.ask(do.DropSpeech(self.context.answer.generation))
+
+    patch.setattr(Conversation, "_forget", _forget)
+
+
 def what_is_protected_is_cut_off(patch: Patch) -> None:
     patch.setattr(Conversation, "interruptible", lambda self: self.context.policy.barge_in)
 
@@ -258,6 +288,11 @@ OF_TURNS: dict[Fault, str] = {
     a_speculative_answer_is_said_at_once: "nothing_is_said_while_the_caller_has_the_word",
     the_model_speculates_again_and_again: "speculative_requests_are_bounded",
     the_end_of_a_speculative_answer_is_told: "ended_answers_were_started",
+    the_speculative_answer_is_kept_while_the_caller_goes_on: (
+        "a_caller_who_goes_on_voids_the_speculative_answer"
+    ),
+    speech_in_advance_is_left_behind: "speech_is_prepared_only_for_a_speculative_answer",
+    speech_in_advance_is_dropped_again: "only_prepared_speech_is_dropped",
 }
 OF_QUEUES: dict[Fault, str] = {
     turns_that_wait_are_never_answered: "queued_turns_are_answered_first",

@@ -299,6 +299,31 @@ class LongCall(AnyCall):
     """A call of many."""
 
 
+class SpeculativeCall(AnyCall):
+    """A call whose model is asked in pauses, and whose voice speaks in advance."""
+
+    usual = evolve(POLICY, speculations=2, speculative_speech=True)
+
+    @precondition(lambda self: self.system.conversation.state in ("quiet", "hearing", "endpointing"))
+    @rule(text=texts, wait=waits)
+    def the_caller_pauses(self, text: str, wait: float) -> None:
+        turns = self.system.conversation.context.turns
+        self.happens(facts.SpeechStarted())
+        self.happens(facts.TranscriptInterim(turns.current, text), 400.0)
+        self.happens(facts.SpeechStopped(speech_ms=400), 100.0)
+        self.happens(facts.DeadlinePassed(self.system.conversation.context.deadline_armed or 0), wait)
+
+    @precondition(lambda self: self.system.conversation.state in ("speculating", "finalizing"))
+    @rule(text=texts, wait=waits)
+    def the_pause_is_the_end(self, text: str, wait: float) -> None:
+        context = self.system.conversation.context
+        self.happens(facts.SegmentReady(self.generation(0), len(context.speculation.segments), "Yes."))
+        self.happens(facts.DeadlinePassed(context.deadline_armed or 0), wait)
+        self.happens(facts.TranscriptFinal(context.turns.awaited or 0, text), wait)
+
+
+TestSpeculativeCalls = SpeculativeCall.TestCase
+TestSpeculativeCalls.settings = settings(stateful_step_count=40)
 TestShortCalls = ShortCall.TestCase
 TestShortCalls.settings = settings(stateful_step_count=12)
 TestLongCalls = LongCall.TestCase

@@ -68,7 +68,7 @@ def in_state(state: str) -> Call:
             call.handle(facts.SpeechStopped(700))
         if state == "speculating":
             call.handle(facts.EagerEndOfTurn(1, "hello"))
-        if state == "finalizing":
+        while state == "finalizing" and call.state != state:
             call.deadline_passes()
     assert call.state == state
     return call

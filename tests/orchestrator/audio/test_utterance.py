@@ -125,6 +125,45 @@ async def test_a_caller_who_runs_out_between_segments_is_known_to(autojump_clock
     assert playback.heard_ms(1e12) == pytest.approx(1200)
 
 
+async def test_speech_in_advance_is_neither_sent_nor_reported_until_it_is_said(
+    autojump_clock: MockClock,
+) -> None:
+    caller, facts = SimulatedCaller(), list[Fact]()
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    voice = SimulatedTextToSpeech(script(then=Synthesis(first=Delay(80))))
+    async with voice.open("en-US") as link, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(link))
+        utterance.prepare(0, TEXT)
+        await trio.sleep(0.5)
+        assert not caller.playbacks
+        assert not facts
+        said_ms = trio.current_time() * 1000
+        utterance.say(0, TEXT)
+        utterance.say(1, "y" * 10)
+        utterance.finish()
+    [playback] = caller.playbacks
+    assert playback.chunks[0].at_ms == pytest.approx(said_ms), "no time is waited for"
+    assert playback.sent_ms() == pytest.approx(3600), "once, and the rest after it"
+    assert [fact.duration_ms for fact in facts if isinstance(fact, SegmentVoiced)] == [3000, 600]
+    assert isinstance(facts[-1], PlaybackFinished)
+
+
+async def test_speech_that_fails_in_advance_is_reported_when_it_is_said(autojump_clock: MockClock) -> None:
+    caller, facts = SimulatedCaller(), list[Fact]()
+    utterance = Utterance(1, caller, caller.pacing, facts.append)
+    voice = SimulatedTextToSpeech(script(Synthesis(fault=Fails(), after=2), then=Synthesis()))
+    async with voice.open("en-US") as link, trio.open_nursery() as nursery:
+        nursery.start_soon(utterance.run, streams_of(link))
+        utterance.prepare(0, TEXT)
+        await trio.sleep(0.5)
+        assert not facts
+        utterance.say(0, TEXT)
+        [failed] = facts
+        assert isinstance(failed, SynthesisFailed)
+        assert failed.voiced_ms == 200
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_end_is_reported_when_everything_was_played_not_when_it_was_sent(
     autojump_clock: MockClock,
 ) -> None:
