@@ -102,7 +102,7 @@ Voice = Tone | LocalVoice
 
 
 def best_voice() -> Voice:
-    """The local voice if its package is installed, else tones. Takes about a second."""
+    """The local voice if its package is installed, else tones. Takes about two seconds."""
     try:
         import hibari  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
@@ -113,4 +113,6 @@ def best_voice() -> Voice:
         audio = np.clip(model(text, seed=0), -1.0, 1.0)
         return (audio * 32767).astype(np.int16), int(hibari.SAMPLE_RATE)
 
+    # The first text takes a second, or ten on a busy machine: no caller is to wait for that.
+    synthesize("one")
     return LocalVoice(synthesize)

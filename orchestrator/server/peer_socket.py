@@ -314,7 +314,7 @@ class PeerSocket:
 
     def _note_closed(self, code: int, reason: str | None) -> None:
         if self.closed is None:
-            self.closed = CloseReason(code, reason or None)
+            self.closed = CloseReason(int(code), reason or None)
         for answered in self._pings.values():
             answered.set()
         self._pings.clear()
