@@ -86,7 +86,7 @@ PLAN = (
         " call. Answers of more than one segment; reports of voiced segments; failures of text to speech that"
         " may pass; failures of the model that may not pass, and its signs of life. Playback that is neither"
         " at the beginning nor at the end. Late facts about answers, deadlines that pass late. Resumed and"
-        " scored turns. Speculation while something waits, except over an answer. More"
+        " scored turns. Expected ends of turns while something waits, except over an answer. More"
         " than two keys in a row, and more than one failed answer.",
         walk_queue,
     ),
