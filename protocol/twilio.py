@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-import functools
 import json
 import re
 from collections.abc import Mapping
@@ -330,11 +329,9 @@ def write_stream_message(
     if manner is Manner.PLIVO:
         return json.dumps({**_for_plivo(message), "streamId": stream_sid})
     if sequence is None and isinstance(message, Media):
-        # Fifty a second for each call: written by hand, they take a quarter of the time.
+        # Fifty a second for each call: written by hand, they take half of the time.
         payload = base64.b64encode(message.audio).decode("ascii")
-        return (
-            f'{{"event": "media", "media": {{"payload": "{payload}"}}, "streamSid": {_quoted(stream_sid)}}}'
-        )
+        return f'{{"event": "media", "media": {{"payload": "{payload}"}}, "streamSid": {json.dumps(stream_sid)}}}'
     match message:
         case Connected(protocol=protocol, version=version):
             return json.dumps({"event": "connected", "protocol": protocol, "version": version})
@@ -370,11 +367,6 @@ def write_stream_message(
     if sequence is not None:
         content["sequenceNumber"] = str(sequence)
     return json.dumps({**content, "streamSid": stream_sid})
-
-
-@functools.lru_cache(maxsize=1024)
-def _quoted(stream_sid: str) -> str:
-    return json.dumps(stream_sid)
 
 
 def _for_plivo(message: StreamMessage) -> dict[str, Any]:
