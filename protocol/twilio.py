@@ -331,7 +331,8 @@ def write_stream_message(
     if sequence is None and isinstance(message, Media):
         # Fifty a second for each call: written by hand, they take half of the time.
         payload = base64.b64encode(message.audio).decode("ascii")
-        return f'{{"event": "media", "media": {{"payload": "{payload}"}}, "streamSid": {json.dumps(stream_sid)}}}'
+        quoted = json.dumps(stream_sid)
+        return f'{{"event": "media", "media": {{"payload": "{payload}"}}, "streamSid": {quoted}}}'
     match message:
         case Connected(protocol=protocol, version=version):
             return json.dumps({"event": "connected", "protocol": protocol, "version": version})
