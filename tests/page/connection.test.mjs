@@ -73,6 +73,16 @@ test('it offers the subprotocol, and is connected when the server has named the 
   assert.equal(here.last().sent[0].sessionId, 's1');
 });
 
+test('a socket that is closing is sent nothing', async () => {
+  const here = world();
+  here.last().welcome();
+  here.last().readyState = 2;
+  assert.equal(here.connection.send('audio.input.chunk', {}), null);
+  assert.equal(here.connection.sendIfRoom('audio.input.chunk', {}), false);
+  await assert.rejects(here.connection.request('audio.input.stop', {}), RequestError);
+  assert.deepEqual(here.last().sent, []);
+});
+
 test('a request is settled by the ack with its id', async () => {
   const here = world();
   here.last().welcome();

@@ -7,6 +7,7 @@ import { errorIn, frame, isAck, isError, read, SUBPROTOCOL } from './wire.js';
 export const MAX_ATTEMPTS = 8; // about three quarters of a minute of trying
 const DELAYS_MS = [500, 1000, 2000, 4000, 8000, 10000];
 const STEADY_MS = 5000; // a link that held this long starts counting its failures anew
+const CLOSING = 2; // a `readyState`: from here on nothing can be sent
 const ACK_MS = 15_000; // longer than the server may take to connect its providers or to finish a transcript
 const HEARTBEAT_MS = 15_000;
 const ANSWER_MS = 10_000; // for the answer to a heartbeat; then the server is asked once more
@@ -89,7 +90,8 @@ export class Connection {
 
   /** Send a message. Returns its event id, or null if there is no session to send it in. */
   send(eventType, payload) {
-    if (this.status !== 'connected') return null;
+    // The server may be closing: the browser knows it before it tells, and complains of what is still sent.
+    if (this.status !== 'connected' || this.socket.readyState >= CLOSING) return null;
     const eventId = uuid7();
     this.socket.send(frame(eventType, eventId, this.sessionId, payload));
     return eventId;
