@@ -347,13 +347,12 @@ def write_stream_message(
             }
             content: dict[str, Any] = {"event": "start", "start": start}
         case Media(audio=audio):
-            media = {"payload": base64.b64encode(audio).decode("ascii")}
-            if sequence is not None:
-                media |= {
-                    "track": message.track,
-                    "chunk": str(sequence),
-                    "timestamp": str(message.timestamp_ms),
-                }
+            media = {
+                "payload": base64.b64encode(audio).decode("ascii"),
+                "track": message.track,
+                "chunk": str(sequence),
+                "timestamp": str(message.timestamp_ms),
+            }
             content = {"event": "media", "media": media}
         case Digit(digit=digit):
             content = {"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": digit}}

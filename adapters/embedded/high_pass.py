@@ -51,10 +51,9 @@ def high_pass(
 
 
 class HighPass:
-    """One stream of audio, at `rate` Hz, through a filter of one pole."""
+    """One stream of audio at `LISTENING_RATE` through a filter of one pole."""
 
-    def __init__(self, rate: int = LISTENING_RATE) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self._last_in: float | None = None
         self._last_out = 0.0
 
@@ -68,6 +67,6 @@ class HighPass:
     def _pass(self, samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         before = float(samples[0]) if self._last_in is None else self._last_in
         passed: npt.NDArray[np.float64]
-        (passed,) = high_pass(samples[None], np.array([before]), np.array([self._last_out]), self._rate)
+        (passed,) = high_pass(samples[None], np.array([before]), np.array([self._last_out]), LISTENING_RATE)
         self._last_in, self._last_out = float(samples[-1]), float(passed[-1])
         return passed

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import trio
@@ -62,11 +63,6 @@ class Window:
         """The position after it."""
         return self.start + self.length
 
-    @property
-    def is_loud(self) -> bool:
-        """Somebody who speaks is as loud as this."""
-        return _loudness(self.samples) >= LOUD
-
 
 @frozen
 class Words:
@@ -88,14 +84,11 @@ class Words:
 class _Kept:
     window: Window
     sent: bool = False
-    _loud: bool | None = None
 
-    @property
+    @cached_property
     def loud(self) -> bool:
-        """As `Window.is_loud`, which takes time; few windows are asked, but those again and again."""
-        if self._loud is None:
-            self._loud = self.window.is_loud
-        return self._loud
+        """Somebody who speaks is as loud as this. Few windows are asked, but those again and again."""
+        return _loudness(self.window.samples) >= LOUD
 
 
 @define(eq=False)

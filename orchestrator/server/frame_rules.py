@@ -7,6 +7,8 @@ from __future__ import annotations
 
 Complaint = tuple[int, str]
 """A close code and a reason."""
+Sizes = tuple[int, int]
+"""The bytes of a frame's header and of its payload."""
 
 PROTOCOL_ERROR = 1002
 
@@ -26,8 +28,8 @@ _SHORTEST = {126: 126, 127: 65_536}
 _LONGEST = 2**63 - 1
 
 
-def sizes_of(data: bytes | bytearray) -> tuple[int, int] | None:
-    """The bytes of the header and payload of the frame that begins here; None if the header is not here."""
+def sizes_of(data: bytes | bytearray) -> Sizes | None:
+    """The sizes of the frame that begins here; None if the header is not here."""
     if len(data) < 2:
         return None
     short = data[1] & _LENGTH
@@ -38,11 +40,13 @@ def sizes_of(data: bytes | bytearray) -> tuple[int, int] | None:
     return 2 + more + (MASK_BYTES if data[1] & MASKED else 0), payload_bytes
 
 
-def wrong_in_header(data: bytes | bytearray, *, within_message: bool) -> Complaint | None:
-    """What is wrong with the frame that begins here, as far as its header has come."""
+def wrong_in_header(
+    data: bytes | bytearray, sizes: Sizes | None, *, within_message: bool
+) -> Complaint | None:
+    """What is wrong with the frame that begins here, as far as its header has come. It has these sizes."""
     reason = _wrong_kind(data[0], within_message=within_message) if data else None
     if reason is None and len(data) >= 2:
-        reason = _wrong_length(data)
+        reason = _wrong_length(data, sizes)
     return None if reason is None else (PROTOCOL_ERROR, reason)
 
 
@@ -59,13 +63,12 @@ def _wrong_kind(first: int, *, within_message: bool) -> str | None:
     return "a message within another" if within_message else "the middle of a message that has not begun"
 
 
-def _wrong_length(data: bytes | bytearray) -> str | None:
+def _wrong_length(data: bytes | bytearray, sizes: Sizes | None) -> str | None:
     short = data[1] & _LENGTH
     if not data[1] & MASKED:
         return "a client's frames must be masked"
     if data[0] & CONTROL and short > _LONGEST_CONTROL:
         return f"a control frame may have {_LONGEST_CONTROL} bytes"
-    sizes = sizes_of(data)
     if sizes is not None and short in _LONG and not _SHORTEST[short] <= sizes[1] <= _LONGEST:
         return "a frame's length must be written as RFC 6455 says"
     return None

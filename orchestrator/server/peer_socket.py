@@ -23,7 +23,7 @@ from websockets.protocol import CLOSING, SERVER, Protocol
 
 from adapters.tasks import Signal
 from orchestrator.leaky_bucket import LeakyBucket
-from orchestrator.server.frame_rules import CONTROL, Complaint, sizes_of, wrong_in_header
+from orchestrator.server.frame_rules import CONTROL, Complaint, Sizes, sizes_of, wrong_in_header
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -161,14 +161,15 @@ class PeerSocket:
             if self._buffer and not fresh:
                 # However many frames one read has brought, others run between them.
                 await trio.lowlevel.checkpoint()
-            if self._may_be_allowed():
+            sizes = sizes_of(self._buffer)
+            if self._may_be_allowed(sizes):
                 with trio.move_on_after(ADMISSION_S):
                     await self._admitted.wait()
-            complaint = self._complaint()
+            complaint = self._complaint(sizes)
             if complaint is not None:
                 self._protocol.fail(*complaint)
                 await self._give_up()
-            elif (frame := self._next_frame()) is None:
+            elif (frame := self._next_frame(sizes)) is None:
                 fresh = await self._read()
             else:
                 fresh = False
@@ -189,23 +190,17 @@ class PeerSocket:
         self._buffer += data
         return True
 
-    def _may_be_allowed(self) -> bool:
+    def _may_be_allowed(self, sizes: Sizes | None) -> bool:
         """Whether the next frame is too large for a peer that is not let in, and not for one that is."""
-        if self.most_bytes == self.most_admitted:
-            return False
-        sizes = sizes_of(self._buffer)
         if sizes is None or self._buffer[0] & CONTROL:
             return False
         return self.most_bytes < self._message_bytes + sizes[1] <= self.most_admitted
 
-    def _complaint(self) -> Complaint | None:
+    def _complaint(self, sizes: Sizes | None) -> Complaint | None:
         """The close code and reason if the frame that begins here is wrong or too much."""
-        wrong = wrong_in_header(self._buffer, within_message=bool(self._pieces))
-        if wrong is not None:
+        wrong = wrong_in_header(self._buffer, sizes, within_message=bool(self._pieces))
+        if wrong is not None or sizes is None:
             return wrong
-        sizes = sizes_of(self._buffer)
-        if sizes is None:
-            return None
         if self._buffer[0] & CONTROL:
             if self._control_frames.room <= 0:
                 return (
@@ -218,9 +213,8 @@ class PeerSocket:
             return CloseCode.MESSAGE_TOO_BIG, f"a message may have {self.most_bytes} bytes here"
         return None
 
-    def _next_frame(self) -> bytes | None:
-        """The next frame; None if it has not come yet."""
-        sizes = sizes_of(self._buffer)
+    def _next_frame(self, sizes: Sizes | None) -> bytes | None:
+        """The next frame, which has these sizes; None if it has not come yet."""
         if sizes is None or len(self._buffer) < sum(sizes):
             return None
         if self._buffer[0] & CONTROL:
@@ -343,8 +337,11 @@ class PeerSocket:
         """Read on until the peer has closed, too."""
         while self._reading:
             await self._changed.wait()
-        while self._protocol.close_rcvd is None and self._complaint() is None:
-            frame = self._next_frame()
+        while self._protocol.close_rcvd is None:
+            sizes = sizes_of(self._buffer)
+            if self._complaint(sizes) is not None:
+                return
+            frame = self._next_frame(sizes)
             if frame is not None:
                 self._protocol.receive_data(frame)
                 self._protocol.events_received()

@@ -222,3 +222,9 @@ def effects_of(call: Call, kind: type[do.Effect]) -> list[do.Effect]:
 def reopened(call: Call, role: Role) -> None:
     """A link that is being replaced comes up again."""
     call.handle(facts.LinkOpened(role, call.system.links[role].context.attempt))
+
+
+def told_of_answers(call: Call) -> list[do.Effect]:
+    """What the caller's side knows of answers."""
+    kinds = (do.NotifyAnswerStarted, do.NotifyAnswerEnded, do.NotifySegment, do.Speak, do.StopSpeech)
+    return [effect for effect in call.all_effects if isinstance(effect, kinds)]

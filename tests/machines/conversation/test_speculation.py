@@ -21,7 +21,9 @@ from tests.machines.calls import (
     STOP,
     SYSTEM,
     Call,
+    asked,
     effects_of,
+    told_of_answers,
     user,
 )
 
@@ -48,17 +50,6 @@ def speculating(policy: ConversationPolicy = EAGER) -> Call:
     return call
 
 
-def told_of_answers(call: Call) -> list[do.Effect]:
-    """What the caller's side knows of answers."""
-    kinds = (do.NotifyAnswerStarted, do.NotifyAnswerEnded, do.NotifySegment, do.Speak, do.StopSpeech)
-    return [effect for effect in call.all_effects if isinstance(effect, kinds)]
-
-
-def asked(call: Call) -> list[str]:
-    """What the model was asked, in order."""
-    return [effect.messages[-1].text for effect in call.all_effects if isinstance(effect, do.StartGeneration)]
-
-
 # --- asking early -----------------------------------------------------------------------------------------
 
 
@@ -77,19 +68,19 @@ def test_unless_an_operator_wants_it_it_is_not(policy: ConversationPolicy) -> No
     call = listening(policy)
     call.handle(facts.EagerEndOfTurn(1, WORDS))
     assert call.state == "endpointing"
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_a_turn_that_has_no_words_yet_is_not_answered() -> None:
     call = listening()
     call.handle(facts.EagerEndOfTurn(1, ""))
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_by_hand_there_is_no_speculative_answer() -> None:
     call = listening(mode=MANUAL)
     call.handle(facts.EagerEndOfTurn(1, WORDS))
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
     assert call.state == "quiet"
 
 
@@ -97,7 +88,7 @@ def test_without_a_link_to_the_model_there_is_no_speculative_answer() -> None:
     call = listening()
     call.handle(facts.LinkFailed(Role.LLM, 1, PASSING))
     call.handle(facts.EagerEndOfTurn(1, WORDS))
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_unanswered_words_and_turns_that_wait_are_part_of_what_is_asked() -> None:
@@ -105,7 +96,7 @@ def test_unanswered_words_and_turns_that_wait_are_part_of_what_is_asked() -> Non
     call.handle(facts.EndOfTurn(1, "hello"))
     call.handle(facts.InterruptRequested())
     call.handle(facts.EagerEndOfTurn(2, "are you there"))
-    assert asked(call) == ["hello", "hello are you there"]
+    assert asked(call.all_effects) == ["hello", "hello are you there"]
 
 
 def test_what_the_model_says_is_kept_and_not_said() -> None:
@@ -139,7 +130,7 @@ def test_at_the_end_of_the_turn_what_is_there_is_said_and_the_rest_when_it_comes
     assert call.happens(facts.GenerationFinished(1)) == [do.FinishSpeech(1)]
     call.heard_all()
     assert call.history == [("user", WORDS), ("assistant", "Knock knock. Who is there?")]
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
 
 
 def test_an_answer_that_is_there_as_a_whole_is_said_as_a_whole() -> None:
@@ -159,7 +150,7 @@ def test_an_answer_of_which_nothing_is_there_is_waited_for() -> None:
     assert effects[-1] == do.NotifyAnswerStarted(1)
     assert call.state == "generating"
     assert do.Speak(1, 0, "Knock knock.") in call.segment(0, "Knock knock.")
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
 
 
 def test_speech_markup_is_kept_for_the_voice() -> None:
@@ -196,7 +187,7 @@ def test_the_same_expectation_again_changes_nothing() -> None:
     call = speculating()
     call.segment(0, "Knock knock.")
     call.handle(facts.EagerEndOfTurn(1, "Tell me a joke."))
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
     call.handle(facts.EndOfTurn(1, WORDS))
     assert call.state == "speaking"
 
@@ -257,18 +248,18 @@ def test_another_expected_end_has_another_speculative_answer_as_often_as_the_ope
     call = speculating()
     effects = call.happens(facts.EagerEndOfTurn(1, "tell me a joke please"))
     assert effects[0] == do.CancelGeneration(1)
-    assert asked(call) == [WORDS, "tell me a joke please"]
+    assert asked(call.all_effects) == [WORDS, "tell me a joke please"]
     assert call.state == "speculating"
     assert do.CancelGeneration(2) in call.happens(facts.EagerEndOfTurn(1, "tell me a joke please now"))
     assert call.state == "endpointing"
     call.handle(facts.TurnResumed(1))
     call.handle(facts.EagerEndOfTurn(1, "tell me a joke please now or"))
-    assert asked(call) == [WORDS, "tell me a joke please"]
+    assert asked(call.all_effects) == [WORDS, "tell me a joke please"]
     call.handle(facts.EndOfTurn(1, "tell me a joke please now or never"))
     call.answers("No.")
     call.heard_all()
     call.handle(facts.EagerEndOfTurn(call.memory.turns.current, "thanks"))
-    assert asked(call)[-1] == "thanks", "the next turn has all its own"
+    assert asked(call.all_effects)[-1] == "thanks", "the next turn has all its own"
 
 
 def test_interim_words_do_not_drop_it() -> None:
@@ -288,7 +279,7 @@ def test_a_turn_whose_end_is_never_reported_is_ended_by_us() -> None:
     assert call.now - began == POLICY.provider_endpoint_delay_ms - 200
     assert call.state == "finalizing"
     call.final(WORDS)
-    assert asked(call) == [WORDS], "the words are those that it was asked with"
+    assert asked(call.all_effects) == [WORDS], "the words are those that it was asked with"
 
 
 @pytest.mark.parametrize("failure", [PASSING, FATAL])
@@ -302,7 +293,7 @@ def test_a_model_that_fails_is_asked_once_more_at_the_end(failure: facts.Provide
     assert call.state == "generating"
     call.segment(0, "Knock knock.")
     assert call.state == "speaking"
-    assert asked(call) == [WORDS, WORDS]
+    assert asked(call.all_effects) == [WORDS, WORDS]
 
 
 def test_a_model_that_fails_then_has_all_its_retries() -> None:

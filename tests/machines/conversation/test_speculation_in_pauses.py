@@ -22,7 +22,9 @@ from tests.machines.calls import (
     STOP,
     SYSTEM,
     Call,
+    asked,
     effects_of,
+    told_of_answers,
     user,
 )
 
@@ -71,15 +73,17 @@ def awaiting(policy: ConversationPolicy = EARLY, *segments: str) -> Call:
     return call
 
 
-def told_of_answers(call: Call) -> list[do.Effect]:
-    """What the caller's side knows of answers."""
-    kinds = (do.NotifyAnswerStarted, do.NotifyAnswerEnded, do.NotifySegment, do.Speak, do.StopSpeech)
-    return [effect for effect in call.all_effects if isinstance(effect, kinds)]
-
-
-def asked(call: Call) -> list[str]:
-    """What the model was asked, in order."""
-    return [effect.messages[-1].text for effect in call.all_effects if isinstance(effect, do.StartGeneration)]
+def answered_after_late_words() -> Call:
+    """The last words of the first turn came late in its pause, and it was answered."""
+    call = hearing(words=HALF)
+    pauses(call)
+    call.handle(facts.TranscriptInterim(1, WORDS, 0.8), after_ms=230)
+    call.deadline_passes()
+    call.deadline_passes()
+    call.final(WORDS)
+    call.answers("Knock knock.")
+    call.heard_all()
+    return call
 
 
 # --- asking in the pause ----------------------------------------------------------------------------------
@@ -105,14 +109,14 @@ def test_the_endpoint_delay_is_what_it_would_be_without_it() -> None:
 def test_unless_an_operator_wants_it_it_is_not(policy: ConversationPolicy) -> None:
     call = hearing(policy)
     assert pauses(call) == [do.FinalizeTurn(1), do.BeginTurn(2)]
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_words_that_sound_unfinished_are_not_worth_a_request() -> None:
     call = hearing(words="I would like to")
     pauses(call)
     assert call.state == "finalizing"
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_neither_is_a_turn_that_the_turn_model_takes_for_unfinished() -> None:
@@ -122,7 +126,7 @@ def test_neither_is_a_turn_that_the_turn_model_takes_for_unfinished() -> None:
     call.handle(facts.TurnScored(1, 0.1), after_ms=50)
     call.handle(facts.TranscriptInterim(1, WORDS), after_ms=50)
     call.deadline_passes()
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_words_that_are_not_sure_are_not_worth_a_request() -> None:
@@ -130,7 +134,7 @@ def test_words_that_are_not_sure_are_not_worth_a_request() -> None:
     call.handle(facts.SpeechStarted())
     call.handle(facts.TranscriptInterim(1, WORDS, 0.1, voice=facts.VoiceHeard(900, 0.9, 900)))
     pauses(call)
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_by_hand_there_is_no_speculative_answer() -> None:
@@ -140,9 +144,9 @@ def test_by_hand_there_is_no_speculative_answer() -> None:
     call.handle(facts.SpeechStopped(900))
     assert call.state == "quiet"
     call.handle(facts.RecordingStopped(STOP), after_ms=1000)
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
     call.final(WORDS)
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
 
 
 def test_where_speech_to_text_decides_about_turns_a_pause_says_nothing() -> None:
@@ -153,14 +157,14 @@ def test_where_speech_to_text_decides_about_turns_a_pause_says_nothing() -> None
     speaks(call, WORDS)
     pauses(call)
     assert call.state == "finalizing"
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_without_a_link_to_the_model_there_is_none() -> None:
     call = hearing()
     call.handle(facts.LinkFailed(Role.LLM, 1, PASSING))
     pauses(call)
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 def test_words_that_voice_activity_did_not_notice_are_waited_for() -> None:
@@ -169,7 +173,7 @@ def test_words_that_voice_activity_did_not_notice_are_waited_for() -> None:
     assert call.state == "endpointing"
     call.deadline_passes()
     assert call.state == "finalizing", "nothing would say that such a caller goes on"
-    assert asked(call) == []
+    assert asked(call.all_effects) == []
 
 
 # --- words that come late ---------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ def test_the_last_words_often_come_in_the_pause_and_are_asked_with_at_once() -> 
     call.handle(facts.TranscriptInterim(1, WORDS, 0.8), after_ms=230)
     began = call.now
     call.deadline_passes()
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
     assert call.now == began
 
 
@@ -194,7 +198,7 @@ def test_other_words_in_the_pause_are_asked_with_instead() -> None:
     effects = call.happens(facts.TranscriptInterim(1, WORDS, 0.8), after_ms=50)
     assert do.CancelGeneration(1) in effects
     call.deadline_passes()
-    assert asked(call) == [HALF, WORDS]
+    assert asked(call.all_effects) == [HALF, WORDS]
     assert call.state == "speculating"
     call.segment(0, "Knock knock.")
     call.deadline_passes()
@@ -205,42 +209,28 @@ def test_other_words_in_the_pause_are_asked_with_instead() -> None:
 
 
 def test_a_call_learns_how_late_words_come_so_that_no_request_is_made_with_half_of_them() -> None:
-    call = hearing(words=HALF)
-    pauses(call)
-    call.handle(facts.TranscriptInterim(1, WORDS, 0.8), after_ms=230)
-    call.deadline_passes()
-    call.deadline_passes()
-    call.final(WORDS)
-    call.answers("Knock knock.")
-    call.heard_all()
+    call = answered_after_late_words()
     speaks(call, "Who is")
     call.handle(facts.SpeechStopped(900), after_ms=100)
     call.handle(facts.TranscriptInterim(call.memory.turns.current, "Who is there?", 0.8), after_ms=220)
     call.deadline_passes()
-    assert asked(call) == [HALF, WORDS, "Who is there?"]
+    assert asked(call.all_effects) == [HALF, WORDS, "Who is there?"]
 
 
 def test_if_no_words_come_late_this_time_they_are_waited_for_as_long_as_the_last_time() -> None:
-    call = hearing(words=HALF)
-    pauses(call)
-    call.handle(facts.TranscriptInterim(1, WORDS, 0.8), after_ms=230)
-    call.deadline_passes()
-    call.deadline_passes()
-    call.final(WORDS)
-    call.answers("Knock knock.")
-    call.heard_all()
+    call = answered_after_late_words()
     speaks(call, "Who is there?")
     paused_at = call.now + 100
     pauses(call)
     assert call.now - paused_at == 230
-    assert asked(call)[-1] == "Who is there?"
+    assert asked(call.all_effects)[-1] == "Who is there?"
 
 
 def test_the_same_words_again_change_nothing() -> None:
     call = speculating()
     call.handle(facts.TranscriptInterim(1, "tell me a joke", 0.9))
     assert call.state == "speculating"
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
 
 
 # --- the same words ---------------------------------------------------------------------------------------
@@ -258,14 +248,14 @@ def test_when_the_final_words_are_the_same_the_answer_is_said_at_once() -> None:
     call.answers()
     call.heard_all()
     assert call.history == [("user", "tell me a joke"), ("assistant", "Knock knock.")]
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
 
 
 def test_an_endpoint_while_the_model_still_thinks_is_an_ordinary_wait_for_its_first_words() -> None:
     call = awaiting()
     call.final(WORDS)
     assert call.state == "generating"
-    assert asked(call) == [WORDS]
+    assert asked(call.all_effects) == [WORDS]
     call.segment(0, "Knock knock.")
     assert call.state == "speaking"
     call.answers()
@@ -302,7 +292,7 @@ def test_unanswered_words_are_part_of_what_is_asked_and_must_be_the_same() -> No
     call.handle(facts.SpeechStarted(), after_ms=100)
     call.handle(facts.TranscriptInterim(2, "please", 0.8), after_ms=100)
     pauses(call)
-    assert asked(call) == [WORDS, f"{WORDS} please"]
+    assert asked(call.all_effects) == [WORDS, f"{WORDS} please"]
     call.segment(0, "Knock knock.")
     call.deadline_passes()
     call.final("please")
@@ -331,7 +321,7 @@ def test_who_speaks_on_while_the_final_words_are_awaited_voids_it_too() -> None:
     assert call.state == "hearing"
     call.handle(facts.TranscriptInterim(2, "about dogs", 0.8))
     pauses(call)
-    assert asked(call) == [WORDS, f"{WORDS} about dogs"]
+    assert asked(call.all_effects) == [WORDS, f"{WORDS} about dogs"]
     call.deadline_passes()
     call.final("about dogs")
     call.answers("A dog walks into a bar.")
@@ -348,16 +338,16 @@ def test_repeated_pauses_cost_no_more_requests_than_allowed() -> None:
         speaks(call, words)
         call.handle(facts.SpeechStopped(900), after_ms=100)
     call.deadline_passes()
-    assert asked(call) == ["One.", "One. Two."]
+    assert asked(call.all_effects) == ["One.", "One. Two."]
     assert call.state == "finalizing"
     call.final("One. Two. Three. Four.")
-    assert asked(call)[-1] == "One. Two. Three. Four."
+    assert asked(call.all_effects)[-1] == "One. Two. Three. Four."
     call.answers("Five.")
     call.heard_all()
     assert call.history == [("user", "One. Two. Three. Four."), ("assistant", "Five.")]
     speaks(call, "Thanks.")
     pauses(call)
-    assert asked(call)[-1] == "Thanks.", "the next turn has all its own"
+    assert asked(call.all_effects)[-1] == "Thanks.", "the next turn has all its own"
 
 
 # --- other words in the end -------------------------------------------------------------------------------
@@ -367,7 +357,7 @@ def test_other_final_words_are_answered_instead_and_the_answer_is_forgotten() ->
     call = awaiting(EARLY, "Knock knock.")
     effects = call.final("tell me a yolk")
     assert do.CancelGeneration(1) in effects
-    assert asked(call) == [WORDS, "tell me a yolk"]
+    assert asked(call.all_effects) == [WORDS, "tell me a yolk"]
     assert [each.generation for each in effects if isinstance(each, do.NotifyAnswerStarted)] == [2]
     call.answers("No.")
     call.heard_all()
@@ -410,11 +400,11 @@ def test_a_model_that_fails_meanwhile_is_asked_once_more_at_the_end(
     if not turn_over:
         assert call.state == "endpointing"
         call.deadline_passes()
-    assert asked(call) == [WORDS], "not again in the same pause"
+    assert asked(call.all_effects) == [WORDS], "not again in the same pause"
     call.final(WORDS)
     call.answers("Knock knock.")
     call.heard_all()
-    assert asked(call) == [WORDS, WORDS]
+    assert asked(call.all_effects) == [WORDS, WORDS]
     assert call.history == [("user", WORDS), ("assistant", "Knock knock.")]
 
 
@@ -426,7 +416,7 @@ def test_an_empty_answer_is_none(turn_over: bool) -> None:
         call.deadline_passes()
     call.final(WORDS)
     assert call.state == "generating"
-    assert asked(call) == [WORDS, WORDS]
+    assert asked(call.all_effects) == [WORDS, WORDS]
 
 
 @pytest.mark.parametrize("turn_over", [False, True])
@@ -441,7 +431,7 @@ def test_tools_are_not_begun_by_a_speculative_answer(turn_over: bool, text: str)
         call.deadline_passes()
     assert effects_of(call, do.RunTool) == []
     call.final(WORDS)
-    assert asked(call) == [WORDS, WORDS]
+    assert asked(call.all_effects) == [WORDS, WORDS]
     call.handle(facts.GenerationFinished(2, (ToolCall("a", "look", "{}"),)))
     [run] = effects_of(call, do.RunTool)
     assert isinstance(run, do.RunTool)
@@ -472,7 +462,7 @@ def test_voice_before_its_first_sound_voids_it_and_the_words_are_joined() -> Non
     call.handle(facts.SpeechStopped(900), after_ms=900)
     call.deadline_passes()
     call.final("About dogs.")
-    assert asked(call)[-1] == f"{WORDS} About dogs."
+    assert asked(call.all_effects)[-1] == f"{WORDS} About dogs."
 
 
 # --- what else may happen ---------------------------------------------------------------------------------
@@ -549,7 +539,7 @@ def test_it_is_dropped_when_the_model_breaks_off() -> None:
     call = awaiting(SPOKEN_EARLY, "Knock knock.")
     assert do.DropSpeech(1) in call.happens(facts.GenerationFailed(1, PASSING))
     call.final(WORDS)
-    assert asked(call) == [WORDS, WORDS]
+    assert asked(call.all_effects) == [WORDS, WORDS]
     assert effects_of(call, do.Speak) == []
 
 
