@@ -1,0 +1,1 @@
+"""Who may call, dial, read and administer, and how much: keys, tokens, origins and limits."""
