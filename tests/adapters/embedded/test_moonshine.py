@@ -29,7 +29,8 @@ ORDER = "I would like to book a table for four people tomorrow evening at half p
 
 
 def words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower().replace("-", " "))
+    """The words, however the model spells them: on some processors it writes "to morrow"."""
+    return re.findall(r"[a-z']+", re.sub(r"\bto[- ]morrow", "tomorrow", text.lower()).replace("-", " "))
 
 
 def silence(ms: int) -> Samples:
@@ -97,7 +98,7 @@ async def test_speech_is_transcribed(moonshine: MoonshineSpeechToText, speech: S
         await call.hear(speech(said))
         call.transcriber.finalize(1)
         final = await call.final(1)
-    assert words(final.text.replace("to-morrow", "tomorrow")) == words(said)
+    assert words(final.text) == words(said)
     assert 0.5 < final.confidence <= 1
     assert 0.3 < final.speech_ms / (len(speech(said)) / 16) < 1
 
@@ -155,7 +156,7 @@ async def test_a_turn_of_a_minute_is_transcribed_with_bounded_decodes(
         call.transcriber.finalize(1)
         final = await call.final(1)
     assert sum(len(speech(sentence)) for sentence in said) > 60 * LISTENING_RATE
-    heard, expected = words(final.text.replace("to-morrow", "tomorrow")), words(" ".join(said))
+    heard, expected = words(final.text), words(" ".join(said))
     assert heard.count("saturday") == expected.count("saturday")
     assert heard.count("lovely") == expected.count("lovely")
     assert abs(len(heard) - len(expected)) < len(expected) * 0.1
@@ -332,7 +333,7 @@ async def test_calls_at_the_same_time_do_not_mix(moonshine: MoonshineSpeechToTex
             for part in np.array_split(speech(said[number]), 6):
                 await call.hear(part)
             call.transcriber.finalize(number)
-            heard[number] = words((await call.final(number)).text.replace("to-morrow", "tomorrow"))
+            heard[number] = words((await call.final(number)).text)
 
     async with trio.open_nursery() as nursery:
         for number in said:
