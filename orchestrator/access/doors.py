@@ -161,8 +161,8 @@ class Doors:
         key_id = key_id_in(shown)
         if key_id is not None and key_id == self._tokens.key.key_id:
             return self._holder_of_client_token(shown)
-        if key_id is not None and self._customers is not None:
-            return _Found(await self._customers.read(shown, self._now_s), may_mint=False)
+        if key_id is not None and self.customers is not None:
+            return _Found(await self.customers.read(shown, self._now_s), may_mint=False)
         # API_TOKEN may look like a token.
         return self._holder_of_key(shown)
 
@@ -203,7 +203,8 @@ class Doors:
         return ClientTokens(kept_key(self.settings.data_dir))
 
     @cached_property
-    def _customers(self) -> CustomerTokens | None:
+    def customers(self) -> CustomerTokens | None:
+        """Reads the tokens of the operator's own login; None without one."""
         settings = self.settings
         if settings.jwt_jwks_url is None:
             return None

@@ -69,12 +69,12 @@ def find_holder(ends: Ends, proc: Path = PROC) -> Holder:
         return Holder.NOBODY
     if found.inode in _sockets_of(proc / str(os.getpid())):
         return Holder.PROGRAM  # this very program takes connections, and is no stranger
+    if found.user not in _ours():
+        return Holder.STRANGER
     listening = {row.inode for row in rows if row.state == _LISTENS}
-    holders = [sockets for sockets in _programs(proc) if found.inode in sockets]
-    if any(listening & sockets for sockets in holders):
-        return Holder.FORWARDER
     # Some programs do not let their files be seen even by their own user: an ssh session does not.
-    return Holder.PROGRAM if holders or found.user in _ours() else Holder.STRANGER
+    forwards = any(found.inode in sockets and listening & sockets for sockets in _programs(proc))
+    return Holder.FORWARDER if forwards else Holder.PROGRAM
 
 
 def _ours() -> set[int]:
@@ -123,7 +123,7 @@ def _sockets_of(program: Path) -> set[str]:
     """The inodes of a program's sockets; none if it is over, or its files may not be seen."""
     found: set[str] = set()
     try:
-        for each in os.listdir(program / "fd"):  # noqa: PTH208, PTH115 - paths would take ten times as long
+        for each in os.listdir(program / "fd"):  # noqa: PTH208 - paths would take ten times as long
             target = os.readlink(f"{program}/fd/{each}")  # noqa: PTH115
             if target.startswith("socket:["):
                 found.add(target[8:-1])
