@@ -21,7 +21,7 @@ from orchestrator.access.customer_tokens import ClaimNames, CustomerTokens, Issu
 from orchestrator.access.grants import Grant, KeyBook, Scope
 from orchestrator.access.memory_book import MemoryKeyBook
 from orchestrator.access.origins import Origins
-from orchestrator.access.peer_process import HolderOf, holder_of
+from orchestrator.access.peer_process import HolderOf, PeerProcesses
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey, kept_key
 from orchestrator.access.this_machine import why_from_outside
@@ -71,7 +71,7 @@ class Doors:
     """The key in a file that only this server's user can read: allows everything."""
     book: KeyBook = Factory(MemoryKeyBook)
     digest: Digest = plain_digest
-    holder_of: HolderOf = holder_of
+    holder_of: HolderOf = Factory(PeerProcesses)
     now_ms: Callable[[], float] = epoch_ms
 
     # --- who asks -----------------------------------------------------------------------------------------

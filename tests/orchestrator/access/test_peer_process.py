@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.access.peer_process import PROC, Ends, Holder, find_holder
+from orchestrator.access.peer_process import PROC, Ends, Holder, PeerProcesses
 
 pytestmark = pytest.mark.skipif(not (PROC / "net" / "tcp").exists(), reason="needs Linux's /proc")
 
@@ -45,19 +45,19 @@ def test_a_program_of_ours_is_one(host: str) -> None:
     except OSError:
         pytest.skip(f"this machine has no {host}")
     with held_by(CONNECT + WAIT, host) as ends:
-        assert find_holder(ends) is Holder.PROGRAM
+        assert PeerProcesses().find(ends) is Holder.PROGRAM
 
 
 def test_this_very_program_is_one_though_it_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         accepted, peer = server.accept()
         with accepted:
-            assert find_holder(Ends(peer, accepted.getsockname())) is Holder.PROGRAM
+            assert PeerProcesses().find(Ends(peer, accepted.getsockname())) is Holder.PROGRAM
 
 
 def test_a_program_that_takes_connections_may_pass_on_anybodys() -> None:
     with held_by(LISTEN + CONNECT + WAIT) as ends:
-        assert find_holder(ends) is Holder.FORWARDER
+        assert PeerProcesses().find(ends) is Holder.FORWARDER
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
@@ -68,7 +68,7 @@ def test_a_program_of_another_user_is_none_of_ours() -> None:
     except subprocess.CalledProcessError:
         pytest.skip("another user cannot run this Python")
     with held_by(CONNECT + WAIT, prefix=prefix) as ends:
-        assert find_holder(ends) is Holder.STRANGER
+        assert PeerProcesses().find(ends) is Holder.STRANGER
 
 
 def test_who_has_hung_up_is_nobody() -> None:
@@ -79,12 +79,12 @@ def test_who_has_hung_up_is_nobody() -> None:
             ends = Ends(peer, accepted.getsockname())
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             caller.close()
-            assert find_holder(ends) is Holder.NOBODY
+            assert PeerProcesses().find(ends) is Holder.NOBODY
 
 
 def test_where_there_are_no_tables_nothing_is_concluded(tmp_path: Path) -> None:
     ends = Ends(("127.0.0.1", 50_000), ("127.0.0.1", 3001))
-    assert find_holder(ends, tmp_path) is Holder.UNKNOWN
+    assert PeerProcesses(tmp_path).find(ends) is Holder.UNKNOWN
 
 
 def table(user: int, inode: int) -> str:
@@ -102,4 +102,11 @@ def test_whose_files_may_not_be_seen_is_told_by_the_user(tmp_path: Path, user: i
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text(table(user, 99), encoding="ascii")
     ends = Ends(("127.0.0.1", 50_000), ("127.0.0.1", 3001))
-    assert find_holder(ends, tmp_path) is holder
+    assert PeerProcesses(tmp_path).find(ends) is holder
+
+
+def test_who_comes_again_is_found_again_and_told_from_others() -> None:
+    processes = PeerProcesses()
+    for program, holder in ((CONNECT, Holder.PROGRAM), (LISTEN + CONNECT, Holder.FORWARDER)) * 2:
+        with held_by(program + WAIT) as ends:
+            assert [processes.find(ends), processes.find(ends)] == [holder, holder]
