@@ -60,8 +60,8 @@ class Row:
 
 OPEN = ("let in", "let in", "201", "401", "401")
 NOBODY = ("401", "4401", "401", "401", "401")
-STRANGER = ("403", "4403", "403", "403", "403")
-"""Of another origin: a program that says so is taken for a page."""
+STRANGER = ("4403", "4403", "403", "403", "403")
+"""Of another origin: a program that names one is taken for a page."""
 
 
 def with_keys() -> list[Shown]:
@@ -240,7 +240,11 @@ async def answer(
     if shown.credential is not None:
         headers["authorization"] = f"Bearer {shown.credential}"
     content = b"" if body is None else json.dumps(body).encode()
-    headers |= {"content-type": "application/json", "content-length": str(len(content))}
+    headers |= {
+        "content-type": "application/json",
+        "content-length": str(len(content)),
+        "connection": "close",
+    }
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     stream = await trio.open_tcp_stream("127.0.0.1", running.port)
     received = b""
