@@ -21,6 +21,7 @@ from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey
 from orchestrator.journal.format import read_journal
 from orchestrator.server.server import open_listeners, serve
+from orchestrator.sessions.session import Session
 from orchestrator.settings.settings import Settings, SettingsError
 from tests.doors.table import Shown, a_server, answer, ask, call
 from tests.orchestrator.access.shown import SIGNING, book, login_token, signed
@@ -157,6 +158,7 @@ async def test_what_a_token_fixes_holds_and_the_journal_begins_with_its_metadata
         headers = [(b"authorization", f"Bearer {token}".encode())]
         async with connect(running.port, v2=True, headers=headers) as client:
             [session] = running.server.sessions
+            assert isinstance(session, Session)
             assert session.settings.max_duration_s == 90
             assert [each.name for each in session.settings.tools] == ["end_call"]
             other = await client.send("audio.input.start", {"samplingRate": 16_000, "voiceId": "eve"})
@@ -173,8 +175,7 @@ async def test_what_a_token_fixes_holds_and_the_journal_begins_with_its_metadata
 
 async def test_a_redacted_journal_does_not_tell_the_metadata(tmp_path: Path) -> None:
     kept = tmp_path
-    chosen = {"client_token_key": SIGNING, "journal_dir": kept, "journal_transcripts": "redacted"}
-    async with serving(**chosen) as running:
+    async with serving(client_token_key=SIGNING, journal_dir=kept, journal_transcripts="redacted") as running:
         token, _ = ClientTokens(SigningKey(SIGNING.encode())).mint(
             TokenOrder(metadata={"customer": "Annabel"}), "shop", None, time.time()
         )
