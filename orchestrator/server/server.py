@@ -23,6 +23,11 @@ from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
+from orchestrator.access.credentials import TOKEN_SUBPROTOCOL
+from orchestrator.access.doors import Doors
+from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.refusal import Refusal
+from orchestrator.access.routes import access_routes
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
@@ -35,7 +40,7 @@ from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
-from orchestrator.server import request_head, web
+from orchestrator.server import request_head, socket_door, web
 from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
     ConnectionLimits,
@@ -50,7 +55,6 @@ from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
-from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
@@ -121,13 +125,16 @@ class Server:
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
+    doors: Doors = Factory(lambda self: Doors(self.settings, self.phone.own_key), takes_self=True)
+    """Who is let in."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
             self.health,
             self.not_ready,
-            phone_routes(self.phone),
+            [*phone_routes(self.phone), *access_routes(self.doors, self.settings.tools)],
             (WEBSOCKET_PATH, MEDIA_PATH),
             self.settings.page_embedded_by.split(),
+            self.doors.origins,
         ),
         takes_self=True,
     )
@@ -264,22 +271,32 @@ class Server:
             await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            serve = partial(self._converse, place=place)
+            serve = await self._let_in(stream, head, place)
             await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
-            address = request_head.peer_of(stream.socket)
-            local = is_local(address and address[0], head.headers)
+            asked = socket_door.asked_of(stream, head)
             peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
 
             def on_admitted() -> None:
                 peer.admit()
                 place.is_trusted()
 
-            serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
+            serve = partial(self.phone.serve_stream, asked=asked, on_admitted=on_admitted)
             await self._serve_websocket(stream, head, peer, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
+
+    async def _let_in(self, stream: trio.SocketStream, head: request_head.Head, place: Place) -> ServeSocket:
+        """What serves a caller: a conversation, or words why there is none. Raises `RequestError`."""
+        try:
+            grant = await self.doors.enter(socket_door.asked_of(stream, head), Scope.CALL)
+        except Refusal as refusal:
+            self.counts["refused"] += 1
+            if not socket_door.is_browser(head.headers):
+                raise socket_door.as_request_error(refusal) from None
+            return partial(socket_door.turn_away, refusal=refusal)
+        return partial(self._converse, place=place, grant=grant)
 
     async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
         try:
@@ -306,11 +323,11 @@ class Server:
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: PeerSocket, *, place: Place) -> None:
+    async def _converse(self, connection: PeerSocket, *, place: Place, grant: Grant) -> None:
         address = place.address or ""
         session = Session(
             connection,
-            self.session_settings,
+            self.session_settings.under(grant.terms),
             dialect_for_subprotocol(connection.subprotocol),
             connection.subprotocol is not None,
             language=self.settings.stt_language,
@@ -519,8 +536,8 @@ async def serve(
 
     The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
     sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
-    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model,
-    and `OSError` if the address cannot be listened on.
+    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model or
+    if others could reach the server and nobody has a key, and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
@@ -530,6 +547,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
+        server.doors.check_reach(_addresses_of(listeners))
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
@@ -579,6 +597,7 @@ async def serve_with(
     Reports as started when it listens. Without a `watch`, it is ready by then.
     """
     server = Server(settings)
+    server.doors.check_reach(_addresses_of(listeners))
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         port = _port_of(listeners)
@@ -586,6 +605,10 @@ async def serve_with(
         task_status.started(Bound(server, port))
         async with server.taking_calls(providers, watch):
             await trio.sleep_forever()
+
+
+def _addresses_of(listeners: list[trio.SocketListener]) -> list[str]:
+    return [str(each.socket.getsockname()[0]) for each in listeners]
 
 
 def _port_of(listeners: list[trio.SocketListener]) -> int:
@@ -641,9 +664,12 @@ def _check_subprotocols(offered: str) -> None:
     """
     names = [name.strip() for name in offered.split(",") if name.strip()]
     if names and HIERARCHICAL_SUBPROTOCOL not in names:
+        # A token among them must not come into the log.
+        unknown = (
+            ", ".join(name for name in names if not name.startswith(TOKEN_SUBPROTOCOL)) or "with a token"
+        )
         raise request_head.RequestError(
-            400,
-            f"the subprotocols {offered} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+            400, f"the subprotocols {unknown} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )
 
 

@@ -25,6 +25,7 @@ from adapters import twilio
 from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
+from orchestrator.settings.access import LEAST_KEY, Access
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -283,6 +284,7 @@ class Settings(
     Journalling,
     Tools,
     Telephone,
+    Access,
 ):
     """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
 
@@ -354,6 +356,29 @@ class Settings(
                 f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
                 f"{TRANSFER_CALL} needs somebody to transfer to"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _access_is_whole(self) -> Self:
+        key = self.client_token_key
+        if key is not None and len(key.get_secret_value()) < LEAST_KEY:
+            raise ValueError(
+                f"CLIENT_TOKEN_KEY is (a secret), but must have {LEAST_KEY} characters or more, which nobody "
+                "can guess"
+            )
+        if self.jwt_jwks_url is not None:
+            for name in ("jwt_issuer", "jwt_audience"):
+                if getattr(self, name) is None:
+                    raise ValueError(
+                        f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but {name.upper()} is"
+                        " not set: tokens of other issuers, or for others, must not be taken"
+                    )
+            parts = urlsplit(self.jwt_jwks_url)
+            if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+                raise ValueError(
+                    f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but must begin with https://:"
+                    " whoever changes the keys on their way is let in"
+                )
         return self
 
     @model_validator(mode="after")
