@@ -13,3 +13,11 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def is_private(address: str) -> bool:
+    """Whether an address or network is this machine's or a private one: perhaps a proxy's."""
+    try:
+        return ipaddress.ip_network(address).is_private
+    except ValueError:
+        return False

@@ -20,6 +20,9 @@ from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
 from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from orchestrator.access.accounts import API_TOKEN
+from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.refusal import Refusal
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
@@ -37,6 +40,8 @@ UNCACHED = {"cache-control": "no-store"}
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 _PORT = re.compile(r":\d+$")
+OPERATOR = Grant(API_TOKEN, frozenset({Scope.CALL, Scope.DIAL, Scope.READ}))
+"""What whoever is permitted here may do."""
 MAX_TEXT = 4096
 """Characters of one text to say."""
 
@@ -88,7 +93,7 @@ def phone_routes(phone: Telephone) -> list[Route]:
     async def voice(request: Request) -> Response:
         url, form = await _signed(request, phone)
         try:
-            document = phone.voice(url, form, request.query_params)
+            document = await phone.voice(url, form, request.query_params)
         except OptionError as error:
             raise HTTPException(400, str(error)) from None
         return Response(document, media_type=TWIML_TYPE)
@@ -102,7 +107,8 @@ def phone_routes(phone: Telephone) -> list[Route]:
         _permit(request, phone)
         body = await _body(request, DialBody)
         try:
-            call = phone.dial(
+            call = await phone.dial(
+                OPERATOR,
                 body.to,
                 body,
                 machine_detection=body.machine_detection,
@@ -141,6 +147,7 @@ def phone_routes(phone: Telephone) -> list[Route]:
         _permit(request, phone)
         call = _call(request, phone)
         body = await _body(request, TransferBody)
+        phone.check_transfer(call, body.to)
         if SayLastWords(body.text) not in call.take(TransferWanted(body.to, body.text)):
             raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
         return JSONResponse(call.report(), 202, headers=UNCACHED)
@@ -168,6 +175,9 @@ def _with_json_errors(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except HTTPException as refusal:
             return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=UNCACHED)
+        except Refusal as refusal:
+            headers = {**UNCACHED, **refusal.headers}
+            return JSONResponse({"error": refusal.sentence}, refusal.status, headers=headers)
 
     return answered
 

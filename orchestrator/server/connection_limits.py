@@ -17,6 +17,7 @@ import trio
 from attrs import define, field
 
 from adapters.logs import library_logger
+from orchestrator.addresses import is_private
 from orchestrator.server.request_head import RequestError
 
 try:
@@ -199,7 +200,7 @@ class ConnectionLimits:
         half = max(1, self.most // 2)
         if self.most_of_address is not None:
             return min(half, self.most_of_address)
-        return half if _is_private(address) else min(half, MOST_OF_ADDRESS)
+        return half if is_private(address) else min(half, MOST_OF_ADDRESS)
 
     def _refuse(self, status: int, sentence: str) -> NoReturn:
         self._refused += 1
@@ -212,14 +213,6 @@ class ConnectionLimits:
             )
             self._warned_at, self._refused = trio.current_time(), 0
         raise RequestError(status, sentence)
-
-
-def _is_private(address: str) -> bool:
-    """Whether it is an address of this machine or network: that of a proxy, perhaps."""
-    try:
-        return ipaddress.ip_network(address).is_private
-    except ValueError:
-        return False
 
 
 def address_of(peer: str | None, headers: Mapping[str, str], *, behind_proxy: bool) -> str:

@@ -24,12 +24,15 @@ _CHUNK = 4096
 
 
 class RequestError(Exception):
-    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead."""
+    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead;
+    `headers` are further ones of the answer."""
 
-    def __init__(self, status: int, message: str, location: str = "") -> None:
+    def __init__(
+        self, status: int, message: str, location: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.location = location
+        self.headers = {**({"location": location} if location else {}), **(headers or {})}
 
 
 class Kind(enum.Enum):
@@ -235,9 +238,9 @@ async def refuse(
 ) -> None:
     """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
-    location = f"location: {error.location}\r\n" if error.location else ""
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
     head = (
-        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
+        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{more}"
         f"content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )

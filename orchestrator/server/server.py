@@ -23,6 +23,8 @@ from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
+from orchestrator.access.limits import CallShare, Limits
+from orchestrator.access.refusal import Refusal
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
@@ -48,6 +50,7 @@ from orchestrator.server.connection_limits import (
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
+from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.local_peer import is_local
@@ -117,6 +120,8 @@ class Server:
         takes_self=True,
     )
     """How many connections there may be."""
+    access_limits: Limits = Factory(lambda self: Limits(self.settings, counts=self.counts), takes_self=True)
+    """How much everybody may take."""
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
@@ -226,7 +231,7 @@ class Server:
         try:
             with trio.CancelScope() as scope, self.limits.place(scope.cancel, address) as place:
                 if address is not None:
-                    place.belongs_to(address)
+                    await self._know(place, address)
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -236,6 +241,16 @@ class Server:
                     await request_head.refuse(stream, error, REFUSAL_S)
                 finally:
                     self._refusing -= 1
+
+    async def _know(self, place: Place, address: str) -> None:
+        """The peer's address is known. Raises `RequestError` if too many come from there."""
+        place.belongs_to(address)
+        try:
+            await self.access_limits.connect(address)
+        except Refusal as refusal:
+            raise request_head.RequestError(
+                refusal.status, refusal.sentence, headers=refusal.headers
+            ) from None
 
     def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
@@ -254,7 +269,7 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            place.belongs_to(self._address(stream, head.headers))
+            await self._know(place, self._address(stream, head.headers))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
@@ -319,7 +334,7 @@ class Server:
             else:
                 self._address_of[session] = address
                 try:
-                    await self.run_session(connection, session)
+                    await self.run_session(connection, session, None)
                 finally:
                     del self._address_of[session]
 
@@ -377,7 +392,9 @@ class Server:
             return BUSY
         return self.waiting()
 
-    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
+    async def run_session(
+        self, connection: MessageSocket, session: ServedSession, share: CallShare | None
+    ) -> None:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
@@ -390,7 +407,8 @@ class Server:
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
-                await session.run(SharedResources(self.providers, self._charts, self.watch, self._journals))
+                shared = SharedResources(self.providers, self._charts, self.watch, self._journals)
+                await run_paid(session, shared, share, self.settings.budget_goodbye)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
@@ -486,7 +504,7 @@ class Server:
         if text and patience_s > 0:
             goodbye = SayRequested(text, SayMode.QUEUE, interruptible=False, then=EndReason.SHUTDOWN)
             for session in self.sessions:
-                session.say_goodbye(goodbye)
+                session.say_goodbye(goodbye, SystemMaintenance())
             self.phone.hang_up_unanswered()
             with trio.move_on_after(patience_s):
                 await self._all_over()
