@@ -53,9 +53,8 @@ class Limited(Refusal):
 
     @property
     def headers(self) -> dict[str, str]:
-        """As `Refusal.headers`. The seconds are rounded up: whoever waits for them is let in."""
-        assert self.retry_after_s is not None
-        return {"retry-after": str(max(1, math.ceil(self.retry_after_s))), **self.told}
+        """As `Refusal.headers`, and how much may be taken."""
+        return {**super().headers, **self.told}
 
 
 def _told(policy: str, rate: Rate, asked: Asked) -> dict[str, str]:

@@ -21,7 +21,9 @@ from machines import phone_call as machine
 from machines.facts import ErrorClass, ProviderFailure
 from machines.phone_call import Call, CallContext
 from orchestrator.access.accounts import TELEPHONE
+from orchestrator.access.credentials import Asked
 from orchestrator.access.destinations import Destinations
+from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.refusal import Refusal
@@ -79,6 +81,7 @@ class PhoneServer(Protocol):
     settings: Settings
     counts: Counter[str]
     access_limits: Limits
+    doors: Doors
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -106,7 +109,7 @@ class Telephone:
     own_url: str | None = None
     """The server's address on this machine; None until it listens."""
     own_key: str = Factory(new_key)
-    """Whoever has it may make calls, if API_TOKEN is not set."""
+    """Whoever has it may do everything: it is in a file that only this server's user can read."""
     calls: dict[str, PhoneCall] = Factory(dict)
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
@@ -336,17 +339,17 @@ class Telephone:
         self,
         connection: MessageSocket,
         *,
-        local: bool,
+        asked: Asked,
         on_admitted: Callable[[], None],
     ) -> None:
-        """Serve one media stream from its first message to its close. `local`: it comes from this machine.
+        """Serve one media stream, which was asked for like this, from its first message to its close.
 
         `on_admitted` is called when it is known to be let in.
         """
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 started, early = await _read_start(connection)
-            call = self._admitted(started, local)
+            call = await self._admitted(started, asked)
             on_admitted()
             await self._converse(connection, started, early, call)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
@@ -401,12 +404,12 @@ class Telephone:
             elif not await call.converse(session, run):
                 raise StreamRefused("the call is over")
 
-    def _admitted(self, started: Started, local: bool) -> PhoneCall | None:
+    async def _admitted(self, started: Started, asked: Asked) -> PhoneCall | None:
         """The call of the stream; None for a stream without a call, which must come from this machine."""
         token = started.parameters.get(TOKEN)
         if token is None:
-            settings = self.server.settings
-            if local and settings.twilio_open_streams and not settings.reachable_from_outside:
+            open_here = self.server.settings.twilio_open_streams
+            if open_here and await self.server.doors.is_on_this_machine(asked):
                 return None
             raise StreamRefused("it has no token")
         call = self._tokens.redeem(token, started.call_sid)

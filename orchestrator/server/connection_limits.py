@@ -6,10 +6,9 @@ and its journal. New connections and calls are let in only as long as every call
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -213,24 +212,3 @@ class ConnectionLimits:
             )
             self._warned_at, self._refused = trio.current_time(), 0
         raise RequestError(status, sentence)
-
-
-def address_of(peer: str | None, headers: Mapping[str, str], *, behind_proxy: bool) -> str:
-    """The address by which a peer's connections are counted. The headers' names are in lower case.
-
-    Behind a proxy that is believed it is the last one of `X-Forwarded-For`, which the proxy itself has added.
-    Hosts on one IPv6 network are one peer, since each has as many addresses as it likes.
-    """
-    forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if behind_proxy else ""
-    for told in (forwarded, peer or ""):
-        try:
-            address = ipaddress.ip_address(told)
-        except ValueError:
-            continue
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is not None:
-                return str(address.ipv4_mapped)
-            if not address.is_loopback:
-                return str(ipaddress.ip_network((address, 64), strict=False))
-        return str(address)
-    return peer or "unknown"

@@ -53,6 +53,8 @@ class Head:
     """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
     """By names in lower case."""
+    query: str = field(default="", repr=False, eq=False)
+    """Behind the path. It may hold a token."""
     length: int = field(default=0, eq=False)
     """Of the bytes that were read, so many are the head."""
 
@@ -104,10 +106,10 @@ def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) ->
         raise RequestError(400, "the headers of a WebSocket's handshake must be ASCII")
     if target != request.target or (upgrade and not _is_plain(request)):
         received = _written(request, target, upgrade) + rest
-    path = target.decode("ascii", "replace").partition("?")[0]
+    path, _, query = target.decode("ascii", "replace").partition("?")
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
     kind = Kind.WEBSOCKET if upgrade else Kind.HTTP
-    return Head(kind, path, received, headers, len(received) - len(rest))
+    return Head(kind, path, received, headers, query, len(received) - len(rest))
 
 
 def _without(base_path: str, target: bytes) -> bytes:
@@ -252,6 +254,8 @@ async def refuse(
 _PHRASES = {
     308: "Permanent Redirect",
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     408: "Request Timeout",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",

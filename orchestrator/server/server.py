@@ -6,7 +6,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -23,8 +23,12 @@ from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
+from orchestrator.access.doors import Doors
+from orchestrator.access.grants import Grant
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.refusal import Refusal
+from orchestrator.access.routes import access_routes
+from orchestrator.addresses import address_of
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
@@ -37,12 +41,11 @@ from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
-from orchestrator.server import request_head, web
+from orchestrator.server import request_head, socket_door, web
 from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
     ConnectionLimits,
     Place,
-    address_of,
     ask_for_descriptors,
     descriptors,
     most_calls,
@@ -53,7 +56,6 @@ from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
-from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
@@ -126,13 +128,18 @@ class Server:
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
+    doors: Doors = Factory(
+        lambda self: Doors(self.settings, self.phone.own_key, limits=self.access_limits), takes_self=True
+    )
+    """Who is let in."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
             self.health,
             self.not_ready,
-            phone_routes(self.phone),
+            [*phone_routes(self.phone), *access_routes(self.doors, self.settings.tools)],
             (WEBSOCKET_PATH, MEDIA_PATH),
             self.settings.page_embedded_by.split(),
+            self.doors.origins,
         ),
         takes_self=True,
     )
@@ -248,9 +255,7 @@ class Server:
         try:
             await self.access_limits.connect(address)
         except Refusal as refusal:
-            raise request_head.RequestError(
-                refusal.status, refusal.sentence, headers=refusal.headers
-            ) from None
+            raise socket_door.as_request_error(refusal) from None
 
     def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
@@ -277,22 +282,39 @@ class Server:
             await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            serve = partial(self._converse, place=place)
-            await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
+            with ExitStack() as shares:
+                serve = await self._let_in(stream, head, place, shares)
+                await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
-            address = request_head.peer_of(stream.socket)
-            local = is_local(address and address[0], head.headers)
+            asked = socket_door.asked_of(stream, head)
             peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
 
             def on_admitted() -> None:
                 peer.admit()
                 place.is_trusted()
 
-            serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
+            serve = partial(self.phone.serve_stream, asked=asked, on_admitted=on_admitted)
             await self._serve_websocket(stream, head, peer, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
+
+    async def _let_in(
+        self, stream: trio.SocketStream, head: request_head.Head, place: Place, shares: ExitStack
+    ) -> ServeSocket:
+        """What serves a caller: a conversation, or words why there is none. Raises `RequestError`.
+
+        What a conversation takes of its account is among the `shares`.
+        """
+        try:
+            grant, share = await self.doors.begin_call(socket_door.asked_of(stream, head))
+        except Refusal as refusal:
+            self.counts["refused"] += 1
+            if not socket_door.is_browser(head.headers):
+                raise socket_door.as_request_error(refusal) from None
+            return partial(socket_door.turn_away, refusal=refusal)
+        shares.enter_context(share)
+        return partial(self._converse, place=place, grant=grant, share=share)
 
     async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
         try:
@@ -314,11 +336,13 @@ class Server:
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: PeerSocket, *, place: Place) -> None:
+    async def _converse(
+        self, connection: PeerSocket, *, place: Place, grant: Grant, share: CallShare
+    ) -> None:
         address = place.address or ""
         session = Session(
             connection,
-            self.session_settings,
+            self.session_settings.under(grant.terms),
             dialect_for_subprotocol(connection.subprotocol),
             connection.subprotocol is not None,
             language=self.settings.stt_language,
@@ -334,7 +358,7 @@ class Server:
             else:
                 self._address_of[session] = address
                 try:
-                    await self.run_session(connection, session, None)
+                    await self.run_session(connection, session, share)
                 finally:
                     del self._address_of[session]
 
@@ -538,6 +562,7 @@ async def serve(
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     ask_for_descriptors()
     server = Server(settings)
+    server.doors.check_reach(_addresses_of(listeners))
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
@@ -590,6 +615,7 @@ async def serve_with(
     Reports as started when it listens. Without a `watch`, it is ready by then.
     """
     server = Server(settings)
+    server.doors.check_reach(_addresses_of(listeners))
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         port = _port_of(listeners)
@@ -597,6 +623,10 @@ async def serve_with(
         task_status.started(Bound(server, port))
         async with server.taking_calls(providers, watch):
             await trio.sleep_forever()
+
+
+def _addresses_of(listeners: list[trio.SocketListener]) -> list[str]:
+    return [str(each.socket.getsockname()[0]) for each in listeners]
 
 
 def _port_of(listeners: list[trio.SocketListener]) -> int:
@@ -652,9 +682,9 @@ def _check_subprotocols(offered: str) -> None:
     """
     names = [name.strip() for name in offered.split(",") if name.strip()]
     if names and HIERARCHICAL_SUBPROTOCOL not in names:
+        # One of them may be a token, which must not come into the log.
         raise request_head.RequestError(
-            400,
-            f"the subprotocols {offered} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+            400, f"none of the subprotocols is known here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )
 
 

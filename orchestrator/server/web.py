@@ -23,6 +23,7 @@ from starlette.types import Scope
 
 from adapters.logs import library_logger
 from machines.diagrams import svg_of_conversation
+from orchestrator.access.origins import Origins
 
 PAGE = resources.files("orchestrator.server") / "page"
 
@@ -38,7 +39,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
-UNCACHED = {"cache-control": "no-store", "access-control-allow-origin": "*"}
+UNCACHED = {"cache-control": "no-store"}
 """Headers of answers that are true only at this moment."""
 
 UNVERSIONED = {"cache-control": "no-cache"}
@@ -60,10 +61,12 @@ def make_app(
     others: Sequence[BaseRoute] = (),
     sockets: Sequence[str] = (),
     embedded_by: Sequence[str] = (),
+    origins: Origins = Origins.of(()),  # noqa: B008 - frozen
 ) -> Starlette:
     """Make the HTTP application, which also serves `others`. At the paths `sockets` there are WebSockets.
 
-    Pages from the origins `embedded_by` may show ours in a frame ("self": those from here).
+    Pages from the origins `embedded_by` may show ours in a frame ("self": those from here), pages from
+    `origins` may read how the server is.
     """
     page = Path(str(PAGE))
     version = page_version(page)
@@ -75,13 +78,14 @@ def make_app(
         return HTMLResponse(document, headers={"cache-control": "no-store"})
 
     async def report_health(request: Request) -> Response:
-        return JSONResponse(health(), headers=UNCACHED)
+        return JSONResponse(health(), headers=_readable(request, origins))
 
     async def report_readiness(request: Request) -> Response:
         reason = waiting()
         if reason is None:
-            return JSONResponse({"ready": True}, headers=UNCACHED)
-        return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=UNCACHED)
+            return JSONResponse({"ready": True}, headers=_readable(request, origins))
+        body = {"ready": False, "waiting": reason}
+        return JSONResponse(body, status_code=503, headers=_readable(request, origins))
 
     async def diagram(request: Request) -> Response:
         return Response(drawing, media_type="image/svg+xml", headers=UNVERSIONED)
@@ -98,6 +102,14 @@ def make_app(
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=functools.partial(_add_headers, embedded_by))],
     )
+
+
+def _readable(request: Request, origins: Origins) -> dict[str, str]:
+    """Headers of an answer that pages of these origins may read."""
+    origin = request.headers.get("origin")
+    if origin is None or not origins.allows(request.headers):
+        return UNCACHED
+    return {**UNCACHED, "access-control-allow-origin": origin, "vary": "origin"}
 
 
 @functools.cache

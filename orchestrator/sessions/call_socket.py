@@ -71,6 +71,12 @@ class CloseCode(enum.IntEnum):
     POLICY_VIOLATION = 1008
     INTERNAL_ERROR = 1011
     TRY_AGAIN_LATER = 1013
+    NO_CREDENTIAL = 4401
+    """No key or token, or none that is valid: as 401, to browsers."""
+    NOT_ALLOWED = 4403
+    """The page's origin, or what its token allows: as 403."""
+    TOO_MUCH = 4429
+    """As 429."""
 
 
 CLOSE_CODES = {

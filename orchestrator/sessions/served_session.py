@@ -103,13 +103,15 @@ async def run_conversation(
     policy: ConversationPolicy,
     tools: Sequence[Tool],
     resources: SharedResources,
+    metadata: str = "",
 ) -> None:
     """Run a session's conversation over its socket until it ends. Leaves only the closed socket behind.
 
     `take` handles the messages that come over the socket. `tools` are those that the model may call.
+    `metadata` is what the journal says of the call, as JSON.
     """
     names = {role: tuple(found) for role, found in resources.names().items()}
-    about = About(session.session_id, session.kind, epoch_ms(), names)
+    about = About(session.session_id, session.kind, epoch_ms(), names, metadata)
 
     def observe(handled: Handled) -> None:
         for step in handled.steps:

@@ -132,7 +132,7 @@ class Session:
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.IDLE
     language: str = "en-US"
-    voice_id: str | None = None
+    voice_id: str | None = Factory(lambda self: self.settings.voice, takes_self=True)
     counts: Counter[str] = Factory(Counter)
     """As `ServedSession.counts`."""
     on_begun: Callable[[], object] = lambda: None
@@ -199,7 +199,16 @@ class Session:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._await_beginning)
             await run_conversation(
-                self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
+                self,
+                self,
+                self._socket,
+                self._take,
+                self._audio,
+                self._inbox,
+                policy,
+                tools,
+                resources,
+                self.settings.metadata,
             )
             nursery.cancel_scope.cancel()
 
@@ -314,11 +323,22 @@ class Session:
                 log.info("feedback", event_type=received.wire_type)
                 log.debug("feedback", payload=other)
 
+    def _choose_voice(self, received: Received, wanted: str | None) -> None:
+        """Take the client's voice, or the one that its token has fixed."""
+        fixed = self.settings.voice
+        if fixed is not None and wanted not in (None, fixed):
+            raise InvalidPayload(
+                "the voice is fixed by the token of this call: leave voiceId out",
+                wire_type=received.wire_type,
+                event_id=received.event_id,
+            )
+        self.voice_id = fixed or wanted
+
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        self._choose_voice(received, start.voice_id)
         if start.language and start.language != self.language:
             await self._change_language(received, start.language)
         self._rate = start.sampling_rate
-        self.voice_id = start.voice_id
         if start.output_sampling_rate is not None:
             self._output_rate = start.output_sampling_rate
         self._recording = True

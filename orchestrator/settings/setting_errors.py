@@ -76,6 +76,7 @@ def allowed(name: str) -> str:
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": E164,
         "dial prefixes": "how numbers begin, each + and digits, divided by commas, such as +44,+1212; +: all",
+        "algorithms": f"one or more of {', '.join(kind.get('known', ()))}, divided by commas",
         "header": "text of printable ASCII characters",
         "path": "a path",
         "origins": "origins of pages divided by blanks, such as https://www.example.com",

@@ -25,6 +25,7 @@ from adapters import twilio
 from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
+from orchestrator.settings.access import LEAST_KEY, Access
 from orchestrator.settings.limits import Limiting
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
@@ -285,6 +286,7 @@ class Settings(
     Tools,
     Telephone,
     Limiting,
+    Access,
 ):
     """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
 
@@ -366,6 +368,29 @@ class Settings(
                 f"TWILIO_TRANSFER_TO is {shown('twilio_transfer_to', to)}, but DIAL_ALLOW is "
                 f"{shown('dial_allow', self.dial_allow)}, which does not allow it: add {to} to DIAL_ALLOW"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _access_is_whole(self) -> Self:
+        key = self.client_token_key
+        if key is not None and len(key.get_secret_value()) < LEAST_KEY:
+            raise ValueError(
+                f"CLIENT_TOKEN_KEY is (a secret), but must have {LEAST_KEY} characters or more, which nobody "
+                "can guess"
+            )
+        if self.jwt_jwks_url is not None:
+            for name in ("jwt_issuer", "jwt_audience"):
+                if getattr(self, name) is None:
+                    raise ValueError(
+                        f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but {name.upper()} is"
+                        " not set: tokens of other issuers, or for others, must not be taken"
+                    )
+            parts = urlsplit(self.jwt_jwks_url)
+            if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+                raise ValueError(
+                    f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but must begin with https://:"
+                    " whoever changes the keys on their way is let in"
+                )
         return self
 
     @model_validator(mode="after")

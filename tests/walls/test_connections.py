@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from orchestrator.addresses import address_of
 from orchestrator.server.asgi import BODY_TIMEOUT_S, EXCHANGE_TIMEOUT_S
-from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS, address_of
+from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS
 from orchestrator.server.request_head import HEAD_TIMEOUT_S
 from orchestrator.server.server import SILENT_S
 from orchestrator.simulation import SimulatedProviders
