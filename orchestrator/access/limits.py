@@ -34,6 +34,8 @@ AT_ONCE = 4
 """A quarter of a minute's connections may come at once."""
 SLICE_S = 10.0
 """Calls are paid for in advance, for so long each time; the last slice is for the goodbye."""
+UNBOUNDED = 1_000_000_000
+"""Places of an account that has no bound of its own: they are counted all the same."""
 TRY_CALL_AGAIN_S = 10.0
 """Whoever has too many calls at once may ask again after this: calls do not end every second."""
 MOST_WARNED = 1000
@@ -164,8 +166,8 @@ class Limits:
     async def begin(self, grant: Grant) -> CallShare:
         """Somebody wants to begin a call."""
         limits = self._of(grant)
-        places = [] if limits.calls_at_once is None else [self._place(grant, limits.calls_at_once)]
-        lease = await self.counters.lease(places)
+        most = UNBOUNDED if limits.calls_at_once is None else limits.calls_at_once
+        lease = await self.counters.lease([Place(f"calls of {grant.account}", most)])
         if isinstance(lease, Place):
             self.counts["too many calls at once"] += 1
             raise Limited(f"this key may have {lease.most} calls at once, and has them", TRY_CALL_AGAIN_S)
@@ -176,9 +178,6 @@ class Limits:
             lease.release()
             raise
         return CallShare(self, grant.account, limits.micros_per_day, lease)
-
-    def _place(self, grant: Grant, most: int) -> Place:
-        return Place(f"calls of {grant.account}", most)
 
     async def _take_by_key(self, grant: Grant, kind: str, per_minute: int | None) -> None:
         if per_minute is not None:

@@ -18,7 +18,7 @@ from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
-from machines.facts import ErrorClass, ProviderFailure
+from machines.facts import ErrorClass
 from machines.phone_call import Call, CallContext
 from orchestrator.access.accounts import TELEPHONE
 from orchestrator.access.credentials import Asked
@@ -255,7 +255,7 @@ class Telephone:
         try:
             self.check_transfer(call, to)
         except Refusal as refusal:
-            raise ProviderError(ProviderFailure(ErrorClass.FATAL, refusal.sentence)) from None
+            raise ProviderError(ErrorClass.FATAL, refusal.sentence) from None
         assert self._account is not None
         assert call.call_sid is not None
         return await self._account.redirect(call.call_sid, twiml.dial(to, _shown(call)))

@@ -43,8 +43,6 @@ CHOSEN = {
     "twilio_public_url": PUBLIC,
     "twilio_base_url": "http://twilio.example",
     "twilio_lead_ms": 0,
-    # So that it is seen whether each call gives its place back.
-    "max_calls_per_key": 1000,
 }
 RATE = 8000
 

@@ -84,10 +84,12 @@ async def test_dials_that_are_too_many_are_refused_with_the_time_to_wait(autojum
 
 async def test_of_many_dials_at_once_no_more_begin_than_may_be(autojump_clock: MockClock) -> None:
     answers: list[int] = []
-    async with a_line(listens, max_calls_per_key=3, dials_per_hour_per_number=1000) as line:
+    chosen = {"api_token": "a key", "max_calls_per_key": 3, "dials_per_hour_per_number": 1000}
+    async with a_line(listens, **chosen) as line:
 
         async def dial() -> None:
-            answers.append((await line.ask("POST", "/calls", {"to": THEIRS}))[0])
+            status, _ = await line.ask("POST", "/calls", {"to": THEIRS}, authorization="Bearer a key")
+            answers.append(status)
 
         async with trio.open_nursery() as nursery:
             for _ in range(20):
