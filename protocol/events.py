@@ -131,7 +131,6 @@ _CONNECTION_EVENTS = (
         _CRITICAL,
         ErrorPayload,
         "The client is not allowed in.",
-        not_sent_yet="everybody is allowed in",
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Annotated, Any
 
 import jwt
@@ -83,15 +84,14 @@ def scopes_in(claim: Any, grantable: Iterable[Scope]) -> frozenset[Scope]:
 
 def check_times(claims: Mapping[str, Any], now_s: float, leeway_s: float) -> None:
     """Raise `InvalidToken` unless the token is valid now; it must say until when. `nbf` counts, too."""
-    ends, begins = claims.get("exp"), claims.get("nbf", 0)
-    if not _is_time(ends) or not _is_time(begins):
-        raise InvalidToken("its times are no numbers")
-    if not begins - leeway_s <= now_s < ends + leeway_s:
+    if not _time(claims.get("nbf", 0)) - leeway_s <= now_s < _time(claims.get("exp")) + leeway_s:
         raise InvalidToken("it is not valid now")
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _time(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise InvalidToken("its times are no numbers")
+    return value
 
 
 def told(error: ValidationError) -> str:

@@ -23,7 +23,7 @@ from orchestrator.access.grants import Grant, KeyBook, Scope
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.memory_book import MemoryKeyBook
 from orchestrator.access.origins import Origins
-from orchestrator.access.peer_process import HolderOf, holder_of
+from orchestrator.access.peer_process import HolderOf, PeerProcesses
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey, kept_key
 from orchestrator.access.this_machine import why_from_outside
@@ -70,7 +70,7 @@ class Doors:
     """The key in a file that only this server's user can read: allows everything."""
     book: KeyBook = Factory(MemoryKeyBook)
     digest: Digest = plain_digest
-    holder_of: HolderOf = holder_of
+    holder_of: HolderOf = Factory(PeerProcesses)
     now_ms: Callable[[], float] = epoch_ms
     limits: Limits = Factory(lambda self: Limits(self.settings), takes_self=True)
     """How much those may take who are let in, and how often somebody may be wrong."""
@@ -197,8 +197,8 @@ class Doors:
         key_id = key_id_in(shown)
         if key_id is not None and key_id == self._tokens.key.key_id:
             return self._holder_of_client_token(shown)
-        if key_id is not None and self._customers is not None:
-            return _Found(await self._customers.read(shown, self._now_s), may_mint=False)
+        if key_id is not None and self.customers is not None:
+            return _Found(await self.customers.read(shown, self._now_s), may_mint=False)
         # API_TOKEN may look like a token.
         return self._holder_of_key(shown)
 
@@ -239,7 +239,8 @@ class Doors:
         return ClientTokens(kept_key(self.settings.data_dir))
 
     @cached_property
-    def _customers(self) -> CustomerTokens | None:
+    def customers(self) -> CustomerTokens | None:
+        """Reads the tokens of the operator's own login; None without one."""
         settings = self.settings
         if settings.jwt_jwks_url is None:
             return None

@@ -13,11 +13,13 @@ import ipaddress
 import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 PROC = Path("/proc")
 TABLES = ("tcp", "tcp6")
@@ -25,6 +27,8 @@ TABLES = ("tcp", "tcp6")
 _LISTENS = "0A"
 """The state of a socket that takes connections."""
 ROOT = 0
+MOST_RECENT = 8
+"""Programs that are looked at first."""
 
 
 class Holder(enum.Enum):
@@ -49,32 +53,51 @@ HolderOf = Callable[[Ends], Awaitable[Holder]]
 """Finds out who holds the peer's end of a connection."""
 
 
-async def holder_of(ends: Ends) -> Holder:
-    """Who holds the peer's end. Asked in a thread: the tables may be long, and programs many."""
-    return await trio.to_thread.run_sync(find_holder, ends, limiter=_LOOKING)
+@define(eq=False)
+class PeerProcesses:
+    """Finds out who holds the peer's end of a connection; a `HolderOf`."""
 
+    proc: Path = PROC
+    _looking: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
+    _recent: deque[Path] = field(factory=lambda: deque(maxlen=MOST_RECENT), init=False)
+    """Programs that held a connection lately: whoever comes again is found without looking at all others."""
 
-_LOOKING = trio.CapacityLimiter(2)
+    async def __call__(self, ends: Ends) -> Holder:
+        """Who holds the peer's end. Asked in a thread: the tables may be long, and programs many."""
+        return await trio.to_thread.run_sync(self.find, ends, limiter=self._looking)
 
+    def find(self, ends: Ends) -> Holder:
+        """The same, at once."""
+        try:
+            rows = list(_rows(self.proc))
+        except OSError:
+            return Holder.UNKNOWN
+        wanted = (_written(ends.peer), _written(ends.own))
+        found = next((row for row in rows if (row.local, row.remote) == wanted), None)
+        if found is None or found.inode == "0":
+            return Holder.NOBODY
+        if found.user not in _ours():
+            return Holder.STRANGER
+        program, sockets = self._program_with(found.inode)
+        listening = {row.inode for row in rows if row.state == _LISTENS}
+        itself = program == self.proc / str(os.getpid())  # which listens, and is no stranger
+        return Holder.FORWARDER if listening & sockets and not itself else Holder.PROGRAM
 
-def find_holder(ends: Ends, proc: Path = PROC) -> Holder:
-    """As `holder_of`, by the tables in `proc`."""
-    try:
-        rows = list(_rows(proc))
-    except OSError:
-        return Holder.UNKNOWN
-    wanted = (_written(ends.peer), _written(ends.own))
-    found = next((row for row in rows if (row.local, row.remote) == wanted), None)
-    if found is None or found.inode == "0":
-        return Holder.NOBODY
-    if found.inode in _sockets_of(proc / str(os.getpid())):
-        return Holder.PROGRAM  # this very program takes connections, and is no stranger
-    listening = {row.inode for row in rows if row.state == _LISTENS}
-    holders = [sockets for sockets in _programs(proc) if found.inode in sockets]
-    if any(listening & sockets for sockets in holders):
-        return Holder.FORWARDER
-    # Some programs do not let their files be seen even by their own user: an ssh session does not.
-    return Holder.PROGRAM if holders or found.user in _ours() else Holder.STRANGER
+    def _program_with(self, inode: str) -> tuple[Path | None, set[str]]:
+        """The program that holds a socket, and the inodes of all its sockets.
+
+        Nothing if they may not be seen: some programs hide their files even from their own user, as an ssh
+        session does.
+        """
+        own = self.proc / str(os.getpid())
+        others = (path for path in self.proc.iterdir() if path.name.isdigit())
+        for program in chain([own], list(self._recent), others):
+            sockets = _sockets_of(program)
+            if inode in sockets:
+                if program not in self._recent:
+                    self._recent.append(program)
+                return program, sockets
+        return None, set()
 
 
 def _ours() -> set[int]:
@@ -112,11 +135,6 @@ def _written(end: tuple[str, int]) -> str:
     packed = socket.inet_pton(family, str(plain))
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"
-
-
-def _programs(proc: Path) -> Iterator[set[str]]:
-    """Of each program whose files may be seen, the inodes of its sockets."""
-    return (_sockets_of(path) for path in proc.iterdir() if path.name.isdigit())
 
 
 def _sockets_of(program: Path) -> set[str]:

@@ -71,6 +71,12 @@ def own_key(url: str) -> str | None:
     return read_key(port) if is_loopback(parts.hostname or "") else None
 
 
+async def post(http: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request. Raises `CallError`."""
+    with sole_error():
+        return await _ask(http, "POST", path, body)
+
+
 async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:
     """Have a call placed and follow it to its end; returns whether there was a conversation.
 

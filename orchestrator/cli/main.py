@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands import installation, journals, machines, serving, talking
+from orchestrator.cli.commands import installation, journals, machines, serving, talking, tokens
 
 READER_IS_GONE = 141
 """The exit status of a shell's command that SIGPIPE ended: whoever read its output has stopped reading."""
@@ -55,6 +55,7 @@ for _command in (
     serving.simulators,
     talking.talk,
     talking.call,
+    tokens.token,
     machines.diagrams,
     machines.check,
     machines.simulate,

@@ -12,7 +12,7 @@ import attrs
 import click
 import numpy as np
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.interfaces import ProviderError, Samples
 from machines.facts import TurnMode
@@ -39,6 +39,8 @@ class Call:
     """Seconds after the first audio of each answer but the last, when the next file is spoken over it."""
     sentences: tuple[str, ...] = ()
     """Texts to say after the files, with the embedded voice."""
+    key: str | None = field(default=None, repr=False)
+    """A key or token of the server."""
 
 
 @frozen
@@ -59,7 +61,7 @@ async def run_call(call: Call) -> bool:
     turns: list[Turn] = []
     printed = 0
     try:
-        async with talk_client(call.url, call.mode) as client:
+        async with talk_client(call.url, call.mode, key=call.key) as client:
             turns = client.turns
             for number, speech in enumerate(speeches, start=1):
                 cut = call.interrupt_after if number < len(speeches) else None

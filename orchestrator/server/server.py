@@ -554,18 +554,18 @@ async def serve(
 
     The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
     sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
-    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model,
-    and `OSError` if the address cannot be listened on.
+    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model or
+    if others could reach the server and nobody has a key, and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     ask_for_descriptors()
     server = Server(settings)
-    server.doors.check_reach(_addresses_of(listeners))
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
+        server.doors.check_reach(_addresses_of(listeners))
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)

@@ -1,4 +1,4 @@
-"""The door of `/ws`: programs are refused before the upgrade, browsers after it: they cannot read the first."""
+"""The door of `/ws`: programs are refused before the upgrade, browsers after it: they read no status."""
 
 from __future__ import annotations
 

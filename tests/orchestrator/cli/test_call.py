@@ -82,7 +82,7 @@ async def test_ctrl_c_hangs_up(autojump_clock: MockClock) -> None:
 async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
     async with a_line(api_token="s3cret") as line:
         assert await call(line, [], token="s3cret")
-        with pytest.raises(CallError, match=r"^The server refuses: API_TOKEN is needed as bearer token.$"):
+        with pytest.raises(CallError, match=r"^The server refuses: a key or token is needed"):
             await call(line, [], token="wrong")
 
 
