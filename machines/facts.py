@@ -94,6 +94,8 @@ class EndReason(enum.Enum):
     CALLER_STOPPED_READING = "caller_stopped_reading"
     IDLE = "idle"
     TOO_OLD = "too_old"
+    BUDGET_SPENT = "budget_spent"
+    """What the account of the call may cost in a day is used up."""
     SHUTDOWN = "shutdown"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     MODEL_KEPT_FAILING = "model_kept_failing"

@@ -338,8 +338,7 @@ _SYSTEM_EVENTS = (
         _OUT,
         _HIGH,
         payloads.QuotaExceeded,
-        "A provider's quota is used up.",
-        not_sent_yet="another provider takes over; without one, it is an `error.service` event",
+        "The money that the calls of an account may cost today is used up: the call ends with last words.",
     ),
 )
 

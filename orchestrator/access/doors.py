@@ -14,18 +14,20 @@ from hashlib import blake2b
 from attrs import Factory, define, evolve, frozen
 
 from adapters.logs import library_logger
+from orchestrator.access.accounts import ANYBODY, API_TOKEN, OWN_KEY, THIS_MACHINE
 from orchestrator.access.claims import InvalidToken, key_id_in
 from orchestrator.access.client_tokens import ClientToken, ClientTokens, TokenOrder
 from orchestrator.access.credentials import Asked, credential_in
 from orchestrator.access.customer_tokens import ClaimNames, CustomerTokens, Issuer
 from orchestrator.access.grants import Grant, KeyBook, Scope
+from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.memory_book import MemoryKeyBook
 from orchestrator.access.origins import Origins
 from orchestrator.access.peer_process import HolderOf, PeerProcesses
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey, kept_key
 from orchestrator.access.this_machine import why_from_outside
-from orchestrator.addresses import is_loopback
+from orchestrator.addresses import address_of, is_loopback
 from orchestrator.clock import epoch_ms
 from orchestrator.settings.settings import Settings, SettingsError
 
@@ -38,9 +40,6 @@ NO_KEYS = (
 )
 NOT_ALLOWED = "this key or token does not allow that"
 OTHER_ORIGIN = "web pages from there may not use this server: its operator can name them in ALLOWED_ORIGINS"
-
-THIS_MACHINE, ANYBODY, OWN_KEY, API_TOKEN = "this machine", "anybody", "own key", "API_TOKEN"
-"""Accounts that belong to no key of the book. (Ids of keys have no blank and no capitals.)"""
 
 Digest = Callable[[str], bytes | None]
 """The keyed hash by which a key book finds a key; None for what is no key."""
@@ -73,6 +72,8 @@ class Doors:
     digest: Digest = plain_digest
     holder_of: HolderOf = Factory(PeerProcesses)
     now_ms: Callable[[], float] = epoch_ms
+    limits: Limits = Factory(lambda self: Limits(self.settings), takes_self=True)
+    """How much those may take who are let in, and how often somebody may be wrong."""
 
     # --- who asks -----------------------------------------------------------------------------------------
 
@@ -82,16 +83,36 @@ class Doors:
         Raises `Refusal`.
         """
         found = await self._found(asked, scope)
+        await self._use(found, asked)
+        return found.grant
+
+    async def begin_call(self, asked: Asked) -> tuple[Grant, CallShare]:
+        """What whoever asks may do, and a share for one call, which must be released.
+
+        Raises `Refusal`. If it is too much, no use of a client token is spent: it is good for another try.
+        """
+        found = await self._found(asked, Scope.CALL)
+        share = await self.limits.begin(found.grant)
+        try:
+            await self._use(found, asked)
+        except BaseException:
+            share.release()
+            raise
+        return found.grant, share
+
+    async def _use(self, found: _Found, asked: Asked) -> None:
+        """Spend one use of a client token. Raises `Refusal` if none is left."""
         token = found.token
         if token is not None and not self.book.spend(token.token_id, token.expires_s * 1000, token.uses):
+            await self.limits.login_failed(self._address(asked))
             raise Refusal(401, NO_KEY)
-        return found.grant
 
     async def minting(self, asked: Asked) -> Callable[[TokenOrder], tuple[str, ClientToken]]:
         """What makes client tokens for whoever has a key. Raises `Refusal`: a token makes no others."""
         found = await self._found(asked, Scope.CALL)
         if not found.may_mint:
             raise Refusal(403, NOT_ALLOWED)
+        await self.limits.mint(found.grant)
 
         def mint(order: TokenOrder) -> tuple[str, ClientToken]:
             if not all(found.grant.allows(scope) for scope in order.scopes):
@@ -105,10 +126,25 @@ class Doors:
             log.info("another site's page was refused: see ALLOWED_ORIGINS", host=asked.headers.get("host"))
             raise Refusal(403, OTHER_ORIGIN)
         shown = credential_in(asked, query_counts=self.settings.token_in_query)
-        found = await self._without(asked, scope) if shown is None else await self._holder(shown)
+        found = await self._without(asked, scope) if shown is None else await self._shown(shown, asked)
         if not found.grant.allows(scope):
             raise Refusal(403, NOT_ALLOWED)
         return found
+
+    async def _shown(self, shown: str, asked: Asked) -> _Found:
+        """Whose credential this is. Whoever has shown many wrong ones must wait before it is looked at."""
+        address = self._address(asked)
+        await self.limits.may_log_in(address)
+        try:
+            return await self._holder(shown)
+        except Refusal as refusal:
+            if refusal.status == 401:
+                await self.limits.login_failed(address)
+            raise
+
+    def _address(self, asked: Asked) -> str:
+        peer = asked.peer[0] if asked.peer is not None else None
+        return address_of(peer, asked.headers, behind_proxy=self.settings.twilio_trust_proxy)
 
     async def _without(self, asked: Asked, scope: Scope) -> _Found:
         """Who came without a credential: may talk, and nothing else, where that is allowed."""

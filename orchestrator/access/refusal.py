@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
 _TRY_AGAIN_LATER = 1013
 
@@ -25,7 +27,7 @@ class Refusal(Exception):  # noqa: N818 (it says what happened)
         """The headers of an HTTP answer that says so."""
         headers = {"www-authenticate": "Bearer"} if self.status == 401 else {}
         if self.retry_after_s is not None:
-            headers["retry-after"] = str(max(1, round(self.retry_after_s)))
+            headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
         return headers
 
     @property

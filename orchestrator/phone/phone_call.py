@@ -17,6 +17,7 @@ from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
 from machines.phone_call import Call, CallContext, CallOutcome
+from orchestrator.access.limits import CallShare
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
@@ -86,6 +87,8 @@ class PhoneCall:
     """What is said to an answering machine once it records; empty: the call is ended."""
     screening_ms: float = 0.0
     """How long to listen after that, if it has not beeped: a person may be behind it."""
+    share: CallShare | None = None
+    """What it takes of its account, until it is over; None: of none."""
 
     media_url: str = ""
     """Where its media streams are opened."""
@@ -315,6 +318,8 @@ class PhoneCall:
         seconds = round((self.ended_at - self.began_at) / 1000, 1)
         log.info("call over", call=self.call_id, outcome=outcome.value, reason=reason, seconds=seconds)
         self.over.set()
+        if self.share is not None:
+            self.share.release()
         self.on_over(self)
 
     # --- reports ------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
 from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
-from orchestrator.access.grants import Scope
+from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
-from orchestrator.access.routes import asked_by
+from orchestrator.access.routes import asked_by, refused
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
@@ -89,7 +89,7 @@ def phone_routes(phone: Telephone) -> list[Route]:
     async def voice(request: Request) -> Response:
         url, form = await _signed(request, phone)
         try:
-            document = phone.voice(url, form, request.query_params)
+            document = await phone.voice(url, form, request.query_params)
         except OptionError as error:
             raise HTTPException(400, str(error)) from None
         return Response(document, media_type=TWIML_TYPE)
@@ -100,10 +100,11 @@ def phone_routes(phone: Telephone) -> list[Route]:
         return Response(status_code=204)
 
     async def dial(request: Request) -> Response:
-        await _permit(request, phone, Scope.DIAL)
+        grant = await _permit(request, phone, Scope.DIAL)
         body = await _body(request, DialBody)
         try:
-            call = phone.dial(
+            call = await phone.dial(
+                grant,
                 body.to,
                 body,
                 machine_detection=body.machine_detection,
@@ -142,6 +143,7 @@ def phone_routes(phone: Telephone) -> list[Route]:
         await _permit(request, phone, Scope.DIAL)
         call = _call(request, phone)
         body = await _body(request, TransferBody)
+        phone.check_transfer(call, body.to)
         if SayLastWords(body.text) not in call.take(TransferWanted(body.to, body.text)):
             raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
         return JSONResponse(call.report(), 202, headers=UNCACHED)
@@ -168,11 +170,9 @@ def _with_json_errors(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except HTTPException as refusal:
-            return JSONResponse(
-                {"error": refusal.detail},
-                refusal.status_code,
-                headers={**UNCACHED, **(refusal.headers or {})},
-            )
+            return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=UNCACHED)
+        except Refusal as refusal:
+            return refused(refusal)
 
     return answered
 
@@ -256,12 +256,9 @@ def _first(request: Request, name: str) -> str:
 # --- the interface to calls -------------------------------------------------------------------------------
 
 
-async def _permit(request: Request, phone: Telephone, scope: Scope) -> None:
-    """Raise `HTTPException` unless the request may do this: making calls costs money."""
-    try:
-        await phone.server.doors.enter(asked_by(request), scope)
-    except Refusal as refusal:
-        raise HTTPException(refusal.status, refusal.sentence, refusal.headers) from None
+async def _permit(request: Request, phone: Telephone, scope: Scope) -> Grant:
+    """What the request may do. Raises `Refusal` unless it may do this: making calls costs money."""
+    return await phone.server.doors.enter(asked_by(request), scope)
 
 
 async def _body(request: Request, kind: type[Body]) -> Body:

@@ -14,12 +14,19 @@ import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed
 
+from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
 from machines import phone_call as machine
+from machines.facts import ErrorClass
 from machines.phone_call import Call, CallContext
+from orchestrator.access.accounts import TELEPHONE
 from orchestrator.access.credentials import Asked
+from orchestrator.access.destinations import Destinations
 from orchestrator.access.doors import Doors
+from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.limits import CallShare, Limits
+from orchestrator.access.refusal import Refusal
 from orchestrator.addresses import is_loopback
 from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
@@ -54,6 +61,8 @@ MOST_BEFORE_START = 1000
 """Messages in which the start must come."""
 TOKEN = "token"
 """The custom parameter with a stream's token."""
+CALLERS = Grant(TELEPHONE, frozenset({Scope.CALL}))
+"""What whoever calls our number may do."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
 """`AnsweredBy` values that mean a machine."""
 
@@ -71,6 +80,7 @@ class PhoneServer(Protocol):
 
     settings: Settings
     counts: Counter[str]
+    access_limits: Limits
     doors: Doors
 
     @property
@@ -82,8 +92,10 @@ class PhoneServer(Protocol):
         """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
         ...
 
-    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
-        """Run a session until it is over. There must be room for it."""
+    async def run_session(
+        self, connection: MessageSocket, session: ServedSession, share: CallShare | None
+    ) -> None:
+        """Run a session until it is over, or its account has no money left. There must be room for it."""
         ...
 
 
@@ -164,15 +176,19 @@ class Telephone:
 
     # --- outbound -----------------------------------------------------------------------------------------
 
-    def dial(
+    async def dial(
         self,
+        grant: Grant,
         to: str,
         options: CallOptions,
         *,
         machine_detection: bool | None = None,
         voicemail_text: str | None = None,
     ) -> PhoneCall:
-        """Make a call. None means as in the settings. Raises `CannotDial`."""
+        """Make a call for whoever has this grant. None means as in the settings.
+
+        Raises `CannotDial`, and `Refusal` for a number that may not be called or if it is too much.
+        """
         settings = self.server.settings
         needed = {
             "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
@@ -182,8 +198,12 @@ class Telephone:
         for name, value in needed.items():
             if value is None:
                 raise CannotDial(f"{name} is not set: it is needed to make calls")
+        self.destinations.check(to, settings.twilio_from_number or "")
+        await self.server.access_limits.dial(grant, to)
+        share = await self.server.access_limits.begin(grant)
         reason = self.server.no_room(self._promised())
         if reason is not None:
+            share.release()
             raise CannotDial(reason)
         text = settings.twilio_voicemail_text if voicemail_text is None else voicemail_text
         detects = settings.twilio_machine_detection or bool(text)
@@ -194,6 +214,7 @@ class Telephone:
             settings.twilio_from_number or "",
             options,
             detects,
+            share,
             text if detects else "",
         )
         call.take(machine.DialWanted())
@@ -217,8 +238,24 @@ class Telephone:
         )
         return await self._account.place(order)
 
+    @property
+    def destinations(self) -> Destinations:
+        """The numbers that may be called, and that calls may be transferred to."""
+        settings = self.server.settings
+        chosen = settings.twilio_transfer_to
+        return Destinations(settings.dial_allow, () if chosen is None else (chosen,))
+
+    def check_transfer(self, call: PhoneCall, to: str) -> None:
+        """Raise `Refusal` unless the call may be transferred to this number."""
+        ours = call.from_ if call.direction is Direction.OUTBOUND else call.to
+        self.destinations.check(to, self.server.settings.twilio_from_number or ours)
+
     async def transfer(self, call: PhoneCall, to: str) -> bool:
-        """As `Carrier.transfer`."""
+        """As `Carrier.transfer`. A number that may not be called is refused here too, whoever wants it."""
+        try:
+            self.check_transfer(call, to)
+        except Refusal as refusal:
+            raise ProviderError(ErrorClass.FATAL, refusal.sentence) from None
         assert self._account is not None
         assert call.call_sid is not None
         return await self._account.redirect(call.call_sid, twiml.dial(to, _shown(call)))
@@ -244,20 +281,22 @@ class Telephone:
 
     # --- Twilio's webhooks --------------------------------------------------------------------------------
 
-    def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
+    async def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
         """TwiML for a call that comes in or was answered; `url` was requested. Raises `OptionError`."""
         call_sid = form.get("CallSid", "")
         call = self._call_of(form, query)
         if call is None and "call" not in query:
             options = read_options(query)
+            try:
+                share = await self.server.access_limits.begin(CALLERS)
+            except Refusal as refusal:
+                return self._busy(refusal.sentence)
             reason = self.server.no_room(self._promised())
             if reason is not None:
-                self.server.counts["calls turned away"] += 1
-                log.info("call turned away", reason=reason)
-                return twiml.reject_as_busy()
-            call = self._new_call(
-                Direction.INBOUND, form.get("To", ""), form.get("From", ""), options, detects=False
-            )
+                share.release()
+                return self._busy(reason)
+            to, from_ = form.get("To", ""), form.get("From", "")
+            call = self._new_call(Direction.INBOUND, to, from_, options, detects=False, share=share)
             call.take(machine.CallOffered())
         if call is None or call.outcome is not None or not call_sid:
             return twiml.hang_up()
@@ -265,6 +304,12 @@ class Telephone:
         call.take(machine.CallAnswered())
         call.media_url = _media_url(url)
         return twiml.connect_stream(call.media_url, {TOKEN: self._tokens.issue(call, call_sid)})
+
+    def _busy(self, reason: str) -> str:
+        """The TwiML for a call that is turned away."""
+        self.server.counts["calls turned away"] += 1
+        log.info("call turned away", reason=reason)
+        return twiml.reject_as_busy()
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Handle Twilio's report of a call's status, or of who answered it."""
@@ -348,7 +393,7 @@ class Telephone:
             reason = self.server.no_room()
             if reason is not None:
                 raise StreamRefused(reason)
-            await self.server.run_session(connection, session)
+            await self.server.run_session(connection, session, None if call is None else call.share)
 
         with bind_session(session.session_id):
             if call is None:
@@ -381,6 +426,7 @@ class Telephone:
         from_: str,
         options: CallOptions,
         detects: bool,
+        share: CallShare,
         voicemail_text: str = "",
     ) -> PhoneCall:
         assert self._nursery is not None
@@ -398,6 +444,7 @@ class Telephone:
             self.server.settings.twilio_transfer_to or "",
             voicemail_text,
             self.server.settings.twilio_screening_ms,
+            share,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)

@@ -6,7 +6,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -25,9 +25,11 @@ from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
 from orchestrator.access.credentials import TOKEN_SUBPROTOCOL
 from orchestrator.access.doors import Doors
-from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.grants import Grant
+from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import access_routes
+from orchestrator.addresses import address_of
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
@@ -45,7 +47,6 @@ from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
     ConnectionLimits,
     Place,
-    address_of,
     ask_for_descriptors,
     descriptors,
     most_calls,
@@ -53,6 +54,7 @@ from orchestrator.server.connection_limits import (
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
 from orchestrator.server.pace_of_starts import PaceOfStarts
+from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
@@ -121,11 +123,15 @@ class Server:
         takes_self=True,
     )
     """How many connections there may be."""
+    access_limits: Limits = Factory(lambda self: Limits(self.settings, counts=self.counts), takes_self=True)
+    """How much everybody may take."""
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
-    doors: Doors = Factory(lambda self: Doors(self.settings, self.phone.own_key), takes_self=True)
+    doors: Doors = Factory(
+        lambda self: Doors(self.settings, self.phone.own_key, limits=self.access_limits), takes_self=True
+    )
     """Who is let in."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
@@ -235,7 +241,7 @@ class Server:
         try:
             with trio.CancelScope() as scope, self.limits.place(scope.cancel, address) as place:
                 if address is not None:
-                    place.belongs_to(address)
+                    await self._know(place, address)
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -245,6 +251,14 @@ class Server:
                     await request_head.refuse(stream, error, REFUSAL_S)
                 finally:
                     self._refusing -= 1
+
+    async def _know(self, place: Place, address: str) -> None:
+        """The peer's address is known. Raises `RequestError` if too many come from there."""
+        place.belongs_to(address)
+        try:
+            await self.access_limits.connect(address)
+        except Refusal as refusal:
+            raise socket_door.as_request_error(refusal) from None
 
     def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
@@ -263,7 +277,7 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            place.belongs_to(self._address(stream, head.headers))
+            await self._know(place, self._address(stream, head.headers))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
@@ -271,8 +285,9 @@ class Server:
             await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            serve = await self._let_in(stream, head, place)
-            await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
+            with ExitStack() as shares:
+                serve = await self._let_in(stream, head, place, shares)
+                await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
             asked = socket_door.asked_of(stream, head)
             peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
@@ -287,16 +302,22 @@ class Server:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
 
-    async def _let_in(self, stream: trio.SocketStream, head: request_head.Head, place: Place) -> ServeSocket:
-        """What serves a caller: a conversation, or words why there is none. Raises `RequestError`."""
+    async def _let_in(
+        self, stream: trio.SocketStream, head: request_head.Head, place: Place, shares: ExitStack
+    ) -> ServeSocket:
+        """What serves a caller: a conversation, or words why there is none. Raises `RequestError`.
+
+        What a conversation takes of its account is among the `shares`.
+        """
         try:
-            grant = await self.doors.enter(socket_door.asked_of(stream, head), Scope.CALL)
+            grant, share = await self.doors.begin_call(socket_door.asked_of(stream, head))
         except Refusal as refusal:
             self.counts["refused"] += 1
             if not socket_door.is_browser(head.headers):
                 raise socket_door.as_request_error(refusal) from None
             return partial(socket_door.turn_away, refusal=refusal)
-        return partial(self._converse, place=place, grant=grant)
+        shares.enter_context(share)
+        return partial(self._converse, place=place, grant=grant, share=share)
 
     async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
         try:
@@ -323,7 +344,9 @@ class Server:
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: PeerSocket, *, place: Place, grant: Grant) -> None:
+    async def _converse(
+        self, connection: PeerSocket, *, place: Place, grant: Grant, share: CallShare
+    ) -> None:
         address = place.address or ""
         session = Session(
             connection,
@@ -343,7 +366,7 @@ class Server:
             else:
                 self._address_of[session] = address
                 try:
-                    await self.run_session(connection, session)
+                    await self.run_session(connection, session, share)
                 finally:
                     del self._address_of[session]
 
@@ -401,7 +424,9 @@ class Server:
             return BUSY
         return self.waiting()
 
-    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
+    async def run_session(
+        self, connection: MessageSocket, session: ServedSession, share: CallShare | None
+    ) -> None:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
@@ -414,7 +439,8 @@ class Server:
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
-                await session.run(SharedResources(self.providers, self._charts, self.watch, self._journals))
+                shared = SharedResources(self.providers, self._charts, self.watch, self._journals)
+                await run_paid(session, shared, share, self.settings.budget_goodbye)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
@@ -510,7 +536,7 @@ class Server:
         if text and patience_s > 0:
             goodbye = SayRequested(text, SayMode.QUEUE, interruptible=False, then=EndReason.SHUTDOWN)
             for session in self.sessions:
-                session.say_goodbye(goodbye)
+                session.say_goodbye(goodbye, SystemMaintenance())
             self.phone.hang_up_unanswered()
             with trio.move_on_after(patience_s):
                 await self._all_over()

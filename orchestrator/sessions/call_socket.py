@@ -17,6 +17,7 @@ from trio_websocket import CloseReason, ConnectionClosed
 from adapters.logs import library_logger
 from machines.facts import EndReason
 from orchestrator.conversation.idle_and_age_limits import watch_limits
+from orchestrator.conversation.message_share import MessageShare
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
 
 log = library_logger(__name__)
@@ -86,6 +87,8 @@ CLOSE_CODES = {
     EndReason.IDLE: CloseCode.NORMAL,
     # A caller who is called back at once would have no longest time.
     EndReason.TOO_OLD: CloseCode.NORMAL,
+    # And one who is called back at once would be refused.
+    EndReason.BUDGET_SPENT: CloseCode.NORMAL,
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
@@ -132,6 +135,7 @@ class CallSocket:
     """The socket is closed or broken: nothing more can be sent."""
     _outbox: Outbox = field(factory=Outbox, init=False)
     _last_activity: float = field(factory=trio.current_time, init=False)
+    _share: MessageShare = field(factory=MessageShare, init=False)
 
     async def run(self, take: TakeFrame) -> None:
         """Serve the socket until cancelled; `take` handles the peer's messages."""
@@ -180,6 +184,7 @@ class CallSocket:
             while True:
                 frame = await self.socket.get_message()
                 self.note_activity()
+                await self._share.take(len(frame))
                 await take(frame)
         except ConnectionClosed as closed:
             self.gone = True

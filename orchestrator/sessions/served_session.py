@@ -28,6 +28,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.sessions.call_socket import CallSocket, TakeFrame
 from orchestrator.tools.tool import Tool
 from orchestrator.tools.tool_runner import ToolRunner
+from protocol import Payload
 
 
 class SessionState(enum.Enum):
@@ -82,8 +83,9 @@ class ServedSession(Protocol):
         """Run the conversation until it ends."""
         ...
 
-    def say_goodbye(self, goodbye: SayRequested) -> None:
-        """End the conversation with last words, once what is being said and answered is over."""
+    def say_goodbye(self, goodbye: SayRequested, why: Payload) -> None:
+        """End the conversation with last words, once what is being said and answered is over. The client is
+        told `why`."""
         ...
 
     def hang_up(self, reason: EndReason) -> None:

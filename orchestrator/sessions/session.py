@@ -64,7 +64,6 @@ from protocol import (
     Payload,
     ProtocolError,
     Received,
-    SystemMaintenance,
     UnintelligibleAudio,
     UserEndCall,
     UserInterrupt,
@@ -236,9 +235,9 @@ class Session:
             log.info("nothing has begun")
             self.give_up(f"no recording was started within {self.settings.begin_timeout_s:g} s")
 
-    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+    def say_goodbye(self, goodbye: facts.SayRequested, why: Payload) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
-        self._send(SystemMaintenance())
+        self._send(why)
         self._inbox.put(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:

@@ -75,6 +75,7 @@ def allowed(name: str) -> str:
         "renamings": "pairs of names divided by commas, such as max_tokens=max_completion_tokens",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": E164,
+        "dial prefixes": "how numbers begin, each + and digits, divided by commas, such as +44,+1212; +: all",
         "algorithms": f"one or more of {', '.join(kind.get('known', ()))}, divided by commas",
         "header": "text of printable ASCII characters",
         "path": "a path",

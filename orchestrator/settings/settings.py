@@ -26,6 +26,7 @@ from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
 from orchestrator.settings.access import LEAST_KEY, Access
+from orchestrator.settings.limits import Limiting
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -284,6 +285,7 @@ class Settings(
     Journalling,
     Tools,
     Telephone,
+    Limiting,
     Access,
 ):
     """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
@@ -355,6 +357,16 @@ class Settings(
             raise ValueError(
                 f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
                 f"{TRANSFER_CALL} needs somebody to transfer to"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _callers_can_be_transferred(self) -> Self:
+        to = self.twilio_transfer_to
+        if to is not None and self.dial_allow and not to.startswith(self.dial_allow):
+            raise ValueError(
+                f"TWILIO_TRANSFER_TO is {shown('twilio_transfer_to', to)}, but DIAL_ALLOW is "
+                f"{shown('dial_allow', self.dial_allow)}, which does not allow it: add {to} to DIAL_ALLOW"
             )
         return self
 

@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from orchestrator.addresses import address_of
 from orchestrator.server.asgi import BODY_TIMEOUT_S, EXCHANGE_TIMEOUT_S
-from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS, address_of
+from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS
 from orchestrator.server.request_head import HEAD_TIMEOUT_S
 from orchestrator.server.server import SILENT_S
 from orchestrator.simulation import SimulatedProviders
@@ -330,3 +331,28 @@ async def test_a_form_of_too_many_fields_is_refused(autojump_clock: MockClock) -
     async with memory_port(SimulatedProviders(), **ACCOUNT) as port:
         answer = await asked(port, HEAD + b"content-length: %d\r\n\r\n" % len(form) + form)
         assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_an_address_that_connects_without_end_is_told_when_to_come_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), connections_per_minute_per_address=40) as port:
+        port.peer = "2001:4860:1:2::1"
+        assert [(await asked(port))[9:12] for _ in range(10)] == [b"200"] * 10
+        port.peer = "2001:4860:1:2::ffff"  # the same network
+        refused = await asked(port)
+        assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: ")
+        assert b'ratelimit-policy: "connections";q=40;w=60\r\n' in refused
+        port.peer = "2001:4860:1:3::1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+        port.peer = "2001:4860:1:2::1"
+        await trio.sleep(int(refused.partition(b"retry-after: ")[2].split()[0]))
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_the_page_and_calls_of_this_machine_come_as_often_as_they_like(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        for _ in range(1000):
+            assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
