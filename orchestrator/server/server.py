@@ -23,6 +23,7 @@ from adapters.logs import library_logger
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
+from orchestrator.access.credentials import TOKEN_SUBPROTOCOL
 from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Grant
 from orchestrator.access.limits import CallShare, Limits
@@ -682,9 +683,12 @@ def _check_subprotocols(offered: str) -> None:
     """
     names = [name.strip() for name in offered.split(",") if name.strip()]
     if names and HIERARCHICAL_SUBPROTOCOL not in names:
-        # One of them may be a token, which must not come into the log.
+        # A token among them must not come into the log.
+        unknown = (
+            ", ".join(name for name in names if not name.startswith(TOKEN_SUBPROTOCOL)) or "with a token"
+        )
         raise request_head.RequestError(
-            400, f"none of the subprotocols is known here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
+            400, f"the subprotocols {unknown} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import string
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey
 from orchestrator.journal.format import read_journal
 from orchestrator.server.server import open_listeners, serve
+from orchestrator.sessions.session import Session
 from orchestrator.settings.settings import Settings, SettingsError
 from tests.doors.table import Shown, a_server, answer, ask, call
 from tests.orchestrator.access.shown import SIGNING, book, login_token, signed
@@ -143,7 +145,7 @@ async def test_a_token_in_the_address_counts_where_a_setting_says_so() -> None:
 
 
 async def test_what_a_token_fixes_holds_and_the_journal_begins_with_its_metadata(tmp_path: Path) -> None:
-    kept = tmp_path / "journals"
+    kept = tmp_path
     async with serving(client_token_key=SIGNING, journal_dir=kept, tools="end_call,send_digits") as running:
         tokens = ClientTokens(SigningKey(SIGNING.encode()))
         order = {
@@ -156,6 +158,7 @@ async def test_what_a_token_fixes_holds_and_the_journal_begins_with_its_metadata
         headers = [(b"authorization", f"Bearer {token}".encode())]
         async with connect(running.port, v2=True, headers=headers) as client:
             [session] = running.server.sessions
+            assert isinstance(session, Session)
             assert session.settings.max_duration_s == 90
             assert [each.name for each in session.settings.tools] == ["end_call"]
             other = await client.send("audio.input.start", {"samplingRate": 16_000, "voiceId": "eve"})
@@ -166,28 +169,30 @@ async def test_what_a_token_fixes_holds_and_the_journal_begins_with_its_metadata
             assert (await client.answer_to(right))["payload"]["success"] is True
             assert session.voice_id == "kyle"
         await eventually(lambda: not running.server.sessions)
-        [journal] = kept.glob("*")
-        assert json.loads(read_journal(journal).head.about.metadata) == {"customer": "Ann"}
+    [journal] = kept.glob("*.journal")
+    assert json.loads(read_journal(journal).head.about.metadata) == {"customer": "Ann"}
 
 
 async def test_a_redacted_journal_does_not_tell_the_metadata(tmp_path: Path) -> None:
-    kept = tmp_path / "journals"
-    chosen = {"client_token_key": SIGNING, "journal_dir": kept, "journal_transcripts": "redacted"}
-    async with serving(**chosen) as running:
+    kept = tmp_path
+    async with serving(client_token_key=SIGNING, journal_dir=kept, journal_transcripts="redacted") as running:
         token, _ = ClientTokens(SigningKey(SIGNING.encode())).mint(
             TokenOrder(metadata={"customer": "Annabel"}), "shop", None, time.time()
         )
         async with connect(running.port, headers=[(b"authorization", f"Bearer {token}".encode())]):
             pass
         await eventually(lambda: not running.server.sessions)
-        [journal] = kept.glob("*")
-        assert "Annabel" not in read_journal(journal).head.about.metadata
+    [journal] = kept.glob("*.journal")
+    told = read_journal(journal).head.about.metadata
+    assert "Annabel" not in told
+    assert len(told) == len('{"customer": "Annabel"}')
 
 
 # --- what is never told, and where nobody may listen -------------------------------------------------------
 
 
-async def test_no_credential_comes_into_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_no_credential_comes_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     async with a_server(keys=True, token_in_query=True) as running:
         token = await minted(running)
         shown = ["vsk_caller", "the old token", "vsk_nobody", token, login_token(), signed("x" * 64)]
@@ -198,9 +203,8 @@ async def test_no_credential_comes_into_the_log(capfd: pytest.CaptureFixture[str
             await ask(running, Shown("it"), "GET", f"/calls?token={credential}")
             await ask(running, Shown("it"), "GET", f"/nothing?token={credential}")
             await call(running, Shown("it", credential), subprotocols=[f"vantum.token.{credential}"])
-    out = "".join(capfd.readouterr())
-    assert "refused" in out, "something is logged"
-    assert not [credential for credential in shown if credential in out]
+    assert "refused" in caplog.text, "something is logged"
+    assert not [credential for credential in shown if credential in caplog.text]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -649,7 +649,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_not_buffered_for(
         async with silent, trio.open_nursery() as nursery:
             protocol = b"Sec-WebSocket-Protocol: vantum.v2\r\n" if names.v2 else b""
             await silent.send_all(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
                 + protocol
                 + b"\r\n"
