@@ -31,12 +31,12 @@ SCOPES = frozenset({Scope.CALL, Scope.DIAL})
 def book(**limits: int) -> MemoryKeyBook:
     """Two keys, the first of which has these limits."""
     keys = [(KEY, "k1", KeyLimits(**limits)), (ANOTHER, "k2", KeyLimits())]
-    found = MemoryKeyBook()
+    found: dict[bytes, ApiKey] = {}
     for secret, key_id, of_key in keys:
         digest = plain_digest(secret)
         assert digest is not None
-        found.keys[digest] = ApiKey(key_id, "", "", SCOPES, 0, of_key)
-    return found
+        found[digest] = ApiKey(key_id, "", "", SCOPES, 0, of_key)
+    return MemoryKeyBook(found)
 
 
 def places(server: Server) -> dict[str, int]:

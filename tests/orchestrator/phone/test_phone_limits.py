@@ -84,7 +84,7 @@ async def test_dials_that_are_too_many_are_refused_with_the_time_to_wait(autojum
 
 async def test_of_many_dials_at_once_no_more_begin_than_may_be(autojump_clock: MockClock) -> None:
     answers: list[int] = []
-    chosen = {"api_token": "a key", "max_calls_per_key": 3, "dials_per_hour_per_number": 1000}
+    chosen: dict[str, Any] = {"api_token": "a key", "max_calls_per_key": 3, "dials_per_hour_per_number": 1000}
     async with a_line(listens, **chosen) as line:
 
         async def dial() -> None:

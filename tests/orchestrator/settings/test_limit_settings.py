@@ -43,8 +43,9 @@ def test_calls_must_be_allowed_to_be_transferred_where_they_are_transferred_to()
         "TWILIO_TRANSFER_TO is '+15005550006', but DIAL_ALLOW is '+49', which does not allow it:"
         " add +15005550006 to DIAL_ALLOW."
     )
-    Settings(**ACCOUNT, twilio_transfer_to="+15005550006", dial_allow="+49,+1")
-    Settings(**ACCOUNT, twilio_transfer_to="+15005550006")
+    to = {**ACCOUNT, "twilio_transfer_to": "+15005550006"}
+    Settings(**to, dial_allow=("+49", "+1"))
+    Settings(**to)
 
 
 @pytest.mark.parametrize(
