@@ -23,10 +23,10 @@ export class Tokens {
 
   /** Out of the address, where anybody may read it who looks over a shoulder, and into the tab. */
   #keep(token) {
-    const { history, location, sessionStorage } = this.world;
+    const { history, location } = this.world;
     history.replaceState(null, '', location.pathname + location.search);
     try {
-      sessionStorage.setItem(KEPT, token);
+      this.world.sessionStorage.setItem(KEPT, token);
     } catch {
       // The browser keeps nothing for pages: after a reload there is no token.
     }

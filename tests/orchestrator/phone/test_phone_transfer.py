@@ -316,7 +316,7 @@ async def test_where_nobody_is_talked_to_nothing_can_be_said(what: str, autojump
         await call.over.wait()
         status, told = await ask_for(line, call, what, **body)
         assert (status, told["error"]) == (409, "nobody is talked to: the call is ENDED")
-        status, _ = await line.ask_without_key("POST", f"/calls/none/{what}", body)
+        status, _ = await line.ask("POST", f"/calls/none/{what}", body)
         assert status == 404
 
 
