@@ -42,8 +42,8 @@ async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> Non
     async with a_line() as line:
         assert await call(line, told)
     steps = [each.removeprefix(f"{THEIRS}: ") for each in told]
-    # It rings half a second after it was placed, which is when the call is asked about for the first time.
-    assert [each for each in steps if each != "dialling"] == [
+    # Some states change in the same moments as the call is asked about: they may be seen, or not.
+    assert [each for each in steps if each not in ("dialling", "answered")] == [
         "asking the carrier",
         "ringing",
         "talking",
