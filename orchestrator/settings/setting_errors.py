@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from adapters import cartesia, deepgram
 from orchestrator.settings.settings import Settings, shown
+from orchestrator.settings.storage import LEAST_PEPPER
 from orchestrator.settings.types import AUTO, E164, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
 
@@ -75,6 +76,8 @@ def allowed(name: str) -> str:
         "renamings": "pairs of names divided by commas, such as max_tokens=max_completion_tokens",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": E164,
+        "database": "the address of a database: postgresql://HOST/NAME or sqlite:///PATH",
+        "pepper": f"a secret of {LEAST_PEPPER} or more printable ASCII characters",
         "header": "text of printable ASCII characters",
         "path": "a path",
         "origins": "origins of pages divided by blanks, such as https://www.example.com",
