@@ -37,7 +37,7 @@ _SECRET_TEXT = re.compile(
       | \b(?:api[_-]?key|token|secret|password)["']?\s*[=:]\s*["']?
     )
     [^\s"'&,;@]+
-    | \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}
+    | \b(?:sk|pk|rk|vsk)[-_][A-Za-z0-9_-]{8,}
     """
 )
 _NUMBER = re.compile(r"(?<![\w+])\+[1-9][0-9]{6,14}\b")

@@ -26,7 +26,7 @@ from adapters.logs import drop_personal_data, mask_secrets, shorten
 from orchestrator.log_rates import BoundedHandler, Clock
 from orchestrator.settings.settings import Listener
 
-_QUIET = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "trio-websocket", "statemachine")
+_QUIET = ("alembic", "openai", "httpx", "httpx2", "httpcore", "httpcore2", "trio-websocket", "statemachine")
 """Libraries whose info lines repeat ours. Their warnings are kept."""
 
 

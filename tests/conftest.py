@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ import trio
 from adapters.embedded import models
 from orchestrator.settings.sources import load_settings
 from tests import grid, watchdog
+from tests.databases import location as location
+from tests.databases import postgres as postgres
+from tests.databases import postgres_of_process as postgres_of_process
+from tests.databases import postgres_programs
 from tests.grid import pytest_generate_tests as pytest_generate_tests
 from tests.grid import stride as stride
 from tests.leftovers import Census
@@ -49,6 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     watchdog.pytest_configure(config)
+    # What servers of tests keep is neither read from nor left in this user's own directory.
+    kept = tempfile.TemporaryDirectory(prefix="vantum-tests-")
+    config.add_cleanup(kept.cleanup)
+    os.environ["XDG_DATA_HOME"] = kept.name
     if "PYTEST_XDIST_WORKER" in os.environ:
         # Coverage is measured in the workers, and not in the processes that tests start: these would be three
         # times as slow, and what they run is tested without a process elsewhere.
@@ -134,6 +143,8 @@ def _lacking() -> dict[str, str]:
         lacking["browser"] = "needs Chromium"
     if not (shutil.which("node") and shutil.which("npm")):
         lacking["node"] = "needs Node.js and npm"
+    if postgres_programs() is None:
+        lacking["postgres"] = "needs the server programs of PostgreSQL: Debian's package `postgresql`"
     return lacking
 
 

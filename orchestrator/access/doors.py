@@ -26,6 +26,7 @@ from orchestrator.access.origins import Origins
 from orchestrator.access.peer_process import HolderOf, PeerProcesses
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey, kept_key
+from orchestrator.access.stored_book import StoredKeyBook
 from orchestrator.access.this_machine import why_from_outside
 from orchestrator.addresses import address_of, is_loopback
 from orchestrator.clock import epoch_ms
@@ -74,6 +75,10 @@ class Doors:
     now_ms: Callable[[], float] = epoch_ms
     limits: Limits = Factory(lambda self: Limits(self.settings), takes_self=True)
     """How much those may take who are let in, and how often somebody may be wrong."""
+
+    def use(self, book: StoredKeyBook) -> None:
+        """From now on, the keys of this book are valid."""
+        self.book, self.digest = book, book.digest
 
     # --- who asks -----------------------------------------------------------------------------------------
 

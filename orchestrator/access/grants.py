@@ -88,7 +88,10 @@ class KeyBook(Protocol):
         ...
 
     def has_keys(self) -> bool:
-        """Whether any key is valid: without one, the server serves this machine only."""
+        """Whether any key is valid: without one, the server serves this machine only.
+
+        True as long as nobody knows, since the database has not been read yet.
+        """
         ...
 
     def used(self, key_id: str, at_ms: int) -> None:

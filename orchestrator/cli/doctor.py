@@ -28,6 +28,7 @@ from adapters.embedded.models import FETCH_COMMAND, ModelFile, Status
 from adapters.http_clients import http_client
 from adapters.interfaces import ProviderError
 from adapters.neutral import neutral, without_passwords
+from adapters.storage.errors import StorageError, UnusableError
 from orchestrator.cli.installing import install_command
 from orchestrator.providers.selection import remote_language_model
 from orchestrator.server.listening import listen
@@ -103,7 +104,13 @@ def examine(settings: Settings, *, ask: bool = False) -> Findings:
     """
     files = models.verify(settings.local_models_dir)
     return Findings(
-        platform=(_python(), _listening(settings), _calls_at_once(settings), *_advice(settings)),
+        platform=(
+            _python(),
+            _listening(settings),
+            _calls_at_once(settings),
+            _database(settings),
+            *_advice(settings),
+        ),
         roles=(
             *_providers(settings.stt_choice, lambda name, why: _speech_to_text(name, settings, files, why)),
             *_providers(
@@ -147,6 +154,20 @@ def _calls_at_once(settings: Settings) -> Finding:
         f"up to {settings.capacity} ({setting}), with {processors():g} processors for the embedded models"
     )
     return Finding("calls at once", detail)
+
+
+def _database(settings: Settings) -> Finding:
+    location = settings.database
+    if not location.may_exist():
+        return Finding("database", f"{location}, made with the first key")
+    from adapters.storage.database import is_up_to_date
+
+    try:
+        current = is_up_to_date(location)
+    except StorageError as error:
+        # The server starts without a database that does not answer.
+        return Finding("database", str(location), str(error), hinders=isinstance(error, UnusableError))
+    return Finding("database", f"{location}{'' if current else ', brought up to date at the next start'}")
 
 
 def _advice(settings: Settings) -> Iterator[Finding]:

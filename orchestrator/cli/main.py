@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands import installation, journals, machines, serving, talking, tokens
+from orchestrator.cli.commands import access, installation, journals, machines, serving, talking, tokens
 
 READER_IS_GONE = 141
 """The exit status of a shell's command that SIGPIPE ended: whoever read its output has stopped reading."""
@@ -63,5 +63,7 @@ for _command in (
     journals.export_test,
     installation.doctor,
     installation.models,
+    access.keys,
+    access.db,
 ):
     main.add_command(_command)

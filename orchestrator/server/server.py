@@ -20,6 +20,7 @@ from trio_websocket import (
 )
 
 from adapters.logs import library_logger
+from adapters.storage.store import Store, open_store
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
@@ -29,6 +30,7 @@ from orchestrator.access.grants import Grant
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import access_routes
+from orchestrator.access.stored_book import open_key_book
 from orchestrator.addresses import address_of
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
@@ -105,6 +107,8 @@ class Server:
     """None while they are being loaded."""
     watch: ProviderWatch | None = None
     """Knows which of the providers work."""
+    store: Store | None = None
+    """The database. None: there is none, and nothing is kept."""
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
@@ -521,6 +525,7 @@ class Server:
             "providers": _first_choices(self.providers) if self.providers else {},
             "providerStates": self.watch.report() if self.watch else {},
             "counts": dict(sorted(self.counts.items())),
+            **({"database": self.store.report()} if self.store else {}),
         }
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -563,7 +568,8 @@ async def serve(
     The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
     sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
     written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model or
-    if others could reach the server and nobody has a key, and `OSError` if the address cannot be listened on.
+    if others could reach the server and nobody has a key, `StorageError` if the database is damaged or the
+    like, `PepperError` if its keys cannot be read, and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
@@ -573,6 +579,9 @@ async def serve(
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
+        # Before anybody is let in. Without a file, nothing is read.
+        server.store = await stack.enter_async_context(open_store(settings.database))
+        server.doors.use(await stack.enter_async_context(open_key_book(settings, server.store)))
         server.doors.check_reach(_addresses_of(listeners))
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)

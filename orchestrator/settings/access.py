@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from orchestrator.settings.types import Key, UserPath, WebAddress
+from orchestrator.settings.types import Key, WebAddress
 
 JWT_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -16,11 +14,6 @@ _KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES25
 _ORIGIN = r"[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 LEAST_KEY = 32
 """Characters of `CLIENT_TOKEN_KEY`."""
-
-
-def _data_directory() -> Path:
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "vantum"
 
 
 def _algorithms(value: object) -> object:
@@ -43,9 +36,6 @@ Algorithms = Annotated[
 class Access(BaseModel):
     """Who may talk to this server."""
 
-    data_dir: UserPath = Field(
-        default_factory=_data_directory, description="Directory of what this server keeps, for its user only"
-    )
     allow_anybody: bool = Field(
         default=False,
         description="Whoever reaches the port may talk without a key: where a proxy asks who it is, or in a"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+
+from adapters.storage.location import LocationError, location_of
 
 PREFIX = "VANTUM_"
 CONFIG_VARIABLE = "VANTUM_CONFIG"
@@ -37,15 +39,35 @@ def is_plausible(setting: str, value: str) -> bool:
     """Whether a short name in the environment can be meant for us.
 
     Conda sets `HOST` to a compiler's triple, and some shells set it to this machine's name. The server would
-    then listen to the outside.
+    then listen to the outside. `DATABASE_URL` may be another program's, of a kind that we have no use for.
     """
-    if setting != "host" or value == "localhost":
+    return setting not in _TESTS or _TESTS[setting](value)
+
+
+def _is_host(value: str) -> bool:
+    if value == "localhost":
         return True
     try:
         ip_address(value)
     except ValueError:
         return False
     return True
+
+
+def _is_database(value: str) -> bool:
+    try:
+        location_of(value)
+    except LocationError:
+        return False
+    return True
+
+
+_TESTS: Mapping[str, Callable[[str], bool]] = {"host": _is_host, "database_url": _is_database}
+IMPLAUSIBLE: Mapping[str, str] = {
+    "host": "is not an IP address",
+    "database_url": "names no database of PostgreSQL's or SQLite's",
+}
+"""What is said of a value that is not plausible."""
 
 
 def stray_names(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from adapters import cartesia, deepgram
 from orchestrator.settings.settings import Settings, shown
+from orchestrator.settings.storage import LEAST_PEPPER
 from orchestrator.settings.types import AUTO, E164, LEAST_BUDGET, MOST_BUDGET, TOOLS, VENDOR_SCHEMES
 
 
@@ -77,6 +78,8 @@ def allowed(name: str) -> str:
         "phone number": E164,
         "dial prefixes": "how numbers begin, each + and digits, divided by commas, such as +44,+1212; +: all",
         "algorithms": f"one or more of {', '.join(kind.get('known', ()))}, divided by commas",
+        "database": "the address of a database: postgresql://HOST/NAME or sqlite:///PATH",
+        "pepper": f"a secret of {LEAST_PEPPER} or more printable ASCII characters",
         "header": "text of printable ASCII characters",
         "path": "a path",
         "origins": "origins of pages divided by blanks, such as https://www.example.com",

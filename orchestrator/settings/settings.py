@@ -7,7 +7,7 @@ field of the conversation policy has that field's default (`DEFAULTS`), so that 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -36,6 +36,7 @@ from orchestrator.settings.providers import (
     LocalModels,
     is_openai,
 )
+from orchestrator.settings.storage import Storing
 from orchestrator.settings.types import (
     DEEPGRAM,
     FLUX,
@@ -287,6 +288,7 @@ class Settings(
     Telephone,
     Limiting,
     Access,
+    Storing,
 ):
     """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
 
@@ -461,4 +463,8 @@ def shown(name: str, value: object) -> str:
 
 def is_secret(name: str) -> bool:
     """Whether the setting's value may never be printed."""
-    return SecretStr in getattr(Settings.model_fields[name].annotation, "__args__", ())
+    return _holds_secrets(Settings.model_fields[name].annotation)
+
+
+def _holds_secrets(annotation: object) -> bool:
+    return annotation is SecretStr or any(_holds_secrets(each) for each in get_args(annotation))

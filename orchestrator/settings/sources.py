@@ -18,7 +18,14 @@ from typing import Any
 from attrs import frozen
 
 from orchestrator.settings.dotenv import DotEnv, read_dotenv
-from orchestrator.settings.names import CONFIG_VARIABLE, PREFIX, is_foreign, is_plausible, stray_names
+from orchestrator.settings.names import (
+    CONFIG_VARIABLE,
+    IMPLAUSIBLE,
+    PREFIX,
+    is_foreign,
+    is_plausible,
+    stray_names,
+)
 from orchestrator.settings.setting_errors import Origin
 from orchestrator.settings.settings import Settings, SettingsError, shown
 
@@ -173,6 +180,6 @@ def _implausible(environment: Mapping[str, Found]) -> Iterator[str]:
         if long is None and short is not None and not is_plausible(setting, short.value):
             name = short.origin.name
             yield (
-                f"{name} (from {ENVIRONMENT}) is {shown(setting, short.value)}, which is not an IP address "
+                f"{name} (from {ENVIRONMENT}) is {shown(setting, short.value)}, which {IMPLAUSIBLE[setting]} "
                 f"and is left out; if it is meant for Vantum, call it {PREFIX}{setting.upper()}."
             )

@@ -113,7 +113,7 @@ LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else valu
 # --- keys -------------------------------------------------------------------------------------------------
 
 
-def _header_value(value: object) -> object:
+def header_value(value: object) -> object:
     """Text that can be sent in a header, stripped: files with secrets tend to end in a newline."""
     if not isinstance(value, str):
         return value
@@ -123,9 +123,9 @@ def _header_value(value: object) -> object:
     return stripped or None
 
 
-Key = Annotated[SecretStr | None, BeforeValidator(_header_value)]
+Key = Annotated[SecretStr | None, BeforeValidator(header_value)]
 Organization = Annotated[
-    str | None, BeforeValidator(_header_value), Field(json_schema_extra={"format": "header"})
+    str | None, BeforeValidator(header_value), Field(json_schema_extra={"format": "header"})
 ]
 
 

@@ -66,8 +66,10 @@ def _run_server(
 
     from adapters.embedded.models import ModelsError
     from adapters.simulators.faults import ScenarioError
+    from adapters.storage.errors import StorageError
     from adapters.tasks import first_error
     from adapters.vendor_errors import UnknownSdkError
+    from orchestrator.access.pepper import PepperError
     from orchestrator.logs import configure_logs
     from orchestrator.settings.settings import SettingsError
 
@@ -79,7 +81,7 @@ def _run_server(
         trio.run(_serve_until_stopped, settings, simulated, llm_dialect, phone_dialect, sockets)
     except* KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    except* (ModelsError, UnknownSdkError, ScenarioError) as group:
+    except* (ModelsError, UnknownSdkError, ScenarioError, StorageError, PepperError) as group:
         complaint = str(first_error(group))
     except* SettingsError as group:
         bad_setting = str(first_error(group))
