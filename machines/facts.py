@@ -95,6 +95,8 @@ class EndReason(enum.Enum):
     IDLE = "idle"
     TOO_OLD = "too_old"
     SHUTDOWN = "shutdown"
+    OVERLOADED = "overloaded"
+    """The server was given more calls than it can bear, and this is one of the newest."""
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     MODEL_KEPT_FAILING = "model_kept_failing"
     AGENT_HUNG_UP = "agent_hung_up"
