@@ -75,8 +75,11 @@ class PhoneServer(Protocol):
         """The settings of sessions."""
         ...
 
-    def no_room(self, promised: int = 0) -> str | None:
-        """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
+    def no_room(self, promised: int = 0, *, taken: bool = False) -> str | None:
+        """Why no session can begin now, in words; None if one can. `promised` more will begin soon.
+
+        `taken`: the call was promised before, so that its load is no reason any more.
+        """
         ...
 
     async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
@@ -179,7 +182,7 @@ class Telephone:
         for name, value in needed.items():
             if value is None:
                 raise CannotDial(f"{name} is not set: it is needed to make calls")
-        reason = self.server.no_room(self._promised())
+        reason = self.server.no_room(self.promised())
         if reason is not None:
             raise CannotDial(reason)
         text = settings.twilio_voicemail_text if voicemail_text is None else voicemail_text
@@ -247,10 +250,10 @@ class Telephone:
         call = self._call_of(form, query)
         if call is None and "call" not in query:
             options = read_options(query)
-            reason = self.server.no_room(self._promised())
+            reason = self.server.no_room(self.promised())
             if reason is not None:
                 self.server.counts["calls turned away"] += 1
-                log.info("call turned away", reason=reason)
+                self.complain("calls are turned away", reason=reason)
                 return twiml.reject_as_busy()
             call = self._new_call(
                 Direction.INBOUND, form.get("To", ""), form.get("From", ""), options, detects=False
@@ -324,7 +327,7 @@ class Telephone:
             options = read_options(started.parameters)
         except OptionError as error:
             raise StreamRefused(str(error)) from None
-        reason = self.server.no_room()
+        reason = self.server.no_room(taken=call is not None)
         if reason is not None:
             raise StreamRefused(reason)
         session = MediaStream(
@@ -342,7 +345,7 @@ class Telephone:
 
         async def run() -> None:
             # Who answered may have been waited for.
-            reason = self.server.no_room()
+            reason = self.server.no_room(taken=True)
             if reason is not None:
                 raise StreamRefused(reason)
             await self.server.run_session(connection, session)
@@ -400,7 +403,7 @@ class Telephone:
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call
 
-    def _promised(self) -> int:
+    def promised(self) -> int:
         """The number of calls that will need a session and have none yet."""
         return sum(call.session_id is None for call in self.unfinished())
 

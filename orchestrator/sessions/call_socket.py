@@ -81,6 +81,7 @@ CLOSE_CODES = {
     # A caller who is called back at once would have no longest time.
     EndReason.TOO_OLD: CloseCode.NORMAL,
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.OVERLOADED: CloseCode.TRY_AGAIN_LATER,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
     EndReason.AGENT_HUNG_UP: CloseCode.NORMAL,

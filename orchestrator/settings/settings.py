@@ -25,6 +25,7 @@ from adapters import twilio
 from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
+from orchestrator.settings.admission import CallAdmission
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -278,6 +279,7 @@ class Settings(
     CloudProviders,
     LocalModels,
     Sessions,
+    CallAdmission,
     TurnTaking,
     Deadlines,
     Journalling,
