@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands import installation, journals, machines, serving, talking
+from orchestrator.cli.commands import benchmarks, installation, journals, machines, serving, talking
 
 READER_IS_GONE = 141
 """The exit status of a shell's command that SIGPIPE ended: whoever read its output has stopped reading."""
@@ -58,6 +58,7 @@ for _command in (
     machines.diagrams,
     machines.check,
     machines.simulate,
+    benchmarks.bench,
     journals.replay,
     journals.export_test,
     installation.doctor,
