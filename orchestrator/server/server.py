@@ -139,6 +139,8 @@ class Server:
         takes_self=True,
     )
     _pace: PaceOfStarts = Factory(PaceOfStarts)
+    _handshakes: trio.Lock = Factory(trio.Lock)
+    """Held by the connection that becomes a WebSocket: many that come together leave others their turns."""
     _running_since: dict[ServedSession, float] = Factory(dict)
     """When each session began, in that order."""
     _leaving: set[ServedSession] = Factory(set)
@@ -298,8 +300,13 @@ class Server:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             with trio.fail_after(request_head.HEAD_TIMEOUT_S):
+                await self._handshakes.acquire()
+            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
                 asked, following = head.received[: head.length], head.received[head.length :]
-                await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+                try:
+                    await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+                finally:
+                    self._handshakes.release()
             await serve(peer)
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")

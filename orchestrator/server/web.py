@@ -6,20 +6,20 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import trio
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.logs import library_logger
 from machines.diagrams import svg_of_conversation
@@ -96,7 +96,7 @@ def make_app(
             *(Route(path, lost_upgrade.answer) for path in sockets),
             *others,
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=functools.partial(_add_headers, embedded_by))],
+        middleware=[Middleware(_SecurityHeaders, embedded_by=embedded_by)],
     )
 
 
@@ -165,18 +165,29 @@ def _drawing() -> str:
     return svg_of_conversation()
 
 
-async def _add_headers(
-    embedded_by: Sequence[str], request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    ancestors = " ".join("'self'" if each == "self" else each for each in embedded_by) or "'none'"
-    policy = f"{_content_policy(request.headers.get('host', ''))}; frame-ancestors {ancestors}"
-    response.headers.setdefault("content-security-policy", policy)
-    if not embedded_by:
-        response.headers.setdefault("x-frame-options", "DENY")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+class _SecurityHeaders:
+    """Adds headers to every answer. (Starlette's `BaseHTTPMiddleware` leaves generators to the garbage.)"""
+
+    def __init__(self, app: ASGIApp, embedded_by: Sequence[str]) -> None:
+        self._app = app
+        self._embedded = bool(embedded_by)
+        self._ancestors = " ".join("'self'" if each == "self" else each for each in embedded_by) or "'none'"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._add(Headers(scope=scope).get("host", ""), MutableHeaders(scope=message))
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    def _add(self, host: str, headers: MutableHeaders) -> None:
+        policy = f"{_content_policy(host)}; frame-ancestors {self._ancestors}"
+        headers.setdefault("content-security-policy", policy)
+        if not self._embedded:
+            headers.setdefault("x-frame-options", "DENY")
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
 
 
 def _content_policy(host: str) -> str:

@@ -95,6 +95,21 @@ def close_code(reason: EndReason, *, after_goodbye: bool) -> CloseCode:
     return CloseCode.NORMAL if after_goodbye else CLOSE_CODES[reason]
 
 
+LONGEST_DEPARTURE_S = 0.05
+"""An end takes some ms of everybody's time. The next one waits for it, but not for long."""
+
+_departures_of_run: trio.lowlevel.RunVar[trio.Lock] = trio.lowlevel.RunVar("departures")
+
+
+def _departures() -> trio.Lock:
+    """Held by the peer that has gone and whose conversation is ending."""
+    try:
+        return _departures_of_run.get()
+    except LookupError:
+        _departures_of_run.set(trio.Lock())
+        return _departures_of_run.get()
+
+
 @define(eq=False)
 class CallSocket:
     """A socket that is read strictly in order and written from a bounded queue; `run` it.
@@ -166,7 +181,14 @@ class CallSocket:
             code = closed.reason.code if closed.reason else None
             log.info("socket closed", code=code)
             normal = code == CloseCode.NORMAL
-            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+            await self._leave(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+
+    async def _leave(self, reason: EndReason) -> None:
+        """End the conversation of a peer that has gone. Of many who go together, one after the other does."""
+        async with _departures():
+            self.hang_up(reason)
+            with trio.move_on_after(LONGEST_DEPARTURE_S):
+                await trio.sleep_forever()
 
     async def _write(self) -> None:
         """Send frames one after the other. A send is never cancelled while the socket is open."""

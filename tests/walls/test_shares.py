@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -161,3 +163,36 @@ async def test_many_who_come_at_once_all_get_their_call(autojump_clock: MockCloc
             for _ in range(50):
                 nursery.start_soon(caller)
         assert done == 50
+
+
+class EndsByTurn(trio.abc.Instrument):
+    """How many sessions end in each turn of the event loop, in which every task that can go on does so."""
+
+    def __init__(self, ended: Callable[[], int]) -> None:
+        self.most = 0
+        self._ended = ended
+        self._before = ended()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Count those of the turn that is over."""
+        self.most = max(self.most, self._ended() - self._before)
+        self._before = self._ended()
+
+
+async def test_callers_who_go_together_leave_the_others_their_turns(autojump_clock: MockClock) -> None:
+    callers = 20
+    async with memory_port(SimulatedProviders()) as port:
+        server = port.server
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(a_socket(port)) for _ in range(callers)]
+            while len(server.sessions) < callers:  # noqa: ASYNC110
+                await trio.sleep(1)
+            ends = EndsByTurn(lambda: server.sessions_ended)
+            trio.lowlevel.add_instrument(ends)
+            async with trio.open_nursery() as nursery:
+                for socket in sockets:
+                    nursery.start_soon(socket.stream.aclose)
+            while server.sessions_ended < callers:  # noqa: ASYNC110
+                await trio.sleep(1)
+            trio.lowlevel.remove_instrument(ends)
+        assert ends.most <= 2
