@@ -97,6 +97,8 @@ class EndReason(enum.Enum):
     BUDGET_SPENT = "budget_spent"
     """What the account of the call may cost in a day is used up."""
     SHUTDOWN = "shutdown"
+    OVERLOADED = "overloaded"
+    """The server was given more calls than it can bear, and this is one of the newest."""
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     MODEL_KEPT_FAILING = "model_kept_failing"
     AGENT_HUNG_UP = "agent_hung_up"

@@ -20,6 +20,8 @@ from statemachine import State
 from statemachine.transition import Transition
 
 from machines import facts
+from machines.admission import Admission, AdmissionContext
+from machines.admission import longest_ms as longest_of_admission_ms
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.breaker import longest_ms as longest_of_breaker_ms
 from machines.conversation.context import Context
@@ -33,7 +35,7 @@ from machines.guard_expressions import compiled, guard_names
 from machines.link import Link
 from machines.link import longest_ms as longest_of_link_ms
 from machines.phone_call import Call, CallContext, CallPolicy
-from machines.policy import ConversationPolicy, LinkPolicy
+from machines.policy import AdmissionPolicy, ConversationPolicy, LinkPolicy
 
 AnyChart = Chart[Any]
 
@@ -71,7 +73,8 @@ CONVERSATION = Machine(
 LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT), longest_of_link_ms)
 BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext, longest_of_breaker_ms)
 CALL = Machine("call", Call, CallPolicy(), CallContext, _longest_in_call_ms)
-MACHINES = (CONVERSATION, LINK, BREAKER, CALL)
+ADMISSION = Machine("admission", Admission, AdmissionPolicy(), AdmissionContext, longest_of_admission_ms)
+MACHINES = (CONVERSATION, LINK, BREAKER, CALL, ADMISSION)
 
 
 class Kind(enum.Enum):

@@ -88,8 +88,11 @@ class PhoneServer(Protocol):
         """The settings of sessions."""
         ...
 
-    def no_room(self, promised: int = 0) -> str | None:
-        """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
+    def no_room(self, promised: int = 0, *, taken: bool = False) -> str | None:
+        """Why no session can begin now, in words; None if one can. `promised` more will begin soon.
+
+        `taken`: the call was promised before, so that its load is no reason any more.
+        """
         ...
 
     async def run_session(
@@ -201,7 +204,7 @@ class Telephone:
         self.destinations.check(to, settings.twilio_from_number or "")
         await self.server.access_limits.dial(grant, to)
         share = await self.server.access_limits.begin(grant)
-        reason = self.server.no_room(self._promised())
+        reason = self.server.no_room(self.promised())
         if reason is not None:
             share.release()
             raise CannotDial(reason)
@@ -291,7 +294,7 @@ class Telephone:
                 share = await self.server.access_limits.begin(CALLERS)
             except Refusal as refusal:
                 return self._busy(refusal.sentence)
-            reason = self.server.no_room(self._promised())
+            reason = self.server.no_room(self.promised())
             if reason is not None:
                 share.release()
                 return self._busy(reason)
@@ -308,7 +311,7 @@ class Telephone:
     def _busy(self, reason: str) -> str:
         """The TwiML for a call that is turned away."""
         self.server.counts["calls turned away"] += 1
-        log.info("call turned away", reason=reason)
+        self.complain("calls are turned away", reason=reason)
         return twiml.reject_as_busy()
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
@@ -372,7 +375,7 @@ class Telephone:
             options = read_options(started.parameters)
         except OptionError as error:
             raise StreamRefused(str(error)) from None
-        reason = self.server.no_room()
+        reason = self.server.no_room(taken=call is not None)
         if reason is not None:
             raise StreamRefused(reason)
         session = MediaStream(
@@ -390,7 +393,7 @@ class Telephone:
 
         async def run() -> None:
             # Who answered may have been waited for.
-            reason = self.server.no_room()
+            reason = self.server.no_room(taken=True)
             if reason is not None:
                 raise StreamRefused(reason)
             await self.server.run_session(connection, session, None if call is None else call.share)
@@ -450,7 +453,7 @@ class Telephone:
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call
 
-    def _promised(self) -> int:
+    def promised(self) -> int:
         """The number of calls that will need a session and have none yet."""
         return sum(call.session_id is None for call in self.unfinished())
 

@@ -45,6 +45,7 @@ from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
 from orchestrator.server import request_head, socket_door, web
+from orchestrator.server.admissions import OVERLOADED, Admissions, end_overloaded
 from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
     ConnectionLimits,
@@ -55,6 +56,7 @@ from orchestrator.server.connection_limits import (
 )
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
+from orchestrator.server.load import Load, measure_load
 from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
@@ -62,6 +64,7 @@ from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, Mess
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
+from orchestrator.settings.processors import processors
 from orchestrator.settings.settings import Settings
 from orchestrator.tools.builtin_tools import built_in
 from protocol import (
@@ -129,6 +132,10 @@ class Server:
     """How many connections there may be."""
     access_limits: Limits = Factory(lambda self: Limits(self.settings, counts=self.counts), takes_self=True)
     """How much everybody may take."""
+    admissions: Admissions = Factory(
+        lambda self: Admissions(self.settings.admission_policy, self._end_newest), takes_self=True
+    )
+    """Refuses calls that would harm the others."""
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
@@ -217,7 +224,7 @@ class Server:
         """Why no call can be made now, as `/ready` reports it; None if one can."""
         missing = self._missing(0)
         full = len(self._giving_way(missing, "")) < missing
-        return self.waiting() or (BUSY if full else None)
+        return self.waiting() or (BUSY if full else None) or (OVERLOADED if self._would_harm() else None)
 
     def _unserved(self) -> list[Role]:
         return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
@@ -363,7 +370,7 @@ class Server:
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif not self._has_room(0, address) or self._too_many_of(address):
+            elif self._would_harm() or not self._has_room(0, address) or self._too_many_of(address):
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
@@ -377,6 +384,32 @@ class Server:
     def _too_many_of(self, address: str) -> bool:
         most = self.settings.max_sessions_per_address
         return most is not None and sum(each == address for each in self._address_of.values()) >= most
+
+    def _calls(self) -> int:
+        """How many calls run or were promised."""
+        return len(self.sessions - self._leaving) + self.phone.promised()
+
+    def _would_harm(self) -> bool:
+        """Whether one more call would harm the others."""
+        return self.admissions.refuses(self._calls())
+
+    def _end_newest(self, count: int) -> None:
+        """End the calls that began last."""
+        staying = [each for each in self._running_since if each not in self._leaving]
+        newest = staying[max(0, len(staying) - count) :]
+        self._leaving.update(newest)
+        busy = SystemBusy(len(self.sessions), self.capacity)
+        end_overloaded(newest, self.settings.admission_goodbye, busy)
+
+    async def measure(self) -> None:
+        """Measure the load, which decides about further calls, until cancelled."""
+        if self.settings.admission_policy is None:
+            return
+
+        def report(load: Load) -> None:
+            self.admissions.measured(load, self._calls())
+
+        await measure_load(report, processors(), of_threads=not self.settings.embedded)
 
     def _has_room(self, promised: int, address: str = "") -> bool:
         """Whether one more session can begin, for somebody from this address. If not, those make room that
@@ -422,8 +455,10 @@ class Server:
         """The settings of sessions."""
         return session_settings(self.settings)
 
-    def no_room(self, promised: int = 0) -> str | None:
+    def no_room(self, promised: int = 0, *, taken: bool = False) -> str | None:
         """As `PhoneServer.no_room`."""
+        if not taken and self._would_harm():
+            return OVERLOADED
         if not self._has_room(promised):
             return BUSY
         return self.waiting()
@@ -437,13 +472,15 @@ class Server:
         try:
             with trio.CancelScope() as scope:
                 self._session_scopes.add(scope)
-                if not await self._pace.may_begin():
+                if not await self._pace.may_begin() or self._closed_meanwhile(session):
                     log.warning("too many calls begin at once", sessions=len(self.sessions))
                     await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
-                shared = SharedResources(self.providers, self._charts, self.watch, self._journals)
+                shared = SharedResources(
+                    self.providers, self._charts, self.watch, self._journals, self.admissions.left_out
+                )
                 await run_paid(session, shared, share, self.settings.budget_goodbye)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
@@ -458,6 +495,12 @@ class Server:
             self.counts.update(session.counts)
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+
+    def _closed_meanwhile(self, session: ServedSession) -> bool:
+        """Whether a client that waited for its turn to begin would harm the others by now. A telephone call
+        was answered, and is not given up any more."""
+        waited = session in self._address_of and self.admissions.closed
+        return waited and self.admissions.refuses(self._calls() - 1)
 
     async def _turn_away_unready(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came before calls can be made. It may try again: no error."""
@@ -477,9 +520,13 @@ class Server:
 
     async def _turn_away(self, connection: MessageSocket, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
-        log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
+        sessions, capacity = len(self.sessions), self.capacity
+        if self._would_harm():  # logged when that began
+            capacity = min(capacity, sessions)
+        else:
+            log.info("no room", sessions=sessions, capacity=capacity)
         self.counts["turned away"] += 1
-        busy = SystemBusy(len(self.sessions), self.capacity)
+        busy = SystemBusy(sessions, capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
         if frame is None:
             await self._refuse(connection, session, "the server is busy, please try again later")
@@ -521,6 +568,7 @@ class Server:
                 "activeSessions": len(self.sessions),
             },
             "capacity": self.capacity,
+            "admission": self.admissions.report(),
             "brain": brain(self.settings),
             "providers": _first_choices(self.providers) if self.providers else {},
             "providerStates": self.watch.report() if self.watch else {},
@@ -595,6 +643,7 @@ async def serve(
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
                 forget_what_is_loaded()
+                nursery.start_soon(server.measure)
                 nursery.start_soon(
                     collect_seldom, lambda: len(server.sessions), lambda: server.sessions_ended
                 )

@@ -90,6 +90,7 @@ CLOSE_CODES = {
     # And one who is called back at once would be refused.
     EndReason.BUDGET_SPENT: CloseCode.NORMAL,
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.OVERLOADED: CloseCode.TRY_AGAIN_LATER,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
     EndReason.AGENT_HUNG_UP: CloseCode.NORMAL,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from typing import Protocol
 
 import trio
 from attrs import frozen
 
+from machines.admission import Extra
 from machines.declarations import Outcome
 from machines.facts import EndReason, Role, SayRequested
 from machines.policy import ConversationPolicy
@@ -50,6 +51,8 @@ class SharedResources:
     charts: Charts | None = None
     watch: ProviderWatch | None = None
     journals: Journals | None = None
+    left_out: Set[Extra] = frozenset()
+    """What clients are not sent now, since the server has too much to do. It changes while calls run."""
 
     def names(self) -> dict[Role, list[str]]:
         """The providers' names by role, in order of preference."""

@@ -7,7 +7,7 @@ order: the machine has handled a request before the next message is read.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -17,6 +17,7 @@ from adapters.logs import library_logger
 from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
+from machines.admission import Extra
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.audio_health import AudioHealth
@@ -34,6 +35,7 @@ from orchestrator.sessions.client_messages import (
     MessageContext,
     detail_of,
     error_of,
+    extra_of,
     payloads_of,
 )
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
@@ -173,6 +175,8 @@ class Session:
     _providers: Providers | None = None
     _provider_names: dict[Role, list[str]] = Factory(dict)
     """By role, in order of preference."""
+    _left_out: Set[Extra] = frozenset()
+    """As `SharedResources.left_out`."""
     _socket: CallSocket = field(init=False)
     _intake: AudioIntake = field(init=False)
 
@@ -194,6 +198,7 @@ class Session:
         """Run the conversation until it ends. Leaves only the closed socket behind."""
         self._providers = resources.providers
         self._provider_names = resources.names()
+        self._left_out = resources.left_out
         self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
         async with trio.open_nursery() as nursery:
@@ -479,6 +484,9 @@ class Session:
                 self._turn = turn
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
+        if self._left_out and extra_of(effect) in self._left_out:
+            self.counts["messages left out"] += 1
+            return
         error = error_of(effect)
         if error is not None:
             reference = self._refuse(error)

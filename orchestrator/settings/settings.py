@@ -26,6 +26,7 @@ from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
 from orchestrator.settings.access import LEAST_KEY, Access
+from orchestrator.settings.admission import CallAdmission
 from orchestrator.settings.limits import Limiting
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
@@ -281,6 +282,7 @@ class Settings(
     CloudProviders,
     LocalModels,
     Sessions,
+    CallAdmission,
     TurnTaking,
     Deadlines,
     Journalling,
