@@ -38,10 +38,10 @@ def as_request_error(refusal: Refusal) -> RequestError:
 async def turn_away(connection: PeerSocket, *, refusal: Refusal) -> None:
     """Tell a browser over its accepted socket why it may not talk, and close."""
     log.info("a web page was refused", status=refusal.status)
-    kind = AuthenticationFailed if refusal.status in (401, 403) else ConnectionFailure
-    frame = dialect_for_subprotocol(connection.subprotocol).refuse(
-        kind(refusal.sentence), event_id=new_id(), session_id=None, timestamp=epoch_ms()
-    )
+    told = refusal.sentence
+    error = AuthenticationFailed(told) if refusal.status in (401, 403) else ConnectionFailure(told)
+    dialect = dialect_for_subprotocol(connection.subprotocol)
+    frame = dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
     with trio.move_on_after(CLOSE_HANDSHAKE_S):
         if frame is not None:
             await connection.send_message(frame)
