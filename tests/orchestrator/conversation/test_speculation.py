@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from machines import effects as do
@@ -22,6 +21,7 @@ from orchestrator.simulation import (
     script,
     simulated_call,
 )
+from tests.orchestrator.conversation.response_times import time_to_answer_ms
 
 DETECTION = TurnDetection(eager_ms=300, sure_ms=800)
 
@@ -32,18 +32,6 @@ def eager(model_ms: float = 0) -> SimulatedProviders:
         SimulatedSpeechToText(detection=DETECTION),
         SimulatedLanguageModel(script(then=Answer(first=Delay(model_ms)))),
     )
-
-
-async def time_to_answer_ms(call: Call) -> float:
-    """From the last word to the first sound."""
-    await call.start_recording(TurnMode.AUTOMATIC)
-    await call.reaches("quiet")
-    await call.keep_quiet(100)
-    await call.say("tell me a joke")
-    ended_ms = trio.current_time() * 1000
-    await call.keep_quiet(1500)
-    await call.answered()
-    return call.caller.playbacks[0].begun_at_ms - ended_ms
 
 
 @pytest.mark.parametrize(("model_ms", "saved_ms"), [(0, 0), (200, 200), (500, 500), (900, 500)])

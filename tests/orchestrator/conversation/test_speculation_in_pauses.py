@@ -28,6 +28,7 @@ from orchestrator.simulation import (
     simulated_call,
 )
 from orchestrator.simulation.speech import silence, spoken
+from tests.orchestrator.conversation.response_times import time_to_answer_ms
 
 RATE = 16_000
 
@@ -43,18 +44,6 @@ def providers(model_ms: float = 0, *answers: Answer, words: str | None = None) -
         SimulatedLanguageModel(script(*answers, then=Answer(first=Delay(model_ms)))),
         SimulatedTextToSpeech(script(then=Synthesis(first=Delay(VOICE_MS)))),
     )
-
-
-async def time_to_answer_ms(call: Call) -> float:
-    """From the last word to the first sound."""
-    await call.start_recording(TurnMode.AUTOMATIC)
-    await call.reaches("quiet")
-    await call.keep_quiet(100)
-    await call.say("tell me a joke")
-    ended_ms = trio.current_time() * 1000
-    await call.keep_quiet(2500)
-    await call.answered()
-    return call.caller.playbacks[0].chunks[0].at_ms - ended_ms
 
 
 def counts(call: Call) -> dict[str, int]:
