@@ -23,7 +23,7 @@ from adapters.conformance import Check, LlmUnderTest
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.openai.messages import STILL_RUNNING, message_params
-from adapters.openai.tools import StreamedCalls
+from adapters.openai.streamed_calls import StreamedCalls
 from adapters.simulators import Answer as Scripted
 from adapters.simulators import Call, Fault, FaultKind, Script, simulators
 from machines.facts import ErrorClass
