@@ -25,7 +25,7 @@ from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
 from orchestrator.sessions.local_peer import is_local
 from orchestrator.settings.types import PhoneNumber
-from orchestrator.tools.host_utterances import require_words
+from orchestrator.tools.say_requests import require_words
 
 log = library_logger(__name__)
 
