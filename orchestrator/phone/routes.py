@@ -19,7 +19,7 @@ from starlette.routing import Route
 from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
-from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from machines.telephone_call import HangUpWanted, SayLastWords, TransferWanted
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone

@@ -16,8 +16,8 @@ from trio_websocket import ConnectionClosed
 
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
-from machines import phone_call as machine
-from machines.phone_call import Call, CallContext
+from machines import telephone_call as machine
+from machines.telephone_call import CallContext, TelephoneCall
 from orchestrator.addresses import is_loopback
 from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
@@ -104,7 +104,7 @@ class Telephone:
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
-    _chart: Call = field(factory=lambda: Call(CallContext()), init=False)
+    _chart: TelephoneCall = field(factory=lambda: TelephoneCall(CallContext()), init=False)
 
     # --- life ---------------------------------------------------------------------------------------------
 
