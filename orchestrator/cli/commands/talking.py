@@ -60,7 +60,7 @@ def talk(
     import trio
 
     from machines.facts import TurnMode
-    from orchestrator.cli.talk import Call, TalkError, run_call
+    from orchestrator.cli.talk import Talk, TalkError, run_talk
 
     try:
         if microphone:
@@ -68,8 +68,8 @@ def talk(
 
             trio.run(converse, url)
         else:
-            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences)
-            if not trio.run(run_call, call):
+            talk = Talk(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences)
+            if not trio.run(run_talk, talk):
                 raise SystemExit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
