@@ -13,7 +13,7 @@ import trio
 from attrs import define
 
 from machines.facts import EndReason, SayMode, SayRequested, TurnMode
-from orchestrator.simulation.call import Call
+from orchestrator.simulation.call import SimulatedCall
 from orchestrator.simulation.speech import VOCABULARY
 
 NOT_LISTENING = ("generating", "retrying", "running_tools", "speaking", "paused")
@@ -32,7 +32,7 @@ PAUSES_MS = (200, 200, 500)
 class Person:
     """A caller in a call, with the turn mode that they use."""
 
-    call: Call
+    call: SimulatedCall
     random: Random
     mode: TurnMode
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 
 from machines.facts import TurnMode
-from orchestrator.simulation import Call
+from orchestrator.simulation import SimulatedCall
 
 
-async def time_to_answer_ms(call: Call) -> float:
+async def time_to_answer_ms(call: SimulatedCall) -> float:
     """Have the caller say "tell me a joke" in automatic turns. From the last word to the first sound."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.reaches("quiet")

@@ -11,8 +11,8 @@ from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -132,7 +132,7 @@ async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
     assert failed_checks(call) == []
 
 
-async def time_to_first_sound(call: Call) -> None:
+async def time_to_first_sound(call: SimulatedCall) -> None:
     """A turn, until its answer is being heard."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.say("tell me a joke")

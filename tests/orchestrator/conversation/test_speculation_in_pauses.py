@@ -14,9 +14,9 @@ from orchestrator import MemoryTransport, Settings, open_orchestrator
 from orchestrator.conversation.speculation_counts import ASKED, PREPARED, USED, speculation_counts
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
     Fails,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -46,7 +46,7 @@ def providers(model_ms: float = 0, *answers: Answer, words: str | None = None) -
     )
 
 
-def counts(call: Call) -> dict[str, int]:
+def counts(call: SimulatedCall) -> dict[str, int]:
     """What speculative answers cost the call."""
     return {
         name: sum(speculation_counts(step)[name] for step in call.steps) for name in (ASKED, USED, PREPARED)
