@@ -12,11 +12,11 @@ from attrs import define, evolve, field
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
-from machines import phone_call as phone
+from machines import telephone_call as phone
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
-from machines.phone_call import Call, CallContext, CallOutcome
+from machines.telephone_call import CallContext, CallOutcome, TelephoneCall
 from orchestrator.access.limits import CallShare
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
@@ -78,7 +78,7 @@ class PhoneCall:
     machine_detection: bool
     carrier: Carrier
     nursery: trio.Nursery
-    chart: Call
+    chart: TelephoneCall
     on_over: Callable[[PhoneCall], None]
     """Called once, when the outcome is recorded."""
     transfer_to: str = ""
@@ -332,7 +332,7 @@ class PhoneCall:
     @property
     def is_talking(self) -> bool:
         """Whether there is a conversation that nobody has told to end."""
-        return self.state in {each.id for each in Call.talking}
+        return self.state in {each.id for each in TelephoneCall.talking}
 
     def report(self) -> dict[str, Any]:
         """The call as JSON, for the HTTP interface."""

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
-from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from machines.telephone_call import HangUpWanted, SayLastWords, TransferWanted
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import asked_by, refused
@@ -26,7 +26,7 @@ from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
 from orchestrator.settings.types import PhoneNumber
-from orchestrator.tools.host_utterances import require_words
+from orchestrator.tools.say_requests import require_words
 
 log = library_logger(__name__)
 

@@ -17,9 +17,9 @@ from trio_websocket import ConnectionClosed
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
-from machines import phone_call as machine
+from machines import telephone_call as machine
 from machines.facts import ErrorClass
-from machines.phone_call import Call, CallContext
+from machines.telephone_call import CallContext, TelephoneCall
 from orchestrator.access.accounts import TELEPHONE
 from orchestrator.access.credentials import Asked
 from orchestrator.access.destinations import Destinations
@@ -122,7 +122,7 @@ class Telephone:
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
-    _chart: Call = field(factory=lambda: Call(CallContext()), init=False)
+    _chart: TelephoneCall = field(factory=lambda: TelephoneCall(CallContext()), init=False)
 
     # --- life ---------------------------------------------------------------------------------------------
 

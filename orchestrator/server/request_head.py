@@ -16,6 +16,8 @@ import h11
 import trio
 from attrs import field, frozen
 
+from adapters.streams import HalfCloseableStreamOver
+
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
 FINISH_TIMEOUT_S = 2
@@ -169,15 +171,14 @@ def peer_of(socket: trio.socket.SocketType) -> tuple[str, int] | None:
     return host, port
 
 
-class ReplayedStream(trio.abc.HalfCloseableStream):
+class ReplayedStream(HalfCloseableStreamOver):
     """A socket's stream that first returns again the bytes that were read already.
 
     Like `trio.SocketStream`, it has the `socket` that HTTP and WebSocket libraries use.
     """
 
     def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
-        self._stream = stream
-        self._received = received
+        super().__init__(stream, received)
         self.socket = stream.socket
 
     @property
@@ -190,31 +191,6 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
         """The address and port that the peer connected to."""
         host, port, *_ = self.socket.getsockname()
         return host, port
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """The bytes that were read already, then what comes."""
-        if not self._received:
-            return await self._stream.receive_some(max_bytes)
-        await trio.lowlevel.checkpoint()
-        count = len(self._received) if max_bytes is None else max_bytes
-        data, self._received = self._received[:count], self._received[count:]
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the socket's stream."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the socket's stream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """As the socket's stream."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """As the socket's stream."""
-        await self._stream.aclose()
 
 
 async def finish(stream: trio.abc.HalfCloseableStream) -> None:

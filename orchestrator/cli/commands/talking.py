@@ -64,7 +64,7 @@ def talk(
 
     from machines.facts import TurnMode
     from orchestrator.cli.call import own_key
-    from orchestrator.cli.talk import Call, TalkError, run_call
+    from orchestrator.cli.talk import Talk, TalkError, run_talk
 
     key = key or own_key(url)
 
@@ -74,8 +74,8 @@ def talk(
 
             trio.run(converse, url, key)
         else:
-            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences, key)
-            if not trio.run(run_call, call):
+            talk = Talk(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences, key)
+            if not trio.run(run_talk, talk):
                 raise SystemExit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)

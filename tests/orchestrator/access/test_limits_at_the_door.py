@@ -194,6 +194,7 @@ async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_
         await second.stream.aclose()
         await trio.sleep(5)
         assert status((await asks(port, token))[0]) == 401
+        assert places(port.server) == {}
 
 
 async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -> None:

@@ -13,8 +13,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from machines.phone_call import Call
 from machines.tables import leaves
+from machines.telephone_call import TelephoneCall
 from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
@@ -52,7 +52,7 @@ async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> Non
 
 
 def test_every_state_of_a_call_that_is_under_way_has_words() -> None:
-    assert set(STATES_IN_WORDS) == {state.id for state in leaves(Call)} - {"idle", "ENDED"}
+    assert set(STATES_IN_WORDS) == {state.id for state in leaves(TelephoneCall)} - {"idle", "ENDED"}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai import finish_reasons
-from adapters.openai.events import LENIENT_JSON
+from adapters.openai.response_documents import LENIENT_JSON
 from machines.bounds import LONGEST_ARGUMENTS, MOST_CALLS
 from machines.facts import ErrorClass
 from machines.tools import ToolCall

@@ -23,7 +23,7 @@ class Armed:
     at: float
 
 
-class Deadlines:
+class ArmedDeadlines:
     """The deadlines by owner. `draw` returns random numbers from 0 to 1, for the jitter of retries."""
 
     def __init__(self, draw: Callable[[], float]) -> None:

@@ -61,7 +61,7 @@ class Unreadable:
 Read = Document | Done | Unreadable
 
 
-class EventReader:
+class DocumentReader:
     """Takes a response's bytes, cut anywhere; gives each document as soon as it is complete.
 
     The time it takes grows in proportion to the bytes.

@@ -1,4 +1,4 @@
-"""Host utterances: texts that a host or a tool has said to the caller, and keys that it has pressed."""
+"""Requests to say something: a text of a host or a tool, and keys of the telephone to press."""
 
 from __future__ import annotations
 

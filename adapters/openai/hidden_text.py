@@ -26,7 +26,7 @@ from adapters.openai.places import (
     names,
     places,
 )
-from adapters.openai.tools import ObjectScanner
+from adapters.openai.streamed_calls import ObjectScanner
 from adapters.openai.written_calls import looks_like_call, written_calls
 from machines.bounds import LONGEST_WRITTEN_CALL
 
@@ -49,7 +49,7 @@ class Filtered:
     """Calls, as they were written, each with its tags."""
 
 
-class MarkupFilter:
+class HiddenTextFilter:
     """Takes the text of one answer in pieces. Where they are cut changes only blanks at the beginning.
 
     `offered`: tools by name. `begins_in_thought`: hold everything back until a thought ends. If none ends,

@@ -314,7 +314,7 @@ class CallContext:
     deadline_armed: int | None = None
 
 
-class Call(Chart[CallContext]):
+class TelephoneCall(Chart[CallContext]):
     """DIALLING until somebody picks up, ANSWERED until the audio flows, then TALKING, ENDING and ENDED.
 
     A call with a text for answering machines is DETECTING before it is TALKING: nothing is said until the

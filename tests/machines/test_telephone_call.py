@@ -8,10 +8,10 @@ from machines.declarations import Outcome, Step
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import Fact
-from machines.phone_call import (
+from machines.tables import CALL
+from machines.telephone_call import (
     ArmCallDeadline,
     BeginConversation,
-    Call,
     CallAbandoned,
     CallAnswered,
     CallContext,
@@ -41,16 +41,16 @@ from machines.phone_call import (
     RecordOutcome,
     SayLastWords,
     StreamOpened,
+    TelephoneCall,
     TransferCall,
     TransferFailed,
     TransferWanted,
     WordsHeard,
 )
-from machines.tables import CALL
 from tests.machines.check.reachable import reachable_steps
 
-CHART = Call(CallContext())
-TALKING = {state.id for state in Call.talking}
+CHART = TelephoneCall(CallContext())
+TALKING = {state.id for state in TelephoneCall.talking}
 
 
 class Story:
