@@ -58,19 +58,18 @@ def ask(rate: Rate, free_at: int | None, now_us: int, amount: int = 1) -> Asked:
     now, each, room = now_us * rate.most, rate.per_s * MICROS, rate.burst * rate.per_s * MICROS
     begin = now if free_at is None else min(max(now, free_at), now + room)
     wanted = begin + amount * each
-    if wanted > now + room:
-        return _asked(rate, begin, now, retry_after_us=-(-(wanted - now - room) // rate.most))
-    return _asked(rate, wanted, now)
+    lacking = max(0, wanted - now - room)
+    return _asked(rate, begin if lacking else wanted, now, lacking)
 
 
-def _asked(rate: Rate, free_at: int, now: int, *, retry_after_us: int = 0) -> Asked:
+def _asked(rate: Rate, free_at: int, now: int, lacking: int) -> Asked:
     used = free_at - now
     left = (rate.burst * rate.per_s * MICROS - used) // (rate.per_s * MICROS)
     return Asked(
-        taken=retry_after_us == 0,
+        taken=lacking == 0,
         free_at=free_at if used else None,
         left=left,
-        retry_after_us=retry_after_us,
+        retry_after_us=-(-lacking // rate.most),
         full_after_us=-(-used // rate.most),
     )
 
