@@ -11,9 +11,11 @@ def is_loopback(address: str) -> bool:
     if address == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # As IPv6 writes addresses of IPv4, which Python knows for loopback from 3.13 on.
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def is_private(address: str) -> bool:

@@ -29,6 +29,13 @@ class LeakyBucket:
         self._leak()
         self._level += amount
 
+    async def take(self, amount: float) -> None:
+        """Wait until there is room for it, and add it. What is larger than the bucket waits as well."""
+        excess = amount - self.room
+        if excess > 0:
+            await trio.sleep(excess / self.per_s)
+        self.add(amount)
+
     def admits(self, amount: float) -> bool:
         """Add it if there is room for it; returns whether there was."""
         if amount > self.room:

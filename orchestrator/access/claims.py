@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Annotated, Any
 
@@ -36,6 +36,42 @@ def key_id_in(token: str) -> str | None:
     except UNREADABLE:
         return None
     return found if isinstance(found, str) else None
+
+
+def verified_claims(
+    token: str,
+    key: bytes | jwt.PyJWK,
+    algorithms: Sequence[str],
+    *,
+    audience: str,
+    issuer: str,
+    required: Sequence[str],
+    now_s: float,
+    leeway_s: float,
+) -> dict[str, Any]:
+    """What a token says that this key has signed and that is valid now. Raises `InvalidToken`.
+
+    The algorithms are ours and never the token's. Its times are compared with the clock of `now_s`.
+    """
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=list(algorithms),
+            audience=audience,
+            issuer=issuer,
+            options={
+                "require": list(required),
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "enforce_minimum_key_length": True,
+            },
+        )
+    except UNREADABLE as error:
+        raise InvalidToken(type(error).__name__) from None
+    check_times(claims, now_s, leeway_s)
+    return claims
 
 
 class TermsBody(BaseModel):

@@ -17,7 +17,7 @@ from attrs import Factory, define, field, frozen
 
 from adapters.http_clients import http_client
 from adapters.logs import library_logger
-from orchestrator.access.claims import UNREADABLE, InvalidToken, check_times, key_id_in, scopes_in, terms_in
+from orchestrator.access.claims import InvalidToken, key_id_in, scopes_in, terms_in, verified_claims
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.settings.access import JWT_ALGORITHMS
@@ -74,24 +74,16 @@ class CustomerTokens:
         if key_id is None:
             raise InvalidToken("it names no key")
         key = await self._key(key_id)
-        try:
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=list(self.issuer.algorithms),
-                audience=self.issuer.audience,
-                issuer=self.issuer.issuer,
-                options={
-                    "require": ["iss", "aud", "exp"],
-                    "verify_exp": False,
-                    "verify_iat": False,
-                    "verify_nbf": False,
-                    "enforce_minimum_key_length": True,
-                },
-            )
-        except UNREADABLE as error:
-            raise InvalidToken(type(error).__name__) from None
-        check_times(claims, now_s, LEEWAY_S)
+        claims = verified_claims(
+            token,
+            key,
+            self.issuer.algorithms,
+            audience=self.issuer.audience,
+            issuer=self.issuer.issuer,
+            required=["iss", "aud", "exp"],
+            now_s=now_s,
+            leeway_s=LEEWAY_S,
+        )
         return self._grant(claims)
 
     def _grant(self, claims: dict[str, Any]) -> Grant:

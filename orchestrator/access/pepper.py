@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.access.keys import Pepper
+from orchestrator.secret_files import keep_first_secret
 from orchestrator.settings.settings import Settings
 
 FILE_NAME = "key-pepper"
@@ -56,14 +56,5 @@ def _read(path: Path) -> str:
 
 def _made(path: Path) -> str:
     """A new one; or another process's, if that was sooner."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        new.touch(mode=0o600, exist_ok=False)
-        new.write_text(secrets.token_urlsafe(32), encoding="ascii")
-        # Unlike a renaming, it fails if the file is there.
-        with suppress(FileExistsError):
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    keep_first_secret(path, secrets.token_urlsafe(32))
     return _read(path)

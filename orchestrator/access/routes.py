@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import aclosing
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -15,10 +14,10 @@ from orchestrator.access.client_tokens import TokenOrder
 from orchestrator.access.credentials import Asked
 from orchestrator.access.doors import Doors
 from orchestrator.access.refusal import Refusal
+from orchestrator.http_bodies import UNCACHED, body_of, is_json
 
 TOKENS_PATH = "/v1/client-tokens"
 MAX_BODY_BYTES = 16 * 1024
-UNCACHED = {"cache-control": "no-store"}
 
 
 def asked_by(request: Request) -> Asked:
@@ -59,8 +58,7 @@ def access_routes(doors: Doors, tools: Collection[str]) -> list[Route]:
 async def _order(request: Request, tools: Collection[str]) -> TokenOrder:
     """What is ordered; without a body, what is usual. Raises `Refusal`."""
     body = await _bytes(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if body and kind != "application/json":
+    if body and not is_json(request):
         raise Refusal(415, "the body must be JSON, with the content type application/json")
     try:
         order = TokenOrder.model_validate_json(body or b"{}")
@@ -73,13 +71,10 @@ async def _order(request: Request, tools: Collection[str]) -> TokenOrder:
 
 
 async def _bytes(request: Request) -> bytes:
-    body = bytearray()
     try:
-        async with aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > MAX_BODY_BYTES:
-                    raise Refusal(413, f"a request may have {MAX_BODY_BYTES} bytes here")
+        body = await body_of(request, MAX_BODY_BYTES)
     except ClientDisconnect:
         raise Refusal(400, "the request ended within its body") from None
-    return bytes(body)
+    if body is None:
+        raise Refusal(413, f"a request may have {MAX_BODY_BYTES} bytes here")
+    return body

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
 from attrs import field, frozen
 
 from adapters.logs import library_logger
+from orchestrator.secret_files import keep_first_secret
 
 log = library_logger(__name__)
 
@@ -56,15 +56,7 @@ def _read(path: Path) -> bytes | None:
 
 def _made(path: Path) -> bytes:
     """A new key in the file. Of several processes that make one at once, all take the first one's."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    new.touch(mode=0o600, exist_ok=False)
-    try:
-        new.write_text(secrets.token_hex(KEY_BYTES) + "\n", encoding="ascii")
-        with suppress(FileExistsError):
-            path.hardlink_to(new)
-    finally:
-        new.unlink()
+    keep_first_secret(path, secrets.token_hex(KEY_BYTES) + "\n")
     secret = _read(path)
     if secret is None:
         raise ValueError(f"{path} was taken away")

@@ -27,7 +27,7 @@ _FORWARDED = (
 
 async def why_from_outside(asked: Asked, holder_of: HolderOf) -> str | None:
     """Why a request does not count as one from this machine, in words for the operator; None if it does."""
-    if asked.peer is None or asked.own is None or not is_loopback(_plain(asked.peer[0])):
+    if asked.peer is None or asked.own is None or not is_loopback(asked.peer[0]):
         return "it comes over a network"
     added = next((name for name in _FORWARDED if name in asked.headers), None)
     if added is not None:
@@ -39,7 +39,3 @@ async def why_from_outside(asked: Asked, holder_of: HolderOf) -> str | None:
     if holder in (Holder.PROGRAM, Holder.UNKNOWN):
         return None
     return f"at the other end of the connection is {holder.value}"
-
-
-def _plain(address: str) -> str:
-    return address.removeprefix("::ffff:")

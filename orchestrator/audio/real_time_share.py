@@ -5,7 +5,6 @@ It does so after a stall of the network. Listening to it takes time that other c
 
 from __future__ import annotations
 
-import trio
 from attrs import define, field
 
 from orchestrator.leaky_bucket import LeakyBucket
@@ -29,9 +28,6 @@ class RealTimeShare:
         """Wait until so much more audio may be taken; returns False at once if it must be dropped."""
         if duration_ms > self._ahead_of_time.room:
             return False
-        excess_ms = duration_ms - self._ahead_of_pace.room
-        if excess_ms > 0:
-            await trio.sleep(excess_ms / self._ahead_of_pace.per_s)
+        await self._ahead_of_pace.take(duration_ms)
         self._ahead_of_time.add(duration_ms)
-        self._ahead_of_pace.add(duration_ms)
         return True

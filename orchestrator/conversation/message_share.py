@@ -7,7 +7,6 @@ is only read at a pace: a peer that sends faster has to wait.
 
 from __future__ import annotations
 
-import trio
 from attrs import define, field
 
 from orchestrator.leaky_bucket import LeakyBucket
@@ -29,8 +28,5 @@ class MessageShare:
 
     async def take(self, size: int) -> None:
         """Return when a message of so many bytes or characters may be handled."""
-        for bucket, amount in ((self._messages, 1), (self._bytes, size)):
-            excess = amount - bucket.room
-            if excess > 0:
-                await trio.sleep(excess / bucket.per_s)
-            bucket.add(amount)
+        await self._messages.take(1)
+        await self._bytes.take(size)

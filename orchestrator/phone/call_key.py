@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.logs import library_logger
+from orchestrator.secret_files import write_secret
 
 log = library_logger(__name__)
 
@@ -41,7 +42,7 @@ def kept_key(port: int, key: str) -> Iterator[None]:
     """Keep the key in its file while the block runs. Where that is impossible, it is logged."""
     try:
         path = key_file(port)
-        _write(path, key)
+        write_secret(path, key)
     except (OSError, RuntimeError) as error:
         log.warning("`vantum call` needs API_TOKEN: its own key cannot be kept", error=str(error))
         yield
@@ -53,11 +54,3 @@ def kept_key(port: int, key: str) -> Iterator[None]:
         if read_key(port) == key:
             with suppress(OSError):
                 path.unlink()
-
-
-def _write(path: Path, key: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    new.touch(mode=0o600, exist_ok=False)
-    new.write_text(key, encoding="ascii")
-    new.replace(path)

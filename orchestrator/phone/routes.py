@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
@@ -22,6 +21,7 @@ from machines.telephone_call import HangUpWanted, SayLastWords, TransferWanted
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import asked_by, refused
+from orchestrator.http_bodies import UNCACHED, body_of, is_json
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
@@ -34,7 +34,6 @@ MAX_BODY_BYTES = 256 * 1024
 """The limit for any request. Twilio's are some kilobytes."""
 MAX_FIELDS = 1000
 """Of a form. Twilio's have some tens."""
-UNCACHED = {"cache-control": "no-store"}
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 _PORT = re.compile(r":\d+$")
@@ -262,7 +261,7 @@ async def _permit(request: Request, phone: Telephone, scope: Scope) -> Grant:
 
 
 async def _body(request: Request, kind: type[Body]) -> Body:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if not is_json(request):
         raise HTTPException(415, "the body must be JSON, with the content type application/json")
     try:
         return kind.model_validate_json(await _bytes(request))
@@ -279,10 +278,7 @@ def _call(request: Request, phone: Telephone) -> PhoneCall:
 
 async def _bytes(request: Request) -> bytes:
     """The bytes of the request's body. Raises `HTTPException` if there are too many."""
-    body = bytearray()
-    async with aclosing(request.stream()) as pieces:
-        async for piece in pieces:
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                raise HTTPException(413, f"a request may have {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+    body = await body_of(request, MAX_BODY_BYTES)
+    if body is None:
+        raise HTTPException(413, f"a request may have {MAX_BODY_BYTES} bytes")
+    return body

@@ -32,9 +32,7 @@ from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import access_routes
 from orchestrator.access.stored_book import open_key_book
 from orchestrator.addresses import address_of
-from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
-from orchestrator.ids import new_id
 from orchestrator.journal.directory import check_directory
 from orchestrator.journal.writer import Journals, open_journals
 from orchestrator.logs import bind_session
@@ -44,7 +42,7 @@ from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
-from orchestrator.server import request_head, socket_door, web
+from orchestrator.server import request_head, socket_door, turning_away, web
 from orchestrator.server.admissions import OVERLOADED, Admissions, end_overloaded
 from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
@@ -60,7 +58,7 @@ from orchestrator.server.load import Load, measure_load
 from orchestrator.server.pace_of_starts import PaceOfStarts
 from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
+from orchestrator.sessions.call_socket import CloseCode, MessageSocket
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
@@ -91,6 +89,8 @@ MOST_REFUSED_AT_ONCE = 16
 """More are closed without a word: each takes a descriptor as long as it is told."""
 BUSY_RETRY_MS = 10_000
 """A caller for whom there is no room is asked to call again after this; calls do not end every second."""
+BUSY_CLOSE = f"busy; retry={BUSY_RETRY_MS}"
+"""The reason of the close that says so."""
 SILENT_S = 5.0
 """A session that has begun nothing for so long ends if somebody else needs its line."""
 CROWD_OF_LINES = 3
@@ -341,14 +341,10 @@ class Server:
     ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
+            asked, following = head.received[: head.length], head.received[head.length :]
             with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                await self._handshakes.acquire()
-            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
-                asked, following = head.received[: head.length], head.received[head.length :]
-                try:
+                async with self._handshakes:
                     await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
-                finally:
-                    self._handshakes.release()
             await serve(peer)
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
@@ -370,8 +366,10 @@ class Server:
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif self._would_harm() or not self._has_room(0, address) or self._too_many_of(address):
-                await self._turn_away(connection, session)
+            elif self._would_harm():
+                await self._turn_away(connection, session, overloaded=True)
+            elif not self._has_room(0, address) or self._too_many_of(address):
+                await self._turn_away(connection, session, overloaded=False)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
             else:
@@ -474,7 +472,9 @@ class Server:
                 self._session_scopes.add(scope)
                 if not await self._pace.may_begin() or self._closed_meanwhile(session):
                     log.warning("too many calls begin at once", sessions=len(self.sessions))
-                    await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
+                    await turning_away.close(
+                        connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}"
+                    )
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
@@ -484,7 +484,7 @@ class Server:
                 await run_paid(session, shared, share, self.settings.budget_goodbye)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
-            await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
+            await turning_away.close(connection, CloseCode.INTERNAL_ERROR, "internal error")
         finally:
             self._session_scopes.discard(scope)
             self.sessions.discard(session)
@@ -507,43 +507,29 @@ class Server:
         log.info("not ready", waiting=self.waiting())
         self.counts["turned away"] += 1
         if session.dialect is HIERARCHICAL:
-            await self._refuse(connection, session, "the server is not ready, please try again in a moment")
-        await _close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
+            error = ConnectionFailure("the server is not ready, please try again in a moment")
+            await turning_away.refuse(connection, session.dialect, error)
+        await turning_away.close(connection, CloseCode.TRY_AGAIN_LATER, "not ready")
 
     async def _turn_away_stopping(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came while the server stops. Another one may take its call."""
         log.info("stopping, nobody new is taken", sessions=len(self.sessions))
         self.counts["turned away"] += 1
-        going = SystemMaintenance()
-        await self._tell(connection, session.dialect.encode(going, session_id=None, event_id=new_id()))
-        await _close(connection, CloseCode.GOING_AWAY, "the server is stopping")
+        await turning_away.tell(connection, session.dialect, SystemMaintenance())
+        await turning_away.close(connection, CloseCode.GOING_AWAY, "the server is stopping")
 
-    async def _turn_away(self, connection: MessageSocket, session: Session) -> None:
+    async def _turn_away(self, connection: MessageSocket, session: Session, *, overloaded: bool) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
         sessions, capacity = len(self.sessions), self.capacity
-        if self._would_harm():  # logged when that began
+        if overloaded:  # logged when that began
             capacity = min(capacity, sessions)
         else:
             log.info("no room", sessions=sessions, capacity=capacity)
         self.counts["turned away"] += 1
-        busy = SystemBusy(sessions, capacity)
-        frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
-        if frame is None:
-            await self._refuse(connection, session, "the server is busy, please try again later")
-        await self._tell(connection, frame)
-        await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
-
-    async def _refuse(self, connection: MessageSocket, session: Session, message: str) -> None:
-        """Send an error with this message."""
-        error = ConnectionFailure(message)
-        refused = session.dialect.refuse(error, event_id=new_id(), session_id=None, timestamp=epoch_ms())
-        await self._tell(connection, refused)
-
-    async def _tell(self, connection: MessageSocket, frame: bytes | None) -> None:
-        """Send a frame to a client that is turned away, if its dialect has one."""
-        with trio.move_on_after(CLOSE_HANDSHAKE_S):
-            if frame is not None:
-                await connection.send_message(frame)
+        if not await turning_away.tell(connection, session.dialect, SystemBusy(sessions, capacity)):
+            error = ConnectionFailure("the server is busy, please try again later")
+            await turning_away.refuse(connection, session.dialect, error)
+        await turning_away.close(connection, CloseCode.TRY_AGAIN_LATER, BUSY_CLOSE)
 
     # --- health -------------------------------------------------------------------------------------------
 
@@ -755,8 +741,3 @@ def _check_subprotocols(offered: str) -> None:
         raise request_head.RequestError(
             400, f"the subprotocols {unknown} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )
-
-
-async def _close(connection: MessageSocket, code: CloseCode, reason: str) -> None:
-    with trio.move_on_after(CLOSE_HANDSHAKE_S):
-        await connection.aclose(code, reason)

@@ -9,11 +9,9 @@ import trio
 from adapters.logs import library_logger
 from orchestrator.access.credentials import Asked
 from orchestrator.access.refusal import Refusal
-from orchestrator.clock import epoch_ms
-from orchestrator.ids import new_id
+from orchestrator.server import turning_away
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.server.request_head import Head, RequestError, peer_of
-from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S
 from protocol import AuthenticationFailed, ConnectionFailure, dialect_for_subprotocol
 
 log = library_logger(__name__)
@@ -40,11 +38,5 @@ async def turn_away(connection: PeerSocket, *, refusal: Refusal) -> None:
     log.info("a web page was refused", status=refusal.status)
     unknown = refusal.status in (401, 403)
     error = AuthenticationFailed(refusal.sentence) if unknown else ConnectionFailure(refusal.sentence)
-    frame = dialect_for_subprotocol(connection.subprotocol).refuse(
-        error, event_id=new_id(), session_id=None, timestamp=epoch_ms()
-    )
-    with trio.move_on_after(CLOSE_HANDSHAKE_S):
-        if frame is not None:
-            await connection.send_message(frame)
-    with trio.move_on_after(CLOSE_HANDSHAKE_S):
-        await connection.aclose(refusal.close_code, refusal.close_reason)
+    await turning_away.refuse(connection, dialect_for_subprotocol(connection.subprotocol), error)
+    await turning_away.close(connection, refusal.close_code, refusal.close_reason)

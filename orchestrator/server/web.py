@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adapters.logs import library_logger
 from machines.diagrams import svg_of_conversation
 from orchestrator.access.origins import Origins
+from orchestrator.http_bodies import UNCACHED
 
 PAGE = resources.files("orchestrator.server") / "page"
 
@@ -39,7 +40,6 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
-UNCACHED = {"cache-control": "no-store"}
 """Headers of answers that are true only at this moment."""
 
 UNVERSIONED = {"cache-control": "no-cache"}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.commands.tokens import key_option
-from orchestrator.cli.commands.usage import Complaint, read_settings
+from orchestrator.cli.commands.usage import Complaint, asking, read_settings
 
 
 @click.command()
@@ -103,10 +103,7 @@ def call(number: str, url: str | None, key: str | None, **options: Any) -> None:
     """
     settings = read_settings()
 
-    import trio
-
-    from adapters.tasks import first_error
-    from orchestrator.cli.call import CallError, client, own_key, place_call
+    from orchestrator.cli.call import client, own_key, place_call
     from orchestrator.cli.printing import say
 
     url = url or f"http://localhost:{settings.port}"
@@ -118,11 +115,4 @@ def call(number: str, url: str | None, key: str | None, **options: Any) -> None:
         async with client(url, token) as http:
             return await place_call(http, order, say)
 
-    complaint, talked = "", False
-    try:
-        talked = trio.run(dial)
-    except* CallError as group:
-        complaint = str(first_error(group))
-    if complaint:
-        raise Complaint(complaint)
-    raise SystemExit(0 if talked else 1)
+    raise SystemExit(0 if asking(dial) else 1)

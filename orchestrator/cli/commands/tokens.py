@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands.usage import Complaint, read_settings
+from orchestrator.cli.commands.usage import asking, read_settings
 from orchestrator.settings.names import KEY_VARIABLE
 
 key_option = click.option(
@@ -30,10 +30,7 @@ def token(url: str | None, expires_in_s: int, uses: int, link: bool, key: str | 
     """Print a client token of a running server: for a browser, which must never have a key."""
     settings = read_settings()
 
-    import trio
-
-    from adapters.tasks import first_error
-    from orchestrator.cli.call import CallError, client, own_key, post
+    from orchestrator.cli.call import client, own_key, post
 
     url = (url or f"http://localhost:{settings.port}").rstrip("/")
     order = {"expires_in_s": expires_in_s, "uses": uses}
@@ -42,11 +39,5 @@ def token(url: str | None, expires_in_s: int, uses: int, link: bool, key: str | 
         async with client(url, key or own_key(url)) as http:
             return await post(http, "/v1/client-tokens", order)
 
-    complaint, made = "", {}
-    try:
-        made = trio.run(order_token)
-    except* CallError as group:
-        complaint = str(first_error(group))
-    if complaint:
-        raise Complaint(complaint)
+    made = asking(order_token)
     click.echo(f"{url}/#token={made['token']}" if link else made["token"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from orchestrator.settings.settings import Settings
+
+T = TypeVar("T")
 
 
 class Complaint(click.ClickException):
@@ -19,6 +22,21 @@ class Complaint(click.ClickException):
         from adapters.neutral import neutral, without_passwords
 
         return neutral(without_passwords(self.message), lines=True)
+
+
+def asking(ask: Callable[[], Awaitable[T]]) -> T:
+    """Run what asks a server something. What the server or the way to it complains of ends the command."""
+    import trio
+
+    from adapters.tasks import first_error
+    from orchestrator.cli.call import CallError
+
+    complaint = ""
+    try:
+        return trio.run(ask)
+    except* CallError as group:
+        complaint = str(first_error(group))
+    raise Complaint(complaint)
 
 
 class BadSetting(Complaint):

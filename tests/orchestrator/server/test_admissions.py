@@ -18,7 +18,7 @@ from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.simulation.speech import spoken
 from tests.orchestrator.phone.phone_lines import STATUS, THEIRS, a_line, says
 from tests.orchestrator.real_servers import eventually, serving
-from tests.orchestrator.server.test_server import get
+from tests.orchestrator.server.test_server import SERVER, get
 from tests.orchestrator.wire_clients import Client, ShippedClient, connect
 
 CALM = Load(2.0, 0.2, 100_000_000)
@@ -247,32 +247,17 @@ def test_the_bounds_are_those_that_were_chosen() -> None:
 
 # --- a real process ---------------------------------------------------------------------------------------
 
-SERVER = """
-import trio
-from contextlib import asynccontextmanager
-from orchestrator.server import server
-from orchestrator.settings.settings import Settings
-from tests.orchestrator.real_servers import quick_providers
-
-@asynccontextmanager
-async def simulated(settings, tools):
-    yield quick_providers().for_calls()
-
-server.open_providers = simulated
-
-def announce(port):
-    print(port, flush=True)
-
-chosen = dict(llm_base_url="http://127.0.0.1:9", llm_model="none", deepgram_api_key="none",
-              cartesia_api_key="none", admission_most_cpu_percent=1)
-trio.run(server.serve, Settings(host="127.0.0.1", port=0, **chosen), announce)
-"""
+BUSY_SERVER = SERVER.replace(
+    "port=0)",
+    """port=0, llm_base_url="http://127.0.0.1:9", llm_model="none", deepgram_api_key="none",
+    cartesia_api_key="none", admission_most_cpu_percent=1)""",
+)
 
 
 @pytest.mark.slow
 async def test_a_real_process_measures_itself_and_refuses() -> None:
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-c", SERVER], stdin=None, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", BUSY_SERVER], stdin=None, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3]
     )
     assert process.stdout is not None
     assert process.stderr is not None
