@@ -50,8 +50,8 @@ def test_a_password_is_never_told(address: str) -> None:
 
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-30 22 0:25 / /home rw,relatime - nfs4 server:/home rw,vers=4.2
-31 30 0:26 / /home/ann rw - tmpfs tmpfs rw
+30 22 0:25 / /shared rw,relatime - nfs4 server:/shared rw,vers=4.2
+31 30 0:26 / /shared/ann rw - tmpfs tmpfs rw
 32 22 0:27 / /mnt/two\040words rw - cifs //server/share rw
 33 22 0:28 / /mnt/tunnel rw - fuse.sshfs ann@server: rw
 """
@@ -61,9 +61,9 @@ MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
     ("path", "kind"),
     [
         ("/var/lib/vantum.db", None),
-        ("/home/bob/vantum.db", "nfs4"),
-        ("/home/ann/vantum.db", None),
-        ("/home2/vantum.db", None),
+        ("/shared/bob/vantum.db", "nfs4"),
+        ("/shared/ann/vantum.db", None),
+        ("/shared2/vantum.db", None),
         ("/mnt/two words/vantum.db", "cifs"),
         ("/mnt/tunnel/vantum.db", "fuse.sshfs"),
     ],

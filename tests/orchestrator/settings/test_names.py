@@ -23,7 +23,7 @@ def test_every_setting_has_a_long_and_a_short_name() -> None:
     for name in Settings.model_fields:
         for written in (f"VANTUM_{name.upper()}", name.upper()):
             with pytest.MonkeyPatch.context() as environment:
-                environment.setenv(written, "127.0.0.1")
+                environment.setenv(written, "sqlite:///x.db" if name == "database_url" else "127.0.0.1")
                 assert setting_origins() == {name: "the environment"}
                 assert source_doubts() == ()
 
