@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One more than there are processors, as some tests wait.
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 REQUIREMENTS := .ci/requirements
-LOAD := $(addprefix benchmarks/,telephone_load.py browser_load.py peers.py)
+LOAD := $(addprefix benchmarks/,telephone_load.py browser_load.py peers.py calibrate.py)
 # Compiled modules are kept, or else each process that the tests start compiles ours again.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -24,6 +24,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from adapters.http_clients import LOOPBACK
 from adapters.interfaces import ProviderError
+from adapters.streams import HalfCloseableStreamOver, StreamOver
 from machines.bounds import LONGEST_MESSAGE
 
 _SIP_BYTES = 4096
@@ -54,39 +55,16 @@ class SocketLimits:
     """Messages that may wait to be written before `send` blocks."""
 
 
-class _Sips(trio.abc.Stream):
+class _Sips(StreamOver):
     """A stream that is read in sips."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+    async def _receive(self, max_bytes: int | None) -> bytes | bytearray:
         """A sip."""
-        return await self._stream.receive_some(min(max_bytes or _SIP_BYTES, _SIP_BYTES))
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the stream."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the stream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        """As the stream."""
-        await self._stream.aclose()
+        return await super()._receive(min(max_bytes or _SIP_BYTES, _SIP_BYTES))
 
 
-class _HalfCloseableSips(_Sips, trio.abc.HalfCloseableStream):
+class _HalfCloseableSips(_Sips, HalfCloseableStreamOver):
     """One that can end what it sends."""
-
-    def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
-        super().__init__(stream)
-        self._half_closeable = stream
-
-    async def send_eof(self) -> None:
-        """As the stream."""
-        await self._half_closeable.send_eof()
 
 
 class _SippingConnection(ClientConnection):

@@ -287,7 +287,13 @@ def served(tree: Path, attack: Attack) -> Iterator[tuple[int, int]]:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (attack.descriptors, attack.descriptors))
 
-    environment = {**os.environ, "PYTHONPATH": str(tree), "LOG_LEVEL": "error", **attack.environment}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "LOG_LEVEL": "error",
+        "ALLOW_ANYBODY": "true",
+        **attack.environment,
+    }
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli", "serve", "--simulated", "--port", "0"],

@@ -218,3 +218,33 @@ class ConversationPolicy:
                 f"digits_terminator of ConversationPolicy is {self.digits_terminator!r}, "
                 "but must be one key or empty"
             )
+
+
+@frozen
+class AdmissionPolicy:
+    """How much load is too much. Lags in ms; processor time as a part of what there is.
+
+    Raises `TypeError` or `ValueError` for a value that is not allowed.
+    """
+
+    most_lag_ms: float = field(default=100, metadata={"least": 1})
+    """An event loop that is so late can take no further call."""
+    most_cpu: float = field(default=0.9, metadata={"least": 0.01, "most": 1})
+    """A process that is so busy can take no further call."""
+    tight: float = field(default=0.8, metadata={"least": 0.01, "most": 1})
+    """From this part of either bound on, calls are taken one at a time, each measured before the next."""
+    relief: float = field(default=0.8, metadata={"least": 0.01, "most": 1})
+    """The load must fall below this part of a bound before it counts as relieved."""
+    rises_after: int = field(default=2, metadata={"least": 1})
+    """So many measurements in a row must be beyond a bound: garbage is collected in one of them."""
+    falls_after: int = field(default=5, metadata={"least": 1})
+    """So many measurements in a row must be below, since calls come back as soon as they may."""
+    late_lag_ms: float = field(default=250, metadata={"least": 1})
+    """An event loop that is so late harms the calls that it has: their audio is sent 200 ms ahead."""
+    leaves_out_after: int = field(default=5, metadata={"least": 1})
+    """After so many such measurements in a row the next thing is left out."""
+    ends_part: float = field(default=0.1, metadata={"least": 0.01, "most": 1})
+    """The part of the calls that is ended each time, one at least."""
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)

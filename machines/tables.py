@@ -20,6 +20,8 @@ from statemachine import State
 from statemachine.transition import Transition
 
 from machines import facts
+from machines.admission import Admission, AdmissionContext
+from machines.admission import longest_ms as longest_of_admission_ms
 from machines.breaker import Breaker, BreakerContext, BreakerPolicy
 from machines.breaker import longest_ms as longest_of_breaker_ms
 from machines.conversation.context import Context
@@ -32,8 +34,8 @@ from machines.failover_and_retries import LinkContext
 from machines.guard_expressions import compiled, guard_names
 from machines.link import Link
 from machines.link import longest_ms as longest_of_link_ms
-from machines.phone_call import Call, CallContext, CallPolicy
-from machines.policy import ConversationPolicy, LinkPolicy
+from machines.policy import AdmissionPolicy, ConversationPolicy, LinkPolicy
+from machines.telephone_call import CallContext, CallPolicy, TelephoneCall
 
 AnyChart = Chart[Any]
 
@@ -61,8 +63,8 @@ def _longest_in_call_ms(state: str, policy: CallPolicy) -> float | None:
 
 
 @cache
-def _call_chart() -> Call:
-    return Call(CallContext(CallPolicy()))
+def _call_chart() -> TelephoneCall:
+    return TelephoneCall(CallContext(CallPolicy()))
 
 
 CONVERSATION = Machine(
@@ -70,8 +72,9 @@ CONVERSATION = Machine(
 )
 LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT), longest_of_link_ms)
 BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext, longest_of_breaker_ms)
-CALL = Machine("call", Call, CallPolicy(), CallContext, _longest_in_call_ms)
-MACHINES = (CONVERSATION, LINK, BREAKER, CALL)
+CALL = Machine("call", TelephoneCall, CallPolicy(), CallContext, _longest_in_call_ms)
+ADMISSION = Machine("admission", Admission, AdmissionPolicy(), AdmissionContext, longest_of_admission_ms)
+MACHINES = (CONVERSATION, LINK, BREAKER, CALL, ADMISSION)
 
 
 class Kind(enum.Enum):

@@ -46,28 +46,6 @@ from protocol.errors import (
     UnknownEvent,
     UnsupportedRate,
 )
-from protocol.events import (
-    DEPRECATED_ALIASES,
-    LEGACY_REGISTRY,
-    REGISTRY,
-    SYNONYMS,
-    Direction,
-    EventSpec,
-    LegacyEvent,
-    Priority,
-    event_spec,
-    get_all_client_events,
-    get_all_server_events,
-    get_event_action,
-    get_event_category,
-    get_event_domain,
-    get_events_for_domain,
-    is_bidirectional_event,
-    is_client_event,
-    is_critical_event,
-    is_server_event,
-    registry_table,
-)
 from protocol.names import EVENTS
 from protocol.payloads import (
     DEFAULT_RATE,
@@ -107,6 +85,28 @@ from protocol.payloads import (
     UserMute,
     UserSentiment,
     UserUnmute,
+)
+from protocol.registry import (
+    DEPRECATED_ALIASES,
+    LEGACY_REGISTRY,
+    REGISTRY,
+    SYNONYMS,
+    Direction,
+    EventSpec,
+    LegacyEvent,
+    Priority,
+    event_spec,
+    get_all_client_events,
+    get_all_server_events,
+    get_event_action,
+    get_event_category,
+    get_event_domain,
+    get_events_for_domain,
+    is_bidirectional_event,
+    is_client_event,
+    is_critical_event,
+    is_server_event,
+    registry_table,
 )
 
 __all__ = [

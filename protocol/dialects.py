@@ -26,9 +26,9 @@ from protocol.errors import (
     UnknownEvent,
     describe,
 )
-from protocol.events import DEPRECATED_ALIASES, LEGACY_REGISTRY, REGISTRY, SYNONYMS, Direction, EventSpec
 from protocol.names import EVENTS
 from protocol.payloads import Acknowledgement, ErrorDetail, ErrorPayload, Map, Payload, structure, unstructure
+from protocol.registry import DEPRECATED_ALIASES, LEGACY_REGISTRY, REGISTRY, SYNONYMS, Direction, EventSpec
 
 HIERARCHICAL_SUBPROTOCOL = "vantum.v2"
 """The WebSocket subprotocol that a client offers to get hierarchical names."""

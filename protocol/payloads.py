@@ -328,7 +328,8 @@ class RateLimitWarning(Payload):
 
 @frozen
 class QuotaExceeded(Payload):
-    """A provider's quota is used up until `reset_at` (ms since the Unix epoch)."""
+    """What may be taken of a service is used up until `reset_at` (ms since the Unix epoch): the `money` that
+    calls of one account may cost in a day."""
 
     service: str
     reset_at: float

@@ -27,6 +27,7 @@ from tests.grid import stride as stride
 from tests.leftovers import Census
 
 TESTS = Path(__file__).parent
+THE_WALKS = TESTS / "machines" / "check" / "test_walks.py"
 PACKAGES = ("adapters", "machines", "orchestrator", "protocol")
 ON_CI = os.environ.get("CI") == "true"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -74,21 +75,32 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tests with the marker `repeats` run without a tracer, and so do those that mirror no package.
-
-    The same holds for fixtures that are made for them.
-    """
+    """Only tests that run something new run with a tracer, and the fixtures that are made for them."""
     tracer = sys.gettrace()
     # A debugger's stays.
     measured = type(tracer).__module__.partition(".")[0] == "coverage"
-    mirrors = item.path.relative_to(TESTS).parts[0] in PACKAGES
-    if not measured or (mirrors and item.get_closest_marker("repeats") is None):
+    if not measured or _runs_something_new(item):
         return (yield)
     sys.settrace(None)
     try:
         return (yield)
     finally:
         sys.settrace(tracer)
+
+
+_first_cases: dict[tuple[Path, str], pytest.Item] = {}
+"""By file and name of a test function, the one of its cases that this process runs first."""
+
+
+def _runs_something_new(item: pytest.Item) -> bool:
+    """Whether a test mirrors a package, is the first case of its function, and no search through many."""
+    mirrors = item.path.relative_to(TESTS).parts[0] in PACKAGES
+    if not mirrors or item.get_closest_marker("repeats") is not None:
+        return False
+    function = item.function if isinstance(item, pytest.Function) else None
+    if getattr(function, "is_hypothesis_test", False):
+        return False
+    return _first_cases.setdefault((item.path, getattr(item, "originalname", item.name)), item) is item
 
 
 # --- looking for what is left behind goes through all objects ----------------------------------------------
@@ -104,14 +116,21 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ:  # the short ones fill the gaps at the end
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_how_short)
     if ON_CI:
         return
     for marker, reason in _lacking().items():
         for item in items:
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _how_short(item: pytest.Item) -> int:
+    """The longest file comes first, lest one worker alone is left with it; the short tests fill the gaps."""
+    if item.path == THE_WALKS:
+        return 0
+    return 1 if item.get_closest_marker("slow") else 2
 
 
 def _lacking() -> dict[str, str]:

@@ -19,9 +19,9 @@ import pytest
 from adapters.interfaces import ToolSpec
 from adapters.logs import mask_secrets
 from adapters.openai.answer import Answer
-from adapters.openai.events import EventReader
-from adapters.openai.markup import MarkupFilter
-from adapters.openai.tools import StreamedCalls, plain_arguments
+from adapters.openai.hidden_text import HiddenTextFilter
+from adapters.openai.response_documents import DocumentReader
+from adapters.openai.streamed_calls import StreamedCalls, plain_arguments
 from adapters.openai.written_calls import written_calls
 from adapters.printable import printable
 from adapters.spoken_text import spoken_text
@@ -91,14 +91,14 @@ def segment(text: str, *, whole: bool) -> None:
 
 
 def take_out_markup(text: str, *, in_thought: bool = False) -> None:
-    markup = MarkupFilter(OFFERED, begins_in_thought=in_thought)
+    hidden = HiddenTextFilter(OFFERED, begins_in_thought=in_thought)
     for piece in in_pieces(text):
-        markup.push(piece)
-    markup.finish()
+        hidden.push(piece)
+    hidden.finish()
 
 
 def read_events(text: str) -> None:
-    reader = EventReader()
+    reader = DocumentReader()
     for piece in in_pieces(text, 300):
         reader.feed(piece.encode())
     reader.finish()
@@ -137,7 +137,7 @@ def say_in_two_choices(text: str) -> None:
 
 def read_joined_documents(text: str) -> None:
     """Documents on one line, and what a document is not."""
-    reader = EventReader()
+    reader = DocumentReader()
     reader.feed(b"data: " + b"{}" * len(text) + text.replace("\n", " ").encode() + b"\n\n")
 
 

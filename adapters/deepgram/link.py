@@ -15,6 +15,7 @@ from adapters import vendor_errors
 from adapters.deepgram import BASE_URL
 from adapters.deepgram import sdk as deepgram_sdk
 from adapters.deepgram.turns import Turn, TurnClock
+from adapters.gathering import goes_now
 from adapters.interfaces import (
     LISTENING_RATE,
     TELEPHONE_RATE,
@@ -31,11 +32,6 @@ from machines.facts import ErrorClass, TranscriptFinal, TranscriptInterim
 
 QUEUED_MS = 2000
 """Audio that may wait to be sent before `send` blocks."""
-
-JOINED_MS = 60
-"""Audio of a message. Deepgram asks for 20 to 100 ms; each message costs time."""
-PAUSE_MS = 1000
-"""For so long after voice nothing waits for more: the end of a turn is about to be found."""
 
 IDLE_SECONDS = 8.0
 """A link that was sent no audio for this long is idle."""
@@ -198,9 +194,8 @@ class DeepgramTranscriber(ABC, Generic[W]):
             self._queued += len(samples)
             self._last_audio = trio.current_time()
             self._joined += samples.astype("<i2").tobytes()
-            silent_for = self._clock.sent - self._clock.last_voice
-            pausing = 0 < silent_for * 1000 < PAUSE_MS * LISTENING_RATE
-            if pausing or len(self._joined) * 1000 >= JOINED_MS * self.rate * 2:
+            gathered = len(self._joined) // 2 * LISTENING_RATE // self.rate
+            if goes_now(gathered, self._clock.sent, self._clock.last_voice):
                 self._send_joined()
 
     def _send_joined(self) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai import finish_reasons
 from adapters.openai.errors import error_body
-from adapters.openai.events import Document, Done, EventReader, Read, Unreadable
+from adapters.openai.hidden_text import Filtered, HiddenTextFilter
 from adapters.openai.labels import LabelFilter, Labelled
-from adapters.openai.markup import Filtered, MarkupFilter
 from adapters.openai.normalized_chunk import Chunk, read
 from adapters.openai.repeats import Repeats
-from adapters.openai.tools import MadeCall, StreamedCalls, without_halves
+from adapters.openai.response_documents import Document, DocumentReader, Done, Read, Unreadable
+from adapters.openai.streamed_calls import MadeCall, StreamedCalls, without_halves
 from adapters.openai.written_calls import written_calls
 from machines.bounds import LONGEST_ANSWER, LONGEST_BODY, LONGEST_PIECE, LONGEST_THOUGHTS
 from machines.facts import ErrorClass
@@ -36,7 +36,7 @@ class Answer:
         key: error messages never show it.
         offered: tools by name.
         limit: the most tokens that were asked for; errors name it if it was too low.
-        begins_in_thought: see `MarkupFilter`.
+        begins_in_thought: see `HiddenTextFilter`.
         new_id: gives an id to a call without one.
         note_ignored: called for every document that is neither a chunk nor an error.
         may_be_empty: the answer goes on from a text, and may have nothing to add to it.
@@ -63,8 +63,8 @@ class Answer:
         self._note_ignored = note_ignored
         self._may_be_empty = may_be_empty
         self._ends_with_response = may_be_empty or says_no_end
-        self._events = EventReader()
-        self._markup = MarkupFilter(offered, begins_in_thought=begins_in_thought)
+        self._events = DocumentReader()
+        self._hidden = HiddenTextFilter(offered, begins_in_thought=begins_in_thought)
         self._labels = LabelFilter(offered)
         self._calls = StreamedCalls(provider, offered, new_id)
         self._repeats = Repeats()
@@ -194,7 +194,7 @@ class Answer:
     def _failed(self, error: ProviderError) -> list[str]:
         held = self._take_text(self._repeats.finish())
         self.failure, self.over = error, True
-        undecided = self._given(Filtered(self._markup.undecided()))
+        undecided = self._given(Filtered(self._hidden.undecided()))
         return [*held, *undecided, *self._unlabelled(Labelled(self._labels.undecided()))]
 
     def _take(self, chunk: Chunk) -> list[str]:
@@ -247,7 +247,7 @@ class Answer:
         text = without_halves(text[: len(text) - len(self._half)])
         pieces: list[str] = []
         for start in range(0, len(text), LONGEST_PIECE):
-            pieces += self._given(self._markup.push(text[start : start + LONGEST_PIECE]))
+            pieces += self._given(self._hidden.push(text[start : start + LONGEST_PIECE]))
         return pieces
 
     def _given(self, filtered: Filtered) -> list[str]:
@@ -282,7 +282,7 @@ class Answer:
     @property
     def began_in_thought(self) -> bool:
         """Whether a thought ended that had not begun in the answer."""
-        return self._markup.orphan
+        return self._hidden.orphan
 
     @property
     def was_cut_off(self) -> bool:
@@ -295,7 +295,7 @@ class Answer:
             return []
         held = self._take_text(self._repeats.finish())
         cut = finish_reasons.at_limit(self.finish_reason)
-        held += self._given(self._markup.finish(cut_off=cut))
+        held += self._given(self._hidden.finish(cut_off=cut))
         held += self._unlabelled(self._labels.finish(cut_off=cut, called=bool(self._calls)))
         pieces = [piece for piece in held if piece]
         self.failure = self._verdict()

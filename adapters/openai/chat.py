@@ -24,7 +24,7 @@ from adapters.openai.answer import Answer
 from adapters.openai.dialect import Amendment, Dialect, Ends, amend
 from adapters.openai.errors import CAUGHT, LIMIT_REACHED, is_too_long, provider_error
 from adapters.openai.messages import Form, called_tools, message_params, tool_params
-from adapters.openai.tools import MadeCall
+from adapters.openai.streamed_calls import MadeCall
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import ToolCall

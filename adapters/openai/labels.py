@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from adapters.interfaces import ToolSpec
-from adapters.openai.tools import is_object, offered_name, plain_arguments
+from adapters.openai.streamed_calls import is_object, offered_name, plain_arguments
 from machines.bounds import LONGEST_THOUGHTS
 
 _LABELS = {

@@ -16,7 +16,7 @@ from attrs import frozen
 from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
 from adapters.interfaces import ToolSpec
-from adapters.openai.tools import is_object
+from adapters.openai.streamed_calls import is_object
 from machines.history import Message
 from machines.tools import CallRecord
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from adapters.openai.events import Document
+from adapters.openai.response_documents import Document
 
 _TEXT_PARTS = re.compile(r"text|markdown|refusal", re.IGNORECASE)
 """Types of the parts of a message whose text is said."""

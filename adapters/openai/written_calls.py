@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.interfaces import ToolSpec
-from adapters.openai.events import LENIENT_JSON
-from adapters.openai.tools import ARGUMENT_KEYS, ObjectScanner
+from adapters.openai.response_documents import LENIENT_JSON
+from adapters.openai.streamed_calls import ARGUMENT_KEYS, ObjectScanner
 
 NAME_KEYS = ("name", "function", "tool", "tool_name", "action")
 """The keys under which models write a tool's name."""

@@ -13,7 +13,7 @@ from adapters.simulators.faults import Fault, FaultKind, RandomFaults, Scenario,
 from adapters.simulators.openai_dialects import DIALECTS
 from adapters.simulators.phone_dialects import PHONE_DIALECTS, PhoneDialect, phone_dialect_named
 from adapters.simulators.records import Exchange, Records, SpeechContext
-from adapters.simulators.script import Answer, Call, Latencies, Latency, Script
+from adapters.simulators.script import Answer, Latencies, Latency, Script, ScriptedCall
 from adapters.simulators.server import ROUTES, Simulators, simulators
 from adapters.simulators.speech import LocalVoice, Tone, best_voice
 from adapters.simulators.telephone import Telephone
@@ -24,7 +24,6 @@ __all__ = [
     "PHONE_DIALECTS",
     "ROUTES",
     "Answer",
-    "Call",
     "Exchange",
     "Fault",
     "FaultKind",
@@ -37,6 +36,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Script",
+    "ScriptedCall",
     "SimulatedCall",
     "Simulators",
     "SpeechContext",

@@ -14,7 +14,7 @@ import trio
 from attrs import evolve, frozen
 
 from adapters.simulators.openai_requests import MODELS, check, check_body, refuse
-from adapters.simulators.script import Call, Called, rest_of
+from adapters.simulators.script import Called, ScriptedCall, rest_of
 from adapters.simulators.session import Session
 from adapters.simulators.wire import HttpWire
 
@@ -180,7 +180,7 @@ def _offered(body: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(tool["function"]["name"] for tool in body.get("tools") or ())
 
 
-def _call_pieces(session: Session, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+def _call_pieces(session: Session, calls: Sequence[ScriptedCall]) -> Iterator[dict[str, Any]]:
     """The deltas of the calls: for each its id and name, then its arguments, four characters at a time."""
     for index, call in enumerate(calls):
         function = {"name": call.tool, "arguments": ""}

@@ -23,7 +23,7 @@ CALLER_SAYS = (
 
 
 @frozen
-class Call:
+class ScriptedCall:
     """A tool that the language model calls."""
 
     tool: str
@@ -41,7 +41,7 @@ class Answer:
     when: str
     say: str = ""
     """`{heard}` stands for what the user said, `{result}` for the results of the calls before this."""
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ScriptedCall, ...] = ()
     """Calls after the text. An answer with calls is used only if all these tools are offered."""
     then: tuple[Answer, ...] = ()
     """Answers to the results: the first that matches is used. If none does, the results are repeated."""

@@ -121,9 +121,9 @@ def run(line: str, servers: tuple[Server, ...], chosen: argparse.Namespace, pref
                     chosen.first,
                     watch if chosen.profile else None,
                 )
-                row = measure(wanted, partial(_progress, title))
+                row = measure(wanted, partial(progress, title))
                 row_text = report.line_of(row)
-                _progress("", "")
+                progress("", "")
                 print(f"{title}, run {repeat + 1}: {row_text}", flush=True)
                 rows.append(row)
                 report.write(directory, head, rows)
@@ -145,7 +145,8 @@ def _profiled(directory: Path, name: str, chosen: argparse.Namespace, pid: int) 
     profile.record(pid, directory, stem, chosen.seconds, first=chosen.first)
 
 
-def _progress(title: str, text: str) -> None:
+def progress(title: str, text: str) -> None:
+    """Show how far a run is: at a terminal always, elsewhere now and then."""
     if sys.stdout.isatty():
         print(f"\r\033[K{title + ': ' if title else ''}{text}", end="", flush=True)
     elif text and text.split()[0].isdigit() and int(text.split()[0]) % 10 == 0:

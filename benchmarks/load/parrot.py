@@ -38,7 +38,7 @@ class Ear(ClientSocket):
         self.up = True
 
 
-class Call(asyncio.Protocol):
+class ParrotCall(asyncio.Protocol):
     """One call."""
 
     transport: asyncio.Transport
@@ -149,7 +149,7 @@ async def serve(vendors: int) -> None:
     audio = to_mulaw(answer_audio(RATE))
     answer = [audio[at : at + SIZE] for at in range(0, SIZE * ANSWER_FRAMES, SIZE)]
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Call(vendors, answer), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: ParrotCall(vendors, answer), "127.0.0.1", 0, backlog=1024)
     print(f"parrot at {server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from machines.check.admission import ADMISSION_INVARIANTS, AdmissionReport
 from machines.check.report import Visited, complaints, coverage, findings, outcomes
 from machines.check.walk import path_to
 from machines.declarations import Outcome
@@ -15,9 +16,10 @@ from machines.system import Handled
 from machines.tables import CONVERSATION, LINK, Machine, events, leaves
 
 
-def markdown(visited: Sequence[Visited], diagrams: str) -> str:
+def markdown(visited: Sequence[Visited], admission: AdmissionReport, diagrams: str) -> str:
     """The report, the same for the same walks. `diagrams` is the path to the folder of the diagrams."""
-    return "\n\n".join((*_head(visited), *_coverage_section(visited), *_story(visited, diagrams))) + "\n"
+    of_calls = (*_head(visited), *_coverage_section(visited), *_story(visited, diagrams))
+    return "\n\n".join((*of_calls, *_of_admission(admission, diagrams))) + "\n"
 
 
 BOUNDS = (
@@ -149,6 +151,22 @@ def _story(visited: Sequence[Visited], diagrams: str) -> Iterator[str]:
         yield f"![The {name} machine]({diagrams}/{name}.svg)"
     tables = (f"[{name}]({diagrams}/{name}.md)" for name in (CONVERSATION.name, LINK.name))
     yield f"Their tables: {', '.join(tables)}."
+
+
+def _of_admission(found: AdmissionReport, diagrams: str) -> Iterator[str]:
+    yield "## Admission"
+    yield (
+        f"The [admission machine]({diagrams}/admission.md) belongs to no call and has its own walk: every"
+        f" one of its **{found.configurations:,}** configurations under a policy with short rows of"
+        f" measurements, with a measurement between each two bounds: **{found.facts:,}** facts. All"
+        f" {found.transitions} transitions of its table are taken, and from everywhere a path leads back to"
+        " OPEN. " + (f"**{len(found.violations)} things are wrong.**" if found.violations else "What holds:")
+    )
+    yield from (f"```text\n{each}\n```" for each in found.violations)
+    yield _table(
+        ("invariant", "in words"),
+        ((f"`{each.__name__}`", (each.__doc__ or "").strip()) for each in ADMISSION_INVARIANTS),
+    )
 
 
 def _lines_of(handled: Handled) -> Iterator[tuple[str, str, str]]:

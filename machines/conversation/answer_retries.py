@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.answers import Answers
+from machines.conversation.context import Context
+from machines.conversation.due_times import (
+    answer_over_at,
+    first_words_due_at,
+    requests_left,
+    wait_for_model_ms,
+)
+from machines.conversation.failure_reports import log_failure, notify_client_error, silent_ms
+from machines.conversation.generation import (
+    cancel_generation,
+    notify_never_spoken,
+    request_answer,
+    void_generation,
+)
+from machines.conversation.speech import end_speech, finish_speech, stop_speech
 from machines.declarations import causes
-from machines.driver import SLACK_MS
+from machines.driver import SLACK_MS, Chart
 from machines.facts import Fact, Role
 
 VOICE_LATE = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, "the voice did not go on in time")
@@ -19,23 +33,25 @@ def _tts_failure(fact: Fact) -> tuple[facts.ProviderFailure, int | None]:
     return VOICE_LATE, None
 
 
-class Retries(Answers):
+class AnswerRetries(Chart[Context]):
     """Guards and actions on retries."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def worth_retrying(self, fact: facts.GenerationFailed) -> bool:
         """Another request may succeed, and there is time for it."""
-        wait_ms = self.wait_for_model_ms(fact.failure.retry_after_ms or 0)
+        wait_ms = wait_for_model_ms(self.context, fact.failure.retry_after_ms or 0)
         return self._may_succeed(fact, Role.LLM) and self._time_for_request(fact, wait_ms)
 
     def worth_asking_again(self, fact: Fact) -> bool:
         """The model did not answer in time; requests are left, and there is time for one."""
-        return self._requests_left() and self._time_for_request(fact, self.wait_for_model_ms(0))
+        return requests_left(self.context) and self._time_for_request(
+            fact, wait_for_model_ms(self.context, 0)
+        )
 
     def worth_continuing(self, fact: Fact) -> bool:
         """The model broke off; another request may bring the rest without a long wait."""
-        may_succeed = self._requests_left() and (
+        may_succeed = requests_left(self.context) and (
             not isinstance(fact, facts.GenerationFailed) or self._may_succeed(fact, Role.LLM)
         )
         asked_to_wait = isinstance(fact, facts.GenerationFailed) and bool(fact.failure.retry_after_ms)
@@ -44,19 +60,19 @@ class Retries(Answers):
 
     def answer_too_long(self, fact: Fact) -> bool:
         """The model still generates, and the time for a whole answer is over."""
-        return self.still_generating() and self._over_budget(fact)
+        return self.context.answer.still_generating() and self._over_budget(fact)
 
     def model_stalled(self, fact: Fact) -> bool:
         """The model still generates, and its next sign of life is overdue."""
-        return self.still_generating() and self.model_overdue(fact)
+        return self.context.answer.still_generating() and self._model_overdue(fact)
 
-    def model_overdue(self, fact: Fact) -> bool:
+    def _model_overdue(self, fact: Fact) -> bool:
         """The model's next sign of life is overdue."""
         return fact.at_ms + SLACK_MS >= self.context.model_due_at()
 
     def model_in_time(self, fact: Fact) -> bool:
         """The model's next sign of life is not overdue, and there is time left for its first words."""
-        return not self.model_overdue(fact) and self._time_for_request(fact, 0.0)
+        return not self._model_overdue(fact) and self._time_for_request(fact, 0.0)
 
     def tts_worth_retrying(self, fact: Fact) -> bool:
         """Another attempt of text to speech may succeed. A failure that looks fatal is retried once."""
@@ -64,36 +80,16 @@ class Retries(Answers):
         hopeless = isinstance(fact, facts.SynthesisFailed) and not self._may_succeed(fact, Role.TTS)
         return attempt <= self.context.policy.voice_retries and (attempt == 1 or not hopeless)
 
-    def wait_for_model_ms(self, asked_ms: float) -> float:
-        """How long to wait before the next request: not at all if another provider is ready."""
-        schedule = self.context.policy.llm_retry_delays_ms
-        if Role.LLM in self.context.links.fallbacks_ready or not schedule or not self._requests_left():
-            return 0.0
-        return max(schedule[self.context.answer.requests - 1], asked_ms)
-
-    def _requests_left(self) -> bool:
-        return self.context.answer.requests <= len(self.context.policy.llm_retry_delays_ms)
-
     def _may_succeed(self, fact: facts.GenerationFailed | facts.SynthesisFailed, role: Role) -> bool:
         """The failure may pass, or another provider is ready; and for the model, requests are left."""
-        left = role is not Role.LLM or self._requests_left()
+        left = role is not Role.LLM or requests_left(self.context)
         return left and (fact.failure.error_class.retryable or role in self.context.links.fallbacks_ready)
 
     def _time_for_request(self, fact: Fact, wait_ms: float) -> bool:
-        return fact.at_ms + wait_ms + SLACK_MS < self.first_words_due_at()
+        return fact.at_ms + wait_ms + SLACK_MS < first_words_due_at(self.context)
 
     def _over_budget(self, fact: Fact) -> bool:
-        return fact.at_ms + SLACK_MS >= self.answer_over_at()
-
-    def first_words_due_at(self) -> float:
-        """When the model's first words are due. All requests share this time: the caller waits once."""
-        return self.context.answer.thinking_began + self.context.policy.first_segment_timeout_ms
-
-    def answer_over_at(self) -> float:
-        """When the answer that is being spoken must be complete. A filler gives the model no more time."""
-        if self.only_filler_said():
-            return self.first_words_due_at()
-        return self.context.answer.thinking_began + self.context.policy.answer_timeout_ms
+        return fact.at_ms + SLACK_MS >= answer_over_at(self.context)
 
     # --- actions -----------------------------------------------------------------------------------------
 
@@ -109,13 +105,13 @@ class Retries(Answers):
         )
         refused = failure.error_class is facts.ErrorClass.REFUSED_TEXT
         if not (self.context.speculation.words or heard_meanwhile or refused):
-            self._log_failure(Role.LLM, failure, waited_ms, attempt)
+            log_failure(self.context, Role.LLM, failure, waited_ms, attempt)
         self.context.ask(do.ReplaceLink(Role.LLM, failure, attempt))
 
     def _model_late(self, fact: Fact) -> facts.ProviderFailure:
         """The failure of a model that falls silent, or thinks for too long."""
         answer, policy = self.context.answer, self.context.policy
-        if not self.model_overdue(fact):
+        if not self._model_overdue(fact):
             message = f"the language model gave no words within {policy.first_segment_timeout_ms:.0f} ms"
             return facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
         what, within_ms = (
@@ -132,39 +128,39 @@ class Retries(Answers):
         if answer.speech_open is not None and answer.ledger.remaining_ms(at_ms) > 0:
             return 0.0
         since = answer.generation_began if answer.alive_at is None else answer.alive_at
-        return self._silent_ms(since, at_ms)
+        return silent_ms(self.context, since, at_ms)
 
     @causes(do.NotifyAnswerEnded)
     def prepare_retry(self, fact: facts.GenerationFailed) -> None:
         """Give up the request that failed, and keep how long the provider asks to wait."""
         self.context.answer.retry_after_ms = fact.failure.retry_after_ms or 0
         self.context.answer.generation_open = None
-        self._notify_never_spoken()
+        notify_never_spoken(self.context)
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded)
     def give_up_request(self) -> None:
         """Stop the request of a model that fell silent. Another one follows."""
         self.context.answer.retry_after_ms = 0
-        self._void_generation()
+        void_generation(self.context)
 
     @causes(do.CancelGeneration, do.StartGeneration)
     def continue_answer(self, fact: Fact) -> None:
         """Ask for the rest of an answer that the model broke off."""
         if not isinstance(fact, facts.GenerationFailed):
-            self._cancel_generation()
-        self._request(fact.at_ms, self.context.answer.ledger.own_text())
+            cancel_generation(self.context)
+        request_answer(self.context, fact.at_ms, self.context.answer.ledger.own_text())
 
     @causes(do.NotifyClientError)
     def report_llm_failed(self, fact: facts.GenerationFailed) -> None:
         """Tell the client why the model failed."""
-        self._notify_client_error(do.ClientError.MODEL_FAILED, fact.failure)
+        notify_client_error(self.context, do.ClientError.MODEL_FAILED, fact.failure)
 
     @causes(do.NotifyClientError, do.LogFailure)
     def report_llm_empty(self, fact: Fact) -> None:
         """Tell the client that the model gave an empty answer."""
         message = "the language model gave an empty answer"
         failure = facts.ProviderFailure(facts.ErrorClass.TRANSIENT, message)
-        self._log_failure(Role.LLM, failure, fact.at_ms - self.context.answer.generation_began)
+        log_failure(self.context, Role.LLM, failure, fact.at_ms - self.context.answer.generation_began)
         self.context.ask(do.NotifyClientError(do.ClientError.MODEL_FAILED, message, retryable=True))
 
     @causes(do.NotifyClientError)
@@ -178,7 +174,7 @@ class Retries(Answers):
         """The caller does not hear the end of this answer."""
         message = f"the answer took longer than {self.context.policy.answer_timeout_ms:.0f} ms and is cut off"
         failure = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
-        self._log_failure(Role.LLM, failure, self._waited_for_model_ms(fact.at_ms))
+        log_failure(self.context, Role.LLM, failure, self._waited_for_model_ms(fact.at_ms))
         self.context.ask(do.NotifyClientError(do.ClientError.MODEL_LATE, message, retryable=True))
 
     @causes(do.ReplaceLink)
@@ -202,7 +198,7 @@ class Retries(Answers):
         context.ask(do.RestartSpeech(number, context.answer.speech_attempt))
         context.ask(*(do.Speak(number, segment, text) for segment, text in again))
         if context.answer.generation_open is None:
-            self._finish_speech()
+            finish_speech(context)
 
     def _to_be_played_ms(self, fact: Fact) -> float:
         """How much audio text to speech gave before it failed and the caller has not heard yet."""
@@ -211,15 +207,15 @@ class Retries(Answers):
         return ledger.known_ms() + voiced_ms - ledger.heard_ms(fact.at_ms)
 
     def _log_tts_failure(self, fact: Fact) -> None:
-        waited_ms = self._silent_ms(self.context.answer.speech_attempt_began, fact.at_ms)
+        waited_ms = silent_ms(self.context, self.context.answer.speech_attempt_began, fact.at_ms)
         failure, attempt = _tts_failure(fact)
-        self._log_failure(Role.TTS, failure, waited_ms, attempt)
+        log_failure(self.context, Role.TTS, failure, waited_ms, attempt)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyClientError, do.NotifyAnswerEnded, do.LogFailure)
     def give_up_tts(self, fact: Fact) -> None:
         """Stop an answer whose text to speech failed or stalled. What was heard becomes history."""
         self._log_tts_failure(fact)
-        self._stop_speech(do.StopCause.FAILED)
+        stop_speech(self.context, do.StopCause.FAILED)
         failure, _ = _tts_failure(fact)
-        self._notify_client_error(do.ClientError.VOICE_FAILED, failure)
-        self._end_speech(fact.at_ms)
+        notify_client_error(self.context, do.ClientError.VOICE_FAILED, failure)
+        end_speech(self.context, fact.at_ms)

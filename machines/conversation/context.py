@@ -68,6 +68,18 @@ class RecordingMemory:
     early_stops: tuple[Request, ...] = ()
     """Requests that ended a recording before the links were up."""
 
+    def automatic(self) -> bool:
+        """Voice activity or the speech-to-text provider decides when a turn is over, not the caller."""
+        return self.mode is TurnMode.AUTOMATIC
+
+    def by_button(self) -> bool:
+        """The caller has pressed a button to record, and has not ended the recording."""
+        return self.mode is TurnMode.MANUAL and self.on and not self.first_recording
+
+    def in_first(self) -> bool:
+        """A client's first recording goes on. It interrupts nothing, and what is said in it counts."""
+        return self.on and self.first_recording
+
 
 class Continuation(enum.Enum):
     """What the caller has done since the turn ended, while its final transcript is awaited."""
@@ -143,6 +155,10 @@ class TurnMemory:
     times: TurnTimes = Factory(TurnTimes)
     """The times of the exchange that is beginning."""
 
+    def speaking_on(self) -> bool:
+        """The caller has spoken on after the turn ended, or over an answer."""
+        return self.continuation is Continuation.SPEAKING
+
     def join(self, text: str) -> str:
         """All words to answer: the unanswered ones, those of queued turns, and `text`."""
         return joined(self.caller_words, *self.queue, text)
@@ -208,6 +224,14 @@ class AnswerMemory:
     times: TurnTimes = Factory(TurnTimes)
     """The times of the exchange that is being answered."""
 
+    def still_generating(self) -> bool:
+        """The model has not finished this answer."""
+        return self.generation_open is not None
+
+    def only_filler_said(self) -> bool:
+        """Nothing of the answer was said yet but a filler."""
+        return self.speech_open is not None and self.ledger.only_filler()
+
 
 @frozen
 class RunningCall:
@@ -268,6 +292,10 @@ class Context:
         """Add to the effects of the current step."""
         self.effects.extend(effects)
 
+    def caller_has_word(self) -> bool:
+        """The caller speaks, or has pressed a button and not ended the recording."""
+        return self.recording.by_button() or self.turns.speaking_on()
+
     def model_due_at(self) -> float:
         """When the model's next sign of life is due, in the conversation's ms."""
         if self.answer.alive_at is None:
@@ -300,6 +328,10 @@ class Context:
         return "" if may_echo and not without_echo(text, self.answer.ledger.text()) else text
 
     # --- tool calls ---------------------------------------------------------------------------------------
+
+    def tools_offered(self) -> bool:
+        """There are tools, and the model may ask for another round of calls."""
+        return bool(self.policy.tools) and self.tools.steps < self.policy.max_tool_steps
 
     def tool(self, record: CallRecord) -> ToolPolicy:
         """The policy of the tool that a call is for."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from machines.conversation.answer_retries import Retries
-from machines.conversation.endpointing import WITHOUT_VOICE_MS
-from machines.conversation.host_utterances import HostUtterances
-from machines.conversation.interruptions import Interruptions
-from machines.conversation.speculation import Speculation
-from machines.conversation.tool_calls import CALL_GRACE_MS
-from machines.facts import Fact
+from machines.conversation import waiting
+from machines.conversation.asking_early import words_stable_at
+from machines.conversation.context import Context
+from machines.conversation.due_times import (
+    CALL_GRACE_MS,
+    answer_over_at,
+    calls_wait_ms,
+    first_words_due_at,
+    thinking_filler_due_at,
+    wait_for_model_ms,
+)
+from machines.conversation.endpointing import WITHOUT_VOICE_MS, pause_over_at
 from machines.policy import ConversationPolicy
 from machines.tools import ToolPolicy
 
@@ -77,67 +82,56 @@ def longest_ms(state: str, policy: ConversationPolicy) -> float | None:
     return None
 
 
-class Deadlines(Speculation, HostUtterances, Interruptions, Retries):
-    """How long each state may last. A state has at most one deadline."""
-
-    @property
-    def state(self) -> str:
-        """The innermost state of the machine that runs."""
-        return str([*self.context.state][-1])
-
-    def is_progress(self, fact: Fact) -> bool:
-        """Whether `fact` re-arms the deadline of a state that stays the same."""
-        return fact.name in SIGNS_OF_LIFE.get(self.state, ())
-
-    def deadline_ms(self, state: str, at_ms: float) -> float | None:
-        """How long `state` may last from `at_ms` on; None where only the caller is waited for."""
-        context, policy = self.context, self.context.policy
-        match state:
-            case "connecting":
-                return policy.connect_timeout_ms
-            case "quiet":
-                # Words that wait are answered at once, and keys that were begun are waited for.
-                waits = (
-                    context.turns.queue
-                    or context.turns.digits
-                    or self.host_utterance_due()
-                    or self.idle_host_utterance_due()
-                )
-                if waits or self.greeting_due() or self.calls_due():
-                    return 0.0
-                if context.turns.queued:
-                    return policy.final_transcript_timeout_ms
-                if self.automatic() and self.speaking_on():
-                    return policy.max_turn_ms
-                return policy.idle_after_ms if self.idle_limit_set() and self.automatic() else None
-            case "hearing":
+def deadline_ms(context: Context, state: str, at_ms: float) -> float | None:
+    """How long `state` may last from `at_ms` on; None where only the caller is waited for."""
+    policy = context.policy
+    match state:
+        case "connecting":
+            return policy.connect_timeout_ms
+        case "quiet":
+            # Words that wait are answered at once, and keys that were begun are waited for.
+            waits = (
+                context.turns.queue
+                or context.turns.digits
+                or waiting.host_utterance_due(context)
+                or waiting.idle_host_utterance_due(context)
+            )
+            if waits or waiting.greeting_due(context) or waiting.calls_due(context):
+                return 0.0
+            if context.turns.queued:
+                return policy.final_transcript_timeout_ms
+            if context.recording.automatic() and context.turns.speaking_on():
                 return policy.max_turn_ms
-            case "endpointing":
-                return max(0.0, min(self.pause_over_at(at_ms), self.words_stable_at()) - at_ms)
-            case "speculating":
-                return max(0.0, self.pause_over_at(at_ms) - at_ms)
-            case "keypad":
-                return policy.digits_timeout_ms
-            case "finalizing":
-                return policy.final_transcript_timeout_ms / 2
-            case "generating":
-                due_at = min(self.first_words_due_at(), context.model_due_at(), self.thinking_filler_due_at())
-                return max(0.0, due_at - at_ms)
-            case "retrying":
-                return self.wait_for_model_ms(context.answer.retry_after_ms)
-            case "running_tools":
-                return self.calls_wait_ms(at_ms)
-            case "speaking":
-                quiet_after = context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
-                if context.answer.generation_open is None:
-                    return quiet_after
-                return max(0.0, min(quiet_after, min(self.answer_over_at(), context.model_due_at()) - at_ms))
-            case "paused":
-                return policy.barge_in_min_ms if self.voice_interrupts() else policy.barge_in_patience_ms
-            case "confirming":
-                return policy.final_transcript_timeout_ms / 2
-            case "saying_goodbye":
-                return context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
-            case "closing":
-                return policy.close_timeout_ms
-        return None
+            idle_limit_set = policy.idle_after_ms > 0
+            return policy.idle_after_ms if idle_limit_set and context.recording.automatic() else None
+        case "hearing":
+            return policy.max_turn_ms
+        case "endpointing":
+            return max(0.0, min(pause_over_at(context, at_ms), words_stable_at(context)) - at_ms)
+        case "speculating":
+            return max(0.0, pause_over_at(context, at_ms) - at_ms)
+        case "keypad":
+            return policy.digits_timeout_ms
+        case "finalizing":
+            return policy.final_transcript_timeout_ms / 2
+        case "generating":
+            due_at = min(first_words_due_at(context), context.model_due_at(), thinking_filler_due_at(context))
+            return max(0.0, due_at - at_ms)
+        case "retrying":
+            return wait_for_model_ms(context, context.answer.retry_after_ms)
+        case "running_tools":
+            return calls_wait_ms(context, at_ms)
+        case "speaking":
+            quiet_after = context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+            if context.answer.generation_open is None:
+                return quiet_after
+            return max(0.0, min(quiet_after, min(answer_over_at(context), context.model_due_at()) - at_ms))
+        case "paused":
+            return policy.barge_in_min_ms if policy.barge_in_min_words == 0 else policy.barge_in_patience_ms
+        case "confirming":
+            return policy.final_transcript_timeout_ms / 2
+        case "saying_goodbye":
+            return context.answer.ledger.remaining_ms(at_ms) + policy.speech_stall_timeout_ms
+        case "closing":
+            return policy.close_timeout_ms
+    return None

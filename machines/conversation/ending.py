@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.recording import Recording
-from machines.conversation.tool_calls import ToolCalls
+from machines.conversation.client_requests import refuse_all
+from machines.conversation.context import Context
+from machines.conversation.running_calls import overtake_calls
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.facts import EndReason, Fact, Role
 
 
-class Ending(ToolCalls, Recording):
+class Ending(Chart[Context]):
     """Guards and actions on ending."""
 
     @causes(do.CancelTool, do.Refuse, do.ReleaseLink, do.CloseConversation)
     def begin_closing(self, fact: Fact) -> None:
         """End the conversation: release the links, answer all requests, and close the client's side."""
-        self._overtake_calls()
+        overtake_calls(self.context)
         if isinstance(fact, facts.HungUp):
             self.context.end_reason = fact.reason
         reason = self.context.end_reason or self.context.answer.end_after or EndReason.INTERNAL_ERROR
         self.context.end_reason = reason
-        self._refuse_all(f"the conversation ended: {reason.value}")
+        refuse_all(self.context, f"the conversation ended: {reason.value}")
         after_goodbye = isinstance(fact, facts.PlaybackFinished)
         self.context.ask(
             *(do.ReleaseLink(role) for role in Role), do.CloseConversation(reason, after_goodbye)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from machines import effects as do
 from machines import facts
-from machines.conversation.answers import Answers
+from machines.conversation import waiting
+from machines.conversation.context import Context
+from machines.conversation.due_times import calls_overdue_at, thinking_filler_due_at
+from machines.conversation.generation import cancel_generation, void_generation
 from machines.conversation.heard_history import withhold
+from machines.conversation.running_calls import overtake_calls
+from machines.conversation.speech import finish_speech, open_speech, say, say_instead
 from machines.declarations import causes
-from machines.driver import SLACK_MS
+from machines.driver import SLACK_MS, Chart
 from machines.facts import EndReason, Fact
 from machines.history import Speaker
 
@@ -26,18 +29,14 @@ def _spent_limit(fact: Fact) -> bool:
     )
 
 
-class GreetingAndFallbacks(Answers):
+class GreetingAndFallbacks(Chart[Context]):
     """Guards and actions on fallback texts."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def greeting_due(self) -> bool:
         """There is a greeting, it was not said yet, and the caller does not have the word."""
-        return (
-            bool(self.context.policy.greeting)
-            and not self.context.turns.greeted
-            and not self.caller_has_word()
-        )
+        return waiting.greeting_due(self.context)
 
     def idle_limit_set(self) -> bool:
         """The policy limits how long a caller may be quiet."""
@@ -49,30 +48,12 @@ class GreetingAndFallbacks(Answers):
 
     def time_for_filler(self, fact: Fact) -> bool:
         """There is a filler to say, the caller does not have the word, and the tool calls are not overdue."""
-        has_text = bool(self.context.filler()) and not self.caller_has_word()
-        return has_text and fact.at_ms + SLACK_MS < self.calls_overdue_at()
+        has_text = bool(self.context.filler()) and not self.context.caller_has_word()
+        return has_text and fact.at_ms + SLACK_MS < calls_overdue_at(self.context)
 
     def time_for_thinking_filler(self, fact: Fact) -> bool:
         """The model thinks, and the caller, who does not have the word, has waited long enough in silence."""
-        return fact.at_ms + SLACK_MS >= self.thinking_filler_due_at()
-
-    def thinking_filler_due_at(self) -> float:
-        """When a filler is due because the model thinks, in the conversation's ms; infinite: none is."""
-        answer, tools, policy = self.context.answer, self.context.tools, self.context.policy
-        wanted = bool(policy.thinking_filler) and policy.thinking_filler_after_ms > 0 and not tools.fillers
-        if not wanted or answer.alive_at is None or self.caller_has_word():
-            return math.inf
-        return max(tools.asked_at, answer.said_at or 0.0) + policy.thinking_filler_after_ms
-
-    def calls_wait_ms(self, at_ms: float) -> float:
-        """How long to wait before a filler is said, or before the tool calls are given up."""
-        if not self.calls_awaited():
-            return 0.0
-        due_at = self.calls_overdue_at()
-        if self.context.filler():
-            silent_since = max(self.context.tools.asked_at, self.context.answer.said_at or 0.0)
-            due_at = min(due_at, silent_since + self.context.policy.tool_filler_after_ms)
-        return max(0.0, due_at - at_ms)
+        return fact.at_ms + SLACK_MS >= thinking_filler_due_at(self.context)
 
     def is_unsayable_reply(self) -> bool:
         """The voice could say nothing of the model's answer. It may be able to say the apology for that."""
@@ -85,8 +66,11 @@ class GreetingAndFallbacks(Answers):
     def greet(self, fact: Fact) -> None:
         """Say the greeting. It is kept beside the history, which begins with the caller."""
         self.context.turns.greeted = True
-        self._say_instead(
-            self.context.policy.greeting, fact.at_ms, protected=not self.context.policy.barge_in_greeting
+        say_instead(
+            self.context,
+            self.context.policy.greeting,
+            fact.at_ms,
+            protected=not self.context.policy.barge_in_greeting,
         )
         self.context.answer.greeting = True
 
@@ -94,38 +78,38 @@ class GreetingAndFallbacks(Answers):
     def reprompt(self, fact: Fact) -> None:
         """Ask the caller to say it again: there was voice without words, or with unsure ones."""
         policy = self.context.policy
-        self._say_instead(policy.reprompt or policy.fallback.unheard, fact.at_ms)
+        say_instead(self.context, policy.reprompt or policy.fallback.unheard, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def nudge(self, fact: Fact) -> None:
         """Say the next nudge to the quiet caller."""
         text = self.context.policy.nudges[self.context.turns.nudges]
         self.context.turns.nudges += 1
-        self._say_instead(text, fact.at_ms)
+        say_instead(self.context, text, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_filler(self, fact: Fact) -> None:
         """Tell the caller, while tool calls take long, that the call goes on."""
         text = self.context.filler()
         self.context.tools.fillers += 1
-        self._say_instead(text, fact.at_ms)
+        say_instead(self.context, text, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment)
     def say_thinking_filler(self, fact: Fact) -> None:
         """Begin the answer with a filler: the model's words follow it."""
         self.context.tools.fillers += 1
-        self._open_speech(fact.at_ms, replying=True)
-        self._say(self.context.policy.thinking_filler, filler=True)
+        open_speech(self.context, fact.at_ms, replying=True)
+        say(self.context, self.context.policy.thinking_filler, filler=True)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def say_unsayable(self, fact: Fact) -> None:
         """Apologize for an answer in a language that the voice does not speak."""
-        self._say_instead(self.context.policy.fallback.unsayable, fact.at_ms, replying=True)
+        say_instead(self.context, self.context.policy.fallback.unsayable, fact.at_ms, replying=True)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech)
     def apologise(self, fact: Fact) -> None:
         """Apologize because speech to text gave no words."""
-        self._say_instead(self.context.policy.fallback.unheard, fact.at_ms)
+        say_instead(self.context, self.context.policy.fallback.unheard, fact.at_ms)
 
     @causes(do.CancelGeneration, do.NotifyAnswerEnded, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back(self, fact: Fact) -> None:
@@ -135,18 +119,18 @@ class GreetingAndFallbacks(Answers):
         are withheld from later requests. A model that spent its tokens on thinking has failed only if it
         never answers in this call.
         """
-        self._void_generation()
+        void_generation(self.context)
         replying = not _refuses_text(fact)
-        self._say_instead(self._fallback_text(fact), fact.at_ms, replying=replying)
+        say_instead(self.context, self._fallback_text(fact), fact.at_ms, replying=replying)
 
     @causes(do.CancelGeneration, do.Speak, do.NotifySegment, do.FinishSpeech)
     def fall_back_after_filler(self, fact: Fact) -> None:
         """Go on from a filler with a fallback text: the model's words will not come."""
-        self._cancel_generation()
+        cancel_generation(self.context)
         text = self._fallback_text(fact)
         self.context.answer.replying = not _refuses_text(fact)
-        self._say(text)
-        self._finish_speech()
+        say(self.context, text)
+        finish_speech(self.context)
 
     def _fallback_text(self, fact: Fact) -> str:
         if _refuses_text(fact):
@@ -179,10 +163,10 @@ class GreetingAndFallbacks(Answers):
     def say_idle_goodbye(self, fact: Fact) -> None:
         """Say goodbye to a caller who was quiet for too long. The call ends unless the caller interrupts."""
         self.context.answer.end_after = EndReason.IDLE
-        self._say_instead(self.context.policy.idle_goodbye, fact.at_ms)
+        say_instead(self.context, self.context.policy.idle_goodbye, fact.at_ms)
 
     @causes(do.Speak, do.NotifySegment, do.FinishSpeech, do.CancelTool)
     def say_goodbye(self, fact: Fact) -> None:
         """Say the last words of a call that has lost a provider for good."""
-        self._overtake_calls()
-        self._say_instead(self.context.policy.fallback.third, fact.at_ms)
+        overtake_calls(self.context)
+        say_instead(self.context, self.context.policy.fallback.third, fact.at_ms)

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.greeting_and_fallbacks import GreetingAndFallbacks
+from machines.conversation import waiting
+from machines.conversation.context import Context
+from machines.conversation.speech import say_instead
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.facts import Fact, SayMode
 
 
-class HostUtterances(GreetingAndFallbacks):
+class HostUtterances(Chart[Context]):
     """Guards and actions on host utterances."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def replaces_answer(self, fact: facts.SayRequested) -> bool:
         """The host wants this said instead of the answer, and the answer is not a goodbye."""
-        return fact.mode is SayMode.INTERRUPT and not self.is_goodbye()
+        return fact.mode is SayMode.INTERRUPT and self.context.answer.end_after is None
 
     def can_say_now(self, fact: facts.SayRequested) -> bool:
         """The caller does not have the word, and nothing else is to be said first."""
-        if self.caller_has_word() or self.greeting_due() or self.context.host_utterances:
+        context = self.context
+        if context.caller_has_word() or waiting.greeting_due(context) or context.host_utterances:
             return False
-        return fact.mode is not SayMode.WHEN_IDLE or not (self.turns_wait() or self.transcripts_pending())
+        return fact.mode is not SayMode.WHEN_IDLE or not (context.turns.queue or context.turns.queued)
 
     def host_utterance_due(self) -> bool:
         """A text of the host that is not for idle times waits, and the caller does not have the word."""
-        first = next(iter(self.context.host_utterances), None)
-        return first is not None and first.mode is not SayMode.WHEN_IDLE and not self.caller_has_word()
+        return waiting.host_utterance_due(self.context)
 
     def idle_host_utterance_due(self) -> bool:
         """A text of the host waits, no transcript is pending, and the caller does not have the word."""
-        return bool(self.context.host_utterances) and not (
-            self.transcripts_pending() or self.caller_has_word()
-        )
+        return waiting.idle_host_utterance_due(self.context)
 
     def room_for_host_utterance(self) -> bool:
         """There is room in the queue for another text of the host."""
@@ -62,7 +63,7 @@ class HostUtterances(GreetingAndFallbacks):
 
     def _say_for_host(self, wanted: facts.SayRequested, at_ms: float) -> None:
         self.context.answer.end_after = wanted.then
-        self._say_instead(wanted.text, at_ms, protected=not wanted.interruptible, tones=wanted.tones)
+        say_instead(self.context, wanted.text, at_ms, protected=not wanted.interruptible, tones=wanted.tones)
 
     @causes()
     def answer_later(self) -> None:

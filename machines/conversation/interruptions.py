@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.answers import Answers
+from machines.conversation import new_turn, running_calls
+from machines.conversation.context import Context
+from machines.conversation.speech import end_speech, stop_speech
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.facts import Fact
 from machines.language.scripts import joined
 from machines.phrases import (
@@ -16,6 +19,7 @@ from machines.phrases import (
     without_echo,
     words_of,
 )
+from machines.tools import OnInterruption
 
 WORDS_AHEAD = 2
 """An echo may hold this many words beyond those known to have been heard."""
@@ -24,7 +28,7 @@ LATE_ECHO_MS = 600
 rest is the delay of voice activity detection."""
 
 
-class Interruptions(Answers):
+class Interruptions(Chart[Context]):
     """Guards and actions on interruptions."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -32,15 +36,15 @@ class Interruptions(Answers):
     def can_void_answer(self) -> bool:
         """The caller can still void the answer by speaking."""
         policy = self.context.policy
-        return policy.barge_in and policy.barge_in_thinking and not self.call_blocks()
+        return policy.barge_in and policy.barge_in_thinking and not self._call_blocks()
 
     def interruptible(self) -> bool:
         """The caller can interrupt the answer by speaking. If not, what they say is answered afterwards."""
-        return self.context.policy.barge_in and not self.context.answer.protected and not self.call_blocks()
+        return self.context.policy.barge_in and not self.context.answer.protected and not self._call_blocks()
 
     def barge_in_allowed(self) -> bool:
         """The caller will be able to interrupt an answer that begins now."""
-        return self.context.policy.barge_in and not self.call_blocks()
+        return self.context.policy.barge_in and not self._call_blocks()
 
     def pauses_on_voice(self) -> bool:
         """Voice pauses the answer at once. After too many false alarms it does not; only words do."""
@@ -62,7 +66,7 @@ class Interruptions(Answers):
         """The caller says something of their own: neither an echo of the answer nor a backchannel."""
         if not self.context.said(fact):
             return False
-        policy, ends = self.context.policy, self.nearly_said(fact)
+        policy, ends = self.context.policy, self._nearly_said(fact)
         heard, unheard = self.context.answer.ledger.split(fact.at_ms)
         said = words_of(fact.text)
         # A reply may repeat the last words ("Monday or Tuesday?"); an echo would have been noticed earlier.
@@ -77,7 +81,11 @@ class Interruptions(Answers):
             return True
         return bool(said) and ends
 
-    def nearly_said(self, fact: Fact) -> bool:
+    def _call_blocks(self) -> bool:
+        """A tool call is running that the caller's voice does not interrupt."""
+        return bool(self.context.running_calls(OnInterruption.BLOCK))
+
+    def _nearly_said(self, fact: Fact) -> bool:
         """So little of the answer is left that a backchannel is a reply to it."""
         ledger = self.context.answer.ledger
         over = self.context.answer.speech_open is None
@@ -100,26 +108,26 @@ class Interruptions(Answers):
         assert number is not None, "only an answer that is paused is resumed"
         self.context.answer.false_alarms += 1
         self.context.ask(do.ResumeSpeech(number))
-        self.run_calls(fact)
+        running_calls.run_calls(self.context, fact.at_ms)
 
     @causes(do.CancelGeneration, do.StopSpeech, do.NotifyInterrupted, do.NotifyAnswerEnded)
     def interrupt_answer(self, fact: Fact) -> None:
         """Stop the answer. What was heard of it becomes history."""
-        number = self._stop_speech(do.StopCause.INTERRUPTED)
+        number = stop_speech(self.context, do.StopCause.INTERRUPTED)
         heard_ms = self.context.answer.ledger.heard_ms(fact.at_ms)
         heard, unheard = self.context.answer.ledger.split(fact.at_ms)
         self.context.ask(do.NotifyInterrupted(number, heard, unheard, heard_ms))
         self.context.answer.end_after = None
         self.context.answer.false_alarms = 0
-        self._end_speech(fact.at_ms)
+        end_speech(self.context, fact.at_ms)
 
     @causes(do.BeginTurn)
     def begin_turn_after_answer(self) -> None:
         """Begin a new turn, unless what the caller said during the answer counts too."""
-        if self.speaking_on():
+        if self.context.turns.speaking_on():
             self.note_echoing_turn()
-        elif self.interruptible() and not self.in_first_recording():
-            self.begin_turn()
+        elif self.interruptible() and not self.context.recording.in_first():
+            new_turn.begin_turn(self.context)
 
     @causes()
     def note_echoing_turn(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.turns import Turns
+from machines.conversation import callers_words, new_turn
+from machines.conversation.context import Context
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.facts import Fact
 
 
-class Keypad(Turns):
+class Keypad(Chart[Context]):
     """Guards and actions on keys."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -35,8 +37,8 @@ class Keypad(Turns):
     def queue_early_digits(self, fact: facts.DigitPressed) -> None:
         """Let the words of the string of keys wait until we listen. No turn has begun."""
         words = self._words_of_digits(fact)
-        self._notify_words(self.context.turns.current, words, 1.0, is_final=True)
-        self._queue(words)
+        callers_words.notify_words(self.context, self.context.turns.current, words, 1.0, is_final=True)
+        callers_words.queue_words(self.context, words)
 
     @causes()
     def skip_greeting(self) -> None:
@@ -54,16 +56,17 @@ class Keypad(Turns):
     def end_digits(self, fact: Fact) -> None:
         """End the turn with the string of keys as the caller's words, instead of any transcript."""
         self.context.turns.times.turn_over = fact.at_ms
-        self._keep(self.context.turns.current, self._words_of_digits(fact), 1.0, 0.0, fact.at_ms)
-        self._begin_next_turn()
+        words = self._words_of_digits(fact)
+        callers_words.keep(self.context, self.context.turns.current, words, 1.0, 0.0, fact.at_ms)
+        new_turn.begin_next_turn(self.context)
 
     @causes(do.NotifyTranscript, do.BeginTurn)
     def queue_digits(self, fact: facts.DigitPressed) -> None:
         """Let the words of the string of keys wait: the answer may not be interrupted. Voice goes on."""
         words, continuation = self._words_of_digits(fact), self.context.turns.continuation
-        self._notify_words(self.context.turns.current, words, 1.0, is_final=True)
-        self._queue(words)
-        self._begin_next_turn()
+        callers_words.notify_words(self.context, self.context.turns.current, words, 1.0, is_final=True)
+        callers_words.queue_words(self.context, words)
+        new_turn.begin_next_turn(self.context)
         self.context.turns.continuation = continuation
 
     def _words_of_digits(self, fact: Fact) -> str:

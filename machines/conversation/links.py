@@ -6,8 +6,10 @@ from attrs import evolve
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.failure_log import FailureLog
+from machines.conversation.context import Context
+from machines.conversation.failure_reports import log_failure
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.facts import EndReason, Role
 
 UNAVAILABLE = {
@@ -17,7 +19,27 @@ UNAVAILABLE = {
 }
 
 
-class Links(FailureLog):
+def renew_tts(context: Context) -> None:
+    """Have the link of text to speech opened again, if that is due and nothing is being said."""
+    unable = context.links.tts_renewal
+    if unable is not None and context.answer.speech_open is None:
+        context.links.tts_renewal = None
+        _renew(context, Role.TTS, unable)
+
+
+def _renew(context: Context, role: Role, unable: tuple[int, ...]) -> None:
+    context.links.renewing |= {role}
+    context.ask(do.RenewLink(role, unable))
+
+
+def return_to_recovered(context: Context) -> None:
+    """Have the links return to the preferred providers that recovered meanwhile."""
+    recovered = sorted(context.links.recovered, key=lambda each: (each[0].value, each[1]))
+    context.links.recovered = frozenset()
+    context.ask(*(do.ReturnLink(role, provider) for role, provider in recovered))
+
+
+class Links(Chart[Context]):
     """Guards and actions on links."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -61,21 +83,9 @@ class Links(FailureLog):
     @causes(do.RenewLink)
     def renew_links(self, fact: facts.LanguageChanged) -> None:
         """Have the links of speech to text and text to speech opened again. What is being said goes on."""
-        self._renew(Role.STT, fact.unable_stt)
+        _renew(self.context, Role.STT, fact.unable_stt)
         self.context.links.tts_renewal = fact.unable_tts
-        self.renew_tts()
-
-    @causes(do.RenewLink)
-    def renew_tts(self) -> None:
-        """Have the link of text to speech opened again, if that is due and nothing is being said."""
-        unable = self.context.links.tts_renewal
-        if unable is not None and self.context.answer.speech_open is None:
-            self.context.links.tts_renewal = None
-            self._renew(Role.TTS, unable)
-
-    def _renew(self, role: Role, unable: tuple[int, ...]) -> None:
-        self.context.links.renewing |= {role}
-        self.context.ask(do.RenewLink(role, unable))
+        renew_tts(self.context)
 
     @causes()
     def note_link_lost(self, fact: facts.LinkLost) -> None:
@@ -109,6 +119,6 @@ class Links(FailureLog):
             if role not in self.context.links.up:
                 message = f"{role.name} was not ready within {waited_ms:.0f} ms"
                 failure = facts.ProviderFailure(facts.ErrorClass.TIMEOUT, message)
-                self._log_failure(role, failure, waited_ms)
+                log_failure(self.context, role, failure, waited_ms)
                 self.context.ask(do.NotifyClientError(UNAVAILABLE[role], message, retryable=True))
         self.context.end_reason = EndReason.PROVIDER_UNAVAILABLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
+from machines.conversation import client_requests
 from machines.conversation.context import Context, Continuation
 from machines.declarations import causes
 from machines.driver import Chart
@@ -74,8 +75,7 @@ class Recording(Chart[Context]):
     @causes()
     def await_early_words(self) -> None:
         """Let requests from before the links were up wait for the words, like later ones."""
-        self.context.recording.unanswered += self.context.recording.early_stops
-        self.context.recording.early_stops = ()
+        client_requests.await_early_words(self.context)
 
     @causes()
     def await_words(self, fact: facts.RecordingStopped) -> None:
@@ -89,18 +89,18 @@ class Recording(Chart[Context]):
     @causes(do.Acknowledge)
     def acknowledge_start(self, fact: facts.RecordingStarted) -> None:
         """Answer the request at once."""
-        self._acknowledge_now(fact.request)
+        client_requests.acknowledge(self.context, fact.request)
 
     @causes(do.Acknowledge)
     def acknowledge_stop(self, fact: facts.RecordingStopped) -> None:
         """Answer the request at once: no words are waited for."""
         self.context.recording.on = False
-        self._acknowledge_now(fact.request)
+        client_requests.acknowledge(self.context, fact.request)
 
     @causes(do.Acknowledge)
     def acknowledge(self) -> None:
         """Acknowledge every request that waits."""
-        self._acknowledge_now(*self.context.recording.unanswered)
+        client_requests.acknowledge(self.context, *self.context.recording.unanswered)
         self.context.recording.unanswered = ()
 
     @causes(do.Refuse)
@@ -116,7 +116,7 @@ class Recording(Chart[Context]):
     @causes(do.Refuse)
     def refuse(self, fact: facts.TranscriptionFailed) -> None:
         """Refuse every request that waits. A request is never both acknowledged and refused."""
-        self._refuse_all(fact.failure.message, do.ClientError.TRANSCRIPTION_FAILED)
+        client_requests.refuse_all(self.context, fact.failure.message, do.ClientError.TRANSCRIPTION_FAILED)
 
     def _begin_recording(self, fact: facts.RecordingStarted) -> None:
         recording = self.context.recording
@@ -133,23 +133,7 @@ class Recording(Chart[Context]):
         if request is not None:
             self.context.recording.unanswered += (request,)
 
-    def _acknowledge_now(self, *requests: facts.Request | None) -> None:
-        """Acknowledge requests, or hold them until the links of the caller's language are up."""
-        known = tuple(request for request in requests if request is not None)
-        if self.context.links.renewing:
-            self.context.recording.held += known
-        else:
-            self.context.ask(*(do.Acknowledge(request) for request in known))
-
     def _refuse_now(self, request: facts.Request | None) -> None:
         """Refuse a request because the conversation is being closed."""
         if request is not None:
             self.context.ask(do.Refuse(request, "the conversation is ending"))
-
-    def _refuse_all(self, message: str, error: do.ClientError | None = None) -> None:
-        self.await_early_words()
-        self.context.recording.unanswered += self.context.recording.held
-        self.context.recording.held = ()
-        unanswered = self.context.recording.unanswered
-        self.context.ask(*(do.Refuse(request, message, error) for request in unanswered))
-        self.context.recording.unanswered = ()

@@ -7,14 +7,16 @@ the endpoint delay runs and the final transcript is made. The answer is used if 
 
 from __future__ import annotations
 
-import math
-
 from machines import effects as do
 from machines import facts
-from machines.conversation.answers import Answers
-from machines.conversation.endpointing import Endpointing
+from machines.conversation.asking_early import may_ask, words_stable_at, words_with
+from machines.conversation.context import Context
+from machines.conversation.endpointing import pause_over_at
+from machines.conversation.generation import cancel_generation, request_answer
+from machines.conversation.running_calls import go_on_from_calls
+from machines.conversation.speech import begin_reply, finish_speech, say
 from machines.declarations import causes
-from machines.driver import SLACK_MS
+from machines.driver import SLACK_MS, Chart
 from machines.evidence import Evidence
 from machines.facts import Fact, Role
 from machines.phrases import words_of
@@ -23,22 +25,19 @@ WholeWords = facts.EagerEndOfTurn | facts.EndOfTurn | facts.TranscriptFinal
 """The facts that hold all words of a turn, as expected or as known."""
 
 
-class Speculation(Answers, Endpointing):
+class Speculation(Chart[Context]):
     """Guards and actions on speculation."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def can_speculate(self, fact: facts.EagerEndOfTurn) -> bool:
-        """The model may be asked now what it would answer if the turn ends with these words.
-
-        It is not asked while its tool calls are open: what becomes of them depends on how the turn goes on.
-        """
-        return self._may_ask(self._words_with(fact.turn, self.context.said(fact)))
+        """The model may be asked now what it would answer if the turn ends with these words."""
+        return may_ask(self.context, words_with(self.context, fact.turn, self.context.said(fact)))
 
     def words_stable(self, fact: Fact) -> bool:
         """The caller pauses, and the words so far will hardly change: the model may be asked with them."""
-        stable = fact.at_ms + SLACK_MS >= self.words_stable_at()
-        return stable and fact.at_ms + SLACK_MS < self.pause_over_at(fact.at_ms)
+        stable = fact.at_ms + SLACK_MS >= words_stable_at(self.context)
+        return stable and fact.at_ms + SLACK_MS < pause_over_at(self.context, fact.at_ms)
 
     def other_words(self, fact: facts.TranscriptInterim) -> bool:
         """The words of the current turn are not those that the model was asked to answer.
@@ -59,38 +58,8 @@ class Speculation(Answers, Endpointing):
         """The speculative answer has at least one segment."""
         return bool(self.context.speculation.segments)
 
-    def words_stable_at(self) -> float:
-        """When the words of this pause count as stable, in the conversation's ms; infinite: not in it.
-
-        Words that come in the pause itself are the last ones. If none come, they are waited for as long as
-        they took in the last pause in which some came.
-        """
-        turns = self.context.turns
-        voice_ended = turns.times.voice_ended
-        if voice_ended is None or not self._may_speculate_in_pause():
-            return math.inf
-        came_in_pause = turns.interim_at > voice_ended
-        return turns.interim_at if came_in_pause else voice_ended + turns.words_late_ms
-
-    def _may_speculate_in_pause(self) -> bool:
-        """Not if the caller will probably go on: such a request would seldom be of use."""
-        turns = self.context.turns
-        if self.context.links.ends_turns or not turns.interim_sure or not self.sounds_complete():
-            return False
-        words = self._words_with(turns.current, turns.interim)
-        return self._may_ask(words) and words_of(words) != words_of(self.context.speculation.failed)
-
-    def _may_ask(self, words: str) -> bool:
-        left = self.context.speculation.count < self.context.policy.speculations
-        up = Role.LLM in self.context.links.up
-        return left and bool(words) and up and not self.calls_awaited()
-
-    def _words_with(self, turn: int, text: str) -> str:
-        """All words to answer if `text` are the words of `turn`."""
-        return self.context.turns.join(self.context.own_words(turn, text))
-
     def _asked_with(self, turn: int, text: str) -> bool:
-        words = words_of(self._words_with(turn, text))
+        words = words_of(words_with(self.context, turn, text))
         return bool(words) and words == words_of(self.context.speculation.words)
 
     # --- actions -----------------------------------------------------------------------------------------
@@ -98,18 +67,18 @@ class Speculation(Answers, Endpointing):
     @causes(do.StartGeneration)
     def speculate(self, fact: facts.EagerEndOfTurn) -> None:
         """Ask the model for an answer to these words before it is sure that the turn is over."""
-        self._speculate(self._words_with(fact.turn, fact.text), fact.at_ms)
+        self._speculate(words_with(self.context, fact.turn, fact.text), fact.at_ms)
 
     @causes(do.StartGeneration)
     def speculate_in_pause(self, fact: Fact) -> None:
         """Ask the model for an answer to the words so far: the caller pauses, and may have finished."""
         turns = self.context.turns
-        self._speculate(self._words_with(turns.current, turns.interim), fact.at_ms)
+        self._speculate(words_with(self.context, turns.current, turns.interim), fact.at_ms)
 
     def _speculate(self, words: str, at_ms: float) -> None:
         self.context.speculation.words = words
         self.context.speculation.count += 1
-        self._request(at_ms, said="", words=words)
+        request_answer(self.context, at_ms, said="", words=words)
 
     @causes(do.PrepareSpeech)
     def keep_speculative_segment(self, fact: facts.SegmentReady) -> None:
@@ -135,7 +104,7 @@ class Speculation(Answers, Endpointing):
     @causes(do.CancelGeneration, do.DropSpeech)
     def drop_speculation(self) -> None:
         """Drop the speculative answer, if there is one. No client was told of it."""
-        self._cancel_generation()
+        cancel_generation(self.context)
         self._forget()
 
     @causes(do.DropSpeech)
@@ -154,7 +123,7 @@ class Speculation(Answers, Endpointing):
     @causes(do.NotifyAnswerStarted, do.CancelTool)
     def adopt_speculation(self, fact: Fact) -> None:
         """Make the speculative answer a regular one: the turn ended with the expected words."""
-        self._go_on_from_calls(fact.at_ms)
+        go_on_from_calls(self.context, fact.at_ms)
         self.context.answer.thinking_began = fact.at_ms
         self.context.ask(do.NotifyAnswerStarted(self.context.answer.generation))
         self._close_speculation()
@@ -164,11 +133,11 @@ class Speculation(Answers, Endpointing):
         """Make the speculative answer a regular one, and say what there is of it."""
         speculative_segments = self.context.speculation.segments
         self.adopt_speculation(fact)
-        self._begin_reply(fact.at_ms)
+        begin_reply(self.context, fact.at_ms)
         for segment in speculative_segments:
-            self._say(segment.text, segment.markup)
-        if not self.still_generating():
-            self._finish_speech()
+            say(self.context, segment.text, segment.markup)
+        if not self.context.answer.still_generating():
+            finish_speech(self.context)
 
     def _close_speculation(self) -> None:
         speculation = self.context.speculation

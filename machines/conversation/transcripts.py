@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.failure_log import FailureLog
+from machines.conversation import callers_words
+from machines.conversation.context import Context
+from machines.conversation.failure_reports import log_failure, notify_client_error
 from machines.declarations import causes
+from machines.driver import Chart
 from machines.evidence import Evidence, sure_without_voice
 from machines.facts import Fact, Role
 from machines.phrases import without_echo, words_of
@@ -14,7 +17,7 @@ LEAST_SPEECH_MS = 300
 """Less voice than this without words is a cough or a click."""
 
 
-class Transcripts(FailureLog):
+class Transcripts(Chart[Context]):
     """Guards and actions on transcripts."""
 
     # --- guards ------------------------------------------------------------------------------------------
@@ -76,7 +79,7 @@ class Transcripts(FailureLog):
             self._note_change(fact)
             self.context.turns.interim = fact.text
             self.context.turns.interim_sure = evidence is Evidence.SURE
-            self._notify_words(fact.turn, fact.text, fact.confidence, is_final=False)
+            callers_words.notify_words(self.context, fact.turn, fact.text, fact.confidence, is_final=False)
 
     def _note_change(self, fact: facts.TranscriptInterim | facts.EagerEndOfTurn) -> None:
         """Keep when the words changed, and how long after the voice, if that was in a pause."""
@@ -92,13 +95,7 @@ class Transcripts(FailureLog):
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def notify_words(self, fact: facts.TranscriptFinal) -> None:
         """Tell the client the final words, or that the transcript does not count as words."""
-        self._notify_doubt(fact)
-        text = self.context.said(fact)
-        self._notify_words(fact.turn, text, fact.confidence, is_final=True, speech_ms=fact.speech_ms)
-
-    def _notify_doubt(self, fact: facts.TranscriptFinal | facts.EndOfTurn) -> None:
-        if fact.text and not self.context.said(fact):
-            self.context.ask(do.NotifyLowConfidence(fact.turn, fact.confidence))
+        callers_words.notify_transcript(self.context, fact)
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def discard_words(self, fact: facts.TranscriptFinal) -> None:
@@ -115,30 +112,13 @@ class Transcripts(FailureLog):
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def keep_words(self, fact: facts.TranscriptFinal) -> None:
         """Take the final transcript as words of the caller, and tell the client if it is doubtful."""
-        self._notify_doubt(fact)
-        self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
+        callers_words.keep_transcript(self.context, fact)
 
     @causes(do.NotifyTranscript)
     def keep_interim(self, fact: Fact) -> None:
         """Use the interim transcript as the caller's words: no final one will come."""
         turn = self.context.turns.awaited or self.context.turns.current
-        self._keep(turn, self.context.turns.interim, 0.0, 0.0, fact.at_ms)
-
-    def _keep(self, turn: int, text: str, confidence: float, speech_ms: float, at_ms: float) -> None:
-        self._notify_words(turn, text, confidence, is_final=True, speech_ms=speech_ms)
-        text = self.context.own_words(turn, text)
-        if text:
-            self.context.turns.nudges = 0
-        self.context.turns.caller_words = self.context.turns.join(text)
-        self.context.turns.queue = ()
-        self.context.turns.awaited = None
-        self.context.turns.interim = ""
-        self.context.turns.times.words_known = at_ms
-
-    def _notify_words(
-        self, turn: int, text: str, confidence: float, *, is_final: bool, speech_ms: float = 0.0
-    ) -> None:
-        self.context.ask(do.NotifyTranscript(turn, text, confidence, is_final, speech_ms))
+        callers_words.keep(self.context, turn, self.context.turns.interim, 0.0, 0.0, fact.at_ms)
 
     @causes()
     def wait_longer(self) -> None:
@@ -167,16 +147,12 @@ class Transcripts(FailureLog):
         turns = self.context.turns
         since = max(turns.times.turn_over or 0.0, self.context.answer.said_at or 0.0, turns.stt_failed_at)
         turns.stt_failed_at = at_ms
-        self._log_failure(
-            Role.STT, failure, min(at_ms - since, self.context.policy.final_transcript_timeout_ms)
-        )
+        waited_ms = min(at_ms - since, self.context.policy.final_transcript_timeout_ms)
+        log_failure(self.context, Role.STT, failure, waited_ms)
 
     @causes(do.NotifyClientError, do.LogFailure)
     def report_stt_failed(self, fact: facts.TranscriptionFailed) -> None:
         """Tell the client why speech to text gave no words."""
         if fact.turn == self.context.turns.awaited:
             self._log_stt_failure(fact.failure, fact.at_ms)
-        self._notify_client_error(do.ClientError.TRANSCRIPTION_FAILED, fact.failure)
-
-    def _notify_client_error(self, error: do.ClientError, failure: facts.ProviderFailure) -> None:
-        self.context.ask(do.NotifyClientError(error, failure.message, failure.error_class.retryable))
+        notify_client_error(self.context, do.ClientError.TRANSCRIPTION_FAILED, fact.failure)

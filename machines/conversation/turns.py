@@ -4,41 +4,33 @@ from __future__ import annotations
 
 from machines import effects as do
 from machines import facts
-from machines.conversation.context import Continuation, TurnTimes
-from machines.conversation.transcripts import Transcripts
+from machines.conversation import callers_words, new_turn
+from machines.conversation.context import Context, Continuation
 from machines.declarations import causes
-from machines.facts import Fact, TurnMode
+from machines.driver import Chart
+from machines.facts import Fact
 
 
-class Turns(Transcripts):
+class Turns(Chart[Context]):
     """Guards and actions on turns."""
 
     # --- guards ------------------------------------------------------------------------------------------
 
     def automatic(self) -> bool:
         """Voice activity or the speech-to-text provider decides when a turn is over, not the caller."""
-        return self.context.recording.mode is TurnMode.AUTOMATIC
+        return self.context.recording.automatic()
 
     def speaking_on(self) -> bool:
         """The caller has spoken on after the turn ended, or over an answer."""
-        return self.context.turns.continuation is Continuation.SPEAKING
+        return self.context.turns.speaking_on()
 
     def pausing_again(self) -> bool:
         """The caller has spoken on after the turn ended, and paused again."""
         return self.context.turns.continuation is Continuation.PAUSED
 
-    def caller_has_word(self) -> bool:
-        """The caller speaks, or has pressed a button and not ended the recording."""
-        return self.recorded_by_button() or self.speaking_on()
-
-    def recorded_by_button(self) -> bool:
-        """The caller has pressed a button to record, and has not ended the recording."""
-        recording = self.context.recording
-        return recording.mode is TurnMode.MANUAL and recording.on and not recording.first_recording
-
     def in_first_recording(self) -> bool:
         """A client's first recording goes on. It interrupts nothing, and what is said in it counts."""
-        return self.context.recording.on and self.context.recording.first_recording
+        return self.context.recording.in_first()
 
     def turns_wait(self) -> bool:
         """The words of a queued turn are known and wait to be answered."""
@@ -53,21 +45,7 @@ class Turns(Transcripts):
     @causes(do.BeginTurn)
     def begin_turn(self) -> None:
         """Give the caller's next words a turn of their own."""
-        self.context.turns.current += 1
-        self.context.turns.interim = ""
-        self.context.turns.interim_sure = False
-        self.context.turns.completeness = None
-        self.context.speculation.count = 0
-        self.context.speculation.failed = ""
-        self.context.turns.continuation = Continuation.NONE
-        self.context.turns.times = TurnTimes()
-        self.context.ask(do.BeginTurn(self.context.turns.current))
-
-    def _begin_next_turn(self) -> None:
-        """Begin the next turn of the same exchange."""
-        times = self.context.turns.times
-        self.begin_turn()
-        self.context.turns.times = times
+        new_turn.begin_turn(self.context)
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def end_turn(self, fact: Fact) -> None:
@@ -77,7 +55,7 @@ class Turns(Transcripts):
         self.context.turns.greeted = True
         self.context.turns.waits = 0
         self.context.ask(do.FinalizeTurn(self.context.turns.current))
-        self._begin_next_turn()
+        new_turn.begin_next_turn(self.context)
         self.context.turns.interim = interim
         self.context.turns.times.turn_over = fact.at_ms
 
@@ -86,32 +64,24 @@ class Turns(Transcripts):
         """End the turn with the words that the speech-to-text provider gave with its end."""
         self.context.turns.times.turn_over = fact.at_ms
         self.context.turns.greeted = True
-        self._notify_doubt(fact)
-        self._keep(fact.turn, self.context.said(fact), fact.confidence, fact.speech_ms, fact.at_ms)
-        self._begin_next_turn()
+        callers_words.keep_transcript(self.context, fact)
+        new_turn.begin_next_turn(self.context)
 
     @causes(do.FinalizeTurn, do.BeginTurn)
     def queue_turn(self) -> None:
         """End a turn while another one is answered: ask for its final transcript, and let it wait."""
         self.context.turns.queued += (self.context.turns.current,)
         self.context.ask(do.FinalizeTurn(self.context.turns.current))
-        self._begin_next_turn()
+        new_turn.begin_next_turn(self.context)
 
     @causes(do.NotifyTranscript, do.NotifyLowConfidence)
     def queue_words(self, fact: facts.TranscriptFinal) -> None:
         """Queue the words of a turn that waits."""
         self.forget_queued_turn(fact)
-        self.notify_words(fact)
+        callers_words.notify_transcript(self.context, fact)
         text = self.context.said(fact)
         if text:
-            self._queue(text)
-
-    def _queue(self, words: str) -> None:
-        """Let words wait to be answered. If there are too many, join the oldest two."""
-        queue = (*self.context.turns.queue, words)
-        if len(queue) > self.context.policy.max_queue:
-            queue = (f"{queue[0]} {queue[1]}", *queue[2:])
-        self.context.turns.queue = queue
+            callers_words.queue_words(self.context, text)
 
     @causes()
     def forget_queued_turn(self, fact: facts.TranscriptFinal) -> None:
@@ -131,6 +101,11 @@ class Turns(Transcripts):
         self.context.turns.queue = ()
         self.context.turns.caller_words = self.context.turns.join(first)
         self.context.turns.queue = tuple(others)
+
+    @causes()
+    def note_score(self, fact: facts.TurnScored) -> None:
+        """Keep how complete the turn model takes the turn to be."""
+        self.context.turns.completeness = fact.completeness
 
     @causes()
     def note_voice(self) -> None:

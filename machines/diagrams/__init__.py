@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from machines.diagrams import markdown, mermaid, svg
 from machines.diagrams.layout import (
+    ADMISSION_LAYOUT,
     BREAKER_LAYOUT,
     CALL_LAYOUT,
     CONVERSATION_LAYOUT,
@@ -11,12 +12,13 @@ from machines.diagrams.layout import (
     LayoutError,
 )
 from machines.diagrams.style import stylesheet
-from machines.tables import BREAKER, CALL, CONVERSATION, LINK, MACHINES
+from machines.tables import ADMISSION, BREAKER, CALL, CONVERSATION, LINK, MACHINES
 
 __all__ = [
     "LayoutError",
     "files",
     "stylesheet",
+    "svg_of_admission",
     "svg_of_breaker",
     "svg_of_call",
     "svg_of_conversation",
@@ -48,6 +50,11 @@ def svg_of_call(highlight: str = "") -> str:
     return svg.draw(CALL, CALL_LAYOUT, highlight)
 
 
+def svg_of_admission(highlight: str = "") -> str:
+    """The admission machine as an SVG document, like `svg_of_conversation`."""
+    return svg.draw(ADMISSION, ADMISSION_LAYOUT, highlight)
+
+
 def files() -> dict[str, str]:
     """The content of every file in `diagrams/`, by its name."""
     contents = {
@@ -55,6 +62,7 @@ def files() -> dict[str, str]:
         "link.svg": svg_of_link(),
         "breaker.svg": svg_of_breaker(),
         "call.svg": svg_of_call(),
+        "admission.svg": svg_of_admission(),
     }
     for machine in MACHINES:
         contents[f"{machine.name}.md"] = markdown.write(machine)

@@ -212,6 +212,35 @@ CALL_LAYOUT = Layout(
 )
 
 
+ADMISSION_LAYOUT = Layout(
+    title="Admission of calls",
+    width=1280,
+    height=420,
+    rooms=(
+        RoomPlace("OPEN", 80, 150, 130, 96, ()),
+        RoomPlace("TIGHT", 430, 150, 130, 96, ()),
+        RoomPlace(
+            "CLOSED",
+            780,
+            40,
+            464,
+            330,
+            ("refusing", "without_interims", "without_telemetry", "ending_calls"),
+            chip_width=150,
+        ),
+    ),
+    routes=(
+        Route("OPEN", "TIGHT", ((210, 176), (430, 176)), (222, 140), 200, 2),
+        Route("TIGHT", "OPEN", ((430, 220), (210, 220)), (222, 224), 200, 2),
+        Route("TIGHT", "CLOSED", ((560, 176), (780, 176)), (572, 140), 200, 2),
+        Route("CLOSED", "TIGHT", ((780, 220), (560, 220)), (572, 224), 200, 2),
+    ),
+    entry=((40, 198), (80, 198)),
+    note="OPEN takes calls, TIGHT one at a time, CLOSED none beside others. Measurements come once a second.",
+    note_at=(80, 406),
+)
+
+
 def check(machine: Machine, layout: Layout) -> None:
     """Compare the layout with the live machine.
 

@@ -25,7 +25,7 @@ text { fill: var(--ink); font-size: 12.5px }
 .state { --accent: var(--ending) }
 .state.INITIALIZING, .state.CONNECTING { --accent: var(--initializing) }
 .state.LISTENING, .state.UP, .state.CLOSED { --accent: var(--listening) }
-.state.THINKING, .state.DEGRADED, .state.SUSPECT { --accent: var(--thinking) }
+.state.THINKING, .state.DEGRADED, .state.SUSPECT, .state.TIGHT { --accent: var(--thinking) }
 .state.RESPONDING, .state.OPEN { --accent: var(--responding) }
 .room { fill: var(--room); stroke: var(--accent); stroke-width: 1.75 }
 .name { fill: var(--accent); font-size: 17px; font-weight: 700; letter-spacing: 0.05em }

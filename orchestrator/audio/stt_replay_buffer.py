@@ -19,6 +19,7 @@ import numpy as np
 import trio
 from attrs import define, evolve, field, frozen
 
+from adapters.gathering import NO_VOICE, goes_now
 from adapters.interfaces import LISTENING_RATE, Samples, Settled
 from adapters.tasks import Signal
 from machines.evidence import VoiceHeard
@@ -29,10 +30,6 @@ from orchestrator.audio.caller_audio import BACKLOG_MS, CallerAudioCounts, TurnB
 
 KEPT_MS = 10_000
 """The buffer keeps at least the last 10 s of the caller's audio, and less than a window more."""
-SENT_TOGETHER_MS = 60
-"""A link is sent so much audio at a time, as long as its turn goes on. Vendors ask for 20 to 100 ms."""
-PAUSE_MS = 1000
-"""For so long after voice audio is sent at once: the end of a turn is about to be found."""
 MOST_AT_ONCE = 4
 """After so many items that are there at once, others may run."""
 VOICED = 0.5
@@ -180,7 +177,7 @@ class SttReplayBuffer:
         self._newest_cursor: Cursor | None = None
         self._untold = 0
         """Positions of audio that came since the links were told of audio."""
-        self._voice_until = -PAUSE_MS * LISTENING_RATE
+        self._voice_until = NO_VOICE
         """The end of the last voice."""
         self._changed = Signal()
         self._taken = Signal()
@@ -199,8 +196,7 @@ class SttReplayBuffer:
         self._untold += window.length
         if probability >= VOICED:
             self._voice_until = window.end
-        pausing = 0 < (window.end - self._voice_until) * 1000 < PAUSE_MS * LISTENING_RATE
-        if pausing or self._untold * 1000 >= SENT_TOGETHER_MS * LISTENING_RATE:
+        if goes_now(self._untold, window.end, self._voice_until):
             self._tell()
 
     def _tell(self) -> None:

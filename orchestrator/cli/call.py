@@ -42,7 +42,7 @@ STATES_IN_WORDS = {
     "revoking": "hanging up",
     "clearing": "hanging up",
 }
-"""What `vantum call` says of a call in each state that it can be seen in (`machines/phone_call.py`)."""
+"""What `vantum call` says of a call in each state that it can be seen in (`machines/telephone_call.py`)."""
 
 Say = Callable[[str], object]
 
@@ -69,6 +69,12 @@ def own_key(url: str) -> str | None:
     except ValueError:
         return None
     return read_key(port) if is_loopback(parts.hostname or "") else None
+
+
+async def post(http: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request. Raises `CallError`."""
+    with sole_error():
+        return await _ask(http, "POST", path, body)
 
 
 async def place_call(http: httpx2.AsyncClient, order: Mapping[str, Any], say: Say) -> bool:

@@ -10,6 +10,7 @@ from random import Random
 
 from rich.console import Console
 
+from machines.check.admission import AdmissionReport, walk_admission
 from machines.check.markdown import markdown
 from machines.check.report import PLAN, Planned, Visited, complaints, coverage, findings, violations
 from machines.check.thorough import thorough
@@ -41,7 +42,8 @@ def check(
     began = time.perf_counter()
     visited = tuple(_walks(console, PLAN))
     beyond = tuple(_walks(console, thorough(more_facts, Random(seed).randrange))) if more_facts else ()
-    wrong = (*complaints(visited), *violations(beyond))
+    admission = _admission(console)
+    wrong = (*complaints(visited), *violations(beyond), *admission.violations)
     _tell_invariants(console, visited)
     _tell_coverage(console, visited)
     _tell_left_out(console, (*visited, *beyond))
@@ -51,7 +53,7 @@ def check(
     print_plain(console, "")
     print_plain(console, _verdict((*visited, *beyond), len(wrong), time.perf_counter() - began))
     if report is not None:
-        report.write_text(markdown(visited, _way_to_diagrams(report)), encoding="utf-8")
+        report.write_text(markdown(visited, admission, _way_to_diagrams(report)), encoding="utf-8")
         print_plain(console, f"The report is in {report}.")
     return not wrong
 
@@ -70,6 +72,18 @@ def _walks(console: Console, plan: Sequence[Planned]) -> Iterator[Visited]:
             f" {time.perf_counter() - began:>6.1f} s   {one.subject}",
         )
         yield one
+
+
+def _admission(console: Console) -> AdmissionReport:
+    """Walk the admission machine, which belongs to no call, and print a line."""
+    began = time.perf_counter()
+    found = walk_admission()
+    print_plain(
+        console,
+        f"{'admission':<14}{found.configurations:>7,} configurations {found.facts:>9,} facts"
+        f" {found.transitions:>5} transitions{time.perf_counter() - began:>27.1f} s   the admission machine",
+    )
+    return found
 
 
 def _tell_invariants(console: Console, visited: tuple[Visited, ...]) -> None:

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands import access, installation, journals, machines, serving, talking
+from orchestrator.cli.commands import (
+    access,
+    benchmarks,
+    installation,
+    journals,
+    machines,
+    serving,
+    talking,
+    tokens,
+)
 
 READER_IS_GONE = 141
 """The exit status of a shell's command that SIGPIPE ended: whoever read its output has stopped reading."""
@@ -55,9 +64,11 @@ for _command in (
     serving.simulators,
     talking.talk,
     talking.call,
+    tokens.token,
     machines.diagrams,
     machines.check,
     machines.simulate,
+    benchmarks.bench,
     journals.replay,
     journals.export_test,
     installation.doctor,

@@ -24,7 +24,7 @@ _WAITING_CHUNKS = 50
 """Chunks that may wait to be sent, one second of audio. Newer ones are dropped when so many wait."""
 
 
-async def converse(url: str) -> None:
+async def converse(url: str, key: str | None = None) -> None:
     """Talk until cancelled. Raises `TalkError`, also if there is no sound library or no microphone."""
     sounds = _sound_library()
     put, recorded = trio.open_memory_channel[bytes](_WAITING_CHUNKS)
@@ -38,7 +38,7 @@ async def converse(url: str) -> None:
     def on_chunk(pcm: Any, frames: int, time: Any, status: Any) -> None:
         in_trio.run_sync_soon(put_chunk, bytes(pcm))
 
-    async with talk_client(url, TurnMode.AUTOMATIC) as client:
+    async with talk_client(url, TurnMode.AUTOMATIC, key=key) as client:
         with Loudspeaker(sounds) as loudspeaker, put, recorded:
             client.on_payload = loudspeaker.on_payload
             await client.ready()

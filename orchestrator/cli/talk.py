@@ -12,7 +12,7 @@ import attrs
 import click
 import numpy as np
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from adapters.interfaces import ProviderError, Samples
 from machines.facts import TurnMode
@@ -22,11 +22,11 @@ from orchestrator.cli.installing import install_command
 from orchestrator.cli.printing import say
 from orchestrator.cli.talk_client import TalkError, Turn, talk_client
 
-__all__ = ["Call", "TalkError", "run_call"]
+__all__ = ["Talk", "TalkError", "run_talk"]
 
 
 @frozen
-class Call:
+class Talk:
     """What to say to which server, and how to print what came of it."""
 
     url: str
@@ -39,6 +39,8 @@ class Call:
     """Seconds after the first audio of each answer but the last, when the next file is spoken over it."""
     sentences: tuple[str, ...] = ()
     """Texts to say after the files, with the embedded voice."""
+    key: str | None = field(default=None, repr=False)
+    """A key or token of the server."""
 
 
 @frozen
@@ -48,29 +50,29 @@ class _Speech:
     rate: int
 
 
-async def run_call(call: Call) -> bool:
+async def run_talk(talk: Talk) -> bool:
     """Run the call, printing each turn when it is over; returns whether all were answered without errors.
 
     Raises `TalkError`, after printing what happened before it.
     """
-    speeches = [*(_read(path) for path in call.files), *await _spoken(call.sentences)]
-    if call.interrupt_after is not None and len(speeches) == 1:
+    speeches = [*(_read(path) for path in talk.files), *await _spoken(talk.sentences)]
+    if talk.interrupt_after is not None and len(speeches) == 1:
         speeches *= 2
     turns: list[Turn] = []
     printed = 0
     try:
-        async with talk_client(call.url, call.mode) as client:
+        async with talk_client(talk.url, talk.mode, key=talk.key) as client:
             turns = client.turns
             for number, speech in enumerate(speeches, start=1):
-                cut = call.interrupt_after if number < len(speeches) else None
+                cut = talk.interrupt_after if number < len(speeches) else None
                 await client.say(speech.samples, speech.rate, speech.name, cut)
                 # An interrupted turn is over only when the server has said how much of the answer was heard.
                 if cut is None:
-                    printed = _print_turns(call, turns, printed)
+                    printed = _print_turns(talk, turns, printed)
     finally:
-        _print_turns(call, turns, printed)
-        if call.out:
-            _keep(call.out, turns)
+        _print_turns(talk, turns, printed)
+        if talk.out:
+            _keep(talk.out, turns)
     return all(turn.answer and not turn.complaints for turn in turns)
 
 
@@ -99,10 +101,10 @@ async def _spoken(sentences: Sequence[str]) -> list[_Speech]:
         raise TalkError(f"--say cannot be spoken: {error}.") from None
 
 
-def _print_turns(call: Call, turns: Sequence[Turn], printed: int) -> int:
+def _print_turns(talk: Talk, turns: Sequence[Turn], printed: int) -> int:
     """Print the turns that were not printed yet; returns how many are printed now."""
     for number, turn in enumerate(turns[printed:], start=printed + 1):
-        if call.as_json:
+        if talk.as_json:
             click.echo(json.dumps(as_map(number, turn)))
             continue
         for line in as_lines(number, turn):

@@ -104,17 +104,20 @@ class Turn:
 
 @asynccontextmanager
 async def talk_client(
-    url: str, mode: TurnMode = TurnMode.AUTOMATIC, language: str | None = None
+    url: str,
+    mode: TurnMode = TurnMode.AUTOMATIC,
+    language: str | None = None,
+    key: str | None = None,
 ) -> AsyncIterator[TalkClient]:
     """Connect a client; leaving the context ends the call. Without a `language`, the server's counts.
 
-    Raises `TalkError`.
+    `key` is a key or token of the server. Raises `TalkError`.
     """
     address = _Address.parse(url)
     stream = await address.connect()
     try:
         async with trio.open_nursery() as nursery:
-            client = TalkClient(await _handshake(nursery, stream, address), mode, language)
+            client = TalkClient(await _handshake(nursery, stream, address, key), mode, language)
             nursery.start_soon(client.receive)
             yield client
             with trio.move_on_after(1):
@@ -122,7 +125,7 @@ async def talk_client(
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = sole(group)
-        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code == UPGRADE_REQUIRED:
+        if isinstance(error, trio_websocket.ConnectionRejected) and error.status_code in REFUSALS:
             words = (error.body or b"").decode("utf-8", "replace").strip()
             raise TalkError(f"{url} refuses a WebSocket ({error.status_code}): {words}") from error
         if isinstance(error, trio_websocket.HandshakeError):
@@ -132,8 +135,9 @@ async def talk_client(
         await trio.aclose_forcefully(stream)
 
 
-UPGRADE_REQUIRED = 426
-"""The HTTP status with which a server says that no upgrade has reached it, and maybe why."""
+REFUSALS = (401, 403, 426, 429)
+"""The HTTP statuses with which a server says why there is no WebSocket: who asks may not, or not as often, or
+no upgrade has reached it."""
 
 
 @frozen
@@ -180,7 +184,10 @@ class _Address:
 
 
 async def _handshake(
-    nursery: trio.Nursery, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], address: _Address
+    nursery: trio.Nursery,
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+    address: _Address,
+    key: str | None,
 ) -> trio_websocket.WebSocketConnection:
     try:
         with trio.fail_after(CONNECT_SECONDS):
@@ -190,6 +197,7 @@ async def _handshake(
                 address.netloc,
                 address.resource,
                 subprotocols=[protocol.HIERARCHICAL_SUBPROTOCOL],
+                extra_headers=[] if key is None else [(b"authorization", f"Bearer {key}".encode())],
                 message_queue_size=64,
                 receive_buffer_size=65_536,
                 max_message_size=protocol.MAX_MESSAGE_BYTES,

@@ -20,8 +20,8 @@ from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled, ProviderChain
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.clock import now_ms
+from orchestrator.conversation.armed_deadlines import ArmedDeadlines
 from orchestrator.conversation.caller import Caller
-from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.conversation.performer import Performer
 from orchestrator.journal.format import CallJournal
@@ -68,7 +68,7 @@ async def converse(
     chains = _provider_chains(providers, watch)
     system = ConversationSystem(policy, charts, chains)
     draw = (random or Random()).random
-    deadlines = Deadlines(draw)
+    deadlines = ArmedDeadlines(draw)
     try:
         with watch.listening(inbox.put) if watch is not None else nullcontext():
             async with trio.open_nursery() as nursery:
@@ -113,7 +113,7 @@ def _handle(system: ConversationSystem, fact: Fact, journal: CallJournal | None)
         raise
 
 
-async def _next_fact(inbox: Inbox, deadlines: Deadlines) -> Fact:
+async def _next_fact(inbox: Inbox, deadlines: ArmedDeadlines) -> Fact:
     """The next fact: from the inbox, or of a deadline that passed before it."""
     while True:
         with trio.move_on_at(deadlines.next_at()):

@@ -27,8 +27,8 @@ from machines.tools import ToolCall
 from orchestrator.audio.caller_audio import CallerAudio
 from orchestrator.audio.stt_feed import SttFeed
 from orchestrator.audio.utterance import Utterance
+from orchestrator.conversation.armed_deadlines import ArmedDeadlines
 from orchestrator.conversation.caller import Caller
-from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.role_link import RoleLink
 from orchestrator.failures import failure_of
 from orchestrator.journal.format import CallJournal
@@ -116,7 +116,7 @@ class Performer:
         caller: Caller,
         audio: CallerAudio,
         providers: Providers,
-        deadlines: Deadlines,
+        deadlines: ArmedDeadlines,
         emit: Emit,
         watch: ProviderWatch | None,
         draw: Callable[[], float],

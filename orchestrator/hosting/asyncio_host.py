@@ -27,7 +27,7 @@ from orchestrator.hosting.outcome import ConversationOutcome
 from orchestrator.hosting.transport import Incoming, Outgoing, Transport
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.settings.settings import Settings
-from orchestrator.tools.host_utterances import keys_to_press, words_to_say
+from orchestrator.tools.say_requests import keys_to_press, words_to_say
 from orchestrator.tools.tool import Run, Tool
 from orchestrator.tools.tool_runner import tools_by_name
 

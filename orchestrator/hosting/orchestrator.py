@@ -44,7 +44,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings
 from orchestrator.tools.builtin_tools import built_in
-from orchestrator.tools.host_utterances import keys_to_press, words_to_say
+from orchestrator.tools.say_requests import keys_to_press, words_to_say
 from orchestrator.tools.tool import Tool
 from orchestrator.tools.tool_runner import MOST_THREADS, ToolRunner, tools_by_name
 

@@ -92,7 +92,7 @@ TOOLS = re.compile(r"\btools\.[A-Z]")
 
 
 @frozen
-class Call:
+class ExportedCall:
     """A call as the test has it."""
 
     at_ms: float
@@ -135,11 +135,11 @@ def _breaking(broke: Broke, later_ms: float) -> str:
 # --- which times ------------------------------------------------------------------------------------------
 
 
-def _as_recorded(journal: Journal) -> Call:
-    return Call(journal.head.at_ms, journal.beginning, tuple(_handled(journal.handled)))
+def _as_recorded(journal: Journal) -> ExportedCall:
+    return ExportedCall(journal.head.at_ms, journal.beginning, tuple(_handled(journal.handled)))
 
 
-def _with_plain_times(journal: Journal) -> Call | None:
+def _with_plain_times(journal: Journal) -> ExportedCall | None:
     """The call from 0 ms on, in whole microseconds; None if the machines then do something else.
 
     The recorded times are needed then, also if the machines have changed since the recording.
@@ -153,7 +153,7 @@ def _with_plain_times(journal: Journal) -> Call | None:
         handled.append(system.handle(evolve(fact, at_ms=_rounded(fact.at_ms - began, 3))))
         if not _alike(handled[-1], recorded):
             return None
-    return Call(0.0, beginning, tuple(handled)) if _alike(beginning, journal.beginning) else None
+    return ExportedCall(0.0, beginning, tuple(handled)) if _alike(beginning, journal.beginning) else None
 
 
 def _handled(facts: Iterable[HandledFact]) -> Iterator[Handled]:

@@ -71,6 +71,8 @@ class About:
     """Ms since the Unix epoch."""
     providers: Mapping[Role, tuple[str, ...]]
     """By name, in order of preference."""
+    metadata: str = ""
+    """What the token of the call says about it, as JSON; empty: nothing."""
 
 
 @cache

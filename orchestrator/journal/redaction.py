@@ -27,6 +27,7 @@ SPOKEN = frozenset(
         *("system_prompt", "first", "second", "third", "greeting", "reprompt", "nudges", "idle_goodbye"),
         *("backchannels", "refused", "unsayable", "unanswered"),
         *("arguments", "result", "tool_fillers", "filler", "thinking_filler", "tool_not_called"),
+        "metadata",
     }
 )
 """The fields of facts, effects, messages and policies that hold words of the caller, the model, its tools or

@@ -44,7 +44,7 @@ from orchestrator.sessions.call_socket import (
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.tools.builtin_tools import NO_TONES, pressing_keys, without_keys
-from protocol import ProtocolError
+from protocol import Payload, ProtocolError
 from protocol.errors import UnknownEvent
 from protocol.twilio import (
     INBOUND,
@@ -190,8 +190,9 @@ class MediaStream:
         if self._unusable:
             log.info("messages that could not be used", counts=dict(self._unusable))
 
-    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+    def say_goodbye(self, goodbye: facts.SayRequested, why: Payload) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
+        del why
         self.say(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:

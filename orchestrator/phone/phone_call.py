@@ -12,11 +12,12 @@ from attrs import define, evolve, field
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
-from machines import phone_call as phone
+from machines import telephone_call as phone
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
-from machines.phone_call import Call, CallContext, CallOutcome
+from machines.telephone_call import CallContext, CallOutcome, TelephoneCall
+from orchestrator.access.limits import CallShare
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
 from orchestrator.phone.media_stream import MediaStream
@@ -77,7 +78,7 @@ class PhoneCall:
     machine_detection: bool
     carrier: Carrier
     nursery: trio.Nursery
-    chart: Call
+    chart: TelephoneCall
     on_over: Callable[[PhoneCall], None]
     """Called once, when the outcome is recorded."""
     transfer_to: str = ""
@@ -86,6 +87,8 @@ class PhoneCall:
     """What is said to an answering machine once it records; empty: the call is ended."""
     screening_ms: float = 0.0
     """How long to listen after that, if it has not beeped: a person may be behind it."""
+    share: CallShare | None = None
+    """What it takes of its account, until it is over; None: of none."""
 
     media_url: str = ""
     """Where its media streams are opened."""
@@ -315,6 +318,8 @@ class PhoneCall:
         seconds = round((self.ended_at - self.began_at) / 1000, 1)
         log.info("call over", call=self.call_id, outcome=outcome.value, reason=reason, seconds=seconds)
         self.over.set()
+        if self.share is not None:
+            self.share.release()
         self.on_over(self)
 
     # --- reports ------------------------------------------------------------------------------------------
@@ -327,7 +332,7 @@ class PhoneCall:
     @property
     def is_talking(self) -> bool:
         """Whether there is a conversation that nobody has told to end."""
-        return self.state in {each.id for each in Call.talking}
+        return self.state in {each.id for each in TelephoneCall.talking}
 
     def report(self) -> dict[str, Any]:
         """The call as JSON, for the HTTP interface."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -19,13 +18,15 @@ from starlette.routing import Route
 from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
-from machines.phone_call import HangUpWanted, SayLastWords, TransferWanted
+from machines.telephone_call import HangUpWanted, SayLastWords, TransferWanted
+from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.refusal import Refusal
+from orchestrator.access.routes import asked_by, refused
 from orchestrator.phone.call_options import CallOptions, OptionError, complaints
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.phone.telephone import STATUS_PATH, VOICE_PATH, CannotDial, Telephone
-from orchestrator.sessions.local_peer import is_local
 from orchestrator.settings.types import PhoneNumber
-from orchestrator.tools.host_utterances import require_words
+from orchestrator.tools.say_requests import require_words
 
 log = library_logger(__name__)
 
@@ -88,7 +89,7 @@ def phone_routes(phone: Telephone) -> list[Route]:
     async def voice(request: Request) -> Response:
         url, form = await _signed(request, phone)
         try:
-            document = phone.voice(url, form, request.query_params)
+            document = await phone.voice(url, form, request.query_params)
         except OptionError as error:
             raise HTTPException(400, str(error)) from None
         return Response(document, media_type=TWIML_TYPE)
@@ -99,10 +100,11 @@ def phone_routes(phone: Telephone) -> list[Route]:
         return Response(status_code=204)
 
     async def dial(request: Request) -> Response:
-        _permit(request, phone)
+        grant = await _permit(request, phone, Scope.DIAL)
         body = await _body(request, DialBody)
         try:
-            call = phone.dial(
+            call = await phone.dial(
+                grant,
                 body.to,
                 body,
                 machine_detection=body.machine_detection,
@@ -114,23 +116,23 @@ def phone_routes(phone: Telephone) -> list[Route]:
         return JSONResponse(call.report(), 201, headers={**UNCACHED, **where})
 
     async def reports(request: Request) -> Response:
-        _permit(request, phone)
+        await _permit(request, phone, Scope.READ)
         return JSONResponse(
             {"calls": [call.report() for call in reversed(phone.calls.values())]}, headers=UNCACHED
         )
 
     async def report(request: Request) -> Response:
-        _permit(request, phone)
+        await _permit(request, phone, Scope.READ)
         return JSONResponse(_call(request, phone).report(), headers=UNCACHED)
 
     async def hang_up(request: Request) -> Response:
-        _permit(request, phone)
+        await _permit(request, phone, Scope.DIAL)
         call = _call(request, phone)
         call.take(HangUpWanted())
         return JSONResponse(call.report(), 202, headers=UNCACHED)
 
     async def say(request: Request) -> Response:
-        _permit(request, phone)
+        await _permit(request, phone, Scope.DIAL)
         call = _call(request, phone)
         body = await _body(request, SayBody)
         if not call.say(SayRequested(body.text, body.mode, body.interruptible)):
@@ -138,9 +140,10 @@ def phone_routes(phone: Telephone) -> list[Route]:
         return JSONResponse(call.report(), 202, headers=UNCACHED)
 
     async def transfer(request: Request) -> Response:
-        _permit(request, phone)
+        await _permit(request, phone, Scope.DIAL)
         call = _call(request, phone)
         body = await _body(request, TransferBody)
+        phone.check_transfer(call, body.to)
         if SayLastWords(body.text) not in call.take(TransferWanted(body.to, body.text)):
             raise HTTPException(409, f"nobody is talked to: the call is {call.state}")
         return JSONResponse(call.report(), 202, headers=UNCACHED)
@@ -168,6 +171,8 @@ def _with_json_errors(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except HTTPException as refusal:
             return JSONResponse({"error": refusal.detail}, refusal.status_code, headers=UNCACHED)
+        except Refusal as refusal:
+            return refused(refusal)
 
     return answered
 
@@ -251,25 +256,9 @@ def _first(request: Request, name: str) -> str:
 # --- the interface to calls -------------------------------------------------------------------------------
 
 
-def _permit(request: Request, phone: Telephone) -> None:
-    """Raise `HTTPException` unless the request may make calls, which cost money."""
-    settings = phone.server.settings
-    token = settings.api_token
-    wanted = phone.own_key if token is None else token.get_secret_value()
-    given = request.headers.get("authorization", "").partition(" ")
-    if given[0].lower() == "bearer" and hmac.compare_digest(given[2].encode(), wanted.encode()):
-        return
-    if token is not None:
-        raise HTTPException(401, "API_TOKEN is needed as bearer token")
-    if settings.reachable_from_outside:
-        phone.complain("asked for calls without a key: set API_TOKEN", path=request.url.path)
-        raise HTTPException(
-            403,
-            "without API_TOKEN, only `vantum call` makes calls here: this server is reached from outside",
-        )
-    peer = request.client.host if request.client is not None else None
-    if not is_local(peer, request.headers):
-        raise HTTPException(403, "without API_TOKEN, calls are made from this machine only")
+async def _permit(request: Request, phone: Telephone, scope: Scope) -> Grant:
+    """What the request may do. Raises `Refusal` unless it may do this: making calls costs money."""
+    return await phone.server.doors.enter(asked_by(request), scope)
 
 
 async def _body(request: Request, kind: type[Body]) -> Body:

@@ -14,10 +14,19 @@ import trio
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed
 
+from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
-from machines import phone_call as machine
-from machines.phone_call import Call, CallContext
+from machines import telephone_call as machine
+from machines.facts import ErrorClass
+from machines.telephone_call import CallContext, TelephoneCall
+from orchestrator.access.accounts import TELEPHONE
+from orchestrator.access.credentials import Asked
+from orchestrator.access.destinations import Destinations
+from orchestrator.access.doors import Doors
+from orchestrator.access.grants import Grant, Scope
+from orchestrator.access.limits import CallShare, Limits
+from orchestrator.access.refusal import Refusal
 from orchestrator.addresses import is_loopback
 from orchestrator.ids import new_id
 from orchestrator.logs import bind_session
@@ -52,6 +61,8 @@ MOST_BEFORE_START = 1000
 """Messages in which the start must come."""
 TOKEN = "token"
 """The custom parameter with a stream's token."""
+CALLERS = Grant(TELEPHONE, frozenset({Scope.CALL}))
+"""What whoever calls our number may do."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
 """`AnsweredBy` values that mean a machine."""
 
@@ -69,18 +80,25 @@ class PhoneServer(Protocol):
 
     settings: Settings
     counts: Counter[str]
+    access_limits: Limits
+    doors: Doors
 
     @property
     def session_settings(self) -> SessionSettings:
         """The settings of sessions."""
         ...
 
-    def no_room(self, promised: int = 0) -> str | None:
-        """Why no session can begin now, in words; None if one can. `promised` more will begin soon."""
+    def no_room(self, promised: int = 0, *, taken: bool = False) -> str | None:
+        """Why no session can begin now, in words; None if one can. `promised` more will begin soon.
+
+        `taken`: the call was promised before, so that its load is no reason any more.
+        """
         ...
 
-    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
-        """Run a session until it is over. There must be room for it."""
+    async def run_session(
+        self, connection: MessageSocket, session: ServedSession, share: CallShare | None
+    ) -> None:
+        """Run a session until it is over, or its account has no money left. There must be room for it."""
         ...
 
 
@@ -94,7 +112,7 @@ class Telephone:
     own_url: str | None = None
     """The server's address on this machine; None until it listens."""
     own_key: str = Factory(new_key)
-    """Whoever has it may make calls, if API_TOKEN is not set."""
+    """Whoever has it may do everything: it is in a file that only this server's user can read."""
     calls: dict[str, PhoneCall] = Factory(dict)
     """By their ids, in the order in which they began."""
     most_remembered: int = 1000
@@ -104,7 +122,7 @@ class Telephone:
     _tokens: StreamTokens[PhoneCall] = field(factory=StreamTokens, init=False)
     _account: TwilioAccount | None = field(default=None, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
-    _chart: Call = field(factory=lambda: Call(CallContext()), init=False)
+    _chart: TelephoneCall = field(factory=lambda: TelephoneCall(CallContext()), init=False)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -161,15 +179,19 @@ class Telephone:
 
     # --- outbound -----------------------------------------------------------------------------------------
 
-    def dial(
+    async def dial(
         self,
+        grant: Grant,
         to: str,
         options: CallOptions,
         *,
         machine_detection: bool | None = None,
         voicemail_text: str | None = None,
     ) -> PhoneCall:
-        """Make a call. None means as in the settings. Raises `CannotDial`."""
+        """Make a call for whoever has this grant. None means as in the settings.
+
+        Raises `CannotDial`, and `Refusal` for a number that may not be called or if it is too much.
+        """
         settings = self.server.settings
         needed = {
             "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
@@ -179,8 +201,12 @@ class Telephone:
         for name, value in needed.items():
             if value is None:
                 raise CannotDial(f"{name} is not set: it is needed to make calls")
-        reason = self.server.no_room(self._promised())
+        self.destinations.check(to, settings.twilio_from_number or "")
+        await self.server.access_limits.dial(grant, to)
+        share = await self.server.access_limits.begin(grant)
+        reason = self.server.no_room(self.promised())
         if reason is not None:
+            share.release()
             raise CannotDial(reason)
         text = settings.twilio_voicemail_text if voicemail_text is None else voicemail_text
         detects = settings.twilio_machine_detection or bool(text)
@@ -191,6 +217,7 @@ class Telephone:
             settings.twilio_from_number or "",
             options,
             detects,
+            share,
             text if detects else "",
         )
         call.take(machine.DialWanted())
@@ -214,8 +241,24 @@ class Telephone:
         )
         return await self._account.place(order)
 
+    @property
+    def destinations(self) -> Destinations:
+        """The numbers that may be called, and that calls may be transferred to."""
+        settings = self.server.settings
+        chosen = settings.twilio_transfer_to
+        return Destinations(settings.dial_allow, () if chosen is None else (chosen,))
+
+    def check_transfer(self, call: PhoneCall, to: str) -> None:
+        """Raise `Refusal` unless the call may be transferred to this number."""
+        ours = call.from_ if call.direction is Direction.OUTBOUND else call.to
+        self.destinations.check(to, self.server.settings.twilio_from_number or ours)
+
     async def transfer(self, call: PhoneCall, to: str) -> bool:
-        """As `Carrier.transfer`."""
+        """As `Carrier.transfer`. A number that may not be called is refused here too, whoever wants it."""
+        try:
+            self.check_transfer(call, to)
+        except Refusal as refusal:
+            raise ProviderError(ErrorClass.FATAL, refusal.sentence) from None
         assert self._account is not None
         assert call.call_sid is not None
         return await self._account.redirect(call.call_sid, twiml.dial(to, _shown(call)))
@@ -241,20 +284,22 @@ class Telephone:
 
     # --- Twilio's webhooks --------------------------------------------------------------------------------
 
-    def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
+    async def voice(self, url: str, form: Mapping[str, str], query: Mapping[str, str]) -> str:
         """TwiML for a call that comes in or was answered; `url` was requested. Raises `OptionError`."""
         call_sid = form.get("CallSid", "")
         call = self._call_of(form, query)
         if call is None and "call" not in query:
             options = read_options(query)
-            reason = self.server.no_room(self._promised())
+            try:
+                share = await self.server.access_limits.begin(CALLERS)
+            except Refusal as refusal:
+                return self._busy(refusal.sentence)
+            reason = self.server.no_room(self.promised())
             if reason is not None:
-                self.server.counts["calls turned away"] += 1
-                log.info("call turned away", reason=reason)
-                return twiml.reject_as_busy()
-            call = self._new_call(
-                Direction.INBOUND, form.get("To", ""), form.get("From", ""), options, detects=False
-            )
+                share.release()
+                return self._busy(reason)
+            to, from_ = form.get("To", ""), form.get("From", "")
+            call = self._new_call(Direction.INBOUND, to, from_, options, detects=False, share=share)
             call.take(machine.CallOffered())
         if call is None or call.outcome is not None or not call_sid:
             return twiml.hang_up()
@@ -262,6 +307,12 @@ class Telephone:
         call.take(machine.CallAnswered())
         call.media_url = _media_url(url)
         return twiml.connect_stream(call.media_url, {TOKEN: self._tokens.issue(call, call_sid)})
+
+    def _busy(self, reason: str) -> str:
+        """The TwiML for a call that is turned away."""
+        self.server.counts["calls turned away"] += 1
+        self.complain("calls are turned away", reason=reason)
+        return twiml.reject_as_busy()
 
     def status(self, form: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Handle Twilio's report of a call's status, or of who answered it."""
@@ -291,17 +342,17 @@ class Telephone:
         self,
         connection: MessageSocket,
         *,
-        local: bool,
+        asked: Asked,
         on_admitted: Callable[[], None],
     ) -> None:
-        """Serve one media stream from its first message to its close. `local`: it comes from this machine.
+        """Serve one media stream, which was asked for like this, from its first message to its close.
 
         `on_admitted` is called when it is known to be let in.
         """
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 started, early = await _read_start(connection)
-            call = self._admitted(started, local)
+            call = await self._admitted(started, asked)
             on_admitted()
             await self._converse(connection, started, early, call)
         except (StreamRefused, ProtocolError, trio.TooSlowError) as refusal:
@@ -324,7 +375,7 @@ class Telephone:
             options = read_options(started.parameters)
         except OptionError as error:
             raise StreamRefused(str(error)) from None
-        reason = self.server.no_room()
+        reason = self.server.no_room(taken=call is not None)
         if reason is not None:
             raise StreamRefused(reason)
         session = MediaStream(
@@ -342,10 +393,10 @@ class Telephone:
 
         async def run() -> None:
             # Who answered may have been waited for.
-            reason = self.server.no_room()
+            reason = self.server.no_room(taken=True)
             if reason is not None:
                 raise StreamRefused(reason)
-            await self.server.run_session(connection, session)
+            await self.server.run_session(connection, session, None if call is None else call.share)
 
         with bind_session(session.session_id):
             if call is None:
@@ -356,12 +407,12 @@ class Telephone:
             elif not await call.converse(session, run):
                 raise StreamRefused("the call is over")
 
-    def _admitted(self, started: Started, local: bool) -> PhoneCall | None:
+    async def _admitted(self, started: Started, asked: Asked) -> PhoneCall | None:
         """The call of the stream; None for a stream without a call, which must come from this machine."""
         token = started.parameters.get(TOKEN)
         if token is None:
-            settings = self.server.settings
-            if local and settings.twilio_open_streams and not settings.reachable_from_outside:
+            open_here = self.server.settings.twilio_open_streams
+            if open_here and await self.server.doors.is_on_this_machine(asked):
                 return None
             raise StreamRefused("it has no token")
         call = self._tokens.redeem(token, started.call_sid)
@@ -378,6 +429,7 @@ class Telephone:
         from_: str,
         options: CallOptions,
         detects: bool,
+        share: CallShare,
         voicemail_text: str = "",
     ) -> PhoneCall:
         assert self._nursery is not None
@@ -395,12 +447,13 @@ class Telephone:
             self.server.settings.twilio_transfer_to or "",
             voicemail_text,
             self.server.settings.twilio_screening_ms,
+            share,
         )
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call
 
-    def _promised(self) -> int:
+    def promised(self) -> int:
         """The number of calls that will need a session and have none yet."""
         return sum(call.session_id is None for call in self.unfinished())
 

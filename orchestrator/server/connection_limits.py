@@ -6,10 +6,9 @@ and its journal. New connections and calls are let in only as long as every call
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -17,6 +16,7 @@ import trio
 from attrs import define, field
 
 from adapters.logs import library_logger
+from orchestrator.addresses import is_private
 from orchestrator.server.request_head import RequestError
 
 try:
@@ -199,7 +199,7 @@ class ConnectionLimits:
         half = max(1, self.most // 2)
         if self.most_of_address is not None:
             return min(half, self.most_of_address)
-        return half if _is_private(address) else min(half, MOST_OF_ADDRESS)
+        return half if is_private(address) else min(half, MOST_OF_ADDRESS)
 
     def _refuse(self, status: int, sentence: str) -> NoReturn:
         self._refused += 1
@@ -212,32 +212,3 @@ class ConnectionLimits:
             )
             self._warned_at, self._refused = trio.current_time(), 0
         raise RequestError(status, sentence)
-
-
-def _is_private(address: str) -> bool:
-    """Whether it is an address of this machine or network: that of a proxy, perhaps."""
-    try:
-        return ipaddress.ip_network(address).is_private
-    except ValueError:
-        return False
-
-
-def address_of(peer: str | None, headers: Mapping[str, str], *, behind_proxy: bool) -> str:
-    """The address by which a peer's connections are counted. The headers' names are in lower case.
-
-    Behind a proxy that is believed it is the last one of `X-Forwarded-For`, which the proxy itself has added.
-    Hosts on one IPv6 network are one peer, since each has as many addresses as it likes.
-    """
-    forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if behind_proxy else ""
-    for told in (forwarded, peer or ""):
-        try:
-            address = ipaddress.ip_address(told)
-        except ValueError:
-            continue
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is not None:
-                return str(address.ipv4_mapped)
-            if not address.is_loopback:
-                return str(ipaddress.ip_network((address, 64), strict=False))
-        return str(address)
-    return peer or "unknown"

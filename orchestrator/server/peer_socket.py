@@ -21,6 +21,7 @@ from trio_websocket import CloseReason, ConnectionClosed, wrap_server_stream
 from websockets.frames import CONT, TEXT, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSING, SERVER, Protocol
 
+from adapters.streams import StreamOver
 from adapters.tasks import Signal
 from orchestrator.leaky_bucket import LeakyBucket
 from orchestrator.server.frame_rules import CONTROL, Complaint, Sizes, sizes_of, wrong_in_header
@@ -350,31 +351,10 @@ class PeerSocket:
                 return
 
 
-class _HandshakeStream(trio.abc.Stream):
-    """A request's head and nothing more: trio-websocket would go on to read what follows it."""
+class _HandshakeStream(StreamOver):
+    """A request's head, which was read already, and nothing more: trio-websocket would go on to read what
+    follows it."""
 
-    def __init__(self, stream: trio.abc.Stream, head: bytes) -> None:
-        """The head must have been read already."""
-        self._stream = stream
-        self._head = head
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The head; after it, nothing comes."""
-        if not self._head:
-            await trio.sleep_forever()
-        await trio.lowlevel.checkpoint()
-        count = len(self._head) if max_bytes is None else max_bytes
-        data, self._head = self._head[:count], self._head[count:]
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the socket's stream."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the socket's stream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        """As the socket's stream."""
-        await self._stream.aclose()
+    async def _receive(self, max_bytes: int | None) -> bytes | bytearray:
+        """Nothing comes."""
+        await trio.sleep_forever()

@@ -16,6 +16,8 @@ import h11
 import trio
 from attrs import field, frozen
 
+from adapters.streams import HalfCloseableStreamOver
+
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
 FINISH_TIMEOUT_S = 2
@@ -24,12 +26,15 @@ _CHUNK = 4096
 
 
 class RequestError(Exception):
-    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead."""
+    """A request cannot be used. `status` is the HTTP status that says so, `location` where to go instead;
+    `headers` are further ones of the answer."""
 
-    def __init__(self, status: int, message: str, location: str = "") -> None:
+    def __init__(
+        self, status: int, message: str, location: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.location = location
+        self.headers = {**({"location": location} if location else {}), **(headers or {})}
 
 
 class Kind(enum.Enum):
@@ -50,6 +55,8 @@ class Head:
     """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
     """By names in lower case."""
+    query: str = field(default="", repr=False, eq=False)
+    """Behind the path. It may hold a token."""
     length: int = field(default=0, eq=False)
     """Of the bytes that were read, so many are the head."""
 
@@ -101,10 +108,10 @@ def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) ->
         raise RequestError(400, "the headers of a WebSocket's handshake must be ASCII")
     if target != request.target or (upgrade and not _is_plain(request)):
         received = _written(request, target, upgrade) + rest
-    path = target.decode("ascii", "replace").partition("?")[0]
+    path, _, query = target.decode("ascii", "replace").partition("?")
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
     kind = Kind.WEBSOCKET if upgrade else Kind.HTTP
-    return Head(kind, path, received, headers, len(received) - len(rest))
+    return Head(kind, path, received, headers, query, len(received) - len(rest))
 
 
 def _without(base_path: str, target: bytes) -> bytes:
@@ -164,15 +171,14 @@ def peer_of(socket: trio.socket.SocketType) -> tuple[str, int] | None:
     return host, port
 
 
-class ReplayedStream(trio.abc.HalfCloseableStream):
+class ReplayedStream(HalfCloseableStreamOver):
     """A socket's stream that first returns again the bytes that were read already.
 
     Like `trio.SocketStream`, it has the `socket` that HTTP and WebSocket libraries use.
     """
 
     def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
-        self._stream = stream
-        self._received = received
+        super().__init__(stream, received)
         self.socket = stream.socket
 
     @property
@@ -185,31 +191,6 @@ class ReplayedStream(trio.abc.HalfCloseableStream):
         """The address and port that the peer connected to."""
         host, port, *_ = self.socket.getsockname()
         return host, port
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """The bytes that were read already, then what comes."""
-        if not self._received:
-            return await self._stream.receive_some(max_bytes)
-        await trio.lowlevel.checkpoint()
-        count = len(self._received) if max_bytes is None else max_bytes
-        data, self._received = self._received[:count], self._received[count:]
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the socket's stream."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the socket's stream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """As the socket's stream."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """As the socket's stream."""
-        await self._stream.aclose()
 
 
 async def finish(stream: trio.abc.HalfCloseableStream) -> None:
@@ -235,9 +216,9 @@ async def refuse(
 ) -> None:
     """Answer a request that cannot be used, and end the connection."""
     body = f"{error}\n".encode()
-    location = f"location: {error.location}\r\n" if error.location else ""
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
     head = (
-        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{location}"
+        f"HTTP/1.1 {error.status} {_PHRASES.get(error.status, 'Error')}\r\n{more}"
         f"content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
@@ -249,6 +230,8 @@ async def refuse(
 _PHRASES = {
     308: "Permanent Redirect",
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     408: "Request Timeout",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",

@@ -6,7 +6,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -24,9 +24,14 @@ from adapters.storage.store import Store, open_store
 from adapters.tasks import Signal
 from machines.facts import EndReason, Role, SayMode, SayRequested
 from machines.system import Charts
-from orchestrator.access.grants import KeyBook
-from orchestrator.access.memory_book import MemoryKeyBook
+from orchestrator.access.credentials import TOKEN_SUBPROTOCOL
+from orchestrator.access.doors import Doors
+from orchestrator.access.grants import Grant
+from orchestrator.access.limits import CallShare, Limits
+from orchestrator.access.refusal import Refusal
+from orchestrator.access.routes import access_routes
 from orchestrator.access.stored_book import open_key_book
+from orchestrator.addresses import address_of
 from orchestrator.clock import epoch_ms
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.ids import new_id
@@ -39,25 +44,27 @@ from orchestrator.phone.telephone import MEDIA_PATH, Telephone
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import brain, open_providers
-from orchestrator.server import request_head, web
+from orchestrator.server import request_head, socket_door, web
+from orchestrator.server.admissions import OVERLOADED, Admissions, end_overloaded
 from orchestrator.server.asgi import serve_request
 from orchestrator.server.connection_limits import (
     ConnectionLimits,
     Place,
-    address_of,
     ask_for_descriptors,
     descriptors,
     most_calls,
 )
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
 from orchestrator.server.listening import listen
+from orchestrator.server.load import Load, measure_load
 from orchestrator.server.pace_of_starts import PaceOfStarts
+from orchestrator.server.paid_calls import run_paid
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
-from orchestrator.sessions.local_peer import is_local
 from orchestrator.sessions.served_session import ServedSession, SessionState, SharedResources
 from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings, session_settings
+from orchestrator.settings.processors import processors
 from orchestrator.settings.settings import Settings
 from orchestrator.tools.builtin_tools import built_in
 from protocol import (
@@ -103,8 +110,6 @@ class Server:
     """None while they are being loaded."""
     watch: ProviderWatch | None = None
     """Knows which of the providers work."""
-    keys: KeyBook = Factory(MemoryKeyBook)
-    """Who may call, and with which tokens somebody has called."""
     store: Store | None = None
     """The database. None: there is none, and nothing is kept."""
     ready: bool = False
@@ -125,21 +130,34 @@ class Server:
         takes_self=True,
     )
     """How many connections there may be."""
+    access_limits: Limits = Factory(lambda self: Limits(self.settings, counts=self.counts), takes_self=True)
+    """How much everybody may take."""
+    admissions: Admissions = Factory(
+        lambda self: Admissions(self.settings.admission_policy, self._end_newest), takes_self=True
+    )
+    """Refuses calls that would harm the others."""
     _journals: Journals | None = None
     _charts: Charts = Factory(charts_of_this_thread)
     phone: Telephone = Factory(lambda self: Telephone(self), takes_self=True)
     """Its telephone calls."""
+    doors: Doors = Factory(
+        lambda self: Doors(self.settings, self.phone.own_key, limits=self.access_limits), takes_self=True
+    )
+    """Who is let in."""
     _app: Starlette = Factory(
         lambda self: web.make_app(
             self.health,
             self.not_ready,
-            phone_routes(self.phone),
+            [*phone_routes(self.phone), *access_routes(self.doors, self.settings.tools)],
             (WEBSOCKET_PATH, MEDIA_PATH),
             self.settings.page_embedded_by.split(),
+            self.doors.origins,
         ),
         takes_self=True,
     )
     _pace: PaceOfStarts = Factory(PaceOfStarts)
+    _handshakes: trio.Lock = Factory(trio.Lock)
+    """Held by the connection that becomes a WebSocket: many that come together leave others their turns."""
     _running_since: dict[ServedSession, float] = Factory(dict)
     """When each session began, in that order."""
     _leaving: set[ServedSession] = Factory(set)
@@ -206,7 +224,7 @@ class Server:
         """Why no call can be made now, as `/ready` reports it; None if one can."""
         missing = self._missing(0)
         full = len(self._giving_way(missing, "")) < missing
-        return self.waiting() or (BUSY if full else None)
+        return self.waiting() or (BUSY if full else None) or (OVERLOADED if self._would_harm() else None)
 
     def _unserved(self) -> list[Role]:
         return [role for role in Role if self.watch is not None and not self.watch.usable(role)]
@@ -234,7 +252,7 @@ class Server:
         try:
             with trio.CancelScope() as scope, self.limits.place(scope.cancel, address) as place:
                 if address is not None:
-                    place.belongs_to(address)
+                    await self._know(place, address)
                 await self._route(stream, place)
         except request_head.RequestError as error:
             # It has no place: it may not wait for anything, and not many may at once.
@@ -244,6 +262,14 @@ class Server:
                     await request_head.refuse(stream, error, REFUSAL_S)
                 finally:
                     self._refusing -= 1
+
+    async def _know(self, place: Place, address: str) -> None:
+        """The peer's address is known. Raises `RequestError` if too many come from there."""
+        place.belongs_to(address)
+        try:
+            await self.access_limits.connect(address)
+        except Refusal as refusal:
+            raise socket_door.as_request_error(refusal) from None
 
     def _address(self, stream: trio.SocketStream, headers: Mapping[str, str]) -> str:
         peer = request_head.peer_of(stream.socket)
@@ -262,7 +288,7 @@ class Server:
         if head is None:
             return
         if place.address is None:
-            place.belongs_to(self._address(stream, head.headers))
+            await self._know(place, self._address(stream, head.headers))
         if base_path and head.path == base_path:
             # Addresses in the page are relative to it.
             raise request_head.RequestError(308, f"the page is at {base_path}/", f"{base_path}/")
@@ -270,22 +296,39 @@ class Server:
             await self._serve_http(request_head.ReplayedStream(stream, head.received))
         elif head.path == WEBSOCKET_PATH:
             _check_subprotocols(head.headers.get("sec-websocket-protocol", ""))
-            serve = partial(self._converse, place=place)
-            await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
+            with ExitStack() as shares:
+                serve = await self._let_in(stream, head, place, shares)
+                await self._serve_websocket(stream, head, PeerSocket(stream, MAX_MESSAGE_BYTES), serve)
         elif head.path == MEDIA_PATH:
-            address = request_head.peer_of(stream.socket)
-            local = is_local(address and address[0], head.headers)
+            asked = socket_door.asked_of(stream, head)
             peer = PeerSocket(stream, MAX_START_BYTES, MAX_STREAM_MESSAGE_BYTES)
 
             def on_admitted() -> None:
                 peer.admit()
                 place.is_trusted()
 
-            serve = partial(self.phone.serve_stream, local=local, on_admitted=on_admitted)
+            serve = partial(self.phone.serve_stream, asked=asked, on_admitted=on_admitted)
             await self._serve_websocket(stream, head, peer, serve)
         else:
             paths = f"{WEBSOCKET_PATH} and {MEDIA_PATH}"
             raise request_head.RequestError(400, f"there is no WebSocket at {head.path}, only at {paths}")
+
+    async def _let_in(
+        self, stream: trio.SocketStream, head: request_head.Head, place: Place, shares: ExitStack
+    ) -> ServeSocket:
+        """What serves a caller: a conversation, or words why there is none. Raises `RequestError`.
+
+        What a conversation takes of its account is among the `shares`.
+        """
+        try:
+            grant, share = await self.doors.begin_call(socket_door.asked_of(stream, head))
+        except Refusal as refusal:
+            self.counts["refused"] += 1
+            if not socket_door.is_browser(head.headers):
+                raise socket_door.as_request_error(refusal) from None
+            return partial(socket_door.turn_away, refusal=refusal)
+        shares.enter_context(share)
+        return partial(self._converse, place=place, grant=grant, share=share)
 
     async def _serve_http(self, stream: request_head.ReplayedStream) -> None:
         try:
@@ -299,19 +342,26 @@ class Server:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             with trio.fail_after(request_head.HEAD_TIMEOUT_S):
+                await self._handshakes.acquire()
+            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
                 asked, following = head.received[: head.length], head.received[head.length :]
-                await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+                try:
+                    await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
+                finally:
+                    self._handshakes.release()
             await serve(peer)
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
 
     # --- sessions -----------------------------------------------------------------------------------------
 
-    async def _converse(self, connection: PeerSocket, *, place: Place) -> None:
+    async def _converse(
+        self, connection: PeerSocket, *, place: Place, grant: Grant, share: CallShare
+    ) -> None:
         address = place.address or ""
         session = Session(
             connection,
-            self.session_settings,
+            self.session_settings.under(grant.terms),
             dialect_for_subprotocol(connection.subprotocol),
             connection.subprotocol is not None,
             language=self.settings.stt_language,
@@ -320,20 +370,46 @@ class Server:
         with bind_session(session.session_id):
             if self.draining:
                 await self._turn_away_stopping(connection, session)
-            elif not self._has_room(0, address) or self._too_many_of(address):
+            elif self._would_harm() or not self._has_room(0, address) or self._too_many_of(address):
                 await self._turn_away(connection, session)
             elif self.waiting() is not None:
                 await self._turn_away_unready(connection, session)
             else:
                 self._address_of[session] = address
                 try:
-                    await self.run_session(connection, session)
+                    await self.run_session(connection, session, share)
                 finally:
                     del self._address_of[session]
 
     def _too_many_of(self, address: str) -> bool:
         most = self.settings.max_sessions_per_address
         return most is not None and sum(each == address for each in self._address_of.values()) >= most
+
+    def _calls(self) -> int:
+        """How many calls run or were promised."""
+        return len(self.sessions - self._leaving) + self.phone.promised()
+
+    def _would_harm(self) -> bool:
+        """Whether one more call would harm the others."""
+        return self.admissions.refuses(self._calls())
+
+    def _end_newest(self, count: int) -> None:
+        """End the calls that began last."""
+        staying = [each for each in self._running_since if each not in self._leaving]
+        newest = staying[max(0, len(staying) - count) :]
+        self._leaving.update(newest)
+        busy = SystemBusy(len(self.sessions), self.capacity)
+        end_overloaded(newest, self.settings.admission_goodbye, busy)
+
+    async def measure(self) -> None:
+        """Measure the load, which decides about further calls, until cancelled."""
+        if self.settings.admission_policy is None:
+            return
+
+        def report(load: Load) -> None:
+            self.admissions.measured(load, self._calls())
+
+        await measure_load(report, processors(), of_threads=not self.settings.embedded)
 
     def _has_room(self, promised: int, address: str = "") -> bool:
         """Whether one more session can begin, for somebody from this address. If not, those make room that
@@ -379,26 +455,33 @@ class Server:
         """The settings of sessions."""
         return session_settings(self.settings)
 
-    def no_room(self, promised: int = 0) -> str | None:
+    def no_room(self, promised: int = 0, *, taken: bool = False) -> str | None:
         """As `PhoneServer.no_room`."""
+        if not taken and self._would_harm():
+            return OVERLOADED
         if not self._has_room(promised):
             return BUSY
         return self.waiting()
 
-    async def run_session(self, connection: MessageSocket, session: ServedSession) -> None:
+    async def run_session(
+        self, connection: MessageSocket, session: ServedSession, share: CallShare | None
+    ) -> None:
         """As `PhoneServer.run_session`."""
         assert self.providers is not None
         self.sessions.add(session)
         try:
             with trio.CancelScope() as scope:
                 self._session_scopes.add(scope)
-                if not await self._pace.may_begin():
+                if not await self._pace.may_begin() or self._closed_meanwhile(session):
                     log.warning("too many calls begin at once", sessions=len(self.sessions))
                     await _close(connection, CloseCode.TRY_AGAIN_LATER, f"busy; retry={BUSY_RETRY_MS}")
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
-                await session.run(SharedResources(self.providers, self._charts, self.watch, self._journals))
+                shared = SharedResources(
+                    self.providers, self._charts, self.watch, self._journals, self.admissions.left_out
+                )
+                await run_paid(session, shared, share, self.settings.budget_goodbye)
         except* Exception as group:
             log.exception("session broke", exc_info=group)
             await _close(connection, CloseCode.INTERNAL_ERROR, "internal error")
@@ -412,6 +495,12 @@ class Server:
             self.counts.update(session.counts)
             seconds = round(trio.current_time() - session.started_at, 1)
             log.info("session over", seconds=seconds, **{k: v for k, v in session.counts.items() if v})
+
+    def _closed_meanwhile(self, session: ServedSession) -> bool:
+        """Whether a client that waited for its turn to begin would harm the others by now. A telephone call
+        was answered, and is not given up any more."""
+        waited = session in self._address_of and self.admissions.closed
+        return waited and self.admissions.refuses(self._calls() - 1)
 
     async def _turn_away_unready(self, connection: MessageSocket, session: Session) -> None:
         """Close the socket of a client that came before calls can be made. It may try again: no error."""
@@ -431,9 +520,13 @@ class Server:
 
     async def _turn_away(self, connection: MessageSocket, session: Session) -> None:
         """Tell a client that there is no room, in words for its user, and close."""
-        log.info("no room", sessions=len(self.sessions), capacity=self.capacity)
+        sessions, capacity = len(self.sessions), self.capacity
+        if self._would_harm():  # logged when that began
+            capacity = min(capacity, sessions)
+        else:
+            log.info("no room", sessions=sessions, capacity=capacity)
         self.counts["turned away"] += 1
-        busy = SystemBusy(len(self.sessions), self.capacity)
+        busy = SystemBusy(sessions, capacity)
         frame = session.dialect.encode(busy, session_id=None, event_id=new_id())
         if frame is None:
             await self._refuse(connection, session, "the server is busy, please try again later")
@@ -475,6 +568,7 @@ class Server:
                 "activeSessions": len(self.sessions),
             },
             "capacity": self.capacity,
+            "admission": self.admissions.report(),
             "brain": brain(self.settings),
             "providers": _first_choices(self.providers) if self.providers else {},
             "providerStates": self.watch.report() if self.watch else {},
@@ -495,7 +589,7 @@ class Server:
         if text and patience_s > 0:
             goodbye = SayRequested(text, SayMode.QUEUE, interruptible=False, then=EndReason.SHUTDOWN)
             for session in self.sessions:
-                session.say_goodbye(goodbye)
+                session.say_goodbye(goodbye, SystemMaintenance())
             self.phone.hang_up_unanswered()
             with trio.move_on_after(patience_s):
                 await self._all_over()
@@ -521,9 +615,9 @@ async def serve(
 
     The port answers at once; `sockets` are used if they listen on it already. When the server is ready,
     sessions may begin and `announce` is called with the port. Raises `JournalError` if journals cannot be
-    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model,
-    `StorageError` if the database is damaged or the like, `PepperError` if its keys cannot be read, and
-    `OSError` if the address cannot be listened on.
+    written, `ModelsError` if a model file is missing, `SettingsError` if TURN_MODEL is not a usable model or
+    if others could reach the server and nobody has a key, `StorageError` if the database is damaged or the
+    like, `PepperError` if its keys cannot be read, and `OSError` if the address cannot be listened on.
     """
     if settings.journal_dir is not None:
         await trio.to_thread.run_sync(check_directory, settings.journal_dir)
@@ -535,7 +629,8 @@ async def serve(
             await stack.enter_async_context(listener)
         # Before anybody is let in. Without a file, nothing is read.
         server.store = await stack.enter_async_context(open_store(settings.database))
-        server.keys = await stack.enter_async_context(open_key_book(settings, server.store))
+        server.doors.use(await stack.enter_async_context(open_key_book(settings, server.store)))
+        server.doors.check_reach(_addresses_of(listeners))
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
@@ -548,6 +643,7 @@ async def serve(
             watch = ProviderWatch(providers, Random(), language=settings.stt_language)
             async with server.taking_calls(providers, watch):
                 forget_what_is_loaded()
+                nursery.start_soon(server.measure)
                 nursery.start_soon(
                     collect_seldom, lambda: len(server.sessions), lambda: server.sessions_ended
                 )
@@ -585,6 +681,7 @@ async def serve_with(
     Reports as started when it listens. Without a `watch`, it is ready by then.
     """
     server = Server(settings)
+    server.doors.check_reach(_addresses_of(listeners))
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         port = _port_of(listeners)
@@ -592,6 +689,10 @@ async def serve_with(
         task_status.started(Bound(server, port))
         async with server.taking_calls(providers, watch):
             await trio.sleep_forever()
+
+
+def _addresses_of(listeners: list[trio.SocketListener]) -> list[str]:
+    return [str(each.socket.getsockname()[0]) for each in listeners]
 
 
 def _port_of(listeners: list[trio.SocketListener]) -> int:
@@ -647,9 +748,12 @@ def _check_subprotocols(offered: str) -> None:
     """
     names = [name.strip() for name in offered.split(",") if name.strip()]
     if names and HIERARCHICAL_SUBPROTOCOL not in names:
+        # A token among them must not come into the log.
+        unknown = (
+            ", ".join(name for name in names if not name.startswith(TOKEN_SUBPROTOCOL)) or "with a token"
+        )
         raise request_head.RequestError(
-            400,
-            f"the subprotocols {offered} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none",
+            400, f"the subprotocols {unknown} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )
 
 

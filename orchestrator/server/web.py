@@ -6,23 +6,24 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import trio
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.logs import library_logger
 from machines.diagrams import svg_of_conversation
+from orchestrator.access.origins import Origins
 
 PAGE = resources.files("orchestrator.server") / "page"
 
@@ -38,7 +39,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
-UNCACHED = {"cache-control": "no-store", "access-control-allow-origin": "*"}
+UNCACHED = {"cache-control": "no-store"}
 """Headers of answers that are true only at this moment."""
 
 UNVERSIONED = {"cache-control": "no-cache"}
@@ -60,10 +61,12 @@ def make_app(
     others: Sequence[BaseRoute] = (),
     sockets: Sequence[str] = (),
     embedded_by: Sequence[str] = (),
+    origins: Origins = Origins.of(()),  # noqa: B008 - frozen
 ) -> Starlette:
     """Make the HTTP application, which also serves `others`. At the paths `sockets` there are WebSockets.
 
-    Pages from the origins `embedded_by` may show ours in a frame ("self": those from here).
+    Pages from the origins `embedded_by` may show ours in a frame ("self": those from here), pages from
+    `origins` may read how the server is.
     """
     page = Path(str(PAGE))
     version = page_version(page)
@@ -75,13 +78,14 @@ def make_app(
         return HTMLResponse(document, headers={"cache-control": "no-store"})
 
     async def report_health(request: Request) -> Response:
-        return JSONResponse(health(), headers=UNCACHED)
+        return JSONResponse(health(), headers=_readable(request, origins))
 
     async def report_readiness(request: Request) -> Response:
         reason = waiting()
         if reason is None:
-            return JSONResponse({"ready": True}, headers=UNCACHED)
-        return JSONResponse({"ready": False, "waiting": reason}, status_code=503, headers=UNCACHED)
+            return JSONResponse({"ready": True}, headers=_readable(request, origins))
+        body = {"ready": False, "waiting": reason}
+        return JSONResponse(body, status_code=503, headers=_readable(request, origins))
 
     async def diagram(request: Request) -> Response:
         return Response(drawing, media_type="image/svg+xml", headers=UNVERSIONED)
@@ -96,8 +100,16 @@ def make_app(
             *(Route(path, lost_upgrade.answer) for path in sockets),
             *others,
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=functools.partial(_add_headers, embedded_by))],
+        middleware=[Middleware(_AddHeaders, embedded_by=embedded_by)],
     )
+
+
+def _readable(request: Request, origins: Origins) -> dict[str, str]:
+    """Headers of an answer that pages of these origins may read."""
+    origin = request.headers.get("origin")
+    if origin is None or not origins.allows(request.headers):
+        return UNCACHED
+    return {**UNCACHED, "access-control-allow-origin": origin, "vary": "origin"}
 
 
 @functools.cache
@@ -165,18 +177,29 @@ def _drawing() -> str:
     return svg_of_conversation()
 
 
-async def _add_headers(
-    embedded_by: Sequence[str], request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    ancestors = " ".join("'self'" if each == "self" else each for each in embedded_by) or "'none'"
-    policy = f"{_content_policy(request.headers.get('host', ''))}; frame-ancestors {ancestors}"
-    response.headers.setdefault("content-security-policy", policy)
-    if not embedded_by:
-        response.headers.setdefault("x-frame-options", "DENY")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+class _AddHeaders:
+    """Adds headers to every answer. The answer passes through as it is, however its client breaks it off."""
+
+    def __init__(self, app: ASGIApp, embedded_by: Sequence[str]) -> None:
+        self._app = app
+        self._ancestors = " ".join("'self'" if each == "self" else each for each in embedded_by) or "'none'"
+        self._fixed = dict(SECURITY_HEADERS)
+        if not embedded_by:
+            self._fixed["x-frame-options"] = "DENY"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._add(MutableHeaders(scope=message), Headers(scope=scope).get("host", ""))
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _add(self, headers: MutableHeaders, host: str) -> None:
+        policy = f"{_content_policy(host)}; frame-ancestors {self._ancestors}"
+        headers.setdefault("content-security-policy", policy)
+        for name, value in self._fixed.items():
+            headers.setdefault(name, value)
 
 
 def _content_policy(host: str) -> str:

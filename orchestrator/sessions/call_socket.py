@@ -17,6 +17,7 @@ from trio_websocket import CloseReason, ConnectionClosed
 from adapters.logs import library_logger
 from machines.facts import EndReason
 from orchestrator.conversation.idle_and_age_limits import watch_limits
+from orchestrator.conversation.message_share import MessageShare
 from orchestrator.conversation.send_queue import FLUSH_TIMEOUT_S, Frame, Outbox, Stalled
 
 log = library_logger(__name__)
@@ -70,6 +71,12 @@ class CloseCode(enum.IntEnum):
     POLICY_VIOLATION = 1008
     INTERNAL_ERROR = 1011
     TRY_AGAIN_LATER = 1013
+    NO_CREDENTIAL = 4401
+    """No key or token, or none that is valid: as 401, to browsers."""
+    NOT_ALLOWED = 4403
+    """The page's origin, or what its token allows: as 403."""
+    TOO_MUCH = 4429
+    """As 429."""
 
 
 CLOSE_CODES = {
@@ -80,7 +87,10 @@ CLOSE_CODES = {
     EndReason.IDLE: CloseCode.NORMAL,
     # A caller who is called back at once would have no longest time.
     EndReason.TOO_OLD: CloseCode.NORMAL,
+    # And one who is called back at once would be refused.
+    EndReason.BUDGET_SPENT: CloseCode.NORMAL,
     EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+    EndReason.OVERLOADED: CloseCode.TRY_AGAIN_LATER,
     EndReason.PROVIDER_UNAVAILABLE: CloseCode.INTERNAL_ERROR,
     EndReason.MODEL_KEPT_FAILING: CloseCode.NORMAL,
     EndReason.AGENT_HUNG_UP: CloseCode.NORMAL,
@@ -92,6 +102,21 @@ CLOSE_CODES = {
 def close_code(reason: EndReason, *, after_goodbye: bool) -> CloseCode:
     """The code for the end of a conversation. After a goodbye no client calls again by itself."""
     return CloseCode.NORMAL if after_goodbye else CLOSE_CODES[reason]
+
+
+LONGEST_DEPARTURE_S = 0.05
+"""An end takes some ms of everybody's time. The next one waits for it, but not for long."""
+
+_departures_of_run: trio.lowlevel.RunVar[trio.Lock] = trio.lowlevel.RunVar("departures")
+
+
+def _departures() -> trio.Lock:
+    """Held by the peer that has gone and whose conversation is ending."""
+    try:
+        return _departures_of_run.get()
+    except LookupError:
+        _departures_of_run.set(trio.Lock())
+        return _departures_of_run.get()
 
 
 @define(eq=False)
@@ -111,6 +136,7 @@ class CallSocket:
     """The socket is closed or broken: nothing more can be sent."""
     _outbox: Outbox = field(factory=Outbox, init=False)
     _last_activity: float = field(factory=trio.current_time, init=False)
+    _share: MessageShare = field(factory=MessageShare, init=False)
 
     async def run(self, take: TakeFrame) -> None:
         """Serve the socket until cancelled; `take` handles the peer's messages."""
@@ -159,13 +185,21 @@ class CallSocket:
             while True:
                 frame = await self.socket.get_message()
                 self.note_activity()
+                await self._share.take(len(frame))
                 await take(frame)
         except ConnectionClosed as closed:
             self.gone = True
             code = closed.reason.code if closed.reason else None
             log.info("socket closed", code=code)
             normal = code == CloseCode.NORMAL
-            self.hang_up(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+            await self._leave(EndReason.CALLER_HUNG_UP if normal else EndReason.CALLER_DISCONNECTED)
+
+    async def _leave(self, reason: EndReason) -> None:
+        """End the conversation of a peer that has gone. Of many who go together, one after the other does."""
+        async with _departures():
+            self.hang_up(reason)
+            with trio.move_on_after(LONGEST_DEPARTURE_S):
+                await trio.sleep_forever()
 
     async def _write(self) -> None:
         """Send frames one after the other. A send is never cancelled while the socket is open."""

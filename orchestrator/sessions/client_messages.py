@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from machines import effects as do
+from machines.admission import Extra
 from machines.effects import ClientError, Effect
 from orchestrator.sessions.client_words import OVER, UNSURE, WORDS
 from protocol import (
@@ -72,6 +73,18 @@ def payloads_of(effect: Effect, context: MessageContext) -> list[Payload]:
                 )
             ]
     return []
+
+
+def extra_of(effect: Effect) -> Extra | None:
+    """What kind of thing the messages for an effect are, if a client can do without them."""
+    match effect:
+        case do.NotifyTranscript(is_final=False):
+            return Extra.INTERIM_WORDS
+        case do.NotifyState(source=source, target=target) if source == target:
+            return Extra.TELEMETRY
+        case do.NotifyLink():
+            return Extra.TELEMETRY
+    return None
 
 
 def error_of(effect: Effect) -> ProtocolError | None:

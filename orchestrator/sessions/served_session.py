@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from typing import Protocol
 
 import trio
 from attrs import frozen
 
+from machines.admission import Extra
 from machines.declarations import Outcome
 from machines.facts import EndReason, Role, SayRequested
 from machines.policy import ConversationPolicy
@@ -28,6 +29,7 @@ from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.sessions.call_socket import CallSocket, TakeFrame
 from orchestrator.tools.tool import Tool
 from orchestrator.tools.tool_runner import ToolRunner
+from protocol import Payload
 
 
 class SessionState(enum.Enum):
@@ -49,6 +51,8 @@ class SharedResources:
     charts: Charts | None = None
     watch: ProviderWatch | None = None
     journals: Journals | None = None
+    left_out: Set[Extra] = frozenset()
+    """What clients are not sent now, since the server has too much to do. It changes while calls run."""
 
     def names(self) -> dict[Role, list[str]]:
         """The providers' names by role, in order of preference."""
@@ -82,8 +86,9 @@ class ServedSession(Protocol):
         """Run the conversation until it ends."""
         ...
 
-    def say_goodbye(self, goodbye: SayRequested) -> None:
-        """End the conversation with last words, once what is being said and answered is over."""
+    def say_goodbye(self, goodbye: SayRequested, why: Payload) -> None:
+        """End the conversation with last words, once what is being said and answered is over. The client is
+        told `why`."""
         ...
 
     def hang_up(self, reason: EndReason) -> None:
@@ -101,13 +106,15 @@ async def run_conversation(
     policy: ConversationPolicy,
     tools: Sequence[Tool],
     resources: SharedResources,
+    metadata: str = "",
 ) -> None:
     """Run a session's conversation over its socket until it ends. Leaves only the closed socket behind.
 
     `take` handles the messages that come over the socket. `tools` are those that the model may call.
+    `metadata` is what the journal says of the call, as JSON.
     """
     names = {role: tuple(found) for role, found in resources.names().items()}
-    about = About(session.session_id, session.kind, epoch_ms(), names)
+    about = About(session.session_id, session.kind, epoch_ms(), names, metadata)
 
     def observe(handled: Handled) -> None:
         for step in handled.steps:

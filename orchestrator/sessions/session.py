@@ -7,7 +7,7 @@ order: the machine has handled a request before the next message is read.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -17,6 +17,7 @@ from adapters.logs import library_logger
 from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
+from machines.admission import Extra
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
 from orchestrator.audio.audio_health import AudioHealth
@@ -34,6 +35,7 @@ from orchestrator.sessions.client_messages import (
     MessageContext,
     detail_of,
     error_of,
+    extra_of,
     payloads_of,
 )
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
@@ -64,7 +66,6 @@ from protocol import (
     Payload,
     ProtocolError,
     Received,
-    SystemMaintenance,
     UnintelligibleAudio,
     UserEndCall,
     UserInterrupt,
@@ -133,7 +134,7 @@ class Session:
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.IDLE
     language: str = "en-US"
-    voice_id: str | None = None
+    voice_id: str | None = Factory(lambda self: self.settings.voice, takes_self=True)
     counts: Counter[str] = Factory(Counter)
     """As `ServedSession.counts`."""
     on_begun: Callable[[], object] = lambda: None
@@ -174,6 +175,8 @@ class Session:
     _providers: Providers | None = None
     _provider_names: dict[Role, list[str]] = Factory(dict)
     """By role, in order of preference."""
+    _left_out: Set[Extra] = frozenset()
+    """As `SharedResources.left_out`."""
     _socket: CallSocket = field(init=False)
     _intake: AudioIntake = field(init=False)
 
@@ -195,12 +198,22 @@ class Session:
         """Run the conversation until it ends. Leaves only the closed socket behind."""
         self._providers = resources.providers
         self._provider_names = resources.names()
+        self._left_out = resources.left_out
         self._send(ConnectionAck(self.session_id))
         policy, tools = self.settings.policy, self.settings.tools_on(telephone=False)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._await_beginning)
             await run_conversation(
-                self, self, self._socket, self._take, self._audio, self._inbox, policy, tools, resources
+                self,
+                self,
+                self._socket,
+                self._take,
+                self._audio,
+                self._inbox,
+                policy,
+                tools,
+                resources,
+                self.settings.metadata,
             )
             nursery.cancel_scope.cancel()
 
@@ -227,9 +240,9 @@ class Session:
             log.info("nothing has begun")
             self.give_up(f"no recording was started within {self.settings.begin_timeout_s:g} s")
 
-    def say_goodbye(self, goodbye: facts.SayRequested) -> None:
+    def say_goodbye(self, goodbye: facts.SayRequested, why: Payload) -> None:
         """End the conversation with last words, once what is being said and answered is over."""
-        self._send(SystemMaintenance())
+        self._send(why)
         self._inbox.put(goodbye)
 
     def hang_up(self, reason: EndReason) -> None:
@@ -315,11 +328,22 @@ class Session:
                 log.info("feedback", event_type=received.wire_type)
                 log.debug("feedback", payload=other)
 
+    def _choose_voice(self, received: Received, wanted: str | None) -> None:
+        """Take the client's voice, or the one that its token has fixed."""
+        fixed = self.settings.voice
+        if fixed is not None and wanted not in (None, fixed):
+            raise InvalidPayload(
+                "the voice is fixed by the token of this call: leave voiceId out",
+                wire_type=received.wire_type,
+                event_id=received.event_id,
+            )
+        self.voice_id = fixed or wanted
+
     async def _start_recording(self, received: Received, start: AudioInputStart) -> None:
+        self._choose_voice(received, start.voice_id)
         if start.language and start.language != self.language:
             await self._change_language(received, start.language)
         self._rate = start.sampling_rate
-        self.voice_id = start.voice_id
         if start.output_sampling_rate is not None:
             self._output_rate = start.output_sampling_rate
         self._recording = True
@@ -460,6 +484,9 @@ class Session:
                 self._turn = turn
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
+        if self._left_out and extra_of(effect) in self._left_out:
+            self.counts["messages left out"] += 1
+            return
         error = error_of(effect)
         if error is not None:
             reference = self._refuse(error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from machines.facts import TurnMode
 from machines.policy import ConversationPolicy
+from orchestrator.access.grants import Terms
 from orchestrator.settings.policy import policy_of
 from orchestrator.settings.settings import Settings
 from orchestrator.settings.types import TRANSFER_CALL
@@ -29,6 +31,21 @@ class SessionSettings:
     log_interim_transcripts: bool = False
     tools: tuple[Tool, ...] = ()
     """Those that the model may call. See `tools_on`."""
+    voice: str | None = None
+    """The voice that a token has fixed: the client may not choose another."""
+    metadata: str = ""
+    """What a token says about its calls, as JSON: for the journal."""
+
+    def under(self, terms: Terms) -> SessionSettings:
+        """The settings of a session under the terms of its credential, which only narrow these."""
+        longest = self.max_duration_s if terms.max_duration_s is None else terms.max_duration_s
+        return evolve(
+            self,
+            max_duration_s=min(self.max_duration_s, longest),
+            tools=tuple(each for each in self.tools if terms.tools is None or each.name in terms.tools),
+            voice=terms.voice,
+            metadata=json.dumps(terms.metadata, ensure_ascii=False) if terms.metadata else "",
+        )
 
     def tools_on(self, *, telephone: bool) -> tuple[Tool, ...]:
         """The tools that work on this kind of call: only telephones have keys, and can be transferred."""

@@ -21,7 +21,7 @@ def _container(settings: Settings) -> Iterator[str]:
     if loopback and any(mark.exists() for mark in CONTAINER_MARKS):
         yield (
             f"VANTUM_HOST is {settings.host!r}, which can be reached inside this container only: "
-            "set it to 0.0.0.0 if its port is published."
+            "set it to 0.0.0.0 if its port is published, and API_TOKEN, since others can reach it then."
         )
 
 

@@ -18,8 +18,10 @@ from adapters.storage.location import LocationError, location_of
 PREFIX = "VANTUM_"
 CONFIG_VARIABLE = "VANTUM_CONFIG"
 """Names the TOML file. It is not a setting."""
-_OTHERS = (CONFIG_VARIABLE, "VANTUM_NODE_CACHE", "VANTUM_SCREENSHOTS")
-"""Our variables that are not settings. All but the first are for the tests."""
+KEY_VARIABLE = "VANTUM_API_KEY"
+"""The key that commands send to a server. It is not a setting: servers have no key of their own."""
+_OTHERS = (CONFIG_VARIABLE, KEY_VARIABLE, "VANTUM_NODE_CACHE", "VANTUM_SCREENSHOTS")
+"""Our variables that are not settings. All but the first two are for the tests."""
 _KUBERNETES = re.compile(r"VANTUM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
 """What Kubernetes puts into the environment of all containers for a service called `vantum` or `vantum-…`."""
 _SHORTEST_GUESS = 8

@@ -82,6 +82,6 @@ class Telephone(BaseModel):
     )
     api_token: Key = Field(
         default=None,
-        description="Whoever dials over HTTP must send it as bearer token; unset: this machine only, and only"
-        " `vantum call` if the server is reached from outside",
+        description="One key for calls, dialling and reading, beside those of `vantum keys`: sent as bearer"
+        " token",
     )

@@ -76,6 +76,8 @@ def allowed(name: str) -> str:
         "renamings": "pairs of names divided by commas, such as max_tokens=max_completion_tokens",
         "twilio account": "the SID of an account of Twilio's: AC and 32 hexadecimal digits",
         "phone number": E164,
+        "dial prefixes": "how numbers begin, each + and digits, divided by commas, such as +44,+1212; +: all",
+        "algorithms": f"one or more of {', '.join(kind.get('known', ()))}, divided by commas",
         "database": "the address of a database: postgresql://HOST/NAME or sqlite:///PATH",
         "pepper": f"a secret of {LEAST_PEPPER} or more printable ASCII characters",
         "header": "text of printable ASCII characters",

@@ -25,6 +25,9 @@ from adapters import twilio
 from adapters.neutral import without_passwords
 from machines.facts import TurnMode
 from orchestrator.addresses import is_loopback
+from orchestrator.settings.access import LEAST_KEY, Access
+from orchestrator.settings.admission import CallAdmission
+from orchestrator.settings.limits import Limiting
 from orchestrator.settings.phone import Telephone
 from orchestrator.settings.policy import DEFAULTS
 from orchestrator.settings.providers import (
@@ -279,11 +282,14 @@ class Settings(
     CloudProviders,
     LocalModels,
     Sessions,
+    CallAdmission,
     TurnTaking,
     Deadlines,
     Journalling,
     Tools,
     Telephone,
+    Limiting,
+    Access,
     Storing,
 ):
     """All settings, checked and frozen. `sources.load_settings` reads them from their sources.
@@ -356,6 +362,39 @@ class Settings(
                 f"TOOLS is {shown('tools', self.tools)}, but TWILIO_TRANSFER_TO is not set: "
                 f"{TRANSFER_CALL} needs somebody to transfer to"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _callers_can_be_transferred(self) -> Self:
+        to = self.twilio_transfer_to
+        if to is not None and self.dial_allow and not to.startswith(self.dial_allow):
+            raise ValueError(
+                f"TWILIO_TRANSFER_TO is {shown('twilio_transfer_to', to)}, but DIAL_ALLOW is "
+                f"{shown('dial_allow', self.dial_allow)}, which does not allow it: add {to} to DIAL_ALLOW"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _access_is_whole(self) -> Self:
+        key = self.client_token_key
+        if key is not None and len(key.get_secret_value()) < LEAST_KEY:
+            raise ValueError(
+                f"CLIENT_TOKEN_KEY is (a secret), but must have {LEAST_KEY} characters or more, which nobody "
+                "can guess"
+            )
+        if self.jwt_jwks_url is not None:
+            for name in ("jwt_issuer", "jwt_audience"):
+                if getattr(self, name) is None:
+                    raise ValueError(
+                        f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but {name.upper()} is"
+                        " not set: tokens of other issuers, or for others, must not be taken"
+                    )
+            parts = urlsplit(self.jwt_jwks_url)
+            if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+                raise ValueError(
+                    f"JWT_JWKS_URL is {shown('jwt_jwks_url', self.jwt_jwks_url)}, but must begin with https://:"
+                    " whoever changes the keys on their way is let in"
+                )
         return self
 
     @model_validator(mode="after")

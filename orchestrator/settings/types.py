@@ -91,6 +91,20 @@ PhoneNumber = Annotated[
     BeforeValidator(_as_dialled),
     Field(pattern=_DIALLED, json_schema_extra={"format": "phone number"}),
 ]
+
+
+def _prefixes(value: object) -> object:
+    """How numbers begin, from a text divided by commas, or from a list; none at all is allowed."""
+    parts = _phrases(value)
+    prefixes = tuple(re.sub(r"[\s().-]", "", part) for part in parts) if isinstance(parts, tuple) else None
+    if prefixes is None or not all(re.fullmatch(r"\+([1-9][0-9]{0,14})?", prefix) for prefix in prefixes):
+        raise ValueError("no prefixes")
+    return prefixes
+
+
+DialPrefixes = Annotated[
+    tuple[str, ...], BeforeValidator(_prefixes), Field(json_schema_extra={"format": "dial prefixes"})
+]
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
 Lowercase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 LevelName = BeforeValidator(lambda value: "warning" if value == "warn" else value)

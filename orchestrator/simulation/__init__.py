@@ -19,7 +19,7 @@ from orchestrator.simulation.behaviour import (
     dice,
     script,
 )
-from orchestrator.simulation.call import Call, ReplayDiffers, running_call, simulated_call
+from orchestrator.simulation.call import ReplayDiffers, SimulatedCall, running_call, simulated_call
 from orchestrator.simulation.call_checks import failed_checks
 from orchestrator.simulation.caller import SimulatedCaller
 from orchestrator.simulation.llm import Answer, SimulatedLanguageModel
@@ -39,7 +39,6 @@ __all__ = [
     "AT_ONCE",
     "Answer",
     "Breaks",
-    "Call",
     "Delay",
     "Ends",
     "Fails",
@@ -48,6 +47,7 @@ __all__ = [
     "Plan",
     "ReplayDiffers",
     "Scoring",
+    "SimulatedCall",
     "SimulatedCaller",
     "SimulatedLanguageModel",
     "SimulatedProviders",

@@ -51,7 +51,7 @@ class ReplayDiffers(Exception):  # noqa: N818 (it says what happened)
 
 
 @define
-class Call:
+class SimulatedCall:
     """A running call."""
 
     providers: SimulatedProviders
@@ -223,12 +223,12 @@ async def simulated_call(
     watch: ProviderWatch | None = None,
     journal: CallJournal | None = None,
     tools: Sequence[Tool] = (),
-) -> AsyncIterator[Call]:
+) -> AsyncIterator[SimulatedCall]:
     """A call that runs as long as the block, and is then hung up properly.
 
     Raises `ReplayDiffers` if a replay of its journal leads to anything else.
     """
-    call = Call(
+    call = SimulatedCall(
         providers or SimulatedProviders(),
         caller or SimulatedCaller(),
         policy or ConversationPolicy(),
@@ -246,7 +246,7 @@ async def simulated_call(
 
 
 @asynccontextmanager
-async def running_call(call: Call) -> AsyncIterator[None]:
+async def running_call(call: SimulatedCall) -> AsyncIterator[None]:
     """Run the call as long as the block, and then hang it up properly.
 
     Raises `trio.TooSlowError` after an hour of virtual time, so that a call in which nothing happens any more

@@ -12,7 +12,7 @@ from machines.conversation.deadlines import AFTER_AUDIO, longest_ms
 from machines.declarations import Outcome
 from machines.history import Message, Speaker
 from machines.link import longest_ms as longest_of_link_ms
-from orchestrator.simulation.call import Call
+from orchestrator.simulation.call import SimulatedCall
 
 SLACK_MS = 0.1
 """Tolerance for rounded times, and for the sample at which a paused answer is cut."""
@@ -20,7 +20,7 @@ HELD_BACK_MS = 8
 """The most audio that is lost in the resampler when text to speech breaks off."""
 
 
-def failed_checks(call: Call) -> list[str]:
+def failed_checks(call: SimulatedCall) -> list[str]:
     """What the call did wrong, in words. To be called when the call is over."""
     return [
         *call.caller.complaints,
@@ -33,7 +33,7 @@ def failed_checks(call: Call) -> list[str]:
     ]
 
 
-def _audio(call: Call) -> Iterator[str]:
+def _audio(call: SimulatedCall) -> Iterator[str]:
     pacing = call.caller.pacing
     for playback in call.caller.playbacks:
         name = f"utterance {playback.utterance}"
@@ -45,7 +45,7 @@ def _audio(call: Call) -> Iterator[str]:
             yield f"{name} ended with {playback.ended_with_ms} ms, but {playback.sent_ms()} ms were sent"
 
 
-def _answers(call: Call) -> Iterator[str]:
+def _answers(call: SimulatedCall) -> Iterator[str]:
     """Every request is acknowledged or refused exactly once."""
     asked = [
         step.fact.request
@@ -64,7 +64,7 @@ def _answers(call: Call) -> Iterator[str]:
             yield f"{step.reason}"
 
 
-def _history(call: Call) -> Iterator[str]:
+def _history(call: SimulatedCall) -> Iterator[str]:
     """The model is told what was said, speakers taking turns, and of its own answers what was heard."""
     for messages in (request for model in call.providers.models() for request in model.requests):
         told = [message for message in messages if message.speaker is not Speaker.SYSTEM]
@@ -86,7 +86,7 @@ def _follows(before: Message | None, after: Message | None) -> bool:
     return after.speaker is Speaker.USER or before.speaker is Speaker.USER or bool(before.calls)
 
 
-def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
+def _heard(call: SimulatedCall, messages: tuple[Message, ...]) -> Iterator[str]:
     # The last message is left out: if it is the beginning of an answer, the rest of it is asked for.
     told = [message for message in messages[:-1] if message.speaker is Speaker.ASSISTANT and message.text]
     heard_ms = [
@@ -100,7 +100,7 @@ def _heard(call: Call, messages: tuple[Message, ...]) -> Iterator[str]:
             yield f"history says {message.heard_ms} ms were heard, the caller heard {heard_ms}"
 
 
-def _calls(call: Call) -> Iterator[str]:
+def _calls(call: SimulatedCall) -> Iterator[str]:
     """Every call of a tool has exactly one result."""
     effects = [effect for step in call.steps for effect in step.effects]
     finished = Counter(step.fact.call for step in call.steps if isinstance(step.fact, facts.ToolFinished))
@@ -111,7 +111,7 @@ def _calls(call: Call) -> Iterator[str]:
             yield f"call {effect.call} of a tool had {finished[effect.call]} results"
 
 
-def _deadlines(call: Call) -> Iterator[str]:
+def _deadlines(call: SimulatedCall) -> Iterator[str]:
     """No deadline was longer than the diagrams say. How much audio was left is not known here."""
     for step in call.steps:
         for effect in step.effects:
@@ -126,7 +126,7 @@ def _deadlines(call: Call) -> Iterator[str]:
                 yield f"{step.target} of the {step.machine} may last {delay_ms} ms, but {longest} are drawn"
 
 
-def _end(call: Call) -> Iterator[str]:
+def _end(call: SimulatedCall) -> Iterator[str]:
     if call.state != "ended":
         yield f"the call is over in {call.state}"
     if len(call.caller.closed_for) != 1:

@@ -25,7 +25,7 @@ from orchestrator.conversation.speculation_counts import speculation_counts
 from orchestrator.journal.format import About, CallJournal, End, Record, frame
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation.audit import Auditor, Complaint
-from orchestrator.simulation.call import Call, running_call
+from orchestrator.simulation.call import SimulatedCall, running_call
 from orchestrator.simulation.call_checks import failed_checks
 from orchestrator.simulation.deterministic import repeatable, run
 from orchestrator.simulation.faults import PROFILES
@@ -104,11 +104,11 @@ class Campaign:
         complaints += self.auditor.complaints(records)
         return _finished(number, scenario, call, records, complaints, trace)
 
-    def _call(self, seed: str, scenario: Scenario, records: list[Record]) -> Call:
+    def _call(self, seed: str, scenario: Scenario, records: list[Record]) -> SimulatedCall:
         providers = scenario.providers.for_calls()
         names = {role: tuple(each.name for each in providers.of(role)) for role in Role}
         journal = CallJournal(About(seed, "simulated", 0.0, names), records.append)
-        return Call(
+        return SimulatedCall(
             scenario.providers,
             scenario.caller,
             scenario.policy,
@@ -120,7 +120,7 @@ class Campaign:
         )
 
 
-async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
+async def _to_its_end(call: SimulatedCall, scenario: Scenario, chart: Breaker) -> None:
     """Run one call, with a `ProviderWatch` if it has one; complain of tasks that it leaves behind."""
     before = trio.lowlevel.current_statistics().tasks_living
     async with trio.open_nursery() as nursery:
@@ -143,7 +143,7 @@ async def _to_its_end(call: Call, scenario: Scenario, chart: Breaker) -> None:
         call.caller.complaints.append(f"{left} task(s) are left")
 
 
-async def _until_over(call: Call, others: trio.CancelScope) -> None:
+async def _until_over(call: SimulatedCall, others: trio.CancelScope) -> None:
     await call.over.wait()
     others.cancel()
 
@@ -155,7 +155,7 @@ def _described(error: BaseException) -> list[str]:
 def _finished(
     number: int,
     scenario: Scenario,
-    call: Call,
+    call: SimulatedCall,
     records: list[Record],
     complaints: list[Complaint],
     trace: str,

@@ -12,11 +12,13 @@ from random import Random
 import trio
 from attrs import define
 
+from machines.conversation.chart import ConversationChart
 from machines.facts import EndReason, SayMode, SayRequested, TurnMode
-from orchestrator.simulation.call import Call
+from orchestrator.simulation.call import SimulatedCall
 from orchestrator.simulation.speech import VOCABULARY
 
-NOT_LISTENING = ("generating", "retrying", "running_tools", "speaking", "paused")
+NOT_LISTENING = frozenset(str(state.id) for state in ConversationChart.answering)
+"""In these states it is not the caller's turn: an answer is made, said, or silent for a moment."""
 ANSWER_S = 40
 """Longer than any answer: whoever waits for this long waits for the end of it."""
 KEYS = "0123456789*ABCD"
@@ -32,7 +34,7 @@ PAUSES_MS = (200, 200, 500)
 class Person:
     """A caller in a call, with the turn mode that they use."""
 
-    call: Call
+    call: SimulatedCall
     random: Random
     mode: TurnMode
 

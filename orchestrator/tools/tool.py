@@ -29,7 +29,7 @@ from attrs import define, field, frozen
 from adapters.interfaces import Emit, ToolSpec
 from machines.facts import EndReason, Fact, HungUp, SayMode
 from machines.tools import OnInterruption, ToolPolicy
-from orchestrator.tools.host_utterances import keys_to_press, require_words, words_to_say
+from orchestrator.tools.say_requests import keys_to_press, require_words, words_to_say
 from orchestrator.tools.tool_arguments import ToolArguments
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

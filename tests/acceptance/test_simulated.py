@@ -21,6 +21,7 @@ import trio
 from adapters.interfaces import Samples
 from adapters.simulators import Script, Simulators, simulators
 from machines.facts import TurnMode
+from orchestrator.cli.call import own_key
 from orchestrator.cli.talk_client import Turn, talk_client
 from orchestrator.settings.settings import Settings
 from tests.acceptance.conftest import SPEECH_RATE, STOP_SECONDS, VANTUM, RunningServer, Say
@@ -111,7 +112,7 @@ def addresses_of(vendors: Simulators) -> dict[str, str]:
 async def one_turn(server: RunningServer, mode: TurnMode, speech: Samples) -> Turn:
     """Say it, and hear the answer out."""
     with trio.fail_after(TURN_SECONDS):
-        async with talk_client(server.websocket, mode) as client:
+        async with talk_client(server.websocket, mode, key=own_key(server.websocket)) as client:
             return await client.say(speech, SPEECH_RATE)
 
 

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal, http_client
-from adapters.simulators import Answer, Call, Script, simulators
+from adapters.simulators import Answer, Script, ScriptedCall, simulators
 from adapters.simulators.openai_dialects import DIALECTS, FLAGGED, HARD
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
@@ -32,7 +32,7 @@ SCRIPT = Script(
         Answer(
             "weather",
             "Let me look.",
-            (Call("weather", '{"city": "Oslo"}'), Call("trains")),
+            (ScriptedCall("weather", '{"city": "Oslo"}'), ScriptedCall("trains")),
             then=(Answer("sunny", TOLD),),
         ),
         Answer("weather", TOLD),

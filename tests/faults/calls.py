@@ -26,7 +26,7 @@ from machines.declarations import Outcome, Step
 from machines.effects import Effect
 from machines.facts import TurnMode
 from machines.history import Message, Speaker
-from orchestrator.simulation import Call, failed_checks, simulated_call
+from orchestrator.simulation import SimulatedCall, failed_checks, simulated_call
 from orchestrator.simulation.call import BLOCK_MS
 from orchestrator.simulation.speech import VOCABULARY, silence, spoken
 from tests.faults.cells import Cell, NetworkFailure, Role
@@ -67,7 +67,7 @@ class FinishedCall:
     """A call that is over."""
 
     cell: Cell
-    call: Call
+    call: SimulatedCall
     turns: tuple[Turn, ...]
     hung_up_at: float
     ended_at: float
@@ -173,7 +173,7 @@ class _CallerInACell:
     """The caller: speaks two turns, or what the cell says, with the microphone open all the time."""
 
     cell: Cell
-    call: Call
+    call: SimulatedCall
     network: Network
     """The network of the first provider of each role."""
     turns: list[Turn] = Factory(list)

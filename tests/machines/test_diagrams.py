@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from machines import diagrams
 from machines.diagrams import LayoutError, mermaid, svg
 from machines.diagrams.layout import (
+    ADMISSION_LAYOUT,
     BREAKER_LAYOUT,
     CALL_LAYOUT,
     CONVERSATION_LAYOUT,
@@ -22,7 +23,19 @@ from machines.diagrams.layout import (
     Route,
 )
 from machines.diagrams.text import in_lines
-from machines.tables import BREAKER, CALL, CONVERSATION, LINK, MACHINES, Kind, Machine, leaves, rooms, rows
+from machines.tables import (
+    ADMISSION,
+    BREAKER,
+    CALL,
+    CONVERSATION,
+    LINK,
+    MACHINES,
+    Kind,
+    Machine,
+    leaves,
+    rooms,
+    rows,
+)
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -31,6 +44,7 @@ PICTURES = [
     (LINK, LINK_LAYOUT),
     (BREAKER, BREAKER_LAYOUT),
     (CALL, CALL_LAYOUT),
+    (ADMISSION, ADMISSION_LAYOUT),
 ]
 NAMES = [machine.name for machine in MACHINES]
 pictures = pytest.mark.parametrize(("machine", "layout"), PICTURES, ids=NAMES)

@@ -88,6 +88,11 @@ UNLIMITED = {
     "breaker": {"idle", "CLOSED", "probing", "reprobing"},
     # A conversation has limits of its own.
     "call": {"idle", "conversing", "ENDED"},
+    # Measurements come as long as the event loop runs.
+    "admission": {
+        *("OPEN", "TIGHT"),
+        *("refusing", "without_interims", "without_telemetry", "ending_calls"),
+    },
 }
 
 

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from attrs import define
 
+from orchestrator.access.peer_process import Ends, Holder
 from orchestrator.server.server import Server
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
@@ -58,6 +59,12 @@ class _Accepted(trio.abc.HalfCloseableStream):
         await self._stream.aclose()
 
 
+async def _a_program(ends: Ends) -> Holder:
+    """What a kernel would say of a connection through memory: this very process holds it."""
+    await trio.lowlevel.checkpoint()
+    return Holder.PROGRAM
+
+
 @define
 class MemoryPort:
     """A server that can be reached through memory."""
@@ -95,6 +102,7 @@ async def memory_port(
     settings = Settings(**{"local_max_calls": 64, **chosen})
     server = Server(settings)
     server.phone.http = http
+    server.doors.holder_of = _a_program
     async with trio.open_nursery() as nursery, server.taking_calls(providers.for_calls()):
         port = MemoryPort(server, nursery)
         try:

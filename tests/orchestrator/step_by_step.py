@@ -13,9 +13,9 @@ from attrs import Factory, define, field
 from trio.testing import MockClock
 
 from machines.policy import ConversationPolicy
-from orchestrator.simulation import Call, SimulatedProviders, simulated_call
+from orchestrator.simulation import SimulatedCall, SimulatedProviders, simulated_call
 
-Act = Callable[[Call], Awaitable[None]]
+Act = Callable[[SimulatedCall], Awaitable[None]]
 
 
 @define(eq=False)
@@ -27,7 +27,7 @@ class StepByStep:
 
     providers: SimulatedProviders
     policy: ConversationPolicy
-    call: Call = field(init=False)
+    call: SimulatedCall = field(init=False)
     _traced: bool = Factory(lambda: sys.gettrace() is not None)
     """Whoever begins the call is; else it is not either (the marker `repeats`)."""
     _acts: SimpleQueue[Act | None] = Factory(SimpleQueue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -251,7 +251,12 @@ def _log(*values: object) -> None:
 
 @asynccontextmanager
 async def connect(
-    port: int, *, v2: bool = False, path: str = "/ws", client: type[Client] = Client
+    port: int,
+    *,
+    v2: bool = False,
+    path: str = "/ws",
+    client: type[Client] = Client,
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> AsyncIterator[Any]:
     """A client of this kind whose session has begun; its socket is closed when the block is left."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
@@ -263,6 +268,7 @@ async def connect(
                 "127.0.0.1",
                 path,
                 subprotocols=["vantum.v2"] if v2 else None,
+                extra_headers=list(headers),
                 message_queue_size=10_000,
                 max_message_size=2**24,
             )

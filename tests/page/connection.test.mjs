@@ -7,7 +7,7 @@ import { decode, encode } from '../../orchestrator/server/page/vendor/msgpack/in
 
 /** A world with a clock of its own; `sockets` are those that were opened, `said` the statuses. */
 function world() {
-  const here = { at: 0, asleep: 0, timers: [], sockets: [], said: [], messages: [], why: [] };
+  const here = { at: 0, asleep: 0, timers: [], sockets: [], said: [], messages: [], why: [], token: '' };
   class Socket {
     constructor(url, protocols) {
       Object.assign(this, { url, protocols, sent: [], bufferedAmount: 0, closedWith: null });
@@ -51,6 +51,7 @@ function world() {
     },
     wall: () => here.at + here.asleep,
     random: () => 0.5,
+    token: () => here.token,
   });
   here.beats = () => here.last().sent.filter(({ eventType }) => eventType === 'connection.lifecycle.heartbeat');
   here.echo = () => {
@@ -71,6 +72,40 @@ test('it offers the subprotocol, and is connected when the server has named the 
   assert.deepEqual(here.said.at(-1), ['connected', 's1']);
   here.connection.send('audio.input.stop', {});
   assert.equal(here.last().sent[0].sessionId, 's1');
+});
+
+test('it offers its token beside the subprotocol, and waits for one that must be asked for', async () => {
+  const here = world();
+  here.token = 'a.b.c';
+  here.connection.connect();
+  assert.deepEqual(here.last().protocols, ['vantum.v2', 'vantum.token.a.b.c']);
+  let give;
+  here.token = new Promise((resolve) => { give = resolve; });
+  here.connection.connect();
+  const before = here.sockets.length;
+  give('d.e.f');
+  await here.token;
+  assert.equal(here.sockets.length, before + 1);
+  assert.deepEqual(here.last().protocols, ['vantum.v2', 'vantum.token.d.e.f']);
+});
+
+test('a token that comes after the call was given up opens no socket', async () => {
+  const here = world();
+  let give;
+  here.token = new Promise((resolve) => { give = resolve; });
+  here.connection.connect();
+  here.connection.end('user.action.end_call', {});
+  const before = here.sockets.length;
+  give('a.b.c');
+  await here.token;
+  assert.equal(here.sockets.length, before);
+});
+
+test('a server that wants a token is not called again, and says why', () => {
+  const here = world();
+  here.last().drop(4401, 'a key or token is needed');
+  assert.deepEqual(here.said.at(-1), ['error', '']);
+  assert.equal(here.why.at(-1), 'a key or token is needed');
 });
 
 test('a socket that is closing is sent nothing', async () => {

@@ -26,7 +26,12 @@ from adapters.interfaces import (
     Voice,
 )
 from machines.facts import TranscriptFinal, TranscriptInterim, Word
-from orchestrator.simulation import Call, SimulatedCaller, SimulatedSpeechToText, SimulatedTextToSpeech
+from orchestrator.simulation import (
+    SimulatedCall,
+    SimulatedCaller,
+    SimulatedSpeechToText,
+    SimulatedTextToSpeech,
+)
 from orchestrator.simulation.call import BLOCK_MS
 
 WORD_MS = 320
@@ -176,7 +181,7 @@ class _Listener:
 class Room:
     """The caller's room: the microphone hears the caller, and the loudspeaker a little later and softer."""
 
-    call: Call
+    call: SimulatedCall
     language: Language
     attenuation_db: float
     delay_ms: float

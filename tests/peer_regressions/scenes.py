@@ -14,7 +14,7 @@ from machines.tools import CallRecord
 from orchestrator.journal.format import Head
 from orchestrator.simulation import (
     Answer,
-    Call,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedTextToSpeech,
@@ -30,7 +30,7 @@ SEGMENTS = (
 )
 MS_PER_CHARACTER = 60
 
-Act = Callable[[Call], Awaitable[object]]
+Act = Callable[[SimulatedCall], Awaitable[object]]
 
 
 def storyteller(first: Answer | None = None, speaking: Synthesis | None = None) -> SimulatedProviders:
@@ -41,29 +41,29 @@ def storyteller(first: Answer | None = None, speaking: Synthesis | None = None) 
     )
 
 
-async def ask(call: Call) -> None:
+async def ask(call: SimulatedCall) -> None:
     """A turn by hand."""
     await call.take_turn("hello")
 
 
-async def ask_by_voice(call: Call) -> None:
+async def ask_by_voice(call: SimulatedCall) -> None:
     """A turn whose end is left to voice activity."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.say("hello")
     await call.keep_quiet(200)
 
 
-async def press_stop(call: Call) -> None:
+async def press_stop(call: SimulatedCall) -> None:
     """The caller interrupts by other means than voice."""
     await call.interrupt()
 
 
-async def press_record(call: Call) -> None:
+async def press_record(call: SimulatedCall) -> None:
     """The caller begins another recording."""
     await call.start_recording()
 
 
-async def speak_up(call: Call) -> None:
+async def speak_up(call: SimulatedCall) -> None:
     """The caller says something over the answer, and goes on until there is silence."""
     await call.say("please stop")
 
@@ -71,13 +71,13 @@ async def speak_up(call: Call) -> None:
 INSTANT = ConversationPolicy(barge_in_min_ms=0)
 
 
-def history(call: Call) -> list[tuple[Speaker, str]]:
+def history(call: SimulatedCall) -> list[tuple[Speaker, str]]:
     """What the model was told last, without the system message."""
     messages = call.providers.llm.requests[-1]
     return [(each.speaker, each.text) for each in messages if each.speaker is not Speaker.SYSTEM]
 
 
-def remembered(call: Call) -> list[Message]:
+def remembered(call: SimulatedCall) -> list[Message]:
     """The answers that the model was told of last."""
     return [each for each in call.providers.llm.requests[-1] if each.speaker is Speaker.ASSISTANT]
 
@@ -99,12 +99,12 @@ def heard_words(heard_ms: float, *segments: str) -> str:
     return " ".join(word for word, end in word_ends(*segments) if end <= heard_ms + 1e-6)
 
 
-def told_calls(call: Call) -> list[CallRecord]:
+def told_calls(call: SimulatedCall) -> list[CallRecord]:
     """The calls of tools that the model was told of last."""
     return [record for message in remembered(call) for record in message.calls]
 
 
-def final_history(call: Call) -> tuple[Message, ...]:
+def final_history(call: SimulatedCall) -> tuple[Message, ...]:
     """The history of a call that is over: its facts go through the machines once more."""
     head, *handled = call.records
     assert isinstance(head, Head)

@@ -34,7 +34,7 @@ from orchestrator.simulation import (
     simulated_call,
 )
 from orchestrator.simulation import (
-    Call as WholeCall,
+    SimulatedCall as WholeCall,
 )
 from orchestrator.tools.tool import Tool, tool
 from orchestrator.tools.tool_runner import CANCELLED

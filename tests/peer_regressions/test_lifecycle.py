@@ -26,10 +26,10 @@ from orchestrator.journal.writer import GATHER_S
 from orchestrator.sessions.session import Session
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
     Fails,
     Opening,
+    SimulatedCall,
     SimulatedCaller,
     SimulatedLanguageModel,
     SimulatedProviders,
@@ -67,7 +67,7 @@ def slow() -> SimulatedProviders:
     )
 
 
-async def talk(call: Call) -> None:
+async def talk(call: SimulatedCall) -> None:
     """A question and an interruption; whatever state there is, it is in it."""
     await ask_by_voice(call)
     await call.reaches("speaking")
@@ -127,7 +127,7 @@ async def test_r14_a_call_that_is_hung_up_at_any_step_is_over_within_its_grace(
 
 async def test_r14_a_call_that_was_hung_up_before_it_began_ends_at_once(autojump_clock: MockClock) -> None:
     """Pipecat: an end before the start was never acted on."""
-    call = Call(SimulatedProviders(), SimulatedCaller(), ConversationPolicy())
+    call = SimulatedCall(SimulatedProviders(), SimulatedCaller(), ConversationPolicy())
     call.hang_up()
     await call.run()
     assert call.caller.closed_for == [EndReason.CALLER_HUNG_UP]
@@ -179,7 +179,7 @@ async def test_r16_after_two_hundred_dropped_lines_nothing_runs_and_nothing_is_d
         assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
 
 
-KEPT = (Call, Handled, Performer, Session, Step, SimulatedCaller, Utterance)
+KEPT = (SimulatedCall, Handled, Performer, Session, Step, SimulatedCaller, Utterance)
 
 
 def kept() -> Counter[str]:
@@ -308,5 +308,5 @@ async def test_r19_a_goodbye_is_heard_to_its_end_and_said_once(
     assert failed_checks(call) == []
 
 
-def _effects(call: Call) -> list[do.Effect]:
+def _effects(call: SimulatedCall) -> list[do.Effect]:
     return [effect for step in call.steps for effect in step.effects]

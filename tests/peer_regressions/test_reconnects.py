@@ -16,10 +16,10 @@ from machines.facts import EndReason, ErrorClass, TurnMode
 from machines.policy import ConversationPolicy
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
     Fails,
     Opening,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -61,7 +61,7 @@ def providers(role: str = "", first: Opening | None = None) -> SimulatedProvider
     )
 
 
-async def converse(call: Call) -> None:
+async def converse(call: SimulatedCall) -> None:
     """Two turns and their answers."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.reaches("quiet")
@@ -77,7 +77,7 @@ async def converse(call: Call) -> None:
 def moments() -> dict[str, float]:
     """When a call that nothing happens to is in the middle of each state, in ms."""
 
-    async def undisturbed() -> Call:
+    async def undisturbed() -> SimulatedCall:
         async with simulated_call(providers()) as call:
             await converse(call)
         return call
@@ -249,9 +249,9 @@ LANGUAGE = Language(tuple(dict.fromkeys(_WORDS)))
 async def in_a_room(
     attenuation_db: float,
     delay_ms: float,
-    act: Callable[[Call, Room], Awaitable[None]],
+    act: Callable[[SimulatedCall, Room], Awaitable[None]],
     answer: str = ANSWER,
-) -> Call:
+) -> SimulatedCall:
     """A call with an answer that comes back as an echo, and what the caller does meanwhile."""
     llm = SimulatedLanguageModel(script(Answer(answer), then=Answer(NEXT_ANSWER)))
     held = SimulatedProviders(LoudestWordsSTT(LANGUAGE), llm, Loudspeaker(LANGUAGE))
@@ -283,7 +283,7 @@ async def test_r27_the_echo_of_an_answer_does_not_interrupt_it(
     assert call.caller.playbacks[0].ended_with_ms == pytest.approx(WORD_MS * len(ANSWER.split()), abs=1)
 
 
-async def only_listen(call: Call, room: Room) -> None:
+async def only_listen(call: SimulatedCall, room: Room) -> None:
     """The caller is silent, during the answer and after it."""
     await call.answered()
     await trio.sleep(10)
@@ -315,7 +315,7 @@ async def test_r27_who_speaks_over_the_echo_interrupts(
 ) -> None:
     """What keeps the echo out must not keep the caller out."""
 
-    async def cut_in(call: Call, room: Room) -> None:
+    async def cut_in(call: SimulatedCall, room: Room) -> None:
         await trio.sleep(1.5)
         room.attenuation_db = min(attenuation_db, -3)  # as loud as the caller, nobody could tell
         await room.say("please stop now")

@@ -33,7 +33,7 @@ from orchestrator.simulation import (
     script,
     simulated_call,
 )
-from orchestrator.simulation import Call as WholeCall
+from orchestrator.simulation import SimulatedCall as WholeCall
 from orchestrator.simulation.caller import Playback
 from tests.faults.network import Network
 from tests.faults.vendors import Vendors

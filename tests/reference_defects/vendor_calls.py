@@ -18,7 +18,7 @@ from machines.policy import ConversationPolicy
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation import (
-    Call,
+    SimulatedCall,
     SimulatedCaller,
     SimulatedLanguageModel,
     SimulatedVoiceActivity,
@@ -52,7 +52,7 @@ class BlameKept(ProviderWatch):
 class VendorCall:
     """A running call, with both of its sides."""
 
-    call: Call
+    call: SimulatedCall
     caller: SimulatedCaller
     vendors: Simulators
     network: Network

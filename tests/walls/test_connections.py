@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from orchestrator.addresses import address_of
 from orchestrator.server.asgi import BODY_TIMEOUT_S, EXCHANGE_TIMEOUT_S
-from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS, address_of
+from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS
 from orchestrator.server.request_head import HEAD_TIMEOUT_S
 from orchestrator.server.server import SILENT_S
 from orchestrator.simulation import SimulatedProviders
@@ -149,7 +150,10 @@ async def test_pongs_keep_no_silent_socket_alive(autojump_clock: MockClock) -> N
 
 
 async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: MockClock) -> None:
-    async with memory_port(SimulatedProviders(), max_sessions=4) as port, AsyncExitStack() as stack:
+    async with (
+        memory_port(SimulatedProviders(), allow_anybody=True, max_sessions=4) as port,
+        AsyncExitStack() as stack,
+    ):
         silent = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
         begun = await stack.enter_async_context(a_socket(port))
         await begun.stream.send_all(frame(BINARY, START))
@@ -170,7 +174,10 @@ async def test_silent_sockets_hold_no_line_that_somebody_needs(autojump_clock: M
 async def test_of_many_silent_sockets_from_one_address_the_oldest_gives_its_line_to_others_at_once(
     autojump_clock: MockClock,
 ) -> None:
-    async with memory_port(SimulatedProviders(), max_sessions=4) as port, AsyncExitStack() as stack:
+    async with (
+        memory_port(SimulatedProviders(), allow_anybody=True, max_sessions=4) as port,
+        AsyncExitStack() as stack,
+    ):
         port.peer = "198.51.100.1"
         silent = [await stack.enter_async_context(a_socket(port)) for _ in range(3)]
         begun = await stack.enter_async_context(a_socket(port))
@@ -215,7 +222,10 @@ async def test_one_address_cannot_take_all_connections(autojump_clock: MockClock
 
 
 async def test_many_connections_that_begin_nothing_give_way_to_others(autojump_clock: MockClock) -> None:
-    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+    async with (
+        memory_port(SimulatedProviders(), allow_anybody=True, **ACCOUNT) as port,
+        AsyncExitStack() as stack,
+    ):
         port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
         port.peer = "198.51.100.1"
         begun = await stack.enter_async_context(a_socket(port))
@@ -242,7 +252,10 @@ async def test_those_who_are_refused_take_few_descriptors(autojump_clock: MockCl
 
 
 async def test_many_addresses_cannot_take_the_descriptors_of_calls(autojump_clock: MockClock) -> None:
-    async with memory_port(SimulatedProviders(), **ACCOUNT) as port, AsyncExitStack() as stack:
+    async with (
+        memory_port(SimulatedProviders(), allow_anybody=True, **ACCOUNT) as port,
+        AsyncExitStack() as stack,
+    ):
         port.server.limits.descriptors = 2 * OWN_DESCRIPTORS
         calls = []
         for number in range(OWN_DESCRIPTORS):
@@ -262,7 +275,7 @@ async def test_many_addresses_cannot_take_the_descriptors_of_calls(autojump_cloc
 
 
 async def test_an_address_may_have_a_bound_of_calls(autojump_clock: MockClock) -> None:
-    chosen: dict[str, Any] = {"max_sessions_per_address": 2}
+    chosen: dict[str, Any] = {"allow_anybody": True, "max_sessions_per_address": 2}
     async with memory_port(SimulatedProviders(), **chosen) as port, AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(a_socket(port))
@@ -319,7 +332,7 @@ async def test_a_handshake_that_is_no_text_is_a_bad_request(header: str, autojum
 @pytest.mark.parametrize("host", [b"xn--a", b"XN--9", b"xn--" + b"a" * 15_000])
 async def test_a_handshake_for_a_host_in_no_script_is_taken(host: bytes, autojump_clock: MockClock) -> None:
     """Decoding such a name raises an error, or takes long; nobody needs it."""
-    async with memory_port(SimulatedProviders()) as port, await port.connect() as stream:
+    async with memory_port(SimulatedProviders(), allow_anybody=True) as port, await port.connect() as stream:
         await stream.send_all((HANDSHAKE % b"/ws").replace(b"localhost", host))
         with trio.fail_after(PATIENCE_S):
             assert (await stream.receive_some(13)).startswith(b"HTTP/1.1 101 ")
@@ -330,3 +343,28 @@ async def test_a_form_of_too_many_fields_is_refused(autojump_clock: MockClock) -
     async with memory_port(SimulatedProviders(), **ACCOUNT) as port:
         answer = await asked(port, HEAD + b"content-length: %d\r\n\r\n" % len(form) + form)
         assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_an_address_that_connects_without_end_is_told_when_to_come_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), connections_per_minute_per_address=40) as port:
+        port.peer = "2001:4860:1:2::1"
+        assert [(await asked(port))[9:12] for _ in range(10)] == [b"200"] * 10
+        port.peer = "2001:4860:1:2::ffff"  # the same network
+        refused = await asked(port)
+        assert refused.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: ")
+        assert b'ratelimit-policy: "connections";q=40;w=60\r\n' in refused
+        port.peer = "2001:4860:1:3::1"
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+        port.peer = "2001:4860:1:2::1"
+        await trio.sleep(int(refused.partition(b"retry-after: ")[2].split()[0]))
+        assert (await asked(port)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_the_page_and_calls_of_this_machine_come_as_often_as_they_like(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        for _ in range(1000):
+            assert (await asked(port)).startswith(b"HTTP/1.1 200 ")

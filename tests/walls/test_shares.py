@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +13,12 @@ import trio
 from trio.testing import MockClock
 
 from orchestrator.audio.real_time_share import AHEAD_MS, AT_ONCE_MS, TIMES_REAL_TIME, RealTimeShare
+from orchestrator.conversation.message_share import (
+    BYTES_PER_S,
+    MESSAGES_AT_ONCE,
+    MESSAGES_PER_S,
+    MessageShare,
+)
 from orchestrator.server.pace_of_starts import GAP_S, PaceOfStarts
 from orchestrator.sessions.session import Session
 from orchestrator.simulation import SimulatedProviders
@@ -161,3 +169,73 @@ async def test_many_who_come_at_once_all_get_their_call(autojump_clock: MockCloc
             for _ in range(50):
                 nursery.start_soon(caller)
         assert done == 50
+
+
+class EndsByTurn(trio.abc.Instrument):
+    """How many sessions end in each turn of the event loop, in which every task that can go on does so."""
+
+    def __init__(self, ended: Callable[[], int]) -> None:
+        self.most = 0
+        self._ended = ended
+        self._before = ended()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Count those of the turn that is over."""
+        self.most = max(self.most, self._ended() - self._before)
+        self._before = self._ended()
+
+
+async def test_callers_who_go_together_leave_the_others_their_turns(autojump_clock: MockClock) -> None:
+    callers = 20
+    async with memory_port(SimulatedProviders()) as port:
+        server = port.server
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(a_socket(port)) for _ in range(callers)]
+            while len(server.sessions) < callers:  # noqa: ASYNC110
+                await trio.sleep(1)
+            ends = EndsByTurn(lambda: server.sessions_ended)
+            trio.lowlevel.add_instrument(ends)
+            async with trio.open_nursery() as nursery:
+                for socket in sockets:
+                    nursery.start_soon(socket.stream.aclose)
+            while server.sessions_ended < callers:  # noqa: ASYNC110
+                await trio.sleep(1)
+            trio.lowlevel.remove_instrument(ends)
+        assert ends.most <= 2
+
+
+# --- messages of any kind ---------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_messages_that_are_all_right_is_read_at_a_pace_and_nothing_is_lost(
+    autojump_clock: MockClock,
+) -> None:
+    beyond = 2000
+    async with memory_port(SimulatedProviders()) as port, a_socket(port) as socket:
+        began = trio.current_time()
+        heartbeat = message("connection.lifecycle.heartbeat", timestamp=1)
+
+        async def flood() -> None:
+            for _ in range(MESSAGES_AT_ONCE + beyond):
+                await socket.stream.send_all(heartbeat)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood)
+            for _ in range(MESSAGES_AT_ONCE + beyond):
+                await told(socket, "connection.lifecycle.heartbeat")
+        assert trio.current_time() - began == pytest.approx(beyond / MESSAGES_PER_S, abs=1)
+
+
+async def test_large_messages_are_read_at_a_pace_however_few_they_are(autojump_clock: MockClock) -> None:
+    share, began = MessageShare(), trio.current_time()
+    for _ in range(30):
+        await share.take(1024 * 1024)
+    assert trio.current_time() - began == pytest.approx(20 * 1024 * 1024 / BYTES_PER_S)
+
+
+async def test_audio_eight_times_faster_than_real_time_is_not_held_up(autojump_clock: MockClock) -> None:
+    share, began = MessageShare(), trio.current_time()
+    for _ in range(20_000):
+        await trio.sleep(0.02 / 8)
+        await share.take(48_000 * 2 // 50 + 100)
+    assert trio.current_time() - began == pytest.approx(20_000 * 0.02 / 8)

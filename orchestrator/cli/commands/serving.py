@@ -145,6 +145,8 @@ async def _serve_until_stopped(
 
         def announce(port: int) -> None:
             click.echo(f"Vantum is ready: http://{host}:{port}/{told}")
+            if settings.api_token is not None or settings.jwt_jwks_url is not None:
+                click.echo("It asks for a key or token: `vantum token --link` opens its page.")
             if settings.embedded:
                 click.echo(f"It takes up to {settings.capacity} calls at once (LOCAL_MAX_CALLS).")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.commands.tokens import key_option
 from orchestrator.cli.commands.usage import Complaint, read_settings
 
 
@@ -40,6 +41,7 @@ from orchestrator.cli.commands.usage import Complaint, read_settings
     help="Talk over each answer but the last, this long after its first audio; one file is spoken twice.",
 )
 @click.option("--microphone", is_flag=True, help="Talk with the microphone and loudspeaker, until Ctrl-C.")
+@key_option
 def talk(
     url: str,
     files: tuple[Path, ...],
@@ -49,6 +51,7 @@ def talk(
     as_json: bool,
     interrupt_after: float | None,
     microphone: bool,
+    key: str | None,
 ) -> None:
     """Talk to a server from the terminal.
 
@@ -60,16 +63,19 @@ def talk(
     import trio
 
     from machines.facts import TurnMode
-    from orchestrator.cli.talk import Call, TalkError, run_call
+    from orchestrator.cli.call import own_key
+    from orchestrator.cli.talk import Talk, TalkError, run_talk
+
+    key = key or own_key(url)
 
     try:
         if microphone:
             from orchestrator.cli.microphone import converse
 
-            trio.run(converse, url)
+            trio.run(converse, url, key)
         else:
-            call = Call(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences)
-            if not trio.run(run_call, call):
+            talk = Talk(url, files, TurnMode(mode), out, as_json, interrupt_after, sentences, key)
+            if not trio.run(run_talk, talk):
                 raise SystemExit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
@@ -89,7 +95,8 @@ def talk(
     default=None,
     help="Hang up on an answering machine; overrides TWILIO_MACHINE_DETECTION.",
 )
-def call(number: str, url: str | None, **options: Any) -> None:
+@key_option
+def call(number: str, url: str | None, key: str | None, **options: Any) -> None:
     """Have a running server call NUMBER (such as +15005550006), and print how it goes; Ctrl-C hangs up.
 
     Fails if there was no conversation.
@@ -103,7 +110,8 @@ def call(number: str, url: str | None, **options: Any) -> None:
     from orchestrator.cli.printing import say
 
     url = url or f"http://localhost:{settings.port}"
-    token = settings.api_token.get_secret_value() if settings.api_token is not None else own_key(url)
+    api_token = None if settings.api_token is None else settings.api_token.get_secret_value()
+    token = key or api_token or own_key(url)
     order = {"to": number, **{name: value for name, value in options.items() if value is not None}}
 
     async def dial() -> bool:

@@ -20,6 +20,7 @@ import { MicrophoneError, openMicrophone } from './microphone.js';
 import { circumstances, obstacle } from './obstacles.js';
 import { Playback } from './playback.js';
 import { TranscriptView } from './transcript-view.js';
+import { Tokens } from './tokens.js';
 import { announcement, endWords, lamp, stateWords, worse } from './words.js';
 
 const LIKELY_RATE = 24000; // Hz of the first output, made at the click; another is made if the server announces another
@@ -42,6 +43,12 @@ const errorLine = new ErrorLine(at('error'));
 const playback = new Playback({
   report: played, trouble: (error) => fail(`The answer cannot be played: ${error.message}`), changed: render,
 });
+const tokens = new Tokens({
+  location, history, parent: window.parent, window,
+  get sessionStorage() { return window.sessionStorage; }, // a browser that keeps nothing throws here
+  setTimeout: (action, ms) => setTimeout(action, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+});
 const connection = new Connection(
   new URL('ws', document.baseURI.replace(/^http/, 'ws')).href, // beside the page, wherever a proxy serves it
   { status: linked, message: received },
@@ -51,6 +58,7 @@ const connection = new Connection(
     clearTimeout: (timer) => clearTimeout(timer),
     wall: () => Date.now(),
     random: Math.random,
+    token: () => tokens.next(),
   },
 );
 

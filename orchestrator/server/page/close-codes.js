@@ -14,6 +14,9 @@ const MEANINGS = {
   1009: { again: 'never', error: MISUNDERSTOOD }, // a message that was too long would be so again
   1011: { again: 'once', error: 'The call ended because of an error inside the server.' },
   1012: { again: 'always', error: 'The server has been restarted.' },
+  4401: { again: 'never', error: 'The server asks for a token, and this page has none that is valid.' },
+  4403: { again: 'never', error: 'This page may not use the server.' },
+  4429: { again: 'always', error: 'The server takes no more calls from here at the moment.' },
   1013: { again: 'always', error: 'The server takes no calls at the moment.' }, // busy, or not ready
 };
 

@@ -2,9 +2,10 @@
 
 import { meaningOf, NORMAL, readReason } from './close-codes.js';
 import { uuid7 } from './uuid.js';
-import { errorIn, frame, isAck, isError, read, SUBPROTOCOL } from './wire.js';
+import { errorIn, frame, isAck, isError, read, SUBPROTOCOL, TOKEN_SUBPROTOCOL } from './wire.js';
 
 export const MAX_ATTEMPTS = 8; // about three quarters of a minute of trying
+const REASONED = new Set([1008, 4401, 4403]); // closes whose reason is for the visitor
 const DELAYS_MS = [500, 1000, 2000, 4000, 8000, 10000];
 const STEADY_MS = 5000; // a link that held this long starts counting its failures anew
 const CLOSING = 2; // a `readyState`: from here on nothing can be sent
@@ -30,7 +31,7 @@ export class RequestError extends Error {}
  *
  * `on.status(status, {sessionId, retryInMs, why})` on every change, `on.message(message)` for everything received but acks.
  * `world` is what the browser gives: WebSocket, setTimeout, clearTimeout, wall() (the time of day in ms, which goes on
- * while the page sleeps), random().
+ * while the page sleeps), random(); and token(), the token of the next connection or a promise of it, '' for none.
  */
 export class Connection {
   constructor(url, on, world) {
@@ -45,6 +46,7 @@ export class Connection {
     this.heard = 0; // messages
     this.wanted = false;
     this.asking = null;
+    this.opening = 0; // counts attempts: one that was given up dials no more when its token comes
     this.pending = new Map();
     this.timers = new Set();
   }
@@ -117,11 +119,19 @@ export class Connection {
 
   #open(status) {
     this.#drop();
+    const ours = this.opening;
+    this.openedAt = this.world.wall();
     this.#become(status);
-    const socket = new this.world.WebSocket(this.url, [SUBPROTOCOL]);
+    const token = this.world.token();
+    if (typeof token === 'string') this.#dial(token);
+    else token.then((given) => { if (ours === this.opening) this.#dial(given); });
+  }
+
+  #dial(token) {
+    const offered = token === '' ? [SUBPROTOCOL] : [SUBPROTOCOL, TOKEN_SUBPROTOCOL + token];
+    const socket = new this.world.WebSocket(this.url, offered);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
-    this.openedAt = this.world.wall();
     const ours = (handle) => (event) => { if (socket === this.socket) handle(event); };
     socket.onmessage = ours(({ data }) => this.#take(data));
     socket.onclose = ours(({ code, reason }) => this.#closed(code, reason));
@@ -187,7 +197,7 @@ export class Connection {
     const { again, error } = meaningOf(code);
     const { why, retryMs } = readReason(reason);
     if (!this.wanted || code === NORMAL) return this.#leave('disconnected', why || this.goodbye);
-    if (again === 'never' || (again === 'once' && this.faults > 0)) return this.#leave('error', why && code === 1008 ? why : error);
+    if (again === 'never' || (again === 'once' && this.faults > 0)) return this.#leave('error', why && REASONED.has(code) ? why : error);
     if (again === 'once') this.faults += 1;
     return this.#lost(error, retryMs);
   }
@@ -213,6 +223,7 @@ export class Connection {
     this.timers.clear();
     this.asking = null;
     this.goodbye = '';
+    this.opening += 1;
     const socket = this.socket;
     this.socket = null;
     this.sessionId = '';

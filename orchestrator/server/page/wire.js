@@ -4,6 +4,8 @@ import { decode, DecodeError, encode } from './vendor/msgpack/index.mjs';
 
 /** Chooses the hierarchical dialect (`domain.category.action`). */
 export const SUBPROTOCOL = 'vantum.v2';
+/** Offered beside it, with a token behind it. */
+export const TOKEN_SUBPROTOCOL = 'vantum.token.';
 
 // `undefined` is absent. Numbers follow the server's rule: whole numbers that do not fit 32 bits, such as times in ms,
 // travel as float64. The library does that where BigInt is on, since then only a BigInt is an integer of 64 bits.

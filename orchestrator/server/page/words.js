@@ -92,7 +92,9 @@ export function worse(one, other) {
 export function endWords(cause) {
   return {
     idle: 'The call ended because nobody spoke.',
+    overloaded: 'The server has too much to do. Please call again later.',
     too_old: 'The call reached its longest allowed time.',
+    budget_spent: 'The call ended because the money for today is used up.',
     shutdown: 'The server is shutting down.',
     provider_unavailable: 'The call ended because a speech or language service is not available.',
     model_kept_failing: 'The call ended because the language model kept failing.',

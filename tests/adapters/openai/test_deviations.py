@@ -16,7 +16,7 @@ import trio
 
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, Rehearsal
-from adapters.openai.markup import MarkupFilter
+from adapters.openai.hidden_text import HiddenTextFilter
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import CallRecord, ToolCall
@@ -433,9 +433,9 @@ def test_a_thought_is_not_said_whatever_its_tag_and_wherever_it_stands(
 ) -> None:
     """A4."""
     text = f"{before}{thought}{NOON}"
-    markup = MarkupFilter()
-    parts = [markup.push(text[at : at + size]) for at in range(0, len(text), size)]
-    assert "".join(each.text for each in [*parts, markup.finish()]).replace("\n", "") == f"{before}{NOON}"
+    hidden = HiddenTextFilter()
+    parts = [hidden.push(text[at : at + size]) for at in range(0, len(text), size)]
+    assert "".join(each.text for each in [*parts, hidden.finish()]).replace("\n", "") == f"{before}{NOON}"
 
 
 @pytest.mark.parametrize(
@@ -449,9 +449,9 @@ def test_a_thought_is_not_said_whatever_its_tag_and_wherever_it_stands(
 def test_a_thoughts_tag_that_is_only_spoken_of_is_text(text: str) -> None:
     """A4."""
     for size in (1, 7, 5000):
-        markup = MarkupFilter()
-        parts = [markup.push(text[at : at + size]) for at in range(0, len(text), size)]
-        assert "".join(each.text for each in [*parts, markup.finish()]) == text
+        hidden = HiddenTextFilter()
+        parts = [hidden.push(text[at : at + size]) for at in range(0, len(text), size)]
+        assert "".join(each.text for each in [*parts, hidden.finish()]) == text
 
 
 async def test_a_call_as_text_of_a_tool_that_is_not_offered_is_neither_made_nor_spoken(

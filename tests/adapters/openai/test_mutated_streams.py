@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.interfaces import ProviderError
-from adapters.openai.markup import MarkupFilter
+from adapters.openai.hidden_text import HiddenTextFilter
 from machines.bounds import LONGEST_ANSWER, LONGEST_PIECE
 from tests.adapters.openai.mutated_streams import SCALARS, chunk, complaint, new_answer, said
 from tests.adapters.openai.test_deviations import TOOLS
@@ -118,8 +118,8 @@ def test_what_is_filtered_out_of_a_text_does_not_depend_on_where_it_is_cut(
     text: str, size: int, in_thought: bool
 ) -> None:
     def filtered(parts: Sequence[str]) -> tuple[str, list[str]]:
-        markup = MarkupFilter(OFFERED, begins_in_thought=in_thought)
-        came = [*map(markup.push, parts), markup.finish()]
+        hidden = HiddenTextFilter(OFFERED, begins_in_thought=in_thought)
+        came = [*map(hidden.push, parts), hidden.finish()]
         return "".join(each.text for each in came).strip(), [call for each in came for call in each.calls]
 
     assert filtered([text[at : at + size] for at in range(0, len(text), size)]) == filtered([text])

@@ -23,9 +23,9 @@ from adapters.conformance import Check, LlmUnderTest
 from adapters.interfaces import ProviderError, ToolSpec
 from adapters.openai.chat import OpenAILanguageModel, http_client
 from adapters.openai.messages import STILL_RUNNING, message_params
-from adapters.openai.tools import StreamedCalls
+from adapters.openai.streamed_calls import StreamedCalls
 from adapters.simulators import Answer as Scripted
-from adapters.simulators import Call, Fault, FaultKind, Script, simulators
+from adapters.simulators import Fault, FaultKind, Script, ScriptedCall, simulators
 from machines.facts import ErrorClass
 from machines.history import Message, Speaker
 from machines.tools import CallRecord, ToolCall
@@ -69,18 +69,20 @@ def calls_of(pieces: Iterable[object]) -> list[tuple[str, str]]:
 
 SCRIPT = Script(
     answers=(
-        Scripted("both", "", (Call("weather", PARIS), Call("trains"))),
+        Scripted("both", "", (ScriptedCall("weather", PARIS), ScriptedCall("trains"))),
         Scripted(
             "weather",
             "Let me look.",
-            (Call("weather", PARIS),),
+            (ScriptedCall("weather", PARIS),),
             then=(
                 Scripted("^Failed", "That did not work."),
                 Scripted("running", "I do not know yet."),
-                Scripted("rain", "", (Call("trains"),), then=(Scripted("", "It rains, but {result}"),)),
+                Scripted(
+                    "rain", "", (ScriptedCall("trains"),), then=(Scripted("", "It rains, but {result}"),)
+                ),
             ),
         ),
-        Scripted("broken", "", (Call("weather", "{city: Paris}"),)),
+        Scripted("broken", "", (ScriptedCall("weather", "{city: Paris}"),)),
         Scripted("", "I cannot see outside."),
     )
 )
@@ -195,7 +197,9 @@ async def test_an_answer_to_a_result_that_broke_off_is_continued() -> None:
 @pytest.mark.parametrize("check", conformance.LANGUAGE_MODEL)
 async def test_the_adapter_conforms(check: Check[LlmUnderTest], http: httpx2.AsyncClient) -> None:
     name = conformance.WEATHER.name
-    script = Script(answers=(Scripted("weather", "I look.", (Call(name, PARIS),)), Scripted("", "One, two.")))
+    script = Script(
+        answers=(Scripted("weather", "I look.", (ScriptedCall(name, PARIS),)), Scripted("", "One, two."))
+    )
     async with simulators(keys=[KEY]) as gone:
         pass
     async with simulators(keys=[KEY], script=script) as running:

@@ -39,8 +39,8 @@ from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.voice import CartesiaTextToSpeech
 from adapters.deepgram import sdk as deepgram_sdk
 from adapters.deepgram.flux import DeepgramFlux, FluxSettings
-from adapters.deepgram.link import JOINED_MS
 from adapters.deepgram.nova import DeepgramNova
+from adapters.gathering import GATHERED_MS
 from adapters.simulators import Simulators, simulators
 from adapters.simulators.cartesia import UNKNOWN_VOICE
 from adapters.vendor_errors import UnknownSdkError
@@ -190,7 +190,7 @@ async def test_defect_22_the_rate_that_is_declared_is_the_rate_that_is_sent(
         await be_silent(transcriber, 1)
     (exchange,) = vendors.requests
     seconds = exchange.audio_bytes / 2 / int(exchange.query["sample_rate"][0])
-    assert seconds == pytest.approx(2.0, abs=JOINED_MS / 1000), "the last of it waits for more"
+    assert seconds == pytest.approx(2.0, abs=GATHERED_MS / 1000), "the last of it waits for more"
 
 
 def test_a_deepgram_sdk_that_has_moved_a_name_is_recognized() -> None:

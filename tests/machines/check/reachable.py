@@ -11,8 +11,8 @@ from attrs import evolve
 from machines.breaker import BreakerContext
 from machines.declarations import Outcome, Step
 from machines.facts import Fact
-from machines.phone_call import CallContext
 from machines.tables import Kind, Machine, rows
+from machines.telephone_call import CallContext
 
 C = TypeVar("C", BreakerContext, CallContext)
 

@@ -18,7 +18,7 @@ from machines.check import (
     walk_turns,
 )
 from machines.check.invariants import INVARIANTS, CheckedStep, every_request_is_answered_once
-from machines.conversation import answers, heard_history
+from machines.conversation import generation, heard_history, speech
 from machines.conversation.context import Context
 from machines.conversation.machine import Conversation
 from machines.facts import Fact
@@ -50,7 +50,7 @@ def the_voided_generation_goes_on(patch: Patch) -> None:
 
 def the_interrupted_voice_goes_on(patch: Patch) -> None:
     def keep(self: Conversation, fact: Fact) -> None:
-        self._end_speech(fact.at_ms)
+        speech.end_speech(self.context, fact.at_ms)
 
     patch.setattr(Conversation, "interrupt_answer", keep)
 
@@ -78,7 +78,7 @@ def history_keeps_what_was_said(patch: Patch) -> None:
         context.answer.ledger.all_heard = True
         patched(context, at_ms)
 
-    patch.setattr(answers, "commit", commit)
+    patch.setattr(speech, "commit", commit)
 
 
 def late_segments_are_spoken(patch: Patch) -> None:
@@ -99,7 +99,7 @@ def the_stop_is_acknowledged_twice(patch: Patch) -> None:
 
 def the_model_is_asked_while_it_answers(patch: Patch) -> None:
     def begin_answer(self: Conversation, fact: facts.SegmentReady) -> None:
-        self._open_speech(fact.at_ms, replying=True)
+        speech.open_speech(self.context, fact.at_ms, replying=True)
         self.context.ask(do.StartGeneration(self.context.answer.generation + 100, ()))
 
     patch.setattr(Conversation, "begin_answer", begin_answer)
@@ -184,7 +184,7 @@ def the_model_speculates_again_and_again(patch: Patch) -> None:
 
 def the_end_of_a_speculative_answer_is_told(patch: Patch) -> None:
     def drop_speculation(self: Conversation) -> None:
-        self._void_generation()
+        generation.void_generation(self.context)
         self.forget_speculation()
 
     patch.setattr(Conversation, "drop_speculation", drop_speculation)
@@ -225,9 +225,9 @@ def what_is_protected_is_cut_off(patch: Patch) -> None:
 
 
 def what_the_host_says_becomes_history(patch: Patch) -> None:
-    patched = Conversation._open_speech
+    patched = speech.open_speech
     patch.setattr(
-        Conversation, "_open_speech", lambda self, at_ms, *, replying: patched(self, at_ms, replying=True)
+        speech, "open_speech", lambda context, at_ms, *, replying: patched(context, at_ms, replying=True)
     )
 
 

@@ -41,7 +41,11 @@ def test_other_texts_are_no_secrets(text: str) -> None:
     assert not has_form(new_secret() + text + "x")
 
 
-@pytest.mark.parametrize("text", ["", "vsk_", f" {new_secret()}", new_secret().upper(), new_secret()[4:]])
+@pytest.mark.parametrize(
+    "text",
+    ["", "vsk_", f" {new_secret()}", new_secret().upper(), new_secret()[4:]],
+    ids=["nothing", "the prefix", "after a blank", "in capitals", "without the prefix"],
+)
 def test_half_a_secret_is_none(text: str) -> None:
     assert not has_form(text)
 

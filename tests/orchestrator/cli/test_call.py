@@ -13,8 +13,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from machines.phone_call import Call
 from machines.tables import leaves
+from machines.telephone_call import TelephoneCall
 from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens
@@ -41,9 +41,10 @@ async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> Non
     told: list[str] = []
     async with a_line() as line:
         assert await call(line, told)
-    assert [each.removeprefix(f"{THEIRS}: ") for each in told] == [
+    steps = [each.removeprefix(f"{THEIRS}: ") for each in told]
+    # Some states change in the same moments as the call is asked about: they may be seen, or not.
+    assert [each for each in steps if each not in ("dialling", "answered")] == [
         "asking the carrier",
-        "dialling",
         "ringing",
         "talking",
         "completed",
@@ -51,7 +52,7 @@ async def test_a_call_is_reported_step_by_step(autojump_clock: MockClock) -> Non
 
 
 def test_every_state_of_a_call_that_is_under_way_has_words() -> None:
-    assert set(STATES_IN_WORDS) == {state.id for state in leaves(Call)} - {"idle", "ENDED"}
+    assert set(STATES_IN_WORDS) == {state.id for state in leaves(TelephoneCall)} - {"idle", "ENDED"}
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ async def test_ctrl_c_hangs_up(autojump_clock: MockClock) -> None:
 async def test_a_token_is_sent(autojump_clock: MockClock) -> None:
     async with a_line(api_token="s3cret") as line:
         assert await call(line, [], token="s3cret")
-        with pytest.raises(CallError, match=r"^The server refuses: API_TOKEN is needed as bearer token.$"):
+        with pytest.raises(CallError, match=r"^The server refuses: a key or token is needed"):
             await call(line, [], token="wrong")
 
 

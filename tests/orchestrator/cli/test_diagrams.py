@@ -21,6 +21,9 @@ def test_written_files_are_current_until_they_are_touched(tmp_path: Path) -> Non
     directory = tmp_path / "new"
     paths = write_diagrams(directory)
     assert sorted(path.name for path in paths) == [
+        "admission.md",
+        "admission.mmd",
+        "admission.svg",
         "breaker.md",
         "breaker.mmd",
         "breaker.svg",

@@ -22,7 +22,7 @@ from adapters.interfaces import Samples
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes, read_wav, write_wav
 from orchestrator.cli import talk_client as client_module
-from orchestrator.cli.talk import Call, as_lines, as_map, run_call
+from orchestrator.cli.talk import Talk, as_lines, as_map, run_talk
 from orchestrator.cli.talk_client import TalkError, talk_client
 from protocol import Payload
 from tests.orchestrator.real_servers import serving
@@ -374,8 +374,8 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
 ) -> None:
     async with following(two_answers) as url:
         out = tmp_path / "out.wav"
-        assert await run_call(
-            Call(url, (spoken, spoken), TurnMode.MANUAL, out, as_json=True, interrupt_after=None)
+        assert await run_talk(
+            Talk(url, (spoken, spoken), TurnMode.MANUAL, out, as_json=True, interrupt_after=None)
         )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["turn"], first["said"], first["understood"]) == (1, str(spoken), "said 1")
@@ -391,17 +391,17 @@ async def test_each_turn_is_one_json_object_and_the_answers_are_kept(
 @pytest.mark.slow
 async def test_texts_are_said_with_the_embedded_voice(capsys: pytest.CaptureFixture[str]) -> None:
     async with following(two_answers) as url:
-        call = Call(
+        talk = Talk(
             url, (), TurnMode.MANUAL, None, as_json=True, interrupt_after=None, sentences=("Hello.", "Again.")
         )
-        assert await run_call(call)
+        assert await run_talk(talk)
     turns = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [turn["said"] for turn in turns] == ["Hello.", "Again."]
 
 
 async def test_without_the_embedded_voice_a_text_cannot_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "adapters.embedded.hibari", None)
-    call = Call(
+    talk = Talk(
         "ws://localhost:1",
         (),
         TurnMode.MANUAL,
@@ -411,7 +411,7 @@ async def test_without_the_embedded_voice_a_text_cannot_be_said(monkeypatch: pyt
         sentences=("Hello.",),
     )
     with pytest.raises(TalkError, match=r"^--say needs the embedded voice: `.*\[local\]'`, or say a file"):
-        await run_call(call)
+        await run_talk(talk)
 
 
 async def test_a_single_file_is_spoken_twice_to_interrupt_and_printed_for_people(
@@ -431,8 +431,8 @@ async def test_a_single_file_is_spoken_twice_to_interrupt_and_printed_for_people
         await peer.finish("Yes?", 2)
 
     async with following(script) as url:
-        assert await run_call(
-            Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01)
+        assert await run_talk(
+            Talk(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=0.01)
         )
     shown = capsys.readouterr().out
     assert "interrupted after 640 ms; heard: A long\n" in shown
@@ -452,7 +452,7 @@ async def test_turns_before_the_call_broke_are_still_printed(
     out = tmp_path / "out.wav"
     async with following(script) as url:
         with pytest.raises(TalkError, match="1011"):
-            await run_call(Call(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
+            await run_talk(Talk(url, (spoken,), TurnMode.MANUAL, out, as_json=True, interrupt_after=None))
     assert json.loads(capsys.readouterr().out)["understood"] == "half a"
     assert len(read_wav(out)[0]) == 0
 
@@ -462,17 +462,17 @@ async def test_a_turn_with_an_error_makes_the_call_a_failure(
 ) -> None:
     monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.05)
     async with following(Peer.listen) as url:
-        call = Call(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=None)
-        assert not await run_call(call)
+        talk = Talk(url, (spoken,), TurnMode.MANUAL, None, as_json=False, interrupt_after=None)
+        assert not await run_talk(talk)
 
 
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_text("not audio")
-    call = Call(
+    talk = Talk(
         "ws://localhost:1", (tmp_path / "x.wav",), TurnMode.MANUAL, None, as_json=False, interrupt_after=None
     )
     with pytest.raises(TalkError, match=r"x\.wav is not a PCM WAV file"):
-        await run_call(call)
+        await run_talk(talk)
 
 
 def test_a_turn_without_an_answer_can_be_printed() -> None:

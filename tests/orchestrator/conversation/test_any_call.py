@@ -28,13 +28,13 @@ from orchestrator.journal.format import Head
 from orchestrator.simulation import (
     Answer,
     Breaks,
-    Call,
     Delay,
     Ends,
     Fails,
     Fault,
     Opening,
     Plan,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -129,7 +129,7 @@ class AnyWholeCall(RuleBasedStateMachine):
         self.held.do(lambda call: _started(call, mode))
 
     @property
-    def call(self) -> Call:
+    def call(self) -> SimulatedCall:
         return self.held.call
 
     def goes_on(self) -> bool:
@@ -172,7 +172,7 @@ class AnyWholeCall(RuleBasedStateMachine):
         self.transcriptions.extend([transcription] if transcription else [])
         self.openings.extend([opening] if opening else [])
 
-        async def take_turn(call: Call) -> None:
+        async def take_turn(call: SimulatedCall) -> None:
             await call.start_recording(mode)
             await call.say(said)
             await (call.stop_recording() if mode is TurnMode.MANUAL else call.keep_quiet(700))
@@ -193,7 +193,7 @@ class AnyWholeCall(RuleBasedStateMachine):
     def does(self, what: str, ms: int, microphone: bool) -> None:
         """One thing, and then nothing for a while, with the microphone on or off."""
 
-        async def act(call: Call) -> None:
+        async def act(call: SimulatedCall) -> None:
             match what:
                 case "record":
                     await call.start_recording(TurnMode.MANUAL)
@@ -213,7 +213,7 @@ class AnyWholeCall(RuleBasedStateMachine):
     @precondition(lambda self: self.goes_on() and len(self.call.steps) > 100)
     @rule(reason=st.sampled_from(EndReason))
     def is_gone(self, reason: EndReason) -> None:
-        async def go(call: Call) -> None:
+        async def go(call: SimulatedCall) -> None:
             call.hang_up(reason)
 
         self.held.do(go)
@@ -253,14 +253,14 @@ TestAnyWholeCall = AnyWholeCall.TestCase
 TestAnyWholeCall.settings = settings(max_examples=40, stateful_step_count=6)
 
 
-async def _started(call: Call, mode: TurnMode) -> None:
+async def _started(call: SimulatedCall, mode: TurnMode) -> None:
     await call.start_recording(mode)
 
 
 # --- the history ------------------------------------------------------------------------------------------
 
 
-def check_history(call: Call) -> None:
+def check_history(call: SimulatedCall) -> None:
     """Each answer that was remembered is as much of what was said as the caller's side has played."""
     for handled, before, after in _histories(call):
         user, answer = after[-2:]
@@ -277,7 +277,7 @@ def check_history(call: Call) -> None:
         _check_words(call, ended.generation, answer.text, played_ms)
 
 
-def _histories(call: Call) -> list[tuple[Handled, tuple[Message, ...], tuple[Message, ...]]]:
+def _histories(call: SimulatedCall) -> list[tuple[Handled, tuple[Message, ...], tuple[Message, ...]]]:
     """The facts that changed the history, with what it was before and after."""
     head, _, *others = call.records
     assert isinstance(head, Head)
@@ -294,7 +294,7 @@ def _histories(call: Call) -> list[tuple[Handled, tuple[Message, ...], tuple[Mes
     return found
 
 
-def _check_words(call: Call, generation: int, text: str, played_ms: float) -> None:
+def _check_words(call: SimulatedCall, generation: int, text: str, played_ms: float) -> None:
     """Of an answer that was spoken in one go these words were heard to their end, give or take one.
 
     Of a segment whose audio was not complete the pace is a guess, a tenth slower than this voice's.

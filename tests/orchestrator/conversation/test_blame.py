@@ -17,9 +17,9 @@ from machines.facts import ErrorClass, Role
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation import (
     Answer,
-    Call,
     Fails,
     Opening,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -64,7 +64,7 @@ async def watched(providers: SimulatedProviders) -> AsyncIterator[ProviderWatch]
         nursery.cancel_scope.cancel()
 
 
-async def first_call(call: Call, *, on_opening: bool) -> None:
+async def first_call(call: SimulatedCall, *, on_opening: bool) -> None:
     if on_opening:
         await call.start_recording()
         await call.over.wait()

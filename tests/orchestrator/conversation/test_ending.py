@@ -13,10 +13,10 @@ from machines.policy import ConversationPolicy
 from orchestrator.simulation import (
     Answer,
     Breaks,
-    Call,
     Delay,
     Fails,
     Opening,
+    SimulatedCall,
     SimulatedCaller,
     SimulatedLanguageModel,
     SimulatedProviders,
@@ -55,7 +55,7 @@ def slow(state: str) -> SimulatedProviders:
     )
 
 
-async def go_to(call: Call, state: str) -> None:
+async def go_to(call: SimulatedCall, state: str) -> None:
     """Take a call to a state."""
     if state == "connecting":
         await wait_all_tasks_blocked()
@@ -146,7 +146,7 @@ async def test_a_link_that_is_being_opened_is_given_up(role: str, autojump_clock
 async def test_a_conversation_that_is_cancelled_leaves_nothing(autojump_clock: MockClock) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
     providers = slow("speaking")
-    call = Call(providers, SimulatedCaller(), ConversationPolicy())
+    call = SimulatedCall(providers, SimulatedCaller(), ConversationPolicy())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(call.run)
         await go_to(call, "speaking")

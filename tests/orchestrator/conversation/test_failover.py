@@ -18,10 +18,10 @@ from machines.policy import ConversationPolicy
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.simulation import (
     Answer,
-    Call,
     Fails,
     Fault,
     Opening,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -52,7 +52,7 @@ def second_of(role: str, first: Opening) -> SimulatedProviders:
     )
 
 
-def news(call: Call) -> list[tuple[Role, LinkNews, int]]:
+def news(call: SimulatedCall) -> list[tuple[Role, LinkNews, int]]:
     """What was told of links."""
     return [(told.role, told.news, told.provider) for told in call.caller.notified_of(do.NotifyLink)]
 

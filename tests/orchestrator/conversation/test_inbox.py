@@ -21,8 +21,8 @@ from machines.facts import (
     SpeechStopped,
 )
 from orchestrator.clock import now_ms
+from orchestrator.conversation.armed_deadlines import ArmedDeadlines
 from orchestrator.conversation.conversation import _next_fact
-from orchestrator.conversation.deadlines import Deadlines
 from orchestrator.conversation.inbox import Inbox
 
 
@@ -88,12 +88,12 @@ async def test_closing_releases_everybody_who_waits_and_everybody_who_comes_late
 
 
 def test_without_deadlines_there_is_nothing_to_wait_for() -> None:
-    assert Deadlines(lambda: 0.5).next_at() == math.inf
-    assert Deadlines(lambda: 0.5).take_passed() is None
+    assert ArmedDeadlines(lambda: 0.5).next_at() == math.inf
+    assert ArmedDeadlines(lambda: 0.5).take_passed() is None
 
 
 async def test_deadlines_pass_in_their_order_whoever_owns_them(autojump_clock: MockClock) -> None:
-    deadlines, inbox, began = Deadlines(lambda: 0.5), Inbox(), now_ms()
+    deadlines, inbox, began = ArmedDeadlines(lambda: 0.5), Inbox(), now_ms()
     deadlines.arm(None, 1, 300)
     deadlines.arm(Role.STT, 4, 100)
     deadlines.arm(Role.TTS, 9, 200)
@@ -107,7 +107,7 @@ async def test_deadlines_pass_in_their_order_whoever_owns_them(autojump_clock: M
 
 
 async def test_arming_replaces_and_disarming_forgets(autojump_clock: MockClock) -> None:
-    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
+    deadlines, inbox = ArmedDeadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 100)
     deadlines.arm(None, 2, 500)
     deadlines.arm(Role.LLM, 3, 200)
@@ -119,7 +119,7 @@ async def test_arming_replaces_and_disarming_forgets(autojump_clock: MockClock) 
 
 async def test_what_happened_before_a_deadline_is_handled_before_it(autojump_clock: MockClock) -> None:
     """Also when the conversation comes to look at both only later."""
-    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
+    deadlines, inbox = ArmedDeadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 100)
     await trio.sleep(0.05)
     inbox.put(SpeechStarted())
@@ -130,7 +130,7 @@ async def test_what_happened_before_a_deadline_is_handled_before_it(autojump_clo
 
 
 async def test_a_fact_wakes_a_conversation_that_waits_for_a_deadline(autojump_clock: MockClock) -> None:
-    deadlines, inbox = Deadlines(lambda: 0.5), Inbox()
+    deadlines, inbox = ArmedDeadlines(lambda: 0.5), Inbox()
     deadlines.arm(None, 1, 1000)
     async with trio.open_nursery() as nursery:
 

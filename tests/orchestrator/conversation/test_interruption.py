@@ -14,9 +14,9 @@ from machines.policy import ConversationPolicy
 from orchestrator.sessions.session import LEGACY_PACING
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
     Fails,
+    SimulatedCall,
     SimulatedCaller,
     SimulatedLanguageModel,
     SimulatedProviders,
@@ -39,7 +39,7 @@ def storyteller(**speaking: float) -> SimulatedProviders:
     )
 
 
-def last_answer(call: Call) -> Message:
+def last_answer(call: SimulatedCall) -> Message:
     """The last answer that the model knows of."""
     return [message for message in call.providers.llm.requests[-1] if message.speaker is Speaker.ASSISTANT][
         -1

@@ -17,8 +17,8 @@ from machines.policy import ConversationPolicy
 from orchestrator.sessions.session import LEGACY_PACING
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
+    SimulatedCall,
     SimulatedCaller,
     SimulatedLanguageModel,
     SimulatedProviders,
@@ -57,7 +57,7 @@ def storyteller(*, between_ms: float = 5, stt: SimulatedSpeechToText | None = No
     )
 
 
-async def begin_story(call: Call, offset_ms: float) -> None:
+async def begin_story(call: SimulatedCall, offset_ms: float) -> None:
     """The caller asks, and has listened for so long."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.say("tell me a joke")
@@ -66,7 +66,7 @@ async def begin_story(call: Call, offset_ms: float) -> None:
     await call.keep_quiet(offset_ms)
 
 
-async def disturb(call: Call, disturbance: str) -> None:
+async def disturb(call: SimulatedCall, disturbance: str) -> None:
     """A sound that is not an interruption, and then silence until the server knows it."""
     match disturbance:
         case "cough":
@@ -92,7 +92,7 @@ def whole(rate: int) -> Samples:
     return np.concatenate(parts)
 
 
-def silences(call: Call) -> list[tuple[float, float]]:
+def silences(call: SimulatedCall) -> list[tuple[float, float]]:
     """From when to when answers were paused."""
     begun: list[float] = []
     found: list[tuple[float, float]] = []
@@ -105,13 +105,13 @@ def silences(call: Call) -> list[tuple[float, float]]:
     return found
 
 
-def last_answer(call: Call) -> Message:
+def last_answer(call: SimulatedCall) -> Message:
     """The last answer that the model knows of."""
     known = [each for each in call.providers.llm.requests[-1] if each.speaker is Speaker.ASSISTANT]
     return known[-1]
 
 
-async def thank(call: Call) -> None:
+async def thank(call: SimulatedCall) -> None:
     """A further turn, so that the model is told what was heard."""
     answers = len(call.caller.answers())
     await call.say("thanks bye")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from machines import effects as do
@@ -12,8 +11,8 @@ from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -22,6 +21,7 @@ from orchestrator.simulation import (
     script,
     simulated_call,
 )
+from tests.orchestrator.conversation.response_times import time_to_answer_ms
 
 DETECTION = TurnDetection(eager_ms=300, sure_ms=800)
 
@@ -32,18 +32,6 @@ def eager(model_ms: float = 0) -> SimulatedProviders:
         SimulatedSpeechToText(detection=DETECTION),
         SimulatedLanguageModel(script(then=Answer(first=Delay(model_ms)))),
     )
-
-
-async def time_to_answer_ms(call: Call) -> float:
-    """From the last word to the first sound."""
-    await call.start_recording(TurnMode.AUTOMATIC)
-    await call.reaches("quiet")
-    await call.keep_quiet(100)
-    await call.say("tell me a joke")
-    ended_ms = trio.current_time() * 1000
-    await call.keep_quiet(1500)
-    await call.answered()
-    return call.caller.playbacks[0].begun_at_ms - ended_ms
 
 
 @pytest.mark.parametrize(("model_ms", "saved_ms"), [(0, 0), (200, 200), (500, 500), (900, 500)])
@@ -144,7 +132,7 @@ async def test_a_false_alarm_costs_nothing_where_speech_to_text_ends_turns(
     assert failed_checks(call) == []
 
 
-async def time_to_first_sound(call: Call) -> None:
+async def time_to_first_sound(call: SimulatedCall) -> None:
     """A turn, until its answer is being heard."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.say("tell me a joke")

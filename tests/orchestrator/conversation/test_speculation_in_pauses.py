@@ -14,9 +14,9 @@ from orchestrator import MemoryTransport, Settings, open_orchestrator
 from orchestrator.conversation.speculation_counts import ASKED, PREPARED, USED, speculation_counts
 from orchestrator.simulation import (
     Answer,
-    Call,
     Delay,
     Fails,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     SimulatedSpeechToText,
@@ -28,6 +28,7 @@ from orchestrator.simulation import (
     simulated_call,
 )
 from orchestrator.simulation.speech import silence, spoken
+from tests.orchestrator.conversation.response_times import time_to_answer_ms
 
 RATE = 16_000
 
@@ -45,19 +46,7 @@ def providers(model_ms: float = 0, *answers: Answer, words: str | None = None) -
     )
 
 
-async def time_to_answer_ms(call: Call) -> float:
-    """From the last word to the first sound."""
-    await call.start_recording(TurnMode.AUTOMATIC)
-    await call.reaches("quiet")
-    await call.keep_quiet(100)
-    await call.say("tell me a joke")
-    ended_ms = trio.current_time() * 1000
-    await call.keep_quiet(2500)
-    await call.answered()
-    return call.caller.playbacks[0].chunks[0].at_ms - ended_ms
-
-
-def counts(call: Call) -> dict[str, int]:
+def counts(call: SimulatedCall) -> dict[str, int]:
     """What speculative answers cost the call."""
     return {
         name: sum(speculation_counts(step)[name] for step in call.steps) for name in (ASKED, USED, PREPARED)

@@ -18,6 +18,7 @@ from adapters.simulators.script import Latency
 from adapters.simulators.speech import Voice
 from adapters.simulators.telephone import Telephone
 from adapters.simulators.twilio import SimulatedCall, ask, signature_of
+from orchestrator.access.counters import ProcessCounters
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.simulation import (
     Answer,
@@ -157,6 +158,8 @@ async def a_line(
         assert all(call.outcome is not None and call.state == "ENDED" for call in calls)
         assert counted - turned_away == len(calls) + forgotten, "an outcome was recorded twice, or not at all"
         assert not port.server.sessions
+        assert isinstance(port.server.access_limits.counters, ProcessCounters)
+        assert not port.server.access_limits.counters.at_once, "a place was not given back"
         assert not port.open_connections
         assert providers.in_use() == 0
 

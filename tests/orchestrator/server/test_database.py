@@ -38,7 +38,8 @@ async def keeping(location: Location) -> AsyncIterator[Running]:
         open_store(location, wait_ms=50) as store,
         open_key_book(settings, store) as book,
     ):
-        running.server.store, running.server.keys = store, book
+        running.server.store = store
+        running.server.doors.use(book)
         yield running
 
 
@@ -58,14 +59,14 @@ async def takes_a_turn(running: Running) -> None:
 @pytest.mark.slow
 async def test_calls_do_not_notice_a_database_that_is_locked(location: Location) -> None:
     async with keeping(location) as running:
-        assert running.server.keys.spend("before", LATER_MS, 1)
+        assert running.server.doors.book.spend("before", LATER_MS, 1)
         await eventually(lambda: running.server.health()["database"]["pending"] == 0)
         with locked(location):
-            assert running.server.keys.spend("token", LATER_MS, 1)
+            assert running.server.doors.book.spend("token", LATER_MS, 1)
             await takes_a_turn(running)
             await eventually(lambda: running.server.health()["database"]["state"] == "unavailable")
             assert await database_of(running) == {"state": "unavailable", "pending": 1, "dropped": 0}
-            assert not running.server.keys.spend("token", LATER_MS, 1)
+            assert not running.server.doors.book.spend("token", LATER_MS, 1)
             await takes_a_turn(running)
         await eventually(lambda: running.server.health()["database"]["pending"] == 0)
         assert await database_of(running) == {"state": "ok", "pending": 0, "dropped": 0}
@@ -76,7 +77,7 @@ async def test_calls_do_not_notice_a_database_that_is_locked(location: Location)
 async def test_calls_do_not_notice_a_database_that_is_killed(postgres: PostgresServer) -> None:
     async with keeping(await trio.to_thread.run_sync(postgres.new_database)) as running:
         await trio.to_thread.run_sync(postgres.stop, "immediate")
-        assert running.server.keys.spend("token", LATER_MS, 1)
+        assert running.server.doors.book.spend("token", LATER_MS, 1)
         await takes_a_turn(running)
         await eventually(lambda: running.server.health()["database"]["state"] == "unavailable")
         await takes_a_turn(running)

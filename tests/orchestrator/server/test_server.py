@@ -235,7 +235,7 @@ async def test_a_person_who_looks_at_the_sockets_address_is_no_reason_for_a_warn
 )
 async def test_an_upgrade_is_seen_among_other_tokens(asked: bytes) -> None:
     async with serving() as running, await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
-        await stream.send_all(b"GET /ws HTTP/1.1\r\nhost: a\r\n" + asked + HANDSHAKE + b"\r\n")
+        await stream.send_all(b"GET /ws HTTP/1.1\r\nhost: localhost\r\n" + asked + HANDSHAKE + b"\r\n")
         with trio.fail_after(120):
             answer = await stream.receive_some()
     assert answer.startswith(b"HTTP/1.1 101 ")
@@ -250,7 +250,7 @@ async def test_a_client_that_offers_only_unknown_subprotocols_is_told_which_are_
 
 
 async def test_a_proxy_that_passes_its_path_on_needs_one_setting() -> None:
-    async with serving(base_path="/agent/one") as running:
+    async with serving(base_path="/agent/one", allow_anybody=True) as running:
         assert "<title>Vantum" in (await get(running, "/agent/one/")).text
         assert (await get(running, "/agent/one/health?x=1")).json()["status"] == "ok"
         assert (await get(running, "/health")).status_code == 200  # a look from inside
@@ -303,7 +303,6 @@ async def test_health_has_the_references_fields_and_counts_sessions() -> None:
         await eventually(lambda: not running.server.sessions)
         response = await get(running, "/health")
         assert response.json()["sessions"]["total"] == 0
-        assert response.headers["access-control-allow-origin"] == "*"
 
 
 async def test_another_method_is_405() -> None:
@@ -346,7 +345,7 @@ async def test_connections_that_say_nothing_or_break_leave_the_others_alone() ->
 # --- upgrades ---------------------------------------------------------------------------------------------
 
 UPGRADE = (
-    "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: {version}\r\n\r\n"
 )
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -585,7 +584,7 @@ async def test_a_server_whose_only_provider_fails_in_a_call_takes_no_call_until_
     # One check is the probe at the start, and one opens the call's link.
     checks = script(Opening(), Opening(), then=WaitsFor(event=works))
     model = SimulatedLanguageModel(script(then=Answer(fault=Fails(ErrorClass.AUTH))), checks=checks)
-    async with starting(with_models(model), **TWILIO) as running:
+    async with starting(with_models(model), allow_anybody=True, **TWILIO) as running:
         await eventually(lambda: running.server.ready)
         async with connect(running.port, client=ShippedClient) as client:
             await client.start()

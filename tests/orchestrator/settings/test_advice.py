@@ -26,7 +26,7 @@ def in_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_loopback_address_in_a_container_is_told() -> None:
     assert advice.advice(Settings()) == (
         "VANTUM_HOST is 'localhost', which can be reached inside this container only: "
-        "set it to 0.0.0.0 if its port is published.",
+        "set it to 0.0.0.0 if its port is published, and API_TOKEN, since others can reach it then.",
     )
     assert advice.advice(Settings(host="0.0.0.0")) == ()
 

@@ -10,7 +10,7 @@ from machines import facts
 from machines.facts import SayMode, TurnMode
 from orchestrator.simulation import (
     Answer,
-    Call,
+    SimulatedCall,
     SimulatedLanguageModel,
     SimulatedProviders,
     failed_checks,
@@ -21,7 +21,7 @@ from orchestrator.simulation import (
 STORY = "This is quite a long answer. It has two sentences."
 
 
-async def asked_for_a_story(call: Call) -> None:
+async def asked_for_a_story(call: SimulatedCall) -> None:
     """By voice; the answer is being heard."""
     await call.start_recording(TurnMode.AUTOMATIC)
     await call.say("tell me a joke")

@@ -1,0 +1,91 @@
+"""What stands before a server on its machine and passes on what strangers ask: nginx, and a bare forward."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+# Section "WebSocket proxying" of nginx's documentation, with what a process for a test needs around it.
+CONFIGURATION = """
+daemon off;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://127.0.0.1:{server};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+        }}
+    }}
+}}
+"""
+
+FORWARD = """
+import socket, sys, threading
+def pump(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    client = listener.accept()[0]
+    server = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    for ends in ((client, server), (server, client)):
+        threading.Thread(target=pump, args=ends, daemon=True).start()
+"""
+
+
+@contextmanager
+def nginx(server: int, directory: Path) -> Iterator[int]:
+    """nginx before the server at this port, as its documentation configures it; gives its own port."""
+    assert NGINX is not None
+    directory.chmod(0o755)  # its workers are of another user
+    with _listening() as listener:
+        port = listener.getsockname()[1]
+        file = directory / "nginx.conf"
+        file.write_text(CONFIGURATION.format(directory=directory, port=port, server=server), encoding="ascii")
+        # A socket that listens already, as nginx hands its own over when it is replaced.
+        environment = {**os.environ, "NGINX": f"{listener.fileno()};"}
+        command = [NGINX, "-c", str(file), "-e", str(directory / "error.log")]
+        with _running(command, listener, environment):
+            yield port
+
+
+@contextmanager
+def forward(server: int) -> Iterator[int]:
+    """A program that passes bytes on to the server at this port, and adds nothing; gives its own port."""
+    with _listening() as listener:
+        command = [sys.executable, "-c", FORWARD, str(listener.fileno()), str(server)]
+        with _running(command, listener, dict(os.environ)):
+            yield listener.getsockname()[1]
+
+
+def _listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+@contextmanager
+def _running(command: list[str], listener: socket.socket, environment: dict[str, str]) -> Iterator[None]:
+    with subprocess.Popen(command, pass_fds=[listener.fileno()], env=environment) as process:
+        try:
+            yield
+        finally:
+            process.terminate()

@@ -1,0 +1,278 @@
+"""Limits where callers come in: before a WebSocket is opened, to programs and to browsers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+import trio
+from trio.testing import MockClock
+
+from orchestrator.access.client_tokens import TokenOrder
+from orchestrator.access.counters import ProcessCounters
+from orchestrator.access.credentials import Asked
+from orchestrator.access.doors import plain_digest
+from orchestrator.access.grants import ApiKey, KeyLimits, Scope
+from orchestrator.access.memory_book import MemoryKeyBook
+from orchestrator.server.server import Bound, Server, serve_with
+from orchestrator.settings.settings import Settings
+from orchestrator.simulation import SimulatedProviders
+from tests.orchestrator.memory_port import memory_port
+from tests.walls.peers import BINARY, PATIENCE_S, START, Port, Socket, frame
+
+KEY, ANOTHER = "the key of k1", "the key of k2"
+SCOPES = frozenset({Scope.CALL, Scope.DIAL})
+
+
+def book(**limits: int) -> MemoryKeyBook:
+    """Two keys, the first of which has these limits."""
+    keys = [(KEY, "k1", KeyLimits(**limits)), (ANOTHER, "k2", KeyLimits())]
+    found: dict[bytes, ApiKey] = {}
+    for secret, key_id, of_key in keys:
+        digest = plain_digest(secret)
+        assert digest is not None
+        found[digest] = ApiKey(key_id, "", "", SCOPES, 0, of_key)
+    return MemoryKeyBook(found)
+
+
+def places(server: Server) -> dict[str, int]:
+    counters = server.access_limits.counters
+    assert isinstance(counters, ProcessCounters)
+    return dict(counters.at_once)
+
+
+async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
+    """The head of the answer to whoever wants a call, and the connection."""
+    lines = [
+        "GET /ws HTTP/1.1",
+        "host: localhost",
+        "upgrade: websocket",
+        "connection: upgrade",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-version: 13",
+        "sec-websocket-protocol: vantum.v2",
+        f"authorization: Bearer {key}",
+        *more,
+    ]
+    stream = await port.connect()
+    await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+    socket, head = Socket(stream), b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += await socket.hears(1)
+    return head, socket
+
+
+def status(head: bytes) -> int:
+    return int(head.split()[1])
+
+
+def header(head: bytes, name: str) -> str | None:
+    lines = (line.partition(": ") for line in head.decode().split("\r\n"))
+    return next((value for found, _, value in lines if found == name), None)
+
+
+class Listening:
+    """A server at a real port."""
+
+    def __init__(self, bound: Bound) -> None:
+        self.server, self.port = bound.server, bound.port
+
+    async def connect(self) -> trio.abc.Stream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+
+@asynccontextmanager
+async def listening(**chosen: Any) -> AsyncIterator[Listening]:
+    settings = Settings(**{"local_max_calls": 64, "host": "127.0.0.1", **chosen})
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_with, settings, SimulatedProviders().for_calls(), listeners)
+        yield Listening(await nursery.start(serve))
+        nursery.cancel_scope.cancel()
+
+
+async def a_hundred_at_once(port: Port) -> list[tuple[bytes, Socket]]:
+    answers: list[tuple[bytes, Socket]] = []
+
+    async def ask() -> None:
+        answers.append(await asks(port))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(ask)
+    return answers
+
+
+# --- programs ---------------------------------------------------------------------------------------------
+
+
+async def test_of_a_hundred_callers_at_once_as_many_talk_as_may(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book(calls_at_once=7)
+        answers = await a_hundred_at_once(port)
+        assert sorted(status(head) for head, _ in answers) == [101] * 7 + [429] * 93
+        refused = next(head for head, _ in answers if status(head) == 429)
+        assert header(refused, "retry-after") == "10"
+        assert places(port.server) == {"calls of k1": 7}
+        assert port.server.counts["too many calls at once"] == 93
+        # Another key has its own.
+        head, other = await asks(port, ANOTHER)
+        assert status(head) == 101
+        for _, socket in [*answers, (b"", other)]:
+            await socket.stream.aclose()
+        await trio.sleep(5)
+        assert places(port.server) == {}
+        head, again = await asks(port)
+        assert status(head) == 101
+        await again.stream.aclose()
+    assert places(port.server) == {}
+
+
+async def test_so_it_is_over_real_sockets() -> None:
+    async with listening() as port:
+        port.server.doors.book = book(calls_at_once=7)
+        with trio.fail_after(PATIENCE_S):
+            answers = await a_hundred_at_once(port)
+        assert sorted(status(head) for head, _ in answers) == [101] * 7 + [429] * 93
+        assert places(port.server) == {"calls of k1": 7}
+        for _, socket in answers:
+            await socket.stream.aclose()
+        with trio.fail_after(PATIENCE_S):
+            while places(port.server):
+                await port.server._session_over.wait()
+
+
+async def test_calls_that_begin_too_often_are_refused_with_the_time_to_wait(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port, AsyncExitStack() as stack:
+        port.server.doors.book = book(calls_per_minute=2)
+        for expected in (101, 101, 429):
+            head, socket = await asks(port)
+            stack.push_async_callback(socket.stream.aclose)
+            assert status(head) == expected
+        assert header(head, "ratelimit-policy") == '"calls";q=2;w=60'
+        await trio.sleep(int(header(head, "retry-after") or ""))
+        head, socket = await asks(port)
+        assert status(head) == 101
+        await socket.stream.aclose()
+
+
+async def test_a_handshake_that_goes_wrong_gives_its_place_back(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book(calls_at_once=1)
+        stream = await port.connect()
+        await stream.send_all(
+            b"GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"authorization: Bearer " + KEY.encode() + b"\r\n\r\n"
+        )
+        await trio.sleep(60)
+        assert places(port.server) == {}
+        await stream.aclose()
+
+
+async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_try(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        doors = port.server.doors
+        doors.book = book(calls_at_once=1)
+        headers = {"authorization": f"Bearer {KEY}", "host": "localhost"}
+        minted = await doors.minting(Asked(("127.0.0.1", 1), ("127.0.0.1", 2), headers))
+        token, _ = minted(TokenOrder())
+        head, first = await asks(port)
+        assert status(head) == 101
+        assert status((await asks(port, token))[0]) == 429
+        await first.stream.aclose()
+        await trio.sleep(5)
+        head, second = await asks(port, token)
+        assert status(head) == 101
+        await second.stream.aclose()
+        await trio.sleep(5)
+        assert status((await asks(port, token))[0]) == 401
+        assert places(port.server) == {}
+
+
+async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -> None:
+    request = (
+        "POST /v1/client-tokens HTTP/1.1\r\nhost: localhost\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
+    ).encode()
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book(tokens_per_minute=3)
+        answers = []
+        for _ in range(4):
+            async with await port.connect() as stream:
+                await stream.send_all(request)
+                answers.append(b"".join([part async for part in stream]))
+        assert [status(answer) for answer in answers] == [201, 201, 201, 429]
+        assert header(answers[-1], "retry-after") == "20"
+
+
+# --- browsers ---------------------------------------------------------------------------------------------
+
+
+async def test_a_browser_is_told_after_the_upgrade_what_it_could_not_read_before(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book(calls_at_once=1)
+        _, first = await asks(port)
+        head, socket = await asks(port, KEY, "origin: http://localhost")
+        assert status(head) == 101
+        opcode, payload = await socket.next_frame()
+        assert opcode == BINARY
+        told = msgpack.unpackb(payload)["payload"]["error"]["message"]
+        assert told == "this key may have 1 calls at once, and has them"
+        assert await socket.is_closed() == (4429, f"{told}; retry=10000")
+        await first.stream.aclose()
+
+
+# --- wrong keys -------------------------------------------------------------------------------------------
+
+
+async def test_an_address_that_shows_wrong_keys_must_wait_and_nobody_else(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders(), failed_logins_per_address=3) as port:
+        port.server.doors.book = book()
+        port.peer = "8.8.8.8"
+        assert [status((await asks(port, "wrong"))[0]) for _ in range(5)] == [401] * 4 + [429]
+        head, _ = await asks(port)
+        assert (status(head), header(head, "retry-after")) == (429, "60")
+        port.peer = "8.8.4.4"
+        head, other = await asks(port)
+        assert status(head) == 101
+        port.peer = "8.8.8.8"
+        await trio.sleep(60)
+        head, again = await asks(port)
+        assert status(head) == 101
+        for socket in (other, again):
+            await socket.stream.aclose()
+
+
+# --- money ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goodbye", ["We must end.", ""])
+async def test_a_client_is_told_that_the_money_is_used_up(goodbye: str, autojump_clock: MockClock) -> None:
+    chosen: dict[str, Any] = {"call_price_per_minute": 0.06, "budget_goodbye": goodbye}
+    async with memory_port(SimulatedProviders(), **chosen) as port:
+        port.server.doors.book = book(micros_per_day=30_000)  # half a minute
+        _, socket = await asks(port)
+        began = trio.current_time()
+        await socket.stream.send_all(frame(BINARY, START))
+        heard: list[dict[str, Any]] = []
+        while not heard or heard[-1]["eventType"] != "connection.lifecycle.disconnect":
+            opcode, payload = await socket.next_frame()
+            if opcode == BINARY:
+                heard.append(msgpack.unpackb(payload))
+        assert trio.current_time() - began <= 30
+        told = [each["payload"] for each in heard if each["eventType"].endswith("quota_exceeded")]
+        assert [each["service"] for each in told] == (["money"] if goodbye else [])
+        assert heard[-1]["payload"]["reason"] == "budget_spent"
+        assert await socket.is_closed() == (1000, "budget_spent")
+        head, _ = await asks(port)
+        assert status(head) == 429

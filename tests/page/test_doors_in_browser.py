@@ -1,0 +1,160 @@
+"""The doors, as a browser meets them: a page of another site, and our page with and without its token."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.browser import ELSEWHERE, WAIT_MS, opened
+from tests.page.servers import Served, served
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+KEY = "the key of these tests"
+
+TRY_EVERYTHING = """
+async (server) => {
+  const seen = { read: {}, events: [] };
+  for (const asked of ["GET health", "GET calls", "POST calls", "POST v1/client-tokens"]) {
+    const [method, path] = asked.split(" ");
+    const body = method === "POST" ? "{}" : undefined;
+    try {
+      seen.read[asked] = await (await fetch(`http://${server}/${path}`, { method, body })).text();
+    } catch {
+      seen.read[asked] = "not to be had";
+    }
+  }
+  const socket = new WebSocket(`ws://${server}/ws`, ["vantum.v2"]);
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => seen.events.push(new TextDecoder().decode(data));
+  seen.code = await new Promise((resolve) => { socket.onclose = ({ code }) => resolve(code); });
+  return seen;
+}
+"""
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Answers everything with one page."""
+
+    document = "<title>Another site</title>"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.document.encode())
+
+    def log_message(self, *more: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def serving(site: ThreadingHTTPServer, document: str = _Page.document) -> Iterator[int]:
+    """Serve a page that is not ours as long as the block runs; gives its port."""
+    site.RequestHandlerClass = type("_Document", (_Page,), {"document": document})
+    thread = threading.Thread(target=site.serve_forever)
+    thread.start()
+    try:
+        yield site.server_address[1]
+    finally:
+        site.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def another_site() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as site, serving(site) as port:
+        yield port
+
+
+def token_of(server: Served, **order: object) -> str:
+    """A client token, as somebody with the key gets it."""
+    request = Request(
+        f"http://127.0.0.1:{server.port}/v1/client-tokens",
+        json.dumps(order).encode(),
+        {"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+    )
+    with urlopen(request) as answer:
+        return str(json.load(answer)["token"])
+
+
+@pytest.fixture
+def with_keys(tmp_path: Path) -> Iterator[Served]:
+    with served(api_token=KEY, data_dir=tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ELSEWHERE])
+def test_a_page_of_another_site_can_do_nothing(host: str, another_site: int) -> None:
+    # The browser complains of everything that is kept from the page.
+    with served() as server, opened(f"http://{host}:{another_site}/", expected="") as page:
+        seen = page.evaluate(TRY_EVERYTHING, f"localhost:{server.port}")
+    assert set(seen["read"].values()) == {"not to be had"}
+    assert seen["code"] == 4403
+    [told] = seen["events"]
+    assert "connection.error.auth_failed" in told
+
+
+def test_a_page_by_dns_rebinding_can_do_nothing() -> None:
+    """Its name leads to our server, so that it and the server have one origin."""
+    with served() as server, opened(f"http://{ELSEWHERE}:{server.port}/", expected="") as page:
+        seen = page.evaluate(TRY_EVERYTHING, f"{ELSEWHERE}:{server.port}")
+    assert seen["code"] == 4403
+    assert "may not use this server" in seen["read"]["POST v1/client-tokens"]
+    assert "may not use this server" in seen["read"]["POST calls"]
+    assert "error" in json.loads(seen["read"]["GET calls"])
+
+
+def test_without_a_token_the_page_says_that_one_is_needed(with_keys: Served) -> None:
+    with opened(with_keys.page) as page:
+        page.click("#start")
+        expect(page.locator("#error")).to_contain_text("a key or token is needed", timeout=WAIT_MS)
+        page.wait_for_selector("body[data-call=idle][data-connection=error]")
+
+
+def test_with_a_token_behind_its_address_the_page_makes_calls(with_keys: Served) -> None:
+    token = token_of(with_keys, uses=2)
+    with opened(f"{with_keys.page}#token={token}") as page:
+        page.click("#start")
+        page.wait_for_selector("body[data-state=LISTENING]")
+        assert token not in page.url
+        page.reload()
+        page.click("#start")
+        page.wait_for_selector("body[data-state=LISTENING]")
+        page.reload()
+        page.click("#start")
+        expect(page.locator("#error")).to_contain_text("a key or token is needed", timeout=WAIT_MS)
+
+
+AROUND = """<!doctype html><title>Around</title>
+<iframe allow="microphone" src="http://localhost:PORT/#token=ask"></iframe>
+<script>
+  const tokens = TOKENS;
+  addEventListener('message', ({ source, data, origin }) => {
+    if (data.type !== 'vantum.token.wanted') return;
+    source.postMessage({ type: 'vantum.token', token: tokens.shift() }, origin);
+  });
+</script>"""
+
+
+def test_in_a_frame_the_page_asks_the_one_around_it_before_each_call(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as site:
+        around = f"http://localhost:{site.server_address[1]}"
+        with served(api_token=KEY, data_dir=tmp_path, page_embedded_by=around) as server:
+            tokens = json.dumps([token_of(server), token_of(server)])
+            document = AROUND.replace("PORT", str(server.port)).replace("TOKENS", tokens)
+            with serving(site, document), opened(around) as page:
+                ours = page.frame_locator("iframe")
+                for _ in range(2):
+                    ours.locator("#start").click()
+                    expect(ours.locator("body")).to_have_attribute("data-state", "LISTENING", timeout=WAIT_MS)
+                    ours.locator("#end").click()
+                    expect(ours.locator("body")).to_have_attribute("data-call", "idle", timeout=WAIT_MS)
