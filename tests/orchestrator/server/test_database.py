@@ -9,18 +9,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 import trio
 from pydantic import SecretStr
 
 from adapters.storage.location import Location
 from adapters.storage.store import open_store
+from orchestrator.access.keys import new_secret
 from orchestrator.access.stored_book import open_key_book
 from orchestrator.audio.pcm import pcm_to_bytes
+from orchestrator.cli.keys import all_keys
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation.speech import spoken
 from tests.adapters.storage.test_faults import locked
 from tests.databases import PostgresServer
+from tests.orchestrator.access.test_stored_book import vantum
 from tests.orchestrator.real_servers import Running, eventually, serving
 from tests.orchestrator.server.test_server import SERVER, get
 from tests.orchestrator.wire_clients import ShippedClient, connect
@@ -112,6 +116,37 @@ def test_a_server_without_keys_leaves_no_file(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(120) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_a_server_that_runs_sees_keys_come_and_go(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+
+    async def asked(secret: str) -> int:
+        headers = {"authorization": f"Bearer {secret}"}
+        async with httpx2.AsyncClient(trust_env=False, timeout=120, headers=headers) as http:
+            return (await http.post(f"http://127.0.0.1:{port}/v1/client-tokens", json={})).status_code
+
+    async def comes_to(secret: str, status: int) -> None:
+        with trio.fail_after(120):
+            while await asked(secret) != status:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
+    with started(tmp_path) as process:
+        assert process.stdout is not None
+        while not (line := await trio.to_thread.run_sync(process.stdout.readline)).strip().isdigit():
+            assert process.poll() is None
+        port = int(line)
+        secret = await trio.to_thread.run_sync(vantum, settings, "keys", "create", "--name", "a program")
+        await comes_to(secret, 201)
+        assert await asked(new_secret()) == 401
+        [key] = await trio.to_thread.run_sync(all_keys, settings)
+        await trio.to_thread.run_sync(vantum, settings, "keys", "revoke", key.key_id)
+        await comes_to(secret, 401)
+        process.terminate()
+        assert await trio.to_thread.run_sync(process.wait) == 0
+    [key] = all_keys(settings)
+    assert key.last_used_ms is not None
 
 
 @pytest.mark.slow
