@@ -1,0 +1,163 @@
+"""Calls beside a database that is locked or gone, what `/health` tells of it, and starting without it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+import trio
+from pydantic import SecretStr
+
+from adapters.storage.location import Location
+from adapters.storage.store import open_store
+from orchestrator.access.keys import new_secret
+from orchestrator.access.stored_book import open_key_book
+from orchestrator.audio.pcm import pcm_to_bytes
+from orchestrator.cli.keys import all_keys
+from orchestrator.settings.settings import Settings
+from orchestrator.simulation.speech import spoken
+from tests.adapters.storage.test_faults import locked
+from tests.databases import PostgresServer
+from tests.orchestrator.access.test_stored_book import vantum
+from tests.orchestrator.real_servers import Running, eventually, serving
+from tests.orchestrator.server.test_server import SERVER, get
+from tests.orchestrator.wire_clients import ShippedClient, connect
+
+LATER_MS = 4_000_000_000_000
+
+
+@asynccontextmanager
+async def keeping(location: Location) -> AsyncIterator[Running]:
+    """A server that keeps its keys in a database."""
+    address = f"sqlite:///{location.file}" if location.file else location.address
+    settings = Settings(database_url=SecretStr(address))
+    async with (
+        serving() as running,
+        open_store(location, wait_ms=50) as store,
+        open_key_book(settings, store) as book,
+    ):
+        running.server.store = store
+        running.server.doors.use(book)
+        yield running
+
+
+async def database_of(running: Running) -> dict[str, object]:
+    told: dict[str, object] = (await get(running, "/health")).json()["database"]
+    return told
+
+
+async def takes_a_turn(running: Running) -> None:
+    async with connect(running.port, client=ShippedClient) as client:
+        await client.start()
+        await client.chunk(pcm_to_bytes(spoken("tell me a joke")))
+        await client.stop()
+        await client.until(lambda: client.named("voicechat.response.complete"))
+
+
+@pytest.mark.slow
+async def test_calls_do_not_notice_a_database_that_is_locked(location: Location) -> None:
+    async with keeping(location) as running:
+        assert running.server.doors.book.spend("before", LATER_MS, 1)
+        await eventually(lambda: running.server.health()["database"]["pending"] == 0)
+        with locked(location):
+            assert running.server.doors.book.spend("token", LATER_MS, 1)
+            await takes_a_turn(running)
+            await eventually(lambda: running.server.health()["database"]["state"] == "unavailable")
+            assert await database_of(running) == {"state": "unavailable", "pending": 1, "dropped": 0}
+            assert not running.server.doors.book.spend("token", LATER_MS, 1)
+            await takes_a_turn(running)
+        await eventually(lambda: running.server.health()["database"]["pending"] == 0)
+        assert await database_of(running) == {"state": "ok", "pending": 0, "dropped": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+async def test_calls_do_not_notice_a_database_that_is_killed(postgres: PostgresServer) -> None:
+    async with keeping(await trio.to_thread.run_sync(postgres.new_database)) as running:
+        await trio.to_thread.run_sync(postgres.stop, "immediate")
+        assert running.server.doors.book.spend("token", LATER_MS, 1)
+        await takes_a_turn(running)
+        await eventually(lambda: running.server.health()["database"]["state"] == "unavailable")
+        await takes_a_turn(running)
+        await trio.to_thread.run_sync(postgres.start)
+        await eventually(lambda: running.server.health()["database"]["pending"] == 0)
+        assert await database_of(running) == {"state": "ok", "pending": 0, "dropped": 0}
+
+
+def started(data_dir: Path) -> subprocess.Popen[str]:
+    """A server process with simulated providers, which prints its port when it is ready."""
+    environment = {**os.environ, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"}
+    program = SERVER.replace(
+        'Settings(host="127.0.0.1", port=0)', f"Settings(port=0, data_dir={str(data_dir)!r})"
+    )
+    assert program != SERVER
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[3],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_server_without_keys_leaves_no_file(tmp_path: Path) -> None:
+    with started(tmp_path / "data") as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().strip().isdigit():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(120) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_a_server_that_runs_sees_keys_come_and_go(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+
+    async def asked(secret: str) -> int:
+        headers = {"authorization": f"Bearer {secret}"}
+        async with httpx2.AsyncClient(trust_env=False, timeout=120, headers=headers) as http:
+            return (await http.post(f"http://127.0.0.1:{port}/v1/client-tokens", json={})).status_code
+
+    async def comes_to(secret: str, status: int) -> None:
+        with trio.fail_after(120):
+            while await asked(secret) != status:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
+    with started(tmp_path) as process:
+        assert process.stdout is not None
+        while not (line := await trio.to_thread.run_sync(process.stdout.readline)).strip().isdigit():
+            assert process.poll() is None
+        port = int(line)
+        secret = await trio.to_thread.run_sync(vantum, settings, "keys", "create", "--name", "a program")
+        await comes_to(secret, 201)
+        assert await asked(new_secret()) == 401
+        [key] = await trio.to_thread.run_sync(all_keys, settings)
+        await trio.to_thread.run_sync(vantum, settings, "keys", "revoke", key.key_id)
+        await comes_to(secret, 401)
+        process.terminate()
+        assert await trio.to_thread.run_sync(process.wait) == 0
+    [key] = all_keys(settings)
+    assert key.last_used_ms is not None
+
+
+@pytest.mark.slow
+def test_a_damaged_database_is_told_in_one_sentence_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "vantum.db").write_bytes(b"no database " * 1000)
+    command = [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0"]
+    environment = {**os.environ, "DATA_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: The database {tmp_path}/vantum.db cannot be used: it is damaged; put a backup in its place, "
+        "or move it away."
+    )
+    assert "Traceback" not in done.stderr
