@@ -35,6 +35,8 @@ class Proposal:
         return max(1, int(self.held * HEADROOM))
 
     def __str__(self) -> str:
+        if not self.held and self.broke is None:
+            return f"Nothing is known of this machine: {self.why}."
         if not self.held:
             return f"This machine cannot bear a single call: {self.why}."
         beyond = f"{self.broke} did not ({self.why})" if self.broke else self.why
@@ -48,9 +50,7 @@ def fault_of(row: Measured, most_ms: float) -> str | None:
     """What is wrong with the figures of a run; None if nothing is."""
     if row.errors:
         return ", ".join(f"{count} × {error}" for error, count in sorted(row.errors.items()))
-    if row.answer_p95 is None:
-        return "nobody was answered"
-    if row.answer_p95 > most_ms:
+    if row.answer_p95 is not None and row.answer_p95 > most_ms:
         return f"one answer of twenty began after {row.answer_p95:.0f} ms or more, {most_ms:.0f} are allowed"
     return None
 
@@ -69,8 +69,8 @@ def search(hold: Callable[[int], Measured], most_ms: float, most_calls: int) -> 
     while calls is not None:
         row = hold(calls)
         rows.append(row)
-        if row.discarded:
-            return Proposal(held, broke, f"{calls} could not be offered: {row.discarded}", tuple(rows))
+        if unknown := _unknown(row):
+            return Proposal(held, broke, f"{calls} could not be offered: {unknown}", tuple(rows))
         fault = fault_of(row, most_ms)
         if fault is None:
             held = calls
@@ -78,6 +78,13 @@ def search(hold: Callable[[int], Measured], most_ms: float, most_calls: int) -> 
             broke, why = calls, fault
         calls = _next(held, broke, most_calls)
     return Proposal(held, broke, why or f"{most_calls} are the most that were tried", tuple(rows))
+
+
+def _unknown(row: Measured) -> str:
+    """Why a run says nothing about the server; empty if it does."""
+    if not row.discarded and not row.errors and row.answer_p95 is None:
+        return "nobody's turn was over in time, which needs more --seconds"
+    return row.discarded
 
 
 def _next(held: int, broke: int | None, most_calls: int) -> int | None:

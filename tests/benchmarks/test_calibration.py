@@ -69,5 +69,13 @@ def test_callers_who_cannot_keep_up_end_the_search() -> None:
     assert str(found).startswith("16 calls held, 32 could not be offered: 2.0% of the callers' frames")
 
 
+def test_a_time_in_which_nobody_can_be_answered_says_nothing_of_the_machine() -> None:
+    found = search(lambda calls: Measured("a server", "telephone", calls), 650, 4)
+    assert str(found) == (
+        "Nothing is known of this machine: 4 could not be offered: nobody's turn was over in time, which"
+        " needs more --seconds."
+    )
+
+
 def test_a_machine_that_bears_nothing_gets_no_proposal() -> None:
     assert str(search(machine(0), 650, 512)) == "This machine cannot bear a single call: 1 × turn lost."
