@@ -20,7 +20,7 @@ from orchestrator.access.grants import Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey
 from orchestrator.journal.format import read_journal
-from orchestrator.server.server import open_listeners, serve
+from orchestrator.server.startup import open_listeners, serve
 from orchestrator.sessions.session import Session
 from orchestrator.settings.settings import Settings, SettingsError
 from tests.doors.table import Shown, a_server, answer, ask, call

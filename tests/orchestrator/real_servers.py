@@ -11,7 +11,8 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from orchestrator.server.server import Server, open_listeners, serve_with
+from orchestrator.server.server import Server
+from orchestrator.server.startup import open_listeners, serve_with
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Synthesis, script
 from tests.orchestrator.journal.journals import replays

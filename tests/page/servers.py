@@ -11,7 +11,8 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from orchestrator.server.server import Server, open_listeners
+from orchestrator.server.server import Server
+from orchestrator.server.startup import open_listeners
 from orchestrator.settings.settings import Settings
 from tests.orchestrator.real_servers import quick_providers
 from tests.page.proxies import PREFIX, Proxy

@@ -11,9 +11,9 @@ from trio.testing import MockClock
 
 from orchestrator.addresses import address_of
 from orchestrator.server.asgi import BODY_TIMEOUT_S, EXCHANGE_TIMEOUT_S
+from orchestrator.server.capacity import SILENT_S
 from orchestrator.server.connection_limits import CALL_DESCRIPTORS, OWN_DESCRIPTORS
 from orchestrator.server.request_head import HEAD_TIMEOUT_S
-from orchestrator.server.server import SILENT_S
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import MemoryPort, memory_port
 from tests.walls.peers import (

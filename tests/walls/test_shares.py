@@ -193,12 +193,12 @@ async def test_callers_who_go_together_leave_the_others_their_turns(autojump_clo
             sockets = [await stack.enter_async_context(a_socket(port)) for _ in range(callers)]
             while len(server.sessions) < callers:  # noqa: ASYNC110
                 await trio.sleep(1)
-            ends = EndsByTurn(lambda: server.sessions_ended)
+            ends = EndsByTurn(lambda: server.session_runner.ended)
             trio.lowlevel.add_instrument(ends)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
                     nursery.start_soon(socket.stream.aclose)
-            while server.sessions_ended < callers:  # noqa: ASYNC110
+            while server.session_runner.ended < callers:  # noqa: ASYNC110
                 await trio.sleep(1)
             trio.lowlevel.remove_instrument(ends)
         assert ends.most <= 2

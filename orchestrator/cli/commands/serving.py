@@ -131,7 +131,7 @@ async def _serve_until_stopped(
     phone_dialect: str | None,
     sockets: Sequence[socket.socket],
 ) -> None:
-    from orchestrator.server.server import serve
+    from orchestrator.server.startup import serve
 
     async with AsyncExitStack() as stack:
         if simulated:

@@ -137,7 +137,7 @@ def test_sqlalchemy_is_loaded_by_nobody_who_keeps_nothing(tmp_path: Path) -> Non
     program = f"""
 import sys, trio
 from pathlib import Path
-import orchestrator.server.server
+import orchestrator.server.startup
 from adapters.storage.location import Location
 from adapters.storage.store import open_store
 from orchestrator.access.stored_book import open_key_book

@@ -18,7 +18,8 @@ from orchestrator.access.credentials import Asked
 from orchestrator.access.doors import plain_digest
 from orchestrator.access.grants import ApiKey, KeyLimits, Scope
 from orchestrator.access.memory_book import MemoryKeyBook
-from orchestrator.server.server import Bound, Server, serve_with
+from orchestrator.server.server import Server
+from orchestrator.server.startup import Bound, serve_with
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import memory_port
@@ -143,7 +144,7 @@ async def test_so_it_is_over_real_sockets() -> None:
             await socket.stream.aclose()
         with trio.fail_after(PATIENCE_S):
             while places(port.server):
-                await port.server._session_over.wait()
+                await port.server.session_runner.one_over.wait()
 
 
 async def test_calls_that_begin_too_often_are_refused_with_the_time_to_wait(

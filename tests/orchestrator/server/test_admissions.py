@@ -29,7 +29,7 @@ LATE = Load(600.0, 1.0, 100_000_000)
 def measures(server: Server, load: Load, times: int) -> None:
     """The server finds so often that it has this much to do, with the calls that it has."""
     for _ in range(times):
-        server.admissions.measured(load, len(server.sessions))
+        server.capacity.admissions.measured(load, len(server.sessions))
 
 
 def state_of(server: Server) -> str:

@@ -26,7 +26,8 @@ from machines.policy import FallbackTexts
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
-from orchestrator.server.server import Bound, Server, open_listeners, serve, serve_with
+from orchestrator.server.server import Server
+from orchestrator.server.startup import Bound, open_listeners, serve, serve_with
 from orchestrator.sessions.session_settings import session_settings
 from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.simulation import (
@@ -447,7 +448,7 @@ async def test_embedded_models_bound_the_calls_only_where_one_is_used(
     if lacking:
         del keys[lacking]
     async with serving(local_max_calls=3, max_sessions=500, **keys) as running:
-        assert running.server.capacity == capacity
+        assert running.server.capacity.most == capacity
 
 
 async def test_a_server_whose_lines_are_all_busy_is_not_ready_until_one_is_free() -> None:
@@ -762,7 +763,7 @@ async def test_missing_models_are_an_error_that_leaves_nothing(leaves_nothing: W
 
 SERVER = """
 import sys, trio
-from orchestrator.server import server
+from orchestrator.server import startup
 from orchestrator.settings.settings import Settings, SettingsError
 from tests.orchestrator.real_servers import quick_providers
 from contextlib import asynccontextmanager
@@ -771,12 +772,12 @@ from contextlib import asynccontextmanager
 async def simulated(settings, tools):
     yield quick_providers().for_calls()
 
-server.open_providers = simulated
+startup.open_providers = simulated
 
 def announce(port):
     print(port, flush=True)
 
-trio.run(server.serve, Settings(host="127.0.0.1", port=0), announce)
+trio.run(startup.serve, Settings(host="127.0.0.1", port=0), announce)
 """
 
 
@@ -819,7 +820,7 @@ async def test_the_server_says_where_it_listens() -> None:
         bound = await nursery.start(serve_with, settings, quick_providers().for_calls(), listeners)
         assert isinstance(bound, Bound)
         assert json.dumps(bound.server.health())
-        assert bound.server.capacity == settings.local_max_calls
+        assert bound.server.capacity.most == settings.local_max_calls
         nursery.cancel_scope.cancel()
 
 
