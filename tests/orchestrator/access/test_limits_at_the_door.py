@@ -213,6 +213,25 @@ async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -
         assert header(answers[-1], "retry-after") == "20"
 
 
+async def test_a_key_that_may_have_none_of_something_is_told_so(autojump_clock: MockClock) -> None:
+    ordered = (
+        "POST /v1/client-tokens HTTP/1.1\r\nhost: localhost\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
+    ).encode()
+    async with memory_port(SimulatedProviders()) as port:
+        for kind in ("calls_at_once", "calls_per_minute"):
+            port.server.doors.book = book(**{kind: 0})
+            head, _ = await asks(port)
+            assert (status(head), header(head, "retry-after")) == (403, None)
+        port.server.doors.book = book(tokens_per_minute=0)
+        async with await port.connect() as stream:
+            await stream.send_all(ordered)
+            answer = b"".join([part async for part in stream])
+        assert status(answer) == 403
+        assert b"this key may have no tokens" in answer
+        assert places(port.server) == {}
+
+
 # --- browsers ---------------------------------------------------------------------------------------------
 
 
