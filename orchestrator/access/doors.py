@@ -157,7 +157,7 @@ class Doors:
             raise Refusal(401, NO_KEY)
         if self.settings.allow_anybody:
             return _Found(Grant(ANYBODY, frozenset({Scope.CALL})))
-        if self.has_keys:
+        if self.has_keys or self.book.had_keys():
             raise Refusal(401, NO_KEY)
         why = await self._why_from_outside(asked)
         if why is not None:
@@ -225,7 +225,7 @@ class Doors:
 
     @property
     def has_keys(self) -> bool:
-        """Whether anybody can have a valid credential: without that, only this machine is served."""
+        """Whether anybody can have a valid credential: without that, nobody need reach this server."""
         settings = self.settings
         return settings.api_token is not None or settings.jwt_jwks_url is not None or self.book.has_keys()
 

@@ -88,9 +88,17 @@ class KeyBook(Protocol):
         ...
 
     def has_keys(self) -> bool:
-        """Whether any key is valid: without one, the server serves this machine only.
+        """Whether any key is valid.
 
         True as long as nobody knows, since the database has not been read yet.
+        """
+        ...
+
+    def had_keys(self) -> bool:
+        """Whether any key was ever made, also one that is revoked. Until then the server serves this machine
+        without one: that a key is taken away must not open it again.
+
+        True as long as nobody knows.
         """
         ...
 

@@ -17,6 +17,7 @@ from orchestrator.access.client_tokens import ClientTokens, TokenOrder
 from orchestrator.access.credentials import Asked
 from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Scope
+from orchestrator.access.memory_book import MemoryKeyBook
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.signing_key import SigningKey
 from orchestrator.journal.format import read_journal
@@ -80,6 +81,22 @@ async def test_a_token_is_void_once_its_key_is_revoked() -> None:
         token = await minted(running)
         running.server.doors.book = book(other=frozenset({Scope.CALL}))
         assert await call(running, by_page(running, token)) == "4401"
+
+
+async def test_when_the_last_key_is_revoked_nobody_is_let_in_without_one() -> None:
+    async with a_server(keys=False) as running:
+        nobody = Shown("nothing, on this machine")
+        assert await call(running, nobody) == "let in"
+        revoked = {
+            digest: evolve(key, revoked_ms=1) for digest, key in book(gone=frozenset({Scope.CALL})).keys.items()
+        }
+        running.server.doors.book = MemoryKeyBook(revoked)
+        assert await call(running, nobody) == "401"
+        assert await call(running, evolve(nobody, origin=f"http://localhost:{running.port}")) == "4401"
+        assert await ask(running, nobody, "POST", "/v1/client-tokens", {}) == "401"
+        assert await call(running, Shown("the own key", running.server.phone.own_key)) == "let in"
+        with pytest.raises(SettingsError, match="nobody has a key"):
+            running.server.doors.check_reach(["0.0.0.0"])
 
 
 async def test_a_thousand_wrong_tokens_are_all_answered_alike() -> None:
