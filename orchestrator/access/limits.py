@@ -109,8 +109,8 @@ class CallShare:
 
 @define(eq=False)
 class Limits:
-    """Refuses what is too much. All methods raise `Limited`, or `Refusal` (403) for a key that may have none of it,
-    and take nothing if they do."""
+    """Refuses what is too much. All methods raise `Limited`, or `Refusal` (403) for a key that may have none
+    at all, and take nothing if they do."""
 
     settings: Settings
     counters: Counters = Factory(ProcessCounters)
@@ -135,7 +135,7 @@ class Limits:
         await self._take("connections", address, rate, sentence)
 
     async def may_log_in(self, address: str) -> None:
-        """Somebody shows a credential, which was not looked at yet."""
+        """Somebody shows a credential that is wrong, or that could have been guessed."""
         if is_private(address) and not self.settings.twilio_trust_proxy:
             return
         wait_s = await self.counters.wait_s("failed logins", address, self._patience)

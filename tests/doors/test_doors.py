@@ -88,7 +88,8 @@ async def test_when_the_last_key_is_revoked_nobody_is_let_in_without_one() -> No
         nobody = Shown("nothing, on this machine")
         assert await call(running, nobody) == "let in"
         revoked = {
-            digest: evolve(key, revoked_ms=1) for digest, key in book(gone=frozenset({Scope.CALL})).keys.items()
+            digest: evolve(key, revoked_ms=1)
+            for digest, key in book(gone=frozenset({Scope.CALL})).keys.items()
         }
         running.server.doors.book = MemoryKeyBook(revoked)
         assert await call(running, nobody) == "401"

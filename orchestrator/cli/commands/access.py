@@ -117,7 +117,7 @@ def revoke(key_id: str) -> None:
     called = f" ({revoked.name})" if revoked.name else ""
     say(f"Key {revoked.key_id}{called} is revoked.")
     if was_last:
-        say("No key is left, and nobody is let in without one all the same: `vantum keys create` makes another.")
+        say("No key is left, and nobody is let in without one all the same: `vantum keys create` makes one.")
 
 
 @click.group()
