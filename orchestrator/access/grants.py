@@ -19,7 +19,7 @@ class Scope(StrEnum):
     READ = "read"
     """Read what is known of calls."""
     ADMIN = "admin"
-    """All of these, and the management of keys."""
+    """All of these."""
 
 
 @frozen
