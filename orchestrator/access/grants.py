@@ -54,11 +54,9 @@ class ApiKey:
 class Terms:
     """What a token fixes for its calls, and a browser may not choose. None: as the settings say."""
 
-    agent: str | None = None
     tools: tuple[str, ...] | None = None
     voice: str | None = None
     max_duration_s: float | None = None
-    record: bool | None = None
     metadata: Mapping[str, Any] = Factory(dict)
 
 
