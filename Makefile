@@ -34,7 +34,7 @@ test: .venv/.test tools models static ## install everything, then check and test
 
 test-fast: .venv/.test static ## check, and run the tests that take little time
 	@$(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	  -m "not slow and not repeats and not models and not browser and not node and not postgres"
+	  -m "not slow and not repeats and not models and not browser and not node and not postgres and not nginx"
 
 static: .venv/.test
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ."; exit 1; }

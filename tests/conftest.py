@@ -22,6 +22,7 @@ from tests.databases import location as location
 from tests.databases import postgres as postgres
 from tests.databases import postgres_of_process as postgres_of_process
 from tests.databases import postgres_programs
+from tests.doors.forwarders import NGINX
 from tests.grid import pytest_generate_tests as pytest_generate_tests
 from tests.grid import stride as stride
 from tests.leftovers import Census
@@ -145,6 +146,8 @@ def _lacking() -> dict[str, str]:
         lacking["node"] = "needs Node.js and npm"
     if postgres_programs() is None:
         lacking["postgres"] = "needs the server programs of PostgreSQL: Debian's package `postgresql`"
+    if NGINX is None:
+        lacking["nginx"] = "needs nginx: Debian's package `nginx-light`"
     return lacking
 
 

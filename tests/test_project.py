@@ -55,6 +55,14 @@ ASYNCIO = {
 """Where asyncio may be imported: the border to hosts that run under it, what measures and what shows it."""
 PAPERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *sorted(glob("docs/**/*.md")))
 """Documents for people."""
+PACKAGES = {
+    "browser": "chromium",
+    "models": "models fetch",
+    "nginx": "nginx-light",
+    "node": "nodejs",
+    "postgres": "postgresql",
+}
+"""What brings what tests with these marks need."""
 OF_TODAY = tuple(name for name in PAPERS if not name.startswith(("docs/decisions/", "CHANGELOG")))
 """Those that say how things are now: every path in them leads somewhere."""
 REQUIREMENTS = {"run": ("local",), "test": ("local", "dev")}
@@ -159,6 +167,18 @@ def test_the_makefile_has_the_promised_targets() -> None:
 def test_continuous_integration_can_be_run() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_no_test_is_skipped_on_continuous_integration_for_want_of_a_program() -> None:
+    """Programs have marks: `tests/conftest.py` skips these on a developer's machine only."""
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    needed = {name for name, _, meaning in (each.partition(": ") for each in markers) if "needs" in meaning}
+    sees_to_it = (ROOT / ".ci" / "tools").read_text() + "models fetch"
+    assert {name for name in needed if PACKAGES[name] not in sees_to_it} == set()
+    asking = re.compile(r"skipif\([^)\n]*\b(which\(|[A-Z]+ is None)")
+    tests = (path for path in (ROOT / "tests").rglob("*.py") if path.name != "test_project.py")
+    # `setpriv` is on every Linux, and of use to root only.
+    assert {path.name for path in tests if asking.search(path.read_text("utf-8"))} <= {"test_peer_process.py"}
 
 
 def test_asyncio_is_imported_by_the_border_to_asyncio_hosts_alone() -> None:

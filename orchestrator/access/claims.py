@@ -23,6 +23,10 @@ class InvalidToken(Exception):  # noqa: N818 (it says what happened)
     """A token is not valid. Why is for tests; nobody else is told which part was wrong."""
 
 
+class TokenOver(InvalidToken):
+    """A token was signed as it should be, and is over: whoever shows it has guessed nothing."""
+
+
 UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
 """What is raised about a token that anybody may have written. (Its JSON may be too deep for a stack.)"""
 
@@ -119,9 +123,10 @@ def scopes_in(claim: Any, grantable: Iterable[Scope]) -> frozenset[Scope]:
 
 
 def check_times(claims: Mapping[str, Any], now_s: float, leeway_s: float) -> None:
-    """Raise `InvalidToken` unless the token is valid now; it must say until when. `nbf` counts, too."""
+    """Raise `TokenOver` unless the token, whose signature was right, is valid now; it must say until when.
+    `nbf` counts, too."""
     if not _time(claims.get("nbf", 0)) - leeway_s <= now_s < _time(claims.get("exp")) + leeway_s:
-        raise InvalidToken("it is not valid now")
+        raise TokenOver("it is not valid now")
 
 
 def _time(value: Any) -> float:

@@ -10,12 +10,13 @@ import hmac
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
+from typing import NoReturn
 
 from attrs import Factory, define, evolve, frozen
 
 from adapters.logs import library_logger
 from orchestrator.access.accounts import ANYBODY, API_TOKEN, OWN_KEY, THIS_MACHINE
-from orchestrator.access.claims import InvalidToken, key_id_in
+from orchestrator.access.claims import InvalidToken, TokenOver, key_id_in
 from orchestrator.access.client_tokens import ClientToken, ClientTokens, TokenOrder
 from orchestrator.access.credentials import Asked, credential_in
 from orchestrator.access.customer_tokens import ClaimNames, CustomerTokens, Issuer
@@ -109,8 +110,7 @@ class Doors:
         """Spend one use of a client token. Raises `Refusal` if none is left."""
         token = found.token
         if token is not None and not self.book.spend(token.token_id, token.expires_s * 1000, token.uses):
-            await self.limits.login_failed(self._address(asked))
-            raise Refusal(401, NO_KEY)
+            await self._refuse(TokenOver("it was used as often as it may be"), asked)
 
     async def minting(self, asked: Asked) -> Callable[[TokenOrder], tuple[str, ClientToken]]:
         """What makes client tokens for whoever has a key. Raises `Refusal`: a token makes no others."""
@@ -137,15 +137,27 @@ class Doors:
         return found
 
     async def _shown(self, shown: str, asked: Asked) -> _Found:
-        """Whose credential this is. Whoever has shown many wrong ones must wait before it is looked at."""
+        """Whose credential this is.
+
+        Where many wrong ones came from one is let in all the same, as others may be there, and it cannot be
+        guessed. API_TOKEN can: it is in the operator's own words.
+        """
+        try:
+            found = await self._holder(shown)
+        except InvalidToken as invalid:
+            await self._refuse(invalid, asked)
+        if found.grant.account == API_TOKEN:
+            await self.limits.may_log_in(self._address(asked))
+        return found
+
+    async def _refuse(self, invalid: InvalidToken, asked: Asked) -> NoReturn:
+        """Refuse a credential, and have whoever guesses wait before the next one."""
+        log.debug("a key or token is not valid", why=str(invalid))
         address = self._address(asked)
         await self.limits.may_log_in(address)
-        try:
-            return await self._holder(shown)
-        except Refusal as refusal:
-            if refusal.status == 401:
-                await self.limits.login_failed(address)
-            raise
+        if not isinstance(invalid, TokenOver):
+            await self.limits.login_failed(address)
+        raise Refusal(401, NO_KEY)
 
     def _address(self, asked: Asked) -> str:
         peer = asked.peer[0] if asked.peer is not None else None
@@ -157,7 +169,7 @@ class Doors:
             raise Refusal(401, NO_KEY)
         if self.settings.allow_anybody:
             return _Found(Grant(ANYBODY, frozenset({Scope.CALL})))
-        if self.has_keys:
+        if self.has_keys or self.book.had_keys():
             raise Refusal(401, NO_KEY)
         why = await self._why_from_outside(asked)
         if why is not None:
@@ -177,11 +189,8 @@ class Doors:
     # --- credentials --------------------------------------------------------------------------------------
 
     async def _holder(self, shown: str) -> _Found:
-        try:
-            return await self._holder_of_token(shown) if shown.count(".") == 2 else self._holder_of_key(shown)
-        except InvalidToken as invalid:
-            log.debug("a token is not valid", why=str(invalid))
-            raise Refusal(401, NO_KEY) from None
+        """Whose credential this is. Raises `InvalidToken`."""
+        return await self._holder_of_token(shown) if shown.count(".") == 2 else self._holder_of_key(shown)
 
     def _holder_of_key(self, shown: str) -> _Found:
         own = _same(shown, self.own_key)
@@ -194,7 +203,7 @@ class Doors:
         if operators:
             return _Found(Grant(API_TOKEN, frozenset({Scope.CALL, Scope.DIAL, Scope.READ})))
         if key is None:
-            raise Refusal(401, NO_KEY)
+            raise InvalidToken("it is no key")
         self.book.used(key.key_id, round(self.now_ms()))
         return _Found(Grant(key.key_id, key.scopes, key.limits), digest)
 
@@ -213,7 +222,7 @@ class Doors:
         if token.key_digest is not None:
             key = self.book.find(token.key_digest)
             if key is None:
-                raise InvalidToken("the key that made it is revoked")
+                raise TokenOver("the key that made it is revoked")
             grant = evolve(grant, limits=key.limits)
         return _Found(grant, token=token, may_mint=False)
 
@@ -225,7 +234,7 @@ class Doors:
 
     @property
     def has_keys(self) -> bool:
-        """Whether anybody can have a valid credential: without that, only this machine is served."""
+        """Whether anybody can have a valid credential: without that, nobody need reach this server."""
         settings = self.settings
         return settings.api_token is not None or settings.jwt_jwks_url is not None or self.book.has_keys()
 

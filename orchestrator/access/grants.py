@@ -19,7 +19,7 @@ class Scope(StrEnum):
     READ = "read"
     """Read what is known of calls."""
     ADMIN = "admin"
-    """All of these, and the management of keys."""
+    """All of these."""
 
 
 @frozen
@@ -54,11 +54,9 @@ class ApiKey:
 class Terms:
     """What a token fixes for its calls, and a browser may not choose. None: as the settings say."""
 
-    agent: str | None = None
     tools: tuple[str, ...] | None = None
     voice: str | None = None
     max_duration_s: float | None = None
-    record: bool | None = None
     metadata: Mapping[str, Any] = Factory(dict)
 
 
@@ -88,9 +86,17 @@ class KeyBook(Protocol):
         ...
 
     def has_keys(self) -> bool:
-        """Whether any key is valid: without one, the server serves this machine only.
+        """Whether any key is valid.
 
         True as long as nobody knows, since the database has not been read yet.
+        """
+        ...
+
+    def had_keys(self) -> bool:
+        """Whether any key was ever made, also one that is revoked. Until then the server serves this machine
+        without one: that a key is taken away must not open it again.
+
+        True as long as nobody knows.
         """
         ...
 

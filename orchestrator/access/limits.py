@@ -109,7 +109,8 @@ class CallShare:
 
 @define(eq=False)
 class Limits:
-    """Refuses what is too much. All methods raise `Limited`, and take nothing if they do."""
+    """Refuses what is too much. All methods raise `Limited`, or `Refusal` (403) for a key that may have none
+    at all, and take nothing if they do."""
 
     settings: Settings
     counters: Counters = Factory(ProcessCounters)
@@ -134,7 +135,7 @@ class Limits:
         await self._take("connections", address, rate, sentence)
 
     async def may_log_in(self, address: str) -> None:
-        """Somebody shows a credential, which was not looked at yet."""
+        """Somebody shows a credential that is wrong, or that could have been guessed."""
         if is_private(address) and not self.settings.twilio_trust_proxy:
             return
         wait_s = await self.counters.wait_s("failed logins", address, self._patience)
@@ -167,6 +168,7 @@ class Limits:
         """Somebody wants to begin a call."""
         limits = self._of(grant)
         most = UNBOUNDED if limits.calls_at_once is None else limits.calls_at_once
+        self._refuse_none(most, "calls")
         lease = await self.counters.lease([Place(f"calls of {grant.account}", most)])
         if isinstance(lease, Place):
             self.counts["too many calls at once"] += 1
@@ -181,8 +183,15 @@ class Limits:
 
     async def _take_by_key(self, grant: Grant, kind: str, per_minute: int | None) -> None:
         if per_minute is not None:
+            self._refuse_none(per_minute, kind)
             sentence = f"this key may have {per_minute} {kind} a minute, and asked for more"
             await self._take(kind, grant.account, Rate(per_minute, 60, per_minute), sentence)
+
+    def _refuse_none(self, most: int, kind: str) -> None:
+        """Whoever may have none at all is not told to come again."""
+        if most == 0:
+            self.counts[f"too many {kind}"] += 1
+            raise Refusal(403, f"this key may have no {kind}")
 
     async def _take(self, kind: str, who: str, rate: Rate, sentence: str) -> None:
         asked = await self.counters.take(kind, who, rate)

@@ -95,6 +95,10 @@ class MemoryKeyBook:
         """As `KeyBook.has_keys`."""
         return any(key.revoked_ms is None for key in self.keys.values())
 
+    def had_keys(self) -> bool:
+        """As `KeyBook.had_keys`."""
+        return bool(self.keys)
+
     def used(self, key_id: str, at_ms: int) -> None:
         """As `KeyBook.used`."""
         self.last_used_ms[key_id] = max(at_ms, self.last_used_ms.get(key_id, 0))

@@ -69,6 +69,10 @@ class StoredKeyBook:
         """As `KeyBook.has_keys`."""
         return not self._known or self._memory.has_keys()
 
+    def had_keys(self) -> bool:
+        """As `KeyBook.had_keys`."""
+        return not self._known or self._memory.had_keys()
+
     def used(self, key_id: str, at_ms: int) -> None:
         """As `KeyBook.used`."""
         self._memory.used(key_id, at_ms)

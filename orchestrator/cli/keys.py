@@ -71,6 +71,11 @@ def revoke(settings: Settings, key_id: str) -> ApiKey | None:
         return revoke_key(connection, key_id, round(epoch_ms()))
 
 
+def any_valid(settings: Settings) -> bool:
+    """Whether there is a key that is not revoked. Raises `StorageError`."""
+    return any(key.revoked_ms is None for key in all_keys(settings))
+
+
 def upgrade(settings: Settings) -> str:
     """Bring the tables up to date. Returns their revision; raises `StorageError`."""
     with _opened(settings):

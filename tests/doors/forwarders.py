@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,25 @@ from pathlib import Path
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
-# Section "WebSocket proxying" of nginx's documentation, with what a process for a test needs around it.
+OF_NGINX = """
+location / {
+    proxy_pass http://127.0.0.1:3001;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection "upgrade";
+}
+"""
+"""Section "WebSocket proxying" of nginx's documentation."""
+
+
+def of_our_page() -> str:
+    """The configuration that `docs/access.md` shows."""
+    document = (Path(__file__).resolve().parents[2] / "docs" / "access.md").read_text("utf-8")
+    [shown] = re.findall(r"```nginx\n(.*?)```", document, re.DOTALL)
+    return str(shown)
+
+
+# What a process for a test needs around it.
 CONFIGURATION = """
 daemon off;
 pid {directory}/nginx.pid;
@@ -28,12 +47,7 @@ http {{
     scgi_temp_path {directory}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://127.0.0.1:{server};
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection "upgrade";
-        }}
+        {location}
     }}
 }}
 """
@@ -54,14 +68,17 @@ while True:
 
 
 @contextmanager
-def nginx(server: int, directory: Path) -> Iterator[int]:
+def nginx(server: int, directory: Path, location: str = OF_NGINX) -> Iterator[int]:
     """nginx before the server at this port, as its documentation configures it; gives its own port."""
     assert NGINX is not None
     directory.chmod(0o755)  # its workers are of another user
     with _listening() as listener:
         port = listener.getsockname()[1]
         file = directory / "nginx.conf"
-        file.write_text(CONFIGURATION.format(directory=directory, port=port, server=server), encoding="ascii")
+        assert "127.0.0.1:3001" in location
+        here = location.replace("127.0.0.1:3001", f"127.0.0.1:{server}")
+        filled = CONFIGURATION.format(directory=directory, port=port, location=here)
+        file.write_text(filled, encoding="ascii")
         # A socket that listens already, as nginx hands its own over when it is replaced.
         environment = {**os.environ, "NGINX": f"{listener.fileno()};"}
         command = [NGINX, "-c", str(file), "-e", str(directory / "error.log")]

@@ -6,18 +6,21 @@ import json
 import logging
 import string
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from attrs import evolve
+from pydantic import SecretStr
+from starlette.routing import BaseRoute, Mount, Route
 
 from orchestrator.access.client_tokens import ClientTokens, TokenOrder
-from orchestrator.access.credentials import Asked
 from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Scope
-from orchestrator.access.refusal import Refusal
+from orchestrator.access.memory_book import MemoryKeyBook
 from orchestrator.access.signing_key import SigningKey
 from orchestrator.journal.format import read_journal
 from orchestrator.server.startup import open_listeners, serve
@@ -82,21 +85,87 @@ async def test_a_token_is_void_once_its_key_is_revoked() -> None:
         assert await call(running, by_page(running, token)) == "4401"
 
 
+async def test_when_the_last_key_is_revoked_nobody_is_let_in_without_one() -> None:
+    async with a_server(keys=False) as running:
+        nobody = Shown("nothing, on this machine")
+        assert await call(running, nobody) == "let in"
+        revoked = {
+            digest: evolve(key, revoked_ms=1)
+            for digest, key in book(gone=frozenset({Scope.CALL})).keys.items()
+        }
+        running.server.doors.book = MemoryKeyBook(revoked)
+        assert await call(running, nobody) == "401"
+        assert await call(running, evolve(nobody, origin=f"http://localhost:{running.port}")) == "4401"
+        assert await ask(running, nobody, "POST", "/v1/client-tokens", {}) == "401"
+        assert await call(running, Shown("the own key", running.server.phone.own_key)) == "let in"
+        with pytest.raises(SettingsError, match="nobody has a key"):
+            running.server.doors.check_reach(["0.0.0.0"])
+
+
+@pytest.mark.slow
 async def test_a_thousand_wrong_tokens_are_all_answered_alike() -> None:
     async with a_server(keys=True) as running:
         right = await minted(running)
-        asked = Asked(("127.0.0.1", 1), ("127.0.0.1", 2), {"host": "localhost"})
-        told = set()
+        told: Counter[tuple[object, ...]] = Counter()
         for number in range(1000):
             at = number % (len(right) - 2)
             letter = string.ascii_letters[number % 52]
             wrong = right[:at] + (letter if right[at] != letter else "-") + right[at + 1 :]
-            headers = {**asked.headers, "authorization": f"Bearer {wrong}"}
-            with pytest.raises(Refusal) as refused:
-                await running.server.doors.enter(evolve(asked, headers=headers), Scope.CALL)
-            told.add((refused.value.status, refused.value.sentence))
-        assert len(told) == 1
+            status, headers, body = await answer(running, Shown("it", wrong), "POST", "/v1/client-tokens", {})
+            told[status, body, *sorted((name, headers[name]) for name in headers if name != "date")] += 1
+        [(first, *_)] = told
+        assert (first, told.total()) == ("401", 1000)
         assert await call(running, by_page(running, right)) == "let in"
+
+
+PUBLIC = {
+    ("GET", "/"): "200",
+    ("GET", "/health"): "200",
+    ("GET", "/ready"): "200",
+    ("GET", "/diagrams/conversation.svg"): "200",
+    ("GET", "/page"): "307",
+    ("GET", "/ws"): "426",
+    ("GET", "/twilio/media"): "426",
+    # These ask for Twilio's signature, where there is an account.
+    ("POST", "/twilio/voice"): "404",
+    ("POST", "/twilio/status"): "404",
+}
+"""What a server does for strangers, and how it answers them."""
+
+
+def endpoints(routes: Sequence[BaseRoute]) -> list[tuple[str, str]]:
+    """Methods and paths of everything that a server answers over HTTP."""
+    found = []
+    for route in routes:
+        assert isinstance(route, Route | Mount), route
+        methods = (route.methods or {"GET"}) if isinstance(route, Route) else {"GET"}
+        found += [(method, route.path) for method in sorted(methods - {"HEAD"})]
+    return found
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_every_endpoint_asks_for_a_key_but_those_that_are_for_all(keys: bool) -> None:
+    async with a_server(keys=keys) as running:
+        every = endpoints(running.server._app.routes)
+        assert set(PUBLIC) < set(every)
+        # From elsewhere: this machine may have tokens where there are no keys.
+        stranger = Shown("nothing", host="voice.example")
+        answers = {
+            (method, path): await ask(running, stranger, method, path.replace("{call_id}", "one"), {})
+            for method, path in every
+        }
+    wrong = {each: told for each, told in answers.items() if told != PUBLIC.get(each, "401")}
+    assert wrong == {}
+
+
+async def test_who_may_only_talk_can_do_nothing_else_at_any_endpoint() -> None:
+    async with a_server(keys=True) as running:
+        every = [each for each in endpoints(running.server._app.routes) if each not in PUBLIC]
+        answers = {
+            (method, path): await ask(running, CALLER, method, path.replace("{call_id}", "one"), {})
+            for method, path in every
+        }
+    assert {each for each, status in answers.items() if status != "403"} == {("POST", "/v1/client-tokens")}
 
 
 async def test_the_same_is_told_whatever_is_wrong() -> None:
@@ -220,6 +289,14 @@ async def test_with_one_it_does(chosen: dict[str, Any]) -> None:
     Doors(Settings(**chosen), "own").check_reach(["0.0.0.0"])
     for each in listeners:
         await each.aclose()
+
+
+def test_of_one_key_for_everything_a_better_way_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    Doors(Settings(), "own").check_reach(["127.0.0.1"])
+    assert "API_TOKEN" not in caplog.text
+    Doors(Settings(api_token=SecretStr("the old token")), "own").check_reach(["127.0.0.1"])
+    assert "API_TOKEN is one key for everything: `vantum keys create` makes keys" in caplog.text
 
 
 async def test_anybody_may_talk_where_the_operator_says_so_and_nobody_may_dial() -> None:

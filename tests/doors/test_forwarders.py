@@ -7,21 +7,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import trio
 from attrs import evolve
 
 from orchestrator.access.peer_process import PROC
-from tests.doors.forwarders import NGINX, forward, nginx
+from tests.doors.forwarders import forward, nginx, of_our_page
 from tests.doors.table import Shown, a_server, ask, call
 
 pytestmark = pytest.mark.skipif(not (PROC / "net" / "tcp").exists(), reason="needs Linux's /proc")
 
 Forwarder = Callable[[int, Path], AbstractContextManager[int]]
 FORWARDERS = [
-    pytest.param(
-        nginx,
-        marks=pytest.mark.skipif(NGINX is None, reason="needs nginx: `apt-get install nginx-light`"),
-        id="nginx",
-    ),
+    pytest.param(nginx, marks=pytest.mark.nginx, id="nginx"),
     pytest.param(lambda server, directory: forward(server), id="a bare forward"),
 ]
 
@@ -55,6 +52,35 @@ async def test_with_a_key_whoever_has_one_is_let_in_through_it(forwarder: Forwar
             assert await call(outside, Shown("nothing")) == "401"
             page = Shown("a page", "vsk_caller", "https://shop.example")
             assert await call(outside, page) == "let in"
+
+
+async def answered(port: int, source: str, *headers: str) -> int:
+    """The status that somebody at this address is answered, who asks for tokens."""
+    head = ["POST /v1/client-tokens HTTP/1.1", "host: voice.example.com", "content-length: 0", *headers]
+    stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=source)
+    async with stream:
+        await stream.send_all("\r\n".join([*head, "", ""]).encode())
+        return int((await stream.receive_some()).split()[1])
+
+
+@pytest.mark.nginx
+async def test_behind_nginx_as_our_page_configures_it_the_page_may_talk_and_visitors_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    ours = "https://voice.example.com"
+    chosen = {"allowed_origins": ours, "twilio_trust_proxy": True, "failed_logins_per_address": 2}
+    async with a_server(keys=True, **chosen) as running:
+        with nginx(running.port, tmp_path, of_our_page()) as port:
+            page = Shown("our page", "vsk_caller", ours, "voice.example.com")
+            assert await call(evolve(running, port=port), page) == "let in"
+            assert await call(evolve(running, port=port), evolve(page, credential=None)) == "4401"
+            # What visitors write into the header themselves makes them nobody else.
+            wrong = [
+                await answered(port, "127.0.0.2", "authorization: Bearer x", f"x-forwarded-for: 8.8.8.{each}")
+                for each in range(4)
+            ]
+            assert wrong == [401, 401, 401, 429]
+            assert await answered(port, "127.0.0.3", "authorization: Bearer x") == 401
 
 
 async def test_where_the_settings_say_that_others_reach_the_server_nobody_is_local() -> None:

@@ -13,6 +13,10 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import expect
 
+from orchestrator.access.claims import key_id_in
+from orchestrator.access.signing_key import SigningKey
+from tests.doors import table
+from tests.orchestrator.access.shown import SIGNING
 from tests.page.browser import ELSEWHERE, WAIT_MS, opened
 from tests.page.servers import Served, served
 
@@ -132,6 +136,56 @@ def test_with_a_token_behind_its_address_the_page_makes_calls(with_keys: Served)
         page.reload()
         page.click("#start")
         expect(page.locator("#error")).to_contain_text("a key or token is needed", timeout=WAIT_MS)
+
+
+OPEN_SOCKET = """
+(credential) => new Promise((resolve) => {
+  const offered = credential === null ? [] : [`vantum.token.${credential}`];
+  const socket = new WebSocket(`ws://${location.host}/ws`, ["vantum.v2", ...offered]);
+  const seen = { protocol: null, event: null, code: null };
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => {
+    seen.event ??= new TextDecoder().decode(data).match(/[a-z]+\\.(error|lifecycle)\\.[a-z_]+/)[0];
+    seen.protocol = socket.protocol;
+    if (seen.event === "connection.lifecycle.ack") { (window.open_ ??= []).push(socket); resolve(seen); }
+  };
+  socket.onclose = ({ code }) => { seen.code = code; resolve(seen); };
+})
+"""
+TOLD = {"let in": "connection.lifecycle.ack", "4429": "connection.error.general"}
+
+
+def test_every_credential_is_answered_in_a_browser_as_the_table_says(tmp_path: Path) -> None:
+    """Those of the table that settings alone make valid or not: the book of keys is not a browser's."""
+    shown = [each for each in table.with_keys() if _is_for_browsers(each.credential)]
+    assert len(shown) >= 9
+    expected, found = {}, {}
+    settings = {"api_token": KEY, "client_token_key": SIGNING, "data_dir": tmp_path}
+    with served(**settings) as server, opened(server.page, expected="") as page:
+        for each in shown:
+            for _ in range(each.before):
+                page.evaluate(OPEN_SOCKET, each.credential)
+            answer = each.expected[1]
+            code = None if answer == "let in" else int(answer)
+            event = TOLD.get(answer, "connection.error.auth_failed")
+            expected[each.what] = {"protocol": "vantum.v2", "event": event, "code": code}
+            found[each.what] = page.evaluate(OPEN_SOCKET, each.credential)
+    assert found == expected
+
+
+def _is_for_browsers(credential: str | None) -> bool:
+    return credential in (None, "vsk_nobody") or SigningKey(SIGNING.encode()).key_id == key_id_in(
+        credential or ""
+    )
+
+
+def test_a_browser_is_told_what_is_too_much(tmp_path: Path) -> None:
+    settings = {"api_token": KEY, "data_dir": tmp_path, "max_calls_per_key": 1}
+    with served(**settings) as server, opened(server.page, expected="") as page:
+        token = token_of(server, uses=3)
+        assert page.evaluate(OPEN_SOCKET, token)["event"] == "connection.lifecycle.ack"
+        told = page.evaluate(OPEN_SOCKET, token)
+    assert told == {"protocol": "vantum.v2", "event": TOLD["4429"], "code": 4429}
 
 
 AROUND = """<!doctype html><title>Around</title>

@@ -111,10 +111,13 @@ def revoke(key_id: str) -> None:
 
     with _complaining():
         revoked = body.revoke(settings, key_id)
+        was_last = revoked is not None and not body.any_valid(settings)
     if revoked is None:
         raise Complaint(f"There is no key {key_id!r}: `vantum keys list` lists all.")
     called = f" ({revoked.name})" if revoked.name else ""
     say(f"Key {revoked.key_id}{called} is revoked.")
+    if was_last:
+        say("No key is left, and nobody is let in without one all the same: `vantum keys create` makes one.")
 
 
 @click.group()

@@ -10,18 +10,23 @@ import string
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from orchestrator.access.claims import InvalidToken
+from orchestrator.access.claims import InvalidToken, TermsBody
 from orchestrator.access.client_tokens import ClientTokens, TokenOrder
-from orchestrator.access.grants import Scope
+from orchestrator.access.grants import Scope, Terms
 from orchestrator.access.signing_key import FILE_NAME, SigningKey, kept_key
 from tests.orchestrator.access.shown import SIGNING, signed
 
 TOKENS = ClientTokens(SigningKey(SIGNING.encode()))
+
+
+def test_what_a_token_can_fix_can_be_ordered_and_nothing_else() -> None:
+    assert {each.name for each in attrs.fields(Terms)} == set(TermsBody.model_fields)
 
 
 def test_what_is_ordered_is_what_is_granted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -22,6 +23,7 @@ from orchestrator.server.server import Server
 from orchestrator.server.startup import Bound, serve_with
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
+from tests.orchestrator.access.shown import SIGNING, signed
 from tests.orchestrator.memory_port import memory_port
 from tests.walls.peers import BINARY, PATIENCE_S, START, Port, Socket, frame
 
@@ -214,6 +216,25 @@ async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -
         assert header(answers[-1], "retry-after") == "20"
 
 
+async def test_a_key_that_may_have_none_of_something_is_told_so(autojump_clock: MockClock) -> None:
+    ordered = (
+        "POST /v1/client-tokens HTTP/1.1\r\nhost: localhost\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
+    ).encode()
+    async with memory_port(SimulatedProviders()) as port:
+        for kind in ("calls_at_once", "calls_per_minute"):
+            port.server.doors.book = book(**{kind: 0})
+            head, _ = await asks(port)
+            assert (status(head), header(head, "retry-after")) == (403, None)
+        port.server.doors.book = book(tokens_per_minute=0)
+        async with await port.connect() as stream:
+            await stream.send_all(ordered)
+            answer = b"".join([part async for part in stream])
+        assert status(answer) == 403
+        assert b"this key may have no tokens" in answer
+        assert places(port.server) == {}
+
+
 # --- browsers ---------------------------------------------------------------------------------------------
 
 
@@ -236,22 +257,61 @@ async def test_a_browser_is_told_after_the_upgrade_what_it_could_not_read_before
 # --- wrong keys -------------------------------------------------------------------------------------------
 
 
+API_TOKEN_HERE = "short"
+
+
 async def test_an_address_that_shows_wrong_keys_must_wait_and_nobody_else(autojump_clock: MockClock) -> None:
-    async with memory_port(SimulatedProviders(), failed_logins_per_address=3) as port:
+    chosen: dict[str, Any] = {"failed_logins_per_address": 3, "api_token": API_TOKEN_HERE}
+    async with memory_port(SimulatedProviders(), **chosen) as port, AsyncExitStack() as stack:
         port.server.doors.book = book()
-        port.peer = "8.8.8.8"
-        assert [status((await asks(port, "wrong"))[0]) for _ in range(5)] == [401] * 4 + [429]
-        head, _ = await asks(port)
-        assert (status(head), header(head, "retry-after")) == (429, "60")
-        port.peer = "8.8.4.4"
-        head, other = await asks(port)
-        assert status(head) == 101
-        port.peer = "8.8.8.8"
+
+        async def is_answered(peer: str, key: str) -> tuple[int, str | None]:
+            port.peer = peer
+            head, socket = await asks(port, key)
+            stack.push_async_callback(socket.stream.aclose)
+            return status(head), header(head, "retry-after")
+
+        assert [(await is_answered("8.8.8.8", "wrong"))[0] for _ in range(5)] == [401] * 4 + [429]
+        for guessed in ("wrong", API_TOKEN_HERE):
+            assert await is_answered("8.8.8.8", guessed) == (429, "60")
+            # Of an operator's own words somebody may have guessed the right ones, and must not be told.
+        assert await is_answered("8.8.4.4", API_TOKEN_HERE) == (101, None)
         await trio.sleep(60)
-        head, again = await asks(port)
-        assert status(head) == 101
-        for socket in (other, again):
+        assert await is_answered("8.8.8.8", API_TOKEN_HERE) == (101, None)
+
+
+async def test_whoever_has_a_key_does_not_wait_for_the_mistakes_of_others_at_the_address(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), failed_logins_per_address=1) as port:
+        doors, port.peer = port.server.doors, "8.8.8.8"
+        doors.book = book()
+        minted = await doors.minting(
+            Asked(("127.0.0.1", 1), ("127.0.0.1", 2), {"authorization": f"Bearer {KEY}"})
+        )
+        token, _ = minted(TokenOrder())
+        assert [status((await asks(port, "wrong"))[0]) for _ in range(3)] == [401, 401, 429]
+        for credential in (KEY, token):
+            head, socket = await asks(port, credential)
+            assert status(head) == 101
             await socket.stream.aclose()
+
+
+async def test_tokens_of_ours_that_are_over_make_nobody_wait(autojump_clock: MockClock) -> None:
+    over = signed(exp=int(time.time()) - 1)
+    async with memory_port(
+        SimulatedProviders(), failed_logins_per_address=1, client_token_key=SIGNING
+    ) as port:
+        port.server.doors.book, port.peer = book(), "8.8.8.8"
+        spent = signed()
+        head, socket = await asks(port, spent)
+        assert status(head) == 101
+        await socket.stream.aclose()
+        for token in (over, spent):
+            assert [status((await asks(port, token))[0]) for _ in range(5)] == [401] * 5
+        assert [status((await asks(port, "wrong"))[0]) for _ in range(3)] == [401, 401, 429]
+        # Now nothing is told of these either.
+        assert [status((await asks(port, token))[0]) for token in (over, spent)] == [429, 429]
 
 
 # --- money ------------------------------------------------------------------------------------------------

@@ -27,6 +27,11 @@ def test_a_revoked_key_is_as_if_it_were_not_there() -> None:
     assert not MemoryKeyBook({b"2": key("two", revoked_ms=5)}).has_keys()
 
 
+def test_that_there_was_a_key_is_not_forgotten_when_it_is_revoked() -> None:
+    assert not MemoryKeyBook().had_keys()
+    assert MemoryKeyBook({b"2": key("two", revoked_ms=5)}).had_keys()
+
+
 def test_a_key_knows_when_it_was_used_last() -> None:
     book = MemoryKeyBook({b"1": key("one")})
     for at_ms in (30, 20):

@@ -75,12 +75,14 @@ async def test_a_key_that_was_made_before_the_start_is_known(settings: Settings)
 async def test_keys_come_and_go_while_the_server_runs(settings: Settings) -> None:
     async with keeping(settings) as kept:
         assert not kept.book.has_keys()
+        assert not kept.book.had_keys()
         made = await trio.to_thread.run_sync(new_key, settings)
         await eventually(lambda: kept.knows(made))
         assert kept.book.has_keys()
         await trio.to_thread.run_sync(revoke, settings, made.key.key_id)
         await eventually(lambda: not kept.knows(made))
         assert not kept.book.has_keys()
+        assert kept.book.had_keys()
 
 
 async def test_when_a_key_was_used_is_kept(settings: Settings) -> None:
@@ -124,6 +126,7 @@ async def test_a_server_that_cannot_read_its_keys_lets_nobody_in(tmp_path: Path)
     settings = Settings(data_dir=tmp_path / "data", database_url=SecretStr(address))
     async with keeping(settings) as kept:
         assert kept.book.has_keys()
+        assert kept.book.had_keys()
         assert kept.book.digest("vsk_") is None
         assert kept.store.report()["state"] == "unavailable"
 

@@ -78,6 +78,8 @@ def test_a_revoked_key_stays_in_the_list() -> None:
     assert revoked[1] is None
     assert vantum("keys", "revoke", key_id).exit_code == 0
     assert [key["revoked"] for key in listed()] == revoked
+    last = vantum("keys", "revoke", str(listed()[1]["id"])).stdout
+    assert "No key is left, and nobody is let in without one all the same" in last
 
 
 def test_without_a_key_nothing_is_made(tmp_path: Path) -> None:

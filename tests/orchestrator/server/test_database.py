@@ -1,13 +1,14 @@
-"""Calls beside a database that is locked or gone, what `/health` tells of it, and starting without it."""
+"""Calls beside a database that is slow, locked, full or gone; starting without one."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,11 +21,13 @@ from orchestrator.access.keys import new_secret
 from orchestrator.access.stored_book import open_key_book
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.cli.keys import all_keys
+from orchestrator.journal.format import read_journal
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation.speech import spoken
-from tests.adapters.storage.test_faults import locked
+from tests.adapters.storage.test_faults import full, locked
 from tests.databases import PostgresServer
 from tests.orchestrator.access.test_stored_book import vantum
+from tests.orchestrator.journal.journals import replays
 from tests.orchestrator.real_servers import Running, eventually, serving
 from tests.orchestrator.server.test_server import SERVER, get
 from tests.orchestrator.wire_clients import ShippedClient, connect
@@ -33,13 +36,13 @@ LATER_MS = 4_000_000_000_000
 
 
 @asynccontextmanager
-async def keeping(location: Location) -> AsyncIterator[Running]:
+async def keeping(location: Location, wait_ms: int = 50, **chosen: Any) -> AsyncIterator[Running]:
     """A server that keeps its keys in a database."""
     address = f"sqlite:///{location.file}" if location.file else location.address
     settings = Settings(database_url=SecretStr(address))
     async with (
-        serving() as running,
-        open_store(location, wait_ms=50) as store,
+        serving(**chosen) as running,
+        open_store(location, wait_ms=wait_ms) as store,
         open_key_book(settings, store) as book,
     ):
         running.server.store = store
@@ -88,6 +91,51 @@ async def test_calls_do_not_notice_a_database_that_is_killed(postgres: PostgresS
         await trio.to_thread.run_sync(postgres.start)
         await eventually(lambda: running.server.health()["database"]["pending"] == 0)
         assert await database_of(running) == {"state": "ok", "pending": 0, "dropped": 0}
+
+
+@contextmanager
+def away(location: Location) -> Iterator[None]:
+    """The file has another name for a while."""
+    assert location.file is not None
+    elsewhere = location.file.with_name("elsewhere.db")
+    location.file.rename(elsewhere)
+    yield
+    elsewhere.rename(location.file)
+
+
+def no_room(location: Location) -> AbstractContextManager[None]:
+    """No file can grow beyond a size that the database's next rows need. Journals are shorter."""
+    return full(300_000)
+
+
+FAULTS = {"slow": (locked, 60_000), "full": (no_room, 50), "gone": (away, 50)}
+"""What befalls the database, and how many ms its calls wait for a lock."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_calls_and_their_journals_do_not_notice_a_database_that_is(fault: str, tmp_path: Path) -> None:
+    befalls, wait_ms = FAULTS[fault]
+    location, journals = Location(tmp_path / "data" / "vantum.db"), tmp_path / "journals"
+    journals.mkdir()
+    async with keeping(location, wait_ms=wait_ms, journal_dir=journals) as running:
+        book, health = running.server.doors.book, running.server.health
+        assert book.spend("before", LATER_MS, 1)
+        await eventually(lambda: health()["database"]["pending"] == 0)
+        with befalls(location):
+            for number in range(5000):
+                assert book.spend(f"{number:04}" + "x" * 180, LATER_MS, 1)
+            await eventually(lambda: health()["database"]["state"] != "ok")
+            await takes_a_turn(running)
+            assert health()["database"]["state"] != "ok"
+            assert not book.spend("0000" + "x" * 180, LATER_MS, 1)
+            await takes_a_turn(running)
+        await eventually(lambda: health()["database"]["pending"] == 0)
+        assert await database_of(running) == {"state": "ok", "pending": 0, "dropped": 0}
+        await eventually(lambda: not running.server.sessions)
+    replays(journals)
+    assert [read_journal(each).torn_bytes for each in journals.glob("*.journal")] == [0, 0]
+    assert all(read_journal(each).ended for each in journals.glob("*.journal"))
 
 
 def started(data_dir: Path) -> subprocess.Popen[str]:
