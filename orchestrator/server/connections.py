@@ -40,6 +40,11 @@ ServeSocket = Callable[[PeerSocket], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
+HANDSHAKE_TIMEOUT_S = 60
+"""So long accepting a WebSocket may take. Its head was read and the answer fits into the kernel's buffer, so
+that it hangs on no peer, only on the processor: a process that stood still for a while (the machine slept, or
+was very busy) goes on with those whom it was accepting. It is there so that a fault of ours cannot keep all
+others waiting for the lock."""
 REFUSAL_S = 0.25
 """So long a connection that has no place may take to read why."""
 MOST_REFUSED_AT_ONCE = 16
@@ -81,7 +86,7 @@ class Connections:
         async with stream:
             try:
                 await self._admit(stream)
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
                 log.debug("connection broke")
             except* Exception as group:
                 log.exception("connection failed", exc_info=group)
@@ -188,14 +193,21 @@ class Connections:
         self, stream: trio.SocketStream, head: request_head.Head, peer: PeerSocket, serve: ServeSocket
     ) -> None:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if await self._accept(head, peer):
+            await serve(peer)
+
+    async def _accept(self, head: request_head.Head, peer: PeerSocket) -> bool:
+        """Whether the WebSocket that the head asks for could be accepted."""
+        asked, following = head.received[: head.length], head.received[head.length :]
+        accepted = False
         try:
-            asked, following = head.received[: head.length], head.received[head.length :]
-            with trio.fail_after(request_head.HEAD_TIMEOUT_S):
+            with trio.fail_after(HANDSHAKE_TIMEOUT_S):
                 async with self._handshakes:
                     await peer.accept(asked, following, [HIERARCHICAL_SUBPROTOCOL])
-            await serve(peer)
+            accepted = True
         except* (HandshakeError, ConnectionClosed, trio.TooSlowError):
             log.info("handshake failed")
+        return accepted
 
 
 def _check_subprotocols(offered: str) -> None:

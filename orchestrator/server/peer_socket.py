@@ -12,12 +12,12 @@ from __future__ import annotations
 import codecs
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
 from attrs import Factory, define, field
-from trio_websocket import CloseReason, ConnectionClosed, wrap_server_stream
+from trio_websocket import CloseReason, ConnectionClosed, HandshakeError, wrap_server_stream
 from websockets.frames import CONT, TEXT, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSING, SERVER, Protocol
 
@@ -128,12 +128,15 @@ class PeerSocket:
         `following` was read behind the head. Raises `HandshakeError` if the request is not as it must be.
         """
         async with trio.open_nursery() as nursery:
+            handshake = _HandshakeStream(self.stream, head, nursery.cancel_scope.cancel)
             # No message is read here: the limits of trio-websocket are of no matter.
-            request = await wrap_server_stream(nursery, _HandshakeStream(self.stream, head))
+            request = await wrap_server_stream(nursery, handshake)
             offered = request.proposed_subprotocols
             self.subprotocol = next((each for each in subprotocols if each in offered), None)
             await request.accept(subprotocol=self.subprotocol)
             nursery.cancel_scope.cancel()
+        if handshake.closed:
+            raise HandshakeError("the upgrade was refused")
         self._buffer += following
 
     def admit(self) -> None:
@@ -355,6 +358,21 @@ class _HandshakeStream(StreamOver):
     """A request's head, which was read already, and nothing more: trio-websocket would go on to read what
     follows it."""
 
+    def __init__(self, stream: trio.abc.Stream, head: bytes, on_closed: Callable[[], object]) -> None:
+        super().__init__(stream, head)
+        self._on_closed = on_closed
+        self.closed = False
+        """Trio-websocket has refused the request. It answers it, closes the stream, and then leaves whoever
+        waits for the request waiting for ever."""
+
     async def _receive(self, max_bytes: int | None) -> bytes | bytearray:
         """Nothing comes."""
         await trio.sleep_forever()
+
+    async def aclose(self) -> None:
+        """As the other stream."""
+        self.closed = True
+        try:
+            await super().aclose()
+        finally:
+            self._on_closed()
