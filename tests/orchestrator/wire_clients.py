@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgpack  # type: ignore[import-untyped]
 import trio
@@ -37,7 +37,7 @@ class Client:
     """A client that can say anything, and keeps what it is told."""
 
     socket: WebSocketConnection
-    stream: trio.abc.HalfCloseableStream
+    stream: trio.abc.Stream
     messages: list[Message] = Factory(list)
     close_code: int | None = None
     closed: trio.Event = Factory(trio.Event)
@@ -114,6 +114,11 @@ class Client:
         await self.send("connection.lifecycle.heartbeat", {"timestamp": 1.0})
         await self.hears("connection.lifecycle.heartbeat", seen + 1)
         return True
+
+    async def begin(self) -> None:
+        """Begin to record. A client that has begun nothing makes room for others after some seconds."""
+        answer = await self.answer_to(await self.send("audio.input.start"))
+        assert answer["payload"].get("success") is True, answer
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -260,11 +265,25 @@ async def connect(
 ) -> AsyncIterator[Any]:
     """A client of this kind whose session has begun; its socket is closed when the block is left."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with connect_over(stream, v2=v2, path=path, client=client, headers=headers) as connected:
+        yield connected
+
+
+@asynccontextmanager
+async def connect_over(
+    stream: trio.abc.Stream,
+    *,
+    v2: bool = False,
+    path: str = "/ws",
+    client: type[Client] = Client,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> AsyncIterator[Any]:
+    """As `connect`, over a stream to the server, which is closed, too."""
     async with stream, trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
             socket = await wrap_client_stream(
                 nursery,
-                stream,
+                cast(Any, stream),
                 "127.0.0.1",
                 path,
                 subprotocols=["vantum.v2"] if v2 else None,

@@ -236,7 +236,8 @@ async def test_r18_memory_does_not_grow_with_the_number_of_calls(autojump_clock:
 
 async def test_r18_a_call_that_is_refused_leaves_nothing() -> None:
     """Calls that were refused leave no memory behind."""
-    async with serving(local_max_calls=1) as running, connect(running.port, v2=True):
+    async with serving(local_max_calls=1) as running, connect(running.port, v2=True) as holder:
+        await holder.begin()
         sessions = []
         for _ in range(3):
             for _ in range(10):

@@ -30,8 +30,9 @@ from orchestrator.simulation import (
     simulated_call,
 )
 from tests.faults.vendors import Vendors
-from tests.orchestrator.real_servers import eventually, serving
-from tests.orchestrator.wire_clients import Client, connect
+from tests.orchestrator.memory_port import memory_port
+from tests.orchestrator.real_servers import eventually
+from tests.orchestrator.wire_clients import Client, connect_over
 from tests.peer_regressions.acoustics import WORD_MS, Language, LoudestWordsSTT, Loudspeaker, Room
 from tests.reference_defects.vendor_calls import FLUX, NOVA, VOICE, vendor_call
 
@@ -208,15 +209,17 @@ ROOM, CALLERS = 3, 12
 
 
 @pytest.mark.parametrize("v2", [True, False], ids=["v2", "shipped client"])
-async def test_r26_of_many_calls_at_once_as_many_are_held_as_there_is_room_for(v2: bool) -> None:
+async def test_r26_of_many_calls_at_once_as_many_are_held_as_there_is_room_for(
+    v2: bool, autojump_clock: MockClock
+) -> None:
     """Pipecat, LiveKit: calls beyond the capacity were taken, two in one instant, and all became slow."""
-    async with serving(local_max_calls=ROOM) as running:
+    async with memory_port(SimulatedProviders(), local_max_calls=ROOM) as port:
         admitted: list[Client] = []
         refused: list[Client] = []
         done = trio.Event()
 
         async def come() -> None:
-            async with connect(running.port, v2=v2) as client:
+            async with connect_over(await port.connect(), v2=v2) as client:
                 await client.until(lambda: client.messages)
                 (admitted if client.session_id else refused).append(client)
                 if client.session_id is None:
@@ -224,7 +227,7 @@ async def test_r26_of_many_calls_at_once_as_many_are_held_as_there_is_room_for(v
                 if len(admitted) + len(refused) == CALLERS:
                     done.set()
                 await done.wait()
-                assert len(running.server.sessions) <= ROOM
+                assert len(port.server.sessions) <= ROOM
 
         async with trio.open_nursery() as nursery:
             for _ in range(CALLERS):
@@ -233,8 +236,8 @@ async def test_r26_of_many_calls_at_once_as_many_are_held_as_there_is_room_for(v
         for client in refused:
             [reason] = client.messages
             assert "busy" in str(reason)
-        await eventually(lambda: not running.server.sessions)
-        async with connect(running.port, v2=v2) as later:
+        await eventually(lambda: not port.server.sessions)
+        async with connect_over(await port.connect(), v2=v2) as later:
             assert later.session_id, "and when there is room again, the next is held"
 
 

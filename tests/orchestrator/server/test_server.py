@@ -422,15 +422,14 @@ async def test_callers_who_state_no_language_speak_the_configured_one(language: 
 
 async def test_the_call_beyond_the_capacity_is_told_busy_and_closed_with_1013() -> None:
     async with serving(local_max_calls=2) as running:
-        async with (
-            connect(running.port, v2=True),
-            connect(running.port, v2=True),
-            connect(running.port, v2=True) as third,
-        ):
-            assert await third.is_closed() == 1013
-            [busy] = third.messages
-            assert busy["eventType"] == "system.status.busy"
-            assert busy["payload"] == {"activeSessions": 2, "maxSessions": 2}
+        async with connect(running.port, v2=True) as first, connect(running.port, v2=True) as second:
+            await first.begin()
+            await second.begin()
+            async with connect(running.port, v2=True) as third:
+                assert await third.is_closed() == 1013
+                [busy] = third.messages
+                assert busy["eventType"] == "system.status.busy"
+                assert busy["payload"] == {"activeSessions": 2, "maxSessions": 2}
         await eventually(lambda: not running.server.sessions)
         async with connect(running.port, v2=True) as later:
             assert later.session_id
@@ -456,7 +455,7 @@ async def test_a_server_whose_lines_are_all_busy_is_not_ready_until_one_is_free(
         assert (await get(running, "/ready")).json() == {"ready": True}
         async with connect(running.port, v2=True) as second:
             for client in (first, second):  # neither of them is silent and makes room
-                await client.answer_to(await client.send("audio.input.start"))
+                await client.begin()
             full = await get(running, "/ready")
             assert (full.status_code, full.json()) == (
                 503,
@@ -468,19 +467,18 @@ async def test_a_server_whose_lines_are_all_busy_is_not_ready_until_one_is_free(
 
 
 async def test_a_shipped_client_beyond_the_capacity_is_shown_an_error() -> None:
-    async with (
-        serving(local_max_calls=1) as running,
-        connect(running.port),
-        connect(running.port, client=ShippedClient) as second,
-    ):
-        assert await second.is_closed() == 1013
-        [error] = second.errors
-        assert "busy" in error
+    async with serving(local_max_calls=1) as running, connect(running.port, client=ShippedClient) as first:
+        assert await first.start()
+        async with connect(running.port, client=ShippedClient) as second:
+            assert await second.is_closed() == 1013
+            [error] = second.errors
+            assert "busy" in error
 
 
 @pytest.mark.slow
 async def test_a_client_that_is_turned_away_and_does_not_care_is_let_go() -> None:
-    async with serving(local_max_calls=1) as running, connect(running.port):
+    async with serving(local_max_calls=1) as running, connect(running.port, client=ShippedClient) as first:
+        assert await first.start()
         upgrade = UPGRADE.format(path="/ws", key=KEY, version=13).encode()
         answer = await exchange(running, upgrade)
         assert b"busy" in answer
