@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -160,7 +161,7 @@ def test_every_credential_is_answered_in_a_browser_as_the_table_says(tmp_path: P
     shown = [each for each in table.with_keys() if _is_for_browsers(each.credential)]
     assert len(shown) >= 9
     expected, found = {}, {}
-    settings = {"api_token": KEY, "client_token_key": SIGNING, "data_dir": tmp_path}
+    settings: dict[str, Any] = {"api_token": KEY, "client_token_key": SIGNING, "data_dir": tmp_path}
     with served(**settings) as server, opened(server.page, expected="") as page:
         for each in shown:
             for _ in range(each.before):
@@ -180,7 +181,7 @@ def _is_for_browsers(credential: str | None) -> bool:
 
 
 def test_a_browser_is_told_what_is_too_much(tmp_path: Path) -> None:
-    settings = {"api_token": KEY, "data_dir": tmp_path, "max_calls_per_key": 1}
+    settings: dict[str, Any] = {"api_token": KEY, "data_dir": tmp_path, "max_calls_per_key": 1}
     with served(**settings) as server, opened(server.page, expected="") as page:
         token = token_of(server, uses=3)
         assert page.evaluate(OPEN_SOCKET, token)["event"] == "connection.lifecycle.ack"
