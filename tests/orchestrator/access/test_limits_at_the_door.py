@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -147,6 +148,22 @@ async def test_so_it_is_over_real_sockets() -> None:
         with trio.fail_after(PATIENCE_S):
             while places(port.server):
                 await port.server.session_runner.one_over.wait()
+
+
+async def test_of_a_hundred_callers_at_once_as_many_talk_as_the_server_takes(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), local_max_calls=7) as port:
+        port.server.doors.book = book()
+        answers = await a_hundred_at_once(port)
+        first = []
+        for _, socket in answers:
+            opcode, payload = await socket.next_frame()
+            first.append(msgpack.unpackb(payload)["eventType"] if opcode == BINARY else opcode)
+        assert Counter(first) == {"connection.lifecycle.ack": 7, "system.status.busy": 93}
+        assert len(port.server.sessions) == 7
+        for _, socket in answers:
+            await socket.stream.aclose()
 
 
 async def test_calls_that_begin_too_often_are_refused_with_the_time_to_wait(

@@ -99,6 +99,18 @@ async def test_a_token_that_was_used_before_the_server_stopped_is_not_taken_agai
             assert not kept.book.has_keys()
 
 
+async def test_servers_that_share_a_database_count_uses_each_and_know_what_was_used_before_they_started(
+    settings: Settings,
+) -> None:
+    async with keeping(settings) as one, keeping(settings) as other:
+        assert [each.book.spend("t", LATER_MS, 1) for each in (one, other, one, other)] == [True] * 2 + [
+            False
+        ] * 2
+        await written(one.store)
+        async with keeping(settings) as later:
+            assert not later.book.spend("t", LATER_MS, 1)
+
+
 async def test_tokens_that_have_expired_are_not_kept_for_ever(settings: Settings) -> None:
     async with keeping(settings) as kept:
         assert kept.book.spend("old", 1000, 1)
