@@ -150,7 +150,7 @@ class StoredKeyBook:
 
     def forget_tokens(self) -> None:
         """Have those deleted that nobody would take any more."""
-        if self.store.location.may_exist() and self.store.condition.state is not State.UNAVAILABLE:
+        if self.store.is_open and self.store.condition.state is not State.UNAVAILABLE:
             self.store.writer.put(Forget("used_tokens", "expires_ms", round(self.now_ms()) - GRACE_MS))
 
 
