@@ -52,7 +52,7 @@ class Store:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a database, as far as was seen. Nobody looks at its disk, which might take long."""
+        """Whether there is a database, as far as was seen. Nobody looks at its disk, which may be slow."""
         return self._database is not None
 
     async def read(self, query: Callable[[Connection], T]) -> T | None:

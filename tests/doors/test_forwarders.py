@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from orchestrator.access.peer_process import PROC
-from tests.doors.forwarders import NGINX, forward, nginx
+from tests.doors.forwarders import FORKING, NGINX, forward, nginx
 from tests.doors.table import Shown, a_server, ask, call
 
 pytestmark = pytest.mark.skipif(not (PROC / "net" / "tcp").exists(), reason="needs Linux's /proc")
@@ -23,6 +23,7 @@ FORWARDERS = [
         id="nginx",
     ),
     pytest.param(lambda server, directory: forward(server), id="a bare forward"),
+    pytest.param(lambda server, directory: forward(server, FORKING), id="a forward that forks"),
 ]
 
 
