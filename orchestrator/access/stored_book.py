@@ -76,9 +76,16 @@ class StoredKeyBook:
     def spend(self, token_id: str, expires_ms: int, uses: int) -> bool:
         """As `KeyBook.spend`."""
         spent = self._memory.spent.spend(token_id, expires_ms, uses)
+        self._write(spent)
+        return spent is not None
+
+    def give_back(self, token_id: str, expires_ms: int) -> None:
+        """As `KeyBook.give_back`."""
+        self._write(self._memory.spent.give_back(token_id, expires_ms))
+
+    def _write(self, spent: Spent | None) -> None:
         if spent is not None:
             self.store.writer.put(Put("used_tokens", asdict(spent)))
-        return spent is not None
 
     # --- what goes on beside ------------------------------------------------------------------------------
 

@@ -81,6 +81,8 @@ log = library_logger(__name__)
 WEBSOCKET_PATH = "/ws"
 ServeSocket = Callable[[PeerSocket], Awaitable[None]]
 """Serves an accepted WebSocket until it is closed."""
+TurnAway = Callable[[MessageSocket, Session], Awaitable[None]]
+"""Tells a client why there is no call, and closes."""
 SEND_BUFFER_BYTES = 32 * 1024
 """The kernel's buffer for one client: audio in it cannot be dropped when the caller interrupts."""
 REFUSAL_S = 0.25
@@ -364,20 +366,26 @@ class Server:
             on_begun=place.begins,
         )
         with bind_session(session.session_id):
-            if self.draining:
-                await self._turn_away_stopping(connection, session)
-            elif self._would_harm():
-                await self._turn_away(connection, session, overloaded=True)
-            elif not self._has_room(0, address) or self._too_many_of(address):
-                await self._turn_away(connection, session, overloaded=False)
-            elif self.waiting() is not None:
-                await self._turn_away_unready(connection, session)
-            else:
-                self._address_of[session] = address
-                try:
-                    await self.run_session(connection, session, share)
-                finally:
-                    del self._address_of[session]
+            turn_away = self._why_no_call(address)
+            if turn_away is not None:
+                share.release()  # before it is told: whoever comes again at once has it
+                await turn_away(connection, session)
+                return
+            self._address_of[session] = address
+            try:
+                await self.run_session(connection, session, share)
+            finally:
+                del self._address_of[session]
+
+    def _why_no_call(self, address: str) -> TurnAway | None:
+        """How somebody from this address is turned away; None if there is room for their call."""
+        if self.draining:
+            return self._turn_away_stopping
+        if self._would_harm():
+            return partial(self._turn_away, overloaded=True)
+        if not self._has_room(0, address) or self._too_many_of(address):
+            return partial(self._turn_away, overloaded=False)
+        return self._turn_away_unready if self.waiting() is not None else None
 
     def _too_many_of(self, address: str) -> bool:
         most = self.settings.max_sessions_per_address
@@ -478,6 +486,8 @@ class Server:
                     return
                 log.info("session begins", kind=session.kind, sessions=len(self.sessions))
                 self._running_since[session] = trio.current_time()
+                if share is not None:
+                    share.begins()
                 shared = SharedResources(
                     self.providers, self._charts, self.watch, self._journals, self.admissions.left_out
                 )

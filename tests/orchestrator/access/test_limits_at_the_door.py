@@ -22,7 +22,7 @@ from orchestrator.server.server import Bound, Server, serve_with
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.memory_port import memory_port
-from tests.walls.peers import BINARY, PATIENCE_S, START, Port, Socket, frame
+from tests.walls.peers import BINARY, CLOSE, PATIENCE_S, START, Port, Socket, frame
 
 KEY, ANOTHER = "the key of k1", "the key of k2"
 SCOPES = frozenset({Scope.CALL, Scope.DIAL})
@@ -64,6 +64,21 @@ async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
     while not head.endswith(b"\r\n\r\n"):
         head += await socket.hears(1)
     return head, socket
+
+
+async def a_token(server: Server) -> str:
+    """A token of the first key, for one call."""
+    headers = {"authorization": f"Bearer {KEY}", "host": "localhost"}
+    minted = await server.doors.minting(Asked(("127.0.0.1", 1), ("127.0.0.1", 2), headers))
+    return minted(TokenOrder())[0]
+
+
+async def closes(socket: Socket) -> tuple[int, str]:
+    """The code and the reason with which the server closes, whatever it says before."""
+    while True:
+        opcode, payload = await socket.next_frame()
+        if opcode == CLOSE:
+            return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
 
 def status(head: bytes) -> int:
@@ -179,11 +194,8 @@ async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_
     autojump_clock: MockClock,
 ) -> None:
     async with memory_port(SimulatedProviders()) as port:
-        doors = port.server.doors
-        doors.book = book(calls_at_once=1)
-        headers = {"authorization": f"Bearer {KEY}", "host": "localhost"}
-        minted = await doors.minting(Asked(("127.0.0.1", 1), ("127.0.0.1", 2), headers))
-        token, _ = minted(TokenOrder())
+        port.server.doors.book = book(calls_at_once=1)
+        token = await a_token(port.server)
         head, first = await asks(port)
         assert status(head) == 101
         assert status((await asks(port, token))[0]) == 429
@@ -195,6 +207,42 @@ async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_
         await trio.sleep(5)
         assert status((await asks(port, token))[0]) == 401
         assert places(port.server) == {}
+
+
+async def test_a_token_that_is_spent_takes_nothing_of_its_keys_share(autojump_clock: MockClock) -> None:
+    """Whoever has one, from a browser's history for instance, could use up a key's money and calls."""
+    async with memory_port(SimulatedProviders(), call_price_per_minute=0.06) as port:
+        port.server.doors.book = book(calls_per_minute=2, micros_per_day=40_000)  # two beginnings
+        token = await a_token(port.server)
+        for expected in (101, *[401] * 20):
+            head, socket = await asks(port, token)
+            assert status(head) == expected
+            await socket.stream.aclose()
+        head, socket = await asks(port)
+        assert status(head) == 101
+        await socket.stream.aclose()
+
+
+async def test_who_is_turned_away_since_the_server_is_busy_has_paid_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), call_price_per_minute=0.06, max_sessions=1) as port:
+        port.server.doors.book = book(micros_per_day=20_000)  # one beginning
+        token = await a_token(port.server)
+        _, another = await asks(port, ANOTHER)
+        await another.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        for _ in range(3):
+            head, refused = await asks(port, token)
+            assert status(head) == 101
+            assert await closes(refused) == (1013, "busy; retry=10000")
+        await another.stream.aclose()
+        await trio.sleep(5)
+        head, socket = await asks(port, token)
+        assert status(head) == 101
+        await trio.sleep(1)
+        assert len(port.server.sessions) == 1
+        await socket.stream.aclose()
 
 
 async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -> None:

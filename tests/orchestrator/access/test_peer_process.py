@@ -135,7 +135,7 @@ TAKE = (
 
 
 def test_a_program_that_was_given_a_connection_may_pass_on_what_comes_by_it() -> None:
-    """As the children of socat, of inetd, and of Node's clusters: who takes connections is another program."""
+    """As the children of socat, inetd and Node's clusters: who takes connections is another program."""
     child = f"import subprocess; subprocess.run([sys.executable, '-c', {CONNECT + WAIT!r}, *sys.argv[1:]]"
     with held_by(f"import socket, sys; {TAKE} {child}, pass_fds=[t.fileno()])") as ends:
         assert PeerProcesses().find(ends) is Holder.FORWARDER

@@ -97,6 +97,14 @@ async def test_a_token_that_was_used_before_the_server_stopped_is_not_taken_agai
             assert not kept.book.has_keys()
 
 
+async def test_a_use_that_was_given_back_is_not_counted_after_a_start_either(settings: Settings) -> None:
+    async with keeping(settings) as kept:
+        assert kept.book.spend("t", LATER_MS, 1)
+        kept.book.give_back("t", LATER_MS)
+    async with keeping(settings) as kept:
+        assert [kept.book.spend("t", LATER_MS, 1) for _ in range(2)] == [True, False]
+
+
 async def test_tokens_that_have_expired_are_not_kept_for_ever(settings: Settings) -> None:
     async with keeping(settings) as kept:
         assert kept.book.spend("old", 1000, 1)
