@@ -136,21 +136,29 @@ class Doors:
         if not self.origins.allows(asked.headers):
             log.info("another site's page was refused: see ALLOWED_ORIGINS", host=asked.headers.get("host"))
             raise Refusal(403, OTHER_ORIGIN)
-        shown = credential_in(asked, query_counts=self.settings.token_in_query)
+        shown = credential_in(
+            asked,
+            query_counts=self.settings.token_in_query,
+            other_schemes_count=not self.settings.allow_anybody,
+        )
         found = await self._without(asked, scope) if shown is None else await self._shown(shown, asked)
         if not found.grant.allows(scope):
             raise Refusal(403, NOT_ALLOWED)
         return found
 
     async def _shown(self, shown: str, asked: Asked) -> _Found:
-        """Whose credential this is. Whoever has shown many wrong ones must wait before it is looked at."""
+        """Whose credential this is. Where many wrong ones came from, only what nobody can guess is looked at:
+        somebody else at the same address must not shut out who has a key."""
         address = self._address(asked)
-        await self.limits.may_log_in(address)
+        wait_s = await self.limits.wait_for_login_s(address)
         try:
-            return await self._holder(shown)
+            return await self._holder(shown, guesses_count=wait_s == 0)
         except Refusal as refusal:
-            if refusal.status == 401:
-                await self.limits.login_failed(address)
+            if refusal.status != 401:
+                raise
+            if wait_s > 0:
+                raise self.limits.too_many_logins(wait_s) from None
+            await self.limits.login_failed(address)
             raise
 
     def _address(self, asked: Asked) -> str:
@@ -182,14 +190,18 @@ class Doors:
 
     # --- credentials --------------------------------------------------------------------------------------
 
-    async def _holder(self, shown: str) -> _Found:
+    async def _holder(self, shown: str, *, guesses_count: bool) -> _Found:
+        """Whose credential this is. Keys and signatures are random; whether API_TOKEN can be guessed is not
+        known, so it does not count if guesses do not."""
         try:
-            return await self._holder_of_token(shown) if shown.count(".") == 2 else self._holder_of_key(shown)
+            if shown.count(".") == 2:
+                return await self._holder_of_token(shown, guesses_count)
+            return self._holder_of_key(shown, guesses_count)
         except InvalidToken as invalid:
             log.debug("a token is not valid", why=str(invalid))
             raise Refusal(401, NO_KEY) from None
 
-    def _holder_of_key(self, shown: str) -> _Found:
+    def _holder_of_key(self, shown: str, guesses_count: bool) -> _Found:
         own = _same(shown, self.own_key)
         api_token = self.settings.api_token
         operators = api_token is not None and _same(shown, api_token.get_secret_value())
@@ -197,21 +209,21 @@ class Doors:
         key = None if digest is None else self.book.find(digest)
         if own:
             return _Found(Grant(OWN_KEY, frozenset({Scope.ADMIN})))
-        if operators:
+        if operators and guesses_count:
             return _Found(Grant(API_TOKEN, frozenset({Scope.CALL, Scope.DIAL, Scope.READ})))
         if key is None:
             raise Refusal(401, NO_KEY)
         self.book.used(key.key_id, round(self.now_ms()))
         return _Found(Grant(key.key_id, key.scopes, key.limits), digest)
 
-    async def _holder_of_token(self, shown: str) -> _Found:
+    async def _holder_of_token(self, shown: str, guesses_count: bool) -> _Found:
         key_id = key_id_in(shown)
         if key_id is not None and key_id == self._tokens.key.key_id:
             return self._holder_of_client_token(shown)
         if key_id is not None and self.customers is not None:
             return _Found(await self.customers.read(shown, self._now_s), may_mint=False)
         # API_TOKEN may look like a token.
-        return self._holder_of_key(shown)
+        return self._holder_of_key(shown, guesses_count)
 
     def _holder_of_client_token(self, shown: str) -> _Found:
         token = self._tokens.read(shown, self._now_s)

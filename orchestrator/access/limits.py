@@ -156,14 +156,16 @@ class Limits:
         sentence = f"there are too many connections from {address}"
         await self._take("connections", address, rate, sentence)
 
-    async def may_log_in(self, address: str) -> None:
-        """Somebody shows a credential, which was not looked at yet."""
+    async def wait_for_login_s(self, address: str) -> float:
+        """How long somebody there must wait before a credential that can be guessed is looked at."""
         if is_private(address) and not self.settings.twilio_trust_proxy:
-            return
-        wait_s = await self.counters.wait_s("failed logins", address, self._patience)
-        if wait_s > 0:
-            self.counts["too many failed logins"] += 1
-            raise Limited("there were too many wrong keys and tokens from your address", wait_s)
+            return 0
+        return await self.counters.wait_s("failed logins", address, self._patience)
+
+    def too_many_logins(self, wait_s: float) -> Limited:
+        """What somebody is answered who must wait for so long, and has shown nothing that is valid."""
+        self.counts["too many failed logins"] += 1
+        return Limited("there were too many wrong keys and tokens from your address", wait_s)
 
     async def login_failed(self, address: str) -> None:
         """A credential from there was not valid."""

@@ -47,6 +47,11 @@ def places(server: Server) -> dict[str, int]:
 
 async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
     """The head of the answer to whoever wants a call, and the connection."""
+    return await upgrades(port, "sec-websocket-protocol: vantum.v2", f"authorization: Bearer {key}", *more)
+
+
+async def upgrades(port: Port, *more: str) -> tuple[bytes, Socket]:
+    """The same, with only these lines beside those of every upgrade."""
     lines = [
         "GET /ws HTTP/1.1",
         "host: localhost",
@@ -54,8 +59,6 @@ async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
         "connection: upgrade",
         "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
         "sec-websocket-version: 13",
-        "sec-websocket-protocol: vantum.v2",
-        f"authorization: Bearer {key}",
         *more,
     ]
     stream = await port.connect()
@@ -284,20 +287,104 @@ async def test_a_browser_is_told_after_the_upgrade_what_it_could_not_read_before
 
 
 async def test_an_address_that_shows_wrong_keys_must_wait_and_nobody_else(autojump_clock: MockClock) -> None:
-    async with memory_port(SimulatedProviders(), failed_logins_per_address=3) as port:
+    chosen: dict[str, Any] = {"failed_logins_per_address": 3, "api_token": "sesame"}
+    async with memory_port(SimulatedProviders(), **chosen) as port:
         port.server.doors.book = book()
         port.peer = "8.8.8.8"
         assert [status((await asks(port, "wrong"))[0]) for _ in range(5)] == [401] * 4 + [429]
-        head, _ = await asks(port)
+        # What somebody may have thought of is not looked at.
+        head, _ = await asks(port, "sesame")
         assert (status(head), header(head, "retry-after")) == (429, "60")
         port.peer = "8.8.4.4"
-        head, other = await asks(port)
+        head, other = await asks(port, "sesame")
         assert status(head) == 101
         port.peer = "8.8.8.8"
         await trio.sleep(60)
-        head, again = await asks(port)
+        head, again = await asks(port, "sesame")
         assert status(head) == 101
         for socket in (other, again):
+            await socket.stream.aclose()
+
+
+async def test_wrong_keys_do_not_shut_out_who_has_a_right_one_at_the_same_address(
+    autojump_clock: MockClock,
+) -> None:
+    """An office, or a carrier with all its customers, is one address."""
+    async with memory_port(SimulatedProviders(), failed_logins_per_address=1) as port:
+        port.server.doors.book = book()
+        port.peer = "8.8.8.8"
+        token = await a_token(port.server)
+        assert [status((await asks(port, "wrong"))[0]) for _ in range(3)] == [401, 401, 429]
+        assert status((await asks(port, token[:-4] + "AAAA"))[0]) == 429
+        for right in (KEY, token, port.server.phone.own_key):
+            head, socket = await asks(port, right)
+            assert status(head) == 101
+            await socket.stream.aclose()
+        assert status((await asks(port, "wrong"))[0]) == 429
+
+
+@pytest.mark.parametrize("path", ["/calls", "/ws"])
+async def test_nobody_chooses_whose_address_is_shut_out(path: str, autojump_clock: MockClock) -> None:
+    """Some proxies add a line of their own behind the one that the client has sent."""
+    chosen: dict[str, Any] = {
+        "failed_logins_per_address": 1,
+        "twilio_trust_proxy": True,
+        "api_token": "sesame",
+    }
+
+    async def shows(key: str, *addresses: str) -> int:
+        lines = [f"GET {path} HTTP/1.1", "host: localhost", f"authorization: Bearer {key}"]
+        lines += [f"x-forwarded-for: {address}" for address in addresses]
+        if path == "/ws":
+            lines += ["upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13"]
+            lines += ["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]
+        async with await port.connect() as stream:
+            await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+            return status(await stream.receive_some())
+
+    async with memory_port(SimulatedProviders(), **chosen) as port:
+        for _ in range(5):
+            await shows("wrong", "203.0.113.7", "198.51.100.1")
+        assert await shows("sesame", "203.0.113.7") in (101, 200)
+        assert await shows("sesame", "198.51.100.1") == 429
+
+
+# --- where a credential is --------------------------------------------------------------------------------
+
+
+async def test_what_a_proxy_was_shown_does_not_hide_a_token(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book()
+        token = await a_token(port.server)
+        head, _ = await upgrades(port, "authorization: Basic YW5uOnBhc3N3b3Jk")
+        assert status(head) == 401
+        head, socket = await upgrades(
+            port,
+            "authorization: Basic YW5uOnBhc3N3b3Jk",
+            f"sec-websocket-protocol: vantum.v2, vantum.token.{token}",
+        )
+        assert status(head) == 101
+        await socket.stream.aclose()
+
+
+async def test_where_a_proxy_asks_who_it_is_what_it_was_shown_is_no_wrong_key(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), allow_anybody=True) as port:
+        head, socket = await upgrades(port, "authorization: Basic YW5uOnBhc3N3b3Jk")
+        assert status(head) == 101
+        await socket.stream.aclose()
+        assert status((await asks(port, "wrong"))[0]) == 401
+
+
+async def test_a_token_may_be_offered_in_a_line_of_its_own(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book()
+        for order in (1, -1):
+            token = await a_token(port.server)
+            lines = ["sec-websocket-protocol: vantum.v2", f"sec-websocket-protocol: vantum.token.{token}"]
+            head, socket = await upgrades(port, *lines[::order])
+            assert (status(head), header(head, "Sec-WebSocket-Protocol")) == (101, "vantum.v2")
             await socket.stream.aclose()
 
 
