@@ -340,7 +340,7 @@ async def test_nobody_chooses_whose_address_is_shut_out(path: str, autojump_cloc
             lines += ["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]
         async with await port.connect() as stream:
             await stream.send_all("\r\n".join([*lines, "", ""]).encode())
-            return status(await stream.receive_some())
+            return status(bytes(await stream.receive_some()))
 
     async with memory_port(SimulatedProviders(), **chosen) as port:
         for _ in range(5):
