@@ -50,6 +50,11 @@ class Store:
     _opening: threading.Lock = Factory(threading.Lock)
     _readers: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(READERS))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a database, as far as was seen. Nobody looks at its disk, which may be slow."""
+        return self._database is not None
+
     async def read(self, query: Callable[[Connection], T]) -> T | None:
         """What the query returns, in a worker thread and a transaction; None if there is no database yet.
 

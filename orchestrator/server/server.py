@@ -195,6 +195,7 @@ class Server:
             turn_away = self._turn_away_from(address)
             if turn_away is not None:
                 self.counts["turned away"] += 1
+                share.release()  # before it is told: whoever comes again at once has it
                 await turn_away(connection, session.dialect)
             else:
                 with self.capacity.comes_from(session, address):
