@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -33,8 +34,7 @@ from orchestrator.access.routes import access_routes
 from orchestrator.access.stored_book import open_key_book
 from orchestrator.addresses import address_of
 from orchestrator.conversation.charts import charts_of_this_thread
-from orchestrator.journal.directory import check_directory
-from orchestrator.journal.writer import Journals, open_journals
+from orchestrator.journal.writer import Journals
 from orchestrator.logs import bind_session
 from orchestrator.phone.call_key import kept_key
 from orchestrator.phone.routes import phone_routes
@@ -53,6 +53,7 @@ from orchestrator.server.connection_limits import (
     most_calls,
 )
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
+from orchestrator.server.keeping import keeping, usable_directory
 from orchestrator.server.listening import listen
 from orchestrator.server.load import Load, measure_load
 from orchestrator.server.pace_of_starts import PaceOfStarts
@@ -111,7 +112,9 @@ class Server:
     watch: ProviderWatch | None = None
     """Knows which of the providers work."""
     store: Store | None = None
-    """The database. None: there is none, and nothing is kept."""
+    """The database. None: there is none, and nothing is kept in one."""
+    journals_at: Path | None = Factory(lambda self: self.settings.asked_journals, takes_self=True)
+    """Where journals are kept. None: nowhere, and no rows are made of them."""
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
@@ -200,13 +203,8 @@ class Server:
 
     @asynccontextmanager
     async def _keeping_journals(self) -> AsyncIterator[None]:
-        """Keep journals of the sessions in the block, if the settings name a directory."""
-        directory = self.settings.journal_dir
-        if directory is None:
-            yield
-            return
-        redacted = self.settings.journal_transcripts == "redacted"
-        async with open_journals(directory, redacted=redacted, counts=self.counts) as self._journals:
+        """Keep journals of the sessions in the block, and rows of them if there is a database."""
+        async with keeping(self.settings, self.journals_at, self.store, self.counts) as self._journals:
             yield
 
     def waiting(self) -> str | None:
@@ -605,11 +603,10 @@ async def serve(
     if others could reach the server and nobody has a key, `StorageError` if the database is damaged or the
     like, `PepperError` if its keys cannot be read, and `OSError` if the address cannot be listened on.
     """
-    if settings.journal_dir is not None:
-        await trio.to_thread.run_sync(check_directory, settings.journal_dir)
+    journals_at = await trio.to_thread.run_sync(usable_directory, settings)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     ask_for_descriptors()
-    server = Server(settings)
+    server = Server(settings, journals_at=journals_at)
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
@@ -620,6 +617,8 @@ async def serve(
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
+        if journals_at is not None:
+            nursery.start_soon(server.store.load)
         port = _port_of(listeners)
         server.phone.own_url = f"http://127.0.0.1:{port}"
         stack.enter_context(kept_key(port, server.phone.own_key))
