@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -54,6 +55,16 @@ class Store:
     def is_open(self) -> bool:
         """Whether there is a database, as far as was seen. Nobody looks at its disk, which may be slow."""
         return self._database is not None
+
+    async def load(self) -> None:
+        """Load what writing needs, so that the first row is not written in the middle of a call's answer."""
+
+        def load_libraries() -> None:
+            import_module("adapters.storage.statements")
+            if not self.location.may_exist():
+                import_module("alembic.command")
+
+        await trio.to_thread.run_sync(load_libraries, abandon_on_cancel=True)
 
     async def read(self, query: Callable[[Connection], T]) -> T | None:
         """What the query returns, in a worker thread and a transaction; None if there is no database yet.

@@ -1,0 +1,49 @@
+"""What a server keeps of its calls: where, and that calls go on where that is impossible."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from adapters.logs import library_logger
+from adapters.storage.store import Store
+from orchestrator.calls.following import following
+from orchestrator.journal.directory import check_directory, obstacle
+from orchestrator.journal.writer import Journals, open_journals
+from orchestrator.settings.settings import Settings
+
+log = library_logger(__name__)
+
+
+def usable_directory(settings: Settings) -> Path | None:
+    """Where `vantum serve` keeps journals; None if nothing is kept. It blocks.
+
+    Raises `JournalError` if they cannot be written where somebody wants them. Where nobody asked for them,
+    calls go on without.
+    """
+    if settings.asked_journals is not None:
+        check_directory(settings.asked_journals)
+        return settings.asked_journals
+    if not settings.keep_calls:
+        return None
+    reason = obstacle(settings.journals_at)
+    if reason is None:
+        return settings.journals_at
+    log.warning("nothing is kept of calls: set DATA_DIR, or KEEP_CALLS to false", reason=reason)
+    return None
+
+
+@asynccontextmanager
+async def keeping(
+    settings: Settings, directory: Path | None, store: Store | None, counts: Counter[str]
+) -> AsyncIterator[Journals | None]:
+    """Keep journals of the calls within the block, and rows of them if there is a database."""
+    if directory is None:
+        yield None
+        return
+    redacted = settings.journal_transcripts == "redacted"
+    rows = following(store.writer.put, counts) if store is not None else None
+    async with open_journals(directory, redacted=redacted, counts=counts, following=rows) as journals:
+        yield journals
