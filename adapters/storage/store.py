@@ -16,7 +16,7 @@ import trio
 from attrs import Factory, define, field
 
 from adapters.logs import library_logger
-from adapters.storage.condition import Condition
+from adapters.storage.condition import Asked, Condition
 from adapters.storage.location import Location, network_file_system
 from adapters.storage.writer import MOST_PENDING, Writer
 from adapters.storage.writes import Write
@@ -79,7 +79,7 @@ class Store:
             with self._opened().reading() as connection:
                 return query(connection)
 
-        with self.condition.attempt():
+        with self.condition.attempt(Asked.READING):
             return await trio.to_thread.run_sync(answer, limiter=self._readers, abandon_on_cancel=True)
 
     def report(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import trio
 from attrs import Factory, define, field
 
 from adapters.logs import library_logger
-from adapters.storage.condition import Condition
+from adapters.storage.condition import Asked, Condition
 from adapters.storage.writes import Write, rows_in
 from adapters.tasks import Signal
 
@@ -103,7 +103,7 @@ class Writer:
         """Write the oldest rows. They wait on if that fails."""
         batch = self._oldest()
         try:
-            with self.condition.attempt():
+            with self.condition.attempt(Asked.WRITING):
                 # A thread that hangs must not keep the process from ending.
                 refused = await trio.to_thread.run_sync(
                     self.carry_out, batch, limiter=limiter, abandon_on_cancel=True

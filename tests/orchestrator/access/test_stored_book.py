@@ -175,11 +175,9 @@ async def test_a_disk_that_cannot_be_looked_at_any_more_ends_nothing(tmp_path: P
 
 async def test_a_disk_that_cannot_be_looked_at_at_the_start_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to("x" * 300)
-    with structlog.testing.capture_logs() as lines:
-        async with keeping(Settings(data_dir=tmp_path / "data")) as kept:
-            assert kept.book.has_keys()
-            assert kept.store.report()["state"] == "unavailable"
-    assert "File name too long" in next(line["reason"] for line in lines if "reason" in line)
+    async with keeping(Settings(data_dir=tmp_path / "data")) as kept:
+        assert kept.book.has_keys()
+        assert kept.store.report()["state"] == "unavailable"
 
 
 async def test_a_damaged_database_ends_the_start(tmp_path: Path) -> None:
