@@ -33,6 +33,7 @@ from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import access_routes
 from orchestrator.access.stored_book import open_key_book
 from orchestrator.addresses import address_of
+from orchestrator.calls.prices import Prices
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.journal.writer import Journals
 from orchestrator.logs import bind_session
@@ -53,7 +54,7 @@ from orchestrator.server.connection_limits import (
     most_calls,
 )
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
-from orchestrator.server.keeping import keeping, usable_directory
+from orchestrator.server.keeping import keeping, known_prices, usable_directory
 from orchestrator.server.listening import listen
 from orchestrator.server.load import Load, measure_load
 from orchestrator.server.pace_of_starts import PaceOfStarts
@@ -115,6 +116,8 @@ class Server:
     """The database. None: there is none, and nothing is kept in one."""
     journals_at: Path | None = Factory(lambda self: self.settings.asked_journals, takes_self=True)
     """Where journals are kept. None: nowhere, and no rows are made of them."""
+    prices: Prices | None = None
+    """Of what calls use. None: list prices."""
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     sessions: set[ServedSession] = Factory(set)
@@ -204,7 +207,8 @@ class Server:
     @asynccontextmanager
     async def _keeping_journals(self) -> AsyncIterator[None]:
         """Keep journals of the sessions in the block, and rows of them if there is a database."""
-        async with keeping(self.settings, self.journals_at, self.store, self.counts) as self._journals:
+        kept = keeping(self.settings, self.journals_at, self.store, self.counts, self.prices)
+        async with kept as self._journals:
             yield
 
     def waiting(self) -> str | None:
@@ -604,9 +608,10 @@ async def serve(
     like, `PepperError` if its keys cannot be read, and `OSError` if the address cannot be listened on.
     """
     journals_at = await trio.to_thread.run_sync(usable_directory, settings)
+    prices = await trio.to_thread.run_sync(known_prices, settings)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     ask_for_descriptors()
-    server = Server(settings, journals_at=journals_at)
+    server = Server(settings, journals_at=journals_at, prices=prices)
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
@@ -619,6 +624,7 @@ async def serve(
         await nursery.start(_drain_on_signal, server, nursery.cancel_scope)
         if journals_at is not None:
             nursery.start_soon(server.store.load)
+            nursery.start_soon(trio.to_thread.run_sync, prices.load)
         port = _port_of(listeners)
         server.phone.own_url = f"http://127.0.0.1:{port}"
         stack.enter_context(kept_key(port, server.phone.own_key))
